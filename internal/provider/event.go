@@ -1,0 +1,91 @@
+package provider
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Delivery is one HTTP request of a provider, as the inbox keeps it.
+type Delivery struct {
+	InboxID    int64
+	DeliveryID string // the sender's id from its headers (svix-id, webhook-id); empty where it sends none
+	ReceivedAt time.Time
+	Headers    map[string]string // the headers worth keeping, by canonical name
+	Body       []byte
+}
+
+// Column is a mirrored column of capydb_auth.users that an event can speak of.
+// The raw user object is Event.Raw.
+type Column string
+
+// The mirrored columns.
+const (
+	Email        Column = "email"
+	FirstName    Column = "first_name"
+	LastName     Column = "last_name"
+	Username     Column = "username"
+	ImageURL     Column = "image_url"
+	CreatedAt    Column = "created_at"
+	UpdatedAt    Column = "updated_at"
+	LastSignInAt Column = "last_sign_in_at"
+	DeletedAt    Column = "deleted_at"
+)
+
+// Says is what an event says about a user. A column that is absent is left
+// alone; a nil value clears it. Times are RFC 3339 in UTC with at most
+// microseconds, and lie within what PostgreSQL's timestamptz holds. Text holds no U+0000.
+type Says map[Column]*string
+
+// Verdict is what decoding alone can tell about an event.
+type Verdict int
+
+// The verdicts.
+const (
+	// Apply: the event goes to the mirror. Event.Reason may carry notes on
+	// what could not be taken over as it came.
+	Apply Verdict = iota
+	// Ignore: acknowledged and recorded, of no concern to the mirror; Event.Reason says why.
+	Ignore
+	// Fail: it concerns the mirror but cannot be understood; Event.Reason says what is wrong.
+	Fail
+)
+
+// Event is one thing that happened to one user, in authsync's own terms.
+type Event struct {
+	// Ordinal is the event's place in its delivery, from 0.
+	Ordinal int
+	// ID identifies the event over retries and redeliveries. Where the sender
+	// gives none it is "sha256:" and the hex digest of the body (for the n-th
+	// event of an array, "#n" behind it) and IDIsDigest is set: such an id
+	// repeats an event only within ten minutes.
+	ID         string
+	IDIsDigest bool
+	// Type is the provider's own name of the type, such as "user.updated".
+	Type string
+	// UserID is empty where the event is about no user or cannot be understood.
+	UserID string
+	// At is the clock of the values in Says and Raw: the object's updated_at,
+	// else SentAt. Zero for a deletion that carries no profile.
+	At time.Time
+	// DeletedClock is the clock of a deletion (deleted_at, else SentAt);
+	// zero for everything else.
+	DeletedClock time.Time
+	// SentAt is the envelope's time, else the time of receipt. It breaks ties of At.
+	SentAt time.Time
+	// Says always speaks of DeletedAt when the verdict is Apply: NULL unless
+	// the event is a deletion.
+	Says Says
+	// Raw is the user object as it came, in a form that jsonb takes; nil where the event carries none.
+	Raw json.RawMessage
+
+	Verdict Verdict
+	Reason  string
+}
+
+// Time is the time shown for the event: the greater of its clocks, zero where it has none.
+func (e *Event) Time() time.Time {
+	if e.DeletedClock.After(e.At) {
+		return e.DeletedClock
+	}
+	return e.At
+}
