@@ -1,0 +1,98 @@
+package provider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Secret is a string that does not print: not in logs, errors or tables. JSON
+// is the one way out, and only the sealed store takes it.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Secrets is one or several secrets that are valid at once, so that a rotation
+// loses nothing. In JSON it is a string or an array of strings.
+type Secrets []Secret
+
+// UnmarshalJSON accepts a string or an array of strings.
+func (s *Secrets) UnmarshalJSON(b []byte) error {
+	var one Secret
+	if json.Unmarshal(b, &one) == nil {
+		*s = Secrets{one}
+		return nil
+	}
+	var many []Secret
+	if json.Unmarshal(b, &many) != nil {
+		return errors.New("must be a string or an array of strings")
+	}
+	*s = many
+	return nil
+}
+
+// Authorization is how an Auth0 event stream authenticates, in Auth0's own
+// words (webhook_authorization of an event stream's destination).
+type Authorization struct {
+	Method      string `json:"method"` // bearer, basic or custom_header
+	Token       Secret `json:"token,omitempty"`
+	Username    string `json:"username,omitempty"`
+	Password    Secret `json:"password,omitempty"`
+	HeaderKey   string `json:"header_key,omitempty"`
+	HeaderValue Secret `json:"header_value,omitempty"`
+}
+
+// Credentials are all secrets of an integration. A provider's package says
+// which of them it takes.
+type Credentials struct {
+	// WebhookSigningSecret verifies deliveries. The first is the one to sign
+	// with; all of them are accepted.
+	WebhookSigningSecret Secrets `json:"webhook_signing_secret,omitempty"`
+	// WebhookAuthorization is Auth0's alternative to a plain secret.
+	WebhookAuthorization *Authorization `json:"webhook_authorization,omitempty"`
+	// SecretKey is Clerk's API key (sk_live_…, sk_test_…).
+	SecretKey Secret `json:"secret_key,omitempty"`
+}
+
+// AbsentFields says what a key means that is missing from a user object.
+type AbsentFields string
+
+// The values of option absent_fields.
+const (
+	// KeepAbsent: a missing key says nothing. The default.
+	KeepAbsent AbsentFields = "keep"
+	// ClearAbsent: the provider sends whole profiles, so a missing key was
+	// cleared. Never applied to a deletion.
+	ClearAbsent AbsentFields = "clear"
+)
+
+// Options are the settings of an integration that are no secret.
+type Options struct {
+	AbsentFields AbsentFields `json:"absent_fields,omitempty"`
+	// SignatureFormats restricts the signature formats of Better Auth to some
+	// of "better_auth_signature", "standard_webhooks"; empty accepts all.
+	SignatureFormats []string `json:"signature_formats,omitempty"`
+}
+
+// Validate checks what all providers have in common.
+func (o Options) Validate() error {
+	switch o.AbsentFields {
+	case "", KeepAbsent, ClearAbsent:
+		return nil
+	default:
+		return fmt.Errorf("options.absent_fields is %q: it takes \"keep\" (a missing key says nothing) or \"clear\" (a missing key was cleared)", o.AbsentFields)
+	}
+}
