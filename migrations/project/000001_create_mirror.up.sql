@@ -70,14 +70,15 @@ COMMENT ON TABLE capydb_auth.user_versions
     IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
 
 CREATE TABLE capydb_auth.processed_events (
-    provider     text        COLLATE "C" NOT NULL,
-    event_id     text        COLLATE "C" NOT NULL,
-    user_id      text        COLLATE "C" NOT NULL,
-    received_at  timestamptz NOT NULL,
-    inbox_id     bigint      NOT NULL,
-    outcome      text        NOT NULL,
-    reason       text,
-    processed_at timestamptz NOT NULL DEFAULT now(),
+    provider      text        COLLATE "C" NOT NULL,
+    event_id      text        COLLATE "C" NOT NULL,
+    user_id       text        COLLATE "C" NOT NULL,
+    received_at   timestamptz NOT NULL,
+    inbox_id      bigint      NOT NULL,
+    inbox_ordinal integer     NOT NULL,
+    outcome       text        NOT NULL,
+    reason        text,
+    processed_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at),
     CONSTRAINT processed_events_outcome_check CHECK (outcome IN ('applied', 'stale'))
 );
@@ -86,6 +87,7 @@ COMMENT ON TABLE capydb_auth.processed_events
     IS 'The ledger: an event is here exactly if its effect is in users. It is what makes a repetition harmless.';
 COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the delivery arrived that was processed first.';
 COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The delivery that was processed first (authsync.inbox.id in the control database).';
+COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that delivery, from 0.';
 COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already said all it says.';
 
 CREATE TABLE capydb_auth.user_changes (
@@ -101,7 +103,9 @@ CREATE TABLE capydb_auth.user_changes (
     changed_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT user_changes_pkey PRIMARY KEY (id),
     CONSTRAINT user_changes_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored'))
-);
+)
+-- A row holds two user objects. Compressing every one of them would cost more than it saves.
+WITH (toast_tuple_target = 8160);
 
 COMMENT ON TABLE capydb_auth.user_changes
     IS 'The change feed: one row for each event that changed a value, in the order of commit. Applying every after in order gives users.';

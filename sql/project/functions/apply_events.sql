@@ -1,3 +1,30 @@
+-- apply_events applies a batch of a provider's events to the mirror. It is the
+-- one way into it: webhooks, backfill and repair all come through here.
+--
+-- Repeatable: the same events a second time change nothing.
+-- Order:      any order of the same events ends in the same users. Events about one
+--             user are applied one after another as they stand in the batch, so that
+--             outcomes and user_changes are those of applying them singly.
+-- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
+--             reason. All events of the call take effect or, on an error, none.
+--
+-- p_events is an array of objects:
+--   ordinal        integer, names the event in the result
+--   provider       text
+--   event_id       text, the same on every repetition
+--   id_is_digest   boolean, the id is the digest of a body and holds for ten minutes
+--   user_id        text
+--   inbox_id, inbox_ordinal, received_at: the delivery that brought it
+--   at             clock of says and raw; absent for a deletion without a profile
+--   deleted_clock  clock of a deletion; absent for everything else
+--   sent_at        breaks ties of the clocks
+--   says           object: column of users -> text or null; absent = says nothing of it
+--   raw            the user object; absent = says nothing of it
+--
+-- One caller at a time: the lock makes a second one wait, so that the ledger can
+-- be asked before it is written, two batches never wait for each other's rows, and
+-- user_changes.id grows in the order of commit. A wait beyond lock_timeout is
+-- US001: nothing is wrong with the events, try again.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_events(
     p_events jsonb
 )
@@ -5,22 +32,35 @@ RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
+#variable_conflict use_column
 DECLARE
-    v_events jsonb[];
-    v_ends   integer[];
-    v_start  integer := 1;
-    v_end    integer;
+    v_round jsonb[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
+            USING ERRCODE = 'US001', HINT = 'Try again later.';
+    END;
 
-    SELECT array_agg(r.doc ORDER BY r.round, r.ordinal),
-           (SELECT array_agg(x ORDER BY x) FROM unnest(array_agg(DISTINCT r.round)) x)
-    INTO v_events, v_ends
-    FROM (
-        SELECT e.doc, e.ordinal,
-               row_number() OVER (PARTITION BY e.doc ->> 'user_id' ORDER BY e.ordinal) AS round
-        FROM jsonb_array_elements(p_events) WITH ORDINALITY AS e (doc, ordinal)
-    ) AS r;
-    RETURN QUERY SELECT * FROM capydb_auth.apply_round(v_events);
+    FOR v_round IN
+        SELECT array_agg(e.doc ORDER BY e.place)
+        FROM (
+            SELECT
+                d.doc,
+                d.place,
+                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
+            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
+        ) AS e
+        GROUP BY e.round
+        ORDER BY e.round
+    LOOP
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(v_round) AS r;
+    END LOOP;
 END;
 $fn$;
+
+COMMENT ON FUNCTION capydb_auth.apply_events(jsonb)
+    IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
