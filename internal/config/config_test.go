@@ -1,0 +1,133 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/config"
+)
+
+func lookup(env map[string]string) config.Lookup {
+	return func(name string) string { return env[name] }
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+
+	t.Run("NothingSetGivesTheDefaults", func(t *testing.T) {
+		t.Parallel()
+		c, err := config.Load(lookup(nil))
+		require.NoError(t, err)
+		require.Equal(t, ".authsync", c.DataDir)
+		require.Equal(t, "127.0.0.1:8080", c.Listen)
+		require.Equal(t, config.Roles{Receiver: true, Worker: true, API: true}, c.Roles)
+		require.EqualValues(t, 1<<20, c.MaxBodyBytes)
+		require.Equal(t, 30*24*time.Hour, c.InboxRetention)
+		require.Equal(t, slog.LevelInfo, c.LogLevel)
+		require.Equal(t, config.JSON, c.LogFormat)
+		require.Empty(t, c.DatabaseURL)
+		require.False(t, c.IsSet("AUTHSYNC_LISTEN"))
+	})
+
+	t.Run("EveryValueIsTakenOver", func(t *testing.T) {
+		t.Parallel()
+		c, err := config.Load(lookup(map[string]string{
+			"AUTHSYNC_DATA_DIR":                "/srv/data",
+			"AUTHSYNC_LISTEN":                  ":9000",
+			"AUTHSYNC_PUBLIC_URL":              "https://hooks.example.com/",
+			"DATABASE_URL":                     "postgres://u:p@h/d",
+			"AUTHSYNC_ENCRYPTION_KEY":          " key\n",
+			"AUTHSYNC_ROLES":                   "worker, api",
+			"AUTHSYNC_URL":                     "http://127.0.0.1:1",
+			"AUTHSYNC_API_KEY":                 "capy_live_x",
+			"AUTHSYNC_MAX_BODY_BYTES":          "4096",
+			"AUTHSYNC_INBOX_RETENTION":         "0",
+			"AUTHSYNC_WORKERS":                 "3",
+			"AUTHSYNC_DATABASE_CONNECTIONS":    "5",
+			"AUTHSYNC_CONNECTIONS_PER_PROJECT": "1",
+			"AUTHSYNC_SHUTDOWN_TIMEOUT":        "2s",
+			"AUTHSYNC_LOG_LEVEL":               "debug",
+			"AUTHSYNC_LOG_FORMAT":              "text",
+		}))
+		require.NoError(t, err)
+		require.Equal(t, "/srv/data", c.DataDir)
+		require.Equal(t, ":9000", c.Listen)
+		require.Equal(t, "https://hooks.example.com", c.PublicURL)
+		require.Equal(t, "postgres://u:p@h/d", c.DatabaseURL.Reveal())
+		require.Equal(t, "key", c.EncryptionKey.Reveal())
+		require.Equal(t, config.Roles{Worker: true, API: true}, c.Roles)
+		require.Equal(t, "http://127.0.0.1:1", c.URL)
+		require.Equal(t, "capy_live_x", c.APIKey.Reveal())
+		require.EqualValues(t, 4096, c.MaxBodyBytes)
+		require.Zero(t, c.InboxRetention)
+		require.Equal(t, 3, c.Workers)
+		require.Equal(t, 5, c.DatabaseConnections)
+		require.Equal(t, 1, c.ConnectionsPerProject)
+		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
+		require.Equal(t, slog.LevelDebug, c.LogLevel)
+		require.Equal(t, config.Text, c.LogFormat)
+		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))
+		for _, row := range c.Table() {
+			require.True(t, row.Set, row.Name)
+		}
+	})
+
+	t.Run("AllFaultsAreReportedAtOnce", func(t *testing.T) {
+		t.Parallel()
+		_, err := config.Load(lookup(map[string]string{
+			"AUTHSYNC_LISTEN":           "8080",
+			"AUTHSYNC_PUBLIC_URL":       "hooks.example.com",
+			"AUTHSYNC_ROLES":            "receiver,cook",
+			"AUTHSYNC_MAX_BODY_BYTES":   "12",
+			"AUTHSYNC_INBOX_RETENTION":  "30 days",
+			"AUTHSYNC_LOG_LEVEL":        "loud",
+			"AUTHSYNC_LOG_FORMAT":       "xml",
+			"AUTHSYNC_SHUTDOWN_TIMEOUT": "0s",
+		}))
+		require.EqualError(t, err, `AUTHSYNC_LISTEN is "8080": it takes host:port, such as 127.0.0.1:8080 or :8080; `+
+			`AUTHSYNC_PUBLIC_URL is "hooks.example.com": it takes a base URL such as https://authsync.example.com; `+
+			`AUTHSYNC_ROLES is "receiver,cook": it takes one or more of receiver, worker and api, separated by commas; `+
+			`AUTHSYNC_MAX_BODY_BYTES is "12": it takes a whole number from 1024 to 67108864; `+
+			`AUTHSYNC_INBOX_RETENTION is "30 days": it takes a duration such as 30s, 15m or 720h, at least 0s; `+
+			`AUTHSYNC_SHUTDOWN_TIMEOUT is "0s": it takes a duration such as 30s, 15m or 720h, at least 1s; `+
+			`AUTHSYNC_LOG_LEVEL is "loud": it takes debug, info, warn or error; `+
+			`AUTHSYNC_LOG_FORMAT is "xml": it takes json or text`)
+	})
+}
+
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(lookup(map[string]string{"DATABASE_URL": "postgres://h/d"}))
+	require.NoError(t, err)
+	require.NoError(t, c.Require("DATABASE_URL", "AUTHSYNC_LISTEN"))
+	require.EqualError(t, c.Require("DATABASE_URL", "AUTHSYNC_ENCRYPTION_KEY", "AUTHSYNC_API_KEY"),
+		"AUTHSYNC_ENCRYPTION_KEY is not set: 32 random bytes in base64 that seal all credentials "+
+			"(openssl rand -base64 32); old keys may follow, separated by commas; "+
+			"AUTHSYNC_API_KEY is not set: the key that commands show the server (capy_live_… or capy_test_…)")
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(lookup(map[string]string{
+		"DATABASE_URL":            "postgres://u:hunter2@h/d",
+		"AUTHSYNC_ENCRYPTION_KEY": "hunter2",
+		"AUTHSYNC_API_KEY":        "hunter2",
+	}))
+	require.NoError(t, err)
+	table, err := json.Marshal(c.Table())
+	require.NoError(t, err)
+	whole, err := json.Marshal(c)
+	require.NoError(t, err)
+	for _, printed := range []string{
+		fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), string(table), string(whole),
+		slog.AnyValue(c.APIKey).Resolve().String(),
+	} {
+		require.NotContains(t, printed, "hunter2")
+	}
+	require.Contains(t, string(table), `"value":"***"`)
+}

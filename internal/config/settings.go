@@ -1,0 +1,202 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one variable: its documentation, how its text becomes a field of
+// Config, and how the field is shown.
+type setting struct {
+	name     string
+	fallback string
+	doc      string
+	secret   bool
+	parse    func(c *Config, value string) error
+	show     func(c *Config) string
+}
+
+// settings lists every variable in the order of the printed table.
+func settings() []setting {
+	return []setting{
+		text("AUTHSYNC_DATA_DIR", ".authsync",
+			"where authsync dev keeps its database and connection.env",
+			func(c *Config) *string { return &c.DataDir }),
+		{
+			name: "AUTHSYNC_LISTEN", fallback: "127.0.0.1:8080",
+			doc:   "address and port to listen on",
+			parse: parseListen,
+			show:  func(c *Config) string { return c.Listen },
+		},
+		address("AUTHSYNC_PUBLIC_URL", "",
+			"base of the webhook URLs that providers are pointed at (https://…); default: the address listened on",
+			func(c *Config) *string { return &c.PublicURL }),
+		secret("DATABASE_URL",
+			"the control database: postgres://user:password@host:5432/database",
+			func(c *Config) *Secret { return &c.DatabaseURL }),
+		secret("AUTHSYNC_ENCRYPTION_KEY",
+			"32 random bytes in base64 that seal all credentials (openssl rand -base64 32); old keys may follow, separated by commas",
+			func(c *Config) *Secret { return &c.EncryptionKey }),
+		{
+			name: "AUTHSYNC_ROLES", fallback: "receiver,worker,api",
+			doc:   "what this process does: receiver takes webhooks, worker applies them, api answers management calls",
+			parse: parseRoles,
+			show:  func(c *Config) string { return c.Roles.String() },
+		},
+		address("AUTHSYNC_URL", "",
+			"the server that commands talk to; default: the running dev server",
+			func(c *Config) *string { return &c.URL }),
+		secret("AUTHSYNC_API_KEY",
+			"the key that commands show the server (capy_live_… or capy_test_…)",
+			func(c *Config) *Secret { return &c.APIKey }),
+		number("AUTHSYNC_MAX_BODY_BYTES", "1048576",
+			"the largest webhook body accepted, in bytes", 1024, 64<<20,
+			func(c *Config) *int64 { return &c.MaxBodyBytes }),
+		duration("AUTHSYNC_INBOX_RETENTION", "720h",
+			"how long deliveries are kept; 0 keeps them for ever", 0,
+			func(c *Config) *time.Duration { return &c.InboxRetention }),
+		number("AUTHSYNC_WORKERS", "16",
+			"jobs a worker process runs at the same time", 1, 1000,
+			func(c *Config) *int { return &c.Workers }),
+		number("AUTHSYNC_DATABASE_CONNECTIONS", "24",
+			"most connections of a process to the control database", 4, 1000,
+			func(c *Config) *int { return &c.DatabaseConnections }),
+		number("AUTHSYNC_CONNECTIONS_PER_PROJECT", "2",
+			"most connections of a worker process to one project database", 1, 100,
+			func(c *Config) *int { return &c.ConnectionsPerProject }),
+		duration("AUTHSYNC_SHUTDOWN_TIMEOUT", "20s",
+			"how long requests and jobs may take to finish after SIGTERM", time.Second,
+			func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
+		{
+			name: "AUTHSYNC_LOG_LEVEL", fallback: "info",
+			doc: "debug, info, warn or error",
+			parse: func(c *Config, value string) error {
+				if c.LogLevel.UnmarshalText([]byte(value)) != nil {
+					return errors.New("it takes debug, info, warn or error")
+				}
+				return nil
+			},
+			show: func(c *Config) string { return strings.ToLower(c.LogLevel.String()) },
+		},
+		{
+			name: "AUTHSYNC_LOG_FORMAT", fallback: "json",
+			doc: "json or text; authsync dev: text unless set",
+			parse: func(c *Config, value string) error {
+				c.LogFormat = LogFormat(value)
+				if c.LogFormat != JSON && c.LogFormat != Text {
+					return errors.New("it takes json or text")
+				}
+				return nil
+			},
+			show: func(c *Config) string { return string(c.LogFormat) },
+		},
+	}
+}
+
+func text(name, fallback, doc string, at func(*Config) *string) setting {
+	return setting{
+		name: name, fallback: fallback, doc: doc,
+		parse: func(c *Config, value string) error { *at(c) = value; return nil },
+		show:  func(c *Config) string { return *at(c) },
+	}
+}
+
+func secret(name, doc string, at func(*Config) *Secret) setting {
+	return setting{
+		name: name, doc: doc, secret: true,
+		parse: func(c *Config, value string) error { *at(c) = Secret(strings.TrimSpace(value)); return nil },
+		show:  func(c *Config) string { return at(c).String() },
+	}
+}
+
+// address is a base URL; a slash at its end is dropped, so that paths can follow.
+func address(name, fallback, doc string, at func(*Config) *string) setting {
+	return setting{
+		name: name, fallback: fallback, doc: doc,
+		parse: func(c *Config, value string) error {
+			u, err := url.Parse(value)
+			if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+				return errors.New("it takes a base URL such as https://authsync.example.com")
+			}
+			*at(c) = strings.TrimRight(value, "/")
+			return nil
+		},
+		show: func(c *Config) string { return *at(c) },
+	}
+}
+
+func number[T int | int64](name, fallback, doc string, low, high T, at func(*Config) *T) setting {
+	return setting{
+		name: name, fallback: fallback, doc: doc,
+		parse: func(c *Config, value string) error {
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || n < int64(low) || n > int64(high) {
+				return errors.New("it takes a whole number from " + strconv.FormatInt(int64(low), 10) +
+					" to " + strconv.FormatInt(int64(high), 10))
+			}
+			*at(c) = T(n)
+			return nil
+		},
+		show: func(c *Config) string { return strconv.FormatInt(int64(*at(c)), 10) },
+	}
+}
+
+func duration(name, fallback, doc string, low time.Duration, at func(*Config) *time.Duration) setting {
+	return setting{
+		name: name, fallback: fallback, doc: doc,
+		parse: func(c *Config, value string) error {
+			d, err := time.ParseDuration(value)
+			if err != nil || d < low || d > math.MaxInt64/2 {
+				return errors.New("it takes a duration such as 30s, 15m or 720h, at least " + short(low))
+			}
+			*at(c) = d
+			return nil
+		},
+		show: func(c *Config) string { return short(*at(c)) },
+	}
+}
+
+// short writes a duration without the zero units at its end: 720h, not 720h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func parseListen(c *Config, value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return errors.New("it takes host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("the port must be a number from 0 (any free port) to 65535")
+	}
+	c.Listen = value
+	return nil
+}
+
+func parseRoles(c *Config, value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		switch strings.TrimSpace(name) {
+		case "receiver":
+			c.Roles.Receiver = true
+		case "worker":
+			c.Roles.Worker = true
+		case "api":
+			c.Roles.API = true
+		default:
+			return errors.New("it takes one or more of receiver, worker and api, separated by commas")
+		}
+	}
+	return nil
+}
