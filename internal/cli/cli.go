@@ -1,0 +1,163 @@
+// Package cli is the command authsync: it parses, calls, prints. One file a
+// command. It looks at the road of a webhook from beside: dev and serve start
+// it (package app), the others ask the running server through its API, or the
+// databases where the API must not tell.
+//
+// Output: people get aligned tables, --json gives the same data to scripts.
+// Errors are one line, "authsync: what went wrong: what to do". The exit status
+// is 0 only on success, 2 for a command that was spelled wrong, else 1.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/config"
+)
+
+// Process is all that a command knows of the process it runs in, so that tests
+// can run one without a process.
+type Process struct {
+	Args   []string // without the program's name
+	In     io.Reader
+	Out    io.Writer
+	Err    io.Writer
+	Lookup config.Lookup
+	Now    func() time.Time
+}
+
+// ThisProcess is the process as the operating system gives it.
+func ThisProcess() Process {
+	return Process{
+		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Lookup: config.Environment(), Now: time.Now,
+	}
+}
+
+// Main runs the command that the arguments name and returns the exit status.
+// Once ctx ends, commands finish in an orderly way.
+func Main(ctx context.Context, p Process) int {
+	root := newRoot(p)
+	root.SetArgs(p.Args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return 1
+	case isUsage(err):
+		fmt.Fprintln(p.Err, "authsync: "+oneLine(err.Error()))
+		return 2
+	default:
+		fmt.Fprintln(p.Err, "authsync: "+oneLine(err.Error()))
+		return 1
+	}
+}
+
+// errReported ends a command without success whose output has said why.
+var errReported = errors.New("already reported")
+
+// usageError is a command that was spelled wrong.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+func isUsage(err error) bool {
+	var usage usageError
+	// Cobra makes this one itself, as plain text, before any code of ours runs.
+	return errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ")
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}
+
+// session is what the commands of one run share.
+type session struct {
+	Process
+
+	json bool
+}
+
+func newRoot(p Process) *cobra.Command {
+	s := &session{Process: p}
+	root := &cobra.Command{
+		Use:   "authsync",
+		Short: "Mirror the users of Auth0, Clerk and Better Auth into PostgreSQL",
+		Long: `authsync takes the webhooks of identity providers (Auth0, Clerk, Better Auth)
+and keeps a table capydb_auth.users in your own PostgreSQL database up to date,
+so that user data is one JOIN away.
+
+Start with: authsync dev`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of text")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w: see %s --help", err, cmd.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run:"},
+		&cobra.Group{ID: "set", Title: "Set up:"},
+		&cobra.Group{ID: "look", Title: "Try and look:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, command := range commands {
+			command.GroupID = group
+			root.AddCommand(command)
+		}
+	}
+	add("run", s.newConfig())
+	root.AddCommand(s.newVersion())
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	asGroup(root)
+	return root
+}
+
+// asGroup makes a command that only holds others show its help when called
+// alone, and refuse what is none of them.
+func asGroup(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			hint := "see " + cmd.CommandPath() + " --help"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usagef("%q is no command of %s: %s", args[0], cmd.CommandPath(), hint)
+		}
+		cmd.SetOut(cmd.ErrOrStderr())
+		return errors.Join(usageError{errors.New("a command is missing")}, cmd.Help())
+	}
+	return cmd
+}
+
+// takes checks the number of arguments; names are as in the usage line.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least {
+			return usagef("too few arguments: usage is %s", cmd.UseLine())
+		}
+		if most >= 0 && len(args) > most {
+			return usagef("%q is one argument too many: usage is %s", args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}
