@@ -1,0 +1,158 @@
+package auth0
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+const authorizationHeader = "Authorization"
+
+// maxHeader is the longest header value that is looked at.
+const maxHeader = 8 << 10
+
+// The methods of webhook_authorization, and of provider.Proof. verbatim is the
+// method of a secret that came without a scheme.
+const (
+	methodBearer       = "bearer"
+	methodBasic        = "basic"
+	methodCustomHeader = "custom_header"
+	methodVerbatim     = "authorization"
+)
+
+// accepted is one header value that proves a request. Values are compared as
+// digests, so that neither content nor length leaks by the time it takes.
+type accepted struct {
+	header string
+	digest [sha256.Size]byte
+	method string
+	secret string // its position, see provider.Proof
+}
+
+type verifier struct{ accepted []accepted }
+
+// NewVerifier accepts each webhook_signing_secret as the whole value of
+// Authorization and as a bearer token, and webhook_authorization as Auth0
+// sends it. The schemes Bearer and Basic count in any case, and a secret may
+// begin with one of them. If both are given, both are accepted, and
+// webhook_authorization counts as the last secret.
+func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
+		return nil, err
+	}
+	var v verifier
+	for i, secret := range c.WebhookSigningSecret {
+		v.acceptSecret(strings.TrimSpace(string(secret)), i+1)
+	}
+	if c.WebhookAuthorization != nil {
+		if err := checkAuthorization(c.WebhookAuthorization); err != nil {
+			return nil, err
+		}
+		v.acceptAuthorization(c.WebhookAuthorization, len(c.WebhookSigningSecret)+1)
+	}
+	return v, nil
+}
+
+func (v *verifier) acceptSecret(secret string, position int) {
+	scheme, _ := splitScheme(secret)
+	method := scheme
+	if scheme == "" {
+		method = methodVerbatim
+	}
+	v.accept(authorizationHeader, secret, method, position)
+	v.accept(authorizationHeader, "bearer "+secret, methodBearer, position)
+}
+
+func (v *verifier) acceptAuthorization(a *provider.Authorization, position int) {
+	switch a.Method {
+	case methodBearer:
+		token := strings.TrimSpace(string(a.Token))
+		v.accept(authorizationHeader, "bearer "+token, methodBearer, position)
+		if scheme, _ := splitScheme(token); scheme == methodBearer {
+			v.accept(authorizationHeader, token, methodBearer, position)
+		}
+	case methodBasic:
+		v.accept(authorizationHeader, basicValue(a), methodBasic, position)
+	case methodCustomHeader:
+		v.accept(http.CanonicalHeaderKey(a.HeaderKey), strings.TrimSpace(string(a.HeaderValue)), methodCustomHeader, position)
+	}
+}
+
+func (v *verifier) accept(header, value, method string, position int) {
+	v.accepted = append(v.accepted, accepted{
+		header: header,
+		digest: digest(header, value),
+		method: method,
+		secret: strconv.Itoa(position),
+	})
+}
+
+// Verify compares the header with all accepted values, and looks neither at
+// the body nor at the time: Auth0 proves neither.
+func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, error) {
+	if len(v.accepted) == 0 {
+		return provider.Proof{}, provider.ErrNoSecret
+	}
+	present, match := false, -1
+	for i := range v.accepted {
+		a := &v.accepted[i]
+		value := strings.TrimSpace(h.Get(a.header))
+		if value == "" {
+			continue
+		}
+		if len(value) > maxHeader {
+			return provider.Proof{}, fmt.Errorf("%w: header %s is longer than %d bytes", provider.ErrMalformed, a.header, maxHeader)
+		}
+		present = true
+		got := digest(a.header, value)
+		// No way out on a match: the time does not tell which secret it was.
+		if subtle.ConstantTimeCompare(got[:], a.digest[:]) == 1 && match < 0 {
+			match = i
+		}
+	}
+	switch {
+	case !present:
+		return provider.Proof{}, fmt.Errorf("%w: header %s is missing", provider.ErrMissingSignature, v.accepted[0].header)
+	case match < 0:
+		return provider.Proof{}, provider.ErrNoMatch
+	}
+	return provider.Proof{Secret: v.accepted[match].secret, Method: v.accepted[match].method}, nil
+}
+
+// ValidBody accepts an object or an array.
+func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
+
+// digest brings the scheme of Authorization into one form and hashes the value.
+func digest(header, value string) [sha256.Size]byte {
+	if header == authorizationHeader {
+		if scheme, rest := splitScheme(value); scheme != "" {
+			value = scheme + " " + rest
+		}
+	}
+	return sha256.Sum256([]byte(value))
+}
+
+// splitScheme splits "Bearer x" or "Basic x"; the scheme comes back in lower
+// case, empty where there is none of these two.
+func splitScheme(value string) (scheme, rest string) {
+	first, rest, found := strings.Cut(value, " ")
+	if first = strings.ToLower(first); found && (first == methodBearer || first == methodBasic) {
+		return first, strings.TrimSpace(rest)
+	}
+	return "", value
+}
+
+func basicValue(a *provider.Authorization) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+string(a.Password)))
+}

@@ -1,0 +1,161 @@
+package payload
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Limits of ids, in bytes: an index entry of PostgreSQL holds some 2700, and
+// the ledger's holds both ids. The providers' own are below 150.
+const (
+	maxEventID = 512
+	maxUserID  = 1024
+	maxType    = 128
+)
+
+// MaxEvents is how many events one delivery may carry. Auth0 sends one; the
+// arrays that people build themselves have a few.
+const MaxEvents = 1000
+
+// New begins an event of a delivery. Until something better is known it was
+// sent when it was received.
+func New(d provider.Delivery, ordinal int) provider.Event {
+	return provider.Event{Ordinal: ordinal, SentAt: Receipt(d.ReceivedAt)}
+}
+
+// Ignored ends an event that is of no concern to the mirror.
+func Ignored(e provider.Event, reason string) provider.Event {
+	e.Verdict, e.Reason = provider.Ignore, reason
+	return e
+}
+
+// Failed ends an event that cannot be understood.
+func Failed(d provider.Delivery, e provider.Event, reason string) provider.Event {
+	if e.ID == "" {
+		setDigest(&e, d.Body)
+	}
+	e.Verdict, e.Reason = provider.Fail, reason
+	return e
+}
+
+// FailedDelivery is the one event of a delivery of which nothing can be understood.
+func FailedDelivery(d provider.Delivery, reason string) []provider.Event {
+	return []provider.Event{Failed(d, New(d, 0), reason)}
+}
+
+// Unmirrored ends an event of a type that is not mirrored.
+func Unmirrored(e provider.Event) provider.Event {
+	return Ignored(e, fmt.Sprintf("type %s is not mirrored", e.Type))
+}
+
+// SetID gives an event the id that the sender gave it, or the digest of the
+// body where it gave none. An id is never altered; the problem, if any, says
+// what is wrong with it.
+func SetID(e *provider.Event, d provider.Delivery, key string, id Value) (problem string) {
+	if id.IsAbsent() || id.IsNull() {
+		setDigest(e, d.Body)
+		return ""
+	}
+	text, problem := identity(key, id, maxEventID)
+	e.ID = text
+	return problem
+}
+
+// SetDeliveryID gives an event the id of its delivery, or the digest of the
+// body where the delivery has none. It is for providers that send one event a delivery.
+func SetDeliveryID(e *provider.Event, d provider.Delivery) (problem string) {
+	if d.DeliveryID == "" {
+		setDigest(e, d.Body)
+		return ""
+	}
+	if problem := checkIdentity("the delivery's id", d.DeliveryID, maxEventID); problem != "" {
+		return problem
+	}
+	e.ID = d.DeliveryID
+	return ""
+}
+
+func setDigest(e *provider.Event, body []byte) {
+	sum := sha256.Sum256(body)
+	e.ID = "sha256:" + hex.EncodeToString(sum[:])
+	if e.Ordinal > 0 {
+		e.ID = fmt.Sprintf("%s#%d", e.ID, e.Ordinal)
+	}
+	e.IDIsDigest = true
+}
+
+// SetType reads the event's type; the problem, if any, says what is wrong with it.
+func SetType(e *provider.Event, key string, v Value) (problem string) {
+	if !v.IsText() {
+		return wrongKind(key, v)
+	}
+	text, _ := v.Text()
+	if e.Type = cut(text, maxType); e.Type == "" {
+		return key + " is empty"
+	}
+	return ""
+}
+
+// SetSentAt reads the envelope's time. One that is missing or cannot be read
+// leaves the time of receipt.
+func SetSentAt(e *provider.Event, d provider.Delivery, v Value) Time {
+	t, ok := ParseTime(v)
+	if !ok {
+		return Time{}
+	}
+	e.SentAt, _ = Cap(t.Time, Receipt(d.ReceivedAt))
+	return t
+}
+
+// identity reads an id, unaltered.
+func identity(key string, v Value, limit int) (id, problem string) {
+	if !v.IsText() {
+		return "", wrongKind(key, v)
+	}
+	id, flaws := v.Text()
+	if flaws > 0 {
+		return "", key + " holds a character that PostgreSQL cannot store"
+	}
+	if problem := checkIdentity(key, id, limit); problem != "" {
+		return "", problem
+	}
+	return id, ""
+}
+
+func checkIdentity(name, id string, limit int) (problem string) {
+	switch {
+	case id == "":
+		return name + " is empty"
+	case len(id) > limit:
+		return fmt.Sprintf("%s is %d bytes long: at most %d are taken", name, len(id), limit)
+	case strings.ToValidUTF8(id, "") != id || strings.ContainsRune(id, 0):
+		return name + " holds a character that PostgreSQL cannot store"
+	}
+	return ""
+}
+
+func wrongKind(key string, v Value) string {
+	if v.IsAbsent() {
+		return key + " is missing"
+	}
+	return fmt.Sprintf("%s is %s, not a text", key, v.Kind())
+}
+
+// NotObject says what is wrong with a value that should be an object.
+func NotObject(path string, v Value) string {
+	if v.IsAbsent() {
+		return path + " is missing"
+	}
+	return fmt.Sprintf("%s is %s, not an object", path, v.Kind())
+}
+
+// EmptyDelivery is the one event of a delivery that carries none.
+func EmptyDelivery(d provider.Delivery) provider.Event {
+	e := New(d, 0)
+	setDigest(&e, d.Body)
+	return Ignored(e, "the body is an empty array: it holds no event")
+}

@@ -1,0 +1,224 @@
+package payload
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// maxDepth is how deep encoding/json lets arrays and objects nest.
+const maxDepth = 10000
+
+// Value is one value of a valid JSON document, as it stands there and without
+// space around it. Nil is a value that is absent.
+type Value []byte
+
+// Null is an explicit null.
+func Null() Value { return Value("null") }
+
+// Parse returns the value of a document. The error says, in words fit for the
+// sender, why it is not JSON; it repeats nothing of the document.
+func Parse(doc []byte) (Value, error) {
+	if json.Valid(doc) {
+		return Value(bytes.Trim(doc, " \t\r\n")), nil
+	}
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return nil, errors.New("the body is empty: it must be JSON")
+	}
+	if nestsDeeper(doc, maxDepth) {
+		return nil, fmt.Errorf("the body nests deeper than %d levels: no JSON reader here goes that deep", maxDepth)
+	}
+	var raw json.RawMessage
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(doc, &raw)); ok {
+		return nil, fmt.Errorf("the body is not JSON: it goes wrong at byte %d of %d", syntax.Offset, len(doc))
+	}
+	return nil, errors.New("the body is not JSON")
+}
+
+// CheckBody reports, in words fit for the sender, why a body can hold no
+// event: it is not JSON, or neither an object nor an array.
+func CheckBody(body []byte) error {
+	doc, err := Parse(body)
+	if err != nil {
+		return err
+	}
+	if !doc.IsObject() && !doc.IsArray() {
+		return fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
+	}
+	return nil
+}
+
+// IsAbsent tells a key that is missing from one that is null.
+func (v Value) IsAbsent() bool { return v == nil }
+
+// IsNull reports an explicit null.
+func (v Value) IsNull() bool { return len(v) > 0 && v[0] == 'n' }
+
+// IsObject reports an object.
+func (v Value) IsObject() bool { return len(v) > 0 && v[0] == '{' }
+
+// IsArray reports an array.
+func (v Value) IsArray() bool { return len(v) > 0 && v[0] == '[' }
+
+// IsText reports a string.
+func (v Value) IsText() bool { return len(v) > 0 && v[0] == '"' }
+
+// IsNumber reports a number.
+func (v Value) IsNumber() bool { return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9') }
+
+// Kind says in words what the value is, such as "a number".
+func (v Value) Kind() string {
+	switch {
+	case v.IsAbsent():
+		return "missing"
+	case v.IsNull():
+		return "null"
+	case v.IsObject():
+		return "an object"
+	case v.IsArray():
+		return "an array"
+	case v.IsText():
+		return "a text"
+	case v.IsNumber():
+		return "a number"
+	default:
+		return "true or false"
+	}
+}
+
+// Members yields the keys and values of an object in their order. A key that
+// stands there twice comes twice: let the last one win, as jsonb does.
+func (v Value) Members() iter.Seq2[[]byte, Value] {
+	return func(yield func([]byte, Value) bool) {
+		i := skipSpace(v, 1)
+		for v[i] != '}' {
+			end := stringEnd(v, i)
+			key := []byte(v[i+1 : end-1])
+			if bytes.IndexByte(key, '\\') >= 0 {
+				text, _ := v[i:end].Text()
+				key = []byte(text)
+			}
+			i = skipSpace(v, skipSpace(v, end)+1)
+			end = valueEnd(v, i)
+			if !yield(key, v[i:end:end]) {
+				return
+			}
+			if i = skipSpace(v, end); v[i] == ',' {
+				i = skipSpace(v, i+1)
+			}
+		}
+	}
+}
+
+// Elements yields the values of an array.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		i := skipSpace(v, 1)
+		for v[i] != ']' {
+			end := valueEnd(v, i)
+			if !yield(v[i:end:end]) {
+				return
+			}
+			if i = skipSpace(v, end); v[i] == ',' {
+				i = skipSpace(v, i+1)
+			}
+		}
+	}
+}
+
+// Member returns the last value of a key, nil where the object has none.
+func (v Value) Member(key string) Value {
+	var found Value
+	for k, value := range v.Members() {
+		if string(k) == key {
+			found = value
+		}
+	}
+	return found
+}
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// stringEnd returns the index behind the string that begins at i.
+func stringEnd(b []byte, i int) int {
+	i++
+	quote := i + bytes.IndexByte(b[i:], '"')
+	escape := bytes.IndexByte(b[i:quote], '\\')
+	if escape < 0 {
+		return quote + 1
+	}
+	// From here byte by byte: looking for the next quote after each escape
+	// would take quadratic time.
+	for i += escape; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// valueEnd returns the index behind the value that begins at i. It does not
+// recurse, so depth costs no stack.
+func valueEnd(b []byte, i int) int {
+	switch b[i] {
+	case '"':
+		return stringEnd(b, i)
+	case '{', '[':
+		for depth := 0; ; {
+			switch b[i] {
+			case '"':
+				i = stringEnd(b, i)
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+			i++
+		}
+	default:
+		return scalarEnd(b, i)
+	}
+}
+
+// scalarEnd returns the index behind the number, true, false or null at i.
+func scalarEnd(b []byte, i int) int {
+	for i < len(b) {
+		switch b[i] {
+		case ',', '}', ']', ' ', '\n', '\t', '\r':
+			return i
+		}
+		i++
+	}
+	return i
+}
+
+// nestsDeeper takes any bytes, valid or not.
+func nestsDeeper(doc []byte, limit int) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}

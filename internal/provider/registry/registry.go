@@ -1,0 +1,30 @@
+// Package registry knows all providers. A new one is a package beside this one
+// and a line in All; package providertest then tells whether it keeps the promises.
+package registry
+
+import (
+	"fmt"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/auth0"
+)
+
+// All returns the providers in the order of provider.Names.
+func All() []provider.Provider {
+	return []provider.Provider{auth0.New()}
+}
+
+// Lookup returns a provider by its name, in either spelling (better_auth,
+// better-auth). The error lists the names there are.
+func Lookup(name string) (provider.Provider, error) {
+	canonical, err := provider.ParseName(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range All() {
+		if p.Name() == canonical {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("provider %s is not linked in", canonical)
+}
