@@ -1,0 +1,348 @@
+package localpg
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// pollInterval is how often files and processes are looked at that tell nobody of a change.
+const pollInterval = 10 * time.Millisecond
+
+// run starts the server and waits until it takes connections. A TCP port that
+// was taken meanwhile is replaced by another one.
+func (s *Server) run(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		if err := s.choosePort(); err != nil {
+			return err
+		}
+		err := s.runOnce(ctx)
+		if err == nil {
+			return nil
+		}
+		if s.config.TCP && attempt < 5 && strings.Contains(err.Error(), "could not create any TCP/IP sockets") {
+			s.port = 0
+			continue
+		}
+		return err
+	}
+}
+
+// choosePort keeps the port of the last start if it is free, and takes any other one if not.
+func (s *Server) choosePort() error {
+	if !s.config.TCP {
+		s.port = socketPort
+		return nil
+	}
+	file := filepath.Join(s.dir, "port")
+	if s.port == 0 {
+		if text, err := os.ReadFile(file); err == nil {
+			s.port, _ = strconv.Atoi(strings.TrimSpace(string(text))) // unreadable: 0, any port
+		}
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	if err != nil {
+		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return fmt.Errorf("find a free port for PostgreSQL: %w", err)
+		}
+	}
+	addr, ok := listener.Addr().(*net.TCPAddr)
+	if err := listener.Close(); err != nil || !ok {
+		return fmt.Errorf("find a free port for PostgreSQL: %w", err)
+	}
+	s.port = addr.Port
+	if err := os.WriteFile(file, []byte(strconv.Itoa(s.port)+"\n"), 0o600); err != nil {
+		return explain("note the port of PostgreSQL", s.dir, err, "")
+	}
+	return nil
+}
+
+func (s *Server) runOnce(ctx context.Context) error {
+	log, err := os.OpenFile(s.LogFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return explain("open log of PostgreSQL", s.dir, err, "")
+	}
+	defer log.Close()
+	begin, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("open log of PostgreSQL: %w", err)
+	}
+	data := filepath.Join(s.dir, "data")
+	args := append([]string{"-D", data, "-p", strconv.Itoa(s.port)}, s.settings()...)
+	// The server outlives ctx on purpose: Stop ends it.
+	cmd := s.account.command(context.WithoutCancel(ctx), data, s.programs.path("postgres"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return explain("start PostgreSQL", s.dir, err, "")
+	}
+	s.cmd, s.exited = cmd, make(chan struct{})
+	go func(exited chan struct{}) {
+		_ = cmd.Wait() // how it ended is in its log
+		close(exited)
+	}(s.exited)
+
+	deadline := time.NewTimer(s.config.Timeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if postmaster(data).ready(cmd.Process.Pid) {
+				return nil
+			}
+		case <-s.exited:
+			return explain("start PostgreSQL", s.dir, errors.New("the server ended; its log is "+s.LogFile()), tail(s.LogFile(), begin))
+		case <-ctx.Done():
+			s.kill()
+			return fmt.Errorf("start PostgreSQL: %w", ctx.Err())
+		case <-deadline.C:
+			s.kill()
+			return explain("start PostgreSQL", s.dir,
+				fmt.Errorf("the server took no connections within %s; its log is %s", s.config.Timeout, s.LogFile()), tail(s.LogFile(), begin))
+		}
+	}
+}
+
+// postmaster is a data directory, seen through its postmaster.pid. Lines of the
+// file: 1 process id, 4 port, 8 status (PostgreSQL, src/include/utils/pidfile.h).
+type postmaster string
+
+func (p postmaster) file() string { return filepath.Join(string(p), "postmaster.pid") }
+
+func (p postmaster) lines() []string {
+	text, err := os.ReadFile(p.file())
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(text), "\n")
+}
+
+func (p postmaster) ready(pid int) bool {
+	lines := p.lines()
+	return len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+}
+
+// pid returns the process id of the server that runs in the directory, 0 if
+// none does. The number in the file is not enough: after a crash it may belong
+// to another program.
+func (p postmaster) pid() int {
+	lines := p.lines()
+	if len(lines) == 0 {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return 0
+	}
+	if cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err == nil {
+		if real, err := filepath.EvalSymlinks(string(p)); err == nil && real != cwd {
+			return 0 // PostgreSQL works in its data directory
+		}
+		return pid
+	}
+	if _, err := os.Stat("/proc/self"); err == nil {
+		return 0 // a zombie, or of another account: not ours
+	}
+	out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil || !bytes.Contains(out, []byte("postgres")) {
+		return 0
+	}
+	return pid
+}
+
+// stopOrphan ends a server whose starter is gone, and removes the traces of one
+// that was killed. The caller holds the lock.
+func (s *Server) stopOrphan(ctx context.Context) error {
+	p := postmaster(filepath.Join(s.dir, "data"))
+	if pid := p.pid(); pid != 0 {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "postgres_orphan_stopped", slog.Int("pid", pid), slog.String("dir", s.dir))
+		return p.stop(ctx, pid)
+	}
+	// PostgreSQL would refuse to start if the number now belonged to another
+	// program of its account, which in a container is likely.
+	if err := os.Remove(p.file()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return explain("remove stale "+p.file(), s.dir, err, "")
+	}
+	return nil
+}
+
+// stop ends a server that is not a child of this process: fast, then immediate, then by force.
+func (p postmaster) stop(ctx context.Context, pid int) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for _, step := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGINT, 20 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}, {syscall.SIGKILL, 5 * time.Second}} {
+		if step.signal == syscall.SIGKILL {
+			killTree(pid)
+		} else if err := syscall.Kill(pid, step.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stop PostgreSQL, process %d: %w", pid, err)
+		}
+		for end := time.Now().Add(step.wait); time.Now().Before(end); {
+			if p.pid() != pid {
+				return nil
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("stop PostgreSQL, process %d: %w", pid, ctx.Err())
+			}
+		}
+	}
+	return fmt.Errorf("stop PostgreSQL: process %d does not end", pid)
+}
+
+// StopOrphan stops the server that runs in dir although its starter is gone,
+// and returns its process id. Errors: ErrNotRunning, ErrAlreadyRunning if its
+// starter is alive.
+func StopOrphan(ctx context.Context, dir string) (pid int, err error) {
+	dir, err = existing(dir)
+	if err != nil {
+		return 0, err
+	}
+	lock, err := takeLock(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	p := postmaster(filepath.Join(dir, "data"))
+	if pid = p.pid(); pid == 0 {
+		return 0, fmt.Errorf("%w: %s", ErrNotRunning, dir)
+	}
+	return pid, p.stop(ctx, pid)
+}
+
+// RunningURL returns the connection URL of a database of the server that runs
+// in dir, whoever started it, and the server's process id. Error: ErrNotRunning.
+func RunningURL(dir, database string) (url string, pid int, err error) {
+	dir, err = existing(dir)
+	if err != nil {
+		return "", 0, err
+	}
+	p := postmaster(filepath.Join(dir, "data"))
+	lines := p.lines()
+	if pid = p.pid(); pid == 0 || len(lines) < 6 {
+		return "", 0, fmt.Errorf("%w: %s", ErrNotRunning, dir)
+	}
+	password, err := os.ReadFile(filepath.Join(dir, "password"))
+	if err != nil {
+		return "", 0, fmt.Errorf("read password of PostgreSQL: %w", err)
+	}
+	port, err := strconv.Atoi(lines[3])
+	if err != nil {
+		return "", 0, fmt.Errorf("read port of PostgreSQL: %w", err)
+	}
+	tcp := strings.TrimSpace(lines[5]) != "" // line 6: first listen address; line 5: socket directory
+	return connectionURL(tcp, lines[4], port, strings.TrimSpace(string(password)), database), pid, nil
+}
+
+func existing(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find directory %s: %w", dir, err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	return movedTo(dir)
+}
+
+// killTree kills a server with all its processes. The server is halted first,
+// else it would start new ones meanwhile; and its children have process groups
+// of their own, so that the group can't be killed instead.
+func killTree(pid int) {
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	for _, child := range children(pid) {
+		_ = syscall.Kill(child, syscall.SIGKILL)
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// children lists the processes whose parent is pid.
+func children(pid int) []int {
+	cmd := exec.Command("ps", "-A", "-o", "pid=,ppid=")
+	out, err := cmd.Output()
+	if err != nil {
+		return childrenFromProc(pid)
+	}
+	var found []int
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		var child, parent int
+		if n, err := fmt.Sscan(lines.Text(), &child, &parent); err == nil && n == 2 && parent == pid {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// childrenFromProc serves the Linux containers that have no ps.
+func childrenFromProc(pid int) []int {
+	var found []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has just ended
+		}
+		// pid (name) state ppid …; the name may contain anything.
+		var state string
+		var parent int
+		after := text[bytes.LastIndexByte(text, ')')+1:]
+		if _, err := fmt.Sscan(string(after), &state, &parent); err != nil || parent != pid {
+			continue
+		}
+		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// watchdog is a shell that waits for the end of this process, which closes its
+// standard input, then stops the server and removes its files. It is how a
+// throw-away server can't be left behind by a test that panics or is killed.
+type watchdog struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+}
+
+const watchdogScript = `
+read -r dismissed && exit 0
+if read -r pid <"$1/data/postmaster.pid"; then
+	if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then kill -QUIT "$pid"; fi
+fi
+while rm -rf "$1"; [ -e "$1" ]; do sleep 0.1; done
+`
+
+func startWatchdog(dir string) (*watchdog, error) {
+	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "sh", dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+	}
+	return &watchdog{cmd: cmd, stdin: stdin}, nil
+}
+
+func (w *watchdog) dismiss() error {
+	_, err := io.WriteString(w.stdin, "dismissed\n")
+	return errors.Join(err, w.stdin.Close(), w.cmd.Wait())
+}

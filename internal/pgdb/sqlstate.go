@@ -1,0 +1,87 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Code returns the SQLSTATE that err carries, or "" if the server did not send the error.
+// Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+func Code(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// Retryable reports whether the same transaction may succeed if it is run
+// again at once: it lost against another one and did nothing.
+func Retryable(err error) bool {
+	switch Code(err) {
+	case "40001", // serialization_failure
+		"40P01", // deadlock_detected
+		"55P03": // lock_not_available
+		return true
+	default:
+		return false
+	}
+}
+
+// Unavailable reports whether err says that the database could not serve, for
+// whatever reason that lies outside of the statement: it is unreachable,
+// starting, stopping, full, read-only, refuses the credentials, or does not
+// exist. The same work may succeed later, and later is up to somebody else.
+//
+// A context deadline that passed while waiting for the server counts: a hung
+// server is seen in no other way. To tell a slow statement from a hung server,
+// set statement_timeout below the deadline; it gives SQLSTATE 57014, which does
+// not count. A cancelled context does not count either: the caller went away.
+func Unavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return unavailableCode(pgErr.Code)
+	}
+	var connectErr *pgconn.ConnectError
+	if errors.As(err, &connectErr) || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
+		return true
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr) ||
+		errors.Is(err, context.DeadlineExceeded) || // includes waiting for a free connection of the pool
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func unavailableCode(code string) bool {
+	if len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
+	case "08", // connection exception
+		"28", // invalid authorization: password changed, role gone, pg_hba
+		"53", // insufficient resources: disk full, out of memory, too many connections
+		"58": // system error: I/O error
+		return true
+	}
+	switch code {
+	case "57P01", // admin_shutdown
+		"57P02", // crash_shutdown
+		"57P03", // cannot_connect_now
+		"57P04", // database_dropped
+		"57P05", // idle_session_timeout
+		"25006", // read_only_sql_transaction: a standby, or set so by its owner
+		"3D000": // invalid_catalog_name: no such database
+		return true
+	default:
+		return false
+	}
+}
