@@ -1,0 +1,186 @@
+// Package applier is where River's jobs turn deliveries into rows. On the road
+// of a webhook it stands between the inbox, whose deliveries it reads, and the
+// mirror, whose one function it calls; what became of each event it writes back
+// beside the inbox.
+//
+//	apply_deliveries   the deliveries of one project and commit: read, decode,
+//	                   apply by one call, record outcomes and finish, the last two
+//	                   in one transaction
+//	apply_event        an event that failed alone: the same for it, with the
+//	                   database's words as the job's error, retried with back-off
+//	maintain_inbox     every hour: make the coming days' partitions, drop the old ones
+//
+// A worker that dies between the mirror's commit and its own leaves a job that
+// runs again; the mirror's ledger then answers with the outcomes of the first
+// time. A project database that is away costs a job no attempt: it is snoozed.
+package applier
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+)
+
+// Directory tells how a project's integration is configured.
+type Directory interface {
+	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
+}
+
+// Mirrors applies events; see mirror.Mirrors.
+type Mirrors interface {
+	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+}
+
+// Config is what the workers need.
+type Config struct {
+	Pool      *pgxpool.Pool // the control database
+	Inbox     *inbox.Inbox
+	Directory Directory
+	Mirrors   Mirrors
+	Log       *slog.Logger
+	// Retention is how long deliveries are kept; see inbox.Maintain.
+	Retention time.Duration
+}
+
+// errProjectGone is the reason of events whose project was deleted meanwhile.
+var errProjectGone = errors.New("the project was deleted before this event was applied")
+
+// decode translates stored deliveries into events. Events that the mirror need
+// not see have their outcome already; the others are in toApply, their outcomes
+// (at the indexes in places) still open.
+func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredDelivery) (b batch, err error) {
+	for _, d := range deliveries {
+		kind, options, err := c.integration(ctx, projectID, d.Provider)
+		if errors.Is(err, project.ErrNoProject) {
+			b.fail(projectID, d, errProjectGone)
+			continue
+		}
+		if err != nil {
+			return batch{}, err
+		}
+		for _, e := range kind.Decode(d.Delivery, options) {
+			b.add(projectID, d, e)
+		}
+	}
+	return b, nil
+}
+
+// integration gives the provider and its options. An integration that was
+// removed after the delivery came counts as one with default options: what was
+// accepted is applied.
+func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (provider.Provider, provider.Options, error) {
+	endpoint, err := c.Directory.Lookup(ctx, projectID, name)
+	if errors.Is(err, project.ErrNoIntegration) {
+		kind, err := registry.Lookup(name)
+		return kind, provider.Options{}, err
+	}
+	return endpoint.Provider, endpoint.Options, err
+}
+
+// batch is the events of one job on their way to their outcomes.
+type batch struct {
+	outcomes []inbox.Outcome
+	toApply  []mirror.Event
+	places   []int // places[i] is where in outcomes that of toApply[i] stands
+}
+
+func (b *batch) add(projectID uuid.UUID, d inbox.StoredDelivery, e provider.Event) {
+	o := inbox.Outcome{
+		InboxID: d.InboxID, Ordinal: e.Ordinal, ReceivedAt: d.ReceivedAt, ProjectID: projectID,
+		EventID: e.ID, Type: e.Type, UserID: e.UserID, EventTime: e.Time(), Reason: e.Reason,
+	}
+	switch e.Verdict {
+	case provider.Ignore:
+		o.Outcome = inbox.Ignored
+	case provider.Fail:
+		o.Outcome = inbox.Failed
+	case provider.Apply:
+		b.toApply = append(b.toApply, mirror.Event{Event: e, Provider: d.Provider, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})
+		b.places = append(b.places, len(b.outcomes))
+	}
+	b.outcomes = append(b.outcomes, o)
+}
+
+func (b *batch) fail(projectID uuid.UUID, d inbox.StoredDelivery, err error) {
+	b.outcomes = append(b.outcomes, inbox.Outcome{
+		InboxID: d.InboxID, ReceivedAt: d.ReceivedAt, ProjectID: projectID, Outcome: inbox.Failed, Reason: err.Error(),
+	})
+}
+
+// apply hands the batch to the mirror and fills in the outcomes. An error
+// means that nothing can be said yet about any event.
+func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error {
+	if len(b.toApply) == 0 {
+		return nil
+	}
+	results, err := c.Mirrors.Apply(ctx, projectID, b.toApply)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		o := &b.outcomes[b.places[i]]
+		if r.Err != nil {
+			o.Outcome = inbox.Failed
+			o.Reason = joinReasons(words(r.Err), o.Reason)
+			continue
+		}
+		o.Outcome = r.Outcome
+		o.Reason = joinReasons(r.Reason, o.Reason)
+	}
+	return nil
+}
+
+func joinReasons(reasons ...string) string {
+	var said []string
+	for _, r := range reasons {
+		if r != "" {
+			said = append(said, r)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// words gives an error of the project database as a person should read it: its
+// message, its code and its hint, but not its detail, which tends to quote the row.
+func words(err error) string {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err.Error()
+	}
+	s := "the project database says: " + pg.Message + " (SQLSTATE " + pg.Code
+	if pg.ConstraintName != "" {
+		s += ", constraint " + pg.ConstraintName
+	}
+	s += ")"
+	if pg.Hint != "" {
+		s += "; hint: " + pg.Hint
+	}
+	return s
+}
+
+// later turns an error that has nothing to do with the events into a snooze,
+// which costs the job no attempt, and leaves the reason in the job's output, where
+// SQL and River UI show it.
+func later(ctx context.Context, err error) error {
+	var delay *mirror.DelayError
+	if !errors.As(err, &delay) {
+		return err
+	}
+	if err := river.RecordOutput(ctx, map[string]string{"waits_because": words(delay.Err)}); err != nil {
+		return err
+	}
+	return river.JobSnooze(delay.After)
+}

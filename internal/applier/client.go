@@ -1,0 +1,99 @@
+package applier
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/authsync/authsync/internal/inbox"
+)
+
+// Times that decide how soon a crash heals: a job of a process that died is
+// taken up again between RescueAfter and RescueAfter plus 30 s (River looks every
+// 30 s), so in about a minute. A job may not run for longer than that.
+const (
+	JobTimeout  = 30 * time.Second
+	RescueAfter = 35 * time.Second
+)
+
+const (
+	// fetchCooldown is the least time between two looks for new jobs. River
+	// wakes the workers by a notification; this is what is added to it.
+	fetchCooldown = 2 * time.Millisecond
+	// fetchPoll is how often to look when no notification came.
+	fetchPoll = 500 * time.Millisecond
+	// keepCompleted is how long finished jobs stay to be looked at. The inbox
+	// and authsync.events know more, and for longer.
+	keepCompleted = time.Hour
+)
+
+// ClientConfig is how to run the workers.
+type ClientConfig struct {
+	Workers int // jobs worked at the same time; 0 is 64
+}
+
+// NewClient makes the River client that works the jobs. Start it and stop it as
+// any River client.
+func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &deliveriesWorker{Config: &config})
+	river.AddWorker(workers, &eventWorker{Config: &config})
+	river.AddWorker(workers, &maintainWorker{Config: &config})
+
+	count := options.Workers
+	if count == 0 {
+		count = 64
+	}
+	client, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
+		Schema:  inbox.RiverSchema,
+		Logger:  config.Log,
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: count},
+			// Of their own, so that many failing events leave room for the others.
+			inbox.EventsQueue: {MaxWorkers: max(count/4, 1)},
+		},
+		FetchCooldown:        fetchCooldown,
+		FetchPollInterval:    fetchPoll,
+		JobTimeout:           JobTimeout,
+		RescueStuckJobsAfter: RescueAfter,
+
+		CompletedJobRetentionPeriod: keepCompleted,
+		// The jobs of failed events stay as long as the events themselves.
+		CancelledJobRetentionPeriod: config.Retention,
+		DiscardedJobRetentionPeriod: config.Retention,
+
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(
+			river.PeriodicInterval(time.Hour),
+			func() (river.JobArgs, *river.InsertOpts) { return maintainArgs{}, nil },
+			&river.PeriodicJobOpts{RunOnStart: true},
+		)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the job client: %w", err)
+	}
+	return client, nil
+}
+
+// maintainArgs are the arguments of maintain_inbox.
+type maintainArgs struct{}
+
+// Kind names the job.
+func (maintainArgs) Kind() string { return "maintain_inbox" }
+
+// maintainWorker works maintain_inbox.
+type maintainWorker struct {
+	river.WorkerDefaults[maintainArgs]
+	*Config
+}
+
+// Work makes and drops partitions of the inbox; see inbox.Maintain.
+func (w *maintainWorker) Work(ctx context.Context, _ *river.Job[maintainArgs]) error {
+	return inbox.Maintain(ctx, w.Pool, w.Retention)
+}

@@ -1,0 +1,10 @@
+package mirror
+
+// Encode gives the argument of apply_events for tests that call it themselves.
+func Encode(events []Event) []byte {
+	docs := make([][]byte, len(events))
+	for i := range events {
+		docs[i] = encode(&events[i])
+	}
+	return join(docs)
+}

@@ -1,0 +1,256 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/batch"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// Bounds of a lane. A call of apply_events is most efficient from some hundred
+// events on; more than that only makes others wait longer for their turn.
+const (
+	maxCallItems    = 32      // jobs that share a call
+	maxCallBytes    = 2 << 20 // their events, encoded
+	maxWaitingItems = 32      // jobs that wait for the next call; beyond: DelayError
+	fullDelay       = 500 * time.Millisecond
+	busyDelay       = 2 * time.Second
+	connectTimeout  = 5 * time.Second
+)
+
+const applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events($1::jsonb)`
+
+// Result is what became of one event.
+type Result struct {
+	Outcome string // applied, stale or duplicate; empty where Err is set
+	Reason  string // why it is stale or a duplicate
+	Err     error  // the database's words about this event alone
+}
+
+// lane is the way to one project's mirror: one call at a time.
+type lane struct {
+	projectID uuid.UUID
+	url       string
+	config    Config
+	pool      *pgxpool.Pool
+	group     *batch.Group[[][]byte, []Result]
+	breaker   breaker
+	installed atomic.Bool
+}
+
+func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
+	pool, err := pgdb.Open(ctx, url, pgdb.Options{
+		ApplicationName: "authsync mirror",
+		// One call runs at a time; the second connection serves people who read.
+		MaxConns:        2,
+		MaxConnIdleTime: time.Minute,
+		ConnectTimeout:  connectTimeout,
+		RuntimeParams: map[string]string{
+			"statement_timeout": milliseconds(config.CallTimeout),
+			"lock_timeout":      milliseconds(config.LockTimeout),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the database of project %s: %w", projectID, err)
+	}
+	l := &lane{projectID: projectID, url: url, config: config, pool: pool}
+	l.breaker.now = config.Now
+	l.group = batch.New(batch.Config[[][]byte, []Result]{
+		Flush:      l.flush,
+		Size:       sizeOf,
+		MaxItems:   maxCallItems,
+		MaxBytes:   maxCallBytes,
+		MaxWaiting: maxWaitingItems,
+	})
+	return l, nil
+}
+
+// milliseconds writes a duration as PostgreSQL's settings take it.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func sizeOf(docs [][]byte) int {
+	size := 0
+	for _, d := range docs {
+		size += len(d)
+	}
+	return size
+}
+
+func (l *lane) close(ctx context.Context) error {
+	err := l.group.Close(ctx)
+	l.pool.Close()
+	return err
+}
+
+// Apply applies events to the project's mirror, each exactly once, and gives a
+// result for each. A *DelayError says that the database is away or too much is
+// waiting for it: nothing, or a part that the ledger knows, has been applied, and
+// the same call can be repeated at any time.
+func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event) ([]Result, error) {
+	l, err := m.lane(ctx, projectID)
+	if err != nil {
+		return nil, err
+	}
+	if wait := l.breaker.wait(); wait > 0 {
+		return nil, &DelayError{After: wait, Err: l.breaker.cause()}
+	}
+	docs := make([][]byte, len(events))
+	for i := range events {
+		docs[i] = encode(&events[i])
+	}
+	results, err := l.group.Do(ctx, docs)
+	if errors.Is(err, batch.ErrFull) {
+		return nil, &DelayError{After: jitter(fullDelay), Err: errors.New("many events are waiting for this project's database already")}
+	}
+	return results, err
+}
+
+// flush applies the events of several jobs by one call.
+func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Result[[]Result]) error {
+	if wait := l.breaker.wait(); wait > 0 {
+		return &DelayError{After: wait, Err: l.breaker.cause()}
+	}
+	var docs [][]byte
+	for _, job := range jobs {
+		docs = append(docs, job...)
+	}
+	all := make([]Result, len(docs))
+	if err := l.apply(ctx, docs, all); err != nil {
+		return l.delay(ctx, err)
+	}
+	l.breaker.succeeded()
+	for i, job := range jobs {
+		results[i].Value, all = all[:len(job):len(job)], all[len(job):]
+	}
+	return nil
+}
+
+// apply makes sure that the mirror is there and calls apply_events. If the call
+// fails for what is in it, it is repeated with each half, until the events that
+// fail alone are found: one bad event never fails its neighbours. An error means
+// that the events are not the cause.
+func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result) error {
+	if err := l.install(ctx); err != nil {
+		return err
+	}
+	err := l.call(ctx, docs, results)
+	switch {
+	case err == nil:
+		return nil
+	case delayed(err):
+		return err
+	case l.isGone(ctx, err):
+		return &installError{err}
+	case len(docs) == 1:
+		results[0] = Result{Err: err}
+		return nil
+	}
+	half := len(docs) / 2
+	if err := l.apply(ctx, docs[:half], results[:half]); err != nil {
+		return err
+	}
+	return l.apply(ctx, docs[half:], results[half:])
+}
+
+func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error {
+	// The server's statement_timeout comes first; this is for a server that
+	// does not answer at all.
+	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
+	defer cancel()
+	rows, err := l.pool.Query(ctx, applyEvents, join(docs))
+	if err != nil {
+		return err
+	}
+	var (
+		ordinal         int
+		outcome, reason string
+		answered        int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&ordinal, &outcome, &reason}, func() error {
+		results[ordinal] = Result{Outcome: outcome, Reason: reason}
+		answered++
+		return nil
+	})
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errNoAnswer):
+		return errNoAnswer
+	case err != nil:
+		return err
+	case answered != len(docs):
+		return fmt.Errorf("apply_events answered for %d of %d events", answered, len(docs))
+	}
+	return nil
+}
+
+var errNoAnswer = errors.New("the project database does not answer")
+
+// install brings the mirror up to date when the lane is used for the first time.
+func (l *lane) install(ctx context.Context) error {
+	if l.installed.Load() {
+		return nil
+	}
+	current, err := schema.UpToDate(ctx, l.pool, schema.Project)
+	if err != nil {
+		return &installError{err}
+	}
+	if !current {
+		if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{}); err != nil {
+			return &installError{err}
+		}
+		l.config.Log.InfoContext(ctx, "mirror_installed", slog.String("project_id", l.projectID.String()))
+	}
+	l.installed.Store(true)
+	return nil
+}
+
+// isGone reports whether a call failed because the mirror is no longer there:
+// the database was restored, or made anew. The next call installs it again.
+func (l *lane) isGone(ctx context.Context, err error) bool {
+	switch pgdb.Code(err) {
+	case pgerrcode.UndefinedFunction, pgerrcode.InvalidSchemaName, pgerrcode.UndefinedTable:
+	default:
+		return false
+	}
+	if current, err := schema.UpToDate(ctx, l.pool, schema.Project); err == nil && current {
+		return false // a trigger of the customer's says so
+	}
+	l.installed.Store(false)
+	return true
+}
+
+// installError marks an error of install: whatever it is, the events are not its cause.
+type installError struct{ err error }
+
+func (e *installError) Error() string { return "install the mirror: " + e.err.Error() }
+func (e *installError) Unwrap() error { return e.err }
+
+// delay closes the lane for a while if the database is away, and says when to come back.
+func (l *lane) delay(ctx context.Context, err error) error {
+	if pgdb.Code(err) == CodeBusy {
+		return &DelayError{After: jitter(busyDelay), Err: err}
+	}
+	if ctx.Err() != nil { // we are being stopped; the database is not to blame
+		return err
+	}
+	after := l.breaker.failed(err)
+	l.config.Log.WarnContext(ctx, "project_database_away", slog.String("project_id", l.projectID.String()),
+		slog.Duration("retry_after", after), slog.Any("error", err))
+	return &DelayError{After: after, Err: err}
+}
+
+// jitter spreads a delay over a half more, so that those who were sent away
+// together do not come back together.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/2+1) }

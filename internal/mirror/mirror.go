@@ -1,0 +1,142 @@
+// Package mirror is the project databases: it installs the mirror (schema
+// capydb_auth), hands events to its function apply_events, and reads users back
+// for people who ask why a row looks as it does.
+//
+// On the road of a webhook it is the last station: receiver → inbox → applier →
+// mirror. Every project has a lane of its own: jobs that come while a call runs
+// gather and share the next one, and a database that is away closes its lane for
+// a while, so that nobody else's jobs wait for it.
+//
+//	          Apply                 call fails
+//	jobs ───▶ lane ───▶ one call ──────────────▶ data: halve until one event is left, it alone fails
+//	            ▲                  └───────────▶ database away: everybody later, lane closed for 1 s … 30 s
+//	            └── closed or full: later
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// Config is what Mirrors needs.
+type Config struct {
+	// Database gives the connection URL of a project's database.
+	Database func(ctx context.Context, projectID uuid.UUID) (string, error)
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
+
+	// CallTimeout bounds one call of apply_events; 0 is 15 s.
+	CallTimeout time.Duration
+	// LockTimeout bounds the wait for a lock in the project database; 0 is 4 s.
+	LockTimeout time.Duration
+}
+
+// Mirrors applies events to the mirrors of all projects. It is safe for
+// concurrent use.
+type Mirrors struct {
+	config Config
+
+	mu    sync.Mutex
+	lanes map[uuid.UUID]*lane
+}
+
+// New makes Mirrors; it connects to nothing before it has to.
+func New(config Config) *Mirrors {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.CallTimeout == 0 {
+		config.CallTimeout = 15 * time.Second
+	}
+	if config.LockTimeout == 0 {
+		config.LockTimeout = 4 * time.Second
+	}
+	return &Mirrors{config: config, lanes: make(map[uuid.UUID]*lane)}
+}
+
+// Install creates the mirror in a project database, or upgrades it. It is
+// repeatable and safe to run from several processes at once. Its errors are fit
+// for the person who gave the URL: they say what is wrong with it and what to do.
+func (m *Mirrors) Install(ctx context.Context, databaseURL string) error {
+	_, err := schema.Up(ctx, databaseURL, schema.Project, schema.Options{})
+	return err
+}
+
+// Close lets the calls under way end and closes all connections. Calls that
+// still run when ctx ends are cut off; their jobs run again.
+func (m *Mirrors) Close(ctx context.Context) error {
+	m.mu.Lock()
+	lanes := m.lanes
+	m.lanes = make(map[uuid.UUID]*lane)
+	m.mu.Unlock()
+
+	var errs []error
+	for _, l := range lanes {
+		errs = append(errs, l.close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// lane gives the project's lane, a new one if its database has moved.
+func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) {
+	url, err := m.config.Database(ctx, projectID)
+	if err != nil {
+		return nil, fmt.Errorf("find the database of project %s: %w", projectID, err)
+	}
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.lanes[projectID]
+	if old != nil && old.url == url {
+		return old, nil
+	}
+	l, err := newLane(ctx, m.config, projectID, url)
+	if err != nil {
+		return nil, err
+	}
+	m.lanes[projectID] = l
+	if old != nil {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.CallTimeout)
+			defer cancel()
+			if err := old.close(ctx); err != nil {
+				m.config.Log.WarnContext(ctx, "old_lane_closed", slog.String("project_id", projectID.String()), slog.Any("error", err))
+			}
+		}()
+	}
+	return l, nil
+}
+
+// DelayError says that nothing is wrong with the events, but that they cannot
+// be applied now. Whoever has them tries again after a while; it costs no attempt.
+type DelayError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *DelayError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *DelayError) Unwrap() error { return e.Err }
+
+// SQLSTATEs of our own, raised by the functions of schema capydb_auth. The list
+// is repeated in sql/README.md, and a test compares the two.
+const (
+	// CodeBusy: another process has been applying events for longer than lock_timeout.
+	CodeBusy = "US001"
+)
+
+// delayed tells whether a failed call says nothing about the events in it.
+func delayed(err error) bool {
+	return pgdb.Unavailable(err) || pgdb.Code(err) == CodeBusy ||
+		errors.Is(err, errNoAnswer) || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,390 @@
+package mirror_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// columns are the mirrored columns other than raw, in the table's order.
+func columns() []provider.Column {
+	return []provider.Column{
+		provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL,
+		provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt,
+	}
+}
+
+// row is a user as model and table are compared: column → value, "raw" among them.
+type row map[string]string
+
+// model is the ordering rule in Go: of each column, the value of the greatest
+// version that says it; an absent key is NULL.
+func model(events []mirror.Event) map[string]row {
+	users := make(map[string]row)
+	best := make(map[string]version)
+	say := func(user, column string, value *string, v version) {
+		if held, ok := best[user+"."+column]; ok && !v.after(held) {
+			return
+		}
+		best[user+"."+column] = v
+		delete(users[user], column)
+		if value != nil {
+			users[user][column] = *value
+		}
+	}
+	for _, e := range events {
+		if users[e.UserID] == nil {
+			users[e.UserID] = row{}
+		}
+		profile := version{e.At, e.SentAt, e.ID}
+		for column, value := range e.Says {
+			if column == provider.DeletedAt && !e.DeletedClock.IsZero() {
+				say(e.UserID, "deleted_at", value, version{e.DeletedClock, e.SentAt, e.ID})
+			} else {
+				say(e.UserID, string(column), value, profile)
+			}
+		}
+		if e.Raw != nil {
+			raw := string(e.Raw)
+			say(e.UserID, "raw", &raw, profile)
+		}
+	}
+	return users
+}
+
+type version struct {
+	at, sentAt time.Time
+	id         string
+}
+
+func (v version) after(w version) bool {
+	if c := v.at.Compare(w.at); c != 0 {
+		return c > 0
+	}
+	if c := v.sentAt.Compare(w.sentAt); c != 0 {
+		return c > 0
+	}
+	return v.id > w.id
+}
+
+// instants are few, so that ties and late events are common.
+func instant() *rapid.Generator[time.Time] {
+	return rapid.Custom(func(t *rapid.T) time.Time {
+		return time.Date(2026, 1, 1, 0, 0, rapid.IntRange(0, 5).Draw(t, "second"), 0, time.UTC)
+	})
+}
+
+// history draws up to 30 events about up to three users whose ids begin with prefix.
+func history(prefix string) *rapid.Generator[[]mirror.Event] {
+	return rapid.Custom(func(t *rapid.T) []mirror.Event {
+		events := make([]mirror.Event, rapid.IntRange(1, 30).Draw(t, "events"))
+		for i := range events {
+			events[i] = event(t, prefix, i)
+		}
+		return events
+	})
+}
+
+func event(t *rapid.T, prefix string, i int) mirror.Event {
+	e := mirror.Event{Provider: provider.Auth0, InboxID: int64(i), ReceivedAt: time.Date(2026, 1, 2, 0, 0, i, 0, time.UTC)}
+	e.ID = fmt.Sprintf("%s-evt-%02d", prefix, rapid.IntRange(0, 99).Draw(t, "id")*100+i)
+	e.UserID = prefix + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "user")
+	e.SentAt = instant().Draw(t, "sent_at")
+	e.Says = provider.Says{}
+	if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+		e.Type = "user.deleted"
+		e.DeletedClock = instant().Draw(t, "deleted")
+		text := e.DeletedClock.Format(time.RFC3339)
+		e.Says[provider.DeletedAt] = &text
+		if rapid.Bool().Draw(t, "without profile") {
+			return e
+		}
+	} else {
+		e.Type = "user.updated"
+		e.Says[provider.DeletedAt] = nil
+	}
+	e.At = instant().Draw(t, "at")
+	for _, c := range columns() {
+		if c == provider.DeletedAt || !rapid.Bool().Draw(t, "says "+string(c)) {
+			continue
+		}
+		e.Says[c] = nil
+		if rapid.Bool().Draw(t, "value") {
+			text := fmt.Sprintf("%s of %s", c, e.ID)
+			switch c {
+			case provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt:
+				text = instant().Draw(t, string(c)).Format(time.RFC3339)
+			default:
+			}
+			e.Says[c] = &text
+		}
+	}
+	if rapid.Bool().Draw(t, "says raw") {
+		e.Raw = json.RawMessage(fmt.Sprintf(`{"n": %d}`, i))
+	}
+	return e
+}
+
+// shuffled draws the events in another order, some of them several times: as a
+// repetition by the sender (another delivery) or by the worker (the same one).
+func shuffled(events []mirror.Event) *rapid.Generator[[]mirror.Event] {
+	return rapid.Custom(func(t *rapid.T) []mirror.Event {
+		all := append([]mirror.Event(nil), events...)
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(events)-1), 0, 10).Draw(t, "repeated") {
+			again := events[i]
+			if rapid.Bool().Draw(t, "another delivery") {
+				again.InboxID += 1000
+			}
+			all = append(all, again)
+		}
+		return rapid.Permutation(all).Draw(t, "order")
+	})
+}
+
+// cut draws how the events are cut into batches.
+func cut(t *rapid.T, events []mirror.Event) [][]mirror.Event {
+	var batches [][]mirror.Event
+	for len(events) > 0 {
+		n := rapid.IntRange(1, len(events)).Draw(t, "batch")
+		batches, events = append(batches, events[:n]), events[n:]
+	}
+	return batches
+}
+
+// prefixes gives every run of a property its own users, so that all can share a database.
+type prefixes struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (p *prefixes) next() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n++
+	return fmt.Sprintf("p%d-", p.n)
+}
+
+func TestAnyOrderAndRepetitionGivesTheSameUsers(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	var names prefixes
+
+	rapid.Check(t, func(rt *rapid.T) {
+		prefix := names.next()
+		events := history(prefix).Draw(rt, "history")
+		deliveries := shuffled(events).Draw(rt, "deliveries")
+		for _, b := range cut(rt, deliveries) {
+			outcomes := apply(rt, pool, b)
+			require.Len(rt, outcomes, len(b))
+		}
+		want := model(events)
+		require.Equal(rt, want, usersIn(rt, pool, prefix))
+		require.Equal(rt, want, replayedChanges(rt, pool, prefix))
+
+		before := everything(rt, pool, prefix)
+		for _, b := range cut(rt, deliveries) {
+			for i, outcome := range apply(rt, pool, b) {
+				require.NotEmpty(rt, outcome, "event %d", i)
+			}
+		}
+		require.Equal(rt, before, everything(rt, pool, prefix), "a second application changed something")
+	})
+}
+
+func TestOutcomesAreThoseOfApplyingSingly(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	var names prefixes
+
+	rapid.Check(t, func(rt *rapid.T) {
+		prefix := names.next()
+		deliveries := shuffled(history(prefix).Draw(rt, "history")).Draw(rt, "deliveries")
+		var want, got []string
+		first := make(map[string]mirror.Event)
+		outcomes := make(map[string]string)
+		for i, e := range deliveries {
+			known, seen := first[e.ID]
+			switch {
+			case seen && known.InboxID == e.InboxID:
+				want = append(want, outcomes[e.ID])
+			case seen:
+				want = append(want, "duplicate")
+			default:
+				first[e.ID] = e
+				outcomes[e.ID] = "stale"
+				if setsAnything(deliveries[:i], e) {
+					outcomes[e.ID] = "applied"
+				}
+				want = append(want, outcomes[e.ID])
+			}
+		}
+		for _, b := range cut(rt, deliveries) {
+			got = append(got, apply(rt, pool, b)...)
+		}
+		require.Equal(rt, want, got)
+	})
+}
+
+// setsAnything reports whether e says a column that no event before it said by
+// a greater version.
+func setsAnything(before []mirror.Event, e mirror.Event) bool {
+	says := func(e mirror.Event) map[string]version {
+		said := make(map[string]version)
+		for c := range e.Says {
+			said[string(c)] = version{e.At, e.SentAt, e.ID}
+		}
+		if !e.DeletedClock.IsZero() {
+			said["deleted_at"] = version{e.DeletedClock, e.SentAt, e.ID}
+		}
+		if e.Raw != nil {
+			said["raw"] = version{e.At, e.SentAt, e.ID}
+		}
+		return said
+	}
+	held := make(map[string]version)
+	for _, b := range before {
+		for column, v := range says(b) {
+			if b.UserID == e.UserID && v.after(held[column]) {
+				held[column] = v
+			}
+		}
+	}
+	for column, v := range says(e) {
+		if v.after(held[column]) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestTwoWorkersAtOnceGiveTheSameUsers(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	var names prefixes
+	workers := []*mirror.Mirrors{newMirrors(t, pool), newMirrors(t, pool)}
+
+	rapid.Check(t, func(rt *rapid.T) {
+		prefix := names.next()
+		events := history(prefix).Draw(rt, "history")
+		batches := make([][][]mirror.Event, len(workers))
+		for i := range workers {
+			batches[i] = cut(rt, shuffled(events).Draw(rt, "deliveries"))
+		}
+		errs := make([]error, len(workers))
+		var done sync.WaitGroup
+		for i, w := range workers {
+			done.Go(func() {
+				for _, b := range batches[i] {
+					results, err := w.Apply(context.Background(), projectID(), b)
+					for _, r := range results {
+						if err == nil {
+							err = r.Err
+						}
+					}
+					if err != nil {
+						errs[i] = err
+						return
+					}
+				}
+			})
+		}
+		done.Wait()
+		require.NoError(rt, errs[0])
+		require.NoError(rt, errs[1])
+		want := model(events)
+		require.Equal(rt, want, usersIn(rt, pool, prefix))
+		require.Equal(rt, want, replayedChanges(rt, pool, prefix))
+		require.Equal(rt, len(distinctIDs(events)), ledgerSize(rt, pool, prefix), "each event is in the ledger once")
+	})
+}
+
+func distinctIDs(events []mirror.Event) map[string]bool {
+	ids := make(map[string]bool)
+	for _, e := range events {
+		ids[e.ID+e.UserID] = true
+	}
+	return ids
+}
+
+// usersIn reads the users with the prefix in the form of the model.
+func collectTexts(rows pgx.Rows) ([]string, error) { return pgx.CollectRows(rows, pgx.RowTo[string]) }
+
+func usersIn(t require.TestingT, pool *pgxpool.Pool, prefix string) map[string]row {
+	return readRows(t, pool, `
+		SELECT id, to_jsonb(u) - ARRAY['id', 'provider', 'last_event_processed']
+		FROM capydb_auth.users AS u WHERE id LIKE $1`, prefix)
+}
+
+// replayedChanges plays user_changes back: the last value of each column.
+func replayedChanges(t require.TestingT, pool *pgxpool.Pool, prefix string) map[string]row {
+	return readRows(t, pool, `
+		SELECT user_id, jsonb_object_agg(column_name, value ORDER BY id)
+		FROM capydb_auth.user_changes, jsonb_each(after) AS a (column_name, value)
+		WHERE user_id LIKE $1 GROUP BY user_id
+		UNION ALL
+		SELECT id, '{}' FROM capydb_auth.users AS u
+		WHERE id LIKE $1 AND NOT EXISTS (SELECT FROM capydb_auth.user_changes WHERE user_id = u.id)`, prefix)
+}
+
+func readRows(t require.TestingT, pool *pgxpool.Pool, query, prefix string) map[string]row {
+	rows, err := pool.Query(context.Background(), query, prefix+"%")
+	require.NoError(t, err)
+	users := make(map[string]row)
+	var (
+		id   string
+		data map[string]any
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &data}, func() error {
+		users[id] = row{}
+		for column, value := range data {
+			switch v := value.(type) {
+			case nil:
+			case string:
+				if at, err := time.Parse(time.RFC3339, v); err == nil {
+					v = at.UTC().Format(time.RFC3339)
+				}
+				users[id][column] = v
+			case map[string]any:
+				users[id][column] = fmt.Sprintf(`{"n": %v}`, v["n"])
+			}
+		}
+		data = nil
+		return nil
+	})
+	require.NoError(t, err)
+	return users
+}
+
+// everything reads all that is stored about the users with the prefix.
+func everything(t require.TestingT, pool *pgxpool.Pool, prefix string) string {
+	var all string
+	err := pool.QueryRow(context.Background(), `
+		SELECT jsonb_build_array(
+			(SELECT jsonb_agg(u ORDER BY u.id) FROM capydb_auth.users AS u WHERE u.id LIKE $1),
+			(SELECT jsonb_agg(v ORDER BY v.user_id) FROM capydb_auth.user_versions AS v WHERE v.user_id LIKE $1),
+			(SELECT jsonb_agg(c ORDER BY c.id) FROM capydb_auth.user_changes AS c WHERE c.user_id LIKE $1),
+			(SELECT jsonb_agg(p ORDER BY p.event_id, p.user_id) FROM capydb_auth.processed_events AS p WHERE p.user_id LIKE $1)
+		)::text`, prefix+"%").Scan(&all)
+	require.NoError(t, err)
+	return all
+}
+
+func ledgerSize(t require.TestingT, pool *pgxpool.Pool, prefix string) int {
+	var n int
+	err := pool.QueryRow(context.Background(),
+		`SELECT count(*) FROM capydb_auth.processed_events WHERE user_id LIKE $1`, prefix+"%").Scan(&n)
+	require.NoError(t, err)
+	return n
+}

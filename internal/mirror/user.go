@@ -1,0 +1,127 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNoUser: the mirror has no such user.
+var ErrNoUser = errors.New("the mirror has no user with this id")
+
+// User is a row of capydb_auth.users.
+type User struct {
+	ID                 string          `json:"id"`
+	Email              *string         `json:"email"`
+	FirstName          *string         `json:"first_name"`
+	LastName           *string         `json:"last_name"`
+	Username           *string         `json:"username"`
+	ImageURL           *string         `json:"image_url"`
+	CreatedAt          *time.Time      `json:"created_at"`
+	UpdatedAt          *time.Time      `json:"updated_at"`
+	LastSignInAt       *time.Time      `json:"last_sign_in_at"`
+	DeletedAt          *time.Time      `json:"deleted_at"`
+	Raw                json.RawMessage `json:"raw"`
+	Provider           string          `json:"provider"`
+	LastEventProcessed time.Time       `json:"last_event_processed"`
+}
+
+// Source tells which event said the value of a column (view user_sources).
+type Source struct {
+	Column  string     `json:"column"   db:"column_name"`
+	EventID *string    `json:"event_id"` // nil: no event spoke of the column
+	SaidAt  *time.Time `json:"said_at"`  // the provider's clock; nil likewise
+	SentAt  *time.Time `json:"sent_at"`
+}
+
+// Change is a row of capydb_auth.user_changes.
+type Change struct {
+	ID        int64           `json:"id"`
+	Kind      string          `json:"kind"`
+	Changed   []string        `json:"changed"`
+	Before    json.RawMessage `json:"before"`
+	After     json.RawMessage `json:"after"`
+	Provider  string          `json:"provider"`
+	EventID   string          `json:"event_id"`
+	EventAt   time.Time       `json:"event_at"`
+	ChangedAt time.Time       `json:"changed_at"`
+}
+
+// History is a user as the mirror has it, and how it came to be.
+type History struct {
+	User    User     `json:"user"`
+	Sources []Source `json:"sources"`
+	Changes []Change `json:"changes"` // oldest first, the newest maxChanges of them
+}
+
+const maxChanges = 1000
+
+const (
+	selectUser = `
+		SELECT id, email, first_name, last_name, username, image_url, created_at, updated_at,
+		       last_sign_in_at, deleted_at, raw, provider, last_event_processed
+		FROM capydb_auth.users WHERE id = $1`
+
+	selectSources = `
+		SELECT column_name, event_id, said_at, sent_at
+		FROM capydb_auth.user_sources WHERE user_id = $1`
+
+	selectChanges = `
+		SELECT id, kind, changed, before, after, provider, event_id, event_at, changed_at
+		FROM (SELECT * FROM capydb_auth.user_changes WHERE user_id = $1 ORDER BY id DESC LIMIT $2) AS c
+		ORDER BY id`
+)
+
+// History reads a user, the source of each of its columns, and its changes,
+// all as of one moment. It returns ErrNoUser where the mirror has no such user.
+func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string) (History, error) {
+	l, err := m.lane(ctx, projectID)
+	if err != nil {
+		return History{}, err
+	}
+	if err := l.install(ctx); err != nil {
+		return History{}, err
+	}
+
+	var h History
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, l.pool, options, func(tx pgx.Tx) error {
+		if h.User, err = collectOne[User](ctx, tx, selectUser, userID); err != nil {
+			return err
+		}
+		if h.Sources, err = collect[Source](ctx, tx, selectSources, userID); err != nil {
+			return err
+		}
+		h.Changes, err = collect[Change](ctx, tx, selectChanges, userID, maxChanges)
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return History{}, ErrNoUser
+	}
+	if err != nil {
+		return History{}, fmt.Errorf("read the user from the mirror: %w", err)
+	}
+	return h, nil
+}
+
+func collect[T any](ctx context.Context, tx pgx.Tx, query string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+}
+
+func collectOne[T any](ctx context.Context, tx pgx.Tx, query string, args ...any) (T, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+}
