@@ -66,7 +66,7 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value, ordinal 
 	}
 	// Auth0 sets the purpose on what its test button and its simulator send;
 	// its own SCIM template leaves such events out.
-	if string(env.purpose) == `"test"` {
+	if env.purpose.Is("test") {
 		return payload.Ignored(e, "Auth0's test event (a0purpose is test)")
 	}
 	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {

@@ -68,6 +68,15 @@ func (v Value) IsText() bool { return len(v) > 0 && v[0] == '"' }
 // IsNumber reports a number.
 func (v Value) IsNumber() bool { return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9') }
 
+// Is reports a string that reads as the text.
+func (v Value) Is(text string) bool {
+	if !v.IsText() {
+		return false
+	}
+	got, flaws := v.Text()
+	return got == text && flaws == 0
+}
+
 // Kind says in words what the value is, such as "a number".
 func (v Value) Kind() string {
 	switch {

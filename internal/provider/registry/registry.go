@@ -7,11 +7,13 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
+	"github.com/authsync/authsync/internal/provider/betterauth"
+	"github.com/authsync/authsync/internal/provider/clerk"
 )
 
 // All returns the providers in the order of provider.Names.
 func All() []provider.Provider {
-	return []provider.Provider{auth0.New()}
+	return []provider.Provider{auth0.New(), clerk.New(), betterauth.New()}
 }
 
 // Lookup returns a provider by its name, in either spelling (better_auth,

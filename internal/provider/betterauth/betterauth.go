@@ -1,0 +1,56 @@
+// Package betterauth verifies, decodes and signs what customers' Better Auth
+// servers send. Better Auth is a library in the customer's own server and sends
+// no webhooks; the customer adds a few lines that do, by one of three
+// conventions:
+//
+//	format                  header                          body
+//	better_auth_signature   X-Better-Auth-Signature         {"event", "user"}
+//	standard_webhooks       webhook-* (or svix-*)           {"type", "timestamp", "data"}
+//	webhook_signature       X-Webhook-Signature             {"id", "event", "timestamp", "data"}
+//
+// The first is the plain one and has no protection against replay: an old body
+// is stale by its updatedAt or a repetition by its digest, and that is all. The
+// second is the one to recommend. The third is that of the npm package
+// @pinklemon8/better-auth-webhooks 0.1.0. Source of the wire facts: the package
+// better-auth 1.7.7, run and observed.
+package betterauth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// The formats, as option signature_formats names them.
+const (
+	FormatSignature        = "better_auth_signature"
+	FormatStandardWebhooks = "standard_webhooks"
+	FormatPlugin           = "webhook_signature"
+)
+
+// Provider is Better Auth. It takes the credential webhook_signing_secret and
+// the options absent_fields and signature_formats.
+type Provider struct{}
+
+// New returns Better Auth.
+func New() Provider { return Provider{} }
+
+// Name is the name as it stands in the database.
+func (Provider) Name() string { return provider.BetterAuth }
+
+// formats are the formats that the options allow, in the order in which their
+// headers are looked for.
+func formats(o provider.Options) ([]string, error) {
+	all := []string{FormatStandardWebhooks, FormatPlugin, FormatSignature}
+	for _, format := range o.SignatureFormats {
+		if !slices.Contains(all, format) {
+			return nil, fmt.Errorf("options.signature_formats holds %.40q: it takes %s", format, strings.Join(all, ", "))
+		}
+	}
+	if len(o.SignatureFormats) == 0 {
+		return all, nil
+	}
+	return slices.DeleteFunc(all, func(format string) bool { return !slices.Contains(o.SignatureFormats, format) }), nil
+}

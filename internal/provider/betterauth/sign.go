@@ -1,0 +1,133 @@
+package betterauth
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/standardwebhooks"
+)
+
+// Sign makes the request of a customer's server, signed with the first
+// webhook_signing_secret: by Standard Webhooks if the secret begins with whsec_,
+// else by X-Better-Auth-Signature; if the options allow only other formats, by
+// the first of those. Sample.ID is the webhook-id; without Standard Webhooks it
+// is a key of the body, which has none of its own.
+//
+// A user.deleted carries the row as it was a day before the deletion. A type
+// without a sample of its own is sent with an object that has an id only.
+func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
+	header, body, err := p.sign(s, c, o, now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign a better_auth sample: %w", err)
+	}
+	header.Set("Content-Type", "application/json")
+	return header, body, nil
+}
+
+func (p Provider) sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
+	if _, err := p.NewVerifier(c, o); err != nil {
+		return nil, nil, err
+	}
+	if len(c.WebhookSigningSecret) == 0 {
+		return nil, nil, provider.ErrNoSecret
+	}
+	secret := string(c.WebhookSigningSecret[0])
+	allowed, err := formats(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	format := FormatSignature
+	if standardwebhooks.HasPrefix(secret) {
+		format = FormatStandardWebhooks
+	}
+	if !slices.Contains(allowed, format) {
+		format = allowed[0]
+	}
+	body, err := json.Marshal(sampleBody(format, s, now))
+	if err != nil {
+		return nil, nil, err
+	}
+	switch format {
+	case FormatStandardWebhooks:
+		header, err := signStandard(secret, s.ID, body, now)
+		return header, body, err
+	case FormatPlugin:
+		return http.Header{pluginHeader: {pluginPrefix + hex.EncodeToString(sum([]byte(secret), body))}}, body, nil
+	default:
+		return http.Header{signatureHeader: {hex.EncodeToString(sum([]byte(secret), body))}}, body, nil
+	}
+}
+
+func signStandard(secret, id string, body []byte, now time.Time) (http.Header, error) {
+	keys, err := standardKeys(secret)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		id = "msg_" + provider.RandomID(27)
+	}
+	return standardwebhooks.Sign(keys[0], standardwebhooks.Standard, id, now, body)
+}
+
+func sampleBody(format string, s provider.Sample, now time.Time) map[string]any {
+	at := s.Time(now)
+	data := sampleData(s, at)
+	s.Override(data)
+	switch format {
+	case FormatStandardWebhooks:
+		return map[string]any{"type": s.Type, "timestamp": stamp(at), "data": data}
+	case FormatPlugin:
+		id := s.ID
+		if id == "" {
+			id = "whk_" + provider.RandomID(24)
+		}
+		// The time of signing, which the receiver checks for freshness.
+		return map[string]any{"id": id, "event": s.Type, "timestamp": stamp(now), "data": data}
+	default:
+		body := map[string]any{"event": s.Type, "user": data}
+		if s.ID != "" {
+			body["id"] = s.ID
+		}
+		return body
+	}
+}
+
+func sampleData(s provider.Sample, at time.Time) map[string]any {
+	userID := s.UserID
+	if userID == "" {
+		userID = provider.RandomID(32)
+	}
+	switch {
+	case s.Type == userCreated:
+		return sampleUser(userID, at, at)
+	case s.Type == userUpdated:
+		return sampleUser(userID, at.Add(-30*24*time.Hour), at)
+	case s.Type == userDeleted:
+		return sampleUser(userID, at.Add(-30*24*time.Hour), at.Add(-24*time.Hour))
+	case strings.HasPrefix(s.Type, "session."):
+		return map[string]any{
+			"id": provider.RandomID(32), "userId": userID, "createdAt": stamp(at), "updatedAt": stamp(at),
+			"expiresAt": stamp(at.Add(7 * 24 * time.Hour)), "ipAddress": "192.0.2.44", "userAgent": "authsync sample",
+		}
+	default:
+		return map[string]any{"id": provider.RandomID(32)}
+	}
+}
+
+func sampleUser(userID string, createdAt, updatedAt time.Time) map[string]any {
+	return map[string]any{
+		"id": userID, "email": provider.SampleEmail(userID), "emailVerified": true, "name": "Grace Hopper",
+		"image": "https://images.example.com/avatars/grace.png", "username": "grace", "displayUsername": "Grace",
+		"role": "user", "banned": false, "banReason": nil, "banExpires": nil,
+		"createdAt": stamp(createdAt), "updatedAt": stamp(updatedAt),
+	}
+}
+
+// stamp prints a time as JavaScript does: in UTC with milliseconds.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -1,0 +1,174 @@
+package betterauth
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/standardwebhooks"
+)
+
+const (
+	signatureHeader = "X-Better-Auth-Signature"
+	pluginHeader    = "X-Webhook-Signature"
+	pluginPrefix    = "sha256="
+)
+
+// specifiedKey is the shortest key, in bytes, that Standard Webhooks specifies.
+const specifiedKey = 24
+
+type verifier struct {
+	formats []string
+	secrets [][]byte               // the keys of the hexadecimal formats
+	keys    []standardwebhooks.Key // those of Standard Webhooks
+}
+
+// NewVerifier prepares one secret for all formats. The hexadecimal ones sign
+// with the bytes of the secret as it was given, whatever it begins with.
+// Standard Webhooks signs with what is base64 behind whsec_. A secret without
+// whsec_ is taken there as its bytes and, if it is base64 of at least 24 bytes,
+// decoded as well: senders' libraries differ in which of the two they do.
+func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.OnlyAuth0(); err != nil {
+		return nil, err
+	}
+	allowed, err := formats(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
+		return nil, err
+	}
+	v := verifier{formats: allowed}
+	for i, secret := range c.WebhookSigningSecret {
+		text := string(secret)
+		if strings.TrimSpace(text) != text {
+			return nil, errors.New("credentials.webhook_signing_secret begins or ends with white space: give it exactly as the sender has it")
+		}
+		v.secrets = append(v.secrets, []byte(text))
+		keys, err := standardKeys(text)
+		if err != nil {
+			return nil, fmt.Errorf("credentials.webhook_signing_secret begins with whsec_, but %w: "+
+				"copy it again, or restrict options.signature_formats to %s", err, FormatSignature)
+		}
+		for _, raw := range keys {
+			key, err := standardwebhooks.NewKey(raw, i+1)
+			if err != nil {
+				return nil, fmt.Errorf("credentials.webhook_signing_secret: %w", err)
+			}
+			v.keys = append(v.keys, key)
+		}
+	}
+	return v, nil
+}
+
+// standardKeys returns the keys that a secret stands for in Standard Webhooks,
+// the one to sign with first.
+func standardKeys(secret string) ([][]byte, error) {
+	key, err := standardwebhooks.ParseSecret(secret)
+	if standardwebhooks.HasPrefix(secret) {
+		return [][]byte{key}, err
+	}
+	if err == nil && len(key) >= specifiedKey {
+		return [][]byte{[]byte(secret), key}, nil
+	}
+	return [][]byte{[]byte(secret)}, nil
+}
+
+// Verify looks at the headers of the formats that the options allow, Standard
+// Webhooks first, and lets the first one that is present decide: a failure does
+// not fall through to a weaker format.
+func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Proof, error) {
+	if len(v.secrets) == 0 {
+		return provider.Proof{}, provider.ErrNoSecret
+	}
+	for _, format := range v.formats {
+		switch format {
+		case FormatStandardWebhooks:
+			for _, set := range [...]standardwebhooks.Set{standardwebhooks.Standard, standardwebhooks.Svix} {
+				if set.In(h) {
+					id, position, err := standardwebhooks.Verify(v.keys, set, h, body, now)
+					return proof(format, id, position, err)
+				}
+			}
+		case FormatPlugin:
+			if signature := strings.TrimSpace(h.Get(pluginHeader)); signature != "" {
+				position, err := v.verifyPlugin(signature, body, now)
+				return proof(format, "", position, err)
+			}
+		case FormatSignature:
+			if signature := strings.TrimSpace(h.Get(signatureHeader)); signature != "" {
+				position, err := v.verifyHex(signature, body)
+				return proof(format, "", position, err)
+			}
+		}
+	}
+	return provider.Proof{}, fmt.Errorf("%w: no header of %s", provider.ErrMissingSignature, strings.Join(v.formats, ", "))
+}
+
+func proof(method, id, position string, err error) (provider.Proof, error) {
+	if err != nil {
+		return provider.Proof{}, err
+	}
+	return provider.Proof{DeliveryID: id, Secret: position, Method: method}, nil
+}
+
+func (v verifier) verifyHex(signature string, body []byte) (position string, err error) {
+	got, err := hex.DecodeString(signature)
+	if err != nil || len(got) != sha256.Size {
+		return "", fmt.Errorf("%w: it must be %d hexadecimal digits", provider.ErrMalformed, 2*sha256.Size)
+	}
+	for i, secret := range v.secrets {
+		if hmac.Equal(got, sum(secret, body)) {
+			return strconv.Itoa(i + 1), nil
+		}
+	}
+	return "", provider.ErrNoMatch
+}
+
+// verifyPlugin also checks the age of the time in the body: the plugin signs
+// the body only, so its headers for id and time prove nothing.
+func (v verifier) verifyPlugin(signature string, body []byte, now time.Time) (position string, err error) {
+	digits, found := strings.CutPrefix(signature, pluginPrefix)
+	if !found {
+		return "", fmt.Errorf("%w: %s must begin with %s", provider.ErrMalformed, pluginHeader, pluginPrefix)
+	}
+	if position, err = v.verifyHex(digits, body); err != nil {
+		return "", err
+	}
+	doc, err := payload.Parse(body)
+	if err != nil || !doc.IsObject() {
+		return "", fmt.Errorf("%w: the body, which should hold the time of signing, is no JSON object", provider.ErrMalformed)
+	}
+	at, ok := payload.ParseTime(doc.Member("timestamp"))
+	switch {
+	case !ok:
+		return "", fmt.Errorf("%w: the body holds no timestamp", provider.ErrMalformed)
+	case now.Sub(at.Time) > standardwebhooks.Tolerance:
+		return "", fmt.Errorf("%w: more than %s", provider.ErrTooOld, standardwebhooks.Tolerance)
+	case at.Sub(now) > standardwebhooks.Tolerance:
+		return "", fmt.Errorf("%w: by more than %s", provider.ErrTooNew, standardwebhooks.Tolerance)
+	}
+	return position, nil
+}
+
+func sum(secret, body []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(body)
+	return mac.Sum(nil)
+}
+
+// ValidBody accepts an object; an array, which no format has, is accepted too
+// and becomes a failed event that can be seen.
+func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }

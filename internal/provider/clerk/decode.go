@@ -1,0 +1,112 @@
+package clerk
+
+import (
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+// The ids in all examples that Clerk publishes, and that "Send Example" in its
+// dashboard delivers, correctly signed, to a customer's endpoint.
+const (
+	exampleInstance = "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
+	exampleUser     = "user_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
+)
+
+// The types that are mirrored; all others are ignored.
+const (
+	userCreated = "user.created"
+	userUpdated = "user.updated"
+	userDeleted = "user.deleted"
+)
+
+// keys are the keys of Clerk's user object. The e-mail address is found by
+// findEmail; its key is there for the notes.
+func keys() *payload.Keys {
+	return &payload.Keys{
+		payload.ID:           "id",
+		payload.Email:        "email_addresses",
+		payload.FirstName:    "first_name",
+		payload.LastName:     "last_name",
+		payload.Username:     "username",
+		payload.ImageURL:     "image_url",
+		payload.CreatedAt:    "created_at",
+		payload.UpdatedAt:    "updated_at",
+		payload.LastSignInAt: "last_sign_in_at",
+	}
+}
+
+// Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's
+// id is the delivery's, svix-id, which is the same on every retry and replay.
+func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event {
+	doc, err := payload.Parse(d.Body)
+	if err != nil {
+		return payload.FailedDelivery(d, err.Error())
+	}
+	if !doc.IsObject() {
+		return payload.FailedDelivery(d, payload.NotObject("the body", doc))
+	}
+	return []provider.Event{decode(d, o, doc)}
+}
+
+func decode(d provider.Delivery, o provider.Options, doc payload.Value) provider.Event {
+	e := payload.New(d, 0)
+	if problem := payload.SetDeliveryID(&e, d); problem != "" {
+		return payload.Failed(d, e, problem)
+	}
+	var typ, timestamp, instance, data payload.Value
+	for key, value := range doc.Members() {
+		switch string(key) {
+		case "type":
+			typ = value
+		case "timestamp":
+			timestamp = value
+		case "instance_id":
+			instance = value
+		case "data":
+			data = value
+		}
+	}
+	sentAt := payload.SetSentAt(&e, d, timestamp)
+	if problem := payload.SetType(&e, "type", typ); problem != "" {
+		return payload.Failed(d, e, problem)
+	}
+	if instance.Is(exampleInstance) {
+		return payload.Ignored(e, "Clerk's example event: the endpoint works")
+	}
+	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {
+		return payload.Unmirrored(e)
+	}
+	if !data.IsObject() {
+		return payload.Failed(d, e, payload.NotObject("data", data))
+	}
+	change := payload.Change{Keys: keys(), Path: "data", Object: data, Deletes: e.Type == userDeleted, SentAt: sentAt}
+	change.User = payload.ReadUser(data, change.Keys)
+	if change.User[payload.ID].Is(exampleUser) {
+		return payload.Ignored(e, "Clerk's example event: the endpoint works")
+	}
+	change.Keys[payload.Email], change.User[payload.Email] = findEmail(data.Member("primary_email_address_id"), change.User[payload.Email])
+	if !change.Deletes && o.AbsentFields == provider.ClearAbsent {
+		change.User.ClearAbsent(change.Keys)
+	}
+	return change.Apply(d, e)
+}
+
+// findEmail returns the address whose id is the primary one, and the key that
+// tells: null where the user has no primary address or the list does not hold
+// it, absent where one of the keys is. Another address never stands in for it.
+// A value of the wrong type comes back as it is, to be noted.
+func findEmail(primary, addresses payload.Value) (key string, email payload.Value) {
+	switch {
+	case !primary.IsText():
+		return "primary_email_address_id", primary
+	case !addresses.IsArray():
+		return "email_addresses", addresses
+	}
+	id, _ := primary.Text()
+	for address := range addresses.Elements() {
+		if address.IsObject() && address.Member("id").Is(id) {
+			return "email_address", address.Member("email_address")
+		}
+	}
+	return "email_addresses", payload.Null()
+}

@@ -1,0 +1,129 @@
+package clerk
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/standardwebhooks"
+)
+
+// Sign makes the request that Svix delivers for Clerk, signed with the first
+// webhook_signing_secret. Sample.ID is the svix-id.
+//
+// The e-mail address of Clerk's user is an element of a list: the key email in
+// Sample.Set, which Clerk's user object has not, sets the primary one. A type
+// without a sample of its own is sent with an object that has an id only.
+func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
+	if _, err := p.NewVerifier(c, o); err != nil {
+		return nil, nil, fmt.Errorf("sign a clerk sample: %w", err)
+	}
+	if len(c.WebhookSigningSecret) == 0 {
+		return nil, nil, fmt.Errorf("sign a clerk sample: %w", provider.ErrNoSecret)
+	}
+	key, err := parseSecret(c.WebhookSigningSecret[0])
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign a clerk sample: %w", err)
+	}
+	at := s.Time(now)
+	body, err := json.Marshal(map[string]any{
+		"object":      "event",
+		"type":        s.Type,
+		"timestamp":   at.UnixMilli(),
+		"instance_id": "ins_authsyncSample",
+		"data":        sampleData(s, at),
+		"event_attributes": map[string]any{
+			"http_request": map[string]any{"client_ip": "192.0.2.44", "user_agent": "authsync sample"},
+		},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign a clerk sample: %w", err)
+	}
+	id := s.ID
+	if id == "" {
+		id = "msg_" + provider.RandomID(27)
+	}
+	header, err := standardwebhooks.Sign(key, standardwebhooks.Svix, id, now, body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign a clerk sample: %w", err)
+	}
+	header.Set("Content-Type", "application/json")
+	return header, body, nil
+}
+
+func sampleData(s provider.Sample, at time.Time) map[string]any {
+	userID := s.UserID
+	if userID == "" {
+		userID = "user_" + provider.RandomID(27)
+	}
+	var data map[string]any
+	switch {
+	case s.Type == userCreated:
+		data = sampleUser(userID, at, at)
+	case s.Type == userUpdated:
+		data = sampleUser(userID, at.Add(-30*24*time.Hour), at)
+	case s.Type == userDeleted:
+		data = map[string]any{"object": "user", "id": userID, "deleted": true}
+	case strings.HasPrefix(s.Type, "session."):
+		data = map[string]any{
+			"object": "session", "id": "sess_" + provider.RandomID(27), "client_id": "client_" + provider.RandomID(27),
+			"user_id": userID, "actor": nil, "status": "active", "user": sampleUser(userID, at.Add(-30*24*time.Hour), at),
+			"last_active_at": at.UnixMilli(), "expire_at": at.Add(7 * 24 * time.Hour).UnixMilli(),
+			"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+		}
+	case s.Type == "organization.created", s.Type == "organization.updated":
+		data = map[string]any{
+			"object": "organization", "id": "org_" + provider.RandomID(27), "name": "Lighthouse Keepers",
+			"slug": "lighthouse-keepers", "image_url": "https://images.example.com/orgs/lighthouse.png", "has_image": true,
+			"max_allowed_memberships": 20, "admin_delete_enabled": true, "public_metadata": map[string]any{"tier": "gold"},
+			"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+		}
+	default:
+		data = map[string]any{"id": provider.RandomID(27)}
+	}
+	s.Override(data)
+	setEmail(data, userID)
+	return data
+}
+
+// setEmail moves the key email to where Clerk keeps an address.
+func setEmail(user map[string]any, userID string) {
+	email, given := user["email"]
+	if _, hasAddresses := user["email_addresses"]; !given || !hasAddresses {
+		return
+	}
+	delete(user, "email")
+	if email == nil {
+		user["primary_email_address_id"], user["email_addresses"] = nil, []any{}
+		return
+	}
+	user["primary_email_address_id"], user["email_addresses"] = emailID(userID), sampleAddresses(userID, email)
+}
+
+func emailID(userID string) string { return "idn_" + strings.TrimPrefix(userID, "user_") }
+
+func sampleAddresses(userID string, email any) []any {
+	return []any{map[string]any{
+		"id": emailID(userID), "object": "email_address", "email_address": email, "reserved": false,
+		"verification": map[string]any{"status": "verified", "strategy": "email_code", "attempts": 1, "expire_at": nil},
+		"linked_to":    []any{},
+	}}
+}
+
+func sampleUser(userID string, createdAt, updatedAt time.Time) map[string]any {
+	return map[string]any{
+		"object": "user", "id": userID, "external_id": nil, "username": "grace", "first_name": "Grace", "last_name": "Hopper",
+		"locale": "en-GB", "image_url": "https://images.example.com/avatars/grace.png", "has_image": true,
+		"primary_email_address_id": emailID(userID), "primary_phone_number_id": nil, "primary_web3_wallet_id": nil,
+		"email_addresses": sampleAddresses(userID, provider.SampleEmail(userID)),
+		"phone_numbers":   []any{}, "web3_wallets": []any{}, "passkeys": []any{}, "external_accounts": []any{}, "saml_accounts": []any{},
+		"public_metadata": map[string]any{"plan": "starter"}, "private_metadata": nil, "unsafe_metadata": map[string]any{"theme": "dark"},
+		"password_enabled": true, "two_factor_enabled": false, "totp_enabled": false, "backup_code_enabled": false,
+		"banned": false, "locked": false, "delete_self_enabled": true, "create_organization_enabled": true,
+		"created_at": createdAt.UnixMilli(), "updated_at": updatedAt.UnixMilli(),
+		"last_sign_in_at": updatedAt.UnixMilli(), "last_active_at": updatedAt.UnixMilli(),
+	}
+}
