@@ -124,7 +124,7 @@ Start with: authsync dev`,
 			root.AddCommand(command)
 		}
 	}
-	add("run", s.newConfig())
+	add("run", s.newMigrate(), s.newConfig())
 	root.AddCommand(s.newVersion())
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	asGroup(root)

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// readyTimeout bounds one answer of /readyz; probes tend to give up after a second or two.
+const readyTimeout = 2 * time.Second
+
+// health answers /healthz and /readyz.
+type health struct {
+	log      *slog.Logger
+	parts    []part
+	stopping atomic.Bool
+}
+
+// part is something without which this process can't do its work. The error of
+// check is shown to anyone, so it says no more than what to do.
+type part struct {
+	name  string
+	check func(ctx context.Context) error
+}
+
+// healthz says that the process lives. Restarting it would help only if this
+// does not answer, so nothing else is asked.
+func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Status string            `json:"status"` // ready or not_ready
+	Parts  map[string]string `json:"parts"`  // ok, or what is wrong, by part
+}
+
+// readyz says whether to send requests here: 200, or 503 with the parts that
+// are not ready.
+func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	answer, status := readiness{Status: "ready", Parts: map[string]string{}}, http.StatusOK
+	fail := func(name, why string) {
+		answer.Parts[name] = why
+		answer.Status, status = "not_ready", http.StatusServiceUnavailable
+	}
+	for _, p := range h.parts {
+		if err := p.check(ctx); err != nil {
+			fail(p.name, err.Error())
+			continue
+		}
+		answer.Parts[p.name] = "ok"
+	}
+	if h.stopping.Load() {
+		fail("process", "is stopping")
+	}
+	writeJSON(w, status, answer)
+}
+
+// databaseParts are the control database itself and its schema.
+func databaseParts(pool *pgxpool.Pool, log *slog.Logger) []part {
+	return []part{
+		{"control_database", func(ctx context.Context) error {
+			if err := pool.Ping(ctx); err != nil {
+				log.WarnContext(ctx, "control_database_unreachable", slog.Any("error", err))
+				return errors.New("cannot be reached; the log of this process has the reason")
+			}
+			return nil
+		}},
+		{"schema", func(ctx context.Context) error { return checkSchema(ctx, pool, log) }},
+	}
+}
+
+func checkSchema(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	current, err := schema.UpToDate(ctx, pool, schema.Control)
+	switch {
+	case errors.Is(err, schema.ErrNewerSchema):
+		return errors.New("is newer than this authsync: deploy the version that upgraded it")
+	case errors.Is(err, schema.ErrDirty):
+		return errors.New("a migration was cut short: run authsync migrate status")
+	case err != nil:
+		log.WarnContext(ctx, "schema_unknown", slog.Any("error", err))
+		return errors.New("cannot be read; the log of this process has the reason")
+	case !current:
+		return errors.New("is older than this authsync: run authsync migrate up")
+	default:
+		return nil
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // whoever asked may be gone
+}

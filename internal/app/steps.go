@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// stopFunc stops what a step started. When ctx ends it must come to an end,
+// even if that cuts something off.
+type stopFunc func(ctx context.Context) error
+
+// steps are the parts that run, in the order they were started.
+type steps struct {
+	log     *slog.Logger
+	started []step
+}
+
+type step struct {
+	name string
+	stop stopFunc
+}
+
+// start runs one step. If it fails, those before it still run: call stop.
+func (s *steps) start(ctx context.Context, name string, start func(context.Context) (stopFunc, error)) error {
+	begin := time.Now()
+	stop, err := start(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	s.started = append(s.started, step{name, stop})
+	s.log.DebugContext(ctx, "step_started", slog.String("step", name), slog.Duration("took", time.Since(begin)))
+	return nil
+}
+
+// stop stops every step that was started, the last one first. A step that
+// fails to stop does not keep the others from it.
+func (s *steps) stop(ctx context.Context) error {
+	var errs []error
+	for i := len(s.started) - 1; i >= 0; i-- {
+		begin, st := time.Now(), s.started[i]
+		if st.stop == nil {
+			continue
+		}
+		if err := st.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", st.name, err))
+			s.log.ErrorContext(ctx, "step_not_stopped", slog.String("step", st.name), slog.Any("error", err))
+			continue
+		}
+		s.log.DebugContext(ctx, "step_stopped", slog.String("step", st.name), slog.Duration("took", time.Since(begin)))
+	}
+	s.started = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/schema"
+)
+
+func (s *session) newMigrate() *cobra.Command {
+	cmd := asGroup(&cobra.Command{
+		Use:   "migrate",
+		Short: "Install or upgrade the control database",
+		Long: `Installs, upgrades and inspects schema authsync in the control database
+(DATABASE_URL, else that of the running dev server). authsync dev migrates by
+itself; authsync serve refuses to start until authsync migrate up has run.
+Mirrors in project databases are installed and upgraded by the server.`,
+	})
+	cmd.AddCommand(s.newMigrateUp(), s.newMigrateDown(), s.newMigrateStatus())
+	return cmd
+}
+
+// migration is what a migrate command did, for --json.
+type migration struct {
+	From      uint     `json:"from"`
+	To        uint     `json:"to"`
+	RiverFrom int      `json:"river_from"`
+	RiverTo   int      `json:"river_to"`
+	Functions bool     `json:"functions_applied"`
+	Dropped   []string `json:"dropped"`
+}
+
+func (s *session) printMigration(r schema.Report) error {
+	if s.json {
+		return s.printJSON(migration{
+			From: r.From, To: r.To, RiverFrom: r.RiverFrom, RiverTo: r.RiverTo,
+			Functions: r.CodeApplied, Dropped: append([]string{}, r.Dropped...),
+		})
+	}
+	if !r.Changed() {
+		return s.printf("Nothing to do: schema authsync is at version %d, River at %d.\n", r.To, r.RiverTo)
+	}
+	var did []string
+	if r.From != r.To {
+		did = append(did, fmt.Sprintf("schema authsync went from version %d to %d", r.From, r.To))
+	}
+	if r.RiverFrom != r.RiverTo {
+		did = append(did, fmt.Sprintf("River from %d to %d", r.RiverFrom, r.RiverTo))
+	}
+	if r.CodeApplied {
+		did = append(did, "functions and views were applied")
+	}
+	if len(r.Dropped) > 0 {
+		did = append(did, "dropped "+strings.Join(r.Dropped, ", "))
+	}
+	return s.printf("Done: %s.\n", strings.Join(did, "; "))
+}
+
+func (s *session) newMigrateUp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "up",
+		Short: "Bring the control database to the state this binary needs",
+		Long: `Runs the migrations that are missing, River's included, and applies functions
+and views that changed. Safe to run from several processes at once, and again.`,
+		Example: "  DATABASE_URL=postgres://authsync:secret@db/authsync authsync migrate up",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			url, err := s.database()
+			if err != nil {
+				return err
+			}
+			report, err := schema.Up(cmd.Context(), url.Reveal(), schema.Control, schema.Options{})
+			if err != nil {
+				return err
+			}
+			return s.printMigration(report)
+		},
+	}
+}
+
+func (s *session) newMigrateDown() *cobra.Command {
+	var steps int
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "down --steps N --yes",
+		Short: "Take back the newest migrations, with the data in their tables",
+		Long: `Takes back the newest migrations. The tables they made are dropped with all
+that is in them; taking back the first one drops the inbox and all projects.`,
+		Example: "  authsync migrate down --steps 1 --yes",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if steps < 1 {
+				return usagef("--steps is missing: say how many migrations to take back, such as --steps 1")
+			}
+			if !yes {
+				return usagef("migrate down drops tables and the data in them: add --yes if that is meant")
+			}
+			url, err := s.database()
+			if err != nil {
+				return err
+			}
+			report, err := schema.Down(cmd.Context(), url.Reveal(), schema.Control, steps, schema.Options{})
+			if err != nil {
+				return err
+			}
+			return s.printMigration(report)
+		},
+	}
+	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to take back")
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, drop the data of these migrations")
+	return cmd
+}
+
+// schemaState is the answer of migrate status.
+type schemaState struct {
+	Database string `json:"database"`
+	State    string `json:"state"` // current, behind, newer, interrupted or missing
+	Version  uint   `json:"version"`
+	Latest   uint   `json:"latest"`
+
+	RiverVersion int    `json:"river_version"`
+	RiverLatest  int    `json:"river_latest"`
+	Functions    string `json:"functions"` // current or behind
+}
+
+func describe(st schema.State) schemaState {
+	state := schemaState{
+		Database: st.Database, Version: st.Version, Latest: st.Latest,
+		RiverVersion: st.RiverVersion, RiverLatest: st.RiverLatest,
+		Functions: "current",
+	}
+	if st.CodeHash != st.LatestHash {
+		state.Functions = "behind"
+	}
+	switch {
+	case st.Version == 0:
+		state.State = "missing"
+	case st.Dirty:
+		state.State = "interrupted"
+	case st.Newer():
+		state.State = "newer"
+	case st.UpToDate():
+		state.State = "current"
+	default:
+		state.State = "behind"
+	}
+	return state
+}
+
+func (s *session) newMigrateStatus() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Compare the control database with this binary",
+		Long: `Compares the control database with what this binary needs and changes nothing.
+The state is current, behind (run authsync migrate up), newer (run a newer
+authsync), interrupted (a migration was cut short) or missing. The exit status
+is 0 only for current.`,
+		Example: "  authsync migrate status\n  authsync migrate status --json",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			url, err := s.database()
+			if err != nil {
+				return err
+			}
+			status, err := schema.Status(cmd.Context(), url.Reveal(), schema.Control)
+			if err != nil {
+				return err
+			}
+			state := describe(status)
+			if s.json {
+				err = s.printJSON(state)
+			} else {
+				t := table{head: []string{"WHAT", "STATE", "INSTALLED", "THIS BINARY"}}
+				t.add("schema authsync", state.State, fmt.Sprint(state.Version), fmt.Sprint(state.Latest))
+				t.add("River", "", fmt.Sprint(state.RiverVersion), fmt.Sprint(state.RiverLatest))
+				t.add("functions, views", state.Functions, fmt.Sprint(status.CodeRevision), fmt.Sprint(status.LatestRevision))
+				err = s.print(t)
+			}
+			if err == nil && state.State != "current" {
+				return errReported
+			}
+			return err
+		},
+	}
+}
