@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -91,6 +92,9 @@ func (s *Server) runOnce(ctx context.Context) error {
 	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log
 		close(exited)
+		// The files of s hold the lock and the watchdog's leash: they must not be
+		// collected while the server runs, even if the caller lets go of s.
+		runtime.KeepAlive(s)
 	}(s.exited)
 
 	deadline := time.NewTimer(s.config.Timeout)

@@ -1,0 +1,95 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/migrations"
+	"github.com/authsync/authsync/sql"
+)
+
+// names caches, for this process, the databases that are known to be ready.
+var names sync.Map //nolint:gochecknoglobals // the server is as global
+
+// template returns the name of the template database of kind, which it makes if
+// no process has made it yet.
+func template(t testing.TB, kind string) string {
+	t.Helper()
+	name := "template_" + kind + "_" + schemaHash(t)
+	ready(t, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
+		execute(ctx, t, conn, `CREATE DATABASE `+unfinished)
+		_, err := schema.Up(ctx, withDatabase(t, serverURL(t), unfinished), schema.Kind(kind), schema.Options{})
+		require.NoError(t, err)
+	})
+	return name
+}
+
+// shared returns the name of the database of kind for tests that roll back.
+func shared(t testing.TB, kind string) string {
+	t.Helper()
+	from := template(t, kind)
+	name := "shared_" + kind + "_" + schemaHash(t)
+	ready(t, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
+		execute(ctx, t, conn, `CREATE DATABASE `+unfinished+` TEMPLATE `+from)
+	})
+	return name
+}
+
+// ready makes database name unless it exists, once among all test processes. It
+// is made under another name and renamed at the end: what exists is complete.
+func ready(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn, unfinished string)) {
+	t.Helper()
+	if _, ok := names.Load(name); ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, serverURL(t))
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	// Given back by the end of the session.
+	execute(ctx, t, conn, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, name)
+	var exists bool
+	require.NoError(t, conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists))
+	if !exists {
+		unfinished := name + "_new"
+		execute(ctx, t, conn, `DROP DATABASE IF EXISTS `+unfinished+` WITH (FORCE)`)
+		build(ctx, conn, unfinished)
+		execute(ctx, t, conn, `ALTER DATABASE `+unfinished+` RENAME TO `+name)
+	}
+	names.Store(name, true)
+}
+
+func execute(ctx context.Context, t testing.TB, conn *pgx.Conn, statement string, args ...any) {
+	t.Helper()
+	_, err := conn.Exec(ctx, statement, args...)
+	require.NoError(t, err)
+}
+
+// schemaHash names the state of migrations/ and sql/ that this binary was built from.
+func schemaHash(t testing.TB) string {
+	t.Helper()
+	digest := sha256.New()
+	for _, tree := range []fs.FS{migrations.Control, migrations.Project, sql.Control, sql.Project} {
+		err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			text, err := fs.ReadFile(tree, name)
+			digest.Write([]byte(name + "\x00"))
+			digest.Write(text)
+			return err
+		})
+		require.NoError(t, err)
+	}
+	return hex.EncodeToString(digest.Sum(nil))[:12]
+}

@@ -1,0 +1,47 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+const insufficientPrivilege = "42501" // SQLSTATE
+
+func dirtyError(kind Kind, version int64) error {
+	return fmt.Errorf("%w: migration %d of schema %s. Look whether its changes are in the database. "+
+		"If they are: authsync migrate force %s %d. If not: authsync migrate force %s with the version before. Then run authsync migrate up",
+		ErrDirty, version, kind.Name(), kind, version, kind)
+}
+
+func newerError(kind Kind, version int64) error {
+	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; run the authsync that upgraded it, or a newer one",
+		ErrNewerSchema, kind.Name(), version, latestVersion(kind))
+}
+
+// explain adds to an error about missing rights what to grant, and to whom.
+func (in *installer) explain(ctx context.Context, err error) error {
+	if pgdb.Code(err) != insufficientPrivilege {
+		return err
+	}
+	var role, database string
+	var owner *string
+	queryErr := in.conn.QueryRow(ctx, `
+		SELECT current_user, current_database(),
+			(SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace AS n WHERE n.nspname = $1)`,
+		in.kind.Name()).Scan(&role, &database, &owner)
+	if queryErr != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrMissingRights, err), queryErr)
+	}
+	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	if owner == nil {
+		return fmt.Errorf("%w: role %s may not create schema %s; as owner of the database run: GRANT CREATE ON DATABASE %s TO %s: %w",
+			ErrMissingRights, role, in.kind.Name(), quote(database), quote(role), err)
+	}
+	return fmt.Errorf("%w: schema %s belongs to role %s, and role %s may not change it; connect as %s, or as superuser run: GRANT %s TO %s: %w",
+		ErrMissingRights, in.kind.Name(), *owner, role, *owner, quote(*owner), quote(role), err)
+}

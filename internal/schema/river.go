@@ -1,0 +1,104 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// newRiver returns River's migrator; pool may be nil to ask what it knows.
+func newRiver(pool *pgxpool.Pool) (*rivermigrate.Migrator[pgx.Tx], error) {
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{
+		Schema: Control.Name(),
+		Logger: slog.New(slog.DiscardHandler), // what it did is in its result
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open River's migrator: %w", err)
+	}
+	return m, nil
+}
+
+// latestRiver returns the newest of River's migrations in this binary; 0 for a
+// project database, which has none.
+func latestRiver(kind Kind) int {
+	if kind != Control {
+		return 0
+	}
+	m, err := newRiver(nil)
+	if err != nil {
+		return 0
+	}
+	all := m.AllVersions()
+	return all[len(all)-1].Version
+}
+
+// migrateRiver brings River's tables to the newest version, or removes them.
+// Each of its migrations is a transaction.
+func (in *installer) migrateRiver(ctx context.Context, direction rivermigrate.Direction) (from, to int, err error) {
+	if in.kind != Control {
+		return 0, 0, nil
+	}
+	if from, err = in.riverVersion(ctx); err != nil {
+		return 0, 0, err
+	}
+	if latest := latestRiver(in.kind); from > latest {
+		return from, from, fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; run the authsync that upgraded them, or a newer one",
+			ErrNewerSchema, from, latest)
+	}
+	pool, err := in.pool(ctx)
+	if err != nil {
+		return from, from, err
+	}
+	defer pool.Close()
+	m, err := newRiver(pool)
+	if err != nil {
+		return from, from, err
+	}
+	opts := &rivermigrate.MigrateOpts{}
+	if direction == rivermigrate.DirectionDown {
+		opts.TargetVersion = -1
+	}
+	if _, err := m.Migrate(ctx, direction, opts); err != nil {
+		return from, from, fmt.Errorf("migrate River's tables: %w", err)
+	}
+	to, err = in.riverVersion(ctx)
+	return from, to, err
+}
+
+func (in *installer) pool(ctx context.Context) (*pgxpool.Pool, error) {
+	conn, err := in.connConfig()
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(in.url)
+	if err != nil {
+		return nil, fmt.Errorf("read database URL: %w", pgdb.Redact(err))
+	}
+	config.ConnConfig = conn
+	config.MaxConns, config.MinConns = 2, 0
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("make pool: %w", err)
+	}
+	return pool, nil
+}
+
+// riverVersion returns the version of River's tables, 0 if there are none.
+func (in *installer) riverVersion(ctx context.Context) (int, error) {
+	var version int
+	err := in.conn.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM authsync.river_migration WHERE line = 'main'`).Scan(&version)
+	if pgdb.Code(err) == undefinedTable {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read version of River's tables: %w", err)
+	}
+	return version, nil
+}

@@ -1,0 +1,232 @@
+// Package schema installs and upgrades what authsync keeps in databases: the
+// schema authsync of the control database (inbox, projects, River's tables) and
+// the schema capydb_auth of a project database (the mirror).
+//
+// It stands before the road of a webhook: inbox and mirror find their tables
+// because Up ran. The command `authsync migrate` and package mirror call it.
+//
+// A schema has three layers, laid in this order:
+//
+//  1. migrations/: numbered, tables and data, applied once each by golang-migrate,
+//     which keeps its version table in our schema;
+//  2. River's own migrations, in the control database only;
+//  3. sql/: functions, views, triggers and grants, all applied again in one
+//     transaction whenever they differ from what the database has.
+//
+// Up, Down and Force take a session-level advisory lock, so any number of
+// processes may call them at once; for that they need a direct connection, not
+// one through a transaction pooler.
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Kind says which of the two schemas is meant.
+type Kind string
+
+const (
+	// Control is schema authsync in authsync's own database.
+	Control Kind = "control"
+	// Project is schema capydb_auth in a project's database.
+	Project Kind = "project"
+)
+
+// Name returns the name of the schema in the database.
+func (k Kind) Name() string {
+	if k == Control {
+		return "authsync"
+	}
+	return "capydb_auth"
+}
+
+// Errors that callers tell apart. The texts around them say what to do.
+var (
+	// ErrNewerSchema: a newer authsync has upgraded the database; this one must not touch it.
+	ErrNewerSchema = errors.New("the schema is newer than this authsync")
+	// ErrDirty: a migration was cut short, and whether it took effect is not known.
+	ErrDirty = errors.New("a migration was cut short")
+	// ErrMissingRights: the role may not do what is needed; the text has the GRANT.
+	ErrMissingRights = errors.New("missing rights")
+)
+
+// Options adjust Up and Down. The zero value is good.
+type Options struct {
+	// LockTimeout is how long a statement waits for a table that is in use; 0: 10 s.
+	// A migration that can't get its lock fails, leaves nothing behind and can be run again.
+	LockTimeout time.Duration
+	// StatementTimeout bounds one statement; 0: 15 min.
+	StatementTimeout time.Duration
+	// Logger hears of each step; nil: nobody does.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.LockTimeout <= 0 {
+		o.LockTimeout = 10 * time.Second
+	}
+	if o.StatementTimeout <= 0 {
+		o.StatementTimeout = 15 * time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Report says what Up or Down changed.
+type Report struct {
+	// From and To are the versions of our migrations before and after; 0: none.
+	From, To uint
+	// RiverFrom and RiverTo are the versions of River's migrations.
+	RiverFrom, RiverTo int
+	// CodeApplied: functions, views, triggers and grants were applied again.
+	CodeApplied bool
+	// Dropped names routines, views and triggers that no file of sql/ makes any more.
+	Dropped []string
+}
+
+// Changed reports whether anything was changed.
+func (r Report) Changed() bool {
+	return r.From != r.To || r.RiverFrom != r.RiverTo || r.CodeApplied || len(r.Dropped) > 0
+}
+
+// Up brings the schema to the state that this binary knows, from any older
+// state or from nothing. If it is in that state, one query finds out. Killed at
+// any point, it leaves a state that the next Up goes on from, or ErrDirty if
+// the kill fell between a migration and its being noted.
+//
+// The role needs CREATE on the database for the first time, and to own the
+// schema afterwards. No superuser, no extension.
+//
+// Errors: ErrNewerSchema, ErrDirty, ErrMissingRights, and those of the
+// database; see pgdb.Unavailable.
+func Up(ctx context.Context, url string, kind Kind, opts Options) (Report, error) {
+	in, err := open(ctx, url, kind, opts)
+	if err != nil {
+		return Report{}, err
+	}
+	defer in.close(ctx)
+	if ok, err := UpToDate(ctx, in.conn, kind); err != nil || ok {
+		return in.unchanged(), err
+	}
+	report, err := in.up(ctx)
+	if err != nil {
+		return report, in.explain(ctx, err)
+	}
+	return report, nil
+}
+
+// Down takes back the newest steps migrations (more than there are: all), with
+// the data in their tables. Functions, views and triggers go first; the next Up
+// brings them back. In the control database, River's tables go with the last
+// migration. The schema itself stays, empty but for the tables of this package.
+func Down(ctx context.Context, url string, kind Kind, steps int, opts Options) (Report, error) {
+	if steps < 1 {
+		return Report{}, fmt.Errorf("migrate down: %d steps; say at least 1", steps)
+	}
+	in, err := open(ctx, url, kind, opts)
+	if err != nil {
+		return Report{}, err
+	}
+	defer in.close(ctx)
+	report, err := in.down(ctx, steps)
+	if err != nil {
+		return report, in.explain(ctx, err)
+	}
+	return report, nil
+}
+
+// Force notes version as applied, and as clean, without running anything: the
+// repair after ErrDirty, once a person has looked. 0 means no migration.
+func Force(ctx context.Context, url string, kind Kind, version uint) error {
+	in, err := open(ctx, url, kind, Options{})
+	if err != nil {
+		return err
+	}
+	defer in.close(ctx)
+	if err := in.force(ctx, version); err != nil {
+		return in.explain(ctx, err)
+	}
+	return nil
+}
+
+// installer is one connection that works on one schema.
+type installer struct {
+	kind Kind
+	opts Options
+	url  string
+	conn *pgx.Conn
+}
+
+func open(ctx context.Context, url string, kind Kind, opts Options) (*installer, error) {
+	in := &installer{kind: kind, opts: opts.withDefaults(), url: url}
+	config, err := in.connConfig()
+	if err != nil {
+		return nil, err
+	}
+	in.conn, err = pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to install schema %s: %w", kind.Name(), err)
+	}
+	return in, nil
+}
+
+// connConfig returns how to connect. search_path is empty on purpose: every
+// name in migrations/ and sql/ says its schema, so nothing lands elsewhere.
+func (in *installer) connConfig() (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(in.url)
+	if err != nil {
+		return nil, fmt.Errorf("read database URL: %w", pgdb.Redact(err))
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 10 * time.Second
+	}
+	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
+	config.RuntimeParams["application_name"] = "authsync migrate"
+	config.RuntimeParams["search_path"] = ""
+	config.RuntimeParams["lock_timeout"] = milliseconds(in.opts.LockTimeout)
+	config.RuntimeParams["statement_timeout"] = milliseconds(in.opts.StatementTimeout)
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(in.opts.StatementTimeout)
+	return config, nil
+}
+
+func (in *installer) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = in.conn.Close(ctx) // gives the advisory lock free, whatever it answers
+}
+
+func (in *installer) unchanged() Report {
+	latest, river := latestVersion(in.kind), latestRiver(in.kind)
+	return Report{From: latest, To: latest, RiverFrom: river, RiverTo: river}
+}
+
+// withLock runs fn while no other process installs this schema in this database.
+// It waits for as long as ctx lasts: ten processes that start at once take turns.
+func (in *installer) withLock(ctx context.Context, fn func() error) error {
+	const wait = `SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
+		pg_advisory_lock(hashtextextended('authsync install ' || $1, 0))`
+	if _, err := in.conn.Exec(ctx, wait, in.kind.Name()); err != nil {
+		return fmt.Errorf("wait for other installers: %w", err)
+	}
+	if _, err := in.conn.Exec(ctx, `RESET lock_timeout; RESET statement_timeout`); err != nil {
+		return fmt.Errorf("set timeouts: %w", err)
+	}
+	err := fn()
+	unlockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, unlockErr := in.conn.Exec(unlockCtx, `SELECT pg_advisory_unlock(hashtextextended('authsync install ' || $1, 0))`, in.kind.Name())
+	if err == nil && unlockErr != nil {
+		return fmt.Errorf("let other installers go on: %w", unlockErr)
+	}
+	return err
+}
