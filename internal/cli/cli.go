@@ -82,9 +82,7 @@ func isUsage(err error) bool {
 	return errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ")
 }
 
-func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
-}
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // session is what the commands of one run share.
 type session struct {

@@ -1,0 +1,17 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/authsync/authsync/internal/config"
+)
+
+// NewLogger makes the logger that the settings ask for.
+func NewLogger(c config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == config.Text {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
