@@ -13,7 +13,7 @@ import (
 // account is whom the server programs run as when this process is root.
 type account struct {
 	name     string
-	uid, gid int
+	uid, gid uint32
 }
 
 // unprivileged returns the account for the server programs; nil means the
@@ -32,15 +32,15 @@ func accountOf(names ...string) (*account, error) {
 		if err != nil {
 			continue
 		}
-		uid, err := strconv.Atoi(u.Uid)
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
 		if err != nil || uid == 0 {
 			continue
 		}
-		gid, err := strconv.Atoi(u.Gid)
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
 		if err != nil {
 			continue
 		}
-		return &account{name: name, uid: uid, gid: gid}, nil
+		return &account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
 	}
 	return nil, ErrNoAccount
 }
@@ -54,7 +54,7 @@ func (a *account) command(ctx context.Context, dir, program string, args ...stri
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/local/bin:/usr/bin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
 	}
 	return cmd
 }
@@ -64,7 +64,7 @@ func (a *account) own(path string) error {
 	if a == nil {
 		return nil
 	}
-	if err := os.Lchown(path, a.uid, a.gid); err != nil {
+	if err := os.Lchown(path, int(a.uid), int(a.gid)); err != nil {
 		return fmt.Errorf("give %s to account %s: %w", path, a.name, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package localpg
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -26,7 +25,7 @@ const pollInterval = 10 * time.Millisecond
 // was taken meanwhile is replaced by another one.
 func (s *Server) run(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
-		if err := s.choosePort(); err != nil {
+		if err := s.choosePort(ctx); err != nil {
 			return err
 		}
 		err := s.runOnce(ctx)
@@ -42,7 +41,7 @@ func (s *Server) run(ctx context.Context) error {
 }
 
 // choosePort keeps the port of the last start if it is free, and takes any other one if not.
-func (s *Server) choosePort() error {
+func (s *Server) choosePort(ctx context.Context) error {
 	if !s.config.TCP {
 		s.port = socketPort
 		return nil
@@ -53,9 +52,9 @@ func (s *Server) choosePort() error {
 			s.port, _ = strconv.Atoi(strings.TrimSpace(string(text))) // unreadable: 0, any port
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
 	if err != nil {
-		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 			return fmt.Errorf("find a free port for PostgreSQL: %w", err)
 		}
 	}
@@ -160,7 +159,7 @@ func (p postmaster) pid() int {
 	if _, err := os.Stat("/proc/self"); err == nil {
 		return 0 // a zombie, or of another account: not ours
 	}
-	out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
+	out, err := exec.CommandContext(context.Background(), "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil || !bytes.Contains(out, []byte("postgres")) {
 		return 0
 	}
@@ -278,25 +277,11 @@ func killTree(pid int) {
 
 // children lists the processes whose parent is pid.
 func children(pid int) []int {
-	cmd := exec.Command("ps", "-A", "-o", "pid=,ppid=")
-	out, err := cmd.Output()
-	if err != nil {
-		return childrenFromProc(pid)
-	}
-	var found []int
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		var child, parent int
-		if n, err := fmt.Sscan(lines.Text(), &child, &parent); err == nil && n == 2 && parent == pid {
-			found = append(found, child)
-		}
-	}
-	return found
-}
-
-// childrenFromProc serves the Linux containers that have no ps.
-func childrenFromProc(pid int) []int {
-	var found []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
+	if len(stats) == 0 {
+		return childrenByPS(pid)
+	}
+	var found []int
 	for _, file := range stats {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -316,37 +301,18 @@ func childrenFromProc(pid int) []int {
 	return found
 }
 
-// watchdog is a shell that waits for the end of this process, which closes its
-// standard input, then stops the server and removes its files. It is how a
-// throw-away server can't be left behind by a test that panics or is killed.
-type watchdog struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-}
-
-const watchdogScript = `
-read -r dismissed && exit 0
-if read -r pid <"$1/data/postmaster.pid"; then
-	if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then kill -QUIT "$pid"; fi
-fi
-while rm -rf "$1"; [ -e "$1" ]; do sleep 0.1; done
-`
-
-func startWatchdog(dir string) (*watchdog, error) {
-	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "sh", dir)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := cmd.StdinPipe()
+// childrenByPS is for systems without /proc, such as macOS.
+func childrenByPS(pid int) []int {
+	out, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
-		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+		return nil // the children notice the end of their parent and end by themselves
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+	var found []int
+	for line := range strings.Lines(string(out)) {
+		var child, parent int
+		if n, err := fmt.Sscan(line, &child, &parent); err == nil && n == 2 && parent == pid {
+			found = append(found, child)
+		}
 	}
-	return &watchdog{cmd: cmd, stdin: stdin}, nil
-}
-
-func (w *watchdog) dismiss() error {
-	_, err := io.WriteString(w.stdin, "dismissed\n")
-	return errors.Join(err, w.stdin.Close(), w.cmd.Wait())
+	return found
 }

@@ -182,7 +182,7 @@ func (s *Server) download(ctx context.Context) (programs, error) {
 	data := filepath.Join(work, "data")
 	major, _, _ := strings.Cut(string(downloadVersion), ".")
 	err = errors.Join(
-		os.MkdirAll(dir, 0o755), //nolint:gosec // programs, which another account must be able to run
+		os.MkdirAll(dir, 0o755), // the server's account must be able to run them
 		os.Mkdir(data, 0o700),
 		os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(major+"\n"), 0o600),
 	)

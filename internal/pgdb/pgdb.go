@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,9 +65,7 @@ func Open(ctx context.Context, url string, opts Options) (*pgxpool.Pool, error) 
 	case conn.RuntimeParams["application_name"] == "":
 		conn.RuntimeParams["application_name"] = "authsync"
 	}
-	for name, value := range opts.RuntimeParams {
-		conn.RuntimeParams[name] = value
-	}
+	maps.Copy(conn.RuntimeParams, opts.RuntimeParams)
 	if opts.MaxConns > 0 {
 		config.MaxConns = opts.MaxConns
 		config.MinConns = min(config.MinConns, opts.MaxConns)

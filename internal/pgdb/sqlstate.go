@@ -13,8 +13,7 @@ import (
 // Code returns the SQLSTATE that err carries, or "" if the server did not send the error.
 // Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 func Code(err error) string {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code
 	}
 	return ""
@@ -46,16 +45,14 @@ func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		return unavailableCode(pgErr.Code)
+	if code := Code(err); code != "" {
+		return unavailableCode(code)
 	}
-	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
 		return true
 	}
-	var netErr net.Error
-	return errors.As(err, &netErr) ||
+	_, isNet := errors.AsType[net.Error](err)
+	return isNet ||
 		errors.Is(err, context.DeadlineExceeded) || // includes waiting for a free connection of the pool
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

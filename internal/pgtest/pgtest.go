@@ -33,103 +33,114 @@ import (
 
 // Control returns a pool on a new control database, with all of schema authsync
 // and River's tables. The database goes with the test, unless it failed.
-func Control(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return database(t, "control")
+func Control(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return database(tb, "control")
 }
 
 // Project returns a pool on a new project database with the mirror installed.
-func Project(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return database(t, "project")
+func Project(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return database(tb, "project")
 }
 
 // Empty returns a pool on a new database with nothing in it.
-func Empty(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return database(t, "")
+func Empty(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return database(tb, "")
 }
 
 // Tx returns a transaction in a control database that all tests share; it is
 // rolled back when the test ends. Uncommitted rows of other tests are invisible,
 // but their unique keys are not: a second insert of the same key waits for the
 // other test to end. Use random names.
-func Tx(t testing.TB) pgx.Tx {
-	t.Helper()
-	return begin(t, "control")
+func Tx(tb testing.TB) pgx.Tx {
+	tb.Helper()
+	return begin(tb, "control")
 }
 
 // TxProject is Tx in a project database. apply_events takes a lock for the rest
 // of the transaction, so tests that call it take turns.
-func TxProject(t testing.TB) pgx.Tx {
-	t.Helper()
-	return begin(t, "project")
+func TxProject(tb testing.TB) pgx.Tx {
+	tb.Helper()
+	return begin(tb, "project")
 }
 
 // URL returns the connection URL of the pool's database, password included.
-func URL(t testing.TB, pool *pgxpool.Pool) string {
-	t.Helper()
-	return withDatabase(t, serverURL(t), pool.Config().ConnConfig.Database)
+func URL(tb testing.TB, pool *pgxpool.Pool) string {
+	tb.Helper()
+	return withDatabase(tb, serverURL(tb), pool.Config().ConnConfig.Database)
 }
 
 // ServerURL returns the URL of the server's maintenance database, as superuser,
 // for tests that make roles or databases.
-func ServerURL(t testing.TB) string {
-	t.Helper()
-	return serverURL(t)
+func ServerURL(tb testing.TB) string {
+	tb.Helper()
+	return serverURL(tb)
 }
 
 // database makes a database for one test, a clone of the template of kind.
-func database(t testing.TB, kind string) *pgxpool.Pool {
-	t.Helper()
-	name := databaseName(t)
+func database(tb testing.TB, kind string) *pgxpool.Pool {
+	tb.Helper()
+	name := databaseName(tb)
 	create := `CREATE DATABASE ` + pgx.Identifier{name}.Sanitize()
 	if kind != "" {
-		create += ` TEMPLATE ` + pgx.Identifier{template(t, kind)}.Sanitize()
+		create += ` TEMPLATE ` + pgx.Identifier{template(tb, kind)}.Sanitize()
 	}
-	admin(t, create)
-	dsn := withDatabase(t, serverURL(t), name)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the test's database is kept as long as its server runs (make db/up): psql '%s'", dsn)
+	admin(tb, create)
+	dsn := withDatabase(tb, serverURL(tb), name)
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("the test's database is kept as long as its server runs (make db/up): psql '%s'", dsn)
 			return
 		}
-		admin(t, `DROP DATABASE IF EXISTS `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`)
+		admin(tb, `DROP DATABASE IF EXISTS `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`)
 	})
-	return open(t, dsn)
+	return open(tb, dsn)
 }
 
-func open(t testing.TB, dsn string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pgdb.Open(t.Context(), dsn, pgdb.Options{ApplicationName: "pgtest", MaxConns: 8})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+func open(tb testing.TB, dsn string) *pgxpool.Pool {
+	tb.Helper()
+	pool, err := pgdb.Open(tb.Context(), dsn, pgdb.Options{ApplicationName: "pgtest", MaxConns: 8})
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		closed := make(chan struct{})
+		go func() {
+			pool.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			tb.Error("the test left connections of its pool in use: close rows, release connections, end transactions")
+		}
+	})
 	return pool
 }
 
 // databaseName makes a name that tells which test it was, and is unique.
-func databaseName(t testing.TB) string {
-	t.Helper()
-	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(t.Name()), "_")
+func databaseName(tb testing.TB) string {
+	tb.Helper()
+	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(tb.Name()), "_")
 	return "t_" + name[:min(len(name), 48)] + "_" + strings.ToLower(rand.Text()[:10]) // at most 63 bytes
 }
 
 // admin runs a statement in the maintenance database.
-func admin(t testing.TB, statement string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+func admin(tb testing.TB, statement string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, serverURL(t))
-	require.NoError(t, err)
+	conn, err := pgx.Connect(ctx, serverURL(tb))
+	require.NoError(tb, err)
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
-func withDatabase(t testing.TB, server, name string) string {
-	t.Helper()
+func withDatabase(tb testing.TB, server, name string) string {
+	tb.Helper()
 	u, err := url.Parse(server)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	u.Path = "/" + name
 	return u.String()
 }
@@ -149,25 +160,25 @@ var server = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals 
 	return s.URL("postgres"), nil
 })
 
-func serverURL(t testing.TB) string {
-	t.Helper()
+func serverURL(tb testing.TB) string {
+	tb.Helper()
 	dsn, err := server()
-	require.NoError(t, err, "tests need PostgreSQL 15 or newer: its server programs, or TEST_DATABASE_URL of a superuser")
+	require.NoError(tb, err, "tests need PostgreSQL 15 or newer: its server programs, or TEST_DATABASE_URL of a superuser")
 	return dsn
 }
 
 // begin starts a transaction in the shared database of kind.
-func begin(t testing.TB, kind string) pgx.Tx {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), withDatabase(t, serverURL(t), shared(t, kind)))
-	require.NoError(t, err)
-	ctx := context.WithoutCancel(t.Context())
-	t.Cleanup(func() { require.NoError(t, conn.Close(ctx)) })
-	tx, err := conn.Begin(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() {
+func begin(tb testing.TB, kind string) pgx.Tx {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), withDatabase(tb, serverURL(tb), shared(tb, kind)))
+	require.NoError(tb, err)
+	ctx := context.WithoutCancel(tb.Context())
+	tb.Cleanup(func() { require.NoError(tb, conn.Close(ctx)) })
+	tx, err := conn.Begin(tb.Context())
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
 		if err := tx.Rollback(ctx); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
-			require.NoError(t, err)
+			require.NoError(tb, err)
 		}
 	})
 	return tx

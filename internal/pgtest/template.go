@@ -22,62 +22,62 @@ var names sync.Map //nolint:gochecknoglobals // the server is as global
 
 // template returns the name of the template database of kind, which it makes if
 // no process has made it yet.
-func template(t testing.TB, kind string) string {
-	t.Helper()
-	name := "template_" + kind + "_" + schemaHash(t)
-	ready(t, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
-		execute(ctx, t, conn, `CREATE DATABASE `+unfinished)
-		_, err := schema.Up(ctx, withDatabase(t, serverURL(t), unfinished), schema.Kind(kind), schema.Options{})
-		require.NoError(t, err)
+func template(tb testing.TB, kind string) string {
+	tb.Helper()
+	name := "template_" + kind + "_" + schemaHash(tb)
+	ready(tb, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
+		execute(ctx, tb, conn, `CREATE DATABASE `+unfinished)
+		_, err := schema.Up(ctx, withDatabase(tb, serverURL(tb), unfinished), schema.Kind(kind), schema.Options{})
+		require.NoError(tb, err)
 	})
 	return name
 }
 
 // shared returns the name of the database of kind for tests that roll back.
-func shared(t testing.TB, kind string) string {
-	t.Helper()
-	from := template(t, kind)
-	name := "shared_" + kind + "_" + schemaHash(t)
-	ready(t, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
-		execute(ctx, t, conn, `CREATE DATABASE `+unfinished+` TEMPLATE `+from)
+func shared(tb testing.TB, kind string) string {
+	tb.Helper()
+	from := template(tb, kind)
+	name := "shared_" + kind + "_" + schemaHash(tb)
+	ready(tb, name, func(ctx context.Context, conn *pgx.Conn, unfinished string) {
+		execute(ctx, tb, conn, `CREATE DATABASE `+unfinished+` TEMPLATE `+from)
 	})
 	return name
 }
 
 // ready makes database name unless it exists, once among all test processes. It
 // is made under another name and renamed at the end: what exists is complete.
-func ready(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn, unfinished string)) {
-	t.Helper()
+func ready(tb testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn, unfinished string)) {
+	tb.Helper()
 	if _, ok := names.Load(name); ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 2*time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, serverURL(t))
-	require.NoError(t, err)
+	conn, err := pgx.Connect(ctx, serverURL(tb))
+	require.NoError(tb, err)
 	defer conn.Close(ctx)
 	// Given back by the end of the session.
-	execute(ctx, t, conn, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, name)
+	execute(ctx, tb, conn, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, name)
 	var exists bool
-	require.NoError(t, conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists))
+	require.NoError(tb, conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists))
 	if !exists {
 		unfinished := name + "_new"
-		execute(ctx, t, conn, `DROP DATABASE IF EXISTS `+unfinished+` WITH (FORCE)`)
+		execute(ctx, tb, conn, `DROP DATABASE IF EXISTS `+unfinished+` WITH (FORCE)`)
 		build(ctx, conn, unfinished)
-		execute(ctx, t, conn, `ALTER DATABASE `+unfinished+` RENAME TO `+name)
+		execute(ctx, tb, conn, `ALTER DATABASE `+unfinished+` RENAME TO `+name)
 	}
 	names.Store(name, true)
 }
 
-func execute(ctx context.Context, t testing.TB, conn *pgx.Conn, statement string, args ...any) {
-	t.Helper()
+func execute(ctx context.Context, tb testing.TB, conn *pgx.Conn, statement string, args ...any) {
+	tb.Helper()
 	_, err := conn.Exec(ctx, statement, args...)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
 // schemaHash names the state of migrations/ and sql/ that this binary was built from.
-func schemaHash(t testing.TB) string {
-	t.Helper()
+func schemaHash(tb testing.TB) string {
+	tb.Helper()
 	digest := sha256.New()
 	for _, tree := range []fs.FS{migrations.Control, migrations.Project, sql.Control, sql.Project} {
 		err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -89,7 +89,7 @@ func schemaHash(t testing.TB) string {
 			digest.Write(text)
 			return err
 		})
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 	return hex.EncodeToString(digest.Sum(nil))[:12]
 }

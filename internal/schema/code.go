@@ -64,20 +64,17 @@ func Hash(kind Kind) string {
 }
 
 // revision reads sql/<kind>/revision: a number that grows whenever the code
-// changes, and the hash it was given for. It tells which of two codes is the
-// newer one, which a hash can't: during a deploy an old process must not put its
-// functions back.
-func revision(kind Kind) (number int, hash string) {
+// changes, and the hash it was given for (make golden writes both). It tells which
+// of two codes is the newer one, which a hash can't: during a deploy an old
+// process must not put its functions back.
+func revision(kind Kind) int {
 	text, err := fs.ReadFile(kind.code(), path.Join(string(kind), "revision"))
 	if err != nil {
-		return 0, ""
+		return 0
 	}
-	first, second, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	number, err = strconv.Atoi(first)
-	if err != nil {
-		return 0, ""
-	}
-	return number, second
+	number, _, _ := strings.Cut(string(text), " ")
+	n, _ := strconv.Atoi(number) // a test makes sure that it is a number
+	return n
 }
 
 const createCodeTable = `
@@ -113,10 +110,9 @@ func (in *installer) applyCode(ctx context.Context) (applied bool, dropped []str
 		if dropped, err = in.dropStale(ctx, tx); err != nil {
 			return err
 		}
-		number, _ := revision(in.kind)
 		_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.schema_code (revision, hash) VALUES ($1, $2)
 			ON CONFLICT (only_row) DO UPDATE SET revision = excluded.revision, hash = excluded.hash, applied_at = now()`,
-			number, Hash(in.kind))
+			revision(in.kind), Hash(in.kind))
 		if err != nil {
 			return fmt.Errorf("note what code was applied: %w", err)
 		}
@@ -145,8 +141,7 @@ func (in *installer) codeIsCurrent(ctx context.Context) (bool, error) {
 }
 
 func currentCode(kind Kind, number int, hash string) bool {
-	ours, _ := revision(kind)
-	return hash == Hash(kind) || number > ours
+	return hash == Hash(kind) || number > revision(kind)
 }
 
 func (in *installer) applyFiles(ctx context.Context, tx pgx.Tx) error {
@@ -208,8 +203,7 @@ func (in *installer) applyViews(ctx context.Context, tx pgx.Tx, views []codeFile
 
 // fileError names the file and line of an error in sql/.
 func fileError(file codeFile, err error) error {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Position > 0 && int(pgErr.Position) <= len([]rune(file.text)) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Position > 0 && int(pgErr.Position) <= len([]rune(file.text)) {
 		line := 1 + strings.Count(string([]rune(file.text)[:pgErr.Position-1]), "\n")
 		return fmt.Errorf("%s, line %d: %w", file.name(), line, err)
 	}

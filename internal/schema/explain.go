@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,13 +13,20 @@ import (
 
 const insufficientPrivilege = "42501" // SQLSTATE
 
-func dirtyError(kind Kind, version int64) error {
-	return fmt.Errorf("%w: migration %d of schema %s. Look whether its changes are in the database. "+
-		"If they are: authsync migrate force %s %d. If not: authsync migrate force %s with the version before. Then run authsync migrate up",
-		ErrDirty, version, kind.Name(), kind, version, kind)
+// dirtyError says how to repair. Which way a person must decide: the process
+// ended after it had begun the migration and before it noted its success.
+func dirtyError(kind Kind, version uint) error {
+	table := pgx.Identifier{kind.Name(), versionTable}.Sanitize()
+	before := fmt.Sprintf("DELETE FROM %s;", table)
+	if i := slices.Index(versions(kind), version); i > 0 {
+		before = fmt.Sprintf("UPDATE %s SET version = %d, dirty = false;", table, versions(kind)[i-1])
+	}
+	return fmt.Errorf("%w: that to version %d of schema %s. If the tables are as that migration leaves them, run: "+
+		"UPDATE %s SET dirty = false; If they are as they were before it, run: %s Then migrate again",
+		ErrDirty, version, kind.Name(), table, before)
 }
 
-func newerError(kind Kind, version int64) error {
+func newerError(kind Kind, version uint) error {
 	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; run the authsync that upgraded it, or a newer one",
 		ErrNewerSchema, kind.Name(), version, latestVersion(kind))
 }

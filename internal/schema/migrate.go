@@ -91,19 +91,6 @@ func (in *installer) down(ctx context.Context, steps int) (report Report, err er
 	return report, err
 }
 
-func (in *installer) force(ctx context.Context, version uint) error {
-	if version != 0 && !slices.Contains(versions(in.kind), version) {
-		return fmt.Errorf("force version %d: there is no such migration; known are %v, and 0 for none", version, versions(in.kind))
-	}
-	return in.withLock(ctx, func() error {
-		to := int(version)
-		if version == 0 {
-			to = database.NilVersion
-		}
-		return in.migrate(ctx, up, func(m *migrate.Migrate) error { return m.Force(to) })
-	})
-}
-
 // createSchema makes the schema if it is missing. The question comes first:
 // CREATE SCHEMA IF NOT EXISTS wants the right to create even if there is nothing to do.
 func (in *installer) createSchema(ctx context.Context) error {
@@ -139,9 +126,9 @@ func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 	case err != nil:
 		return 0, fmt.Errorf("read version of schema %s: %w", in.kind.Name(), err)
 	case dirty:
-		return 0, dirtyError(in.kind, version)
-	case version > int64(latestVersion(in.kind)):
-		return 0, newerError(in.kind, version)
+		return 0, dirtyError(in.kind, uint(max(0, version)))
+	case uint(max(0, version)) > latestVersion(in.kind):
+		return 0, newerError(in.kind, uint(max(0, version)))
 	default:
 		return uint(max(0, version)), nil
 	}
@@ -205,27 +192,24 @@ func (in *installer) cleanUp(driver database.Driver, direction direction, err er
 	file := fileOf(in.kind, target, direction)
 	err = fmt.Errorf("migrate schema %s: %s: %w", in.kind.Name(), file.name, err)
 	if pgdb.Code(err) == "" || file.concurrently() {
-		return errors.Join(err, dirtyError(in.kind, int64(target)))
+		return errors.Join(err, dirtyError(in.kind, uint(max(0, target))))
 	}
 	if cleanErr := driver.SetVersion(file.versionBefore, false); cleanErr != nil {
-		return errors.Join(err, dirtyError(in.kind, int64(target)))
+		return errors.Join(err, dirtyError(in.kind, uint(max(0, target))))
 	}
 	return err
 }
 
 // plain replaces golang-migrate's error, whose text is the whole file, by its cause and line.
 func plain(err error) error {
-	var value database.Error
-	var pointer *database.Error
-	switch {
-	case errors.As(err, &value):
-	case errors.As(err, &pointer):
-		value = *pointer
-	default:
+	value, ok := errors.AsType[database.Error](err)
+	if pointer, isPointer := errors.AsType[*database.Error](err); isPointer {
+		value, ok = *pointer, true
+	}
+	if !ok {
 		return err
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(value.OrigErr, &pgErr) && pgErr.Position > 0 && value.Line > 0 {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](value.OrigErr); ok && pgErr.Position > 0 && value.Line > 0 {
 		return fmt.Errorf("line %d: %w", value.Line, value.OrigErr)
 	}
 	return value.OrigErr

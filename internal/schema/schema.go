@@ -13,7 +13,7 @@
 //  3. sql/: functions, views, triggers and grants, all applied again in one
 //     transaction whenever they differ from what the database has.
 //
-// Up, Down and Force take a session-level advisory lock, so any number of
+// Up and Down take a session-level advisory lock, so any number of
 // processes may call them at once; for that they need a direct connection, not
 // one through a transaction pooler.
 package schema
@@ -143,20 +143,6 @@ func Down(ctx context.Context, url string, kind Kind, steps int, opts Options) (
 		return report, in.explain(ctx, err)
 	}
 	return report, nil
-}
-
-// Force notes version as applied, and as clean, without running anything: the
-// repair after ErrDirty, once a person has looked. 0 means no migration.
-func Force(ctx context.Context, url string, kind Kind, version uint) error {
-	in, err := open(ctx, url, kind, Options{})
-	if err != nil {
-		return err
-	}
-	defer in.close(ctx)
-	if err := in.force(ctx, version); err != nil {
-		return in.explain(ctx, err)
-	}
-	return nil
 }
 
 // installer is one connection that works on one schema.

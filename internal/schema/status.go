@@ -62,9 +62,9 @@ func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
 	case err != nil:
 		return false, err
 	case status.Dirty:
-		return false, dirtyError(kind, int64(status.Version))
+		return false, dirtyError(kind, status.Version)
 	case status.Newer():
-		return false, newerError(kind, int64(status.Version))
+		return false, newerError(kind, status.Version)
 	default:
 		return status.UpToDate(), nil
 	}
@@ -74,7 +74,7 @@ func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
 // it asks for each one alone.
 func read(ctx context.Context, db Querier, kind Kind) (State, error) {
 	s := State{Kind: kind, Schema: kind.Name(), Latest: latestVersion(kind), RiverLatest: latestRiver(kind), LatestHash: Hash(kind)}
-	s.LatestRevision, _ = revision(kind)
+	s.LatestRevision = revision(kind)
 
 	name := pgx.Identifier{kind.Name()}.Sanitize()
 	migrations := `SELECT max(version) AS version, bool_or(dirty) AS dirty FROM ` + name + `.schema_migrations`
@@ -84,29 +84,29 @@ func read(ctx context.Context, db Querier, kind Kind) (State, error) {
 		river = `SELECT 0 AS version`
 	}
 	var (
-		version  *int64
-		dirty    *bool
-		revision *int
-		hash     *string
-		riverV   *int
+		version *int64
+		dirty   *bool
+		number  *int
+		hash    *string
+		jobs    *int
 	)
 	err := db.QueryRow(ctx, `SELECT current_database(), m.version, m.dirty, c.revision, c.hash, r.version
 		FROM (`+migrations+`) AS m, (`+code+`) AS c, (`+river+`) AS r`).
-		Scan(&s.Database, &version, &dirty, &revision, &hash, &riverV)
+		Scan(&s.Database, &version, &dirty, &number, &hash, &jobs)
 	if pgdb.Code(err) == undefinedTable {
 		err = readEach(
 			func() error { return db.QueryRow(ctx, `SELECT current_database()`).Scan(&s.Database) },
 			func() error { return db.QueryRow(ctx, migrations).Scan(&version, &dirty) },
-			func() error { return db.QueryRow(ctx, code).Scan(&revision, &hash) },
-			func() error { return db.QueryRow(ctx, river).Scan(&riverV) },
+			func() error { return db.QueryRow(ctx, code).Scan(&number, &hash) },
+			func() error { return db.QueryRow(ctx, river).Scan(&jobs) },
 		)
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("read state of schema %s: %w", kind.Name(), err)
 	}
 	s.Version = uint(max(0, value(version)))
-	s.Dirty, s.RiverVersion = value(dirty), value(riverV)
-	s.CodeRevision, s.CodeHash = value(revision), value(hash)
+	s.Dirty, s.RiverVersion = value(dirty), value(jobs)
+	s.CodeRevision, s.CodeHash = value(number), value(hash)
 	return s, nil
 }
 

@@ -1,0 +1,45 @@
+package localpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"syscall"
+)
+
+// watchdog is a shell that waits for the end of this process, which closes its
+// standard input, then stops the server and removes its files. It is how a
+// throw-away server can't be left behind by a test that panics or is killed.
+type watchdog struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+}
+
+const watchdogScript = `
+read -r dismissed && exit 0
+if read -r pid <"$1/data/postmaster.pid"; then
+	if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then kill -QUIT "$pid"; fi
+fi
+while rm -rf "$1"; [ -e "$1" ]; do sleep 0.1; done
+`
+
+func startWatchdog(dir string) (*watchdog, error) {
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdogScript, "sh", dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)
+	}
+	return &watchdog{cmd: cmd, stdin: stdin}, nil
+}
+
+func (w *watchdog) dismiss() error {
+	_, err := io.WriteString(w.stdin, "dismissed\n")
+	return errors.Join(err, w.stdin.Close(), w.cmd.Wait())
+}
