@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 )
 
@@ -85,4 +86,13 @@ func (s *session) sealed() (databaseURL, key config.Secret, err error) {
 
 func noServer(c config.Config, names string) error {
 	return fmt.Errorf("no server is known: %s has no %s: run authsync dev, or set %s", c.DataDir, config.ConnectionFile, names)
+}
+
+// client talks to the server that settings name.
+func (s *session) client() (*client.Client, error) {
+	url, key, err := s.server()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(url, key), nil
 }

@@ -1,0 +1,149 @@
+// Package client speaks the HTTP of an authsync server from outside: the
+// management API with a key, and the webhook receiver as a provider would. On
+// the road of a webhook it stands at the very start, in a provider's place: the
+// commands, the dev server's samples and the tests send through it.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/authsync/authsync/internal/config"
+)
+
+// Prefix is the base of the server's own paths.
+const Prefix = "/api/capydb/v1"
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 20
+
+// Client talks to one server. It is safe for concurrent use.
+type Client struct {
+	http *http.Client
+	url  string
+	key  config.Secret
+}
+
+// New makes a client of the server at a base URL. Without a key it can only
+// send webhooks.
+func New(url string, key config.Secret) *Client {
+	return &Client{
+		http: &http.Client{
+			Timeout: 2 * time.Minute,
+			// A redirect would carry the key elsewhere, or turn a POST into a GET.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		url: url, key: key,
+	}
+}
+
+// URL is the base URL of the server.
+func (c *Client) URL() string { return c.url }
+
+// RefusedError is an answer other than 2xx. Its text is what the server says
+// about it, which is fit for a person.
+type RefusedError struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	// RetryAfter is the header of that name, in seconds; empty where there was none.
+	RetryAfter string `json:"-"`
+}
+
+func (e *RefusedError) Error() string {
+	if e.Detail == "" {
+		return fmt.Sprintf("the server answers %d %s", e.Status, e.Title)
+	}
+	return fmt.Sprintf("%s (%d)", e.Detail, e.Status)
+}
+
+// Status is the HTTP status of a refusal, 0 for any other error.
+func Status(err error) int {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused.Status
+	}
+	return 0
+}
+
+// Do makes a call of the management API; path begins behind Prefix, in and out
+// may be nil. A refusal is a *RefusedError.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	header := http.Header{"Authorization": {"Bearer " + c.key.Reveal()}, "Accept": {"application/json"}}
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		header.Set("Content-Type", "application/json")
+	}
+	answer, err := c.send(ctx, method, c.url+Prefix+path, header, body)
+	if err != nil || out == nil || len(answer) == 0 {
+		return err
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("read the answer of %s: %w: is that an authsync server?", c.url, err)
+	}
+	return nil
+}
+
+// WebhookURL is where a provider's webhooks for a project go.
+func (c *Client) WebhookURL(provider, projectID string) string {
+	return c.url + Prefix + "/integrations/" + strings.ReplaceAll(provider, "_", "-") + "/webhook/" + projectID
+}
+
+// Deliver posts a signed webhook. It returns nil once the delivery is durable,
+// else a *RefusedError or an error of the connection.
+func (c *Client) Deliver(ctx context.Context, provider, projectID string, header http.Header, body []byte) error {
+	_, err := c.send(ctx, http.MethodPost, c.WebhookURL(provider, projectID), header, body)
+	return err
+}
+
+func (c *Client) send(ctx context.Context, method, url string, header http.Header, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	req.Header = header.Clone()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", c.url, err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return answer, nil
+	}
+	refused := &RefusedError{}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+		_ = json.Unmarshal(answer, refused) // what cannot be read leaves the status, which is enough
+	}
+	refused.Status = resp.StatusCode
+	refused.RetryAfter = resp.Header.Get("Retry-After")
+	if refused.Title == "" {
+		refused.Title = http.StatusText(resp.StatusCode)
+	}
+	return nil, refused
+}
+
+func (c *Client) unreachable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing answers at %s: start it with authsync dev or authsync serve, or set AUTHSYNC_URL: %w", c.url, syscall.ECONNREFUSED)
+	}
+	return fmt.Errorf("reach the server: %w", err)
+}
