@@ -72,10 +72,11 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value, ordinal 
 	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {
 		return payload.Unmirrored(e)
 	}
-	change := payload.Change{Keys: keys(), Path: "user", Object: env.user, Deletes: e.Type == userDeleted, SentAt: sentAt}
+	change := payload.Change{Keys: keys(), Path: "data.object", Deletes: e.Type == userDeleted, SentAt: sentAt}
 	var previous payload.Value
-	if env.user.IsAbsent() {
-		change.Path = "data.object"
+	if env.data.IsAbsent() && !env.user.IsAbsent() {
+		change.Path, change.Object = "user", env.user
+	} else {
 		change.Object, previous = readData(env.data)
 	}
 	if !change.Object.IsObject() {

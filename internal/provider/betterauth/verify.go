@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 			return nil, errors.New("credentials.webhook_signing_secret begins or ends with white space: give it exactly as the sender has it")
 		}
 		v.secrets = append(v.secrets, []byte(text))
+		if !slices.Contains(allowed, FormatStandardWebhooks) {
+			continue
+		}
 		keys, err := standardKeys(text)
 		if err != nil {
 			return nil, fmt.Errorf("credentials.webhook_signing_secret begins with whsec_, but %w: "+

@@ -19,8 +19,8 @@ const (
 	userDeleted = "user.deleted"
 )
 
-// keys are the keys of Clerk's user object. The e-mail address is found by
-// findEmail; its key is there for the notes.
+// keys are the keys of Clerk's user object. The e-mail address is an
+// element of the list; see setEmailOf.
 func keys() *payload.Keys {
 	return &payload.Keys{
 		payload.ID:           "id",
@@ -84,29 +84,43 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value) provider
 	if change.User[payload.ID].Is(exampleUser) {
 		return payload.Ignored(e, "Clerk's example event: the endpoint works")
 	}
-	change.Keys[payload.Email], change.User[payload.Email] = findEmail(data.Member("primary_email_address_id"), change.User[payload.Email])
+	primary := data.Member("primary_email_address_id")
 	if !change.Deletes && o.AbsentFields == provider.ClearAbsent {
 		change.User.ClearAbsent(change.Keys)
+		if primary.IsAbsent() {
+			primary = payload.Null()
+		}
 	}
+	setEmailOf(&change, primary)
 	return change.Apply(d, e)
 }
 
-// findEmail returns the address whose id is the primary one, and the key that
-// tells: null where the user has no primary address or the list does not hold
+// setEmailOf makes the address whose id is the primary one the user's e-mail
+// address: null where the user has no primary address or the list does not hold
 // it, absent where one of the keys is. Another address never stands in for it.
-// A value of the wrong type comes back as it is, to be noted.
-func findEmail(primary, addresses payload.Value) (key string, email payload.Value) {
+func setEmailOf(change *payload.Change, primary payload.Value) {
+	addresses := change.User[payload.Email]
+	change.User[payload.Email] = nil
 	switch {
+	case primary.IsNull() || addresses.IsNull():
+		change.User[payload.Email] = payload.Null()
+	case primary.IsAbsent() || addresses.IsAbsent():
 	case !primary.IsText():
-		return "primary_email_address_id", primary
+		change.Note("primary_email_address_id is " + primary.Kind() + ", not a text: email is left as it was")
 	case !addresses.IsArray():
-		return "email_addresses", addresses
+		change.Note("email_addresses is " + addresses.Kind() + ", not an array: email is left as it was")
+	default:
+		change.Keys[payload.Email] = "email_address"
+		id, _ := primary.Text()
+		change.User[payload.Email] = addressOf(addresses, id)
 	}
-	id, _ := primary.Text()
+}
+
+func addressOf(addresses payload.Value, id string) payload.Value {
 	for address := range addresses.Elements() {
 		if address.IsObject() && address.Member("id").Is(id) {
-			return "email_address", address.Member("email_address")
+			return address.Member("email_address")
 		}
 	}
-	return "email_addresses", payload.Null()
+	return payload.Null()
 }

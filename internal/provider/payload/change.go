@@ -25,7 +25,12 @@ type Change struct {
 	// NumericID: an id that is a JSON number without fraction or exponent is
 	// taken as its decimal text.
 	NumericID bool
+
+	notes []string
 }
+
+// Note adds to the event's reason what could not be taken over.
+func (c *Change) Note(text string) { c.notes = append(c.notes, text) }
 
 // Apply completes an event whose ID, Type and SentAt are set.
 //
@@ -37,7 +42,7 @@ type Change struct {
 // only if the object tells by an updated_at of its own how old they are: with
 // the deletion's clock they would overwrite newer ones that came earlier.
 func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
-	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt)}
+	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
 
 	id := c.User[ID]
 	if c.NumericID && id.IsNumber() && bytes.IndexAny(id, ".eE") < 0 {

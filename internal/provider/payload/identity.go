@@ -35,7 +35,7 @@ func Ignored(e provider.Event, reason string) provider.Event {
 
 // Failed ends an event that cannot be understood.
 func Failed(d provider.Delivery, e provider.Event, reason string) provider.Event {
-	if e.ID == "" {
+	if e.ID == "" && SetDeliveryID(&e, d) != "" {
 		setDigest(&e, d.Body)
 	}
 	e.Verdict, e.Reason = provider.Fail, reason
