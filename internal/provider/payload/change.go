@@ -57,9 +57,12 @@ func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
 	b.cap("the envelope's time", c.SentAt.Time)
 	b.event.Says = make(provider.Says, 9)
 	b.event.Says[provider.DeletedAt] = nil
-	updatedAt, hasUpdatedAt := b.time(UpdatedAt, c.User[UpdatedAt])
+	updatedAt, hasUpdatedAt := ParseTime(c.User[UpdatedAt])
 	if c.Deletes {
 		b.deletion(c)
+		if v := c.User[UpdatedAt]; !hasUpdatedAt && !v.IsAbsent() && !v.IsNull() {
+			b.unreadable(UpdatedAt, "the profile is left as it was")
+		}
 	}
 	if !c.Deletes || hasUpdatedAt {
 		b.event.At = b.event.SentAt
@@ -99,9 +102,12 @@ func (b *builder) profile(c *Change) {
 }
 
 func (b *builder) deletion(c *Change) {
-	at, ok := b.time(DeletedAt, c.User[DeletedAt])
-	name := c.Keys[DeletedAt]
+	given, name := c.User[DeletedAt], c.Keys[DeletedAt]
+	at, ok := ParseTime(given)
 	if !ok {
+		if !given.IsAbsent() && !given.IsNull() {
+			b.unreadable(DeletedAt, "the time sent or received stands in for it")
+		}
 		at, name = c.SentAt, "the envelope's time"
 	}
 	if at.IsZero() {
@@ -126,24 +132,19 @@ func (b *builder) cap(name string, t time.Time) time.Time {
 	return clock
 }
 
-// time reads an instant. One that is there but cannot be read is noted.
-func (b *builder) time(field Field, v Value) (Time, bool) {
-	if v.IsAbsent() || v.IsNull() {
-		return Time{}, false
-	}
-	t, ok := ParseTime(v)
-	if !ok {
-		b.note(b.keys[field] + " is no date that can be read: it is left as it was")
-	}
-	return t, ok
-}
-
 func (b *builder) sayTime(column provider.Column, field Field, v Value) {
 	if v.IsNull() {
 		b.event.Says[column] = nil
-	} else if t, ok := b.time(field, v); ok {
+	} else if t, ok := ParseTime(v); ok {
 		b.say(column, Format(t.Time))
+	} else if !v.IsAbsent() {
+		b.unreadable(field, string(column)+" is left as it was")
 	}
+}
+
+// unreadable notes an instant that is there but cannot be read.
+func (b *builder) unreadable(field Field, consequence string) {
+	b.note(b.keys[field] + " is no date that can be read: " + consequence)
 }
 
 func (b *builder) sayText(column provider.Column, field Field, v Value) {
