@@ -77,6 +77,8 @@ type Config struct {
 	NoDownload bool
 	// Timeout bounds initdb and the start, each; 0: 60 s. Recovery after a crash counts.
 	Timeout time.Duration
+	// repository is where programs are downloaded from; empty: the library's, Maven Central.
+	repository string
 	// Logger hears about downloads, orphans and moved data; nil: nobody does.
 	Logger *slog.Logger
 }
@@ -111,7 +113,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		config.Timeout = time.Minute
 	}
 	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
+		config.Logger = discard()
 	}
 	s := &Server{config: config, log: config.Logger}
 	if s.account, err = unprivileged(); err != nil {
@@ -128,9 +130,6 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 			err = errors.Join(err, s.release())
 		}
 	}()
-	if err := s.stopOrphan(ctx); err != nil {
-		return nil, err
-	}
 	if s.programs, err = s.findPrograms(ctx); err != nil {
 		return nil, err
 	}
@@ -152,6 +151,8 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	return s, nil
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // URL returns the connection URL of a database of the server, as superuser: by
 // TCP if the server listens there, else by the Unix socket. It stays right

@@ -1,20 +1,16 @@
 package localpg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -24,6 +20,9 @@ const pollInterval = 10 * time.Millisecond
 // run starts the server and waits until it takes connections. A TCP port that
 // was taken meanwhile is replaced by another one.
 func (s *Server) run(ctx context.Context) error {
+	if err := s.stopOrphan(ctx); err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
 		if err := s.choosePort(ctx); err != nil {
 			return err
@@ -117,202 +116,4 @@ func (s *Server) runOnce(ctx context.Context) error {
 				fmt.Errorf("the server took no connections within %s; its log is %s", s.config.Timeout, s.LogFile()), tail(s.LogFile(), begin))
 		}
 	}
-}
-
-// postmaster is a data directory, seen through its postmaster.pid. Lines of the
-// file: 1 process id, 4 port, 8 status (PostgreSQL, src/include/utils/pidfile.h).
-type postmaster string
-
-func (p postmaster) file() string { return filepath.Join(string(p), "postmaster.pid") }
-
-func (p postmaster) lines() []string {
-	text, err := os.ReadFile(p.file())
-	if err != nil {
-		return nil
-	}
-	return strings.Split(string(text), "\n")
-}
-
-func (p postmaster) ready(pid int) bool {
-	lines := p.lines()
-	return len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
-}
-
-// pid returns the process id of the server that runs in the directory, 0 if
-// none does. The number in the file is not enough: after a crash it may belong
-// to another program.
-func (p postmaster) pid() int {
-	lines := p.lines()
-	if len(lines) == 0 {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err != nil || pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return 0
-	}
-	if cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err == nil {
-		if real, err := filepath.EvalSymlinks(string(p)); err == nil && real != cwd {
-			return 0 // PostgreSQL works in its data directory
-		}
-		return pid
-	}
-	if _, err := os.Stat("/proc/self"); err == nil {
-		return 0 // a zombie, or of another account: not ours
-	}
-	out, err := exec.CommandContext(context.Background(), "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
-	if err != nil || !bytes.Contains(out, []byte("postgres")) {
-		return 0
-	}
-	return pid
-}
-
-// stopOrphan ends a server whose starter is gone, and removes the traces of one
-// that was killed. The caller holds the lock.
-func (s *Server) stopOrphan(ctx context.Context) error {
-	p := postmaster(filepath.Join(s.dir, "data"))
-	if pid := p.pid(); pid != 0 {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "postgres_orphan_stopped", slog.Int("pid", pid), slog.String("dir", s.dir))
-		return p.stop(ctx, pid)
-	}
-	// PostgreSQL would refuse to start if the number now belonged to another
-	// program of its account, which in a container is likely.
-	if err := os.Remove(p.file()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return explain("remove stale "+p.file(), s.dir, err, "")
-	}
-	return nil
-}
-
-// stop ends a server that is not a child of this process: fast, then immediate, then by force.
-func (p postmaster) stop(ctx context.Context, pid int) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for _, step := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{syscall.SIGINT, 20 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}, {syscall.SIGKILL, 5 * time.Second}} {
-		if step.signal == syscall.SIGKILL {
-			killTree(pid)
-		} else if err := syscall.Kill(pid, step.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("stop PostgreSQL, process %d: %w", pid, err)
-		}
-		for end := time.Now().Add(step.wait); time.Now().Before(end); {
-			if p.pid() != pid {
-				return nil
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return fmt.Errorf("stop PostgreSQL, process %d: %w", pid, ctx.Err())
-			}
-		}
-	}
-	return fmt.Errorf("stop PostgreSQL: process %d does not end", pid)
-}
-
-// StopOrphan stops the server that runs in dir although its starter is gone,
-// and returns its process id. Errors: ErrNotRunning, ErrAlreadyRunning if its
-// starter is alive.
-func StopOrphan(ctx context.Context, dir string) (pid int, err error) {
-	dir, err = existing(dir)
-	if err != nil {
-		return 0, err
-	}
-	lock, err := takeLock(dir)
-	if err != nil {
-		return 0, err
-	}
-	defer lock.Close()
-	p := postmaster(filepath.Join(dir, "data"))
-	if pid = p.pid(); pid == 0 {
-		return 0, fmt.Errorf("%w: %s", ErrNotRunning, dir)
-	}
-	return pid, p.stop(ctx, pid)
-}
-
-// RunningURL returns the connection URL of a database of the server that runs
-// in dir, whoever started it, and the server's process id. Error: ErrNotRunning.
-func RunningURL(dir, database string) (url string, pid int, err error) {
-	dir, err = existing(dir)
-	if err != nil {
-		return "", 0, err
-	}
-	p := postmaster(filepath.Join(dir, "data"))
-	lines := p.lines()
-	if pid = p.pid(); pid == 0 || len(lines) < 6 {
-		return "", 0, fmt.Errorf("%w: %s", ErrNotRunning, dir)
-	}
-	password, err := os.ReadFile(filepath.Join(dir, "password"))
-	if err != nil {
-		return "", 0, fmt.Errorf("read password of PostgreSQL: %w", err)
-	}
-	port, err := strconv.Atoi(lines[3])
-	if err != nil {
-		return "", 0, fmt.Errorf("read port of PostgreSQL: %w", err)
-	}
-	tcp := strings.TrimSpace(lines[5]) != "" // line 6: first listen address; line 5: socket directory
-	return connectionURL(tcp, lines[4], port, strings.TrimSpace(string(password)), database), pid, nil
-}
-
-func existing(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("find directory %s: %w", dir, err)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNotRunning, err)
-	}
-	return movedTo(dir)
-}
-
-// killTree kills a server with all its processes. The server is halted first,
-// else it would start new ones meanwhile; and its children have process groups
-// of their own, so that the group can't be killed instead.
-func killTree(pid int) {
-	_ = syscall.Kill(pid, syscall.SIGSTOP)
-	for _, child := range children(pid) {
-		_ = syscall.Kill(child, syscall.SIGKILL)
-	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-}
-
-// children lists the processes whose parent is pid.
-func children(pid int) []int {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
-	if len(stats) == 0 {
-		return childrenByPS(pid)
-	}
-	var found []int
-	for _, file := range stats {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has just ended
-		}
-		// pid (name) state ppid …; the name may contain anything.
-		var state string
-		var parent int
-		after := text[bytes.LastIndexByte(text, ')')+1:]
-		if _, err := fmt.Sscan(string(after), &state, &parent); err != nil || parent != pid {
-			continue
-		}
-		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
-			found = append(found, child)
-		}
-	}
-	return found
-}
-
-// childrenByPS is for systems without /proc, such as macOS.
-func childrenByPS(pid int) []int {
-	out, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output()
-	if err != nil {
-		return nil // the children notice the end of their parent and end by themselves
-	}
-	var found []int
-	for line := range strings.Lines(string(out)) {
-		var child, parent int
-		if n, err := fmt.Sscan(line, &child, &parent); err == nil && n == 2 && parent == pid {
-			found = append(found, child)
-		}
-	}
-	return found
 }

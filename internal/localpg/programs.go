@@ -189,7 +189,11 @@ func (s *Server) download(ctx context.Context) (programs, error) {
 	if err != nil {
 		return programs{}, explain("download PostgreSQL", dir, err, "")
 	}
-	fetchErr := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+	config := embeddedpostgres.DefaultConfig()
+	if s.config.repository != "" {
+		config = config.BinaryRepositoryURL(s.config.repository)
+	}
+	fetchErr := embeddedpostgres.NewDatabase(config.
 		Version(downloadVersion).
 		Port(0). // none is taken
 		CachePath(filepath.Join(work, "cache")).

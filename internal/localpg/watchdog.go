@@ -1,7 +1,6 @@
 package localpg
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +25,12 @@ while rm -rf "$1"; [ -e "$1" ]; do sleep 0.1; done
 `
 
 func startWatchdog(dir string) (*watchdog, error) {
-	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdogScript, "sh", dir)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd := &exec.Cmd{
+		Path:        "/bin/sh",
+		Args:        []string{"sh", "-c", watchdogScript, "sh", dir},
+		Dir:         "/",
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start watchdog of PostgreSQL: %w", err)

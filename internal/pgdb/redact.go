@@ -2,6 +2,8 @@ package pgdb
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"strconv"
@@ -18,17 +20,21 @@ var ErrBadURL = errors.New(
 )
 
 // Redact returns err such that its text holds no part of a connection string.
-// Errors of parsing one lose their text and become ErrBadURL: pgx masks
-// passwords in them as well as it can, which with malformed input is not
-// always. All other errors come back as they are: the errors of connecting
-// name host, user and database, never the password.
+// Errors of parsing one lose their text and become ErrBadURL, or name the file
+// that could not be read (sslrootcert and the like): pgx masks passwords in them
+// as well as it can, which with malformed input is not always. All other errors
+// come back as they are: those of connecting name host, user and database,
+// never the password.
 func Redact(err error) error {
-	var parseErr *pgconn.ParseConfigError
-	var urlErr *url.Error
-	if errors.As(err, &parseErr) || errors.As(err, &urlErr) {
-		return ErrBadURL
+	_, isParse := errors.AsType[*pgconn.ParseConfigError](err)
+	_, isURL := errors.AsType[*url.Error](err)
+	if !isParse && !isURL {
+		return err
 	}
-	return err
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("it names a file that can't be read: %w", file)
+	}
+	return ErrBadURL
 }
 
 // SafeURL returns the part of a connection string that may be shown: user,
