@@ -1,0 +1,149 @@
+package project
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+const webhookSigningSecret = "webhook_signing_secret"
+
+// credentialForms says what each credential takes. The names are those of
+// provider.Credentials; a test compares the two.
+func credentialForms() map[string]string {
+	return map[string]string{
+		webhookSigningSecret:    "a string or an array of strings",
+		"webhook_authorization": "an object with method (bearer, basic or custom_header) and token, username and password, or header_key and header_value",
+		"secret_key":            "a string",
+	}
+}
+
+// mergeCredentials gives the stored credentials with the given ones in place. One
+// that is null or an empty list goes. Errors name the credential and never
+// repeat what was given for it.
+func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	forms := credentialForms()
+	merged := map[string]json.RawMessage{}
+	maps.Copy(merged, stored)
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		form, known := forms[name]
+		if !known {
+			return nil, invalid("there is no credential %.60q: take one of %s",
+				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
+		}
+		value := bytes.TrimSpace(given[name])
+		if bytes.Equal(value, []byte("null")) || bytes.Equal(value, []byte("[]")) {
+			delete(merged, name)
+			continue
+		}
+		if !strictly(name, value, &provider.Credentials{}) {
+			return nil, invalid("credentials.%s has the wrong form: it takes %s", name, form)
+		}
+		merged[name] = value
+	}
+	return merged, nil
+}
+
+func decodeCredentials(plain []byte) (map[string]json.RawMessage, error) {
+	var credentials map[string]json.RawMessage
+	if json.Unmarshal(plain, &credentials) != nil {
+		return nil, errors.New("the stored credentials are not a JSON object") // the cause could quote them
+	}
+	return credentials, nil
+}
+
+// strictly decodes a member into the struct that has it, and takes no key that
+// it does not know, at any depth: a typing error must not become a setting that
+// is silently missing.
+func strictly(name string, value json.RawMessage, into any) bool {
+	text, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into) == nil
+}
+
+// storedCredentials passes over keys that it does not know: a newer version
+// may have stored them.
+func storedCredentials(credentials map[string]json.RawMessage) (provider.Credentials, error) {
+	var typed provider.Credentials
+	text, err := json.Marshal(credentials)
+	if err == nil {
+		err = json.Unmarshal(text, &typed)
+	}
+	if err != nil {
+		return provider.Credentials{}, errors.New("the stored credentials have the wrong form") // the cause could quote them
+	}
+	return typed, nil
+}
+
+// givenOptions reads options as a person gave them; null and nothing are none.
+func givenOptions(text json.RawMessage) (provider.Options, error) {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 || bytes.Equal(text, []byte("null")) {
+		return provider.Options{}, nil
+	}
+	var given map[string]json.RawMessage
+	if json.Unmarshal(text, &given) != nil {
+		return provider.Options{}, invalid("options must be an object")
+	}
+	forms := optionForms()
+	var options provider.Options
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		form, known := forms[name]
+		if !known {
+			return provider.Options{}, invalid("there is no option %.60q: take one of %s",
+				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
+		}
+		if !strictly(name, given[name], &options) {
+			return provider.Options{}, invalid("options.%s has the wrong form: it takes %s", name, form)
+		}
+	}
+	if err := options.Validate(); err != nil {
+		return provider.Options{}, invalid("%v", err)
+	}
+	return options, nil
+}
+
+// storedOptions passes over keys that it does not know, as storedCredentials does.
+func storedOptions(text json.RawMessage) (provider.Options, error) {
+	var options provider.Options
+	if err := json.Unmarshal(text, &options); err != nil {
+		return provider.Options{}, fmt.Errorf("read the stored options: %w", err)
+	}
+	return options, options.Validate()
+}
+
+// optionForms says what each option takes, as credentialForms does.
+func optionForms() map[string]string {
+	return map[string]string{
+		"absent_fields":     `"keep" or "clear"`,
+		"signature_formats": "an array of strings",
+	}
+}
+
+// credentialStates tells what is set. The signing secret is always among them:
+// without it nothing can be received.
+func credentialStates(credentials map[string]json.RawMessage) map[string]CredentialState {
+	states := map[string]CredentialState{webhookSigningSecret: {}}
+	for name := range credentials {
+		states[name] = CredentialState{Set: true}
+	}
+	if states[webhookSigningSecret].Set {
+		var secrets provider.Secrets
+		count := 1
+		if json.Unmarshal(credentials[webhookSigningSecret], &secrets) == nil {
+			count = len(secrets)
+		}
+		states[webhookSigningSecret] = CredentialState{Set: true, Count: count}
+	}
+	return states
+}

@@ -1,0 +1,23 @@
+package project
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// A cursor is opaque outside: the kind of list and the place of the last row in it.
+func encodeCursor(kind, place string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(kind + ":" + place))
+}
+
+func decodeCursor(kind, cursor string) (place string, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return "", ErrBadCursor
+	}
+	place, ok := strings.CutPrefix(string(text), kind+":")
+	if !ok {
+		return "", ErrBadCursor
+	}
+	return place, nil
+}

@@ -1,0 +1,304 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// Errors of the Directory that are nobody's fault outside: the answer is 503.
+var (
+	// ErrNotLoaded: what the control database holds now is not known, because it
+	// cannot be reached or has not been read yet. Try again.
+	ErrNotLoaded = errors.New("projects and integrations cannot be looked up now")
+	// ErrUnusable: what is stored for the integration or the project cannot be
+	// opened. An error with it is also ErrNotLoaded.
+	ErrUnusable = errors.New("what is stored cannot be used")
+)
+
+// Endpoint is an integration, ready to verify and decode deliveries.
+type Endpoint struct {
+	ProjectID uuid.UUID
+	Provider  provider.Provider
+	Verifier  provider.Verifier
+	Options   provider.Options
+}
+
+// DirectoryConfig is what the Directory needs. Durations that are zero get the
+// value that each comment names.
+type DirectoryConfig struct {
+	Pool    *pgxpool.Pool // the control database
+	Keyring *seal.Keyring
+	Log     *slog.Logger
+
+	Interval time.Duration // between looks at the version: 300 ms
+	MinGap   time.Duration // between forced looks: 100 ms
+	Timeout  time.Duration // of a look, and of waiting for a forced one: 3 s
+}
+
+// Directory holds all projects and integrations in memory, with verifiers ready
+// to use, and follows the control database.
+//
+// What it knows is at most Interval and the time of a query old: every 300 ms
+// it reads a version number that each change makes grow. What it does not know
+// it never denies from memory: Lookup then waits for a look that began after
+// the question (shared by all who wait, at most one in MinGap), so that a
+// webhook that arrives right after its integration was made is not turned away.
+// While the control database is away it keeps answering with what it knew.
+//
+// It is safe for concurrent use; Run must run.
+type Directory struct {
+	config DirectoryConfig
+	state  atomic.Pointer[state] // nil until first loaded
+	wake   chan struct{}         // tells Run that somebody waits
+	ended  chan struct{}         // closed when Run has returned
+
+	mu   sync.Mutex
+	next *look // the one that has not begun yet; nil if nobody waits
+}
+
+// look is one look at the control database, awaited by those who need one.
+type look struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// NewDirectory makes a Directory that knows nothing until Run runs.
+func NewDirectory(c DirectoryConfig) (*Directory, error) {
+	if c.Pool == nil || c.Keyring == nil || c.Log == nil {
+		return nil, errors.New("project directory: pool, keyring and log must be given")
+	}
+	c.Interval = orDefault(c.Interval, 300*time.Millisecond)
+	c.MinGap = orDefault(c.MinGap, 100*time.Millisecond)
+	c.Timeout = orDefault(c.Timeout, 3*time.Second)
+	return &Directory{config: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}, nil
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// Lookup gives the integration of a project with a provider, by either spelling
+// of the provider's name. Errors: ErrNoProject and ErrNoIntegration, which are
+// true of a moment after the call; ErrUnusable, together with an Endpoint that
+// has everything except the verifier; ErrNotLoaded.
+func (d *Directory) Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (Endpoint, error) {
+	return ask(ctx, d, func(s *state) (Endpoint, error) { return s.endpoint(projectID, providerName) })
+}
+
+// LookupFresh is Lookup as of a moment after the call. It is for whoever is
+// about to refuse a request for good because no secret matched: the secret may
+// be half a second old.
+func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (Endpoint, error) {
+	if err := d.lookAgain(ctx); err != nil {
+		return Endpoint{}, err
+	}
+	return d.state.Load().endpoint(projectID, providerName)
+}
+
+// Database gives the connection URL of a project's database, password and all.
+// Errors: ErrNoProject, ErrUnusable, ErrNotLoaded, as for Lookup.
+func (d *Directory) Database(ctx context.Context, projectID uuid.UUID) (string, error) {
+	return ask(ctx, d, func(s *state) (string, error) { return s.database(projectID) })
+}
+
+// Options gives the options of an integration. Errors: ErrNoProject,
+// ErrNoIntegration, ErrNotLoaded, as for Lookup.
+func (d *Directory) Options(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Options, error) {
+	e, err := d.Lookup(ctx, projectID, providerName)
+	if errors.Is(err, ErrUnusable) {
+		return e.Options, nil
+	}
+	return e.Options, err
+}
+
+// Loaded reports whether the directory has been read at least once.
+func (d *Directory) Loaded() bool { return d.state.Load() != nil }
+
+// WaitLoaded returns once the directory has been read, or with ErrNotLoaded.
+func (d *Directory) WaitLoaded(ctx context.Context) error {
+	if d.Loaded() {
+		return nil
+	}
+	return d.lookAgain(ctx)
+}
+
+// ask answers from memory what memory knows, and denies only what a look that
+// began after the question did not find.
+func ask[T any](ctx context.Context, d *Directory, question func(*state) (T, error)) (T, error) {
+	if s := d.state.Load(); s != nil {
+		answer, err := question(s)
+		if !errors.Is(err, ErrNoProject) && !errors.Is(err, ErrNoIntegration) {
+			return answer, err
+		}
+	}
+	if err := d.lookAgain(ctx); err != nil {
+		var none T
+		return none, err
+	}
+	return question(d.state.Load())
+}
+
+// lookAgain waits for a look that begins after the call.
+func (d *Directory) lookAgain(ctx context.Context) error {
+	d.mu.Lock()
+	if d.next == nil {
+		d.next = &look{done: make(chan struct{})}
+		select {
+		case d.wake <- struct{}{}:
+		default: // Run is being woken already
+		}
+	}
+	l := d.next
+	d.mu.Unlock()
+
+	// The look may wait for the one under way before it has its own time.
+	timeout := time.NewTimer(2*d.config.Timeout + d.config.MinGap)
+	defer timeout.Stop()
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotLoaded, context.Cause(ctx))
+	case <-timeout.C:
+		return fmt.Errorf("%w: no answer in time", ErrNotLoaded)
+	case <-d.ended:
+		return fmt.Errorf("%w: shutting down", ErrNotLoaded)
+	}
+}
+
+// Run follows the control database until ctx ends, and returns nil then.
+func (d *Directory) Run(ctx context.Context) error {
+	defer close(d.ended)
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	failing := false
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poll.C:
+		case <-d.wake:
+			if !pause(ctx, d.config.MinGap-time.Since(last)) {
+				return nil
+			}
+		}
+		last = time.Now()
+		err := d.lookNow(ctx)
+		if ctx.Err() == nil && (err != nil) != failing {
+			failing = err != nil
+			d.logTurn(ctx, err)
+		}
+		poll.Reset(d.config.Interval)
+	}
+}
+
+// pause reports false if ctx ended meanwhile.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (d *Directory) logTurn(ctx context.Context, err error) {
+	if err != nil {
+		d.config.Log.WarnContext(ctx, "directory_not_followed", slog.Any("error", err), slog.Bool("loaded", d.Loaded()))
+		return
+	}
+	d.config.Log.InfoContext(ctx, "directory_followed_again")
+}
+
+// lookNow takes those who wait along: the look begins after they asked.
+func (d *Directory) lookNow(ctx context.Context) error {
+	d.mu.Lock()
+	l := d.next
+	d.next = nil
+	d.mu.Unlock()
+
+	err := d.refresh(ctx)
+	if l != nil {
+		if err != nil {
+			l.err = fmt.Errorf("%w: %w", ErrNotLoaded, err)
+		}
+		close(l.done)
+	}
+	return err
+}
+
+const (
+	selectVersion = `SELECT version FROM authsync.directory_version`
+
+	selectStoredProjects = `
+		SELECT id, database_url_sealed FROM authsync.projects`
+
+	selectStoredIntegrations = `
+		SELECT project_id, provider, credentials_sealed, options FROM authsync.integrations`
+)
+
+// refresh reads the version and, where it has changed, everything, all of it as
+// of one moment. Only what differs from before is opened.
+func (d *Directory) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.config.Timeout, errors.New("the control database did not answer in time"))
+	defer cancel()
+
+	known := d.state.Load()
+	if known != nil {
+		var version int64
+		if err := d.config.Pool.QueryRow(ctx, selectVersion).Scan(&version); err != nil {
+			return fmt.Errorf("read directory version: %w", err)
+		}
+		if version == known.version {
+			return nil
+		}
+	}
+
+	var version int64
+	var projects []storedProject
+	var integrations []storedIntegration
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, d.config.Pool, options, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, selectVersion).Scan(&version); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, selectStoredProjects)
+		if err != nil {
+			return err
+		}
+		if projects, err = pgx.CollectRows(rows, pgx.RowToStructByName[storedProject]); err != nil {
+			return err
+		}
+		if rows, err = tx.Query(ctx, selectStoredIntegrations); err != nil {
+			return err
+		}
+		integrations, err = pgx.CollectRows(rows, pgx.RowToStructByName[storedIntegration])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read directory: %w", err)
+	}
+	d.state.Store(d.build(ctx, known, version, projects, integrations))
+	return nil
+}

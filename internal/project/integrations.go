@@ -1,0 +1,270 @@
+package project
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+)
+
+const (
+	// Changes of a project's integrations wait for each other: what is given is
+	// merged with what is stored.
+	lockProject = `
+		SELECT id FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
+
+	selectIntegrations = `
+		SELECT i.provider, i.credentials_sealed, i.options, i.created_at, i.updated_at
+		FROM authsync.integrations AS i
+		WHERE i.project_id = $1 AND ($2 = '' OR i.provider = $2)
+		ORDER BY i.provider`
+
+	upsertIntegration = `
+		INSERT INTO authsync.integrations AS i (project_id, provider, credentials_sealed, options)
+		VALUES ($1, $2, $3, $4)
+		ON CONFLICT (project_id, provider) DO UPDATE SET
+			credentials_sealed = excluded.credentials_sealed,
+			options = excluded.options,
+			updated_at = now()
+		RETURNING i.provider, i.credentials_sealed, i.options, i.created_at, i.updated_at`
+
+	deleteIntegration = `
+		DELETE FROM authsync.integrations WHERE project_id = $1 AND provider = $2`
+)
+
+// Integration is a provider configured for a project, as it may be shown.
+type Integration struct {
+	Provider string
+	// Credentials tells which credentials are set, by name. Nil where they cannot be opened; Fault says why.
+	Credentials map[string]CredentialState
+	Options     provider.Options
+	Fault       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// CredentialState tells that a credential is set, and of several secrets how many.
+type CredentialState struct {
+	Set   bool `json:"set"`
+	Count int  `json:"count,omitempty"`
+}
+
+type integrationRow struct {
+	Provider          string
+	CredentialsSealed []byte
+	Options           json.RawMessage
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// PutIntegration configures a provider for a project. Credentials are merged
+// with the stored ones: one that is not given stays, one that is null goes.
+// Options replace the stored ones as a whole where they are given (not nil).
+//
+// First of all the mirror is put into the project's database, so that whoever
+// has configured an integration knows that the database works. Errors:
+// ErrNoProject, *InvalidError, *DatabaseError, and those of seal.Keyring.Open
+// if what is stored cannot be opened.
+func (s *Store) PutIntegration(
+	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage,
+) (Integration, error) {
+	kind, err := lookupProvider(providerName)
+	if err != nil {
+		return Integration{}, err
+	}
+	// What is wrong by itself is told before anything is touched.
+	if _, err := mergeCredentials(nil, given); err != nil {
+		return Integration{}, err
+	}
+	if _, err := givenOptions(options); err != nil {
+		return Integration{}, err
+	}
+	databaseURL, err := s.DatabaseURL(ctx, projectID)
+	if err != nil {
+		return Integration{}, err
+	}
+	if err := s.install(ctx, databaseURL); err != nil {
+		return Integration{}, err
+	}
+
+	var row integrationRow
+	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, lockProject, projectID)
+		if err == nil {
+			_, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[uuid.UUID])
+		}
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNoProject
+		}
+		if err != nil {
+			return fmt.Errorf("lock project: %w", err)
+		}
+		row, err = s.merge(ctx, tx, projectID, kind, given, options)
+		return err
+	})
+	if err != nil {
+		return Integration{}, err
+	}
+	return s.integration(projectID, row), nil
+}
+
+func (s *Store) merge(
+	ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kind provider.Provider, given map[string]json.RawMessage, options json.RawMessage,
+) (integrationRow, error) {
+	stored, err := integrationRows(ctx, tx, projectID, kind.Name())
+	if err != nil {
+		return integrationRow{}, err
+	}
+	credentials, oldOptions := map[string]json.RawMessage{}, json.RawMessage("{}")
+	if len(stored) > 0 {
+		if credentials, err = s.credentials(projectID, stored[0]); err != nil {
+			return integrationRow{}, err
+		}
+		oldOptions = stored[0].Options
+	}
+	if credentials, err = mergeCredentials(credentials, given); err != nil {
+		return integrationRow{}, err
+	}
+	switch {
+	case options == nil:
+		options = oldOptions
+	case bytes.Equal(bytes.TrimSpace(options), []byte("null")):
+		options = json.RawMessage("{}")
+	}
+	typed, err := storedCredentials(credentials)
+	if err != nil {
+		return integrationRow{}, err
+	}
+	parsed, err := storedOptions(options)
+	if err != nil {
+		return integrationRow{}, err
+	}
+	if _, err := kind.NewVerifier(typed, parsed); err != nil {
+		return integrationRow{}, invalid("%v", err)
+	}
+
+	plain, err := json.Marshal(credentials)
+	if err != nil {
+		return integrationRow{}, fmt.Errorf("write credentials: %w", err)
+	}
+	sealed, err := s.sealCredentials(projectID, kind.Name(), plain)
+	if err != nil {
+		return integrationRow{}, err
+	}
+	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options)
+	if err != nil {
+		return integrationRow{}, fmt.Errorf("store integration: %w", err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[integrationRow])
+	if err != nil {
+		return integrationRow{}, fmt.Errorf("store integration: %w", err)
+	}
+	return row, nil
+}
+
+// FindIntegration gives one integration of a project. The errors are
+// ErrNoProject, ErrNoIntegration and, for an unknown provider, *InvalidError.
+func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, providerName string) (Integration, error) {
+	kind, err := lookupProvider(providerName)
+	if err != nil {
+		return Integration{}, err
+	}
+	found, err := s.listIntegrations(ctx, projectID, kind.Name())
+	if err != nil {
+		return Integration{}, err
+	}
+	if len(found) == 0 {
+		return Integration{}, ErrNoIntegration
+	}
+	return found[0], nil
+}
+
+// ListIntegrations lists a project's integrations by name; there are as many as
+// providers at most. The error is ErrNoProject if there is no such project.
+func (s *Store) ListIntegrations(ctx context.Context, projectID uuid.UUID) ([]Integration, error) {
+	return s.listIntegrations(ctx, projectID, "")
+}
+
+func (s *Store) listIntegrations(ctx context.Context, projectID uuid.UUID, name string) ([]Integration, error) {
+	if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
+		return nil, err
+	}
+	rows, err := integrationRows(ctx, s.pool, projectID, name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Integration, len(rows))
+	for i, row := range rows {
+		list[i] = s.integration(projectID, row)
+	}
+	return list, nil
+}
+
+// DeleteIntegration removes an integration and its credentials: webhooks of the
+// provider are refused. What was mirrored stays.
+func (s *Store) DeleteIntegration(ctx context.Context, projectID uuid.UUID, providerName string) error {
+	kind, err := lookupProvider(providerName)
+	if err != nil {
+		return err
+	}
+	tag, err := s.pool.Exec(ctx, deleteIntegration, projectID, kind.Name())
+	if err != nil {
+		return fmt.Errorf("delete integration: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNoIntegration
+	}
+	return nil
+}
+
+func integrationRows(ctx context.Context, db querier, projectID uuid.UUID, name string) ([]integrationRow, error) {
+	rows, err := db.Query(ctx, selectIntegrations, projectID, name)
+	if err != nil {
+		return nil, fmt.Errorf("find integrations: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[integrationRow])
+	if err != nil {
+		return nil, fmt.Errorf("find integrations: %w", err)
+	}
+	return found, nil
+}
+
+func (s *Store) credentials(projectID uuid.UUID, row integrationRow) (map[string]json.RawMessage, error) {
+	plain, err := openCredentials(s.keyring, projectID, row.Provider, row.CredentialsSealed)
+	if err != nil {
+		return nil, err
+	}
+	return decodeCredentials(plain)
+}
+
+func (s *Store) integration(projectID uuid.UUID, row integrationRow) Integration {
+	i := Integration{Provider: row.Provider, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
+	var fault error
+	if i.Options, fault = storedOptions(row.Options); fault != nil {
+		i.Fault = fault.Error()
+	}
+	credentials, err := s.credentials(projectID, row)
+	if err != nil {
+		i.Fault = err.Error()
+		return i
+	}
+	i.Credentials = credentialStates(credentials)
+	return i
+}
+
+func lookupProvider(name string) (provider.Provider, error) {
+	kind, err := registry.Lookup(name)
+	if err != nil {
+		return nil, invalid("%v", err)
+	}
+	return kind, nil
+}

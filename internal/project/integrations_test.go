@@ -1,0 +1,222 @@
+package project_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+const (
+	clerkSecret    = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+	clerkSecretKey = "sk_test_abcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+func TestIntegrationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+
+	i, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0",
+		credentials(t, `{"webhook_signing_secret": ["first-secret-of-auth0", "second-secret-of-auth0"]}`),
+		json.RawMessage(`{"absent_fields": "clear"}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{someURL}, b.mirror.urls)
+	require.Equal(t, "auth0", i.Provider)
+	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {Set: true, Count: 2}}, i.Credentials)
+	require.Equal(t, provider.Options{AbsentFields: provider.ClearAbsent}, i.Options)
+	require.NotZero(t, i.CreatedAt)
+
+	found, err := b.store.FindIntegration(t.Context(), shop.ID, "auth0")
+	require.NoError(t, err)
+	require.Equal(t, i, found)
+
+	var row string
+	require.NoError(t, b.pool.QueryRow(t.Context(),
+		`SELECT convert_from(substring(credentials_sealed FROM 1 FOR 0), 'UTF8') || encode(credentials_sealed, 'escape') || options
+		 FROM authsync.integrations`).Scan(&row))
+	require.NotContains(t, row, "secret-of-auth0")
+}
+
+func TestCredentialsComeInAnyOrderAndAreMerged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	put := func(text string) map[string]project.CredentialState {
+		i, err := b.store.PutIntegration(t.Context(), shop.ID, "clerk", credentials(t, text), nil)
+		require.NoError(t, err)
+		return i.Credentials
+	}
+	both := map[string]project.CredentialState{"webhook_signing_secret": {Set: true, Count: 1}, "secret_key": {Set: true}}
+
+	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {}, "secret_key": {Set: true}},
+		put(`{"secret_key": "`+clerkSecretKey+`"}`))
+	require.Equal(t, both, put(`{"webhook_signing_secret": "`+clerkSecret+`"}`))
+	require.Equal(t, both, put(`{}`), "nothing given changes nothing")
+	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {Set: true, Count: 1}}, put(`{"secret_key": null}`))
+	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {}}, put(`{"webhook_signing_secret": []}`))
+}
+
+func TestOptionsAreReplacedWhenGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for _, step := range []struct {
+		given json.RawMessage
+		want  provider.Options
+	}{
+		{nil, provider.Options{}},
+		{json.RawMessage(`{"absent_fields":"clear","signature_formats":["standard_webhooks"]}`),
+			provider.Options{AbsentFields: "clear", SignatureFormats: []string{"standard_webhooks"}}},
+		{nil, provider.Options{AbsentFields: "clear", SignatureFormats: []string{"standard_webhooks"}}},
+		{json.RawMessage(`{"absent_fields":"keep"}`), provider.Options{AbsentFields: "keep"}},
+		{json.RawMessage(`null`), provider.Options{}},
+	} {
+		i, err := b.store.PutIntegration(t.Context(), shop.ID, "better-auth", nil, step.given)
+		require.NoError(t, err)
+		require.Equal(t, "better_auth", i.Provider)
+		require.Equal(t, step.want, i.Options, "after %s", step.given)
+	}
+}
+
+func TestBadIntegrationsAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for name, bad := range map[string]struct{ provider, credentials, options, want string }{
+		"UnknownProvider":   {"okta", `{}`, ``, "auth0, clerk, better_auth"},
+		"UnknownCredential": {"clerk", `{"signing_secret": "s3cret"}`, ``, `no credential "signing_secret": take one of secret_key, webhook_authorization, webhook_signing_secret`},
+		"CapitalLetters":    {"clerk", `{"Secret_Key": "s3cret"}`, ``, `no credential "Secret_Key"`},
+		"WrongForm":         {"clerk", `{"webhook_signing_secret": {"s3cret": 1}}`, ``, "webhook_signing_secret has the wrong form: it takes a string or an array of strings"},
+		"NumberAsSecret":    {"clerk", `{"secret_key": 3333}`, ``, "secret_key has the wrong form: it takes a string"},
+		"TypingErrorInside": {"auth0", `{"webhook_authorization": {"method": "bearer", "tokne": "s3cret"}}`, ``, "webhook_authorization has the wrong form"},
+		"EmptySecret":       {"auth0", `{"webhook_signing_secret": ""}`, ``, "webhook_signing_secret is empty"},
+		"OtherProvidersOwn": {"clerk", `{"webhook_authorization": {"method": "bearer", "token": "s3cret"}}`, ``, "for Auth0 only"},
+		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `no option "absent": take one of absent_fields, signature_formats`},
+		"WrongOption":       {"auth0", `{}`, `{"absent_fields": "s3cret"}`, `takes "keep"`},
+		"WrongOptionForm":   {"auth0", `{}`, `{"signature_formats": 1}`, "options.signature_formats has the wrong form: it takes an array of strings"},
+		"OptionsNoObject":   {"auth0", `{}`, `[]`, "options must be an object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var options json.RawMessage
+			if bad.options != "" {
+				options = json.RawMessage(bad.options)
+			}
+			_, err := b.store.PutIntegration(t.Context(), shop.ID, bad.provider, credentials(t, bad.credentials), options)
+			var invalid *project.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			require.ErrorContains(t, err, bad.want)
+			if name != "WrongOption" { // an option is no secret
+				require.NotContains(t, err.Error(), "s3cret")
+			}
+			require.NotContains(t, err.Error(), "3333")
+		})
+	}
+}
+
+func TestIntegrationsAreListedAndDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for _, name := range []string{"clerk", "auth0"} {
+		_, err := b.store.PutIntegration(t.Context(), shop.ID, name, nil, nil)
+		require.NoError(t, err)
+	}
+	list, err := b.store.ListIntegrations(t.Context(), shop.ID)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Equal(t, "auth0", list[0].Provider)
+
+	require.NoError(t, b.store.DeleteIntegration(t.Context(), shop.ID, "auth0"))
+	require.ErrorIs(t, b.store.DeleteIntegration(t.Context(), shop.ID, "auth0"), project.ErrNoIntegration)
+	_, err = b.store.FindIntegration(t.Context(), shop.ID, "auth0")
+	require.ErrorIs(t, err, project.ErrNoIntegration)
+	list, err = b.store.ListIntegrations(t.Context(), shop.ID)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+
+	_, err = b.store.ListIntegrations(t.Context(), uuid.New())
+	require.ErrorIs(t, err, project.ErrNoProject)
+	_, err = b.store.PutIntegration(t.Context(), uuid.New(), "auth0", nil, nil)
+	require.ErrorIs(t, err, project.ErrNoProject)
+}
+
+// Without the lock on the project, of two credentials put at once one is lost.
+func TestCredentialsPutAtOnceAreAllKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for range 20 {
+		var wg sync.WaitGroup
+		for _, text := range []string{`{"secret_key": "` + clerkSecretKey + `"}`, `{"webhook_signing_secret": "` + clerkSecret + `"}`} {
+			given := credentials(t, text)
+			wg.Go(func() {
+				_, err := b.store.PutIntegration(t.Context(), shop.ID, "clerk", given, nil)
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		i, err := b.store.FindIntegration(t.Context(), shop.ID, "clerk")
+		require.NoError(t, err)
+		require.True(t, i.Credentials["secret_key"].Set && i.Credentials["webhook_signing_secret"].Set, "%v", i.Credentials)
+		require.NoError(t, b.store.DeleteIntegration(t.Context(), shop.ID, "clerk"))
+	}
+}
+
+func TestResealMakesTheOldKeySuperfluous(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, other := b.project(t, "shop"), b.project(t, "other")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "clerk", credentials(t, `{"webhook_signing_secret": "`+clerkSecret+`"}`), nil)
+	require.NoError(t, err)
+
+	newKey := seal.NewKey()
+	n, err := storeWithKeys(t, b, newKey, b.key).Reseal(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	n, err = storeWithKeys(t, b, newKey, b.key).Reseal(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n, "a second time finds nothing to do")
+
+	after := storeWithKeys(t, b, newKey)
+	for _, p := range []project.Project{shop, other} {
+		full, err := after.DatabaseURL(t.Context(), p.ID)
+		require.NoError(t, err)
+		require.Equal(t, someURL, full)
+	}
+	i, err := after.FindIntegration(t.Context(), shop.ID, "clerk")
+	require.NoError(t, err)
+	require.Equal(t, 1, i.Credentials["webhook_signing_secret"].Count)
+
+	_, err = b.store.DatabaseURL(t.Context(), shop.ID)
+	require.ErrorIs(t, err, seal.ErrUnknownKey)
+	i, err = b.store.FindIntegration(t.Context(), shop.ID, "clerk")
+	require.NoError(t, err, "what cannot be opened is shown with its fault")
+	require.Nil(t, i.Credentials)
+	require.Contains(t, i.Fault, "sealed with a key that is not configured")
+}
+
+func TestResealPassesOverWhatItCannotOpen(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lost := b.project(t, "lost")
+	newKey, oldKey := seal.NewKey(), seal.NewKey()
+	fine, err := storeWithKeys(t, b, oldKey).CreateProject(t.Context(), "fine", someURL)
+	require.NoError(t, err)
+
+	n, err := storeWithKeys(t, b, newKey, oldKey).Reseal(t.Context())
+	require.Equal(t, 1, n)
+	require.ErrorIs(t, err, seal.ErrUnknownKey)
+	require.ErrorContains(t, err, lost.ID.String())
+	_, err = storeWithKeys(t, b, newKey).DatabaseURL(t.Context(), fine.ID)
+	require.NoError(t, err)
+}

@@ -1,0 +1,203 @@
+package project
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Prefixes of API keys. The two kinds do the same: the prefix tells people, and
+// programs that look for leaked keys, whether a key is one of production.
+const (
+	LivePrefix = "capy_live_"
+	TestPrefix = "capy_test_"
+)
+
+const (
+	keyBytes  = 32 // 256 bits
+	keyDigits = 43 // of base 62, as many as 256 bits need
+	hintSize  = len(LivePrefix) + 4
+)
+
+const foreignKeyViolation = "23503"
+
+const (
+	keyColumns = `id, name, hint, project_id, created_at, last_used_at, revoked_at`
+
+	insertKey = `
+		INSERT INTO authsync.api_keys (name, hint, key_hash, project_id)
+		VALUES ($1, $2, $3, $4)
+		RETURNING ` + keyColumns
+
+	selectKeyByHash = `
+		SELECT ` + keyColumns + `,
+			coalesce(last_used_at < now() - interval '1 minute', true) AS note_use
+		FROM authsync.api_keys WHERE key_hash = $1 AND revoked_at IS NULL`
+
+	// The condition stands here again: of many requests at once one writes.
+	noteKeyUse = `
+		UPDATE authsync.api_keys SET last_used_at = now()
+		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`
+
+	selectKeys = `
+		SELECT ` + keyColumns + `
+		FROM authsync.api_keys
+		WHERE $1::timestamptz IS NULL OR (created_at, id) < ($1, $2)
+		ORDER BY created_at DESC, id DESC LIMIT $3`
+
+	revokeKey = `
+		UPDATE authsync.api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1`
+)
+
+// Key is a key of the management API, without the key itself.
+type Key struct {
+	ID         uuid.UUID
+	Name       string
+	Hint       string     // its first characters
+	ProjectID  *uuid.UUID // the only project that it may manage; nil: all
+	CreatedAt  time.Time
+	LastUsedAt *time.Time // true to the minute
+	RevokedAt  *time.Time
+}
+
+// KeyInput describes a key to be made.
+type KeyInput struct {
+	Name      string
+	Test      bool       // make a capy_test_ key, else a capy_live_ one
+	ProjectID *uuid.UUID // limit the key to this project
+}
+
+// CreateKey makes a key. The secret is shown here once and stored nowhere.
+// Errors: *InvalidError, ErrNoProject.
+func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret string, err error) {
+	in.Name = strings.TrimSpace(in.Name)
+	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !utf8.ValidString(in.Name) || strings.ContainsRune(in.Name, 0) {
+		return Key{}, "", invalid("name must have 1 to 100 characters: say who or what uses the key")
+	}
+	secret = newSecret(in.Test)
+	rows, err := s.pool.Query(ctx, insertKey, in.Name, secret[:hintSize], hashKey(secret), in.ProjectID)
+	if err == nil {
+		key, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+	}
+	if pgdb.Code(err) == foreignKeyViolation {
+		return Key{}, "", ErrNoProject
+	}
+	if err != nil {
+		return Key{}, "", fmt.Errorf("create key: %w", err)
+	}
+	return key, secret, nil
+}
+
+// Authenticate finds the key that a request shows. The error is ErrNoKey if it
+// is unknown or revoked. It costs one query by the key's hash; since that is of
+// 256 random bits, how long the query takes tells nothing about other keys.
+func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
+	if !strings.HasPrefix(secret, LivePrefix) && !strings.HasPrefix(secret, TestPrefix) {
+		return Key{}, ErrNoKey
+	}
+	rows, err := s.pool.Query(ctx, selectKeyByHash, hashKey(secret))
+	if err != nil {
+		return Key{}, fmt.Errorf("find key: %w", err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
+		Key
+		NoteUse bool
+	}])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Key{}, ErrNoKey
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("find key: %w", err)
+	}
+	if found.NoteUse {
+		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil { // no reason to refuse the request
+			s.log.WarnContext(ctx, "key_use_not_noted", slog.String("key_id", found.ID.String()), slog.Any("error", err))
+		}
+	}
+	return found.Key, nil
+}
+
+// ListKeys lists keys, the newest first and revoked ones included, at most
+// limit of them after the cursor; next is empty at the end.
+func (s *Store) ListKeys(ctx context.Context, cursor string, limit int) (keys []Key, next string, err error) {
+	var before *time.Time
+	var id uuid.UUID
+	if cursor != "" {
+		if before, id, err = decodeKeyCursor(cursor); err != nil {
+			return nil, "", err
+		}
+	}
+	rows, err := s.pool.Query(ctx, selectKeys, before, id, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list keys: %w", err)
+	}
+	if keys, err = pgx.CollectRows(rows, pgx.RowToStructByName[Key]); err != nil {
+		return nil, "", fmt.Errorf("list keys: %w", err)
+	}
+	if len(keys) > limit {
+		keys = keys[:limit]
+		last := keys[limit-1]
+		next = encodeCursor("keys", strconv.FormatInt(last.CreatedAt.UnixMicro(), 10)+":"+last.ID.String())
+	}
+	return keys, next, nil
+}
+
+// RevokeKey ends a key. To revoke one twice is no error; ErrNoKey says that
+// there never was one of this id.
+func (s *Store) RevokeKey(ctx context.Context, id uuid.UUID) error {
+	tag, err := s.pool.Exec(ctx, revokeKey, id)
+	if err != nil {
+		return fmt.Errorf("revoke key: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNoKey
+	}
+	return nil
+}
+
+func newSecret(test bool) string {
+	random := make([]byte, keyBytes)
+	_, _ = rand.Read(random) // never fails: crypto/rand ends the program instead
+	digits := new(big.Int).SetBytes(random).Text(62)
+	prefix := LivePrefix
+	if test {
+		prefix = TestPrefix
+	}
+	return prefix + strings.Repeat("0", keyDigits-len(digits)) + digits
+}
+
+func hashKey(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+func decodeKeyCursor(cursor string) (*time.Time, uuid.UUID, error) {
+	place, err := decodeCursor("keys", cursor)
+	if err != nil {
+		return nil, uuid.Nil, err
+	}
+	micros, text, _ := strings.Cut(place, ":")
+	n, err := strconv.ParseInt(micros, 10, 64)
+	if err != nil {
+		return nil, uuid.Nil, ErrBadCursor
+	}
+	id, ok := parseID(text)
+	if !ok {
+		return nil, uuid.Nil, ErrBadCursor
+	}
+	createdAt := time.UnixMicro(n)
+	return &createdAt, id, nil
+}

@@ -1,0 +1,129 @@
+// Package project keeps the tenants: projects with their databases, the
+// integrations with their sealed credentials, and the keys of the management
+// API.
+//
+// On the road of a webhook (provider → receiver → inbox → applier → mirror) it
+// stands beside the receiver and the applier. Both ask the Directory, which
+// holds all projects and integrations in memory and follows their changes; the
+// Store is for those who change them.
+//
+//	api, cli ──▶ Store ──▶ tables ──(trigger)──▶ directory_version
+//	                          │                          │ polled
+//	receiver, applier ◀── Directory ◀── reload ◀─────────┘
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// Errors of the Store and the Directory. Those whose cause is what a person gave
+// are of type *InvalidError and *DatabaseError.
+var (
+	ErrNoProject      = errors.New("there is no such project")
+	ErrNoIntegration  = errors.New("the project has no integration with this provider")
+	ErrNoKey          = errors.New("there is no such key")
+	ErrNameTaken      = errors.New("there is a project of this name already")
+	ErrDatabaseExists = errors.New("the server has a database of the name that the project's would get")
+	ErrBadCursor      = errors.New("the cursor is not one that a list of this kind returned")
+)
+
+// InvalidError says what is wrong with a value that a person gave, and what to
+// give instead. It never holds a secret.
+type InvalidError struct{ Detail string }
+
+func (e *InvalidError) Error() string { return e.Detail }
+
+func invalid(format string, args ...any) error {
+	return &InvalidError{Detail: fmt.Sprintf(format, args...)}
+}
+
+// DatabaseError says why a project's database cannot be used, and what to do.
+type DatabaseError struct {
+	Detail string
+	Err    error
+}
+
+func (e *DatabaseError) Error() string { return e.Detail }
+
+// Unwrap gives the cause.
+func (e *DatabaseError) Unwrap() error { return e.Err }
+
+// MirrorInstaller creates the mirror in a project database, or upgrades it. It
+// is repeatable. Its errors are fit for the person who gave the URL.
+type MirrorInstaller interface {
+	Install(ctx context.Context, databaseURL string) error
+}
+
+// Config is what the Store needs; all of it must be given.
+type Config struct {
+	Pool    *pgxpool.Pool // the control database
+	Keyring *seal.Keyring
+	Mirror  MirrorInstaller
+	Log     *slog.Logger
+}
+
+// Store keeps projects, integrations and API keys in the control database. It
+// is safe for concurrent use.
+type Store struct {
+	pool    *pgxpool.Pool
+	keyring *seal.Keyring
+	mirror  MirrorInstaller
+	log     *slog.Logger
+}
+
+// NewStore makes a Store.
+func NewStore(c Config) (*Store, error) {
+	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Log == nil {
+		return nil, errors.New("project store: pool, keyring, mirror and log must be given")
+	}
+	return &Store{pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, log: c.Log}, nil
+}
+
+// Project is a tenant.
+type Project struct {
+	ID   uuid.UUID
+	Name string
+	// Database is the connection URL without the password; empty where it
+	// cannot be opened.
+	Database  string
+	CreatedAt time.Time
+}
+
+// What a sealed text is for; part of what binds it to its row.
+const (
+	forDatabaseURL = "database_url"
+	forCredentials = "credentials"
+)
+
+func (s *Store) sealURL(projectID uuid.UUID, url string) ([]byte, error) {
+	return s.keyring.Seal([]byte(url), forDatabaseURL, projectID.String())
+}
+
+func openURL(k *seal.Keyring, projectID uuid.UUID, sealed []byte) (string, error) {
+	url, err := k.Open(sealed, forDatabaseURL, projectID.String())
+	if err != nil {
+		return "", fmt.Errorf("open the database URL of project %s: %w", projectID, err)
+	}
+	return string(url), nil
+}
+
+func (s *Store) sealCredentials(projectID uuid.UUID, provider string, plain []byte) ([]byte, error) {
+	return s.keyring.Seal(plain, forCredentials, projectID.String(), provider)
+}
+
+func openCredentials(k *seal.Keyring, projectID uuid.UUID, provider string, sealed []byte) ([]byte, error) {
+	plain, err := k.Open(sealed, forCredentials, projectID.String(), provider)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s credentials of project %s: %w", provider, projectID, err)
+	}
+	return plain, nil
+}

@@ -1,0 +1,258 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+const (
+	selectProjectByID = `
+		SELECT id, name, database_url_sealed, created_at
+		FROM authsync.projects WHERE id = $1`
+
+	selectProjectByName = `
+		SELECT id, name, database_url_sealed, created_at
+		FROM authsync.projects WHERE name = $1`
+
+	selectProjects = `
+		SELECT id, name, database_url_sealed, created_at
+		FROM authsync.projects
+		WHERE name > $1 AND ($2::uuid IS NULL OR id = $2)
+		ORDER BY name LIMIT $3`
+
+	insertProject = `
+		INSERT INTO authsync.projects (id, name, database_url_sealed)
+		VALUES ($1, $2, $3)
+		RETURNING created_at`
+
+	updateProjectURL = `
+		UPDATE authsync.projects SET database_url_sealed = $2 WHERE id = $1`
+
+	deleteProject = `
+		DELETE FROM authsync.projects WHERE id = $1`
+)
+
+const uniqueViolation = "23505"
+
+type projectRow struct {
+	ID                uuid.UUID
+	Name              string
+	DatabaseURLSealed []byte
+	CreatedAt         time.Time
+}
+
+// CreateProject makes a project. With a database URL it takes that database,
+// without looking at it: the first integration does, which puts the mirror
+// there. With an empty URL it creates a database on the control server, named
+// after the control database and the project.
+//
+// Errors: *InvalidError, *DatabaseError, ErrNameTaken, ErrDatabaseExists. If the
+// process dies on the way, either the project is there with its database, or
+// neither is (an empty database named …_new_… may be left and is in nobody's way).
+func (s *Store) CreateProject(ctx context.Context, name, databaseURL string) (Project, error) {
+	if err := checkName(name); err != nil {
+		return Project{}, err
+	}
+	_, err := s.FindProject(ctx, name)
+	switch {
+	case err == nil:
+		return Project{}, ErrNameTaken
+	case !errors.Is(err, ErrNoProject):
+		return Project{}, err
+	}
+	if databaseURL == "" {
+		return s.createWithDatabase(ctx, name)
+	}
+	if err := checkURL(databaseURL); err != nil {
+		return Project{}, err
+	}
+	return s.insert(ctx, s.pool, name, databaseURL)
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (s *Store) insert(ctx context.Context, db querier, name, url string) (Project, error) {
+	p := Project{ID: uuid.New(), Name: name, Database: pgdb.SafeURL(url)}
+	sealed, err := s.sealURL(p.ID, url)
+	if err != nil {
+		return Project{}, err
+	}
+	rows, err := db.Query(ctx, insertProject, p.ID, p.Name, sealed)
+	if err == nil {
+		p.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+	}
+	if pgdb.Code(err) == uniqueViolation {
+		return Project{}, ErrNameTaken
+	}
+	if err != nil {
+		return Project{}, fmt.Errorf("insert project: %w", err)
+	}
+	return p, nil
+}
+
+// FindProject finds a project by its id or its name. The error is ErrNoProject
+// if there is none.
+func (s *Store) FindProject(ctx context.Context, idOrName string) (Project, error) {
+	var row projectRow
+	var err error
+	if id, ok := parseID(idOrName); ok {
+		row, err = s.projectRow(ctx, selectProjectByID, id)
+	} else {
+		row, err = s.projectRow(ctx, selectProjectByName, idOrName)
+	}
+	if err != nil {
+		return Project{}, err
+	}
+	return s.project(row), nil
+}
+
+// ListProjects lists projects by name, at most limit of them after the cursor;
+// next is empty at the end. With only, it lists no other than that one.
+func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string, limit int) (projects []Project, next string, err error) {
+	after := ""
+	if cursor != "" {
+		if after, err = decodeCursor("projects", cursor); err != nil {
+			return nil, "", err
+		}
+	}
+	rows, err := s.pool.Query(ctx, selectProjects, after, only, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list projects: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[projectRow])
+	if err != nil {
+		return nil, "", fmt.Errorf("list projects: %w", err)
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		next = encodeCursor("projects", found[limit-1].Name)
+	}
+	projects = make([]Project, len(found))
+	for i, row := range found {
+		projects[i] = s.project(row)
+	}
+	return projects, next, nil
+}
+
+// SetDatabaseURL moves a project to another database, or changes how to reach
+// the one it has (a new password). It first makes sure that the mirror is there.
+// What the old database holds is not moved.
+func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url string) (Project, error) {
+	if err := checkURL(url); err != nil {
+		return Project{}, err
+	}
+	row, err := s.projectRow(ctx, selectProjectByID, projectID)
+	if err != nil {
+		return Project{}, err
+	}
+	if err := s.install(ctx, url); err != nil {
+		return Project{}, err
+	}
+	if row.DatabaseURLSealed, err = s.sealURL(projectID, url); err != nil {
+		return Project{}, err
+	}
+	tag, err := s.pool.Exec(ctx, updateProjectURL, projectID, row.DatabaseURLSealed)
+	if err != nil {
+		return Project{}, fmt.Errorf("update project: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return Project{}, ErrNoProject
+	}
+	return s.project(row), nil
+}
+
+// DeleteProject detaches a project: its integrations and keys go, and webhooks
+// for it are refused. Its database stays as it is, with the mirror in it.
+func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
+	tag, err := s.pool.Exec(ctx, deleteProject, projectID)
+	if err != nil {
+		return fmt.Errorf("delete project: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNoProject
+	}
+	return nil
+}
+
+// DatabaseURL gives the connection URL of a project's database, password and
+// all. The error is ErrNoProject if there is no such project.
+func (s *Store) DatabaseURL(ctx context.Context, projectID uuid.UUID) (string, error) {
+	row, err := s.projectRow(ctx, selectProjectByID, projectID)
+	if err != nil {
+		return "", err
+	}
+	return openURL(s.keyring, projectID, row.DatabaseURLSealed)
+}
+
+func (s *Store) projectRow(ctx context.Context, query string, arg any) (projectRow, error) {
+	rows, err := s.pool.Query(ctx, query, arg)
+	if err != nil {
+		return projectRow{}, fmt.Errorf("find project: %w", err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[projectRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return projectRow{}, ErrNoProject
+	}
+	if err != nil {
+		return projectRow{}, fmt.Errorf("find project: %w", err)
+	}
+	return row, nil
+}
+
+func (s *Store) project(row projectRow) Project {
+	p := Project{ID: row.ID, Name: row.Name, CreatedAt: row.CreatedAt}
+	if url, err := openURL(s.keyring, row.ID, row.DatabaseURLSealed); err == nil {
+		p.Database = pgdb.SafeURL(url)
+	}
+	return p
+}
+
+// parseID takes the one form of a UUID that also leaves the server; other
+// forms, such as 32 digits without dashes, may be names.
+func parseID(text string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(text)
+	return id, err == nil && len(text) == len(id.String())
+}
+
+func checkName(name string) error {
+	if ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9_-]{0,62}$`, name); !ok {
+		return invalid("name is %.80q: it takes 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit", name)
+	}
+	if _, ok := parseID(name); ok {
+		return invalid("name is %q: choose one that does not look like the id of a project", name)
+	}
+	return nil
+}
+
+// checkURL takes URLs only, and those that name their server: what is missing in
+// a connection string comes from the environment of this process, which is
+// another database's.
+func checkURL(databaseURL string) error {
+	u, err := url.Parse(databaseURL)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return invalid("database_url is %v", pgdb.ErrBadURL)
+	}
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return invalid("database_url is %v", pgdb.Redact(err))
+	}
+	if u.Host == "" && u.Query().Get("host") == "" {
+		return invalid("database_url names no host: write postgres://user:password@host:5432/database")
+	}
+	if strings.Trim(u.Path, "/") == "" || config.Database == "" {
+		return invalid("database_url names no database: write it behind the host, as in postgres://user:password@host:5432/database")
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	selectSealed = `
+		SELECT id AS project_id, '' AS provider, database_url_sealed AS sealed
+		FROM authsync.projects
+		UNION ALL
+		SELECT project_id, provider, credentials_sealed
+		FROM authsync.integrations
+		ORDER BY project_id, provider`
+
+	// A row that changed meanwhile was sealed by the process that changed it;
+	// it comes up again in the next run if that one had an older key.
+	resealProject = `
+		UPDATE authsync.projects SET database_url_sealed = $3
+		WHERE id = $1 AND database_url_sealed = $2`
+
+	resealIntegration = `
+		UPDATE authsync.integrations SET credentials_sealed = $3
+		WHERE project_id = $1 AND credentials_sealed = $2 AND provider = $4`
+)
+
+type sealedRow struct {
+	ProjectID uuid.UUID
+	Provider  string // empty: the row is a project, not an integration
+	Sealed    []byte
+}
+
+// Reseal seals with the newest key whatever an older one sealed, and returns
+// how much that was. After it has returned without an error, and once no
+// process runs that has only the older keys, those can be removed from
+// AUTHSYNC_ENCRYPTION_KEY. It may be interrupted and run again. What it cannot
+// open it passes over and names in the error.
+func (s *Store) Reseal(ctx context.Context) (resealed int, err error) {
+	rows, err := s.pool.Query(ctx, selectSealed)
+	if err != nil {
+		return 0, fmt.Errorf("list sealed rows: %w", err)
+	}
+	sealed, err := pgx.CollectRows(rows, pgx.RowToStructByName[sealedRow])
+	if err != nil {
+		return 0, fmt.Errorf("list sealed rows: %w", err)
+	}
+
+	var closed []error
+	for _, row := range sealed {
+		if s.keyring.IsNewest(row.Sealed) {
+			continue
+		}
+		newer, err := s.resealed(row)
+		if err != nil {
+			closed = append(closed, err)
+			continue
+		}
+		if err := s.replaceSealed(ctx, row, newer); err != nil {
+			return resealed, err
+		}
+		resealed++
+	}
+	return resealed, errors.Join(closed...)
+}
+
+func (s *Store) resealed(row sealedRow) ([]byte, error) {
+	if row.Provider == "" {
+		url, err := openURL(s.keyring, row.ProjectID, row.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		return s.sealURL(row.ProjectID, url)
+	}
+	plain, err := openCredentials(s.keyring, row.ProjectID, row.Provider, row.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	return s.sealCredentials(row.ProjectID, row.Provider, plain)
+}
+
+func (s *Store) replaceSealed(ctx context.Context, row sealedRow, newer []byte) error {
+	query, args := resealProject, []any{row.ProjectID, row.Sealed, newer}
+	if row.Provider != "" {
+		query, args = resealIntegration, append(args, row.Provider)
+	}
+	if _, err := s.pool.Exec(ctx, query, args...); err != nil {
+		return fmt.Errorf("store what was sealed anew: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package project
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+)
+
+// state is what the Directory knew at one moment; it does not change.
+type state struct {
+	version  int64
+	projects map[uuid.UUID]*knownProject
+}
+
+type knownProject struct {
+	stored       storedProject
+	url          string
+	err          error
+	integrations map[string]*knownIntegration
+}
+
+type knownIntegration struct {
+	stored   storedIntegration
+	endpoint Endpoint
+	err      error
+}
+
+type storedProject struct {
+	ID                uuid.UUID
+	DatabaseURLSealed []byte
+}
+
+type storedIntegration struct {
+	ProjectID         uuid.UUID
+	Provider          string
+	CredentialsSealed []byte
+	Options           json.RawMessage
+}
+
+func (s *state) database(projectID uuid.UUID) (string, error) {
+	p := s.projects[projectID]
+	if p == nil {
+		return "", ErrNoProject
+	}
+	return p.url, p.err
+}
+
+func (s *state) endpoint(projectID uuid.UUID, providerName string) (Endpoint, error) {
+	p := s.projects[projectID]
+	if p == nil {
+		return Endpoint{}, ErrNoProject
+	}
+	name, err := provider.ParseName(providerName)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("%w: %w", ErrNoIntegration, err)
+	}
+	i := p.integrations[name]
+	if i == nil {
+		return Endpoint{}, ErrNoIntegration
+	}
+	return i.endpoint, i.err
+}
+
+// build makes the state of what was read. What is as before is taken over; one
+// row that cannot be used is logged, when it is first seen, and spoils no other.
+func (d *Directory) build(
+	ctx context.Context, before *state, version int64, projects []storedProject, integrations []storedIntegration,
+) *state {
+	if before == nil {
+		before = &state{}
+	}
+	s := &state{version: version, projects: make(map[uuid.UUID]*knownProject, len(projects))}
+	for _, stored := range projects {
+		p := &knownProject{stored: stored, integrations: map[string]*knownIntegration{}}
+		if old := before.projects[stored.ID]; old != nil && bytes.Equal(old.stored.DatabaseURLSealed, stored.DatabaseURLSealed) {
+			p.url, p.err = old.url, old.err
+		} else if p.url, p.err = openURL(d.config.Keyring, stored.ID, stored.DatabaseURLSealed); p.err != nil {
+			p.err = fmt.Errorf("%w (%w): %w", ErrUnusable, ErrNotLoaded, p.err)
+			d.config.Log.ErrorContext(ctx, "project_unusable",
+				slog.String("project_id", stored.ID.String()), slog.Any("error", p.err))
+		}
+		s.projects[stored.ID] = p
+	}
+	for _, stored := range integrations {
+		p := s.projects[stored.ProjectID]
+		if p == nil {
+			continue // one snapshot and a foreign key: cannot be
+		}
+		p.integrations[stored.Provider] = d.integration(ctx, before, stored)
+	}
+	return s
+}
+
+func (d *Directory) integration(ctx context.Context, before *state, stored storedIntegration) *knownIntegration {
+	if p := before.projects[stored.ProjectID]; p != nil {
+		if old := p.integrations[stored.Provider]; old != nil &&
+			bytes.Equal(old.stored.CredentialsSealed, stored.CredentialsSealed) && bytes.Equal(old.stored.Options, stored.Options) {
+			return old
+		}
+	}
+	i := &knownIntegration{stored: stored}
+	if err := d.open(i); err != nil {
+		i.err = fmt.Errorf("%w (%w): %w", ErrUnusable, ErrNotLoaded, err)
+		d.config.Log.ErrorContext(ctx, "integration_unusable",
+			slog.String("project_id", stored.ProjectID.String()), slog.String("provider", stored.Provider), slog.Any("error", i.err))
+	}
+	return i
+}
+
+func (d *Directory) open(i *knownIntegration) error {
+	kind, err := registry.Lookup(i.stored.Provider)
+	if err != nil {
+		return err
+	}
+	i.endpoint = Endpoint{ProjectID: i.stored.ProjectID, Provider: kind}
+	if i.endpoint.Options, err = storedOptions(i.stored.Options); err != nil {
+		return err
+	}
+	plain, err := openCredentials(d.config.Keyring, i.stored.ProjectID, i.stored.Provider, i.stored.CredentialsSealed)
+	if err != nil {
+		return err
+	}
+	credentials, err := decodeCredentials(plain)
+	if err != nil {
+		return err
+	}
+	typed, err := storedCredentials(credentials)
+	if err != nil {
+		return err
+	}
+	i.endpoint.Verifier, err = kind.NewVerifier(typed, i.endpoint.Options)
+	return err
+}

@@ -1,0 +1,343 @@
+package project_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// os/exec of the throw-away server that pgtest keeps until the process ends.
+		goleak.IgnoreTopFunction("os/exec.(*Cmd).Wait"),
+		goleak.IgnoreAnyFunction("os.(*Process).Wait"),
+	)
+}
+
+// installer notes which databases got the mirror, and fails as told.
+type installer struct {
+	mu   sync.Mutex
+	urls []string
+	err  error
+}
+
+func (i *installer) Install(_ context.Context, databaseURL string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.urls = append(i.urls, databaseURL)
+	return i.err
+}
+
+func (i *installer) failWith(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.err = err
+}
+
+type testBundle struct {
+	store  *project.Store
+	pool   *pgxpool.Pool
+	mirror *installer
+	key    string
+}
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	b := &testBundle{pool: pgtest.Control(t), mirror: &installer{}, key: seal.NewKey()}
+	b.store = storeWithKeys(t, b, b.key)
+	return b
+}
+
+func storeWithKeys(t *testing.T, b *testBundle, keys ...string) *project.Store {
+	t.Helper()
+	ring, err := seal.ParseKeys(strings.Join(keys, ","))
+	require.NoError(t, err)
+	store, err := project.NewStore(project.Config{
+		Pool: b.pool, Keyring: ring, Mirror: b.mirror, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return store
+}
+
+const someURL = "postgres://shop:s3cret@db.example.com:5433/shop?sslmode=require"
+
+func (b *testBundle) project(t *testing.T, name string) project.Project {
+	t.Helper()
+	p, err := b.store.CreateProject(t.Context(), name, someURL)
+	require.NoError(t, err)
+	return p
+}
+
+func TestProjects(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+
+	t.Run("AreFoundByIDAndByName", func(t *testing.T) {
+		t.Parallel()
+		for _, ref := range []string{shop.ID.String(), strings.ToUpper(shop.ID.String()), "shop"} {
+			p, err := b.store.FindProject(t.Context(), ref)
+			require.NoError(t, err)
+			require.Equal(t, shop, p)
+		}
+		_, err := b.store.FindProject(t.Context(), uuid.NewString())
+		require.ErrorIs(t, err, project.ErrNoProject)
+	})
+
+	t.Run("ShowTheirDatabaseWithoutThePassword", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, "postgres://shop@db.example.com:5433/shop", shop.Database)
+		full, err := b.store.DatabaseURL(t.Context(), shop.ID)
+		require.NoError(t, err)
+		require.Equal(t, someURL, full)
+	})
+
+	t.Run("KeepTheURLSealed", func(t *testing.T) {
+		t.Parallel()
+		var sealed []byte
+		require.NoError(t, b.pool.QueryRow(t.Context(),
+			`SELECT database_url_sealed FROM authsync.projects WHERE id = $1`, shop.ID).Scan(&sealed))
+		require.NotContains(t, string(sealed), "s3cret")
+		require.NotContains(t, string(sealed), "db.example.com")
+	})
+
+	t.Run("HaveNamesOfTheirOwn", func(t *testing.T) {
+		t.Parallel()
+		_, err := b.store.CreateProject(t.Context(), "shop", someURL)
+		require.ErrorIs(t, err, project.ErrNameTaken)
+	})
+
+	for name, bad := range map[string]struct{ name, url, want string }{
+		"NameIsEmpty":         {"", someURL, "name is"},
+		"NameHasCapitals":     {"Shop", someURL, "name is"},
+		"NameBeginsWithADash": {"-shop", someURL, "name is"},
+		"NameEndsInALineFeed": {"shop\n", someURL, "name is"},
+		"NameIsTooLong":       {strings.Repeat("a", 64), someURL, "name is"},
+		"NameLooksLikeAnID":   {uuid.NewString(), someURL, "does not look like the id"},
+		"URLIsNone":           {"x", "shop s3cret", "not a PostgreSQL connection URL"},
+		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "not a PostgreSQL connection URL"},
+		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "not a PostgreSQL connection URL"},
+		"URLIsOfAnotherKind":  {"x", "mysql://u:s3cret@h/d", "not a PostgreSQL connection URL"},
+		"URLNamesNoHost":      {"x", "postgres:///s3cret", "names no host"},
+		"URLNamesNoDatabase":  {"x", "postgres://u:s3cret@h/", "names no database"},
+	} {
+		t.Run(name+"AndIsRefused", func(t *testing.T) {
+			t.Parallel()
+			_, err := b.store.CreateProject(t.Context(), bad.name, bad.url)
+			var invalid *project.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			require.ErrorContains(t, err, bad.want)
+			require.NotContains(t, err.Error(), "s3cret")
+		})
+	}
+}
+
+func TestProjectsAreListedByNameInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var second project.Project
+	for _, name := range []string{"c", "a", "b"} {
+		p := b.project(t, name)
+		if name == "b" {
+			second = p
+		}
+	}
+	names := func(projects []project.Project) (names []string) {
+		for _, p := range projects {
+			names = append(names, p.Name)
+		}
+		return names
+	}
+
+	page, next, err := b.store.ListProjects(t.Context(), nil, "", 2)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, names(page))
+	page, next, err = b.store.ListProjects(t.Context(), nil, next, 2)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c"}, names(page))
+	require.Empty(t, next)
+
+	page, next, err = b.store.ListProjects(t.Context(), nil, "", 3)
+	require.NoError(t, err)
+	require.Len(t, page, 3)
+	require.Empty(t, next, "a full page that is the last one has no next")
+
+	page, _, err = b.store.ListProjects(t.Context(), &second.ID, "", 2)
+	require.NoError(t, err)
+	require.Equal(t, []project.Project{second}, page)
+
+	for _, cursor := range []string{"!", "a2V5czox"} { // no base64; "keys:1", of another list
+		_, _, err = b.store.ListProjects(t.Context(), nil, cursor, 2)
+		require.ErrorIs(t, err, project.ErrBadCursor)
+	}
+}
+
+func TestDeletingDetaches(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "clerk", nil, nil)
+	require.NoError(t, err)
+	_, secret, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "x", ProjectID: &shop.ID})
+	require.NoError(t, err)
+
+	require.NoError(t, b.store.DeleteProject(t.Context(), shop.ID))
+
+	_, err = b.store.FindProject(t.Context(), "shop")
+	require.ErrorIs(t, err, project.ErrNoProject)
+	_, err = b.store.Authenticate(t.Context(), secret)
+	require.ErrorIs(t, err, project.ErrNoKey)
+	require.ErrorIs(t, b.store.DeleteProject(t.Context(), shop.ID), project.ErrNoProject)
+}
+
+func TestSetDatabaseURL(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	moved, err := b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop")
+	require.NoError(t, err)
+	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.Database)
+	require.Equal(t, []string{"postgres://u:p@new.example.com/shop"}, b.mirror.urls, "the mirror is put there first")
+
+	b.mirror.failWith(errors.New("boom"))
+	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, someURL)
+	require.Error(t, err)
+	full, err := b.store.DatabaseURL(t.Context(), shop.ID)
+	require.NoError(t, err)
+	require.Equal(t, "postgres://u:p@new.example.com/shop", full, "what does not work is not taken")
+
+	_, err = b.store.SetDatabaseURL(t.Context(), uuid.New(), someURL)
+	require.ErrorIs(t, err, project.ErrNoProject)
+}
+
+func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	control := b.pool.Config().ConnConfig.Database
+
+	demo, err := b.store.CreateProject(t.Context(), "demo", "")
+	require.NoError(t, err)
+	dropAfter(t, b, demo)
+	full, err := b.store.DatabaseURL(t.Context(), demo.ID)
+	require.NoError(t, err)
+
+	conn, err := pgx.Connect(t.Context(), full)
+	require.NoError(t, err)
+	var name, encoding string
+	require.NoError(t, conn.QueryRow(t.Context(),
+		`SELECT current_database(), current_setting('server_encoding')`).Scan(&name, &encoding))
+	require.NoError(t, conn.Close(t.Context()))
+	require.Equal(t, control+"_demo", name)
+	require.Equal(t, "UTF8", encoding)
+	require.Empty(t, databasesLike(t, b, "_new_"))
+
+	require.NoError(t, b.store.DeleteProject(t.Context(), demo.ID))
+	_, err = b.store.CreateProject(t.Context(), "demo", "")
+	require.ErrorIs(t, err, project.ErrDatabaseExists, "customer data is neither dropped nor taken over")
+	require.ErrorContains(t, err, name)
+	require.Empty(t, databasesLike(t, b, "_new_"), "nothing is left behind")
+	_, err = b.store.FindProject(t.Context(), "demo")
+	require.ErrorIs(t, err, project.ErrNoProject)
+
+	_, err = b.store.CreateProject(t.Context(), "demo", full)
+	require.NoError(t, err, "it can be attached again by its URL")
+}
+
+func TestRoleThatMayNotCreateDatabasesIsTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	role := "r_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	_, err := b.pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN PASSWORD 'p';
+		GRANT USAGE ON SCHEMA authsync TO `+role+`; GRANT SELECT, INSERT ON authsync.projects TO `+role)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := b.pool.Exec(context.WithoutCancel(t.Context()), `DROP OWNED BY `+role+`; DROP ROLE `+role)
+		require.NoError(t, err)
+	})
+
+	u, err := url.Parse(pgtest.URL(t, b.pool))
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "p")
+	pool, err := pgdb.Open(t.Context(), u.String(), pgdb.Options{MaxConns: 2})
+	require.NoError(t, err)
+	defer pool.Close()
+	store := storeWithKeys(t, &testBundle{pool: pool, mirror: b.mirror}, b.key)
+
+	_, err = store.CreateProject(t.Context(), "demo", "")
+	var database *project.DatabaseError
+	require.ErrorAs(t, err, &database)
+	require.ErrorContains(t, err, `ALTER ROLE "`+role+`" CREATEDB`)
+}
+
+func dropAfter(t *testing.T, b *testBundle, p project.Project) {
+	t.Helper()
+	u, err := url.Parse(p.Database)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := b.pool.Exec(context.WithoutCancel(t.Context()),
+			"DROP DATABASE IF EXISTS "+pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize())
+		require.NoError(t, err)
+	})
+}
+
+func databasesLike(t *testing.T, b *testBundle, part string) []string {
+	t.Helper()
+	rows, err := b.pool.Query(t.Context(),
+		`SELECT datname FROM pg_database WHERE starts_with(datname, current_database() || $1)`, part)
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return names
+}
+
+func TestDatabaseTroubleIsToldSoThatAPersonCanAct(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"WrongPassword", &pgconn.PgError{Code: "28P01", Message: "password authentication failed"}, "correct database_url"},
+		{"NoDatabase", &pgconn.PgError{Code: "3D000", Message: `database "shop" does not exist`}, "create it, or correct database_url"},
+		{"NoRight", &pgconn.PgError{Code: "42501", Message: "permission denied"}, `GRANT CREATE, CONNECT ON DATABASE "shop" TO "shop"`},
+		{"Unreachable", context.DeadlineExceeded, "check host, port and firewall"},
+		{"SomethingElse", errors.New("a reason of its own"), "a reason of its own"},
+	} {
+		b.mirror.failWith(tc.err)
+		_, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0", nil, nil)
+		var database *project.DatabaseError
+		require.ErrorAs(t, err, &database, tc.name)
+		require.ErrorIs(t, err, tc.err, tc.name)
+		require.ErrorContains(t, err, tc.want, tc.name)
+		require.ErrorContains(t, err, "postgres://shop@db.example.com:5433/shop", tc.name)
+		require.NotContains(t, err.Error(), "s3cret", tc.name)
+	}
+	_, err := b.store.FindIntegration(t.Context(), shop.ID, "auth0")
+	require.ErrorIs(t, err, project.ErrNoIntegration, "nothing is stored without a mirror")
+}
+
+func credentials(t *testing.T, text string) map[string]json.RawMessage {
+	t.Helper()
+	var c map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(text), &c))
+	return c
+}
