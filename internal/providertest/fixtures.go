@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,20 +46,22 @@ func ReceivedAt() time.Time { return time.Date(2026, 5, 4, 10, 20, 31, 0, time.U
 // Fixtures decodes each testdata/NAME.json, the exact body of a delivery, and
 // compares the events with testdata/NAME.events.json. Words in the name, set
 // off by dots, say more of the delivery: "clear" sets absent_fields to clear,
-// "signed" gives it the id "msg_fixture" from its headers; so does svix, for a
-// provider all of whose deliveries have one.
+// "signed" gives it the id "msg_fixture" from its headers. So does the argument
+// signed, for a provider all of whose deliveries have an id.
 func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	testdata := os.DirFS("testdata")
+	paths, err := fs.Glob(testdata, "*.json")
 	require.NoError(t, err)
+	require.NotEmpty(t, paths)
 	for _, path := range paths {
-		if strings.HasSuffix(path, ".events.json") {
+		name := strings.TrimSuffix(path, ".json")
+		if strings.HasSuffix(name, ".events") {
 			continue
 		}
-		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			body, err := os.ReadFile(path)
+			body, err := fs.ReadFile(testdata, path)
 			require.NoError(t, err)
 			d := provider.Delivery{ReceivedAt: ReceivedAt(), Body: body}
 			if signed || strings.Contains(name, ".signed") {
@@ -70,12 +73,12 @@ func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 			}
 			events := p.Decode(d, o)
 			RequireValid(t, events)
-			compare(t, strings.TrimSuffix(path, ".json")+".events.json", events)
+			compare(t, testdata, name+".events.json", events)
 		})
 	}
 }
 
-func compare(t *testing.T, path string, events []provider.Event) {
+func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event) {
 	t.Helper()
 	golden := make([]goldenEvent, len(events))
 	for i, e := range events {
@@ -92,10 +95,10 @@ func compare(t *testing.T, path string, events []provider.Event) {
 	encoder.SetIndent("", "  ")
 	require.NoError(t, encoder.Encode(golden))
 	if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
-		require.NoError(t, os.WriteFile(path, got.Bytes(), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join("testdata", path), got.Bytes(), 0o600))
 		return
 	}
-	want, err := os.ReadFile(path)
+	want, err := fs.ReadFile(testdata, path)
 	require.NoError(t, err, "go test with -update writes it")
 	require.Equal(t, string(want), got.String(), "go test with -update writes %s anew", path)
 }

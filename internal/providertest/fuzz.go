@@ -1,8 +1,8 @@
 package providertest
 
 import (
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -15,11 +15,12 @@ import (
 // must not panic, and what comes out must keep the promises of provider.Event.
 func FuzzDecode(f *testing.F, p provider.Provider) {
 	f.Helper()
-	paths, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	testdata := os.DirFS("testdata")
+	paths, err := fs.Glob(testdata, "*.json")
 	require.NoError(f, err)
 	require.NotEmpty(f, paths)
 	for _, path := range paths {
-		body, err := os.ReadFile(path)
+		body, err := fs.ReadFile(testdata, path)
 		require.NoError(f, err)
 		f.Add(body, "msg_1", false)
 		f.Add(body, "", true)

@@ -2,6 +2,7 @@ package betterauth_test
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -64,9 +65,7 @@ func headers(t *testing.T, secret, body string) http.Header {
 	for _, format := range []string{"standard_webhooks", "better_auth_signature", "webhook_signature"} {
 		one, _, err := sign(t, format, secret, body)
 		require.NoError(t, err)
-		for name, values := range one {
-			h[name] = values
-		}
+		maps.Copy(h, one)
 	}
 	return h
 }

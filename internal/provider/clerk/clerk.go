@@ -26,7 +26,7 @@ func New() Provider { return Provider{} }
 // Name is the name as it stands in the database.
 func (Provider) Name() string { return provider.Clerk }
 
-const wantSecret = "it must be the Signing Secret of the webhook endpoint (Clerk dashboard, Webhooks, your endpoint), which begins with whsec_"
+const whereItIs = "it must be the Signing Secret of the webhook endpoint (Clerk dashboard, Webhooks, your endpoint), which begins with whsec_"
 
 type verifier struct{ keys []standardwebhooks.Key }
 
@@ -61,11 +61,11 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 
 func parseSecret(secret provider.Secret) ([]byte, error) {
 	if !standardwebhooks.HasPrefix(string(secret)) {
-		return nil, errors.New("credentials.webhook_signing_secret does not begin with whsec_: " + wantSecret)
+		return nil, errors.New("credentials.webhook_signing_secret does not begin with whsec_: " + whereItIs)
 	}
 	key, err := standardwebhooks.ParseSecret(string(secret))
 	if err != nil {
-		return nil, fmt.Errorf("credentials.webhook_signing_secret cannot be used, %w: %s", err, wantSecret)
+		return nil, fmt.Errorf("credentials.webhook_signing_secret cannot be used, %w: %s", err, whereItIs)
 	}
 	return key, nil
 }

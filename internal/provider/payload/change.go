@@ -45,7 +45,7 @@ func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
 	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
 
 	id := c.User[ID]
-	if c.NumericID && id.IsNumber() && bytes.IndexAny(id, ".eE") < 0 {
+	if c.NumericID && id.IsNumber() && !bytes.ContainsAny(id, ".eE") {
 		id = Value(`"` + string(id) + `"`)
 	}
 	userID, problem := identity(c.Path+"."+c.Keys[ID], id, maxUserID)

@@ -22,7 +22,7 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	for spelling, want := range map[string]string{
 		"auth0": provider.Auth0, "clerk": provider.Clerk, "better_auth": provider.BetterAuth,
-		"better-auth": provider.BetterAuth, "Better-Auth": provider.BetterAuth, " clerk ": provider.Clerk,
+		"better-auth": provider.BetterAuth, "Better-Auth": provider.BetterAuth, "CLERK": provider.Clerk,
 	} {
 		p, err := registry.Lookup(spelling)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package standardwebhooks_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -137,9 +138,7 @@ func TestVerify(t *testing.T) {
 // svix-timestamp: the svix library falls back to the triple.
 func replayWithFreshTimestamp(v vector) func(http.Header) {
 	return func(h http.Header) {
-		for name, values := range v.header(standardwebhooks.Standard) {
-			h[name] = values
-		}
+		maps.Copy(h, v.header(standardwebhooks.Standard))
 		h.Set("Svix-Timestamp", "1614268930")
 		h.Del("Svix-Signature")
 	}
