@@ -86,6 +86,8 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
 
+CREATE INDEX inbox_project_idx ON authsync.inbox (project_id, id);
+
 CREATE TABLE authsync.inbox_default PARTITION OF authsync.inbox DEFAULT;
 
 COMMENT ON TABLE authsync.inbox_default IS 'Deliveries for whose day no partition had been made; empty when all is well.';
@@ -116,6 +118,8 @@ COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was firs
 
 CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (project_id, user_id, inbox_id);
 CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id);
+
+CREATE INDEX event_outcomes_failed_idx ON authsync.event_outcomes (inbox_id) WHERE outcome = 'failed';
 
 CREATE TABLE authsync.event_outcomes_default PARTITION OF authsync.event_outcomes DEFAULT;
 

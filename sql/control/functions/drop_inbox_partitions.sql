@@ -1,0 +1,65 @@
+-- drop_inbox_partitions drops the days of authsync.inbox and
+-- authsync.event_outcomes that lie before a day (UTC). A day is kept whole as long
+-- as one of its deliveries has no outcome or one of its events is failed.
+--
+-- Repeatable: what is gone is not reported again; what was kept is tried again.
+-- Order:      oldest first; concurrent calls take turns. All checks come before
+--             the first drop, which locks out deliveries until the end of the
+--             transaction: call it in one of its own. It waits half a second at
+--             most for that lock, for deliveries queue behind it, and then fails
+--             without having dropped anything.
+-- Result:     every day before p_before, dropped or with the reason it was kept.
+CREATE OR REPLACE FUNCTION authsync.drop_inbox_partitions(
+    p_before date
+)
+RETURNS TABLE (day date, dropped boolean, reason text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET lock_timeout = '500ms'
+AS $fn$
+DECLARE
+    v_days   date[] := '{}';
+    v_suffix text;
+    v_open   bigint;
+    v_failed bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    FOR day, v_suffix IN
+        SELECT to_date(d.suffix, 'YYYYMMDD'), d.suffix
+        FROM pg_inherits AS h
+        JOIN pg_class AS c ON c.oid = h.inhrelid
+        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS d (suffix)
+        WHERE h.inhparent = 'authsync.inbox'::regclass AND to_date(d.suffix, 'YYYYMMDD') < p_before
+        ORDER BY 1
+    LOOP
+        -- Nobody writes to a day of the past, except a clock that is far off.
+        EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
+        EXECUTE format(
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
+             FROM authsync.%I AS i
+             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at',
+            'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
+            INTO v_open, v_failed;
+        dropped := v_open = 0 AND v_failed = 0;
+        IF dropped THEN
+            v_days := v_days || day;
+        ELSE
+            reason := format('%s deliveries without outcome, %s failed events', v_open, v_failed);
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+
+    dropped := true;
+    reason := NULL;
+    FOREACH day IN ARRAY v_days LOOP
+        EXECUTE format('DROP TABLE authsync.%I, authsync.%I',
+            'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
+        RETURN NEXT;
+    END LOOP;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.drop_inbox_partitions(date)
+    IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';

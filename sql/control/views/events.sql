@@ -1,0 +1,35 @@
+-- events shows one row an event: what came, and what became of it.
+--
+-- A delivery whose events are not known yet is one row with outcome 'pending'.
+-- Newest first and a LIMIT is fast, alone or with a project_id; so are an event_id,
+-- and a project_id with a user_id.
+CREATE OR REPLACE VIEW authsync.events AS
+SELECT
+    i.project_id,
+    p.name AS project,
+    i.provider,
+    e.event_id,
+    e.type,
+    e.user_id,
+    e.event_time,
+    coalesce(e.outcome, 'pending') AS outcome,
+    e.reason,
+    i.received_at,
+    e.applied_at,
+    i.id AS inbox_id,
+    coalesce(e.ordinal, 0) AS ordinal,
+    i.delivery_id
+FROM authsync.inbox AS i
+LEFT JOIN authsync.event_outcomes AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
+LEFT JOIN authsync.projects AS p ON p.id = i.project_id;
+
+COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM authsync.events ORDER BY inbox_id DESC LIMIT 50.';
+COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it was deleted.';
+COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
+COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed or was ignored; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
+COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
+COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.inbox; grows with time.';
+COMMENT ON COLUMN authsync.events.ordinal IS 'Place of the event in its delivery, from 0.';
+COMMENT ON COLUMN authsync.events.delivery_id IS 'The sender''s id of the delivery, where it sends one in its headers.';
