@@ -83,7 +83,10 @@ func TestNestedHandlersSeeOneRequestID(t *testing.T) {
 
 	require.NotEmpty(t, outer)
 	require.Equal(t, outer, inner)
-	var document struct{ Title, Instance string }
+	var document struct {
+		Title    string `json:"title"`
+		Instance string `json:"instance"`
+	}
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &document))
 	require.Equal(t, "No such project", document.Title)
 	require.Equal(t, "urn:authsync:request:"+outer, document.Instance)

@@ -17,7 +17,7 @@ const webhookSigningSecret = "webhook_signing_secret"
 // credentialForms says what each credential takes. The names are those of
 // provider.Credentials; a test compares the two.
 func credentialForms() map[string]string {
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // G101: these describe credentials, they are none
 		webhookSigningSecret:    "a string or an array of strings",
 		"webhook_authorization": "an object with method (bearer, basic or custom_header) and token, username and password, or header_key and header_value",
 		"secret_key":            "a string",

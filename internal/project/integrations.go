@@ -188,6 +188,34 @@ func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, provid
 	return found[0], nil
 }
 
+// Credentials gives the secrets and options of an integration, for those who
+// sign as the provider would. Errors: ErrNoProject, ErrNoIntegration,
+// *InvalidError for an unknown provider, and those of seal.Keyring.Open.
+func (s *Store) Credentials(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error) {
+	none := provider.Credentials{}
+	kind, err := lookupProvider(providerName)
+	if err != nil {
+		return none, provider.Options{}, err
+	}
+	rows, err := s.rowsOf(ctx, projectID, kind.Name())
+	if err != nil {
+		return none, provider.Options{}, err
+	}
+	if len(rows) == 0 {
+		return none, provider.Options{}, ErrNoIntegration
+	}
+	stored, err := s.credentials(projectID, rows[0])
+	if err != nil {
+		return none, provider.Options{}, err
+	}
+	typed, err := storedCredentials(stored)
+	if err != nil {
+		return none, provider.Options{}, err
+	}
+	options, err := storedOptions(rows[0].Options)
+	return typed, options, err
+}
+
 // ListIntegrations lists a project's integrations by name; there are as many as
 // providers at most. The error is ErrNoProject if there is no such project.
 func (s *Store) ListIntegrations(ctx context.Context, projectID uuid.UUID) ([]Integration, error) {
@@ -195,10 +223,7 @@ func (s *Store) ListIntegrations(ctx context.Context, projectID uuid.UUID) ([]In
 }
 
 func (s *Store) listIntegrations(ctx context.Context, projectID uuid.UUID, name string) ([]Integration, error) {
-	if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
-		return nil, err
-	}
-	rows, err := integrationRows(ctx, s.pool, projectID, name)
+	rows, err := s.rowsOf(ctx, projectID, name)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +232,13 @@ func (s *Store) listIntegrations(ctx context.Context, projectID uuid.UUID, name 
 		list[i] = s.integration(projectID, row)
 	}
 	return list, nil
+}
+
+func (s *Store) rowsOf(ctx context.Context, projectID uuid.UUID, name string) ([]integrationRow, error) {
+	if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
+		return nil, err
+	}
+	return integrationRows(ctx, s.pool, projectID, name)
 }
 
 // DeleteIntegration removes an integration and its credentials: webhooks of the

@@ -37,10 +37,16 @@ func TestIntegrationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, i, found)
 
+	stored, options, err := b.store.Credentials(t.Context(), shop.ID, "auth0")
+	require.NoError(t, err)
+	require.Equal(t, provider.Secrets{"first-secret-of-auth0", "second-secret-of-auth0"}, stored.WebhookSigningSecret)
+	require.Equal(t, i.Options, options)
+	_, _, err = b.store.Credentials(t.Context(), shop.ID, "clerk")
+	require.ErrorIs(t, err, project.ErrNoIntegration)
+
 	var row string
 	require.NoError(t, b.pool.QueryRow(t.Context(),
-		`SELECT convert_from(substring(credentials_sealed FROM 1 FOR 0), 'UTF8') || encode(credentials_sealed, 'escape') || options
-		 FROM authsync.integrations`).Scan(&row))
+		`SELECT encode(credentials_sealed, 'escape') || options FROM authsync.integrations`).Scan(&row))
 	require.NotContains(t, row, "secret-of-auth0")
 }
 
@@ -72,8 +78,10 @@ func TestOptionsAreReplacedWhenGiven(t *testing.T) {
 		want  provider.Options
 	}{
 		{nil, provider.Options{}},
-		{json.RawMessage(`{"absent_fields":"clear","signature_formats":["standard_webhooks"]}`),
-			provider.Options{AbsentFields: "clear", SignatureFormats: []string{"standard_webhooks"}}},
+		{
+			json.RawMessage(`{"absent_fields":"clear","signature_formats":["standard_webhooks"]}`),
+			provider.Options{AbsentFields: "clear", SignatureFormats: []string{"standard_webhooks"}},
+		},
 		{nil, provider.Options{AbsentFields: "clear", SignatureFormats: []string{"standard_webhooks"}}},
 		{json.RawMessage(`{"absent_fields":"keep"}`), provider.Options{AbsentFields: "keep"}},
 		{json.RawMessage(`null`), provider.Options{}},

@@ -21,9 +21,9 @@ func TestFormsNameEachFieldOfTheirStruct(t *testing.T) {
 		{optionForms(), reflect.TypeFor[provider.Options]()},
 	} {
 		require.Len(t, tc.forms, tc.of.NumField(), "%s", tc.of)
-		for i := range tc.of.NumField() {
-			name, _, _ := strings.Cut(tc.of.Field(i).Tag.Get("json"), ",")
-			require.NotEmpty(t, tc.forms[name], "%s.%s", tc.of, tc.of.Field(i).Name)
+		for field := range tc.of.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			require.NotEmpty(t, tc.forms[name], "%s.%s", tc.of, field.Name)
 		}
 	}
 }
