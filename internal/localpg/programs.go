@@ -258,3 +258,18 @@ func (s *Server) initdbArgs() []string {
 	}
 	return args
 }
+
+// ProgramsDir returns the directory of the newest PostgreSQL programs that are
+// installed, or were downloaded for this user. Error: ErrNoPrograms.
+func ProgramsDir(ctx context.Context) (string, error) {
+	account, err := unprivileged()
+	if err != nil {
+		return "", err
+	}
+	s := &Server{account: account}
+	found := installed(ctx, s.candidateDirs(ctx))
+	if len(found) == 0 {
+		return "", ErrNoPrograms
+	}
+	return found[0].dir, nil
+}

@@ -17,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/sql"
 )
 
 // layers are the folders of sql/control and sql/project, in the order in which
@@ -34,20 +33,13 @@ type codeFile struct {
 
 func (f codeFile) name() string { return f.layer + "/" + f.object + ".sql" }
 
-func (k Kind) code() fs.FS {
-	if k == Control {
-		return sql.Control
-	}
-	return sql.Project
-}
-
 // codeFiles returns the files of sql/ in the order in which they are applied.
-func codeFiles(kind Kind) []codeFile {
+func (s source) codeFiles() []codeFile {
 	var files []codeFile
 	for _, layer := range layers() {
-		names, _ := fs.Glob(kind.code(), path.Join(string(kind), layer, "*.sql")) // sorted; the pattern is well-formed
+		names, _ := fs.Glob(s.code, path.Join(string(s.kind), layer, "*.sql")) // sorted; the pattern is well-formed
 		for _, name := range names {
-			text, _ := fs.ReadFile(kind.code(), name) // embedded, and just listed
+			text, _ := fs.ReadFile(s.code, name) // embedded, and just listed
 			files = append(files, codeFile{layer: layer, object: strings.TrimSuffix(path.Base(name), ".sql"), text: string(text)})
 		}
 	}
@@ -55,9 +47,11 @@ func codeFiles(kind Kind) []codeFile {
 }
 
 // Hash returns a digest of all of sql/ of a kind: equal hashes, equal code.
-func Hash(kind Kind) string {
+func Hash(kind Kind) string { return sourceOf(kind).hash() }
+
+func (s source) hash() string {
 	digest := sha256.New()
-	for _, file := range codeFiles(kind) {
+	for _, file := range s.codeFiles() {
 		fmt.Fprintf(digest, "%s %d\n%s", file.name(), len(file.text), file.text)
 	}
 	return hex.EncodeToString(digest.Sum(nil))
@@ -67,8 +61,8 @@ func Hash(kind Kind) string {
 // changes, and the hash it was given for (make golden writes both). It tells which
 // of two codes is the newer one, which a hash can't: during a deploy an old
 // process must not put its functions back.
-func revision(kind Kind) int {
-	text, err := fs.ReadFile(kind.code(), path.Join(string(kind), "revision"))
+func (s source) revision() int {
+	text, err := fs.ReadFile(s.code, path.Join(string(s.kind), "revision"))
 	if err != nil {
 		return 0
 	}
@@ -112,7 +106,7 @@ func (in *installer) applyCode(ctx context.Context) (applied bool, dropped []str
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.schema_code (revision, hash) VALUES ($1, $2)
 			ON CONFLICT (only_row) DO UPDATE SET revision = excluded.revision, hash = excluded.hash, applied_at = now()`,
-			revision(in.kind), Hash(in.kind))
+			in.revision(), in.hash())
 		if err != nil {
 			return fmt.Errorf("note what code was applied: %w", err)
 		}
@@ -122,8 +116,17 @@ func (in *installer) applyCode(ctx context.Context) (applied bool, dropped []str
 		return false, nil, fmt.Errorf("apply sql/%s: %w", in.kind, err)
 	}
 	in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_code_applied",
-		slog.String("schema", in.kind.Name()), slog.String("hash", Hash(in.kind)), slog.Any("dropped", dropped))
+		slog.String("schema", in.kind.Name()), slog.String("hash", in.hash()), slog.Any("dropped", dropped))
 	return true, dropped, nil
+}
+
+// forgetCode makes the next applyCode apply everything.
+func (in *installer) forgetCode(ctx context.Context) error {
+	_, err := in.conn.Exec(ctx, `DELETE FROM `+pgx.Identifier{in.kind.Name(), "schema_code"}.Sanitize())
+	if err != nil && pgdb.Code(err) != undefinedTable {
+		return fmt.Errorf("forget what code was applied: %w", err)
+	}
+	return nil
 }
 
 func (in *installer) codeIsCurrent(ctx context.Context) (bool, error) {
@@ -136,16 +139,17 @@ func (in *installer) codeIsCurrent(ctx context.Context) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("read what code was applied: %w", err)
 	default:
-		return currentCode(in.kind, number, hash), nil
+		return in.isCurrent(number, hash), nil
 	}
 }
 
-func currentCode(kind Kind, number int, hash string) bool {
-	return hash == Hash(kind) || number > revision(kind)
+// isCurrent reports whether code of that revision and hash can stay: it is ours, or newer than ours.
+func (s source) isCurrent(number int, hash string) bool {
+	return hash == s.hash() || number > s.revision()
 }
 
 func (in *installer) applyFiles(ctx context.Context, tx pgx.Tx) error {
-	files := codeFiles(in.kind)
+	files := in.codeFiles()
 	for _, layer := range layers() {
 		ofLayer := slices.DeleteFunc(slices.Clone(files), func(f codeFile) bool { return f.layer != layer })
 		if layer == "views" {

@@ -15,20 +15,25 @@ const insufficientPrivilege = "42501" // SQLSTATE
 
 // dirtyError says how to repair. Which way a person must decide: the process
 // ended after it had begun the migration and before it noted its success.
-func dirtyError(kind Kind, version uint) error {
-	table := pgx.Identifier{kind.Name(), versionTable}.Sanitize()
+func (s source) dirtyError(version uint) error {
+	table := pgx.Identifier{s.kind.Name(), versionTable}.Sanitize()
 	before := fmt.Sprintf("DELETE FROM %s;", table)
-	if i := slices.Index(versions(kind), version); i > 0 {
-		before = fmt.Sprintf("UPDATE %s SET version = %d, dirty = false;", table, versions(kind)[i-1])
+	if i := slices.Index(s.versions(), version); i > 0 {
+		before = fmt.Sprintf("UPDATE %s SET version = %d, dirty = false;", table, s.versions()[i-1])
 	}
 	return fmt.Errorf("%w: that to version %d of schema %s. If the tables are as that migration leaves them, run: "+
 		"UPDATE %s SET dirty = false; If they are as they were before it, run: %s Then migrate again",
-		ErrDirty, version, kind.Name(), table, before)
+		ErrDirty, version, s.kind.Name(), table, before)
 }
 
-func newerError(kind Kind, version uint) error {
+func (s source) newerError(version uint) error {
 	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; run the authsync that upgraded it, or a newer one",
-		ErrNewerSchema, kind.Name(), version, latestVersion(kind))
+		ErrNewerSchema, s.kind.Name(), version, s.latest())
+}
+
+func newerRiverError(version int) error {
+	return fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; run the authsync that upgraded them, or a newer one",
+		ErrNewerSchema, version, latestRiver(Control))
 }
 
 // explain adds to an error about missing rights what to grant, and to whom.

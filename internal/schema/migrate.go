@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/golang-migrate/migrate/v4"
@@ -17,7 +16,6 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/migrations"
 )
 
 const (
@@ -32,20 +30,20 @@ const (
 	down direction = -1
 )
 
-func (k Kind) migrations() fs.FS {
-	if k == Control {
-		return migrations.Control
-	}
-	return migrations.Project
-}
-
-func (in *installer) up(ctx context.Context) (report Report, err error) {
+func (in *installer) runUp(ctx context.Context) (report Report, err error) {
 	err = in.withLock(ctx, func() error {
 		if err := in.createSchema(ctx); err != nil {
 			return err
 		}
 		if report.From, err = in.checkVersion(ctx); err != nil {
 			return err
+		}
+		if report.From < in.latest() {
+			// A migration may drop a view that is in its way: all code is applied again
+			// after it, even if this process ends in between.
+			if err := in.forgetCode(ctx); err != nil {
+				return err
+			}
 		}
 		err := in.migrate(ctx, up, func(m *migrate.Migrate) error { return m.Up() })
 		if err != nil {
@@ -63,21 +61,24 @@ func (in *installer) up(ctx context.Context) (report Report, err error) {
 	return report, err
 }
 
-func (in *installer) down(ctx context.Context, steps int) (report Report, err error) {
+func (in *installer) runDown(ctx context.Context, steps int) (report Report, err error) {
 	err = in.withLock(ctx, func() error {
 		if report.From, err = in.checkVersion(ctx); err != nil {
 			return err
 		}
-		report.To = report.From
+		if report.RiverFrom, err = in.riverVersion(ctx); err != nil {
+			return err
+		}
+		report.To, report.RiverTo = report.From, report.RiverFrom
 		if report.From == 0 {
 			return nil
 		}
-		applied := slices.DeleteFunc(versions(in.kind), func(v uint) bool { return v > report.From })
+		applied := slices.DeleteFunc(in.versions(), func(v uint) bool { return v > report.From })
 		if report.Dropped, err = in.dropCode(ctx); err != nil {
 			return err
 		}
 		if steps >= len(applied) {
-			if report.RiverFrom, report.RiverTo, err = in.migrateRiver(ctx, rivermigrate.DirectionDown); err != nil {
+			if _, report.RiverTo, err = in.migrateRiver(ctx, rivermigrate.DirectionDown); err != nil {
 				return err
 			}
 		}
@@ -126,9 +127,9 @@ func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 	case err != nil:
 		return 0, fmt.Errorf("read version of schema %s: %w", in.kind.Name(), err)
 	case dirty:
-		return 0, dirtyError(in.kind, uint(max(0, version)))
-	case uint(max(0, version)) > latestVersion(in.kind):
-		return 0, newerError(in.kind, uint(max(0, version)))
+		return 0, in.dirtyError(uint(max(0, version)))
+	case uint(max(0, version)) > in.latest():
+		return 0, in.newerError(uint(max(0, version)))
 	default:
 		return uint(max(0, version)), nil
 	}
@@ -141,7 +142,7 @@ func (in *installer) migrate(ctx context.Context, direction direction, fn func(*
 	if err != nil {
 		return err
 	}
-	source, err := iofs.New(in.kind.migrations(), string(in.kind))
+	files, err := iofs.New(in.migrations, string(in.kind))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -155,7 +156,7 @@ func (in *installer) migrate(ctx context.Context, direction direction, fn func(*
 	if err != nil {
 		return errors.Join(fmt.Errorf("open migrator: %w", plain(err)), db.Close())
 	}
-	m, err := migrate.NewWithInstance("iofs", source, "pgx5", driver)
+	m, err := migrate.NewWithInstance("iofs", files, "pgx5", driver)
 	if err != nil {
 		return errors.Join(fmt.Errorf("open migrator: %w", err), driver.Close())
 	}
@@ -189,13 +190,13 @@ func (in *installer) cleanUp(driver database.Driver, direction direction, err er
 	if versionErr != nil || !dirty {
 		return fmt.Errorf("migrate schema %s: %w", in.kind.Name(), err)
 	}
-	file := fileOf(in.kind, target, direction)
+	file := in.fileOf(target, direction)
 	err = fmt.Errorf("migrate schema %s: %s: %w", in.kind.Name(), file.name, err)
 	if pgdb.Code(err) == "" || file.concurrently() {
-		return errors.Join(err, dirtyError(in.kind, uint(max(0, target))))
+		return errors.Join(err, in.dirtyError(uint(max(0, target))))
 	}
 	if cleanErr := driver.SetVersion(file.versionBefore, false); cleanErr != nil {
-		return errors.Join(err, dirtyError(in.kind, uint(max(0, target))))
+		return errors.Join(err, in.dirtyError(uint(max(0, target))))
 	}
 	return err
 }

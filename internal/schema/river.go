@@ -48,9 +48,8 @@ func (in *installer) migrateRiver(ctx context.Context, direction rivermigrate.Di
 	if from, err = in.riverVersion(ctx); err != nil {
 		return 0, 0, err
 	}
-	if latest := latestRiver(in.kind); from > latest {
-		return from, from, fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; run the authsync that upgraded them, or a newer one",
-			ErrNewerSchema, from, latest)
+	if from > latestRiver(in.kind) {
+		return from, from, newerRiverError(from)
 	}
 	pool, err := in.pool(ctx)
 	if err != nil {
@@ -92,6 +91,9 @@ func (in *installer) pool(ctx context.Context) (*pgxpool.Pool, error) {
 
 // riverVersion returns the version of River's tables, 0 if there are none.
 func (in *installer) riverVersion(ctx context.Context) (int, error) {
+	if in.kind != Control {
+		return 0, nil
+	}
 	var version int
 	err := in.conn.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM authsync.river_migration WHERE line = 'main'`).Scan(&version)
 	if pgdb.Code(err) == undefinedTable {

@@ -110,15 +110,22 @@ func (r Report) Changed() bool {
 // Errors: ErrNewerSchema, ErrDirty, ErrMissingRights, and those of the
 // database; see pgdb.Unavailable.
 func Up(ctx context.Context, url string, kind Kind, opts Options) (Report, error) {
-	in, err := open(ctx, url, kind, opts)
+	return sourceOf(kind).up(ctx, url, opts)
+}
+
+func (s source) up(ctx context.Context, url string, opts Options) (Report, error) {
+	in, err := open(ctx, url, s, opts)
 	if err != nil {
 		return Report{}, err
 	}
 	defer in.close(ctx)
-	if ok, err := UpToDate(ctx, in.conn, kind); err != nil || ok {
-		return in.unchanged(), err
+	switch current, err := s.upToDate(ctx, in.conn); {
+	case err != nil:
+		return Report{}, in.explain(ctx, err)
+	case current:
+		return in.unchanged(), nil
 	}
-	report, err := in.up(ctx)
+	report, err := in.runUp(ctx)
 	if err != nil {
 		return report, in.explain(ctx, err)
 	}
@@ -130,15 +137,19 @@ func Up(ctx context.Context, url string, kind Kind, opts Options) (Report, error
 // brings them back. In the control database, River's tables go with the last
 // migration. The schema itself stays, empty but for the tables of this package.
 func Down(ctx context.Context, url string, kind Kind, steps int, opts Options) (Report, error) {
+	return sourceOf(kind).down(ctx, url, steps, opts)
+}
+
+func (s source) down(ctx context.Context, url string, steps int, opts Options) (Report, error) {
 	if steps < 1 {
 		return Report{}, fmt.Errorf("migrate down: %d steps; say at least 1", steps)
 	}
-	in, err := open(ctx, url, kind, opts)
+	in, err := open(ctx, url, s, opts)
 	if err != nil {
 		return Report{}, err
 	}
 	defer in.close(ctx)
-	report, err := in.down(ctx, steps)
+	report, err := in.runDown(ctx, steps)
 	if err != nil {
 		return report, in.explain(ctx, err)
 	}
@@ -147,21 +158,21 @@ func Down(ctx context.Context, url string, kind Kind, steps int, opts Options) (
 
 // installer is one connection that works on one schema.
 type installer struct {
-	kind Kind
+	source
 	opts Options
 	url  string
 	conn *pgx.Conn
 }
 
-func open(ctx context.Context, url string, kind Kind, opts Options) (*installer, error) {
-	in := &installer{kind: kind, opts: opts.withDefaults(), url: url}
+func open(ctx context.Context, url string, s source, opts Options) (*installer, error) {
+	in := &installer{source: s, opts: opts.withDefaults(), url: url}
 	config, err := in.connConfig()
 	if err != nil {
 		return nil, err
 	}
 	in.conn, err = pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to install schema %s: %w", kind.Name(), err)
+		return nil, fmt.Errorf("connect to install schema %s: %w", s.kind.Name(), err)
 	}
 	return in, nil
 }
@@ -192,7 +203,7 @@ func (in *installer) close(ctx context.Context) {
 }
 
 func (in *installer) unchanged() Report {
-	latest, river := latestVersion(in.kind), latestRiver(in.kind)
+	latest, river := in.latest(), latestRiver(in.kind)
 	return Report{From: latest, To: latest, RiverFrom: river, RiverTo: river}
 }
 

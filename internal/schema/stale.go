@@ -39,7 +39,7 @@ const (
 func (in *installer) dropStale(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	const older = ` AND %s.xmin <> pg_current_xact_id()::xid`
 	var views []string
-	for _, file := range codeFiles(in.kind) {
+	for _, file := range in.codeFiles() {
 		if file.layer == "views" {
 			views = append(views, file.object)
 		}

@@ -28,7 +28,7 @@ type State struct {
 // UpToDate reports whether Up has nothing to do.
 func (s State) UpToDate() bool {
 	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest &&
-		currentCode(s.Kind, s.CodeRevision, s.CodeHash)
+		(s.CodeHash == s.LatestHash || s.CodeRevision > s.LatestRevision)
 }
 
 // Newer reports whether a newer authsync has upgraded the database.
@@ -41,46 +41,53 @@ type Querier interface {
 
 // Status compares a database with this binary and changes nothing.
 func Status(ctx context.Context, url string, kind Kind) (State, error) {
-	in, err := open(ctx, url, kind, Options{})
+	in, err := open(ctx, url, sourceOf(kind), Options{})
 	if err != nil {
 		return State{}, err
 	}
 	defer in.close(ctx)
-	status, err := read(ctx, in.conn, kind)
+	state, err := in.read(ctx, in.conn)
 	if err != nil {
 		return State{}, in.explain(ctx, err)
 	}
-	return status, nil
+	return state, nil
 }
 
 // UpToDate reports whether Up has nothing to do, by one query; for the first use
 // of a database. Errors: ErrNewerSchema, ErrDirty, and those of the database. In
 // a transaction it leaves an error behind if the schema is not installed.
 func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
-	status, err := read(ctx, db, kind)
+	return sourceOf(kind).upToDate(ctx, db)
+}
+
+func (s source) upToDate(ctx context.Context, db Querier) (bool, error) {
+	state, err := s.read(ctx, db)
 	switch {
 	case err != nil:
 		return false, err
-	case status.Dirty:
-		return false, dirtyError(kind, status.Version)
-	case status.Newer():
-		return false, newerError(kind, status.Version)
+	case state.Dirty:
+		return false, s.dirtyError(state.Version)
+	case state.Version > state.Latest:
+		return false, s.newerError(state.Version)
+	case state.RiverVersion > state.RiverLatest:
+		return false, newerRiverError(state.RiverVersion)
 	default:
-		return status.UpToDate(), nil
+		return state.UpToDate(), nil
 	}
 }
 
 // read gets the state by one query if all is installed. If a table is missing,
 // it asks for each one alone.
-func read(ctx context.Context, db Querier, kind Kind) (State, error) {
-	s := State{Kind: kind, Schema: kind.Name(), Latest: latestVersion(kind), RiverLatest: latestRiver(kind), LatestHash: Hash(kind)}
-	s.LatestRevision = revision(kind)
-
-	name := pgx.Identifier{kind.Name()}.Sanitize()
+func (s source) read(ctx context.Context, db Querier) (State, error) {
+	state := State{
+		Kind: s.kind, Schema: s.kind.Name(), Latest: s.latest(), RiverLatest: latestRiver(s.kind),
+		LatestRevision: s.revision(), LatestHash: s.hash(),
+	}
+	name := pgx.Identifier{s.kind.Name()}.Sanitize()
 	migrations := `SELECT max(version) AS version, bool_or(dirty) AS dirty FROM ` + name + `.schema_migrations`
 	code := `SELECT max(revision) AS revision, max(hash) AS hash FROM ` + name + `.schema_code`
 	river := `SELECT max(version) AS version FROM ` + name + `.river_migration WHERE line = 'main'`
-	if kind != Control {
+	if s.kind != Control {
 		river = `SELECT 0 AS version`
 	}
 	var (
@@ -92,22 +99,22 @@ func read(ctx context.Context, db Querier, kind Kind) (State, error) {
 	)
 	err := db.QueryRow(ctx, `SELECT current_database(), m.version, m.dirty, c.revision, c.hash, r.version
 		FROM (`+migrations+`) AS m, (`+code+`) AS c, (`+river+`) AS r`).
-		Scan(&s.Database, &version, &dirty, &number, &hash, &jobs)
+		Scan(&state.Database, &version, &dirty, &number, &hash, &jobs)
 	if pgdb.Code(err) == undefinedTable {
 		err = readEach(
-			func() error { return db.QueryRow(ctx, `SELECT current_database()`).Scan(&s.Database) },
+			func() error { return db.QueryRow(ctx, `SELECT current_database()`).Scan(&state.Database) },
 			func() error { return db.QueryRow(ctx, migrations).Scan(&version, &dirty) },
 			func() error { return db.QueryRow(ctx, code).Scan(&number, &hash) },
 			func() error { return db.QueryRow(ctx, river).Scan(&jobs) },
 		)
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("read state of schema %s: %w", kind.Name(), err)
+		return State{}, fmt.Errorf("read state of schema %s: %w", s.kind.Name(), err)
 	}
-	s.Version = uint(max(0, value(version)))
-	s.Dirty, s.RiverVersion = value(dirty), value(jobs)
-	s.CodeRevision, s.CodeHash = value(number), value(hash)
-	return s, nil
+	state.Version = uint(max(0, value(version)))
+	state.Dirty, state.RiverVersion = value(dirty), value(jobs)
+	state.CodeRevision, state.CodeHash = value(number), value(hash)
+	return state, nil
 }
 
 // readEach runs all queries; a missing table is no error.

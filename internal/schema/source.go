@@ -8,12 +8,28 @@ import (
 	"strings"
 
 	"github.com/golang-migrate/migrate/v4/database"
+
+	"github.com/authsync/authsync/migrations"
+	"github.com/authsync/authsync/sql"
 )
 
+// source is what a binary knows of one schema: migrations/ and sql/ of its kind.
+type source struct {
+	kind             Kind
+	migrations, code fs.FS
+}
+
+func sourceOf(kind Kind) source {
+	if kind == Control {
+		return source{kind: kind, migrations: migrations.Control, code: sql.Control}
+	}
+	return source{kind: kind, migrations: migrations.Project, code: sql.Project}
+}
+
 // versions lists the numbers of the migrations in this binary, ascending.
-func versions(kind Kind) []uint {
+func (s source) versions() []uint {
 	var found []uint
-	for _, name := range migrationFiles(kind) {
+	for _, name := range s.migrationFiles() {
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.ParseUint(number, 10, 31)
 		if err == nil && strings.HasSuffix(name, ".up.sql") {
@@ -24,18 +40,18 @@ func versions(kind Kind) []uint {
 	return found
 }
 
-func latestVersion(kind Kind) uint {
-	all := versions(kind)
+func (s source) latest() uint {
+	all := s.versions()
 	if len(all) == 0 {
 		return 0
 	}
 	return all[len(all)-1]
 }
 
-func migrationFiles(kind Kind) []string {
-	names, _ := fs.Glob(kind.migrations(), string(kind)+"/*.sql") // the pattern is well-formed
+func (s source) migrationFiles() []string {
+	names, _ := fs.Glob(s.migrations, string(s.kind)+"/*.sql") // the pattern is well-formed
 	for i, name := range names {
-		names[i] = strings.TrimPrefix(name, string(kind)+"/")
+		names[i] = strings.TrimPrefix(name, string(s.kind)+"/")
 	}
 	return names
 }
@@ -49,8 +65,8 @@ type migrationFile struct {
 
 // fileOf returns the file that runs when golang-migrate notes target as dirty:
 // going up that is the file of target, going down the file of the version after.
-func fileOf(kind Kind, target int, direction direction) migrationFile {
-	all := versions(kind)
+func (s source) fileOf(target int, direction direction) migrationFile {
+	all := s.versions()
 	i := slices.IndexFunc(all, func(v uint) bool { return int(v) == target }) // -1: before the first
 	version, suffix, before := target, ".up.sql", database.NilVersion
 	if direction == down {
@@ -63,9 +79,9 @@ func fileOf(kind Kind, target int, direction direction) migrationFile {
 		before = int(all[i-1])
 	}
 	prefix := fmt.Sprintf("%06d_", version)
-	for _, name := range migrationFiles(kind) {
+	for _, name := range s.migrationFiles() {
 		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
-			text, _ := fs.ReadFile(kind.migrations(), string(kind)+"/"+name) // it was just listed
+			text, _ := fs.ReadFile(s.migrations, string(s.kind)+"/"+name) // it was just listed
 			return migrationFile{name: name, text: string(text), versionBefore: before}
 		}
 	}

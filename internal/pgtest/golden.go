@@ -1,0 +1,56 @@
+package pgtest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/localpg"
+)
+
+// Golden compares got with the file; with UPDATE_GOLDEN=1 (make golden) it writes the file.
+func Golden(tb testing.TB, file, got string) {
+	tb.Helper()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(tb, os.MkdirAll(filepath.Dir(file), 0o750))
+		require.NoError(tb, os.WriteFile(file, []byte(got), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(tb, err, "run make golden")
+	require.Equal(tb, string(want), got, "if the change is meant, run make golden and look at the diff")
+}
+
+// UpdatingGolden reports whether golden files are being written.
+func UpdatingGolden() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
+
+// HasExtension installs an extension that tests may use and reports whether it
+// could. With REQUIRE_SQL_TOOLS=1, as in CI, its absence fails the test.
+func HasExtension(tb testing.TB, pool *pgxpool.Pool, name string) bool {
+	tb.Helper()
+	var available bool
+	require.NoError(tb, pool.QueryRow(tb.Context(),
+		`SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = $1)`, name).Scan(&available))
+	if !available {
+		if os.Getenv("REQUIRE_SQL_TOOLS") != "" {
+			require.FailNow(tb, "extension "+name+" is not installed on the server")
+		}
+		tb.Logf("extension %s is not installed on the server: not checked", name)
+		return false
+	}
+	_, err := pool.Exec(tb.Context(), `CREATE EXTENSION IF NOT EXISTS `+name)
+	require.NoError(tb, err)
+	return true
+}
+
+// Program returns the path of a client program, such as pg_dump, that belongs
+// to the newest PostgreSQL installed.
+func Program(tb testing.TB, name string) string {
+	tb.Helper()
+	dir, err := localpg.ProgramsDir(context.WithoutCancel(tb.Context()))
+	require.NoError(tb, err)
+	return filepath.Join(dir, name)
+}
