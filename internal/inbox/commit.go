@@ -103,10 +103,8 @@ func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, err
 			return fmt.Errorf("insert deliveries: %w", err)
 		}
 		slices.Sort(ids)
-		if _, err := in.jobs.InsertManyTx(ctx, tx, jobsFor(deliveries, ids)); err != nil {
-			return fmt.Errorf("insert jobs: %w", err)
-		}
-		return nil
+		_, err = in.insert(ctx, tx, jobsFor(deliveries, ids))
+		return err
 	})
 	return ids, err
 }

@@ -65,4 +65,3 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	_, err := pool.Exec(t.Context(), sql, args...)
 	require.NoError(t, err)
 }
-

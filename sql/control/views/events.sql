@@ -20,7 +20,8 @@ SELECT
     coalesce(e.ordinal, 0) AS ordinal,
     i.delivery_id
 FROM authsync.inbox AS i
-LEFT JOIN authsync.event_outcomes AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
+LEFT JOIN authsync.event_outcomes AS e
+    ON e.inbox_id = i.id AND e.received_at = i.received_at AND e.project_id = i.project_id
 LEFT JOIN authsync.projects AS p ON p.id = i.project_id;
 
 COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM authsync.events ORDER BY inbox_id DESC LIMIT 50.';

@@ -1,0 +1,213 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Errors of the queries.
+var (
+	ErrNoEvent    = errors.New("there is no such event in the inbox; retention may have dropped it")
+	ErrNoDelivery = errors.New("there is no such delivery in the inbox; retention may have dropped it")
+	ErrBadCursor  = errors.New("the cursor is not one that a list of events returned")
+)
+
+// Event is one row of authsync.events: an event, or a delivery whose events are
+// not known yet. Fields are nil where there is nothing to say.
+type Event struct {
+	InboxID    int64      `db:"inbox_id"    json:"inbox_id"`
+	Ordinal    int        `db:"ordinal"     json:"ordinal"`
+	ProjectID  uuid.UUID  `db:"project_id"  json:"project_id"`
+	Project    *string    `db:"project"     json:"project"`
+	Provider   string     `db:"provider"    json:"provider"`
+	EventID    *string    `db:"event_id"    json:"event_id"`
+	Type       *string    `db:"type"        json:"type"`
+	UserID     *string    `db:"user_id"     json:"user_id"`
+	EventTime  *time.Time `db:"event_time"  json:"event_time"`
+	Outcome    string     `db:"outcome"     json:"outcome"`
+	Reason     *string    `db:"reason"      json:"reason"`
+	ReceivedAt time.Time  `db:"received_at" json:"received_at"`
+	AppliedAt  *time.Time `db:"applied_at"  json:"applied_at"`
+	DeliveryID *string    `db:"delivery_id" json:"delivery_id"`
+}
+
+// Filter chooses events; what is zero is no condition.
+type Filter struct {
+	ProjectID uuid.UUID
+	Provider  string // as in the database
+	EventID   string
+	Type      string
+	UserID    string
+	Outcome   string    // one of the outcomes, or Pending
+	From, To  time.Time // received at From or later, before To
+	InboxIDs  []int64
+	// AfterID asks for deliveries with a greater id, as one who follows the inbox
+	// does. Commits overlap: a delivery may appear a moment after one with a
+	// greater id. Who must miss none asks again from some thousand ids below, or
+	// from a time some ten seconds back, and skips what it has seen.
+	AfterID int64
+}
+
+// where is a WHERE clause in the making.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// add takes a condition in which $? stands for the argument.
+func (w *where) add(condition string, arg any) {
+	w.args = append(w.args, arg)
+	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "$?", "$"+strconv.Itoa(len(w.args))))
+}
+
+func (w *where) text(condition, arg string) {
+	if arg != "" {
+		w.add(condition, arg)
+	}
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return "true"
+	}
+	return strings.Join(w.conditions, " AND ")
+}
+
+func (f *Filter) where() *where {
+	w := &where{}
+	if f.ProjectID != uuid.Nil {
+		w.add("e.project_id = $?", f.ProjectID)
+	}
+	w.text("e.provider = $?", f.Provider)
+	w.text("e.event_id = $?", f.EventID)
+	w.text("e.type = $?", f.Type)
+	w.text("e.user_id = $?", f.UserID)
+	w.text("e.outcome = $?", f.Outcome)
+	if f.Outcome == Failed { // the view's column can't use the index of failures, this can
+		w.conditions = append(w.conditions,
+			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.outcome = 'failed')")
+	}
+	if !f.From.IsZero() {
+		w.add("e.received_at >= $?", f.From)
+	}
+	if !f.To.IsZero() {
+		w.add("e.received_at < $?", f.To)
+	}
+	if f.InboxIDs != nil {
+		w.add("e.inbox_id = ANY ($?)", f.InboxIDs)
+	}
+	if f.AfterID != 0 {
+		w.add("e.inbox_id > $?", f.AfterID)
+	}
+	return w
+}
+
+const selectEvents = `
+SELECT e.inbox_id, e.ordinal, e.project_id, e.project, e.provider, e.event_id, e.type, e.user_id, e.event_time,
+    e.outcome, e.reason, e.received_at, e.applied_at, e.delivery_id
+FROM authsync.events AS e
+WHERE `
+
+// Events returns the newest limit events that the filter chooses, newest first.
+// next is the cursor of the following page, empty on the last one. An empty
+// cursor asks for the first page. Errors: ErrBadCursor; else the database's.
+func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
+	w := f.where()
+	if cursor != "" {
+		id, ordinal, err := parseCursor(cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		w.add("e.inbox_id <= $?", id) // the index takes this, not the next
+		w.args = append(w.args, ordinal)
+		n := len(w.args)
+		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
+	}
+	limit = max(limit, 1)
+	w.args = append(w.args, limit+1)
+	sql := selectEvents + w.String() + fmt.Sprintf(" ORDER BY e.inbox_id DESC, e.ordinal DESC LIMIT $%d", len(w.args))
+	page, err = in.events(ctx, sql, w.args...)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		last := page[limit-1]
+		next = fmt.Sprintf("%d-%d", last.InboxID, last.Ordinal)
+	}
+	return page, next, nil
+}
+
+func parseCursor(cursor string) (id int64, ordinal int, err error) {
+	first, second, _ := strings.Cut(cursor, "-")
+	id, err = strconv.ParseInt(first, 10, 64)
+	if err == nil {
+		ordinal, err = strconv.Atoi(second)
+	}
+	if err != nil {
+		return 0, 0, ErrBadCursor
+	}
+	return id, ordinal, nil
+}
+
+// UserEvents returns the newest limit events about a user, newest first.
+func (in *Inbox) UserEvents(ctx context.Context, projectID uuid.UUID, userID string, limit int) ([]Event, error) {
+	page, _, err := in.Events(ctx, Filter{ProjectID: projectID, UserID: userID}, "", limit)
+	return page, err
+}
+
+// Event returns one event; that of a pending delivery has ordinal 0. Errors:
+// ErrNoEvent; else the database's.
+func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, error) {
+	found, err := in.events(ctx, selectEvents+"e.inbox_id = $1 AND e.ordinal = $2", inboxID, ordinal)
+	if err != nil {
+		return Event{}, err
+	}
+	if len(found) == 0 {
+		return Event{}, ErrNoEvent
+	}
+	return found[0], nil
+}
+
+func (in *Inbox) events(ctx context.Context, sql string, args ...any) ([]Event, error) {
+	rows, err := in.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	for i := range events {
+		e := &events[i]
+		for _, t := range []*time.Time{e.EventTime, &e.ReceivedAt, e.AppliedAt} {
+			if t != nil {
+				*t = t.UTC()
+			}
+		}
+	}
+	return events, nil
+}
+
+// Body returns a delivery as it came. Errors: ErrNoDelivery; else the database's.
+func (in *Inbox) Body(ctx context.Context, inboxID int64) (StoredDelivery, error) {
+	rows, err := in.pool.Query(ctx, selectDelivery+"WHERE i.id = $1", inboxID)
+	if err != nil {
+		return StoredDelivery{}, fmt.Errorf("read delivery: %w", err)
+	}
+	d, err := pgx.CollectExactlyOneRow(rows, scanDelivery)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return StoredDelivery{}, ErrNoDelivery
+	}
+	if err != nil {
+		return StoredDelivery{}, fmt.Errorf("read delivery: %w", err)
+	}
+	return d, nil
+}

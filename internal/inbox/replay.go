@@ -1,0 +1,151 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// replayPage is how many deliveries one transaction of Replay takes up.
+const replayPage = 2000
+
+// Replay makes jobs again for the deliveries that have an event which the
+// filter chooses, oldest first, and returns how many jobs it made or brought
+// forward. Deliveries that arrive meanwhile are not among them. With Outcome
+// Failed it takes up those events alone: one that waits for its next try is tried
+// now.
+//
+// Replaying what was applied is harmless: the mirror's ledger knows the events.
+// It goes page by page, each its own transaction; after an error, jobs says what
+// is done, and calling again starts over without harm.
+func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
+	var last int64
+	if err := in.pool.QueryRow(ctx, `SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i`).Scan(&last); err != nil {
+		return 0, fmt.Errorf("replay: read the newest id: %w", err)
+	}
+	for {
+		var made, seen int
+		err := pgdb.InTx(ctx, in.pool, func(tx pgx.Tx) (err error) {
+			made, seen, err = in.replayPage(ctx, tx, &f, last)
+			return err
+		})
+		if err != nil {
+			return jobs, fmt.Errorf("replay: %w", err)
+		}
+		jobs += made
+		if seen < replayPage {
+			return jobs, nil
+		}
+	}
+}
+
+// replayed is an event to replay, or a delivery.
+type replayed struct {
+	InboxID    int64
+	Ordinal    int
+	ProjectID  uuid.UUID
+	ReceivedAt time.Time
+	Bytes      int64
+}
+
+// replayPage makes the jobs of the next page and moves f.AfterID behind it.
+func (in *Inbox) replayPage(ctx context.Context, tx pgx.Tx, f *Filter, last int64) (made, seen int, err error) {
+	w := f.where()
+	w.add("e.inbox_id <= $?", last)
+	// Ordinals do not matter for whole deliveries; failed events of one delivery
+	// are few, and a page that cut them apart would lose the rest: so LIMIT counts deliveries.
+	sql := fmt.Sprintf(`
+		WITH page AS (
+			SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE %[1]s ORDER BY e.inbox_id LIMIT %[2]d
+		)
+		SELECT e.inbox_id, e.ordinal, e.project_id, e.received_at, octet_length(i.body)::bigint AS bytes
+		FROM page
+		JOIN authsync.events AS e USING (inbox_id)
+		JOIN authsync.inbox AS i ON i.id = e.inbox_id AND i.received_at = e.received_at
+		WHERE %[1]s
+		ORDER BY e.inbox_id, e.ordinal`, w, replayPage)
+	rows, err := tx.Query(ctx, sql, w.args...)
+	if err != nil {
+		return 0, 0, fmt.Errorf("choose deliveries: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[replayed])
+	if err != nil {
+		return 0, 0, fmt.Errorf("choose deliveries: %w", err)
+	}
+	for i, e := range events {
+		if i == 0 || e.InboxID != events[i-1].InboxID {
+			seen++
+		}
+		f.AfterID = e.InboxID
+	}
+	if f.Outcome == Failed {
+		made, err = in.replayEvents(ctx, tx, events)
+	} else {
+		made, err = in.replayDeliveries(ctx, tx, events)
+	}
+	return made, seen, err
+}
+
+func (in *Inbox) replayDeliveries(ctx context.Context, tx pgx.Tx, events []replayed) (int, error) {
+	var jobs []*ApplyDeliveriesArgs
+	open := make(map[uuid.UUID]*ApplyDeliveriesArgs) // the last job of each project
+	bytes := make(map[uuid.UUID]int64)               // what it holds
+	for i, e := range events {
+		if i > 0 && e.InboxID == events[i-1].InboxID {
+			continue
+		}
+		job := open[e.ProjectID]
+		if job == nil || len(job.InboxIDs) == jobMaxDeliveries || bytes[e.ProjectID]+e.Bytes > jobMaxBytes {
+			job = &ApplyDeliveriesArgs{ProjectID: e.ProjectID, ReceivedFrom: e.ReceivedAt, ReceivedTo: e.ReceivedAt}
+			jobs = append(jobs, job)
+			open[e.ProjectID], bytes[e.ProjectID] = job, 0
+		}
+		job.add(e.InboxID, e.ReceivedAt)
+		bytes[e.ProjectID] += e.Bytes
+	}
+	params := make([]river.InsertManyParams, len(jobs))
+	for i, job := range jobs {
+		params[i].Args = *job
+	}
+	_, err := in.insert(ctx, tx, params)
+	return len(params), err
+}
+
+func (in *Inbox) replayEvents(ctx context.Context, tx pgx.Tx, events []replayed) (int, error) {
+	params := make([]river.InsertManyParams, len(events))
+	for i, e := range events {
+		params[i].Args = ApplyEventArgs{ProjectID: e.ProjectID, InboxID: e.InboxID, ReceivedAt: e.ReceivedAt, Ordinal: e.Ordinal}
+	}
+	inserted, err := in.insert(ctx, tx, params)
+	if err != nil {
+		return 0, err
+	}
+	for _, result := range inserted {
+		waits := result.Job.State == rivertype.JobStateRetryable || result.Job.State == rivertype.JobStateScheduled
+		if !result.UniqueSkippedAsDuplicate || !waits {
+			continue
+		}
+		if _, err := in.jobs.JobRetryTx(ctx, tx, result.Job.ID); err != nil {
+			return 0, fmt.Errorf("bring job %d forward: %w", result.Job.ID, err)
+		}
+	}
+	return len(inserted), nil
+}
+
+func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error) {
+	if len(params) == 0 {
+		return nil, nil
+	}
+	inserted, err := in.jobs.InsertManyTx(ctx, tx, params)
+	if err != nil {
+		return nil, fmt.Errorf("insert jobs: %w", err)
+	}
+	return inserted, nil
+}
