@@ -44,13 +44,13 @@ func (m *metrics) area(name string, h http.Handler) http.Handler {
 		promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), h))
 }
 
-// pool shows the connections of a pool.
-func (m *metrics) pool(pool *pgxpool.Pool) {
+// pool shows the connections of a pool to the control database.
+func (m *metrics) pool(name string, pool *pgxpool.Pool) {
 	gauge := func(state string, value func(*pgxpool.Stat) int32) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "authsync_control_connections",
-			Help:        "Connections to the control database, by state (idle, in_use, max).",
-			ConstLabels: prometheus.Labels{"state": state},
+			Help:        "Connections to the control database, by pool and state (idle, in_use, max).",
+			ConstLabels: prometheus.Labels{"pool": name, "state": state},
 		}, func() float64 { return float64(value(pool.Stat())) })
 	}
 	m.registry.MustRegister(
@@ -58,8 +58,9 @@ func (m *metrics) pool(pool *pgxpool.Pool) {
 		gauge("in_use", (*pgxpool.Stat).AcquiredConns),
 		gauge("max", (*pgxpool.Stat).MaxConns),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "authsync_control_connection_wait_seconds_total",
-			Help: "Time spent waiting for a free connection to the control database.",
+			Name:        "authsync_control_connection_wait_seconds_total",
+			Help:        "Time spent waiting for a free connection to the control database.",
+			ConstLabels: prometheus.Labels{"pool": name},
 		}, func() float64 { return pool.Stat().EmptyAcquireWaitTime().Seconds() }),
 	)
 }

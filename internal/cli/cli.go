@@ -25,18 +25,19 @@ import (
 // Process is all that a command knows of the process it runs in, so that tests
 // can run one without a process.
 type Process struct {
-	Args   []string // without the program's name
-	In     io.Reader
-	Out    io.Writer
-	Err    io.Writer
-	Lookup config.Lookup
-	Now    func() time.Time
+	Program string   // as it was called
+	Args    []string // without the program's name
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
+	Lookup  config.Lookup
+	Now     func() time.Time
 }
 
 // ThisProcess is the process as the operating system gives it.
 func ThisProcess() Process {
 	return Process{
-		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Program: os.Args[0], Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Lookup: config.Environment(), Now: time.Now,
 	}
 }
@@ -122,7 +123,9 @@ Start with: authsync dev`,
 			root.AddCommand(command)
 		}
 	}
-	add("run", s.newMigrate(), s.newConfig())
+	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
+	add("set", s.newProjects(), s.newIntegrations(), s.newKeys())
+	add("look", s.newSend(), s.newVerify(), s.newEvents())
 	root.AddCommand(s.newVersion())
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	asGroup(root)

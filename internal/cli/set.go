@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// parseSet turns --set flags into keys of a user object: k=v, where v is JSON if
-// it reads as JSON, else text. Dots in k lead into objects; k=null is an explicit null.
-func parseSet(flags []string) (map[string]any, error) {
+// parseSet turns the k=v of a repeated flag into an object, where v is JSON if it
+// reads as JSON, else text. Dots in k lead into objects; k=null is an explicit null.
+func parseSet(name string, flags []string) (map[string]any, error) {
 	set := map[string]any{}
 	for _, flag := range flags {
 		path, text, found := strings.Cut(flag, "=")
 		keys := strings.Split(path, ".")
 		if !found || slices.Contains(keys, "") {
-			return nil, usagef("--set %q: give key=value, such as --set email=ada@example.com, --set public_metadata.plan=pro or --set username=null", flag)
+			return nil, usagef("%s %q: give key=value; the value is JSON or text, null is an explicit null, and dots in the key lead into objects", name, flag)
 		}
 		at := set
 		for _, key := range keys[:len(keys)-1] {
@@ -26,7 +26,7 @@ func parseSet(flags []string) (map[string]any, error) {
 			case map[string]any:
 				at = inner
 			default:
-				return nil, usagef("--set %q: %q was set to something that holds no keys", flag, key)
+				return nil, usagef("%s %q: %q was set to something that holds no keys", name, flag, key)
 			}
 		}
 		at[keys[len(keys)-1]] = value(text)

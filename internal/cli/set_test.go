@@ -29,7 +29,7 @@ func TestParseSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			set, err := parseSet(tc.flags)
+			set, err := parseSet("--set", tc.flags)
 			require.NoError(t, err)
 			got, err := json.Marshal(set)
 			require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestParseSet(t *testing.T) {
 	} {
 		t.Run(name+"IsRefused", func(t *testing.T) {
 			t.Parallel()
-			_, err := parseSet(flags)
+			_, err := parseSet("--set", flags)
 			require.Error(t, err)
 			require.True(t, isUsage(err))
 		})

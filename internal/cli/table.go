@@ -141,3 +141,9 @@ func orDash(text string) string {
 	}
 	return text
 }
+
+// notice tells a person something beside the output, on standard error.
+func (s *session) notice(format string, args ...any) error {
+	_, err := fmt.Fprintf(s.Err, format+"\n", args...)
+	return err
+}

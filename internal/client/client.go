@@ -38,12 +38,20 @@ func New(url string, key config.Secret) *Client {
 	return &Client{
 		http: &http.Client{
 			Timeout: 2 * time.Minute,
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				MaxIdleConnsPerHost: 64,
+				IdleConnTimeout:     time.Minute,
+			},
 			// A redirect would carry the key elsewhere, or turn a POST into a GET.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		url: url, key: key,
 	}
 }
+
+// Close closes the connections that are idle.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // URL is the base URL of the server.
 func (c *Client) URL() string { return c.url }

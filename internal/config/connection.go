@@ -36,7 +36,12 @@ type Connection struct {
 //
 // gives a shell all it needs. A reader sees the old file or the new one.
 func WriteConnection(dir string, c Connection) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
 	return WriteShellFile(filepath.Join(dir, ConnectionFile), [][2]string{
+		{"AUTHSYNC_DATA_DIR", dir}, // so that commands find the rest from any directory
 		{"DATABASE_URL", c.DatabaseURL.Reveal()},
 		{"DEMO_DATABASE_URL", c.DemoDatabaseURL.Reveal()},
 		{"AUTHSYNC_URL", c.URL},

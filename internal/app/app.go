@@ -1,0 +1,296 @@
+// Package app is the only place that knows all parts of a server: it builds
+// them from the settings, starts them in the order in which they need each
+// other, and stops them in reverse. `authsync serve` runs it against databases
+// that others keep, `authsync dev` against a PostgreSQL that it starts itself.
+//
+// The road of a webhook through what Start builds:
+//
+//	serveHTTP → receiver → inbox → (River) → applier → mirror
+//	               ▲                            ▲
+//	               └───────── directory ────────┘
+//
+// Stopping goes against it: no new requests, the ones under way are answered,
+// the last deliveries are committed, the jobs under way finish, connections
+// close. What is cut off by a kill instead is either not acknowledged, so its
+// sender tries again, or a job in the database, so another process takes it up.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/applier"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// Config is what Start needs.
+type Config struct {
+	Settings config.Config
+	Log      *slog.Logger
+	// Listener is where to answer; nil: listen on Settings.Listen. Start owns it.
+	Listener net.Listener
+}
+
+// App is a running server.
+type App struct {
+	Store *project.Store
+
+	settings  config.Config
+	log       *slog.Logger
+	steps     steps
+	failed    chan error
+	url       string
+	metrics   *metrics
+	health    *health
+	pool      *pgxpool.Pool
+	keyring   *seal.Keyring
+	directory *project.Directory
+	mirrors   *mirror.Mirrors
+	inbox     *inbox.Inbox
+	intake    *inbox.Inbox // the receiver's own; nil without that role
+}
+
+// databaseWait is how long a starting process waits for its database, which may
+// be starting as well.
+const databaseWait = 30 * time.Second
+
+// Start starts a server and returns when it answers. If it fails, everything
+// that was started is stopped again. Cancelling ctx later does not stop it.
+func Start(ctx context.Context, c Config) (_ *App, err error) {
+	a := &App{
+		settings: c.Settings, log: c.Log, steps: steps{log: c.Log},
+		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: c.Log},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.steps.stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	listener := c.Listener
+	if listener == nil {
+		if listener, err = Listen(ctx, c.Settings.Listen); err != nil {
+			return nil, err
+		}
+	}
+	a.steps.started = append(a.steps.started, step{"port", func(context.Context) error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}})
+	a.url = baseURL(listener)
+	for _, s := range []struct {
+		name  string
+		start func(context.Context) (stopFunc, error)
+	}{
+		{"control database", a.startPool},
+		{"directory", a.startDirectory},
+		{"inbox", a.startInbox},
+		{"workers", a.startWorkers},
+		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener) }},
+	} {
+		if err := a.steps.start(ctx, s.name, s.start); err != nil {
+			return nil, err
+		}
+	}
+	a.log.InfoContext(ctx, "server_started", slog.String("url", a.url), slog.String("roles", a.settings.Roles.String()))
+	return a, nil
+}
+
+// URL is how this machine reaches the server.
+func (a *App) URL() string { return a.url }
+
+// Failed hears of the server ending by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop stops the server: requests and jobs under way may finish until ctx ends.
+func (a *App) Stop(ctx context.Context) error {
+	a.health.stopping.Store(true)
+	err := a.steps.stop(ctx)
+	a.log.InfoContext(ctx, "server_stopped")
+	return err
+}
+
+func (a *App) startPool(ctx context.Context) (_ stopFunc, err error) {
+	if a.keyring, err = seal.ParseKeys(a.settings.EncryptionKey.Reveal()); err != nil {
+		return nil, err
+	}
+	if a.pool, err = openPool(ctx, a.settings.DatabaseURL, a.settings.DatabaseConnections); err != nil {
+		return nil, err
+	}
+	if err = a.waitForDatabase(ctx); err == nil {
+		err = mustBeCurrent(ctx, a.pool)
+	}
+	if err != nil {
+		a.pool.Close()
+		return nil, err
+	}
+	a.metrics.pool("shared", a.pool)
+	a.health.parts = append(a.health.parts, databaseParts(a.pool, a.log)...)
+	return func(context.Context) error { a.pool.Close(); return nil }, nil
+}
+
+// waitForDatabase returns once the database answers.
+func (a *App) waitForDatabase(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseWait)
+	defer cancel()
+	retry := time.NewTicker(time.Second)
+	defer retry.Stop()
+	for {
+		err := a.pool.Ping(ctx)
+		if err == nil || !pgdb.Unavailable(err) {
+			return err
+		}
+		a.log.WarnContext(ctx, "waiting_for_database", slog.Any("error", err))
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %s: check DATABASE_URL and that PostgreSQL runs: %w", databaseWait, err)
+		}
+	}
+}
+
+func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
+	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.pool, Keyring: a.keyring, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log})
+	a.Store, err = project.NewStore(project.Config{Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- a.directory.Run(run) }()
+	stop := func(ctx context.Context) error {
+		cancel()
+		return errors.Join(<-ended, a.mirrors.Close(ctx))
+	}
+	if err := a.directory.WaitLoaded(ctx); err != nil {
+		return nil, errors.Join(err, stop(ctx))
+	}
+	a.health.parts = append(a.health.parts, part{"directory", func(context.Context) error {
+		if !a.directory.Loaded() {
+			return errors.New("projects are not loaded yet")
+		}
+		return nil
+	}})
+	return stop, nil
+}
+
+// receiverConns are the connections set aside for storing deliveries, so that
+// neither jobs nor people's queries hold them up: two commits in flight and one
+// to spare.
+const receiverConns = 3
+
+// startInbox gives the receiver an inbox with connections of its own. The
+// other one is for everybody else, who shares the pool.
+func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
+	jobs, err := inbox.NewJobs(a.log)
+	if err != nil {
+		return nil, err
+	}
+	a.inbox = inbox.New(a.pool, jobs, inbox.Config{Log: a.log})
+	if !a.settings.Roles.Receiver {
+		return a.inbox.Close, nil
+	}
+	pool, err := openPool(ctx, a.settings.DatabaseURL, receiverConns)
+	if err != nil {
+		return nil, err
+	}
+	a.metrics.pool("receiver", pool)
+	a.intake = inbox.New(pool, jobs, inbox.Config{Log: a.log, Registry: a.metrics.registry})
+	return func(ctx context.Context) error {
+		err := errors.Join(a.intake.Close(ctx), a.inbox.Close(ctx))
+		pool.Close()
+		return err
+	}, nil
+}
+
+// hardStop is how long jobs that did not finish in time may take to notice
+// that they were cancelled.
+const hardStop = 5 * time.Second
+
+func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
+	if !a.settings.Roles.Worker {
+		return nil, nil
+	}
+	jobs, err := applier.NewClient(applier.Config{
+		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors,
+		Log: a.log, Retention: a.settings.InboxRetention,
+	}, applier.ClientConfig{Workers: a.settings.Workers})
+	if err != nil {
+		return nil, err
+	}
+	if err := jobs.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, fmt.Errorf("start the job client: %w", err)
+	}
+	return func(ctx context.Context) error {
+		err := jobs.Stop(ctx)
+		if err == nil {
+			return nil
+		}
+		// A job that is cut off runs again, here or elsewhere.
+		a.log.WarnContext(ctx, "jobs_cut_off", slog.Any("error", err))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStop)
+		defer cancel()
+		return jobs.StopAndCancel(ctx)
+	}, nil
+}
+
+func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
+	routes := mux.NewRouter()
+	routes.HandleFunc("/", index).Methods(http.MethodGet)
+	routes.HandleFunc("/healthz", a.health.healthz).Methods(http.MethodGet)
+	routes.HandleFunc("/readyz", a.health.readyz).Methods(http.MethodGet)
+	routes.Handle("/metrics", a.metrics.handler()).Methods(http.MethodGet)
+	if a.settings.Roles.Receiver {
+		routes.Handle(receiver.Path, a.metrics.area("webhook", receiver.New(receiver.Config{
+			Directory: a.directory, Inbox: a.intake, Log: a.log,
+			MaxBody: a.settings.MaxBodyBytes, Registry: a.metrics.registry,
+		})))
+	}
+	routes.NotFoundHandler = http.HandlerFunc(notFound)
+	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed), nil
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
+}
+
+func openPool(ctx context.Context, url config.Secret, conns int) (*pgxpool.Pool, error) {
+	pool, err := pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: int32(conns)}) //nolint:gosec // config bounds it by 1000
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return pool, nil
+}
+
+// mustBeCurrent refuses to work on a schema that is not the one this binary knows.
+func mustBeCurrent(ctx context.Context, pool *pgxpool.Pool) error {
+	current, err := schema.UpToDate(ctx, pool, schema.Control)
+	if err != nil {
+		return err
+	}
+	if !current {
+		return errors.New("the schema of the control database is older than this authsync, or missing: run authsync migrate up")
+	}
+	return nil
+}

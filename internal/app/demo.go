@@ -1,0 +1,162 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// DemoProject is the name of the project that the dev server makes.
+const DemoProject = "demo"
+
+// SecretsFile is the name, within the data directory, of the file with the
+// demo project's signing secrets, as shell variables DEMO_AUTH0_SECRET,
+// DEMO_CLERK_SECRET and DEMO_BETTER_AUTH_SECRET. The API never returns a secret;
+// this file is there so that curl can be tried.
+const SecretsFile = "demo-secrets.env"
+
+// settle makes what is missing of the API key and the demo project, and writes
+// the files that tell of them.
+func (d *Dev) settle(ctx context.Context) error {
+	before, err := config.ReadConnection(d.Dir)
+	if err != nil && !errors.Is(err, config.ErrNoConnection) {
+		return err
+	}
+	key, err := d.apiKey(ctx, before.APIKey)
+	if err != nil {
+		return err
+	}
+	d.Demo, err = d.App.Store.FindProject(ctx, DemoProject)
+	if errors.Is(err, project.ErrNoProject) {
+		d.progress("making project " + DemoProject)
+		d.Demo, err = d.App.Store.CreateProject(ctx, DemoProject, "")
+	}
+	if err != nil {
+		return fmt.Errorf("project %s: %w", DemoProject, err)
+	}
+	secrets, err := d.demoSecrets(ctx)
+	if err != nil {
+		return err
+	}
+	demoURL, err := d.App.Store.DatabaseURL(ctx, d.Demo.ID)
+	if err != nil {
+		return err
+	}
+	d.Connection = config.Connection{
+		DatabaseURL:     config.Secret(d.server.URL(devDatabase)),
+		DemoDatabaseURL: config.Secret(demoURL),
+		URL:             d.App.URL(),
+		APIKey:          key,
+		DemoProjectID:   d.Demo.ID.String(),
+	}
+	if err := config.WriteShellFile(filepath.Join(d.Dir, SecretsFile), secrets); err != nil {
+		return err
+	}
+	return config.WriteConnection(d.Dir, d.Connection)
+}
+
+// apiKey keeps the key of the last run if it is still good.
+func (d *Dev) apiKey(ctx context.Context, before config.Secret) (config.Secret, error) {
+	_, err := d.App.Store.Authenticate(ctx, before.Reveal())
+	if err == nil {
+		return before, nil
+	}
+	if !errors.Is(err, project.ErrNoKey) {
+		return "", err
+	}
+	_, secret, err := d.App.Store.CreateKey(ctx, project.KeyInput{Name: devKeyName, Test: true})
+	return config.Secret(secret), err
+}
+
+// demoSecrets makes the integrations that are missing, and returns the signing
+// secrets of all.
+func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
+	var secrets [][2]string
+	for _, name := range provider.Names() {
+		_, err := d.App.Store.FindIntegration(ctx, d.Demo.ID, name)
+		if errors.Is(err, project.ErrNoIntegration) {
+			given := map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + newSigningSecret(name) + `"`)}
+			_, err = d.App.Store.PutIntegration(ctx, d.Demo.ID, name, given, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s of project %s: %w", name, DemoProject, err)
+		}
+		credentials, _, err := d.App.Store.Credentials(ctx, d.Demo.ID, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(credentials.WebhookSigningSecret) > 0 {
+			secrets = append(secrets, [2]string{"DEMO_" + strings.ToUpper(name) + "_SECRET", string(credentials.WebhookSigningSecret[0])})
+		}
+	}
+	return secrets, nil
+}
+
+// newSigningSecret makes a secret of the form that the provider itself makes.
+func newSigningSecret(providerName string) string {
+	if providerName == provider.Auth0 {
+		return rand.Text()
+	}
+	key := make([]byte, 24)
+	_, _ = rand.Read(key) // never fails: crypto/rand ends the program instead
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
+}
+
+// moveDatabases corrects the URLs of projects whose databases are on the dev
+// server's own PostgreSQL, when that listens on another port than before.
+func (d *Dev) moveDatabases(ctx context.Context, store *project.Store) error {
+	before, err := config.ReadConnection(d.Dir)
+	if errors.Is(err, config.ErrNoConnection) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, err := url.Parse(before.DatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("read %s: its DATABASE_URL is no URL: remove the file", filepath.Join(d.Dir, config.ConnectionFile))
+	}
+	now, err := url.Parse(d.server.URL(devDatabase))
+	if err != nil {
+		return errors.New("PostgreSQL has no URL that can be read")
+	}
+	if old.Host == now.Host {
+		return nil
+	}
+	for cursor, more := "", true; more; more = cursor != "" {
+		var found []project.Project
+		if found, cursor, err = store.ListProjects(ctx, nil, cursor, 100); err != nil {
+			return err
+		}
+		for _, p := range found {
+			if err := moveDatabase(ctx, store, p, old.Host, now); err != nil {
+				return fmt.Errorf("correct the database URL of project %s: %w", p.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func moveDatabase(ctx context.Context, store *project.Store, p project.Project, oldHost string, now *url.URL) error {
+	text, err := store.DatabaseURL(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host != oldHost {
+		return nil //nolint:nilerr // not on the dev server's PostgreSQL
+	}
+	u.Host, u.User = now.Host, now.User
+	_, err = store.SetDatabaseURL(ctx, p.ID, u.String())
+	return err
+}

@@ -1,0 +1,257 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/localpg"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+const (
+	devDatabase = "authsync"
+	devKeyName  = "authsync dev"
+)
+
+// Dev is a server for trying things out and for development: nothing has to be
+// configured. All it keeps is in the data directory:
+//
+//	postgres/         the databases (or "moved-to" a place that says where they are)
+//	encryption.key    seals the credentials in them
+//	connection.env    what a shell or a command needs to reach all of it
+//	demo-secrets.env  the signing secrets of the demo project
+//	authsync.log      the log of the last run (the one before: authsync.log.1)
+//	lock              held while the server runs
+type Dev struct {
+	App        *App
+	Dir        string
+	Connection config.Connection
+	Demo       project.Project
+	// Postgres says which PostgreSQL runs, such as "15.18".
+	Postgres string
+
+	progress func(string)
+	warnings io.Writer
+	log      *slog.Logger
+	server   *localpg.Server
+	steps    steps
+}
+
+// DevConfig is what StartDev needs.
+type DevConfig struct {
+	Config config.Config // DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY are not looked at
+	// Progress hears what is going on, a line at a time, for a person.
+	Progress func(line string)
+	// Warnings takes the lines of the log that a person should see at once.
+	Warnings io.Writer
+}
+
+// StartDev starts the server and returns when it answers. What can go wrong
+// without touching anything goes first: the directory in use, the port taken.
+// On an error everything that was started is stopped again.
+func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
+	dir, err := filepath.Abs(c.Config.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("find the data directory: %w", err)
+	}
+	quiet := slog.New(slog.DiscardHandler) // until the log file is there
+	d := &Dev{Dir: dir, progress: c.Progress, warnings: c.Warnings, log: quiet, steps: steps{log: quiet}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+
+	var listener net.Listener
+	for _, s := range []struct {
+		name  string
+		start func(context.Context) (stopFunc, error)
+	}{
+		{"take the data directory", d.takeDir},
+		{"open the log", func(context.Context) (stopFunc, error) { return d.openLog(c.Config) }},
+		{"take the port", func(ctx context.Context) (_ stopFunc, err error) {
+			listener, err = Listen(ctx, c.Config.Listen)
+			return nil, err
+		}},
+		{"start PostgreSQL", d.startPostgres},
+		{"prepare the control database", func(ctx context.Context) (stopFunc, error) { return nil, d.prepare(ctx) }},
+		{"start the server", func(ctx context.Context) (stopFunc, error) { return d.startApp(ctx, c, listener) }},
+		{"make the demo project", func(ctx context.Context) (stopFunc, error) { return nil, d.settle(ctx) }},
+	} {
+		if err := d.steps.start(ctx, s.name, s.start); err != nil {
+			if listener != nil && d.App == nil {
+				err = errors.Join(err, listener.Close())
+			}
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// Stop stops everything in reverse, PostgreSQL last. Nothing that was
+// acknowledged is lost if ctx ends before that.
+func (d *Dev) Stop(ctx context.Context) error { return d.steps.stop(ctx) }
+
+// Failed hears of the server or PostgreSQL ending by themselves.
+func (d *Dev) Failed() <-chan error {
+	failed := make(chan error, 1)
+	go func() {
+		select {
+		case err := <-d.App.Failed():
+			failed <- err
+		case <-d.server.Exited():
+			failed <- fmt.Errorf("PostgreSQL ended by itself: its log is %s", d.server.LogFile())
+		}
+	}()
+	return failed
+}
+
+// LogFile is the server's log.
+func (d *Dev) LogFile() string { return filepath.Join(d.Dir, "authsync.log") }
+
+func (d *Dev) takeDir(context.Context) (stopFunc, error) {
+	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w: choose another one with AUTHSYNC_DATA_DIR", err)
+	}
+	lock, err := lockDir(d.Dir)
+	if err != nil {
+		return nil, err
+	}
+	// The directory tends to lie in a checkout, and it holds secrets.
+	if err := os.WriteFile(filepath.Join(d.Dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("write to the data directory: %w: choose another one with AUTHSYNC_DATA_DIR", err), lock.Close())
+	}
+	return func(context.Context) error { return lock.Close() }, nil
+}
+
+// openLog begins a new log and keeps the one of the run before as authsync.log.1.
+func (d *Dev) openLog(c config.Config) (stopFunc, error) {
+	path := d.LogFile()
+	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if !c.IsSet("AUTHSYNC_LOG_FORMAT") {
+		c.LogFormat = config.Text
+	}
+	d.log = slog.New(slog.NewMultiHandler(
+		NewLogger(c, file).Handler(),
+		slog.NewTextHandler(d.warnings, &slog.HandlerOptions{Level: slog.LevelWarn}),
+	))
+	d.steps.log = d.log
+	return func(context.Context) error { return file.Close() }, nil
+}
+
+func (d *Dev) startPostgres(ctx context.Context) (stopFunc, error) {
+	d.progress("starting PostgreSQL")
+	server, err := localpg.Start(ctx, localpg.Config{Dir: filepath.Join(d.Dir, "postgres"), TCP: true, Logger: d.log})
+	if err != nil {
+		return nil, err
+	}
+	d.server = server
+	return func(ctx context.Context) error {
+		d.progress("stopping PostgreSQL")
+		return server.Stop(ctx)
+	}, nil
+}
+
+// prepare makes the control database and brings its schema up to date.
+func (d *Dev) prepare(ctx context.Context) error {
+	admin, err := pgx.Connect(ctx, d.server.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("connect: %w", pgdb.Redact(err))
+	}
+	defer admin.Close(context.WithoutCancel(ctx))
+	var exists bool
+	const look = `SELECT current_setting('server_version'), EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)`
+	if err := admin.QueryRow(ctx, look, devDatabase).Scan(&d.Postgres, &exists); err != nil {
+		return fmt.Errorf("look for database %s: %w", devDatabase, err)
+	}
+	d.Postgres, _, _ = strings.Cut(d.Postgres, " ") // Debian adds its own words
+	d.progress(fmt.Sprintf("PostgreSQL %s runs (process %d)", d.Postgres, d.server.PID()))
+	if !exists {
+		if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{devDatabase}.Sanitize()); err != nil {
+			return fmt.Errorf("create database %s: %w", devDatabase, err)
+		}
+	}
+	report, err := schema.Up(ctx, d.server.URL(devDatabase), schema.Control, schema.Options{})
+	if err == nil && report.Changed() {
+		d.progress(fmt.Sprintf("control database is at version %d", report.To))
+	}
+	return err
+}
+
+func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) (stopFunc, error) {
+	key, err := d.encryptionKey(ctx)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	settings := c.Config
+	settings.DatabaseURL = config.Secret(d.server.URL(devDatabase))
+	settings.EncryptionKey = key
+	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
+	if err := d.beforeStart(ctx, settings); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	d.App, err = Start(ctx, Config{Settings: settings, Log: d.log, Listener: listener})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		d.progress("finishing requests and jobs")
+		return d.App.Stop(ctx)
+	}, nil
+}
+
+// beforeStart does what must be done before anybody looks at the projects.
+func (d *Dev) beforeStart(ctx context.Context, settings config.Config) error {
+	control, err := OpenControl(ctx, settings.DatabaseURL, settings.EncryptionKey, 2, d.log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.moveDatabases(ctx, control.Store), control.Close(ctx))
+}
+
+// encryptionKey reads the key, or makes one where nothing has been sealed yet.
+func (d *Dev) encryptionKey(ctx context.Context) (config.Secret, error) {
+	path := filepath.Join(d.Dir, config.KeyFile)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return config.Secret(strings.TrimSpace(string(text))), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the encryption key: %w", err)
+	}
+	conn, err := pgx.Connect(ctx, d.server.URL(devDatabase))
+	if err != nil {
+		return "", fmt.Errorf("connect: %w", pgdb.Redact(err))
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var sealed bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM authsync.projects)`).Scan(&sealed); err != nil {
+		return "", fmt.Errorf("look for sealed credentials: %w", err)
+	}
+	if sealed {
+		return "", fmt.Errorf("%s is gone, and the credentials in the database cannot be read without it: "+
+			"bring it back, or remove %s to start over", path, d.Dir)
+	}
+	key := seal.NewKey()
+	return config.Secret(key), config.WriteFile(path, []byte(key+"\n"))
+}

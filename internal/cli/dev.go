@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+func (s *session) newDev() *cobra.Command {
+	return &cobra.Command{
+		Use:   "dev",
+		Short: "Run a server with everything it needs, PostgreSQL included",
+		Long: `Runs a server for trying out and for development. Nothing has to be configured: it
+starts a PostgreSQL of its own in AUTHSYNC_DATA_DIR (.authsync), makes a project
+demo with all three providers, and on the first start sends itself signed events
+and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080).
+
+The data directory has connection.env, for shells and for the other commands, which
+find the server through it; demo-secrets.env with the demo project's signing
+secrets; and authsync.log. Ctrl-C stops everything; it is still there the next time.
+Remove the directory to start over.`,
+		Example: "  authsync dev\n" +
+			"  AUTHSYNC_DATA_DIR=/tmp/try AUTHSYNC_LISTEN=127.0.0.1:0 authsync dev",
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.dev(cmd.Context()) },
+	}
+}
+
+func (s *session) dev(ctx context.Context) error {
+	c, err := s.settings()
+	if err != nil {
+		return err
+	}
+	d, err := app.StartDev(ctx, app.DevConfig{
+		Config:   c,
+		Progress: func(line string) { fmt.Fprintln(s.Err, "authsync: "+line) },
+		Warnings: s.Err,
+	})
+	if err != nil {
+		return err
+	}
+	users, err := d.SendSamples(ctx)
+	if err == nil {
+		err = s.greet(d, c.DataDir, users)
+	}
+	if err != nil && ctx.Err() == nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+		defer cancel()
+		if stopping := d.Stop(stopCtx); stopping != nil {
+			return fmt.Errorf("%w; %w", err, stopping)
+		}
+		return err
+	}
+	err = runUntil(ctx, d.Failed(), c, d.Stop)
+	if err == nil {
+		err = s.notice("authsync: stopped; everything is still there for the next authsync dev")
+	}
+	return err
+}
+
+// greet tells a person what runs and what to try.
+func (s *session) greet(d *app.Dev, dataDir string, users []app.DemoUser) error {
+	if s.json {
+		return s.printJSON(s.devReport(d))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nauthsync runs at %s, PostgreSQL %s beside it. The log is %s.\n", d.App.URL(), d.Postgres, filepath.Join(dataDir, "authsync.log"))
+	if len(users) > 0 {
+		b.WriteString("\nIt sent itself signed events. In the demo project's database, capydb_auth.users has now:\n\n")
+		t := table{head: []string{"ID", "PROVIDER", "EMAIL", "FIRST_NAME", "LAST_NAME", "DELETED_AT"}}
+		for _, u := range users {
+			t.add(u.ID, u.Provider, orNull(u.Email), orNull(u.FirstName), orNull(u.LastName), clockOrDash(u.DeletedAt))
+		}
+		if err := t.writeTo(&b); err != nil {
+			return err
+		}
+	}
+	b.WriteString("\nWebhook URLs of project demo:\n\n")
+	for _, r := range s.devReport(d).Webhooks {
+		fmt.Fprintf(&b, "  %-12s %s\n", r.Provider, r.URL)
+	}
+	fmt.Fprintf(&b, `
+Try next, in another terminal:
+
+  set -a; . %[1]s; . %[2]s; set +a
+
+  curl -i "$AUTHSYNC_URL%[3]s/integrations/auth0/webhook/$DEMO_PROJECT_ID" \
+    -H "Authorization: Bearer $DEMO_AUTH0_SECRET" -H 'Content-Type: application/json' \
+    -d '{"specversion": "1.0", "type": "user.created", "id": "evt_curl_1", "time": "2026-01-31T12:00:00Z",
+         "source": "urn:auth0:example.eu.auth0.com", "data": {"object": {"user_id": "auth0|curl", "email": "curl@example.com",
+         "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z"}}}'
+
+  psql "$DEMO_DATABASE_URL" -c 'SELECT id, email, first_name, deleted_at FROM capydb_auth.users'
+
+  %[4]s send demo clerk user.created --set first_name=Grace --wait
+
+Ctrl-C stops it; everything is still there the next time.
+`, quoted(filepath.Join(dataDir, "connection.env")), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program))
+	return s.printf("%s", b.String())
+}
+
+func orNull(text *string) string {
+	if text == nil {
+		return "-"
+	}
+	return *text
+}
+
+// quoted makes a path safe for a shell.
+func quoted(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+@", r)
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
+
+// devReport is what dev tells with --json, once it runs.
+type devReport struct {
+	URL       string       `json:"url"`
+	DataDir   string       `json:"data_dir"`
+	Postgres  string       `json:"postgres"`
+	ProjectID string       `json:"project_id"`
+	Webhooks  []devWebhook `json:"webhooks"`
+}
+
+type devWebhook struct {
+	Provider string `json:"provider"`
+	URL      string `json:"url"`
+}
+
+func (s *session) devReport(d *app.Dev) devReport {
+	r := devReport{URL: d.App.URL(), DataDir: d.Dir, Postgres: d.Postgres, ProjectID: d.Demo.ID.String()}
+	for _, name := range provider.Names() {
+		r.Webhooks = append(r.Webhooks, devWebhook{name, client.New(r.URL, "").WebhookURL(name, r.ProjectID)})
+	}
+	return r
+}

@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+func (s *session) newIntegrations() *cobra.Command {
+	cmd := asGroup(&cobra.Command{
+		Use:   "integrations",
+		Short: "Set up the providers of a project",
+		Long: `An integration is a provider (auth0, clerk, better_auth) that sends a project its
+webhooks. Credentials are sealed and never shown again.`,
+	})
+	cmd.AddCommand(s.newIntegrationsSet(), s.newIntegrationsList(), s.newIntegrationsShow(), s.newIntegrationsDelete())
+	return cmd
+}
+
+func (s *session) printIntegrations(project string, integrations ...client.Integration) error {
+	t := table{
+		head: []string{"PROVIDER", "SIGNING SECRETS", "OPTIONS", "WEBHOOK RECEIVER"},
+		none: "No integrations: make one with authsync integrations set " + project + " PROVIDER.",
+	}
+	for _, i := range integrations {
+		t.add(i.Provider, signing(i), orDash(strings.Trim(string(i.Options), "{} \n")), i.Config.WebhookReceiver)
+	}
+	return s.print(t)
+}
+
+// signing tells in a word whether deliveries of an integration can be verified.
+func signing(i client.Integration) string {
+	switch secret := i.Credentials["webhook_signing_secret"]; {
+	case secret.Set:
+		return strconv.Itoa(max(secret.Count, 1))
+	case i.Credentials["webhook_authorization"].Set:
+		return "authorization"
+	default:
+		return "none yet"
+	}
+}
+
+// integrationPath is the integration's path in the API. The provider's name is
+// checked here, so that a slip costs no call.
+func integrationPath(project, providerName string) (path, name string, err error) {
+	name, err = provider.ParseName(providerName)
+	if err != nil {
+		return "", "", usageError{err}
+	}
+	return "/projects/" + url.PathEscape(project) + "/integrations/" + name, name, nil
+}
+
+// given is the credentials and options of a call of integrations set.
+type given struct {
+	all, signing, secretKey source
+	options                 []string
+}
+
+func (s *session) newIntegrationsSet() *cobra.Command {
+	g := given{
+		all:     source{flag: "credentials"},
+		signing: source{flag: "webhook-signing-secret"}, secretKey: source{flag: "secret-key"},
+	}
+	cmd := &cobra.Command{
+		Use:   "set PROJECT PROVIDER",
+		Short: "Set up a provider, or change its credentials and options",
+		Long: `Installs the mirror in the project's database, stores the credentials sealed, and
+prints the URL to point the provider at. What is not given stays as it was, so it
+can be called without a secret first to get the URL.
+
+Secrets come from a file, from standard input (-) or from an environment
+variable, never from a flag. A file of signing secrets may hold several, a line
+each: all of them are accepted, the first signs. That is how a secret is changed
+without losing an event. At a terminal the command asks for what was not given.`,
+		Example: "  authsync integrations set shop clerk\n" +
+			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +
+			"  echo '{\"webhook_authorization\": {\"method\": \"basic\", \"username\": \"u\", \"password\": \"p\"}}' |\n" +
+			"    authsync integrations set shop auth0 --credentials-file -",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, name, err := integrationPath(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			in, err := s.integrationInput(name, g)
+			if err != nil {
+				return err
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			var i client.Integration
+			if err := c.Do(cmd.Context(), http.MethodPut, path, in, &i); err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(i)
+			}
+			return s.printf("Set. Point %s at:\n  %s\n", name, i.Config.WebhookReceiver)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&g.all.file, "credentials-file", "", "file with all credentials as a JSON object; - is standard input")
+	f.StringVar(&g.all.env, "credentials-env", "", "environment variable with the same")
+	f.StringVar(&g.signing.file, "webhook-signing-secret-file", "", "file with the signing secret, or several, a line each; - is standard input")
+	f.StringVar(&g.signing.env, "webhook-signing-secret-env", "", "environment variable with the same")
+	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk: sk_…); - is standard input")
+	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
+	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as absent_fields=clear; may be repeated")
+	return cmd
+}
+
+// lines are the lines of a text that have something in them.
+func lines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// integrationInput puts the body of the call together.
+func (s *session) integrationInput(providerName string, g given) (map[string]any, error) {
+	in := map[string]any{}
+	credentials := map[string]any{}
+	if g.all.given() {
+		text, err := s.read(g.all)
+		if err != nil {
+			return nil, err
+		}
+		// The error of JSON would quote the text, which is secret.
+		if json.Unmarshal([]byte(text), &credentials) != nil {
+			return nil, usagef("--credentials-file: it must hold a JSON object such as {\"webhook_signing_secret\": \"…\"}")
+		}
+	}
+	if g.signing.given() {
+		text, err := s.read(g.signing)
+		if err != nil {
+			return nil, err
+		}
+		credentials["webhook_signing_secret"] = lines(text)
+	}
+	if g.secretKey.given() {
+		text, err := s.read(g.secretKey)
+		if err != nil {
+			return nil, err
+		}
+		credentials["secret_key"] = text
+	}
+	if !g.all.given() && !g.signing.given() && !g.secretKey.given() {
+		secret, err := s.ask("Webhook signing secret of " + providerName + " (empty: leave as it is): ")
+		if err != nil {
+			return nil, err
+		}
+		if secret != "" {
+			credentials["webhook_signing_secret"] = secret
+		}
+	}
+	if len(credentials) > 0 {
+		in["credentials"] = credentials
+	}
+	options, err := parseSet("--option", g.options)
+	if err != nil {
+		return nil, err
+	}
+	if len(options) > 0 {
+		in["options"] = options
+	}
+	return in, nil
+}
+
+func (s *session) newIntegrationsList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list PROJECT",
+		Short:   "List the providers of a project",
+		Example: "  authsync integrations list demo",
+		Args:    takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			integrations, err := c.Integrations(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(integrations)
+			}
+			return s.printIntegrations(args[0], integrations...)
+		},
+	}
+}
+
+func (s *session) newIntegrationsShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show PROJECT PROVIDER",
+		Short:   "Show one provider of a project, with its webhook URL",
+		Example: "  authsync integrations show demo clerk",
+		Args:    takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, _, err := integrationPath(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			var i client.Integration
+			if err := c.Do(cmd.Context(), http.MethodGet, path, nil, &i); err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(i)
+			}
+			return s.printIntegrations(args[0], i)
+		},
+	}
+}
+
+func (s *session) newIntegrationsDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete PROJECT PROVIDER",
+		Short:   "Remove a provider and its credentials; rows stay",
+		Long:    "Removes a provider and its credentials: its webhooks are refused from then on.\nWhat was mirrored stays as it is.",
+		Example: "  authsync integrations delete shop auth0",
+		Args:    takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, name, err := integrationPath(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return s.remove(cmd.Context(), path, "Removed "+name+" from project "+args[0]+".")
+		},
+	}
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+func (s *session) newProjects() *cobra.Command {
+	cmd := asGroup(&cobra.Command{
+		Use:   "projects",
+		Short: "Create, list and detach projects",
+		Long: `A project is a tenant: it has one PostgreSQL database of its own, which holds its
+mirror capydb_auth.users. Commands take a project by its name or its id.`,
+	})
+	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsDelete())
+	return cmd
+}
+
+func (s *session) printProjects(projects ...client.Project) error {
+	t := table{head: []string{"NAME", "ID", "CREATED", "DATABASE"}, none: "No projects: make one with authsync projects create NAME."}
+	for _, p := range projects {
+		t.add(p.Name, p.ID, clock(p.CreatedAt), orDash(p.Database))
+	}
+	return s.print(t)
+}
+
+func (s *session) newProjectsCreate() *cobra.Command {
+	from := source{flag: "database-url"}
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a project",
+		Long: `Creates a project. Give the connection URL of its database in a file, on standard
+input or in an environment variable: it holds a password, so it is no flag. Without
+one, authsync creates a database for the project on the control server.
+
+The role of the URL must be able to connect and to create schema capydb_auth:
+GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.`,
+		Example: "  authsync projects create shop --database-url-env SHOP_DATABASE_URL\n" +
+			"  pass show shop/db-url | authsync projects create shop --database-url-file -\n" +
+			"  authsync projects create playground",
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := map[string]string{"name": args[0]}
+			if from.given() {
+				databaseURL, err := s.read(from)
+				if err != nil {
+					return err
+				}
+				in["database_url"] = databaseURL
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			var p client.Project
+			if err := c.Do(cmd.Context(), http.MethodPost, "/projects", in, &p); err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(p)
+			}
+			return s.printProjects(p)
+		},
+	}
+	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
+	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
+	return cmd
+}
+
+func (s *session) newProjectsList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the projects",
+		Example: "  authsync projects list",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			projects, err := c.Projects(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(projects)
+			}
+			return s.printProjects(projects...)
+		},
+	}
+}
+
+func (s *session) newProjectsShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show PROJECT",
+		Short:   "Show a project and its integrations",
+		Example: "  authsync projects show demo",
+		Args:    takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			p, err := c.Project(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			integrations, err := c.Integrations(cmd.Context(), p.ID)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(struct {
+					client.Project
+
+					Integrations []client.Integration `json:"integrations"`
+				}{p, integrations})
+			}
+			if err := s.printProjects(p); err != nil {
+				return err
+			}
+			if err := s.printf("\n"); err != nil {
+				return err
+			}
+			return s.printIntegrations(p.Name, integrations...)
+		},
+	}
+}
+
+func (s *session) newProjectsDelete() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "delete PROJECT --yes",
+		Short: "Detach a project; its database stays as it is",
+		Long: `Detaches a project: its integrations with their credentials and its API keys go,
+and webhooks for it are refused from then on. Its database is not touched: the
+mirror stays there with all that is in it.`,
+		Example: "  authsync projects delete shop --yes",
+		Args:    takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !yes {
+				return usagef("webhooks for project %s would be refused from then on: add --yes if that is meant", args[0])
+			}
+			return s.remove(cmd.Context(), "/projects/"+url.PathEscape(args[0]), "Detached project "+args[0]+". Its database is as it was.")
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, refuse its webhooks from now on")
+	return cmd
+}
+
+// remove deletes a resource and says what was done.
+func (s *session) remove(ctx context.Context, path, done string) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	if err := c.Do(ctx, http.MethodDelete, path, nil, nil); err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(map[string]bool{"deleted": true})
+	}
+	return s.printf("%s\n", done)
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/config"
+)
+
+func (s *session) newServe() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run a server against your own control database",
+		Long: `Runs a server in production: DATABASE_URL names the control database, and
+AUTHSYNC_ENCRYPTION_KEY holds the key that seals credentials. Any number of
+processes may run, each with all roles or some of them (AUTHSYNC_ROLES):
+
+  receiver   takes webhooks and makes them durable
+  worker     applies them to the mirrors
+  api        answers management calls
+
+The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C stop
+it in an orderly way within AUTHSYNC_SHUTDOWN_TIMEOUT; a second one at once. The log
+goes to standard error. authsync config lists all settings.`,
+		Example: "  export DATABASE_URL=postgres://authsync:secret@db/authsync\n" +
+			"  export AUTHSYNC_ENCRYPTION_KEY=$(openssl rand -base64 32)   # keep it: nothing can be read without it\n" +
+			"  authsync migrate up && authsync serve",
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.settings()
+			if err != nil {
+				return err
+			}
+			if err := c.Require("DATABASE_URL", "AUTHSYNC_ENCRYPTION_KEY"); err != nil {
+				return err
+			}
+			a, err := app.Start(cmd.Context(), app.Config{Settings: c, Log: app.NewLogger(c, s.Err)})
+			if err != nil {
+				return err
+			}
+			return runUntil(cmd.Context(), a.Failed(), c, a.Stop)
+		},
+	}
+}
+
+// runUntil waits for the end of ctx or of the server, and stops it.
+func runUntil(ctx context.Context, failed <-chan error, c config.Config, stop func(context.Context) error) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-failed:
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	err := stop(stopCtx)
+	if failure != nil {
+		return failure
+	}
+	return err
+}
