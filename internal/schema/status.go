@@ -54,8 +54,10 @@ func Status(ctx context.Context, url string, kind Kind) (State, error) {
 }
 
 // UpToDate reports whether Up has nothing to do, by one query; for the first use
-// of a database. Errors: ErrNewerSchema, ErrDirty, and those of the database. In
-// a transaction it leaves an error behind if the schema is not installed.
+// of a database. A dirty version is no error here: another process may be in the
+// middle of the migration; Up, which waits for it, finds out. Errors:
+// ErrNewerSchema, and those of the database. In a transaction it leaves an error
+// behind if the schema is not installed.
 func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
 	return sourceOf(kind).upToDate(ctx, db)
 }
@@ -65,8 +67,6 @@ func (s source) upToDate(ctx context.Context, db Querier) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case state.Dirty:
-		return false, s.dirtyError(state.Version)
 	case state.Version > state.Latest:
 		return false, s.newerError(state.Version)
 	case state.RiverVersion > state.RiverLatest:

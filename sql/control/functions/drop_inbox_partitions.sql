@@ -19,7 +19,7 @@ SET timezone = 'UTC'
 SET lock_timeout = '500ms'
 AS $fn$
 DECLARE
-    v_days   date[] := '{}';
+    v_days   date[] := ARRAY[]::date[];
     v_suffix text;
     v_open   bigint;
     v_failed bigint;

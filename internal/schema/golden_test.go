@@ -1,0 +1,82 @@
+package schema_test
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// goldenMajor is the PostgreSQL whose pg_dump the golden files are of, the
+// oldest supported one: others print some definitions in other words.
+const goldenMajor = "15"
+
+// dump returns the definition of our schema, without what differs between runs
+// and minor versions.
+func dump(t *testing.T, pool *pgxpool.Pool, kind schema.Kind) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), pgtest.Program(t, "pg_dump"),
+		"--schema-only", "--no-owner", "--schema="+kind.Name(), "--dbname="+pgtest.URL(t, pool))
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	text := regexp.MustCompile(`(?m)^(--.*|SET .*|SELECT pg_catalog\.set_config.*|\\(un)?restrict.*)\n`).ReplaceAllString(string(out), "")
+	return strings.TrimLeft(regexp.MustCompile(`\n{3,}`).ReplaceAllString(text, "\n\n"), "\n")
+}
+
+func TestGoldenDump(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Empty(t)
+			dsn := pgtest.URL(t, pool)
+			_, err := schema.Up(t.Context(), dsn, kind, schema.Options{})
+			require.NoError(t, err)
+			first := dump(t, pool, kind)
+			major := list(t, pool, `SELECT (current_setting('server_version_num')::int / 10000)::text`)[0]
+			if major == goldenMajor {
+				pgtest.Golden(t, "testdata/"+string(kind)+".sql", first)
+			} else {
+				t.Logf("the server is PostgreSQL %s: not compared with the golden file, which is of %s", major, goldenMajor)
+			}
+
+			report, err := schema.Down(t.Context(), dsn, kind, 1000, schema.Options{})
+			require.NoError(t, err)
+			require.Zero(t, report.To)
+			require.Zero(t, report.RiverTo)
+			require.Empty(t, list(t, pool, `
+				SELECT c.relname::text FROM pg_class AS c
+				WHERE c.relnamespace = $1::regnamespace AND c.relname NOT LIKE 'schema\_migrations%'
+				UNION ALL SELECT t.typname::text FROM pg_type AS t
+				WHERE t.typnamespace = $1::regnamespace AND t.typname NOT LIKE '%schema\_migrations'
+				UNION ALL SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = $1::regnamespace`, kind.Name()),
+				"down leaves nothing but the version table")
+
+			_, err = schema.Up(t.Context(), dsn, kind, schema.Options{})
+			require.NoError(t, err)
+			require.Equal(t, first, dump(t, pool, kind), "down and up again gives the same schema")
+		})
+	}
+}
+
+// TestRevision makes sure that sql/<kind>/revision was raised with the code:
+// it is how an older binary knows to leave newer code alone.
+func TestRevision(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		source := schema.SourceOf(kind)
+		number := source.Revision()
+		if pgtest.UpdatingGolden() && !strings.Contains(revisionFile(t, kind), schema.Hash(kind)) {
+			number++
+		}
+		pgtest.Golden(t, "../../sql/"+string(kind)+"/revision", fmt.Sprintf("%d %s\n", number, schema.Hash(kind)))
+		require.Positive(t, number)
+	}
+}

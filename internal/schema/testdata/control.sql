@@ -1,0 +1,710 @@
+CREATE SCHEMA authsync;
+
+COMMENT ON SCHEMA authsync IS 'authsync: inbox, projects and jobs.';
+
+CREATE TYPE authsync.river_job_state AS ENUM (
+    'available',
+    'cancelled',
+    'completed',
+    'discarded',
+    'pending',
+    'retryable',
+    'running',
+    'scheduled'
+);
+
+CREATE FUNCTION authsync.bump_directory_version() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.directory_version SET version = version + 1;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.bump_directory_version() IS 'Grows authsync.directory_version, so that every process reloads projects and integrations.';
+
+CREATE FUNCTION authsync.drop_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '500ms'
+    AS $_$
+DECLARE
+    v_days   date[] := ARRAY[]::date[];
+    v_suffix text;
+    v_open   bigint;
+    v_failed bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    FOR day, v_suffix IN
+        SELECT to_date(d.suffix, 'YYYYMMDD'), d.suffix
+        FROM pg_inherits AS h
+        JOIN pg_class AS c ON c.oid = h.inhrelid
+        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS d (suffix)
+        WHERE h.inhparent = 'authsync.inbox'::regclass AND to_date(d.suffix, 'YYYYMMDD') < p_before
+        ORDER BY 1
+    LOOP
+        -- Nobody writes to a day of the past, except a clock that is far off.
+        EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
+        EXECUTE format(
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
+             FROM authsync.%I AS i
+             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at',
+            'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
+            INTO v_open, v_failed;
+        dropped := v_open = 0 AND v_failed = 0;
+        IF dropped THEN
+            v_days := v_days || day;
+        ELSE
+            reason := format('%s deliveries without outcome, %s failed events', v_open, v_failed);
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+
+    dropped := true;
+    reason := NULL;
+    FOREACH day IN ARRAY v_days LOOP
+        EXECUTE format('DROP TABLE authsync.%I, authsync.%I',
+            'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
+        RETURN NEXT;
+    END LOOP;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.drop_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
+
+CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETURNS TABLE(day date, moved bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '2s'
+    AS $_$
+DECLARE
+    v_parent    text;
+    v_partition text;
+    v_moved     bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    FOR day IN
+        SELECT p_from + n FROM generate_series(0, p_days - 1) AS n
+        UNION
+        SELECT i.received_at::date FROM authsync.inbox_default AS i
+        UNION
+        SELECT e.received_at::date FROM authsync.event_outcomes_default AS e
+        ORDER BY 1
+    LOOP
+        moved := 0;
+        CONTINUE WHEN to_regclass(format('authsync.%I', 'inbox_' || to_char(day, 'YYYYMMDD'))) IS NOT NULL;
+
+        FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
+            v_partition := v_parent || '_' || to_char(day, 'YYYYMMDD');
+            -- ATTACH locks the parent such that reading and inserting go on; CREATE TABLE
+            -- PARTITION OF would not. The CHECK is the proof that spares it a scan.
+            EXECUTE format(
+                'CREATE TABLE authsync.%I (LIKE authsync.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
+                     CONSTRAINT day CHECK (received_at >= %L AND received_at < %L))',
+                v_partition, v_parent, day::timestamptz, (day + 1)::timestamptz);
+            EXECUTE format('LOCK TABLE authsync.%I IN ACCESS EXCLUSIVE MODE', v_parent || '_default');
+            EXECUTE format(
+                'WITH moving AS (
+                     DELETE FROM authsync.%I WHERE received_at >= $1 AND received_at < $2 RETURNING *
+                 )
+                 INSERT INTO authsync.%I SELECT * FROM moving',
+                v_parent || '_default', v_partition)
+                USING day::timestamptz, (day + 1)::timestamptz;
+            GET DIAGNOSTICS v_moved = ROW_COUNT;
+            moved := moved + v_moved;
+            EXECUTE format('ALTER TABLE authsync.%I ATTACH PARTITION authsync.%I FOR VALUES FROM (%L) TO (%L)',
+                v_parent, v_partition, day::timestamptz, (day + 1)::timestamptz);
+            EXECUTE format('ALTER TABLE authsync.%I DROP CONSTRAINT day', v_partition);
+            EXECUTE format('COMMENT ON TABLE authsync.%I IS %L', v_partition,
+                format('The part of authsync.%s that was received on %s (UTC).', v_parent, day));
+        END LOOP;
+        RETURN NEXT;
+    END LOOP;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
+
+CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT CASE state
+        WHEN 'available' THEN get_bit(bitmask, 7)
+        WHEN 'cancelled' THEN get_bit(bitmask, 6)
+        WHEN 'completed' THEN get_bit(bitmask, 5)
+        WHEN 'discarded' THEN get_bit(bitmask, 4)
+        WHEN 'pending'   THEN get_bit(bitmask, 3)
+        WHEN 'retryable' THEN get_bit(bitmask, 2)
+        WHEN 'running'   THEN get_bit(bitmask, 1)
+        WHEN 'scheduled' THEN get_bit(bitmask, 0)
+        ELSE 0
+    END = 1;
+$$;
+
+CREATE TABLE authsync.api_keys (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    hint text NOT NULL,
+    key_hash bytea NOT NULL,
+    project_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+COMMENT ON TABLE authsync.api_keys IS 'Keys of the management API. The key itself is shown once and never stored.';
+
+COMMENT ON COLUMN authsync.api_keys.hint IS 'The first characters of the key, to tell keys apart.';
+
+COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has 256 random bits, so a slow hash would add nothing.';
+
+COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project that the key may manage; NULL: all.';
+
+CREATE TABLE authsync.directory_version (
+    only_row boolean DEFAULT true NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT directory_version_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when they see it grow.';
+
+CREATE TABLE authsync.event_outcomes (
+    inbox_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    project_id uuid NOT NULL,
+    event_id text,
+    type text,
+    user_id text,
+    event_time timestamp with time zone,
+    outcome text NOT NULL,
+    reason text,
+    applied_at timestamp with time zone,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
+)
+PARTITION BY RANGE (received_at);
+
+COMMENT ON TABLE authsync.event_outcomes IS 'What became of each event of a delivery. Read the view authsync.events instead.';
+
+COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its delivery, from 0.';
+
+COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that both are dropped together.';
+
+COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
+
+COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed.';
+
+COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
+
+CREATE TABLE authsync.inbox (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    delivery_id text,
+    received_at timestamp with time zone NOT NULL,
+    headers jsonb NOT NULL,
+    body bytea NOT NULL
+)
+PARTITION BY RANGE (received_at);
+
+COMMENT ON TABLE authsync.inbox IS 'Every verified delivery as it came, one row each. Only ever appended to; partitioned by day, retention drops partitions.';
+
+COMMENT ON COLUMN authsync.inbox.delivery_id IS 'The sender''s id of the delivery, from its headers (svix-id, webhook-id); NULL where it sends none.';
+
+COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read whole.';
+
+COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
+
+COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
+
+CREATE TABLE authsync.projects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    database_url_sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
+COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
+
+COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
+
+COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
+
+CREATE TABLE authsync.river_job (
+    id bigint NOT NULL,
+    state authsync.river_job_state DEFAULT 'available'::authsync.river_job_state NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 25 NOT NULL,
+    attempted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finalized_at timestamp with time zone,
+    scheduled_at timestamp with time zone DEFAULT now() NOT NULL,
+    priority smallint DEFAULT 1 NOT NULL,
+    args jsonb NOT NULL,
+    attempted_by text[],
+    errors jsonb[],
+    kind text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    queue text DEFAULT 'default'::text NOT NULL,
+    tags character varying(255)[] DEFAULT '{}'::character varying[] NOT NULL,
+    unique_key bytea,
+    unique_states bit(8),
+    CONSTRAINT finalized_or_finalized_at_null CHECK ((((finalized_at IS NULL) AND (state <> ALL (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))) OR ((finalized_at IS NOT NULL) AND (state = ANY (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))))),
+    CONSTRAINT kind_length CHECK (((char_length(kind) > 0) AND (char_length(kind) < 128))),
+    CONSTRAINT max_attempts_is_positive CHECK ((max_attempts > 0)),
+    CONSTRAINT priority_in_range CHECK (((priority >= 1) AND (priority <= 4))),
+    CONSTRAINT queue_length CHECK (((char_length(queue) > 0) AND (char_length(queue) < 128)))
+);
+
+CREATE VIEW authsync.event_failures AS
+ SELECT e.project_id,
+    p.name AS project,
+    i.provider,
+    e.event_id,
+    e.type,
+    e.user_id,
+    e.reason,
+    e.received_at,
+    e.recorded_at AS failed_at,
+    j.id AS job_id,
+    j.state AS job_state,
+    j.attempt,
+    j.max_attempts,
+        CASE
+            WHEN (j.finalized_at IS NULL) THEN j.scheduled_at
+            ELSE NULL::timestamp with time zone
+        END AS next_try_at,
+    (j.errors[cardinality(j.errors)] ->> 'error'::text) AS last_error,
+    e.inbox_id,
+    e.ordinal
+   FROM (((authsync.event_outcomes e
+     LEFT JOIN authsync.inbox i ON (((i.id = e.inbox_id) AND (i.received_at = e.received_at))))
+     LEFT JOIN authsync.projects p ON ((p.id = e.project_id)))
+     LEFT JOIN LATERAL ( SELECT r.id,
+            r.state,
+            r.attempt,
+            r.max_attempts,
+            r.finalized_at,
+            r.scheduled_at,
+            r.errors
+           FROM authsync.river_job r
+          WHERE ((r.kind = 'apply_event'::text) AND (r.args @> jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal)))
+          ORDER BY r.id DESC
+         LIMIT 1) j ON (true))
+  WHERE (e.outcome = 'failed'::text);
+
+COMMENT ON VIEW authsync.event_failures IS 'Failed events, each with the River job that tries it again.';
+
+COMMENT ON COLUMN authsync.event_failures.reason IS 'What went wrong the last time it was recorded.';
+
+COMMENT ON COLUMN authsync.event_failures.failed_at IS 'When it failed first.';
+
+COMMENT ON COLUMN authsync.event_failures.job_state IS 'retryable waits for next_try_at; cancelled and discarded are tried no more.';
+
+COMMENT ON COLUMN authsync.event_failures.next_try_at IS 'When the job runs again; NULL if it does not.';
+
+CREATE TABLE authsync.event_outcomes_default (
+    inbox_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    project_id uuid NOT NULL,
+    event_id text,
+    type text,
+    user_id text,
+    event_time timestamp with time zone,
+    outcome text NOT NULL,
+    reason text,
+    applied_at timestamp with time zone,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE authsync.event_outcomes_default IS 'Outcomes for whose day no partition had been made; empty when all is well.';
+
+CREATE VIEW authsync.events AS
+ SELECT i.project_id,
+    p.name AS project,
+    i.provider,
+    e.event_id,
+    e.type,
+    e.user_id,
+    e.event_time,
+    COALESCE(e.outcome, 'pending'::text) AS outcome,
+    e.reason,
+    i.received_at,
+    e.applied_at,
+    i.id AS inbox_id,
+    COALESCE(e.ordinal, 0) AS ordinal,
+    i.delivery_id
+   FROM ((authsync.inbox i
+     LEFT JOIN authsync.event_outcomes e ON (((e.inbox_id = i.id) AND (e.received_at = i.received_at) AND (e.project_id = i.project_id))))
+     LEFT JOIN authsync.projects p ON ((p.id = i.project_id)));
+
+COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM authsync.events ORDER BY inbox_id DESC LIMIT 50.';
+
+COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it was deleted.';
+
+COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
+
+COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
+
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed or was ignored; notes on what could not be taken over as it came.';
+
+COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
+
+COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
+
+COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.inbox; grows with time.';
+
+COMMENT ON COLUMN authsync.events.ordinal IS 'Place of the event in its delivery, from 0.';
+
+COMMENT ON COLUMN authsync.events.delivery_id IS 'The sender''s id of the delivery, where it sends one in its headers.';
+
+CREATE VIEW authsync.inbox_days AS
+ SELECT to_date("substring"((c.relname)::text, '^inbox_(\d{8,})$'::text), 'YYYYMMDD'::text) AS day,
+    (GREATEST(c.reltuples, (0)::real))::bigint AS deliveries_estimate,
+    pg_size_pretty((pg_total_relation_size((c.oid)::regclass) + COALESCE(pg_total_relation_size((o.oid)::regclass), (0)::bigint))) AS size,
+    (c.oid)::regclass AS inbox_partition,
+    (o.oid)::regclass AS outcomes_partition
+   FROM ((pg_inherits h
+     JOIN pg_class c ON ((c.oid = h.inhrelid)))
+     LEFT JOIN pg_class o ON (((o.relnamespace = c.relnamespace) AND (o.relname = replace((c.relname)::text, 'inbox_'::text, 'event_outcomes_'::text)))))
+  WHERE (h.inhparent = ('authsync.inbox'::regclass)::oid);
+
+COMMENT ON VIEW authsync.inbox_days IS 'The inbox by day: deliveries and size. To see why an old day is kept: stuck_deliveries and event_failures.';
+
+COMMENT ON COLUMN authsync.inbox_days.day IS 'The day (UTC); NULL is the default partition, which is empty when all is well.';
+
+COMMENT ON COLUMN authsync.inbox_days.deliveries_estimate IS 'As of the last ANALYZE of the partition.';
+
+CREATE TABLE authsync.inbox_default (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    delivery_id text,
+    received_at timestamp with time zone NOT NULL,
+    headers jsonb NOT NULL,
+    body bytea NOT NULL
+);
+
+COMMENT ON TABLE authsync.inbox_default IS 'Deliveries for whose day no partition had been made; empty when all is well.';
+
+ALTER TABLE authsync.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.inbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE authsync.integrations (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    credentials_sealed bytea NOT NULL,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT integrations_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+);
+
+COMMENT ON TABLE authsync.integrations IS 'The providers configured for a project.';
+
+COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with the key that is kept outside the database.';
+
+COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret, such as absent_fields.';
+
+CREATE VIEW authsync.project_lag AS
+ SELECT p.id AS project_id,
+    p.name AS project,
+    COALESCE(j.deliveries, (0)::numeric) AS pending_deliveries,
+    COALESCE(j.jobs, (0)::bigint) AS pending_jobs,
+    COALESCE(j.failing_events, (0)::bigint) AS failing_events,
+    (clock_timestamp() - j.oldest) AS oldest_pending_age,
+    latest.received_at AS last_received_at,
+    done.applied_at AS last_applied_at,
+    j.waits_because
+   FROM (((authsync.projects p
+     LEFT JOIN ( SELECT ((r.args ->> 'project_id'::text))::uuid AS project_id,
+            sum(ids.deliveries) AS deliveries,
+            count(*) FILTER (WHERE (r.kind = 'apply_deliveries'::text)) AS jobs,
+            count(*) FILTER (WHERE (r.kind = 'apply_event'::text)) AS failing_events,
+            min(((r.args ->> 'received_from'::text))::timestamp with time zone) AS oldest,
+            min(lower(((r.args ->> 'inbox_ids'::text))::int8multirange)) AS oldest_id,
+            max((r.metadata #>> '{output,waits_because}'::text[])) AS waits_because
+           FROM (authsync.river_job r
+             LEFT JOIN LATERAL ( SELECT sum((upper(u.ids) - lower(u.ids))) AS deliveries
+                   FROM unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids)) ids ON (true))
+          WHERE ((r.kind = ANY (ARRAY['apply_deliveries'::text, 'apply_event'::text])) AND (r.finalized_at IS NULL))
+          GROUP BY ((r.args ->> 'project_id'::text))::uuid) j ON ((j.project_id = p.id)))
+     LEFT JOIN LATERAL ( SELECT i.received_at
+           FROM authsync.inbox i
+          WHERE (i.project_id = p.id)
+          ORDER BY i.id DESC
+         LIMIT 1) latest ON (true))
+     LEFT JOIN LATERAL ( SELECT e.applied_at
+           FROM (authsync.inbox i
+             JOIN authsync.event_outcomes e ON (((e.inbox_id = i.id) AND (e.received_at = i.received_at))))
+          WHERE ((i.project_id = p.id) AND (i.id < COALESCE(j.oldest_id, '9223372036854775807'::bigint)) AND (e.applied_at IS NOT NULL))
+          ORDER BY i.id DESC
+         LIMIT 1) done ON (true));
+
+COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is behind receiving.';
+
+COMMENT ON COLUMN authsync.project_lag.pending_deliveries IS 'Deliveries whose apply_deliveries job is not finished.';
+
+COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
+
+COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending delivery; NULL: nothing is pending.';
+
+COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending delivery was final.';
+
+COMMENT ON COLUMN authsync.project_lag.waits_because IS 'What the project database says, while jobs are put off for it.';
+
+CREATE SEQUENCE authsync.river_job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE authsync.river_job_id_seq OWNED BY authsync.river_job.id;
+
+CREATE UNLOGGED TABLE authsync.river_leader (
+    elected_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    leader_id text NOT NULL,
+    name text DEFAULT 'default'::text NOT NULL,
+    CONSTRAINT leader_id_length CHECK (((char_length(leader_id) > 0) AND (char_length(leader_id) < 128))),
+    CONSTRAINT name_length CHECK ((name = 'default'::text))
+);
+
+CREATE TABLE authsync.river_migration (
+    line text NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT line_length CHECK (((char_length(line) > 0) AND (char_length(line) < 128))),
+    CONSTRAINT version_gte_1 CHECK ((version >= 1))
+);
+
+CREATE TABLE authsync.river_notification (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    payload text NOT NULL,
+    topic text NOT NULL,
+    CONSTRAINT topic_length CHECK (((length(topic) > 0) AND (length(topic) < 128)))
+);
+
+CREATE SEQUENCE authsync.river_notification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE authsync.river_notification_id_seq OWNED BY authsync.river_notification.id;
+
+CREATE TABLE authsync.river_queue (
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    paused_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+);
+
+CREATE TABLE authsync.schema_code (
+    only_row boolean DEFAULT true NOT NULL,
+    revision integer NOT NULL,
+    hash text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT schema_code_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE authsync.schema_code IS 'Which functions, views and triggers of authsync are installed in this schema.';
+
+CREATE TABLE authsync.schema_migrations (
+    version bigint NOT NULL,
+    dirty boolean NOT NULL
+);
+
+COMMENT ON TABLE authsync.schema_migrations IS 'Version of the tables of this schema (golang-migrate).';
+
+CREATE VIEW authsync.stuck_deliveries AS
+ WITH live AS MATERIALIZED (
+         SELECT range_agg(u.ids) AS ids
+           FROM (authsync.river_job r
+             CROSS JOIN LATERAL unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids))
+          WHERE ((r.kind = 'apply_deliveries'::text) AND (r.finalized_at IS NULL))
+        )
+ SELECT i.id AS inbox_id,
+    i.project_id,
+    p.name AS project,
+    i.provider,
+    i.received_at,
+    i.delivery_id
+   FROM ((authsync.inbox i
+     CROSS JOIN live)
+     LEFT JOIN authsync.projects p ON ((p.id = i.project_id)))
+  WHERE ((NOT (EXISTS ( SELECT
+           FROM authsync.event_outcomes e
+          WHERE ((e.inbox_id = i.id) AND (e.received_at = i.received_at))))) AND (NOT COALESCE((i.id <@ live.ids), false)));
+
+COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. authsync events replay takes them up.';
+
+CREATE VIEW authsync.stuck_jobs AS
+ SELECT r.id AS job_id,
+    r.kind,
+    r.state,
+    ((r.args ->> 'project_id'::text))::uuid AS project_id,
+        CASE r.state
+            WHEN 'running'::authsync.river_job_state THEN 'running for more than a minute'::text
+            WHEN 'available'::authsync.river_job_state THEN 'ready for more than a minute: is a worker running?'::text
+            ELSE 'given up; authsync events replay makes a new job'::text
+        END AS problem,
+    (clock_timestamp() -
+        CASE r.state
+            WHEN 'running'::authsync.river_job_state THEN r.attempted_at
+            WHEN 'available'::authsync.river_job_state THEN r.scheduled_at
+            ELSE r.finalized_at
+        END) AS age,
+    r.attempt,
+    r.attempted_by[cardinality(r.attempted_by)] AS worker,
+    (r.errors[cardinality(r.errors)] ->> 'error'::text) AS last_error,
+    r.args
+   FROM authsync.river_job r
+  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text)));
+
+COMMENT ON VIEW authsync.stuck_jobs IS 'Jobs that should have moved on by now; empty when all is well.';
+
+COMMENT ON COLUMN authsync.stuck_jobs.age IS 'For how long it has been in this state.';
+
+COMMENT ON COLUMN authsync.stuck_jobs.worker IS 'Who took it last.';
+
+ALTER TABLE ONLY authsync.event_outcomes ATTACH PARTITION authsync.event_outcomes_default DEFAULT;
+
+ALTER TABLE ONLY authsync.inbox ATTACH PARTITION authsync.inbox_default DEFAULT;
+
+ALTER TABLE ONLY authsync.river_job ALTER COLUMN id SET DEFAULT nextval('authsync.river_job_id_seq'::regclass);
+
+ALTER TABLE ONLY authsync.river_notification ALTER COLUMN id SET DEFAULT nextval('authsync.river_notification_id_seq'::regclass);
+
+ALTER TABLE ONLY authsync.api_keys
+    ADD CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash);
+
+ALTER TABLE ONLY authsync.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.directory_version
+    ADD CONSTRAINT directory_version_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY authsync.event_outcomes
+    ADD CONSTRAINT event_outcomes_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
+
+ALTER TABLE ONLY authsync.event_outcomes_default
+    ADD CONSTRAINT event_outcomes_default_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
+
+ALTER TABLE ONLY authsync.inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (id, received_at);
+
+ALTER TABLE ONLY authsync.inbox_default
+    ADD CONSTRAINT inbox_default_pkey PRIMARY KEY (id, received_at);
+
+ALTER TABLE ONLY authsync.integrations
+    ADD CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider);
+
+ALTER TABLE ONLY authsync.projects
+    ADD CONSTRAINT projects_name_key UNIQUE (name);
+
+ALTER TABLE ONLY authsync.projects
+    ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.river_job
+    ADD CONSTRAINT river_job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.river_leader
+    ADD CONSTRAINT river_leader_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY authsync.river_migration
+    ADD CONSTRAINT river_migration_pkey1 PRIMARY KEY (line, version);
+
+ALTER TABLE ONLY authsync.river_notification
+    ADD CONSTRAINT river_notification_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.river_queue
+    ADD CONSTRAINT river_queue_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY authsync.schema_code
+    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY authsync.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
+
+CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id);
+
+CREATE INDEX event_outcomes_default_event_id_idx ON authsync.event_outcomes_default USING btree (event_id);
+
+CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btree (inbox_id) WHERE (outcome = 'failed'::text);
+
+CREATE INDEX event_outcomes_default_inbox_id_idx ON authsync.event_outcomes_default USING btree (inbox_id) WHERE (outcome = 'failed'::text);
+
+CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (project_id, user_id, inbox_id);
+
+CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, user_id, inbox_id);
+
+CREATE INDEX inbox_project_idx ON ONLY authsync.inbox USING btree (project_id, id);
+
+CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btree (project_id, id);
+
+CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
+
+CREATE INDEX river_job_kind ON authsync.river_job USING btree (kind);
+
+CREATE INDEX river_job_metadata_index ON authsync.river_job USING gin (metadata);
+
+CREATE INDEX river_job_prioritized_fetching_index ON authsync.river_job USING btree (state, queue, priority, scheduled_at, id);
+
+CREATE INDEX river_job_state_and_finalized_at_index ON authsync.river_job USING btree (state, finalized_at) WHERE (finalized_at IS NOT NULL);
+
+CREATE UNIQUE INDEX river_job_unique_idx ON authsync.river_job USING btree (unique_key) WHERE ((unique_key IS NOT NULL) AND (unique_states IS NOT NULL) AND authsync.river_job_state_in_bitmask(unique_states, state));
+
+CREATE INDEX river_notification_created_at_idx ON authsync.river_notification USING btree (created_at);
+
+CREATE INDEX river_notification_topic_id_idx ON authsync.river_notification USING btree (topic, id);
+
+ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_idx;
+
+ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
+
+ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcomes_default_pkey;
+
+ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_user_id_inbox_id_idx;
+
+ALTER INDEX authsync.inbox_pkey ATTACH PARTITION authsync.inbox_default_pkey;
+
+ALTER INDEX authsync.inbox_project_idx ATTACH PARTITION authsync.inbox_default_project_id_id_idx;
+
+CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
+
+COMMENT ON TRIGGER integrations_bump_directory_version ON authsync.integrations IS 'Makes every process reload projects and integrations.';
+
+CREATE TRIGGER projects_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.projects FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
+
+COMMENT ON TRIGGER projects_bump_directory_version ON authsync.projects IS 'Makes every process reload projects and integrations.';
+
+ALTER TABLE ONLY authsync.api_keys
+    ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.integrations
+    ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+

@@ -1,0 +1,479 @@
+CREATE SCHEMA capydb_auth;
+
+COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. Read it, join it; authsync alone writes to it.';
+
+CREATE TYPE capydb_auth.version AS (
+	at timestamp with time zone,
+	sent_at timestamp with time zone,
+	event_id text COLLATE pg_catalog."C"
+);
+
+COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) and by which event a value was said; the greater one wins.';
+
+CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_round jsonb[];
+BEGIN
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
+            USING ERRCODE = 'US001', HINT = 'Try again later.';
+    END;
+
+    FOR v_round IN
+        SELECT array_agg(e.doc ORDER BY e.place)
+        FROM (
+            SELECT
+                d.doc,
+                d.place,
+                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
+            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
+        ) AS e
+        GROUP BY e.round
+        ORDER BY e.round
+    LOOP
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(v_round) AS r;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_events(p_events jsonb) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
+
+CREATE FUNCTION capydb_auth.apply_round(p_events jsonb[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH event AS MATERIALIZED (
+        SELECT
+            (d.doc ->> 'ordinal')::integer         AS ordinal,
+            d.doc ->> 'provider'                   AS provider,
+            d.doc ->> 'event_id'                   AS event_id,
+            (d.doc ->> 'id_is_digest')::boolean    AS id_is_digest,
+            d.doc ->> 'user_id'                    AS user_id,
+            (d.doc ->> 'inbox_id')::bigint         AS inbox_id,
+            (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
+            (d.doc ->> 'received_at')::timestamptz AS received_at,
+            d.doc -> 'says'                        AS says,
+            d.doc -> 'raw'                         AS raw,
+            -- The clock of the profile, and that of being there or deleted:
+            -- two, because a deletion carries the profile as it was before.
+            ROW((d.doc ->> 'at')::timestamptz,
+                (d.doc ->> 'sent_at')::timestamptz,
+                d.doc ->> 'event_id')::capydb_auth.version AS version,
+            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
+                (d.doc ->> 'sent_at')::timestamptz,
+                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+        FROM unnest(p_events) AS d (doc)
+    ),
+    merge AS MATERIALIZED (
+        SELECT
+            e.*,
+            u AS old,
+            v AS was,
+            u.id IS NULL                 AS is_new,
+            l.outcome IS NOT NULL        AS is_known,
+            coalesce(l.is_same, false)   AS is_same,
+            l.inbox_id                   AS known_inbox_id,
+            l.outcome                    AS known_outcome,
+            l.reason                     AS known_reason,
+            -- A column is set if the event says it and no greater version did. A
+            -- column that nobody said has no version, and the comparison is NULL.
+            e.says ? 'email'           AND (e.version > v.email)           IS NOT FALSE AS sets_email,
+            e.says ? 'first_name'      AND (e.version > v.first_name)      IS NOT FALSE AS sets_first_name,
+            e.says ? 'last_name'       AND (e.version > v.last_name)       IS NOT FALSE AS sets_last_name,
+            e.says ? 'username'        AND (e.version > v.username)        IS NOT FALSE AS sets_username,
+            e.says ? 'image_url'       AND (e.version > v.image_url)       IS NOT FALSE AS sets_image_url,
+            e.says ? 'created_at'      AND (e.version > v.created_at)      IS NOT FALSE AS sets_created_at,
+            e.says ? 'updated_at'      AND (e.version > v.updated_at)      IS NOT FALSE AS sets_updated_at,
+            e.says ? 'last_sign_in_at' AND (e.version > v.last_sign_in_at) IS NOT FALSE AS sets_last_sign_in_at,
+            e.says ? 'deleted_at'      AND (e.life_version > v.deleted_at) IS NOT FALSE AS sets_deleted_at,
+            e.raw IS NOT NULL          AND (e.version > v.raw)             IS NOT FALSE AS sets_raw
+        FROM event AS e
+        LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
+        -- By the id of users: versions of a row that somebody removed by hand do not count.
+        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+        LEFT JOIN LATERAL (
+            SELECT
+                p.inbox_id,
+                p.outcome,
+                p.reason,
+                p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            FROM capydb_auth.processed_events AS p
+            WHERE p.provider = e.provider
+              AND p.event_id = e.event_id
+              AND p.user_id = e.user_id
+              -- The digest of a body names an event for ten minutes only.
+              AND (NOT e.id_is_digest
+                   OR (p.received_at > e.received_at - interval '10 minutes'
+                       AND p.received_at < e.received_at + interval '10 minutes'))
+            ORDER BY is_same DESC, p.received_at
+            LIMIT 1
+        ) AS l ON true
+    ),
+    next AS MATERIALIZED (
+        SELECT
+            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at,
+            m.version, m.life_version, m.old, m.was, m.is_new,
+            m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
+            m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
+            m.sets_created_at, m.sets_updated_at, m.sets_last_sign_in_at, m.sets_deleted_at, m.sets_raw,
+            NOT m.is_known
+                AND (m.sets_email OR m.sets_first_name OR m.sets_last_name OR m.sets_username
+                     OR m.sets_image_url OR m.sets_created_at OR m.sets_updated_at
+                     OR m.sets_last_sign_in_at OR m.sets_deleted_at OR m.sets_raw)    AS is_applied,
+            greatest((m.version).at, (m.life_version).at)                             AS clock,
+            CASE WHEN m.sets_email           THEN m.says ->> 'email'      ELSE (m.old).email      END AS email,
+            CASE WHEN m.sets_first_name      THEN m.says ->> 'first_name' ELSE (m.old).first_name END AS first_name,
+            CASE WHEN m.sets_last_name       THEN m.says ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
+            CASE WHEN m.sets_username        THEN m.says ->> 'username'   ELSE (m.old).username   END AS username,
+            CASE WHEN m.sets_image_url       THEN m.says ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
+            CASE WHEN m.sets_created_at
+                THEN (m.says ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
+            CASE WHEN m.sets_updated_at
+                THEN (m.says ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
+            CASE WHEN m.sets_last_sign_in_at
+                THEN (m.says ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
+            CASE WHEN m.sets_deleted_at
+                THEN (m.says ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
+            CASE WHEN m.sets_raw             THEN m.raw                   ELSE (m.old).raw        END AS raw
+        FROM merge AS m
+    ),
+    write_users AS (
+        INSERT INTO capydb_auth.users AS u (
+            id, email, first_name, last_name, username, image_url,
+            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider, last_event_processed
+        )
+        SELECT
+            n.user_id, n.email, n.first_name, n.last_name, n.username, n.image_url,
+            n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw, n.provider, n.clock
+        FROM next AS n
+        WHERE n.is_applied
+        ON CONFLICT (id) DO UPDATE SET
+            email                = excluded.email,
+            first_name           = excluded.first_name,
+            last_name            = excluded.last_name,
+            username             = excluded.username,
+            image_url            = excluded.image_url,
+            created_at           = excluded.created_at,
+            updated_at           = excluded.updated_at,
+            last_sign_in_at      = excluded.last_sign_in_at,
+            deleted_at           = excluded.deleted_at,
+            raw                  = excluded.raw,
+            provider             = CASE
+                WHEN (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
+                THEN excluded.provider
+                ELSE u.provider
+            END,
+            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed)
+    ),
+    write_versions AS (
+        INSERT INTO capydb_auth.user_versions (
+            user_id, email, first_name, last_name, username, image_url,
+            created_at, updated_at, last_sign_in_at, deleted_at, raw
+        )
+        SELECT
+            n.user_id,
+            CASE WHEN n.sets_email           THEN n.version      ELSE (n.was).email           END,
+            CASE WHEN n.sets_first_name      THEN n.version      ELSE (n.was).first_name      END,
+            CASE WHEN n.sets_last_name       THEN n.version      ELSE (n.was).last_name       END,
+            CASE WHEN n.sets_username        THEN n.version      ELSE (n.was).username        END,
+            CASE WHEN n.sets_image_url       THEN n.version      ELSE (n.was).image_url       END,
+            CASE WHEN n.sets_created_at      THEN n.version      ELSE (n.was).created_at      END,
+            CASE WHEN n.sets_updated_at      THEN n.version      ELSE (n.was).updated_at      END,
+            CASE WHEN n.sets_last_sign_in_at THEN n.version      ELSE (n.was).last_sign_in_at END,
+            CASE WHEN n.sets_deleted_at      THEN n.life_version ELSE (n.was).deleted_at      END,
+            CASE WHEN n.sets_raw             THEN n.version      ELSE (n.was).raw             END
+        FROM next AS n
+        WHERE n.is_applied
+        ON CONFLICT (user_id) DO UPDATE SET
+            email           = excluded.email,
+            first_name      = excluded.first_name,
+            last_name       = excluded.last_name,
+            username        = excluded.username,
+            image_url       = excluded.image_url,
+            created_at      = excluded.created_at,
+            updated_at      = excluded.updated_at,
+            last_sign_in_at = excluded.last_sign_in_at,
+            deleted_at      = excluded.deleted_at,
+            raw             = excluded.raw
+    ),
+    change AS (
+        SELECT
+            n.*,
+            array_remove(ARRAY[
+                CASE WHEN n.email           IS DISTINCT FROM (n.old).email           THEN 'email' END,
+                CASE WHEN n.first_name      IS DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
+                CASE WHEN n.last_name       IS DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
+                CASE WHEN n.username        IS DISTINCT FROM (n.old).username        THEN 'username' END,
+                CASE WHEN n.image_url       IS DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
+                CASE WHEN n.created_at      IS DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
+                CASE WHEN n.updated_at      IS DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
+                CASE WHEN n.last_sign_in_at IS DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
+                CASE WHEN n.deleted_at      IS DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
+                CASE WHEN n.raw             IS DISTINCT FROM (n.old).raw             THEN 'raw' END
+            ], NULL) AS changed,
+            -- The others, to be left out of before and after.
+            array_remove(ARRAY[
+                CASE WHEN n.email           IS NOT DISTINCT FROM (n.old).email           THEN 'email' END,
+                CASE WHEN n.first_name      IS NOT DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
+                CASE WHEN n.last_name       IS NOT DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
+                CASE WHEN n.username        IS NOT DISTINCT FROM (n.old).username        THEN 'username' END,
+                CASE WHEN n.image_url       IS NOT DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
+                CASE WHEN n.created_at      IS NOT DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
+                CASE WHEN n.updated_at      IS NOT DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
+                CASE WHEN n.last_sign_in_at IS NOT DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
+                CASE WHEN n.deleted_at      IS NOT DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
+                CASE WHEN n.raw             IS NOT DISTINCT FROM (n.old).raw             THEN 'raw' END
+            ], NULL) AS unchanged
+        FROM next AS n
+        WHERE n.is_applied
+    ),
+    write_changes AS (
+        INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
+        SELECT
+            c.user_id,
+            CASE
+                WHEN c.deleted_at IS NOT NULL AND (c.old).deleted_at IS NULL THEN 'deleted'
+                WHEN c.is_new THEN 'created'
+                WHEN c.deleted_at IS NULL AND (c.old).deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END,
+            c.changed,
+            CASE WHEN NOT c.is_new THEN
+                jsonb_build_object(
+                    'email', (c.old).email, 'first_name', (c.old).first_name, 'last_name', (c.old).last_name,
+                    'username', (c.old).username, 'image_url', (c.old).image_url,
+                    'created_at', (c.old).created_at, 'updated_at', (c.old).updated_at,
+                    'last_sign_in_at', (c.old).last_sign_in_at, 'deleted_at', (c.old).deleted_at,
+                    'raw', (c.old).raw
+                ) - c.unchanged
+            END,
+            jsonb_build_object(
+                'email', c.email, 'first_name', c.first_name, 'last_name', c.last_name,
+                'username', c.username, 'image_url', c.image_url,
+                'created_at', c.created_at, 'updated_at', c.updated_at,
+                'last_sign_in_at', c.last_sign_in_at, 'deleted_at', c.deleted_at,
+                'raw', c.raw
+            ) - c.unchanged,
+            c.provider,
+            c.event_id,
+            c.clock
+        FROM change AS c
+        WHERE cardinality(c.changed) > 0
+        ORDER BY c.ordinal
+    ),
+    result AS (
+        SELECT
+            n.*,
+            CASE
+                WHEN n.is_same THEN n.known_outcome
+                WHEN n.is_known THEN 'duplicate'
+                WHEN n.is_applied THEN 'applied'
+                ELSE 'stale'
+            END AS outcome,
+            CASE
+                WHEN n.is_same THEN n.known_reason
+                WHEN n.is_known THEN format('the same event came before, with delivery %s', n.known_inbox_id)
+                WHEN NOT n.is_applied THEN 'newer events had said all of it before'
+            END AS reason
+        FROM next AS n
+    ),
+    write_ledger AS (
+        INSERT INTO capydb_auth.processed_events (
+            provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+        )
+        SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        FROM result AS r
+        WHERE NOT r.is_known
+    )
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM result AS r;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
+
+CREATE TABLE capydb_auth.processed_events (
+    provider text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    received_at timestamp with time zone NOT NULL,
+    inbox_id bigint NOT NULL,
+    inbox_ordinal integer NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    processed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT processed_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text])))
+);
+
+COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in users. It is what makes a repetition harmless.';
+
+COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the delivery arrived that was processed first.';
+
+COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The delivery that was processed first (authsync.inbox.id in the control database).';
+
+COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that delivery, from 0.';
+
+COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already said all it says.';
+
+CREATE TABLE capydb_auth.schema_code (
+    only_row boolean DEFAULT true NOT NULL,
+    revision integer NOT NULL,
+    hash text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT schema_code_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE capydb_auth.schema_code IS 'Which functions, views and triggers of authsync are installed in this schema.';
+
+CREATE TABLE capydb_auth.schema_migrations (
+    version bigint NOT NULL,
+    dirty boolean NOT NULL
+);
+
+COMMENT ON TABLE capydb_auth.schema_migrations IS 'Version of the tables of this schema (golang-migrate).';
+
+CREATE TABLE capydb_auth.user_changes (
+    id bigint NOT NULL,
+    user_id text NOT NULL,
+    kind text NOT NULL,
+    changed text[] NOT NULL,
+    before jsonb,
+    after jsonb NOT NULL,
+    provider text NOT NULL,
+    event_id text NOT NULL,
+    event_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text])))
+)
+WITH (toast_tuple_target='8160');
+
+COMMENT ON TABLE capydb_auth.user_changes IS 'The change feed: one row for each event that changed a value, in the order of commit. Applying every after in order gives users.';
+
+COMMENT ON COLUMN capydb_auth.user_changes.id IS 'Grows in the order of commit: reading on from the last id seen misses nothing.';
+
+COMMENT ON COLUMN capydb_auth.user_changes.changed IS 'The columns of users that got another value.';
+
+COMMENT ON COLUMN capydb_auth.user_changes.before IS 'The changed columns as they were; NULL where the user was new.';
+
+COMMENT ON COLUMN capydb_auth.user_changes.after IS 'The changed columns as they are.';
+
+COMMENT ON COLUMN capydb_auth.user_changes.event_at IS 'The provider''s clock of the event.';
+
+ALTER TABLE capydb_auth.user_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME capydb_auth.user_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE capydb_auth.user_versions (
+    user_id text NOT NULL,
+    email capydb_auth.version,
+    first_name capydb_auth.version,
+    last_name capydb_auth.version,
+    username capydb_auth.version,
+    image_url capydb_auth.version,
+    created_at capydb_auth.version,
+    updated_at capydb_auth.version,
+    last_sign_in_at capydb_auth.version,
+    deleted_at capydb_auth.version,
+    raw capydb_auth.version
+);
+
+COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
+
+CREATE TABLE capydb_auth.users (
+    id text NOT NULL,
+    email text,
+    first_name text,
+    last_name text,
+    username text,
+    image_url text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    last_sign_in_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text NOT NULL,
+    last_event_processed timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Kept by authsync: read it, join it, reference it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
+
+COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address as the provider gives it; not unique.';
+
+COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
+
+COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
+
+COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
+
+COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
+
+COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider tells it.';
+
+COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
+
+COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
+
+COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user.';
+
+CREATE VIEW capydb_auth.user_sources AS
+ SELECT u.id AS user_id,
+    c.column_name,
+    c.value,
+    (c.source).event_id AS event_id,
+    (c.source).at AS said_at,
+    (c.source).sent_at AS sent_at
+   FROM ((capydb_auth.users u
+     LEFT JOIN capydb_auth.user_versions v ON ((v.user_id = u.id)))
+     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source));
+
+COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that said it, and when by the provider''s clock.';
+
+ALTER TABLE ONLY capydb_auth.processed_events
+    ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at);
+
+ALTER TABLE ONLY capydb_auth.schema_code
+    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY capydb_auth.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY capydb_auth.user_changes
+    ADD CONSTRAINT user_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY capydb_auth.user_versions
+    ADD CONSTRAINT user_versions_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY capydb_auth.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX user_changes_user_id_idx ON capydb_auth.user_changes USING btree (user_id, id);
+
