@@ -68,6 +68,8 @@ func setup(t *testing.T, after func() error) *testBundle {
 		control: pgtest.Control(t), project: pgtest.Project(t),
 		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(),
 	}
+	// As at the start of every process: partitions are made before deliveries come.
+	require.NoError(t, inbox.Maintain(t.Context(), b.control, 0))
 	log := slog.New(slog.DiscardHandler)
 	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
