@@ -27,6 +27,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/applier"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/inbox"
@@ -256,7 +257,8 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 }
 
 func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
-	routes := mux.NewRouter()
+	// Paths as they come: the ids of users in them hold "|" and may hold "/".
+	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	routes.HandleFunc("/", index).Methods(http.MethodGet)
 	routes.HandleFunc("/healthz", a.health.healthz).Methods(http.MethodGet)
 	routes.HandleFunc("/readyz", a.health.readyz).Methods(http.MethodGet)
@@ -266,6 +268,15 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 			Directory: a.directory, Inbox: a.intake, Log: a.log,
 			MaxBody: a.settings.MaxBodyBytes, Registry: a.metrics.registry,
 		})))
+	}
+	if a.settings.Roles.API {
+		management, err := api.New(api.Config{
+			Store: a.Store, Events: a.inbox, Users: a.mirrors, PublicURL: a.settings.PublicURL, Log: a.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		routes.PathPrefix(api.Prefix + "/").Handler(a.metrics.area("api", management))
 	}
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
 	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed), nil

@@ -106,13 +106,6 @@ Ctrl-C stops it; everything is still there the next time.
 	return s.printf("%s", b.String())
 }
 
-func orNull(text *string) string {
-	if text == nil {
-		return "-"
-	}
-	return *text
-}
-
 // quoted makes a path safe for a shell.
 func quoted(path string) string {
 	if strings.ContainsFunc(path, func(r rune) bool {

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,7 +70,7 @@ func eventTable() table {
 }
 
 func addEvent(t *table, e client.Event) {
-	t.add(e.ID, clock(e.ReceivedAt), e.Provider, orDash(e.Type), orDash(e.UserID), e.Outcome, orDash(e.Reason))
+	t.add(e.ID, clock(e.ReceivedAt), e.Provider, orNull(e.Type), orNull(e.UserID), e.Outcome, orNull(e.Reason))
 }
 
 func (s *session) printEvents(events ...client.Event) error {
@@ -146,10 +149,77 @@ it prints a JSON object a line.`,
 	return cmd
 }
 
+// tailBack is how far tail looks back each time: commits overlap, so a delivery
+// may appear a moment after a younger one, and outcomes come later still.
+const tailBack = 15 * time.Second
+
 // tail polls for events and prints each once its outcome is known.
 func (s *session) tail(ctx context.Context, c *client.Client, project string, f client.EventFilter) error {
-	return errors.New("placeholder")
+	from := s.Now()
+	if !f.Since.IsZero() {
+		from = f.Since
+	}
+	head := eventTable()
+	if !s.json {
+		if err := s.printTail(head.head); err != nil {
+			return err
+		}
+	}
+	printed := map[string]time.Time{} // received at, by id
+	tick := time.NewTicker(tailInterval)
+	defer tick.Stop()
+	for {
+		f.Since = from
+		events, err := c.Events(ctx, project, f, 0)
+		if err != nil {
+			return err
+		}
+		open := false
+		for i := len(events) - 1; i >= 0; i-- {
+			e := events[i]
+			if _, seen := printed[e.ID]; seen {
+				continue
+			}
+			if e.Outcome == "pending" {
+				open = true
+				continue
+			}
+			printed[e.ID] = e.ReceivedAt
+			if err := s.printTailed(e); err != nil {
+				return err
+			}
+		}
+		// While something is pending the window stays, so that it is seen when done.
+		if next := s.Now().Add(-tailBack); !open && next.After(from) {
+			from = next
+			maps.DeleteFunc(printed, func(_ string, at time.Time) bool { return at.Before(from) })
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
-func (s *session) newEventsShow() *cobra.Command   { return &cobra.Command{Use: "show"} }
-func (s *session) newEventsReplay() *cobra.Command { return &cobra.Command{Use: "replay"} }
+func (s *session) printTailed(e client.Event) error {
+	if s.json {
+		return json.NewEncoder(s.Out).Encode(e)
+	}
+	t := eventTable()
+	addEvent(&t, e)
+	return s.printTail(t.rows[0])
+}
+
+// printTail prints a line whose columns are as wide as they tend to be: the
+// lines to come are not known.
+func (s *session) printTail(cells []string) error {
+	widths := []int{8, 24, 11, 12, 32, 9, 0}
+	var b strings.Builder
+	for i, cell := range cells {
+		cell = printable(cell)
+		b.WriteString(cell)
+		b.WriteString(strings.Repeat(" ", max(widths[i]-columns(cell), 0)+2))
+	}
+	return s.printf("%s\n", strings.TrimRight(b.String(), " "))
+}

@@ -38,6 +38,8 @@ func (s *session) printIntegrations(project string, integrations ...client.Integ
 // signing tells in a word whether deliveries of an integration can be verified.
 func signing(i client.Integration) string {
 	switch secret := i.Credentials["webhook_signing_secret"]; {
+	case i.Fault != "":
+		return "unusable: " + i.Fault
 	case secret.Set:
 		return strconv.Itoa(max(secret.Count, 1))
 	case i.Credentials["webhook_authorization"].Set:

@@ -24,7 +24,7 @@ mirror capydb_auth.users. Commands take a project by its name or its id.`,
 func (s *session) printProjects(projects ...client.Project) error {
 	t := table{head: []string{"NAME", "ID", "CREATED", "DATABASE"}, none: "No projects: make one with authsync projects create NAME."}
 	for _, p := range projects {
-		t.add(p.Name, p.ID, clock(p.CreatedAt), orDash(p.Database))
+		t.add(p.Name, p.ID, clock(p.CreatedAt), orNull(p.Database))
 	}
 	return s.print(t)
 }

@@ -134,6 +134,14 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05.000Z")
 }
 
+// orNull writes a value that may be NULL.
+func orNull(text *string) string {
+	if text == nil {
+		return "-"
+	}
+	return orDash(*text)
+}
+
 // orDash writes a value that may be missing.
 func orDash(text string) string {
 	if text == "" {

@@ -155,3 +155,26 @@ func (c *Client) unreachable(err error) error {
 	}
 	return fmt.Errorf("reach the server: %w", err)
 }
+
+// Readiness is what the server says of its parts: "ok", or what is wrong.
+type Readiness struct {
+	Status string            `json:"status"`
+	Parts  map[string]string `json:"parts"`
+}
+
+// Ready asks whether the server can do its work. That it cannot is no error.
+func (c *Client) Ready(ctx context.Context) (r Readiness, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/readyz", http.NoBody)
+	if err != nil {
+		return r, fmt.Errorf("make the request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return r, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&r); err != nil {
+		return r, fmt.Errorf("read the answer of %s: %w: is that an authsync server?", c.url, err)
+	}
+	return r, nil
+}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 type Project struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
-	Database  string    `json:"database"`
+	Database  *string   `json:"database"` // without the password; nil where it cannot be opened
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -23,6 +24,7 @@ type Integration struct {
 	Credentials map[string]CredentialState `json:"credentials"`
 	Options     json.RawMessage            `json:"options"`
 	Config      IntegrationConfig          `json:"config"`
+	Fault       string                     `json:"fault,omitempty"` // why it cannot be used
 	CreatedAt   time.Time                  `json:"created_at"`
 	UpdatedAt   time.Time                  `json:"updated_at"`
 }
@@ -52,17 +54,22 @@ type Key struct {
 
 type page[T any] struct {
 	Data []T    `json:"data"`
-	Next string `json:"next_cursor"`
+	Next string `json:"next_cursor"` // empty where the API says null
 }
 
 // list reads all pages of a list, at most limit items; 0 is no limit.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values, limit int) ([]T, error) {
 	all := []T{}
-	query = cloneValues(query)
+	query = maps.Clone(query)
+	if query == nil {
+		query = url.Values{}
+	}
 	for {
+		size := pageSize
 		if limit > 0 {
-			query.Set("limit", strconv.Itoa(min(limit-len(all), pageSize)))
+			size = min(limit-len(all), pageSize)
 		}
+		query.Set("limit", strconv.Itoa(size))
 		var p page[T]
 		if err := c.Do(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &p); err != nil {
 			return nil, err
@@ -75,15 +82,7 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values, 
 	}
 }
 
-const pageSize = 100
-
-func cloneValues(v url.Values) url.Values {
-	clone := url.Values{}
-	for name, values := range v {
-		clone[name] = values
-	}
-	return clone
-}
+const pageSize = 200
 
 // Projects lists all projects.
 func (c *Client) Projects(ctx context.Context) ([]Project, error) {
@@ -92,13 +91,15 @@ func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 
 // Project finds a project by its name or id.
 func (c *Client) Project(ctx context.Context, nameOrID string) (p Project, err error) {
-	err = c.Do(ctx, http.MethodGet, "/projects/"+url.PathEscape(nameOrID), nil, &p)
+	err = c.Do(ctx, http.MethodGet, projectPath(nameOrID), nil, &p)
 	return p, err
 }
 
 // Integrations lists the integrations of a project.
 func (c *Client) Integrations(ctx context.Context, project string) ([]Integration, error) {
-	return list[Integration](ctx, c, "/projects/"+url.PathEscape(project)+"/integrations", nil, 0)
+	var p page[Integration]
+	err := c.Do(ctx, http.MethodGet, projectPath(project)+"/integrations", nil, &p) // they fit on a page
+	return p.Data, err
 }
 
 // Keys lists all API keys, newest first.
@@ -121,37 +122,123 @@ func (c *Client) CreateKey(ctx context.Context, name, project string, test bool)
 type Event struct {
 	ID         string     `json:"id"`
 	Provider   string     `json:"provider"`
-	EventID    string     `json:"event_id"`
-	Type       string     `json:"type"`
-	UserID     string     `json:"user_id"`
+	EventID    *string    `json:"event_id"`
+	Type       *string    `json:"type"`
+	UserID     *string    `json:"user_id"`
 	EventTime  *time.Time `json:"event_time"`
 	Outcome    string     `json:"outcome"`
-	Reason     string     `json:"reason"`
+	Reason     *string    `json:"reason"`
 	ReceivedAt time.Time  `json:"received_at"`
 	AppliedAt  *time.Time `json:"applied_at"`
 	InboxID    int64      `json:"inbox_id"`
 	Ordinal    int        `json:"ordinal"`
-	DeliveryID string     `json:"delivery_id"`
+	DeliveryID *string    `json:"delivery_id"`
+}
+
+// Delivery is an event with the request that brought it, which holds personal data.
+type Delivery struct {
+	Event
+
+	Headers    map[string]string `json:"headers,omitempty"`
+	Body       *string           `json:"body,omitempty"`
+	BodyBase64 *string           `json:"body_base64,omitempty"` // where the body is not UTF-8
+}
+
+// User is a user as the mirror has it, and how it came to be.
+type User struct {
+	User    map[string]any `json:"user"`
+	Sources []Source       `json:"sources"`
+	Changes []Change       `json:"changes"`
+}
+
+// Source tells which event said the value of a column, and when by the
+// provider's clock; nil where no event spoke of it.
+type Source struct {
+	Column  string     `json:"column"`
+	EventID *string    `json:"event_id"`
+	SaidAt  *time.Time `json:"said_at"`
+	SentAt  *time.Time `json:"sent_at"`
+}
+
+// Change is a row of the change feed.
+type Change struct {
+	ID        int64     `json:"id"`
+	Kind      string    `json:"kind"`
+	Changed   []string  `json:"changed"`
+	Provider  string    `json:"provider"`
+	EventID   string    `json:"event_id"`
+	EventAt   time.Time `json:"event_at"`
+	ChangedAt time.Time `json:"changed_at"`
+
+	Before json.RawMessage `json:"before"`
+	After  json.RawMessage `json:"after"`
 }
 
 // EventFilter narrows a list of events; what is empty does not.
 type EventFilter struct {
 	EventID, UserID, Outcome, Provider, Type string
-	Since                                    time.Time
+
+	Since, Until time.Time // received at Since or later, before Until
 }
 
-// Events lists events of a project, newest first, at most limit.
-func (c *Client) Events(ctx context.Context, project string, f EventFilter, limit int) ([]Event, error) {
-	query := url.Values{}
-	for name, value := range map[string]string{
+// values are the parameters by their names in the API.
+func (f EventFilter) values() map[string]string {
+	values := map[string]string{
 		"event_id": f.EventID, "user_id": f.UserID, "outcome": f.Outcome, "provider": f.Provider, "type": f.Type,
-	} {
-		if value != "" {
-			query.Set(name, value)
-		}
 	}
 	if !f.Since.IsZero() {
-		query.Set("since", f.Since.UTC().Format(time.RFC3339Nano))
+		values["since"] = f.Since.UTC().Format(time.RFC3339Nano)
 	}
-	return list[Event](ctx, c, "/projects/"+url.PathEscape(project)+"/events", query, limit)
+	if !f.Until.IsZero() {
+		values["until"] = f.Until.UTC().Format(time.RFC3339Nano)
+	}
+	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+	return values
 }
+
+// Events lists events of a project, newest first, at most limit; 0 is no limit.
+func (c *Client) Events(ctx context.Context, project string, f EventFilter, limit int) ([]Event, error) {
+	query := url.Values{}
+	for name, value := range f.values() {
+		query.Set(name, value)
+	}
+	return list[Event](ctx, c, projectPath(project)+"/events", query, limit)
+}
+
+// Event finds an event by the id that lists show, with the request that
+// brought it if withBody is set.
+func (c *Client) Event(ctx context.Context, project, id string, withBody bool) (d Delivery, err error) {
+	path := projectPath(project) + "/events/" + url.PathEscape(id)
+	if withBody {
+		path += "?body=true"
+	}
+	err = c.Do(ctx, http.MethodGet, path, nil, &d)
+	return d, err
+}
+
+// replayed is the answer to a replay.
+type replayed struct {
+	Jobs int `json:"jobs"`
+}
+
+// ReplayEvent takes up one event again and returns how many jobs that made.
+func (c *Client) ReplayEvent(ctx context.Context, project, id string) (jobs int, err error) {
+	var r replayed
+	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/events/"+url.PathEscape(id)+"/replay", nil, &r)
+	return r.Jobs, err
+}
+
+// Replay takes up all events that the filter chooses.
+func (c *Client) Replay(ctx context.Context, project string, f EventFilter) (jobs int, err error) {
+	var r replayed
+	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/events/replay", f.values(), &r)
+	return r.Jobs, err
+}
+
+// User reads a user of the mirror.
+func (c *Client) User(ctx context.Context, project, userID string) (u User, err error) {
+	err = c.Do(ctx, http.MethodGet, projectPath(project)+"/users/"+url.PathEscape(userID), nil, &u)
+	return u, err
+}
+
+func projectPath(nameOrID string) string { return "/projects/" + url.PathEscape(nameOrID) }

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+// explanation is why a row looks as it does.
+type explanation struct {
+	client.User
+
+	Events []client.Event `json:"events"` // oldest first; only those that the inbox still has
+}
+
+func (s *session) newExplain() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain PROJECT USER",
+		Short: "Say why a user's row looks as it does",
+		Long: `Shows a user's row in the mirror: the value of each column, the event that said it
+and when, by the provider's clock. Then the history: every event about the user
+that the inbox still has, oldest first, and what became of it.
+
+A column is won by the newest event that says something about it. An event that
+comes late fills what newer ones left unsaid and overwrites nothing they said.`,
+		Example: "  authsync explain demo 'auth0|demo-ada'",
+		Args:    takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.explain(cmd.Context(), args[0], args[1])
+		},
+	}
+}
+
+func (s *session) explain(ctx context.Context, project, userID string) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	events, err := c.Events(ctx, project, client.EventFilter{UserID: userID}, 0)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(events)
+	user, err := c.User(ctx, project, userID)
+	noRow := client.Status(err) == 404
+	if err != nil && (!noRow || len(events) == 0) {
+		return err
+	}
+	if s.json {
+		return s.printJSON(explanation{user, events})
+	}
+	if noRow {
+		err = s.printf("There is no row for user %s: none of its events has been applied.\n", printable(userID))
+	} else {
+		err = s.printUser(project, user)
+	}
+	if err != nil {
+		return err
+	}
+	return s.printHistory(user, events)
+}
+
+func (s *session) printUser(project string, u client.User) error {
+	if err := s.printf("User %s in capydb_auth.users of project %s\n%s\n\n", cell(u.User["id"]), project, status(u.User)); err != nil {
+		return err
+	}
+	t := table{head: []string{"COLUMN", "VALUE", "SAID AT", "BY EVENT"}}
+	for _, source := range u.Sources {
+		by := "no event has spoken of it"
+		if source.EventID != nil {
+			by = *source.EventID
+		}
+		t.add(source.Column, cell(u.User[source.Column]), clockOrDash(source.SaidAt), by)
+	}
+	return s.print(t)
+}
+
+// status says in a sentence what the row says about the user's life.
+func status(user map[string]any) string {
+	newest := fmt.Sprintf("newest event %s, from %s", cell(user["last_event_processed"]), cell(user["provider"]))
+	if deleted, _ := user["deleted_at"].(string); deleted != "" {
+		return "deleted at " + deleted + "; " + newest
+	}
+	return "not deleted; " + newest
+}
+
+// cell writes a value of a row.
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "NULL"
+	case string:
+		return printable(v)
+	default:
+		text, err := json.Marshal(v)
+		if err != nil {
+			return "?"
+		}
+		return string(text)
+	}
+}
+
+func (s *session) printHistory(u client.User, events []client.Event) error {
+	if err := s.printf("\nHistory, oldest first:\n\n"); err != nil {
+		return err
+	}
+	changed := map[string]string{}
+	for _, c := range u.Changes {
+		changed[c.Provider+"\x00"+c.EventID] = c.Kind + ": " + strings.Join(c.Changed, ", ")
+	}
+	t := table{
+		head: []string{"RECEIVED", "TYPE", "EVENT TIME", "EVENT", "OUTCOME", "CHANGED, OR WHY NOT"},
+		none: "The inbox has no event about this user any more: retention has dropped them.",
+	}
+	for _, e := range events {
+		t.add(clock(e.ReceivedAt), orNull(e.Type), clockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
+	}
+	return s.print(t)
+}
+
+// told says what an event did to the row.
+func told(e client.Event, changed map[string]string) string {
+	var said []string
+	if e.Outcome == "applied" {
+		what, ok := changed[e.Provider+"\x00"+orNull(e.EventID)]
+		if !ok {
+			what = "no value: it said what was known"
+		}
+		said = append(said, what)
+	}
+	if e.Reason != nil && *e.Reason != "" {
+		said = append(said, *e.Reason)
+	}
+	if len(said) == 0 {
+		return "-"
+	}
+	return strings.Join(said, "; ")
+}
