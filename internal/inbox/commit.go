@@ -37,6 +37,9 @@ func NewJobs(log *slog.Logger) (*river.Client[pgx.Tx], error) {
 func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []batch.Result[int64]) error {
 	begun := time.Now()
 	ids, err := in.store(ctx, deliveries)
+	if pgdb.Retryable(err) || dayWasMade(err) {
+		ids, err = in.store(ctx, deliveries)
+	}
 	in.metrics.commit(len(deliveries), time.Since(begun), err)
 	if err == nil {
 		for i, id := range ids {
@@ -61,11 +64,19 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 	return nil
 }
 
+// dayWasMade reports whether the deliveries were on their way into the default
+// partition when the partition of their day was made: PostgreSQL then says that
+// the default one no longer takes them, by a check violation without a constraint.
+func dayWasMade(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23514" && e.ConstraintName == "" && e.TableName == "inbox_default"
+}
+
 // refused reports whether the error is about the data rather than the server:
 // class 22 (data exception), 23 (constraint) or 54 (program limit).
 func refused(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
 }
 
 // ids grow in the order of the arrays, because defaults are evaluated after the sort.

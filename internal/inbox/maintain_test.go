@@ -1,0 +1,188 @@
+package inbox_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// partitions lists the days that have partitions, with the number of deliveries in each.
+func partitions(t *testing.T, pool *pgxpool.Pool) map[string]int64 {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `SELECT coalesce(day::text, 'default'), inbox_partition::text FROM authsync.inbox_days WHERE day IS NULL OR outcomes_partition IS NOT NULL`)
+	require.NoError(t, err)
+	days := make(map[string]int64)
+	tables := make(map[string]string)
+	var day, table string
+	_, err = pgx.ForEachRow(rows, []any{&day, &table}, func() error { tables[day] = table; return nil })
+	require.NoError(t, err)
+	for day, table := range tables {
+		days[day] = value[int64](t, pool, `SELECT count(*) FROM `+table)
+	}
+	return days
+}
+
+func at(day string) func(*inbox.Delivery) {
+	return func(d *inbox.Delivery) { d.ReceivedAt, _ = time.Parse("2006-01-02 15:04:05.999999", day) }
+}
+
+func TestMaintainMakesTheComingDays(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	want := map[string]int64{
+		"default": 0, "2026-08-14": 0, "2026-08-15": 0, "2026-08-16": 0, "2026-08-17": 0,
+		"2026-08-18": 0, "2026-08-19": 0, "2026-08-20": 0, "2026-08-21": 0,
+	}
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, time.Hour, now()))
+	require.Equal(t, want, partitions(t, pool))
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, time.Hour, now()))
+	require.Equal(t, want, partitions(t, pool), "a second time")
+
+	in := newInbox(t, pool, inbox.Config{})
+	o := stored(t, in)
+	record(t, pool, in, o)
+	require.Equal(t, int64(1), partitions(t, pool)["2026-08-14"])
+	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.event_outcomes_default`))
+	require.Zero(t, value[int64](t, pool, `
+		SELECT count(*) FROM pg_class WHERE relnamespace = 'authsync'::regnamespace AND relkind IN ('r', 'p', 'v')
+			AND relname ~ '^(inbox|event)' AND obj_description(oid) IS NULL`), "tables without comment")
+}
+
+func TestDaysAreThoseOfUTCWhateverTheSessionSays(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	for _, zone := range []string{"Pacific/Kiritimati", "Pacific/Niue"} { // 14 hours ahead, 11 behind
+		exec(t, pool, `SELECT set_config('timezone', $1, true), authsync.make_inbox_partitions('2026-08-14', 2)`, zone)
+	}
+	in := newInbox(t, pool, inbox.Config{})
+	stored(t, in, at("2026-08-14 00:00:00"))
+	stored(t, in, at("2026-08-14 23:59:59.999999"))
+	stored(t, in, at("2026-08-15 00:00:00"))
+	require.Equal(t, map[string]int64{"default": 0, "2026-08-14": 2, "2026-08-15": 1}, partitions(t, pool))
+}
+
+func TestRowsOfTheDefaultPartitionMoveToTheirDay(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	today := stored(t, in)
+	past := stored(t, in, at("2026-07-01 12:00:00"))
+	record(t, pool, in, today, past)
+	require.Equal(t, map[string]int64{"default": 2}, partitions(t, pool))
+
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, now()))
+	days := partitions(t, pool)
+	require.Zero(t, days["default"])
+	require.Equal(t, int64(1), days["2026-08-14"])
+	require.Equal(t, int64(1), days["2026-07-01"], "also of days that nobody asked for")
+	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.event_outcomes_default`))
+	for _, o := range []inbox.Outcome{today, past} {
+		e, err := in.Event(t.Context(), o.InboxID, 0)
+		require.NoError(t, err)
+		require.Equal(t, inbox.Applied, e.Outcome)
+	}
+}
+
+func TestRetentionDropsFinishedDaysOnly(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	for _, day := range []string{"2026-08-01", "2026-08-02", "2026-08-03", "2026-08-04", "2026-08-05"} {
+		exec(t, pool, `SELECT authsync.make_inbox_partitions($1::text::date, 1)`, day)
+	}
+	record(t, pool, in, stored(t, in, at("2026-08-01 10:00:00")))
+	failed := stored(t, in, at("2026-08-02 10:00:00"))
+	failed.Outcome = inbox.Failed
+	open := stored(t, in, at("2026-08-03 10:00:00"))
+	record(t, pool, in, failed, stored(t, in, at("2026-08-03 11:00:00")), stored(t, in, at("2026-08-04 10:00:00")))
+
+	rows, err := pool.Query(t.Context(), `SELECT day::text, dropped, coalesce(reason, '') FROM authsync.drop_inbox_partitions('2026-08-05')`)
+	require.NoError(t, err)
+	type day struct {
+		Day     string
+		Dropped bool
+		Reason  string
+	}
+	days, err := pgx.CollectRows(rows, pgx.RowToStructByPos[day])
+	require.NoError(t, err)
+	require.Equal(t, []day{
+		{"2026-08-02", false, "0 deliveries without outcome, 1 failed events"},
+		{"2026-08-03", false, "1 deliveries without outcome, 0 failed events"},
+		{"2026-08-01", true, ""},
+		{"2026-08-04", true, ""},
+	}, days)
+	require.Equal(t, map[string]int64{"default": 0, "2026-08-02": 1, "2026-08-03": 2, "2026-08-05": 0}, partitions(t, pool))
+
+	failed.Outcome = inbox.Applied
+	record(t, pool, in, failed, open)
+	// Nine days before 2026-08-14 09:30 lies within the 5th, which stays.
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, 9*24*time.Hour, now()))
+	days2 := partitions(t, pool)
+	require.NotContains(t, days2, "2026-08-02")
+	require.NotContains(t, days2, "2026-08-03")
+	require.Contains(t, days2, "2026-08-05")
+	require.Equal(t, int64(16+4), value[int64](t, pool, `SELECT count(*) FROM pg_inherits
+		WHERE inhparent IN ('authsync.inbox'::regclass, 'authsync.event_outcomes'::regclass)`), "both tables: 8 days ahead, the 5th, the default")
+}
+
+func TestMaintainAtOnceByManyWhileDeliveriesArrive(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	exec(t, pool, `SELECT authsync.make_inbox_partitions('2026-08-01', 3)`)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	counts := make([]int64, 4)
+	for i := range counts {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := in.Append(t.Context(), delivery()); err != nil {
+					t.Errorf("append: %v", err)
+				}
+				counts[i]++
+			}
+		})
+	}
+	var maintainers sync.WaitGroup
+	for range 4 {
+		maintainers.Go(func() {
+			// Who loses against the others' locks for too long fails and changes nothing.
+			if err := inbox.MaintainAt(t.Context(), pool, 24*time.Hour, now()); err != nil && !pgdb.Retryable(err) {
+				t.Errorf("maintain: %v", err)
+			}
+		})
+	}
+	maintainers.Wait()
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, 24*time.Hour, now()))
+	cancel()
+	wait.Wait()
+	days := partitions(t, pool)
+	require.Len(t, days, 9)
+	require.Zero(t, days["default"])
+	require.Equal(t, counts[0]+counts[1]+counts[2]+counts[3], days["2026-08-14"])
+}
+
+func TestMaintainGivesUpRatherThanHoldUpDeliveries(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	exec(t, pool, `SELECT authsync.make_inbox_partitions('2026-08-01', 1)`)
+	reader, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = reader.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = reader.Exec(t.Context(), `SELECT count(*) FROM authsync.inbox`)
+	require.NoError(t, err)
+
+	_, err = pool.Exec(t.Context(), `SELECT authsync.drop_inbox_partitions('2026-08-10')`)
+	require.Equal(t, "55P03", pgdb.Code(err))
+	require.Contains(t, partitions(t, pool), "2026-08-01")
+}

@@ -1,0 +1,123 @@
+package inbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// finishJobs makes all jobs look worked.
+func finishJobs(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	exec(t, pool, `UPDATE authsync.river_job SET state = 'completed', finalized_at = now()`)
+}
+
+const coveredIDs = `
+	SELECT coalesce(array_agg(n ORDER BY j.id, n), '{}')
+	FROM authsync.river_job AS j, unnest((j.args ->> 'inbox_ids')::int8multirange) AS r, generate_series(lower(r), upper(r) - 1) AS n
+	WHERE j.kind = 'apply_deliveries' AND j.state = 'available'`
+
+func TestReplayMakesJobsForTheChosenDeliveries(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	a, b := stored(t, in), stored(t, in)
+	other := stored(t, in, func(d *inbox.Delivery) { d.ProjectID = uuid.New() })
+	c := stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = now().Add(time.Hour) })
+	second := a
+	second.Ordinal, second.EventID = 1, "evt_second"
+	record(t, pool, in, a, second, b, other) // c is pending
+	finishJobs(t, pool)
+
+	jobs, err := in.Replay(t.Context(), inbox.Filter{ProjectID: a.ProjectID})
+	require.NoError(t, err)
+	require.Equal(t, 1, jobs)
+	require.Equal(t, []int64{a.InboxID, b.InboxID, c.InboxID}, value[[]int64](t, pool, coveredIDs))
+	require.True(t, value[bool](t, pool, `
+		SELECT (args ->> 'received_from')::timestamptz = $1 AND (args ->> 'received_to')::timestamptz = $2 AND args ->> 'project_id' = $3
+		FROM authsync.river_job WHERE state = 'available'`, a.ReceivedAt, c.ReceivedAt, a.ProjectID.String()))
+
+	finishJobs(t, pool)
+	jobs, err = in.Replay(t.Context(), inbox.Filter{EventID: "evt_second"})
+	require.NoError(t, err)
+	require.Equal(t, 1, jobs)
+	require.Equal(t, []int64{a.InboxID}, value[[]int64](t, pool, coveredIDs))
+
+	finishJobs(t, pool)
+	jobs, err = in.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{a.InboxID, other.InboxID}})
+	require.NoError(t, err)
+	require.Equal(t, 2, jobs, "one a project")
+
+	finishJobs(t, pool)
+	jobs, err = in.Replay(t.Context(), inbox.Filter{EventID: "evt_unknown"})
+	require.NoError(t, err)
+	require.Zero(t, jobs)
+}
+
+func TestReplayOfManyTakesEachOnceAndFillsJobsNoFurtherThanTheirBounds(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	const count = inbox.ReplayPage + 700
+	exec(t, pool, `
+		INSERT INTO authsync.inbox (project_id, provider, received_at, headers, body)
+		SELECT $1, 'auth0', $2, '{}', CASE WHEN n <= 20 THEN convert_to(repeat('x', 1 << 20), 'UTF8') ELSE 'x' END
+		FROM generate_series(1, $3::int) AS n`, delivery().ProjectID, now(), count)
+	jobs, err := in.Replay(t.Context(), inbox.Filter{})
+	require.NoError(t, err)
+	// Page 1: 8 + 8 deliveries of 1 MiB, then 4 and 496 small ones, 3 * 500 - 16, the rest; page 2: 500 and 200.
+	require.Equal(t, int64(jobs), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job`))
+	require.Equal(t, value[[]int64](t, pool, `SELECT array_agg(id ORDER BY id) FROM authsync.inbox`), value[[]int64](t, pool, coveredIDs))
+	require.Zero(t, value[int64](t, pool, `
+		SELECT count(*) FROM authsync.river_job AS j
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS deliveries, sum(octet_length(i.body)) AS bytes FROM authsync.inbox AS i
+			WHERE i.id <@ (j.args ->> 'inbox_ids')::int8multirange
+		) AS held
+		WHERE held.deliveries > $1 OR held.bytes > 8 << 20`, inbox.JobMaxDeliveries))
+	require.Equal(t, 8, jobs)
+}
+
+func TestReplayOfFailedEventsTriesThemNow(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	waits, lost, fine := stored(t, in), stored(t, in), stored(t, in)
+	lost.Ordinal = 3
+	waits.Outcome, lost.Outcome = inbox.Failed, inbox.Failed
+	record(t, pool, in, waits, lost, fine)
+	finishJobs(t, pool)
+	// The job of the first waits for its next try, that of the second was discarded.
+	retry := func(o inbox.Outcome) int64 {
+		tx, err := pool.Begin(t.Context())
+		require.NoError(t, err)
+		result, err := newJobs(t).InsertTx(t.Context(), tx, inbox.ApplyEventArgs{
+			ProjectID: o.ProjectID, InboxID: o.InboxID, ReceivedAt: o.ReceivedAt, Ordinal: o.Ordinal,
+		}, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
+		return result.Job.ID
+	}
+	waiting, discarded := retry(waits), retry(lost)
+	exec(t, pool, `UPDATE authsync.river_job SET state = 'retryable', attempt = 3 WHERE id = $1`, waiting)
+	exec(t, pool, `UPDATE authsync.river_job SET state = 'discarded', finalized_at = now() WHERE id = $1`, discarded)
+
+	for range 2 { // a second time makes no more jobs
+		jobs, err := in.Replay(t.Context(), inbox.Filter{Outcome: inbox.Failed})
+		require.NoError(t, err)
+		require.Equal(t, 2, jobs)
+		require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_event'`))
+	}
+	require.Equal(t, "available", value[string](t, pool, `SELECT state::text FROM authsync.river_job WHERE id = $1`, waiting))
+	require.True(t, value[bool](t, pool, `SELECT bool_and(queue = 'events' AND scheduled_at <= now()) FROM authsync.river_job WHERE kind = 'apply_event' AND id <> $1`, discarded))
+	require.Equal(t, "available", value[string](t, pool, `
+		SELECT state::text FROM authsync.river_job
+		WHERE kind = 'apply_event' AND id > $1 AND args @> jsonb_build_object('inbox_id', $2::bigint, 'ordinal', 3)`, discarded, lost.InboxID))
+}
