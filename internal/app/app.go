@@ -209,6 +209,11 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 		return nil, err
 	}
 	a.inbox = inbox.New(a.pool, jobs, inbox.Config{Log: a.log})
+	// Before the first delivery, so that none lands in the default partition; a
+	// worker does it again every hour, and drops the old ones.
+	if err := inbox.Maintain(ctx, a.pool, 0); err != nil {
+		a.log.WarnContext(ctx, "partitions_not_made", slog.Any("error", err))
+	}
 	if !a.settings.Roles.Receiver {
 		return a.inbox.Close, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,7 +46,7 @@ type Dev struct {
 	Postgres string
 
 	progress func(string)
-	warnings io.Writer
+	screen   screen
 	log      *slog.Logger
 	server   *localpg.Server
 	steps    steps
@@ -69,7 +70,8 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
 	quiet := slog.New(slog.DiscardHandler) // until the log file is there
-	d := &Dev{Dir: dir, progress: c.Progress, warnings: c.Warnings, log: quiet, steps: steps{log: quiet}}
+	d := &Dev{Dir: dir, progress: c.Progress, log: quiet, steps: steps{log: quiet}}
+	d.screen.out = c.Warnings
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
@@ -81,16 +83,16 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 		name  string
 		start func(context.Context) (stopFunc, error)
 	}{
-		{"take the data directory", d.takeDir},
-		{"open the log", func(context.Context) (stopFunc, error) { return d.openLog(c.Config) }},
-		{"take the port", func(ctx context.Context) (_ stopFunc, err error) {
+		{"data directory", d.takeDir},
+		{"log", func(context.Context) (stopFunc, error) { return d.openLog(c.Config) }},
+		{"address", func(ctx context.Context) (_ stopFunc, err error) {
 			listener, err = Listen(ctx, c.Config.Listen)
 			return nil, err
 		}},
-		{"start PostgreSQL", d.startPostgres},
-		{"prepare the control database", func(ctx context.Context) (stopFunc, error) { return nil, d.prepare(ctx) }},
-		{"start the server", func(ctx context.Context) (stopFunc, error) { return d.startApp(ctx, c, listener) }},
-		{"make the demo project", func(ctx context.Context) (stopFunc, error) { return nil, d.settle(ctx) }},
+		{"PostgreSQL", d.startPostgres},
+		{"control database", func(ctx context.Context) (stopFunc, error) { return nil, d.prepare(ctx) }},
+		{"server", func(ctx context.Context) (stopFunc, error) { return d.startApp(ctx, c, listener) }},
+		{"demo project", func(ctx context.Context) (stopFunc, error) { return nil, d.settle(ctx) }},
 	} {
 		if err := d.steps.start(ctx, s.name, s.start); err != nil {
 			if listener != nil && d.App == nil {
@@ -104,7 +106,10 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 
 // Stop stops everything in reverse, PostgreSQL last. Nothing that was
 // acknowledged is lost if ctx ends before that.
-func (d *Dev) Stop(ctx context.Context) error { return d.steps.stop(ctx) }
+func (d *Dev) Stop(ctx context.Context) error {
+	d.screen.off.Store(true)
+	return d.steps.stop(ctx)
+}
 
 // Failed hears of the server or PostgreSQL ending by themselves.
 func (d *Dev) Failed() <-chan error {
@@ -153,10 +158,24 @@ func (d *Dev) openLog(c config.Config) (stopFunc, error) {
 	}
 	d.log = slog.New(slog.NewMultiHandler(
 		NewLogger(c, file).Handler(),
-		slog.NewTextHandler(d.warnings, &slog.HandlerOptions{Level: slog.LevelWarn}),
+		slog.NewTextHandler(&d.screen, &slog.HandlerOptions{Level: slog.LevelWarn}),
 	))
 	d.steps.log = d.log
 	return func(context.Context) error { return file.Close() }, nil
+}
+
+// screen shows warnings until the server is told to stop: what is cut off then
+// complains, which is of no concern to a person.
+type screen struct {
+	out io.Writer
+	off atomic.Bool
+}
+
+func (s *screen) Write(line []byte) (int, error) {
+	if s.off.Load() {
+		return len(line), nil
+	}
+	return s.out.Write(line)
 }
 
 func (d *Dev) startPostgres(ctx context.Context) (stopFunc, error) {

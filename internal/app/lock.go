@@ -31,7 +31,7 @@ func lockDir(dir string) (*os.File, error) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(holder))); err == nil {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}
-		return nil, fmt.Errorf("data directory %s: %w%s: stop that one, or choose another directory with AUTHSYNC_DATA_DIR",
+		return nil, fmt.Errorf("%s: %w%s: stop that one, or choose another directory with AUTHSYNC_DATA_DIR",
 			dir, ErrDataDirInUse, who)
 	}
 	if err := errors.Join(file.Truncate(0), writeAt(file, strconv.Itoa(os.Getpid())+"\n")); err != nil {

@@ -23,7 +23,8 @@ type step struct {
 	stop stopFunc
 }
 
-// start runs one step. If it fails, those before it still run: call stop.
+// start runs one step. If it fails, the error names it, and those before it
+// still run: call stop.
 func (s *steps) start(ctx context.Context, name string, start func(context.Context) (stopFunc, error)) error {
 	begin := time.Now()
 	stop, err := start(ctx)

@@ -56,7 +56,7 @@ events are tried at once, without waiting for their next turn.
 			if s.json {
 				return s.printJSON(map[string]int{"jobs": jobs})
 			}
-			return s.printf("%d jobs take the events up again. What became of them: authsync events list %s\n", jobs, args[0])
+			return s.printf("Taken up again (jobs: %d). What became of them: authsync events list %s\n", jobs, args[0])
 		},
 	}
 	f.register(cmd)
@@ -86,5 +86,5 @@ func (s *session) replayDry(cmd *cobra.Command, c *client.Client, project string
 	if err := s.printEvents(events...); err != nil {
 		return err
 	}
-	return s.notice("%d events would be taken up again; nothing was done.", len(events))
+	return s.notice("Events that would be taken up again: %d. Nothing was done.", len(events))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,7 +86,7 @@ func (s *session) printUser(project string, u client.User) error {
 func status(user map[string]any) string {
 	newest := fmt.Sprintf("newest event %s, from %s", cell(user["last_event_processed"]), cell(user["provider"]))
 	if deleted, _ := user["deleted_at"].(string); deleted != "" {
-		return "deleted at " + deleted + "; " + newest
+		return "deleted at " + cell(deleted) + "; " + newest
 	}
 	return "not deleted; " + newest
 }
@@ -96,6 +97,9 @@ func cell(v any) string {
 	case nil:
 		return "NULL"
 	case string:
+		if t, err := time.Parse(time.RFC3339, v); err == nil {
+			return clock(t)
+		}
 		return printable(v)
 	default:
 		text, err := json.Marshal(v)
