@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -19,12 +20,6 @@ import (
 
 // maxIdentifier is NAMEDATALEN - 1: PostgreSQL cuts longer names silently.
 const maxIdentifier = 63
-
-const (
-	insufficientPrivilege = "42501"
-	duplicateDatabase     = "42P04"
-	invalidCatalogName    = "3D000"
-)
 
 // createWithDatabase makes a project and a database for it on the control
 // server. CREATE DATABASE cannot share a transaction with anything, but
@@ -57,7 +52,7 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 		}
 		_, err = tx.Exec(ctx, "ALTER DATABASE "+temporary+" RENAME TO "+quote(name))
 		switch {
-		case pgdb.Code(err) == duplicateDatabase:
+		case pgdb.Code(err) == pgerrcode.DuplicateDatabase:
 			return fmt.Errorf("%w: %s. Give its connection URL as database_url to use it, or drop or rename it", ErrDatabaseExists, quote(name))
 		case err != nil:
 			return fmt.Errorf("name the project's database: %w", err)
@@ -71,7 +66,7 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 }
 
 func createError(err error, role string) error {
-	if pgdb.Code(err) == insufficientPrivilege {
+	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {
 		return &DatabaseError{
 			Detail: fmt.Sprintf("the role %s may not create databases on the control server: "+
 				"run ALTER ROLE %s CREATEDB there as an administrator, or give database_url", quote(role), quote(role)),
@@ -94,11 +89,11 @@ func (s *Store) install(ctx context.Context, databaseURL string) error {
 	err = pgdb.Redact(err)
 	var detail string
 	switch code := pgdb.Code(err); {
-	case strings.HasPrefix(code, "28"):
+	case pgerrcode.IsInvalidAuthorizationSpecification(code):
 		detail = "the server refuses the user or the password: correct database_url"
-	case code == invalidCatalogName:
+	case code == pgerrcode.InvalidCatalogName:
 		detail = "the server has no such database: create it, or correct database_url"
-	case code == insufficientPrivilege:
+	case code == pgerrcode.InsufficientPrivilege:
 		detail = fmt.Sprintf("the role lacks a right: run GRANT CREATE, CONNECT ON DATABASE %s TO %s there; "+
 			"if schema capydb_auth belongs to another role, connect as that one", quote(config.Database), quote(config.User))
 	case pgdb.Unavailable(err):

@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -23,82 +20,6 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
 )
-
-const never = 24 * time.Hour // an interval at which no poll of the test happens after the first
-
-// watcher counts the queries of a pool and can hold one up after it was answered.
-type watcher struct {
-	queries atomic.Int64
-	hold    atomic.Pointer[hold]
-}
-
-type hold struct{ reached, release chan struct{} }
-
-func (w *watcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	w.queries.Add(1)
-	return ctx
-}
-
-func (w *watcher) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {
-	if h := w.hold.Swap(nil); h != nil {
-		close(h.reached)
-		<-h.release
-	}
-}
-
-// watchedPool is a second process, as far as the database can tell.
-func watchedPool(t *testing.T, b *testBundle) (*pgxpool.Pool, *watcher) {
-	t.Helper()
-	config, err := pgxpool.ParseConfig(pgtest.URL(t, b.pool))
-	require.NoError(t, err)
-	w := &watcher{}
-	config.ConnConfig.Tracer = w
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool, w
-}
-
-// run starts a directory; it ends with the test.
-func run(t *testing.T, c project.DirectoryConfig) *project.Directory {
-	t.Helper()
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	d, err := project.NewDirectory(c)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	return d
-}
-
-func (b *testBundle) directory(t *testing.T, c project.DirectoryConfig) *project.Directory {
-	t.Helper()
-	ring, err := seal.ParseKeys(b.key)
-	require.NoError(t, err)
-	c.Keyring = ring
-	if c.Pool == nil {
-		c.Pool, _ = watchedPool(t, b)
-	}
-	return run(t, c)
-}
-
-func (b *testBundle) auth0(t *testing.T, projectID uuid.UUID, secret string) {
-	t.Helper()
-	_, err := b.store.PutIntegration(t.Context(), projectID, "auth0", credentials(t, `{"webhook_signing_secret": "`+secret+`"}`), nil)
-	require.NoError(t, err)
-}
-
-func accepts(e project.Endpoint, secret string) bool {
-	header := http.Header{"Authorization": {"Bearer " + secret}}
-	_, err := e.Verifier.Verify(header, []byte(`{}`), time.Now())
-	return err == nil
-}
 
 func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
 	t.Parallel()
@@ -429,74 +350,4 @@ func TestVersionGrowsWithEachStatementOnProjectsAndIntegrations(t *testing.T) {
 	_, _, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "x"})
 	require.NoError(t, err)
 	require.Equal(t, last, version(), "keys are not in the directory")
-}
-
-// records counts log lines by their message.
-type records struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (r *records) Enabled(context.Context, slog.Level) bool { return true }
-func (r *records) WithAttrs([]slog.Attr) slog.Handler       { return r }
-func (r *records) WithGroup(string) slog.Handler            { return r }
-
-func (r *records) Handle(_ context.Context, record slog.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counts == nil {
-		r.counts = map[string]int{}
-	}
-	r.counts[record.Message]++
-	return nil
-}
-
-func (r *records) count(message string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.counts[message]
-}
-
-// BenchmarkReload shows what a change costs each process: everything is read
-// again, one row is opened again.
-func BenchmarkReload(b *testing.B) {
-	for _, projects := range []int{100, 5000} {
-		b.Run(fmt.Sprint(projects, "Projects"), func(b *testing.B) {
-			benchmarkReload(b, projects)
-		})
-	}
-}
-
-func benchmarkReload(b *testing.B, projects int) {
-	b.Helper()
-	pool := pgtest.Control(b)
-	key := seal.NewKey()
-	ring, err := seal.ParseKeys(key)
-	require.NoError(b, err)
-	log := slog.New(slog.DiscardHandler)
-	store, err := project.NewStore(project.Config{Pool: pool, Keyring: ring, Mirror: &installer{}, Log: log})
-	require.NoError(b, err)
-	var last project.Project
-	for i := range projects {
-		last, err = store.CreateProject(b.Context(), fmt.Sprint("p", i), someURL)
-		require.NoError(b, err)
-		_, err = store.PutIntegration(b.Context(), last.ID, "clerk",
-			map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + clerkSecret + `"`)}, nil)
-		require.NoError(b, err)
-	}
-	d, err := project.NewDirectory(project.DirectoryConfig{Pool: pool, Keyring: ring, Log: log, Interval: never, MinGap: time.Nanosecond})
-	require.NoError(b, err)
-	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	require.NoError(b, d.WaitLoaded(ctx))
-
-	for b.Loop() {
-		_, err := pool.Exec(ctx, `UPDATE authsync.directory_version SET version = version + 1`)
-		require.NoError(b, err)
-		_, err = d.LookupFresh(ctx, last.ID, "clerk")
-		require.NoError(b, err)
-	}
-	cancel()
-	require.NoError(b, <-ended)
 }

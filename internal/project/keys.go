@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -31,8 +32,6 @@ const (
 	keyDigits = 43 // of base 62, as many as 256 bits need
 	hintSize  = len(LivePrefix) + 4
 )
-
-const foreignKeyViolation = "23503"
 
 const (
 	keyColumns = `id, name, hint, project_id, created_at, last_used_at, revoked_at`
@@ -92,7 +91,7 @@ func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret str
 	if err == nil {
 		key, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
 	}
-	if pgdb.Code(err) == foreignKeyViolation {
+	if pgdb.Code(err) == pgerrcode.ForeignKeyViolation {
 		return Key{}, "", ErrNoProject
 	}
 	if err != nil {

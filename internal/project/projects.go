@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -41,8 +42,6 @@ const (
 	deleteProject = `
 		DELETE FROM authsync.projects WHERE id = $1`
 )
-
-const uniqueViolation = "23505"
 
 type projectRow struct {
 	ID                uuid.UUID
@@ -93,7 +92,7 @@ func (s *Store) insert(ctx context.Context, db querier, name, url string) (Proje
 	if err == nil {
 		p.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
 	}
-	if pgdb.Code(err) == uniqueViolation {
+	if pgdb.Code(err) == pgerrcode.UniqueViolation {
 		return Project{}, ErrNameTaken
 	}
 	if err != nil {

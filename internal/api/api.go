@@ -1,0 +1,101 @@
+// Package api is the management API: projects, integrations, keys, and what
+// became of events and users. It stands beside the road of a webhook (provider
+// → receiver → inbox → applier → mirror): it sets the road up and looks at it.
+//
+// docs/openapi.yaml describes it; a test holds the two together. Every answer
+// is JSON, every error an RFC 9457 document whose detail says what to do.
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// Prefix is the base of all paths.
+const Prefix = "/api/capydb/v1"
+
+// Config is what the API needs; all of it but PublicURL must be given.
+type Config struct {
+	Store  *project.Store
+	Events Events
+	Users  Users
+	// PublicURL is the base of the URLs that providers are pointed at, such as
+	// https://sync.example.com; empty: what the request says that it was sent to.
+	PublicURL string
+	Log       *slog.Logger
+}
+
+// API answers management calls. It is safe for concurrent use.
+type API struct {
+	config  Config
+	handler http.Handler
+	router  *mux.Router
+}
+
+// New makes the API. It answers all paths below Prefix that it is asked,
+// unknown ones included; the receiver's path must be routed elsewhere before.
+func New(c Config) (*API, error) {
+	if c.Store == nil || c.Events == nil || c.Users == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users and log must be given")
+	}
+	a := &API{config: c}
+	// Encoded paths, because ids of users hold "|" and may hold "/"; not
+	// cleaned, because mux cleans by a redirect, which turns a PUT into a GET.
+	a.router = mux.NewRouter().UseEncodedPath().SkipClean(true)
+	for _, route := range a.routes() {
+		a.router.Handle(Prefix+route.path, a.call(route)).Methods(route.method)
+	}
+	a.router.NotFoundHandler = http.HandlerFunc(notFound)
+	a.router.MethodNotAllowedHandler = http.HandlerFunc(a.methodNotAllowed)
+	a.handler = problem.WithRequestID(a.router)
+	return a, nil
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// access says which keys may make a call.
+type access int
+
+const (
+	// ofProject: any key; one that is limited to a project sees no other.
+	ofProject access = iota
+	// ofAll: only a key that is not limited to a project.
+	ofAll
+)
+
+type route struct {
+	method, path string
+	access       access
+	handle       func(*http.Request) (answer, error)
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{http.MethodPost, "/projects", ofAll, a.createProject},
+		{http.MethodGet, "/projects", ofProject, a.listProjects},
+		{http.MethodGet, "/projects/{project}", ofProject, a.getProject},
+		{http.MethodPatch, "/projects/{project}", ofAll, a.updateProject},
+		{http.MethodDelete, "/projects/{project}", ofAll, a.deleteProject},
+
+		{http.MethodGet, "/projects/{project}/integrations", ofProject, a.listIntegrations},
+		{http.MethodPut, "/projects/{project}/integrations/{provider}", ofProject, a.putIntegration},
+		{http.MethodGet, "/projects/{project}/integrations/{provider}", ofProject, a.getIntegration},
+		{http.MethodDelete, "/projects/{project}/integrations/{provider}", ofProject, a.deleteIntegration},
+
+		{http.MethodGet, "/projects/{project}/events", ofProject, a.listEvents},
+		{http.MethodPost, "/projects/{project}/events/replay", ofProject, a.replayEvents},
+		{http.MethodGet, "/projects/{project}/events/{event}", ofProject, a.getEvent},
+		{http.MethodPost, "/projects/{project}/events/{event}/replay", ofProject, a.replayEvent},
+		{http.MethodGet, "/projects/{project}/users/{user}", ofProject, a.getUser},
+
+		{http.MethodPost, "/keys", ofAll, a.createKey},
+		{http.MethodGet, "/keys", ofAll, a.listKeys},
+		{http.MethodDelete, "/keys/{key}", ofAll, a.revokeKey},
+	}
+}

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// answer is what a handler has to say; a nil body is none.
+type answer struct {
+	status   int
+	body     any
+	location string // path behind Prefix of what was made
+}
+
+type keyOfCaller struct{}
+
+// call makes a handler of a route: it lets the right keys in, writes the answer
+// or the problem, and logs what was changed and what went wrong.
+func (a *API) call(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		key, err := a.authenticate(r)
+		var done answer
+		if err == nil {
+			if rt.access == ofAll && key.ProjectID != nil {
+				err = errLimitedKey
+			} else {
+				r = r.WithContext(context.WithValue(r.Context(), keyOfCaller{}, key))
+				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+				done, err = rt.handle(r)
+			}
+		}
+		status := done.status
+		if err != nil {
+			status = writeError(w, r, err)
+		} else if err = writeAnswer(w, done); err != nil {
+			status = writeError(w, r, err)
+		}
+		a.log(r, rt, key, status, time.Since(begun), err)
+	})
+}
+
+func (a *API) log(r *http.Request, rt route, key project.Key, status int, took time.Duration, err error) {
+	level := slog.LevelDebug
+	switch {
+	case status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	case status >= http.StatusInternalServerError:
+		level = slog.LevelError
+	case rt.method != http.MethodGet:
+		level = slog.LevelInfo
+	}
+	attrs := []slog.Attr{
+		slog.String("method", rt.method),
+		slog.String("route", rt.path),
+		slog.Int("status", status),
+		slog.Duration("duration", took),
+		slog.String("request_id", problem.RequestID(r.Context())),
+		slog.String("key_id", key.ID.String()),
+	}
+	if name, ok := mux.Vars(r)["project"]; ok {
+		attrs = append(attrs, slog.String("project", name))
+	}
+	if err != nil && status >= http.StatusInternalServerError { // what a 4xx says may quote what was given
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	a.config.Log.LogAttrs(r.Context(), level, "management_call", attrs...)
+}
+
+// authenticate finds the key that the request shows.
+func (a *API) authenticate(r *http.Request) (project.Key, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if scheme == "" {
+		return project.Key{}, errNoCredentials
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return project.Key{}, errOtherScheme
+	}
+	key, err := a.config.Store.Authenticate(r.Context(), strings.TrimSpace(secret))
+	if errors.Is(err, project.ErrNoKey) {
+		return project.Key{}, errUnknownKey
+	}
+	return key, err
+}
+
+// caller is the key that the request showed.
+func caller(r *http.Request) project.Key {
+	key, _ := r.Context().Value(keyOfCaller{}).(project.Key)
+	return key
+}
+
+// project finds the project that the path names. To a key that is limited to
+// another one it does not exist.
+func (a *API) project(r *http.Request) (project.Project, error) {
+	name, err := variable(r, "project")
+	if err != nil {
+		return project.Project{}, err
+	}
+	p, err := a.config.Store.FindProject(r.Context(), name)
+	limit := caller(r).ProjectID
+	if errors.Is(err, project.ErrNoProject) || (err == nil && limit != nil && *limit != p.ID) {
+		return project.Project{}, failure(http.StatusNotFound,
+			"there is no project %.80q that this key may see: GET %s/projects lists those there are", name, Prefix)
+	}
+	return p, err
+}
+
+// variable is a part of the path, decoded.
+func variable(r *http.Request, name string) (string, error) {
+	text, err := url.PathUnescape(mux.Vars(r)[name])
+	if err != nil {
+		return "", failure(http.StatusBadRequest, "the path is not percent-encoded as it should be at {%s}", name)
+	}
+	return text, nil
+}
+
+func writeAnswer(w http.ResponseWriter, done answer) error {
+	w.Header().Set("Cache-Control", "no-store")
+	if done.location != "" {
+		w.Header().Set("Location", Prefix+done.location)
+	}
+	if done.body == nil {
+		w.WriteHeader(done.status)
+		return nil
+	}
+	body, err := json.Marshal(done.body)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(done.status)
+	_, _ = w.Write(append(body, '\n')) // the caller may be gone; there is nobody to tell
+	return nil
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: docs/openapi.yaml lists the paths there are")
+}
+
+func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		var match mux.RouteMatch
+		if a.router.Match(other, &match) && match.MatchErr == nil {
+			allowed = append(allowed, method)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	problem.Write(w, r, http.StatusMethodNotAllowed, "",
+		r.Method+" is no method of this path: it takes "+strings.Join(allowed, ", "))
+}

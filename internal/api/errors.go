@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// statusError is an error whose answer is known where it is made.
+type statusError struct {
+	status int
+	detail string
+}
+
+func (e *statusError) Error() string { return e.detail }
+
+func failure(status int, format string, args ...any) error {
+	return &statusError{status: status, detail: fmt.Sprintf(format, args...)}
+}
+
+// What is wrong with the key that a request shows.
+var (
+	errNoCredentials = &statusError{http.StatusUnauthorized, "the request shows no key: send the header Authorization: Bearer capy_live_…"}
+	errOtherScheme   = &statusError{http.StatusUnauthorized, "the header Authorization must begin with Bearer, followed by a key (capy_live_… or capy_test_…)"}
+	errUnknownKey    = &statusError{http.StatusUnauthorized, "this key is unknown or was revoked: use another one, or make one with authsync keys create"}
+	errLimitedKey    = &statusError{http.StatusForbidden, "this key is limited to one project and may not make this call: use a key that is not"}
+)
+
+// retryAfter is what a caller is told to wait when the trouble is ours.
+const retryAfter = 5 * time.Second
+
+// writeError answers with the problem that err is, and returns its status. This
+// is the one table from errors to statuses.
+func writeError(w http.ResponseWriter, r *http.Request, err error) int {
+	status, detail := describe(err)
+	var opts []problem.Option
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
+	case http.StatusServiceUnavailable:
+		opts = append(opts, problem.RetryAfter(retryAfter))
+	}
+	problem.Write(w, r, status, "", detail, opts...)
+	return status
+}
+
+func describe(err error) (status int, detail string) {
+	var known *statusError
+	var invalid *project.InvalidError
+	var database *project.DatabaseError
+	var delayed *mirror.DelayError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &known):
+		return known.status, known.detail
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
+	case errors.As(err, &invalid), errors.As(err, &database):
+		return http.StatusUnprocessableEntity, err.Error()
+	case errors.Is(err, project.ErrNameTaken):
+		return http.StatusConflict, "there is a project of this name already: choose another name, or use that project"
+	case errors.Is(err, project.ErrDatabaseExists):
+		return http.StatusConflict, err.Error()
+	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor):
+		return http.StatusBadRequest, "cursor is not one that this list returned: take next_cursor of the page before, or leave it out"
+	case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration),
+		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery):
+		return http.StatusNotFound, err.Error()
+	case errors.As(err, &delayed):
+		return http.StatusServiceUnavailable, "the project's database cannot be used now: " + delayed.Error()
+	case pgdb.Unavailable(err):
+		return http.StatusServiceUnavailable, "authsync's own database cannot be reached now; try again in a few seconds"
+	case errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable, "the request was given up before it was answered" // its sender is gone
+	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
+		return http.StatusInternalServerError, err.Error()
+	default:
+		return http.StatusInternalServerError, "something is wrong on our side; the log says what, under the id of this request"
+	}
+}

@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Events reads what became of deliveries and takes them up again; see inbox.Inbox.
+type Events interface {
+	Events(ctx context.Context, f inbox.Filter, cursor string, limit int) (page []inbox.Event, next string, err error)
+	Event(ctx context.Context, inboxID int64, ordinal int) (inbox.Event, error)
+	Body(ctx context.Context, inboxID int64) (inbox.StoredDelivery, error)
+	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
+}
+
+type eventBody struct {
+	// ID names the event in paths: the delivery's id, a dot, its place in the delivery.
+	ID string `json:"id"`
+	inbox.Event
+}
+
+// deliveryBody is an event together with the request that brought it, which
+// holds personal data.
+type deliveryBody struct {
+	eventBody
+	Headers map[string]string `json:"headers"`
+	// Body is what the provider sent, as text; in base64 if it is not UTF-8.
+	Body       *string `json:"body"`
+	BodyBase64 *string `json:"body_base64"`
+}
+
+func newEventBody(e inbox.Event) eventBody {
+	e.ReceivedAt, e.EventTime, e.AppliedAt = e.ReceivedAt.UTC(), utc(e.EventTime), utc(e.AppliedAt)
+	return eventBody{ID: fmt.Sprintf("%d.%d", e.InboxID, e.Ordinal), Event: e}
+}
+
+// eventFilter is what narrows events, in a query and in the body of a replay.
+type eventFilter struct {
+	Outcome  string `json:"outcome"`
+	Provider string `json:"provider"`
+	Type     string `json:"type"`
+	UserID   string `json:"user_id"`
+	EventID  string `json:"event_id"`
+	Since    string `json:"since"`
+	Until    string `json:"until"`
+}
+
+func (f eventFilter) of(projectID uuid.UUID) (inbox.Filter, error) {
+	filter := inbox.Filter{ProjectID: projectID, Outcome: f.Outcome, Type: f.Type, UserID: f.UserID, EventID: f.EventID}
+	outcomes := []string{inbox.Pending, inbox.Applied, inbox.Stale, inbox.Duplicate, inbox.Ignored, inbox.Failed}
+	if f.Outcome != "" && !slices.Contains(outcomes, f.Outcome) {
+		return filter, failure(http.StatusBadRequest, "there is no outcome %.60q: take one of %s", f.Outcome, strings.Join(outcomes, ", "))
+	}
+	var err error
+	if f.Provider != "" {
+		if filter.Provider, err = provider.ParseName(f.Provider); err != nil {
+			return filter, failure(http.StatusBadRequest, "%v", err)
+		}
+	}
+	if filter.From, err = moment("since", f.Since); err != nil {
+		return filter, err
+	}
+	filter.To, err = moment("until", f.Until)
+	return filter, err
+}
+
+func moment(name, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, failure(http.StatusBadRequest,
+			"%s must be a time as in 2026-05-04T10:20:30Z; in a query, a plus sign is written %%2B", name)
+	}
+	return t, nil
+}
+
+func (a *API) listEvents(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	given, err := query(r, append(jsonKeys(&eventFilter{}), "cursor", "limit")...)
+	if err != nil {
+		return answer{}, err
+	}
+	limit, err := pageLimit(given)
+	if err != nil {
+		return answer{}, err
+	}
+	filter, err := eventFilter{
+		Outcome: given["outcome"], Provider: given["provider"], Type: given["type"], UserID: given["user_id"],
+		EventID: given["event_id"], Since: given["since"], Until: given["until"],
+	}.of(p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	events, next, err := a.config.Events.Events(r.Context(), filter, given["cursor"], limit)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]eventBody, len(events))
+	for i, e := range events {
+		bodies[i] = newEventBody(e)
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+}
+
+func (a *API) getEvent(r *http.Request) (answer, error) {
+	e, err := a.event(r)
+	if err != nil {
+		return answer{}, err
+	}
+	given, err := query(r, "body")
+	if err != nil {
+		return answer{}, err
+	}
+	switch given["body"] {
+	case "", "false":
+		return answer{status: http.StatusOK, body: newEventBody(e)}, nil
+	case "true":
+	default:
+		return answer{}, failure(http.StatusBadRequest, "body must be true or false")
+	}
+
+	d, err := a.config.Events.Body(r.Context(), e.InboxID)
+	if err != nil {
+		return answer{}, err
+	}
+	a.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "delivery_body_shown",
+		slog.String("project_id", e.ProjectID.String()), slog.Int64("inbox_id", e.InboxID),
+		slog.String("key_id", caller(r).ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
+	body := deliveryBody{eventBody: newEventBody(e), Headers: d.Headers}
+	if text := string(d.Body); utf8.ValidString(text) {
+		body.Body = &text
+	} else {
+		text = base64.StdEncoding.EncodeToString(d.Body)
+		body.BodyBase64 = &text
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// event finds the event that the path names, of the project that the path names.
+func (a *API) event(r *http.Request) (inbox.Event, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return inbox.Event{}, err
+	}
+	text, err := variable(r, "event")
+	if err != nil {
+		return inbox.Event{}, err
+	}
+	first, second, found := strings.Cut(text, ".")
+	inboxID, err := strconv.ParseInt(first, 10, 64)
+	ordinal := 0
+	if err == nil && found {
+		ordinal, err = strconv.Atoi(second)
+	}
+	if err != nil {
+		return inbox.Event{}, failure(http.StatusNotFound,
+			"the path must name an event by its id in the list of events, such as 17.0; to find a provider's event id, list with event_id")
+	}
+	e, err := a.config.Events.Event(r.Context(), inboxID, ordinal)
+	if err == nil && e.ProjectID != p.ID {
+		err = inbox.ErrNoEvent
+	}
+	return e, err
+}
+
+// replayBody tells how many jobs will take up what was asked for.
+type replayBody struct {
+	Jobs int `json:"jobs"`
+}
+
+// replayEvent takes up one event again. An event that failed is tried now, with
+// the others of its delivery that failed; else its whole delivery goes through
+// again, which changes nothing that was applied.
+func (a *API) replayEvent(r *http.Request) (answer, error) {
+	e, err := a.event(r)
+	if err != nil {
+		return answer{}, err
+	}
+	filter := inbox.Filter{ProjectID: e.ProjectID, InboxIDs: []int64{e.InboxID}}
+	if e.Outcome == inbox.Failed {
+		filter.Outcome = inbox.Failed
+	}
+	return a.replay(r, filter)
+}
+
+// replayEvents takes up all events that the body's filter chooses; an empty
+// object chooses all that the inbox still holds of the project.
+func (a *API) replayEvents(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in eventFilter
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	filter, err := in.of(p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.replay(r, filter)
+}
+
+func (a *API) replay(r *http.Request, f inbox.Filter) (answer, error) {
+	jobs, err := a.config.Events.Replay(r.Context(), f)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusAccepted, body: replayBody{Jobs: jobs}}, nil
+}

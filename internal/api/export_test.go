@@ -1,0 +1,10 @@
+package api
+
+// Routes lists the routes as "METHOD /path", the path as it stands behind Prefix.
+func (a *API) Routes() []string {
+	var list []string
+	for _, route := range a.routes() {
+		list = append(list, route.method+" "+route.path)
+	}
+	return list
+}

@@ -1,0 +1,133 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+)
+
+type integrationBody struct {
+	Provider    string                             `json:"provider"`
+	Credentials map[string]project.CredentialState `json:"credentials"` // null where they cannot be opened
+	Options     provider.Options                   `json:"options"`
+	Config      integrationConfig                  `json:"config"`
+	// Fault says why the integration cannot be used; absent when all is well.
+	Fault     string    `json:"fault,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+type integrationConfig struct {
+	// WebhookReceiver is the URL to give to the provider.
+	WebhookReceiver string `json:"webhook_receiver"`
+}
+
+func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project.Integration) integrationBody {
+	return integrationBody{
+		Provider: i.Provider, Credentials: i.Credentials, Options: i.Options, Fault: i.Fault,
+		Config:    integrationConfig{WebhookReceiver: a.publicURL(r) + webhookPath(i.Provider, projectID)},
+		CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
+	}
+}
+
+// webhookPath spells the provider as paths do, with dashes.
+func webhookPath(providerName string, projectID uuid.UUID) string {
+	return Prefix + "/integrations/" + strings.ReplaceAll(providerName, "_", "-") + "/webhook/" + projectID.String()
+}
+
+// publicURL is the base of our URLs as the world sees them: the configured one,
+// else what this request was sent to.
+func (a *API) publicURL(r *http.Request) string {
+	if a.config.PublicURL != "" {
+		return strings.TrimRight(a.config.PublicURL, "/")
+	}
+	scheme := "http"
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	if r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https") {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// integration finds the project and the provider that the path names.
+func (a *API) integration(r *http.Request) (project.Project, provider.Provider, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return project.Project{}, nil, err
+	}
+	name, err := variable(r, "provider")
+	if err != nil {
+		return project.Project{}, nil, err
+	}
+	kind, err := registry.Lookup(name)
+	if err != nil {
+		return project.Project{}, nil, failure(http.StatusNotFound, "%v", err)
+	}
+	return p, kind, nil
+}
+
+func (a *API) putIntegration(r *http.Request) (answer, error) {
+	p, kind, err := a.integration(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Credentials map[string]json.RawMessage `json:"credentials"`
+		Options     json.RawMessage            `json:"options"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	i, err := a.config.Store.PutIntegration(r.Context(), p.ID, kind.Name(), in.Credentials, in.Options)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: a.newIntegrationBody(r, p.ID, i)}, nil
+}
+
+func (a *API) getIntegration(r *http.Request) (answer, error) {
+	p, kind, err := a.integration(r)
+	if err != nil {
+		return answer{}, err
+	}
+	i, err := a.config.Store.FindIntegration(r.Context(), p.ID, kind.Name())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: a.newIntegrationBody(r, p.ID, i)}, nil
+}
+
+// listIntegrations is one page always: there are no more than there are providers.
+func (a *API) listIntegrations(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := a.config.Store.ListIntegrations(r.Context(), p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]integrationBody, len(list))
+	for n, i := range list {
+		bodies[n] = a.newIntegrationBody(r, p.ID, i)
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, "")}, nil
+}
+
+func (a *API) deleteIntegration(r *http.Request) (answer, error) {
+	p, kind, err := a.integration(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.config.Store.DeleteIntegration(r.Context(), p.ID, kind.Name()); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusNoContent}, nil
+}

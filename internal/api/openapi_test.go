@@ -1,0 +1,312 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/receiver"
+)
+
+type object = map[string]any
+
+func description(t *testing.T) object {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/openapi.yaml")
+	require.NoError(t, err)
+	var doc object
+	require.NoError(t, yaml.Unmarshal(text, &doc))
+	return doc
+}
+
+// at follows keys into a document.
+func at(t *testing.T, in any, keys ...string) any {
+	t.Helper()
+	for _, key := range keys {
+		o, ok := in.(object)
+		require.True(t, ok, "nothing below %s", key)
+		require.Contains(t, o, key)
+		in = o[key]
+	}
+	return in
+}
+
+func TestDescriptionHasTheServersRoutesAndNoOthers(t *testing.T) {
+	t.Parallel()
+	var described []string
+	paths, ok := at(t, description(t), "paths").(object)
+	require.True(t, ok)
+	for path, item := range paths {
+		operations, ok := item.(object)
+		require.True(t, ok)
+		for method := range operations {
+			if method != "parameters" {
+				described = append(described, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	webhook := strings.NewReplacer(api.Prefix, "", "{projectID}", "{project}").Replace(receiver.Path)
+	served := append(setup(t).handler.Routes(), http.MethodPost+" "+webhook)
+	require.ElementsMatch(t, served, described)
+}
+
+func TestDescriptionNamesEachCredentialAndOption(t *testing.T) {
+	t.Parallel()
+	schemas := at(t, description(t), "components", "schemas")
+	for schema, of := range map[string]reflect.Type{
+		"Credentials": reflect.TypeFor[provider.Credentials](),
+		"Options":     reflect.TypeFor[provider.Options](),
+	} {
+		var names []string
+		for field := range of.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+		properties, ok := at(t, schemas, schema, "properties").(object)
+		require.True(t, ok)
+		require.Len(t, properties, len(names))
+		for _, name := range names {
+			require.Contains(t, properties, name)
+		}
+	}
+}
+
+// Each call is made once with success and its answer held against the description.
+func TestAnswersAreAsDescribed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	text := "x"
+	b.mirror.history = mirror.History{
+		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: "clerk", LastEventProcessed: at},
+		Sources: []mirror.Source{{Column: "email", EventID: &text, SaidAt: &at, SentAt: &at}, {Column: "username"}},
+		Changes: []mirror.Change{{
+			ID: 1, Kind: "created", Changed: []string{"email"}, After: json.RawMessage(`{"email": "x"}`),
+			Provider: "clerk", EventID: "e", EventAt: at, ChangedAt: at,
+		}},
+	}
+	applied := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
+	binary := b.deliver(t, shop, inbox.Failed, "user_2", []byte("\xff"))
+	b.deliver(t, shop, inbox.Pending, "", []byte(`{}`))
+	doc := description(t)
+	check := func(method, path, described, body string, status int) reply {
+		t.Helper()
+		answer := b.call(t, method, path, body)
+		require.Equal(t, status, answer.status, answer.text)
+		mustMatch(t, doc, method, described, answer)
+		return answer
+	}
+
+	made := check("POST", "/projects", "/projects", `{"name": "other", "database_url": "`+someURL+`"}`, 201)
+	check("GET", "/projects?limit=1", "/projects", "", 200)
+	check("GET", "/projects", "/projects", "", 200)
+	check("GET", "/projects/other", "/projects/{project}", "", 200)
+	check("GET", "/projects/none", "/projects/{project}", "", 404)
+	check("PATCH", "/projects/other", "/projects/{project}", `{"database_url": "`+someURL+`"}`, 200)
+	check("DELETE", fmt.Sprint("/projects/", made.body["id"]), "/projects/{project}", "", 204)
+
+	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}",
+		`{"credentials": {"webhook_signing_secret": "secret-of-auth0"}, "options": {"absent_fields": "clear"}}`, 200)
+	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{"options": {"x": 1}}`, 422)
+	check("GET", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 200)
+	check("GET", "/projects/shop/integrations", "/projects/{project}/integrations", "", 200)
+	_, err := b.pool.Exec(t.Context(), `UPDATE authsync.integrations SET credentials_sealed = ''`)
+	require.NoError(t, err)
+	faulty := check("GET", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 200)
+	require.Contains(t, faulty.body, "fault")
+	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{}`, 500)
+	check("DELETE", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 204)
+
+	check("GET", "/projects/shop/events", "/projects/{project}/events", "", 200)
+	check("GET", "/projects/shop/events/"+applied, "/projects/{project}/events/{event}", "", 200)
+	check("GET", "/projects/shop/events/"+applied+"?body=true", "/projects/{project}/events/{event}", "", 200)
+	check("GET", "/projects/shop/events/"+binary+"?body=true", "/projects/{project}/events/{event}", "", 200)
+	check("POST", "/projects/shop/events/"+applied+"/replay", "/projects/{project}/events/{event}/replay", "", 202)
+	check("POST", "/projects/shop/events/replay", "/projects/{project}/events/replay", "{}", 202)
+	check("GET", "/projects/shop/users/user_1", "/projects/{project}/users/{user}", "", 200)
+
+	key := check("POST", "/keys", "/keys", `{"name": "x", "project_id": "shop"}`, 201)
+	check("GET", "/keys", "/keys", "", 200)
+	check("DELETE", fmt.Sprint("/keys/", key.body["id"]), "/keys/{key}", "", 204)
+}
+
+func TestMatcherFindsFaults(t *testing.T) {
+	t.Parallel()
+	m := matcher{doc: description(t)}
+	good := object{"id": "x", "name": "shop", "database": nil, "created_at": "2026-05-04T10:20:30Z"}
+	schema := object{"$ref": "#/components/schemas/Project"}
+	require.Empty(t, m.faults("", schema, good))
+	for name, value := range map[string]any{
+		"id": 1.0, "name": nil, "created_at": "yesterday", "surplus": "x",
+	} {
+		bad := object{name: value}
+		for k, v := range good {
+			if k != name {
+				bad[k] = v
+			}
+		}
+		require.Len(t, m.faults("", schema, bad), 1, name)
+	}
+	require.Len(t, m.faults("", schema, object{"id": "x"}), 3, "required keys are missing")
+	require.NotEmpty(t, m.faults("", object{"$ref": "#/components/schemas/Outcome"}, "gone"))
+}
+
+// mustMatch holds an answer against the description of its call.
+func mustMatch(t *testing.T, doc object, method, path string, answer reply) {
+	t.Helper()
+	responses, ok := at(t, doc, "paths", path, strings.ToLower(method), "responses").(object)
+	require.True(t, ok)
+	response, ok := responses[strconv.Itoa(answer.status)].(object)
+	if !ok {
+		require.GreaterOrEqual(t, answer.status, 400, "%s %s answers %d, which is not described", method, path, answer.status)
+		response, ok = responses["default"].(object)
+		require.True(t, ok)
+	}
+	m := matcher{doc: doc}
+	response = m.resolve(response)
+	if answer.status == http.StatusNoContent {
+		require.NotContains(t, response, "content")
+		return
+	}
+	schema, ok := at(t, response, "content", answer.header.Get("Content-Type"), "schema").(object)
+	require.True(t, ok)
+	require.Empty(t, m.faults("", schema, answer.body), "%s %s: %s", method, path, answer.text)
+}
+
+// matcher knows as much of JSON Schema as docs/openapi.yaml uses for answers.
+type matcher struct{ doc object }
+
+func (m matcher) resolve(schema object) object {
+	ref, ok := schema["$ref"].(string)
+	if !ok {
+		return schema
+	}
+	var in any = m.doc
+	for key := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+		o, _ := in.(object)
+		in = o[key]
+	}
+	o, _ := in.(object)
+	return m.resolve(o)
+}
+
+// merged joins a schema with those of its allOf, properties and required keys included.
+func (m matcher) merged(schema object) object {
+	schema = m.resolve(schema)
+	parts, ok := schema["allOf"].([]any)
+	if !ok {
+		return schema
+	}
+	properties, required := object{}, []any{}
+	for _, part := range parts {
+		o, _ := part.(object)
+		one := m.merged(o)
+		more, _ := one["properties"].(object)
+		maps.Copy(properties, more)
+		required = append(required, listed(one["required"])...)
+	}
+	return object{"type": "object", "properties": properties, "required": required}
+}
+
+func (m matcher) faults(where string, schema object, value any) (faults []string) {
+	schema = m.merged(schema)
+	if alternatives, ok := schema["anyOf"].([]any); ok {
+		for _, alternative := range alternatives {
+			o, _ := alternative.(object)
+			found := m.faults(where, o, value)
+			if len(found) == 0 {
+				return nil
+			}
+			faults = append(faults, found...)
+		}
+		return faults
+	}
+	if types := listed(schema["type"]); len(types) > 0 && !slices.Contains(types, any(kind(value))) &&
+		(kind(value) != "number" || !slices.Contains(types, any("integer"))) {
+		return []string{fmt.Sprintf("%s is %s, not %v", where, kind(value), types)}
+	}
+	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, value) {
+		faults = append(faults, fmt.Sprintf("%s is %v, none of %v", where, value, enum))
+	}
+	if text, ok := value.(string); ok && schema["format"] == "date-time" {
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
+			faults = append(faults, where+" is no time")
+		}
+	}
+	switch v := value.(type) {
+	case object:
+		faults = append(faults, m.objectFaults(where, schema, v)...)
+	case []any:
+		items, _ := schema["items"].(object)
+		for i, item := range v {
+			faults = append(faults, m.faults(fmt.Sprintf("%s[%d]", where, i), items, item)...)
+		}
+	}
+	return faults
+}
+
+// objectFaults also finds keys that are not described, unless any key is.
+func (m matcher) objectFaults(where string, schema, value object) (faults []string) {
+	for _, key := range listed(schema["required"]) {
+		if _, ok := value[fmt.Sprint(key)]; !ok {
+			faults = append(faults, fmt.Sprintf("%s has no %v", where, key))
+		}
+	}
+	properties, closed := schema["properties"].(object)
+	others, _ := schema["additionalProperties"].(object)
+	for key, v := range value {
+		one, described := properties[key].(object)
+		switch {
+		case described:
+			faults = append(faults, m.faults(where+"."+key, one, v)...)
+		case others != nil:
+			faults = append(faults, m.faults(where+"."+key, others, v)...)
+		case closed:
+			faults = append(faults, where+"."+key+" is not described")
+		}
+	}
+	return faults
+}
+
+func listed(v any) []any {
+	if list, ok := v.([]any); ok {
+		return list
+	}
+	if v == nil {
+		return nil
+	}
+	return []any{v}
+}
+
+func kind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case float64:
+		return "number"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	default:
+		return "object"
+	}
+}

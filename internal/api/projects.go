@@ -1,0 +1,104 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/project"
+)
+
+type projectBody struct {
+	ID   uuid.UUID `json:"id"`
+	Name string    `json:"name"`
+	// Database is the connection URL without the password; null where it cannot be opened.
+	Database  *string   `json:"database"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func newProjectBody(p project.Project) projectBody {
+	b := projectBody{ID: p.ID, Name: p.Name, CreatedAt: p.CreatedAt.UTC()}
+	if p.Database != "" {
+		b.Database = &p.Database
+	}
+	return b
+}
+
+func (a *API) createProject(r *http.Request) (answer, error) {
+	var in struct {
+		Name        string  `json:"name"`
+		DatabaseURL *string `json:"database_url"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	databaseURL := ""
+	if in.DatabaseURL != nil {
+		if databaseURL = *in.DatabaseURL; databaseURL == "" {
+			return answer{}, failure(http.StatusUnprocessableEntity,
+				"database_url is empty: give a URL, or leave it out to get a new database")
+		}
+	}
+	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusCreated, body: newProjectBody(p), location: "/projects/" + p.ID.String()}, nil
+}
+
+func (a *API) listProjects(r *http.Request) (answer, error) {
+	given, err := query(r, "cursor", "limit")
+	if err != nil {
+		return answer{}, err
+	}
+	limit, err := pageLimit(given)
+	if err != nil {
+		return answer{}, err
+	}
+	projects, next, err := a.config.Store.ListProjects(r.Context(), caller(r).ProjectID, given["cursor"], limit)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]projectBody, len(projects))
+	for i, p := range projects {
+		bodies[i] = newProjectBody(p)
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+}
+
+func (a *API) getProject(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil
+}
+
+func (a *API) updateProject(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		DatabaseURL string `json:"database_url"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if p, err = a.config.Store.SetDatabaseURL(r.Context(), p.ID, in.DatabaseURL); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil
+}
+
+func (a *API) deleteProject(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.config.Store.DeleteProject(r.Context(), p.ID); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusNoContent}, nil
+}

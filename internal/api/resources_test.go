@@ -1,0 +1,315 @@
+package api_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/project"
+)
+
+func TestProjectLivesAndGoes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.call(t, http.MethodPost, "/projects", `{"name": "shop", "database_url": "`+someURL+`"}`)
+	require.Equal(t, http.StatusCreated, made.status)
+	require.Equal(t, "shop", made.body["name"])
+	require.Equal(t, "postgres://shop@db.example.com:5433/shop", made.body["database"])
+	require.NotContains(t, made.text, "s3cret")
+	id, _ := made.body["id"].(string)
+	require.Equal(t, api.Prefix+"/projects/"+id, made.header.Get("Location"))
+
+	require.Equal(t, made.body, b.call(t, http.MethodGet, "/projects/shop", "").body)
+	require.Equal(t, made.body, b.call(t, http.MethodGet, "/projects/"+id, "").body)
+	b.call(t, http.MethodPost, "/projects", `{"name": "shop", "database_url": "`+someURL+`"}`).refused(t, http.StatusConflict, "this name already")
+
+	moved := b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://u:s3cret@new.example.com/shop"}`)
+	require.Equal(t, http.StatusOK, moved.status)
+	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.body["database"])
+	b.mirror.failWith(&pgconn.PgError{Code: "28P01", Message: "password authentication failed"})
+	b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://u:s3cret@h/d"}`).
+		refused(t, http.StatusUnprocessableEntity, "refuses the user or the password")
+
+	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/projects/shop", "").status)
+	b.call(t, http.MethodGet, "/projects/shop", "").refused(t, http.StatusNotFound, "no project")
+	b.call(t, http.MethodDelete, "/projects/shop", "").refused(t, http.StatusNotFound, "no project")
+}
+
+func TestListsComeInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, name := range []string{"a", "b", "c"} {
+		b.project(t, name)
+	}
+	var names []any
+	path := "/projects?limit=2"
+	for path != "" {
+		answer := b.call(t, http.MethodGet, path, "")
+		for _, item := range answer.data(t) {
+			object, _ := item.(map[string]any)
+			names = append(names, object["name"])
+		}
+		next := answer.next(t)
+		path = ""
+		if next != "" {
+			path = "/projects?limit=2&cursor=" + url.QueryEscape(next)
+		}
+	}
+	require.Equal(t, []any{"a", "b", "c"}, names)
+
+	for path, want := range map[string]string{
+		"/projects?cursor=x":             "take next_cursor",
+		"/projects/a/events?cursor=x":    "take next_cursor",
+		"/projects?limit=0":              "from 1 to 200",
+		"/projects?limit=201":            "from 1 to 200",
+		"/projects?limit=many":           "from 1 to 200",
+		"/projects?limit=1&limit=2":      "give it once",
+		"/projects?name=a":               `no parameter "name" here: take some of cursor, limit`,
+		"/projects/a/events?user=1":      `no parameter "user"`,
+		"/projects/a/events?since=today": "since must be a time",
+		"/projects/a/events?outcome=bad": "take one of pending, applied",
+		"/projects/a/events?provider=x":  "auth0, clerk, better_auth",
+		"/keys?cursor=x":                 "take next_cursor",
+	} {
+		b.call(t, http.MethodGet, path, "").refused(t, http.StatusBadRequest, want)
+	}
+}
+
+func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	path := "/projects/" + shop.ID.String() + "/integrations/"
+
+	put := b.call(t, http.MethodPut, path+"better-auth", `{"credentials": {"webhook_signing_secret": ["s3cret-one", "s3cret-two"]}, "options": {"absent_fields": "clear"}}`)
+	require.Equal(t, http.StatusOK, put.status, put.text)
+	require.NotContains(t, put.text, "s3cret")
+	require.Equal(t, "better_auth", put.body["provider"])
+	require.Equal(t, map[string]any{"webhook_signing_secret": map[string]any{"set": true, "count": 2.0}}, put.body["credentials"])
+	require.Equal(t, map[string]any{"absent_fields": "clear"}, put.body["options"])
+	require.Equal(t, map[string]any{"webhook_receiver": "https://sync.example.com/api/capydb/v1/integrations/better-auth/webhook/" + shop.ID.String()}, put.body["config"])
+
+	require.Equal(t, put.body, b.call(t, http.MethodGet, path+"better_auth", "").body)
+	require.Equal(t, []any{put.body}, b.call(t, http.MethodGet, "/projects/shop/integrations", "").data(t))
+
+	b.call(t, http.MethodPut, path+"okta", `{}`).refused(t, http.StatusNotFound, "auth0, clerk, better_auth")
+	b.call(t, http.MethodPut, path+"clerk", `{"credentials": {"secret": "s3cret"}}`).
+		refused(t, http.StatusUnprocessableEntity, `no credential "secret": take one of secret_key`)
+	b.call(t, http.MethodGet, path+"clerk", "").refused(t, http.StatusNotFound, "no integration")
+	b.mirror.failWith(&pgconn.PgError{Code: "42501", Message: "permission denied for database shop"})
+	b.call(t, http.MethodPut, path+"clerk", `{}`).refused(t, http.StatusUnprocessableEntity, "GRANT CREATE")
+
+	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, path+"better-auth", "").status)
+	b.call(t, http.MethodDelete, path+"better-auth", "").refused(t, http.StatusNotFound, "no integration")
+}
+
+func TestWebhookReceiverIsWhereTheRequestWasSent(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{pool: pgtest.Control(t), mirror: &fakeMirror{}, log: &strings.Builder{}}
+	b.start(t, b.mirror, b.mirror, "")
+	b.project(t, "shop")
+	for name, tc := range map[string]struct {
+		forwarded string
+		tls       bool
+		want      string
+	}{
+		"Plain":          {"", false, "http://sync.test:8080/"},
+		"BehindAProxy":   {"https, http", false, "https://sync.test:8080/"},
+		"TLS":            {"", true, "https://sync.test:8080/"},
+		"OtherForwarded": {"javascript", false, "http://sync.test:8080/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPut,
+				"http://sync.test:8080"+api.Prefix+"/projects/shop/integrations/auth0", strings.NewReader("{}"))
+			r.Header.Set("Authorization", "Bearer "+b.key)
+			r.Header.Set("X-Forwarded-Proto", tc.forwarded)
+			if tc.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			config, _ := b.send(t, r).body["config"].(map[string]any)
+			receiver, _ := config["webhook_receiver"].(string)
+			require.True(t, strings.HasPrefix(receiver, tc.want+"api/capydb/v1/integrations/auth0/webhook/"), receiver)
+		})
+	}
+}
+
+// The set-up as it is published, on a real project database.
+func TestPublishedSetUpWorks(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{pool: pgtest.Control(t), log: &strings.Builder{}}
+	empty := pgtest.Empty(t)
+	mirrors := mirror.New(mirror.Config{
+		Database: func(ctx context.Context, id uuid.UUID) (string, error) { return b.store.DatabaseURL(ctx, id) },
+		Log:      slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(func() { require.NoError(t, mirrors.Close(context.WithoutCancel(t.Context()))) })
+	b.start(t, mirrors, mirrors, "https://sync.example.com")
+
+	made := b.call(t, http.MethodPost, "/projects", fmt.Sprintf(`{"name": "shop", "database_url": %q}`, pgtest.URL(t, empty)))
+	require.Equal(t, http.StatusCreated, made.status, made.text)
+	put := b.call(t, http.MethodPut, fmt.Sprintf("/projects/%s/integrations/auth0", made.body["id"]),
+		`{"credentials":{"webhook_signing_secret":"a-long-and-random-secret"}}`)
+	require.Equal(t, http.StatusOK, put.status, put.text)
+
+	_, err := empty.Exec(t.Context(), `INSERT INTO capydb_auth.users (id, email, provider, last_event_processed)
+		VALUES ('auth0|1/2', 'a@example.com', 'auth0', '2026-05-04T10:20:30Z')`)
+	require.NoError(t, err)
+	user := b.call(t, http.MethodGet, "/projects/shop/users/auth0%7C1%2F2", "")
+	require.Equal(t, http.StatusOK, user.status, user.text)
+	row, _ := user.body["user"].(map[string]any)
+	require.Equal(t, "a@example.com", row["email"])
+	b.call(t, http.MethodGet, "/projects/shop/users/auth0%7C3", "").refused(t, http.StatusNotFound, "no user of this id")
+
+	gone := b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://nobody:s3cret@127.0.0.1:1/nowhere"}`)
+	gone.refused(t, http.StatusUnprocessableEntity, "cannot be reached")
+	require.NotContains(t, gone.text, "s3cret")
+}
+
+func TestUserOfADatabaseThatIsAwayIsTemporaryTrouble(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	for _, err := range []error{
+		&mirror.DelayError{After: time.Second, Err: fmt.Errorf("closed for a while: %w", context.DeadlineExceeded)},
+		fmt.Errorf("read: %w", &pgconn.PgError{Code: "57P03", Message: "the database system is starting up"}),
+	} {
+		b.mirror.failWith(err)
+		answer := b.call(t, http.MethodGet, "/projects/shop/users/1", "")
+		require.Equal(t, http.StatusServiceUnavailable, answer.status, answer.text)
+		require.Contains(t, answer.body["detail"], "database")
+		require.Contains(t, answer.body["detail"], "cannot be used now")
+		require.Equal(t, "5", answer.header.Get("Retry-After"))
+	}
+}
+
+func TestKeysAreMadeListedAndRevoked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	made := b.call(t, http.MethodPost, "/keys", `{"name": "deploy", "test": true, "project_id": "shop"}`)
+	require.Equal(t, http.StatusCreated, made.status, made.text)
+	require.Equal(t, shop.ID.String(), made.body["project_id"])
+	secret, _ := made.body["key"].(string)
+	require.Regexp(t, "^capy_test_", secret)
+	require.Equal(t, http.StatusOK, b.callWith(t, secret, http.MethodGet, "/projects/shop", "").status)
+
+	keys := b.call(t, http.MethodGet, "/keys", "")
+	require.Len(t, keys.data(t), 2)
+	require.NotContains(t, keys.text, secret)
+	require.NotContains(t, keys.text, `"key":`)
+
+	id, _ := made.body["id"].(string)
+	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/keys/"+id, "").status)
+	require.Equal(t, http.StatusUnauthorized, b.callWith(t, secret, http.MethodGet, "/projects/shop", "").status)
+	b.call(t, http.MethodDelete, "/keys/"+uuid.NewString(), "").refused(t, http.StatusNotFound, "no such key")
+	b.call(t, http.MethodDelete, "/keys/"+secret, "").refused(t, http.StatusNotFound, "the id of a key")
+	b.call(t, http.MethodPost, "/keys", `{"name": " "}`).refused(t, http.StatusUnprocessableEntity, "1 to 100")
+	b.call(t, http.MethodPost, "/keys", `{"name": "x", "project_id": "gone"}`).refused(t, http.StatusUnprocessableEntity, "no project of this id or name")
+}
+
+// deliver puts a delivery into the inbox, with an event of that outcome.
+func (b *testBundle) deliver(t *testing.T, p project.Project, outcome, userID string, body []byte) (id string) {
+	t.Helper()
+	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	inboxID, err := b.inbox.Append(t.Context(), inbox.Delivery{
+		ProjectID: p.ID, Provider: "clerk", DeliveryID: "msg_1", ReceivedAt: at,
+		Headers: map[string]string{"Content-Type": "application/json"}, Body: body,
+	})
+	require.NoError(t, err)
+	if outcome == inbox.Pending {
+		return fmt.Sprintf("%d.0", inboxID)
+	}
+	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+		return b.inbox.RecordOutcomes(t.Context(), tx, []inbox.Outcome{{
+			InboxID: inboxID, ReceivedAt: at, ProjectID: p.ID, EventID: "evt_" + userID, Type: "user.updated",
+			UserID: userID, EventTime: at, Outcome: outcome, Reason: "because",
+		}})
+	}))
+	return fmt.Sprintf("%d.0", inboxID)
+}
+
+func TestEventsAreListedShownAndReplayed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, other := b.project(t, "shop"), b.project(t, "other")
+	applied := b.deliver(t, shop, inbox.Applied, "user_1", []byte("as it came: ä"))
+	failed := b.deliver(t, shop, inbox.Failed, "user_2", []byte("\xff"))
+	pending := b.deliver(t, shop, inbox.Pending, "", []byte(`{}`))
+	foreign := b.deliver(t, other, inbox.Applied, "user_1", []byte(`{}`))
+	events := "/projects/shop/events"
+	ids := func(query string) (ids []string) {
+		for _, item := range b.call(t, http.MethodGet, events+query, "").data(t) {
+			object, _ := item.(map[string]any)
+			id, _ := object["id"].(string)
+			ids = append(ids, id)
+		}
+		return ids
+	}
+
+	require.Equal(t, []string{pending, failed, applied}, ids(""))
+	for query, want := range map[string][]string{
+		"?outcome=failed":                                        {failed},
+		"?user_id=user_1":                                        {applied},
+		"?event_id=evt_user_2":                                   {failed},
+		"?type=user.updated&limit=1":                             {failed},
+		"?provider=better-auth":                                  nil,
+		"?provider=clerk&outcome=pending":                        {pending},
+		"?since=2026-05-04T10:20:30.5Z":                          nil,
+		"?until=2026-05-04T12:20:30%2B02:00":                     nil,
+		"?since=2026-05-04T10:20:30Z&until=2026-05-04T10:20:31Z": {pending, failed, applied},
+	} {
+		require.Equal(t, want, ids(query), query)
+	}
+	first := b.call(t, http.MethodGet, events+"?limit=2", "")
+	require.Equal(t, []string{applied}, ids("?limit=2&cursor="+url.QueryEscape(first.next(t))))
+
+	shown := b.call(t, http.MethodGet, events+"/"+applied, "")
+	require.Equal(t, "2026-05-04T10:20:30Z", shown.body["event_time"])
+	require.Equal(t, "user_1", shown.body["user_id"])
+	require.NotContains(t, shown.body, "body", "personal data is shown only on request")
+	require.Equal(t, shown.body, b.call(t, http.MethodGet, events+"/"+strings.TrimSuffix(applied, ".0"), "").body)
+	require.NotContains(t, b.log.String(), "delivery_body_shown")
+	full := b.call(t, http.MethodGet, events+"/"+applied+"?body=true", "")
+	require.Equal(t, "as it came: ä", full.body["body"])
+	require.Equal(t, map[string]any{"Content-Type": "application/json"}, full.body["headers"])
+	require.Contains(t, b.log.String(), "delivery_body_shown")
+	require.Equal(t, "/w==", b.call(t, http.MethodGet, events+"/"+failed+"?body=true", "").body["body_base64"])
+
+	for _, path := range []string{"/" + foreign, "/999.0", strings.Replace("/"+applied, ".0", ".1", 1)} {
+		b.call(t, http.MethodGet, events+path, "").refused(t, http.StatusNotFound, "no such event")
+		b.call(t, http.MethodPost, events+path+"/replay", "").refused(t, http.StatusNotFound, "no such event")
+	}
+	b.call(t, http.MethodGet, events+"/evt_1", "").refused(t, http.StatusNotFound, "such as 17.0")
+	b.call(t, http.MethodGet, events+"/"+applied+"?body=yes", "").refused(t, http.StatusBadRequest, "true or false")
+
+	jobs := func(kind string) (n int) {
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.river_job WHERE kind = $1`, kind).Scan(&n))
+		return n
+	}
+	before := jobs("apply_deliveries")
+	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
+	require.Equal(t, before+1, jobs("apply_deliveries"))
+	require.Equal(t, http.StatusAccepted, b.call(t, http.MethodPost, events+"/"+failed+"/replay", "").status)
+	require.Equal(t, 1, jobs("apply_event"), "what failed is tried alone")
+	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
+	require.Equal(t, before+2, jobs("apply_deliveries"), "of this project only")
+	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusBadRequest, "take one of")
+}

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Users reads users from the mirrors of projects; see mirror.Mirrors.
+type Users interface {
+	// History returns mirror.ErrNoUser where the mirror has no such user.
+	History(ctx context.Context, projectID uuid.UUID, userID string) (mirror.History, error)
+}
+
+func (a *API) getUser(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	id, err := variable(r, "user")
+	if err != nil {
+		return answer{}, err
+	}
+	history, err := a.config.Users.History(r.Context(), p.ID, id)
+	var delayed *mirror.DelayError
+	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
+		return answer{}, failure(http.StatusServiceUnavailable,
+			"the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
+	}
+	if errors.Is(err, mirror.ErrNoUser) {
+		return answer{}, failure(http.StatusNotFound,
+			"project %s has no user of this id; percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: history}, nil
+}
