@@ -67,6 +67,15 @@ type Credentials struct {
 	SecretKey Secret `json:"secret_key,omitempty"`
 }
 
+// LogValue hides the secrets from slog, whose JSON handler would print them.
+func (s Secrets) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%d secrets", len(s))) }
+
+// LogValue hides the secrets from slog, whose JSON handler would print them.
+func (a Authorization) LogValue() slog.Value { return slog.StringValue("method " + a.Method) }
+
+// LogValue hides the secrets from slog, whose JSON handler would print them.
+func (Credentials) LogValue() slog.Value { return slog.StringValue("***") }
+
 // AbsentFields says what a key means that is missing from a user object.
 type AbsentFields string
 
@@ -83,7 +92,8 @@ const (
 type Options struct {
 	AbsentFields AbsentFields `json:"absent_fields,omitempty"`
 	// SignatureFormats restricts the signature formats of Better Auth to some
-	// of "better_auth_signature", "standard_webhooks"; empty accepts all.
+	// of "better_auth_signature", "standard_webhooks", "webhook_signature";
+	// empty accepts all.
 	SignatureFormats []string `json:"signature_formats,omitempty"`
 }
 

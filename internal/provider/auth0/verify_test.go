@@ -62,6 +62,7 @@ func TestVerifyAuthorization(t *testing.T) {
 	bearerTwice := provider.Authorization{Method: "bearer", Token: "Bearer t0ken"}
 	basic := provider.Authorization{Method: "basic", Username: "ada", Password: "pass:word"}
 	custom := provider.Authorization{Method: "custom_header", HeaderKey: "x-hook-key", HeaderValue: "v4lue"}
+	customScheme := provider.Authorization{Method: "custom_header", HeaderKey: "x-hook-key", HeaderValue: "Bearer v4lue"}
 	for name, c := range map[string]struct {
 		a      provider.Authorization
 		header http.Header
@@ -77,6 +78,8 @@ func TestVerifyAuthorization(t *testing.T) {
 		"CustomHeader":           {custom, http.Header{"X-Hook-Key": {"v4lue"}}, nil},
 		"CustomHeaderOtherValue": {custom, http.Header{"X-Hook-Key": {"v4lu"}}, provider.ErrNoMatch},
 		"CustomHeaderNoScheme":   {custom, http.Header{"X-Hook-Key": {"Bearer v4lue"}}, provider.ErrNoMatch},
+		"CustomHeaderAsItIs":     {customScheme, http.Header{"X-Hook-Key": {"Bearer v4lue"}}, nil},
+		"CustomHeaderOtherCase":  {customScheme, http.Header{"X-Hook-Key": {"bearer v4lue"}}, provider.ErrNoMatch},
 		"CustomHeaderElsewhere":  {custom, http.Header{"Authorization": {"v4lue"}}, provider.ErrMissingSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +148,28 @@ func TestAuthorizationIsChecked(t *testing.T) {
 			require.NotContains(t, err.Error(), "hush")
 			require.NotContains(t, err.Error(), "quiet")
 		})
+	}
+}
+
+func TestFirstOfEqualSecretsIsNamed(t *testing.T) {
+	t.Parallel()
+	v, err := auth0.New().NewVerifier(provider.Credentials{WebhookSigningSecret: provider.Secrets{"other", "same", "same"}}, provider.Options{})
+	require.NoError(t, err)
+	proof, err := v.Verify(http.Header{"Authorization": {"same"}}, nil, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, "2", proof.Secret)
+}
+
+func TestSample(t *testing.T) {
+	t.Parallel()
+	for secret, want := range map[provider.Secret]string{
+		"s3cret": "Bearer s3cret", "Bearer s3cret": "Bearer s3cret", "Basic dTpw": "Basic dTpw",
+	} {
+		header, body, err := auth0.New().Sign(provider.Sample{Type: "user.deleted"},
+			provider.Credentials{WebhookSigningSecret: provider.Secrets{secret}}, provider.Options{}, providertest.ReceivedAt())
+		require.NoError(t, err)
+		require.Equal(t, want, header.Get("Authorization"))
+		require.Contains(t, string(body), `"deleted_at":"2026-05-04T10:20:31.000Z"`)
 	}
 }
 

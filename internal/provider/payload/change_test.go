@@ -211,6 +211,7 @@ func TestParseTime(t *testing.T) {
 		`0`:                                       "1970-01-01T00:00:00Z",
 		`-1`:                                      "1969-12-31T23:59:59Z",
 		`99999999999`:                             "5138-11-16T09:46:39Z",
+		`-100000000000`:                           "1966-10-31T14:13:20Z",
 		`100000000000`:                            "1973-03-03T09:46:40Z",
 		`{"$date":"2026-05-04T10:20:30Z"}`:        "2026-05-04T10:20:30Z",
 		`{"$date":1777890030123}`:                 "2026-05-04T10:20:30.123Z",
@@ -244,6 +245,7 @@ func TestParseTime(t *testing.T) {
 		if ok {
 			require.Equal(t, want, payload.Format(got.Time), doc)
 			require.Equal(t, time.UTC, got.Location())
+			require.Equal(t, got.Truncate(time.Microsecond), got.Time)
 		}
 	}
 	_, ok := payload.ParseTime(nil)
