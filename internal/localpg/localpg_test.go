@@ -117,6 +117,7 @@ func TestDurableServer(t *testing.T) {
 	config.Dir = s.Dir() // the same, unless it had to be moved
 	first := s.URL("postgres")
 	require.Equal(t, "on", query(t, s, `SHOW fsync`))
+	require.Equal(t, "UTC", query(t, s, `SHOW timezone`))
 	require.Equal(t, "UTF8", query(t, s, `SHOW server_encoding`))
 	execute(t, s, `CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)`)
 
@@ -190,8 +191,9 @@ func TestDurableServer(t *testing.T) {
 	require.NoError(t, s.Abandon())
 	pid, err = localpg.StopOrphan(t.Context(), dir)
 	require.NoError(t, err)
-	require.Zero(t, s.PID())
 	require.False(t, running(pid))
+	<-s.Exited()
+	require.Zero(t, s.PID())
 
 	// Its port was taken meanwhile: it takes another one.
 	squatter, err := new(net.ListenConfig).Listen(t.Context(), "tcp", byTCP.Host)

@@ -32,7 +32,11 @@ func (s *Server) place(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find directory %s: %w", s.config.Dir, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// Others may pass through what is made above the directory, not look into it itself.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", explain("make directory for PostgreSQL", dir, err, "")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", explain("make directory for PostgreSQL", dir, err, "")
 	}
 	if moved, err := movedTo(dir); err != nil || moved != dir {

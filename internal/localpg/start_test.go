@@ -51,7 +51,7 @@ func TestStart(t *testing.T) {
 
 	t.Run("RunsWhereSocketPathsAreTooLong", func(t *testing.T) {
 		t.Parallel()
-		s := start(t, localpg.Config{Dir: filepath.Join(t.TempDir(), strings.Repeat("long/", 30))})
+		s := start(t, localpg.Config{Dir: filepath.Join(reachable(t), strings.Repeat("long/", 30))})
 		require.Equal(t, "1", query(t, s, `SELECT 1::text`))
 	})
 
@@ -112,6 +112,7 @@ func reachable(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "authsync-localpg-test-") //nolint:usetesting // that of t.TempDir is closed to the account
 	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
@@ -119,7 +120,6 @@ func reachable(t *testing.T) string {
 func reachableCopy(t *testing.T, from string) string {
 	t.Helper()
 	dir := reachable(t)
-	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.CopyFS(dir, os.DirFS(from)))
 	return dir
 }

@@ -150,6 +150,20 @@ func TestInTx(t *testing.T) {
 		require.False(t, noted(t, 4))
 	})
 
+	t.Run("KeepsTheConnectionOfACallerWhoIsGone", func(t *testing.T) {
+		t.Parallel()
+		conn, err := pgx.Connect(t.Context(), pgtest.URL(t, pool))
+		require.NoError(t, err)
+		defer conn.Close(context.WithoutCancel(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		err = pgdb.InTx(ctx, conn, func(pgx.Tx) error {
+			cancel()
+			return ctx.Err()
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, conn.Ping(t.Context()))
+	})
+
 	t.Run("ReportsAFailedCommit", func(t *testing.T) {
 		t.Parallel()
 		err := pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {

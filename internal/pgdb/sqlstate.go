@@ -51,7 +51,8 @@ func Unavailable(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
 		return true
 	}
-	_, isNet := errors.AsType[net.Error](err)
+	// Not net.Error: every syscall.Errno is one, also that of a file which can't be read.
+	_, isNet := errors.AsType[*net.OpError](err)
 	return isNet ||
 		errors.Is(err, context.DeadlineExceeded) || // includes waiting for a free connection of the pool
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

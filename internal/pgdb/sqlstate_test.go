@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +74,11 @@ func TestUnavailable(t *testing.T) {
 		"ConnectionCutWhileRead": {fmt.Errorf("query: %w", io.ErrUnexpectedEOF), true},
 		"NetworkError":           {&net.OpError{Op: "read", Err: errors.New("no route to host")}, true},
 		"ClosedConnection":       {fmt.Errorf("query: %w", pgconn.ErrConnClosed), true},
+		"ConnectionReset":        {fmt.Errorf("write: %w", syscall.ECONNRESET), true},
+		"BrokenPipe":             {fmt.Errorf("write: %w", syscall.EPIPE), true},
+		"ConnectionEnded":        {fmt.Errorf("read: %w", io.EOF), true},
+		"SocketClosed":           {fmt.Errorf("read: %w", net.ErrClosed), true},
+		"UnreadableFile":         {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, false},
 		"NoRows":                 {pgx.ErrNoRows, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,6 +168,21 @@ func TestUnavailableServer(t *testing.T) {
 			require.NotEmpty(t, pgdb.Code(err))
 		})
 	}
+
+	t.Run("CallerWentAway", func(t *testing.T) {
+		t.Parallel()
+		conn, err := pgx.Connect(t.Context(), pgtest.ServerURL(t))
+		require.NoError(t, err)
+		defer conn.Close(context.WithoutCancel(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = conn.Exec(ctx, `SELECT 1`)
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, pgdb.Unavailable(err))
+		_, err = pgx.Connect(ctx, pgtest.ServerURL(t))
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, pgdb.Unavailable(err))
+	})
 
 	t.Run("StatementTimeoutIsTheStatementsFault", func(t *testing.T) {
 		t.Parallel()

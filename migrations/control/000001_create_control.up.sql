@@ -94,6 +94,7 @@ COMMENT ON TABLE authsync.inbox_default IS 'Deliveries for whose day no partitio
 
 CREATE TABLE authsync.event_outcomes (
     inbox_id    bigint      NOT NULL,
+    -- squawk-ignore prefer-bigint-over-int
     ordinal     integer     NOT NULL,
     received_at timestamptz NOT NULL,
     project_id  uuid        NOT NULL,

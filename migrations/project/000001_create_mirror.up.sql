@@ -75,6 +75,7 @@ CREATE TABLE capydb_auth.processed_events (
     user_id       text        COLLATE "C" NOT NULL,
     received_at   timestamptz NOT NULL,
     inbox_id      bigint      NOT NULL,
+    -- squawk-ignore prefer-bigint-over-int
     inbox_ordinal integer     NOT NULL,
     outcome       text        NOT NULL,
     reason        text,

@@ -1,0 +1,82 @@
+# Versions of the tools, which are built or installed into .bin/ on first use.
+GOLANGCI_LINT_VERSION := 2.15.0
+SQUAWK_VERSION        := 2.66.0
+
+GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
+
+.DEFAULT_GOAL := help
+.PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench fuzz cover \
+	db/up db/down db/psql migrate/new tools
+
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z\/]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Run authsync with a PostgreSQL of its own; nothing needs to be configured
+	@bin/authsync dev
+
+build: ## Build bin/authsync
+	@go build -trimpath -o bin/authsync ./cmd/authsync
+
+check: lint lint/sql verify test/race ## All that a push needs
+
+test: ## Run the tests; ARGS='-run Name ./internal/pkg' for some of them
+	@scripts/test.sh $(ARGS)
+
+test/race: ## Run the tests with the race detector
+	@scripts/test.sh -race $(ARGS)
+
+test/sql: ## Check schemas, functions and views against a real PostgreSQL
+	@scripts/test.sh ./internal/schema $(ARGS)
+
+lint: $(GOLANGCI_LINT) ## Check the Go code
+	@$(GOLANGCI_LINT) run
+
+lint/sql: $(SQUAWK) ## Check the migrations
+	@$(SQUAWK) --config .squawk.toml migrations/control/*.up.sql migrations/project/*.up.sql
+
+fmt: $(GOLANGCI_LINT) ## Format the Go code
+	@$(GOLANGCI_LINT) fmt
+
+golden: ## Write golden files anew, and raise the revision of sql/ if it changed
+	@UPDATE_GOLDEN=1 scripts/test.sh -count=1 -run 'Golden|Revision' $(ARGS)
+
+verify: ## Check that go.mod is tidy and golden files are up to date
+	@go mod tidy -diff
+	@scripts/test.sh -run 'Golden|Revision' ./internal/schema
+
+bench: ## Run the benchmarks; ARGS as for test
+	@scripts/test.sh -run '^$$' -bench . -benchmem $(ARGS)
+
+fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
+	@scripts/fuzz.sh
+
+cover: ## Measure test coverage; writes coverage/index.html
+	@mkdir -p coverage
+	@scripts/test.sh -coverpkg=./internal/... -coverprofile=coverage/all.out $(ARGS)
+	@go tool cover -html=coverage/all.out -o coverage/index.html
+	@go tool cover -func=coverage/all.out | tail -n 1
+
+db/up: ## Start a PostgreSQL that stays: make test uses it and keeps databases of failed tests
+	@go run ./scripts/pg up
+
+db/down: ## Stop it
+	@go run ./scripts/pg down
+
+db/psql: ## Open psql on it; DB=name for one of its databases
+	@go build -o .bin/pg ./scripts/pg && .bin/pg psql $(DB)
+
+migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_object
+	@scripts/new-migration.sh '$(KIND)' '$(NAME)'
+
+tools: $(GOLANGCI_LINT) $(SQUAWK) ## Install the tools into .bin/
+
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)
+	@mv .bin/golangci-lint $@
+
+$(SQUAWK):
+	@command -v npm >/dev/null || { \
+		echo 'squawk, which checks the migrations, is installed with npm, which is missing:'; \
+		echo 'apt-get install npm (Debian, Ubuntu), brew install node (macOS)'; exit 1; } >&2
+	npm install --prefix .bin/squawk-$(SQUAWK_VERSION) --no-save --no-package-lock --no-audit --no-fund squawk-cli@$(SQUAWK_VERSION)
