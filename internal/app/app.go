@@ -208,7 +208,7 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.inbox = inbox.New(a.pool, jobs, inbox.Config{Log: a.log})
+	a.inbox = inbox.New(a.pool, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
 	// Before the first delivery, so that none lands in the default partition; a
 	// worker does it again every hour, and drops the old ones.
 	if err := inbox.Maintain(ctx, a.pool, 0); err != nil {
@@ -222,7 +222,7 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 		return nil, err
 	}
 	a.metrics.pool("receiver", pool)
-	a.intake = inbox.New(pool, jobs, inbox.Config{Log: a.log, Registry: a.metrics.registry})
+	a.intake = inbox.New(pool, jobs, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
 	return func(ctx context.Context) error {
 		err := errors.Join(a.intake.Close(ctx), a.inbox.Close(ctx))
 		pool.Close()

@@ -23,7 +23,7 @@ const DemoProject = "demo"
 // demo project's signing secrets, as shell variables DEMO_AUTH0_SECRET,
 // DEMO_CLERK_SECRET and DEMO_BETTER_AUTH_SECRET. The API never returns a secret;
 // this file is there so that curl can be tried.
-const SecretsFile = "demo-secrets.env"
+const SecretsFile = "demo-secrets.env" //nolint:gosec // the name of a file
 
 // settle makes what is missing of the API key and the demo project, and writes
 // the files that tell of them.

@@ -149,7 +149,7 @@ func (d *Dev) openLog(c config.Config) (stopFunc, error) {
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // within the data directory that the operator chose
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (d *Dev) beforeStart(ctx context.Context, settings config.Config) error {
 // encryptionKey reads the key, or makes one where nothing has been sealed yet.
 func (d *Dev) encryptionKey(ctx context.Context) (config.Secret, error) {
 	path := filepath.Join(d.Dir, config.KeyFile)
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // within the data directory that the operator chose
 	if err == nil {
 		return config.Secret(strings.TrimSpace(string(text))), nil
 	}

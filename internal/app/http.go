@@ -22,7 +22,7 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// ErrPortTaken: another process listens on the address.
+// ErrPortTaken says that another process listens on the address.
 var ErrPortTaken = errors.New("another program listens there already: stop it, or choose another address with AUTHSYNC_LISTEN")
 
 // Listen takes the address. The error says what to do when it is taken.

@@ -74,7 +74,8 @@ func TestServeHTTP(t *testing.T) {
 			return true
 		}, 5*time.Second, 5*time.Millisecond)
 		select {
-		case <-stopped:
+		case err := <-stopped:
+			require.NoError(t, err)
 			require.Fail(t, "stopped before the request under way was answered")
 		default:
 		}

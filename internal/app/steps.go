@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -40,8 +41,8 @@ func (s *steps) start(ctx context.Context, name string, start func(context.Conte
 // fails to stop does not keep the others from it.
 func (s *steps) stop(ctx context.Context) error {
 	var errs []error
-	for i := len(s.started) - 1; i >= 0; i-- {
-		begin, st := time.Now(), s.started[i]
+	for _, st := range slices.Backward(s.started) {
+		begin := time.Now()
 		if st.stop == nil {
 			continue
 		}

@@ -32,7 +32,7 @@ func (s *session) server() (url string, key config.Secret, err error) {
 	case err != nil && !errors.Is(err, config.ErrNoConnection):
 		return "", "", err
 	case c.URL != "" && c.URL != dev.URL:
-		return "", "", fmt.Errorf("AUTHSYNC_URL is set but AUTHSYNC_API_KEY is not: set it to a key of that server, or unset both to use authsync dev")
+		return "", "", errors.New("AUTHSYNC_URL is set but AUTHSYNC_API_KEY is not: set it to a key of that server, or unset both to use authsync dev")
 	case err != nil:
 		return "", "", noServer(c, "AUTHSYNC_URL and AUTHSYNC_API_KEY")
 	case c.APIKey != "":

@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,18 +36,23 @@ type Process struct {
 	Now     func() time.Time
 }
 
-// ThisProcess is the process as the operating system gives it.
-func ThisProcess() Process {
-	return Process{
+// Execute is the whole program: it runs the command of this process, ends it in
+// an orderly way on SIGINT or SIGTERM, and returns the exit status. A second
+// signal ends the process at once.
+func Execute() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return Main(ctx, Process{
 		Program: os.Args[0], Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Lookup: config.Environment(), Now: time.Now,
-	}
+	})
 }
 
 // Main runs the command that the arguments name and returns the exit status.
 // Once ctx ends, commands finish in an orderly way.
 func Main(ctx context.Context, p Process) int {
-	root := newRoot(p)
+	root := newRoot(p) //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(p.Args)
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -78,9 +85,9 @@ func usagef(format string, args ...any) error {
 }
 
 func isUsage(err error) bool {
-	var usage usageError
+	_, ok := errors.AsType[usageError](err)
 	// Cobra makes this one itself, as plain text, before any code of ours runs.
-	return errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ")
+	return ok || strings.HasPrefix(err.Error(), "unknown command ")
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
@@ -105,8 +112,6 @@ Start with: authsync dev`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-
-		SuggestionsMinimumDistance: 2,
 	}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of text")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -136,6 +141,7 @@ Start with: authsync dev`,
 // alone, and refuse what is none of them.
 func asGroup(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			hint := "see " + cmd.CommandPath() + " --help"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,8 +176,7 @@ func (s *session) tail(ctx context.Context, c *client.Client, project string, f 
 			return err
 		}
 		open := false
-		for i := len(events) - 1; i >= 0; i-- {
-			e := events[i]
+		for _, e := range slices.Backward(events) {
 			if _, seen := printed[e.ID]; seen {
 				continue
 			}

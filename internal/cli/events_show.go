@@ -128,7 +128,7 @@ const selectJobs = `
 func (s *session) jobsOf(ctx context.Context, e client.Event) ([]job, error) {
 	url, err := s.database()
 	if err != nil {
-		return nil, nil //nolint:nilerr // it is an extra; without it the event is shown all the same
+		return nil, nil // it is an extra; without it the event is shown all the same
 	}
 	var pool *pgxpool.Pool
 	if pool, err = pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: 1}); err != nil {

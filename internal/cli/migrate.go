@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ func (s *session) newMigrateUp() *cobra.Command {
 		Short: "Bring the control database to the state this binary needs",
 		Long: `Runs the migrations that are missing, River's included, and applies functions
 and views that changed. Safe to run from several processes at once, and again.`,
-		Example: "  DATABASE_URL=postgres://authsync:secret@db/authsync authsync migrate up",
+		Example: "  DATABASE_URL=postgres://authsync@db/authsync authsync migrate up",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			url, err := s.database()
@@ -173,9 +174,9 @@ is 0 only for current.`,
 				err = s.printJSON(state)
 			} else {
 				t := table{head: []string{"WHAT", "STATE", "INSTALLED", "THIS BINARY"}}
-				t.add("schema authsync", state.State, fmt.Sprint(state.Version), fmt.Sprint(state.Latest))
-				t.add("River", "", fmt.Sprint(state.RiverVersion), fmt.Sprint(state.RiverLatest))
-				t.add("functions, views", state.Functions, fmt.Sprint(status.CodeRevision), fmt.Sprint(status.LatestRevision))
+				t.add("schema authsync", state.State, strconv.FormatUint(uint64(state.Version), 10), strconv.FormatUint(uint64(state.Latest), 10))
+				t.add("River", "", strconv.Itoa(state.RiverVersion), strconv.Itoa(state.RiverLatest))
+				t.add("functions, views", state.Functions, strconv.Itoa(status.CodeRevision), strconv.Itoa(status.LatestRevision))
 				err = s.print(t)
 			}
 			if err == nil && state.State != "current" {

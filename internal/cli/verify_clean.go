@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -41,16 +43,13 @@ func (v *verifier) clean(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ranges := "{"
-	for i, id := range ids {
-		if i > 0 {
-			ranges += ","
-		}
-		ranges += fmt.Sprintf("[%d,%d]", id, id)
+	slices.Sort(ids)
+	ranges, err := inbox.IDs(ids).MarshalText()
+	if err != nil {
+		return err
 	}
-	ranges += "}"
 	if _, err := poll(ctx, func() (int, bool, error) {
-		open, err := collectColumn[int](ctx, v.control, countJobs, ranges)
+		open, err := collectColumn[int](ctx, v.control, countJobs, string(ranges))
 		return 0, err == nil && open[0] == 0, err
 	}); err != nil {
 		return fmt.Errorf("wait for the jobs of its deliveries: %w", err)

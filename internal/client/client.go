@@ -75,8 +75,7 @@ func (e *RefusedError) Error() string {
 
 // Status is the HTTP status of a refusal, 0 for any other error.
 func Status(err error) int {
-	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Status
 	}
 	return 0

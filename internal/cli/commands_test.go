@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCommandsAgainstAServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+
+	decode := func(t *testing.T, text string, into any) {
+		t.Helper()
+		require.NoError(t, json.Unmarshal([]byte(text), into), text)
+	}
+
+	for _, name := range []string{"auth0", "clerk", "better-auth"} {
+		t.Run("Verify/"+name, func(t *testing.T) {
+			t.Parallel()
+			out := b.must(t, "verify", "shop", name)
+			require.Contains(t, out, "6 of 6 checks passed.")
+			require.NotContains(t, out, "not ok")
+
+			var checks []check
+			decode(t, b.must(t, "verify", "shop", name, "--json"), &checks)
+			require.Len(t, checks, 6)
+		})
+
+		t.Run("SendBecomesARow/"+name, func(t *testing.T) {
+			t.Parallel()
+			user := "u-" + name
+			out := b.must(t, "send", "shop", name, "user.created", "--user", user, "--set", "email=first@example.com", "--wait")
+			require.Contains(t, out, "applied")
+			out = b.must(t, "send", "shop", name, "user.updated", "--user", user, "--set", "email=old@example.com", "--at", "2h", "--wait")
+			require.Contains(t, out, "stale")
+
+			out = b.must(t, "explain", "shop", user)
+			require.Contains(t, out, "first@example.com")
+			require.NotContains(t, out, "old@example.com")
+			require.Contains(t, out, "newer events had said")
+
+			var why explanation
+			decode(t, b.must(t, "explain", "shop", user, "--json"), &why)
+			require.Equal(t, "first@example.com", why.User.User["email"])
+			require.Len(t, why.Events, 2)
+			require.Equal(t, "stale", why.Events[1].Outcome)
+		})
+	}
+
+	t.Run("AnExplicitNullClears", func(t *testing.T) {
+		t.Parallel()
+		b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-null", "--at", "1m", "--wait")
+		b.must(t, "send", "shop", "clerk", "user.updated", "--user", "u-null", "--set", "username=null", "--wait")
+		var why explanation
+		decode(t, b.must(t, "explain", "shop", "u-null", "--json"), &why)
+		require.Nil(t, why.User.User["username"])
+		require.NotNil(t, why.User.User["first_name"])
+	})
+
+	t.Run("ASecretGivenByHandSignsWithoutTheDatabase", func(t *testing.T) {
+		t.Parallel()
+		env := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": b.app.URL(), "AUTHSYNC_API_KEY": b.env["AUTHSYNC_API_KEY"]}
+		r := run(t.Context(), env, "a plain secret of the stream", "send", "shop", "auth0", "user.created", "--secret-file", "-")
+		require.Zero(t, r.status, r.err)
+		r = run(t.Context(), env, "another one", "send", "shop", "auth0", "user.created", "--secret-file", "-")
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.err, "401")
+	})
+
+	t.Run("ListAndShow", func(t *testing.T) {
+		t.Parallel()
+		b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-list", "--id", "msg_list", "--wait")
+		var events []struct {
+			ID      string
+			Outcome string
+		}
+		decode(t, b.must(t, "events", "list", "shop", "--event", "msg_list", "--json"), &events)
+		require.Len(t, events, 1)
+		require.Equal(t, "applied", events[0].Outcome)
+
+		out := b.must(t, "events", "show", "shop", events[0].ID)
+		require.Contains(t, out, "u-list")
+		require.Contains(t, out, "apply_deliveries")
+		var body struct{ Type string }
+		decode(t, b.must(t, "events", "show", "shop", events[0].ID, "--body"), &body)
+		require.Equal(t, "user.created", body.Type)
+
+		dry := b.run(t, "events", "replay", "shop", "--user", "u-list", "--dry-run")
+		require.Contains(t, dry.out, "u-list")
+		require.Contains(t, dry.err, "Nothing was done")
+		require.Contains(t, b.must(t, "events", "replay", "shop", events[0].ID), "(jobs: 1)")
+		require.Equal(t, "No events.\n", b.must(t, "events", "list", "shop", "--user", "nobody"))
+	})
+
+	t.Run("EventsOfOtherTypesAreIgnoredAndListed", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, b.must(t, "send", "shop", "clerk", "organization.created", "--wait"), "ignored")
+	})
+
+	t.Run("ProjectsAndKeys", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, b.must(t, "projects", "list"), "shop")
+		shown := b.must(t, "projects", "show", "shop")
+		require.Contains(t, shown, "better_auth")
+		require.NotContains(t, shown, "whsec_")
+
+		var key struct{ ID, Key string }
+		decode(t, b.must(t, "keys", "create", "limited", "--project", "shop", "--json"), &key)
+		require.True(t, strings.HasPrefix(key.Key, "capy_live_"), key.Key)
+		limited := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": b.app.URL(), "AUTHSYNC_API_KEY": key.Key}
+		require.Zero(t, run(t.Context(), limited, "", "events", "list", "shop").status)
+		require.Equal(t, 1, run(t.Context(), limited, "", "keys", "list").status)
+		b.must(t, "keys", "revoke", key.ID)
+		require.Equal(t, 1, run(t.Context(), limited, "", "events", "list", "shop").status)
+		require.NotContains(t, b.must(t, "keys", "list", "--json"), key.Key)
+	})
+
+	t.Run("DoctorFindsAllWell", func(t *testing.T) {
+		t.Parallel()
+		r := b.run(t, "doctor")
+		require.NotContains(t, r.out, "not ok")
+		require.Zero(t, r.status, r.out)
+		require.Contains(t, r.out, "project shop")
+	})
+
+	t.Run("DoctorSaysWhatIsWrong", func(t *testing.T) {
+		t.Parallel()
+		env := map[string]string{
+			"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": "http://127.0.0.1:1", "AUTHSYNC_API_KEY": "capy_test_x",
+			"DATABASE_URL": b.env["DATABASE_URL"], "AUTHSYNC_ENCRYPTION_KEY": "bm90IHRoZSByaWdodCBvbmUsIGJ1dCAzMiBieXRlcyE=",
+		}
+		r := run(t.Context(), env, "", "doctor")
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.out, "not ok  server: nothing answers at http://127.0.0.1:1")
+		require.Contains(t, r.out, "not ok  project shop: ")
+		require.Contains(t, r.out, "AUTHSYNC_ENCRYPTION_KEY")
+	})
+
+	t.Run("MigrateStatusIsCurrent", func(t *testing.T) {
+		t.Parallel()
+		var state schemaState
+		decode(t, b.must(t, "migrate", "status", "--json"), &state)
+		require.Equal(t, "current", state.State)
+		require.Contains(t, b.must(t, "migrate", "up"), "Nothing to do")
+	})
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args   []string
+		env    map[string]string
+		status int
+		says   string
+	}{
+		"UnknownCommand":     {[]string{"servr"}, nil, 2, `"servr" is no command of authsync: did you mean serve?`},
+		"UnknownSubcommand":  {[]string{"events", "lst"}, nil, 2, `"lst" is no command of authsync events: did you mean list?`},
+		"UnknownFlag":        {[]string{"projects", "list", "--colour"}, nil, 2, "see authsync projects list --help"},
+		"TooFewArguments":    {[]string{"send", "demo"}, nil, 2, "authsync send PROJECT PROVIDER TYPE"},
+		"TooManyArguments":   {[]string{"version", "x"}, nil, 2, `"x" is one argument too many`},
+		"UnknownProvider":    {[]string{"integrations", "set", "p", "okta"}, nil, 2, "auth0, clerk, better_auth"},
+		"NothingConfigured":  {[]string{"projects", "list"}, nil, 1, "run authsync dev, or set AUTHSYNC_URL and AUTHSYNC_API_KEY"},
+		"NoDatabase":         {[]string{"migrate", "status"}, nil, 1, "run authsync dev, or set DATABASE_URL"},
+		"NoKeyForDatabase":   {[]string{"send", "p", "clerk", "x"}, map[string]string{"DATABASE_URL": "postgres://h/d"}, 1, "AUTHSYNC_ENCRYPTION_KEY"},
+		"NoKeyForServer":     {[]string{"projects", "list"}, map[string]string{"AUTHSYNC_URL": "http://h"}, 1, "AUTHSYNC_API_KEY is not"},
+		"NobodyAnswers":      {[]string{"projects", "list"}, map[string]string{"AUTHSYNC_URL": "http://127.0.0.1:1", "AUTHSYNC_API_KEY": "k"}, 1, "authsync serve"},
+		"WrongSetting":       {[]string{"config"}, map[string]string{"AUTHSYNC_ROLES": "cook"}, 1, "receiver, worker and api"},
+		"ServeNeedsSettings": {[]string{"serve"}, nil, 1, "DATABASE_URL is not set: the control database"},
+		"WrongTime":          {[]string{"events", "list", "p", "--since", "yesterday"}, nil, 2, "RFC 3339"},
+		"DownWithoutYes":     {[]string{"migrate", "down", "--steps", "1"}, nil, 2, "--yes"},
+		"DeleteWithoutYes":   {[]string{"projects", "delete", "p"}, nil, 2, "--yes"},
+		"ReplayWithoutWhat":  {[]string{"events", "replay", "p"}, nil, 2, "--all"},
+		"EmptySecretFile":    {[]string{"integrations", "set", "p", "clerk", "--credentials-file", "-"}, nil, 1, "there is nothing in standard input"},
+		"UnsetSecret":        {[]string{"integrations", "set", "p", "clerk", "--secret-key-env", "NONE"}, nil, 1, "NONE is empty"},
+		"CannotReadURL": {
+			[]string{"migrate", "up"},
+			map[string]string{"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, 1, "postgres://user:password@host:5432/database",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir()}
+			for k, v := range tc.env {
+				env[k] = v
+			}
+			r := run(t.Context(), env, "", tc.args...)
+			require.Equal(t, tc.status, r.status, r.err)
+			require.True(t, strings.HasPrefix(r.err, "authsync: "), r.err)
+			require.Equal(t, 1, strings.Count(r.err, "\n"), r.err)
+			require.Contains(t, r.err, tc.says)
+			require.NotContains(t, r.err, "hunter2")
+		})
+	}
+}
+
+func TestServeRefusesASchemaThatIsNotCurrent(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
+		"DATABASE_URL": pgtest.URL(t, pgtest.Empty(t)), "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(),
+	}
+	r := run(t.Context(), env, "", "serve")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "run authsync migrate up")
+
+	r = run(t.Context(), env, "", "migrate", "status")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.out, "missing")
+
+	r = run(t.Context(), env, "", "migrate", "up")
+	require.Zero(t, r.status, r.err)
+	require.Zero(t, run(t.Context(), env, "", "migrate", "status").status)
+
+	r = run(t.Context(), env, "", "migrate", "down", "--steps", "99", "--yes")
+	require.Zero(t, r.status, r.err)
+	require.Equal(t, 1, run(t.Context(), env, "", "migrate", "status").status)
+}
+
+// A dev server's secrets are for that server and its databases alone.
+func TestTheDevServersSecretsGoNowhereElse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, config.WriteConnection(dir, config.Connection{
+		URL: "http://127.0.0.1:1", APIKey: "capy_test_dev", DatabaseURL: "postgres://dev/authsync",
+	}))
+	require.NoError(t, config.WriteFile(dir+"/"+config.KeyFile, []byte("dev key\n")))
+	ask := func(env map[string]string) *session {
+		env["AUTHSYNC_DATA_DIR"] = dir
+		return &session{Process: Process{Lookup: func(name string) string { return env[name] }}}
+	}
+
+	url, key, err := ask(map[string]string{}).server()
+	require.NoError(t, err)
+	require.Equal(t, "http://127.0.0.1:1", url)
+	require.Equal(t, "capy_test_dev", key.Reveal())
+	_, _, err = ask(map[string]string{"AUTHSYNC_URL": "https://sync.example.com"}).server()
+	require.ErrorContains(t, err, "AUTHSYNC_API_KEY is not")
+	_, key, err = ask(map[string]string{"AUTHSYNC_URL": "http://127.0.0.1:1"}).server()
+	require.NoError(t, err)
+	require.Equal(t, "capy_test_dev", key.Reveal())
+
+	database, key, err := ask(map[string]string{}).sealed()
+	require.NoError(t, err)
+	require.Equal(t, "postgres://dev/authsync", database.Reveal())
+	require.Equal(t, "dev key", key.Reveal())
+	_, _, err = ask(map[string]string{"DATABASE_URL": "postgres://prod/authsync"}).sealed()
+	require.ErrorContains(t, err, "AUTHSYNC_ENCRYPTION_KEY is not")
+	_, key, err = ask(map[string]string{"DATABASE_URL": "postgres://dev/authsync"}).sealed()
+	require.NoError(t, err)
+	require.Equal(t, "dev key", key.Reveal())
+}
