@@ -171,8 +171,8 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	slow := []net.Conn{raw(t, b, 60_000), raw(t, b, 60_000), raw(t, b, 60_000)}
 	// A fourth finds no room, whichever of the four it is.
 	require.Eventually(t, func() bool {
-		got := send(t, b.auth0(t, strings.NewReader(strings.Repeat(" ", 60_000))))
-		return got.status == http.StatusServiceUnavailable && b.count(t, "auth0", "no_memory") > 0
+		send(t, b.auth0(t, strings.NewReader(strings.Repeat(" ", 60_000))))
+		return b.count(t, "auth0", "no_memory") > 0
 	}, 5*time.Second, 5*time.Millisecond)
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
