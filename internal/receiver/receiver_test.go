@@ -127,7 +127,7 @@ func setup(t *testing.T, pool *pgxpool.Pool, change ...func(*receiver.Config)) *
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	b.inbox = inbox.New(pool, jobs, inbox.Config{CommitTimeout: time.Second})
+	b.inbox = inbox.New(pool, jobs, inbox.Config{})
 	config := receiver.Config{Directory: b.directory, Inbox: b.inbox, Log: log, Registry: b.registry}
 	for _, c := range change {
 		c(&config)
