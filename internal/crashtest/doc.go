@@ -1,0 +1,9 @@
+// Package crashtest kills authsync and PostgreSQL at random moments under load
+// and looks whether a promise broke: what was answered with 2xx has its effect
+// exactly once. It walks the whole road of a webhook (provider → receiver → inbox
+// → applier → mirror) with real processes, and holds nothing but tests.
+//
+//	go test ./internal/crashtest -v                     about a hundred seconds
+//	go test ./internal/crashtest -v -short              fewer rounds
+//	go test ./internal/crashtest -v -args -seed 17      the same moments again, as far as moments repeat
+package crashtest
