@@ -273,6 +273,8 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 			Directory: a.directory, Inbox: a.intake, Log: a.log,
 			MaxBody: a.settings.MaxBodyBytes, Registry: a.metrics.registry,
 		})))
+	} else {
+		routes.Handle(receiver.Path, a.metrics.area("webhook", http.HandlerFunc(noReceiver)))
 	}
 	if a.settings.Roles.API {
 		management, err := api.New(api.Config{
@@ -285,6 +287,14 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 	}
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
 	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed), nil
+}
+
+// noReceiver answers webhooks that were routed to a process without that role.
+// Providers give up for good on a 404; on this they come back.
+func noReceiver(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusServiceUnavailable, "",
+		"this process does not take webhooks (AUTHSYNC_ROLES): route them to one that does, and send this one again",
+		problem.RetryAfter(30*time.Second))
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {

@@ -68,7 +68,10 @@ func follow(log io.Reader, url chan<- string) {
 	defer close(url)
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
-		var line struct{ Msg, URL string }
+		var line struct {
+			Msg string `json:"msg"`
+			URL string `json:"url"`
+		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "server_started" {
 			url <- line.URL
 		}
