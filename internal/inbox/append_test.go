@@ -333,3 +333,51 @@ func TestErrorsOfAppendHoldNothingOfTheDelivery(t *testing.T) {
 		require.False(t, strings.Contains(e.Error(), "rosa"), e)
 	}
 }
+
+// Every delivery is followed by a notification that began after its commit.
+func TestWorkersAreWokenAfterEveryCommit(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	listener, err := pgx.Connect(t.Context(), pgtest.URL(t, pool))
+	require.NoError(t, err)
+	defer listener.Close(context.WithoutCancel(t.Context()))
+	_, err = listener.Exec(t.Context(), `LISTEN "authsync.river_insert"`)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 50 {
+		_, err := in.Append(t.Context(), delivery())
+		require.NoError(t, err)
+		for open := true; open; { // until one comes that sees no job untouched
+			notification, err := listener.WaitForNotification(ctx)
+			require.NoError(t, err)
+			require.JSONEq(t, `{"queue": "default"}`, notification.Payload)
+			open = value[int64](t, pool, `SELECT count(*) FROM authsync.river_job WHERE state = 'available'`) == 0
+		}
+		finishJobs(t, pool)
+	}
+}
+
+func TestRiverTakesTheJobsAsItsOwn(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	_, err := in.Append(t.Context(), delivery())
+	require.NoError(t, err)
+	require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := newJobs(t).InsertTx(t.Context(), tx, inbox.ApplyDeliveriesArgs{}, nil)
+		return err
+	}))
+	require.Equal(t, int64(1), value[int64](t, pool, `
+		SELECT count(*) FROM (
+			SELECT DISTINCT to_jsonb(j) - '{id,args,created_at,scheduled_at}'::text[] FROM authsync.river_job AS j
+		) AS kinds`), "differences to a job that River inserted")
+	var args inbox.ApplyDeliveriesArgs
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT args FROM authsync.river_job WHERE id = 1`).Scan(&args))
+	require.Equal(t, delivery().ProjectID, args.ProjectID)
+	require.Len(t, args.InboxIDs, 1)
+	require.True(t, now().Equal(args.ReceivedFrom))
+	require.True(t, now().Equal(args.ReceivedTo))
+}

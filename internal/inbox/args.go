@@ -61,9 +61,10 @@ func (ApplyEventArgs) InsertOpts() river.InsertOpts {
 	}
 }
 
-// IDs are ascending ids. In JSON they are a text that PostgreSQL reads as an
-// int8multirange, "{[17,180],[184,184]}": short for a person, and one key in
-// River's index of arguments, where an array would be a key an id.
+// IDs are ascending ids. In JSON they are a text that PostgreSQL reads and writes
+// as an int8multirange, "{[17,181),[184,185)}" for 17 to 180 and 184: short for a
+// person, and one key in River's index of arguments, where an array would be a
+// key an id.
 type IDs []int64
 
 // MarshalText writes the ids as a multirange.
@@ -80,8 +81,8 @@ func (ids IDs) MarshalText() ([]byte, error) {
 		b = append(b, '[')
 		b = strconv.AppendInt(b, ids[i], 10)
 		b = append(b, ',')
-		b = strconv.AppendInt(b, ids[last], 10)
-		b = append(b, ']')
+		b = strconv.AppendInt(b, ids[last]+1, 10)
+		b = append(b, ')')
 		i = last + 1
 	}
 	return append(b, '}'), nil
@@ -91,31 +92,31 @@ func (ids IDs) MarshalText() ([]byte, error) {
 // below what a slip of the hand in a job's arguments would need to fill the memory.
 const maxIDs = 100_000
 
-// UnmarshalText reads a multirange of closed ranges.
+// UnmarshalText reads a multirange as PostgreSQL writes it.
 func (ids *IDs) UnmarshalText(text []byte) error {
 	s, ok := strings.CutPrefix(string(text), "{")
 	if !ok || !strings.HasSuffix(s, "}") {
-		return errors.New(`ids are not of the form "{[first,last],…}"`)
+		return errors.New(`ids are not of the form "{[first,end),…}"`)
 	}
 	*ids = nil
 	for s = strings.TrimSuffix(s, "}"); s != ""; s = strings.TrimPrefix(s, ",") {
 		var one string
-		if one, s, ok = strings.Cut(s, "]"); !ok {
+		if one, s, ok = strings.Cut(s, ")"); !ok {
 			return errors.New("a range of ids has no end")
 		}
-		first, last, _ := strings.Cut(strings.TrimPrefix(one, "["), ",")
+		first, end, _ := strings.Cut(strings.TrimPrefix(one, "["), ",")
 		from, err := strconv.ParseInt(first, 10, 64)
 		if err != nil {
 			return fmt.Errorf("read first id of a range: %w", err)
 		}
-		to, err := strconv.ParseInt(last, 10, 64)
+		to, err := strconv.ParseInt(end, 10, 64)
 		if err != nil {
-			return fmt.Errorf("read last id of a range: %w", err)
+			return fmt.Errorf("read end of a range of ids: %w", err)
 		}
-		if to < from || to-from >= int64(maxIDs-len(*ids)) {
+		if to <= from || to-from > int64(maxIDs-len(*ids)) {
 			return fmt.Errorf("a range of ids is empty, or there are more than %d ids", maxIDs)
 		}
-		for id := from; id <= to; id++ {
+		for id := from; id < to; id++ {
 			*ids = append(*ids, id)
 		}
 	}

@@ -15,10 +15,10 @@ import (
 func TestIDsAreAMultirangeInJSON(t *testing.T) {
 	t.Parallel()
 	for want, ids := range map[string]inbox.IDs{
-		`"{}"`:                   {},
-		`"{[7,7]}"`:              {7},
-		`"{[1,3],[5,5],[9,10]}"`: {1, 2, 3, 5, 9, 10},
-		`"{[9223372036854775806,9223372036854775807]}"`: {9223372036854775806, 9223372036854775807},
+		`"{}"`:                        {},
+		`"{[7,8)}"`:                   {7},
+		`"{[1,4),[5,6),[9,11)}"`:      {1, 2, 3, 5, 9, 10},
+		`"{[4294967296,4294967298)}"`: {4294967296, 4294967297},
 	} {
 		got, err := json.Marshal(ids)
 		require.NoError(t, err)
@@ -49,8 +49,9 @@ func TestIDsComeBackFromJSONAndMeanTheSameInPostgreSQL(t *testing.T) {
 func TestIDsRefuseWhatIsNoListOfIDs(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"NoBraces": "[1,2]", "NoEnd": "{[1,2]", "NoRangeEnd": "{[1,2}", "NotANumber": "{[a,2]}", "NoLast": "{[1]}",
-		"Backwards": "{[2,1]}", "Empty": "", "FillsTheMemory": "{[1,9223372036854775807]}", "FillsItInPieces": "{[1,60000],[60001,120000]}",
+		"NoBraces": "[1,2)", "NoEnd": "{[1,2)", "NoRangeEnd": "{[1,2}", "NotANumber": "{[a,2)}", "NoEndOfRange": "{[1)}",
+		"EmptyRange": "{[2,2)}", "Backwards": "{[2,1)}", "Nothing": "", "Closed": "{[1,2]}",
+		"FillsTheMemory": "{[1,9223372036854775807)}", "FillsItInPieces": "{[1,60000),[60001,120000)}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
@@ -42,6 +41,7 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 	}
 	in.metrics.commit(len(deliveries), time.Since(begun), err)
 	if err == nil {
+		in.wakeWorkers()
 		for i, id := range ids {
 			results[i].Value = id
 		}
@@ -61,6 +61,33 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 			results[i].Value = id[0]
 		}
 	}
+	in.wakeWorkers()
+	return nil
+}
+
+// wakeWorkers tells the workers, soon, that there are jobs. It does not wait. A
+// call that is under way may have come too early, so one more may wait behind it;
+// that one serves all who come meanwhile.
+//
+// The notification is not part of the commit: PostgreSQL lets only one
+// transaction that notifies commit at a time, sync to the disk included. Should it
+// get lost, the workers find the jobs when they next look, half a second later.
+func (in *Inbox) wakeWorkers() {
+	if n, _ := in.wake.Waiting(); n > 0 {
+		return
+	}
+	go func() { _, _ = in.wake.Do(context.Background(), struct{}{}) }() // ErrFull: another one waits
+}
+
+// notifyWorkers is what River's own client does after an insert: the channel is
+// that of its notifier, the payload names the queue.
+func (in *Inbox) notifyWorkers(ctx context.Context, _ []struct{}, _ []batch.Result[struct{}]) error {
+	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
+	defer cancel()
+	_, err := in.pool.Exec(ctx, `SELECT pg_notify('authsync.river_insert', '{"queue": "default"}')`)
+	if err != nil {
+		in.config.Log.DebugContext(ctx, "workers_not_woken", slog.Any("error", err))
+	}
 	return nil
 }
 
@@ -79,17 +106,35 @@ func refused(err error) bool {
 	return ok && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
 }
 
+// storeDeliveries inserts deliveries and one job a project as one statement, and
+// so one transaction in one round trip. That is why the jobs are inserted here
+// rather than by River's client; the columns left out have River's defaults.
+//
 // ids grow in the order of the arrays, because defaults are evaluated after the sort.
-const insertDeliveries = `
-INSERT INTO authsync.inbox AS i (project_id, provider, delivery_id, received_at, headers, body)
-SELECT d.project_id, d.provider, nullif(d.delivery_id, ''), d.received_at, d.headers::jsonb, d.body
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
-    WITH ORDINALITY AS d (project_id, provider, delivery_id, received_at, headers, body, place)
-ORDER BY d.place
-RETURNING i.id`
+const storeDeliveries = `
+WITH stored AS (
+    INSERT INTO authsync.inbox AS i (project_id, provider, delivery_id, received_at, headers, body)
+    SELECT d.project_id, d.provider, nullif(d.delivery_id, ''), d.received_at, d.headers::jsonb, d.body
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
+        WITH ORDINALITY AS d (project_id, provider, delivery_id, received_at, headers, body, place)
+    ORDER BY d.place
+    RETURNING i.id, i.project_id, i.received_at
+), jobs AS (
+    INSERT INTO authsync.river_job (kind, max_attempts, args)
+    SELECT $7, $8, jsonb_build_object(
+        'project_id', s.project_id,
+        'inbox_ids', range_agg(int8range(s.id, s.id, '[]'))::text,
+        'received_from', min(s.received_at),
+        'received_to', max(s.received_at)
+    )
+    FROM stored AS s
+    GROUP BY s.project_id
+)
+SELECT s.id FROM stored AS s ORDER BY s.id`
 
-// store inserts deliveries and their jobs in one transaction, and returns the
-// deliveries' ids once its commit is known.
+// store inserts deliveries and their jobs, and returns the deliveries' ids once
+// the commit is known: rows end only with the server's word that it is ready for
+// the next statement, which follows the commit.
 func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
@@ -103,49 +148,14 @@ func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, err
 			bodies[i] = []byte{} // an empty body is not NULL
 		}
 	}
-
-	var ids []int64
-	err := pgdb.InTx(ctx, in.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, insertDeliveries, projects, providers, names, times, headers, bodies)
-		if err != nil {
-			return fmt.Errorf("insert deliveries: %w", err)
-		}
-		if ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-			return fmt.Errorf("insert deliveries: %w", err)
-		}
-		slices.Sort(ids)
-		_, err = in.insert(ctx, tx, jobsFor(deliveries, ids))
-		return err
-	})
-	return ids, err
-}
-
-// jobsFor makes one job a project.
-func jobsFor(deliveries []Delivery, ids []int64) []river.InsertManyParams {
-	byProject := make(map[uuid.UUID]*ApplyDeliveriesArgs)
-	var jobs []*ApplyDeliveriesArgs
-	for i, d := range deliveries {
-		job := byProject[d.ProjectID]
-		if job == nil {
-			job = &ApplyDeliveriesArgs{ProjectID: d.ProjectID, ReceivedFrom: d.ReceivedAt, ReceivedTo: d.ReceivedAt}
-			byProject[d.ProjectID] = job
-			jobs = append(jobs, job)
-		}
-		job.add(ids[i], d.ReceivedAt)
+	rows, err := in.pool.Query(ctx, storeDeliveries, projects, providers, names, times, headers, bodies,
+		ApplyDeliveriesArgs{}.Kind(), river.MaxAttemptsDefault)
+	if err != nil {
+		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, job := range jobs {
-		params[i].Args = *job
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	return params
-}
-
-func (a *ApplyDeliveriesArgs) add(id int64, receivedAt time.Time) {
-	a.InboxIDs = append(a.InboxIDs, id)
-	if receivedAt.Before(a.ReceivedFrom) {
-		a.ReceivedFrom = receivedAt
-	}
-	if receivedAt.After(a.ReceivedTo) {
-		a.ReceivedTo = receivedAt
-	}
+	return ids, nil
 }

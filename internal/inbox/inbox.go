@@ -75,6 +75,7 @@ type Inbox struct {
 	jobs    *river.Client[pgx.Tx]
 	config  Config
 	group   *batch.Group[Delivery, int64]
+	wake    *batch.Group[struct{}, struct{}]
 	metrics metrics
 }
 
@@ -91,7 +92,7 @@ type Delivery struct {
 
 // New makes an inbox on the control database. jobs only inserts; see NewJobs.
 // Append, Load and the queries share the pool: give the receiver an inbox with a
-// pool of its own, of at least CommitsInFlight connections, where people's
+// pool of its own, of one connection more than CommitsInFlight, where people's
 // queries must not hold up deliveries. Close it to drain it.
 func New(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], config Config) *Inbox {
 	config.CommitTimeout = cmp.Or(config.CommitTimeout, 5*time.Second)
@@ -114,6 +115,7 @@ func New(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], config Config) *Inbox {
 		MaxWaiting:      config.MaxWaiting,
 		MaxWaitingBytes: config.MaxWaitingBytes,
 	})
+	in.wake = batch.New(batch.Config[struct{}, struct{}]{Flush: in.notifyWorkers, MaxWaiting: 1})
 	in.metrics = newMetrics(config.Registry, in.group)
 	return in
 }
@@ -147,7 +149,7 @@ func (in *Inbox) Append(ctx context.Context, d Delivery) (int64, error) {
 // Close refuses further deliveries and waits until those handed in are
 // committed, or ctx ends.
 func (in *Inbox) Close(ctx context.Context) error {
-	if err := in.group.Close(ctx); err != nil {
+	if err := errors.Join(in.group.Close(ctx), in.wake.Close(ctx)); err != nil {
 		return fmt.Errorf("drain the inbox: %w", err)
 	}
 	return nil

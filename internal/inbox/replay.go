@@ -149,3 +149,13 @@ func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertMan
 	}
 	return inserted, nil
 }
+
+func (a *ApplyDeliveriesArgs) add(id int64, receivedAt time.Time) {
+	a.InboxIDs = append(a.InboxIDs, id)
+	if receivedAt.Before(a.ReceivedFrom) {
+		a.ReceivedFrom = receivedAt
+	}
+	if receivedAt.After(a.ReceivedTo) {
+		a.ReceivedTo = receivedAt
+	}
+}
