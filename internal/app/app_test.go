@@ -192,7 +192,7 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 	_, err = schema.Up(t.Context(), database.URL("postgres"), schema.Control, schema.Options{})
 	require.NoError(t, err)
 	in := &installation{settings: settings(t, database.URL("postgres"))}
-	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
+	a, _ := in.start(t, config.Roles{Receiver: true, API: true})
 	ready := func() int { status, _ := get(t, a.URL()+"/readyz"); return status }
 	require.Equal(t, http.StatusOK, ready())
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/app"
@@ -46,8 +47,10 @@ func run(ctx context.Context, env map[string]string, stdin string, args ...strin
 
 // testBundle is a running server with a project "shop" that has all providers.
 type testBundle struct {
-	env map[string]string
-	app *app.App
+	env     map[string]string
+	app     *app.App
+	control *pgxpool.Pool
+	project *pgxpool.Pool
 }
 
 func (b *testBundle) run(t *testing.T, args ...string) result {
@@ -66,7 +69,7 @@ func (b *testBundle) must(t *testing.T, args ...string) string {
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	control, project := pgtest.Control(t), pgtest.Project(t)
-	b := &testBundle{env: map[string]string{
+	b := &testBundle{control: control, project: project, env: map[string]string{
 		"AUTHSYNC_DATA_DIR":       t.TempDir(),
 		"AUTHSYNC_LISTEN":         "127.0.0.1:0",
 		"DATABASE_URL":            pgtest.URL(t, control),

@@ -23,6 +23,14 @@ const (
 		)
 		SELECT id FROM gone`
 
+	// Jobs about nothing but the made-up user; where it shares a job with others,
+	// the job stays.
+	deleteJobs = `
+		DELETE FROM authsync.river_job
+		WHERE state <> 'running'
+		  AND ((kind = 'apply_deliveries' AND (args ->> 'inbox_ids')::int8multirange <@ $1::text::int8multirange)
+		    OR (kind = 'apply_event' AND (args ->> 'inbox_id')::bigint <@ $1::text::int8multirange))`
+
 	// Outcomes are written by the job, which may come after the delivery has gone.
 	deleteOutcomes = `
 		DELETE FROM authsync.event_outcomes WHERE project_id = $1 AND user_id = $2`
@@ -69,6 +77,9 @@ func (v *verifier) clean(ctx context.Context) error {
 			return nil
 		}),
 		pgdb.InTx(ctx, v.control, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, deleteJobs, string(ranges)); err != nil {
+				return err
+			}
 			_, err := tx.Exec(ctx, deleteOutcomes, v.id, v.userID)
 			return err
 		}),
