@@ -86,8 +86,8 @@ const createCodeTable = `
 // applyCode applies all of sql/ in one transaction, unless the database has the
 // same code, or newer code of the same tables.
 func (in *installer) applyCode(ctx context.Context) (applied bool, dropped []string, err error) {
-	current, err := in.codeIsCurrent(ctx)
-	if err != nil || current {
+	state, err := in.read(ctx, in.conn)
+	if err != nil || state.CodeUpToDate() {
 		return false, nil, err
 	}
 	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
@@ -127,25 +127,6 @@ func (in *installer) forgetCode(ctx context.Context) error {
 		return fmt.Errorf("forget what code was applied: %w", err)
 	}
 	return nil
-}
-
-func (in *installer) codeIsCurrent(ctx context.Context) (bool, error) {
-	var number int
-	var hash string
-	err := in.conn.QueryRow(ctx, `SELECT revision, hash FROM `+pgx.Identifier{in.kind.Name(), "schema_code"}.Sanitize()).Scan(&number, &hash)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows) || pgdb.Code(err) == undefinedTable:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read what code was applied: %w", err)
-	default:
-		return in.isCurrent(number, hash), nil
-	}
-}
-
-// isCurrent reports whether code of that revision and hash can stay: it is ours, or newer than ours.
-func (s source) isCurrent(number int, hash string) bool {
-	return hash == s.hash() || number > s.revision()
 }
 
 func (in *installer) applyFiles(ctx context.Context, tx pgx.Tx) error {

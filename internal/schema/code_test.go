@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -165,6 +166,15 @@ func TestCode(t *testing.T) {
 		broken["views/v.sql"] = view("v", "SELECT n FROM capydb_auth.no_such_table")
 		require.ErrorContains(t, b.fail(broken), "views/v.sql")
 		require.False(t, b.up(files).Changed())
+	})
+
+	t.Run("IsGivenOnlySoMuchTime", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Empty(t)
+		source := code(map[string]string{"grants/slow.sql": `DO $$ BEGIN PERFORM pg_sleep(60); END $$`})
+		_, err := source.Up(t.Context(), pgtest.URL(t, pool), schema.Options{StatementTimeout: time.Second})
+		require.Equal(t, "57014", pgdb.Code(err))
+		require.ErrorContains(t, err, "grants/slow.sql")
 	})
 
 	t.Run("OfANewerBinaryIsLeftAlone", func(t *testing.T) {

@@ -64,6 +64,13 @@ func TestFailedMigration(t *testing.T) {
 		require.NoError(t, err)
 	})
 
+	t.Run("BecauseANameHasNoSchemaPutsNothingElsewhere", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Empty(t)
+		_, err := twoMigrations("CREATE TABLE second (n int)", "").Up(t.Context(), pgtest.URL(t, pool), schema.Options{})
+		require.Equal(t, "3F000", pgdb.Code(err))
+	})
+
 	t.Run("GoingDownLeavesWhatWas", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Empty(t)

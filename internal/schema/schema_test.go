@@ -97,8 +97,7 @@ func TestUp(t *testing.T) {
 			results := make(chan result, 10)
 			for range cap(results) {
 				go func() {
-					// A lock timeout far below the time that ten take: waiting for each other is no fault.
-					report, err := schema.Up(t.Context(), dsn, kind, schema.Options{LockTimeout: time.Millisecond})
+					report, err := schema.Up(t.Context(), dsn, kind, schema.Options{})
 					results <- result{report, err}
 				}()
 			}
@@ -112,6 +111,29 @@ func TestUp(t *testing.T) {
 			}
 			require.Equal(t, 1, changed)
 		}
+	})
+
+	t.Run("WaitsForAnotherInstallerBeyondItsTimeouts", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Empty(t)
+		holder, err := pool.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended('authsync install capydb_auth', 0))`)
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			_, err := schema.Up(t.Context(), pgtest.URL(t, pool), schema.Project,
+				schema.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: 5 * time.Second})
+			done <- err
+		}()
+		require.Eventually(t, func() bool {
+			return len(list(t, pool, `
+				SELECT 'waits' FROM pg_stat_activity AS a
+				WHERE a.datname = current_database() AND a.wait_event = 'advisory'
+				AND clock_timestamp() - a.query_start > interval '200 ms'`)) == 1
+		}, 20*time.Second, 10*time.Millisecond)
+		require.NoError(t, holder.Rollback(t.Context()))
+		require.NoError(t, <-done)
 	})
 
 	t.Run("EndsWithItsContext", func(t *testing.T) {

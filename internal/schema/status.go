@@ -27,8 +27,13 @@ type State struct {
 
 // UpToDate reports whether Up has nothing to do.
 func (s State) UpToDate() bool {
-	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest &&
-		(s.CodeHash == s.LatestHash || s.CodeRevision > s.LatestRevision)
+	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest && s.CodeUpToDate()
+}
+
+// CodeUpToDate reports whether the installed functions and views are those of
+// this binary, or of a newer one, which this one leaves alone.
+func (s State) CodeUpToDate() bool {
+	return s.CodeHash == s.LatestHash || s.CodeRevision > s.LatestRevision
 }
 
 // Newer reports whether a newer authsync has upgraded the database.
