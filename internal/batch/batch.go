@@ -96,7 +96,7 @@ type entry[T, R any] struct {
 // New makes a group. Close it to drain it.
 func New[T, R any](config Config[T, R]) *Group[T, R] {
 	config.MaxInFlight = max(config.MaxInFlight, 1)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls cancel
 	g := &Group[T, R]{config: config, cancel: cancel, idle: make(chan struct{})}
 	g.start = func() { go g.run(ctx) }
 	return g

@@ -41,7 +41,7 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 	}
 	in.metrics.commit(len(deliveries), time.Since(begun), err)
 	if err == nil {
-		in.wakeWorkers()
+		in.wakeWorkers(ctx)
 		for i, id := range ids {
 			results[i].Value = id
 		}
@@ -61,7 +61,7 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 			results[i].Value = id[0]
 		}
 	}
-	in.wakeWorkers()
+	in.wakeWorkers(ctx)
 	return nil
 }
 
@@ -72,11 +72,11 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 // The notification is not part of the commit: PostgreSQL lets only one
 // transaction that notifies commit at a time, sync to the disk included. Should it
 // get lost, the workers find the jobs when they next look, half a second later.
-func (in *Inbox) wakeWorkers() {
+func (in *Inbox) wakeWorkers(ctx context.Context) {
 	if n, _ := in.wake.Waiting(); n > 0 {
 		return
 	}
-	go func() { _, _ = in.wake.Do(context.Background(), struct{}{}) }() // ErrFull: another one waits
+	go func() { _, _ = in.wake.Do(context.WithoutCancel(ctx), struct{}{}) }() // ErrFull: another one waits
 }
 
 // notifyWorkers is what River's own client does after an insert: the channel is

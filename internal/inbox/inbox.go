@@ -39,8 +39,8 @@ import (
 	"github.com/authsync/authsync/internal/batch"
 )
 
-// ErrFull: so many deliveries wait for the database already that one more would
-// only wait for nothing. The sender should come back in a few seconds.
+// ErrFull says that so many deliveries wait for the database already that one more
+// would only wait for nothing. The sender should come back in a few seconds.
 var ErrFull = errors.New("the inbox is full: the database takes deliveries more slowly than they arrive")
 
 // A job holds no more than this, and so does a commit: what a worker loads at

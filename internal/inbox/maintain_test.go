@@ -146,7 +146,7 @@ func TestMaintainAtOnceByManyWhileDeliveriesArrive(t *testing.T) {
 	for i := range counts {
 		wait.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := in.Append(t.Context(), delivery()); err != nil {
+				if _, err := in.Append(context.WithoutCancel(ctx), delivery()); err != nil {
 					t.Errorf("append: %v", err)
 				}
 				counts[i]++

@@ -98,21 +98,22 @@ func New(config Config) http.Handler {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now()}
 	defer func() { h.buffered.Add(-d.reserved) }()
-	answer := d.receive()
+	ctx := r.Context()
+	answer := d.receive(ctx)
 	h.metrics.deliveries.WithLabelValues(d.provider, answer.result).Inc()
 	if answer.status == http.StatusNoContent {
-		if h.config.Log.Enabled(r.Context(), slog.LevelDebug) {
-			h.config.Log.LogAttrs(r.Context(), slog.LevelDebug, "delivery_accepted", append(d.attrs(), slog.Int64("inbox_id", d.inboxID),
+		if h.config.Log.Enabled(ctx, slog.LevelDebug) {
+			h.config.Log.LogAttrs(ctx, slog.LevelDebug, "delivery_accepted", append(d.attrs(ctx), slog.Int64("inbox_id", d.inboxID),
 				slog.String("method", d.proof.Method), slog.String("secret", d.proof.Secret))...)
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	attrs := append(d.attrs(), slog.Int("status", answer.status), slog.String("reason", answer.result))
+	attrs := append(d.attrs(ctx), slog.Int("status", answer.status), slog.String("reason", answer.result))
 	if answer.cause != nil {
 		attrs = append(attrs, slog.String("error", answer.cause.Error()))
 	}
-	h.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "delivery_rejected", attrs...)
+	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "delivery_rejected", attrs...)
 	d.write(answer)
 }
 
@@ -142,23 +143,23 @@ type answer struct {
 }
 
 // receive runs the stations of the package comment; each ends the road by a status.
-func (d *request) receive() answer {
+func (d *request) receive(ctx context.Context) answer {
 	if d.r.Method != http.MethodPost {
 		return answer{status: http.StatusMethodNotAllowed, result: "not_post", detail: "Webhooks are sent by POST."}
 	}
-	endpoint, a := d.lookup()
+	endpoint, a := d.lookup(ctx)
 	if a.status != 0 {
 		return a
 	}
 	if a := d.read(); a.status != 0 {
 		return a
 	}
-	verifier, a := d.verify(endpoint.Verifier)
+	verifier, a := d.verify(ctx, endpoint.Verifier)
 	if a.status != 0 {
 		return a
 	}
 	// Before the question whether it is JSON: what is genuine is kept whatever it holds.
-	if a := d.store(); a.status != 0 {
+	if a := d.store(ctx); a.status != 0 {
 		return a
 	}
 	if err := verifier.ValidBody(d.body); err != nil {
@@ -171,7 +172,7 @@ func (d *request) receive() answer {
 	return answer{status: http.StatusNoContent, result: "accepted"}
 }
 
-func (d *request) lookup() (project.Endpoint, answer) {
+func (d *request) lookup(ctx context.Context) (project.Endpoint, answer) {
 	vars := mux.Vars(d.r)
 	name, err := provider.ParseName(vars["provider"])
 	if err != nil {
@@ -184,7 +185,7 @@ func (d *request) lookup() (project.Endpoint, answer) {
 			detail: "The URL does not end in a project's id. Copy the URL that authsync gave for the integration (config.webhook_receiver).",
 		}
 	}
-	endpoint, err := d.config.Directory.Lookup(d.r.Context(), d.projectID, name)
+	endpoint, err := d.config.Directory.Lookup(ctx, d.projectID, name)
 	return endpoint, d.lookupAnswer(err)
 }
 
@@ -219,13 +220,13 @@ func unavailable(result string, err error) answer {
 // verify checks the request, and before it refuses one for good makes sure that
 // the secrets are not those of a moment ago. The verifier returned is the one
 // that was satisfied.
-func (d *request) verify(verifier provider.Verifier) (provider.Verifier, answer) {
+func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provider.Verifier, answer) {
 	var err error
 	if d.proof, err = verifier.Verify(d.r.Header, d.body, d.received); err == nil {
 		return verifier, answer{}
 	}
 	if !errors.Is(err, provider.ErrTooOld) && !errors.Is(err, provider.ErrTooNew) {
-		fresh, lookupErr := d.config.Directory.LookupFresh(d.r.Context(), d.projectID, d.provider)
+		fresh, lookupErr := d.config.Directory.LookupFresh(ctx, d.projectID, d.provider)
 		if a := d.lookupAnswer(lookupErr); a.status != 0 {
 			return nil, a
 		}
@@ -257,12 +258,12 @@ func explain(err error) (result, advice string) {
 	}
 }
 
-func (d *request) store() answer {
-	ctx, cancel := context.WithTimeout(d.r.Context(), d.config.AppendTimeout)
+func (d *request) store(ctx context.Context) answer {
+	limited, cancel := context.WithTimeout(ctx, d.config.AppendTimeout)
 	defer cancel()
 	begun := time.Now()
 	var err error
-	d.inboxID, err = d.config.Inbox.Append(ctx, inbox.Delivery{
+	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Delivery{
 		ProjectID: d.projectID, Provider: d.provider, DeliveryID: d.proof.DeliveryID,
 		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: d.body,
 	})
@@ -272,18 +273,18 @@ func (d *request) store() answer {
 		return answer{}
 	case errors.Is(err, inbox.ErrFull):
 		return unavailable("full", err)
-	case d.r.Context().Err() != nil:
+	case ctx.Err() != nil:
 		return unavailable("sender_left", err)
 	default:
 		return unavailable("not_stored", err)
 	}
 }
 
-func (d *request) attrs() []slog.Attr {
+func (d *request) attrs(ctx context.Context) []slog.Attr {
 	return []slog.Attr{
 		slog.String("provider", d.provider), slog.String("project_id", d.projectID.String()),
 		slog.String("delivery_id", d.proof.DeliveryID), slog.Int("bytes", len(d.body)),
-		slog.Duration("took", d.config.Now().Sub(d.received)), slog.String("request_id", problem.RequestID(d.r.Context())),
+		slog.Duration("took", d.config.Now().Sub(d.received)), slog.String("request_id", problem.RequestID(ctx)),
 	}
 }
 

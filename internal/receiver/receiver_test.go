@@ -169,6 +169,7 @@ type reply struct {
 	status int
 	header http.Header
 	detail string
+	closes bool // the connection
 }
 
 func send(t *testing.T, r *http.Request) reply {
@@ -185,8 +186,8 @@ func send(t *testing.T, r *http.Request) reply {
 	}
 	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"), "%s", body)
 	var document struct {
-		Status int
-		Detail string
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
 	}
 	require.NoError(t, json.Unmarshal(body, &document), "%s", body)
 	require.Equal(t, response.StatusCode, document.Status)
@@ -304,10 +305,12 @@ func TestUnverifiedRequestIsRefusedAndNotStored(t *testing.T) {
 	}{
 		"WrongSecret": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong-"+token) }, "auth0", "no_match", "webhook_signing_secret"},
 		"NoSignature": {func(r *http.Request) { r.Header.Del("Authorization") }, "auth0", "no_signature", "Authorization"},
-		"NoSecretYet": {func(r *http.Request) {
-			r.URL.Path = strings.Replace(r.URL.Path, b.project.String(), noSecret.String(), 1)
+		"NoSecretYet": {
+			func(r *http.Request) {
+				r.URL.Path = strings.Replace(r.URL.Path, b.project.String(), noSecret.String(), 1)
+			},
+			"auth0", "no_secret", "webhook_signing_secret",
 		},
-			"auth0", "no_secret", "webhook_signing_secret"},
 		"TooOld":    {clerk(-time.Hour), "clerk", "wrong_time", "clock"},
 		"TooNew":    {clerk(time.Hour), "clerk", "wrong_time", "clock"},
 		"Malformed": {func(r *http.Request) { clerk(0)(r); r.Header.Set("Svix-Timestamp", "soon") }, "clerk", "bad_signature", "provider"},

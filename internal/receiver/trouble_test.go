@@ -79,21 +79,22 @@ func raw(t *testing.T, b *bundle, n int, headers ...string) net.Conn {
 	return conn
 }
 
-func answerOn(t *testing.T, conn net.Conn) *http.Response {
+// answerOn reads an answer without its body.
+func answerOn(t *testing.T, conn net.Conn) reply {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = response.Body.Close() })
-	return response
+	defer response.Body.Close()
+	return reply{status: response.StatusCode, header: response.Header, closes: response.Close}
 }
 
 func TestAnnouncedSizeBeyondTheLimitIsRefusedUnread(t *testing.T) {
 	t.Parallel()
 	b := setup(t, pgtest.Control(t), limit(100))
 	response := answerOn(t, raw(t, b, 101)) // none of the body is sent
-	require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode)
-	require.True(t, response.Close)
+	require.Equal(t, http.StatusRequestEntityTooLarge, response.status)
+	require.True(t, response.closes)
 }
 
 func TestSlowSenderIsCutOffAndMayRepeat(t *testing.T) {
@@ -119,9 +120,8 @@ func TestSlowSenderIsCutOffAndMayRepeat(t *testing.T) {
 	cancel()
 	drip.Wait()
 	require.Less(t, time.Since(begun), time.Second)
-	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-	require.NotEmpty(t, response.Header.Get("Retry-After"))
-	require.True(t, response.Close)
+	requireRetryAfter(t, response)
+	require.True(t, response.closes)
 	require.InDelta(t, 1, b.count(t, "auth0", "too_slow"), 0)
 	require.Zero(t, b.rows(t))
 }
@@ -139,10 +139,10 @@ func TestReadTimeoutDoesNotStrikeWhileTheCommitIsAwaited(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `SELECT pg_sleep(0.3)`)
 	require.NoError(t, err)
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.Equal(t, http.StatusNoContent, answerOn(t, conn).StatusCode)
+	require.Equal(t, http.StatusNoContent, answerOn(t, conn).status)
 	_, err = conn.Write([]byte("POST " + strings.TrimPrefix(b.path("auth0"), b.url) + " HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + token + "\r\nContent-Length: 2\r\n\r\n{}"))
 	require.NoError(t, err)
-	require.Equal(t, http.StatusNoContent, answerOn(t, conn).StatusCode, "a second request on the connection")
+	require.Equal(t, http.StatusNoContent, answerOn(t, conn).status, "a second request on the connection")
 }
 
 func TestBrokenUploadIsNotStored(t *testing.T) {

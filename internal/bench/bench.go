@@ -1,0 +1,90 @@
+// Package bench measures how much a machine can take, for `authsync bench`:
+// the road of a webhook from the socket to the row, beside a plain way of doing the
+// same, on the same PostgreSQL and in the same run. The absolute numbers are the
+// machine's; the ratios are authsync's.
+//
+// It uses a private PostgreSQL server with fsync on, real HTTP over the loopback
+// interface, and the receiver, inbox and applier as they are. Load comes from this
+// very process: requests are prepared before, so that it costs little, but what it
+// costs, both sides pay.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Config says what to measure. The zero value measures everything in about two minutes.
+type Config struct {
+	// Connections are the numbers of concurrent senders: 16, 64, 256.
+	Connections []int
+	// Duration is how long each measurement of receiving takes: 3 s.
+	Duration time.Duration
+	// Rounds is how often each is repeated, in turns with the reference: 3. The median counts.
+	Rounds int
+	// Events is how many profiles are applied: 40,000.
+	Events int
+	// Light is how many events are sent one at a time: 100.
+	Light int
+	// Only restricts the run to "receive" or "apply".
+	Only string
+	// Log hears of trouble; nil: nobody does.
+	Log *slog.Logger
+}
+
+// Run measures and writes tables to w. It cleans up after itself, also when ctx ends.
+func Run(ctx context.Context, w io.Writer, config Config) (err error) {
+	if len(config.Connections) == 0 {
+		config.Connections = []int{16, 64, 256}
+	}
+	config.Duration = cmp.Or(config.Duration, 3*time.Second)
+	config.Rounds = cmp.Or(config.Rounds, 3)
+	config.Events = cmp.Or(config.Events, 40_000)
+	config.Light = cmp.Or(config.Light, 100)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if !slices.Contains([]string{"", "receive", "apply"}, config.Only) {
+		return fmt.Errorf("there is no measurement %q: take receive or apply", config.Only)
+	}
+	e, err := newEnvironment(ctx, config.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close(ctx)) }()
+	fmt.Fprintln(w, describeMachine(ctx, e))
+	if config.Only != "apply" {
+		if err := e.receiving(ctx, w, config); err != nil {
+			return fmt.Errorf("measure receiving: %w", err)
+		}
+	}
+	if config.Only != "receive" {
+		if err := e.applying(ctx, w, config); err != nil {
+			return fmt.Errorf("measure applying: %w", err)
+		}
+	}
+	return nil
+}
+
+// table writes rows in columns: words to the left, numbers to the right.
+func table(w io.Writer, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	for _, row := range rows {
+		fmt.Fprintf(w, "  %-*s", widths[0], row[0])
+		for i, cell := range row[1:] {
+			fmt.Fprintf(w, "  %*s", widths[i+1], cell)
+		}
+		fmt.Fprintln(w)
+	}
+}

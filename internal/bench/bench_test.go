@@ -1,0 +1,53 @@
+package bench_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/authsync/authsync/internal/bench"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The numbers mean nothing here; that there are some shows that every delivery
+// was answered by 204 and every event became a row.
+func TestRunMeasuresBothHalvesOfTheRoad(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5})
+	require.NoError(t, err)
+	text := out.String()
+	require.Contains(t, text, "fsync on")
+	require.Regexp(t, `(?m)^ +2 +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ +[\d.]+ ms +[\d.]+ ms +\d+\.\d\d$`, text)
+	require.Regexp(t, `(?m)^ +8 `, text)
+	require.Regexp(t, `(?m)backlog of 300, [\d.]+ times the reference +[1-9]\d*`, text)
+	require.Regexp(t, `(?m)one event at a time +[\d.]+ ms +[\d.]+ ms$`, text)
+	require.NotContains(t, text, "NaN")
+}
+
+func TestRunStopsWhenAsked(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &cancelling{cancel: cancel}
+	err := bench.Run(ctx, out, bench.Config{Duration: time.Hour})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// cancelling ends the run with the first line that it writes.
+type cancelling struct{ cancel context.CancelFunc }
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	c.cancel()
+	return len(p), nil
+}
+
+func TestRunRefusesAnUnknownMeasurement(t *testing.T) {
+	t.Parallel()
+	err := bench.Run(t.Context(), &strings.Builder{}, bench.Config{Only: "everything"})
+	require.ErrorContains(t, err, "receive or apply")
+}
