@@ -37,6 +37,10 @@ func (s *steps) start(ctx context.Context, name string, start func(context.Conte
 	return nil
 }
 
+// grace is what each step still gets to stop when the time for all is over, so
+// that one that took it all does not make the others stop in disorder.
+const grace = 3 * time.Second
+
 // stop stops every step that was started, the last one first. A step that
 // fails to stop does not keep the others from it.
 func (s *steps) stop(ctx context.Context) error {
@@ -46,7 +50,7 @@ func (s *steps) stop(ctx context.Context) error {
 		if st.stop == nil {
 			continue
 		}
-		if err := st.stop(ctx); err != nil {
+		if err := stopInTime(ctx, st.stop); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", st.name, err))
 			s.log.ErrorContext(ctx, "step_not_stopped", slog.String("step", st.name), slog.Any("error", err))
 			continue
@@ -55,4 +59,13 @@ func (s *steps) stop(ctx context.Context) error {
 	}
 	s.started = nil
 	return errors.Join(errs...)
+}
+
+func stopInTime(ctx context.Context, stop stopFunc) error {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+	}
+	return stop(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -39,6 +40,23 @@ func TestSteps(t *testing.T) {
 		require.EqualError(t, err, "b: no luck")
 		require.NoError(t, s.stop(t.Context()))
 		require.True(t, stopped)
+	})
+
+	t.Run("AStepThatTakesAllTheTimeLeavesTheOthersSome", func(t *testing.T) {
+		t.Parallel()
+		var left time.Duration
+		s := &steps{log: slog.New(slog.DiscardHandler), started: []step{
+			{"a", func(ctx context.Context) error {
+				end, _ := ctx.Deadline()
+				left = time.Until(end)
+				return ctx.Err()
+			}},
+			{"b", func(ctx context.Context) error { <-ctx.Done(); return nil }},
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		require.NoError(t, s.stop(ctx))
+		require.Greater(t, left, grace/2)
 	})
 
 	t.Run("AStepThatDoesNotStopKeepsNoOtherFromIt", func(t *testing.T) {

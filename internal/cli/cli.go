@@ -128,7 +128,7 @@ Start with: authsync dev`,
 			root.AddCommand(command)
 		}
 	}
-	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
+	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newReseal(), s.newConfig())
 	add("set", s.newProjects(), s.newIntegrations(), s.newKeys())
 	add("look", s.newSend(), s.newVerify(), s.newEvents(), s.newExplain(), s.newDoctor())
 	root.AddCommand(s.newVersion())

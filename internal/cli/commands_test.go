@@ -2,10 +2,13 @@ package cli
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/seal"
 )
 
 func TestCommandsAgainstAServer(t *testing.T) {
@@ -146,4 +149,23 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		require.Equal(t, "current", state.State)
 		require.Contains(t, b.must(t, "migrate", "up"), "Nothing to do")
 	})
+}
+
+func TestResealReplacesTheKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	env := maps.Clone(b.env)
+	newKey := seal.NewKey()
+	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey
+	require.Equal(t, 1, run(t.Context(), env, "", "verify", "shop", "clerk").status, "the new key alone opens nothing yet")
+
+	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey + "," + b.env["AUTHSYNC_ENCRYPTION_KEY"]
+	r := run(t.Context(), env, "", "reseal")
+	require.Zero(t, r.status, r.err)
+	require.Contains(t, r.out, "Sealed anew: 4.", "a database URL and three integrations")
+	require.Contains(t, run(t.Context(), env, "", "reseal").out, "Sealed anew: 0.")
+
+	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey
+	r = run(t.Context(), env, "", "send", "shop", "clerk", "user.created")
+	require.NotContains(t, r.err, "AUTHSYNC_ENCRYPTION_KEY", "the secret could be read")
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,7 +200,13 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "authsync dev")
 
-	// The next start has everything, and sends nothing again.
+	// The next start has everything, and sends nothing again; also when somebody
+	// else has taken PostgreSQL's port meanwhile.
+	place, err := url.Parse(connection.DatabaseURL.Reveal())
+	require.NoError(t, err)
+	squatter, err := new(net.ListenConfig).Listen(t.Context(), "tcp", place.Host)
+	require.NoError(t, err)
+	defer squatter.Close()
 	again := startProcess(t, env, "dev")
 	again.says(t, greeted)
 	require.NotContains(t, again.out.String(), "ada.lovelace@example.com")
@@ -206,6 +214,8 @@ func TestDevServer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, connection.DemoProjectID, kept.DemoProjectID)
 	require.Equal(t, connection.APIKey, kept.APIKey)
+	require.NotContains(t, kept.DatabaseURL.Reveal(), place.Host)
+	require.Zero(t, run(t.Context(), elsewhere, "", "verify", "demo", "better-auth").status)
 	require.Equal(t, 5, users(t, kept.DemoDatabaseURL.Reveal()))
 
 	// Killed, it leaves PostgreSQL behind; the next start takes care of that.

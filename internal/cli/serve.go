@@ -21,6 +21,8 @@ processes may run, each with all roles or some of them (AUTHSYNC_ROLES):
   worker     applies them to the mirrors
   api        answers management calls
 
+Whatever its roles, a process answers /healthz, /readyz and /metrics.
+
 The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C stop
 it in an orderly way within AUTHSYNC_SHUTDOWN_TIMEOUT; a second one at once. The log
 goes to standard error. authsync config lists all settings.`,

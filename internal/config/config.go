@@ -90,12 +90,11 @@ type Config struct {
 	URL           string
 	APIKey        Secret
 
-	MaxBodyBytes          int64
-	InboxRetention        time.Duration
-	Workers               int
-	DatabaseConnections   int
-	ConnectionsPerProject int
-	ShutdownTimeout       time.Duration
+	MaxBodyBytes        int64
+	InboxRetention      time.Duration
+	Workers             int
+	DatabaseConnections int
+	ShutdownTimeout     time.Duration
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

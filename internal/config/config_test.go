@@ -37,22 +37,21 @@ func TestLoad(t *testing.T) {
 	t.Run("EveryValueIsTakenOver", func(t *testing.T) {
 		t.Parallel()
 		c, err := config.Load(lookup(map[string]string{
-			"AUTHSYNC_DATA_DIR":                "/srv/data",
-			"AUTHSYNC_LISTEN":                  ":9000",
-			"AUTHSYNC_PUBLIC_URL":              "https://hooks.example.com/",
-			"DATABASE_URL":                     "postgres://u:p@h/d",
-			"AUTHSYNC_ENCRYPTION_KEY":          " key\n",
-			"AUTHSYNC_ROLES":                   "worker, api",
-			"AUTHSYNC_URL":                     "http://127.0.0.1:1",
-			"AUTHSYNC_API_KEY":                 "capy_live_x",
-			"AUTHSYNC_MAX_BODY_BYTES":          "4096",
-			"AUTHSYNC_INBOX_RETENTION":         "0",
-			"AUTHSYNC_WORKERS":                 "3",
-			"AUTHSYNC_DATABASE_CONNECTIONS":    "5",
-			"AUTHSYNC_CONNECTIONS_PER_PROJECT": "1",
-			"AUTHSYNC_SHUTDOWN_TIMEOUT":        "2s",
-			"AUTHSYNC_LOG_LEVEL":               "debug",
-			"AUTHSYNC_LOG_FORMAT":              "text",
+			"AUTHSYNC_DATA_DIR":             "/srv/data",
+			"AUTHSYNC_LISTEN":               ":9000",
+			"AUTHSYNC_PUBLIC_URL":           "https://hooks.example.com/",
+			"DATABASE_URL":                  "postgres://u:p@h/d",
+			"AUTHSYNC_ENCRYPTION_KEY":       " key\n",
+			"AUTHSYNC_ROLES":                "worker, api",
+			"AUTHSYNC_URL":                  "http://127.0.0.1:1",
+			"AUTHSYNC_API_KEY":              "capy_live_x",
+			"AUTHSYNC_MAX_BODY_BYTES":       "4096",
+			"AUTHSYNC_INBOX_RETENTION":      "0",
+			"AUTHSYNC_WORKERS":              "3",
+			"AUTHSYNC_DATABASE_CONNECTIONS": "5",
+			"AUTHSYNC_SHUTDOWN_TIMEOUT":     "2s",
+			"AUTHSYNC_LOG_LEVEL":            "debug",
+			"AUTHSYNC_LOG_FORMAT":           "text",
 		}))
 		require.NoError(t, err)
 		require.Equal(t, "/srv/data", c.DataDir)
@@ -67,7 +66,6 @@ func TestLoad(t *testing.T) {
 		require.Zero(t, c.InboxRetention)
 		require.Equal(t, 3, c.Workers)
 		require.Equal(t, 5, c.DatabaseConnections)
-		require.Equal(t, 1, c.ConnectionsPerProject)
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
 		require.Equal(t, slog.LevelDebug, c.LogLevel)
 		require.Equal(t, config.Text, c.LogFormat)

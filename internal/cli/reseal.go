@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (s *session) newReseal() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reseal",
+		Short: "Seal everything with the first encryption key",
+		Long: `Seals all credentials and database URLs anew with the first key of
+AUTHSYNC_ENCRYPTION_KEY. To replace a key without losing anything:
+
+  1. put the new key first and the old one behind it, separated by a comma, and
+     restart all processes
+  2. run authsync reseal
+  3. take the old key away, and restart all processes
+
+It can be run again at any time, and beside running servers.`,
+		Example: "  AUTHSYNC_ENCRYPTION_KEY=\"$NEW_KEY,$OLD_KEY\" authsync reseal",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			control, err := s.control(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = closeControl(cmd.Context(), control, err) }()
+			n, err := control.Store.Reseal(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(map[string]int{"resealed": n})
+			}
+			return s.printf("Sealed anew: %d. All else was sealed with this key already.\n", n)
+		},
+	}
+}
