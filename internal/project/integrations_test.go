@@ -27,7 +27,7 @@ func TestIntegrationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 		credentials(t, `{"webhook_signing_secret": ["first-secret-of-auth0", "second-secret-of-auth0"]}`),
 		json.RawMessage(`{"absent_fields": "clear"}`))
 	require.NoError(t, err)
-	require.Equal(t, []string{someURL}, b.mirror.urls)
+	require.Equal(t, []string{someURL, someURL}, b.mirror.urls, "by the project, and again by the integration")
 	require.Equal(t, "auth0", i.Provider)
 	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {Set: true, Count: 2}}, i.Credentials)
 	require.Equal(t, provider.Options{AbsentFields: provider.ClearAbsent}, i.Options)

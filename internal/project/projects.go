@@ -50,10 +50,10 @@ type projectRow struct {
 	CreatedAt         time.Time
 }
 
-// CreateProject makes a project. With a database URL it takes that database,
-// without looking at it: the first integration does, which puts the mirror
-// there. With an empty URL it creates a database on the control server, named
-// after the control database and the project.
+// CreateProject makes a project. With a database URL it takes that database and
+// puts the mirror there, so that whoever gave a wrong one learns it now. With an
+// empty URL it creates a database on the control server, named after the control
+// database and the project; the first integration puts the mirror there.
 //
 // Errors: *InvalidError, *DatabaseError, ErrNameTaken, ErrDatabaseExists. If the
 // process dies on the way, either the project is there with its database, or
@@ -73,6 +73,9 @@ func (s *Store) CreateProject(ctx context.Context, name, databaseURL string) (Pr
 		return s.createWithDatabase(ctx, name)
 	}
 	if err := checkURL(databaseURL); err != nil {
+		return Project{}, err
+	}
+	if err := s.install(ctx, databaseURL); err != nil {
 		return Project{}, err
 	}
 	return s.insert(ctx, s.pool, name, databaseURL)

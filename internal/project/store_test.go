@@ -207,6 +207,17 @@ func TestDeletingDetaches(t *testing.T) {
 	require.ErrorIs(t, b.store.DeleteProject(t.Context(), shop.ID), project.ErrNoProject)
 }
 
+func TestProjectIsNotMadeWithADatabaseThatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mirror.failWith(errors.New("boom"))
+	_, err := b.store.CreateProject(t.Context(), "shop", someURL)
+	var unusable *project.DatabaseError
+	require.ErrorAs(t, err, &unusable)
+	_, err = b.store.FindProject(t.Context(), "shop")
+	require.ErrorIs(t, err, project.ErrNoProject)
+}
+
 func TestSetDatabaseURL(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -214,7 +225,7 @@ func TestSetDatabaseURL(t *testing.T) {
 	moved, err := b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop")
 	require.NoError(t, err)
 	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.Database)
-	require.Equal(t, []string{"postgres://u:p@new.example.com/shop"}, b.mirror.urls, "the mirror is put there first")
+	require.Equal(t, []string{someURL, "postgres://u:p@new.example.com/shop"}, b.mirror.urls, "the mirror is put there first")
 
 	b.mirror.failWith(errors.New("boom"))
 	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, someURL)
