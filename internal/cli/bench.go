@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/bench"
+)
+
+func (s *session) newBench() *cobra.Command {
+	var c bench.Config
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure how much this machine can take",
+		Long: `Measures the road of a webhook from the socket to the row, beside a plain way of
+doing the same, in turns on a private PostgreSQL with fsync on. The absolute numbers
+are the machine's, the ratios are authsync's. It takes about two minutes, needs
+nothing configured and touches no server or database that runs.`,
+		Example: "  authsync bench\n  authsync bench --only receive --connections 64 --duration 10s",
+		Args:    takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case s.json:
+				return usagef("bench prints text only: leave --json away")
+			case !slices.Contains([]string{"", "receive", "apply"}, c.Only):
+				return usagef("--only is %q: it takes receive or apply", c.Only)
+			}
+			return bench.Run(cmd.Context(), s.Out, c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Only, "only", "", "measure only receive or apply")
+	f.IntSliceVar(&c.Connections, "connections", nil, "numbers of concurrent senders (default 16,64,256)")
+	f.DurationVar(&c.Duration, "duration", 3*time.Second, "how long each measurement of receiving takes")
+	f.IntVar(&c.Rounds, "rounds", 3, "how often each is repeated; the median counts")
+	f.IntVar(&c.Events, "events", 40_000, "how many profiles are applied")
+	return cmd
+}
