@@ -5,7 +5,7 @@ import "context"
 // Abandon leaves s as the sudden end of its process would: the lock and the
 // watchdog's leash are let go, the server is not told.
 func (s *Server) Abandon() error {
-	err := s.lock.Close()
+	err := dropLock(s.lock)
 	s.lock = nil
 	if s.watchdog != nil {
 		err = s.watchdog.stdin.Close()

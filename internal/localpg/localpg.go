@@ -286,7 +286,7 @@ func (s *Server) release() error {
 		s.watchdog = nil
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, dropLock(s.lock))
 		s.lock = nil
 	}
 	if err := errors.Join(errs...); err != nil {

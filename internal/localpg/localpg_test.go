@@ -191,8 +191,8 @@ func TestDurableServer(t *testing.T) {
 	require.NoError(t, s.Abandon())
 	pid, err = localpg.StopOrphan(t.Context(), dir)
 	require.NoError(t, err)
-	require.False(t, running(pid))
 	<-s.Exited()
+	require.False(t, running(pid))
 	require.Zero(t, s.PID())
 
 	// Its port was taken meanwhile: it takes another one.

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	pointerFile = "moved-to"
+	pointerFile = "moved-to"          // in Config.Dir
+	originFile  = "moved-from"        // in the directory that it was moved to
 	stateDir    = "/var/lib/authsync" // root only
 )
 
@@ -51,13 +52,22 @@ func (s *Server) place(ctx context.Context) (string, error) {
 	if s.account.reaches(ctx, dir) {
 		return dir, nil
 	}
+	return s.move(ctx, dir)
+}
+
+// move makes a directory for what should be in dir, and notes in each where the other one is.
+func (s *Server) move(ctx context.Context, dir string) (string, error) {
 	bases := []string{stateDir, os.TempDir(), "/tmp"}
 	if temp, err := filepath.Rel(os.TempDir(), dir); err == nil && filepath.IsLocal(temp) {
 		bases = bases[1:] // what was meant to be temporary stays so
+		s.sweep(ctx, os.TempDir())
 	}
 	moved, err := s.makeDir(ctx, bases...)
 	if err != nil {
 		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(moved, originFile), []byte(dir+"\n"), 0o600); err != nil {
+		return "", explain("note where the data of PostgreSQL comes from", moved, err, "")
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "postgres_data_moved",
 		slog.String("from", dir), slog.String("to", moved), slog.String("account", s.account.name))
@@ -65,6 +75,32 @@ func (s *Server) place(ctx context.Context) (string, error) {
 		return "", explain("note where the data of PostgreSQL is", dir, err, "")
 	}
 	return moved, nil
+}
+
+// sweep removes moved data from a temporary directory if the directory it was
+// moved from is gone: tests leave such, and nobody can find it any more.
+func (s *Server) sweep(ctx context.Context, base string) {
+	origins, _ := filepath.Glob(filepath.Join(base, "authsync-pg-*", originFile)) // fails if base is no pattern
+	for _, file := range origins {
+		moved := filepath.Dir(file)
+		origin, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(strings.TrimSpace(string(origin))); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		lock, err := takeLock(moved)
+		if err != nil {
+			continue // in use
+		}
+		p := postmaster(filepath.Join(moved, "data"))
+		if pid := p.pid(); pid == 0 || p.stop(ctx, pid) == nil {
+			s.log.LogAttrs(ctx, slog.LevelInfo, "postgres_data_swept",
+				slog.String("dir", moved), slog.Any("error", os.RemoveAll(moved)))
+		}
+		_ = dropLock(lock) // its file is gone
+	}
 }
 
 // makeDir makes a new directory in the first base in which the account can use one.
@@ -131,6 +167,12 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, errors.Join(explain("lock directory of PostgreSQL", dir, err, ""), f.Close())
 	}
 	return f, nil
+}
+
+// dropLock gives back what takeLock took. Closing alone would leave the lock to a
+// child process that is just being started and has not yet closed its copy.
+func dropLock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 func writeAt(f *os.File, text string) error {

@@ -34,32 +34,36 @@ func (p postmaster) ready(pid int) bool {
 	return len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
 }
 
-// pid returns the process id of the server that runs in the directory, 0 if
-// none does. The number in the file is not enough: after a crash it may belong
-// to another program.
+// pid returns the process id of the server that runs in the directory, 0 if none does.
 func (p postmaster) pid() int {
 	lines := p.lines()
 	if len(lines) == 0 {
 		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err != nil || pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return 0
-	}
-	if cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err == nil {
-		if real, err := filepath.EvalSymlinks(string(p)); err == nil && real != cwd {
-			return 0 // PostgreSQL works in its data directory
-		}
-		return pid
-	}
-	if _, err := os.Stat("/proc/self"); err == nil {
-		return 0 // a zombie, or of another account: not ours
-	}
-	out, err := ps("-o", "comm=", "-p", strconv.Itoa(pid))
-	if err != nil || !bytes.Contains(out, []byte("postgres")) {
+	if err != nil || pid <= 0 || !p.isServer(pid) {
 		return 0
 	}
 	return pid
+}
+
+// isServer reports whether process pid is the server of the directory. That the
+// number is in postmaster.pid is not enough: after a crash it may belong to
+// another program, and a server that ends removes the file before it is gone.
+func (p postmaster) isServer(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	if _, err := os.Stat("/proc/self"); err == nil {
+		cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+		if err != nil {
+			return false // a zombie, or of another account: not ours
+		}
+		real, err := filepath.EvalSymlinks(string(p))
+		return err == nil && real == cwd // PostgreSQL works in its data directory
+	}
+	out, err := ps("-o", "comm=", "-p", strconv.Itoa(pid))
+	return err == nil && bytes.Contains(out, []byte("postgres"))
 }
 
 // stopOrphan ends a server whose starter is gone, and removes the traces of one
@@ -92,7 +96,7 @@ func (p postmaster) stop(ctx context.Context, pid int) error {
 			return fmt.Errorf("stop PostgreSQL, process %d: %w", pid, err)
 		}
 		for end := time.Now().Add(step.wait); time.Now().Before(end); {
-			if p.pid() != pid {
+			if !p.isServer(pid) {
 				return nil
 			}
 			select {
@@ -117,7 +121,7 @@ func StopOrphan(ctx context.Context, dir string) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer lock.Close()
+	defer func() { err = errors.Join(err, dropLock(lock)) }()
 	p := postmaster(filepath.Join(dir, "data"))
 	if pid = p.pid(); pid == 0 {
 		return 0, fmt.Errorf("%w: %s", ErrNotRunning, dir)

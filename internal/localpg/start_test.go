@@ -41,6 +41,23 @@ func TestStart(t *testing.T) {
 		require.NotEqual(t, pid, again.PID())
 	})
 
+	if os.Geteuid() == 0 { // else nothing is moved
+		t.Run("SweepsMovedDataThatNobodyCanFindAnyMore", func(t *testing.T) {
+			t.Parallel()
+			closed := filepath.Join(t.TempDir(), "closed")
+			require.NoError(t, os.Mkdir(closed, 0o700))
+			s, err := localpg.Start(t.Context(), localpg.Config{Dir: filepath.Join(closed, "postgres")})
+			require.NoError(t, err)
+			require.NoError(t, s.Abandon())
+			require.NoError(t, os.RemoveAll(closed))
+			again := filepath.Join(t.TempDir(), "again", "postgres")
+			require.NoError(t, os.Mkdir(filepath.Dir(again), 0o700))
+			start(t, localpg.Config{Dir: again})
+			require.NoDirExists(t, s.Dir())
+			<-s.Exited()
+		})
+	}
+
 	t.Run("SaysWhereMovedDataShouldBe", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()

@@ -21,7 +21,11 @@ read -r dismissed && exit 0
 if read -r pid <"$1/data/postmaster.pid"; then
 	if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then kill -QUIT "$pid"; fi
 fi
-while rm -rf "$1"; [ -e "$1" ]; do sleep 0.1; done
+for try in 1 2 3 4 5 6 7 8 9 10; do # the server may still be writing
+	rm -rf "$1"
+	[ -e "$1" ] || exit 0
+	sleep 0.5
+done
 `
 
 func startWatchdog(dir string) (*watchdog, error) {
