@@ -151,6 +151,21 @@ func TestCommandsAgainstAServer(t *testing.T) {
 	})
 }
 
+func TestDoctorCountsWhatFailed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.project.Exec(t.Context(), `ALTER TABLE capydb_auth.users ADD CONSTRAINT nobody CHECK (false)`)
+	require.NoError(t, err)
+	r := b.run(t, "send", "shop", "clerk", "user.created", "--wait")
+	require.Equal(t, 1, r.status, "a failed event is no success")
+	require.Contains(t, r.out, "failed")
+
+	r = b.run(t, "doctor")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.out, "not ok  failed events: 1 wait for a repair")
+	require.Contains(t, b.must(t, "events", "list", "shop", "--outcome", "failed"), "nobody")
+}
+
 func TestResealReplacesTheKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

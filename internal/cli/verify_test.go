@@ -91,6 +91,40 @@ func TestVerifyLeavesNoTrace(t *testing.T) {
 	})
 }
 
+// A job that has read a delivery applies it, whatever becomes of the delivery
+// meanwhile: cleaning up has to wait for it.
+func TestVerifyWaitsForTheJobBeforeItCleansUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	count := func(pool *pgxpool.Pool, query string) int {
+		found, err := collectColumn[int](t.Context(), pool, query)
+		require.NoError(t, err)
+		return found[0]
+	}
+	// The mirror is busy, so the job stays where it is.
+	busy, err := b.project.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = busy.Exec(t.Context(), `LOCK TABLE capydb_auth.users IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	ended := make(chan result, 1)
+	go func() { ended <- run(ctx, b.env, "", "verify", "shop", "clerk") }()
+	require.Eventually(t, func() bool {
+		return count(b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_deliveries' AND state = 'running'`) == 1 &&
+			count(b.project, `SELECT count(*) FROM pg_locks WHERE NOT granted`) > 0
+	}, patience, 5*time.Millisecond)
+	interrupt()
+	require.Eventually(t, func() bool { return count(b.control, `SELECT count(*) FROM authsync.inbox`) == 0 }, patience, 5*time.Millisecond)
+	require.NoError(t, busy.Rollback(t.Context()))
+	r := <-ended
+	require.Equal(t, 1, r.status, r.out)
+	require.Eventually(t, func() bool {
+		return count(b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_deliveries' AND state = 'running'`) == 0
+	}, patience, 5*time.Millisecond)
+	requireNoTrace(t, b)
+}
+
 type writerFunc func([]byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
