@@ -172,7 +172,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log})
+	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log, Workers: a.settings.Workers})
 	a.Store, err = project.NewStore(project.Config{Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Log: a.log})
 	if err != nil {
 		return nil, err

@@ -17,8 +17,10 @@ package applier
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
@@ -41,6 +44,7 @@ type Directory interface {
 
 // Mirrors applies events; see mirror.Mirrors.
 type Mirrors interface {
+	Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 }
 
@@ -71,21 +75,57 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 		if err != nil {
 			return batch{}, err
 		}
-		for _, e := range kind.Decode(d.Delivery, options) {
+		events, err := c.decodeOne(ctx, kind, d, options)
+		if err != nil {
+			b.fail(projectID, d, err)
+			continue
+		}
+		for _, e := range events {
 			b.add(projectID, d, e)
 		}
 	}
 	return b, nil
 }
 
-// integration gives the provider and its options. An integration that was
-// removed after the delivery came counts as one with default options: what was
-// accepted is applied.
+// errCrashed is the reason of a delivery that made a decoder panic. It is a bug
+// of ours, and must not take the neighbours along, again with each attempt.
+var errCrashed = errors.New("reading this delivery crashed authsync's decoder: please report it; it can be replayed with a version that mends it")
+
+func (c *Config) decodeOne(
+	ctx context.Context, kind provider.Provider, d inbox.StoredDelivery, options provider.Options,
+) (events []provider.Event, err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			c.Log.ErrorContext(ctx, "decoder_crashed", slog.Int64("inbox_id", d.InboxID), slog.String("provider", d.Provider),
+				slog.String("stack", string(debug.Stack())))
+			events, err = nil, errCrashed
+		}
+	}()
+	return kind.Decode(d.Delivery, options), nil
+}
+
+// enter takes a place in the project's lane. A project that is gone has no lane,
+// and needs none for what is left to be done for it.
+func (c *Config) enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
+	leave, err = c.Mirrors.Enter(ctx, projectID)
+	if errors.Is(err, project.ErrNoProject) {
+		return func() {}, nil
+	}
+	return leave, err
+}
+
+// integration gives the provider and its options. What was accepted is applied:
+// an integration that was removed after the delivery came counts as one with
+// default options, and one whose secrets cannot be read is good enough, for nothing
+// is verified here.
 func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (provider.Provider, provider.Options, error) {
 	endpoint, err := c.Directory.Lookup(ctx, projectID, name)
 	if errors.Is(err, project.ErrNoIntegration) {
 		kind, err := registry.Lookup(name)
 		return kind, provider.Options{}, err
+	}
+	if errors.Is(err, project.ErrUnusable) && endpoint.Provider != nil {
+		err = nil
 	}
 	return endpoint.Provider, endpoint.Options, err
 }
@@ -173,14 +213,30 @@ func words(err error) string {
 
 // later turns an error that has nothing to do with the events into a snooze,
 // which costs the job no attempt, and leaves the reason in the job's output, where
-// SQL and River UI show it.
-func later(ctx context.Context, err error) error {
+// SQL and River UI show it. Nothing that is nobody's fault may use up a job.
+func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
+	after := backOff(job)
 	var delay *mirror.DelayError
-	if !errors.As(err, &delay) {
+	if errors.As(err, &delay) {
+		after, err = delay.After, delay.Err
+	} else {
+		c.Log.WarnContext(ctx, "job_put_off", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind),
+			slog.Duration("for", after), slog.Any("error", err))
+	}
+	if err := river.RecordOutput(ctx, map[string]string{"waits_because": words(err)}); err != nil {
 		return err
 	}
-	if err := river.RecordOutput(ctx, map[string]string{"waits_because": words(delay.Err)}); err != nil {
-		return err
+	return river.JobSnooze(after)
+}
+
+// backOff doubles with each time that the job was put off, from one second to
+// half a minute.
+func backOff(job *rivertype.JobRow) time.Duration {
+	var metadata struct {
+		Snoozes int `json:"snoozes"`
 	}
-	return river.JobSnooze(delay.After)
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // River's own, so it cannot be
+		metadata.Snoozes = 0
+	}
+	return min(time.Second<<min(metadata.Snoozes, 5), 30*time.Second)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,9 @@ func (m *mirrors) Apply(ctx context.Context, id uuid.UUID, events []mirror.Event
 	return results, err
 }
 
+// workers are few, so that projects have to share them.
+const workers = 16
+
 type testBundle struct {
 	control, project *pgxpool.Pool
 	projectID        uuid.UUID // its database is there
@@ -59,6 +63,7 @@ type testBundle struct {
 	goneID           uuid.UUID // it is no project any more
 	inbox            *inbox.Inbox
 	jobs             *river.Client[pgx.Tx]
+	databases        sync.Map // uuid.UUID → URL
 }
 
 // setup starts workers; after is called between the mirror's commit and theirs.
@@ -75,20 +80,24 @@ func setup(t *testing.T, after func() error) *testBundle {
 	require.NoError(t, err)
 	b.inbox = inbox.New(b.control, jobs, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
-	databases := map[uuid.UUID]string{
-		b.projectID: pgtest.URL(t, b.project),
-		b.awayID:    "postgres://nobody@127.0.0.1:1/nowhere",
-	}
+	b.databases.Store(b.projectID, pgtest.URL(t, b.project))
+	b.databases.Store(b.awayID, "postgres://nobody@127.0.0.1:1/nowhere")
 	m := mirror.New(mirror.Config{
-		Database: func(_ context.Context, id uuid.UUID) (string, error) { return databases[id], nil },
-		Log:      log,
+		Database: func(_ context.Context, id uuid.UUID) (string, error) {
+			url, ok := b.databases.Load(id)
+			if !ok {
+				return "", project.ErrNoProject
+			}
+			return url.(string), nil //nolint:forcetypeassert // only strings are stored above
+		},
+		Log: log, Workers: workers,
 	})
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 
 	client, err := applier.NewClient(applier.Config{
 		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Log: log, Retention: 24 * time.Hour,
 		Directory: directory{gone: map[uuid.UUID]bool{b.goneID: true}},
-	}, applier.ClientConfig{Workers: 8})
+	}, applier.ClientConfig{Workers: workers})
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
 	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
@@ -231,7 +240,7 @@ func TestProjectThatIsGoneFailsItsEvents(t *testing.T) {
 func TestDatabaseAwayCostsNoAttemptAndDelaysNobodyElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	const waiting = 100 // far more than there are workers
+	const waiting = 3 * workers
 	for i := range waiting {
 		b.deliver(t, b.awayID, created(fmt.Sprint("evt_", i), "auth0|1", "a@example.com"))
 	}
@@ -246,6 +255,30 @@ func TestDatabaseAwayCostsNoAttemptAndDelaysNobodyElse(t *testing.T) {
 			  AND attempt <= 1 AND errors IS NULL`, b.awayID.String()).Scan(&n))
 		return n == waiting
 	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// A project whose every call takes long must not take all workers.
+func TestSlowProjectLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	slow := pgtest.Project(t)
+	_, err := slow.Exec(t.Context(), `
+		CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+		CREATE TRIGGER dawdle AFTER INSERT ON capydb_auth.users FOR EACH ROW EXECUTE FUNCTION public.dawdle()`)
+	require.NoError(t, err)
+	slowID := uuid.New()
+	b.databases.Store(slowID, pgtest.URL(t, slow))
+
+	const jobs = 4 * workers
+	var last int64
+	for i := range jobs {
+		last = b.deliver(t, slowID, created(fmt.Sprint("evt_", i), fmt.Sprint("auth0|", i), "a@example.com"))
+	}
+	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "a@example.com"))
+	b.eventually(t, id, 0, inbox.Applied)
+	outcome, _ := b.outcome(t, last, 0)
+	require.Equal(t, inbox.Pending, outcome, "the slow project is not through yet, so something was tested")
 }
 
 // A worker dies after the mirror's commit and before its own.

@@ -33,7 +33,9 @@ const (
 
 // ClientConfig is how to run the workers.
 type ClientConfig struct {
-	Workers int // jobs worked at the same time; 0 is 64
+	// Workers is how many jobs may be at work at the same time, most of them
+	// waiting for their project's database; 0 is 1000. See mirror.Enter.
+	Workers int
 }
 
 // NewClient makes the River client that works the jobs. Start it and stop it as
@@ -46,7 +48,7 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 
 	count := options.Workers
 	if count == 0 {
-		count = 64
+		count = 1000
 	}
 	client, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
 		Schema:  inbox.RiverSchema,

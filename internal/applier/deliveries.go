@@ -21,9 +21,23 @@ type deliveriesWorker struct {
 }
 
 // Work applies the deliveries of one job. If the process dies before the
-// commit at its end, the job runs again and comes to the same outcomes.
+// commit at its end, the job runs again and comes to the same outcomes. It never
+// fails: what is an event's fault becomes that event's outcome, and everything
+// else puts the job off.
 func (w *deliveriesWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyDeliveriesArgs]) error {
+	if err := w.work(ctx, job); err != nil {
+		return w.later(ctx, job.JobRow, err)
+	}
+	return nil
+}
+
+func (w *deliveriesWorker) work(ctx context.Context, job *river.Job[inbox.ApplyDeliveriesArgs]) error {
 	args := job.Args
+	leave, err := w.enter(ctx, args.ProjectID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	deliveries, err := w.Inbox.Load(ctx, args.ProjectID, args.InboxIDs, args.ReceivedFrom, args.ReceivedTo)
 	if err != nil {
 		return fmt.Errorf("load deliveries: %w", err)
@@ -33,7 +47,7 @@ func (w *deliveriesWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyD
 		return fmt.Errorf("decode deliveries: %w", err)
 	}
 	if err := w.apply(ctx, args.ProjectID, &b); err != nil {
-		return later(ctx, err)
+		return err
 	}
 
 	var retries []river.InsertManyParams
@@ -69,7 +83,7 @@ func (w *deliveriesWorker) Timeout(*river.Job[inbox.ApplyDeliveriesArgs]) time.D
 	return JobTimeout
 }
 
-// NextRetry comes back soon: whatever went wrong, it was not the events.
+// NextRetry comes back soon if the worker died or crashed: it was not the events.
 func (w *deliveriesWorker) NextRetry(job *river.Job[inbox.ApplyDeliveriesArgs]) time.Time {
 	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 30*time.Second))
 }
@@ -80,8 +94,9 @@ func (c *Config) logOutcomes(ctx context.Context, jobID int64, outcomes []inbox.
 	for _, o := range outcomes {
 		counts[o.Outcome]++
 		if o.Outcome == inbox.Failed {
+			// Without the reason: a customer's trigger may put anything into it.
 			c.Log.WarnContext(ctx, "event_failed", slog.String("project_id", o.ProjectID.String()),
-				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal), slog.String("reason", o.Reason))
+				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal))
 		}
 	}
 	c.Log.DebugContext(ctx, "deliveries_applied", slog.Int64("job_id", jobID), slog.Any("outcomes", counts))

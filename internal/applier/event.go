@@ -24,39 +24,54 @@ type eventWorker struct {
 // another version of authsync or another setting can change that. Either way the
 // event is `failed` in authsync.events until a run succeeds.
 func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyEventArgs]) error {
+	outcome, understood, err := w.work(ctx, job)
+	switch {
+	case err != nil:
+		return w.later(ctx, job.JobRow, err)
+	case outcome.Outcome != inbox.Failed:
+		return nil
+	case understood:
+		return errors.New(outcome.Reason)
+	default:
+		return river.JobCancel(errors.New(outcome.Reason))
+	}
+}
+
+// work applies the event and records its outcome; understood tells whether
+// it went to the mirror.
+func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.ApplyEventArgs]) (o inbox.Outcome, understood bool, err error) {
 	args := job.Args
+	leave, err := w.enter(ctx, args.ProjectID)
+	if err != nil {
+		return o, false, err
+	}
+	defer leave()
 	deliveries, err := w.Inbox.Load(ctx, args.ProjectID, []int64{args.InboxID}, args.ReceivedAt, args.ReceivedAt)
 	if err != nil {
-		return fmt.Errorf("load delivery: %w", err)
-	}
-	if len(deliveries) == 0 {
-		return river.JobCancel(fmt.Errorf("delivery %d is no longer in the inbox", args.InboxID))
+		return o, false, fmt.Errorf("load delivery: %w", err)
 	}
 	b, err := w.decode(ctx, args.ProjectID, deliveries)
 	if err != nil {
-		return fmt.Errorf("decode delivery: %w", err)
+		return o, false, fmt.Errorf("decode delivery: %w", err)
 	}
-	understood := b.keep(args.Ordinal)
+	understood = b.keep(args.Ordinal)
+	if len(b.outcomes) == 0 {
+		return inbox.Outcome{
+			Outcome: inbox.Failed,
+			Reason:  fmt.Sprintf("event %d of delivery %d is no longer in the inbox", args.Ordinal, args.InboxID),
+		}, false, nil
+	}
 	if err := w.apply(ctx, args.ProjectID, &b); err != nil {
-		return later(ctx, err)
+		return o, false, err
 	}
 	err = pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
 		return w.Inbox.RecordOutcomes(ctx, tx, b.outcomes)
 	})
 	if err != nil {
-		return fmt.Errorf("record outcome: %w", err)
+		return o, false, err
 	}
 	w.logOutcomes(ctx, job.ID, b.outcomes)
-	for _, o := range b.outcomes {
-		switch {
-		case o.Outcome != inbox.Failed:
-		case understood:
-			return errors.New(o.Reason)
-		default:
-			return river.JobCancel(errors.New(o.Reason))
-		}
-	}
-	return nil
+	return b.outcomes[0], understood, nil
 }
 
 // keep reduces the batch to the event with the given ordinal, and reports

@@ -35,6 +35,15 @@ type ApplyDeliveriesArgs struct {
 // Kind names the job.
 func (ApplyDeliveriesArgs) Kind() string { return "apply_deliveries" }
 
+// deliveriesAttempts is how often an apply_deliveries may be begun. Only workers
+// that die use up attempts, and whatever kills them, deliveries are not given up.
+const deliveriesAttempts = 10_000
+
+// InsertOpts raises River's limit of attempts.
+func (ApplyDeliveriesArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: deliveriesAttempts}
+}
+
 // ApplyEventArgs are the arguments of apply_event: one event that failed.
 type ApplyEventArgs struct {
 	ProjectID  uuid.UUID `json:"project_id"`

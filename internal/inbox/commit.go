@@ -149,7 +149,7 @@ func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, err
 		}
 	}
 	rows, err := in.pool.Query(ctx, storeDeliveries, projects, providers, names, times, headers, bodies,
-		ApplyDeliveriesArgs{}.Kind(), river.MaxAttemptsDefault)
+		ApplyDeliveriesArgs{}.Kind(), deliveriesAttempts)
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}

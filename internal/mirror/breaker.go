@@ -10,10 +10,17 @@ import (
 const (
 	firstBreak = time.Second
 	maxBreak   = 30 * time.Second
+	// probeTime is how long the one that tries the database again has for it,
+	// before another one may.
+	probeTime = 15 * time.Second
 )
 
 // breaker remembers that a database is away, so that the jobs of its project do
-// not each wait for a connection, in a place that other projects' jobs need.
+// not each wait for a connection.
+//
+//	closed ──failed──▶ open ──time is over──▶ half open: one may try ──succeeded──▶ closed
+//	                     ▲                        │
+//	                     └─────────failed─────────┘
 type breaker struct {
 	now func() time.Time
 
@@ -23,33 +30,45 @@ type breaker struct {
 	err      error
 }
 
-// wait is how long the breaker stays open; 0 while it is closed. When the time
-// is over whoever comes first tries the database.
-func (b *breaker) wait() time.Duration {
+// enter reports until when to stay away; the zero time lets the caller in. When
+// the time is over it lets one caller in, and keeps the others away until that
+// one has reported or probeTime has passed.
+func (b *breaker) enter() (until time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if left := b.until.Sub(b.now()); left > 0 {
-		return jitter(left)
+	if b.failures == 0 {
+		return time.Time{}, nil
 	}
-	return 0
+	now := b.now()
+	if now.Before(b.until) {
+		return b.until, b.err
+	}
+	b.until = now.Add(probeTime)
+	return time.Time{}, nil
 }
 
-// cause is the error that opened the breaker.
-func (b *breaker) cause() error {
+// failed opens the breaker and says until when.
+func (b *breaker) failed(err error) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err
-}
-
-// failed opens the breaker and says for how long.
-func (b *breaker) failed(err error) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	d := min(firstBreak<<min(b.failures, 10), maxBreak)
+	b.until = b.now().Add(min(firstBreak<<min(b.failures, 10), maxBreak))
 	b.failures++
-	b.until = b.now().Add(d)
 	b.err = err
-	return jitter(d)
+	return b.until
+}
+
+// count counts the failures since the last success.
+func (b *breaker) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failures
+}
+
+// last is the last failure, and until when it keeps everybody away.
+func (b *breaker) last() (until time.Time, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.until, b.err
 }
 
 func (b *breaker) succeeded() {

@@ -28,13 +28,15 @@ func newMirrorsAt(t *testing.T, url string) *mirror.Mirrors {
 	t.Helper()
 	m := mirror.New(mirror.Config{
 		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      slog.New(slog.DiscardHandler),
+		Log:      discard(),
 		// Short, so that tests which wait for a lock are not slow.
 		LockTimeout: 200 * time.Millisecond,
 	})
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 	return m
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // apply calls apply_events as Mirrors does and gives the outcomes in the order of the events.
 func apply(t require.TestingT, pool *pgxpool.Pool, events []mirror.Event) []string {

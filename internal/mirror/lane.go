@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,15 +21,17 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// Bounds of a lane. A call of apply_events is most efficient from some hundred
-// events on; more than that only makes others wait longer for their turn.
+// Bounds of a call. It is most efficient from some hundred events on; more than
+// that only makes others wait longer for their turn.
 const (
-	maxCallItems    = 32      // jobs that share a call
-	maxCallBytes    = 2 << 20 // their events, encoded
-	maxWaitingItems = 32      // jobs that wait for the next call; beyond: DelayError
-	fullDelay       = 500 * time.Millisecond
-	busyDelay       = 2 * time.Second
-	connectTimeout  = 5 * time.Second
+	maxCallItems = maxActive // jobs that share a call
+	maxCallBytes = 2 << 20   // their events, encoded
+	// flushBudget is how long a call that fails may be taken apart to find the
+	// events that fail alone. It is well below the time that a job has.
+	flushBudget    = 8 * time.Second
+	installTimeout = 20 * time.Second
+	busyDelay      = 2 * time.Second
+	connectTimeout = 5 * time.Second
 )
 
 const applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events($1::jsonb)`
@@ -49,13 +52,19 @@ type lane struct {
 	group     *batch.Group[[][]byte, []Result]
 	breaker   breaker
 	installed atomic.Bool
+	active    chan struct{} // holds one for each job at work; see Enter
+
+	places int // of Mirrors.places, under its mutex
+
+	turns sync.Mutex
+	next  time.Time // when the job that was sent away last comes back
 }
 
 func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
 	pool, err := pgdb.Open(ctx, url, pgdb.Options{
 		ApplicationName: "authsync mirror",
-		// One call runs at a time; the second connection serves people who read.
-		MaxConns:        2,
+		// One call runs at a time; the others serve people who read.
+		MaxConns:        3,
 		MaxConnIdleTime: time.Minute,
 		ConnectTimeout:  connectTimeout,
 		RuntimeParams: map[string]string{
@@ -66,14 +75,13 @@ func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string
 	if err != nil {
 		return nil, fmt.Errorf("open the database of project %s: %w", projectID, err)
 	}
-	l := &lane{projectID: projectID, url: url, config: config, pool: pool}
+	l := &lane{projectID: projectID, url: url, config: config, pool: pool, active: make(chan struct{}, maxActive)}
 	l.breaker.now = config.Now
 	l.group = batch.New(batch.Config[[][]byte, []Result]{
-		Flush:      l.flush,
-		Size:       sizeOf,
-		MaxItems:   maxCallItems,
-		MaxBytes:   maxCallBytes,
-		MaxWaiting: maxWaitingItems,
+		Flush:    l.flush,
+		Size:     sizeOf,
+		MaxItems: maxCallItems,
+		MaxBytes: maxCallBytes,
 	})
 	return l, nil
 }
@@ -96,39 +104,38 @@ func (l *lane) close(ctx context.Context) error {
 }
 
 // Apply applies events to the project's mirror, each exactly once, and gives a
-// result for each. A *DelayError says that the database is away or too much is
-// waiting for it: nothing, or a part that the ledger knows, has been applied, and
-// the same call can be repeated at any time.
+// result for each. Its only error is a *DelayError: nothing is wrong with the
+// events, none or a part that the ledger knows has been applied, and the same call
+// can be repeated at any time.
 func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event) ([]Result, error) {
 	l, err := m.lane(ctx, projectID)
 	if err != nil {
-		return nil, err
-	}
-	if wait := l.breaker.wait(); wait > 0 {
-		return nil, &DelayError{After: wait, Err: l.breaker.cause()}
+		return nil, &DelayError{After: jitter(busyDelay), Err: err}
 	}
 	docs := make([][]byte, len(events))
 	for i := range events {
 		docs[i] = encode(&events[i])
 	}
 	results, err := l.group.Do(ctx, docs)
-	if errors.Is(err, batch.ErrFull) {
-		return nil, &DelayError{After: jitter(fullDelay), Err: errors.New("many events are waiting for this project's database already")}
+	var delay *DelayError
+	if err != nil && !errors.As(err, &delay) {
+		// The lane was closed because its database moved, or we are being stopped.
+		err = &DelayError{After: jitter(busyDelay), Err: err}
 	}
 	return results, err
 }
 
 // flush applies the events of several jobs by one call.
 func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Result[[]Result]) error {
-	if wait := l.breaker.wait(); wait > 0 {
-		return &DelayError{After: wait, Err: l.breaker.cause()}
-	}
 	var docs [][]byte
 	for _, job := range jobs {
 		docs = append(docs, job...)
 	}
+	if err := l.install(ctx); err != nil {
+		return l.delay(ctx, err)
+	}
 	all := make([]Result, len(docs))
-	if err := l.apply(ctx, docs, all); err != nil {
+	if err := l.apply(ctx, docs, all, time.Now().Add(flushBudget)); err != nil {
 		return l.delay(ctx, err)
 	}
 	l.breaker.succeeded()
@@ -138,14 +145,14 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 	return nil
 }
 
-// apply makes sure that the mirror is there and calls apply_events. If the call
-// fails for what is in it, it is repeated with each half, until the events that
-// fail alone are found: one bad event never fails its neighbours. An error means
-// that the events are not the cause.
-func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result) error {
-	if err := l.install(ctx); err != nil {
-		return err
-	}
+// errNotTakenApart marks events whose call failed, and that could not be tried
+// alone before the time was up. Each gets a job of its own, which does.
+var errNotTakenApart = errors.New("one of the events in the same call fails, perhaps another one than this")
+
+// apply calls apply_events. If the call fails for what is in it, it is repeated
+// with each half, until the events that fail alone are found: one bad event never
+// fails its neighbours. An error means that the events are not the cause.
+func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, until time.Time) error {
 	err := l.call(ctx, docs, results)
 	switch {
 	case err == nil:
@@ -157,12 +164,17 @@ func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result) error
 	case len(docs) == 1:
 		results[0] = Result{Err: err}
 		return nil
+	case time.Now().After(until):
+		for i := range results {
+			results[i] = Result{Err: fmt.Errorf("%w: %w", errNotTakenApart, err)}
+		}
+		return nil
 	}
 	half := len(docs) / 2
-	if err := l.apply(ctx, docs[:half], results[:half]); err != nil {
+	if err := l.apply(ctx, docs[:half], results[:half], until); err != nil {
 		return err
 	}
-	return l.apply(ctx, docs[half:], results[half:])
+	return l.apply(ctx, docs[half:], results[half:], until)
 }
 
 func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error {
@@ -180,6 +192,9 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 		answered        int
 	)
 	_, err = pgx.ForEachRow(rows, []any{&ordinal, &outcome, &reason}, func() error {
+		if ordinal < 0 || ordinal >= len(results) {
+			return fmt.Errorf("apply_events answered for event %d of %d", ordinal, len(results))
+		}
 		results[ordinal] = Result{Outcome: outcome, Reason: reason}
 		answered++
 		return nil
@@ -202,6 +217,8 @@ func (l *lane) install(ctx context.Context) error {
 	if l.installed.Load() {
 		return nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, errNoAnswer)
+	defer cancel()
 	current, err := schema.UpToDate(ctx, l.pool, schema.Project)
 	if err != nil {
 		return &installError{err}
@@ -239,16 +256,17 @@ func (e *installError) Unwrap() error { return e.err }
 
 // delay closes the lane for a while if the database is away, and says when to come back.
 func (l *lane) delay(ctx context.Context, err error) error {
-	if pgdb.Code(err) == CodeBusy {
+	switch pgdb.Code(err) {
+	case CodeBusy, pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:
 		return &DelayError{After: jitter(busyDelay), Err: err}
 	}
 	if ctx.Err() != nil { // we are being stopped; the database is not to blame
-		return err
+		return &DelayError{After: jitter(busyDelay), Err: err}
 	}
-	after := l.breaker.failed(err)
+	until := l.breaker.failed(err)
 	l.config.Log.WarnContext(ctx, "project_database_away", slog.String("project_id", l.projectID.String()),
-		slog.Duration("retry_after", after), slog.Any("error", err))
-	return &DelayError{After: after, Err: err}
+		slog.Time("next_try", until), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
+	return &DelayError{After: l.turn(until), Err: err}
 }
 
 // jitter spreads a delay over a half more, so that those who were sent away

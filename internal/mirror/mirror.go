@@ -7,10 +7,10 @@
 // gather and share the next one, and a database that is away closes its lane for
 // a while, so that nobody else's jobs wait for it.
 //
-//	          Apply                 call fails
+//	      Enter    Apply                call fails
 //	jobs ───▶ lane ───▶ one call ──────────────▶ data: halve until one event is left, it alone fails
-//	            ▲                  └───────────▶ database away: everybody later, lane closed for 1 s … 30 s
-//	            └── closed or full: later
+//	            │                  └───────────▶ database away: everybody later, lane closed for 1 s … 30 s
+//	            └── closed or crowded: later
 package mirror
 
 import (
@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
@@ -36,14 +38,17 @@ type Config struct {
 
 	// CallTimeout bounds one call of apply_events; 0 is 15 s.
 	CallTimeout time.Duration
-	// LockTimeout bounds the wait for a lock in the project database; 0 is 4 s.
+	// LockTimeout bounds the wait for a lock in the project database; 0 is 1 s.
 	LockTimeout time.Duration
+	// Workers is how many jobs may be worked at the same time; see Enter. 0 is 1000.
+	Workers int
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
 // concurrent use.
 type Mirrors struct {
 	config Config
+	places places
 
 	mu    sync.Mutex
 	lanes map[uuid.UUID]*lane
@@ -58,9 +63,12 @@ func New(config Config) *Mirrors {
 		config.CallTimeout = 15 * time.Second
 	}
 	if config.LockTimeout == 0 {
-		config.LockTimeout = 4 * time.Second
+		config.LockTimeout = time.Second
 	}
-	return &Mirrors{config: config, lanes: make(map[uuid.UUID]*lane)}
+	if config.Workers == 0 {
+		config.Workers = 1000
+	}
+	return &Mirrors{config: config, lanes: make(map[uuid.UUID]*lane), places: places{total: config.Workers}}
 }
 
 // Install creates the mirror in a project database, or upgrades it. It is
@@ -90,6 +98,7 @@ func (m *Mirrors) Close(ctx context.Context) error {
 func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) {
 	url, err := m.config.Database(ctx, projectID)
 	if err != nil {
+		m.forget(ctx, projectID)
 		return nil, fmt.Errorf("find the database of project %s: %w", projectID, err)
 	}
 
@@ -105,15 +114,30 @@ func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) 
 	}
 	m.lanes[projectID] = l
 	if old != nil {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.CallTimeout)
-			defer cancel()
-			if err := old.close(ctx); err != nil {
-				m.config.Log.WarnContext(ctx, "old_lane_closed", slog.String("project_id", projectID.String()), slog.Any("error", err))
-			}
-		}()
+		m.closeLater(ctx, old)
 	}
 	return l, nil
+}
+
+// forget closes the lane of a project whose database is no longer known.
+func (m *Mirrors) forget(ctx context.Context, projectID uuid.UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.lanes[projectID]; old != nil {
+		delete(m.lanes, projectID)
+		m.closeLater(ctx, old)
+	}
+}
+
+// closeLater lets the call under way end.
+func (m *Mirrors) closeLater(ctx context.Context, l *lane) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.CallTimeout)
+		defer cancel()
+		if err := l.close(ctx); err != nil {
+			m.config.Log.WarnContext(ctx, "lane_not_drained", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
+		}
+	}()
 }
 
 // DelayError says that nothing is wrong with the events, but that they cannot
@@ -133,10 +157,22 @@ func (e *DelayError) Unwrap() error { return e.Err }
 const (
 	// CodeBusy: another process has been applying events for longer than lock_timeout.
 	CodeBusy = "US001"
+	// CodeSuppressed: a trigger of the customer's keeps rows of users from being written.
+	CodeSuppressed = "US002"
 )
 
-// delayed tells whether a failed call says nothing about the events in it.
+// delayed tells whether a failed call says nothing about the events in it. What
+// did not come from the server is the connection's fault. What did is the
+// server's if it ended the session or if it is out of room; as an ordinary error
+// the same code may come from a customer's trigger, and be about one user only.
 func delayed(err error) bool {
-	return pgdb.Unavailable(err) || pgdb.Code(err) == CodeBusy ||
-		errors.Is(err, errNoAnswer) || errors.Is(err, context.Canceled)
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return true
+	}
+	switch pg.Code {
+	case CodeBusy, pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected, pgerrcode.ReadOnlySQLTransaction:
+		return true
+	}
+	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))
 }

@@ -43,6 +43,18 @@ type Options struct {
 	RuntimeParams map[string]string
 }
 
+// Session is what every session of ours rests on, whatever role, database or
+// URL have set: text is UTF-8, as pgx sends it; a statement sees what was committed
+// before it began, so what it reads after waiting for a lock is current; and a
+// commit that was answered is on disk.
+func Session() map[string]string {
+	return map[string]string{
+		"client_encoding":               "UTF8",
+		"default_transaction_isolation": "read committed",
+		"synchronous_commit":            "on",
+	}
+}
+
 // Open makes a pool for the database that url names. It does not connect: the
 // first use does, so a program can start while its database is away. Call
 // Ping on the pool to know at once. The only errors are those of a url that
@@ -65,6 +77,7 @@ func Open(ctx context.Context, url string, opts Options) (*pgxpool.Pool, error) 
 	case conn.RuntimeParams["application_name"] == "":
 		conn.RuntimeParams["application_name"] = "authsync"
 	}
+	maps.Copy(conn.RuntimeParams, Session())
 	maps.Copy(conn.RuntimeParams, opts.RuntimeParams)
 	if opts.MaxConns > 0 {
 		config.MaxConns = opts.MaxConns

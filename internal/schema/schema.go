@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -188,6 +189,7 @@ func (in *installer) connConfig() (*pgx.ConnConfig, error) {
 		config.ConnectTimeout = 10 * time.Second
 	}
 	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
+	maps.Copy(config.RuntimeParams, pgdb.Session())
 	config.RuntimeParams["application_name"] = "authsync migrate"
 	config.RuntimeParams["search_path"] = ""
 	config.RuntimeParams["lock_timeout"] = milliseconds(in.opts.LockTimeout)

@@ -180,6 +180,7 @@ BEGIN
                 ELSE u.provider
             END,
             last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed)
+        RETURNING u.id
     ),
     write_versions AS (
         INSERT INTO capydb_auth.user_versions (
@@ -302,11 +303,30 @@ BEGIN
         WHERE NOT r.is_known
     )
     SELECT r.ordinal, r.outcome, r.reason
-    FROM result AS r;
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM write_users),
+        (SELECT count(*) FROM next AS n WHERE n.is_applied)
+    );
 END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
+
+CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF p_written IS DISTINCT FROM p_meant THEN
+        RAISE EXCEPTION '% of % rows of capydb_auth.users were not written', p_meant - p_written, p_meant
+            USING ERRCODE = 'US002', HINT = 'A trigger on capydb_auth.users suppresses rows by returning NULL: remove it.';
+    END IF;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) IS 'Raises US002 if a trigger has suppressed rows; called by apply_round only.';
 
 CREATE TABLE capydb_auth.processed_events (
     provider text NOT NULL COLLATE pg_catalog."C",

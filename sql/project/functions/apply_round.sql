@@ -147,6 +147,7 @@ BEGIN
                 ELSE u.provider
             END,
             last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed)
+        RETURNING u.id
     ),
     write_versions AS (
         INSERT INTO capydb_auth.user_versions (
@@ -269,7 +270,11 @@ BEGIN
         WHERE NOT r.is_known
     )
     SELECT r.ordinal, r.outcome, r.reason
-    FROM result AS r;
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM write_users),
+        (SELECT count(*) FROM next AS n WHERE n.is_applied)
+    );
 END;
 $fn$;
 

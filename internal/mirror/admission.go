@@ -1,0 +1,109 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// maxActive is how many jobs of a project may be between reading their
+	// deliveries and having their results: those that share the call under way,
+	// and those that will share the next one.
+	maxActive = 16
+	// maxEntering is how long a job may wait for that.
+	maxEntering = 10 * time.Second
+	// returnGap spreads out the jobs that were sent away: however many there are,
+	// they come back one by one, so that a backlog costs the same whatever its size.
+	returnGap = 10 * time.Millisecond
+)
+
+// errCrowded is why a job is sent away whose project has its share of the workers.
+var errCrowded = errors.New("other jobs of this project are waiting for its database already")
+
+// Enter asks for a place in the project's lane, before anything is read for
+// the job. It waits for one, and returns what gives it back. A *DelayError says
+// that the database is away, or that so many jobs of this project wait already
+// that more of them would take the workers from other projects.
+//
+// A project may take as many workers as all projects together leave free: alone
+// half of them, beside another a third, and so on. So there is always room for
+// one that comes new, and none stands idle for a rule.
+func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
+	l, err := m.lane(ctx, projectID)
+	if err != nil {
+		return nil, &DelayError{After: jitter(busyDelay), Err: err}
+	}
+	if until, err := l.breaker.enter(); err != nil {
+		return nil, &DelayError{After: l.turn(until), Err: err}
+	}
+	if !m.places.take(l) {
+		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
+	}
+	before := l.breaker.count()
+	timer := time.NewTimer(maxEntering)
+	defer timer.Stop()
+	select {
+	case l.active <- struct{}{}:
+	case <-timer.C:
+		m.places.give(l)
+		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
+	case <-ctx.Done():
+		m.places.give(l)
+		return nil, &DelayError{After: busyDelay, Err: context.Cause(ctx)}
+	}
+	if l.breaker.count() > before { // it went away while we waited
+		<-l.active
+		m.places.give(l)
+		until, err := l.breaker.last()
+		return nil, &DelayError{After: l.turn(until), Err: err}
+	}
+	return func() {
+		<-l.active
+		m.places.give(l)
+	}, nil
+}
+
+// places are the workers, shared by the lanes.
+type places struct {
+	mu    sync.Mutex
+	total int
+	taken int
+}
+
+// take takes a place for the lane, if it has no more than are free.
+func (p *places) take(l *lane) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.places >= p.total-p.taken {
+		return false
+	}
+	l.places++
+	p.taken++
+	return true
+}
+
+func (p *places) give(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.places--
+	p.taken--
+}
+
+// turn gives a job that is sent away its time to come back: not before until,
+// and after those that were sent away before it.
+func (l *lane) turn(until time.Time) time.Duration {
+	l.turns.Lock()
+	defer l.turns.Unlock()
+	now := l.config.Now()
+	for _, earliest := range []time.Time{now, until} {
+		if l.next.Before(earliest) {
+			l.next = earliest
+		}
+	}
+	l.next = l.next.Add(returnGap)
+	return l.next.Sub(now)
+}

@@ -1,0 +1,227 @@
+package mirror_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// What a customer's database can do to us: settings, triggers, locks.
+
+// users makes an event for each of n users, u0, u1, ...
+func users(n int) []mirror.Event {
+	events := make([]mirror.Event, n)
+	for i := range events {
+		events[i] = update(fmt.Sprintf("e%d", i), i, "email", fmt.Sprintf("%d@example.com", i))
+		events[i].UserID = fmt.Sprintf("u%d", i)
+	}
+	return events
+}
+
+func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), sql)
+	require.NoError(t, err)
+}
+
+// requireOnlyFails requires that one event failed with a code and the others were applied.
+func requireOnlyFails(t *testing.T, results []mirror.Result, index int, code string) {
+	t.Helper()
+	for i, r := range results {
+		if i != index {
+			require.NoError(t, r.Err, "event %d", i)
+			require.Equal(t, "applied", r.Outcome, "event %d", i)
+			continue
+		}
+		var pg *pgconn.PgError
+		require.ErrorAs(t, r.Err, &pg)
+		require.Equal(t, code, pg.Code)
+	}
+}
+
+func TestSettingsOfTheDatabaseChangeNothing(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	name := pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()
+	for setting, value := range map[string]string{
+		"client_encoding": "LATIN1", "default_transaction_isolation": "serializable", "synchronous_commit": "off",
+		"timezone": "Asia/Kathmandu", "datestyle": "German", "search_path": "nowhere", "standard_conforming_strings": "off",
+	} {
+		exec(t, pool, fmt.Sprintf("ALTER DATABASE %s SET %s = '%s'", name, setting, value))
+	}
+	exec(t, pool, `
+		CREATE TABLE public.seen (sync text);
+		CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+		CREATE TRIGGER look AFTER INSERT ON capydb_auth.users FOR EACH ROW EXECUTE FUNCTION public.look()`)
+
+	e := update("e1", 1, "email", "zoë@example.com", "created_at", "2026-02-03T04:05:06Z")
+	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), []mirror.Event{e})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.Equal(t, "zoë@example.com", one(t, pool, selectEmail))
+	require.Equal(t, "2026-02-03 04:05", one(t, pool,
+		`SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM capydb_auth.users`))
+	require.Equal(t, "on", one(t, pool, `SELECT sync FROM public.seen`))
+}
+
+// An ordinary error may carry the code of a lost connection: from a trigger that
+// talks to another server, and then about one user only.
+func TestErrorOfATriggerFailsItsEventOnly(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"08001", "28000", "57P01", "3D000", "P0001"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Project(t)
+			exec(t, pool, fmt.Sprintf(`
+				CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+					$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '%s'; END $$;
+				CREATE TRIGGER refuse AFTER INSERT ON capydb_auth.users FOR EACH ROW
+					WHEN (new.id = 'u3') EXECUTE FUNCTION public.refuse()`, code))
+			results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), users(8))
+			require.NoError(t, err)
+			requireOnlyFails(t, results, 3, code)
+		})
+	}
+}
+
+func TestRowThatATriggerSuppressesIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	exec(t, pool, `
+		CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+		CREATE TRIGGER suppress BEFORE INSERT ON capydb_auth.users FOR EACH ROW
+			WHEN (new.id = 'u3') EXECUTE FUNCTION public.suppress()`)
+	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), users(8))
+	require.NoError(t, err)
+	requireOnlyFails(t, results, 3, mirror.CodeSuppressed)
+	require.Equal(t, "0", one(t, pool, `SELECT count(*)::text FROM capydb_auth.processed_events WHERE user_id = 'u3'`))
+}
+
+func TestRowThatSomebodyHoldsFailsAloneAndInTime(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	events := users(64)
+	_, err := m.Apply(t.Context(), projectID(), events)
+	require.NoError(t, err)
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
+	_, err = tx.Exec(t.Context(), `SELECT FROM capydb_auth.users WHERE id = 'u3' FOR UPDATE`)
+	require.NoError(t, err)
+
+	for i := range events {
+		events[i].ID += "-again"
+		events[i].At = events[i].At.Add(time.Hour)
+	}
+	results, err := m.Apply(t.Context(), projectID(), events)
+	require.NoError(t, err)
+	requireOnlyFails(t, results, 3, "55P03")
+}
+
+// With every event failing slowly, halving must end before the job's time does.
+func TestTakingApartEndsInTime(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	exec(t, pool, `
+		CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN PERFORM pg_sleep(0.2); RAISE EXCEPTION 'no'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON capydb_auth.users FOR EACH ROW EXECUTE FUNCTION public.refuse()`)
+	begun := time.Now()
+	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), users(200))
+	require.NoError(t, err)
+	require.Less(t, time.Since(begun), 20*time.Second)
+	for i, r := range results {
+		var pg *pgconn.PgError
+		require.ErrorAs(t, r.Err, &pg, "event %d", i)
+	}
+}
+
+func TestLaneThatIsClosedDelays(t *testing.T) {
+	t.Parallel()
+	first, second := pgtest.Project(t), pgtest.Project(t)
+	urls := make(chan string, 2)
+	urls <- pgtest.URL(t, first)
+	urls <- pgtest.URL(t, second)
+	m := mirror.New(mirror.Config{
+		Database: func(context.Context, uuid.UUID) (string, error) { return <-urls, nil },
+		Log:      discard(),
+	})
+	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+	for i, pool := range []*pgxpool.Pool{first, second} {
+		_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update(fmt.Sprint(i), 1, "email", "a@example.com")})
+		require.NoError(t, err, "database %d", i)
+		require.Equal(t, "a@example.com", one(t, pool, selectEmail))
+	}
+	require.NoError(t, m.Close(t.Context()))
+	urls <- pgtest.URL(t, first)
+	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("2", 1)})
+	require.NoError(t, err, "a lane is made anew")
+}
+
+func TestManyProjectsShareTheWorkers(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	url := pgtest.URL(t, pool)
+	const workers = 12
+	m := mirror.New(mirror.Config{
+		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		Log:      discard(), Workers: workers,
+	})
+	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+
+	crowd := func(id uuid.UUID) (admitted int, delays []time.Duration) {
+		for {
+			_, err := m.Enter(t.Context(), id)
+			if err == nil {
+				admitted++
+				continue
+			}
+			var delay *mirror.DelayError
+			require.ErrorAs(t, err, &delay)
+			if delays = append(delays, delay.After); len(delays) == 3 {
+				return admitted, delays
+			}
+		}
+	}
+	one, delays := crowd(uuid.New())
+	require.Equal(t, workers/2, one, "alone a project gets half of the workers")
+	require.Less(t, delays[0], delays[1], "those sent away come back one after another")
+	require.Less(t, delays[1], delays[2])
+	two, _ := crowd(uuid.New())
+	require.Equal(t, workers/4, two, "of what is left the next one gets half")
+	three, _ := crowd(uuid.New())
+	require.Positive(t, three, "and there is always room for a new one")
+}
+
+func TestOneJobTriesADatabaseThatWasAway(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m := mirror.New(mirror.Config{
+		Database: func(context.Context, uuid.UUID) (string, error) { return "postgres://nobody@127.0.0.1:1/nowhere", nil },
+		Log:      discard(), Now: func() time.Time { return now },
+	})
+	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
+	require.Error(t, err)
+	_, err = m.Enter(t.Context(), projectID())
+	require.ErrorContains(t, err, "connect", "the lane is closed")
+
+	now = now.Add(time.Minute)
+	leave, err := m.Enter(t.Context(), projectID())
+	require.NoError(t, err, "the first one may try")
+	_, err = m.Enter(t.Context(), projectID())
+	require.Error(t, err, "the others wait for what it finds")
+	leave()
+}
