@@ -87,6 +87,7 @@ func (t *template) number(request []byte, n int64) {
 // load is what a run of the load generator saw.
 type load struct {
 	took      time.Duration
+	cpu       time.Duration // of this process and PostgreSQL
 	accepted  int
 	latencies []time.Duration // sorted
 }

@@ -39,7 +39,7 @@ func (e *environment) receiving(ctx context.Context, w io.Writer, c Config) erro
 	defer ours.close(ctx)
 
 	fmt.Fprintf(w, "\nReceiving: deliveries accepted (204 after commit) a second, time to the answer; median of %d rounds of %s\n", c.Rounds, c.Duration)
-	rows := [][]string{{"connections", "reference/s", "p50", "p99", "authsync/s", "p50", "p99", "ratio"}}
+	rows := [][]string{{"connections", "reference/s", "p50", "p99", "cpu each", "authsync/s", "p50", "p99", "cpu each", "ratio"}}
 	for _, connections := range c.Connections {
 		var theirs, mine []load
 		for range c.Rounds {
@@ -56,13 +56,18 @@ func (e *environment) receiving(ctx context.Context, w io.Writer, c Config) erro
 		a, b := median(theirs), median(mine)
 		rows = append(rows, []string{
 			strconv.Itoa(connections),
-			fmt.Sprintf("%.0f", a.rate()), short(a.percentile(0.5)), short(a.percentile(0.99)),
-			fmt.Sprintf("%.0f", b.rate()), short(b.percentile(0.5)), short(b.percentile(0.99)),
+			fmt.Sprintf("%.0f", a.rate()), short(a.percentile(0.5)), short(a.percentile(0.99)), a.cpuEach(),
+			fmt.Sprintf("%.0f", b.rate()), short(b.percentile(0.5)), short(b.percentile(0.99)), b.cpuEach(),
 			fmt.Sprintf("%.2f", b.rate()/a.rate()),
 		})
 	}
 	table(w, rows)
 	return nil
+}
+
+// cpuEach is the work that a delivery is, with its share of the load generator's.
+func (l *load) cpuEach() string {
+	return fmt.Sprintf("%d us", l.cpu.Microseconds()/int64(max(l.accepted, 1)))
 }
 
 func median(loads []load) load {
@@ -89,7 +94,10 @@ func (e *environment) round(ctx context.Context, handler http.Handler, p plan) (
 	if err := e.empty(ctx); err != nil {
 		return load{}, err
 	}
-	return generate(ctx, address, t, p)
+	before := e.cpuTime()
+	l, err := generate(ctx, address, t, p)
+	l.cpu = e.cpuTime() - before
+	return l, err
 }
 
 // serve answers on a free port of the loopback interface, set up as the server of authsync is.
