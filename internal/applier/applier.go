@@ -216,8 +216,7 @@ func words(err error) string {
 // SQL and River UI show it. Nothing that is nobody's fault may use up a job.
 func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
 	after := backOff(job)
-	var delay *mirror.DelayError
-	if errors.As(err, &delay) {
+	if delay, ok := errors.AsType[*mirror.DelayError](err); ok {
 		after, err = delay.After, delay.Err
 	} else {
 		c.Log.WarnContext(ctx, "job_put_off", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind),

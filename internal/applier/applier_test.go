@@ -63,7 +63,9 @@ type testBundle struct {
 	goneID           uuid.UUID // it is no project any more
 	inbox            *inbox.Inbox
 	jobs             *river.Client[pgx.Tx]
-	databases        sync.Map // uuid.UUID → URL
+
+	mu        sync.Mutex
+	databases map[uuid.UUID]string // URLs
 }
 
 // setup starts workers; after is called between the mirror's commit and theirs.
@@ -80,15 +82,18 @@ func setup(t *testing.T, after func() error) *testBundle {
 	require.NoError(t, err)
 	b.inbox = inbox.New(b.control, jobs, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
-	b.databases.Store(b.projectID, pgtest.URL(t, b.project))
-	b.databases.Store(b.awayID, "postgres://nobody@127.0.0.1:1/nowhere")
+	b.databases = map[uuid.UUID]string{
+		b.projectID: pgtest.URL(t, b.project),
+		b.awayID:    "postgres://nobody@127.0.0.1:1/nowhere",
+	}
 	m := mirror.New(mirror.Config{
 		Database: func(_ context.Context, id uuid.UUID) (string, error) {
-			url, ok := b.databases.Load(id)
-			if !ok {
-				return "", project.ErrNoProject
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if url, ok := b.databases[id]; ok {
+				return url, nil
 			}
-			return url.(string), nil //nolint:forcetypeassert // only strings are stored above
+			return "", project.ErrNoProject
 		},
 		Log: log, Workers: workers,
 	})
@@ -268,7 +273,9 @@ func TestSlowProjectLeavesRoomForOthers(t *testing.T) {
 		CREATE TRIGGER dawdle AFTER INSERT ON capydb_auth.users FOR EACH ROW EXECUTE FUNCTION public.dawdle()`)
 	require.NoError(t, err)
 	slowID := uuid.New()
-	b.databases.Store(slowID, pgtest.URL(t, slow))
+	b.mu.Lock()
+	b.databases[slowID] = pgtest.URL(t, slow)
+	b.mu.Unlock()
 
 	const jobs = 4 * workers
 	var last int64

@@ -35,7 +35,7 @@ var errCrowded = errors.New("other jobs of this project are waiting for its data
 func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
 	l, err := m.lane(ctx, projectID)
 	if err != nil {
-		return nil, &DelayError{After: jitter(busyDelay), Err: err}
+		return nil, &DelayError{After: soon(), Err: err}
 	}
 	if until, err := l.breaker.enter(); err != nil {
 		return nil, &DelayError{After: l.turn(until), Err: err}

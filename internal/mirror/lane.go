@@ -110,7 +110,7 @@ func (l *lane) close(ctx context.Context) error {
 func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event) ([]Result, error) {
 	l, err := m.lane(ctx, projectID)
 	if err != nil {
-		return nil, &DelayError{After: jitter(busyDelay), Err: err}
+		return nil, &DelayError{After: soon(), Err: err}
 	}
 	docs := make([][]byte, len(events))
 	for i := range events {
@@ -120,7 +120,7 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 	var delay *DelayError
 	if err != nil && !errors.As(err, &delay) {
 		// The lane was closed because its database moved, or we are being stopped.
-		err = &DelayError{After: jitter(busyDelay), Err: err}
+		err = &DelayError{After: soon(), Err: err}
 	}
 	return results, err
 }
@@ -258,10 +258,10 @@ func (e *installError) Unwrap() error { return e.err }
 func (l *lane) delay(ctx context.Context, err error) error {
 	switch pgdb.Code(err) {
 	case CodeBusy, pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:
-		return &DelayError{After: jitter(busyDelay), Err: err}
+		return &DelayError{After: soon(), Err: err}
 	}
 	if ctx.Err() != nil { // we are being stopped; the database is not to blame
-		return &DelayError{After: jitter(busyDelay), Err: err}
+		return &DelayError{After: soon(), Err: err}
 	}
 	until := l.breaker.failed(err)
 	l.config.Log.WarnContext(ctx, "project_database_away", slog.String("project_id", l.projectID.String()),
@@ -269,6 +269,6 @@ func (l *lane) delay(ctx context.Context, err error) error {
 	return &DelayError{After: l.turn(until), Err: err}
 }
 
-// jitter spreads a delay over a half more, so that those who were sent away
-// together do not come back together.
-func jitter(d time.Duration) time.Duration { return d + rand.N(d/2+1) }
+// soon is when to come back after a moment's trouble: a little later each, so that
+// those who were sent away together do not come back together.
+func soon() time.Duration { return busyDelay + rand.N(busyDelay/2) }

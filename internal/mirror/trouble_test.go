@@ -160,7 +160,7 @@ func TestLaneThatIsClosedDelays(t *testing.T) {
 	})
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 	for i, pool := range []*pgxpool.Pool{first, second} {
-		_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update(fmt.Sprint(i), 1, "email", "a@example.com")})
+		_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update(fmt.Sprintf("e%d", i), 1, "email", "a@example.com")})
 		require.NoError(t, err, "database %d", i)
 		require.Equal(t, "a@example.com", one(t, pool, selectEmail))
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoUser: the mirror has no such user.
+// ErrNoUser says that the mirror has no user with the id asked for.
 var ErrNoUser = errors.New("the mirror has no user with this id")
 
 // User is a row of capydb_auth.users.
