@@ -50,7 +50,8 @@ func newEnvironment(ctx context.Context, log *slog.Logger) (_ *environment, err 
 	}()
 	e.server, err = localpg.Start(ctx, localpg.Config{Throwaway: true, Logger: log, Settings: map[string]string{
 		"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on",
-		"shared_buffers": "256MB", "max_wal_size": "4GB", "max_connections": "200",
+		// Files of the log are used again, as on a server that has run for a while.
+		"shared_buffers": "256MB", "min_wal_size": "1GB", "max_wal_size": "4GB", "max_connections": "200",
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
