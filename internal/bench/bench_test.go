@@ -23,7 +23,7 @@ func TestRunMeasuresBothHalvesOfTheRoad(t *testing.T) {
 	require.NoError(t, err)
 	text := out.String()
 	require.Contains(t, text, "fsync on")
-	require.Regexp(t, `(?m)^ +2 +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ +[\d.]+ ms +[\d.]+ ms +\d+\.\d\d$`, text)
+	require.Regexp(t, `(?m)^ +2 +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+\.\d\d$`, text)
 	require.Regexp(t, `(?m)^ +8 `, text)
 	require.Regexp(t, `(?m)backlog of 300, [\d.]+ times the reference +[1-9]\d*`, text)
 	require.Regexp(t, `(?m)one event at a time +[\d.]+ ms +[\d.]+ ms$`, text)
