@@ -45,8 +45,8 @@ verify: ## Check that go.mod is tidy and golden files are up to date
 	@go mod tidy -diff
 	@scripts/test.sh -run 'Golden|Revision' ./internal/schema
 
-bench: ## Run the benchmarks; ARGS as for test
-	@scripts/test.sh -run '^$$' -bench . -benchmem $(ARGS)
+bench: build ## Measure receiving and applying beside a plain way of doing the same; ARGS='--only apply'
+	@bin/authsync bench $(ARGS)
 
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

@@ -299,6 +299,28 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	}
 }
 
+// What PostgreSQL cannot hold, and a query that cannot be read, are the caller's mistakes.
+func TestOddCharactersAreTheCallersMistake(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "demo")
+	for path, status := range map[string]int{
+		"/projects/%00":                                  http.StatusNotFound,
+		"/projects/%ff":                                  http.StatusNotFound,
+		"/projects/demo/users/a%00b":                     http.StatusNotFound,
+		"/projects/demo/events/1.99999999999":            http.StatusNotFound,
+		"/projects/demo/events?user_id=%00":              http.StatusBadRequest,
+		"/projects/demo/events?user_id=%ff":              http.StatusBadRequest,
+		"/projects/demo/events?user_id=%zz":              http.StatusBadRequest,
+		"/projects/demo/events?user_id=a;outcome=failed": http.StatusBadRequest,
+		"/projects/demo/events?cursor=1-99999999999":     http.StatusBadRequest,
+		"/projects?cursor=" + "cHJvamVjdHM6AA":           http.StatusBadRequest,
+	} {
+		require.Equal(t, status, b.call(t, http.MethodGet, path, "").status, path)
+	}
+	require.Equal(t, http.StatusBadRequest, b.call(t, http.MethodPost, "/keys", `{"name": "a\u0000"}`).status)
+}
+
 func TestOurOwnTroubleIsNotTheCallers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -122,6 +122,9 @@ func variable(r *http.Request, name string) (string, error) {
 	if err != nil {
 		return "", failure(http.StatusBadRequest, "the path is not percent-encoded as it should be at {%s}", name)
 	}
+	if !storable(text) {
+		return "", failure(http.StatusNotFound, "the path holds, at {%s}, a character that no name or id can have", name)
+	}
 	return text, nil
 }
 

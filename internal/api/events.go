@@ -167,15 +167,15 @@ func (a *API) event(r *http.Request) (inbox.Event, error) {
 	}
 	first, second, found := strings.Cut(text, ".")
 	inboxID, err := strconv.ParseInt(first, 10, 64)
-	ordinal := 0
+	ordinal := int64(0)
 	if err == nil && found {
-		ordinal, err = strconv.Atoi(second)
+		ordinal, err = strconv.ParseInt(second, 10, 32)
 	}
 	if err != nil {
 		return inbox.Event{}, failure(http.StatusNotFound,
 			"the path must name an event by its id in the list of events, such as 17.0; to find a provider's event id, list with event_id")
 	}
-	e, err := a.config.Events.Event(r.Context(), inboxID, ordinal)
+	e, err := a.config.Events.Event(r.Context(), inboxID, int(ordinal))
 	if err == nil && e.ProjectID != p.ID {
 		err = inbox.ErrNoEvent
 	}

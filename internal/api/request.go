@@ -1,15 +1,18 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -27,6 +30,9 @@ func readBody(r *http.Request, into any) error {
 			return err
 		}
 		return failure(http.StatusBadRequest, "the body could not be read to its end")
+	}
+	if !storable(string(body)) || bytes.Contains(body, []byte(`\u0000`)) {
+		return failure(http.StatusBadRequest, "the body holds U+0000, or bytes that are not UTF-8: nothing here can store them")
 	}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(body, &keys); err != nil || keys == nil {
@@ -72,11 +78,20 @@ func jsonKind(k reflect.Kind) string {
 	}
 }
 
+// storable reports whether PostgreSQL's text can hold s. What it cannot hold is
+// the caller's mistake, and would be an error of ours further on.
+func storable(s string) bool {
+	return utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}
+
 // query reads the parameters of a list. Unknown ones are refused: a filter with
 // a typing error must not become a list of everything.
 func query(r *http.Request, known ...string) (map[string]string, error) {
 	given := map[string]string{}
-	values := r.URL.Query()
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, failure(http.StatusBadRequest, "the query cannot be read: percent-encode what is special in it, ; as %%3B and %% as %%25")
+	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
 			if len(known) == 0 {
@@ -87,7 +102,9 @@ func query(r *http.Request, known ...string) (map[string]string, error) {
 		if len(values[name]) > 1 {
 			return nil, failure(http.StatusBadRequest, "the parameter %s is given %d times: give it once", name, len(values[name]))
 		}
-		given[name] = values.Get(name)
+		if given[name] = values.Get(name); !storable(given[name]) {
+			return nil, failure(http.StatusBadRequest, "the parameter %s holds U+0000, or bytes that are not UTF-8", name)
+		}
 	}
 	return given, nil
 }

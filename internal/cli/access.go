@@ -29,6 +29,8 @@ func (s *session) server() (url string, key config.Secret, err error) {
 	}
 	dev, err := config.ReadConnection(c.DataDir)
 	switch {
+	case c.URL == "" && c.DatabaseURL != "" && c.DatabaseURL != dev.DatabaseURL:
+		return "", "", errors.New("DATABASE_URL is set, so authsync dev is not meant: set AUTHSYNC_URL and AUTHSYNC_API_KEY to its server and a key, or unset it")
 	case err != nil && !errors.Is(err, config.ErrNoConnection):
 		return "", "", err
 	case c.URL != "" && c.URL != dev.URL:

@@ -148,13 +148,14 @@ func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int)
 func parseCursor(cursor string) (id int64, ordinal int, err error) {
 	first, second, _ := strings.Cut(cursor, "-")
 	id, err = strconv.ParseInt(first, 10, 64)
-	if err == nil {
-		ordinal, err = strconv.Atoi(second)
-	}
 	if err != nil {
 		return 0, 0, ErrBadCursor
 	}
-	return id, ordinal, nil
+	place, err := strconv.ParseInt(second, 10, 32)
+	if err != nil {
+		return 0, 0, ErrBadCursor
+	}
+	return id, int(place), nil
 }
 
 // UserEvents returns the newest limit events about a user, newest first.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -100,9 +101,17 @@ func TestRetentionDropsFinishedDaysOnly(t *testing.T) {
 	for _, day := range []string{"2026-08-01", "2026-08-02", "2026-08-03", "2026-08-04", "2026-08-05"} {
 		exec(t, pool, `SELECT authsync.make_inbox_partitions($1::text::date, 1)`, day)
 	}
-	record(t, pool, in, stored(t, in, at("2026-08-01 10:00:00")))
+	finished := stored(t, in, at("2026-08-01 10:00:00"))
+	exec(t, pool, `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, finished.ProjectID)
+	// Failed for good, and pending in a project that is gone: they hold no day.
+	forGood := stored(t, in, at("2026-08-01 11:00:00"))
+	forGood.Outcome = inbox.Failed
+	stored(t, in, at("2026-08-01 12:00:00"), func(d *inbox.Delivery) { d.ProjectID = uuid.New() })
+	record(t, pool, in, finished, forGood)
 	failed := stored(t, in, at("2026-08-02 10:00:00"))
 	failed.Outcome = inbox.Failed
+	exec(t, pool, `INSERT INTO authsync.river_job (kind, state, max_attempts, args)
+		VALUES ('apply_event', 'retryable', 25, jsonb_build_object('inbox_id', $1::bigint, 'ordinal', 0))`, failed.InboxID)
 	open := stored(t, in, at("2026-08-03 10:00:00"))
 	record(t, pool, in, failed, stored(t, in, at("2026-08-03 11:00:00")), stored(t, in, at("2026-08-04 10:00:00")))
 
@@ -116,8 +125,8 @@ func TestRetentionDropsFinishedDaysOnly(t *testing.T) {
 	days, err := pgx.CollectRows(rows, pgx.RowToStructByPos[day])
 	require.NoError(t, err)
 	require.Equal(t, []day{
-		{"2026-08-02", false, "0 deliveries without outcome, 1 failed events"},
-		{"2026-08-03", false, "1 deliveries without outcome, 0 failed events"},
+		{"2026-08-02", false, "0 deliveries without outcome, 1 failed events that are tried again"},
+		{"2026-08-03", false, "1 deliveries without outcome, 0 failed events that are tried again"},
 		{"2026-08-01", true, ""},
 		{"2026-08-04", true, ""},
 	}, days)

@@ -3,6 +3,7 @@ package project
 import (
 	"encoding/base64"
 	"strings"
+	"unicode/utf8"
 )
 
 // A cursor is opaque outside: the kind of list and the place of the last row in it.
@@ -16,7 +17,7 @@ func decodeCursor(kind, cursor string) (place string, err error) {
 		return "", ErrBadCursor
 	}
 	place, ok := strings.CutPrefix(string(text), kind+":")
-	if !ok {
+	if !ok || !utf8.ValidString(place) || strings.Contains(place, "\x00") {
 		return "", ErrBadCursor
 	}
 	return place, nil

@@ -29,13 +29,15 @@ func (s Secrets) Check(field string) error {
 	return nil
 }
 
+func visible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
+
 // Check reports why the secret of a field cannot be used. The error does not hold the secret.
 func (s Secret) Check(field string) error {
 	text := string(s)
 	switch {
 	case text == "":
 		return fmt.Errorf("%s is empty: copy the secret that the provider shows", field)
-	case strings.TrimSpace(text) == "":
+	case !strings.ContainsFunc(text, visible):
 		return fmt.Errorf("%s is white space only: copy the secret that the provider shows", field)
 	case strings.ContainsFunc(strings.TrimSpace(text), unicode.IsControl):
 		return fmt.Errorf("%s holds a control character, such as a line break: copy the secret again", field)

@@ -18,6 +18,7 @@ const (
 // credential or a signature and says something about the delivery.
 func keepable(name string) bool {
 	switch name {
+	// Package auth0 lets no credential travel in the first three.
 	case "Content-Type", "User-Agent", "X-Request-Id",
 		"Svix-Id", "Svix-Timestamp",
 		"Webhook-Id", "Webhook-Timestamp",

@@ -14,7 +14,7 @@ import (
 // most firstRead, and doubles: memory is given for what has arrived, not for
 // what was promised.
 const (
-	firstRead   = 64 << 10
+	firstRead   = 4 << 10
 	unknownRead = 4 << 10
 )
 

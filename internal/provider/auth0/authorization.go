@@ -63,8 +63,10 @@ func checkHeaderKey(key string) error {
 		return errors.New(field + ".header_key is no name of an HTTP header: it takes letters, digits and " + marks)
 	}
 	switch http.CanonicalHeaderKey(key) {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Expect":
 		return fmt.Errorf("%s.header_key is %s, which HTTP servers keep for themselves: choose another header", field, key)
+	case "Content-Type", "Content-Encoding", "User-Agent", "X-Request-Id":
+		return fmt.Errorf("%s.header_key is %s, which says something else and is stored in plain text: choose another header", field, key)
 	}
 	return nil
 }

@@ -53,6 +53,10 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	}
 	var v verifier
 	for i, secret := range c.WebhookSigningSecret {
+		switch strings.ToLower(strings.TrimSpace(string(secret))) {
+		case methodBearer, methodBasic: // a variable that was empty, say; anybody could send that
+			return nil, fmt.Errorf("secret %d of credentials.webhook_signing_secret is a scheme without a token behind it", i+1)
+		}
 		v.acceptSecret(strings.TrimSpace(string(secret)), i+1)
 	}
 	if c.WebhookAuthorization != nil {

@@ -203,3 +203,23 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A variable that was empty makes such a secret, and anybody could send it.
+func TestSchemeAloneIsNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []provider.Secret{"Bearer ", "bearer", " Basic", "\u200b", "\u200b \u2060"} {
+		_, err := auth0.Provider{}.NewVerifier(provider.Credentials{WebhookSigningSecret: provider.Secrets{secret}}, provider.Options{})
+		require.Error(t, err, "%q", secret)
+	}
+}
+
+// What the inbox keeps in plain text must not be a credential.
+func TestHeaderThatIsStoredIsNoCredential(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"content-type", "Content-Encoding", "user-agent", "X-Request-ID"} {
+		_, err := auth0.Provider{}.NewVerifier(provider.Credentials{
+			WebhookAuthorization: &provider.Authorization{Method: "custom_header", HeaderKey: key, HeaderValue: "s3cret"},
+		}, provider.Options{})
+		require.ErrorContains(t, err, "choose another header")
+	}
+}

@@ -52,14 +52,20 @@ BEGIN
         EXECUTE format(
             'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
              FROM authsync.%I AS i
-             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at',
+             JOIN authsync.projects AS p ON p.id = i.project_id
+             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
+             WHERE e.outcome IS NULL
+                OR (e.outcome = ''failed'' AND EXISTS (
+                    SELECT FROM authsync.river_job AS r
+                    WHERE r.kind = ''apply_event'' AND r.finalized_at IS NULL
+                      AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
             'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
             INTO v_open, v_failed;
         dropped := v_open = 0 AND v_failed = 0;
         IF dropped THEN
             v_days := v_days || day;
         ELSE
-            reason := format('%s deliveries without outcome, %s failed events', v_open, v_failed);
+            reason := format('%s deliveries without outcome, %s failed events that are tried again', v_open, v_failed);
             RETURN NEXT;
         END IF;
     END LOOP;
