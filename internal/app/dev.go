@@ -129,6 +129,7 @@ func (d *Dev) Failed() <-chan error {
 func (d *Dev) LogFile() string { return filepath.Join(d.Dir, "authsync.log") }
 
 func (d *Dev) takeDir(context.Context) (stopFunc, error) {
+	//nolint:gosec // started as root, PostgreSQL's own account must pass through; every file in it is 0600
 	if err := os.MkdirAll(d.Dir, 0o711); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w: choose another one with AUTHSYNC_DATA_DIR", err)
 	}
