@@ -94,7 +94,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
 	text := "x"
 	b.mirror.history = mirror.History{
-		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: "clerk", LastEventProcessed: at},
+		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: &text, LastEventProcessed: &at},
 		Sources: []mirror.Source{{Column: "email", EventID: &text, SaidAt: &at, SentAt: &at}, {Column: "username"}},
 		Changes: []mirror.Change{{
 			ID: 1, Kind: "created", Changed: []string{"email"}, After: json.RawMessage(`{"email": "x"}`),

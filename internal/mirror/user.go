@@ -27,8 +27,11 @@ type User struct {
 	LastSignInAt       *time.Time      `json:"last_sign_in_at"`
 	DeletedAt          *time.Time      `json:"deleted_at"`
 	Raw                json.RawMessage `json:"raw"`
-	Provider           string          `json:"provider"`
-	LastEventProcessed time.Time       `json:"last_event_processed"`
+	// Provider and LastEventProcessed are nil for a placeholder, of which no event has told yet.
+	Provider           *string    `json:"provider"`
+	LastEventProcessed *time.Time `json:"last_event_processed"`
+	// PlaceholderSince is when ensure_user made the row; nil once an event has told of the user.
+	PlaceholderSince *time.Time `json:"placeholder_since"`
 }
 
 // Source tells which event said the value of a column (view user_sources).
@@ -64,7 +67,7 @@ const maxChanges = 1000
 const (
 	selectUser = `
 		SELECT id, email, first_name, last_name, username, image_url, created_at, updated_at,
-		       last_sign_in_at, deleted_at, raw, provider, last_event_processed
+		       last_sign_in_at, deleted_at, raw, provider, last_event_processed, placeholder_since
 		FROM capydb_auth.users WHERE id = $1`
 
 	selectSources = `

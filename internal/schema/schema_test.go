@@ -98,7 +98,7 @@ func TestUp(t *testing.T) {
 			for range cap(results) {
 				go func() {
 					// A lock timeout far below the time that ten take: waiting for each other is no fault.
-					report, err := schema.Up(t.Context(), dsn, kind, schema.Options{LockTimeout: time.Millisecond})
+					report, err := schema.Up(t.Context(), dsn, kind, schema.Options{LockTimeout: 100 * time.Millisecond})
 					results <- result{report, err}
 				}()
 			}
