@@ -16,17 +16,17 @@ var ErrNoUser = errors.New("the mirror has no user with this id")
 
 // User is a row of capydb_auth.users.
 type User struct {
-	ID                 string          `json:"id"`
-	Email              *string         `json:"email"`
-	FirstName          *string         `json:"first_name"`
-	LastName           *string         `json:"last_name"`
-	Username           *string         `json:"username"`
-	ImageURL           *string         `json:"image_url"`
-	CreatedAt          *time.Time      `json:"created_at"`
-	UpdatedAt          *time.Time      `json:"updated_at"`
-	LastSignInAt       *time.Time      `json:"last_sign_in_at"`
-	DeletedAt          *time.Time      `json:"deleted_at"`
-	Raw                json.RawMessage `json:"raw"`
+	ID           string          `json:"id"`
+	Email        *string         `json:"email"`
+	FirstName    *string         `json:"first_name"`
+	LastName     *string         `json:"last_name"`
+	Username     *string         `json:"username"`
+	ImageURL     *string         `json:"image_url"`
+	CreatedAt    *time.Time      `json:"created_at"`
+	UpdatedAt    *time.Time      `json:"updated_at"`
+	LastSignInAt *time.Time      `json:"last_sign_in_at"`
+	DeletedAt    *time.Time      `json:"deleted_at"`
+	Raw          json.RawMessage `json:"raw"`
 	// Provider and LastEventProcessed are nil for a placeholder, of which no event has told yet.
 	Provider           *string    `json:"provider"`
 	LastEventProcessed *time.Time `json:"last_event_processed"`
