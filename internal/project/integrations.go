@@ -68,7 +68,8 @@ type integrationRow struct {
 
 // PutIntegration configures a provider for a project. Credentials are merged
 // with the stored ones: one that is not given stays, one that is null goes.
-// Options replace the stored ones as a whole where they are given (not nil).
+// Options replace the stored ones as a whole where they are given (not nil),
+// but for source.database_url, which is a credential.
 //
 // First of all the mirror is put into the project's database, so that whoever
 // has configured an integration knows that the database works. Errors:
@@ -82,6 +83,9 @@ func (s *Store) PutIntegration(
 		return Integration{}, err
 	}
 	// What is wrong by itself is told before anything is touched.
+	if given, options, err = sealSourceURL(given, options); err != nil {
+		return Integration{}, err
+	}
 	if _, err := mergeCredentials(nil, given); err != nil {
 		return Integration{}, err
 	}

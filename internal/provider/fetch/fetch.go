@@ -4,13 +4,22 @@
 //
 // It stands beside the road of a webhook: backfill, reconcile and refresh read
 // from a Source and hand what they read to the same apply function.
+//
+// A Source ends a call in one of these ways, and what the caller does follows
+// from the class alone:
+//
+//	*CredentialsError   stop; a person has to give other credentials or rights
+//	ErrNoCredentials    the same, known before any request
+//	*ProtocolError      stop; the provider answered what cannot be understood
+//	*RateLimitError     go on after the time that it names
+//	*TemporaryError     go on later; retries in place did not help
+//	ErrGone             of User: the user does not exist, for certain
+//	the context's error the caller has ended the call
 package fetch
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -37,6 +46,8 @@ type User struct {
 }
 
 // Page is one step of a walk.
+//
+// It may hold no users and still have a Next.
 type Page struct {
 	Users []User
 	// Next is the cursor of the next page, empty at the end.
@@ -45,27 +56,18 @@ type Page struct {
 	Bad []Bad
 	// Total is how many users there are in all, as far as this page tells; 0: it does not.
 	Total int64
+	// Wait is how long the provider needs until Next can be asked for: it
+	// prepares an export. Zero otherwise.
+	Wait time.Duration
+	// Restarted says that Next begins the walk anew, because what it walked is
+	// gone (an export lives for a day). Users come again; Note says why.
+	Restarted bool
+	// Note is a sentence on the state of the walk for a person, mostly empty.
+	Note string
 }
 
 // Bad is an entry of a list or an export that is no user object.
 type Bad struct {
 	Place  string // such as "line 17"
 	Reason string
-}
-
-// ErrGone: the provider says for certain that the user does not exist.
-var ErrGone = errors.New("the provider has no such user")
-
-// CredentialsError says that the provider refuses the credentials. Trying again
-// changes nothing until a person does something; the text says what.
-type CredentialsError struct{ Detail string }
-
-func (e *CredentialsError) Error() string { return e.Detail }
-
-// RateLimitError says that the provider wants a pause that is too long to be
-// waited out in place.
-type RateLimitError struct{ After time.Duration }
-
-func (e *RateLimitError) Error() string {
-	return fmt.Sprintf("the provider asks for a pause of %s", e.After.Round(time.Second))
 }
