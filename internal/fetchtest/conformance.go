@@ -30,8 +30,6 @@ type Case struct {
 	Server *Server
 	// Pages is a part of the path that pages are read from, User that of one user.
 	Pages, User string
-	// Begins is the one that a new walk begins with; empty: Pages.
-	Begins string
 	// Reject lets the provider refuse the credentials.
 	Reject func()
 	// Credential is what an error about them must name.
@@ -319,16 +317,16 @@ func refusedCredentials(t *testing.T, c *Case) {
 	source := c.open(t)
 	cursor := c.inTheMiddle(t, source)
 	c.Reject()
-	for _, source := range []fetch.Source{source, c.open(t)} {
-		_, page := source.Page(t.Context(), cursor)
-		_, user := source.User(t.Context(), c.ID(3))
-		_, begin := c.open(t).Page(t.Context(), "")
-		for _, err := range []error{page, user, begin} {
-			var refused *fetch.CredentialsError
-			require.ErrorAs(t, err, &refused)
-			require.ErrorContains(t, err, c.Credential)
-			c.safe(t, err)
-		}
+	_, running := source.User(t.Context(), c.ID(3))
+	_, page := c.open(t).Page(t.Context(), cursor)
+	_, user := c.open(t).User(t.Context(), c.ID(3))
+	_, begin := c.open(t).Page(t.Context(), "")
+	_, _, count := c.open(t).Count(t.Context())
+	for name, err := range map[string]error{"running": running, "page": page, "user": user, "begin": begin, "count": count} {
+		var refused *fetch.CredentialsError
+		require.ErrorAs(t, err, &refused, name)
+		require.ErrorContains(t, err, c.Credential, name)
+		c.safe(t, err)
 	}
 }
 
@@ -364,6 +362,21 @@ func passingTrouble(t *testing.T, c *Case) {
 	require.Positive(t, c.Clock.Slept(), "retries are spaced")
 }
 
+// untilError walks until there is an error, which must come before the end.
+func (c *Case) untilError(t *testing.T, source fetch.Source, cursor string) error {
+	t.Helper()
+	for range 100 {
+		page, err := source.Page(t.Context(), cursor)
+		if err != nil {
+			return err
+		}
+		require.NotEmpty(t, page.Next, "trouble was taken for the end")
+		cursor = page.Next
+	}
+	require.FailNow(t, "no error")
+	return nil
+}
+
 // lastingTrouble begins with a source that has to ask the server again.
 func lastingTrouble(t *testing.T, c *Case) {
 	t.Helper()
@@ -375,7 +388,7 @@ func lastingTrouble(t *testing.T, c *Case) {
 		{Path: c.Pages, Status: 200, Body: ""},
 	} {
 		c.Server.Fail(slices.Repeat([]Fault{fault}, 50)...)
-		_, err := c.open(t).Page(t.Context(), cursor)
+		err := c.untilError(t, c.open(t), cursor)
 		var temporary *fetch.TemporaryError
 		require.ErrorAs(t, err, &temporary, "%+v", fault)
 		c.safe(t, err)
@@ -464,7 +477,7 @@ func slowBody(t *testing.T, c *Case) {
 	deps := c.Clock.Deps()
 	deps.Timeout = 50 * time.Millisecond
 	c.Server.Fail(slices.Repeat([]Fault{{Path: c.Pages, Stall: true}}, 50)...)
-	_, err := c.with(t, deps).Page(t.Context(), cursor)
+	err := c.untilError(t, c.with(t, deps), cursor)
 	var temporary *fetch.TemporaryError
 	require.ErrorAs(t, err, &temporary)
 }

@@ -319,3 +319,13 @@ func (c *Client) reason(err error) string {
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
+
+// Now is the time by the source's clock.
+func (c *Client) Now() time.Time { return c.deps.Now() }
+
+// BackOff waits before another attempt at something, the longer the more there
+// were; the first is number 1.
+func (c *Client) BackOff(ctx context.Context, attempt int) error {
+	backOff := firstBackOff << min(attempt-1, 3)
+	return c.pause(ctx, backOff/2+time.Duration(c.deps.Jitter()*float64(backOff)))
+}
