@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
@@ -134,7 +133,7 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 		o := &b.outcomes[b.places[i]]
 		if r.Err != nil {
 			o.Outcome = inbox.Failed
-			o.Reason = joinReasons(words(r.Err), o.Reason)
+			o.Reason = joinReasons(mirror.Words(r.Err), o.Reason)
 			continue
 		}
 		o.Outcome = r.Outcome
@@ -153,24 +152,6 @@ func joinReasons(reasons ...string) string {
 	return strings.Join(said, "; ")
 }
 
-// words gives an error of the project database as a person should read it: its
-// message, its code and its hint, but not its detail, which tends to quote the row.
-func words(err error) string {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return err.Error()
-	}
-	s := "the project database says: " + pg.Message + " (SQLSTATE " + pg.Code
-	if pg.ConstraintName != "" {
-		s += ", constraint " + pg.ConstraintName
-	}
-	s += ")"
-	if pg.Hint != "" {
-		s += "; hint: " + pg.Hint
-	}
-	return s
-}
-
 // later turns an error that has nothing to do with the events into a snooze,
 // which costs the job no attempt, and leaves the reason in the job's output, where
 // SQL and River UI show it.
@@ -179,7 +160,7 @@ func later(ctx context.Context, err error) error {
 	if !errors.As(err, &delay) {
 		return err
 	}
-	if err := river.RecordOutput(ctx, map[string]string{"waits_because": words(delay.Err)}); err != nil {
+	if err := river.RecordOutput(ctx, map[string]string{"waits_because": mirror.Words(delay.Err)}); err != nil {
 		return err
 	}
 	return river.JobSnooze(delay.After)
