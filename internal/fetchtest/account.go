@@ -9,29 +9,51 @@ import (
 // Account is the users of a provider account. They are numbered from 0 in the
 // order of their creation, three in each millisecond, and cost no memory.
 type Account struct {
+	// Changed, if set, is called when a user was created or deleted.
+	Changed func(i int, exists bool)
+
 	mu      sync.RWMutex
 	n       int
 	deleted []int // sorted
+	created map[int]time.Time
 	updated map[int]time.Time
 }
 
 // NewAccount returns an account with n users.
-func NewAccount(n int) *Account { return &Account{n: n, updated: map[int]time.Time{}} }
+func NewAccount(n int) *Account {
+	return &Account{n: n, created: map[int]time.Time{}, updated: map[int]time.Time{}}
+}
 
 // Create adds a user, the newest, and returns its number.
 func (a *Account) Create() int {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	i := a.n
 	a.n++
-	return a.n - 1
+	a.mu.Unlock()
+	if a.Changed != nil {
+		a.Changed(i, true)
+	}
+	return i
+}
+
+// CreateAt adds a user who was created at a time of its own.
+func (a *Account) CreateAt(at time.Time) int {
+	a.mu.Lock()
+	a.created[a.n], a.updated[a.n] = at, at
+	a.mu.Unlock()
+	return a.Create()
 }
 
 // Delete removes a user.
 func (a *Account) Delete(i int) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if at, gone := slices.BinarySearch(a.deleted, i); !gone {
+	at, gone := slices.BinarySearch(a.deleted, i)
+	if !gone {
 		a.deleted = slices.Insert(a.deleted, at, i)
+	}
+	a.mu.Unlock()
+	if !gone && a.Changed != nil {
+		a.Changed(i, false)
 	}
 }
 
@@ -87,13 +109,17 @@ func (a *Account) has(i int) bool {
 	return !gone && i >= 0 && i < a.n
 }
 
-// times are those of creation and of the last change.
-func (a *Account) times(i int) (created, updated time.Time) {
+// Times are those of creation and of the last change.
+func (a *Account) Times(i int) (created, updated time.Time) {
 	created = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i/3) * time.Millisecond)
+	updated = created.Add(time.Hour)
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	if at, changed := a.updated[i]; changed {
-		return created, at
+	if at, own := a.created[i]; own {
+		created = at
 	}
-	return created, created.Add(time.Hour)
+	if at, changed := a.updated[i]; changed {
+		updated = at
+	}
+	return created, updated
 }

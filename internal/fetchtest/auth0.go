@@ -17,7 +17,7 @@ import (
 const (
 	Auth0Domain       = "shop.eu.auth0.com"
 	Auth0ClientID     = "cl13nt"
-	Auth0ClientSecret = "the-client-secret-of-the-fake" //nolint:gosec // of a made-up server
+	Auth0ClientSecret = "the-client-secret-of-the-fake"
 )
 
 // Auth0 answers as an Auth0 tenant does: its token endpoint, its Management API
@@ -216,7 +216,7 @@ func auth0Number(id string) (int, bool) {
 
 // append writes a user object of some 1.2 kB, or those of its keys that are asked for.
 func (a *Auth0) append(b []byte, i int, fields []string) []byte {
-	created, updated := a.Account.times(i)
+	created, updated := a.Account.Times(i)
 	const layout = "2006-01-02T15:04:05.000Z"
 	start := len(b)
 	b = append(b, `{"user_id":"auth0|`...)

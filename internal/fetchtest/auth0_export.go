@@ -107,7 +107,7 @@ func (a *Auth0) export(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no gzip", http.StatusInternalServerError)
 			return
 		}
-		defer packer.Close() //nolint:errcheck // the client may have gone
+		defer packer.Close()
 		out = packer
 	}
 	if a.EmptyExport {

@@ -141,7 +141,7 @@ func clerkNumber(id string) (int, bool) {
 
 // append writes a user object, of about 1.4 kB.
 func (c *Clerk) append(b []byte, i int) []byte {
-	created, updated := c.Account.times(i)
+	created, updated := c.Account.Times(i)
 	id := ClerkID(i)
 	b = append(b, '{')
 	if !c.NoID[i] {

@@ -39,7 +39,7 @@ type download struct {
 	broken bool  // it cannot be read any further
 }
 
-func (d *download) close() { d.stream.Close() } //nolint:errcheck,gosec // it was only read
+func (d *download) close() { d.stream.Close() } //nolint:gosec // it was only read
 
 // download opens the link and passes over the lines before the place.
 func (s *source) download(ctx context.Context, at place, link string) (*download, error) {
@@ -49,10 +49,10 @@ func (s *source) download(ctx context.Context, at place, link string) (*download
 	}
 	switch {
 	case stream.Status == http.StatusBadRequest, stream.Status == http.StatusForbidden, stream.Status == http.StatusNotFound:
-		stream.Close() //nolint:errcheck,gosec // nothing is read
+		stream.Close() //nolint:gosec // nothing is read
 		return nil, fmt.Errorf("%w (%d)", errLink, stream.Status)
 	case stream.Status != http.StatusOK || strings.HasPrefix(stream.Header.Get("Content-Type"), "text/html"):
-		stream.Close() //nolint:errcheck,gosec // nothing is read
+		stream.Close() //nolint:gosec // nothing is read
 		return nil, s.client.Unexpected("download the export", &fetch.Response{Status: stream.Status}, "it is no export")
 	}
 	return &download{stream: stream, job: at.Job}, nil

@@ -136,15 +136,16 @@ func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error)
 func (s *source) goOn(ctx context.Context, at place, d *download, page fetch.Page) (fetch.Page, error) {
 	page.Total = at.Total
 	at.Line = d.line
-	if d.broken {
-		d.close()
-	} else if d.done {
+	switch {
+	case d.done:
 		d.close()
 		if at.Line == 0 && at.Total > 0 {
 			return s.restart(ctx, at, "the export is empty")
 		}
 		return page, nil
-	} else {
+	case d.broken:
+		d.close()
+	default:
 		s.keep(d)
 	}
 	var err error

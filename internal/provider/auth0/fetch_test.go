@@ -149,8 +149,8 @@ func TestExportTellsHowFarItIs(t *testing.T) {
 	pages := walk(t, open(t, c), c, nil)
 	require.Equal(t, "Auth0 prepares the export: 40 %", pages[1].Note)
 	require.Equal(t, 6*time.Second, pages[1].Wait, "half of the time that is left")
-	require.Equal(t, `{"mode":"export","total":1200,"job":"job_1","asked":"2026-05-04T03:02:01Z"}`, pages[1].Next)
-	require.Equal(t, `{"mode":"export","total":1200,"job":"job_1","line":500,"asked":"2026-05-04T03:02:01Z"}`, pages[2].Next)
+	require.JSONEq(t, `{"mode":"export","total":1200,"job":"job_1","asked":"2026-05-04T03:02:01Z"}`, pages[1].Next)
+	require.JSONEq(t, `{"mode":"export","total":1200,"job":"job_1","line":500,"asked":"2026-05-04T03:02:01Z"}`, pages[2].Next)
 	require.Equal(t, "2026-05-04T03:02:01Z", pages[2].Users[0].FetchedAt.Format(time.RFC3339), "an export is as old as its job")
 	require.Contains(t, string(pages[2].Users[0].Object), `"logins_count"`, "all fields are asked for")
 	require.Equal(t, 1, server.Requests("/exports/"), "one download serves all pages")
@@ -238,8 +238,10 @@ func TestBrokenLinesAreReportedWithTheirNumber(t *testing.T) {
 	got, bad := read(walk(t, open(t, c), c, nil))
 	require.Equal(t, 1200-6, got)
 	require.Equal(t, []fetch.Bad{
-		{Place: "line 17", Reason: "the line is not JSON"}, {Place: "line 600", Reason: "it is a text, not a user object"},
-		{Place: "line 601", Reason: "the user object has no user_id"}, {Place: "line 800", Reason: "the line is longer than 2 MiB"},
+		{Place: "line 17", Reason: "the line is not JSON"},
+		{Place: "line 600", Reason: "it is a text, not a user object"},
+		{Place: "line 601", Reason: "the user object has no user_id"},
+		{Place: "line 800", Reason: "the line is longer than 2 MiB"},
 		{Place: "line 1200", Reason: "the line is not JSON"},
 	}, bad)
 }

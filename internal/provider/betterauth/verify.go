@@ -44,6 +44,9 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := provider.CheckOwner(provider.BetterAuth, c, o); err != nil {
 		return nil, err
 	}
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
+	}
 	allowed, err := formats(o)
 	if err != nil {
 		return nil, err

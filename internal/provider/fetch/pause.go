@@ -53,7 +53,7 @@ func untilReset(h http.Header, now time.Time) (pause time.Duration, asked bool) 
 		return 0, false
 	}
 	// Both are whole seconds, so the truth may lie up to a second behind.
-	return bounded(float64(time.Unix(min(reset, 1<<40), 0).Sub(serverTime(h, now)) + time.Second)), true
+	return bounded(float64(time.Unix(min(reset, 1<<40), 0).Sub(serverTime(h, now))) + float64(time.Second)), true
 }
 
 func serverTime(h http.Header, now time.Time) time.Time {
