@@ -133,6 +133,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{}`, 500)
 	check("DELETE", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 204)
 
+	const backfillPath = "/projects/{project}/integrations/{provider}/backfill"
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 404)
+	check("POST", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 202)
+	check("POST", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 409)
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	check("DELETE", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.backfills SET worked = '3 s', read = 30, total = 60, error = 'x', waits_because = 'y',
+		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"]}'`)
+	require.NoError(t, err)
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "shop_app"}`, 200)
+	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "nobody"}`, 422)
+
 	check("GET", "/projects/shop/events", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events/"+applied, "/projects/{project}/events/{event}", "", 200)
 	check("GET", "/projects/shop/events/"+applied+"?body=true", "/projects/{project}/events/{event}", "", 200)

@@ -34,6 +34,8 @@ const (
 // ClientConfig is how to run the workers.
 type ClientConfig struct {
 	Workers int // jobs worked at the same time; 0 is 64
+	// Also adds workers of other packages and their queues; nil: none.
+	Also func(workers *river.Workers, queues map[string]river.QueueConfig)
 }
 
 // NewClient makes the River client that works the jobs. Start it and stop it as
@@ -48,15 +50,19 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 	if count == 0 {
 		count = 64
 	}
+	queues := map[string]river.QueueConfig{
+		river.QueueDefault: {MaxWorkers: count},
+		// Of their own, so that many failing events leave room for the others.
+		inbox.EventsQueue: {MaxWorkers: max(count/4, 1)},
+	}
+	if options.Also != nil {
+		options.Also(workers, queues)
+	}
 	client, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
 		Schema:  inbox.RiverSchema,
 		Logger:  config.Log,
 		Workers: workers,
-		Queues: map[string]river.QueueConfig{
-			river.QueueDefault: {MaxWorkers: count},
-			// Of their own, so that many failing events leave room for the others.
-			inbox.EventsQueue: {MaxWorkers: max(count/4, 1)},
-		},
+		Queues:  queues,
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           JobTimeout,

@@ -64,6 +64,25 @@ func TestBackfill(t *testing.T) {
 		require.Equal(t, "9 1", one(t, b.control, `SELECT concat_ws(' ', metadata ->> 'snoozes', attempt) FROM authsync.river_job`),
 			"a slice for each page, and none of them costs an attempt")
 		require.Equal(t, b.account.opened, b.account.closed, "what was opened was closed")
+		require.Equal(t, []int{2, 2, 2, 2, 2, 2, 2, 2, 2, 2}, b.account.served, "one source for all slices")
+	})
+
+	t.Run("NewCredentialsAreUsedFromTheNextSliceOn", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, 40, 10)
+		b.account.before = func(cursor string) (*fetch.Page, error) {
+			if cursor == "10" {
+				b.account.mu.Lock()
+				defer b.account.mu.Unlock()
+				b.account.digest = "new"
+			}
+			return nil, nil
+		}
+		b.work(t, b.mirrors, time.Nanosecond)
+		b.start(t)
+		b.ends(t, backfill.Done)
+		require.Equal(t, []int{2, 2, 4, 4}, b.account.served)
+		require.Equal(t, b.account.opened, b.account.closed)
 	})
 
 	t.Run("WithoutUsersIsDoneAtOnce", func(t *testing.T) {

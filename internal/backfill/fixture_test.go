@@ -39,13 +39,28 @@ type account struct {
 	silent  bool // it does not say how many users there are
 	digest  string
 	closed  int
+	served  []int // which source gave each page
 }
 
 func (a *account) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.opened++
-	return backfill.Account{Source: a, Importer: clerk.New(), Digest: a.digest}, a.openErr
+	return backfill.Account{Source: &source{a, a.opened}, Importer: clerk.New(), Digest: a.digest}, a.openErr
+}
+
+// source is an account that was opened, as the nth.
+type source struct {
+	*account
+
+	n int
+}
+
+func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+	s.mu.Lock()
+	s.served = append(s.served, s.n)
+	s.mu.Unlock()
+	return s.account.Page(ctx, cursor)
 }
 
 func (a *account) Close() error {
