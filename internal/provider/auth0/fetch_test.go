@@ -1,6 +1,8 @@
 package auth0_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -259,6 +261,38 @@ func TestTruncatedExportGoesOnWhereItBroke(t *testing.T) {
 		require.Equal(t, c.Want(), ids)
 		require.Equal(t, 2, server.Requests("/exports/"))
 	}
+}
+
+func TestPagesOfLargeUsersAreShort(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1000)
+	server.BrokenLines = map[int]string{}
+	for line := range 20 {
+		server.BrokenLines[line+1] = `{"user_id":"auth0|large","user_metadata":"` + strings.Repeat("x", 1<<20) + `"}`
+	}
+	pages := walk(t, open(t, c), c, nil)
+	got, _ := read(pages)
+	require.Equal(t, 1000, got)
+	require.Len(t, pages[1].Users, 8, "a page of 8 MiB is enough")
+}
+
+func TestCancelledWhileTheExportStalls(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1700)
+	server.Fail(fetchtest.Fault{Path: "/exports/", Stall: true})
+	source := open(t, c)
+	begun, err := source.Page(t.Context(), "")
+	require.NoError(t, err)
+	first, err := source.Page(t.Context(), begun.Next)
+	require.NoError(t, err)
+	left := errors.New("the worker stops")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, left)
+	defer cancel()
+	_, err = source.Page(ctx, first.Next) // half of the export never comes
+	require.ErrorIs(t, err, left)
+	again, err := source.Page(t.Context(), first.Next)
+	require.NoError(t, err)
+	require.Len(t, again.Users, 500)
 }
 
 func TestTokenIsReplaced(t *testing.T) {

@@ -100,10 +100,14 @@ func TestUsersWithoutAnIDAreReported(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, first.Users, 498)
 	require.Equal(t, []fetch.Bad{{Place: "entry 3", Reason: "the user object has no id"}, {Place: "entry 500", Reason: "the user object has no id"}}, first.Bad)
-	second, err := source.Page(t.Context(), first.Next)
-	require.NoError(t, err)
-	require.Len(t, second.Users, 99)
-	require.Empty(t, second.Next)
+	require.Contains(t, first.Next, `"offset":500`, "they have a position")
+	for _, refuse := range []bool{false, true} {
+		server.RefuseCursor = refuse
+		second, err := source.Page(t.Context(), first.Next)
+		require.NoError(t, err)
+		require.Len(t, second.Users, 99)
+		require.Empty(t, second.Next)
+	}
 
 	server.NoID = map[int]bool{}
 	for i := range 600 {
