@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -67,10 +68,12 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 		return Account{}, err
 	}
 	source, err := sourcer.NewSource(credentials, options, deps)
-	if errors.Is(err, fetch.ErrNoCredentials) {
+	switch {
+	case errors.Is(err, fetch.ErrNoCredentials):
 		return Account{}, &NotPossibleError{Detail: err.Error()}
-	}
-	if err != nil {
+	case pgdb.Unavailable(err):
+		return Account{}, err
+	case err != nil:
 		return Account{}, &NotPossibleError{Detail: fmt.Sprintf("the users cannot be read: %v", err)}
 	}
 	digest, err := digestOf(credentials, options)

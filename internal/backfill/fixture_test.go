@@ -110,6 +110,13 @@ func (a *account) User(context.Context, string) (fetch.User, error) {
 	return fetch.User{}, fetch.ErrGone
 }
 
+// fixed is an account that is always the same.
+type fixed struct{ account backfill.Account }
+
+func (f fixed) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
+	return f.account, nil
+}
+
 // object is user i as Clerk has it.
 func object(i int) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"id": "user_%06d", "object": "user", "first_name": "User", "last_name": "%d",
@@ -121,12 +128,14 @@ type testBundle struct {
 	control, project *pgxpool.Pool
 	projectID        uuid.UUID
 	account          *account
+	accounts         backfill.Accounts // account, unless a test has another
+	jobs             *river.Client[pgx.Tx]
 	store            *backfill.Store
 	mirrors          *mirror.Mirrors
 }
 
 // setup makes a project whose provider has so many users; no worker runs yet.
-func setup(t *testing.T, users, pageSize int) *testBundle {
+func setup(t testing.TB, users, pageSize int) *testBundle {
 	t.Helper()
 	b := &testBundle{
 		control: pgtest.Control(t), project: pgtest.Project(t), projectID: uuid.New(),
@@ -137,6 +146,8 @@ func setup(t *testing.T, users, pageSize int) *testBundle {
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	b.jobs = jobs
+	b.accounts = b.account
 	b.store = backfill.NewStore(b.control, jobs, b.account)
 	url := pgtest.URL(t, b.project)
 	b.mirrors = newMirrors(url)
@@ -155,7 +166,7 @@ func newMirrors(url string) *mirror.Mirrors {
 func (b *testBundle) work(t *testing.T, mirrors backfill.Mirrors, slice time.Duration) {
 	t.Helper()
 	client, err := newClient(b.control, backfill.Config{
-		Pool: b.control, Accounts: b.account, Mirrors: mirrors, Log: slog.New(slog.DiscardHandler), Slice: slice,
+		Pool: b.control, Accounts: b.accounts, Mirrors: mirrors, Log: slog.New(slog.DiscardHandler), Slice: slice,
 		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
 	})
 	require.NoError(t, err)
@@ -172,7 +183,7 @@ func newClient(pool *pgxpool.Pool, c backfill.Config) (*river.Client[pgx.Tx], er
 	})
 }
 
-func (b *testBundle) start(t *testing.T) backfill.Run {
+func (b *testBundle) start(t testing.TB) backfill.Run {
 	t.Helper()
 	run, err := b.store.Start(t.Context(), b.projectID, provider.Clerk)
 	require.NoError(t, err)
@@ -199,7 +210,7 @@ func (b *testBundle) ends(t *testing.T, state string) backfill.Run {
 }
 
 // mirrored reads what the mirror holds: users, changes, changes that made a user, ledger.
-func (b *testBundle) mirrored(t *testing.T) string {
+func (b *testBundle) mirrored(t testing.TB) string {
 	t.Helper()
 	return one(t, b.project, `
 		SELECT concat_ws(' ', (SELECT count(*) FROM capydb_auth.users), (SELECT count(*) FROM capydb_auth.user_changes),
@@ -207,7 +218,7 @@ func (b *testBundle) mirrored(t *testing.T) string {
 			(SELECT count(*) FROM capydb_auth.processed_events))`)
 }
 
-func one(t *testing.T, pool *pgxpool.Pool, query string, args ...any) string {
+func one(t testing.TB, pool *pgxpool.Pool, query string, args ...any) string {
 	t.Helper()
 	var text string
 	require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&text))

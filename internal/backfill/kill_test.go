@@ -25,7 +25,8 @@ import (
 
 const workerName = "worker to be killed"
 
-// work is a worker process: work CONTROL_URL PROJECT_URL USERS PAGE_SIZE. It says
+// work is a worker process: work CONTROL_URL PROJECT_URL USERS PAGE_SIZE, and the
+// word freely if it need not ask. It says
 // what it is about to do, a line a step, and does it when it gets a byte.
 func work(args []string) int {
 	users, _ := strconv.Atoi(args[2])    //nolint:errcheck // the test gives numbers
@@ -35,12 +36,16 @@ func work(args []string) int {
 	if err != nil {
 		return 1
 	}
+	freely := len(args) > 4
 	var one sync.Mutex
 	goOn := bufio.NewReader(os.Stdin)
 	say := func(step string) {
 		one.Lock()
 		defer one.Unlock()
 		fmt.Fprintln(os.Stdout, step)
+		if freely {
+			return
+		}
 		if _, err := goOn.ReadByte(); err != nil {
 			os.Exit(1)
 		}
@@ -104,9 +109,9 @@ func TestKilledWorkers(t *testing.T) {
 		"each page was committed once, in order")
 }
 
-// workUntil runs a worker process, kills it at its nth step, and frees the job
-// as River does when it finds that its worker died.
-func (b *testBundle) workUntil(t *testing.T, users, pageSize, steps int) {
+// workUntil runs a worker process, kills it in the midst of its nth step, and
+// frees its job.
+func (b *testBundle) workUntil(t testing.TB, users, pageSize, steps int) {
 	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
@@ -129,11 +134,17 @@ func (b *testBundle) workUntil(t *testing.T, users, pageSize, steps int) {
 	<-time.After(rand.N(5 * time.Millisecond)) // in the midst of the step
 	require.NoError(t, cmd.Process.Kill())     // SIGKILL
 	require.Error(t, cmd.Wait())
+	b.freeJob(t)
+}
+
+// freeJob gives a killed worker's job free, as River does when it finds that its worker died.
+func (b *testBundle) freeJob(t testing.TB) {
+	t.Helper()
 	require.Eventually(t, func() bool { // PostgreSQL notices that it is gone
 		return one(t, b.control, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name IN ($1, 'authsync mirror')
 			AND datname IN (current_database(), $2)`, workerName, b.project.Config().ConnConfig.Database) == "0"
 	}, 20*time.Second, 5*time.Millisecond)
-	_, err = b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`)
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`)
 	require.NoError(t, err)
 	_, err = b.control.Exec(t.Context(), `DELETE FROM authsync.river_leader`) // the dead one's
 	require.NoError(t, err)
