@@ -2,7 +2,6 @@ package fetchtest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/payload"
 )
 
 // Case is one provider account and how to read it.
@@ -134,11 +134,9 @@ func (c *Case) ids(tb testing.TB, page fetch.Page) []string {
 
 func (c *Case) idOf(tb testing.TB, user fetch.User) string {
 	tb.Helper()
-	var object map[string]any
-	require.NoError(tb, json.Unmarshal(user.Object, &object))
-	id, ok := object[c.Key].(string)
-	require.True(tb, ok, "%s of %v", c.Key, object)
-	return id
+	entry, err := fetch.ReadEntry(payload.Value(user.Object), c.Key, "")
+	require.NoError(tb, err)
+	return entry.ID
 }
 
 // Want are the ids of the account's users, sorted.
@@ -223,14 +221,16 @@ func usersDeletedDuringTheWalk(t *testing.T, c *Case) {
 	source := c.open(t)
 	gone := 0
 	var last string
+	number := map[string]int{}
+	for _, i := range c.Account.Users() {
+		number[c.ID(i)] = i
+	}
 	ids := sorted(c.Walk(t, "", func() fetch.Source { return source }, func(page fetch.Page) {
 		if read := c.ids(t, page); len(read) > 0 {
 			last = read[len(read)-1]
 		}
-		for _, i := range c.Account.Users() { // the one read last, and the first three
-			if c.ID(i) == last {
-				c.Account.Delete(i)
-			}
+		if i, there := number[last]; there { // the one read last, and the first three
+			c.Account.Delete(i)
 		}
 		for _, i := range c.Account.slice(0, 3) {
 			c.Account.Delete(i)

@@ -67,9 +67,9 @@ func TestSource(t *testing.T) {
 		change func(*fetchtest.Auth0)
 	}{
 		"ByList":        {190, func(*fetchtest.Auth0) {}},
-		"ByExport":      {1700, func(*fetchtest.Auth0) {}},
-		"ByPlainExport": {1700, func(a *fetchtest.Auth0) { a.Plain = true }},
-		"BySlowExport":  {1100, func(a *fetchtest.Auth0) { a.Polls = 3 }},
+		"ByExport":      {1100, func(*fetchtest.Auth0) {}},
+		"ByPlainExport": {1100, func(a *fetchtest.Auth0) { a.Plain = true }},
+		"BySlowExport":  {1000, func(a *fetchtest.Auth0) { a.Polls = 3 }},
 		"OnTheFreePlan": {190, func(a *fetchtest.Auth0) { a.Rate, a.Burst = 2, 2 }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -288,8 +288,10 @@ func TestCancelledWhileTheExportStalls(t *testing.T) {
 	left := errors.New("the worker stops")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, left)
 	defer cancel()
+	begin := time.Now()
 	_, err = source.Page(ctx, first.Next) // half of the export never comes
 	require.ErrorIs(t, err, left)
+	require.Less(t, time.Since(begin), 5*time.Second, "the call ends with its context")
 	again, err := source.Page(t.Context(), first.Next)
 	require.NoError(t, err)
 	require.Len(t, again.Users, 500)
@@ -381,7 +383,7 @@ func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 
 // Not parallel: it looks at the memory of the whole process.
 func TestExportIsNeverInMemoryAsAWhole(t *testing.T) { //nolint:paralleltest // see above
-	const users = 100_000
+	const users = 40_000
 	server, c := fake(t, users)
 	server.Plain = true // so that the connection's buffers hold little of it
 	var begin runtime.MemStats
@@ -407,6 +409,6 @@ func TestExportIsNeverInMemoryAsAWhole(t *testing.T) { //nolint:paralleltest // 
 		}
 	}
 	require.Equal(t, users, got)
-	require.Greater(t, server.Sent(), int64(80<<20), "the size of the export")
-	require.Less(t, greatest, begin.HeapAlloc+20<<20, "live heap")
+	require.Greater(t, server.Sent(), int64(32<<20), "the size of the export")
+	require.Less(t, greatest, begin.HeapAlloc+16<<20, "live heap")
 }

@@ -40,7 +40,7 @@ func TestSource(t *testing.T) {
 	t.Parallel()
 	fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
 		tb.Helper()
-		_, c := fake(tb, 1700)
+		_, c := fake(tb, 1100)
 		return c
 	})
 }

@@ -47,7 +47,7 @@ func TestSource(t *testing.T) {
 			t.Parallel()
 			fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
 				tb.Helper()
-				server, c := fake(tb, 1700)
+				server, c := fake(tb, 1100)
 				change(server)
 				return c
 			})
