@@ -95,7 +95,7 @@ func (r *Report) add(place, reason string) {
 	}
 }
 
-// ErrNoRun: there was no backfill yet.
+// ErrNoRun says that there was no backfill yet.
 var ErrNoRun = errors.New("there was no backfill of this provider yet")
 
 // RunningError says that a backfill of the provider is not finished.

@@ -84,15 +84,15 @@ func BenchmarkKilledBackfill(b *testing.B) {
 
 // workFreely runs a worker process that need not ask, kills it when it has done
 // so many steps or all, and returns the most memory that it used.
-func (b *testBundle) workFreely(t testing.TB, users, lines int) (bytes int64) {
-	t.Helper()
+func (b *testBundle) workFreely(tb testing.TB, users, lines int) (bytes int64) {
+	tb.Helper()
 	program, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), program, "work",
-		pgtest.URL(t, b.control), pgtest.URL(t, b.project), strconv.Itoa(users), "500", "freely")
+	require.NoError(tb, err)
+	cmd := exec.CommandContext(tb.Context(), program, "work",
+		pgtest.URL(tb, b.control), pgtest.URL(tb, b.project), strconv.Itoa(users), "500", "freely")
 	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
+	require.NoError(tb, err)
+	require.NoError(tb, cmd.Start())
 	enough := make(chan struct{})
 	go func() {
 		defer close(enough)
@@ -107,19 +107,19 @@ func (b *testBundle) workFreely(t testing.TB, users, lines int) (bytes int64) {
 		case <-enough:
 			working = false
 		case <-ticker.C:
-			working = !b.finished(t)
+			working = !b.finished(tb)
 		}
 	}
-	require.NoError(t, cmd.Process.Kill())
+	require.NoError(tb, cmd.Process.Kill())
 	<-enough
-	require.Error(t, cmd.Wait())
-	b.freeJob(t)
+	require.Error(tb, cmd.Wait())
+	b.freeJob(tb)
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	require.True(t, ok)
+	require.True(tb, ok)
 	return usage.Maxrss << 10 // Linux counts in KiB
 }
 
-func (b *testBundle) finished(t testing.TB) bool {
-	t.Helper()
-	return one(t, b.control, `SELECT (finished_at IS NOT NULL)::text FROM authsync.backfills`) == "true"
+func (b *testBundle) finished(tb testing.TB) bool {
+	tb.Helper()
+	return one(tb, b.control, `SELECT (finished_at IS NOT NULL)::text FROM authsync.backfills`) == "true"
 }

@@ -93,7 +93,7 @@ func (a *account) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 func (a *account) page(cursor string) fetch.Page {
 	first := 0
 	if cursor != "" {
-		first, _ = strconv.Atoi(cursor) //nolint:errcheck // it is ours
+		first, _ = strconv.Atoi(cursor)
 	}
 	last := min(first+a.pageSize, a.users)
 	page := fetch.Page{}
@@ -135,23 +135,23 @@ type testBundle struct {
 }
 
 // setup makes a project whose provider has so many users; no worker runs yet.
-func setup(t testing.TB, users, pageSize int) *testBundle {
-	t.Helper()
+func setup(tb testing.TB, users, pageSize int) *testBundle {
+	tb.Helper()
 	b := &testBundle{
-		control: pgtest.Control(t), project: pgtest.Project(t), projectID: uuid.New(),
+		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
 		account: &account{users: users, pageSize: pageSize},
 	}
-	_, err := b.control.Exec(t.Context(),
+	_, err := b.control.Exec(tb.Context(),
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b.jobs = jobs
 	b.accounts = b.account
 	b.store = backfill.NewStore(b.control, jobs, b.account)
-	url := pgtest.URL(t, b.project)
+	url := pgtest.URL(tb, b.project)
 	b.mirrors = newMirrors(url)
-	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	tb.Cleanup(func() { require.NoError(tb, b.mirrors.Close(context.Background())) })
 	return b
 }
 
@@ -183,10 +183,10 @@ func newClient(pool *pgxpool.Pool, c backfill.Config) (*river.Client[pgx.Tx], er
 	})
 }
 
-func (b *testBundle) start(t testing.TB) backfill.Run {
-	t.Helper()
-	run, err := b.store.Start(t.Context(), b.projectID, provider.Clerk)
-	require.NoError(t, err)
+func (b *testBundle) start(tb testing.TB) backfill.Run {
+	tb.Helper()
+	run, err := b.store.Start(tb.Context(), b.projectID, provider.Clerk)
+	require.NoError(tb, err)
 	return run
 }
 
@@ -210,17 +210,17 @@ func (b *testBundle) ends(t *testing.T, state string) backfill.Run {
 }
 
 // mirrored reads what the mirror holds: users, changes, changes that made a user, ledger.
-func (b *testBundle) mirrored(t testing.TB) string {
-	t.Helper()
-	return one(t, b.project, `
+func (b *testBundle) mirrored(tb testing.TB) string {
+	tb.Helper()
+	return one(tb, b.project, `
 		SELECT concat_ws(' ', (SELECT count(*) FROM capydb_auth.users), (SELECT count(*) FROM capydb_auth.user_changes),
 			(SELECT count(DISTINCT user_id) FROM capydb_auth.user_changes WHERE kind = 'created'),
 			(SELECT count(*) FROM capydb_auth.processed_events))`)
 }
 
-func one(t testing.TB, pool *pgxpool.Pool, query string, args ...any) string {
-	t.Helper()
+func one(tb testing.TB, pool *pgxpool.Pool, query string, args ...any) string {
+	tb.Helper()
 	var text string
-	require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&text))
+	require.NoError(tb, pool.QueryRow(tb.Context(), query, args...).Scan(&text))
 	return text
 }

@@ -29,8 +29,8 @@ const workerName = "worker to be killed"
 // word freely if it need not ask. It says
 // what it is about to do, a line a step, and does it when it gets a byte.
 func work(args []string) int {
-	users, _ := strconv.Atoi(args[2])    //nolint:errcheck // the test gives numbers
-	pageSize, _ := strconv.Atoi(args[3]) //nolint:errcheck // the test gives numbers
+	users, _ := strconv.Atoi(args[2])
+	pageSize, _ := strconv.Atoi(args[3])
 	ctx := context.Background()
 	pool, err := pgdb.Open(ctx, args[0], pgdb.Options{ApplicationName: workerName})
 	if err != nil {
@@ -111,41 +111,41 @@ func TestKilledWorkers(t *testing.T) {
 
 // workUntil runs a worker process, kills it in the midst of its nth step, and
 // frees its job.
-func (b *testBundle) workUntil(t testing.TB, users, pageSize, steps int) {
-	t.Helper()
+func (b *testBundle) workUntil(tb testing.TB, users, pageSize, steps int) {
+	tb.Helper()
 	program, err := os.Executable()
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(tb, err)
+	ctx, cancel := context.WithCancel(tb.Context())
 	defer cancel()
 	timeout := time.AfterFunc(time.Minute, cancel) // nobody waits for ever
 	defer timeout.Stop()
-	cmd := exec.CommandContext(ctx, program, "work", pgtest.URL(t, b.control), pgtest.URL(t, b.project), strconv.Itoa(users), strconv.Itoa(pageSize))
+	cmd := exec.CommandContext(ctx, program, "work", pgtest.URL(tb, b.control), pgtest.URL(tb, b.project), strconv.Itoa(users), strconv.Itoa(pageSize))
 	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
+	require.NoError(tb, err)
+	require.NoError(tb, cmd.Start())
 	lines := bufio.NewScanner(out)
 	for range steps {
-		require.True(t, lines.Scan(), "the worker ended by itself, or does nothing")
+		require.True(tb, lines.Scan(), "the worker ended by itself, or does nothing")
 		_, err := in.Write([]byte{'.'})
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 	<-time.After(rand.N(5 * time.Millisecond)) // in the midst of the step
-	require.NoError(t, cmd.Process.Kill())     // SIGKILL
-	require.Error(t, cmd.Wait())
-	b.freeJob(t)
+	require.NoError(tb, cmd.Process.Kill())    // SIGKILL
+	require.Error(tb, cmd.Wait())
+	b.freeJob(tb)
 }
 
 // freeJob gives a killed worker's job free, as River does when it finds that its worker died.
-func (b *testBundle) freeJob(t testing.TB) {
-	t.Helper()
-	require.Eventually(t, func() bool { // PostgreSQL notices that it is gone
-		return one(t, b.control, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name IN ($1, 'authsync mirror')
+func (b *testBundle) freeJob(tb testing.TB) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { // PostgreSQL notices that it is gone
+		return one(tb, b.control, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name IN ($1, 'authsync mirror')
 			AND datname IN (current_database(), $2)`, workerName, b.project.Config().ConnConfig.Database) == "0"
 	}, 20*time.Second, 5*time.Millisecond)
-	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`)
-	require.NoError(t, err)
-	_, err = b.control.Exec(t.Context(), `DELETE FROM authsync.river_leader`) // the dead one's
-	require.NoError(t, err)
+	_, err := b.control.Exec(tb.Context(), `UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`)
+	require.NoError(tb, err)
+	_, err = b.control.Exec(tb.Context(), `DELETE FROM authsync.river_leader`) // the dead one's
+	require.NoError(tb, err)
 }

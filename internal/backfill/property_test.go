@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func (w *world) change(t *rapid.T) {
 func (w *world) read(t *rapid.T) {
 	w.second++
 	i := provider.Import{
-		RunID: fmt.Sprint(w.second), FetchedAt: w.now(), Whole: true,
+		RunID: strconv.Itoa(w.second), FetchedAt: w.now(), Whole: true,
 		Kind: rapid.SampledFrom([]string{provider.KindBackfill, provider.KindReconcile, provider.KindRefresh}).Draw(t, "kind"),
 	}
 	for _, object := range w.users {

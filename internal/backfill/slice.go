@@ -224,7 +224,7 @@ func (s *slice) commit(ctx context.Context, next row) (done bool, err error) {
 		return false, nil
 	}
 	s.held.release(next.ID)
-	s.log(ctx, slog.LevelInfo, "backfill_done",
-		slog.Int64("applied", next.Applied), slog.Int64("unchanged", next.Unchanged), slog.Int64("failed", next.Failed))
+	s.config.Log.LogAttrs(ctx, slog.LevelInfo, "backfill_done", s.attrs(
+		slog.Int64("applied", next.Applied), slog.Int64("unchanged", next.Unchanged), slog.Int64("failed", next.Failed))...)
 	return true, nil
 }

@@ -140,7 +140,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	if troubles >= maxTroubles {
 		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err))
 	}
-	s.log(ctx, slog.LevelWarn, "backfill_put_off", slog.Any("error", err))
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_put_off", s.attrs(slog.Any("error", err))...)
 	return s.wait(ctx, mirror.Words(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
 }
 
@@ -179,13 +179,14 @@ func (s *slice) fail(ctx context.Context, because string) error {
 		return errors.Join(errControl, err)
 	}
 	s.held.release(s.row.ID)
-	s.log(ctx, slog.LevelWarn, "backfill_failed", slog.String("reason", because))
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_failed", s.attrs(slog.String("reason", because))...)
 	return river.JobCancel(errors.New(because))
 }
 
-func (s *slice) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
-	s.config.Log.LogAttrs(ctx, level, message, append([]slog.Attr{
+// attrs tell which run a line of the log is about.
+func (s *slice) attrs(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
 		slog.String("project_id", s.row.ProjectID.String()), slog.String("provider", s.row.Provider),
 		slog.String("run_id", s.row.ID.String()), slog.Int64("read", s.row.Read),
-	}, attrs...)...)
+	}, more...)
 }

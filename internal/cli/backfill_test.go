@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,14 +47,14 @@ func backfillServer(t *testing.T, postStatus int, runs ...map[string]any) (url s
 		if r.Method == http.MethodPost && postStatus >= 400 {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(postStatus)
-			_ = json.NewEncoder(w).Encode(map[string]any{"status": postStatus, "detail": "as it is told"}) //nolint:errchkjson // plain values
+			_ = json.NewEncoder(w).Encode(map[string]any{"status": postStatus, "detail": "as it is told"})
 			return
 		}
 		run := runs[0]
 		if len(runs) > 1 && r.Method == http.MethodGet {
 			runs = runs[1:]
 		}
-		_ = json.NewEncoder(w).Encode(run) //nolint:errchkjson // plain values
+		_ = json.NewEncoder(w).Encode(run)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, func() []string {
@@ -70,7 +71,7 @@ func someRun(state string, read int, more ...any) map[string]any {
 		"started_at": "2026-05-04T10:20:30Z", "report": map[string]any{"bad": []any{}},
 	}
 	for i := 0; i < len(more); i += 2 {
-		run[more[i].(string)] = more[i+1] //nolint:forcetypeassert // the tests give keys
+		run[fmt.Sprint(more[i])] = more[i+1]
 	}
 	return run
 }

@@ -87,7 +87,7 @@ func TestEnsureUser(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Project(t)
 		long := strings.Repeat("ü", 512)
-		for _, id := range []*string{nil, new(string), ptr(long + "x")} {
+		for _, id := range []*string{nil, new(string), new(long + "x")} {
 			_, err := pool.Exec(t.Context(), `SELECT capydb_auth.ensure_user($1)`, id)
 			require.Equal(t, pgerrcode.InvalidParameterValue, pgdb.Code(err))
 		}
@@ -150,8 +150,6 @@ func TestEnsureUser(t *testing.T) {
 		require.Equal(t, "u1", one(t, pool, selectPlaceholders))
 	})
 }
-
-func ptr(s string) *string { return &s }
 
 func TestHistoryOfAPlaceholder(t *testing.T) {
 	t.Parallel()

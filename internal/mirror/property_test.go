@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -228,7 +229,7 @@ func TestOutcomesAreThoseOfApplyingSingly(t *testing.T) {
 			seen = seen && !e.NoLedger
 			switch {
 			case e.NoLedger:
-				want = append(want, "not in the ledger: "+fmt.Sprint(setsAnything(deliveries[:i], e)))
+				want = append(want, "not in the ledger: "+strconv.FormatBool(setsAnything(deliveries[:i], e)))
 			case seen && known.InboxID == e.InboxID:
 				want = append(want, outcomes[e.ID])
 			case seen:
@@ -246,7 +247,7 @@ func TestOutcomesAreThoseOfApplyingSingly(t *testing.T) {
 			for i, outcome := range apply(rt, pool, b) {
 				if b[i].NoLedger {
 					require.Contains(rt, []string{"applied", "unchanged", "stale"}, outcome)
-					outcome = "not in the ledger: " + fmt.Sprint(outcome != "stale")
+					outcome = "not in the ledger: " + strconv.FormatBool(outcome != "stale")
 				}
 				got = append(got, outcome)
 			}

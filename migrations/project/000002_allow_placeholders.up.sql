@@ -4,8 +4,11 @@
 --        nothing is known but its id, neither provider nor clock.
 -- Locks: users, exclusively, for a few milliseconds: no row is read or written.
 
+-- A NULL comes with the first call of ensure_user, which this release brings.
 ALTER TABLE capydb_auth.users
+    -- squawk-ignore ban-drop-not-null
     ALTER COLUMN provider DROP NOT NULL,
+    -- squawk-ignore ban-drop-not-null
     ALTER COLUMN last_event_processed DROP NOT NULL,
     ADD COLUMN placeholder_since timestamptz;
 
