@@ -22,9 +22,11 @@ const Prefix = "/api/capydb/v1"
 
 // Config is what the API needs; all of it but PublicURL must be given.
 type Config struct {
-	Store  *project.Store
-	Events Events
-	Users  Users
+	Store     *project.Store
+	Events    Events
+	Users     Users
+	Grants    Grants
+	Backfills Backfills
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: what the request says that it was sent to.
 	PublicURL string
@@ -41,8 +43,8 @@ type API struct {
 // New makes the API. It answers all paths below Prefix that it is asked,
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
-	if c.Store == nil || c.Events == nil || c.Users == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users and log must be given")
+	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, grants, backfills and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not
@@ -87,6 +89,12 @@ func (a *API) routes() []route {
 		{http.MethodPut, "/projects/{project}/integrations/{provider}", ofProject, a.putIntegration},
 		{http.MethodGet, "/projects/{project}/integrations/{provider}", ofProject, a.getIntegration},
 		{http.MethodDelete, "/projects/{project}/integrations/{provider}", ofProject, a.deleteIntegration},
+
+		{http.MethodPost, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.startBackfill},
+		{http.MethodGet, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.getBackfill},
+		{http.MethodDelete, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.cancelBackfill},
+
+		{http.MethodPost, "/projects/{project}/grants", ofProject, a.grant},
 
 		{http.MethodGet, "/projects/{project}/events", ofProject, a.listEvents},
 		{http.MethodPost, "/projects/{project}/events/replay", ofProject, a.replayEvents},

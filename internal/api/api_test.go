@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -28,13 +29,14 @@ import (
 
 // testBundle is a server as its callers see it, on a database of its own.
 type testBundle struct {
-	handler *api.API
-	store   *project.Store
-	inbox   *inbox.Inbox
-	pool    *pgxpool.Pool
-	mirror  *fakeMirror
-	log     *strings.Builder
-	key     string // a key for all projects
+	handler  *api.API
+	store    *project.Store
+	inbox    *inbox.Inbox
+	pool     *pgxpool.Pool
+	mirror   *fakeMirror
+	accounts fakeAccounts
+	log      *strings.Builder
+	key      string // a key for all projects
 }
 
 // fakeMirror stands in for the project databases.
@@ -57,6 +59,33 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string) (mir
 		return mirror.History{}, mirror.ErrNoUser
 	}
 	return m.history, m.err
+}
+
+func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, role string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil && role == "nobody" {
+		return nil, &mirror.GrantError{Detail: "there is no role nobody"}
+	}
+	return []string{"USAGE ON SCHEMA capydb_auth"}, m.err
+}
+
+// fakeAccounts opens accounts with nothing in them.
+type fakeAccounts struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return backfill.Account{}, a.err
+}
+
+func (a *fakeAccounts) failWith(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err = err
 }
 
 func (m *fakeMirror) failWith(err error) {
@@ -94,6 +123,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
+		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts),
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -59,12 +60,18 @@ func describe(err error) (status int, detail string) {
 	var database *project.DatabaseError
 	var delayed *mirror.DelayError
 	var tooLarge *http.MaxBytesError
+	var running *backfill.RunningError
+	var notPossible *backfill.NotPossibleError
+	var refused *mirror.GrantError
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.detail
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
-	case errors.As(err, &invalid), errors.As(err, &database):
+	case errors.As(err, &running):
+		return http.StatusConflict, fmt.Sprintf("backfill %s of this provider is %s: GET this path shows how far it is, DELETE cancels it",
+			running.Run.ID, running.Run.State)
+	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused):
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, project.ErrNameTaken):
 		return http.StatusConflict, "there is a project of this name already: choose another name, or use that project"
@@ -73,7 +80,7 @@ func describe(err error) (status int, detail string) {
 	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor):
 		return http.StatusBadRequest, "cursor is not one that this list returned: take next_cursor of the page before, or leave it out"
 	case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration),
-		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery):
+		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery), errors.Is(err, backfill.ErrNoRun):
 		return http.StatusNotFound, err.Error()
 	case errors.As(err, &delayed):
 		return http.StatusServiceUnavailable, "the project's database cannot be used now: " + delayed.Error()

@@ -27,6 +27,8 @@ type integrationBody struct {
 type integrationConfig struct {
 	// WebhookReceiver is the URL to give to the provider.
 	WebhookReceiver string `json:"webhook_receiver"`
+	// Backfill is set where storing the integration started one, or says why not.
+	Backfill *backfillStart `json:"backfill,omitempty"`
 }
 
 func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project.Integration) integrationBody {
@@ -89,7 +91,9 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: a.newIntegrationBody(r, p.ID, i)}, nil
+	body := a.newIntegrationBody(r, p.ID, i)
+	body.Config.Backfill = a.autoBackfill(r.Context(), p.ID, i)
+	return answer{status: http.StatusOK, body: body}, nil
 }
 
 func (a *API) getIntegration(r *http.Request) (answer, error) {

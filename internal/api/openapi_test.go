@@ -94,7 +94,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
 	text := "x"
 	b.mirror.history = mirror.History{
-		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: "clerk", LastEventProcessed: at},
+		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: &text, LastEventProcessed: &at},
 		Sources: []mirror.Source{{Column: "email", EventID: &text, SaidAt: &at, SentAt: &at}, {Column: "username"}},
 		Changes: []mirror.Change{{
 			ID: 1, Kind: "created", Changed: []string{"email"}, After: json.RawMessage(`{"email": "x"}`),
@@ -132,6 +132,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	require.Contains(t, faulty.body, "fault")
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{}`, 500)
 	check("DELETE", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 204)
+
+	const backfillPath = "/projects/{project}/integrations/{provider}/backfill"
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 404)
+	check("POST", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 202)
+	check("POST", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 409)
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	check("DELETE", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.backfills SET worked = '3 s', read = 30, total = 60, error = 'x', waits_because = 'y',
+		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"]}'`)
+	require.NoError(t, err)
+	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "shop_app"}`, 200)
+	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "nobody"}`, 422)
 
 	check("GET", "/projects/shop/events", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events/"+applied, "/projects/{project}/events/{event}", "", 200)

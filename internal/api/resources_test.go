@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -95,6 +96,7 @@ func TestListsComeInPages(t *testing.T) {
 func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.accounts.failWith(&backfill.NotPossibleError{Detail: "give session_token"})
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 
@@ -104,14 +106,18 @@ func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	require.Equal(t, "better_auth", put.body["provider"])
 	require.Equal(t, map[string]any{"webhook_signing_secret": map[string]any{"set": true, "count": 2.0}}, put.body["credentials"])
 	require.Equal(t, map[string]any{"absent_fields": "clear"}, put.body["options"])
-	require.Equal(t, map[string]any{"webhook_receiver": "https://sync.example.com/api/capydb/v1/integrations/better-auth/webhook/" + shop.ID.String()}, put.body["config"])
+	config, ok := put.body["config"].(map[string]any)
+	require.True(t, ok)
+	require.Equal(t, map[string]any{"started": false, "run_id": nil, "reason": "give session_token"}, config["backfill"])
+	delete(config, "backfill") // it tells of this call only
+	require.Equal(t, map[string]any{"webhook_receiver": "https://sync.example.com/api/capydb/v1/integrations/better-auth/webhook/" + shop.ID.String()}, config)
 
 	require.Equal(t, put.body, b.call(t, http.MethodGet, path+"better_auth", "").body)
 	require.Equal(t, []any{put.body}, b.call(t, http.MethodGet, "/projects/shop/integrations", "").data(t))
 
 	b.call(t, http.MethodPut, path+"okta", `{}`).refused(t, http.StatusNotFound, "auth0, clerk, better_auth")
 	b.call(t, http.MethodPut, path+"clerk", `{"credentials": {"secret": "s3cret"}}`).
-		refused(t, http.StatusUnprocessableEntity, `no credential "secret": take one of secret_key`)
+		refused(t, http.StatusUnprocessableEntity, `no credential "secret": take one of client_id, client_secret, database_url, domain, secret_key`)
 	b.call(t, http.MethodGet, path+"clerk", "").refused(t, http.StatusNotFound, "no integration")
 	b.mirror.failWith(&pgconn.PgError{Code: "42501", Message: "permission denied for database shop"})
 	b.call(t, http.MethodPut, path+"clerk", `{}`).refused(t, http.StatusUnprocessableEntity, "GRANT CREATE")

@@ -29,6 +29,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/applier"
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
@@ -65,6 +66,8 @@ type App struct {
 	mirrors   *mirror.Mirrors
 	inbox     *inbox.Inbox
 	intake    *inbox.Inbox // the receiver's own; nil without that role
+	accounts  backfill.Accounts
+	backfills *backfill.Store
 }
 
 // databaseWait is how long a starting process waits for its database, which may
@@ -103,6 +106,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"control database", a.startPool},
 		{"directory", a.startDirectory},
 		{"inbox", a.startInbox},
+		{"backfills", a.startBackfills},
 		{"workers", a.startWorkers},
 		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener) }},
 	} {
@@ -241,7 +245,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	jobs, err := applier.NewClient(applier.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors,
 		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{Workers: a.settings.Workers})
+	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.backfillWorker})
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +282,8 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 	}
 	if a.settings.Roles.API {
 		management, err := api.New(api.Config{
-			Store: a.Store, Events: a.inbox, Users: a.mirrors, PublicURL: a.settings.PublicURL, Log: a.log,
+			Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
+			PublicURL: a.settings.PublicURL, Log: a.log,
 		})
 		if err != nil {
 			return nil, err

@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
@@ -174,7 +173,7 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 		o := &b.outcomes[b.places[i]]
 		if r.Err != nil {
 			o.Outcome = inbox.Failed
-			o.Reason = joinReasons(words(r.Err), o.Reason)
+			o.Reason = joinReasons(mirror.Words(r.Err), o.Reason)
 			continue
 		}
 		o.Outcome = r.Outcome
@@ -193,24 +192,6 @@ func joinReasons(reasons ...string) string {
 	return strings.Join(said, "; ")
 }
 
-// words gives an error of the project database as a person should read it: its
-// message, its code and its hint, but not its detail, which tends to quote the row.
-func words(err error) string {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return err.Error()
-	}
-	s := "the project database says: " + pg.Message + " (SQLSTATE " + pg.Code
-	if pg.ConstraintName != "" {
-		s += ", constraint " + pg.ConstraintName
-	}
-	s += ")"
-	if pg.Hint != "" {
-		s += "; hint: " + pg.Hint
-	}
-	return s
-}
-
 // later turns an error that has nothing to do with the events into a snooze,
 // which costs the job no attempt, and leaves the reason in the job's output, where
 // SQL and River UI show it. Nothing that is nobody's fault may use up a job.
@@ -222,7 +203,7 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 		c.Log.WarnContext(ctx, "job_put_off", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind),
 			slog.Duration("for", after), slog.Any("error", err))
 	}
-	if err := river.RecordOutput(ctx, map[string]string{"waits_because": words(err)}); err != nil {
+	if err := river.RecordOutput(ctx, map[string]string{"waits_because": mirror.Words(err)}); err != nil {
 		return err
 	}
 	return river.JobSnooze(after)

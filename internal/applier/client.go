@@ -36,6 +36,8 @@ type ClientConfig struct {
 	// Workers is how many jobs may be at work at the same time, most of them
 	// waiting for their project's database; 0 is 1000. See mirror.Enter.
 	Workers int
+	// Also adds workers of other packages and their queues; nil: none.
+	Also func(workers *river.Workers, queues map[string]river.QueueConfig)
 }
 
 // NewClient makes the River client that works the jobs. Start it and stop it as
@@ -50,15 +52,19 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 	if count == 0 {
 		count = 1000
 	}
+	queues := map[string]river.QueueConfig{
+		river.QueueDefault: {MaxWorkers: count},
+		// Of their own, so that many failing events leave room for the others.
+		inbox.EventsQueue: {MaxWorkers: max(count/4, 1)},
+	}
+	if options.Also != nil {
+		options.Also(workers, queues)
+	}
 	client, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
-		Schema:  inbox.RiverSchema,
-		Logger:  config.Log,
-		Workers: workers,
-		Queues: map[string]river.QueueConfig{
-			river.QueueDefault: {MaxWorkers: count},
-			// Of their own, so that many failing events leave room for the others.
-			inbox.EventsQueue: {MaxWorkers: max(count/4, 1)},
-		},
+		Schema:               inbox.RiverSchema,
+		Logger:               config.Log,
+		Workers:              workers,
+		Queues:               queues,
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           JobTimeout,

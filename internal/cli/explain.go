@@ -84,6 +84,9 @@ func (s *session) printUser(project string, u client.User) error {
 
 // status says in a sentence what the row says about the user's life.
 func status(user map[string]any) string {
+	if user["last_event_processed"] == nil {
+		return "a placeholder since " + cell(user["placeholder_since"]) + ": no event has told of the user yet"
+	}
 	newest := fmt.Sprintf("newest event %s, from %s", cell(user["last_event_processed"]), cell(user["provider"]))
 	if deleted, _ := user["deleted_at"].(string); deleted != "" {
 		return "deleted at " + cell(deleted) + "; " + newest

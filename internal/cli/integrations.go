@@ -106,7 +106,10 @@ without losing an event. At a terminal the command asks for what was not given.`
 			if s.json {
 				return s.printJSON(i)
 			}
-			return s.printf("Set. Point %s at:\n  %s\n", name, i.Config.WebhookReceiver)
+			if err := s.printf("Set. Point %s at:\n  %s\n", name, i.Config.WebhookReceiver); err != nil {
+				return err
+			}
+			return s.printBackfillStart(args[0], name, i.Config.Backfill)
 		},
 	}
 	f := cmd.Flags()
@@ -118,6 +121,18 @@ without losing an event. At a terminal the command asks for what was not given.`
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as absent_fields=clear; may be repeated")
 	return cmd
+}
+
+// printBackfillStart tells whether setting up a provider has started a backfill.
+func (s *session) printBackfillStart(project, providerName string, b *client.BackfillStart) error {
+	switch {
+	case b == nil:
+		return nil
+	case b.Started:
+		return s.printf("All users are read into the mirror now. To see how far it is: authsync backfill %s %s\n", project, providerName)
+	default:
+		return s.printf("Users who are there already were not read: %s\n", printable(b.Reason))
+	}
 }
 
 // lines are the lines of a text that have something in them.

@@ -38,6 +38,15 @@ type CredentialState struct {
 // IntegrationConfig is what to set up at the provider.
 type IntegrationConfig struct {
 	WebhookReceiver string `json:"webhook_receiver"`
+	// Backfill is set where storing the integration started one, or says why not.
+	Backfill *BackfillStart `json:"backfill,omitempty"`
+}
+
+// BackfillStart tells whether storing an integration has started a backfill.
+type BackfillStart struct {
+	Started bool   `json:"started"`
+	RunID   string `json:"run_id"`
+	Reason  string `json:"reason"`
 }
 
 // Key is an API key; Key is given only when it was just made.

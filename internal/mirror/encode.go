@@ -15,6 +15,9 @@ type Event struct {
 	Provider   string
 	InboxID    int64
 	ReceivedAt time.Time
+	// NoLedger: no delivery brought it, authsync read it from the provider. Its
+	// version alone makes a repetition harmless, and its outcome may be unchanged.
+	NoLedger bool
 }
 
 // encode writes the event as an element of the argument of apply_events (its
@@ -36,6 +39,9 @@ func encode(e *Event) []byte {
 	b = append(b, `,"inbox_ordinal":`...)
 	b = strconv.AppendInt(b, int64(e.Ordinal), 10)
 	b = appendTime(b, "received_at", e.ReceivedAt)
+	if e.NoLedger {
+		b = append(b, `,"in_ledger":false`...)
+	}
 	b = appendTime(b, "at", e.At)
 	b = appendTime(b, "deleted_clock", e.DeletedClock)
 	b = appendTime(b, "sent_at", e.SentAt)

@@ -38,7 +38,7 @@ const applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FRO
 
 // Result is what became of one event.
 type Result struct {
-	Outcome string // applied, stale or duplicate; empty where Err is set
+	Outcome string // applied, stale, duplicate or, without the ledger, unchanged; empty where Err is set
 	Reason  string // why it is stale or a duplicate
 	Err     error  // the database's words about this event alone
 }

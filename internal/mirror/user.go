@@ -16,19 +16,22 @@ var ErrNoUser = errors.New("the mirror has no user with this id")
 
 // User is a row of capydb_auth.users.
 type User struct {
-	ID                 string          `json:"id"`
-	Email              *string         `json:"email"`
-	FirstName          *string         `json:"first_name"`
-	LastName           *string         `json:"last_name"`
-	Username           *string         `json:"username"`
-	ImageURL           *string         `json:"image_url"`
-	CreatedAt          *time.Time      `json:"created_at"`
-	UpdatedAt          *time.Time      `json:"updated_at"`
-	LastSignInAt       *time.Time      `json:"last_sign_in_at"`
-	DeletedAt          *time.Time      `json:"deleted_at"`
-	Raw                json.RawMessage `json:"raw"`
-	Provider           string          `json:"provider"`
-	LastEventProcessed time.Time       `json:"last_event_processed"`
+	ID           string          `json:"id"`
+	Email        *string         `json:"email"`
+	FirstName    *string         `json:"first_name"`
+	LastName     *string         `json:"last_name"`
+	Username     *string         `json:"username"`
+	ImageURL     *string         `json:"image_url"`
+	CreatedAt    *time.Time      `json:"created_at"`
+	UpdatedAt    *time.Time      `json:"updated_at"`
+	LastSignInAt *time.Time      `json:"last_sign_in_at"`
+	DeletedAt    *time.Time      `json:"deleted_at"`
+	Raw          json.RawMessage `json:"raw"`
+	// Provider and LastEventProcessed are nil for a placeholder, of which no event has told yet.
+	Provider           *string    `json:"provider"`
+	LastEventProcessed *time.Time `json:"last_event_processed"`
+	// PlaceholderSince is when ensure_user made the row; nil once an event has told of the user.
+	PlaceholderSince *time.Time `json:"placeholder_since"`
 }
 
 // Source tells which event said the value of a column (view user_sources).
@@ -64,7 +67,7 @@ const maxChanges = 1000
 const (
 	selectUser = `
 		SELECT id, email, first_name, last_name, username, image_url, created_at, updated_at,
-		       last_sign_in_at, deleted_at, raw, provider, last_event_processed
+		       last_sign_in_at, deleted_at, raw, provider, last_event_processed, placeholder_since
 		FROM capydb_auth.users WHERE id = $1`
 
 	selectSources = `

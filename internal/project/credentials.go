@@ -21,6 +21,11 @@ func credentialForms() map[string]string {
 		webhookSigningSecret:    "a string or an array of strings",
 		"webhook_authorization": "an object with method (bearer, basic or custom_header) and token, username and password, or header_key and header_value",
 		"secret_key":            "a string",
+		"domain":                "a string",
+		"client_id":             "a string",
+		"client_secret":         "a string",
+		"session_token":         "a string",
+		"database_url":          "a string",
 	}
 }
 
@@ -48,6 +53,36 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 		merged[name] = value
 	}
 	return merged, nil
+}
+
+// sealSourceURL takes database_url out of option source, where people look for
+// it, and makes it the credential that it is.
+func sealSourceURL(given map[string]json.RawMessage, options json.RawMessage) (map[string]json.RawMessage, json.RawMessage, error) {
+	const name = "database_url"
+	var all, source map[string]json.RawMessage
+	isObject := json.Unmarshal(options, &all) == nil && json.Unmarshal(all["source"], &source) == nil
+	if !isObject || source[name] == nil { // what is wrong with other options is said elsewhere
+		return given, options, nil
+	}
+	if !strictly(name, source[name], &provider.Credentials{}) {
+		return nil, nil, invalid("options.source.database_url has the wrong form: it takes a string")
+	}
+	if _, twice := given[name]; twice {
+		return nil, nil, invalid("give the database_url once: as credentials.database_url or in options.source")
+	}
+	credentials := map[string]json.RawMessage{name: source[name]}
+	maps.Copy(credentials, given)
+	delete(source, name)
+	rest, err := json.Marshal(source)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write options: %w", err)
+	}
+	all["source"] = rest
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write options: %w", err)
+	}
+	return credentials, text, nil
 }
 
 func decodeCredentials(plain []byte) (map[string]json.RawMessage, error) {
@@ -127,6 +162,8 @@ func optionForms() map[string]string {
 	return map[string]string{
 		"absent_fields":     `"keep" or "clear"`,
 		"signature_formats": "an array of strings",
+		"base_url":          "a string",
+		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, none of them required",
 	}
 }
 

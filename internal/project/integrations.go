@@ -50,6 +50,9 @@ type Integration struct {
 	Fault       string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	// FetchChanged: PutIntegration stored other credentials or options for
+	// reading the provider's users than there were before.
+	FetchChanged bool
 }
 
 // CredentialState tells that a credential is set, and of several secrets how many.
@@ -68,7 +71,8 @@ type integrationRow struct {
 
 // PutIntegration configures a provider for a project. Credentials are merged
 // with the stored ones: one that is not given stays, one that is null goes.
-// Options replace the stored ones as a whole where they are given (not nil).
+// Options replace the stored ones as a whole where they are given (not nil),
+// but for source.database_url, which is a credential.
 //
 // First of all the mirror is put into the project's database, so that whoever
 // has configured an integration knows that the database works. Errors:
@@ -82,6 +86,9 @@ func (s *Store) PutIntegration(
 		return Integration{}, err
 	}
 	// What is wrong by itself is told before anything is touched.
+	if given, options, err = sealSourceURL(given, options); err != nil {
+		return Integration{}, err
+	}
 	if _, err := mergeCredentials(nil, given); err != nil {
 		return Integration{}, err
 	}
@@ -97,6 +104,7 @@ func (s *Store) PutIntegration(
 	}
 
 	var row integrationRow
+	fetchChanged := false
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockProject, projectID)
 		if err == nil {
@@ -108,31 +116,37 @@ func (s *Store) PutIntegration(
 		if err != nil {
 			return fmt.Errorf("lock project: %w", err)
 		}
-		row, err = s.merge(ctx, tx, projectID, kind, given, options)
+		row, fetchChanged, err = s.merge(ctx, tx, projectID, kind, given, options)
 		return err
 	})
 	if err != nil {
 		return Integration{}, err
 	}
-	return s.integration(projectID, row), nil
+	i := s.integration(projectID, row)
+	i.FetchChanged = fetchChanged
+	return i, nil
 }
 
 func (s *Store) merge(
 	ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kind provider.Provider, given map[string]json.RawMessage, options json.RawMessage,
-) (integrationRow, error) {
+) (row integrationRow, fetchChanged bool, err error) {
 	stored, err := integrationRows(ctx, tx, projectID, kind.Name())
 	if err != nil {
-		return integrationRow{}, err
+		return integrationRow{}, false, err
 	}
 	credentials, oldOptions := map[string]json.RawMessage{}, json.RawMessage("{}")
 	if len(stored) > 0 {
 		if credentials, err = s.credentials(projectID, stored[0]); err != nil {
-			return integrationRow{}, err
+			return integrationRow{}, false, err
 		}
 		oldOptions = stored[0].Options
 	}
+	before, err := forFetch(credentials, oldOptions)
+	if err != nil {
+		before = "" // what cannot be read is replaced
+	}
 	if credentials, err = mergeCredentials(credentials, given); err != nil {
-		return integrationRow{}, err
+		return integrationRow{}, false, err
 	}
 	switch {
 	case options == nil:
@@ -142,33 +156,52 @@ func (s *Store) merge(
 	}
 	typed, err := storedCredentials(credentials)
 	if err != nil {
-		return integrationRow{}, err
+		return integrationRow{}, false, err
 	}
 	parsed, err := storedOptions(options)
 	if err != nil {
-		return integrationRow{}, err
+		return integrationRow{}, false, err
 	}
 	if _, err := kind.NewVerifier(typed, parsed); err != nil {
-		return integrationRow{}, invalid("%v", err)
+		return integrationRow{}, false, invalid("%v", err)
 	}
 
 	plain, err := json.Marshal(credentials)
 	if err != nil {
-		return integrationRow{}, fmt.Errorf("write credentials: %w", err)
+		return integrationRow{}, false, fmt.Errorf("write credentials: %w", err)
 	}
 	sealed, err := s.sealCredentials(projectID, kind.Name(), plain)
 	if err != nil {
-		return integrationRow{}, err
+		return integrationRow{}, false, err
 	}
 	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options)
 	if err != nil {
-		return integrationRow{}, fmt.Errorf("store integration: %w", err)
+		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
 	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[integrationRow])
+	row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[integrationRow])
 	if err != nil {
-		return integrationRow{}, fmt.Errorf("store integration: %w", err)
+		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
 	}
-	return row, nil
+	after, err := forFetch(credentials, options)
+	return row, before != after, err
+}
+
+// forFetch gives, in a form to compare, what reading the provider's users hangs on.
+func forFetch(credentials map[string]json.RawMessage, options json.RawMessage) (string, error) {
+	c, err := storedCredentials(credentials)
+	if err != nil {
+		return "", err
+	}
+	o, err := storedOptions(options)
+	if err != nil {
+		return "", err
+	}
+	c.WebhookSigningSecret, c.WebhookAuthorization = nil, nil
+	text, err := json.Marshal([]any{c, o.BaseURL, o.Source})
+	if err != nil {
+		return "", fmt.Errorf("compare credentials: %w", err)
+	}
+	return string(text), nil
 }
 
 // FindIntegration gives one integration of a project. The errors are

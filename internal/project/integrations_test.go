@@ -93,23 +93,45 @@ func TestOptionsAreReplacedWhenGiven(t *testing.T) {
 	}
 }
 
+func TestDatabaseURLOfTheSourceIsSealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	given := json.RawMessage(`{"source": {"database_url": "postgres://u:hush@db.example.com/app", "user_table": "people"}}`)
+	i, err := b.store.PutIntegration(t.Context(), shop.ID, "better-auth", nil, given)
+	require.NoError(t, err)
+	require.Equal(t, provider.Options{Source: &provider.UserTables{UserTable: "people"}}, i.Options)
+	require.True(t, i.Credentials["database_url"].Set)
+	var stored string
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT i::text FROM authsync.integrations AS i`).Scan(&stored))
+	require.NotContains(t, stored, "hush")
+
+	i, err = b.store.PutIntegration(t.Context(), shop.ID, "better-auth", nil, json.RawMessage(`{"source": {"database_url": null}}`))
+	require.NoError(t, err)
+	require.Equal(t, provider.Options{Source: &provider.UserTables{}}, i.Options)
+	require.False(t, i.Credentials["database_url"].Set, "null goes back to the project's own database")
+}
+
 func TestBadIntegrationsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
 	for name, bad := range map[string]struct{ provider, credentials, options, want string }{
 		"UnknownProvider":   {"okta", `{}`, ``, "auth0, clerk, better_auth"},
-		"UnknownCredential": {"clerk", `{"signing_secret": "s3cret"}`, ``, `no credential "signing_secret": take one of secret_key, webhook_authorization, webhook_signing_secret`},
+		"UnknownCredential": {"clerk", `{"signing_secret": "s3cret"}`, ``, `no credential "signing_secret": take one of client_id, client_secret, database_url, domain, secret_key, session_token, webhook_authorization, webhook_signing_secret`},
 		"CapitalLetters":    {"clerk", `{"Secret_Key": "s3cret"}`, ``, `no credential "Secret_Key"`},
 		"WrongForm":         {"clerk", `{"webhook_signing_secret": {"s3cret": 1}}`, ``, "webhook_signing_secret has the wrong form: it takes a string or an array of strings"},
 		"NumberAsSecret":    {"clerk", `{"secret_key": 3333}`, ``, "secret_key has the wrong form: it takes a string"},
 		"TypingErrorInside": {"auth0", `{"webhook_authorization": {"method": "bearer", "tokne": "s3cret"}}`, ``, "webhook_authorization has the wrong form"},
 		"EmptySecret":       {"auth0", `{"webhook_signing_secret": ""}`, ``, "webhook_signing_secret is empty"},
 		"OtherProvidersOwn": {"clerk", `{"webhook_authorization": {"method": "bearer", "token": "s3cret"}}`, ``, "for Auth0 only"},
-		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `no option "absent": take one of absent_fields, signature_formats`},
+		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `no option "absent": take one of absent_fields, base_url, signature_formats, source`},
 		"WrongOption":       {"auth0", `{}`, `{"absent_fields": "s3cret"}`, `takes "keep"`},
 		"WrongOptionForm":   {"auth0", `{}`, `{"signature_formats": 1}`, "options.signature_formats has the wrong form: it takes an array of strings"},
 		"OptionsNoObject":   {"auth0", `{}`, `[]`, "options must be an object"},
+		"NumberAsURL":       {"better-auth", `{}`, `{"source": {"database_url": 3333}}`, "options.source.database_url has the wrong form: it takes a string"},
+		"TwoURLs":           {"better-auth", `{"database_url": "postgres://s3cret"}`, `{"source": {"database_url": "postgres://s3cret-too"}}`, "give the database_url once"},
+		"ForeignCredential": {"clerk", `{"session_token": "s3cret"}`, ``, "credentials.session_token is for Better Auth only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -45,11 +44,25 @@ func (s Secret) Check(field string) error {
 	return nil
 }
 
-// OnlyAuth0 refuses webhook_authorization where another provider would silently
-// not look at it.
-func (c Credentials) OnlyAuth0() error {
-	if c.WebhookAuthorization != nil {
-		return errors.New("credentials.webhook_authorization is for Auth0 only: give webhook_signing_secret")
+// CheckOwner refuses credentials and options of another provider, which would
+// silently not be looked at. The name is that of the provider that is asked.
+func CheckOwner(name string, c Credentials, o Options) error {
+	for _, field := range []struct {
+		given        bool
+		field, owner string
+	}{
+		{c.WebhookAuthorization != nil, "credentials.webhook_authorization", Auth0},
+		{c.SecretKey != "", "credentials.secret_key", Clerk},
+		{c.Domain != "", "credentials.domain", Auth0},
+		{c.ClientID != "", "credentials.client_id", Auth0},
+		{c.ClientSecret != "", "credentials.client_secret", Auth0},
+		{c.SessionToken != "", "credentials.session_token", BetterAuth},
+		{c.DatabaseURL != "", "credentials.database_url", BetterAuth},
+		{o.Source != nil, "options.source", BetterAuth},
+	} {
+		if field.given && field.owner != name {
+			return fmt.Errorf("%s is for %s only", field.field, Title(field.owner))
+		}
 	}
 	return nil
 }

@@ -65,6 +65,17 @@ type Credentials struct {
 	WebhookAuthorization *Authorization `json:"webhook_authorization,omitempty"`
 	// SecretKey is Clerk's API key (sk_live_…, sk_test_…).
 	SecretKey Secret `json:"secret_key,omitempty"`
+	// Domain, ClientID and ClientSecret are those of an Auth0 application that
+	// may use the Management API. The domain is a bare host name.
+	Domain       string `json:"domain,omitempty"`
+	ClientID     string `json:"client_id,omitempty"`
+	ClientSecret Secret `json:"client_secret,omitempty"`
+	// SessionToken is the token of a session at a Better Auth server whose user
+	// may list the users.
+	SessionToken Secret `json:"session_token,omitempty"`
+	// DatabaseURL opens the database that holds the tables of option source.
+	// Without it they are in the project's own database.
+	DatabaseURL Secret `json:"database_url,omitempty"`
 }
 
 // LogValue hides the secrets from slog, whose JSON handler would print them.
@@ -95,6 +106,29 @@ type Options struct {
 	// of "better_auth_signature", "standard_webhooks", "webhook_signature";
 	// empty accepts all.
 	SignatureFormats []string `json:"signature_formats,omitempty"`
+	// BaseURL is where the provider's API is reached. Better Auth needs it: it
+	// is the address of the customer's server. For the others it replaces the
+	// provider's own address, as a proxy does.
+	BaseURL string `json:"base_url,omitempty"`
+	// Source are the tables in which a Better Auth server keeps its users; they
+	// are read instead of its admin API.
+	Source *UserTables `json:"source,omitempty"`
+}
+
+// UserTables says where a Better Auth server keeps users and sessions in
+// PostgreSQL. What is empty has the name that Better Auth gives it.
+type UserTables struct {
+	// Schema of both tables; empty: public.
+	Schema string `json:"schema,omitempty"`
+	// UserTable; empty: user.
+	UserTable string `json:"user_table,omitempty"`
+	// SessionTable; empty: session, where there is one.
+	SessionTable string `json:"session_table,omitempty"`
+	// Columns are the columns of the user table that have other names than the
+	// fields of Better Auth, by field: {"emailVerified": "email_verified"}.
+	Columns map[string]string `json:"columns,omitempty"`
+	// SessionColumns are those of the session table: userId and createdAt.
+	SessionColumns map[string]string `json:"session_columns,omitempty"`
 }
 
 // Validate checks what all providers have in common.

@@ -18,3 +18,17 @@ func ParseName(name string) (string, error) {
 	}
 	return "", fmt.Errorf("there is no provider %.40q: take one of %s", name, strings.Join(Names(), ", "))
 }
+
+// Title is a provider's name as it stands in a sentence.
+func Title(name string) string {
+	switch name {
+	case Auth0:
+		return "Auth0"
+	case Clerk:
+		return "Clerk"
+	case BetterAuth:
+		return "Better Auth"
+	default:
+		return name
+	}
+}

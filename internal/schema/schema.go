@@ -121,6 +121,7 @@ func (s source) up(ctx context.Context, url string, opts Options) (Report, error
 	}
 	defer in.close(ctx)
 	switch current, err := s.upToDate(ctx, in.conn); {
+	case pgdb.Retryable(err): // somebody is installing right now: runUp waits for them
 	case err != nil:
 		return Report{}, in.explain(ctx, err)
 	case current:

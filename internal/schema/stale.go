@@ -23,10 +23,12 @@ const (
 		FROM pg_proc AS p
 		WHERE p.pronamespace = to_regnamespace($1) AND p.proname NOT LIKE 'river\_%'
 		AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')`
+	// A customer's trigger on our table calls a function of the customer's.
 	allTriggers = `
 		SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass)
 		FROM pg_trigger AS t
 		JOIN pg_class AS c ON c.oid = t.tgrelid
+		JOIN pg_proc AS f ON f.oid = t.tgfoid AND f.pronamespace = c.relnamespace
 		WHERE c.relnamespace = to_regnamespace($1) AND c.relname NOT LIKE 'river\_%'
 		AND NOT t.tgisinternal AND t.tgparentid = 0`
 )

@@ -12,8 +12,9 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// Provider is Auth0. It takes the credentials webhook_signing_secret and
-// webhook_authorization, and the option absent_fields.
+// Provider is Auth0. It takes the credentials webhook_signing_secret,
+// webhook_authorization, domain, client_id and client_secret, and the options
+// absent_fields and base_url.
 type Provider struct{}
 
 // New returns Auth0.

@@ -48,6 +48,12 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if err := provider.CheckOwner(provider.Auth0, c, o); err != nil {
+		return nil, err
+	}
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
+	}
 	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
 		return nil, err
 	}

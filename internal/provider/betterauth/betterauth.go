@@ -30,8 +30,9 @@ const (
 	FormatPlugin           = "webhook_signature"
 )
 
-// Provider is Better Auth. It takes the credential webhook_signing_secret and
-// the options absent_fields and signature_formats.
+// Provider is Better Auth. It takes the credentials webhook_signing_secret,
+// session_token and database_url, and the options absent_fields,
+// signature_formats, base_url and source.
 type Provider struct{}
 
 // New returns Better Auth.

@@ -41,7 +41,10 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if err := c.OnlyAuth0(); err != nil {
+	if err := provider.CheckOwner(provider.BetterAuth, c, o); err != nil {
+		return nil, err
+	}
+	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
 	allowed, err := formats(o)

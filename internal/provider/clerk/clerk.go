@@ -17,7 +17,7 @@ import (
 )
 
 // Provider is Clerk. It takes the credentials webhook_signing_secret and
-// secret_key, and the option absent_fields.
+// secret_key, and the options absent_fields and base_url.
 type Provider struct{}
 
 // New returns Clerk.
@@ -35,11 +35,11 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if err := c.OnlyAuth0(); err != nil {
+	if err := provider.CheckOwner(provider.Clerk, c, o); err != nil {
 		return nil, err
 	}
-	if key := string(c.SecretKey); key != "" && !isSecretKey(key) {
-		return nil, errors.New("credentials.secret_key is no secret key of Clerk: give the one that begins with sk_live_ or sk_test_ (Clerk dashboard, API keys)")
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
 	}
 	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
 		return nil, err

@@ -173,6 +173,117 @@ COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has
 
 COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project that the key may manage; NULL: all.';
 
+CREATE TABLE authsync.backfills (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    kind text NOT NULL,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    job_id bigint DEFAULT 0 NOT NULL,
+    cursor text DEFAULT ''::text NOT NULL,
+    total bigint,
+    pages bigint DEFAULT 0 NOT NULL,
+    read bigint DEFAULT 0 NOT NULL,
+    applied bigint DEFAULT 0 NOT NULL,
+    unchanged bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    worked interval DEFAULT '00:00:00'::interval NOT NULL,
+    troubles integer DEFAULT 0 NOT NULL,
+    waits_because text,
+    error text,
+    report jsonb DEFAULT '{"bad": []}'::jsonb NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT backfills_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
+    CONSTRAINT backfills_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
+    CONSTRAINT backfills_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
+    CONSTRAINT backfills_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE authsync.backfills IS 'Runs that read all users of a provider. Read the view authsync.backfill_progress instead.';
+
+COMMENT ON COLUMN authsync.backfills.kind IS 'backfill: fills the mirror; reconcile: compares it with the provider as well.';
+
+COMMENT ON COLUMN authsync.backfills.options IS 'What was asked for beside the kind.';
+
+COMMENT ON COLUMN authsync.backfills.state IS 'running, waiting (for its turn or for what waits_because says), done, failed or cancelled.';
+
+COMMENT ON COLUMN authsync.backfills.job_id IS 'The job that works on the run (river_job.id).';
+
+COMMENT ON COLUMN authsync.backfills.cursor IS 'Where the next page begins; all before it is in the mirror.';
+
+COMMENT ON COLUMN authsync.backfills.total IS 'How many users the provider says there are; NULL where it does not say.';
+
+COMMENT ON COLUMN authsync.backfills.pages IS 'Pages applied, each counted once.';
+
+COMMENT ON COLUMN authsync.backfills.read IS 'Users read so far.';
+
+COMMENT ON COLUMN authsync.backfills.applied IS 'Of these, those that were new or differed from the mirror.';
+
+COMMENT ON COLUMN authsync.backfills.unchanged IS 'Of these, those that said nothing new.';
+
+COMMENT ON COLUMN authsync.backfills.failed IS 'Entries that are not in the mirror; the first hundred are in report, with the reason.';
+
+COMMENT ON COLUMN authsync.backfills.worked IS 'Time worked, without waiting; what the rate is computed of.';
+
+COMMENT ON COLUMN authsync.backfills.troubles IS 'How often it was put off in a row since the last page; too many end the run.';
+
+COMMENT ON COLUMN authsync.backfills.waits_because IS 'Why the run waits; NULL while it does not.';
+
+COMMENT ON COLUMN authsync.backfills.error IS 'Why the run failed, for a person.';
+
+COMMENT ON COLUMN authsync.backfills.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
+
+CREATE TABLE authsync.projects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    database_url_sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
+COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
+
+COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
+
+COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
+
+CREATE VIEW authsync.backfill_progress AS
+ SELECT b.id AS run_id,
+    p.id AS project_id,
+    p.name AS project,
+    b.provider,
+    b.kind,
+    b.state,
+    b.total,
+    b.read,
+    b.applied,
+    b.unchanged,
+    b.failed,
+    round(((100.0 * (LEAST(b.read, b.total))::numeric) / (NULLIF(b.total, 0))::numeric), 1) AS percent,
+    s.per_second,
+        CASE
+            WHEN ((b.finished_at IS NULL) AND (s.per_second > (0)::numeric)) THEN make_interval(secs => (((GREATEST((b.total - b.read), (0)::bigint))::numeric / s.per_second))::double precision)
+            ELSE NULL::interval
+        END AS time_left,
+    b.waits_because,
+    b.error,
+    b.started_at,
+    b.updated_at,
+    b.finished_at
+   FROM ((authsync.backfills b
+     JOIN authsync.projects p ON ((p.id = b.project_id)))
+     CROSS JOIN LATERAL ( SELECT round(((b.read)::numeric / NULLIF(EXTRACT(epoch FROM b.worked), (0)::numeric)), 1) AS per_second) s)
+  ORDER BY b.started_at DESC;
+
+COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill is, newest first.';
+
+COMMENT ON COLUMN authsync.backfill_progress.per_second IS 'Users a second while it worked.';
+
+COMMENT ON COLUMN authsync.backfill_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
+
 CREATE TABLE authsync.directory_version (
     only_row boolean DEFAULT true NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
@@ -230,20 +341,6 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
-
-CREATE TABLE authsync.projects (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    name text NOT NULL,
-    database_url_sealed bytea NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
-);
-
-COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
-
-COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
-
-COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
@@ -609,6 +706,9 @@ ALTER TABLE ONLY authsync.api_keys
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.backfills
+    ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY authsync.directory_version
     ADD CONSTRAINT directory_version_pkey PRIMARY KEY (only_row);
 
@@ -655,6 +755,10 @@ ALTER TABLE ONLY authsync.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
+
+CREATE INDEX backfills_project_id_idx ON authsync.backfills USING btree (project_id, provider, started_at DESC);
+
+CREATE UNIQUE INDEX backfills_unfinished_key ON authsync.backfills USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
 
 CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id);
 
@@ -710,6 +814,9 @@ COMMENT ON TRIGGER projects_bump_directory_version ON authsync.projects IS 'Make
 
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.backfills
+    ADD CONSTRAINT backfills_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

@@ -68,6 +68,7 @@ BEGIN
             (d.doc ->> 'inbox_id')::bigint         AS inbox_id,
             (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
             (d.doc ->> 'received_at')::timestamptz AS received_at,
+            coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
             d.doc -> 'says'                        AS says,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
@@ -85,7 +86,7 @@ BEGIN
             e.*,
             u AS old,
             v AS was,
-            u.id IS NULL                 AS is_new,
+            u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
             l.inbox_id                   AS known_inbox_id,
@@ -105,8 +106,9 @@ BEGIN
             e.raw IS NOT NULL          AND (e.version > v.raw)             IS NOT FALSE AS sets_raw
         FROM event AS e
         LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
-        -- By the id of users: versions of a row that somebody removed by hand do not count.
-        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+        -- By the id of users: versions of a row that somebody removed by hand do not
+        -- count, not even after ensure_user made a placeholder in its place.
+        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT
                 p.inbox_id,
@@ -114,7 +116,8 @@ BEGIN
                 p.reason,
                 p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
             FROM capydb_auth.processed_events AS p
-            WHERE p.provider = e.provider
+            WHERE e.in_ledger
+              AND p.provider = e.provider
               AND p.event_id = e.event_id
               AND p.user_id = e.user_id
               -- The digest of a body names an event for ten minutes only.
@@ -127,7 +130,7 @@ BEGIN
     ),
     next AS MATERIALIZED (
         SELECT
-            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at,
+            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
             m.version, m.life_version, m.old, m.was, m.is_new,
             m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
             m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
@@ -175,11 +178,13 @@ BEGIN
             deleted_at           = excluded.deleted_at,
             raw                  = excluded.raw,
             provider             = CASE
-                WHEN (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
+                WHEN u.last_event_processed IS NULL
+                    OR (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
                 THEN excluded.provider
                 ELSE u.provider
             END,
-            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed)
+            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed),
+            placeholder_since    = NULL
         RETURNING u.id
     ),
     write_versions AS (
@@ -284,6 +289,13 @@ BEGIN
             CASE
                 WHEN n.is_same THEN n.known_outcome
                 WHEN n.is_known THEN 'duplicate'
+                WHEN n.is_applied AND NOT n.in_ledger AND NOT n.is_new
+                    AND (n.email, n.first_name, n.last_name, n.username, n.image_url,
+                         n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw)
+                        IS NOT DISTINCT FROM
+                        ((n.old).email, (n.old).first_name, (n.old).last_name, (n.old).username, (n.old).image_url,
+                         (n.old).created_at, (n.old).updated_at, (n.old).last_sign_in_at, (n.old).deleted_at, (n.old).raw)
+                    THEN 'unchanged'
                 WHEN n.is_applied THEN 'applied'
                 ELSE 'stale'
             END AS outcome,
@@ -300,7 +312,7 @@ BEGIN
         )
         SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
         FROM result AS r
-        WHERE NOT r.is_known
+        WHERE r.in_ledger AND NOT r.is_known
     )
     SELECT r.ordinal, r.outcome, r.reason
     FROM result AS r
@@ -312,6 +324,30 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
+
+CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF p_id IS NULL OR p_id = '' THEN
+        RAISE EXCEPTION 'the id of a user is null or empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the user, such as auth0|123 or user_123.';
+    END IF;
+    IF octet_length(p_id) > 1024 THEN
+        RAISE EXCEPTION 'the id of a user is % bytes long: at most 1024 are taken', octet_length(p_id)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the user, such as auth0|123 or user_123.';
+    END IF;
+
+    INSERT INTO capydb_auth.users (id, placeholder_since)
+    VALUES (p_id, clock_timestamp())
+    ON CONFLICT (id) DO NOTHING;
+
+    RETURN p_id;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
 
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
@@ -327,6 +363,62 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) IS 'Raises US002 if a trigger has suppressed rows; called by apply_round only.';
+
+CREATE TABLE capydb_auth.users (
+    id text NOT NULL,
+    email text,
+    first_name text,
+    last_name text,
+    username text,
+    image_url text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    last_sign_in_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    placeholder_since timestamp with time zone
+);
+
+COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Kept by authsync: read it, join it, reference it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
+
+COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address as the provider gives it; not unique.';
+
+COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
+
+COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
+
+COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
+
+COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
+
+COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider tells it.';
+
+COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
+
+COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
+
+COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder, of which no event has told yet.';
+
+COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user made the row as a placeholder; NULL once an event has told of the user.';
+
+CREATE VIEW capydb_auth.placeholders AS
+ SELECT u.id AS user_id,
+    u.placeholder_since AS since,
+    (clock_timestamp() - u.placeholder_since) AS age
+   FROM capydb_auth.users u
+  WHERE (u.last_event_processed IS NULL);
+
+COMMENT ON VIEW capydb_auth.placeholders IS 'Users that were referenced through ensure_user and of which no event has told yet.';
 
 CREATE TABLE capydb_auth.processed_events (
     provider text NOT NULL COLLATE pg_catalog."C",
@@ -420,50 +512,6 @@ CREATE TABLE capydb_auth.user_versions (
 
 COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
 
-CREATE TABLE capydb_auth.users (
-    id text NOT NULL,
-    email text,
-    first_name text,
-    last_name text,
-    username text,
-    image_url text,
-    created_at timestamp with time zone,
-    updated_at timestamp with time zone,
-    last_sign_in_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    raw jsonb,
-    provider text NOT NULL,
-    last_event_processed timestamp with time zone NOT NULL
-);
-
-COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Kept by authsync: read it, join it, reference it, do not write to it.';
-
-COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
-
-COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address as the provider gives it; not unique.';
-
-COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
-
-COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
-
-COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
-
-COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
-
-COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider tells it.';
-
-COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
-
-COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
-
-COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user.';
-
 CREATE VIEW capydb_auth.user_sources AS
  SELECT u.id AS user_id,
     c.column_name,
@@ -496,4 +544,14 @@ ALTER TABLE ONLY capydb_auth.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 CREATE INDEX user_changes_user_id_idx ON capydb_auth.user_changes USING btree (user_id, id);
+
+CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (last_event_processed IS NULL);
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 

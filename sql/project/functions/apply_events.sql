@@ -6,7 +6,9 @@
 --             user are applied one after another as they stand in the batch, so that
 --             outcomes and user_changes are those of applying them singly.
 -- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
---             reason. All events of the call take effect or, on an error, none.
+--             reason; for an event that is kept out of the ledger also unchanged, if it
+--             said nothing but what the row had. All events of the call take effect or,
+--             on an error, none.
 --
 -- p_events is an array of objects:
 --   ordinal        integer, names the event in the result
@@ -14,6 +16,9 @@
 --   event_id       text, the same on every repetition
 --   id_is_digest   boolean, the id is the digest of a body and holds for ten minutes
 --   user_id        text
+--   in_ledger      boolean, absent = true; false for what no delivery brought but authsync
+--                  read itself: the ledger is neither asked nor written. Such an event may
+--                  share its id with others
 --   inbox_id, inbox_ordinal, received_at: the delivery that brought it
 --   at             clock of says and raw; absent for a deletion without a profile
 --   deleted_clock  clock of a deletion; absent for everything else

@@ -3,9 +3,14 @@
 --
 -- Repeatable: an event that is in the ledger has no effect; it is reported as a
 --             duplicate, or with its first outcome to the delivery that brought it.
+--             One that is kept out of the ledger (in_ledger false) is harmless because
+--             the greatest version wins, however often it comes.
 -- Order:      of no matter; each column keeps the value with the greatest version.
 -- Result:     one row an event. Ledger, users, user_versions and user_changes
 --             change together or not at all.
+--
+-- A placeholder (see ensure_user) counts as no row: the first event about its user
+-- is the one that creates the user.
 --
 -- Every table is reached by its primary key, once an event. The planner is held
 -- to that (the SET clauses below): a plan made while the tables were empty would
@@ -35,6 +40,7 @@ BEGIN
             (d.doc ->> 'inbox_id')::bigint         AS inbox_id,
             (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
             (d.doc ->> 'received_at')::timestamptz AS received_at,
+            coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
             d.doc -> 'says'                        AS says,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
@@ -52,7 +58,7 @@ BEGIN
             e.*,
             u AS old,
             v AS was,
-            u.id IS NULL                 AS is_new,
+            u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
             l.inbox_id                   AS known_inbox_id,
@@ -72,8 +78,9 @@ BEGIN
             e.raw IS NOT NULL          AND (e.version > v.raw)             IS NOT FALSE AS sets_raw
         FROM event AS e
         LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
-        -- By the id of users: versions of a row that somebody removed by hand do not count.
-        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+        -- By the id of users: versions of a row that somebody removed by hand do not
+        -- count, not even after ensure_user made a placeholder in its place.
+        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT
                 p.inbox_id,
@@ -81,7 +88,8 @@ BEGIN
                 p.reason,
                 p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
             FROM capydb_auth.processed_events AS p
-            WHERE p.provider = e.provider
+            WHERE e.in_ledger
+              AND p.provider = e.provider
               AND p.event_id = e.event_id
               AND p.user_id = e.user_id
               -- The digest of a body names an event for ten minutes only.
@@ -94,7 +102,7 @@ BEGIN
     ),
     next AS MATERIALIZED (
         SELECT
-            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at,
+            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
             m.version, m.life_version, m.old, m.was, m.is_new,
             m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
             m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
@@ -142,11 +150,13 @@ BEGIN
             deleted_at           = excluded.deleted_at,
             raw                  = excluded.raw,
             provider             = CASE
-                WHEN (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
+                WHEN u.last_event_processed IS NULL
+                    OR (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
                 THEN excluded.provider
                 ELSE u.provider
             END,
-            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed)
+            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed),
+            placeholder_since    = NULL
         RETURNING u.id
     ),
     write_versions AS (
@@ -251,6 +261,13 @@ BEGIN
             CASE
                 WHEN n.is_same THEN n.known_outcome
                 WHEN n.is_known THEN 'duplicate'
+                WHEN n.is_applied AND NOT n.in_ledger AND NOT n.is_new
+                    AND (n.email, n.first_name, n.last_name, n.username, n.image_url,
+                         n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw)
+                        IS NOT DISTINCT FROM
+                        ((n.old).email, (n.old).first_name, (n.old).last_name, (n.old).username, (n.old).image_url,
+                         (n.old).created_at, (n.old).updated_at, (n.old).last_sign_in_at, (n.old).deleted_at, (n.old).raw)
+                    THEN 'unchanged'
                 WHEN n.is_applied THEN 'applied'
                 ELSE 'stale'
             END AS outcome,
@@ -267,7 +284,7 @@ BEGIN
         )
         SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
         FROM result AS r
-        WHERE NOT r.is_known
+        WHERE r.in_ledger AND NOT r.is_known
     )
     SELECT r.ordinal, r.outcome, r.reason
     FROM result AS r

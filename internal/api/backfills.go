@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// Backfills starts backfills and tells of them; see backfill.Store.
+type Backfills interface {
+	// Start returns *backfill.RunningError while there is an unfinished one, and
+	// *backfill.NotPossibleError where the credentials do not allow it.
+	Start(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
+	// Latest returns backfill.ErrNoRun where there was none yet.
+	Latest(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
+	// Cancel gives the run that it cancelled, else the newest one, or backfill.ErrNoRun.
+	Cancel(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
+}
+
+func (a *API) startBackfill(r *http.Request) (answer, error) {
+	return a.onBackfill(r, http.StatusAccepted, a.config.Backfills.Start)
+}
+
+func (a *API) getBackfill(r *http.Request) (answer, error) {
+	return a.onBackfill(r, http.StatusOK, a.config.Backfills.Latest)
+}
+
+func (a *API) cancelBackfill(r *http.Request) (answer, error) {
+	return a.onBackfill(r, http.StatusOK, a.config.Backfills.Cancel)
+}
+
+func (a *API) onBackfill(
+	r *http.Request, status int, do func(context.Context, uuid.UUID, string) (backfill.Run, error),
+) (answer, error) {
+	p, kind, err := a.integration(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := query(r); err != nil {
+		return answer{}, err
+	}
+	run, err := do(r.Context(), p.ID, kind.Name())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: status, body: run}, nil
+}
+
+// backfillStart tells whether storing an integration has started a backfill.
+type backfillStart struct {
+	Started bool       `json:"started"`
+	RunID   *uuid.UUID `json:"run_id"` // of the run that is not finished
+	Reason  *string    `json:"reason"` // why it was not started
+}
+
+func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &reason} }
+
+// autoBackfill starts a backfill where the credentials for reading the users
+// were just stored or changed, and where they allow it but there never was one.
+// That it cannot be started is no fault of what was asked for. Nil: there is
+// nothing to say.
+func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *backfillStart {
+	if !i.FetchChanged {
+		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider); !errors.Is(err, backfill.ErrNoRun) {
+			return nil
+		}
+	}
+	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider)
+	var running *backfill.RunningError
+	var notPossible *backfill.NotPossibleError
+	switch {
+	case err == nil:
+		return &backfillStart{Started: true, RunID: &run.ID}
+	case errors.As(err, &running):
+		reason := fmt.Sprintf("backfill %s is %s and goes on, with these credentials", running.Run.ID, running.Run.State)
+		return &backfillStart{RunID: &running.Run.ID, Reason: &reason}
+	case errors.As(err, &notPossible):
+		return notStarted(notPossible.Detail)
+	default:
+		a.config.Log.ErrorContext(ctx, "backfill_not_started", slog.String("project_id", projectID.String()),
+			slog.String("provider", i.Provider), slog.Any("error", err))
+		return notStarted("it could not be started now: start it with authsync backfill, or send this again")
+	}
+}

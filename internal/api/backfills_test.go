@@ -1,0 +1,93 @@
+package api_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/backfill"
+)
+
+const clerkPath = "/projects/shop/integrations/clerk"
+
+// put stores credentials and gives what the answer says of a backfill; nil: nothing.
+func (b *testBundle) put(t *testing.T, credentials string) any {
+	t.Helper()
+	answer := b.call(t, "PUT", clerkPath, `{"credentials": `+credentials+`}`)
+	require.Equal(t, 200, answer.status, answer.text)
+	config, ok := answer.body["config"].(object)
+	require.True(t, ok)
+	return config["backfill"]
+}
+
+func TestBackfillStartsByItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
+
+	b.accounts.failWith(&backfill.NotPossibleError{Detail: "secret_key is missing"})
+	require.Equal(t, object{"started": false, "run_id": nil, "reason": "secret_key is missing"}, b.put(t, signing))
+	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status)
+
+	b.accounts.failWith(errors.New("who knows"))
+	told, ok := b.put(t, `{"secret_key": "sk_test_one"}`).(object)
+	require.True(t, ok, "that it could not be started does not fail the call")
+	require.Contains(t, told["reason"], "authsync backfill")
+	require.NotContains(t, told["reason"], "who knows")
+
+	b.accounts.failWith(nil)
+	told, ok = b.put(t, `{}`).(object)
+	require.True(t, ok, "what could not be started is made up for")
+	require.Equal(t, true, told["started"])
+	run := b.call(t, "GET", clerkPath+"/backfill", "")
+	require.Equal(t, run.body["id"], told["run_id"])
+	require.Equal(t, backfill.Waiting, run.body["state"])
+
+	require.Nil(t, b.put(t, `{}`), "nothing has changed")
+	require.Nil(t, b.put(t, signing), "a signing secret reads no users")
+	told, ok = b.put(t, `{"secret_key": "sk_test_two"}`).(object)
+	require.True(t, ok)
+	require.Equal(t, false, told["started"])
+	require.Equal(t, run.body["id"], told["run_id"])
+	require.Contains(t, told["reason"], "goes on")
+
+	require.Equal(t, backfill.Cancelled, b.call(t, "DELETE", clerkPath+"/backfill", "").body["state"])
+	require.Nil(t, b.put(t, `{"secret_key": "sk_test_two"}`), "the same key again")
+	told, ok = b.put(t, `{"secret_key": "sk_test_three"}`).(object)
+	require.True(t, ok)
+	require.Equal(t, true, told["started"])
+	require.NotEqual(t, run.body["id"], told["run_id"])
+	require.NotContains(t, at(t, b.call(t, "GET", clerkPath, "").body, "config"), "backfill")
+}
+
+func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	first := b.call(t, "POST", clerkPath+"/backfill", "")
+	require.Equal(t, 202, first.status)
+	again := b.call(t, "POST", clerkPath+"/backfill", "")
+	require.Equal(t, 409, again.status)
+	require.Contains(t, again.body["detail"], first.body["id"])
+
+	b.accounts.failWith(&backfill.NotPossibleError{Detail: "secret_key is missing"})
+	refused := b.call(t, "POST", clerkPath+"/backfill", "")
+	require.Equal(t, 422, refused.status)
+	require.Equal(t, "secret_key is missing", refused.body["detail"])
+	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/backfill", "").status)
+	require.Equal(t, 400, b.call(t, "GET", clerkPath+"/backfill?x=1", "").status)
+	require.Equal(t, 404, b.call(t, "GET", "/projects/shop/integrations/auth0/backfill", "").status)
+}
+
+func TestGrantIsRefusedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	require.Equal(t, 422, b.call(t, "POST", "/projects/shop/grants", `{}`).status)
+	require.Equal(t, 400, b.call(t, "POST", "/projects/shop/grants", `{"roles": "x"}`).status)
+	require.Equal(t, "there is no role nobody", b.call(t, "POST", "/projects/shop/grants", `{"role": "nobody"}`).body["detail"])
+	granted := b.call(t, "POST", "/projects/shop/grants", `{"role": "shop_app"}`)
+	require.Equal(t, object{"role": "shop_app", "granted": []any{"USAGE ON SCHEMA capydb_auth"}}, granted.body)
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Grants lets database roles read a mirror; see mirror.Mirrors.
+type Grants interface {
+	// Grant returns the rights that the role has, and *mirror.GrantError where
+	// it cannot be made a reader.
+	Grant(ctx context.Context, projectID uuid.UUID, role string) ([]string, error)
+}
+
+func (a *API) grant(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Role string `json:"role"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if in.Role == "" {
+		return answer{}, failure(http.StatusUnprocessableEntity, "role is missing: give the name of a role of the project's database")
+	}
+	granted, err := a.config.Grants.Grant(r.Context(), p.ID, in.Role)
+	var delayed *mirror.DelayError
+	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
+		return answer{}, failure(http.StatusServiceUnavailable,
+			"the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: map[string]any{"role": in.Role, "granted": granted}}, nil
+}

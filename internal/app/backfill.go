@@ -1,0 +1,64 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+// startBackfills makes what starts backfills and what they read with.
+func (a *App) startBackfills(context.Context) (stopFunc, error) {
+	jobs, err := inbox.NewJobs(a.log)
+	if err != nil {
+		return nil, err
+	}
+	transport := fetch.NewTransport()
+	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
+	a.accounts = &backfill.Integrations{
+		Credentials: a.Store.Credentials,
+		Deps: func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error) {
+			of := deps
+			of.SQL = func(databaseURL provider.Secret, tables provider.UserTables) (fetch.Source, error) {
+				return a.tables(ctx, projectID, databaseURL, tables)
+			}
+			return of, nil
+		},
+	}
+	a.backfills = backfill.NewStore(a.pool, jobs, a.accounts)
+	return func(context.Context) error { transport.CloseIdleConnections(); return nil }, nil
+}
+
+// tables opens the customer's own tables of users; without a URL they are in
+// the project's database.
+func (a *App) tables(
+	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
+) (fetch.Source, error) {
+	url := string(databaseURL)
+	if url == "" {
+		var err error
+		if url, err = a.Store.DatabaseURL(ctx, projectID); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := pgdb.Open(context.WithoutCancel(ctx), url, pgdb.Options{ApplicationName: "authsync backfill", MaxConns: 1})
+	if err != nil {
+		return nil, err
+	}
+	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), nil
+}
+
+// backfillWorker adds the worker of backfills to the job client.
+func (a *App) backfillWorker(workers *river.Workers, queues map[string]river.QueueConfig) {
+	backfill.Register(backfill.Config{
+		Pool: a.pool, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
+	}, workers, queues)
+}

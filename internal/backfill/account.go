@@ -1,0 +1,93 @@
+package backfill
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/registry"
+)
+
+// Account is an integration whose users can be read.
+type Account struct {
+	Source   fetch.Source
+	Importer provider.Importer
+	Options  provider.Options
+	// Digest changes with the credentials and options that the Source was made of.
+	Digest string
+}
+
+// Close ends what the Source keeps open between two pages.
+func (a *Account) Close() {
+	if closer, ok := a.Source.(io.Closer); ok {
+		_ = closer.Close() // it was only read from
+	}
+}
+
+// Accounts opens the provider accounts of integrations.
+type Accounts interface {
+	// Open prepares to read the users of an integration; it sends nothing.
+	// Errors: *NotPossibleError, project.ErrNoProject, project.ErrNoIntegration.
+	Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error)
+}
+
+// Integrations opens accounts by the credentials that are stored.
+type Integrations struct {
+	// Credentials gives the credentials and options of an integration; see project.Store.
+	Credentials func(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error)
+	// Deps gives what the sources of a project need.
+	Deps func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error)
+}
+
+// Open opens an account; see Accounts.
+func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
+	kind, err := registry.Lookup(providerName)
+	if err != nil {
+		return Account{}, &NotPossibleError{Detail: err.Error()}
+	}
+	importer, imports := kind.(provider.Importer)
+	sourcer, sources := kind.(fetch.Sourcer)
+	if !imports || !sources {
+		return Account{}, &NotPossibleError{Detail: "the users of " + provider.Title(kind.Name()) + " cannot be read"}
+	}
+	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
+	if err != nil {
+		return Account{}, err
+	}
+	deps, err := i.Deps(ctx, projectID)
+	if err != nil {
+		return Account{}, err
+	}
+	source, err := sourcer.NewSource(credentials, options, deps)
+	switch {
+	case errors.Is(err, fetch.ErrNoCredentials):
+		return Account{}, &NotPossibleError{Detail: err.Error()}
+	case pgdb.Unavailable(err):
+		return Account{}, err
+	case err != nil:
+		return Account{}, &NotPossibleError{Detail: fmt.Sprintf("the users cannot be read: %v", err)}
+	}
+	digest, err := digestOf(credentials, options)
+	if err != nil {
+		return Account{}, err
+	}
+	return Account{Source: source, Importer: importer, Options: options, Digest: digest}, nil
+}
+
+func digestOf(credentials provider.Credentials, options provider.Options) (string, error) {
+	text, err := json.Marshal([]any{credentials, options})
+	if err != nil {
+		return "", fmt.Errorf("digest credentials: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}

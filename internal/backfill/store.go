@@ -1,0 +1,216 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+const (
+	columns = `
+		b.id, b.project_id, b.provider, b.kind, b.state, b.job_id, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
+		extract(epoch FROM b.worked)::double precision AS worked, b.troubles, b.waits_because, b.error, b.report,
+		b.started_at, b.updated_at, b.finished_at`
+
+	insertRun = `
+		INSERT INTO authsync.backfills AS b (project_id, provider, kind) VALUES ($1, $2, $3)
+		ON CONFLICT (project_id, provider) WHERE state IN ('running', 'waiting') DO NOTHING
+		RETURNING ` + columns
+
+	// The run that is in the way, and whether a job works on it: a person may
+	// have cancelled or deleted the job alone.
+	selectUnfinished = `
+		SELECT ` + columns + `,
+			EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = b.job_id AND j.finalized_at IS NULL) AS has_job
+		FROM authsync.backfills AS b
+		WHERE b.project_id = $1 AND b.provider = $2 AND b.state IN ('running', 'waiting')
+		FOR UPDATE OF b`
+
+	updateJob = `UPDATE authsync.backfills SET job_id = $2 WHERE id = $1`
+
+	selectLatest = `
+		SELECT ` + columns + `
+		FROM authsync.backfills AS b
+		WHERE b.project_id = $1 AND b.provider = $2
+		ORDER BY b.started_at DESC, b.id
+		LIMIT 1`
+
+	cancelRun = `
+		UPDATE authsync.backfills AS b
+		SET state = 'cancelled', waits_because = NULL, updated_at = now(), finished_at = now()
+		WHERE b.project_id = $1 AND b.provider = $2 AND b.state IN ('running', 'waiting')
+		RETURNING ` + columns
+)
+
+// row is a row of authsync.backfills.
+type row struct {
+	ID           uuid.UUID
+	ProjectID    uuid.UUID
+	Provider     string
+	Kind         string
+	State        string
+	JobID        int64
+	Cursor       string
+	Total        *int64
+	Pages        int64
+	Read         int64
+	Applied      int64
+	Unchanged    int64
+	Failed       int64
+	Worked       float64 // seconds
+	Troubles     int
+	WaitsBecause *string
+	Error        *string
+	Report       Report
+	StartedAt    time.Time
+	UpdatedAt    time.Time
+	FinishedAt   *time.Time
+}
+
+type unfinished struct {
+	row
+
+	HasJob bool
+}
+
+// run is the row as it is shown.
+func (b *row) run() Run {
+	r := Run{
+		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, State: b.State, Total: b.Total,
+		Read: b.Read, Applied: b.Applied, Unchanged: b.Unchanged, Failed: b.Failed,
+		WaitsBecause: b.WaitsBecause, Error: b.Error, Report: b.Report,
+		StartedAt: b.StartedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(), FinishedAt: b.FinishedAt,
+	}
+	if r.FinishedAt != nil {
+		utc := r.FinishedAt.UTC()
+		r.FinishedAt = &utc
+	}
+	if r.Report.Bad == nil {
+		r.Report.Bad = []Bad{}
+	}
+	if b.Worked <= 0 || b.Read == 0 {
+		return r
+	}
+	rate := float64(b.Read) / b.Worked
+	r.PerSecond = &rate
+	if b.Total != nil && b.FinishedAt == nil {
+		left := float64(max(*b.Total-b.Read, 0)) / rate
+		r.SecondsLeft = &left
+	}
+	return r
+}
+
+// Store starts, shows and cancels backfills. It is safe for concurrent use.
+type Store struct {
+	pool     *pgxpool.Pool
+	jobs     *river.Client[pgx.Tx]
+	accounts Accounts
+}
+
+// NewStore makes a Store on the control database. jobs only inserts.
+func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts Accounts) *Store {
+	return &Store{pool: pool, jobs: jobs, accounts: accounts}
+}
+
+// Start begins a backfill; a worker takes it up at once. Errors: *RunningError
+// if there is an unfinished one, *NotPossibleError if the credentials do not
+// allow reading users, project.ErrNoProject, project.ErrNoIntegration.
+//
+// A run whose job was cancelled or deleted in River gets a new job, and goes on.
+func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
+	account, err := s.accounts.Open(ctx, projectID, providerName)
+	if err != nil {
+		return Run{}, err
+	}
+	account.Close()
+	for range 3 { // the run in the way may end while we look at it
+		run, err := s.start(ctx, projectID, providerName)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return run, err
+		}
+	}
+	return Run{}, errors.New("start backfill: others start and end meanwhile")
+}
+
+func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName string) (run Run, err error) {
+	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		b, err := queryOne[row](ctx, tx, insertRun, projectID, providerName, provider.KindBackfill)
+		if errors.Is(err, pgx.ErrNoRows) {
+			other, err := queryOne[unfinished](ctx, tx, selectUnfinished, projectID, providerName)
+			if err != nil {
+				return err
+			}
+			if other.HasJob {
+				return &RunningError{Run: other.run()}
+			}
+			b = other.row
+		} else if err != nil {
+			return err
+		}
+		job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: projectID}, nil)
+		if err != nil {
+			return fmt.Errorf("insert job: %w", err)
+		}
+		if _, err := tx.Exec(ctx, updateJob, b.ID, job.Job.ID); err != nil {
+			return err
+		}
+		run = b.run()
+		return nil
+	})
+	switch {
+	case pgdb.Code(err) == pgerrcode.ForeignKeyViolation:
+		return Run{}, project.ErrNoProject
+	case err != nil:
+		return Run{}, fmt.Errorf("start backfill: %w", err)
+	}
+	return run, nil
+}
+
+// Latest gives the newest backfill of a provider, or ErrNoRun.
+func (s *Store) Latest(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
+	b, err := queryOne[row](ctx, s.pool, selectLatest, projectID, providerName)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Run{}, ErrNoRun
+	}
+	if err != nil {
+		return Run{}, fmt.Errorf("read backfill: %w", err)
+	}
+	return b.run(), nil
+}
+
+// Cancel ends the unfinished backfill of a provider, at its next page; what it
+// read stays. If there is none that is unfinished, it gives the newest one, or ErrNoRun.
+func (s *Store) Cancel(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
+	b, err := queryOne[row](ctx, s.pool, cancelRun, projectID, providerName)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s.Latest(ctx, projectID, providerName)
+	}
+	if err != nil {
+		return Run{}, fmt.Errorf("cancel backfill: %w", err)
+	}
+	return b.run(), nil
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func queryOne[T any](ctx context.Context, db querier, query string, args ...any) (T, error) {
+	rows, err := db.Query(ctx, query, args...)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+}

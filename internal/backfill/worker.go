@@ -1,0 +1,192 @@
+package backfill
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+const (
+	// sliceLength is how long a job works before it gives its place to others.
+	// It is well below the time after which a job counts as dead (applier.RescueAfter).
+	sliceLength = 20 * time.Second
+	// noTimeLeft is what is kept of the job's time to note how it ended.
+	noTimeLeft = 2 * time.Second
+
+	// maxWorkers is how many runs a process works on at the same time.
+	maxWorkers = 2
+
+	// maxTroubles in a row end a run: with pauses of up to maxPause, more than
+	// two hours after the last page.
+	maxTroubles = 35
+	firstPause  = 2 * time.Second
+	maxPause    = 5 * time.Minute
+)
+
+// Mirrors applies events; see mirror.Mirrors.
+type Mirrors interface {
+	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+}
+
+// Config is what the worker needs.
+type Config struct {
+	Pool     *pgxpool.Pool // the control database
+	Accounts Accounts
+	Mirrors  Mirrors
+	Log      *slog.Logger
+	// Slice is how long a job works before it lets others have their turn; 0: 20 s.
+	Slice time.Duration
+	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
+	Retry func(time.Duration) time.Duration
+}
+
+// Register adds the worker and its queue to a River client that is to be made.
+func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+	river.AddWorker(workers, newWorker(c))
+	queues[Queue] = river.QueueConfig{MaxWorkers: maxWorkers}
+}
+
+// worker works the job backfill.
+type worker struct {
+	river.WorkerDefaults[Args]
+
+	config Config
+	held   held
+}
+
+func newWorker(c Config) *worker {
+	c.Slice = cmp.Or(c.Slice, sliceLength)
+	if c.Retry == nil {
+		c.Retry = func(pause time.Duration) time.Duration { return pause }
+	}
+	return &worker{config: c, held: held{accounts: make(map[uuid.UUID]holding)}}
+}
+
+// Work goes on with a run for a slice of time. If the process dies meanwhile, or
+// the job is cut off, the run goes on from its last committed page.
+func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		w.held.release(job.Args.RunID)
+		return nil // finished, cancelled, or gone with its project
+	}
+	if err != nil {
+		return err
+	}
+	s := &slice{worker: w, job: job, row: b, begun: time.Now()}
+	s.marked = s.begun
+	working := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		working, cancel = context.WithDeadlineCause(ctx, deadline.Add(-noTimeLeft), errSlow)
+		defer cancel()
+	}
+	err = s.work(working)
+	if err == nil {
+		return nil
+	}
+	return s.end(ctx, working, err)
+}
+
+var errSlow = errors.New("a page was not read and applied within 28 seconds")
+
+// NextRetry comes back soon after the death of a worker.
+func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
+	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
+}
+
+// end says what follows from an error: nothing more, or another slice after a while.
+func (s *slice) end(ctx, working context.Context, err error) error {
+	if ctx.Err() != nil { // we are being stopped: another process goes on
+		return river.JobSnooze(0)
+	}
+	if errors.Is(context.Cause(working), errSlow) {
+		err = errSlow
+	}
+	var (
+		snooze      *river.JobSnoozeError
+		credentials *fetch.CredentialsError
+		protocol    *fetch.ProtocolError
+		notPossible *NotPossibleError
+		limited     *fetch.RateLimitError
+		delayed     *mirror.DelayError
+	)
+	switch {
+	case errors.As(err, &snooze):
+		return err
+	case errors.As(err, &credentials), errors.As(err, &protocol), errors.As(err, &notPossible), errors.Is(err, fetch.ErrNoCredentials):
+		return s.fail(ctx, err.Error())
+	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
+		return s.fail(ctx, "the integration was removed before the backfill was done")
+	case errors.As(err, &limited):
+		return s.wait(ctx, err.Error(), max(limited.After, time.Second), s.row.Troubles)
+	case errors.As(err, &delayed):
+		return s.wait(ctx, "the project's database cannot be used now: "+mirror.Words(delayed.Err), delayed.After, s.row.Troubles)
+	case errors.Is(err, errControl):
+		return err // our own database: nothing can be noted
+	}
+	troubles := s.row.Troubles + 1
+	if troubles >= maxTroubles {
+		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err))
+	}
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_put_off", s.attrs(slog.Any("error", err))...)
+	return s.wait(ctx, mirror.Words(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
+}
+
+// errControl marks an error of the control database.
+var errControl = errors.New("note how far the backfill is")
+
+const (
+	takeRun = `
+		UPDATE authsync.backfills AS b
+		SET state = 'running', updated_at = now()
+		WHERE b.id = $1 AND b.job_id = $2 AND b.state IN ('running', 'waiting')
+		RETURNING ` + columns
+
+	putOff = `
+		UPDATE authsync.backfills
+		SET state = 'waiting', waits_because = $2, troubles = $3, updated_at = now()
+		WHERE id = $1 AND state IN ('running', 'waiting')`
+
+	failRun = `
+		UPDATE authsync.backfills
+		SET state = 'failed', error = $2, waits_because = NULL, updated_at = now(), finished_at = now()
+		WHERE id = $1 AND state IN ('running', 'waiting')`
+)
+
+// wait puts the run off, which costs the job no attempt.
+func (s *slice) wait(ctx context.Context, because string, pause time.Duration, troubles int) error {
+	if _, err := s.config.Pool.Exec(ctx, putOff, s.row.ID, because, troubles); err != nil {
+		return errors.Join(errControl, err)
+	}
+	return river.JobSnooze(s.config.Retry(pause))
+}
+
+// fail ends the run for good.
+func (s *slice) fail(ctx context.Context, because string) error {
+	if _, err := s.config.Pool.Exec(ctx, failRun, s.row.ID, because); err != nil {
+		return errors.Join(errControl, err)
+	}
+	s.held.release(s.row.ID)
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_failed", s.attrs(slog.String("reason", because))...)
+	return river.JobCancel(errors.New(because))
+}
+
+// attrs tell which run a line of the log is about.
+func (s *slice) attrs(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
+		slog.String("project_id", s.row.ProjectID.String()), slog.String("provider", s.row.Provider),
+		slog.String("run_id", s.row.ID.String()), slog.Int64("read", s.row.Read),
+	}, more...)
+}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+// barCells is the length of a progress bar.
+const barCells = 24
+
+// progress says in a line how far a backfill is, with a bar of so many cells
+// where the total is known.
+func progress(run client.Backfill, cells int) string {
+	parts := []string{run.Provider, run.State}
+	if run.Total != nil && *run.Total > 0 {
+		share := min(float64(run.Read)/float64(*run.Total), 1)
+		if cells > 0 {
+			full := int(share * float64(cells))
+			parts = append(parts, "["+strings.Repeat("#", full)+strings.Repeat("-", cells-full)+"]")
+		}
+		parts = append(parts, fmt.Sprintf("%5.1f%%", 100*share), thousands(run.Read)+" of "+thousands(*run.Total)+" users")
+	} else {
+		parts = append(parts, thousands(run.Read)+" users")
+	}
+	if run.PerSecond != nil {
+		parts = append(parts, thousands(int64(*run.PerSecond))+"/s")
+	}
+	if run.SecondsLeft != nil {
+		parts = append(parts, duration(*run.SecondsLeft)+" left")
+	}
+	if run.Failed > 0 {
+		parts = append(parts, thousands(run.Failed)+" failed")
+	}
+	if run.WaitsBecause != nil {
+		parts = append(parts, "waits: "+printable(*run.WaitsBecause))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// thousands writes a number with separators.
+func thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// duration writes seconds as people read them.
+func duration(seconds float64) string {
+	d := time.Duration(min(seconds, 1e8) * float64(time.Second)).Round(time.Second)
+	if d >= time.Hour {
+		return fmt.Sprintf("%d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d:%02d", int(d.Minutes()), int(d.Seconds())%60)
+}
+
+// terminal tells how wide the terminal is that the command writes to.
+func (s *session) terminal() (columns int, ok bool) {
+	file, isFile := s.Out.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || columns < 20 {
+		columns = 80
+	}
+	return columns, true
+}
+
+// bar writes the progress over itself, in one line of a terminal.
+func (s *session) bar(columns int) func(client.Backfill) error {
+	return func(run client.Backfill) error {
+		const clearLine = "\r\x1b[K"
+		line := clearLine + shorten(progress(run, barCells), columns-1)
+		if run.FinishedAt != nil {
+			line += "\n"
+		}
+		return s.printf("%s", line)
+	}
+}
+
+// plain writes a line when the state changes, and else now and then; on
+// standard error, so that what scripts read holds the result alone.
+func (s *session) plain() func(client.Backfill) error {
+	state, written := "", time.Time{}
+	return func(run client.Backfill) error {
+		now := s.Now()
+		if run.State == state && now.Sub(written) < plainEvery {
+			return nil
+		}
+		state, written = run.State, now
+		return s.notice("%s", progress(run, 0))
+	}
+}

@@ -1,0 +1,173 @@
+package fetchtest
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Fault is something that goes wrong with one request.
+type Fault struct {
+	// Path is part of the paths that it concerns; empty: all.
+	Path string
+	// Status answers with that status, Header and Body.
+	Status int
+	Header http.Header
+	Body   string
+	// Cut answers as always, but breaks off in the middle of the body.
+	Cut bool
+	// Stall sends half the body and then nothing more.
+	Stall bool
+}
+
+// Server is what the made-up servers have in common.
+type Server struct {
+	Clock *Clock
+	// Begun is called with each request before it is answered.
+	Begun func(r *http.Request)
+
+	mu       sync.Mutex
+	faults   []Fault
+	requests map[string]int
+	limited  int
+}
+
+// Fail lets the next requests go wrong, one after the other.
+func (s *Server) Fail(faults ...Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, faults...)
+}
+
+// Requests is how many requests have come whose path holds the text.
+func (s *Server) Requests(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := 0
+	for p, n := range s.requests {
+		if strings.Contains(p, path) {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// Limited is how many requests were beyond the rate limit.
+func (s *Server) Limited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
+func (s *Server) countLimited() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limited++
+}
+
+// begin counts a request and takes the fault that concerns it.
+func (s *Server) begin(r *http.Request) (Fault, bool) {
+	s.mu.Lock()
+	if s.requests == nil {
+		s.requests = map[string]int{}
+	}
+	s.requests[r.URL.Path]++
+	var fault Fault
+	found := false
+	for i, f := range s.faults {
+		if strings.Contains(r.URL.Path, f.Path) {
+			fault, found = f, true
+			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
+			break
+		}
+	}
+	s.mu.Unlock()
+	if s.Begun != nil {
+		s.Begun(r)
+	}
+	return fault, found
+}
+
+// serve answers a request, wrongly if it is to go wrong.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	w.Header().Set("Date", s.Clock.Now().Format(http.TimeFormat))
+	fault, found := s.begin(r)
+	switch {
+	case !found:
+		next(w, r)
+	case fault.Status != 0:
+		maps.Copy(w.Header(), fault.Header)
+		w.WriteHeader(fault.Status)
+		io.WriteString(w, fault.Body) //nolint:errcheck,gosec // the client may have gone
+	default:
+		whole := httptest.NewRecorder()
+		next(whole, r)
+		maps.Copy(w.Header(), whole.Header())
+		w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
+		w.WriteHeader(whole.Code)
+		w.Write(whole.Body.Bytes()[:whole.Body.Len()/2]) //nolint:errcheck,gosec // the client may have gone
+		if fault.Stall {
+			http.NewResponseController(w).Flush() //nolint:gosec // the client may have gone
+			<-r.Context().Done()
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// start serves a handler on this machine until the test ends and returns its address.
+func start(tb testing.TB, h http.Handler) string {
+	tb.Helper()
+	server := httptest.NewServer(h)
+	tb.Cleanup(server.Close)
+	return server.URL
+}
+
+// window allows so many requests in any window of that length.
+type window struct {
+	mu       sync.Mutex
+	requests int
+	length   time.Duration
+	seen     []time.Time
+}
+
+// take notes a request and reports whether it is allowed, else when the next one is.
+func (w *window) take(now time.Time) (allowed bool, after time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.seen) > 0 && !w.seen[0].After(now.Add(-w.length)) {
+		w.seen = w.seen[1:]
+	}
+	if len(w.seen) >= w.requests {
+		return false, w.seen[0].Add(w.length).Sub(now)
+	}
+	w.seen = append(w.seen, now)
+	return true, 0
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
+
+func writeJSON(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	io.WriteString(w, body) //nolint:errcheck,gosec // the client may have gone
+}
+
+// number reads a query parameter; a missing one has the default.
+func number(r *http.Request, name string, missing int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return missing, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s is no number", name)
+	}
+	return n, nil
+}

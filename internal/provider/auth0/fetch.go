@@ -1,0 +1,207 @@
+package auth0
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+// Auth0's Management API, v2 (its documentation, 2026-08-20).
+const (
+	keyUserID    = "user_id"
+	keyCreatedAt = "created_at"
+	maxUser      = 4 << 20 // old tenants have profiles of up to 1 MB
+
+	wherePermission = "Auth0 dashboard, Applications, APIs, Auth0 Management API, Machine to Machine Applications"
+)
+
+var errDomain = errors.New("credentials.domain is no domain: give the bare host name of the tenant, such as shop.eu.auth0.com, " +
+	"without https://, port or path (Auth0 dashboard, Applications, your application, Settings)")
+
+// checkFetch checks what reading users needs, as far as it is given.
+func checkFetch(c provider.Credentials, o provider.Options) error {
+	if c.Domain != "" && !isHostName(c.Domain) {
+		return errDomain
+	}
+	if c.ClientID != "" {
+		if err := provider.Secret(c.ClientID).Check("credentials.client_id"); err != nil {
+			return err
+		}
+	}
+	if c.ClientSecret != "" {
+		if err := c.ClientSecret.Check("credentials.client_secret"); err != nil {
+			return err
+		}
+	}
+	_, err := baseURL(c, o)
+	return err
+}
+
+func isHostName(text string) bool {
+	label := `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
+	host := regexp.MustCompile(`^(` + label + `\.)+` + label + `$`)
+	return len(text) <= 253 && host.MatchString(text) && net.ParseIP(text) == nil
+}
+
+func baseURL(c provider.Credentials, o provider.Options) (string, error) {
+	if o.BaseURL == "" {
+		return "https://" + c.Domain, nil
+	}
+	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	if err != nil {
+		return "", err
+	}
+	return base.String(), nil
+}
+
+type source struct {
+	client      *fetch.Client
+	base        string
+	credentials provider.Credentials
+	tokens      tokens
+
+	mu   sync.Mutex
+	open *download // of an export; nil while a page reads from it
+}
+
+// NewSource reads the users of a tenant by the Management API, as the
+// application that domain, client_id and client_secret name. It needs the
+// permission read:users. Option base_url replaces https:// and the domain.
+//
+// A tenant with less than 1000 users is listed, 50 a page, in order of
+// creation; Auth0 lists no more than that. Beyond it an export job is made and
+// downloaded; see place. The source is an io.Closer: it keeps the download open
+// between pages, for a minute at most.
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, field := range []struct{ name, value string }{
+		{"credentials.domain", c.Domain}, {"credentials.client_id", c.ClientID}, {"credentials.client_secret", string(c.ClientSecret)},
+	} {
+		if field.value == "" {
+			missing = append(missing, field.name)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("missing: %s (of an application that may use the Management API with read:users; %s): %w",
+			strings.Join(missing, ", "), wherePermission, fetch.ErrNoCredentials)
+	}
+	base, err := baseURL(c, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{base: base, credentials: c}
+	s.client = fetch.NewClient(provider.Title(provider.Auth0), d, fetch.Rate{}, c.ClientSecret)
+	return s, nil
+}
+
+// do sends a request to the Management API. A token that is refused is replaced once.
+func (s *source) do(ctx context.Context, r fetch.Request) (*fetch.Response, error) {
+	for attempt := 1; ; attempt++ {
+		token, err := s.token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Bearer = token
+		answer, err := s.client.Do(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if answer.Status != http.StatusUnauthorized || attempt == 2 {
+			return answer, s.checkRights(r.What, answer, token)
+		}
+		s.tokens.drop(token)
+	}
+}
+
+func (s *source) checkRights(what string, answer *fetch.Response, token string) error {
+	words := s.client.Say(readProblem(answer.Body).Message, token)
+	if words != "" {
+		words = ". Auth0 says: " + words
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return &fetch.CredentialsError{Detail: fmt.Sprintf("Auth0 does not accept its own token for credentials.client_id (401, %s): "+
+			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)}
+	case http.StatusForbidden:
+		return &fetch.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission read:users (403, %s): "+
+			"grant it (%s)%s", what, wherePermission, words)}
+	default:
+		return nil
+	}
+}
+
+// problem is Auth0's own words in an answer that is no success.
+type problem struct {
+	StatusCode int    `json:"statusCode"`
+	Message    string `json:"message"`
+	ErrorCode  string `json:"errorCode"`
+}
+
+func readProblem(body []byte) problem {
+	var p problem
+	if json.Unmarshal(body, &p) != nil {
+		return problem{}
+	}
+	return p
+}
+
+func (s *source) unexpected(what string, answer *fetch.Response) error {
+	p := readProblem(answer.Body)
+	return s.client.Unexpected(what, answer, s.client.Say(strings.TrimSpace(p.Message+" "+p.ErrorCode)))
+}
+
+// Count asks for the number of users.
+func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
+	_, total, err := s.list(ctx, "count the users", 0, 1)
+	return total, err == nil, err
+}
+
+// User reads one user. Auth0 answers 404 for one that is deleted; a 404 that is
+// not in Auth0's form proves nothing.
+func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+	const what = "read a user"
+	address := s.base + "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
+	answer, err := s.do(ctx, fetch.Request{What: what, URL: address, MaxBody: maxUser})
+	if err != nil {
+		return fetch.User{}, err
+	}
+	if answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound {
+		return fetch.User{}, fetch.ErrGone
+	}
+	if !answer.OK() {
+		return fetch.User{}, s.unexpected(what, answer)
+	}
+	object, err := payload.Parse(answer.Body)
+	if err == nil {
+		var entry fetch.Entry
+		entry, err = fetch.ReadEntry(object, keyUserID, keyCreatedAt)
+		if err == nil && entry.ID != id {
+			err = errors.New("it is another user than was asked for")
+		}
+	}
+	if err != nil {
+		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+	}
+	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+}
+
+// exportFields are all keys of a user that an export can have. Which of them it
+// has by default is not documented, so they are always listed.
+func exportFields() []string {
+	return strings.Fields(`user_id email email_verified username phone_number phone_verified name given_name family_name nickname
+		picture identities app_metadata user_metadata created_at updated_at last_login last_ip logins_count blocked multifactor last_password_reset`)
+}

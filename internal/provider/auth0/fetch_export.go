@@ -1,0 +1,194 @@
+package auth0
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+const (
+	maxRestarts = 5 // of a walk
+	maxReopens  = 3 // of a download within one page
+	exportUsers = "export the users"
+	readJob     = "read the export job"
+)
+
+// beginExport asks for an export of all connections. again says that users were
+// read before, which come again now.
+func (s *source) beginExport(ctx context.Context, at place, again bool, note string) (fetch.Page, error) {
+	type field struct {
+		Name string `json:"name"`
+	}
+	order := struct {
+		Format string  `json:"format"`
+		Fields []field `json:"fields"`
+	}{Format: "json"}
+	for _, name := range exportFields() {
+		order.Fields = append(order.Fields, field{name})
+	}
+	var made job
+	answer, err := s.do(ctx, fetch.Request{
+		What: exportUsers, Method: http.MethodPost, URL: s.base + "/api/v2/jobs/users-exports", JSON: order, Read: made.read,
+	})
+	if err != nil {
+		return fetch.Page{}, err
+	}
+	if !answer.OK() {
+		return fetch.Page{}, s.unexpected(exportUsers, answer)
+	}
+	next, err := fetch.EncodeCursor(place{Mode: byExport, Total: at.Total, Job: made.ID, Asked: answer.SentAt.UTC(), Restarts: at.Restarts})
+	return fetch.Page{Next: next, Total: at.Total, Wait: pollEvery, Restarted: again, Note: note}, err
+}
+
+// pollEvery is how often a job is asked how far it is, unless it says more.
+const pollEvery = 2 * time.Second
+
+// job is an export job as GET /jobs/{id} shows it.
+type job struct {
+	ID            string  `json:"id"`
+	Status        string  `json:"status"`
+	Location      string  `json:"location"`
+	Percentage    float64 `json:"percentage_done"`
+	TimeLeft      float64 `json:"time_left_seconds"`
+	StatusDetails any     `json:"status_details"`
+}
+
+func (j *job) read(body []byte) error {
+	if err := json.Unmarshal(body, j); err != nil {
+		return errors.New("it is no job")
+	}
+	if j.ID == "" || j.Status == "" {
+		return errors.New("it is no job with id and status")
+	}
+	return nil
+}
+
+// wait is the page that says how far a job is.
+func (j *job) wait(at place) (fetch.Page, error) {
+	next, err := fetch.EncodeCursor(at)
+	wait := min(max(time.Duration(j.TimeLeft*float64(time.Second))/2, pollEvery), 30*time.Second)
+	note := "Auth0 prepares the export"
+	if j.Percentage > 0 {
+		note = fmt.Sprintf("%s: %.0f %%", note, j.Percentage)
+	}
+	return fetch.Page{Next: next, Total: at.Total, Wait: wait, Note: note}, err
+}
+
+// errGoneExport says that a job is lost, and with it the place of the walk.
+type errGoneExport struct{ why string }
+
+func (e *errGoneExport) Error() string { return e.why }
+
+// pageOfExport reads on in the download that this source has open, else it
+// opens one and passes over the lines that were read before. A download that
+// breaks off is never the end: what came whole is a page, and the next one
+// begins behind it.
+func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error) {
+	var broken error
+	for attempt := range maxReopens + 1 {
+		if attempt > 0 {
+			if err := s.client.BackOff(ctx, attempt); err != nil {
+				return fetch.Page{}, err
+			}
+		}
+		d := s.take(at)
+		if d == nil {
+			found, err := s.findJob(ctx, at)
+			if lost, ok := errors.AsType[*errGoneExport](err); ok {
+				return s.restart(ctx, at, lost.why)
+			}
+			if err != nil {
+				return fetch.Page{}, err
+			}
+			if found.Location == "" {
+				return found.wait(at)
+			}
+			if d, err = s.download(ctx, at, found.Location); errors.Is(err, errLink) {
+				broken = err
+				continue
+			} else if err != nil {
+				return fetch.Page{}, err
+			}
+		}
+		page, err := d.page(ctx, at.Line, at.Asked)
+		if err == nil {
+			return s.goOn(ctx, at, d, page)
+		}
+		d.close()
+		if ctx.Err() != nil {
+			return fetch.Page{}, fmt.Errorf("%s of Auth0: %w", exportUsers, context.Cause(ctx))
+		}
+		if lost, ok := errors.AsType[*errGoneExport](err); ok {
+			return s.restart(ctx, at, lost.why)
+		}
+		broken = err
+	}
+	return fetch.Page{}, &fetch.TemporaryError{Detail: fmt.Sprintf("%s of Auth0: behind line %d %v (attempts: %d)", exportUsers, at.Line, broken, maxReopens+1)}
+}
+
+// goOn keeps the download for the next page, if there is one.
+func (s *source) goOn(ctx context.Context, at place, d *download, page fetch.Page) (fetch.Page, error) {
+	page.Total = at.Total
+	at.Line = d.line
+	switch {
+	case d.done:
+		d.close()
+		if at.Line == 0 && at.Total > 0 {
+			return s.restart(ctx, at, "the export is empty")
+		}
+		return page, nil
+	case d.broken:
+		d.close()
+	default:
+		s.keep(d)
+	}
+	var err error
+	page.Next, err = fetch.EncodeCursor(at)
+	return page, err
+}
+
+// restart makes another job in place of one that came to nothing.
+func (s *source) restart(ctx context.Context, at place, why string) (fetch.Page, error) {
+	at.Restarts++
+	if at.Restarts > maxRestarts {
+		return fetch.Page{}, &fetch.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: %d exports came to nothing, the last one so: %s. "+
+			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Restarts, why)}
+	}
+	return s.beginExport(ctx, at, true, "the export is begun anew: "+why)
+}
+
+// findJob asks for the job. Without a location it is still at work.
+func (s *source) findJob(ctx context.Context, at place) (job, error) {
+	var found job
+	answer, err := s.do(ctx, fetch.Request{What: readJob, URL: s.base + "/api/v2/jobs/" + url.PathEscape(at.Job), Read: found.read})
+	if err != nil {
+		return job{}, err
+	}
+	if answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound {
+		return job{}, &errGoneExport{"Auth0 has the job no more (it keeps one for a day)"}
+	}
+	if !answer.OK() {
+		return job{}, s.unexpected(readJob, answer)
+	}
+	switch found.Status {
+	case "completed":
+		if found.Location == "" {
+			return job{}, &errGoneExport{"Auth0 says that the job is done, but not where the export is"}
+		}
+	case "pending", "processing":
+		found.Location = ""
+	default:
+		why := fmt.Sprintf("Auth0 says that the job is %q", s.client.Say(found.Status))
+		if details, ok := found.StatusDetails.(string); ok {
+			why += ": " + s.client.Say(details)
+		}
+		return job{}, &errGoneExport{why}
+	}
+	return found, nil
+}

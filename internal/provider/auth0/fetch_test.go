@@ -1,0 +1,414 @@
+package auth0_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/auth0"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+func credentials() provider.Credentials {
+	return provider.Credentials{Domain: fetchtest.Auth0Domain, ClientID: fetchtest.Auth0ClientID, ClientSecret: fetchtest.Auth0ClientSecret}
+}
+
+// fake is an Auth0 tenant with n users, and the case of the suite for it.
+func fake(tb testing.TB, n int) (*fetchtest.Auth0, *fetchtest.Case) {
+	tb.Helper()
+	clock := fetchtest.NewClock()
+	account := fetchtest.NewAccount(n)
+	server := fetchtest.NewAuth0(account, clock)
+	base := server.Start(tb)
+	pages, snapshot := "/api/v2/users", false
+	if n >= 1000 {
+		pages, snapshot = "/exports/", true
+	}
+	return server, &fetchtest.Case{
+		Account: account, Clock: clock, Server: &server.Server, Pages: pages, User: "/api/v2/users/", Snapshot: snapshot,
+		ID: fetchtest.Auth0ID, Key: "user_id",
+		Reject: func() {
+			server.Secret = "another"
+			server.RevokeTokens()
+		},
+		Credential: "credentials.client_secret",
+		Secrets:    []string{fetchtest.Auth0ClientSecret, "eyJ-token", "s1gned"},
+		Open: func(d fetch.Deps) fetch.Source {
+			source, err := auth0.New().NewSource(credentials(), provider.Options{BaseURL: base}, d)
+			require.NoError(tb, err)
+			return source
+		},
+	}
+}
+
+func open(tb testing.TB, c *fetchtest.Case) fetch.Source {
+	tb.Helper()
+	source := c.Open(c.Clock.Deps())
+	closer, ok := source.(io.Closer)
+	require.True(tb, ok, "the source keeps a download open")
+	tb.Cleanup(func() { require.NoError(tb, closer.Close()) })
+	return source
+}
+
+func TestSource(t *testing.T) {
+	t.Parallel()
+	for name, setup := range map[string]struct {
+		users  int
+		change func(*fetchtest.Auth0)
+	}{
+		"ByList":        {190, func(*fetchtest.Auth0) {}},
+		"ByExport":      {1100, func(*fetchtest.Auth0) {}},
+		"ByPlainExport": {1100, func(a *fetchtest.Auth0) { a.Plain = true }},
+		"BySlowExport":  {1000, func(a *fetchtest.Auth0) { a.Polls = 3 }},
+		"OnTheFreePlan": {190, func(a *fetchtest.Auth0) { a.Rate, a.Burst = 2, 2 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
+				tb.Helper()
+				server, c := fake(tb, setup.users)
+				setup.change(server)
+				return c
+			})
+		})
+	}
+}
+
+// walk reads all pages and returns them.
+func walk(t *testing.T, source fetch.Source, c *fetchtest.Case, onPage func(n int, p fetch.Page)) []fetch.Page {
+	t.Helper()
+	var pages []fetch.Page
+	for cursor := ""; len(pages) < 10_000; {
+		page, err := source.Page(t.Context(), cursor)
+		require.NoError(t, err)
+		pages = append(pages, page)
+		if onPage != nil {
+			onPage(len(pages), page)
+		}
+		if page.Next == "" {
+			return pages
+		}
+		c.Clock.Advance(page.Wait)
+		cursor = page.Next
+	}
+	require.FailNow(t, "the walk has no end")
+	return nil
+}
+
+func read(pages []fetch.Page) (users int, bad []fetch.Bad) {
+	for _, page := range pages {
+		users += len(page.Users)
+		bad = append(bad, page.Bad...)
+	}
+	return users, bad
+}
+
+func TestAThousandUsersAreExported(t *testing.T) {
+	t.Parallel()
+	for users, exported := range map[int]int{999: 0, 1000: 1} {
+		server, c := fake(t, users)
+		pages := walk(t, open(t, c), c, nil)
+		got, _ := read(pages)
+		require.Equal(t, users, got)
+		require.EqualValues(t, users, pages[0].Total)
+		require.Equal(t, exported, server.Requests("/jobs/users-exports"), "%d users", users)
+	}
+}
+
+func TestListThatGrowsTooLongIsExported(t *testing.T) {
+	t.Parallel()
+	_, c := fake(t, 990)
+	var restarted fetch.Page
+	pages := walk(t, open(t, c), c, func(n int, p fetch.Page) {
+		if n == 3 {
+			for range 20 {
+				c.Account.Create()
+			}
+		}
+		if p.Restarted {
+			restarted = p
+		}
+	})
+	got, _ := read(pages)
+	require.Equal(t, 3*50+1010, got)
+	require.Contains(t, restarted.Note, "too many users to be listed")
+}
+
+func TestExportTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1200)
+	server.Polls = 1
+	pages := walk(t, open(t, c), c, nil)
+	require.Equal(t, "Auth0 prepares the export: 40 %", pages[1].Note)
+	require.Equal(t, 6*time.Second, pages[1].Wait, "half of the time that is left")
+	require.JSONEq(t, `{"mode":"export","total":1200,"job":"job_1","asked":"2026-05-04T03:02:01Z"}`, pages[1].Next)
+	require.JSONEq(t, `{"mode":"export","total":1200,"job":"job_1","line":500,"asked":"2026-05-04T03:02:01Z"}`, pages[2].Next)
+	require.Equal(t, "2026-05-04T03:02:01Z", pages[2].Users[0].FetchedAt.Format(time.RFC3339), "an export is as old as its job")
+	require.Contains(t, string(pages[2].Users[0].Object), `"logins_count"`, "all fields are asked for")
+	require.Equal(t, 1, server.Requests("/exports/"), "one download serves all pages")
+}
+
+func TestExpiredLinkIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1700)
+	opened := 0
+	server.Begun = func(r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/exports/") {
+			if opened++; opened == 1 {
+				c.Clock.Advance(61 * time.Second)
+			}
+		}
+	}
+	got, _ := read(walk(t, open(t, c), c, nil))
+	require.Equal(t, 1700, got)
+	require.Equal(t, 2, opened)
+}
+
+func TestExportIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	t.Run("WhenItFails", func(t *testing.T) {
+		t.Parallel()
+		server, c := fake(t, 1200)
+		server.FailJobs = 2
+		pages := walk(t, open(t, c), c, nil)
+		got, _ := read(pages)
+		require.Equal(t, 1200, got)
+		require.True(t, pages[1].Restarted)
+		require.Equal(t, `the export is begun anew: Auth0 says that the job is "failed": timed out`, pages[1].Note)
+		require.Contains(t, pages[2].Next, `"restarts":2`)
+	})
+	t.Run("WhenADayIsOver", func(t *testing.T) {
+		t.Parallel()
+		server, c := fake(t, 1200)
+		source := open(t, c)
+		closer, ok := source.(io.Closer)
+		require.True(t, ok)
+		var notes []string
+		pages := walk(t, source, c, func(n int, p fetch.Page) {
+			if n == 2 { // 500 users were read when everything stands still for a day
+				require.NoError(t, closer.Close())
+				c.Clock.Advance(25 * time.Hour)
+			}
+			notes = append(notes, p.Note)
+		})
+		got, _ := read(pages)
+		require.Equal(t, 500+1200, got)
+		require.Contains(t, notes[2], "keeps one for a day")
+		require.Equal(t, 2, server.Requests("/jobs/users-exports"))
+	})
+	t.Run("ButNotForEver", func(t *testing.T) {
+		t.Parallel()
+		server, c := fake(t, 1200)
+		server.EmptyExport = true
+		source := open(t, c)
+		cursor, restarts := "", 0
+		for {
+			page, err := source.Page(t.Context(), cursor)
+			if err != nil {
+				var protocol *fetch.ProtocolError
+				require.ErrorAs(t, err, &protocol)
+				require.ErrorContains(t, err, "6 exports came to nothing, the last one so: the export is empty")
+				require.Equal(t, 5, restarts)
+				return
+			}
+			require.NotEmpty(t, page.Next, "nothing is not the end of 1200 users")
+			if page.Restarted {
+				restarts++
+			}
+			cursor = page.Next
+		}
+	})
+}
+
+func TestBrokenLinesAreReportedWithTheirNumber(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1200)
+	server.BrokenLines = map[int]string{
+		17: `{"user_id":"auth0|1","email":`, 600: `"a text"`, 601: `{"email":"nobody@example.com"}`, 700: ``,
+		800: `{"user_id":"` + strings.Repeat("x", 3<<20) + `"}`, 1200: `{"user_id":7`,
+	}
+	got, bad := read(walk(t, open(t, c), c, nil))
+	require.Equal(t, 1200-6, got)
+	require.Equal(t, []fetch.Bad{
+		{Place: "line 17", Reason: "the line is not JSON"},
+		{Place: "line 600", Reason: "it is a text, not a user object"},
+		{Place: "line 601", Reason: "the user object has no user_id"},
+		{Place: "line 800", Reason: "the line is longer than 2 MiB"},
+		{Place: "line 1200", Reason: "the line is not JSON"},
+	}, bad)
+}
+
+func TestTruncatedExportGoesOnWhereItBroke(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{false, true} {
+		server, c := fake(t, 1700)
+		server.Plain = plain
+		server.Fail(fetchtest.Fault{Path: "/exports/", Cut: true})
+		var ids []string
+		source := open(t, c)
+		ids = c.Walk(t, "", func() fetch.Source { return source }, nil)
+		slices.Sort(ids)
+		require.Equal(t, c.Want(), ids)
+		require.Equal(t, 2, server.Requests("/exports/"))
+	}
+}
+
+func TestPagesOfLargeUsersAreShort(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1000)
+	server.BrokenLines = map[int]string{}
+	for line := range 20 {
+		server.BrokenLines[line+1] = `{"user_id":"auth0|large","user_metadata":"` + strings.Repeat("x", 1<<20) + `"}`
+	}
+	pages := walk(t, open(t, c), c, nil)
+	got, _ := read(pages)
+	require.Equal(t, 1000, got)
+	require.Len(t, pages[1].Users, 8, "a page of 8 MiB is enough")
+}
+
+func TestCancelledWhileTheExportStalls(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1700)
+	server.Fail(fetchtest.Fault{Path: "/exports/", Stall: true})
+	source := open(t, c)
+	begun, err := source.Page(t.Context(), "")
+	require.NoError(t, err)
+	first, err := source.Page(t.Context(), begun.Next)
+	require.NoError(t, err)
+	left := errors.New("the worker stops")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, left)
+	defer cancel()
+	begin := time.Now()
+	_, err = source.Page(ctx, first.Next) // half of the export never comes
+	require.ErrorIs(t, err, left)
+	require.Less(t, time.Since(begin), 5*time.Second, "the call ends with its context")
+	again, err := source.Page(t.Context(), first.Next)
+	require.NoError(t, err)
+	require.Len(t, again.Users, 500)
+}
+
+func TestTokenIsReplaced(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 10)
+	source := open(t, c)
+	ask := func() {
+		_, _, err := source.Count(t.Context())
+		require.NoError(t, err)
+	}
+	ask()
+	ask()
+	require.Equal(t, 1, server.Requests("/oauth/token"), "it is kept")
+	c.Clock.Advance(24*time.Hour - 4*time.Minute)
+	ask()
+	require.Equal(t, 2, server.Requests("/oauth/token"), "it is replaced before it expires")
+	server.RevokeTokens()
+	ask()
+	require.Equal(t, 3, server.Requests("/oauth/token"), "it is replaced when it is refused")
+	server.Fail(fetchtest.Fault{Path: "/api/v2/users", Status: 401}, fetchtest.Fault{Path: "/api/v2/users", Status: 401})
+	_, _, err := source.Count(t.Context())
+	require.ErrorContains(t, err, "does not accept its own token")
+}
+
+func TestStatedRateIsNeverExceeded(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 900)
+	server.Rate, server.Burst = 2, 2
+	got, _ := read(walk(t, open(t, c), c, nil))
+	require.Equal(t, 900, got)
+	require.Zero(t, server.Limited())
+	require.InDelta(t, 9, c.Clock.Slept().Seconds(), 9)
+}
+
+func TestRefusalsAreExplained(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*fetchtest.Auth0){
+		"Auth0 refuses credentials.client_id or credentials.client_secret": func(a *fetchtest.Auth0) { a.Secret = "another" },
+		"authorize it there with the permission read:users":                func(a *fetchtest.Auth0) { a.Unauthorized = true },
+		"lacks the permission read:users":                                  func(a *fetchtest.Auth0) { a.Scope = "read:logs" },
+		"is not Auth0's": func(a *fetchtest.Auth0) {
+			a.Fail(slices.Repeat([]fetchtest.Fault{{Path: "/oauth/token", Status: 200, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}}}, 9)...)
+		},
+		"is not Auth0's: its /oauth/token does not answer as Auth0 does (it answered 404)": func(a *fetchtest.Auth0) {
+			a.Fail(fetchtest.Fault{Path: "/oauth/token", Status: 404, Body: "404 page not found"})
+		},
+		"/oauth/token does not answer as Auth0 does. Give": func(a *fetchtest.Auth0) {
+			a.Fail(fetchtest.Fault{Path: "/oauth/token", Status: 200, Body: `{"hello":"world"}`})
+		},
+	} {
+		server, c := fake(t, 10)
+		change(server)
+		_, _, err := open(t, c).Count(t.Context())
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), fetchtest.Auth0ClientSecret)
+	}
+}
+
+func TestOnlyABareHostNameIsADomain(t *testing.T) {
+	t.Parallel()
+	check := func(domain string) error {
+		c := credentials()
+		c.Domain = domain
+		_, err := auth0.New().NewVerifier(c, provider.Options{})
+		return err
+	}
+	for _, good := range []string{"shop.eu.auth0.com", "login.example.com", "SHOP.auth0.com"} {
+		require.NoError(t, check(good), good)
+	}
+	for _, bad := range []string{
+		"https://shop.auth0.com", "shop.auth0.com/", "shop.auth0.com/api/v2", "shop.auth0.com:443", "ada@shop.auth0.com", "shop", " shop.auth0.com",
+		"shop..auth0.com", "-shop.auth0.com", "127.0.0.1", "[::1]", "shop.auth0.com?x", "shop_auth0.com", strings.Repeat("a.", 200) + "com",
+	} {
+		require.ErrorContains(t, check(bad), "give the bare host name", bad)
+	}
+}
+
+func TestNewSourceSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, err := auth0.New().NewSource(provider.Credentials{Domain: fetchtest.Auth0Domain}, provider.Options{}, fetch.Deps{})
+	require.ErrorIs(t, err, fetch.ErrNoCredentials)
+	require.ErrorContains(t, err, "missing: credentials.client_id, credentials.client_secret (")
+	_, err = auth0.New().NewVerifier(provider.Credentials{SecretKey: "sk_test_x"}, provider.Options{})
+	require.EqualError(t, err, "credentials.secret_key is for Clerk only")
+}
+
+// Not parallel: it looks at the memory of the whole process.
+func TestExportIsNeverInMemoryAsAWhole(t *testing.T) { //nolint:paralleltest // see above
+	const users = 40_000
+	server, c := fake(t, users)
+	server.Plain = true // so that the connection's buffers hold little of it
+	var begin runtime.MemStats
+	var greatest uint64
+	runtime.GC()
+	runtime.ReadMemStats(&begin)
+	got := 0
+	source := open(t, c)
+	cursor := ""
+	for page := 0; page == 0 || cursor != ""; page++ {
+		p, err := source.Page(t.Context(), cursor)
+		require.NoError(t, err)
+		got += len(p.Users)
+		cursor = p.Next
+		if page == 2 {
+			require.Less(t, server.Sent(), int64(20<<20), "the server waits for the reader")
+		}
+		if page%20 == 0 {
+			var now runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			greatest = max(greatest, now.HeapAlloc)
+		}
+	}
+	require.Equal(t, users, got)
+	require.Greater(t, server.Sent(), int64(32<<20), "the size of the export")
+	require.Less(t, greatest, begin.HeapAlloc+16<<20, "live heap")
+}

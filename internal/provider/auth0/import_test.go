@@ -1,0 +1,13 @@
+package auth0_test
+
+import (
+	"testing"
+
+	"github.com/authsync/authsync/internal/provider/auth0"
+	"github.com/authsync/authsync/internal/providertest"
+)
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	providertest.Imports(t, auth0.New())
+}

@@ -1,0 +1,186 @@
+package betterauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+// The admin API of better-auth 1.7.7, as observed.
+const (
+	keyID        = "id"
+	keyCreatedAt = "createdAt"
+	maxUser      = 4 << 20
+	defaultPath  = "/api/auth" // where a server answers unless its address has a path
+)
+
+// defaultRate is what a server allows a client for a path; customers may change it.
+func defaultRate() fetch.Rate { return fetch.Rate{Requests: 100, Window: 10 * time.Second} }
+
+// checkFetch checks what reading users needs, as far as it is given.
+func checkFetch(c provider.Credentials, o provider.Options) error {
+	if c.SessionToken != "" {
+		if err := c.SessionToken.Check("credentials.session_token"); err != nil {
+			return err
+		}
+	}
+	if o.Source != nil {
+		if err := checkTables(*o.Source); err != nil {
+			return err
+		}
+	}
+	if o.BaseURL == "" {
+		return nil
+	}
+	_, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	return err
+}
+
+// checkTables refuses names that PostgreSQL would cut or cannot hold.
+func checkTables(t provider.UserTables) error {
+	names := map[string]string{"schema": t.Schema, "user_table": t.UserTable, "session_table": t.SessionTable}
+	for field, column := range t.Columns {
+		names["columns."+field] = column
+	}
+	for field, column := range t.SessionColumns {
+		if field != "userId" && field != keyCreatedAt {
+			return fmt.Errorf("options.source.session_columns holds %.40q: it takes userId and createdAt", field)
+		}
+		names["session_columns."+field] = column
+	}
+	for field, name := range names {
+		if len(name) > 63 || strings.ContainsRune(name, 0) {
+			return fmt.Errorf("options.source.%.60s is no name in PostgreSQL: it has at most 63 bytes", field)
+		}
+	}
+	return nil
+}
+
+type source struct {
+	client *fetch.Client
+	base   string
+	token  string
+}
+
+// NewSource reads the users of a Better Auth server: with option source from its
+// tables (see Deps.SQL), else by its admin API at option base_url with the
+// credential session_token.
+//
+// The admin API lists by position. The walk is in order of the ids, the only
+// order in which no two users are equal (many may be created at one instant, by
+// an import), and asks at its end for the users who were created meanwhile.
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
+	}
+	if o.Source != nil {
+		if d.SQL == nil {
+			return nil, errors.New("options.source names tables, which cannot be read from here")
+		}
+		return d.SQL(c.DatabaseURL, *o.Source)
+	}
+	var missing []string
+	if o.BaseURL == "" {
+		missing = append(missing, "options.base_url")
+	}
+	if c.SessionToken == "" {
+		missing = append(missing, "credentials.session_token")
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("missing: %s (or options.source, to read your tables): %w", strings.Join(missing, ", "), fetch.ErrNoCredentials)
+	}
+	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if base.Path == "" {
+		base.Path = defaultPath
+	}
+	return &source{
+		client: fetch.NewClient("the Better Auth server", d, defaultRate(), c.SessionToken), base: base.String(), token: string(c.SessionToken),
+	}, nil
+}
+
+func (s *source) request(what, path string, query url.Values) fetch.Request {
+	return fetch.Request{What: what, URL: s.base + path + "?" + query.Encode(), Bearer: s.token}
+}
+
+// Count asks for the number of users.
+func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
+	l, err := s.list(ctx, "count the users", byID, 0, 1)
+	return l.total, err == nil, err
+}
+
+// User reads one user. Only a 404 that says USER_NOT_FOUND proves that there is none.
+func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+	const what = "read a user"
+	request := s.request(what, "/admin/get-user", url.Values{"id": {id}})
+	request.MaxBody = maxUser
+	answer, err := s.client.Do(ctx, request)
+	if err != nil {
+		return fetch.User{}, err
+	}
+	if answer.Status == http.StatusNotFound && readProblem(answer.Body).Code == "USER_NOT_FOUND" {
+		return fetch.User{}, fetch.ErrGone
+	}
+	if !answer.OK() {
+		return fetch.User{}, s.refused(what, answer)
+	}
+	object, err := payload.Parse(answer.Body)
+	if err == nil {
+		var entry fetch.Entry
+		entry, err = fetch.ReadEntry(object, keyID, keyCreatedAt)
+		if err == nil && entry.ID != id {
+			err = errors.New("it is another user than was asked for")
+		}
+	}
+	if err != nil {
+		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+	}
+	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+}
+
+// problem is the server's own words in an answer that is no success.
+type problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func readProblem(body []byte) problem {
+	var p problem
+	if json.Unmarshal(body, &p) != nil {
+		return problem{}
+	}
+	return p
+}
+
+// refused says why an answer is no success and what to do.
+func (s *source) refused(what string, answer *fetch.Response) error {
+	p := readProblem(answer.Body)
+	words := s.client.Say(strings.TrimSpace(p.Code + " " + p.Message))
+	detail := ""
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		detail = "the Better Auth server knows no session for credentials.session_token (401): sessions end, by default after 7 days. " +
+			"Sign in again as a user who may list users, and store the new token; the server needs the plugin bearer"
+	case http.StatusForbidden:
+		detail = "the user of credentials.session_token may not list and read users (403): give that user the role admin, or another with the permissions user:list and user:get"
+	case http.StatusNotFound:
+		return s.client.Unexpected(what, answer, "is options.base_url the address of your Better Auth server, and does it have the plugin admin?")
+	default:
+		return s.client.Unexpected(what, answer, words)
+	}
+	if words != "" {
+		detail += ". The server says: " + words
+	}
+	return &fetch.CredentialsError{Detail: detail}
+}

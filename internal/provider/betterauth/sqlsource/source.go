@@ -1,0 +1,208 @@
+// Package sqlsource reads the users of a Better Auth server from the tables in
+// which it keeps them. It is the one source that knows a database: often it is
+// the very one that holds the mirror.
+//
+// The walk follows the primary key, in its own type. It can be interrupted and
+// go on in another process, so it cannot be one snapshot: a user who is created
+// during the walk with an id that sorts before its place is not read. A user
+// whom User does not find is gone for certain; that a walk did not meet one
+// proves nothing.
+package sqlsource
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+const (
+	pageSize = 500
+	mode     = "sql"
+)
+
+// Config says where to read. Pool is required.
+type Config struct {
+	Pool *pgxpool.Pool
+	// Owned: the pool is the source's own, and Close closes it.
+	Owned  bool
+	Tables provider.UserTables
+	// Now is the clock; nil: the real one.
+	Now func() time.Time
+}
+
+type source struct {
+	Config
+
+	queries atomic.Pointer[queries] // nil until the tables were looked at
+}
+
+// New makes a source. It asks the database nothing yet. The source is an io.Closer.
+func New(c Config) fetch.Source {
+	c.Tables.Schema = cmp.Or(c.Tables.Schema, "public")
+	c.Tables.UserTable = cmp.Or(c.Tables.UserTable, "user")
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &source{Config: c}
+}
+
+// Close closes the pool if it is the source's own.
+func (s *source) Close() error {
+	if s.Owned {
+		s.Pool.Close()
+	}
+	return nil
+}
+
+// place is the id behind which a walk stands, as text.
+type place struct {
+	Mode string  `json:"mode"`
+	ID   *string `json:"id"`
+}
+
+// Count counts the users.
+func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
+	q, err := s.look(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := s.Pool.QueryRow(ctx, q.count).Scan(&n); err != nil {
+		return 0, false, s.explain(ctx, "count the users", err)
+	}
+	return n, true, nil
+}
+
+// row is a user as the queries give it.
+type row struct {
+	ID           string
+	Object       json.RawMessage
+	LastSignInAt *time.Time
+}
+
+// Page reads up to 500 users.
+func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+	at := place{Mode: mode}
+	if cursor != "" {
+		at = place{}
+		if err := fetch.DecodeCursor(cursor, &at); err != nil {
+			return fetch.Page{}, err
+		}
+		if at.Mode != mode || at.ID == nil {
+			return fetch.Page{}, fetch.ForeignCursor()
+		}
+	}
+	q, err := s.look(ctx)
+	if err != nil {
+		return fetch.Page{}, err
+	}
+	readAt := s.Now()
+	var rows []row
+	if at.ID == nil {
+		rows, err = s.rows(ctx, q.first, pageSize)
+	} else {
+		rows, err = s.rows(ctx, q.next, pageSize, *at.ID)
+	}
+	if isBadID(err) {
+		return fetch.Page{}, fetch.ForeignCursor()
+	}
+	if err != nil {
+		return fetch.Page{}, s.explain(ctx, "read users", err)
+	}
+	var page fetch.Page
+	for _, r := range rows {
+		page.Users = append(page.Users, r.user(readAt))
+	}
+	if len(rows) == pageSize {
+		at.ID = &rows[len(rows)-1].ID
+		page.Next, err = fetch.EncodeCursor(at)
+	}
+	return page, err
+}
+
+// User reads one user.
+func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+	q, err := s.look(ctx)
+	if err != nil {
+		return fetch.User{}, err
+	}
+	readAt := s.Now()
+	rows, err := s.rows(ctx, q.one, 1, id)
+	switch {
+	case isBadID(err), err == nil && len(rows) == 0: // an id that the column's type cannot hold is no user's
+		return fetch.User{}, fetch.ErrGone
+	case err != nil:
+		return fetch.User{}, s.explain(ctx, "read a user", err)
+	default:
+		return rows[0].user(readAt), nil
+	}
+}
+
+func (s *source) rows(ctx context.Context, query string, args ...any) ([]row, error) {
+	rows, err := s.Pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+}
+
+func (r row) user(readAt time.Time) fetch.User {
+	return fetch.User{Object: r.Object, FetchedAt: readAt, LastSignInAt: r.LastSignInAt}
+}
+
+// isBadID reports that a text is no value of the id column's type.
+func isBadID(err error) bool {
+	switch pgdb.Code(err) {
+	case "22P02", // invalid_text_representation
+		"22003", // numeric_value_out_of_range
+		"22021": // character_not_in_repertoire
+		return true
+	default:
+		return false
+	}
+}
+
+// look reads the definition of the tables, mostly once, and makes the queries for them.
+func (s *source) look(ctx context.Context) (*queries, error) {
+	if q := s.queries.Load(); q != nil {
+		return q, nil
+	}
+	users, err := s.table(ctx, s.Tables.UserTable)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := s.sessionTable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := newQueries(users, sessions, s.Tables)
+	if err != nil {
+		return nil, err
+	}
+	s.queries.Store(q)
+	return q, nil
+}
+
+// sessionTable looks at the session table. One that nobody named may be missing
+// or unreadable: then it is not known when users signed in last.
+func (s *source) sessionTable(ctx context.Context) (*table, error) {
+	sessions, err := s.table(ctx, cmp.Or(s.Tables.SessionTable, "session"))
+	if err == nil {
+		return sessions, nil
+	}
+	_, refused := errors.AsType[*fetch.CredentialsError](err)
+	_, missing := errors.AsType[*fetch.ProtocolError](err)
+	if s.Tables.SessionTable == "" && (refused || missing) {
+		return nil, nil //nolint:nilnil // no table is no error
+	}
+	return nil, err
+}

@@ -1,0 +1,221 @@
+package sqlsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+// table is what the catalog says of a table, as far as the role may read it.
+type table struct {
+	name    string // quoted, with its schema
+	columns []column
+}
+
+type column struct {
+	Name string
+	// Type is as it stands in a cast, without a length, which would cut values.
+	Type     string
+	Readable bool
+}
+
+const (
+	selectTable = `
+		SELECT c.oid, current_user::text, row_security_active(c.oid)
+		FROM pg_catalog.pg_class AS c
+		JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`
+
+	selectColumns = `
+		SELECT a.attname::text, pg_catalog.format_type(a.atttypid, -1),
+			pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE') AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+		FROM pg_catalog.pg_attribute AS a
+		JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+		ORDER BY a.attnum`
+)
+
+// table looks at a table. Row level security would hide users without a word,
+// who would then seem to be deleted, so it is refused.
+func (s *source) table(ctx context.Context, name string) (*table, error) {
+	t := &table{name: pgx.Identifier{s.Tables.Schema, name}.Sanitize()}
+	var (
+		oid    uint32
+		role   string
+		hidden bool
+	)
+	err := s.Pool.QueryRow(ctx, selectTable, s.Tables.Schema, name).Scan(&oid, &role, &hidden)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, &fetch.ProtocolError{Detail: fmt.Sprintf("the database has no table %s: name the tables of your Better Auth server in options.source "+
+			"(schema, user_table, session_table)", t.name)}
+	}
+	if err != nil {
+		return nil, s.explain(ctx, "look at table "+t.name, err)
+	}
+	if hidden {
+		return nil, &fetch.CredentialsError{Detail: fmt.Sprintf("row level security hides users of %s from the role %q, who would seem to be deleted: "+
+			"let a role read it that has BYPASSRLS or owns the table", t.name, role)}
+	}
+	rows, err := s.Pool.Query(ctx, selectColumns, oid)
+	if err == nil {
+		t.columns, err = pgx.CollectRows(rows, pgx.RowToStructByPos[column])
+	}
+	if err != nil {
+		return nil, s.explain(ctx, "look at table "+t.name, err)
+	}
+	t.columns = slices.DeleteFunc(t.columns, func(c column) bool { return !c.Readable })
+	if len(t.columns) == 0 {
+		return nil, &fetch.CredentialsError{Detail: fmt.Sprintf("the role %q may not read %s. As its owner, run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[4]s",
+			role, t.name, pgx.Identifier{s.Tables.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize(), t.name)}
+	}
+	return t, nil
+}
+
+func (t *table) find(name string) (column, bool) {
+	i := slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name })
+	if i < 0 {
+		return column{}, false
+	}
+	return t.columns[i], true
+}
+
+// need is find for a column without which nothing goes.
+func (t *table) need(field string, names map[string]string) (column, error) {
+	name := field
+	if names[field] != "" {
+		name = names[field]
+	}
+	c, ok := t.find(name)
+	if !ok {
+		return c, &fetch.ProtocolError{Detail: fmt.Sprintf("table %s has no column %s that may be read, for %s: name it in options.source.columns (or session_columns), "+
+			"and grant SELECT on it", t.name, pgx.Identifier{name}.Sanitize(), field)}
+	}
+	return c, nil
+}
+
+// isPrivate reports columns that no mirror should hold, by their names. Better
+// Auth keeps passwords and tokens in other tables, but not everybody does.
+func (c column) isPrivate() bool {
+	name := strings.ToLower(c.Name)
+	for _, part := range []string{"password", "secret", "token"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// expression is the column's value. Instants without a zone are in UTC, as
+// libraries that use such columns write them.
+func (c column) expression(alias string) string {
+	e := alias + "." + pgx.Identifier{c.Name}.Sanitize()
+	if c.Type == "timestamp without time zone" {
+		e += " AT TIME ZONE 'UTC'"
+	}
+	return e
+}
+
+// queries are the texts for one pair of tables. $1 is the number of rows, $2 an id as text.
+type queries struct{ count, first, next, one string }
+
+func newQueries(users, sessions *table, t provider.UserTables) (*queries, error) {
+	id, err := users.need("id", t.Columns)
+	if err != nil {
+		return nil, err
+	}
+	fieldOf := map[string]string{}
+	for field, name := range t.Columns {
+		if _, ok := users.find(name); !ok {
+			_, err := users.need(field, t.Columns)
+			return nil, err
+		}
+		fieldOf[name] = field
+	}
+	var list []string
+	for _, c := range users.columns {
+		field := fieldOf[c.Name]
+		switch {
+		case field == "" && (c.isPrivate() || t.Columns[c.Name] != ""): // another column has taken its name
+			continue
+		case field == "":
+			field = c.Name
+		}
+		list = append(list, c.expression("u")+" AS "+pgx.Identifier{field}.Sanitize())
+	}
+	key := "u." + pgx.Identifier{id.Name}.Sanitize()
+	given := "$2::text::" + id.Type
+	signIn, join, err := lastSignIn(sessions, id, t)
+	if err != nil {
+		return nil, err
+	}
+	page := func(where string) string {
+		return `WITH page AS MATERIALIZED (SELECT ` + strings.Join(list, ", ") + ` FROM ` + users.name + ` AS u ` + where +
+			` ORDER BY ` + key + ` LIMIT $1) SELECT p."id"::text, row_to_json(p), ` + signIn + ` FROM page AS p ` + join + ` ORDER BY p."id"`
+	}
+	return &queries{
+		count: `SELECT count(*) FROM ` + users.name, first: page(""), next: page("WHERE " + key + " > " + given), one: page("WHERE " + key + " = " + given),
+	}, nil
+}
+
+// lastSignIn is the newest session of each user of the page: a lower bound, as
+// sessions end and are removed.
+func lastSignIn(sessions *table, id column, t provider.UserTables) (value, join string, err error) {
+	const none = "NULL::timestamptz"
+	if sessions == nil {
+		return none, "", nil
+	}
+	user, err := sessions.need("userId", t.SessionColumns)
+	if err == nil {
+		var created column
+		if created, err = sessions.need("createdAt", t.SessionColumns); err == nil {
+			owner := "s." + pgx.Identifier{user.Name}.Sanitize()
+			own := `p."id"`
+			ids := `(SELECT "id" FROM page)`
+			if user.Type != id.Type {
+				owner, own, ids = owner+"::text", own+"::text", `(SELECT "id"::text FROM page)`
+			}
+			return "s.at", `LEFT JOIN (SELECT ` + owner + ` AS owner, max(` + created.expression("s") + `)::timestamptz AS at FROM ` + sessions.name +
+				` AS s WHERE ` + owner + ` IN ` + ids + ` GROUP BY 1) AS s ON s.owner = ` + own, nil
+		}
+	}
+	if t.SessionTable == "" && len(t.SessionColumns) == 0 { // nobody named it
+		return none, "", nil
+	}
+	return "", "", err
+}
+
+// explain says what an error of the database means. Its text may hold data and
+// is not repeated.
+func (s *source) explain(ctx context.Context, what string, err error) error {
+	code := pgdb.Code(err)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	case strings.HasPrefix(code, "28"): // invalid_authorization_specification, invalid_password
+		return &fetch.CredentialsError{Detail: "the database refuses user and password of credentials.database_url: store the right ones (SQLSTATE " + code + ")"}
+	case code == "42501": // insufficient_privilege
+		return &fetch.CredentialsError{Detail: what + ": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)"}
+	case code == "42P01", code == "42703": // undefined_table, undefined_column
+		s.queries.Store(nil) // they are looked at again
+		return &fetch.TemporaryError{Detail: what + ": the tables were changed just now (SQLSTATE " + code + ")"}
+	case pgdb.Unavailable(err), pgdb.Retryable(err), code == "57014", code == "": // query_canceled, by a timeout
+		return &fetch.TemporaryError{Detail: strings.TrimSpace(what + ": the database cannot answer now " + sqlState(code))}
+	default:
+		return &fetch.ProtocolError{Detail: fmt.Sprintf("%s: the database refuses the query %s", what, sqlState(code))}
+	}
+}
+
+func sqlState(code string) string {
+	if code == "" {
+		return ""
+	}
+	return "(SQLSTATE " + code + ")"
+}

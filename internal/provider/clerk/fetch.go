@@ -1,0 +1,190 @@
+package clerk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+// Clerk's Backend API (its OpenAPI definition, 2026-05-12, and its page on limits).
+const (
+	backendAPI = "https://api.clerk.com/v1"
+	pageSize   = 500 // the most that Clerk takes
+	maxUser    = 4 << 20
+)
+
+// rate is what Clerk allows an instance, which has one secret key for each of
+// its users to share.
+func rate(key provider.Secret) fetch.Rate {
+	if isTestKey(key) {
+		return fetch.Rate{Requests: 100, Window: 10 * time.Second}
+	}
+	return fetch.Rate{Requests: 1000, Window: 10 * time.Second}
+}
+
+func isTestKey(key provider.Secret) bool { return strings.HasPrefix(string(key), "sk_test_") }
+
+// checkFetch checks what reading users needs, as far as it is given.
+func checkFetch(c provider.Credentials, o provider.Options) error {
+	if key := string(c.SecretKey); key != "" && !isSecretKey(key) {
+		return errors.New("credentials.secret_key is no secret key of Clerk: give the one that begins with sk_live_ or sk_test_ (Clerk dashboard, API keys)")
+	}
+	_, err := baseURL(o)
+	return err
+}
+
+func baseURL(o provider.Options) (string, error) {
+	if o.BaseURL == "" {
+		return backendAPI, nil
+	}
+	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	if err != nil {
+		return "", err
+	}
+	return base.String(), nil
+}
+
+type source struct {
+	client *fetch.Client
+	base   string
+	key    string
+}
+
+// NewSource reads the users of the instance whose secret_key is given, by the
+// Backend API. Option base_url replaces its address, https://api.clerk.com/v1.
+//
+// A walk is in order of creation, 500 users a page. Users who sign up meanwhile
+// come at its end, so it neither skips nor repeats one. Where Clerk refuses the
+// cursor, the walk goes on by position; see place.
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+	if err := checkFetch(c, o); err != nil {
+		return nil, err
+	}
+	if c.SecretKey == "" {
+		return nil, fmt.Errorf("credentials.secret_key is missing (Clerk dashboard, API keys): %w", fetch.ErrNoCredentials)
+	}
+	base, err := baseURL(o)
+	if err != nil {
+		return nil, err
+	}
+	return &source{client: fetch.NewClient(provider.Title(provider.Clerk), d, rate(c.SecretKey), c.SecretKey), base: base, key: string(c.SecretKey)}, nil
+}
+
+func (s *source) request(what, path string, query url.Values) fetch.Request {
+	address := s.base + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	return fetch.Request{What: what, URL: address, Bearer: s.key}
+}
+
+// Count asks for the number of users.
+func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
+	const what = "count the users"
+	var count struct {
+		Total *int64 `json:"total_count"`
+	}
+	request := s.request(what, "/users/count", nil)
+	request.Read = func(body []byte) error {
+		if json.Unmarshal(body, &count) != nil || count.Total == nil {
+			return errors.New("it has no total_count")
+		}
+		return nil
+	}
+	answer, err := s.client.Do(ctx, request)
+	if err != nil {
+		return 0, false, err
+	}
+	if !answer.OK() {
+		return 0, false, s.refused(what, answer)
+	}
+	return *count.Total, true, nil
+}
+
+// User reads one user. Clerk answers 404 for one that is deleted; a 404 that is
+// not in Clerk's form proves nothing.
+func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+	const what = "read a user"
+	request := s.request(what, "/users/"+url.PathEscape(id), nil)
+	request.MaxBody = maxUser
+	answer, err := s.client.Do(ctx, request)
+	if err != nil {
+		return fetch.User{}, err
+	}
+	if answer.Status == http.StatusNotFound && readProblem(answer.Body).code != "" {
+		return fetch.User{}, fetch.ErrGone
+	}
+	if !answer.OK() {
+		return fetch.User{}, s.refused(what, answer)
+	}
+	object, err := payload.Parse(answer.Body)
+	if err == nil {
+		var entry fetch.Entry
+		entry, err = fetch.ReadEntry(object, keyID, keyCreatedAt)
+		if err == nil && entry.ID != id {
+			err = errors.New("it is another user than was asked for")
+		}
+	}
+	if err != nil {
+		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+	}
+	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+}
+
+const (
+	keyID        = "id"
+	keyCreatedAt = "created_at"
+)
+
+// problem is Clerk's own words in an answer that is no success.
+type problem struct{ code, message, traceID string }
+
+func readProblem(body []byte) problem {
+	var doc struct {
+		Errors []struct {
+			Code        string `json:"code"`
+			Message     string `json:"message"`
+			LongMessage string `json:"long_message"`
+		} `json:"errors"`
+		TraceID string `json:"clerk_trace_id"`
+	}
+	if json.Unmarshal(body, &doc) != nil || len(doc.Errors) == 0 {
+		return problem{}
+	}
+	first := doc.Errors[0]
+	if first.LongMessage == "" {
+		first.LongMessage = first.Message
+	}
+	return problem{code: first.Code, message: first.LongMessage, traceID: doc.TraceID}
+}
+
+// refused says why an answer is no success, in Clerk's words, and what to do.
+func (s *source) refused(what string, answer *fetch.Response) error {
+	said := readProblem(answer.Body)
+	words := s.client.Say(said.message)
+	if said.traceID != "" {
+		words = strings.TrimSpace(words + " (clerk_trace_id " + s.client.Say(said.traceID) + ")")
+	}
+	if answer.Status != http.StatusUnauthorized && answer.Status != http.StatusForbidden {
+		return s.client.Unexpected(what, answer, words)
+	}
+	instance, other := "production", "sk_test_"
+	if isTestKey(provider.Secret(s.key)) {
+		instance, other = "development", "sk_live_"
+	}
+	detail := fmt.Sprintf("Clerk refuses credentials.secret_key (%d). It is the key of a %s instance; a key that begins with %s belongs to another instance, "+
+		"with other users. Copy the secret key of the instance that sends the webhooks again (Clerk dashboard, API keys)", answer.Status, instance, other)
+	if words != "" {
+		detail += ". Clerk says: " + words
+	}
+	return &fetch.CredentialsError{Detail: detail}
+}

@@ -1,0 +1,91 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Sourcer is what a provider implements whose users can be read.
+type Sourcer interface {
+	// NewSource prepares reading; it sends nothing. The error wraps
+	// ErrNoCredentials where the credentials do not suffice, and says which
+	// are missing; other errors name the credential or option that is wrong.
+	//
+	// A Source may keep a download open between two pages: where it is an
+	// io.Closer, close it when it is not needed any more.
+	NewSource(c provider.Credentials, o provider.Options, d Deps) (Source, error)
+}
+
+// Deps is what a Source needs of its surroundings. The zero value is good for
+// one Source alone.
+type Deps struct {
+	// Transport sends the requests; nil makes a new one, see NewTransport.
+	Transport http.RoundTripper
+	// Limits are the rate limits that the sources of a process share; nil
+	// means that this Source is the only one of its account.
+	Limits *Limits
+	// UserAgent is sent with each request; empty: "authsync".
+	UserAgent string
+	// Timeout bounds a request, and the wait for more of a long download; 0: 15 s.
+	Timeout time.Duration
+	// MaxPause is the longest pause that is waited out in place; 0: 5 s.
+	MaxPause time.Duration
+	// Now and Sleep are the clock; nil: the real one. Sleep ends early, with
+	// the context's error, when ctx ends.
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Jitter spreads retries: a number from 0 to 1; nil: random.
+	Jitter func() float64
+	// SQL opens the customer's own tables as a Source. An empty database URL
+	// means the project's own database. Nil: that is not possible here.
+	SQL func(databaseURL provider.Secret, tables provider.UserTables) (Source, error)
+}
+
+// NewTransport makes a transport to be shared by the sources of a process.
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxIdleConns:           50,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Transport == nil {
+		d.Transport = NewTransport()
+	}
+	d.UserAgent = cmp.Or(d.UserAgent, "authsync")
+	d.Timeout = cmp.Or(d.Timeout, 15*time.Second)
+	d.MaxPause = cmp.Or(d.MaxPause, 5*time.Second)
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Sleep == nil {
+		d.Sleep = sleep
+	}
+	if d.Jitter == nil {
+		d.Jitter = randomJitter
+	}
+	return d
+}

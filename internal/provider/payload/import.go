@@ -1,0 +1,40 @@
+package payload
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Import makes the event of a user object that authsync read itself. The change
+// has the provider's Keys (and NumericID); prepare, which may be nil, completes
+// what ReadUser alone cannot read, and is told whether the object is whole.
+//
+// Clocks are those of an update: the object's updated_at, else the time when
+// the request was sent that read it.
+func Import(
+	object json.RawMessage, i provider.Import, o provider.Options, c Change, prepare func(c *Change, whole bool),
+) provider.Event {
+	e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, SentAt: Receipt(i.FetchedAt)}
+	d := provider.Delivery{ReceivedAt: i.FetchedAt}
+	doc, err := Parse(object)
+	if err != nil {
+		return Failed(d, e, strings.Replace(err.Error(), "the body", "the user", 1))
+	}
+	if !doc.IsObject() {
+		return Failed(d, e, NotObject("the user", doc))
+	}
+	c.Path, c.Object, c.User = "user", doc, ReadUser(doc, c.Keys)
+	if c.User[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
+		c.User[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
+	}
+	whole := i.Whole || o.AbsentFields == provider.ClearAbsent
+	if whole {
+		c.User.ClearAbsent(c.Keys)
+	}
+	if prepare != nil {
+		prepare(&c, whole)
+	}
+	return c.Apply(d, e)
+}
