@@ -63,8 +63,8 @@ func TestBackfill(t *testing.T) {
 		require.Equal(t, "100 100 100 0", b.mirrored(t))
 		require.Equal(t, "9 1", one(t, b.control, `SELECT concat_ws(' ', metadata ->> 'snoozes', attempt) FROM authsync.river_job`),
 			"a slice for each page, and none of them costs an attempt")
-		require.Equal(t, b.account.opened, b.account.closed, "what was opened was closed")
-		require.Equal(t, []int{2, 2, 2, 2, 2, 2, 2, 2, 2, 2}, b.account.served, "one source for all slices")
+		b.account.requireClosed(t)
+		require.Equal(t, []int{2, 2, 2, 2, 2, 2, 2, 2, 2, 2}, b.account.pagesServed(), "one source for all slices")
 	})
 
 	t.Run("NewCredentialsAreUsedFromTheNextSliceOn", func(t *testing.T) {
@@ -81,8 +81,8 @@ func TestBackfill(t *testing.T) {
 		b.work(t, b.mirrors, time.Nanosecond)
 		b.start(t)
 		b.ends(t, backfill.Done)
-		require.Equal(t, []int{2, 2, 4, 4}, b.account.served)
-		require.Equal(t, b.account.opened, b.account.closed)
+		b.account.requireClosed(t)
+		require.Equal(t, []int{2, 2, 4, 4}, b.account.pagesServed())
 	})
 
 	t.Run("WithoutUsersIsDoneAtOnce", func(t *testing.T) {

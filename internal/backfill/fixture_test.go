@@ -70,6 +70,22 @@ func (a *account) Close() error {
 	return nil
 }
 
+// requireClosed waits until what was opened is closed, which follows the end of the run.
+func (a *account) requireClosed(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.opened == a.closed
+	}, 10*time.Second, time.Millisecond, "what was opened was not closed")
+}
+
+func (a *account) pagesServed() []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.served
+}
+
 func (a *account) Count(context.Context) (int64, bool, error) { return int64(a.users), !a.silent, nil }
 
 func (a *account) Page(ctx context.Context, cursor string) (fetch.Page, error) {
