@@ -201,8 +201,8 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 }
 
 // receiverConns are the connections set aside for storing deliveries, so that
-// neither jobs nor people's queries hold them up: two commits in flight and one
-// to spare.
+// neither jobs nor people's queries hold them up: one for the commit in flight, one
+// to wake the workers after it, and one to spare.
 const receiverConns = 3
 
 // startInbox gives the receiver an inbox with connections of its own. The

@@ -17,7 +17,7 @@ import (
 
 const (
 	applySenders = 64 // connections while applying is measured
-	applyWorkers = 16 // jobs at the same time; more gain nothing for one project
+	applyWorkers = 16 // jobs at the same time, fewer than the server has by default
 	lightPause   = 50 * time.Millisecond
 	// patience bounds how long rows may take to appear.
 	patience = 2 * time.Minute

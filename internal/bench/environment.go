@@ -27,7 +27,7 @@ import (
 const (
 	controlDatabase = "authsync"
 	projectDatabase = "bench"
-	// inboxConns is as the server has it: two commits in flight and one to spare.
+	// inboxConns is as the server has it: the commit in flight, waking the workers, and one to spare.
 	inboxConns = 3
 )
 
