@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
@@ -76,10 +77,10 @@ type fakeAccounts struct {
 	err error
 }
 
-func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
+func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (account.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return backfill.Account{}, a.err
+	return account.Account{}, a.err
 }
 
 func (a *fakeAccounts) failWith(err error) {

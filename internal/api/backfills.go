@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -16,7 +17,7 @@ import (
 // Backfills starts backfills and tells of them; see backfill.Store.
 type Backfills interface {
 	// Start returns *backfill.RunningError while there is an unfinished one, and
-	// *backfill.NotPossibleError where the credentials do not allow it.
+	// *account.NotPossibleError where the credentials do not allow it.
 	Start(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
 	// Latest returns backfill.ErrNoRun where there was none yet.
 	Latest(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
@@ -74,7 +75,7 @@ func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.I
 	}
 	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider)
 	var running *backfill.RunningError
-	var notPossible *backfill.NotPossibleError
+	var notPossible *account.NotPossibleError
 	switch {
 	case err == nil:
 		return &backfillStart{Started: true, RunID: &run.ID}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 )
 
@@ -27,7 +28,7 @@ func TestBackfillStartsByItself(t *testing.T) {
 	b.project(t, "shop")
 	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
 
-	b.accounts.failWith(&backfill.NotPossibleError{Detail: "secret_key is missing"})
+	b.accounts.failWith(&account.NotPossibleError{Detail: "secret_key is missing"})
 	require.Equal(t, object{"started": false, "run_id": nil, "reason": "secret_key is missing"}, b.put(t, signing))
 	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status)
 
@@ -72,7 +73,7 @@ func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 409, again.status)
 	require.Contains(t, again.body["detail"], first.body["id"])
 
-	b.accounts.failWith(&backfill.NotPossibleError{Detail: "secret_key is missing"})
+	b.accounts.failWith(&account.NotPossibleError{Detail: "secret_key is missing"})
 	refused := b.call(t, "POST", clerkPath+"/backfill", "")
 	require.Equal(t, 422, refused.status)
 	require.Equal(t, "secret_key is missing", refused.body["detail"])

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
@@ -61,7 +62,7 @@ func describe(err error) (status int, detail string) {
 	var delayed *mirror.DelayError
 	var tooLarge *http.MaxBytesError
 	var running *backfill.RunningError
-	var notPossible *backfill.NotPossibleError
+	var notPossible *account.NotPossibleError
 	var refused *mirror.GrantError
 	switch {
 	case errors.As(err, &known):

@@ -17,8 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -96,7 +96,7 @@ func TestListsComeInPages(t *testing.T) {
 func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.accounts.failWith(&backfill.NotPossibleError{Detail: "give session_token"})
+	b.accounts.failWith(&account.NotPossibleError{Detail: "give session_token"})
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 

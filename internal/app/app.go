@@ -27,6 +27,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/applier"
 	"github.com/authsync/authsync/internal/backfill"
@@ -66,7 +67,7 @@ type App struct {
 	mirrors   *mirror.Mirrors
 	inbox     *inbox.Inbox
 	intake    *inbox.Inbox // the receiver's own; nil without that role
-	accounts  backfill.Accounts
+	accounts  account.Accounts
 	backfills *backfill.Store
 }
 

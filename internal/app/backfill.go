@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -23,7 +24,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	}
 	transport := fetch.NewTransport()
 	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
-	a.accounts = &backfill.Integrations{
+	a.accounts = &account.Integrations{
 		Credentials: a.Store.Credentials,
 		Deps: func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error) {
 			of := deps

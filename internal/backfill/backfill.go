@@ -105,11 +105,6 @@ func (e *RunningError) Error() string {
 	return "backfill " + e.Run.ID.String() + " of this provider is " + e.Run.State
 }
 
-// NotPossibleError says why users cannot be read, and what to do.
-type NotPossibleError struct{ Detail string }
-
-func (e *NotPossibleError) Error() string { return e.Detail }
-
 // Args are the arguments of the job backfill.
 type Args struct {
 	RunID     uuid.UUID `json:"run_id"`

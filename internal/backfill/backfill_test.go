@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
@@ -345,8 +346,8 @@ func TestStore(t *testing.T) {
 		require.ErrorIs(t, err, backfill.ErrNoRun)
 		_, err = b.store.Start(t.Context(), uuid.New(), provider.Clerk)
 		require.ErrorIs(t, err, project.ErrNoProject)
-		b.account.openErr = &backfill.NotPossibleError{Detail: "give secret_key"}
-		var notPossible *backfill.NotPossibleError
+		b.account.openErr = &account.NotPossibleError{Detail: "give secret_key"}
+		var notPossible *account.NotPossibleError
 		_, err = b.store.Start(t.Context(), b.projectID, provider.Clerk)
 		require.ErrorAs(t, err, &notPossible)
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgtest"
@@ -37,7 +38,7 @@ func BenchmarkBackfill(b *testing.B) {
 				source, err := clerk.New().NewSource(
 					provider.Credentials{SecretKey: provider.Secret(fake.Key)}, provider.Options{BaseURL: server.URL + "/v1"}, fetch.Deps{})
 				require.NoError(b, err)
-				bundle.accounts = fixed{backfill.Account{Source: source, Importer: clerk.New()}}
+				bundle.accounts = fixed{account.Account{Source: source, Importer: clerk.New()}}
 				bundle.start(b)
 				client, err := newClient(bundle.control, backfill.Config{
 					Pool: bundle.control, Accounts: bundle.accounts, Mirrors: bundle.mirrors, Log: slog.New(slog.DiscardHandler),

@@ -17,6 +17,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
@@ -26,8 +27,8 @@ import (
 	"github.com/authsync/authsync/internal/provider/fetch"
 )
 
-// account is a provider account in memory, with users 0 to users-1.
-type account struct {
+// tenant is a provider account in memory, with users 0 to users-1.
+type tenant struct {
 	users, pageSize int
 
 	mu     sync.Mutex
@@ -42,16 +43,16 @@ type account struct {
 	served  []int // which source gave each page
 }
 
-func (a *account) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
+func (a *tenant) Open(context.Context, uuid.UUID, string) (account.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.opened++
-	return backfill.Account{Source: &source{a, a.opened}, Importer: clerk.New(), Digest: a.digest}, a.openErr
+	return account.Account{Source: &source{a, a.opened}, Importer: clerk.New(), Digest: a.digest}, a.openErr
 }
 
 // source is an account that was opened, as the nth.
 type source struct {
-	*account
+	*tenant
 
 	n int
 }
@@ -60,10 +61,10 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	s.mu.Lock()
 	s.served = append(s.served, s.n)
 	s.mu.Unlock()
-	return s.account.Page(ctx, cursor)
+	return s.tenant.Page(ctx, cursor)
 }
 
-func (a *account) Close() error {
+func (a *tenant) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed++
@@ -71,7 +72,7 @@ func (a *account) Close() error {
 }
 
 // requireClosed waits until what was opened is closed, which follows the end of the run.
-func (a *account) requireClosed(t *testing.T) {
+func (a *tenant) requireClosed(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		a.mu.Lock()
@@ -80,15 +81,15 @@ func (a *account) requireClosed(t *testing.T) {
 	}, 10*time.Second, time.Millisecond, "what was opened was not closed")
 }
 
-func (a *account) pagesServed() []int {
+func (a *tenant) pagesServed() []int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.served
 }
 
-func (a *account) Count(context.Context) (int64, bool, error) { return int64(a.users), !a.silent, nil }
+func (a *tenant) Count(context.Context) (int64, bool, error) { return int64(a.users), !a.silent, nil }
 
-func (a *account) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+func (a *tenant) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	if err := ctx.Err(); err != nil {
 		return fetch.Page{}, err
 	}
@@ -106,7 +107,7 @@ func (a *account) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	return a.page(cursor), nil
 }
 
-func (a *account) page(cursor string) fetch.Page {
+func (a *tenant) page(cursor string) fetch.Page {
 	first := 0
 	if cursor != "" {
 		first, _ = strconv.Atoi(cursor)
@@ -122,14 +123,14 @@ func (a *account) page(cursor string) fetch.Page {
 	return page
 }
 
-func (a *account) User(context.Context, string) (fetch.User, error) {
+func (a *tenant) User(context.Context, string) (fetch.User, error) {
 	return fetch.User{}, fetch.ErrGone
 }
 
 // fixed is an account that is always the same.
-type fixed struct{ account backfill.Account }
+type fixed struct{ account account.Account }
 
-func (f fixed) Open(context.Context, uuid.UUID, string) (backfill.Account, error) {
+func (f fixed) Open(context.Context, uuid.UUID, string) (account.Account, error) {
 	return f.account, nil
 }
 
@@ -143,8 +144,8 @@ func object(i int) json.RawMessage {
 type testBundle struct {
 	control, project *pgxpool.Pool
 	projectID        uuid.UUID
-	account          *account
-	accounts         backfill.Accounts // account, unless a test has another
+	account          *tenant
+	accounts         account.Accounts // the tenant, unless a test has another
 	jobs             *river.Client[pgx.Tx]
 	store            *backfill.Store
 	mirrors          *mirror.Mirrors
@@ -155,7 +156,7 @@ func setup(tb testing.TB, users, pageSize int) *testBundle {
 	tb.Helper()
 	b := &testBundle{
 		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
-		account: &account{users: users, pageSize: pageSize},
+		account: &tenant{users: users, pageSize: pageSize},
 	}
 	_, err := b.control.Exec(tb.Context(),
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)

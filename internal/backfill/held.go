@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/account"
 )
 
 // heldFor is how long an account is kept for the next slice of its run, which
@@ -19,13 +21,13 @@ type held struct {
 }
 
 type holding struct {
-	account Account
+	account account.Account
 	used    time.Time
 }
 
 // take gives the account to work with: the one held, unless the credentials
 // have changed since.
-func (h *held) take(runID uuid.UUID, fresh Account) Account {
+func (h *held) take(runID uuid.UUID, fresh account.Account) account.Account {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()

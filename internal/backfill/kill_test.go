@@ -50,7 +50,7 @@ func work(args []string) int {
 			os.Exit(1)
 		}
 	}
-	a := &account{users: users, pageSize: pageSize, before: func(string) (*fetch.Page, error) { say("read"); return nil, nil }}
+	a := &tenant{users: users, pageSize: pageSize, before: func(string) (*fetch.Page, error) { say("read"); return nil, nil }}
 	client, err := newClient(pool, backfill.Config{
 		Pool: pool, Accounts: a, Mirrors: &saying{newMirrors(args[1]), say}, Log: slog.New(slog.DiscardHandler),
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -67,7 +68,7 @@ func TestEveryProvider(t *testing.T) {
 			b := setup(t, 0, 0)
 			clock := fetchtest.NewClock()
 			stored := c.start(t, b, clock)
-			accounts := &backfill.Integrations{
+			accounts := &account.Integrations{
 				Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
 					return stored.credentials, stored.options, nil
 				},
@@ -112,13 +113,13 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	var stored provider.Credentials
 	var storedErr error
-	accounts := &backfill.Integrations{
+	accounts := &account.Integrations{
 		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
 			return stored, provider.Options{}, storedErr
 		},
 		Deps: func(context.Context, uuid.UUID) (fetch.Deps, error) { return fetch.Deps{}, nil },
 	}
-	var notPossible *backfill.NotPossibleError
+	var notPossible *account.NotPossibleError
 	for name, says := range map[string]string{
 		provider.Clerk: "secret_key", provider.Auth0: "client_secret", provider.BetterAuth: "session_token", "okta": "no provider",
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
@@ -31,7 +32,7 @@ type slice struct {
 
 	job     *river.Job[Args]
 	row     row
-	account Account
+	account account.Account
 	begun   time.Time
 	marked  time.Time // up to here the time worked has been noted
 }

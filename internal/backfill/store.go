@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -115,16 +116,16 @@ func (b *row) run() Run {
 type Store struct {
 	pool     *pgxpool.Pool
 	jobs     *river.Client[pgx.Tx]
-	accounts Accounts
+	accounts account.Accounts
 }
 
 // NewStore makes a Store on the control database. jobs only inserts.
-func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts Accounts) *Store {
+func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts account.Accounts) *Store {
 	return &Store{pool: pool, jobs: jobs, accounts: accounts}
 }
 
 // Start begins a backfill; a worker takes it up at once. Errors: *RunningError
-// if there is an unfinished one, *NotPossibleError if the credentials do not
+// if there is an unfinished one, *account.NotPossibleError if the credentials do not
 // allow reading users, project.ErrNoProject, project.ErrNoIntegration.
 //
 // A run whose job was cancelled or deleted in River gets a new job, and goes on.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
@@ -42,7 +43,7 @@ type Mirrors interface {
 // Config is what the worker needs.
 type Config struct {
 	Pool     *pgxpool.Pool // the control database
-	Accounts Accounts
+	Accounts account.Accounts
 	Mirrors  Mirrors
 	Log      *slog.Logger
 	// Slice is how long a job works before it lets others have their turn; 0: 20 s.
@@ -118,7 +119,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		snooze      *river.JobSnoozeError
 		credentials *fetch.CredentialsError
 		protocol    *fetch.ProtocolError
-		notPossible *NotPossibleError
+		notPossible *account.NotPossibleError
 		limited     *fetch.RateLimitError
 		delayed     *mirror.DelayError
 	)

@@ -1,4 +1,7 @@
-package backfill
+// Package account opens the provider accounts of integrations, so that their
+// users can be read: all of them by backfill and reconcile, single ones by
+// refresh. What is behind an account is a fetch.Source.
+package account
 
 import (
 	"context"
@@ -91,3 +94,8 @@ func digestOf(credentials provider.Credentials, options provider.Options) (strin
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
 }
+
+// NotPossibleError says why users cannot be read, and what to do.
+type NotPossibleError struct{ Detail string }
+
+func (e *NotPossibleError) Error() string { return e.Detail }
