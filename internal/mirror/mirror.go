@@ -159,6 +159,8 @@ const (
 	CodeBusy = "US001"
 	// CodeSuppressed: a trigger of the customer's keeps rows of users from being written.
 	CodeSuppressed = "US002"
+	// CodeFindingsGone: what a reconcile had found is gone; see ErrFindingsGone.
+	CodeFindingsGone = "US003"
 )
 
 // delayed tells whether a failed call says nothing about the events in it. What

@@ -196,8 +196,11 @@ CREATE TABLE authsync.backfills (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    phase text DEFAULT 'walk'::text NOT NULL,
+    drift jsonb,
     CONSTRAINT backfills_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT backfills_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
+    CONSTRAINT backfills_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'surplus'::text, 'confirm'::text]))),
     CONSTRAINT backfills_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
     CONSTRAINT backfills_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
@@ -235,6 +238,10 @@ COMMENT ON COLUMN authsync.backfills.waits_because IS 'Why the run waits; NULL w
 COMMENT ON COLUMN authsync.backfills.error IS 'Why the run failed, for a person.';
 
 COMMENT ON COLUMN authsync.backfills.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
+
+COMMENT ON COLUMN authsync.backfills.phase IS 'walk: reads all users. Of a reconcile then surplus: looks for users that the walk did not meet; confirm: asks about single users.';
+
+COMMENT ON COLUMN authsync.backfills.drift IS 'What a reconcile found: how many users were missing, differed (by column) or were surplus, and what became of them.';
 
 CREATE TABLE authsync.projects (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

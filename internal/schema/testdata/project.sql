@@ -325,6 +325,94 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
 
+CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], is_disputed boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH event AS MATERIALIZED (
+        SELECT
+            (d.doc ->> 'ordinal')::integer AS ordinal,
+            d.doc ->> 'user_id'            AS user_id,
+            d.doc -> 'says'                AS says,
+            d.doc -> 'raw'                 AS raw,
+            ROW((d.doc ->> 'at')::timestamptz,
+                (d.doc ->> 'sent_at')::timestamptz,
+                d.doc ->> 'event_id')::capydb_auth.version AS version,
+            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
+                (d.doc ->> 'sent_at')::timestamptz,
+                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+        FROM jsonb_array_elements(p_events) AS d (doc)
+    )
+    SELECT
+        e.ordinal,
+        e.user_id,
+        CASE
+            WHEN u.last_event_processed IS NULL THEN 'missing'
+            WHEN u.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN c.columns IS NULL THEN 'equal'
+            ELSE 'differing'
+        END,
+        CASE WHEN u.last_event_processed IS NULL THEN '{}' ELSE coalesce(c.columns, '{}') END,
+        u.last_event_processed IS NOT NULL AND coalesce(c.is_disputed, false)
+    FROM event AS e
+    LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
+    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+    CROSS JOIN LATERAL (
+        SELECT
+            array_agg(p.name ORDER BY p.place) AS columns,
+            bool_or(p.is_newer)                AS is_disputed
+        FROM (
+            VALUES
+                (1, 'email',           e.says ->> 'email'      IS DISTINCT FROM u.email,      v.email      > e.version),
+                (2, 'first_name',      e.says ->> 'first_name' IS DISTINCT FROM u.first_name, v.first_name > e.version),
+                (3, 'last_name',       e.says ->> 'last_name'  IS DISTINCT FROM u.last_name,  v.last_name  > e.version),
+                (4, 'username',        e.says ->> 'username'   IS DISTINCT FROM u.username,   v.username   > e.version),
+                (5, 'image_url',       e.says ->> 'image_url'  IS DISTINCT FROM u.image_url,  v.image_url  > e.version),
+                (6, 'created_at',
+                    (e.says ->> 'created_at')::timestamptz      IS DISTINCT FROM u.created_at,      v.created_at      > e.version),
+                (7, 'updated_at',
+                    (e.says ->> 'updated_at')::timestamptz      IS DISTINCT FROM u.updated_at,      v.updated_at      > e.version),
+                (8, 'last_sign_in_at',
+                    (e.says ->> 'last_sign_in_at')::timestamptz IS DISTINCT FROM u.last_sign_in_at, v.last_sign_in_at > e.version),
+                (9, 'deleted_at',
+                    (e.says ->> 'deleted_at')::timestamptz      IS DISTINCT FROM u.deleted_at,      v.deleted_at      > e.life_version)
+        ) AS p (place, name, differs, is_newer)
+        WHERE p.differs AND e.says ? p.name
+    ) AS said
+    CROSS JOIN LATERAL (
+        SELECT e.raw IS NOT NULL AND u.raw IS DISTINCT FROM e.raw AND (
+            u.raw IS NULL
+            OR EXISTS (
+                SELECT FROM jsonb_each(e.raw) AS n
+                WHERE n.key <> ALL (p_raw_keys)
+                  AND u.raw ? n.key
+                  AND u.raw -> n.key <> n.value
+                  AND n.value #>> '{}' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
+            )
+            OR EXISTS (
+                SELECT FROM unnest(p_raw_keys) AS k (key)
+                WHERE coalesce(u.raw -> k.key, 'null') <> coalesce(e.raw -> k.key, 'null')
+            )
+        ) AS differs
+    ) AS object
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE WHEN object.differs THEN said.columns || 'raw'::text ELSE said.columns END AS columns,
+            coalesce(said.is_disputed, false)
+                OR (object.differs AND coalesce(v.raw > e.version, false))                  AS is_disputed
+    ) AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
+
 CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -349,6 +437,128 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
 
+CREATE FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    DELETE FROM capydb_auth.reconcile_findings AS f
+    WHERE f.provider = p_provider;
+
+    INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
+    VALUES (p_provider, '', p_run_id, 'begun', 'none');
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) IS 'Makes room for the findings of a reconcile.';
+
+CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], is_open boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH compared AS MATERIALIZED (
+        SELECT
+            c.ordinal, c.user_id, c.finding, c.columns,
+            c.finding IN ('differing', 'deleted') AND (c.is_disputed OR NOT p_is_whole) AS is_open
+        FROM capydb_auth.compare_users(p_events, p_raw_keys) AS c
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, columns, state)
+        SELECT DISTINCT ON (c.user_id)
+            p_provider,
+            c.user_id,
+            p_run_id,
+            c.finding,
+            c.columns,
+            CASE WHEN c.finding = 'equal' THEN 'none' WHEN c.is_open THEN 'open' ELSE 'found' END
+        FROM compared AS c
+        ORDER BY c.user_id, c.ordinal
+        ON CONFLICT (provider, user_id) DO UPDATE SET
+            finding = CASE WHEN f.state = 'open' THEN excluded.finding ELSE f.finding END,
+            columns = CASE WHEN f.state = 'open' THEN excluded.columns ELSE f.columns END,
+            state   = CASE WHEN f.state = 'open' THEN 'none' ELSE 'repaired' END
+        WHERE excluded.finding = 'equal' AND f.state IN ('open', 'found')
+    )
+    SELECT c.ordinal, c.finding, c.columns, c.is_open
+    FROM compared AS c
+    WHERE c.finding <> 'equal';
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
+
+CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    UPDATE capydb_auth.reconcile_findings AS f SET
+        finding = CASE WHEN f.state = 'open' THEN coalesce(s.finding, f.finding) ELSE f.finding END,
+        columns = CASE WHEN f.state = 'open' THEN coalesce(s.columns, f.columns) ELSE f.columns END,
+        -- Found before and equal now: it was repaired before we were interrupted.
+        state   = CASE WHEN f.state = 'found' AND s.state = 'none' THEN 'repaired' ELSE s.state END
+    FROM jsonb_to_recordset(p_users) AS s (user_id text, state text, finding text, columns text[])
+    WHERE f.provider = p_provider
+      AND f.user_id = s.user_id COLLATE "C"
+      AND f.state IN ('open', 'found');
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
+
+CREATE FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+        SELECT
+            u.id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'surplus'
+            END AS finding
+        FROM capydb_auth.users AS u
+        WHERE u.id > p_after
+        ORDER BY u.id
+        LIMIT p_limit
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
+        SELECT p_provider, c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND NOT EXISTS (
+              SELECT FROM capydb_auth.reconcile_findings AS f
+              WHERE f.provider = p_provider AND f.user_id = c.id
+          )
+        ON CONFLICT (provider, user_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN max(c.id) END,
+        count(*) FILTER (WHERE c.is_live)
+    FROM candidate AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
+
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -363,6 +573,49 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) IS 'Raises US002 if a trigger has suppressed rows; called by apply_round only.';
+
+CREATE FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM capydb_auth.reconcile_findings AS f
+    WHERE f.provider = p_provider AND f.user_id = '' AND f.run_id = p_run_id
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'what reconcile % of % had found is gone', p_run_id, p_provider
+            USING ERRCODE = 'US003', HINT = 'The database server has crashed, or another run has begun: the run begins anew.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) IS 'Raises US003 if the findings of a reconcile are gone.';
+
+CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT
+        u.id,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        (g.version).at,
+        (g.version).sent_at,
+        (v.deleted_at).at,
+        (v.deleted_at).sent_at
+    FROM capydb_auth.users AS u
+    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            v.email, v.first_name, v.last_name, v.username, v.image_url,
+            v.created_at, v.updated_at, v.last_sign_in_at, v.raw
+        ) AS version
+    ) AS g
+    WHERE u.id = ANY (p_user_ids);
+$$;
+
+COMMENT ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
 
 CREATE TABLE capydb_auth.users (
     id text NOT NULL,
@@ -442,6 +695,27 @@ COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The delivery that wa
 COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that delivery, from 0.';
 
 COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already said all it says.';
+
+CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
+    provider text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    run_id uuid NOT NULL,
+    finding text NOT NULL,
+    columns text[] DEFAULT '{}'::text[] NOT NULL,
+    state text NOT NULL,
+    CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'surplus'::text, 'placeholder'::text]))),
+    CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the reconcile that runs has found out about each user; authsync''s own, emptied when it ends.';
+
+COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
+
+COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
+
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed: it could not be.';
 
 CREATE TABLE capydb_auth.schema_code (
     only_row boolean DEFAULT true NOT NULL,
@@ -528,6 +802,9 @@ COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value
 ALTER TABLE ONLY capydb_auth.processed_events
     ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at);
 
+ALTER TABLE ONLY capydb_auth.reconcile_findings
+    ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, user_id);
+
 ALTER TABLE ONLY capydb_auth.schema_code
     ADD CONSTRAINT schema_code_pkey PRIMARY KEY (only_row);
 
@@ -543,6 +820,8 @@ ALTER TABLE ONLY capydb_auth.user_versions
 ALTER TABLE ONLY capydb_auth.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
+
 CREATE INDEX user_changes_user_id_idx ON capydb_auth.user_changes USING btree (user_id, id);
 
 CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (last_event_processed IS NULL);
@@ -551,7 +830,21 @@ REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) FROM PUBLIC;
 

@@ -1,0 +1,63 @@
+package mirror
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// What a comparison with the mirror finds about a user that the provider has.
+const (
+	Equal     = "equal"
+	Missing   = "missing"   // the mirror has no such user, or a placeholder only
+	Differing = "differing" // in Columns
+	Deleted   = "deleted"   // the mirror has the user as deleted
+	// Surplus is a user that the mirror has and the provider has not.
+	Surplus = "surplus"
+	// Placeholder is a placeholder that the provider does not know.
+	Placeholder = "placeholder"
+)
+
+// Finding is how a user differs from what an event says.
+type Finding struct {
+	Ordinal int // of the event
+	Finding string
+	Columns []string
+	// IsOpen: the event cannot decide. The mirror heard of something newer, so
+	// the provider must be asked what is true now.
+	IsOpen bool
+}
+
+const compareUsers = `
+	SELECT ordinal, finding, columns, is_disputed AS is_open
+	FROM capydb_auth.compare_users($1::jsonb, $2)
+	ORDER BY ordinal`
+
+// Compare tells how the users of events differ from the mirror, one finding an
+// event; it changes nothing. rawKeys are those of provider.Importer.
+func (m *Mirrors) Compare(ctx context.Context, projectID uuid.UUID, events []Event, rawKeys []string) (findings []Finding, err error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, encodeAll(events), rawKeys))
+		return err
+	})
+	return findings, err
+}
+
+func findingsOf(rows pgx.Rows, err error) ([]Finding, error) {
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Finding])
+}
+
+func encodeAll(events []Event) []byte {
+	docs := make([][]byte, len(events))
+	for i := range events {
+		docs[i] = encode(&events[i])
+	}
+	return join(docs)
+}

@@ -1,0 +1,34 @@
+-- reconcile_settle notes what was found out about single users, or what became of them.
+--
+-- Repeatable: what was found out about a user first stays.
+-- Order:      found before repaired or failed.
+-- Result:     none. US003 if the notes of the run are gone.
+--
+-- p_users is an array of objects: user_id; state; and, where the state is found or none,
+-- finding and columns. Those of a user who is no longer open stay as they are.
+CREATE OR REPLACE FUNCTION capydb_auth.reconcile_settle(
+    p_run_id   uuid,
+    p_provider text,
+    p_users    jsonb
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    UPDATE capydb_auth.reconcile_findings AS f SET
+        finding = CASE WHEN f.state = 'open' THEN coalesce(s.finding, f.finding) ELSE f.finding END,
+        columns = CASE WHEN f.state = 'open' THEN coalesce(s.columns, f.columns) ELSE f.columns END,
+        -- Found before and equal now: it was repaired before we were interrupted.
+        state   = CASE WHEN f.state = 'found' AND s.state = 'none' THEN 'repaired' ELSE s.state END
+    FROM jsonb_to_recordset(p_users) AS s (user_id text, state text, finding text, columns text[])
+    WHERE f.provider = p_provider
+      AND f.user_id = s.user_id COLLATE "C"
+      AND f.state IN ('open', 'found');
+END;
+$fn$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_settle(uuid, text, jsonb)
+    IS 'Notes what was found out about single users in a reconcile, or what became of them.';

@@ -1,0 +1,66 @@
+-- reconcile_surplus looks among the users of the mirror for those that the walk did
+-- not meet, and notes them as open: the provider is to be asked about each. It looks
+-- at p_limit users behind p_after, in the order of their ids, so that a mirror of any
+-- size is looked through in short calls.
+--
+-- Surplus is a user of this provider who lives and whose last event is older than
+-- p_begun, when the walk began: of a newer one the walk could not know. A placeholder
+-- that is older than that is noted as well: perhaps the provider knows the user.
+--
+-- Repeatable: what has been noted stays.
+-- Order:      when the walk has come to its end.
+-- Result:     one row: the id of the last user looked at, NULL at the end, and how many
+--             live users of the provider were among those looked at.
+--             US003 if the notes of the run are gone.
+CREATE OR REPLACE FUNCTION capydb_auth.reconcile_surplus(
+    p_run_id   uuid,
+    p_provider text,
+    p_begun    timestamptz,
+    p_after    text,
+    p_limit    integer
+)
+RETURNS TABLE (last_id text, users bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+        SELECT
+            u.id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'surplus'
+            END AS finding
+        FROM capydb_auth.users AS u
+        WHERE u.id > p_after
+        ORDER BY u.id
+        LIMIT p_limit
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
+        SELECT p_provider, c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND NOT EXISTS (
+              SELECT FROM capydb_auth.reconcile_findings AS f
+              WHERE f.provider = p_provider AND f.user_id = c.id
+          )
+        ON CONFLICT (provider, user_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN max(c.id) END,
+        count(*) FILTER (WHERE c.is_live)
+    FROM candidate AS c;
+END;
+$fn$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_surplus(uuid, text, timestamptz, text, integer)
+    IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';

@@ -1,0 +1,43 @@
+-- user_clocks tells what an event about a user must be newer than to win over all
+-- that the mirror knows of the user now.
+--
+-- Repeatable: it changes nothing.
+-- Order:      ask it before the provider is asked: what the provider answers then knows
+--             of all events that were in the mirror at this time.
+-- Result:     one row for each of the ids that the mirror has:
+--   is_placeholder, is_deleted   what the row is now
+--   at, sent_at                  the greatest version of the profile's columns; NULL: none
+--   life_at, life_sent_at        the version of being there or deleted; NULL: none
+CREATE OR REPLACE FUNCTION capydb_auth.user_clocks(
+    p_user_ids text[]
+)
+RETURNS TABLE (
+    user_id text, provider text, is_placeholder boolean, is_deleted boolean,
+    at timestamptz, sent_at timestamptz, life_at timestamptz, life_sent_at timestamptz
+)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+    SELECT
+        u.id,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        (g.version).at,
+        (g.version).sent_at,
+        (v.deleted_at).at,
+        (v.deleted_at).sent_at
+    FROM capydb_auth.users AS u
+    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            v.email, v.first_name, v.last_name, v.username, v.image_url,
+            v.created_at, v.updated_at, v.last_sign_in_at, v.raw
+        ) AS version
+    ) AS g
+    WHERE u.id = ANY (p_user_ids);
+$fn$;
+
+COMMENT ON FUNCTION capydb_auth.user_clocks(text[])
+    IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
