@@ -146,6 +146,9 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredDelivery, e provider.Even
 		o.Outcome = inbox.Ignored
 	case provider.Fail:
 		o.Outcome = inbox.Failed
+	case provider.Refresh:
+		o.Outcome = inbox.Ignored
+		o.Reason = "an entry of a log stream has no profile, and reading the user is not possible yet"
 	case provider.Apply:
 		b.toApply = append(b.toApply, mirror.Event{Event: e, Provider: d.Provider, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})
 		b.places = append(b.places, len(b.outcomes))

@@ -37,7 +37,8 @@ The API never gives a signing secret out: it is read from the control database
 by --secret-file or --secret-env.`,
 		Example: "  authsync send demo clerk user.created --set first_name=Ada --set email=ada@example.com --wait\n" +
 			"  authsync send demo auth0 user.updated --user 'auth0|1' --set nickname=null\n" +
-			"  authsync send demo better-auth user.deleted --user u1 --at 2026-01-31T12:00:00Z",
+			"  authsync send demo better-auth user.deleted --user u1 --at 2026-01-31T12:00:00Z\n" +
+			"  authsync send demo auth0 log.sdu --user 'auth0|1'   # an entry of a log stream: log. and the code of its type",
 		Args: takes(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.send(cmd.Context(), args[0], args[1], args[2], f)

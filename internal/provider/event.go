@@ -12,6 +12,9 @@ type Delivery struct {
 	ReceivedAt time.Time
 	Headers    map[string]string // the headers worth keeping, by canonical name
 	Body       []byte
+	// BodyDigest is the hex digest (SHA-256) of Body where the decoder has
+	// computed it already, because many events may need it; empty otherwise.
+	BodyDigest string
 }
 
 // Column is a mirrored column of capydb_auth.users that an event can speak of.
@@ -48,6 +51,9 @@ const (
 	Ignore
 	// Fail: it concerns the mirror but cannot be understood; Event.Reason says what is wrong.
 	Fail
+	// Refresh: the event says that a user may have changed but not how: the
+	// user is to be read from the provider. Event.At is when it happened.
+	Refresh
 )
 
 // Event is one thing that happened to one user, in authsync's own terms.

@@ -84,7 +84,7 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 	for i, e := range events {
 		golden[i] = goldenEvent{
 			Ordinal: e.Ordinal, ID: e.ID, IDIsDigest: e.IDIsDigest, Type: e.Type, UserID: e.UserID,
-			Verdict: [...]string{"apply", "ignore", "fail"}[e.Verdict], Reason: e.Reason,
+			Verdict: [...]string{"apply", "ignore", "fail", "refresh"}[e.Verdict], Reason: e.Reason,
 			At: orNull(e.At), DeletedClock: orNull(e.DeletedClock), SentAt: orNull(e.SentAt),
 			Says: e.Says, Raw: e.Raw,
 		}

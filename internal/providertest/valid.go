@@ -29,6 +29,15 @@ func RequireValid(t *testing.T, events []provider.Event) {
 			require.Equal(t, time.UTC, clock.Location())
 			require.Equal(t, clock.Truncate(time.Microsecond), clock)
 		}
+		if e.Verdict == provider.Refresh {
+			requireText(t, "the user's id", e.UserID, 1024)
+			requireText(t, "the type", e.Type, 256)
+			require.False(t, e.At.IsZero())
+			require.Zero(t, e.DeletedClock)
+			require.Nil(t, e.Says)
+			require.Nil(t, e.Raw)
+			continue
+		}
 		if e.Verdict != provider.Apply {
 			require.NotEmpty(t, e.Reason, "an event that is not applied says why")
 			require.Nil(t, e.Says)

@@ -254,6 +254,24 @@ func TestGenuineDeliveryIsDurableBeforeTheAnswer(t *testing.T) {
 	require.Contains(t, b.log.String(), `"msg":"delivery_accepted"`)
 }
 
+// A log stream sends one object a line, with whatever Content-Type somebody gave it.
+func TestLinesOfALogStreamAreReceived(t *testing.T) {
+	t.Parallel()
+	b := setup(t, pgtest.Control(t))
+	entry := `{"log_id":"1","data":{"date":"2026-05-04T10:20:30Z","type":"s","user_id":"auth0|1"}}`
+	for i, body := range []string{entry + "\n" + entry + "\r\n\r\n", entry + "\n", "[" + entry + "]", `{"logs":[` + entry + `]}`} {
+		for j, contentType := range []string{"application/json", "application/x-ndjson", "text/plain", ""} {
+			got := send(t, b.auth0(t, strings.NewReader(body), func(r *http.Request) { r.Header.Set("Content-Type", contentType) }))
+			require.Equal(t, http.StatusNoContent, got.status, got.detail)
+			require.Equal(t, 4*i+j+1, b.rows(t))
+		}
+	}
+	got := send(t, b.auth0(t, strings.NewReader(entry+"\n"+entry[:30])))
+	require.Equal(t, http.StatusBadRequest, got.status)
+	require.Contains(t, got.detail, "line 2 is not JSON: it goes wrong at byte 30 of 30")
+	require.Equal(t, 17, b.rows(t), "it is stored all the same")
+}
+
 func TestEveryProviderAndSpellingIsReceived(t *testing.T) {
 	t.Parallel()
 	b := setup(t, pgtest.Control(t))

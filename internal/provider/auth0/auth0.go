@@ -1,10 +1,11 @@
 // Package auth0 verifies, decodes and signs what Auth0 sends: the webhooks of
-// its Event Streams, and a short form that people send from Actions of their own.
+// its Event Streams and of its Log Streams, and a short form that people send
+// from Actions of their own.
 //
 // Auth0 signs nothing. It authenticates with a static secret in a header, so a
 // request proves that its sender knows the secret, not when it was made, nor
 // that its body is as it was. Source of the wire facts: Auth0's documentation
-// of Event Streams and its Event Catalog 0.7.2.
+// of Event Streams and Log Streams and its Event Catalog 0.7.2.
 package auth0
 
 import (

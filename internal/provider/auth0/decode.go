@@ -7,46 +7,117 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// envelope holds what counts of either form:
+// envelope holds what counts of each form:
 //
 //	{"type", "id", "time", "a0purpose"?, "data": {"object", "previous_object"?}}
 //	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}
+//	{"log_id", "data": {"type", "date", …}}, an entry of a log stream
+//	{"logs": […]}, a batch of these
 type envelope struct {
 	typ, event      payload.Value
 	id, time, stamp payload.Value
 	purpose         payload.Value
 	data, user      payload.Value
-	logID           payload.Value
+	logID, logs     payload.Value
 }
 
-// Decode translates an event, or an array of them, of either form.
+// Decode translates an event of any form, or several: an array, an object that
+// holds a log stream's batch, or one object a line.
 func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event {
+	b := batch{d: d, o: o}
 	doc, err := payload.Parse(d.Body)
-	if err != nil {
+	switch {
+	case err != nil && !isLines(d.Body):
 		return payload.FailedDelivery(d, err.Error())
-	}
-	if !doc.IsArray() {
-		return []provider.Event{decode(d, o, doc, 0)}
-	}
-	var events []provider.Event
-	for element := range doc.Elements() {
-		if len(events) == payload.MaxEvents {
-			return payload.FailedDelivery(d, fmt.Sprintf("the body is an array of more than %d events: none was taken", payload.MaxEvents))
+	case err != nil:
+		for n, line := range lines(d.Body) {
+			object, problem := parseLine(n, line)
+			b.add(object, problem)
 		}
-		events = append(events, decode(d, o, element, len(events)))
+	case doc.IsArray():
+		for element := range doc.Elements() {
+			b.add(element, "")
+		}
+	case doc.IsObject():
+		env := readEnvelope(doc)
+		if !env.isBatch() {
+			return []provider.Event{decode(d, o, &env, 0)}
+		}
+		for element := range env.logs.Elements() {
+			b.add(element, "")
+		}
+	default:
+		return payload.FailedDelivery(d, "the event is "+doc.Kind()+", not an object")
 	}
-	if len(events) == 0 {
-		return []provider.Event{payload.EmptyDelivery(d)}
-	}
-	return events
+	return b.close()
 }
 
-func decode(d provider.Delivery, o provider.Options, doc payload.Value, ordinal int) provider.Event {
-	e := payload.New(d, ordinal)
-	if !doc.IsObject() {
-		return payload.Failed(d, e, fmt.Sprintf("the event is %s, not an object", doc.Kind()))
+// maxEntries is how many entries of log streams a delivery may carry. How many
+// Auth0 sends at once is not documented; those known are of some hundred bytes
+// at least, so bodies of the size that is taken by default hold fewer.
+const maxEntries = 10_000
+
+// batch collects the events of a delivery that has several.
+type batch struct {
+	d      provider.Delivery
+	o      provider.Options
+	events []provider.Event
+	// hasEntry: one of the events is an entry of a log stream.
+	hasEntry bool
+	refused  bool
+	beyond   int // how many were not taken
+}
+
+// add decodes a value, or notes what is wrong with it.
+//
+// People who send arrays of events can send smaller ones, so an array that is
+// too long is refused. Nobody can make Auth0 send smaller batches of entries: of
+// these as many as possible are taken.
+func (b *batch) add(v payload.Value, problem string) {
+	if b.d.BodyDigest == "" {
+		b.d = payload.WithDigest(b.d)
 	}
-	env := readEnvelope(doc)
+	switch n := len(b.events); {
+	case b.refused || n == payload.MaxEvents && !b.hasEntry:
+		b.refused = true
+		return
+	case n == maxEntries:
+		b.beyond++
+		return
+	}
+	e := payload.New(b.d, len(b.events))
+	switch {
+	case problem != "":
+		e = payload.Failed(b.d, e, problem)
+	case !v.IsObject():
+		e = payload.Failed(b.d, e, fmt.Sprintf("the event is %s, not an object", v.Kind()))
+	default:
+		env := readEnvelope(v)
+		b.hasEntry = b.hasEntry || env.isEntry()
+		e = decode(b.d, b.o, &env, len(b.events))
+	}
+	b.events = append(b.events, e)
+}
+
+func (b *batch) close() []provider.Event {
+	switch {
+	case b.refused:
+		return payload.FailedDelivery(b.d, fmt.Sprintf("the body is an array of more than %d events: none was taken", payload.MaxEvents))
+	case len(b.events) == 0:
+		return []provider.Event{payload.EmptyDelivery(b.d)}
+	case b.beyond > 0:
+		b.events = append(b.events, payload.Failed(b.d, payload.New(b.d, len(b.events)), fmt.Sprintf(
+			"the body holds %d entries: the first %d were taken, the others were not; authsync reconcile finds what they were about",
+			maxEntries+b.beyond, maxEntries)))
+	}
+	return b.events
+}
+
+func decode(d provider.Delivery, o provider.Options, env *envelope, ordinal int) provider.Event {
+	if env.isEntry() {
+		return decodeEntry(d, env, ordinal)
+	}
+	e := payload.New(d, ordinal)
 	if problem := payload.SetID(&e, d, "id", env.id); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
@@ -57,9 +128,6 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value, ordinal 
 	typeKey, typ := "type", env.typ
 	if typ.IsAbsent() && !env.event.IsAbsent() {
 		typeKey, typ = "event", env.event
-	}
-	if typ.IsAbsent() && !env.logID.IsAbsent() {
-		return payload.Ignored(e, "an entry of an Auth0 log stream, which carries no user profile: use an event stream")
 	}
 	if problem := payload.SetType(&e, typeKey, typ); problem != "" {
 		return payload.Failed(d, e, problem)
@@ -96,6 +164,19 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value, ordinal 
 	return change.Apply(d, e)
 }
 
+// isBatch reports a batch of a log stream of format JSON object.
+func (env *envelope) isBatch() bool {
+	return env.logs.IsArray() && env.typ.IsAbsent() && env.event.IsAbsent() && env.data.IsAbsent()
+}
+
+// isEntry reports an entry of a log stream: its type is that of its data.
+func (env *envelope) isEntry() bool {
+	if !env.typ.IsAbsent() || !env.event.IsAbsent() {
+		return false
+	}
+	return !env.logID.IsAbsent() || env.data.IsObject() && !env.data.Member(entryDate).IsAbsent()
+}
+
 func readEnvelope(doc payload.Value) envelope {
 	var env envelope
 	for key, value := range doc.Members() {
@@ -118,6 +199,8 @@ func readEnvelope(doc payload.Value) envelope {
 			env.user = value
 		case "log_id":
 			env.logID = value
+		case "logs":
+			env.logs = value
 		}
 	}
 	return env

@@ -77,6 +77,10 @@ func TestRawIsTheBytesOfTheBody(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
+	lines := strings.Join(entries(f), "\n")
+	f.Add([]byte(lines), "", false)
+	f.Add([]byte(strings.ReplaceAll(lines[:len(lines)-9], "\n", "\r\n\r\n")), "", true)
+	f.Add([]byte(`{"logs":[`+strings.ReplaceAll(lines, "\n", ",")+`]}`), "", false)
 	providertest.FuzzDecode(f, auth0.New())
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 //
 // A user.deleted repeats the profile as it was a day before the deletion, as
 // Auth0 does since catalog 0.5.2. A type without a sample of its own is sent
-// with an object that has an id only.
+// with an object that has an id only. The type "log.sdu", or another code behind
+// "log.", makes an entry of a log stream, of format JSON lines; of it Set
+// overrides the keys of data.
 func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
 	if _, err := p.NewVerifier(c, o); err != nil {
 		return nil, nil, fmt.Errorf("sign an auth0 sample: %w", err)
@@ -33,7 +36,11 @@ func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Opt
 	default:
 		header.Set(a.HeaderKey, strings.TrimSpace(string(a.HeaderValue)))
 	}
-	body, err := json.Marshal(sampleBody(s, now))
+	sample := sampleBody
+	if strings.HasPrefix(s.Type, sampleLogPrefix) {
+		sample = sampleEntry
+	}
+	body, err := json.Marshal(sample(s, now))
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign an auth0 sample: %w", err)
 	}
@@ -72,6 +79,34 @@ func sampleBody(s provider.Sample, now time.Time) map[string]any {
 		"a0tenant": "authsync-sample",
 		"a0stream": "est_" + provider.RandomID(22),
 	}
+}
+
+// sampleLogPrefix stands before the code of an entry's type.
+const sampleLogPrefix = "log."
+
+// sampleEntry makes an entry of a log stream. A sapi is an update of the user.
+func sampleEntry(s provider.Sample, now time.Time) map[string]any {
+	userID, id := s.UserID, s.ID
+	if userID == "" {
+		userID = "auth0|" + provider.RandomHex(24)
+	}
+	if id == "" {
+		id = "900" + s.Time(now).UTC().Format("20060102150405") + provider.RandomHex(24)
+	}
+	data := map[string]any{
+		entryDate: stamp(s.Time(now)), entryType: strings.TrimPrefix(s.Type, sampleLogPrefix), entryUserID: userID,
+		"connection": "Username-Password-Authentication", "client_name": "authsync sample", "ip": "192.0.2.44",
+		entryDetails: map[string]any{},
+	}
+	if data[entryType] == "sapi" {
+		data["description"], data[entryUserID] = "Update a User", "auth0|"+provider.RandomHex(24)
+		data[entryDetails] = map[string]any{
+			"request":  map[string]any{"method": "patch", "path": "/api/v2/users/" + url.PathEscape(userID)},
+			"response": map[string]any{"statusCode": 200, "body": map[string]any{entryUserID: userID}},
+		}
+	}
+	s.Override(data)
+	return map[string]any{"log_id": id, "data": data}
 }
 
 func sampleObject(s provider.Sample, at time.Time) map[string]any {

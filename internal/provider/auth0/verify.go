@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -140,8 +141,20 @@ func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, 
 	return provider.Proof{Secret: v.accepted[match].secret, Method: v.accepted[match].method}, nil
 }
 
-// ValidBody accepts an object or an array.
-func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
+// ValidBody accepts an object, an array, or several objects, one a line. Where a
+// line is wrong the error names the first.
+func (verifier) ValidBody(body []byte) error {
+	err := payload.CheckBody(body)
+	if err == nil || !isLines(body) {
+		return err
+	}
+	for n, line := range lines(body) {
+		if _, problem := parseLine(n, line); problem != "" {
+			return errors.New(problem)
+		}
+	}
+	return nil
+}
 
 // digest brings the scheme of Authorization into one form and hashes the value.
 func digest(header, value string) [sha256.Size]byte {

@@ -18,7 +18,8 @@ const (
 )
 
 // MaxEvents is how many events one delivery may carry. Auth0 sends one; the
-// arrays that people build themselves have a few.
+// arrays that people build themselves have a few. The batches of Auth0's log
+// streams have a bound of their own.
 const MaxEvents = 1000
 
 // New begins an event of a delivery. Until something better is known it was
@@ -36,7 +37,7 @@ func Ignored(e provider.Event, reason string) provider.Event {
 // Failed ends an event that cannot be understood.
 func Failed(d provider.Delivery, e provider.Event, reason string) provider.Event {
 	if e.ID == "" && SetDeliveryID(&e, d) != "" {
-		setDigest(&e, d.Body)
+		setDigest(&e, d)
 	}
 	e.Verdict, e.Reason = provider.Fail, reason
 	return e
@@ -57,7 +58,7 @@ func Unmirrored(e provider.Event) provider.Event {
 // what is wrong with it.
 func SetID(e *provider.Event, d provider.Delivery, key string, id Value) (problem string) {
 	if id.IsAbsent() || id.IsNull() {
-		setDigest(e, d.Body)
+		setDigest(e, d)
 		return ""
 	}
 	text, problem := identity(key, id, maxEventID)
@@ -69,7 +70,7 @@ func SetID(e *provider.Event, d provider.Delivery, key string, id Value) (proble
 // body where the delivery has none. It is for providers that send one event a delivery.
 func SetDeliveryID(e *provider.Event, d provider.Delivery) (problem string) {
 	if d.DeliveryID == "" {
-		setDigest(e, d.Body)
+		setDigest(e, d)
 		return ""
 	}
 	if problem := checkIdentity("the delivery's id", d.DeliveryID, maxEventID); problem != "" {
@@ -79,9 +80,19 @@ func SetDeliveryID(e *provider.Event, d provider.Delivery) (problem string) {
 	return ""
 }
 
-func setDigest(e *provider.Event, body []byte) {
-	sum := sha256.Sum256(body)
-	e.ID = "sha256:" + hex.EncodeToString(sum[:])
+// WithDigest computes the digest of the body, so that it is not computed again
+// for each event of a delivery that has many.
+func WithDigest(d provider.Delivery) provider.Delivery {
+	sum := sha256.Sum256(d.Body)
+	d.BodyDigest = hex.EncodeToString(sum[:])
+	return d
+}
+
+func setDigest(e *provider.Event, d provider.Delivery) {
+	if d.BodyDigest == "" {
+		d = WithDigest(d)
+	}
+	e.ID = "sha256:" + d.BodyDigest
 	if e.Ordinal > 0 {
 		e.ID = fmt.Sprintf("%s#%d", e.ID, e.Ordinal)
 	}
@@ -110,6 +121,13 @@ func SetSentAt(e *provider.Event, d provider.Delivery, v Value) Time {
 	e.SentAt, _ = Cap(t.Time, Receipt(d.ReceivedAt))
 	return t
 }
+
+// UserID reads the id of a user, unaltered; the problem, if any, says what is wrong with it.
+func UserID(key string, v Value) (id, problem string) { return identity(key, v, maxUserID) }
+
+// CheckUserID says what is wrong with the id of a user that does not stand in
+// the payload as a value of its own.
+func CheckUserID(name, id string) (problem string) { return checkIdentity(name, id, maxUserID) }
 
 // identity reads an id, unaltered.
 func identity(key string, v Value, limit int) (id, problem string) {
@@ -156,6 +174,6 @@ func NotObject(path string, v Value) string {
 // EmptyDelivery is the one event of a delivery that carries none.
 func EmptyDelivery(d provider.Delivery) provider.Event {
 	e := New(d, 0)
-	setDigest(&e, d.Body)
-	return Ignored(e, "the body is an empty array: it holds no event")
+	setDigest(&e, d)
+	return Ignored(e, "the body holds no event: its array is empty")
 }

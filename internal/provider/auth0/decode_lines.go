@@ -1,0 +1,62 @@
+package auth0
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider/payload"
+)
+
+const space = " \t\r\n"
+
+// isLines reports whether a body that is no JSON document holds one object a
+// line, as a log stream of format JSON lines sends: its first line is an object
+// by itself, or another line begins with one too, so that a line cut off does not
+// make the others unreadable. The Content-Type of a log stream is whatever
+// somebody configured, so it is not asked.
+func isLines(body []byte) bool {
+	count := 0
+	for _, line := range lines(body) {
+		count++
+		switch {
+		case count == 1 && bytes.TrimLeft(line, space)[0] != '{':
+			return false
+		case count == 1:
+			if object, err := payload.Parse(line); err == nil && object.IsObject() {
+				return true // the body is no document, so more must follow
+			}
+		case line[0] == '{': // in a document over several lines it would be indented
+			return true
+		}
+	}
+	return false
+}
+
+// lines yields the number, from 1, and the text of each line that is not blank.
+// Only the end of a line is cut.
+func lines(body []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		n := 0
+		for line := range bytes.Lines(body) {
+			n++
+			if len(bytes.Trim(line, space)) > 0 && !yield(n, bytes.TrimRight(line, space)) {
+				return
+			}
+		}
+	}
+}
+
+// parseLine reads the nth line. The problem says which line is wrong, in words
+// fit for the sender.
+func parseLine(n int, line []byte) (object payload.Value, problem string) {
+	object, err := payload.Parse(line)
+	if err != nil {
+		return nil, strings.Replace(err.Error(), "the body", fmt.Sprintf("line %d", n), 1)
+	}
+	if !object.IsObject() {
+		return nil, fmt.Sprintf("line %d is %s: each line must be a JSON object", n, object.Kind())
+	}
+	return object, ""
+}
