@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -40,6 +41,10 @@ var (
 // retryAfter is what a caller is told to wait when the trouble is ours.
 const retryAfter = 5 * time.Second
 
+// providerRetryAfter is the same when it is the provider's: it was asked several
+// times already.
+const providerRetryAfter = 30 * time.Second
+
 // writeError answers with the problem that err is, and returns its status. This
 // is the one table from errors to statuses.
 func writeError(w http.ResponseWriter, r *http.Request, err error) int {
@@ -49,10 +54,24 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
 	case http.StatusServiceUnavailable:
-		opts = append(opts, problem.RetryAfter(retryAfter))
+		opts = append(opts, problem.RetryAfter(pauseAfter(err)))
 	}
 	problem.Write(w, r, status, "", detail, opts...)
 	return status
+}
+
+// pauseAfter is how long a caller should wait after an error that may pass.
+func pauseAfter(err error) time.Duration {
+	var limited *fetch.RateLimitError
+	var temporary *fetch.TemporaryError
+	switch {
+	case errors.As(err, &limited):
+		return limited.After + time.Second - 1 // whole seconds, rounded up
+	case errors.As(err, &temporary):
+		return providerRetryAfter
+	default:
+		return retryAfter
+	}
 }
 
 func describe(err error) (status int, detail string) {
@@ -64,6 +83,10 @@ func describe(err error) (status int, detail string) {
 	var running *backfill.RunningError
 	var notPossible *account.NotPossibleError
 	var refused *mirror.GrantError
+	var credentials *fetch.CredentialsError
+	var limited *fetch.RateLimitError
+	var temporary *fetch.TemporaryError
+	var protocol *fetch.ProtocolError
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.detail
@@ -85,6 +108,14 @@ func describe(err error) (status int, detail string) {
 		return http.StatusNotFound, err.Error()
 	case errors.As(err, &delayed):
 		return http.StatusServiceUnavailable, "the project's database cannot be used now: " + delayed.Error()
+	case errors.As(err, &credentials), errors.Is(err, fetch.ErrNoCredentials):
+		return http.StatusUnprocessableEntity, err.Error()
+	case errors.As(err, &limited):
+		return http.StatusServiceUnavailable, err.Error() + ": send this again after that, see Retry-After"
+	case errors.As(err, &temporary):
+		return http.StatusServiceUnavailable, err.Error() + ": it may pass; send this again in a minute"
+	case errors.As(err, &protocol):
+		return http.StatusBadGateway, err.Error() + " (trying again will not help: look at the integration's credentials and options.base_url first)"
 	case pgdb.Unavailable(err):
 		return http.StatusServiceUnavailable, "authsync's own database cannot be reached now; try again in a few seconds"
 	case errors.Is(err, context.Canceled):
