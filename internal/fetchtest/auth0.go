@@ -26,7 +26,7 @@ type Auth0 struct {
 	Server
 	Account *Account
 	Secret  string
-	// Scope of the tokens; "read:users" unless changed.
+	// Scope of the tokens, separated by spaces; "read:users" unless changed.
 	Scope string
 	// Unauthorized refuses tokens for the Management API.
 	Unauthorized bool
@@ -42,6 +42,8 @@ type Auth0 struct {
 	EmptyExport bool
 	// Plain exports are not compressed, as if something on the way had unpacked them.
 	Plain bool
+	// Streams are the event streams. Scope must hold what their calls need.
+	Streams Auth0Streams
 
 	url    string
 	state  sync.Mutex
@@ -121,8 +123,9 @@ func (a *Auth0) answer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case !good:
 		auth0Error(w, http.StatusUnauthorized, "Invalid token "+token, "invalid_token")
-	case a.Scope != "read:users":
-		auth0Error(w, http.StatusForbidden, "Insufficient scope, expected any of: read:users", "insufficient_scope")
+	case path == "event-streams" || strings.HasPrefix(path, "event-streams/"):
+		a.streams(w, r, path)
+	case !a.allows(w, "read:users"): // it is answered
 	case path == "users" && r.Method == http.MethodGet:
 		a.list(w, r)
 	case path == "jobs/users-exports" && r.Method == http.MethodPost:

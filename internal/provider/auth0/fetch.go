@@ -23,6 +23,7 @@ const (
 	keyCreatedAt = "created_at"
 	maxUser      = 4 << 20 // old tenants have profiles of up to 1 MB
 
+	readUsers       = "read:users"
 	wherePermission = "Auth0 dashboard, Applications, APIs, Auth0 Management API, Machine to Machine Applications"
 )
 
@@ -108,8 +109,14 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.De
 	return s, nil
 }
 
-// do sends a request to the Management API. A token that is refused is replaced once.
+// do sends a request that reads users.
 func (s *source) do(ctx context.Context, r fetch.Request) (*fetch.Response, error) {
+	return s.doWith(ctx, readUsers, r)
+}
+
+// doWith sends a request to the Management API that needs a permission. A token
+// that is refused is replaced once.
+func (s *source) doWith(ctx context.Context, permission string, r fetch.Request) (*fetch.Response, error) {
 	for attempt := 1; ; attempt++ {
 		token, err := s.token(ctx)
 		if err != nil {
@@ -121,13 +128,13 @@ func (s *source) do(ctx context.Context, r fetch.Request) (*fetch.Response, erro
 			return nil, err
 		}
 		if answer.Status != http.StatusUnauthorized || attempt == 2 {
-			return answer, s.checkRights(r.What, answer, token)
+			return answer, s.checkRights(r.What, permission, answer, token)
 		}
 		s.tokens.drop(token)
 	}
 }
 
-func (s *source) checkRights(what string, answer *fetch.Response, token string) error {
+func (s *source) checkRights(what, permission string, answer *fetch.Response, token string) error {
 	words := s.client.Say(readProblem(answer.Body).Message, token)
 	if words != "" {
 		words = ". Auth0 says: " + words
@@ -137,8 +144,8 @@ func (s *source) checkRights(what string, answer *fetch.Response, token string) 
 		return &fetch.CredentialsError{Detail: fmt.Sprintf("Auth0 does not accept its own token for credentials.client_id (401, %s): "+
 			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)}
 	case http.StatusForbidden:
-		return &fetch.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission read:users (403, %s): "+
-			"grant it (%s)%s", what, wherePermission, words)}
+		return &fetch.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
+			"grant it (%s)%s", permission, what, wherePermission, words)}
 	default:
 		return nil
 	}

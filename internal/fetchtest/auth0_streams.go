@@ -1,0 +1,346 @@
+package fetchtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Auth0StreamScopes are the scopes that the calls of event streams need.
+const Auth0StreamScopes = "read:event_streams read:event_deliveries update:event_deliveries"
+
+// Auth0Streams are the event streams of a tenant and the deliveries of theirs
+// that failed. Set its fields before it is used.
+type Auth0Streams struct {
+	// Streams are those there are.
+	Streams []Auth0Stream
+	// Bare answers lists as mere arrays, which have no next page.
+	Bare bool
+	// Busy refuses redeliveries with 409.
+	Busy bool
+	// To is where redelivered events are posted, in place of the scheme and host
+	// of their stream's endpoint. Empty: they are pending and stay so.
+	To string
+
+	mu         sync.Mutex
+	deliveries map[string][]*auth0Delivery // by stream
+	posts      sync.WaitGroup
+	posted     []int // the statuses of the answers
+}
+
+// Auth0Stream is an event stream.
+type Auth0Stream struct {
+	ID       string // est_ and 22 characters
+	Name     string
+	Endpoint string // of the webhook; empty: it goes to EventBridge
+	Token    string // of the header Authorization: Bearer
+	Disabled bool
+}
+
+type auth0Delivery struct {
+	id, kind string
+	at       time.Time
+	status   string
+	event    map[string]any
+}
+
+// AddFailed adds deliveries of a stream that failed, by what was posted.
+func (s *Auth0Streams) AddFailed(stream string, bodies ...[]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deliveries == nil {
+		s.deliveries = map[string][]*auth0Delivery{}
+	}
+	for _, body := range bodies {
+		d := &auth0Delivery{status: "failed"}
+		if json.Unmarshal(body, &d.event) != nil {
+			panic("fetchtest: an event is no JSON object")
+		}
+		d.id, d.kind = fmt.Sprint(d.event["id"]), fmt.Sprint(d.event["type"])
+		var err error
+		if d.at, err = time.Parse(time.RFC3339Nano, fmt.Sprint(d.event["time"])); err != nil {
+			panic("fetchtest: an event has no time")
+		}
+		s.deliveries[stream] = append(s.deliveries[stream], d)
+	}
+}
+
+// With is how many deliveries of a stream have that status.
+func (s *Auth0Streams) With(stream, status string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, d := range s.deliveries[stream] {
+		if d.status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// Posted waits until all that was to be posted is, and returns the statuses of the answers.
+func (s *Auth0Streams) Posted() []int {
+	s.posts.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.posted)
+}
+
+// allows reports that a token has one of the scopes, and refuses otherwise.
+func (a *Auth0) allows(w http.ResponseWriter, scopes ...string) bool {
+	for _, scope := range scopes {
+		if slices.Contains(strings.Fields(a.Scope), scope) {
+			return true
+		}
+	}
+	auth0Error(w, http.StatusForbidden, "Insufficient scope, expected any of: "+strings.Join(scopes, ", "), "insufficient_scope")
+	return false
+}
+
+// streams answers what is below event-streams.
+func (a *Auth0) streams(w http.ResponseWriter, r *http.Request, path string) {
+	parts := strings.Split(path, "/")
+	if len(parts) == 1 && r.Method == http.MethodGet {
+		a.listStreams(w, r)
+		return
+	}
+	var stream *Auth0Stream
+	for i := range a.Streams.Streams {
+		if len(parts) == 3 && a.Streams.Streams[i].ID == parts[1] {
+			stream = &a.Streams.Streams[i]
+		}
+	}
+	switch {
+	case stream == nil:
+		auth0Error(w, http.StatusNotFound, "The event stream does not exist.", "inexistent_event_stream")
+	case parts[2] == "deliveries" && r.Method == http.MethodGet:
+		a.listDeliveries(w, r, stream)
+	case parts[2] == "redeliver" && r.Method == http.MethodPost:
+		a.redeliver(w, r, stream)
+	default:
+		auth0Error(w, http.StatusNotFound, "Not Found", "")
+	}
+}
+
+func (a *Auth0) listStreams(w http.ResponseWriter, r *http.Request) {
+	if !a.allows(w, "read:event_streams") {
+		return
+	}
+	var list []any
+	for _, s := range a.Streams.Streams {
+		status := "enabled"
+		if s.Disabled {
+			status = "disabled"
+		}
+		destination := map[string]any{"type": "eventbridge", "configuration": map[string]any{"aws_account_id": "123456789012", "aws_region": "eu-west-1"}}
+		if s.Endpoint != "" {
+			destination = map[string]any{"type": "webhook", "configuration": map[string]any{
+				"webhook_endpoint": s.Endpoint, "webhook_authorization": map[string]any{"method": "bearer"},
+			}}
+		}
+		list = append(list, map[string]any{
+			"id": s.ID, "name": s.Name, "status": status, "destination": destination,
+			"subscriptions": []any{map[string]any{"event_type": "user.created"}}, "created_at": "2026-05-01T00:00:00.000Z",
+		})
+	}
+	a.writePage(w, r, "eventStreams", list)
+}
+
+// writePage answers a page of a list. As Auth0 does, the last page with data has
+// a next one too, if it is full.
+func (a *Auth0) writePage(w http.ResponseWriter, r *http.Request, key string, list []any) {
+	take, err := number(r, "take", 50)
+	at := 0
+	if from := r.URL.Query().Get("from"); err == nil && from != "" {
+		at, err = strconv.Atoi(strings.TrimPrefix(from, "cursor/"))
+	}
+	if err != nil || take < 1 || take > 100 || at < 0 {
+		auth0Error(w, http.StatusBadRequest, "Query validation error: take must be <= 100", "invalid_query_string")
+		return
+	}
+	end := min(at+take, len(list))
+	page := append([]any{}, list[min(at, end):end]...)
+	var answer any = page
+	if !a.Streams.Bare {
+		object := map[string]any{key: page}
+		if len(page) == take {
+			object["next"] = "cursor/" + strconv.Itoa(end)
+		}
+		answer = object
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	writeJSON(w, http.StatusOK, string(text))
+}
+
+// auth0Time reads a time as these calls take it: 20 characters at most, no fraction.
+func auth0Time(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || len(text) > 20 || strings.Contains(text, ".") {
+		return time.Time{}, fmt.Errorf("%q is no date-time without a fraction", text)
+	}
+	return at, nil
+}
+
+// between gives the deliveries of a stream in a time, to excluded.
+func (s *Auth0Streams) between(stream, from, to string) ([]*auth0Delivery, error) {
+	since, err := auth0Time(from)
+	if err != nil {
+		return nil, err
+	}
+	until, err := auth0Time(to)
+	if err != nil {
+		return nil, err
+	}
+	var found []*auth0Delivery
+	for _, d := range s.deliveries[stream] {
+		if !d.at.Before(since) && (until.IsZero() || d.at.Before(until)) {
+			found = append(found, d)
+		}
+	}
+	return found, nil
+}
+
+func (a *Auth0) listDeliveries(w http.ResponseWriter, r *http.Request, stream *Auth0Stream) {
+	if !a.allows(w, "read:event_streams", "read:event_deliveries") {
+		return
+	}
+	query := r.URL.Query()
+	for name := range query {
+		if !slices.Contains([]string{"statuses", "event_types", "date_from", "date_to", "from", "take"}, name) {
+			auth0Error(w, http.StatusBadRequest, "Query validation error: additional property "+name, "invalid_query_string")
+			return
+		}
+	}
+	a.Streams.mu.Lock()
+	defer a.Streams.mu.Unlock()
+	found, err := a.Streams.between(stream.ID, query.Get("date_from"), query.Get("date_to"))
+	if err != nil {
+		auth0Error(w, http.StatusBadRequest, "Query validation error: "+err.Error(), "invalid_query_string")
+		return
+	}
+	var list []any
+	for _, d := range found {
+		if statuses := query.Get("statuses"); statuses == "" || slices.Contains(strings.Split(statuses, ","), d.status) {
+			list = append(list, d.listed(stream.ID))
+		}
+	}
+	a.writePage(w, r, "deliveries", list)
+}
+
+// listed is a delivery as lists have it, with less of the event than was posted.
+func (d *auth0Delivery) listed(stream string) map[string]any {
+	var event map[string]any
+	text, err := json.Marshal(d.event)
+	if err != nil || json.Unmarshal(text, &event) != nil {
+		panic("fetchtest: an event cannot be copied")
+	}
+	event["source"] = "urn:auth0:"
+	delete(event, "a0purpose")
+	if data, ok := event["data"].(map[string]any); ok {
+		if object, ok := data["object"].(map[string]any); ok {
+			delete(object, "multifactor")
+			delete(object, "identities")
+		}
+	}
+	return map[string]any{
+		"id": d.id, "event_stream_id": stream, "event_type": d.kind, "status": d.status, "event": event,
+		"attempts": []any{map[string]any{"status": "failed", "timestamp": d.at.Add(time.Second).Format(time.RFC3339Nano), "error_message": "503", "duration": 12}},
+	}
+}
+
+func (a *Auth0) redeliver(w http.ResponseWriter, r *http.Request, stream *Auth0Stream) {
+	if !a.allows(w, "update:event_deliveries") {
+		return
+	}
+	var order struct {
+		From     string   `json:"date_from"`
+		To       string   `json:"date_to"`
+		Statuses []string `json:"statuses"`
+		Types    []string `json:"event_types"`
+	}
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&order)
+	if err == nil && slices.ContainsFunc(order.Statuses, func(status string) bool { return status != "failed" }) {
+		err = fmt.Errorf("statuses are %v", order.Statuses)
+	}
+	a.Streams.mu.Lock()
+	defer a.Streams.mu.Unlock()
+	var found []*auth0Delivery
+	if err == nil {
+		found, err = a.Streams.between(stream.ID, order.From, order.To)
+	}
+	if err != nil {
+		auth0Error(w, http.StatusBadRequest, "Payload validation error: "+err.Error(), "invalid_body")
+		return
+	}
+	if a.Streams.Busy {
+		auth0Error(w, http.StatusConflict, "One or more events is not in a state that allows redelivery.", "event_delivery_conflict")
+		return
+	}
+	var asked []*auth0Delivery
+	for _, d := range found {
+		if d.status == "failed" && (len(order.Types) == 0 || slices.Contains(order.Types, d.kind)) {
+			d.status = "pending"
+			asked = append(asked, d)
+		}
+	}
+	writeJSON(w, http.StatusAccepted, "{}")
+	if a.Streams.To != "" {
+		ctx := context.WithoutCancel(r.Context())
+		a.Streams.posts.Go(func() { a.Streams.post(ctx, stream, asked) })
+	}
+}
+
+// post posts events one after the other. One that is taken is in no list any more.
+func (s *Auth0Streams) post(ctx context.Context, stream *Auth0Stream, deliveries []*auth0Delivery) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	for _, d := range deliveries {
+		status := s.postOne(ctx, client, stream, d)
+		s.mu.Lock()
+		s.posted = append(s.posted, status)
+		d.status = "failed"
+		if status/100 == 2 {
+			s.deliveries[stream.ID] = slices.DeleteFunc(s.deliveries[stream.ID], func(one *auth0Delivery) bool { return one == d })
+		}
+		s.mu.Unlock()
+	}
+}
+
+// postOne returns the status of the answer, 0 if there is none.
+func (s *Auth0Streams) postOne(ctx context.Context, client *http.Client, stream *Auth0Stream, d *auth0Delivery) int {
+	body, err := json.Marshal(d.event)
+	if err != nil {
+		return 0
+	}
+	endpoint, err := url.Parse(stream.Endpoint)
+	if err != nil {
+		return 0
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.To+endpoint.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+stream.Token)
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0
+	}
+	answer.Body.Close() //nolint:gosec // it is empty
+	return answer.StatusCode
+}

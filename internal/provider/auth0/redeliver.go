@@ -1,0 +1,139 @@
+package auth0
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+// The permissions of the Management API that a redelivery needs.
+const (
+	readEventStreams     = "read:event_streams"
+	readEventDeliveries  = "read:event_deliveries"
+	writeEventDeliveries = "update:event_deliveries"
+)
+
+// whole is the form of time that these calls take: no fraction, 20 characters.
+const whole = "2006-01-02T15:04:05Z"
+
+// Redeliver counts the failed deliveries of the tenant's event streams whose
+// webhook is the project's receiver, and asks Auth0 to send them again; see
+// fetch.Redeliverer. It needs the permissions read:event_streams,
+// read:event_deliveries and update:event_deliveries.
+func (s *source) Redeliver(ctx context.Context, projectID string, r fetch.RedeliverRequest) (fetch.Redelivery, error) {
+	r.From, r.To = outwards(r.From, r.To)
+	streams, err := s.streams(ctx, projectID, r.Stream)
+	if err != nil {
+		return fetch.Redelivery{}, err
+	}
+	result := fetch.Redelivery{DryRun: r.DryRun, From: orNil(r.From), To: orNil(r.To)}
+	budget := budget{pages: countPages, until: s.client.Now().Add(countTime)}
+	var first error
+	good := 0
+	for _, stream := range streams {
+		one, err := s.redeliver(ctx, stream, projectID, r, &budget)
+		if err != nil {
+			text := err.Error()
+			one.Problem = &text
+			if first == nil {
+				first = err
+			}
+		} else {
+			good++
+		}
+		result.Streams = append(result.Streams, one)
+	}
+	if good == 0 {
+		return fetch.Redelivery{}, first
+	}
+	return result, nil
+}
+
+// redeliver does it for one stream. What it returns is good as far as it goes,
+// also with an error.
+func (s *source) redeliver(
+	ctx context.Context, of eventStream, projectID string, r fetch.RedeliverRequest, b *budget,
+) (fetch.RedeliveryStream, error) {
+	result := fetch.RedeliveryStream{
+		ID: of.ID, Name: of.Name, Endpoint: of.endpoint(), Enabled: of.Status != streamDisabled,
+		Types: map[string]int{}, Notes: of.notes(projectID),
+	}
+	if err := s.countFailed(ctx, &result, r, b); err != nil {
+		return result, err
+	}
+	if r.DryRun || result.Failed == 0 && result.Complete {
+		return result, nil
+	}
+	err := s.ask(ctx, of.ID, r)
+	result.Requested = err == nil
+	return result, err
+}
+
+// ask asks for all failed deliveries of a stream, whether they were counted or not.
+func (s *source) ask(ctx context.Context, stream string, r fetch.RedeliverRequest) error {
+	const what = "ask for a redelivery"
+	body := map[string]any{"statuses": []string{statusFailed}}
+	if !r.From.IsZero() {
+		body["date_from"] = r.From.Format(whole)
+	}
+	if !r.To.IsZero() {
+		body["date_to"] = r.To.Format(whole)
+	}
+	answer, err := s.doWith(ctx, writeEventDeliveries, fetch.Request{
+		What: what, Method: http.MethodPost, URL: s.streamURL(stream, "/redeliver"), JSON: body,
+		Read: func(body []byte) error {
+			if len(bytes.TrimSpace(body)) > 0 && !json.Valid(body) {
+				return errors.New("it is not JSON")
+			}
+			return nil
+		},
+	})
+	switch {
+	case err != nil:
+		return err
+	case answer.Status == http.StatusConflict:
+		return &fetch.NotNowError{Detail: fmt.Sprintf("Auth0 does not redeliver the failed deliveries of event stream %s now (409%s): "+
+			"some of them are under way already, by a redelivery that was asked for before. "+
+			"Wait some minutes, see whether they arrive (authsync events list), and ask again; or choose others with from and to",
+			s.client.Say(stream), s.said(answer))}
+	case !answer.OK():
+		return s.unexpected(what, answer)
+	default:
+		return nil
+	}
+}
+
+// said is what Auth0 says in an answer, to be put behind its status.
+func (s *source) said(answer *fetch.Response) string {
+	if words := s.client.Say(readProblem(answer.Body).Message); words != "" {
+		return ", " + words
+	}
+	return ""
+}
+
+func (s *source) streamURL(id, path string) string {
+	return s.base + "/api/v2/event-streams/" + url.PathEscape(id) + path
+}
+
+// outwards rounds to whole seconds, so that nothing between the bounds is left out.
+func outwards(from, to time.Time) (time.Time, time.Time) {
+	from = from.UTC().Truncate(time.Second)
+	if whole := to.UTC().Truncate(time.Second); whole.Before(to) {
+		return from, whole.Add(time.Second)
+	}
+	return from, to.UTC()
+}
+
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

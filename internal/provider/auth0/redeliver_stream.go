@@ -1,0 +1,189 @@
+package auth0
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+// What the Management API says of event streams (its definition, 2026-10).
+const (
+	streamDisabled = "disabled"
+	streamPages    = 10 // of 100 streams; a tenant may have 8
+	shownStreams   = 10 // in an error
+)
+
+// eventStream is what matters of an event stream.
+type eventStream struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Status      string `json:"status"`
+	Destination struct {
+		Type          string `json:"type"`
+		Configuration struct {
+			Endpoint string `json:"webhook_endpoint"`
+		} `json:"configuration"`
+	} `json:"destination"`
+}
+
+// endpoint is the host and path that a webhook goes to. The rest of the address
+// may hold a secret.
+func (e *eventStream) endpoint() string {
+	address, err := url.Parse(e.Destination.Configuration.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return address.Host + address.EscapedPath()
+}
+
+// goesTo reports a webhook to the receiver of a project. Its host is of no
+// matter: a proxy may stand before the receiver.
+func (e *eventStream) goesTo(projectID string) bool {
+	address, err := url.Parse(e.Destination.Configuration.Endpoint)
+	return err == nil && strings.HasSuffix(strings.ToLower(address.Path), strings.ToLower(receiverPath(projectID)))
+}
+
+// receiverPath is the end of the path of a project's receiver.
+func receiverPath(projectID string) string { return "/integrations/auth0/webhook/" + projectID }
+
+// notes are what a person should know before counting on a redelivery.
+func (e *eventStream) notes(projectID string) []string {
+	notes := []string{}
+	if !e.goesTo(projectID) {
+		notes = append(notes, "its path is not that of this project's receiver, which ends with "+receiverPath(projectID)+
+			": see whether the events arrive")
+	}
+	if e.Status == streamDisabled {
+		notes = append(notes,
+			"it is disabled: Auth0 keeps no event that happens meanwhile, and no redelivery brings those",
+			"to enable it: Auth0 dashboard, Event Streams, or auth0 event-streams update "+e.ID+" --status enabled "+
+				"(Auth0 refuses while 5000 or more deliveries are failed: let them be redelivered first); "+
+				"then redeliver once more, and run authsync reconcile")
+	}
+	return notes
+}
+
+// streams gives the stream with an id, else those that go to the project's receiver.
+func (s *source) streams(ctx context.Context, projectID, id string) ([]eventStream, error) {
+	all, err := s.allStreams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []eventStream
+	for _, stream := range all {
+		if id != "" && stream.ID == id || id == "" && stream.goesTo(projectID) {
+			chosen = append(chosen, stream)
+		}
+	}
+	switch {
+	case len(chosen) > 0:
+		return chosen, nil
+	case len(all) == 0:
+		return nil, &fetch.NoStreamError{Detail: "this Auth0 tenant has no event stream, so nothing can be redelivered: " +
+			"create one (Auth0 dashboard, Event Streams, Create, Webhook), then run authsync reconcile. Log streams cannot redeliver"}
+	case id != "":
+		return nil, &fetch.NoStreamError{Detail: s.client.Say("this Auth0 tenant has no event stream "+strconv.Quote(id)) + ". There are: " + s.shown(all)}
+	default:
+		return nil, &fetch.NoStreamError{Detail: "no event stream of this Auth0 tenant is a webhook whose path ends with " + receiverPath(projectID) +
+			". There are: " + s.shown(all) + ". If a proxy brings one of them here by another path, name it: --stream est_…"}
+	}
+}
+
+// shown lists streams for an error.
+func (s *source) shown(all []eventStream) string {
+	var list []string
+	for _, stream := range all[:min(len(all), shownStreams)] {
+		where := stream.endpoint()
+		if where == "" {
+			where = "no webhook, " + stream.Destination.Type
+		}
+		if stream.Status == streamDisabled {
+			where += ", disabled"
+		}
+		list = append(list, s.client.Say(stream.ID+" ("+where+")"))
+	}
+	if more := len(all) - len(list); more > 0 {
+		list = append(list, strconv.Itoa(more)+" more")
+	}
+	return strings.Join(list, ", ")
+}
+
+// allStreams lists the tenant's event streams.
+func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
+	var all []eventStream
+	from := ""
+	for range streamPages {
+		page, err := s.page(ctx, readEventStreams, "list the event streams", "/api/v2/event-streams", "eventStreams", url.Values{}, from)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range page.entries {
+			var stream eventStream
+			if json.Unmarshal(entry, &stream) == nil && stream.ID != "" {
+				all = append(all, stream)
+			}
+		}
+		if page.next == "" {
+			return all, nil
+		}
+		from = page.next
+	}
+	return all, nil
+}
+
+// listAnswer is a page of a list that is walked with from and next.
+type listAnswer struct {
+	entries []json.RawMessage
+	next    string // empty at the end
+	bare    bool   // it was a mere array, which has no place for next
+}
+
+// page reads one page of a list of at most pageSize entries.
+func (s *source) page(ctx context.Context, permission, what, path, key string, query url.Values, from string) (listAnswer, error) {
+	query.Set("take", strconv.Itoa(pageSize))
+	query.Del("from")
+	if from != "" {
+		query.Set("from", from)
+	}
+	var page listAnswer
+	answer, err := s.doWith(ctx, permission, fetch.Request{
+		What: what, URL: s.base + path + "?" + query.Encode(),
+		Read: func(body []byte) error {
+			var err error
+			page, err = readListPage(body, key)
+			return err
+		},
+	})
+	if err != nil {
+		return listAnswer{}, err
+	}
+	if !answer.OK() {
+		return listAnswer{}, s.unexpected(what, answer)
+	}
+	return page, nil
+}
+
+// readListPage reads a page in either form that Auth0 uses: its definition and
+// its answers do not agree.
+func readListPage(body []byte, key string) (page listAnswer, err error) {
+	if json.Unmarshal(body, &page.entries) == nil && page.entries != nil {
+		page.bare = true
+		return page, nil
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(body, &object) != nil {
+		return page, errors.New("it is neither a list nor an object")
+	}
+	if json.Unmarshal(object[key], &page.entries) != nil || page.entries == nil {
+		return page, errors.New("it has no list " + key)
+	}
+	if next, there := object["next"]; there && json.Unmarshal(next, &page.next) != nil {
+		return page, errors.New("next is no text")
+	}
+	return page, nil
+}
