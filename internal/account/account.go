@@ -27,6 +27,9 @@ type Account struct {
 	Options  provider.Options
 	// Digest changes with the credentials and options that the Source was made of.
 	Digest string
+	// Alone: the project has no other integration, so a user whom this provider
+	// does not know is known by none.
+	Alone bool
 }
 
 // Close ends what the Source keeps open between two pages.
@@ -49,6 +52,8 @@ type Integrations struct {
 	Credentials func(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error)
 	// Deps gives what the sources of a project need.
 	Deps func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error)
+	// Providers gives the names of the providers that a project has.
+	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
 }
 
 // Open opens an account; see Accounts.
@@ -63,6 +68,10 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 		return Account{}, &NotPossibleError{Detail: "the users of " + provider.Title(kind.Name()) + " cannot be read"}
 	}
 	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
+	if err != nil {
+		return Account{}, err
+	}
+	all, err := i.Providers(ctx, projectID)
 	if err != nil {
 		return Account{}, err
 	}
@@ -83,7 +92,7 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	if err != nil {
 		return Account{}, err
 	}
-	return Account{Source: source, Importer: importer, Options: options, Digest: digest}, nil
+	return Account{Source: source, Importer: importer, Options: options, Digest: digest, Alone: len(all) == 1}, nil
 }
 
 func digestOf(credentials provider.Credentials, options provider.Options) (string, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
 )
 
 // Prefix is the base of all paths.
@@ -90,9 +91,13 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/projects/{project}/integrations/{provider}", ofProject, a.getIntegration},
 		{http.MethodDelete, "/projects/{project}/integrations/{provider}", ofProject, a.deleteIntegration},
 
-		{http.MethodPost, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.startBackfill},
-		{http.MethodGet, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.getBackfill},
-		{http.MethodDelete, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.cancelBackfill},
+		{http.MethodPost, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.startRun(provider.KindBackfill)},
+		{http.MethodGet, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.getRun(provider.KindBackfill)},
+		{http.MethodDelete, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.cancelRun(provider.KindBackfill)},
+
+		{http.MethodPost, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.startRun(provider.KindReconcile)},
+		{http.MethodGet, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.getRun(provider.KindReconcile)},
+		{http.MethodDelete, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.cancelRun(provider.KindReconcile)},
 
 		{http.MethodPost, "/projects/{project}/grants", ofProject, a.grant},
 

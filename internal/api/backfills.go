@@ -12,46 +12,74 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
 )
 
-// Backfills starts backfills and tells of them; see backfill.Store.
+// Backfills starts backfills and reconciles, and tells of them; see backfill.Store.
 type Backfills interface {
-	// Start returns *backfill.RunningError while there is an unfinished one, and
-	// *account.NotPossibleError where the credentials do not allow it.
-	Start(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
-	// Latest returns backfill.ErrNoRun where there was none yet.
-	Latest(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
+	// Start returns *backfill.RunningError while there is an unfinished run of either
+	// kind, and *account.NotPossibleError where the credentials do not allow it.
+	Start(ctx context.Context, projectID uuid.UUID, providerName string, o backfill.Order) (backfill.Run, error)
+	// Latest returns backfill.ErrNoRun where there was none of the kind yet.
+	Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error)
 	// Cancel gives the run that it cancelled, else the newest one, or backfill.ErrNoRun.
-	Cancel(ctx context.Context, projectID uuid.UUID, providerName string) (backfill.Run, error)
+	Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error)
 }
 
-func (a *API) startBackfill(r *http.Request) (answer, error) {
-	return a.onBackfill(r, http.StatusAccepted, a.config.Backfills.Start)
-}
-
-func (a *API) getBackfill(r *http.Request) (answer, error) {
-	return a.onBackfill(r, http.StatusOK, a.config.Backfills.Latest)
-}
-
-func (a *API) cancelBackfill(r *http.Request) (answer, error) {
-	return a.onBackfill(r, http.StatusOK, a.config.Backfills.Cancel)
-}
-
-func (a *API) onBackfill(
-	r *http.Request, status int, do func(context.Context, uuid.UUID, string) (backfill.Run, error),
-) (answer, error) {
-	p, kind, err := a.integration(r)
-	if err != nil {
-		return answer{}, err
+// startRun starts a run of a kind. A reconcile takes what is asked for from the body.
+func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
+	return func(r *http.Request) (answer, error) {
+		p, of, err := a.integration(r)
+		if err != nil {
+			return answer{}, err
+		}
+		if _, err := query(r); err != nil {
+			return answer{}, err
+		}
+		order := backfill.Order{Kind: kind}
+		if kind == provider.KindReconcile {
+			var in struct {
+				DryRun bool `json:"dry_run"`
+				Force  bool `json:"force"`
+			}
+			if err := readOptionalBody(r, &in); err != nil {
+				return answer{}, err
+			}
+			order.DryRun, order.Force = in.DryRun, in.Force
+		}
+		run, err := a.config.Backfills.Start(r.Context(), p.ID, of.Name(), order)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{status: http.StatusAccepted, body: run}, nil
 	}
-	if _, err := query(r); err != nil {
-		return answer{}, err
+}
+
+func (a *API) getRun(kind string) func(*http.Request) (answer, error) {
+	return a.onRun(kind, a.config.Backfills.Latest)
+}
+
+func (a *API) cancelRun(kind string) func(*http.Request) (answer, error) {
+	return a.onRun(kind, a.config.Backfills.Cancel)
+}
+
+func (a *API) onRun(
+	kind string, do func(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error),
+) func(*http.Request) (answer, error) {
+	return func(r *http.Request) (answer, error) {
+		p, of, err := a.integration(r)
+		if err != nil {
+			return answer{}, err
+		}
+		if _, err := query(r); err != nil {
+			return answer{}, err
+		}
+		run, err := do(r.Context(), p.ID, of.Name(), kind)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{status: http.StatusOK, body: run}, nil
 	}
-	run, err := do(r.Context(), p.ID, kind.Name())
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: status, body: run}, nil
 }
 
 // backfillStart tells whether storing an integration has started a backfill.
@@ -69,18 +97,18 @@ func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &r
 // nothing to say.
 func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *backfillStart {
 	if !i.FetchChanged {
-		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider); !errors.Is(err, backfill.ErrNoRun) {
+		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider, provider.KindBackfill); !errors.Is(err, backfill.ErrNoRun) {
 			return nil
 		}
 	}
-	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider)
+	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider, backfill.Order{Kind: provider.KindBackfill})
 	var running *backfill.RunningError
 	var notPossible *account.NotPossibleError
 	switch {
 	case err == nil:
 		return &backfillStart{Started: true, RunID: &run.ID}
 	case errors.As(err, &running):
-		reason := fmt.Sprintf("backfill %s is %s and goes on, with these credentials", running.Run.ID, running.Run.State)
+		reason := fmt.Sprintf("%s %s is %s and goes on, with these credentials", running.Run.Kind, running.Run.ID, running.Run.State)
 		return &backfillStart{RunID: &running.Run.ID, Reason: &reason}
 	case errors.As(err, &notPossible):
 		return notStarted(notPossible.Detail)

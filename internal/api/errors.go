@@ -93,8 +93,8 @@ func describe(err error) (status int, detail string) {
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
 	case errors.As(err, &running):
-		return http.StatusConflict, fmt.Sprintf("backfill %s of this provider is %s: GET this path shows how far it is, DELETE cancels it",
-			running.Run.ID, running.Run.State)
+		return http.StatusConflict, fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
+			running.Run.Kind, running.Run.ID, running.Run.State)
 	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused):
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, project.ErrNameTaken):

@@ -24,13 +24,34 @@ const (
 // readBody reads a JSON object into a struct, whatever its Content-Type says.
 // It takes no key that the struct does not have, and spells keys as the struct does.
 func readBody(r *http.Request, into any) error {
-	body, err := io.ReadAll(r.Body)
+	body, err := readAll(r)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
-		}
-		return failure(http.StatusBadRequest, "the body could not be read to its end")
+		return err
 	}
+	return parseBody(body, into)
+}
+
+// readOptionalBody does the same, where no body at all is an empty object.
+func readOptionalBody(r *http.Request, into any) error {
+	body, err := readAll(r)
+	if err != nil || len(bytes.TrimSpace(body)) == 0 {
+		return err
+	}
+	return parseBody(body, into)
+}
+
+func readAll(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, err
+	}
+	if err != nil {
+		return nil, failure(http.StatusBadRequest, "the body could not be read to its end")
+	}
+	return body, nil
+}
+
+func parseBody(body []byte, into any) error {
 	if !storable(string(body)) || bytes.Contains(body, []byte(`\u0000`)) {
 		return failure(http.StatusBadRequest, "the body holds U+0000, or bytes that are not UTF-8: nothing here can store them")
 	}

@@ -246,7 +246,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	jobs, err := applier.NewClient(applier.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors,
 		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.backfillWorker})
+	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.backfillWorker, Periodic: backfill.Periodic()})
 	if err != nil {
 		return nil, err
 	}

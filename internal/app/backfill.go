@@ -33,6 +33,14 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 			}
 			return of, nil
 		},
+		Providers: func(ctx context.Context, projectID uuid.UUID) ([]string, error) {
+			all, err := a.Store.ListIntegrations(ctx, projectID)
+			names := make([]string, len(all))
+			for i, one := range all {
+				names[i] = one.Provider
+			}
+			return names, err
+		},
 	}
 	a.backfills = backfill.NewStore(a.pool, jobs, a.accounts)
 	return func(context.Context) error { transport.CloseIdleConnections(); return nil }, nil
@@ -60,6 +68,6 @@ func (a *App) tables(
 // backfillWorker adds the worker of backfills to the job client.
 func (a *App) backfillWorker(workers *river.Workers, queues map[string]river.QueueConfig) {
 	backfill.Register(backfill.Config{
-		Pool: a.pool, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
+		Pool: a.pool, Store: a.backfills, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
 	}, workers, queues)
 }

@@ -38,6 +38,8 @@ type ClientConfig struct {
 	Workers int
 	// Also adds workers of other packages and their queues; nil: none.
 	Also func(workers *river.Workers, queues map[string]river.QueueConfig)
+	// Periodic are jobs of other packages that come by themselves.
+	Periodic []*river.PeriodicJob
 }
 
 // NewClient makes the River client that works the jobs. Start it and stop it as
@@ -75,11 +77,11 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 		CancelledJobRetentionPeriod: config.Retention,
 		DiscardedJobRetentionPeriod: config.Retention,
 
-		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(
+		PeriodicJobs: append(options.Periodic, river.NewPeriodicJob(
 			river.PeriodicInterval(time.Hour),
 			func() (river.JobArgs, *river.InsertOpts) { return maintainArgs{}, nil },
 			&river.PeriodicJobOpts{RunOnStart: true},
-		)},
+		)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the job client: %w", err)

@@ -1,14 +1,17 @@
 // Package backfill reads all users of a provider into a project's mirror, so
-// that it is complete from the first hour. It stands beside the road of a
-// webhook and joins it at its last station: what it reads becomes events that
-// go to the mirror as those of deliveries do, with the provider's clock, so a
-// live event that is newer always wins.
+// that it is complete from the first hour (a backfill), and compares the two, so that
+// it stays equal (a reconcile). It stands beside the road of a webhook and joins it
+// at its last station: what it reads becomes events that go to the mirror as those of
+// deliveries do, with the provider's clock, so a live event that is newer always wins.
 //
 //	authsync backfill, API, PUT integration ──▶ Store.Start ──▶ run + job, one transaction
 //	                                                                │
 //	provider's API ──▶ page ──▶ decode ──▶ mirror ──▶ commit cursor and counters
 //	      ▲                                                         │
 //	      └──────────── slices of 20 s until the last page ◀────────┘
+//
+// A reconcile walks the same way, but writes only users that are missing or
+// differ, and then has two more phases; see reconcile.go.
 //
 // A run is a row of authsync.backfills:
 //
@@ -23,6 +26,7 @@ package backfill
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,16 +46,39 @@ const (
 	Cancelled = "cancelled"
 )
 
-// maxBad is how many entries that failed are kept with their reasons.
-const maxBad = 100
+// maxBad is how many entries that failed are kept with their reasons, maxNotes
+// how many notes.
+const (
+	maxBad   = 100
+	maxNotes = 20
+)
 
-// Run is a backfill and how far it is.
+// The phases of a run; a backfill has the first one only.
+const (
+	Walk    = "walk"    // reads all users of the provider
+	Surplus = "surplus" // looks for users of the mirror whom the walk did not meet
+	Confirm = "confirm" // asks the provider about single users
+)
+
+// Order is what is asked for.
+type Order struct {
+	Kind string `json:"-"` // provider.KindBackfill or KindReconcile
+	// DryRun: a reconcile changes no user.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Force: a reconcile deletes however many users are gone at the provider.
+	Force bool `json:"force,omitempty"`
+}
+
+// Run is a backfill or reconcile and how far it is.
 type Run struct {
 	ID        uuid.UUID `json:"id"`
 	ProjectID uuid.UUID `json:"project_id"`
 	Provider  string    `json:"provider"`
 	Kind      string    `json:"kind"`
+	DryRun    bool      `json:"dry_run"`
+	Force     bool      `json:"force"`
 	State     string    `json:"state"`
+	Phase     string    `json:"phase"`
 	// Total is how many users the provider says there are; nil where it does not say.
 	Total *int64 `json:"total"`
 	Read  int64  `json:"read"`
@@ -63,13 +90,15 @@ type Run struct {
 	// PerSecond is the rate while it worked; nil as long as it is not known.
 	PerSecond *float64 `json:"per_second"`
 	// SecondsLeft is estimated; nil where rate or total are not known, or it has ended.
-	SecondsLeft  *float64   `json:"seconds_left"`
-	WaitsBecause *string    `json:"waits_because"`
-	Error        *string    `json:"error"`
-	Report       Report     `json:"report"`
-	StartedAt    time.Time  `json:"started_at"`
-	UpdatedAt    time.Time  `json:"updated_at"`
-	FinishedAt   *time.Time `json:"finished_at"`
+	SecondsLeft  *float64 `json:"seconds_left"`
+	WaitsBecause *string  `json:"waits_because"`
+	Error        *string  `json:"error"`
+	Report       Report   `json:"report"`
+	// Drift is what a reconcile has found, as of its last change of phase; nil before, and of a backfill.
+	Drift      *Drift     `json:"drift"`
+	StartedAt  time.Time  `json:"started_at"`
+	UpdatedAt  time.Time  `json:"updated_at"`
+	FinishedAt *time.Time `json:"finished_at"`
 }
 
 // Finished reports that nothing more will happen.
@@ -95,14 +124,21 @@ func (r *Report) add(place, reason string) {
 	}
 }
 
-// ErrNoRun says that there was no backfill yet.
-var ErrNoRun = errors.New("there was no backfill of this provider yet")
+// note adds a sentence, once.
+func (r *Report) note(text string) {
+	if text != "" && len(r.Notes) < maxNotes && !slices.Contains(r.Notes, text) {
+		r.Notes = append(r.Notes, text)
+	}
+}
 
-// RunningError says that a backfill of the provider is not finished.
+// ErrNoRun says that there was no run of this kind yet.
+var ErrNoRun = errors.New("there was none of this provider yet")
+
+// RunningError says that a run of the provider, of either kind, is not finished.
 type RunningError struct{ Run Run }
 
 func (e *RunningError) Error() string {
-	return "backfill " + e.Run.ID.String() + " of this provider is " + e.Run.State
+	return e.Run.Kind + " " + e.Run.ID.String() + " of this provider is " + e.Run.State
 }
 
 // Args are the arguments of the job backfill.

@@ -287,7 +287,7 @@ func TestStore(t *testing.T) {
 		results := make(chan error, 8)
 		for range cap(results) {
 			go func() {
-				_, err := b.store.Start(context.Background(), b.projectID, provider.Clerk)
+				_, err := b.store.Start(context.Background(), b.projectID, provider.Clerk, backfill.Order{Kind: provider.KindBackfill})
 				results <- err
 			}()
 		}
@@ -297,7 +297,7 @@ func TestStore(t *testing.T) {
 			require.Equal(t, first.ID, running.Run.ID)
 			require.ErrorContains(t, running, first.ID.String())
 		}
-		_, err := b.store.Start(t.Context(), b.projectID, provider.Auth0)
+		_, err := b.store.Start(t.Context(), b.projectID, provider.Auth0, backfill.Order{Kind: provider.KindBackfill})
 		require.NoError(t, err, "another provider's is another one")
 	})
 
@@ -307,18 +307,18 @@ func TestStore(t *testing.T) {
 		b.work(t, b.mirrors, 0)
 		run := b.start(t)
 		b.eventually(t, func(r backfill.Run) bool { return r.Read >= 100 })
-		cancelled, err := b.store.Cancel(t.Context(), b.projectID, provider.Clerk)
+		cancelled, err := b.store.Cancel(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		require.Equal(t, run.ID, cancelled.ID)
 		require.Equal(t, backfill.Cancelled, cancelled.State)
 		require.Eventually(t, func() bool {
 			return one(t, b.control, `SELECT state::text FROM authsync.river_job`) == string(rivertype.JobStateCompleted)
 		}, 10*time.Second, 5*time.Millisecond)
-		latest, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk)
+		latest, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		require.Equal(t, cancelled.Read, latest.Read)
 		require.Equal(t, backfill.Cancelled, latest.State)
-		again, err := b.store.Cancel(t.Context(), b.projectID, provider.Clerk)
+		again, err := b.store.Cancel(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		require.Equal(t, latest, again)
 	})
@@ -340,15 +340,15 @@ func TestStore(t *testing.T) {
 	t.Run("SaysWhatIsMissing", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, 30, 10)
-		_, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk)
+		_, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.ErrorIs(t, err, backfill.ErrNoRun)
-		_, err = b.store.Cancel(t.Context(), b.projectID, provider.Clerk)
+		_, err = b.store.Cancel(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.ErrorIs(t, err, backfill.ErrNoRun)
-		_, err = b.store.Start(t.Context(), uuid.New(), provider.Clerk)
+		_, err = b.store.Start(t.Context(), uuid.New(), provider.Clerk, backfill.Order{Kind: provider.KindBackfill})
 		require.ErrorIs(t, err, project.ErrNoProject)
 		b.account.openErr = &account.NotPossibleError{Detail: "give secret_key"}
 		var notPossible *account.NotPossibleError
-		_, err = b.store.Start(t.Context(), b.projectID, provider.Clerk)
+		_, err = b.store.Start(t.Context(), b.projectID, provider.Clerk, backfill.Order{Kind: provider.KindBackfill})
 		require.ErrorAs(t, err, &notPossible)
 	})
 }

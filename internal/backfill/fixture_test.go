@@ -202,7 +202,7 @@ func newClient(pool *pgxpool.Pool, c backfill.Config) (*river.Client[pgx.Tx], er
 
 func (b *testBundle) start(tb testing.TB) backfill.Run {
 	tb.Helper()
-	run, err := b.store.Start(tb.Context(), b.projectID, provider.Clerk)
+	run, err := b.store.Start(tb.Context(), b.projectID, provider.Clerk, backfill.Order{Kind: provider.KindBackfill})
 	require.NoError(tb, err)
 	return run
 }
@@ -212,7 +212,7 @@ func (b *testBundle) eventually(t *testing.T, is func(backfill.Run) bool) (run b
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var err error
-		run, err = b.store.Latest(t.Context(), b.projectID, provider.Clerk)
+		run, err = b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		return is(run)
 	}, time.Minute, 5*time.Millisecond, "the run stays as it is: %+v", &run)

@@ -81,21 +81,25 @@ func TestEveryProvider(t *testing.T) {
 						},
 					}, nil
 				},
+				Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{c.provider}, nil },
 			}
 			b.accounts, b.store = accounts, backfill.NewStore(b.control, b.jobs, accounts)
 			b.work(t, b.mirrors, 0)
-			_, err := b.store.Start(t.Context(), b.projectID, c.provider)
-			require.NoError(t, err)
-			var run backfill.Run
-			require.Eventually(t, func() bool {
-				if c.provider == provider.Auth0 {
-					clock.Advance(time.Second)
-				}
-				run, err = b.store.Latest(t.Context(), b.projectID, c.provider)
+			ends := func(kind string) (run backfill.Run) {
+				_, err := b.store.Start(t.Context(), b.projectID, c.provider, backfill.Order{Kind: kind})
 				require.NoError(t, err)
-				return run.Finished()
-			}, time.Minute, 5*time.Millisecond)
-			require.Equal(t, backfill.Done, run.State, "%+v", run)
+				require.Eventually(t, func() bool {
+					if c.provider == provider.Auth0 {
+						clock.Advance(time.Second)
+					}
+					run, err = b.store.Latest(t.Context(), b.projectID, c.provider, kind)
+					require.NoError(t, err)
+					return run.Finished()
+				}, time.Minute, 5*time.Millisecond)
+				require.Equal(t, backfill.Done, run.State, "%+v", run)
+				return run
+			}
+			run := ends(provider.KindBackfill)
 			require.Equal(t, []int64{users, users, 0}, []int64{run.Read, run.Applied, run.Failed})
 			require.Equal(t, int64(users), *run.Total)
 			require.Equal(t, "1234 1234 1234 0", b.mirrored(t))
@@ -105,6 +109,17 @@ func TestEveryProvider(t *testing.T) {
 				require.Equal(t, "u7 2026-03-09", one(t, b.project, `
 					SELECT id || ' ' || (last_sign_in_at AT TIME ZONE 'UTC')::date FROM capydb_auth.users WHERE last_sign_in_at IS NOT NULL`))
 			}
+
+			run = ends(provider.KindReconcile)
+			require.Zero(t, run.Drift.Found(), "%+v", run.Drift)
+			_, err := b.project.Exec(t.Context(), `
+				WITH chosen AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM capydb_auth.users)
+				UPDATE capydb_auth.users AS u SET email = 'drifted@example.com' FROM chosen WHERE chosen.id = u.id AND chosen.n <= 3`)
+			require.NoError(t, err)
+			run = ends(provider.KindReconcile)
+			require.Equal(t, []int64{3, 3}, []int64{run.Drift.Differing, run.Drift.Repaired}, "%+v", run.Drift)
+			require.Equal(t, map[string]int64{"email": 3}, run.Drift.Columns)
+			require.Equal(t, "0", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE email = 'drifted@example.com'`))
 		})
 	}
 }
@@ -117,7 +132,8 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
 			return stored, provider.Options{}, storedErr
 		},
-		Deps: func(context.Context, uuid.UUID) (fetch.Deps, error) { return fetch.Deps{}, nil },
+		Deps:      func(context.Context, uuid.UUID) (fetch.Deps, error) { return fetch.Deps{}, nil },
+		Providers: func(context.Context, uuid.UUID) ([]string, error) { return nil, nil },
 	}
 	var notPossible *account.NotPossibleError
 	for name, says := range map[string]string{

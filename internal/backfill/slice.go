@@ -23,18 +23,16 @@ import (
 // their turn between two calls.
 const maxChunk = 200
 
-// maxNotes bounds the notes of a report.
-const maxNotes = 20
-
 // slice is one job's work on a run.
 type slice struct {
 	*worker
 
-	job     *river.Job[Args]
-	row     row
-	account account.Account
-	begun   time.Time
-	marked  time.Time // up to here the time worked has been noted
+	job      *river.Job[Args]
+	row      row
+	account  account.Account
+	findings *mirror.Reconcile // of a reconcile
+	begun    time.Time
+	marked   time.Time // up to here the time worked has been noted
 }
 
 // work reads and applies pages until the time is up. It returns nil when the
@@ -53,6 +51,15 @@ func (s *slice) work(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.row.Kind == provider.KindReconcile {
+		return s.reconcile(ctx)
+	}
+	return s.walk(ctx, s.apply)
+}
+
+// walk reads pages from the run's cursor on, and hands them to apply. It returns
+// nil when the walk is over.
+func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	// The next page is read while this one is applied.
 	ctx, cancel := context.WithCancel(ctx)
 	pages := s.read(ctx, s.row.Cursor)
@@ -68,15 +75,15 @@ func (s *slice) work(ctx context.Context) error {
 		if f.err != nil {
 			return f.err
 		}
-		timeUp := time.Since(s.begun) >= s.config.Slice
+		timeUp := s.timeUp()
 		if f.page.Next != "" && f.page.Wait == 0 && !timeUp {
 			pages = s.read(ctx, f.page.Next)
 		}
-		done, err := s.page(ctx, f.page)
+		err := s.page(ctx, f.page, apply)
 		switch {
 		case err != nil:
 			return err
-		case done:
+		case f.page.Next == "":
 			return nil
 		case f.page.Wait > 0:
 			return river.JobSnooze(s.config.Retry(f.page.Wait))
@@ -85,6 +92,9 @@ func (s *slice) work(ctx context.Context) error {
 		}
 	}
 }
+
+// timeUp reports that others should have their turn.
+func (s *slice) timeUp() bool { return time.Since(s.begun) >= s.config.Slice }
 
 type fetched struct {
 	page fetch.Page
@@ -116,31 +126,33 @@ func (s *slice) count(ctx context.Context) error {
 	return nil
 }
 
-// page applies a page and then commits that it is applied. done: the run has ended.
-func (s *slice) page(ctx context.Context, page fetch.Page) (done bool, err error) {
-	next := s.row // with what this page adds
-	next.Report.Bad = slices.Clip(next.Report.Bad)
+// applyFunc brings a page into the mirror and counts what became of its users.
+type applyFunc func(ctx context.Context, page *fetch.Page, next *row) error
+
+// page applies a page and then commits that it is applied.
+func (s *slice) page(ctx context.Context, page fetch.Page, apply applyFunc) error {
+	next := s.next() // with what this page adds
 	for _, bad := range page.Bad {
 		next.Failed++
 		next.Report.add(bad.Place, bad.Reason)
 	}
-	if err := s.apply(ctx, page.Users, &next); err != nil {
-		return false, err
+	if err := apply(ctx, &page, &next); err != nil {
+		return err
 	}
 	next.Read += int64(len(page.Users))
-	next.Cursor, next.Pages = page.Next, next.Pages+1
+	next.Cursor = page.Next
 	if page.Total > 0 {
 		next.Total = &page.Total
 	}
-	if page.Note != "" && !slices.Contains(next.Report.Notes, page.Note) && len(next.Report.Notes) < maxNotes {
-		next.Report.Notes = append(slices.Clip(next.Report.Notes), page.Note)
-	}
+	next.Report.note(page.Note)
 	if page.Restarted { // all users come again
 		next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad = 0, 0, 0, 0, nil
 	}
-	switch next.State, next.WaitsBecause = Running, nil; {
-	case page.Next == "":
+	switch {
+	case page.Next == "" && next.Kind == provider.KindBackfill:
 		next.State = Done
+	case page.Next == "":
+		next.Phase = Surplus
 	case page.Wait > 0:
 		next.State = Waiting
 		if page.Note != "" {
@@ -150,11 +162,27 @@ func (s *slice) page(ctx context.Context, page fetch.Page) (done bool, err error
 	return s.commit(ctx, next)
 }
 
-// apply brings users into the mirror and counts what became of them.
-func (s *slice) apply(ctx context.Context, users []fetch.User, next *row) error {
-	events := make([]mirror.Event, 0, len(users))
-	places := make([]string, 0, len(users))
-	for i, u := range users {
+// next is the run as it will be after the next commit.
+func (s *slice) next() row {
+	next := s.row
+	next.Pages++
+	next.State, next.WaitsBecause = Running, nil
+	next.Report.Bad = slices.Clip(next.Report.Bad)
+	next.Report.Notes = slices.Clip(next.Report.Notes)
+	return next
+}
+
+// pageOfUsers is the events of a page, and where in the walk each stands.
+type pageOfUsers struct {
+	events []mirror.Event
+	places []string
+}
+
+// decode makes events of the users of a page. Those that cannot be understood are
+// counted and reported.
+func (s *slice) decode(page *fetch.Page, next *row) pageOfUsers {
+	p := pageOfUsers{events: make([]mirror.Event, 0, len(page.Users)), places: make([]string, 0, len(page.Users))}
+	for i, u := range page.Users {
 		place := fmt.Sprintf("user %d of the walk", s.row.Read+int64(i)+1)
 		e := s.account.Importer.DecodeUser(u.Object, provider.Import{
 			RunID: s.row.ID.String(), Kind: s.row.Kind, FetchedAt: u.FetchedAt, Whole: true, LastSignInAt: u.LastSignInAt,
@@ -164,28 +192,39 @@ func (s *slice) apply(ctx context.Context, users []fetch.User, next *row) error 
 			next.Report.add(place, e.Reason)
 			continue
 		}
-		events = append(events, mirror.Event{Event: e, Provider: s.row.Provider, ReceivedAt: u.FetchedAt, NoLedger: true})
-		places = append(places, place+", id "+e.UserID)
+		p.events = append(p.events, mirror.Event{Event: e, Provider: s.row.Provider, ReceivedAt: u.FetchedAt, NoLedger: true})
+		p.places = append(p.places, place+", id "+e.UserID)
 	}
-	for first := 0; first < len(events); first += maxChunk {
-		last := min(first+maxChunk, len(events))
-		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, events[first:last])
+	return p
+}
+
+// apply brings the users of a page into the mirror and counts what became of them.
+func (s *slice) apply(ctx context.Context, page *fetch.Page, next *row) error {
+	p := s.decode(page, next)
+	for first := 0; first < len(p.events); first += maxChunk {
+		last := min(first+maxChunk, len(p.events))
+		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, p.events[first:last])
 		if err != nil {
 			return err
 		}
 		for i, r := range results {
-			switch {
-			case r.Err != nil:
-				next.Failed++
-				next.Report.add(places[first+i], mirror.Words(r.Err))
-			case r.Outcome == mirror.Applied:
-				next.Applied++
-			default:
-				next.Unchanged++
-			}
+			next.count(p.places[first+i], r)
 		}
 	}
 	return nil
+}
+
+// count notes what became of a user.
+func (b *row) count(place string, r mirror.Result) {
+	switch {
+	case r.Err != nil:
+		b.Failed++
+		b.Report.add(place, mirror.Words(r.Err))
+	case r.Outcome == mirror.Applied:
+		b.Applied++
+	default:
+		b.Unchanged++
+	}
 }
 
 // commitPage moves a run on, unless it has been cancelled or another worker, which
@@ -193,16 +232,19 @@ func (s *slice) apply(ctx context.Context, users []fetch.User, next *row) error 
 const commitPage = `
 	UPDATE authsync.backfills SET
 		state = $3, cursor = $4, total = $5, pages = $6, read = $7, applied = $8, unchanged = $9, failed = $10,
-		worked = worked + make_interval(secs => $11), troubles = 0, waits_because = $12, report = $13,
+		worked = worked + make_interval(secs => $11), troubles = 0, waits_because = $12, report = $13, phase = $14, drift = $15,
 		updated_at = now(), finished_at = CASE WHEN $3 = 'done' THEN now() END
 	WHERE id = $1 AND pages = $2 AND state IN ('running', 'waiting')`
 
-func (s *slice) commit(ctx context.Context, next row) (done bool, err error) {
+// commit makes next the state of the run. Its error says what comes next if the
+// run was cancelled, or taken over.
+func (s *slice) commit(ctx context.Context, next row) error {
 	now := time.Now()
 	moved := false
-	err = pgdb.InTx(ctx, s.config.Pool, func(tx pgx.Tx) error {
+	err := pgdb.InTx(ctx, s.config.Pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, commitPage, next.ID, s.row.Pages, next.State, next.Cursor, next.Total, next.Pages,
-			next.Read, next.Applied, next.Unchanged, next.Failed, now.Sub(s.marked).Seconds(), next.WaitsBecause, next.Report)
+			next.Read, next.Applied, next.Unchanged, next.Failed, now.Sub(s.marked).Seconds(), next.WaitsBecause, next.Report,
+			next.Phase, next.Drift)
 		if err != nil {
 			return err
 		}
@@ -213,19 +255,19 @@ func (s *slice) commit(ctx context.Context, next row) (done bool, err error) {
 		return err
 	})
 	if err != nil {
-		return false, errors.Join(errControl, err)
+		return errors.Join(errControl, err)
 	}
 	if !moved {
 		// The next slice, if there is one, finds out what happened.
-		return false, river.JobSnooze(0)
+		return river.JobSnooze(0)
 	}
 	next.Troubles = 0
 	s.row, s.marked = next, now
 	if next.State != Done {
-		return false, nil
+		return nil
 	}
 	s.held.release(next.ID)
-	s.config.Log.LogAttrs(ctx, slog.LevelInfo, "backfill_done", s.attrs(
+	s.config.Log.LogAttrs(ctx, slog.LevelInfo, "run_done", s.attrs(
 		slog.Int64("applied", next.Applied), slog.Int64("unchanged", next.Unchanged), slog.Int64("failed", next.Failed))...)
-	return true, nil
+	return nil
 }

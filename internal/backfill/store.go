@@ -15,17 +15,16 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/provider"
 )
 
 const (
 	columns = `
-		b.id, b.project_id, b.provider, b.kind, b.state, b.job_id, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
-		extract(epoch FROM b.worked)::double precision AS worked, b.troubles, b.waits_because, b.error, b.report,
+		b.id, b.project_id, b.provider, b.kind, b.options, b.state, b.phase, b.job_id, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
+		extract(epoch FROM b.worked)::double precision AS worked, b.troubles, b.waits_because, b.error, b.report, b.drift,
 		b.started_at, b.updated_at, b.finished_at`
 
 	insertRun = `
-		INSERT INTO authsync.backfills AS b (project_id, provider, kind) VALUES ($1, $2, $3)
+		INSERT INTO authsync.backfills AS b (project_id, provider, kind, options) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (project_id, provider) WHERE state IN ('running', 'waiting') DO NOTHING
 		RETURNING ` + columns
 
@@ -43,14 +42,14 @@ const (
 	selectLatest = `
 		SELECT ` + columns + `
 		FROM authsync.backfills AS b
-		WHERE b.project_id = $1 AND b.provider = $2
+		WHERE b.project_id = $1 AND b.provider = $2 AND b.kind = $3
 		ORDER BY b.started_at DESC, b.id
 		LIMIT 1`
 
 	cancelRun = `
 		UPDATE authsync.backfills AS b
 		SET state = 'cancelled', waits_because = NULL, updated_at = now(), finished_at = now()
-		WHERE b.project_id = $1 AND b.provider = $2 AND b.state IN ('running', 'waiting')
+		WHERE b.project_id = $1 AND b.provider = $2 AND b.kind = $3 AND b.state IN ('running', 'waiting')
 		RETURNING ` + columns
 )
 
@@ -60,7 +59,9 @@ type row struct {
 	ProjectID    uuid.UUID
 	Provider     string
 	Kind         string
+	Options      Order
 	State        string
+	Phase        string
 	JobID        int64
 	Cursor       string
 	Total        *int64
@@ -74,6 +75,7 @@ type row struct {
 	WaitsBecause *string
 	Error        *string
 	Report       Report
+	Drift        *Drift
 	StartedAt    time.Time
 	UpdatedAt    time.Time
 	FinishedAt   *time.Time
@@ -88,9 +90,9 @@ type unfinished struct {
 // run is the row as it is shown.
 func (b *row) run() Run {
 	r := Run{
-		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, State: b.State, Total: b.Total,
-		Read: b.Read, Applied: b.Applied, Unchanged: b.Unchanged, Failed: b.Failed,
-		WaitsBecause: b.WaitsBecause, Error: b.Error, Report: b.Report,
+		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, DryRun: b.Options.DryRun, Force: b.Options.Force,
+		State: b.State, Phase: b.Phase, Total: b.Total, Read: b.Read, Applied: b.Applied, Unchanged: b.Unchanged, Failed: b.Failed,
+		WaitsBecause: b.WaitsBecause, Error: b.Error, Report: b.Report, Drift: b.Drift,
 		StartedAt: b.StartedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(), FinishedAt: b.FinishedAt,
 	}
 	if r.FinishedAt != nil {
@@ -105,14 +107,14 @@ func (b *row) run() Run {
 	}
 	rate := float64(b.Read) / b.Worked
 	r.PerSecond = &rate
-	if b.Total != nil && b.FinishedAt == nil {
+	if b.Total != nil && b.FinishedAt == nil && b.Phase == Walk {
 		left := float64(max(*b.Total-b.Read, 0)) / rate
 		r.SecondsLeft = &left
 	}
 	return r
 }
 
-// Store starts, shows and cancels backfills. It is safe for concurrent use.
+// Store starts, shows and cancels runs. It is safe for concurrent use.
 type Store struct {
 	pool     *pgxpool.Pool
 	jobs     *river.Client[pgx.Tx]
@@ -124,42 +126,42 @@ func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts account.A
 	return &Store{pool: pool, jobs: jobs, accounts: accounts}
 }
 
-// Start begins a backfill; a worker takes it up at once. Errors: *RunningError
+// Start begins a run; a worker takes it up at once. Errors: *RunningError
 // if there is an unfinished one, *account.NotPossibleError if the credentials do not
 // allow reading users, project.ErrNoProject, project.ErrNoIntegration.
 //
 // A run whose job was cancelled or deleted in River gets a new job, and goes on.
-func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
+func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string, o Order) (Run, error) {
 	account, err := s.accounts.Open(ctx, projectID, providerName)
 	if err != nil {
 		return Run{}, err
 	}
 	account.Close()
 	for range 3 { // the run in the way may end while we look at it
-		run, err := s.start(ctx, projectID, providerName)
+		run, err := s.start(ctx, projectID, providerName, o)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return run, err
 		}
 	}
-	return Run{}, errors.New("start backfill: others start and end meanwhile")
+	return Run{}, fmt.Errorf("start %s: others start and end meanwhile", o.Kind)
 }
 
-func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName string) (run Run, err error) {
+func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName string, o Order) (run Run, err error) {
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		b, err := queryOne[row](ctx, tx, insertRun, projectID, providerName, provider.KindBackfill)
+		b, err := queryOne[row](ctx, tx, insertRun, projectID, providerName, o.Kind, o)
 		if errors.Is(err, pgx.ErrNoRows) {
 			other, err := queryOne[unfinished](ctx, tx, selectUnfinished, projectID, providerName)
 			if err != nil {
 				return err
 			}
-			if other.HasJob {
+			if other.HasJob || other.Kind != o.Kind {
 				return &RunningError{Run: other.run()}
 			}
 			b = other.row
 		} else if err != nil {
 			return err
 		}
-		job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: projectID}, nil)
+		job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: projectID}, &river.InsertOpts{Tags: []string{b.Kind}})
 		if err != nil {
 			return fmt.Errorf("insert job: %w", err)
 		}
@@ -173,32 +175,32 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 	case pgdb.Code(err) == pgerrcode.ForeignKeyViolation:
 		return Run{}, project.ErrNoProject
 	case err != nil:
-		return Run{}, fmt.Errorf("start backfill: %w", err)
+		return Run{}, fmt.Errorf("start %s: %w", o.Kind, err)
 	}
 	return run, nil
 }
 
-// Latest gives the newest backfill of a provider, or ErrNoRun.
-func (s *Store) Latest(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
-	b, err := queryOne[row](ctx, s.pool, selectLatest, projectID, providerName)
+// Latest gives the newest run of a kind, or ErrNoRun.
+func (s *Store) Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (Run, error) {
+	b, err := queryOne[row](ctx, s.pool, selectLatest, projectID, providerName, kind)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Run{}, ErrNoRun
 	}
 	if err != nil {
-		return Run{}, fmt.Errorf("read backfill: %w", err)
+		return Run{}, fmt.Errorf("read the newest %s: %w", kind, err)
 	}
 	return b.run(), nil
 }
 
-// Cancel ends the unfinished backfill of a provider, at its next page; what it
-// read stays. If there is none that is unfinished, it gives the newest one, or ErrNoRun.
-func (s *Store) Cancel(ctx context.Context, projectID uuid.UUID, providerName string) (Run, error) {
-	b, err := queryOne[row](ctx, s.pool, cancelRun, projectID, providerName)
+// Cancel ends the unfinished run of a kind, at its next page; what it wrote
+// stays. If there is none that is unfinished, it gives the newest one, or ErrNoRun.
+func (s *Store) Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (Run, error) {
+	b, err := queryOne[row](ctx, s.pool, cancelRun, projectID, providerName, kind)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return s.Latest(ctx, projectID, providerName)
+		return s.Latest(ctx, projectID, providerName, kind)
 	}
 	if err != nil {
-		return Run{}, fmt.Errorf("cancel backfill: %w", err)
+		return Run{}, fmt.Errorf("cancel %s: %w", kind, err)
 	}
 	return b.run(), nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
 )
 
 const (
@@ -35,14 +36,16 @@ const (
 	maxPause    = 5 * time.Minute
 )
 
-// Mirrors applies events; see mirror.Mirrors.
+// Mirrors applies events and compares users; see mirror.Mirrors.
 type Mirrors interface {
-	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+	refresh.Mirror
+	Reconcile(projectID, runID uuid.UUID, provider string) *mirror.Reconcile
 }
 
-// Config is what the worker needs.
+// Config is what the workers need.
 type Config struct {
 	Pool     *pgxpool.Pool // the control database
+	Store    *Store        // starts what is due by its schedule
 	Accounts account.Accounts
 	Mirrors  Mirrors
 	Log      *slog.Logger
@@ -52,9 +55,11 @@ type Config struct {
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the worker and its queue to a River client that is to be made.
+// Register adds the workers and their queue to a River client that is to be made;
+// see Periodic.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
 	river.AddWorker(workers, newWorker(c))
+	river.AddWorker(workers, &scheduleWorker{store: c.Store, log: c.Log})
 	queues[Queue] = river.QueueConfig{MaxWorkers: maxWorkers}
 }
 
@@ -129,7 +134,9 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	case errors.As(err, &credentials), errors.As(err, &protocol), errors.As(err, &notPossible), errors.Is(err, fetch.ErrNoCredentials):
 		return s.fail(ctx, err.Error())
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
-		return s.fail(ctx, "the integration was removed before the backfill was done")
+		return s.fail(ctx, "the integration was removed before the "+s.row.Kind+" was done")
+	case errors.Is(err, mirror.ErrFindingsGone):
+		return s.restart(ctx)
 	case errors.As(err, &limited):
 		return s.wait(ctx, err.Error(), max(limited.After, time.Second), s.row.Troubles)
 	case errors.As(err, &delayed):
@@ -141,7 +148,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	if troubles >= maxTroubles {
 		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err))
 	}
-	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_put_off", s.attrs(slog.Any("error", err))...)
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_put_off", s.attrs(slog.Any("error", err))...)
 	return s.wait(ctx, mirror.Words(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
 }
 
@@ -180,7 +187,7 @@ func (s *slice) fail(ctx context.Context, because string) error {
 		return errors.Join(errControl, err)
 	}
 	s.held.release(s.row.ID)
-	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "backfill_failed", s.attrs(slog.String("reason", because))...)
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_failed", s.attrs(slog.String("reason", because))...)
 	return river.JobCancel(errors.New(because))
 }
 
@@ -188,6 +195,6 @@ func (s *slice) fail(ctx context.Context, because string) error {
 func (s *slice) attrs(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
 		slog.String("project_id", s.row.ProjectID.String()), slog.String("provider", s.row.Provider),
-		slog.String("run_id", s.row.ID.String()), slog.Int64("read", s.row.Read),
+		slog.String("kind", s.row.Kind), slog.String("run_id", s.row.ID.String()), slog.Int64("read", s.row.Read),
 	}, more...)
 }

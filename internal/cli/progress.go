@@ -15,10 +15,13 @@ import (
 // barCells is the length of a progress bar.
 const barCells = 24
 
-// progress says in a line how far a backfill is, with a bar of so many cells
+// progress says in a line how far a run is, with a bar of so many cells
 // where the total is known.
-func progress(run client.Backfill, cells int) string {
+func progress(run client.Run, cells int) string {
 	parts := []string{run.Provider, run.State}
+	if phase := phaseWords(run.Phase); phase != "" && run.FinishedAt == nil {
+		parts = append(parts, phase)
+	}
 	if run.Total != nil && *run.Total > 0 {
 		share := min(float64(run.Read)/float64(*run.Total), 1)
 		if cells > 0 {
@@ -42,6 +45,18 @@ func progress(run client.Backfill, cells int) string {
 		parts = append(parts, "waits: "+printable(*run.WaitsBecause))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// phaseWords is a phase behind the walk, as a person reads it.
+func phaseWords(phase string) string {
+	switch phase {
+	case "surplus":
+		return "looks for users that the provider does not have"
+	case "confirm":
+		return "asks the provider about single users"
+	default:
+		return ""
+	}
 }
 
 // thousands writes a number with separators.
@@ -76,8 +91,8 @@ func (s *session) terminal() (columns int, ok bool) {
 }
 
 // bar writes the progress over itself, in one line of a terminal.
-func (s *session) bar(columns int) func(client.Backfill) error {
-	return func(run client.Backfill) error {
+func (s *session) bar(columns int) func(client.Run) error {
+	return func(run client.Run) error {
 		const clearLine = "\r\x1b[K"
 		line := clearLine + shorten(progress(run, barCells), columns-1)
 		if run.FinishedAt != nil {
@@ -89,9 +104,9 @@ func (s *session) bar(columns int) func(client.Backfill) error {
 
 // plain writes a line when the state changes, and else now and then; on
 // standard error, so that what scripts read holds the result alone.
-func (s *session) plain() func(client.Backfill) error {
+func (s *session) plain() func(client.Run) error {
 	state, written := "", time.Time{}
-	return func(run client.Backfill) error {
+	return func(run client.Run) error {
 		now := s.Now()
 		if run.State == state && now.Sub(written) < plainEvery {
 			return nil

@@ -13,7 +13,7 @@ import (
 func TestBar(t *testing.T) {
 	t.Parallel()
 	total, rate, left := int64(200_000), 5120.4, 3725.0
-	run := client.Backfill{Provider: "clerk", State: "running", Total: &total, Read: 50_000, PerSecond: &rate, SecondsLeft: &left}
+	run := client.Run{Provider: "clerk", State: "running", Total: &total, Read: 50_000, PerSecond: &rate, SecondsLeft: &left}
 	var out strings.Builder
 	s := &session{Process: Process{Out: &out}}
 	require.NoError(t, s.bar(200)(run))

@@ -163,6 +163,7 @@ func optionForms() map[string]string {
 		"absent_fields":     `"keep" or "clear"`,
 		"signature_formats": "an array of strings",
 		"base_url":          "a string",
+		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, none of them required",
 		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, none of them required",
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 )
 
 // Secret is a string that does not print: not in logs, errors or tables. JSON
@@ -113,6 +114,44 @@ type Options struct {
 	// Source are the tables in which a Better Auth server keeps its users; they
 	// are read instead of its admin API.
 	Source *UserTables `json:"source,omitempty"`
+	// Reconcile says how often the mirror is compared with the provider by itself,
+	// and how far that may go.
+	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
+}
+
+// ReconcileOptions are the settings of reconciles.
+type ReconcileOptions struct {
+	// Every is the time between two that start by themselves: a number and h, d or
+	// w, such as "24h"; empty: none does.
+	Every string `json:"every,omitempty"`
+	// MaxDeletedPercent is the share of the mirror's users, in percent, beyond which
+	// a reconcile deletes none of those that the provider does not have; nil: 5.
+	MaxDeletedPercent *float64 `json:"max_deleted_percent,omitempty"`
+}
+
+func (o *ReconcileOptions) validate() error {
+	if o == nil {
+		return nil
+	}
+	if o.Every != "" {
+		hours, err := strconv.Atoi(o.Every[:len(o.Every)-1])
+		switch o.Every[len(o.Every)-1] {
+		case 'h':
+		case 'd':
+			hours *= 24
+		case 'w':
+			hours *= 24 * 7
+		default:
+			hours = 0
+		}
+		if err != nil || hours < 1 || hours > 366*24 || o.Every[0] == '+' {
+			return fmt.Errorf("options.reconcile.every is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"24h\"", o.Every)
+		}
+	}
+	if p := o.MaxDeletedPercent; p != nil && (*p < 0 || *p > 100) {
+		return fmt.Errorf("options.reconcile.max_deleted_percent is %g: it takes a number from 0 to 100", *p)
+	}
+	return nil
 }
 
 // UserTables says where a Better Auth server keeps users and sessions in
@@ -135,7 +174,7 @@ type UserTables struct {
 func (o Options) Validate() error {
 	switch o.AbsentFields {
 	case "", KeepAbsent, ClearAbsent:
-		return nil
+		return o.Reconcile.validate()
 	default:
 		return fmt.Errorf("options.absent_fields is %q: it takes \"keep\" (a missing key says nothing) or \"clear\" (a missing key was cleared)", o.AbsentFields)
 	}

@@ -36,4 +36,9 @@ type Importer interface {
 	// Decode has for deliveries. It never fails: what cannot be understood has
 	// the verdict Fail. The event is not for the ledger.
 	DecodeUser(object json.RawMessage, i Import, o Options) Event
+	// RawKeys are the keys at the top of a user object that every form of it (event,
+	// list, export, table) has when they have a value, and has in the same form: where
+	// one of two objects lacks such a key, it was cleared. Of the other keys that
+	// cannot be said.
+	RawKeys() []string
 }

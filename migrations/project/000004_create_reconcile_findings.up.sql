@@ -27,7 +27,7 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.finding
     IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state
-    IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed: it could not be.';
+    IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';
 
 -- Few users differ; those are asked for again and again.
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings (provider, user_id) WHERE state <> 'none';

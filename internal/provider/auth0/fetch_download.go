@@ -96,7 +96,7 @@ func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (f
 			return fetch.Page{}, err
 		}
 	}
-	var page fetch.Page
+	page := fetch.Page{Partial: true} // an export holds the fields that were listed, see exportFields
 	for size := 0; d.line < from+pageLines && size < pageBytes; {
 		text, long, err := d.next(true)
 		if errors.Is(err, io.EOF) {

@@ -2,6 +2,7 @@ package betterauth
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -11,4 +12,10 @@ import (
 // the fields' names as keys.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
 	return payload.Import(object, i, o, payload.Change{Keys: keys(), NumericID: true}, nil)
+}
+
+// RawKeys are those of Better Auth itself and of its plugin admin. Without dates, which a
+// table writes in another way.
+func (Provider) RawKeys() []string {
+	return strings.Fields(`name emailVerified image role banned banReason`)
 }

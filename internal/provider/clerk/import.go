@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -17,4 +18,12 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 		}
 		setEmailOf(c, primary)
 	})
+}
+
+// RawKeys are those of the user object, which webhooks and the API have alike.
+// Without what a sign-in changes.
+func (Provider) RawKeys() []string {
+	return strings.Fields(`external_id username first_name last_name locale primary_email_address_id primary_phone_number_id
+		primary_web3_wallet_id email_addresses phone_numbers external_accounts public_metadata private_metadata
+		unsafe_metadata password_enabled two_factor_enabled banned`)
 }

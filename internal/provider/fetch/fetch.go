@@ -62,6 +62,9 @@ type Page struct {
 	// Restarted says that Next begins the walk anew, because what it walked is
 	// gone (an export lives for a day). Users come again; Note says why.
 	Restarted bool
+	// Partial says that the users do not hold all that the provider knows of them:
+	// User reads the rest.
+	Partial bool
 	// Note is a sentence on the state of the walk for a person, mostly empty.
 	Note string
 }

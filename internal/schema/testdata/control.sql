@@ -82,6 +82,28 @@ $_$;
 
 COMMENT ON FUNCTION authsync.drop_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
 
+CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS TABLE(project_id uuid, provider text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT i.project_id, i.provider
+    FROM authsync.integrations AS i
+    LEFT JOIN LATERAL (
+        SELECT b.started_at, b.finished_at
+        FROM authsync.backfills AS b
+        WHERE b.project_id = i.project_id AND b.provider = i.provider
+        ORDER BY b.started_at DESC
+        LIMIT 1
+    ) AS last ON true
+    WHERE i.options #>> '{reconcile,every}' <> ''
+      AND (last.started_at IS NULL
+           OR (last.finished_at IS NOT NULL
+               AND last.started_at <= p_now - (i.options #>> '{reconcile,every}')::interval))
+    ORDER BY last.started_at NULLS FIRST, i.project_id, i.provider;
+$$;
+
+COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations whose schedule asks for a reconcile now.';
+
 CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETURNS TABLE(day date, moved bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -272,20 +294,21 @@ CREATE VIEW authsync.backfill_progress AS
     round(((100.0 * (LEAST(b.read, b.total))::numeric) / (NULLIF(b.total, 0))::numeric), 1) AS percent,
     s.per_second,
         CASE
-            WHEN ((b.finished_at IS NULL) AND (s.per_second > (0)::numeric)) THEN make_interval(secs => (((GREATEST((b.total - b.read), (0)::bigint))::numeric / s.per_second))::double precision)
+            WHEN ((b.finished_at IS NULL) AND (b.phase = 'walk'::text) AND (s.per_second > (0)::numeric)) THEN make_interval(secs => (((GREATEST((b.total - b.read), (0)::bigint))::numeric / s.per_second))::double precision)
             ELSE NULL::interval
         END AS time_left,
     b.waits_because,
     b.error,
     b.started_at,
     b.updated_at,
-    b.finished_at
+    b.finished_at,
+    b.phase
    FROM ((authsync.backfills b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
      CROSS JOIN LATERAL ( SELECT round(((b.read)::numeric / NULLIF(EXTRACT(epoch FROM b.worked), (0)::numeric)), 1) AS per_second) s)
   ORDER BY b.started_at DESC;
 
-COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill is, newest first.';
+COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill and reconcile is, newest first.';
 
 COMMENT ON COLUMN authsync.backfill_progress.per_second IS 'Users a second while it worked.';
 
@@ -579,6 +602,48 @@ COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest 
 COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending delivery was final.';
 
 COMMENT ON COLUMN authsync.project_lag.waits_because IS 'What the project database says, while jobs are put off for it.';
+
+CREATE VIEW authsync.reconciles AS
+ SELECT b.id AS run_id,
+    p.id AS project_id,
+    p.name AS project,
+    b.provider,
+    b.state,
+    b.phase,
+    COALESCE(((b.options ->> 'dry_run'::text))::boolean, false) AS dry_run,
+    ((b.drift ->> 'missing'::text))::bigint AS missing,
+    ((b.drift ->> 'differing'::text))::bigint AS differing,
+    ((b.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
+    ((b.drift ->> 'surplus'::text))::bigint AS surplus,
+    ((b.drift ->> 'placeholders'::text))::bigint AS placeholders,
+    ((b.drift ->> 'repaired'::text))::bigint AS repaired,
+    ((b.drift ->> 'failed'::text))::bigint AS failed,
+    ((b.drift ->> 'left'::text))::bigint AS left_as_is,
+    (b.drift ->> 'held_back'::text) AS held_back,
+    (b.drift -> 'columns'::text) AS columns,
+    b.error,
+    b.started_at,
+    b.finished_at
+   FROM (authsync.backfills b
+     JOIN authsync.projects p ON ((p.id = b.project_id)))
+  WHERE (b.kind = 'reconcile'::text)
+  ORDER BY b.started_at DESC;
+
+COMMENT ON VIEW authsync.reconciles IS 'What each reconcile has found and done, newest first.';
+
+COMMENT ON COLUMN authsync.reconciles.missing IS 'Users whom the mirror did not have.';
+
+COMMENT ON COLUMN authsync.reconciles.deleted_here IS 'Users deleted in the mirror whom the provider has.';
+
+COMMENT ON COLUMN authsync.reconciles.surplus IS 'Users of the mirror whom the provider does not have.';
+
+COMMENT ON COLUMN authsync.reconciles.placeholders IS 'Rows of ensure_user whose id the provider does not know.';
+
+COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that held_back is about.';
+
+COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
+
+COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
 
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1

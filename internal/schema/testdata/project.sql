@@ -394,6 +394,8 @@ BEGIN
                 WHERE n.key <> ALL (p_raw_keys)
                   AND u.raw ? n.key
                   AND u.raw -> n.key <> n.value
+                  AND jsonb_typeof(n.value) NOT IN ('object', 'array')
+                  AND jsonb_typeof(u.raw -> n.key) NOT IN ('object', 'array')
                   AND n.value #>> '{}' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
             )
             OR EXISTS (
@@ -715,7 +717,7 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed: it could not be.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';
 
 CREATE TABLE capydb_auth.schema_code (
     only_row boolean DEFAULT true NOT NULL,

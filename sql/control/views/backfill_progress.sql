@@ -1,4 +1,4 @@
--- backfill_progress shows for each backfill how far it is, newest first. The rate
+-- backfill_progress shows for each backfill and reconcile how far it is, newest first. The rate
 -- is that of the time worked; time_left assumes that nothing holds the run up.
 CREATE OR REPLACE VIEW authsync.backfill_progress AS
 SELECT
@@ -15,14 +15,15 @@ SELECT
     b.failed,
     round(100.0 * least(b.read, b.total) / nullif(b.total, 0), 1) AS percent,
     s.per_second,
-    CASE WHEN b.finished_at IS NULL AND s.per_second > 0
+    CASE WHEN b.finished_at IS NULL AND b.phase = 'walk' AND s.per_second > 0
         THEN make_interval(secs => (greatest(b.total - b.read, 0) / s.per_second)::double precision)
     END AS time_left,
     b.waits_because,
     b.error,
     b.started_at,
     b.updated_at,
-    b.finished_at
+    b.finished_at,
+    b.phase
 FROM authsync.backfills AS b
 JOIN authsync.projects AS p ON p.id = b.project_id
 CROSS JOIN LATERAL (
@@ -30,6 +31,6 @@ CROSS JOIN LATERAL (
 ) AS s
 ORDER BY b.started_at DESC;
 
-COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill is, newest first.';
+COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill and reconcile is, newest first.';
 COMMENT ON COLUMN authsync.backfill_progress.per_second IS 'Users a second while it worked.';
 COMMENT ON COLUMN authsync.backfill_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';

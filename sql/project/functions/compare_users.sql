@@ -11,8 +11,8 @@
 --
 -- p_events are those of apply_events. Of raw only what can be told is compared,
 -- because the same user looks a little different in an event, a list and an export:
--- a key that only one of the two objects has counts if it is among p_raw_keys, and
--- then null and absent are the same; texts that begin with a date count likewise.
+-- the keys of p_raw_keys, where null and absent are the same; and of the others those
+-- that both objects have, as numbers, booleans or texts that are no dates.
 --
 -- users is reached by its primary key, whatever the planner knows of it.
 CREATE OR REPLACE FUNCTION capydb_auth.compare_users(
@@ -89,6 +89,8 @@ BEGIN
                 WHERE n.key <> ALL (p_raw_keys)
                   AND u.raw ? n.key
                   AND u.raw -> n.key <> n.value
+                  AND jsonb_typeof(n.value) NOT IN ('object', 'array')
+                  AND jsonb_typeof(u.raw -> n.key) NOT IN ('object', 'array')
                   AND n.value #>> '{}' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
             )
             OR EXISTS (

@@ -1,0 +1,114 @@
+package backfill
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Drift is how the mirror and the provider differed when a reconcile compared
+// them. A user counts under one of the first five.
+type Drift struct {
+	// Missing users are not in the mirror, or as placeholders only.
+	Missing   int64 `json:"missing"`
+	Differing int64 `json:"differing"`
+	// DeletedHere are deleted in the mirror although the provider has them.
+	DeletedHere int64 `json:"deleted_here"`
+	// Surplus users are in the mirror, and the provider does not have them.
+	Surplus int64 `json:"surplus"`
+	// Placeholders are rows of ensure_user whose id the provider does not know.
+	Placeholders int64 `json:"placeholders"`
+	// Columns says how many users differ in which column.
+	Columns map[string]int64 `json:"columns"`
+
+	// Repaired is how many of them were brought to what the provider says, Failed how
+	// many could not be, with the reason in the report. Left are those that nothing
+	// was done about: of a dry run all, else those that HeldBack is about.
+	Repaired int64 `json:"repaired"`
+	Failed   int64 `json:"failed"`
+	Left     int64 `json:"left"`
+	// HeldBack says why surplus users were not deleted; nil: they were.
+	HeldBack *string `json:"held_back"`
+	// Users are the first hundred of them.
+	Users []mirror.Drifted `json:"users"`
+
+	// Compared is how many live users of the provider the mirror had.
+	Compared int64 `json:"compared"`
+	// Restarts is how often the walk began anew.
+	Restarts int `json:"restarts,omitempty"`
+}
+
+// Found is how many users differ.
+func (d *Drift) Found() int64 {
+	return d.Missing + d.Differing + d.DeletedHere + d.Surplus + d.Placeholders
+}
+
+// maxDrifted is how many users that differ are reported by their ids.
+const maxDrifted = 100
+
+// add takes the totals of the findings over.
+func (d *Drift) add(t mirror.Totals) {
+	d.Missing, d.Differing, d.DeletedHere, d.Surplus, d.Placeholders = 0, 0, 0, 0, 0
+	d.Repaired, d.Failed, d.Left = 0, 0, 0
+	for _, tally := range t.Tallies {
+		switch tally.Finding {
+		case mirror.Missing:
+			d.Missing += tally.Users
+		case mirror.Differing:
+			d.Differing += tally.Users
+		case mirror.Deleted:
+			d.DeletedHere += tally.Users
+		case mirror.Surplus:
+			d.Surplus += tally.Users
+		case mirror.Placeholder:
+			d.Placeholders += tally.Users
+		}
+		switch tally.State {
+		case mirror.StateRepaired:
+			d.Repaired += tally.Users
+		case mirror.StateFailed:
+			d.Failed += tally.Users
+		default:
+			d.Left += tally.Users
+		}
+	}
+	d.Columns, d.Users = t.Columns, t.Users
+	if d.Users == nil {
+		d.Users = []mirror.Drifted{}
+	}
+}
+
+// defaultMaxDeleted is the share of users, in percent, beyond which a reconcile
+// deletes none unless it is told to.
+const defaultMaxDeleted = 5.0
+
+// heldBack says why surplus users must not be deleted; nil: they may be. met is
+// how many users the walk has met, said how many the provider says it has (nil: it
+// does not say).
+func (d *Drift) heldBack(met int64, said *int64, o Order, options *provider.ReconcileOptions) *string {
+	limit := defaultMaxDeleted
+	if options != nil && options.MaxDeletedPercent != nil {
+		limit = *options.MaxDeletedPercent
+	}
+	var reason string
+	switch share := 100 * float64(d.Surplus) / float64(max(d.Compared, 1)); {
+	case d.Surplus == 0:
+		return nil
+	case met == 0:
+		reason = "the provider listed no user at all; no user is deleted by an empty list"
+	case said != nil && met < *said-*said/100:
+		reason = fmt.Sprintf("the provider says that it has %d users but listed %d; no user is deleted by a short list", *said, met)
+	case share > limit && !o.Force:
+		reason = fmt.Sprintf("%d of %d users of the mirror were not in the provider's list: %s %%, where the limit is %s %% "+
+			"(option reconcile.max_deleted_percent). If the list is right (is the key that of this instance?), run it again with force",
+			d.Surplus, d.Compared, percent(share), percent(limit))
+	default:
+		return nil
+	}
+	return &reason
+}
+
+func percent(share float64) string { return strconv.FormatFloat(math.Round(share*10)/10, 'f', -1, 64) }

@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// How a run is followed.
+const (
+	pollTerminal = 500 * time.Millisecond
+	pollPlain    = time.Second
+	// plainEvery is how often a line is written where no terminal is.
+	plainEvery = 10 * time.Second
+	// serverAway is for how long the server may be away while it is followed.
+	serverAway = time.Minute
+)
+
+// following is what to do with a run.
+type following struct{ noWait, status, cancel bool }
+
+func (h *following) flags(cmd *cobra.Command, stays string) {
+	cmd.Flags().BoolVar(&h.noWait, "no-wait", false, "start it and return at once")
+	cmd.Flags().BoolVar(&h.status, "status", false, "show how far the newest one is, and start none")
+	cmd.Flags().BoolVar(&h.cancel, "cancel", false, "cancel the one that runs; "+stays)
+}
+
+// run starts a run, or does with it what it is told.
+func (s *session) run(ctx context.Context, args []string, kind string, order *client.Order, how following) error {
+	name, err := provider.ParseName(args[1])
+	if err != nil {
+		return usageError{err}
+	}
+	if (how.noWait && how.status) || (how.noWait && how.cancel) || (how.status && how.cancel) {
+		return usagef("give one of --no-wait, --status and --cancel")
+	}
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	f := follower{session: s, client: c, project: args[0], provider: name, kind: kind}
+	switch {
+	case how.status:
+		return f.once(f.latest(ctx))
+	case how.cancel:
+		return f.once(c.CancelRun(ctx, args[0], name, kind))
+	}
+	run, err := f.start(ctx, order)
+	if err != nil {
+		return err
+	}
+	if how.noWait {
+		return f.once(run, nil)
+	}
+	return f.follow(ctx, run)
+}
+
+// follower shows a run until it has ended.
+type follower struct {
+	*session
+
+	client                  *client.Client
+	project, provider, kind string
+}
+
+// start starts a run, or finds the one of the same kind that is in the way.
+func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, error) {
+	run, conflict := f.client.StartRun(ctx, f.project, f.provider, f.kind, order)
+	if client.Status(conflict) != http.StatusConflict {
+		return run, conflict
+	}
+	run, err := f.latest(ctx)
+	switch {
+	case client.Status(err) == http.StatusNotFound, err == nil && run.FinishedAt != nil:
+		return run, conflict // a run of the other kind is in the way, which this says
+	case err != nil:
+		return run, err
+	}
+	return run, f.notice("A %s is %s already, since %s: this is how far it is.", f.kind, run.State, clock(run.StartedAt))
+}
+
+func (f *follower) latest(ctx context.Context) (client.Run, error) {
+	return f.client.LatestRun(ctx, f.project, f.provider, f.kind)
+}
+
+// once shows a run as it is.
+func (f *follower) once(run client.Run, err error) error {
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return f.printJSON(run)
+	}
+	return f.printf("%s\n", progress(run, 0))
+}
+
+// follow shows a run until it has ended, or ctx does.
+func (f *follower) follow(ctx context.Context, run client.Run) error {
+	show, poll := f.plain(), pollPlain
+	if columns, ok := f.terminal(); ok && !f.json {
+		show, poll = f.bar(columns), pollTerminal
+	}
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	for answered := f.Now(); run.FinishedAt == nil; {
+		if err := show(run); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return f.left()
+		case <-ticker.C:
+		}
+		next, err := f.latest(ctx)
+		switch {
+		case err == nil:
+			run, answered = next, f.Now()
+		case ctx.Err() != nil:
+			return f.left()
+		case client.Status(err) != 0 && client.Status(err) != http.StatusServiceUnavailable, f.Now().Sub(answered) > serverAway:
+			return err
+		}
+	}
+	if err := show(run); err != nil {
+		return err
+	}
+	return f.ended(run)
+}
+
+// left says what becomes of a run that nobody looks at.
+func (f *follower) left() error {
+	again := "authsync " + f.kind + " " + f.project + " " + f.provider
+	if err := f.notice("\nThe %s goes on without this command. To look again: %s. To end it: %s --cancel", f.kind, again, again); err != nil {
+		return err
+	}
+	return errReported
+}
+
+// ended says how it ended. Users that are not in the mirror as the provider has
+// them are no success.
+func (f *follower) ended(run client.Run) error {
+	if f.json {
+		if err := f.printJSON(run); err != nil {
+			return err
+		}
+	} else if err := f.report(run); err != nil {
+		return err
+	}
+	if run.State != "done" || run.Failed > 0 || run.Drift != nil && run.Drift.Left+run.Drift.Failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+func (f *follower) report(run client.Run) error {
+	for _, note := range run.Report.Notes {
+		if err := f.notice("Note: %s.", printable(note)); err != nil {
+			return err
+		}
+	}
+	if len(run.Report.Bad) > 0 {
+		t := table{head: []string{"NOT IN THE MIRROR", "REASON"}}
+		for _, bad := range run.Report.Bad {
+			t.add(bad.Place, bad.Reason)
+		}
+		if err := f.print(t); err != nil {
+			return err
+		}
+	}
+	took := run.FinishedAt.Sub(run.StartedAt).Round(time.Second)
+	switch run.State {
+	case "done":
+		if run.Drift != nil {
+			return f.reportDrift(run, took)
+		}
+		return f.printf("Done in %s: %s users read, %s new or changed, %s unchanged, %s failed.\n",
+			took, thousands(run.Read), thousands(run.Applied), thousands(run.Unchanged), thousands(run.Failed))
+	case "cancelled":
+		return f.notice("The %s was cancelled after %s users; what it wrote stays in the mirror.", f.kind, thousands(run.Read))
+	default:
+		reason := ""
+		if run.Error != nil {
+			reason = printable(*run.Error)
+		}
+		return f.notice("authsync: the %s has failed after %s users: %s", f.kind, thousands(run.Read), reason)
+	}
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+func (s *session) newReconcile() *cobra.Command {
+	var how following
+	var order client.Order
+	cmd := &cobra.Command{
+		Use:   "reconcile PROJECT PROVIDER",
+		Short: "Compare the mirror with the provider, and repair it",
+		Long: `Reads all users of the provider, reports which of them are missing in the mirror,
+differ or are deleted there, and which users of the mirror the provider does not have,
+and repairs all of it. --dry-run reports and changes nothing. What differs is
+written as a webhook would write it, so your feeds and triggers see it.
+
+A user whom the provider does not have is marked as deleted if the mirror knew of the
+user before this began and the provider, asked for that user alone, says that there is
+none. If these are more than 5 % of the users (option reconcile.max_deleted_percent),
+or if the list was empty or too short, none is: look at the report, and at whether the
+key is that of the right instance. --force lets the share be any.
+
+To have it done regularly:
+  authsync integrations set PROJECT PROVIDER --option reconcile.every=24h
+
+The server does the work: Ctrl-C leaves it running. The exit status is 0 only if the
+mirror equals the provider in the end, so --dry-run can watch for drift.`,
+		Example: "  authsync reconcile shop clerk --dry-run\n" +
+			"  authsync reconcile shop clerk\n" +
+			"  authsync reconcile shop auth0 --status --json",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.run(cmd.Context(), args, client.Reconcile, &order, how)
+		},
+	}
+	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "report what differs, and change nothing")
+	cmd.Flags().BoolVar(&order.Force, "force", false, "delete users that the provider does not have, however many they are")
+	how.flags(cmd, "what it repaired stays")
+	return cmd
+}
+
+// findings are what a reconcile finds about a user, as a person reads them.
+func findings() map[string]string {
+	return map[string]string{
+		"missing": "missing in the mirror", "differing": "differs", "deleted": "deleted in the mirror only",
+		"surplus": "not at the provider", "placeholder": "placeholder, unknown to the provider",
+	}
+}
+
+// stateWords is what became of a user that differed.
+func stateWords(state string) string {
+	if state == "found" || state == "open" {
+		return "left"
+	}
+	return state
+}
+
+// reportDrift prints the users that differ, and then the numbers.
+func (f *follower) reportDrift(run client.Run, took time.Duration) error {
+	d := run.Drift
+	found := d.Missing + d.Differing + d.DeletedHere + d.Surplus + d.Placeholders
+	if found == 0 {
+		return f.printf("Equal: %s users compared in %s.\n", thousands(run.Read), took)
+	}
+	words := findings()
+	users := table{head: []string{"USER", "FINDING", "STATE", "COLUMNS"}}
+	for _, u := range d.Users {
+		users.add(u.UserID, words[u.Finding], stateWords(u.State), orDash(strings.Join(u.Columns, ", ")))
+	}
+	if err := f.print(users); err != nil {
+		return err
+	}
+	if more := found - int64(len(d.Users)); more > 0 {
+		if err := f.printf("… and %s more.\n", thousands(more)); err != nil {
+			return err
+		}
+	}
+	numbers := table{head: []string{"", "USERS"}}
+	for _, n := range []struct {
+		name  string
+		users int64
+	}{
+		{words["missing"], d.Missing},
+		{words["differing"], d.Differing},
+		{words["deleted"], d.DeletedHere},
+		{words["surplus"], d.Surplus},
+		{words["placeholder"], d.Placeholders},
+	} {
+		numbers.add(n.name, thousands(n.users))
+	}
+	for _, column := range slices.Sorted(maps.Keys(d.Columns)) {
+		numbers.add("  in "+column, thousands(d.Columns[column]))
+	}
+	if err := f.printf("\n"); err != nil {
+		return err
+	}
+	if err := f.print(numbers); err != nil {
+		return err
+	}
+	if d.HeldBack != nil {
+		if err := f.notice("No user was deleted: %s.", printable(*d.HeldBack)); err != nil {
+			return err
+		}
+	}
+	if run.DryRun {
+		return f.printf("\n%s of %s users differ (%s). Nothing was changed: without --dry-run they are repaired.\n",
+			thousands(found), thousands(run.Read), took)
+	}
+	return f.printf("\n%s of %s users differed (%s): %s repaired, %s failed, %s left as they are.\n",
+		thousands(found), thousands(run.Read), took, thousands(d.Repaired), thousands(d.Failed), thousands(d.Left))
+}
