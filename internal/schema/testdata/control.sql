@@ -314,6 +314,138 @@ COMMENT ON COLUMN authsync.backfill_progress.per_second IS 'Users a second while
 
 COMMENT ON COLUMN authsync.backfill_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
 
+CREATE TABLE authsync.deliveries (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    destination_id uuid NOT NULL,
+    change_id bigint NOT NULL,
+    user_id text NOT NULL,
+    kind text NOT NULL,
+    changed text[] NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    last_status integer,
+    last_response text,
+    reason text,
+    merged_into bigint,
+    job_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text])))),
+    CONSTRAINT deliveries_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text]))),
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
+
+COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
+
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: sent as part of merged_into; failed; cancelled.';
+
+COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
+
+COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
+
+COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
+
+COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';
+
+ALTER TABLE authsync.deliveries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.deliveries_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE authsync.destination_flows (
+    destination_id uuid NOT NULL,
+    relayed_to bigint NOT NULL,
+    lease uuid,
+    leased_until timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    open_until timestamp with time zone,
+    opened integer DEFAULT 0 NOT NULL,
+    last_success_at timestamp with time zone
+);
+
+COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+
+COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+
+COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
+
+COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
+
+COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
+
+COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+
+COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+
+COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+
+CREATE TABLE authsync.destination_links (
+    destination_id uuid NOT NULL,
+    user_id text NOT NULL,
+    link text NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
+
+CREATE TABLE authsync.destinations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    kinds text[] DEFAULT '{created,updated,deleted,restored}'::text[] NOT NULL,
+    fields text[] DEFAULT '{}'::text[] NOT NULL,
+    condition text,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    secrets_sealed bytea NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    state_by text DEFAULT 'person'::text NOT NULL,
+    state_reason text,
+    state_since timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT destinations_kind_check CHECK ((kind = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text]))),
+    CONSTRAINT destinations_kinds_check CHECK (((kinds <@ '{created,updated,deleted,restored}'::text[]) AND (kinds <> '{}'::text[]))),
+    CONSTRAINT destinations_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
+    CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['person'::text, 'authsync'::text]))),
+    CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text])))
+);
+
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent on to.';
+
+COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; accepted by the command in place of the id.';
+
+COMMENT ON COLUMN authsync.destinations.kind IS 'What is at the other end.';
+
+COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it wants.';
+
+COMMENT ON COLUMN authsync.destinations.fields IS 'The fields whose change matters to it, such as email or raw.app_metadata.plan; empty: all.';
+
+COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
+
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are no secret.';
+
+COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with the key that is kept outside the database.';
+
+COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or said that it is gone.';
+
+COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
+
+COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+
 CREATE TABLE authsync.directory_version (
     only_row boolean DEFAULT true NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
@@ -603,6 +735,28 @@ COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event
 
 COMMENT ON COLUMN authsync.project_lag.waits_because IS 'What the project database says, while jobs are put off for it.';
 
+CREATE TABLE authsync.rate_limits (
+    account text NOT NULL,
+    class text NOT NULL,
+    due timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    blocked_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    because text,
+    day date,
+    day_requests bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE authsync.rate_limits IS 'How much of a rate limit is used; shared by all processes and all destinations with the same account.';
+
+COMMENT ON COLUMN authsync.rate_limits.account IS 'A digest of what the other side counts by, such as an access token.';
+
+COMMENT ON COLUMN authsync.rate_limits.class IS 'Which of the account''s limits.';
+
+COMMENT ON COLUMN authsync.rate_limits.due IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
+
+COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
+
+COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';
+
 CREATE VIEW authsync.reconciles AS
  SELECT b.id AS run_id,
     p.id AS project_id,
@@ -764,6 +918,26 @@ COMMENT ON COLUMN authsync.stuck_jobs.age IS 'For how long it has been in this s
 
 COMMENT ON COLUMN authsync.stuck_jobs.worker IS 'Who took it last.';
 
+CREATE TABLE authsync.wakes (
+    kind text NOT NULL,
+    subject uuid NOT NULL,
+    asked bigint DEFAULT 0 NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    job_id bigint
+);
+
+COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
+
+COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
+
+COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
+
+COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
+
+COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
+
+COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id).';
+
 ALTER TABLE ONLY authsync.event_outcomes ATTACH PARTITION authsync.event_outcomes_default DEFAULT;
 
 ALTER TABLE ONLY authsync.inbox ATTACH PARTITION authsync.inbox_default DEFAULT;
@@ -780,6 +954,24 @@ ALTER TABLE ONLY authsync.api_keys
 
 ALTER TABLE ONLY authsync.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.deliveries
+    ADD CONSTRAINT deliveries_destination_id_change_id_key UNIQUE (destination_id, change_id);
+
+ALTER TABLE ONLY authsync.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.destination_flows
+    ADD CONSTRAINT destination_flows_pkey PRIMARY KEY (destination_id);
+
+ALTER TABLE ONLY authsync.destination_links
+    ADD CONSTRAINT destination_links_pkey PRIMARY KEY (destination_id, user_id);
+
+ALTER TABLE ONLY authsync.destinations
+    ADD CONSTRAINT destinations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.destinations
+    ADD CONSTRAINT destinations_project_id_name_key UNIQUE (project_id, name);
 
 ALTER TABLE ONLY authsync.directory_version
     ADD CONSTRAINT directory_version_pkey PRIMARY KEY (only_row);
@@ -805,6 +997,9 @@ ALTER TABLE ONLY authsync.projects
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.rate_limits
+    ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class);
+
 ALTER TABLE ONLY authsync.river_job
     ADD CONSTRAINT river_job_pkey PRIMARY KEY (id);
 
@@ -826,11 +1021,26 @@ ALTER TABLE ONLY authsync.schema_code
 ALTER TABLE ONLY authsync.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY authsync.wakes
+    ADD CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject);
+
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
 
 CREATE INDEX backfills_project_id_idx ON authsync.backfills USING btree (project_id, provider, started_at DESC);
 
 CREATE UNIQUE INDEX backfills_unfinished_key ON authsync.backfills USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
+
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, id) WHERE (state = 'failed'::text);
+
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+
+CREATE INDEX deliveries_lane_idx ON authsync.deliveries USING btree (destination_id, user_id, id) WHERE (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text]));
+
+CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, id);
+
+CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, id) WHERE (state = 'ready'::text);
+
+CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 
 CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id);
 
@@ -889,6 +1099,18 @@ ALTER TABLE ONLY authsync.api_keys
 
 ALTER TABLE ONLY authsync.backfills
     ADD CONSTRAINT backfills_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.deliveries
+    ADD CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.destination_flows
+    ADD CONSTRAINT destination_flows_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.destination_links
+    ADD CONSTRAINT destination_links_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.destinations
+    ADD CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

@@ -1,0 +1,207 @@
+// Package destination is what the systems that must follow have in common: what they
+// are told (a Message), what they answer (a Result), and how they are made. Each kind
+// has a folder of its own: webhook, http, hubspot.
+//
+// On the road of a change it is the last station:
+//
+//	user_changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
+//
+// A kind knows its wire format and nothing of order, retries, rate limits or
+// databases: these are the outbox's.
+package destination
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The kinds of change; see capydb_auth.user_changes.
+const (
+	Created  = "created"
+	Updated  = "updated"
+	Deleted  = "deleted"
+	Restored = "restored"
+)
+
+// MaxResponse is how much of an answer is kept, in bytes.
+const MaxResponse = 4 << 10
+
+// Message is one change of a user, as a destination is told of it. For a kind that
+// takes states (Traits.States) it may unite several changes, and User is the user as of now.
+type Message struct {
+	// ID is the same for every attempt and every replay: the webhook-id, the idempotency key.
+	ID string
+	// ChangeID is the newest change in it (user_changes.id).
+	ChangeID  int64
+	ProjectID uuid.UUID
+	UserID    string
+	Kind      string   // Created, Updated, Deleted or Restored
+	Changed   []string // columns of users that differ between Before and User
+	// User is the row of users, an object with one key a column of the mirror (id to raw),
+	// as the change left it. Before is the row as it was; nil where the user was new.
+	User, Before json.RawMessage
+	Provider     string
+	EventID      string
+	EventAt      time.Time // the provider's clock
+	ChangedAt    time.Time // when it was committed to the mirror
+	// Attempt is 1 the first time.
+	Attempt int
+	// Link is what an earlier Result asked to remember of this user; empty: nothing.
+	Link string
+}
+
+// Outcome says what became of a message.
+type Outcome int
+
+const (
+	// Delivered: the other side has it, or needs nothing (Reason says why).
+	Delivered Outcome = iota
+	// Retry: it failed; after a pause it is tried again, which costs an attempt.
+	Retry
+	// GiveUp: it failed, and will as often as it is sent. A person may replay it.
+	GiveUp
+	// Later: nothing is wrong with it, but the other side takes no more now. It costs no attempt.
+	Later
+	// Pause: no message will get through until a person mends what Reason says
+	// (a token, a property). The message waits.
+	Pause
+	// Disable: the other side is gone for good, and says so. The message waits.
+	Disable
+)
+
+// Result is what became of a message, with what the other side answered.
+type Result struct {
+	Outcome Outcome
+	// Status is the HTTP status, 0 where there was no answer.
+	Status int
+	// Response is the beginning of the answer's body, valid UTF-8 of at most MaxResponse bytes.
+	Response string
+	// Reason is a sentence for a person: why it failed, what to do. Never a secret.
+	Reason string
+	// After is how long to wait at least before the next attempt, as the other side asks.
+	After time.Duration
+	// Link is to be remembered of the user; empty: to be forgotten; nil: as it was.
+	Link *string
+}
+
+// Destination sends messages to one configured system. It is safe for concurrent use.
+type Destination interface {
+	Traits() Traits
+	// Send sends messages, at most Traits.Batch of them, each about another user, and
+	// gives a result for each, in order. When ctx ends, what is not yet
+	// answered is a Retry; it may have arrived, and will come again with the same id.
+	Send(ctx context.Context, messages []Message) []Result
+	// Preview shows the requests that a message would make, without sending any.
+	// The error is an *InvalidError if an expression fails on this message.
+	Preview(ctx context.Context, message Message) ([]Request, error)
+}
+
+// Traits say how a destination wants to be served.
+type Traits struct {
+	// States: it takes the user's newest state, so that waiting changes of a user are
+	// united into one. Otherwise each change is an event of its own.
+	States bool
+	// Batch is how many messages one Send takes at most, Parallel how many Sends may
+	// run at a time in a process; both at least 1.
+	Batch, Parallel int
+	// Account names what the other side counts requests by, as a digest; destinations
+	// with the same account share its limits. Empty: there are none.
+	Account string
+	// Limits are the account's limits by class; see Limiter.
+	Limits map[string]Limit
+}
+
+// Limit is a rate that the other side allows.
+type Limit struct {
+	Requests int           // in any window of length Per; 0: no such limit
+	Per      time.Duration // see Requests
+	Daily    int           // in a day of Zone; 0: no such limit
+	Zone     string        // IANA time zone, such as Europe/Berlin; empty: UTC
+}
+
+// Limiter keeps to the limits of an account, over all processes.
+type Limiter interface {
+	// Take waits until a request of the class may be sent, which must happen within a second.
+	// If that is too long a wait, the error is a *LaterError.
+	Take(ctx context.Context, class string) error
+	// Block lets no request of the class through for a while, because the other side said so.
+	Block(ctx context.Context, class string, d time.Duration, because string) error
+}
+
+// LaterError says that a request may be sent only after a longer wait.
+type LaterError struct {
+	After  time.Duration
+	Reason string
+}
+
+func (e *LaterError) Error() string { return e.Reason }
+
+// Request is a request as Preview shows it; secrets are masked.
+type Request struct {
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	// Header has the headers that matter, in the order of their names.
+	Header http.Header `json:"headers"`
+	// Body is JSON where the body is, else a text; nil: none.
+	Body json.RawMessage `json:"body"`
+	// Note says when this request is made, where that hangs on an answer.
+	Note string `json:"note,omitempty"`
+}
+
+// Config is a configured destination.
+type Config struct {
+	ID        uuid.UUID
+	ProjectID uuid.UUID
+	Name      string
+	Options   json.RawMessage // of its kind; an object
+	Secrets   Secrets
+}
+
+// Secrets are a destination's secrets by name.
+type Secrets struct {
+	Values map[string]string `json:"values"`
+	// Old are earlier ones, which are valid a while longer.
+	Old map[string]OldSecret `json:"old,omitempty"`
+}
+
+// OldSecret is a secret that has been replaced.
+type OldSecret struct {
+	Value string    `json:"value"`
+	Until time.Time `json:"until"`
+}
+
+// Deps is what a destination needs of its surroundings.
+type Deps struct {
+	// Client sends requests to addresses that are allowed only, and follows no redirects; see package outbound.
+	Client *http.Client
+	// CheckURL says why requests to a URL would be refused; nil: anything goes.
+	CheckURL func(url string) error
+	// Limiter keeps to the limits; nil: there are none.
+	Limiter Limiter
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// Kind makes destinations of one kind.
+type Kind interface {
+	// Name is the kind's name in the API, the tables and the command.
+	Name() string
+	// New checks a configuration and makes the destination; it sends nothing. What a
+	// person has to change is an *InvalidError.
+	New(c Config, d Deps) (Destination, error)
+	// SecretNames are the names of the secrets that it takes; nil: any name.
+	SecretNames() []string
+	// NewSecret makes a value for a secret that a person need not give, and names it;
+	// ok is false where there is none. It is shown once.
+	NewSecret() (name, value string, ok bool)
+}
+
+// InvalidError says what is wrong with a configuration, and what to give instead.
+// It never holds a secret.
+type InvalidError struct{ Detail string }
+
+func (e *InvalidError) Error() string { return e.Detail }

@@ -1,0 +1,169 @@
+-- Destinations, what is delivered to them, and what keeps deliveries in order and in pace.
+--
+-- Why:   every change of a project's users goes on to the systems that must follow.
+-- Locks: none that matter, the tables are new; projects for a moment, for the foreign key.
+
+CREATE TABLE authsync.destinations (
+    id             uuid        NOT NULL DEFAULT gen_random_uuid(),
+    project_id     uuid        NOT NULL,
+    name           text        NOT NULL,
+    kind           text        NOT NULL,
+    kinds          text[]      NOT NULL DEFAULT '{created,updated,deleted,restored}',
+    fields         text[]      NOT NULL DEFAULT '{}',
+    condition      text,
+    options        jsonb       NOT NULL DEFAULT '{}',
+    secrets_sealed bytea       NOT NULL,
+    state          text        NOT NULL DEFAULT 'active',
+    state_by       text        NOT NULL DEFAULT 'person',
+    state_reason   text,
+    state_since    timestamptz NOT NULL DEFAULT now(),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT destinations_pkey PRIMARY KEY (id),
+    CONSTRAINT destinations_project_id_name_key UNIQUE (project_id, name),
+    CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
+    CONSTRAINT destinations_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    CONSTRAINT destinations_kind_check CHECK (kind IN ('hubspot', 'webhook', 'http')),
+    CONSTRAINT destinations_kinds_check CHECK (kinds <@ '{created,updated,deleted,restored}' AND kinds <> '{}'),
+    CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
+    CONSTRAINT destinations_state_by_check CHECK (state_by IN ('person', 'authsync'))
+);
+
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent on to.';
+COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; accepted by the command in place of the id.';
+COMMENT ON COLUMN authsync.destinations.kind IS 'What is at the other end.';
+COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it wants.';
+COMMENT ON COLUMN authsync.destinations.fields IS 'The fields whose change matters to it, such as email or raw.app_metadata.plan; empty: all.';
+COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are no secret.';
+COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with the key that is kept outside the database.';
+COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or said that it is gone.';
+COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
+COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+
+-- Apart from destinations, because it changes with every delivery.
+CREATE TABLE authsync.destination_flows (
+    destination_id  uuid        NOT NULL,
+    relayed_to      bigint      NOT NULL,
+    lease           uuid,
+    leased_until    timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    failures        integer     NOT NULL DEFAULT 0,
+    failing_since   timestamptz,
+    open_until      timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    opened          integer     NOT NULL DEFAULT 0,
+    last_success_at timestamptz,
+    CONSTRAINT destination_flows_pkey PRIMARY KEY (destination_id),
+    CONSTRAINT destination_flows_destination_id_fkey
+        FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
+COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
+COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
+COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+
+CREATE TABLE authsync.deliveries (
+    id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    project_id      uuid        NOT NULL,
+    destination_id  uuid        NOT NULL,
+    change_id       bigint      NOT NULL,
+    user_id         text        NOT NULL,
+    kind            text        NOT NULL,
+    changed         text[]      NOT NULL,
+    changed_at      timestamptz NOT NULL,
+    state           text        NOT NULL,
+    -- squawk-ignore prefer-bigint-over-int
+    attempts        integer     NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    last_attempt_at timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    last_status     integer,
+    last_response   text,
+    reason          text,
+    merged_into     bigint,
+    job_id          bigint,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    finished_at     timestamptz,
+    CONSTRAINT deliveries_pkey PRIMARY KEY (id),
+    CONSTRAINT deliveries_destination_id_change_id_key UNIQUE (destination_id, change_id),
+    CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
+    CONSTRAINT deliveries_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored')),
+    CONSTRAINT deliveries_state_check
+        CHECK (state IN ('held', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
+    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('held', 'ready', 'retrying')))
+);
+
+COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
+COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
+COMMENT ON COLUMN authsync.deliveries.state
+    IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: sent as part of merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
+COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
+COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
+COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';
+
+-- What can be sent now, in order.
+CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, id) WHERE state = 'ready';
+
+-- A user's unfinished deliveries to one destination, in order.
+CREATE INDEX deliveries_lane_idx ON authsync.deliveries (destination_id, user_id, id) WHERE state IN ('held', 'ready', 'retrying');
+
+CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
+CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, id) WHERE state = 'failed';
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE authsync.destination_links (
+    destination_id uuid        NOT NULL,
+    user_id        text        NOT NULL,
+    link           text        NOT NULL,
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT destination_links_pkey PRIMARY KEY (destination_id, user_id),
+    CONSTRAINT destination_links_destination_id_fkey
+        FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
+
+CREATE TABLE authsync.rate_limits (
+    account       text        NOT NULL,
+    class         text        NOT NULL,
+    due           timestamptz NOT NULL DEFAULT '-infinity',
+    blocked_until timestamptz NOT NULL DEFAULT '-infinity',
+    because       text,
+    day           date,
+    day_requests  bigint      NOT NULL DEFAULT 0,
+    CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class)
+);
+
+COMMENT ON TABLE authsync.rate_limits IS 'How much of a rate limit is used; shared by all processes and all destinations with the same account.';
+COMMENT ON COLUMN authsync.rate_limits.account IS 'A digest of what the other side counts by, such as an access token.';
+COMMENT ON COLUMN authsync.rate_limits.class IS 'Which of the account''s limits.';
+COMMENT ON COLUMN authsync.rate_limits.due IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
+COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
+COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';
+
+-- A job sleeps until there is work. Whoever makes work asks; the job that has seen the
+-- last asking says so. So no asking is lost between the end of one job and the next.
+CREATE TABLE authsync.wakes (
+    kind    text   NOT NULL,
+    subject uuid   NOT NULL,
+    asked   bigint NOT NULL DEFAULT 0,
+    done    bigint NOT NULL DEFAULT 0,
+    job_id  bigint,
+    CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject)
+);
+
+COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
+COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
+COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
+COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
+COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
+COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id).';
