@@ -6,10 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// maxPause bounds what a header may ask for.
-const maxPause = time.Hour
+	"github.com/authsync/authsync/internal/retryafter"
+)
 
 func randomJitter() float64 { return rand.Float64() }
 
@@ -19,7 +18,7 @@ func randomJitter() float64 { return rand.Float64() }
 // wrong clock on either side does no harm.
 func askedPause(h http.Header, now time.Time) (pause time.Duration, asked bool) {
 	for _, name := range []string{"Retry-After", "X-Retry-After"} {
-		if pause, asked := retryAfter(h.Get(name), serverTime(h, now)); asked {
+		if pause, asked := retryafter.Parse(h.Get(name), retryafter.ServerTime(h, now)); asked {
 			return pause, true
 		}
 	}
@@ -36,31 +35,11 @@ func exhausted(h http.Header, now time.Time) (pause time.Duration, yes bool) {
 	return untilReset(h, now)
 }
 
-func retryAfter(value string, now time.Time) (pause time.Duration, asked bool) {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil && seconds >= 0 {
-		return bounded(min(seconds, maxPause.Seconds()) * float64(time.Second)), true
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return bounded(float64(at.Sub(now))), true
-	}
-	return 0, false
-}
-
 func untilReset(h http.Header, now time.Time) (pause time.Duration, asked bool) {
 	reset, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-RateLimit-Reset")), 10, 64)
 	if err != nil || reset < 0 {
 		return 0, false
 	}
 	// Both are whole seconds, so the truth may lie up to a second behind.
-	return bounded(float64(time.Unix(min(reset, 1<<40), 0).Sub(serverTime(h, now))) + float64(time.Second)), true
+	return retryafter.Bound(float64(time.Unix(min(reset, 1<<40), 0).Sub(retryafter.ServerTime(h, now))) + float64(time.Second)), true
 }
-
-func serverTime(h http.Header, now time.Time) time.Time {
-	if at, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at
-	}
-	return now
-}
-
-func bounded(d float64) time.Duration { return time.Duration(min(max(d, 0), float64(maxPause))) }
