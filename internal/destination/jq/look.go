@@ -1,0 +1,64 @@
+package jq
+
+import (
+	"reflect"
+
+	"github.com/itchyny/gojq"
+)
+
+// found is what stands in an expression.
+type found struct {
+	calls   []string            // functions and variables that it uses
+	defined map[string]bool     // functions that it defines itself
+	fields  map[string][]string // keys that it takes of a variable
+	modules bool
+}
+
+// look reads what gojq made of an expression. The parsed form has some twenty types which hold each
+// other in many ways; only four of them matter here, so it is walked by reflection.
+func look(query *gojq.Query) found {
+	f := found{defined: map[string]bool{}, fields: map[string][]string{}}
+	f.walk(reflect.ValueOf(query))
+	return f
+}
+
+func (f *found) walk(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			f.note(v.Interface())
+			f.walk(v.Elem())
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			f.walk(field)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			f.walk(v.Index(i))
+		}
+	default:
+	}
+}
+
+func (f *found) note(node any) {
+	switch n := node.(type) {
+	case *gojq.Import:
+		f.modules = true
+	case *gojq.Func:
+		f.calls = append(f.calls, n.Name)
+	case *gojq.FuncDef:
+		f.defined[n.Name] = true
+	case *gojq.Term:
+		if n.Func == nil || len(n.SuffixList) == 0 || n.SuffixList[0].Index == nil {
+			return
+		}
+		index, name := n.SuffixList[0].Index, n.Func.Name
+		switch {
+		case index.Name != "":
+			f.fields[name] = append(f.fields[name], index.Name)
+		case index.Str != nil && index.Str.Queries == nil:
+			f.fields[name] = append(f.fields[name], index.Str.Str)
+		}
+	}
+}
