@@ -1,0 +1,180 @@
+// Package http tells any API with JSON over HTTP of a change, in the words of that API: for
+// each kind of change a person says method, URL, headers and body.
+//
+// URL and headers are texts with jq expressions in {{ }}, the body is a jq expression. The
+// scheme, host and port of a URL are fixed: whoever can choose the data of a user must
+// not choose who gets the credentials.
+package http
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	nethttp "net/http"
+	"regexp"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
+)
+
+const (
+	// minSecret is the length from which a secret can be told from other text, to hide it in answers.
+	minSecret    = 8
+	parallel     = 16
+	idempotency  = "Idempotency-Key"
+	secretsName  = "$secrets"
+	fallbackKind = "default"
+)
+
+// Kind makes destinations that are HTTP APIs.
+type Kind struct {
+	// AttemptTime is how long an attempt may take; 0: 15 s.
+	AttemptTime time.Duration
+}
+
+// Options are the options of an HTTP destination.
+type Options struct {
+	// Requests are the requests by kind of change, and default for the kinds that have none. A
+	// kind without any makes no request.
+	Requests map[string]RequestOptions `json:"requests"`
+	// Headers are those of all requests; a request's own win.
+	Headers map[string]string `json:"headers,omitempty"`
+	// IdempotencyHeader is the header that carries the message's id; nil: Idempotency-Key; empty: none.
+	IdempotencyHeader *string `json:"idempotency_header,omitempty"`
+	// Success, Retry and GiveUp say what a status means: numbers, or classes such as "5xx".
+	Success []Status `json:"success,omitempty"`
+	Retry   []Status `json:"retry,omitempty"`
+	GiveUp  []Status `json:"give_up,omitempty"`
+	// Latest: it takes the user's newest state, so changes that wait are united into one.
+	Latest bool `json:"latest,omitempty"`
+	// KeepEmpty sends null and empty texts in the body, which are left out otherwise.
+	KeepEmpty bool                     `json:"keep_empty,omitempty"`
+	Limit     *destination.LimitOption `json:"limit,omitempty"`
+}
+
+// RequestOptions are those of one request.
+type RequestOptions struct {
+	Method  string            `json:"method,omitempty"` // empty: POST
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    string            `json:"body,omitempty"` // empty: none
+}
+
+// Name is the kind's name.
+func (Kind) Name() string { return "http" }
+
+// SecretNames is nil: secrets have the names that the expressions give them.
+func (Kind) SecretNames() []string { return nil }
+
+// NewSecret makes none.
+func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }
+
+// New checks a configuration and makes the destination.
+func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+	var o Options
+	if err := destination.DecodeOptions(c.Options, &o); err != nil {
+		return nil, err
+	}
+	h := &api{options: o, now: d.Now, traits: destination.Traits{States: o.Latest, Batch: 1, Parallel: parallel}}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if err := cmp.Or(h.setSecrets(c.Secrets), h.setRequests(d), h.setStatuses(), o.Limit.Apply(&h.traits, c, exchange.Class)); err != nil {
+		return nil, err
+	}
+	h.sender = exchange.NewSender(d, h.traits.Account != "", k.AttemptTime)
+	return h, nil
+}
+
+// api is a configured destination.
+type api struct {
+	options  Options
+	traits   destination.Traits
+	requests map[string]*request
+	outcomes outcomes
+	// secrets are the values; masked has the same names, to show a request.
+	secrets, masked map[string]any
+	hidden          []string
+	sender          *exchange.Sender
+	now             func() time.Time
+}
+
+func (h *api) setSecrets(s destination.Secrets) error {
+	h.secrets, h.masked = map[string]any{}, map[string]any{}
+	wellNamed := regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	for name, value := range s.Values {
+		if !wellNamed.MatchString(name) {
+			return &destination.InvalidError{Detail: fmt.Sprintf(
+				"secrets.%.70s cannot be referred to: a name has lower-case letters, digits and underscores, such as token, which is $secrets.token", name)}
+		}
+		if len(value) < minSecret {
+			return &destination.InvalidError{Detail: fmt.Sprintf(
+				"secrets.%s is too short: it has %d bytes, and one of less than %d could not be told from other text in an answer, to hide it", name, len(value), minSecret)}
+		}
+		if err := exchange.CheckHeaderValue("secrets", name, value); err != nil {
+			return err
+		}
+		h.secrets[name], h.masked[name] = value, destination.Masked
+		h.hidden = append(h.hidden, value)
+	}
+	for _, old := range s.Old {
+		h.hidden = append(h.hidden, old.Value)
+	}
+	return nil
+}
+
+// Traits say how it wants to be served.
+func (h *api) Traits() destination.Traits { return h.traits }
+
+// Send sends messages, one request each.
+func (h *api) Send(ctx context.Context, messages []destination.Message) []destination.Result {
+	results := make([]destination.Result, len(messages))
+	for i, m := range messages {
+		results[i] = h.send(ctx, m)
+	}
+	return results
+}
+
+func (h *api) send(ctx context.Context, m destination.Message) destination.Result {
+	ready, skip, err := h.prepare(ctx, m, h.secrets)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return destination.Result{Outcome: destination.Retry, Reason: "sending was stopped before the request was sent"}
+	case err != nil:
+		return destination.Result{Outcome: destination.GiveUp, Reason: destination.NewMask(h.hidden...).Hide(err.Error())}
+	case skip != "":
+		return destination.Result{Outcome: destination.Delivered, Reason: skip}
+	}
+	answer, result, done := h.sender.Do(ctx, ready.mask, ready.build)
+	if done {
+		return result
+	}
+	switch outcome := h.outcomes.of(answer.Status); outcome {
+	case destination.Delivered:
+		return answer.Result(outcome, "")
+	case destination.Pause:
+		return answer.Result(outcome, answer.Unwanted()+": it refuses the credentials; give valid ones as secrets of the destination, and it goes on")
+	case destination.Retry:
+		if later, is := h.sender.Later(ctx, answer, h.now()); is {
+			return later
+		}
+		return answer.Result(outcome, answer.Unwanted())
+	default:
+		return answer.Result(outcome, answer.Unwanted())
+	}
+}
+
+// Preview shows the request that a message would make.
+func (h *api) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
+	ready, skip, err := h.prepare(ctx, m, h.masked)
+	if err != nil || skip != "" {
+		return nil, err
+	}
+	return []destination.Request{ready.shown()}, nil
+}
+
+// methods are those that make sense for telling of a change.
+func methods() []string {
+	return []string{nethttp.MethodPost, nethttp.MethodPut, nethttp.MethodPatch, nethttp.MethodDelete, nethttp.MethodGet}
+}

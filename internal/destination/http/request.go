@@ -1,0 +1,290 @@
+package http
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/jq"
+)
+
+// request is how the requests for a kind of change are made.
+type request struct {
+	name    string
+	method  string
+	url     *template
+	headers map[string]*template // by canonical name
+	body    *jq.Expression       // nil: none
+	secret  bool                 // the body uses secrets
+}
+
+func (h *api) setRequests(d destination.Deps) error {
+	known := []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored, fallbackKind}
+	if len(h.options.Requests) == 0 {
+		return &destination.InvalidError{Detail: `options.requests is missing: give the request for each kind of change, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`}
+	}
+	h.requests = map[string]*request{}
+	for _, kind := range slices.Sorted(maps.Keys(h.options.Requests)) {
+		if !slices.Contains(known, kind) {
+			return &destination.InvalidError{Detail: fmt.Sprintf("options.requests.%.40s is no kind of change: there is %s", kind, strings.Join(known, ", "))}
+		}
+		r, err := h.compile("options.requests."+kind, h.options.Requests[kind], d)
+		if err != nil {
+			return err
+		}
+		h.requests[kind] = r
+	}
+	if name := h.options.IdempotencyHeader; name != nil && *name != "" {
+		return exchange.CheckHeaderName("options.idempotency_header", *name)
+	}
+	return nil
+}
+
+func (h *api) compile(name string, o RequestOptions, d destination.Deps) (*request, error) {
+	r := &request{name: name, method: strings.ToUpper(o.Method), headers: map[string]*template{}}
+	if r.method == "" {
+		r.method = nethttp.MethodPost
+	}
+	if !slices.Contains(methods(), r.method) {
+		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s.method is %.20q: there is %s", name, o.Method, strings.Join(methods(), ", "))}
+	}
+	var err error
+	if r.url, err = h.compileURL(name+".url", o.URL, d); err != nil {
+		return nil, err
+	}
+	if err := cmp.Or(h.setHeaders(r, "options.headers", h.options.Headers), h.setHeaders(r, name+".headers", o.Headers)); err != nil {
+		return nil, err
+	}
+	if o.Body == "" {
+		return r, nil
+	}
+	if r.method == nethttp.MethodGet {
+		return nil, &destination.InvalidError{Detail: name + ".body: a GET has no body; leave it out, or take another method"}
+	}
+	r.body, r.secret, err = compileExpr(name+".body", o.Body, h.secrets)
+	return r, err
+}
+
+func (h *api) compileURL(name, source string, d destination.Deps) (*template, error) {
+	if source == "" {
+		return nil, &destination.InvalidError{Detail: name + " is missing: give an address, such as https://api.example.com/v1/users/{{ .user.id }}"}
+	}
+	scheme, rest, is := strings.Cut(source, "://")
+	host := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host = rest[:i]
+	}
+	if strings.Contains(scheme, open) || strings.Contains(host, open) {
+		return nil, &destination.InvalidError{Detail: name + " has an expression before its path: scheme, host and port are fixed, because the credentials go there; make one destination a host"}
+	}
+	if !is || (scheme != "https" && scheme != "http") || host == "" || strings.Contains(host, "@") {
+		return nil, &destination.InvalidError{Detail: name + " is no address: give a whole one without user name and password, such as https://api.example.com/v1/users/{{ .user.id }}"}
+	}
+	t, err := parseTemplate(name, source, h.secrets)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range t.parts {
+		if strings.Contains(p.text, "#") {
+			return nil, &destination.InvalidError{Detail: name + " has a # and what comes after it is never sent: leave it out, or write %23"}
+		}
+	}
+	address, constant := t.constant()
+	if !constant {
+		address = scheme + "://" + host + "/"
+	}
+	if _, err := url.Parse(address); err != nil {
+		return nil, &destination.InvalidError{Detail: name + " cannot be read as an address: write what is no letter or digit as %XX"}
+	}
+	if d.CheckURL != nil {
+		if err := d.CheckURL(address); err != nil {
+			return nil, &destination.InvalidError{Detail: name + ": " + err.Error()}
+		}
+	}
+	return t, nil
+}
+
+func (h *api) setHeaders(r *request, name string, headers map[string]string) error {
+	for header, source := range headers {
+		if err := exchange.CheckHeaderName(name, header, "User-Agent"); err != nil {
+			return err
+		}
+		t, err := parseTemplate(name+"."+header, source, h.secrets)
+		if err != nil {
+			return err
+		}
+		if text, constant := t.constant(); constant {
+			if err := exchange.CheckHeaderValue(name, header, text); err != nil {
+				return err
+			}
+		}
+		r.headers[nethttp.CanonicalHeaderKey(header)] = t
+	}
+	return nil
+}
+
+// ready is a request that can be sent or shown.
+type ready struct {
+	method, url string
+	header      nethttp.Header
+	body        []byte // nil: none
+	isJSON      bool
+	mask        destination.Mask
+}
+
+// prepare makes the request for a message. Skip says why there is none to make. The
+// error is an *InvalidError.
+func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
+	r := h.requests[m.Kind]
+	if r == nil {
+		r = h.requests[fallbackKind]
+	}
+	if r == nil {
+		return nil, "nothing to do for kind " + m.Kind, nil
+	}
+	input, err := destination.Input(m)
+	if err != nil {
+		return nil, "", err
+	}
+	q = &ready{method: r.method, header: nethttp.Header{}}
+	address, derived, err := r.address(ctx, input, secrets)
+	if err != nil {
+		return nil, "", err
+	}
+	q.url = address
+	more, err := h.fillHeaders(ctx, r, q, m, input, secrets)
+	if err != nil {
+		return nil, "", err
+	}
+	if skip, err := h.fillBody(ctx, r, q, input, secrets); err != nil || skip != "" {
+		return nil, skip, err
+	}
+	q.mask = destination.NewMask(slices.Concat(h.hidden, derived, more)...)
+	return q, "", nil
+}
+
+// address renders the URL. A value that is empty, or that leads out of its place in the
+// path, would make it the address of something else: DELETE /users/ instead of /users/7.
+func (r *request) address(ctx context.Context, input any, secrets map[string]any) (address string, derived []string, err error) {
+	address, derived, err = r.url.render(ctx, input, secrets, escapeURL)
+	if errors.Is(err, errEmpty) {
+		return "", nil, &destination.InvalidError{Detail: r.url.name + ` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", nil, &destination.InvalidError{Detail: r.url.name + " gives what is no address"}
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return "", nil, &destination.InvalidError{Detail: r.url.name + " gives a path with . or .. in it, which would lead elsewhere"}
+		}
+	}
+	return address, derived, nil
+}
+
+// escapeURL writes a value so that it is one value in a path and in a query.
+func escapeURL(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
+
+// fillHeaders sets the headers; one of which an expression gives nothing is left out.
+func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destination.Message, input any, secrets map[string]any) (derived []string, err error) {
+	if r.body != nil {
+		q.header.Set("Content-Type", "application/json")
+	}
+	q.header.Set("Accept", "application/json")
+	q.header.Set("User-Agent", exchange.UserAgent)
+	switch name := h.options.IdempotencyHeader; {
+	case name == nil:
+		q.header.Set(idempotency, m.ID)
+	case *name != "":
+		q.header.Set(*name, m.ID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.headers)) {
+		t := r.headers[name]
+		text, made, err := t.render(ctx, input, secrets, func(value string) string { return value })
+		if errors.Is(err, errEmpty) {
+			q.header.Del(name)
+			continue
+		}
+		if err == nil {
+			err = exchange.CheckHeaderValue(t.name, name, text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		q.header.Set(name, text)
+		derived = append(derived, made...)
+	}
+	return derived, nil
+}
+
+// fillBody makes the body. A text is sent as it is where the Content-Type is not JSON, for APIs that take forms.
+func (h *api) fillBody(ctx context.Context, r *request, q *ready, input any, secrets map[string]any) (skip string, err error) {
+	if r.body == nil {
+		return "", nil
+	}
+	value, ok, err := runOne(ctx, r.body, r.secret, r.name+".body", input, secrets)
+	if err != nil {
+		return "", err
+	}
+	if !ok || value == nil {
+		return "nothing to send: the body's expression gives nothing for this change", nil
+	}
+	media, _, _ := mime.ParseMediaType(q.header.Get("Content-Type"))
+	q.isJSON = media == "application/json" || strings.HasSuffix(media, "+json")
+	if text, is := value.(string); is && !q.isJSON {
+		q.body = []byte(text)
+		return "", tooLarge(len(text))
+	}
+	if !h.options.KeepEmpty {
+		if value, ok = destination.DropEmpty(value); !ok {
+			return "nothing to send: no value of the body is set and changed; keep_empty sends empty ones, too", nil
+		}
+	}
+	q.isJSON = true
+	if q.body, err = r.body.Marshal(value); err != nil {
+		return "", &destination.InvalidError{Detail: err.Error()}
+	}
+	return "", tooLarge(len(q.body))
+}
+
+func tooLarge(size int) error {
+	if size <= exchange.MaxBody {
+		return nil
+	}
+	return &destination.InvalidError{Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed", size, exchange.MaxBody)}
+}
+
+// build makes the request to send.
+func (q *ready) build(ctx context.Context) (*nethttp.Request, error) {
+	request, err := nethttp.NewRequestWithContext(ctx, q.method, q.url, bytes.NewReader(q.body))
+	if err != nil {
+		return nil, errors.New("the address cannot be used")
+	}
+	request.Header = q.header
+	return request, nil
+}
+
+// shown is the request as a person sees it.
+func (q *ready) shown() destination.Request {
+	shown := destination.Request{Method: q.method, URL: q.url, Header: q.header, Body: q.body}
+	if q.body != nil && !q.isJSON {
+		if text, err := json.Marshal(string(q.body)); err == nil { // a text always has a form in JSON
+			shown.Body = text
+		}
+	}
+	return shown
+}

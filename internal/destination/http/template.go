@@ -1,0 +1,176 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
+)
+
+const (
+	open  = "{{"
+	shut  = "}}"
+	usage = "; an expression in it stands in {{ }}, such as {{ .user.id }}"
+)
+
+// template is a text with expressions in it.
+type template struct {
+	name  string
+	parts []part
+}
+
+// part is a text, or an expression.
+type part struct {
+	text string
+	expr *jq.Expression
+	// secret: the expression uses secrets, so that its value and its errors are not shown.
+	secret bool
+}
+
+// compileExpr compiles an expression that may use secrets, which must be there. The error
+// is an *InvalidError.
+func compileExpr(name, source string, secrets map[string]any) (expr *jq.Expression, secret bool, err error) {
+	expr, err = jq.Compile(name, source, secretsName)
+	if err != nil {
+		return nil, false, &destination.InvalidError{Detail: err.Error()}
+	}
+	used, whole := expr.Fields(secretsName)
+	if whole {
+		return nil, false, &destination.InvalidError{Detail: name + " uses $secrets as a whole: name the one that is meant, such as $secrets.token"}
+	}
+	for _, key := range used {
+		if _, is := secrets[key]; !is {
+			return nil, false, &destination.InvalidError{Detail: fmt.Sprintf("%s uses $secrets.%s, and there is no secret of this name: give it under secrets, too", name, key)}
+		}
+	}
+	return expr, len(used) > 0, nil
+}
+
+// parseTemplate reads a text. An expression ends at the first }} that leaves a
+// whole one, because }} may stand within, as in {{ {a: {b: 1}} | tojson }}.
+func parseTemplate(name, source string, secrets map[string]any) (*template, error) {
+	t := &template{name: name}
+	for source != "" {
+		text, rest, is := strings.Cut(source, open)
+		if text != "" {
+			t.parts = append(t.parts, part{text: text})
+		}
+		if !is {
+			break
+		}
+		expr, after, closed := cutExpr(rest)
+		if !closed {
+			return nil, &destination.InvalidError{Detail: name + " has a {{ without its }}" + usage}
+		}
+		compiled, secret, err := compileExpr(name, expr, secrets)
+		if err != nil {
+			return nil, err
+		}
+		t.parts = append(t.parts, part{expr: compiled, secret: secret})
+		source = after
+	}
+	return t, nil
+}
+
+func cutExpr(rest string) (expr, after string, closed bool) {
+	for from := 0; ; {
+		i := strings.Index(rest[from:], shut)
+		if i < 0 {
+			// None leaves a whole expression: the first tells best what is wrong.
+			return strings.Cut(rest, shut)
+		}
+		if _, err := gojq.Parse(rest[:from+i]); err == nil {
+			return rest[:from+i], rest[from+i+len(shut):], true
+		}
+		from += i + 1
+	}
+}
+
+// constant reports a template without expressions, and its text.
+func (t *template) constant() (string, bool) {
+	switch {
+	case len(t.parts) == 0:
+		return "", true
+	case len(t.parts) == 1 && t.parts[0].expr == nil:
+		return t.parts[0].text, true
+	default:
+		return "", false
+	}
+}
+
+// errEmpty says that an expression gave nothing.
+var errEmpty = errors.New("gives nothing")
+
+// render fills in the expressions, each value through escape. The error is errEmpty if
+// one gives null, an empty text or no value; else an *InvalidError. Derived are the values that
+// were made of secrets.
+func (t *template) render(ctx context.Context, input any, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.expr == nil {
+			b.WriteString(p.text)
+			continue
+		}
+		value, err := p.value(ctx, t.name, input, secrets)
+		if err != nil {
+			return "", nil, err
+		}
+		if p.secret {
+			derived = append(derived, value)
+		}
+		b.WriteString(escape(value))
+	}
+	return b.String(), derived, nil
+}
+
+func (p part) value(ctx context.Context, name string, input any, secrets map[string]any) (string, error) {
+	value, _, err := runOne(ctx, p.expr, p.secret, name, input, secrets)
+	if err != nil {
+		return "", err
+	}
+	switch v := value.(type) {
+	case nil:
+		return "", errEmpty
+	case string:
+		if v == "" {
+			return "", errEmpty
+		}
+		return v, nil
+	case map[string]any, []any:
+		return "", &destination.InvalidError{Detail: fmt.Sprintf("%s has %s where a text or a number is wanted: choose one of its values, or write it with tojson", name, gojq.TypeOf(value))}
+	default:
+		text, err := gojq.Marshal(v)
+		if err != nil {
+			return "", &destination.InvalidError{Detail: name + " has a value that cannot be written"}
+		}
+		return string(text), nil
+	}
+}
+
+// runOne runs an expression that gives one value or none. Errors of jq quote values, so those of
+// an expression that uses secrets are not passed on; the preview, where secrets are masked, shows them.
+func runOne(ctx context.Context, expr *jq.Expression, secret bool, name string, input any, secrets map[string]any) (value any, ok bool, err error) {
+	value, ok, err = expr.One(ctx, input, secrets)
+	switch {
+	case err == nil:
+		return value, ok, nil
+	case secret && !isMasked(secrets):
+		return nil, false, &destination.InvalidError{Detail: name + " fails on this change; it uses secrets, so the cause is not kept: authsync destinations test shows it, with secrets masked"}
+	default:
+		return nil, false, &destination.InvalidError{Detail: err.Error()}
+	}
+}
+
+func isMasked(secrets map[string]any) bool {
+	for _, value := range secrets {
+		if value != destination.Masked {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,168 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/provider/standardwebhooks"
+)
+
+// event is the body; docs/events has its JSON Schema.
+type event struct {
+	Type      string    `json:"type"` // user. and the kind
+	Timestamp time.Time `json:"timestamp"`
+	Data      data      `json:"data"`
+}
+
+type data struct {
+	User json.RawMessage `json:"user"`
+	// Before has the columns that changed, as they were; nil where the user was new.
+	Before    map[string]json.RawMessage `json:"before"`
+	Changed   []string                   `json:"changed"`
+	ChangeID  int64                      `json:"change_id"`
+	ProjectID uuid.UUID                  `json:"project_id"`
+	Provider  string                     `json:"provider"`
+}
+
+// body makes the body; nil: there is nothing to send. The error can be shown.
+func (w *webhook) body(ctx context.Context, m destination.Message) (json.RawMessage, error) {
+	body, err := w.shape(ctx, m)
+	if err == nil && len(body) > exchange.MaxBody {
+		return nil, &destination.InvalidError{
+			Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed with options.payload", len(body), exchange.MaxBody),
+		}
+	}
+	return body, err
+}
+
+func (w *webhook) shape(ctx context.Context, m destination.Message) (json.RawMessage, error) {
+	if w.payload == nil {
+		return defaultBody(m)
+	}
+	input, err := destination.Input(m)
+	if err != nil {
+		return nil, err
+	}
+	value, ok, err := w.payload.One(ctx, input)
+	if err != nil {
+		return nil, &destination.InvalidError{Detail: err.Error()}
+	}
+	if !ok || value == nil {
+		return nil, nil
+	}
+	return w.payload.Marshal(value)
+}
+
+func defaultBody(m destination.Message) (json.RawMessage, error) {
+	before, err := pick(m.Before, m.Changed)
+	if err != nil {
+		return nil, err
+	}
+	changed := m.Changed
+	if changed == nil {
+		changed = []string{}
+	}
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	err = encoder.Encode(event{
+		Type: "user." + m.Kind, Timestamp: m.EventAt.UTC(),
+		Data: data{User: m.User, Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write the body of %s: %w", m.ID, err)
+	}
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), nil
+}
+
+// pick takes the changed columns out of a row; nil where there is none.
+func pick(row json.RawMessage, columns []string) (map[string]json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if len(row) == 0 {
+		return nil, nil //nolint:nilnil // no row is null in the body
+	}
+	if err := json.Unmarshal(row, &all); err != nil {
+		return nil, fmt.Errorf("read the user as it was: %w", err)
+	}
+	if all == nil {
+		return nil, nil //nolint:nilnil // as above
+	}
+	picked := make(map[string]json.RawMessage, len(columns))
+	for _, column := range columns {
+		if value, is := all[column]; is {
+			picked[column] = value
+		}
+	}
+	return picked, nil
+}
+
+// request signs and makes a request; its time is that of the attempt.
+func (w *webhook) request(ctx context.Context, m destination.Message, body []byte) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.options.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	header, err := w.sign(m.ID, body)
+	if err != nil {
+		return nil, err
+	}
+	w.setHeaders(request.Header)
+	maps.Copy(request.Header, header)
+	return request, nil
+}
+
+func (w *webhook) setHeaders(h http.Header) {
+	for name, value := range w.options.Headers {
+		h.Set(name, value)
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("User-Agent", exchange.UserAgent)
+}
+
+// sign makes one signature for each secret that is valid now, so that the receiver may
+// change over at any time while there are two.
+func (w *webhook) sign(id string, body []byte) (http.Header, error) {
+	now := w.now()
+	var (
+		header     http.Header
+		signatures []string
+		name       = string(standardwebhooks.Standard) + "-Signature"
+	)
+	for _, k := range w.keys {
+		if !k.until.IsZero() && !now.Before(k.until) {
+			continue
+		}
+		signed, err := standardwebhooks.Sign(k.key, standardwebhooks.Standard, id, now, body)
+		if err != nil {
+			return nil, err
+		}
+		header = signed
+		signatures = append(signatures, signed.Get(name))
+	}
+	header.Set(name, strings.Join(signatures, " "))
+	return header, nil
+}
+
+// Preview shows the request that a message would make. The signature is left out: it could be sent.
+func (w *webhook) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
+	body, err := w.body(ctx, m)
+	if err != nil || body == nil {
+		return nil, err
+	}
+	h := http.Header{}
+	w.setHeaders(h)
+	h.Set("Webhook-Id", m.ID)
+	h.Set("Webhook-Timestamp", "the time of the attempt")
+	h.Set("Webhook-Signature", destination.Masked)
+	return []destination.Request{{Method: http.MethodPost, URL: w.options.URL, Header: h, Body: body}}, nil
+}

@@ -1,0 +1,197 @@
+// Package webhook sends each change as a signed request to any server, as the Standard Webhooks
+// specification (https://www.standardwebhooks.com) says, so that the receiver can check
+// it with a library of that name or of Svix.
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/provider/standardwebhooks"
+)
+
+// SigningSecret is the name of the secret that requests are signed with.
+const SigningSecret = "signing_secret"
+
+const (
+	// minKey and maxKey are the specification's.
+	minKey, maxKey = 24, 64
+	newKey         = 32
+	parallel       = 16
+)
+
+// Kind makes webhook destinations.
+type Kind struct {
+	// AttemptTime is how long an attempt may take; 0: 15 s, as the specification advises.
+	AttemptTime time.Duration
+}
+
+// Options are the options of a webhook.
+type Options struct {
+	URL string `json:"url"`
+	// Headers are sent along; they are no secret.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Payload is a jq expression that makes the body; empty: the event as docs/events describes it.
+	Payload string                   `json:"payload,omitempty"`
+	Limit   *destination.LimitOption `json:"limit,omitempty"`
+}
+
+// Name is the kind's name.
+func (Kind) Name() string { return "webhook" }
+
+// SecretNames are the secrets that it takes.
+func (Kind) SecretNames() []string { return []string{SigningSecret} }
+
+// NewSecret makes a signing secret.
+func (Kind) NewSecret() (name, value string, ok bool) {
+	key := make([]byte, newKey)
+	_, _ = rand.Read(key) // never fails
+	return SigningSecret, "whsec_" + base64.StdEncoding.EncodeToString(key), true
+}
+
+// New checks a configuration and makes the destination.
+func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+	var o Options
+	if err := destination.DecodeOptions(c.Options, &o); err != nil {
+		return nil, err
+	}
+	w := &webhook{options: o, now: d.Now, traits: destination.Traits{Batch: 1, Parallel: parallel}}
+	if w.now == nil {
+		w.now = time.Now
+	}
+	if err := cmp.Or(w.setTarget(d), w.setKeys(c.Secrets), o.Limit.Apply(&w.traits, c, exchange.Class)); err != nil {
+		return nil, err
+	}
+	if o.Payload != "" {
+		payload, err := jq.Compile("options.payload", o.Payload)
+		if err != nil {
+			return nil, &destination.InvalidError{Detail: err.Error()}
+		}
+		w.payload = payload
+	}
+	// Nothing is ever sent that holds the key; the mask is for a server that knows it and answers with it.
+	secrets := []string{c.Secrets.Values[SigningSecret], c.Secrets.Old[SigningSecret].Value}
+	w.mask = destination.NewMask(secrets...)
+	w.sender = exchange.NewSender(d, w.traits.Account != "", k.AttemptTime)
+	return w, nil
+}
+
+type webhook struct {
+	options Options
+	traits  destination.Traits
+	keys    []key // the newest first
+	payload *jq.Expression
+	mask    destination.Mask
+	sender  *exchange.Sender
+	now     func() time.Time
+}
+
+// key signs until a time; the zero time: for good.
+type key struct {
+	key   []byte
+	until time.Time
+}
+
+func (w *webhook) setTarget(d destination.Deps) error {
+	if w.options.URL == "" {
+		return &destination.InvalidError{Detail: "options.url is missing: give the address that takes the webhooks, such as https://app.example.com/webhooks/authsync"}
+	}
+	if d.CheckURL != nil {
+		if err := d.CheckURL(w.options.URL); err != nil {
+			return &destination.InvalidError{Detail: "options.url: " + err.Error()}
+		}
+	}
+	for name, value := range w.options.Headers {
+		const field = "options.headers"
+		if err := exchange.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"); err != nil {
+			return err
+		}
+		if err := exchange.CheckHeaderValue(field, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *webhook) setKeys(s destination.Secrets) error {
+	current, given := s.Values[SigningSecret]
+	if !given {
+		return &destination.InvalidError{Detail: "secrets.signing_secret is missing: leave secrets out to have one made, or give one"}
+	}
+	main, err := parseKey("secrets."+SigningSecret, current)
+	if err != nil {
+		return err
+	}
+	w.keys = []key{{key: main}}
+	if old, is := s.Old[SigningSecret]; is {
+		earlier, err := parseKey("the earlier secrets."+SigningSecret, old.Value)
+		if err != nil {
+			return err
+		}
+		w.keys = append(w.keys, key{key: earlier, until: old.Until})
+	}
+	return nil
+}
+
+func parseKey(field, secret string) ([]byte, error) {
+	advice := fmt.Sprintf("give whsec_ and the base64 of %d to %d random bytes (openssl rand -base64 %d makes them), or leave it out to have one made", minKey, maxKey, newKey)
+	bytes, err := standardwebhooks.ParseSecret(secret)
+	if err != nil {
+		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s cannot be used: %s; %s", field, err, advice)}
+	}
+	if len(bytes) < minKey || len(bytes) > maxKey {
+		size := "too short"
+		if len(bytes) > maxKey {
+			size = "too long"
+		}
+		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s is %s, it has %d bytes: %s", field, size, len(bytes), advice)}
+	}
+	return bytes, nil
+}
+
+// Traits say how it wants to be served.
+func (w *webhook) Traits() destination.Traits { return w.traits }
+
+// Send sends messages, one request each.
+func (w *webhook) Send(ctx context.Context, messages []destination.Message) []destination.Result {
+	results := make([]destination.Result, len(messages))
+	for i, m := range messages {
+		results[i] = w.send(ctx, m)
+	}
+	return results
+}
+
+func (w *webhook) send(ctx context.Context, m destination.Message) destination.Result {
+	body, err := w.body(ctx, m)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return destination.Result{Outcome: destination.Retry, Reason: "sending was stopped before the request was sent"}
+	case err != nil:
+		return destination.Result{Outcome: destination.GiveUp, Reason: err.Error()}
+	case body == nil:
+		return destination.Result{Outcome: destination.Delivered, Reason: "nothing to send: options.payload gives nothing for this change"}
+	}
+	answer, result, done := w.sender.Do(ctx, w.mask, func(ctx context.Context) (*http.Request, error) { return w.request(ctx, m, body) })
+	if done {
+		return result
+	}
+	switch {
+	case answer.Status >= 200 && answer.Status < 300:
+		return answer.Result(destination.Delivered, "")
+	case answer.Status == http.StatusGone:
+		return answer.Result(destination.Disable, "it answered 410 Gone: it takes no webhooks any more; if that was a mistake, mend it there and resume the destination")
+	case answer.Status == http.StatusTooManyRequests, answer.Status == http.StatusServiceUnavailable:
+		if later, is := w.sender.Later(ctx, answer, w.now()); is {
+			return later
+		}
+	}
+	return answer.Result(destination.Retry, answer.Unwanted())
+}

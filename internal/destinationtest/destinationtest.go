@@ -1,0 +1,200 @@
+package destinationtest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// Suite describes a kind.
+type Suite struct {
+	// Kind makes the destinations, with an attempt time of AttemptTime.
+	Kind        destination.Kind
+	AttemptTime time.Duration
+	// Config is a valid configuration of a destination at a URL, with every secret that the kind
+	// takes, each of at least 8 bytes.
+	Config func(url string) destination.Config
+	// Server is the other side when all is well; nil: it answers every request with 200 and {}.
+	Server func() http.Handler
+	// IDHeader is the header that carries the message's id; empty: there is none.
+	IDHeader string
+	// Invalid are changes to the configuration that it must refuse, by what the answer says.
+	Invalid []Invalid
+}
+
+// Invalid is a configuration that a person has to change.
+type Invalid struct {
+	Name   string
+	Change func(*destination.Config)
+	// Says is what the answer must hold: what is wrong, and what to give instead.
+	Says []string
+}
+
+// Refuses is a configuration that must be refused, with an answer that holds all that says lists.
+func Refuses(name string, change func(*destination.Config), says ...string) Invalid {
+	return Invalid{Name: name, Change: change, Says: says}
+}
+
+// Test runs the suite.
+func (s Suite) Test(t *testing.T) {
+	t.Helper()
+	if s.Server == nil {
+		s.Server = func() http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
+		}
+	}
+	t.Run("Kind", func(t *testing.T) { t.Parallel(); s.testKind(t) })
+	t.Run("Invalid", func(t *testing.T) { t.Parallel(); s.testInvalid(t) })
+	t.Run("Preview", func(t *testing.T) { t.Parallel(); s.testPreview(t) })
+	t.Run("Send", func(t *testing.T) { t.Parallel(); s.testSend(t) })
+	t.Run("Faults", func(t *testing.T) { t.Parallel(); s.testFaults(t) })
+	t.Run("Limits", func(t *testing.T) { t.Parallel(); s.testLimits(t) })
+}
+
+// config is the configuration, with the ids of tests.
+func (s Suite) config(url string) destination.Config {
+	c := s.Config(url)
+	c.ID, c.ProjectID, c.Name = DestinationID(), ProjectID(), "followed"
+	return c
+}
+
+// messages are as many as one Send takes, though not more than five, each about another user.
+func (s Suite) messages(d destination.Destination) []destination.Message {
+	messages := make([]destination.Message, min(d.Traits().Batch, 5))
+	for i := range messages {
+		id := "user_" + strings.Repeat("x", i+1)
+		user := User(Row{"id": id, "email": id + "@example.com"})
+		messages[i] = Message(int64(i+1), destination.Created, nil, user, "id", "email", "first_name", "last_name", "raw")
+	}
+	return messages
+}
+
+// minSecret is the length from which a secret is told from other text.
+const minSecret = 8
+
+// mustHide fails if a text of ours holds a secret.
+func mustHide(t *testing.T, c destination.Config, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		for name, secret := range c.Secrets.Values {
+			if len(secret) >= minSecret { // shorter ones are what is wrong with a configuration
+				require.NotContains(t, text, secret, "the secret %s shows", name)
+			}
+		}
+		for name, old := range c.Secrets.Old {
+			require.NotContains(t, text, old.Value, "the old secret %s shows", name)
+		}
+	}
+}
+
+func (s Suite) testKind(t *testing.T) {
+	t.Helper()
+	require.NotEmpty(t, s.Kind.Name())
+	require.Equal(t, strings.ToLower(s.Kind.Name()), s.Kind.Name())
+	d, err := s.Kind.New(s.config("https://app.example.com"), destination.Deps{})
+	require.NoError(t, err, "nothing but a configuration is needed to check it")
+	traits := d.Traits()
+	require.GreaterOrEqual(t, traits.Batch, 1)
+	require.GreaterOrEqual(t, traits.Parallel, 1)
+	require.Equal(t, len(traits.Limits) > 0, traits.Account != "", "limits belong to an account")
+	for class, limit := range traits.Limits {
+		require.NotEmpty(t, class)
+		require.True(t, limit.Requests > 0 && limit.Per > 0 || limit.Daily > 0, "%s limits nothing", class)
+	}
+	mustHide(t, s.config(""), traits.Account)
+	for name, secret := range s.config("").Secrets.Values {
+		require.GreaterOrEqual(t, len(secret), minSecret, "the suite needs a longer secret %s", name)
+	}
+
+	other := s.config("https://app.example.com")
+	other.ID = uuid.New()
+	_, err = s.Kind.New(other, destination.Deps{})
+	require.NoError(t, err)
+
+	name, value, ok := s.Kind.NewSecret()
+	if !ok {
+		return
+	}
+	require.Contains(t, s.Kind.SecretNames(), name)
+	_, second, _ := s.Kind.NewSecret()
+	require.NotEqual(t, value, second, "each destination has a secret of its own")
+	made := s.config("https://app.example.com")
+	made.Secrets.Values[name] = value
+	_, err = s.Kind.New(made, destination.Deps{})
+	require.NoError(t, err, "it takes the secret that it makes")
+}
+
+func (s Suite) testInvalid(t *testing.T) {
+	t.Helper()
+	options := func(text string) func(*destination.Config) {
+		return func(c *destination.Config) { c.Options = json.RawMessage(text) }
+	}
+	for _, c := range append([]Invalid{
+		{"OptionsAreAList", options(`[]`), []string{"options", "object"}},
+		{"OptionsAreNoJSON", options(`{"url":`), []string{"options"}},
+		{"UnknownOption", options(`{"colour_of_the_envelope": "red"}`), []string{"colour_of_the_envelope", "there is"}},
+	}, s.Invalid...) {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			config := s.config("https://app.example.com")
+			c.Change(&config)
+			_, err := s.Kind.New(config, destination.Deps{})
+			mustBeInvalid(t, config, err, c.Says...)
+		})
+	}
+	t.Run("URLIsNotAllowed", func(t *testing.T) {
+		t.Parallel()
+		config := s.config("https://app.example.com")
+		_, err := s.Kind.New(config, destination.Deps{CheckURL: func(string) error { return blocked{} }})
+		mustBeInvalid(t, config, err, blocked{}.Error())
+	})
+}
+
+func mustBeInvalid(t *testing.T, c destination.Config, err error, says ...string) {
+	t.Helper()
+	var invalid *destination.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	for _, part := range says {
+		require.ErrorContains(t, err, part)
+	}
+	require.LessOrEqual(t, len(err.Error()), 1000)
+	mustHide(t, c, err.Error())
+}
+
+// blocked is an error of a client that may not connect.
+type blocked struct{}
+
+func (blocked) Error() string {
+	return "https://app.example.com is a private address; give a public one"
+}
+func (blocked) Refused() bool { return true }
+
+func (s Suite) testPreview(t *testing.T) {
+	t.Helper()
+	config := s.config("https://app.example.com")
+	d, err := s.Kind.New(config, destination.Deps{})
+	require.NoError(t, err)
+	for _, m := range []destination.Message{Created(), Updated(), Deleted(), Restored()} {
+		first, err := d.Preview(t.Context(), m)
+		require.NoError(t, err)
+		for _, r := range first {
+			require.NotEmpty(t, r.Method)
+			require.Contains(t, r.URL, "https://app.example.com")
+			require.True(t, r.Body == nil || json.Valid(r.Body), "a body is shown as JSON")
+		}
+		shown, err := json.Marshal(first)
+		require.NoError(t, err)
+		mustHide(t, config, string(shown))
+		m.Attempt = 7
+		again, err := d.Preview(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, first, again, "every attempt is the same request")
+	}
+}
