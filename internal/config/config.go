@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/authsync/authsync/internal/outbound"
 )
 
 // Lookup finds the value of an environment variable. An empty value counts as unset.
@@ -95,6 +97,8 @@ type Config struct {
 	Workers             int
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration
+
+	AllowTargets outbound.Targets
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

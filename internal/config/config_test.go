@@ -50,6 +50,7 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_WORKERS":              "3",
 			"AUTHSYNC_DATABASE_CONNECTIONS": "5",
 			"AUTHSYNC_SHUTDOWN_TIMEOUT":     "2s",
+			"AUTHSYNC_ALLOW_TARGETS":        "10.1.0.0/16, Billing.internal,192.168.1.7",
 			"AUTHSYNC_LOG_LEVEL":            "debug",
 			"AUTHSYNC_LOG_FORMAT":           "text",
 		}))
@@ -67,6 +68,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, 3, c.Workers)
 		require.Equal(t, 5, c.DatabaseConnections)
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
+		require.Equal(t, "10.1.0.0/16,192.168.1.7/32,billing.internal", c.AllowTargets.String())
 		require.Equal(t, slog.LevelDebug, c.LogLevel)
 		require.Equal(t, config.Text, c.LogFormat)
 		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))
@@ -86,6 +88,7 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_LOG_LEVEL":        "loud",
 			"AUTHSYNC_LOG_FORMAT":       "xml",
 			"AUTHSYNC_SHUTDOWN_TIMEOUT": "0s",
+			"AUTHSYNC_ALLOW_TARGETS":    "10.1.2.3/16",
 		}))
 		require.EqualError(t, err, `AUTHSYNC_LISTEN is "8080": it takes host:port, such as 127.0.0.1:8080 or :8080; `+
 			`AUTHSYNC_PUBLIC_URL is "hooks.example.com": it takes a base URL such as https://authsync.example.com; `+
@@ -93,6 +96,8 @@ func TestLoad(t *testing.T) {
 			`AUTHSYNC_MAX_BODY_BYTES is "12": it takes a whole number from 1024 to 67108864; `+
 			`AUTHSYNC_INBOX_RETENTION is "30 days": it takes a duration such as 30s, 15m or 720h, at least 0s; `+
 			`AUTHSYNC_SHUTDOWN_TIMEOUT is "0s": it takes a duration such as 30s, 15m or 720h, at least 1s; `+
+			`AUTHSYNC_ALLOW_TARGETS is "10.1.2.3/16": "10.1.2.3/16" begins within its range: `+
+			`write 10.1.0.0/16 for the range or 10.1.2.3 for the address; `+
 			`AUTHSYNC_LOG_LEVEL is "loud": it takes debug, info, warn or error; `+
 			`AUTHSYNC_LOG_FORMAT is "xml": it takes json or text`)
 	})

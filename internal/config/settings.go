@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/authsync/authsync/internal/outbound"
 )
 
 // setting is one variable: its documentation, how its text becomes a field of
@@ -69,6 +71,16 @@ func settings() []setting {
 		duration("AUTHSYNC_SHUTDOWN_TIMEOUT", "20s",
 			"how long requests and jobs may take to finish after SIGTERM", time.Second,
 			func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
+		{
+			name: outbound.Setting,
+			doc: "private addresses, ranges (10.1.0.0/16) and host names, separated by commas, " +
+				"that may be given as addresses of providers and destinations; http:// is taken for them as well",
+			parse: func(c *Config, value string) (err error) {
+				c.AllowTargets, err = outbound.ParseTargets(value)
+				return err
+			},
+			show: func(c *Config) string { return c.AllowTargets.String() },
+		},
 		{
 			name: "AUTHSYNC_LOG_LEVEL", fallback: "info",
 			doc: "debug, info, warn or error",
