@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
@@ -116,7 +117,9 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	ring, err := seal.ParseKeys(seal.NewKey())
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
-	b.store, err = project.NewStore(project.Config{Pool: b.pool, Keyring: ring, Mirror: installer, Log: quiet})
+	b.store, err = project.NewStore(project.Config{
+		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: outbound.New(outbound.Config{}), Log: quiet,
+	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)
 	require.NoError(t, err)

@@ -34,6 +34,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -66,7 +67,8 @@ type App struct {
 	directory *project.Directory
 	mirrors   *mirror.Mirrors
 	inbox     *inbox.Inbox
-	intake    *inbox.Inbox // the receiver's own; nil without that role
+	intake    *inbox.Inbox    // the receiver's own; nil without that role
+	guard     *outbound.Guard // of all requests to addresses that customers chose
 	accounts  account.Accounts
 	backfills *backfill.Store
 }
@@ -81,6 +83,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	a := &App{
 		settings: c.Settings, log: c.Log, steps: steps{log: c.Log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: c.Log},
+		guard: outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}),
 	}
 	defer func() {
 		if err != nil {
@@ -178,7 +181,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 		return nil, err
 	}
 	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log, Workers: a.settings.Workers})
-	a.Store, err = project.NewStore(project.Config{Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Log: a.log})
+	a.Store, err = project.NewStore(project.Config{Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log})
 	if err != nil {
 		return nil, err
 	}

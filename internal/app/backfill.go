@@ -22,7 +22,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := fetch.NewTransport()
+	transport := a.guard.Transport()
 	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
 	a.accounts = &account.Integrations{
 		Credentials: a.Store.Credentials,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -40,7 +41,9 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 	if err := mustBeCurrent(ctx, pool); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
-	c.Store, err = project.NewStore(project.Config{Pool: pool, Keyring: keyring, Mirror: c.mirrors, Log: log})
+	c.Store, err = project.NewStore(project.Config{
+		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: outbound.New(outbound.Config{}), Log: log,
+	})
 	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}

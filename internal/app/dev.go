@@ -17,6 +17,7 @@ import (
 
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/localpg"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/schema"
@@ -227,6 +228,8 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	settings.DatabaseURL = config.Secret(d.server.URL(devDatabase))
 	settings.EncryptionKey = key
 	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
+	// What a developer tries things with runs on her machine.
+	settings.AllowTargets = settings.AllowTargets.And(outbound.Loopback())
 	if err := d.beforeStart(ctx, settings); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}

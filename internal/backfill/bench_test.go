@@ -36,7 +36,8 @@ func BenchmarkBackfill(b *testing.B) {
 				fake.Unlimited, fake.Key = true, "sk_live_c2VjcmV0LW9mLXRoZS1mYWtl"
 				server := httptest.NewServer(fake)
 				source, err := clerk.New().NewSource(
-					provider.Credentials{SecretKey: provider.Secret(fake.Key)}, provider.Options{BaseURL: server.URL + "/v1"}, fetch.Deps{})
+					provider.Credentials{SecretKey: provider.Secret(fake.Key)}, provider.Options{BaseURL: server.URL + "/v1"},
+					fetch.Deps{Transport: fetchtest.Transport()})
 				require.NoError(b, err)
 				bundle.accounts = fixed{account.Account{Source: source, Importer: clerk.New()}}
 				bundle.start(b)

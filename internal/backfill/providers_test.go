@@ -74,7 +74,7 @@ func TestEveryProvider(t *testing.T) {
 				},
 				Deps: func(ctx context.Context, _ uuid.UUID) (fetch.Deps, error) {
 					return fetch.Deps{
-						Now: clock.Now, Sleep: clock.Sleep, Limits: fetch.NewLimits(), MaxPause: time.Hour,
+						Transport: fetchtest.Transport(), Now: clock.Now, Sleep: clock.Sleep, Limits: fetch.NewLimits(), MaxPause: time.Hour,
 						SQL: func(_ provider.Secret, tables provider.UserTables) (fetch.Source, error) {
 							pool, err := pgdb.Open(context.WithoutCancel(ctx), pgtest.URL(t, b.project), pgdb.Options{MaxConns: 1})
 							return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider/fetch"
 )
 
@@ -170,5 +171,13 @@ func (c *Clerk) append(b []byte, i int) []byte {
 
 // Deps are those of a source that lives by this clock and never takes chances.
 func (c *Clock) Deps() fetch.Deps {
-	return fetch.Deps{Now: c.Now, Sleep: c.Sleep, Jitter: func() float64 { return 0.5 }, UserAgent: "authsync/test", Timeout: 10 * time.Second}
+	return fetch.Deps{
+		Transport: Transport(), Now: c.Now, Sleep: c.Sleep, Jitter: func() float64 { return 0.5 },
+		UserAgent: "authsync/test", Timeout: 10 * time.Second,
+	}
+}
+
+// Transport reaches the fakes, which run on this machine.
+func Transport() *http.Transport {
+	return outbound.New(outbound.Config{Allow: outbound.Loopback()}).Transport()
 }

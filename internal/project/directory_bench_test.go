@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
@@ -32,7 +33,9 @@ func benchmarkReload(b *testing.B, projects int) {
 	ring, err := seal.ParseKeys(key)
 	require.NoError(b, err)
 	log := slog.New(slog.DiscardHandler)
-	store, err := project.NewStore(project.Config{Pool: pool, Keyring: ring, Mirror: &installer{}, Log: log})
+	store, err := project.NewStore(project.Config{
+		Pool: pool, Keyring: ring, Mirror: &installer{}, Targets: outbound.New(outbound.Config{}), Log: log,
+	})
 	require.NoError(b, err)
 	var last project.Project
 	for i := range projects {

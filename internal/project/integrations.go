@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -165,6 +166,15 @@ func (s *Store) merge(
 	if _, err := kind.NewVerifier(typed, parsed); err != nil {
 		return integrationRow{}, false, invalid("%v", err)
 	}
+	after, err := forFetch(credentials, options)
+	if err != nil {
+		return integrationRow{}, false, err
+	}
+	if before != after {
+		if err := s.checkTargets(typed, parsed); err != nil {
+			return integrationRow{}, false, err
+		}
+	}
 
 	plain, err := json.Marshal(credentials)
 	if err != nil {
@@ -182,8 +192,23 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
 	}
-	after, err := forFetch(credentials, options)
 	return row, before != after, err
+}
+
+// checkTargets refuses addresses of the provider to which no request will be sent.
+// Those that stay as they were are not looked at: a secret can be changed in any case.
+func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
+	if o.BaseURL != "" {
+		if err := s.targets.CheckURL(strings.TrimSpace(o.BaseURL)); err != nil {
+			return invalid("options.base_url: %v", err)
+		}
+	}
+	if c.Domain != "" {
+		if err := s.targets.CheckURL("https://" + c.Domain); err != nil {
+			return invalid("credentials.domain: %v", err)
+		}
+	}
+	return nil
 }
 
 // forFetch gives, in a form to compare, what reading the provider's users hangs on.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
@@ -131,6 +132,9 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 		"OptionsNoObject":   {"auth0", `{}`, `[]`, "options must be an object"},
 		"NumberAsURL":       {"better-auth", `{}`, `{"source": {"database_url": 3333}}`, "options.source.database_url has the wrong form: it takes a string"},
 		"TwoURLs":           {"better-auth", `{"database_url": "postgres://s3cret"}`, `{"source": {"database_url": "postgres://s3cret-too"}}`, "give the database_url once"},
+		"PrivateBaseURL":    {"better-auth", `{}`, `{"base_url": "https://10.0.0.5/s3cret"}`, "options.base_url: https://10.0.0.5 is a private address (10.0.0.0/8)"},
+		"PlainBaseURL":      {"better-auth", `{}`, `{"base_url": "http://app.example.com/s3cret"}`, "options.base_url: http://app.example.com is not encrypted"},
+		"DomainOfThisHost":  {"auth0", `{"domain": "auth.localhost"}`, ``, "credentials.domain: https://auth.localhost is this machine itself"},
 		"ForeignCredential": {"clerk", `{"session_token": "s3cret"}`, ``, "credentials.session_token is for Better Auth only"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +153,23 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 			require.NotContains(t, err.Error(), "3333")
 		})
 	}
+}
+
+// The operator may shorten the list of private targets at any time; a secret can
+// be changed all the same.
+func TestAddressesThatStayAreNotCheckedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	before := storeAllowing(t, b, outbound.Targets{Names: []string{"web"}}, b.key)
+	_, err := before.PutIntegration(t.Context(), shop.ID, "better-auth", nil, json.RawMessage(`{"base_url": "http://web:3000"}`))
+	require.NoError(t, err, "the operator allows it")
+
+	_, err = b.store.PutIntegration(t.Context(), shop.ID, "better-auth", credentials(t, `{"webhook_signing_secret": "`+clerkSecret+`"}`), nil)
+	require.NoError(t, err)
+	_, err = b.store.PutIntegration(t.Context(), shop.ID, "better-auth", credentials(t, `{"session_token": "s3cret"}`), nil)
+	var invalid *project.InvalidError
+	require.ErrorAs(t, err, &invalid, "what would be sent there is checked")
 }
 
 func TestIntegrationsAreListedAndDeleted(t *testing.T) {

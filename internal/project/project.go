@@ -63,11 +63,18 @@ type MirrorInstaller interface {
 	Install(ctx context.Context, databaseURL string) error
 }
 
+// TargetChecker says why requests to an address will not be sent. Its errors
+// are fit for the person who gave the address.
+type TargetChecker interface {
+	CheckURL(raw string) error
+}
+
 // Config is what the Store needs; all of it must be given.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Mirror  MirrorInstaller
+	Targets TargetChecker
 	Log     *slog.Logger
 }
 
@@ -77,15 +84,16 @@ type Store struct {
 	pool    *pgxpool.Pool
 	keyring *seal.Keyring
 	mirror  MirrorInstaller
+	targets TargetChecker
 	log     *slog.Logger
 }
 
 // NewStore makes a Store.
 func NewStore(c Config) (*Store, error) {
-	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Log == nil {
-		return nil, errors.New("project store: pool, keyring, mirror and log must be given")
+	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Targets == nil || c.Log == nil {
+		return nil, errors.New("project store: pool, keyring, mirror, targets and log must be given")
 	}
-	return &Store{pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, log: c.Log}, nil
+	return &Store{pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, log: c.Log}, nil
 }
 
 // Project is a tenant.

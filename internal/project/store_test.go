@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
@@ -67,10 +68,15 @@ func setup(t *testing.T) *testBundle {
 
 func storeWithKeys(t *testing.T, b *testBundle, keys ...string) *project.Store {
 	t.Helper()
+	return storeAllowing(t, b, outbound.Targets{}, keys...)
+}
+
+func storeAllowing(t *testing.T, b *testBundle, allow outbound.Targets, keys ...string) *project.Store {
+	t.Helper()
 	ring, err := seal.ParseKeys(strings.Join(keys, ","))
 	require.NoError(t, err)
 	store, err := project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: b.mirror, Log: slog.New(slog.DiscardHandler),
+		Pool: b.pool, Keyring: ring, Mirror: b.mirror, Targets: outbound.New(outbound.Config{Allow: allow}), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	return store

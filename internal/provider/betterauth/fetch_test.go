@@ -170,7 +170,7 @@ func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 
 	long := strings.Repeat("x", 64)
 	for want, o := range map[string]provider.Options{
-		"must begin with https://":      {BaseURL: "http://app.example.com"},
+		"must begin with https://":      {BaseURL: "ftp://app.example.com"},
 		"user_table is no name":         {Source: &provider.UserTables{UserTable: long}},
 		"columns.email is no name":      {Source: &provider.UserTables{Columns: map[string]string{"email": "a\x00"}}},
 		"it takes userId and createdAt": {Source: &provider.UserTables{SessionColumns: map[string]string{"token": "t"}}},

@@ -168,7 +168,7 @@ func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	require.ErrorIs(t, err, fetch.ErrNoCredentials)
 	require.ErrorContains(t, err, "credentials.secret_key is missing")
 	for want, o := range map[string]provider.Options{
-		"must begin with https://":       {BaseURL: "http://api.clerk.example"},
+		"must begin with https://":       {BaseURL: "ftp://api.clerk.example"},
 		"it looks like":                  {BaseURL: "api.clerk.com"},
 		"holds a user name or password":  {BaseURL: "https://ada@api.clerk.com"},
 		"holds a ? or #":                 {BaseURL: "https://api.clerk.com?x=1"},

@@ -3,15 +3,14 @@ package fetch
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// ParseBase reads the address of a server as a person gives it. It must be
-// https, or http to this machine; the result has no slash at its end. The field
-// is named in the error.
+// ParseBase reads the address of a server as a person gives it; the result has
+// no slash at its end. The field is named in the error. Whether requests may go
+// there, and by http, is for the transport to decide: see package outbound.
 func ParseBase(field, text string) (*url.URL, error) {
 	base, err := url.Parse(strings.TrimSpace(text))
 	switch {
@@ -21,25 +20,16 @@ func ParseBase(field, text string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s holds a user name or password: leave them out", field)
 	case base.RawQuery != "" || base.Fragment != "" || base.ForceQuery:
 		return nil, fmt.Errorf("%s holds a ? or #: give the address up to there", field)
-	case !safeURL(base):
-		return nil, fmt.Errorf("%s must begin with https:// (http:// is for this machine only: 127.0.0.1, localhost)", field)
+	case !isHTTP(base):
+		return nil, fmt.Errorf("%s must begin with https://", field)
 	}
 	base.Path = strings.TrimRight(base.Path, "/")
 	base.RawPath = ""
 	return base, nil
 }
 
-// safeURL reports an address to which a secret may be sent.
-func safeURL(u *url.URL) bool {
-	switch u.Scheme {
-	case "https":
-		return u.Host != ""
-	case "http":
-		ip := net.ParseIP(u.Hostname())
-		return ip.IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
-	default:
-		return false
-	}
+func isHTTP(u *url.URL) bool {
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
 // sameHost follows redirects within a host only: another one must get neither

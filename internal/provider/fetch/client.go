@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -248,6 +249,9 @@ func (c *Client) send(ctx, caller context.Context, r Request) (*http.Response, t
 		if caller.Err() != nil {
 			return nil, sentAt, c.ended(caller, r)
 		}
+		if blocked, is := errors.AsType[*outbound.BlockedError](err); is {
+			return nil, sentAt, &ProtocolError{Detail: fmt.Sprintf("%s of %s: %s", r.What, c.name, c.Say(blocked.Error()))}
+		}
 		return nil, sentAt, &trouble{detail: c.reason(err)}
 	}
 	now := c.deps.Now()
@@ -283,7 +287,7 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 		body, contentType = bytes.NewReader(text), "application/json"
 	}
 	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), r.URL, body)
-	if err != nil || !safeURL(request.URL) {
+	if err != nil || !isHTTP(request.URL) {
 		// The cause would quote the address, which may be signed.
 		return nil, &ProtocolError{Detail: fmt.Sprintf("%s of %s: the address is no https:// address", r.What, c.name)}
 	}

@@ -63,12 +63,21 @@ func TestPauseBeyondTheDeadlineIsLeftToTheCaller(t *testing.T) {
 	require.Zero(t, clock.Slept())
 }
 
-func TestHTTPIsForThisMachineOnly(t *testing.T) {
+func TestRefusedAddressesAreNotTriedAgain(t *testing.T) {
 	t.Parallel()
-	client, _ := setup(t, fetch.Deps{}, func(http.ResponseWriter, *http.Request) {})
-	for _, address := range []string{"http://app.example.com/x?Signature=s1gned", "file:///etc/passwd", "://s1gned"} {
-		_, err := client.Open(t.Context(), fetch.Request{What: "download", URL: address})
-		require.EqualError(t, err, "download of the server: the address is no https:// address")
+	client, address := setup(t, fetch.Deps{}, func(http.ResponseWriter, *http.Request) {})
+	for refused, says := range map[string]string{
+		"file:///etc/passwd": "the address is no https:// address",
+		"://s1gned":          "the address is no https:// address",
+		"http://app.example.com/x?Signature=s1gned": "http://app.example.com is not encrypted",
+		"https://10.0.0.5/x?Signature=s1gned":       "https://10.0.0.5 is a private address",
+		address + "/x?Signature=s1gned":             address + " is a loopback address",
+	} {
+		_, err := client.Open(t.Context(), fetch.Request{What: "download", URL: refused})
+		var protocol *fetch.ProtocolError
+		require.ErrorAs(t, err, &protocol)
+		require.ErrorContains(t, err, "download of the server: "+says)
+		require.NotContains(t, err.Error(), "s1gned")
 	}
 }
 

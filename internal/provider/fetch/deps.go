@@ -3,10 +3,10 @@ package fetch
 import (
 	"cmp"
 	"context"
-	"net"
 	"net/http"
 	"time"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -24,7 +24,8 @@ type Sourcer interface {
 // Deps is what a Source needs of its surroundings. The zero value is good for
 // one Source alone.
 type Deps struct {
-	// Transport sends the requests; nil makes a new one, see NewTransport.
+	// Transport sends the requests and decides where they may go; nil makes a
+	// new one that reaches what is public. See package outbound.
 	Transport http.RoundTripper
 	// Limits are the rate limits that the sources of a process share; nil
 	// means that this Source is the only one of its account.
@@ -46,20 +47,6 @@ type Deps struct {
 	SQL func(databaseURL provider.Secret, tables provider.UserTables) (Source, error)
 }
 
-// NewTransport makes a transport to be shared by the sources of a process.
-func NewTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxIdleConns:           50,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -73,7 +60,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 func (d Deps) withDefaults() Deps {
 	if d.Transport == nil {
-		d.Transport = NewTransport()
+		d.Transport = outbound.New(outbound.Config{}).Transport()
 	}
 	d.UserAgent = cmp.Or(d.UserAgent, "authsync")
 	d.Timeout = cmp.Or(d.Timeout, 15*time.Second)

@@ -75,15 +75,15 @@ func TestSayHidesSecretsAndStaysShort(t *testing.T) {
 	require.Equal(t, strings.Repeat("ä", 300)+"…", c.Say(strings.Repeat("ä", 301)))
 }
 
-func TestSafeAddresses(t *testing.T) {
+func TestParseBase(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"https://app.example.com", "https://app.example.com:8443/api/auth/", "http://127.0.0.1:3000", "http://localhost:3000/x", "http://[::1]:1"} {
+	for _, good := range []string{"https://app.example.com", "https://app.example.com:8443/api/auth/", "http://127.0.0.1:3000", "http://localhost:3000/x", "http://[::1]:1", "http://web:3000"} {
 		base, err := ParseBase("options.base_url", good)
 		require.NoError(t, err, good)
 		require.Equal(t, strings.TrimRight(good, "/"), base.String())
 	}
 	for _, bad := range []string{
-		"", "app.example.com", "ftp://app.example.com", "http://app.example.com", "http://127.0.0.1.example.com", "http://localhost.example.com",
+		"", "app.example.com", "ftp://app.example.com",
 		"https://", "https://:443", "https://u:p@app.example.com", "https://app.example.com?", "https://app.example.com#x", "https://a b", "//app.example.com", "https:app",
 	} {
 		_, err := ParseBase("options.base_url", bad)

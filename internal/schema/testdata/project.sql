@@ -13,10 +13,13 @@ COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) an
 CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_round jsonb[];
+    v_round  jsonb[];
+    v_before bigint;
+    v_last   bigint;
 BEGIN
     BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
@@ -24,6 +27,8 @@ BEGIN
         RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
+
+    SELECT c.id INTO v_before FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
 
     FOR v_round IN
         SELECT array_agg(e.doc ORDER BY e.place)
@@ -41,6 +46,11 @@ BEGIN
         SELECT r.ordinal, r.outcome, r.reason
         FROM capydb_auth.apply_round(v_round) AS r;
     END LOOP;
+
+    SELECT c.id INTO v_last FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
+    IF v_last > coalesce(v_before, 0) THEN
+        PERFORM pg_notify('capydb_auth_changes', v_last::text);
+    END IF;
 END;
 $$;
 

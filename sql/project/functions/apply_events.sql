@@ -8,7 +8,8 @@
 -- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
 --             reason; for an event that is kept out of the ledger also unchanged, if it
 --             said nothing but what the row had. All events of the call take effect or,
---             on an error, none.
+--             on an error, none. If users changed, whoever listens to channel
+--             capydb_auth_changes hears the greatest new id of user_changes after the commit.
 --
 -- p_events is an array of objects:
 --   ordinal        integer, names the event in the result
@@ -30,16 +31,25 @@
 -- be asked before it is written, two batches never wait for each other's rows, and
 -- user_changes.id grows in the order of commit. A wait beyond lock_timeout is
 -- US001: nothing is wrong with the events, try again.
+--
+-- One notification a call, not one a change: PostgreSQL lets transactions that notify commit
+-- one after another, and a batch may hold thousands of changes.
+--
+-- The end of user_changes is read by its index (SET enable_seqscan): a plan made while
+-- the table was small would read it whole, and would be kept while it grows.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_events(
     p_events jsonb
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 #variable_conflict use_column
 DECLARE
-    v_round jsonb[];
+    v_round  jsonb[];
+    v_before bigint;
+    v_last   bigint;
 BEGIN
     BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
@@ -47,6 +57,8 @@ BEGIN
         RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
+
+    SELECT c.id INTO v_before FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
 
     FOR v_round IN
         SELECT array_agg(e.doc ORDER BY e.place)
@@ -64,6 +76,11 @@ BEGIN
         SELECT r.ordinal, r.outcome, r.reason
         FROM capydb_auth.apply_round(v_round) AS r;
     END LOOP;
+
+    SELECT c.id INTO v_last FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
+    IF v_last > coalesce(v_before, 0) THEN
+        PERFORM pg_notify('capydb_auth_changes', v_last::text);
+    END IF;
 END;
 $fn$;
 

@@ -1,0 +1,61 @@
+package app_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// TestProvidersAreReadWhereTheOperatorAllows: a provider on a private address,
+// here on this machine, is read if it is on the list, and not without.
+func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	base := fetchtest.NewClerk(fetchtest.NewAccount(3), fetchtest.NewClock()).Start(t)
+	roles := config.Roles{Worker: true, API: true}
+	put := func(c *client.Client) error {
+		return c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
+			"credentials": map[string]any{"secret_key": fetchtest.ClerkKey}, "options": map[string]any{"base_url": base},
+		}, nil)
+	}
+	connect := func() (c *client.Client, stop func()) {
+		a, stop := in.start(t, roles)
+		c = client.New(a.URL(), in.key)
+		t.Cleanup(c.Close)
+		return c, stop
+	}
+
+	strict, stop := connect()
+	err := put(strict)
+	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
+	require.ErrorContains(t, err, "options.base_url: http://127.0.0.1:")
+	require.ErrorContains(t, err, "is a loopback address (127.0.0.0/8); give a public one, or let the operator add it to AUTHSYNC_ALLOW_TARGETS")
+	stop()
+
+	in.settings.AllowTargets = outbound.Loopback()
+	open, stop := connect()
+	require.NoError(t, put(open))
+	require.Eventually(t, func() bool { return in.users(t) == 3 }, 30*time.Second, 10*time.Millisecond)
+	stop()
+
+	// What was stored while it was allowed is refused when it is not any more.
+	in.settings.AllowTargets = outbound.Targets{}
+	strict, _ = connect()
+	_, err = strict.StartRun(t.Context(), "shop", provider.Clerk, client.Backfill, nil)
+	require.NoError(t, err)
+	var run client.Run
+	require.Eventually(t, func() bool {
+		run, err = strict.LatestRun(t.Context(), "shop", provider.Clerk, client.Backfill)
+		return err == nil && run.Error != nil
+	}, 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, "failed", run.State)
+	require.Contains(t, *run.Error, "AUTHSYNC_ALLOW_TARGETS")
+}
