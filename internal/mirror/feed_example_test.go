@@ -3,11 +3,16 @@ package mirror_test
 import (
 	"context"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
 )
 
 // begin of the example
@@ -49,6 +54,38 @@ func follow(ctx context.Context, conn *pgx.Conn, cursor int64, handle func(id in
 }
 
 // end of the example
+
+// TestTheGuideInSQL runs the statements of docs/feed.md.
+func TestTheGuideInSQL(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/feed.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	block := func(begin string) string {
+		i := slices.IndexFunc(blocks, func(b []string) bool { return strings.HasPrefix(b[1], begin) })
+		require.GreaterOrEqual(t, i, 0, "a block that begins with %s", begin)
+		return blocks[i][1]
+	}
+	pool := pgtest.Project(t)
+	execute(t, pool, `CREATE TABLE welcome_mails (user_id text)`)
+	execute(t, pool, block("CREATE TABLE feed_cursor"))
+	const mails = `SELECT string_agg(user_id, ' ') FROM welcome_mails`
+	run := block("BEGIN")
+
+	execute(t, pool, run)
+	require.Equal(t, "NULL", one(t, pool, mails))
+	apply(t, pool, []mirror.Event{of("ada", update("e1", 1, "email", "a@example.com")), of("bob", update("e2", 2, "email", "b@example.com")), of("ada", update("e3", 3, "email", "ada@example.com"))})
+	execute(t, pool, run)
+	execute(t, pool, run)
+	require.Equal(t, "ada bob", one(t, pool, mails), "each once")
+	apply(t, pool, []mirror.Event{of("eve", update("e4", 4, "email", "e@example.com"))})
+	execute(t, pool, run)
+	require.Equal(t, "ada bob eve", one(t, pool, mails))
+	require.Equal(t, one(t, pool, `SELECT max(id)::text FROM capydb_auth.user_changes`), one(t, pool, `SELECT id::text FROM feed_cursor`))
+
+	_, err = pool.Exec(t.Context(), strings.ReplaceAll(block("SELECT id, user_id"), "$1", "0"))
+	require.NoError(t, err)
+}
 
 // TestTheGuideShowsTheExampleThatIsTested compares docs/feed.md with follow.
 func TestTheGuideShowsTheExampleThatIsTested(t *testing.T) {
