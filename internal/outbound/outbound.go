@@ -131,7 +131,7 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil || number == 0 {
 		return nil, &BlockedError{Target: address, Reason: badPort}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, g.timeout, errDialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	addrs, err := g.resolve(ctx, host)
 	if err != nil {
@@ -139,15 +139,6 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	}
 	return g.dialAny(ctx, network, addrs, uint16(number))
 }
-
-// errDialTimeout is a timeout to those who ask, as net.Error has it.
-var errDialTimeout error = &dialTimeoutError{}
-
-type dialTimeoutError struct{}
-
-func (*dialTimeoutError) Error() string   { return "no connection within the time allowed" }
-func (*dialTimeoutError) Timeout() bool   { return true }
-func (*dialTimeoutError) Temporary() bool { return true }
 
 // resolve gives the addresses of a host, all of which are allowed.
 func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -181,7 +172,7 @@ func (g *Guard) dialAny(ctx context.Context, network string, addrs []netip.Addr,
 	deadline, _ := ctx.Deadline()
 	for i, addr := range addrs {
 		share := time.Until(deadline) / time.Duration(len(addrs)-i)
-		attempt, cancel := context.WithTimeoutCause(ctx, share, errDialTimeout)
+		attempt, cancel := context.WithTimeout(ctx, share)
 		conn, err := g.dial(attempt, network, netip.AddrPortFrom(addr, port).String())
 		cancel()
 		if err == nil {

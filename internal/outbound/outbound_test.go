@@ -152,6 +152,14 @@ func TestRebinding(t *testing.T) {
 	require.Len(t, dialer.all(), 1)
 }
 
+func TestPortsThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	for _, port := range []string{"0", "65536", "-1", "https"} {
+		_, err := outbound.New(outbound.Config{Dial: (&recorder{}).dial}).DialContext(t.Context(), "tcp", "93.184.216.34:"+port)
+		requireBlocked(t, err, "a port that does not exist")
+	}
+}
+
 func TestTheNextAddressIsTried(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
