@@ -176,6 +176,13 @@ func TestDevServer(t *testing.T) {
 	r = run(t.Context(), elsewhere, "", "doctor")
 	require.Zero(t, r.status, r.out+r.err)
 
+	// What a developer runs beside it can be given as a target, here and on no other network.
+	r = run(t.Context(), elsewhere, "", "integrations", "set", "demo", "better-auth", "--option", "base_url=http://localhost:3000")
+	require.Zero(t, r.status, r.out+r.err)
+	r = run(t.Context(), elsewhere, "", "integrations", "set", "demo", "better-auth", "--option", "base_url=https://10.0.0.5")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "let the operator add it to AUTHSYNC_ALLOW_TARGETS")
+
 	// A second one in the same directory, or on the same port, leaves it alone.
 	second := startProcess(t, env, "dev")
 	require.Equal(t, 1, second.ends(t))

@@ -88,6 +88,9 @@ type BlockedError struct {
 
 func (e *BlockedError) Error() string { return e.Target + " " + e.Reason }
 
+// Refused tells it from trouble on the way, for packages that need not know this one.
+func (e *BlockedError) Refused() bool { return true }
+
 // Transport makes a transport whose requests go where the Guard allows, and
 // directly: no proxy of the environment is used, for it would resolve names
 // itself. Its redirects are the client's to follow; each is checked again.

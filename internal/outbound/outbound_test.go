@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
 	"github.com/authsync/authsync/internal/outbound"
 )
 
@@ -194,6 +196,19 @@ func TestTroubleIsNoRefusal(t *testing.T) {
 	var timeout net.Error
 	require.ErrorAs(t, err, &timeout)
 	require.True(t, timeout.Timeout())
+}
+
+// TestADestinationIsPaused: a refusal is known as one where deliveries are sent.
+func TestADestinationIsPaused(t *testing.T) {
+	t.Parallel()
+	client := outbound.New(outbound.Config{}).Client(time.Minute)
+	sender := exchange.NewSender(destination.Deps{Client: client}, false, 0)
+	_, result, done := sender.Do(t.Context(), destination.Mask{}, func(ctx context.Context) (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodPost, "https://169.254.169.254/hook", http.NoBody)
+	})
+	require.True(t, done)
+	require.Equal(t, destination.Pause, result.Outcome)
+	require.Contains(t, result.Reason, "https://169.254.169.254 is a link-local or metadata address")
 }
 
 func TestTransport(t *testing.T) {
