@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -28,6 +29,8 @@ type Config struct {
 	Users     Users
 	Grants    Grants
 	Backfills Backfills
+	Refresher Refresher
+	Accounts  account.Accounts
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: what the request says that it was sent to.
 	PublicURL string
@@ -44,8 +47,9 @@ type API struct {
 // New makes the API. It answers all paths below Prefix that it is asked,
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
-	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, grants, backfills and log must be given")
+	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil ||
+		c.Refresher == nil || c.Accounts == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not
@@ -99,6 +103,8 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.getRun(provider.KindReconcile)},
 		{http.MethodDelete, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.cancelRun(provider.KindReconcile)},
 
+		{http.MethodPost, "/projects/{project}/integrations/{provider}/redeliver", ofProject, a.redeliver},
+
 		{http.MethodPost, "/projects/{project}/grants", ofProject, a.grant},
 
 		{http.MethodGet, "/projects/{project}/events", ofProject, a.listEvents},
@@ -106,6 +112,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/projects/{project}/events/{event}", ofProject, a.getEvent},
 		{http.MethodPost, "/projects/{project}/events/{event}/replay", ofProject, a.replayEvent},
 		{http.MethodGet, "/projects/{project}/users/{user}", ofProject, a.getUser},
+		{http.MethodPost, "/projects/{project}/users/{user}/refresh", ofProject, a.refreshUser},
 
 		{http.MethodPost, "/keys", ofAll, a.createKey},
 		{http.MethodGet, "/keys", ofAll, a.listKeys},

@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -87,6 +88,11 @@ func describe(err error) (status int, detail string) {
 	var limited *fetch.RateLimitError
 	var temporary *fetch.TemporaryError
 	var protocol *fetch.ProtocolError
+	var noStream *fetch.NoStreamError
+	var notNow *fetch.NotNowError
+	var choose *refresh.ChooseError
+	var unknown *refresh.UnknownError
+	var refusedRow *refresh.RefusedError
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.detail
@@ -95,16 +101,18 @@ func describe(err error) (status int, detail string) {
 	case errors.As(err, &running):
 		return http.StatusConflict, fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
 			running.Run.Kind, running.Run.ID, running.Run.State)
-	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused):
+	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused),
+		errors.As(err, &choose), errors.As(err, &refusedRow):
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, project.ErrNameTaken):
 		return http.StatusConflict, "there is a project of this name already: choose another name, or use that project"
-	case errors.Is(err, project.ErrDatabaseExists):
+	case errors.Is(err, project.ErrDatabaseExists), errors.As(err, &notNow):
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor):
 		return http.StatusBadRequest, "cursor is not one that this list returned: take next_cursor of the page before, or leave it out"
 	case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration),
-		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery), errors.Is(err, backfill.ErrNoRun):
+		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery), errors.Is(err, backfill.ErrNoRun),
+		errors.As(err, &noStream), errors.As(err, &unknown):
 		return http.StatusNotFound, err.Error()
 	case errors.As(err, &delayed):
 		return http.StatusServiceUnavailable, "the project's database cannot be used now: " + delayed.Error()

@@ -39,6 +39,7 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/refresh"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -70,7 +71,9 @@ type App struct {
 	intake    *inbox.Inbox    // the receiver's own; nil without that role
 	guard     *outbound.Guard // of all requests to addresses that customers chose
 	accounts  account.Accounts
+	shared    *account.Shared // of those who read single users
 	backfills *backfill.Store
+	refreshes *refresh.Queue
 }
 
 // databaseWait is how long a starting process waits for its database, which may
@@ -247,9 +250,9 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		return nil, nil
 	}
 	jobs, err := applier.NewClient(applier.Config{
-		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors,
+		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.backfillWorker, Periodic: backfill.Periodic()})
+	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.readingWorkers, Periodic: backfill.Periodic()})
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +290,7 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 	if a.settings.Roles.API {
 		management, err := api.New(api.Config{
 			Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
+			Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers}, Accounts: a.shared,
 			PublicURL: a.settings.PublicURL, Log: a.log,
 		})
 		if err != nil {

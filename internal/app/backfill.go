@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
 )
 
 // startBackfills makes what starts backfills and what they read with.
@@ -33,17 +34,26 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 			}
 			return of, nil
 		},
-		Providers: func(ctx context.Context, projectID uuid.UUID) ([]string, error) {
-			all, err := a.Store.ListIntegrations(ctx, projectID)
-			names := make([]string, len(all))
-			for i, one := range all {
-				names[i] = one.Provider
-			}
-			return names, err
-		},
+		Providers: a.providers,
 	}
 	a.backfills = backfill.NewStore(a.pool, jobs, a.accounts)
-	return func(context.Context) error { transport.CloseIdleConnections(); return nil }, nil
+	a.shared = account.NewShared(a.accounts)
+	a.refreshes = refresh.NewQueue(jobs, a.shared)
+	return func(context.Context) error {
+		a.shared.Close()
+		transport.CloseIdleConnections()
+		return nil
+	}, nil
+}
+
+// providers are the names of the providers that a project has.
+func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, error) {
+	all, err := a.Store.ListIntegrations(ctx, projectID)
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = one.Provider
+	}
+	return names, err
 }
 
 // tables opens the customer's own tables of users; without a URL they are in
@@ -65,9 +75,12 @@ func (a *App) tables(
 	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), nil
 }
 
-// backfillWorker adds the worker of backfills to the job client.
-func (a *App) backfillWorker(workers *river.Workers, queues map[string]river.QueueConfig) {
+// readingWorkers adds the workers that read from providers to the job client.
+func (a *App) readingWorkers(workers *river.Workers, queues map[string]river.QueueConfig) {
 	backfill.Register(backfill.Config{
 		Pool: a.pool, Store: a.backfills, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
+	}, workers, queues)
+	refresh.Register(refresh.Config{
+		Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Log: a.log.With(slog.String("part", "refresh")),
 	}, workers, queues)
 }

@@ -13,6 +13,9 @@
 // A worker that dies between the mirror's commit and its own leaves a job that
 // runs again; the mirror's ledger then answers with the outcomes of the first
 // time. A project database that is away costs a job no attempt: it is snoozed.
+//
+// An event that only says that a user may have changed is no call of the mirror: the
+// user is put down to be read from the provider (package refresh).
 package applier
 
 import (
@@ -20,15 +23,19 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
@@ -47,12 +54,20 @@ type Mirrors interface {
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 }
 
+// Refreshes takes users that are to be read from their provider; see refresh.Queue.
+type Refreshes interface {
+	// Possible returns *account.NotPossibleError where the credentials do not allow it.
+	Possible(ctx context.Context, projectID uuid.UUID, providerName string) error
+	Want(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error
+}
+
 // Config is what the workers need.
 type Config struct {
 	Pool      *pgxpool.Pool // the control database
 	Inbox     *inbox.Inbox
 	Directory Directory
 	Mirrors   Mirrors
+	Refreshes Refreshes
 	Log       *slog.Logger
 	// Retention is how long deliveries are kept; see inbox.Maintain.
 	Retention time.Duration
@@ -80,6 +95,11 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 			continue
 		}
 		for _, e := range events {
+			if e.Verdict == provider.Refresh {
+				if err := c.canRefresh(ctx, projectID, d.Provider, &b); err != nil {
+					return batch{}, err
+				}
+			}
 			b.add(projectID, d, e)
 		}
 	}
@@ -134,6 +154,15 @@ type batch struct {
 	outcomes []inbox.Outcome
 	toApply  []mirror.Event
 	places   []int // places[i] is where in outcomes that of toApply[i] stands
+	toRead   []wanted
+	// unreadable says by provider why users cannot be read; empty: they can.
+	unreadable map[string]string
+}
+
+// wanted is a user to be read from a provider, because of the event of an outcome.
+type wanted struct {
+	place            int
+	provider, userID string
 }
 
 func (b *batch) add(projectID uuid.UUID, d inbox.StoredDelivery, e provider.Event) {
@@ -148,7 +177,10 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredDelivery, e provider.Even
 		o.Outcome = inbox.Failed
 	case provider.Refresh:
 		o.Outcome = inbox.Ignored
-		o.Reason = "an entry of a log stream has no profile, and reading the user is not possible yet"
+		if o.Reason = b.unreadable[d.Provider]; o.Reason == "" {
+			o.Reason = "an entry of a log stream has no profile: the user is read from " + provider.Title(d.Provider) + " instead"
+			b.toRead = append(b.toRead, wanted{len(b.outcomes), d.Provider, e.UserID})
+		}
 	case provider.Apply:
 		b.toApply = append(b.toApply, mirror.Event{Event: e, Provider: d.Provider, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})
 		b.places = append(b.places, len(b.outcomes))
@@ -160,6 +192,48 @@ func (b *batch) fail(projectID uuid.UUID, d inbox.StoredDelivery, err error) {
 	b.outcomes = append(b.outcomes, inbox.Outcome{
 		InboxID: d.InboxID, ReceivedAt: d.ReceivedAt, ProjectID: projectID, Outcome: inbox.Failed, Reason: err.Error(),
 	})
+}
+
+// canRefresh looks, once a batch and provider, whether users can be read.
+func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerName string, b *batch) error {
+	if _, known := b.unreadable[providerName]; known {
+		return nil
+	}
+	const noProfile = "an entry of a log stream has no profile, and the user cannot be read: "
+	why := ""
+	err := c.Refreshes.Possible(ctx, projectID, providerName)
+	var notPossible *account.NotPossibleError
+	switch {
+	case errors.As(err, &notPossible):
+		why = noProfile + notPossible.Detail
+	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
+		why = noProfile + "the integration was removed"
+	case err != nil:
+		return err
+	}
+	if b.unreadable == nil {
+		b.unreadable = make(map[string]string)
+	}
+	b.unreadable[providerName] = why
+	return nil
+}
+
+// record notes the outcomes of a batch and asks for the users that are to be read,
+// in the transaction that finishes the job: neither is without the other.
+func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
+	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
+		return err
+	}
+	users := make(map[string][]string)
+	for _, w := range b.toRead {
+		users[w.provider] = append(users[w.provider], w.userID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(users)) { // the order that Want needs
+		if err := c.Refreshes.Want(ctx, tx, projectID, name, users[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // apply hands the batch to the mirror and fills in the outcomes. An error

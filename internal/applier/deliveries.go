@@ -59,8 +59,8 @@ func (w *deliveriesWorker) work(ctx context.Context, job *river.Job[inbox.ApplyD
 		}
 	}
 	err = pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
-		if err := w.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
-			return fmt.Errorf("record outcomes: %w", err)
+		if err := w.record(ctx, tx, args.ProjectID, &b); err != nil {
+			return err
 		}
 		if len(retries) > 0 {
 			client := river.ClientFromContext[pgx.Tx](ctx)

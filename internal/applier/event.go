@@ -65,7 +65,7 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.ApplyEventA
 		return o, false, err
 	}
 	err = pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
-		return w.Inbox.RecordOutcomes(ctx, tx, b.outcomes)
+		return w.record(ctx, tx, args.ProjectID, &b)
 	})
 	if err != nil {
 		return o, false, err
@@ -85,6 +85,12 @@ func (b *batch) keep(ordinal int) bool {
 			if applies {
 				kept.toApply = append(kept.toApply, b.toApply[next])
 				kept.places = append(kept.places, len(kept.outcomes))
+			}
+			for _, w := range b.toRead {
+				if w.place == place {
+					w.place = len(kept.outcomes)
+					kept.toRead = append(kept.toRead, w)
+				}
 			}
 			kept.outcomes = append(kept.outcomes, o)
 		}

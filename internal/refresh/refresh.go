@@ -55,9 +55,12 @@ type Answer struct {
 	Gone bool
 	// Finding is one of mirror.Equal, Missing, Differing, Deleted; where the
 	// user is gone mirror.Surplus or Placeholder, or Equal if the mirror has
-	// the user as deleted, or not at all.
+	// the user as deleted, or not at all, or from another provider.
 	Finding string
 	Columns []string
+	// IsUnknown: gone, and the mirror has no row either. MayBeAnothers: gone, but
+	// the row is or may be of another provider of the project.
+	IsUnknown, MayBeAnothers bool
 	// Err: the user could not be read or understood, while others can.
 	Err error
 
@@ -107,7 +110,11 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	case errors.Is(err, fetch.ErrGone):
 		answer := &Answer{UserID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asked)}
 		switch {
-		case !known || clocks.IsDeleted:
+		case !known:
+			answer.IsUnknown = true
+		case r.mayBeAnothers(clocks):
+			answer.MayBeAnothers = true
+		case clocks.IsDeleted:
 		case clocks.IsPlaceholder:
 			answer.Finding = mirror.Placeholder
 		default:
@@ -131,6 +138,15 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	}
 	clocks.Supersede(&answer.event)
 	return answer, nil
+}
+
+// mayBeAnothers reports a row that another provider of the project may know, so that
+// this one's not knowing it says nothing.
+func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
+	if c.Provider == nil {
+		return !r.Account.Alone
+	}
+	return *c.Provider != r.Provider
 }
 
 // deletion is the event of a user whom the provider does not have.

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
+)
+
+// Refresher reads single users from their provider; see refresh.One.
+type Refresher interface {
+	// Refresh has an empty providerName where the caller names none.
+	Refresh(ctx context.Context, projectID uuid.UUID, userID, providerName string) (refresh.Repair, error)
+}
+
+// refreshUser reads a user from the provider and brings the mirror to it.
+func (a *API) refreshUser(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	id, err := variable(r, "user")
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := query(r); err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Provider string `json:"provider"`
+	}
+	if err := readOptionalBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if in.Provider != "" {
+		if in.Provider, err = provider.ParseName(in.Provider); err != nil {
+			return answer{}, failure(http.StatusBadRequest, "%v", err)
+		}
+	}
+	repair, err := a.config.Refresher.Refresh(r.Context(), p.ID, id, in.Provider)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: repair}, nil
+}
+
+// redeliver asks the provider to send again what it could not deliver.
+func (a *API) redeliver(r *http.Request) (answer, error) {
+	p, of, err := a.integration(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := query(r); err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		From   string `json:"from"`
+		To     string `json:"to"`
+		Stream string `json:"stream"`
+		DryRun bool   `json:"dry_run"`
+	}
+	if err := readOptionalBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	order := fetch.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
+	if order.From, err = moment("from", in.From); err != nil {
+		return answer{}, err
+	}
+	if order.To, err = moment("to", in.To); err != nil {
+		return answer{}, err
+	}
+	if !order.To.IsZero() && !order.From.Before(order.To) {
+		return answer{}, failure(http.StatusBadRequest, "from must be before to: there is no time between them")
+	}
+	opened, err := a.config.Accounts.Open(r.Context(), p.ID, of.Name())
+	if err != nil {
+		return answer{}, err
+	}
+	defer opened.Close()
+	redeliverer, can := opened.Source.(fetch.Redeliverer)
+	if !can {
+		return answer{}, noRedelivery(of.Name())
+	}
+	done, err := redeliverer.Redeliver(r.Context(), p.ID.String(), order)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: done}, nil
+}
+
+// noRedelivery says what to do instead with a provider that cannot be asked.
+func noRedelivery(name string) error {
+	instead := "authsync reconcile finds what was missed"
+	if name == provider.Clerk {
+		instead = "in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or " + instead
+	}
+	return failure(http.StatusUnprocessableEntity, "%s", fmt.Sprintf("%s has no call that sends failed deliveries again: %s",
+		provider.Title(name), instead))
+}

@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+func (s *session) newRedeliver() *cobra.Command {
+	var order client.RedeliverOrder
+	var from, to string
+	cmd := &cobra.Command{
+		Use:   "redeliver PROJECT PROVIDER",
+		Short: "Ask Auth0 to send failed deliveries again",
+		Long: `For the day after an outage. Lists the deliveries of Auth0's event streams to this
+project that failed, and asks Auth0 to send them again. They come with the ids that
+they had, so one that has arrived meanwhile is a duplicate, and an old one overwrites
+nothing newer. It may be repeated.
+
+The stored application (domain, client_id, client_secret) needs the permissions
+read:event_streams, read:event_deliveries and update:event_deliveries on the Auth0
+Management API. Auth0 keeps failed deliveries for a limited time: what it has dropped,
+authsync reconcile finds.`,
+		Example: "  authsync redeliver shop auth0 --dry-run\n" +
+			"  authsync redeliver shop auth0 --from 2026-01-31T08:00:00Z --to 2026-01-31T12:00:00Z\n" +
+			"  authsync redeliver shop auth0 --from 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := provider.ParseName(args[1])
+			if err != nil {
+				return usageError{err}
+			}
+			if order.From, err = s.bound(from); err != nil {
+				return err
+			}
+			if order.To, err = s.bound(to); err != nil {
+				return err
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			done, err := c.Redeliver(cmd.Context(), args[0], name, order)
+			if err != nil {
+				return err
+			}
+			return s.printRedelivery(done)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "only events from then on: a time (RFC 3339) or how long ago (24h)")
+	cmd.Flags().StringVar(&to, "to", "", "only events before then")
+	cmd.Flags().StringVar(&order.Stream, "stream", "", "id of the event stream; without it, those that go to this project")
+	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "list them, and ask for nothing")
+	return cmd
+}
+
+// bound reads an end of a time that may be open.
+func (s *session) bound(text string) (*time.Time, error) {
+	if text == "" {
+		return nil, nil
+	}
+	at, err := moment(text, s.Now())
+	return &at, err
+}
+
+// printRedelivery prints the streams; the exit status is 0 only if all could be asked.
+func (s *session) printRedelivery(r client.Redelivery) error {
+	failed := slices.ContainsFunc(r.Streams, func(one client.RedeliveryStream) bool { return one.Problem != nil })
+	if s.json {
+		if err := s.printJSON(r); err != nil || !failed {
+			return err
+		}
+		return errReported
+	}
+	t := table{head: []string{"STREAM", "NAME", "FAILED", "TYPES", "OLDEST", "NEWEST", "STATE"}}
+	for _, one := range r.Streams {
+		count := thousands(int64(one.Failed))
+		if !one.Complete {
+			count += " or more"
+		}
+		t.add(one.ID, orDash(one.Name), count, types(one.Types), clockOrDash(one.Oldest), clockOrDash(one.Newest), redeliveryState(r, one))
+	}
+	if err := s.print(t); err != nil {
+		return err
+	}
+	for _, one := range r.Streams {
+		for _, note := range one.Notes {
+			if err := s.notice("%s: %s", printable(one.ID), printable(note)); err != nil {
+				return err
+			}
+		}
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+// redeliveryState is what becomes of the failed deliveries of a stream.
+func redeliveryState(r client.Redelivery, one client.RedeliveryStream) string {
+	switch {
+	case one.Problem != nil:
+		return "not asked: " + *one.Problem
+	case one.Requested:
+		return "asked for again: see authsync events list"
+	case r.DryRun && one.Failed > 0:
+		return "dry run: not asked for"
+	default:
+		return "nothing to do"
+	}
+}
+
+// types lists how many of which event type, by name.
+func types(counts map[string]int) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", name, counts[name]))
+	}
+	return orDash(strings.Join(list, ", "))
+}

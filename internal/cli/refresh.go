@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+func (s *session) newRefresh() *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use:   "refresh PROJECT USER",
+		Short: "Read one user from the provider, and repair the row",
+		Long: `Asks the provider about one user, now, says how the mirror differs and brings it to
+what the provider says: a row that is missing is made, columns that differ are
+written, a user who is gone at the provider is marked as deleted, and one who is
+deleted in the mirror only is restored. It costs one call of the provider's API.
+
+The provider is the one that the user came from. Where the project has several and
+the mirror cannot tell, --provider names it. The credentials for reading users must
+be stored; authsync backfill --help says which.`,
+		Example: "  authsync refresh shop 'auth0|5f7c8ec7c33c6c004bbafe82'\n" +
+			"  authsync refresh shop user_2xKq9 --provider clerk --json",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if from != "" {
+				var err error
+				if from, err = provider.ParseName(from); err != nil {
+					return usageError{err}
+				}
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			repair, err := c.Refresh(cmd.Context(), args[0], args[1], from)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(repair)
+			}
+			return s.printRepair(repair)
+		},
+	}
+	cmd.Flags().StringVar(&from, "provider", "", "the provider to ask: auth0, clerk or better_auth")
+	return cmd
+}
+
+// printRepair says in sentences what was found and done.
+func (s *session) printRepair(r client.Repair) error {
+	title := provider.Title(r.Provider)
+	found := map[string]string{
+		"equal":        "the row is as " + title + " has the user",
+		"missing":      "the mirror did not have the user",
+		"differing":    "the row differed in " + strings.Join(r.Columns, ", "),
+		"deleted_here": "the user was deleted in the mirror, but not at " + title,
+		"gone":         title + " has no such user",
+	}
+	done := map[string]string{
+		"nothing":  "nothing was changed",
+		"created":  "the row was made",
+		"updated":  "the row was repaired",
+		"restored": "the row was restored",
+		"deleted":  "the row was marked as deleted",
+	}
+	note := ""
+	if r.Note != nil {
+		note = " (" + *r.Note + ")"
+	}
+	return s.printf("%s: %s; %s.%s\n", printable(r.UserID), found[r.Found], done[r.Done], printable(note))
+}

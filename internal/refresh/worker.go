@@ -1,0 +1,361 @@
+package refresh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+const (
+	// maxWorkers is how many providers' users a process reads at the same time.
+	maxWorkers = 20
+	// batchSize is how many users share a look at the mirror and a call of it.
+	batchSize = 50
+	// sliceLength is how long a job works before others have their turn, workTime how
+	// long it may; both are below the time after which a job counts as dead.
+	sliceLength = 15 * time.Second
+	workTime    = 28 * time.Second
+
+	// maxTries of one user, with pauses that double from firstPause on: an hour or so.
+	maxTries   = 8
+	firstPause = 30 * time.Second
+	// lastingPause is kept where a person has to do something first.
+	lastingPause = 5 * time.Minute
+	troublePause = 2 * time.Second
+)
+
+// Config is what the worker needs.
+type Config struct {
+	Pool     *pgxpool.Pool // the control database
+	Accounts account.Accounts
+	Mirror   Mirror
+	Log      *slog.Logger
+	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
+	Retry func(time.Duration) time.Duration
+}
+
+// Register adds the worker of refresh_users and its queue to a River client that is to be made.
+func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+	if c.Retry == nil {
+		c.Retry = func(pause time.Duration) time.Duration { return pause }
+	}
+	river.AddWorker(workers, &worker{config: c})
+	queues[JobQueue] = river.QueueConfig{MaxWorkers: maxWorkers}
+}
+
+// worker works refresh_users.
+type worker struct {
+	river.WorkerDefaults[Args]
+
+	config Config
+}
+
+// Work reads users for a slice of time. If the process dies meanwhile, those that
+// were not settled are read again.
+func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	working, cancel := context.WithTimeoutCause(ctx, workTime, errSlow)
+	defer cancel()
+	r := &run{worker: w, job: job}
+	err := r.work(working)
+	var snooze *river.JobSnoozeError
+	switch {
+	case err == nil, errors.As(err, &snooze):
+		return err
+	case ctx.Err() != nil: // we are being stopped: another process goes on
+		return river.JobSnooze(0)
+	case errors.Is(err, errControl):
+		return err
+	case errors.Is(context.Cause(working), errSlow):
+		err = errSlow
+	}
+	return r.putOff(ctx, err)
+}
+
+var (
+	errSlow = errors.New("users were not read and written within 28 seconds")
+	// errControl marks an error of the control database: nothing can be noted.
+	errControl = errors.New("note which users were read")
+)
+
+// NextRetry comes back soon after the death of a worker.
+func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
+	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
+}
+
+// Timeout leaves the worker's own time limit room to speak first.
+func (w *worker) Timeout(*river.Job[Args]) time.Duration { return workTime + 2*time.Second }
+
+// run is one turn of a job.
+type run struct {
+	*worker
+
+	job      *river.Job[Args]
+	troubles int
+}
+
+// wish is a user to be read.
+type wish struct {
+	UserID string
+	Asked  int64
+	Tries  int
+}
+
+const (
+	takeJob = `SELECT troubles FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2 AND job_id = $3`
+
+	// What was asked for until now is answered by a request that begins now.
+	nextWishes = `
+		SELECT user_id, asked, tries
+		FROM authsync.wanted_refreshes
+		WHERE project_id = $1 AND provider = $2 AND gave_up_at IS NULL AND next_try_at <= clock_timestamp()
+		ORDER BY next_try_at, user_id
+		LIMIT $3`
+
+	// The rows are locked in the order in which Want locks them. What was asked for
+	// meanwhile stays, to be read again.
+	settleWishes = `
+		WITH done AS (
+			SELECT d.user_id, d.asked, nullif(d.problem, '') AS problem, d.pause, d.gives_up
+			FROM unnest($3::text[], $4::bigint[], $5::text[], $6::double precision[], $7::boolean[])
+				AS d (user_id, asked, problem, pause, gives_up)
+		), locked AS MATERIALIZED (
+			SELECT w.user_id, d.problem, d.pause, d.gives_up
+			FROM authsync.wanted_refreshes AS w
+			JOIN done AS d ON d.user_id = w.user_id
+			WHERE w.project_id = $1 AND w.provider = $2 AND w.asked = d.asked
+			ORDER BY w.user_id
+			FOR UPDATE OF w
+		), removed AS (
+			DELETE FROM authsync.wanted_refreshes AS w
+			USING locked AS l
+			WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NULL
+		)
+		UPDATE authsync.wanted_refreshes AS w
+		SET tries = w.tries + 1, problem = l.problem, next_try_at = clock_timestamp() + l.pause * interval '1 second',
+			gave_up_at = CASE WHEN l.gives_up THEN clock_timestamp() END
+		FROM locked AS l
+		WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NOT NULL`
+
+	noteProgress = `
+		UPDATE authsync.refresh_jobs SET troubles = 0, waits_because = NULL
+		WHERE project_id = $1 AND provider = $2 AND job_id = $3 AND (troubles > 0 OR waits_because IS NOT NULL)`
+
+	noteTrouble = `
+		UPDATE authsync.refresh_jobs SET troubles = $4, waits_because = $5
+		WHERE project_id = $1 AND provider = $2 AND job_id = $3`
+
+	lockOwnJob = `SELECT job_id FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2 AND job_id = $3 FOR UPDATE`
+
+	// Seconds; by the clock that nextWishes goes by.
+	nextTry = `
+		SELECT extract(epoch FROM min(next_try_at) - clock_timestamp())::double precision
+		FROM authsync.wanted_refreshes
+		WHERE project_id = $1 AND provider = $2 AND gave_up_at IS NULL`
+
+	removeJob = `DELETE FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2`
+
+	forgetWishes = `DELETE FROM authsync.wanted_refreshes WHERE project_id = $1 AND provider = $2`
+)
+
+func (r *run) work(ctx context.Context) error {
+	args := r.job.Args
+	err := r.config.Pool.QueryRow(ctx, takeJob, args.ProjectID, args.Provider, r.job.ID).Scan(&r.troubles)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // another job is at it, or the project is gone
+	}
+	if err != nil {
+		return errors.Join(errControl, err)
+	}
+	for until := time.Now().Add(sliceLength); time.Now().Before(until); {
+		wishes, err := r.next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(wishes) == 0 {
+			return r.finish(ctx)
+		}
+		if err := r.refresh(ctx, wishes); err != nil {
+			return err
+		}
+	}
+	return river.JobSnooze(0)
+}
+
+func (r *run) next(ctx context.Context) ([]wish, error) {
+	rows, err := r.config.Pool.Query(ctx, nextWishes, r.job.Args.ProjectID, r.job.Args.Provider, batchSize)
+	if err != nil {
+		return nil, errors.Join(errControl, err)
+	}
+	wishes, err := pgx.CollectRows(rows, pgx.RowToStructByName[wish])
+	if err != nil {
+		return nil, errors.Join(errControl, err)
+	}
+	return wishes, nil
+}
+
+// refresh reads users, brings the mirror to what was read, and settles their wishes.
+func (r *run) refresh(ctx context.Context, wishes []wish) error {
+	args := r.job.Args
+	opened, err := r.config.Accounts.Open(ctx, args.ProjectID, args.Provider)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	reader := Reader{
+		Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
+		Kind: provider.KindRefresh, RunID: uuid.NewString(),
+	}
+	ids, byID := make([]string, len(wishes)), make(map[string]wish, len(wishes))
+	for i, wish := range wishes {
+		ids[i], byID[wish.UserID] = wish.UserID, wish
+	}
+	answers, failed := reader.Read(ctx, ids)
+	if err := aboutNoUser(answers); err != nil {
+		return err
+	}
+	results, err := reader.Apply(ctx, answers)
+	if err != nil {
+		return err
+	}
+	if err := r.settle(ctx, byID, answers, results); err != nil {
+		return err
+	}
+	return failed
+}
+
+// aboutNoUser gives the error of several answers if all of them have one: then it is
+// not about single users, and none of them may be given up for it.
+func aboutNoUser(answers []Answer) error {
+	understood := slices.ContainsFunc(answers, func(a Answer) bool { return a.Err == nil })
+	if understood || len(answers) < 3 {
+		return nil
+	}
+	return answers[0].Err
+}
+
+// settle removes the wishes that were fulfilled, and puts off those that could not be.
+func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answer, results []mirror.Result) error {
+	n := len(answers)
+	if n == 0 {
+		return nil
+	}
+	ids, asked, problems := make([]string, n), make([]int64, n), make([]string, n)
+	pauses, givesUp := make([]float64, n), make([]bool, n) // seconds
+	for i := range answers {
+		wish := wishes[answers[i].UserID]
+		ids[i], asked[i] = wish.UserID, wish.Asked
+		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
+			problems[i] = mirror.Words(err)
+			givesUp[i] = wish.Tries+1 >= maxTries
+		}
+		pauses[i] = r.config.Retry(firstPause << min(wish.Tries, maxTries)).Seconds()
+	}
+	args := r.job.Args
+	if _, err := r.config.Pool.Exec(ctx, settleWishes, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp); err != nil {
+		return errors.Join(errControl, err)
+	}
+	if _, err := r.config.Pool.Exec(ctx, noteProgress, args.ProjectID, args.Provider, r.job.ID); err != nil {
+		return errors.Join(errControl, err)
+	}
+	r.troubles = 0
+	r.config.Log.DebugContext(ctx, "users_refreshed", slog.Int64("job_id", r.job.ID), slog.Int("users", n))
+	return nil
+}
+
+// finish ends the job if nobody has asked meanwhile, or waits for a user whose
+// next try is later.
+func (r *run) finish(ctx context.Context) error {
+	args := r.job.Args
+	var next *float64
+	err := pgdb.InTx(ctx, r.config.Pool, func(tx pgx.Tx) error {
+		var jobID int64
+		err := tx.QueryRow(ctx, lockOwnJob, args.ProjectID, args.Provider, r.job.ID).Scan(&jobID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// Those who ask wait for the lock, or have committed what they ask for.
+		if err := tx.QueryRow(ctx, nextTry, args.ProjectID, args.Provider).Scan(&next); err != nil || next != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, removeJob, args.ProjectID, args.Provider); err != nil {
+			return err
+		}
+		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
+		return err
+	})
+	switch {
+	case err != nil:
+		return errors.Join(errControl, err)
+	case next != nil:
+		return river.JobSnooze(max(time.Duration(*next*float64(time.Second)), 0))
+	default:
+		return nil
+	}
+}
+
+// putOff notes why no user could be read, and comes back later, which costs the
+// job no attempt.
+func (r *run) putOff(ctx context.Context, err error) error {
+	var limited *fetch.RateLimitError
+	var delayed *mirror.DelayError
+	troubles, pause, because := r.troubles, time.Duration(0), mirror.Words(err)
+	switch {
+	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
+		return r.abandon(ctx)
+	case errors.As(err, &limited):
+		pause = max(limited.After, time.Second)
+	case errors.As(err, &delayed):
+		pause, because = delayed.After, "the project's database cannot be used now: "+mirror.Words(delayed.Err)
+	case isLasting(err):
+		pause = lastingPause
+	default:
+		pause = min(troublePause<<min(troubles, 10), lastingPause)
+		troubles++
+	}
+	args := r.job.Args
+	r.config.Log.WarnContext(ctx, "refreshes_put_off", slog.String("project_id", args.ProjectID.String()),
+		slog.String("provider", args.Provider), slog.Duration("for", pause), slog.Any("error", err))
+	if _, err := r.config.Pool.Exec(ctx, noteTrouble, args.ProjectID, args.Provider, r.job.ID, troubles, because); err != nil {
+		return errors.Join(errControl, err)
+	}
+	return river.JobSnooze(r.config.Retry(pause))
+}
+
+// abandon drops the wishes of an integration that was removed: there is nobody
+// to ask any more.
+func (r *run) abandon(ctx context.Context) error {
+	args := r.job.Args
+	err := pgdb.InTx(ctx, r.config.Pool, func(tx pgx.Tx) error {
+		for _, statement := range []string{forgetWishes, removeJob} {
+			if _, err := tx.Exec(ctx, statement, args.ProjectID, args.Provider); err != nil {
+				return err
+			}
+		}
+		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
+		return err
+	})
+	if err != nil {
+		return errors.Join(errControl, err)
+	}
+	r.config.Log.InfoContext(ctx, "refreshes_abandoned", slog.String("project_id", args.ProjectID.String()), slog.String("provider", args.Provider))
+	return nil
+}
