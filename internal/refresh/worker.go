@@ -263,8 +263,8 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
 			problems[i] = mirror.Words(err)
 			givesUp[i] = wish.Tries+1 >= maxTries
+			pauses[i] = r.config.Retry(firstPause << min(wish.Tries, maxTries)).Seconds()
 		}
-		pauses[i] = r.config.Retry(firstPause << min(wish.Tries, maxTries)).Seconds()
 	}
 	args := r.job.Args
 	if _, err := r.config.Pool.Exec(ctx, settleWishes, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp); err != nil {

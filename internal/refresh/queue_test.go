@@ -1,0 +1,244 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// perUser is how many requests were made for one user.
+func perUser(tenant *fetchtest.Auth0, i int) int {
+	return tenant.Requests("/users/" + fetchtest.Auth0ID(i))
+}
+
+func TestManyWishesAreOneRequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 200)
+	for range 20 {
+		for i := range 120 {
+			if i%40 == 0 {
+				b.want(t, fetchtest.Auth0ID(i), fetchtest.Auth0ID(i+1), fetchtest.Auth0ID(i))
+			}
+		}
+	}
+	require.Equal(t, "6 20 1 1", one(t, b.control, `
+		SELECT concat_ws(' ', count(*), min(asked), (SELECT count(*) FROM authsync.refresh_jobs),
+			(SELECT count(*) FROM authsync.river_job)) FROM authsync.wanted_refreshes`))
+	var all []string
+	for i := range 200 {
+		all = append(all, fetchtest.Auth0ID(i))
+	}
+	b.want(t, all...)
+	b.work(t, b.mirrors)
+	b.quiet(t)
+	require.Equal(t, 200, tenant.Requests("/users/"))
+	require.Equal(t, 1, tenant.Requests("/oauth/token"))
+	require.Equal(t, "200", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE email IS NOT NULL`))
+
+	tenant.Account.Delete(7)
+	b.want(t, fetchtest.Auth0ID(7))
+	b.quiet(t)
+	require.Equal(t, fetchtest.Auth0ID(7), one(t, b.project, `SELECT id FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
+	b.want(t, fetchtest.Auth0ID(999)) // known to nobody
+	b.quiet(t)
+	require.Equal(t, "200", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+}
+
+// What is asked for while a request runs may have happened after the answer was
+// made, so it needs another one.
+func TestAWishDuringTheRequestNeedsAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 3)
+	var asked atomic.Int64
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	tenant.Begun = func(r *http.Request) {
+		if strings.Contains(r.URL.Path, "/users/") && asked.Add(1) == 1 {
+			close(begun)
+			<-goOn
+		}
+	}
+	b.work(t, b.mirrors)
+	b.want(t, fetchtest.Auth0ID(1))
+	<-begun
+	for range 5 {
+		b.want(t, fetchtest.Auth0ID(1))
+	}
+	close(goOn)
+	b.quiet(t)
+	require.Equal(t, 2, perUser(tenant, 1), "one for all five")
+}
+
+// Wishes come from many processes, and the job ends between any two of them.
+func TestNoWishIsLostWhereJobsEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.auth0(t, 8)
+	b.work(t, b.mirrors)
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for range 25 {
+				err := pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+					ids := []string{fetchtest.Auth0ID(worker), fetchtest.Auth0ID((worker + 1) % 8)}
+					return b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, ids)
+				})
+				if err != nil {
+					t.Errorf("ask for users: %v", err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.quiet(t)
+	require.Equal(t, "8", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+}
+
+func TestAJobThatSomebodyCancelledIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 3)
+	b.want(t, fetchtest.Auth0ID(0))
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'cancelled', finalized_at = now()`)
+	require.NoError(t, err)
+	b.want(t, fetchtest.Auth0ID(1))
+	b.work(t, b.mirrors)
+	b.quiet(t)
+	require.Equal(t, 2, tenant.Requests("/users/"))
+	// And that it is tried again from River UI does no harm.
+	_, err = b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'available', finalized_at = NULL WHERE state = 'cancelled'`)
+	require.NoError(t, err)
+	b.quiet(t)
+	require.Equal(t, 2, tenant.Requests("/users/"))
+}
+
+// away is a mirror that is sometimes away, and sometimes dies after it has applied.
+type away struct {
+	*mirror.Mirrors
+
+	clocks, applied atomic.Int64
+}
+
+func (m *away) Clocks(ctx context.Context, projectID uuid.UUID, ids []string) (map[string]mirror.Clocks, error) {
+	if m.clocks.Add(1) <= 2 {
+		return nil, &mirror.DelayError{After: 7 * time.Second, Err: errors.New("no answer")}
+	}
+	return m.Mirrors.Clocks(ctx, projectID, ids)
+}
+
+func (m *away) Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error) {
+	results, err := m.Mirrors.Apply(ctx, projectID, events)
+	if err == nil && m.applied.Add(1) == 1 {
+		err = errors.New("the worker died here")
+	}
+	return results, err
+}
+
+func TestRefreshesOutliveTrouble(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 5)
+	tenant.Fail(fetchtest.Fault{Path: "/users/", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}}})
+	var once sync.Once
+	tenant.Begun = func(r *http.Request) {
+		if strings.Contains(r.URL.Path, "/users/") {
+			once.Do(func() { b.clock.Advance(2 * time.Minute) }) // so that the pause is over at the next try
+		}
+	}
+	b.want(t, fetchtest.Auth0ID(0))
+	b.work(t, &away{Mirrors: b.mirrors})
+	b.quiet(t)
+	require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+	kept := b.kept()
+	require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second}, kept[:2], "the database was away")
+	require.Contains(t, kept, 2*time.Second, "the worker died")
+	require.True(t, slices.ContainsFunc(kept, func(d time.Duration) bool { return d >= 90*time.Second }), "the provider asked for it: %v", kept)
+	require.Equal(t, "0", one(t, b.control, `SELECT coalesce(cardinality(errors), 0)::text FROM authsync.river_job`), "no attempt was used up")
+}
+
+func TestRefreshesWaitForCredentials(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 5)
+	good := b.integrations[provider.Auth0]
+	bad := good
+	bad.credentials.ClientSecret = "wrong"
+	b.store(provider.Auth0, &bad)
+	b.work(t, b.mirrors)
+	b.want(t, fetchtest.Auth0ID(0))
+	b.becomes(t, b.control, "shop auth0 1 0 t", `
+		SELECT coalesce((SELECT concat_ws(' ', project, provider, waiting, given_up, waits_because LIKE '%client_secret%')
+			FROM authsync.waiting_refreshes), '')`)
+	require.Contains(t, b.kept(), 5*time.Minute)
+	missing := good
+	missing.credentials.ClientSecret = ""
+	b.store(provider.Auth0, &missing)
+	b.becomes(t, b.control, "t", `SELECT (waits_because LIKE '%authsync integrations set%')::text::char FROM authsync.waiting_refreshes`)
+	b.store(provider.Auth0, &good)
+	b.quiet(t)
+	require.Equal(t, 1, perUser(tenant, 0))
+
+	b.store(provider.Auth0, nil)
+	b.want(t, fetchtest.Auth0ID(1))
+	b.quiet(t)
+	require.Zero(t, perUser(tenant, 1), "there is nobody to ask")
+}
+
+// A user who cannot be read, or not be written, is tried again alone, and given up
+// in the end; the others go in. Another wish begins anew.
+func TestOneUserInTroubleHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 5)
+	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT no_two CHECK (id <> '`+fetchtest.Auth0ID(2)+`')`)
+	b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1), fetchtest.Auth0ID(2), fetchtest.Auth0ID(3))
+	for range 8 {
+		tenant.Fail(fetchtest.Fault{Path: fetchtest.Auth0ID(1), Status: http.StatusTeapot, Body: `{"message":"odd"}`})
+	}
+	b.work(t, b.mirrors)
+	b.becomes(t, b.control, "0 2", `SELECT coalesce((SELECT concat_ws(' ', waiting, given_up) FROM authsync.waiting_refreshes), '')`)
+	require.Equal(t, "2", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+	require.Equal(t, 8, perUser(tenant, 1))
+	require.Equal(t, 1, perUser(tenant, 0))
+	require.Contains(t, one(t, b.control, `SELECT problem FROM authsync.wanted_refreshes WHERE user_id = $1`, fetchtest.Auth0ID(2)), "constraint no_two")
+	require.Contains(t, b.kept(), time.Hour+4*time.Minute)
+
+	b.want(t, fetchtest.Auth0ID(1))
+	b.becomes(t, b.control, fetchtest.Auth0ID(2), `SELECT string_agg(user_id, ' ') FROM authsync.wanted_refreshes`)
+	b.exec(t, `ALTER TABLE capydb_auth.users DROP CONSTRAINT no_two`)
+	_, err := b.one.Refresh(t.Context(), b.projectID, fetchtest.Auth0ID(2), "")
+	require.NoError(t, err)
+	b.quiet(t)
+	require.Equal(t, "4", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+}
+
+func TestPossibleSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	possible := func() error { return b.queue.Possible(t.Context(), b.projectID, provider.Auth0) }
+	require.ErrorIs(t, possible(), project.ErrNoIntegration)
+	b.store(provider.Auth0, &stored{})
+	var notPossible *account.NotPossibleError
+	require.ErrorAs(t, possible(), &notPossible)
+	tenant := b.auth0(t, 1)
+	require.NoError(t, possible())
+	require.Zero(t, tenant.Requests(""), "it sends nothing")
+}
