@@ -87,6 +87,35 @@ func TestAWishDuringTheRequestNeedsAnother(t *testing.T) {
 	require.Equal(t, 2, perUser(tenant, 1), "one for all five")
 }
 
+// A wish whose transaction has not committed when the job looks for the last time.
+func TestTheJobDoesNotEndBesideAWish(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 3)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	tenant.Begun = func(r *http.Request) {
+		if strings.Contains(r.URL.Path, "/users/") {
+			once.Do(func() {
+				close(begun)
+				<-goOn
+			})
+		}
+	}
+	b.want(t, fetchtest.Auth0ID(0))
+	b.work(t, b.mirrors)
+	<-begun
+	tx, err := b.control.Begin(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}))
+	close(goOn)
+	b.becomes(t, b.control, "1", `
+		SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+	require.NoError(t, tx.Commit(t.Context()))
+	b.quiet(t)
+	require.Equal(t, 1, perUser(tenant, 1))
+}
+
 // Wishes come from many processes, and the job ends between any two of them.
 func TestNoWishIsLostWhereJobsEnd(t *testing.T) {
 	t.Parallel()
