@@ -26,6 +26,8 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -37,6 +39,7 @@ type testBundle struct {
 	pool     *pgxpool.Pool
 	mirror   *fakeMirror
 	accounts fakeAccounts
+	repairs  fakeRefresher
 	log      *strings.Builder
 	key      string // a key for all projects
 }
@@ -72,16 +75,29 @@ func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, role string) ([]strin
 	return []string{"USAGE ON SCHEMA capydb_auth"}, m.err
 }
 
-// fakeAccounts opens accounts with nothing in them.
+// fakeAccounts opens accounts with nothing in them, or with a source.
 type fakeAccounts struct {
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	err    error
+	source fetch.Source
+}
+
+// fakeRefresher finds and does what it is told.
+type fakeRefresher struct {
+	asked  []string
+	repair refresh.Repair
+	err    error
+}
+
+func (f *fakeRefresher) Refresh(_ context.Context, _ uuid.UUID, userID, providerName string) (refresh.Repair, error) {
+	f.asked = append(f.asked, userID+" "+providerName)
+	return f.repair, f.err
 }
 
 func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (account.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return account.Account{}, a.err
+	return account.Account{Source: a.source}, a.err
 }
 
 func (a *fakeAccounts) failWith(err error) {
@@ -127,7 +143,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
-		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts),
+		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts,
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)

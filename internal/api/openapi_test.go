@@ -20,7 +20,9 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/refresh"
 )
 
 type object = map[string]any
@@ -143,6 +145,15 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"]}'`)
 	require.NoError(t, err)
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	const redeliverPath = "/projects/{project}/integrations/{provider}/redeliver"
+	check("POST", "/projects/shop/integrations/clerk/redeliver", redeliverPath, "", 422)
+	b.accounts.source = fakeSource{streams: []fetch.RedeliveryStream{{
+		ID: "est_1", Types: map[string]int{"user.created": 2}, Oldest: &at, Newest: &at, Problem: &text, Notes: []string{"n"},
+	}, {ID: "est_2", Types: map[string]int{}, Notes: []string{}}}}
+	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"from": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
+	b.repairs.repair = refresh.Repair{UserID: "user_1", Provider: "clerk", Found: refresh.DeletedHere, Columns: []string{}, Done: refresh.Restored, Note: &text}
+	check("POST", "/projects/shop/users/user_1/refresh", "/projects/{project}/users/{user}/refresh", "", 200)
+
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "shop_app"}`, 200)
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "nobody"}`, 422)
 

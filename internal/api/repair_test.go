@@ -1,0 +1,113 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/refresh"
+)
+
+// fakeSource is a source that can only be asked for redeliveries.
+type fakeSource struct {
+	fetch.Source
+
+	streams []fetch.RedeliveryStream
+	err     error
+	asked   *fetch.RedeliverRequest
+}
+
+func (s fakeSource) Redeliver(_ context.Context, _ string, r fetch.RedeliverRequest) (fetch.Redelivery, error) {
+	if s.asked != nil {
+		*s.asked = r
+	}
+	return fetch.Redelivery{DryRun: r.DryRun, From: &r.From, Streams: s.streams}, s.err
+}
+
+func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	const path = "/projects/shop/users/auth0%7C1/refresh"
+	require.Equal(t, 200, b.call(t, "POST", path, "").status)
+	require.Equal(t, 200, b.call(t, "POST", path, `{"provider": "better-auth"}`).status)
+	require.Equal(t, []string{"auth0|1 ", "auth0|1 better_auth"}, b.repairs.asked)
+	require.Equal(t, 400, b.call(t, "POST", path, `{"provider": "okta"}`).status)
+	require.Equal(t, 400, b.call(t, "POST", path, `{"user": "x"}`).status)
+	require.Equal(t, 400, b.call(t, "POST", path+"?provider=clerk", "").status)
+	require.Equal(t, 404, b.call(t, "POST", "/projects/none/users/x/refresh", "").status)
+	require.Equal(t, 405, b.call(t, "GET", path, "").status)
+
+	for _, c := range []struct {
+		err    error
+		status int
+		says   string
+		retry  string
+	}{
+		{&refresh.ChooseError{Detail: "say which"}, 422, "say which", ""},
+		{&refresh.UnknownError{Detail: "nobody knows"}, 404, "nobody knows", ""},
+		{&refresh.RefusedError{Err: errors.New("constraint")}, 422, "cannot be written: constraint", ""},
+		{&account.NotPossibleError{Detail: "secret_key is missing"}, 422, "secret_key is missing", ""},
+		{&fetch.CredentialsError{Detail: "the key is refused"}, 422, "the key is refused", ""},
+		{&fetch.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
+		{&fetch.TemporaryError{Detail: "no answer"}, 503, "no answer", "30"},
+		{&fetch.ProtocolError{Detail: "odd"}, 502, "options.base_url", ""},
+		{&mirror.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
+	} {
+		b.repairs.err = c.err
+		got := b.call(t, "POST", path, "")
+		require.Equal(t, c.status, got.status, "%v", c.err)
+		require.Contains(t, got.body["detail"], c.says)
+		require.Equal(t, c.retry, got.header.Get("Retry-After"))
+	}
+}
+
+func TestRedeliverSaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	const path = "/projects/shop/integrations/auth0/redeliver"
+	var asked fetch.RedeliverRequest
+	b.accounts.source = fakeSource{asked: &asked}
+	got := b.call(t, "POST", path, `{"from": "2026-05-04T10:00:00Z", "to": "2026-05-04T12:00:00+01:00", "stream": "est_1", "dry_run": true}`)
+	require.Equal(t, 200, got.status, got.text)
+	require.Equal(t, time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC), asked.From)
+	require.True(t, asked.To.Equal(time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)))
+	require.Equal(t, []any{"est_1", true}, []any{asked.Stream, asked.DryRun})
+	require.Equal(t, 200, b.call(t, "POST", path, "").status)
+	require.Equal(t, fetch.RedeliverRequest{}, asked)
+
+	for body, says := range map[string]string{
+		`{"from": "yesterday"}`: "from must be a time",
+		`{"from": "2026-05-04T10:00:00Z", "to": "2026-05-04T10:00:00Z"}`: "from must be before to",
+		`{"since": "2026-05-04T10:00:00Z"}`:                              "it takes from, to, stream, dry_run",
+	} {
+		got = b.call(t, "POST", path, body)
+		require.Equal(t, 400, got.status)
+		require.Contains(t, got.body["detail"], says)
+	}
+	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/redeliver", "").status)
+
+	for status, err := range map[int]error{
+		404: &fetch.NoStreamError{Detail: "no stream; name one of est_1"},
+		409: &fetch.NotNowError{Detail: "under way already"},
+		422: &fetch.CredentialsError{Detail: "lacks the permission read:event_streams"},
+	} {
+		b.accounts.source = fakeSource{err: err}
+		got = b.call(t, "POST", path, "")
+		require.Equal(t, status, got.status)
+		require.Equal(t, err.Error(), got.body["detail"])
+	}
+	b.accounts.source = nil
+	got = b.call(t, "POST", clerkPath+"/redeliver", "")
+	require.Equal(t, 422, got.status)
+	require.Contains(t, got.body["detail"], "Clerk's dashboard")
+	b.accounts.failWith(&account.NotPossibleError{Detail: "client_secret is missing"})
+	require.Contains(t, b.call(t, "POST", path, "").body["detail"], "client_secret")
+}
