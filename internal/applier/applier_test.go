@@ -63,6 +63,7 @@ type testBundle struct {
 	goneID           uuid.UUID // it is no project any more
 	inbox            *inbox.Inbox
 	jobs             *river.Client[pgx.Tx]
+	refreshes        *refreshes
 
 	mu        sync.Mutex
 	databases map[uuid.UUID]string // URLs
@@ -73,8 +74,10 @@ func setup(t *testing.T, after func() error) *testBundle {
 	t.Helper()
 	b := &testBundle{
 		control: pgtest.Control(t), project: pgtest.Project(t),
-		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(),
+		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(), refreshes: &refreshes{},
 	}
+	_, err := b.control.Exec(t.Context(), `CREATE TABLE wishes (project_id uuid, provider text, user_id text)`)
+	require.NoError(t, err)
 	// As at the start of every process: partitions are made before deliveries come.
 	require.NoError(t, inbox.Maintain(t.Context(), b.control, 0))
 	log := slog.New(slog.DiscardHandler)
@@ -100,7 +103,7 @@ func setup(t *testing.T, after func() error) *testBundle {
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 
 	client, err := applier.NewClient(applier.Config{
-		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Log: log, Retention: 24 * time.Hour,
+		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Refreshes: b.refreshes, Log: log, Retention: 24 * time.Hour,
 		Directory: directory{gone: map[uuid.UUID]bool{b.goneID: true}},
 	}, applier.ClientConfig{Workers: workers})
 	require.NoError(t, err)

@@ -71,5 +71,5 @@ func (s *session) printRepair(r client.Repair) error {
 	if r.Note != nil {
 		note = " (" + *r.Note + ")"
 	}
-	return s.printf("%s: %s; %s.%s\n", printable(r.UserID), found[r.Found], done[r.Done], printable(note))
+	return s.printf("%s: %s; %s%s.\n", printable(r.UserID), found[r.Found], done[r.Done], printable(note))
 }
