@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -36,22 +37,21 @@ func newAnswering(t *testing.T, status int, answer any) *answering {
 
 func TestRefreshCommand(t *testing.T) {
 	t.Parallel()
-	repaired := func(found, done string, more ...any) map[string]any {
-		r := map[string]any{
-			"user_id": "auth0|1", "provider": "auth0", "found": found, "done": done, "columns": []string{}, "note": nil, "event_id": "refresh:1",
+	repaired := func(found, done string, columns ...string) map[string]any {
+		return map[string]any{
+			"user_id": "auth0|1", "provider": "auth0", "found": found, "done": done, "columns": append([]string{}, columns...),
+			"note": nil, "event_id": "refresh:1",
 		}
-		for i := 0; i < len(more); i += 2 {
-			r[more[i].(string)] = more[i+1] //nolint:forcetypeassert // this test's own
-		}
-		return r
 	}
+	noted := repaired("gone", "nothing")
+	noted["note"] = "it is of another"
 	for want, answer := range map[string]map[string]any{
-		"auth0|1: the row is as Auth0 has the user; nothing was changed.\n":                     repaired("equal", "nothing"),
-		"auth0|1: the mirror did not have the user; the row was made.\n":                        repaired("missing", "created"),
-		"auth0|1: the row differed in email, raw; the row was repaired.\n":                      repaired("differing", "updated", "columns", []string{"email", "raw"}),
+		"auth0|1: the row is as Auth0 has the user; nothing was changed.\n":                      repaired("equal", "nothing"),
+		"auth0|1: the mirror did not have the user; the row was made.\n":                         repaired("missing", "created"),
+		"auth0|1: the row differed in email, raw; the row was repaired.\n":                       repaired("differing", "updated", "email", "raw"),
 		"auth0|1: the user was deleted in the mirror, but not at Auth0; the row was restored.\n": repaired("deleted_here", "restored"),
-		"auth0|1: Auth0 has no such user; the row was marked as deleted.\n":                     repaired("gone", "deleted"),
-		"auth0|1: Auth0 has no such user; nothing was changed (it is of another).\n":            repaired("gone", "nothing", "note", "it is of another"),
+		"auth0|1: Auth0 has no such user; the row was marked as deleted.\n":                      repaired("gone", "deleted"),
+		"auth0|1: Auth0 has no such user; nothing was changed (it is of another).\n":             noted,
 	} {
 		a := newAnswering(t, 200, answer)
 		status, out, errs := runCommand(t.Context(), t, a.url, "refresh", "shop", "auth0|1")
@@ -80,9 +80,7 @@ func TestRedeliverCommand(t *testing.T) {
 			"id": id, "name": "authsync", "endpoint": "x", "enabled": true, "failed": 0, "complete": true,
 			"types": map[string]int{}, "oldest": nil, "newest": nil, "requested": false, "problem": nil, "notes": []string{},
 		}
-		for key, value := range more {
-			s[key] = value
-		}
+		maps.Copy(s, more)
 		return s
 	}
 	asked := stream("est_1", map[string]any{

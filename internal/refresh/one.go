@@ -136,8 +136,7 @@ func ended(ctx context.Context, err error) error {
 
 // unreadable is the error of a user object that cannot be understood.
 func unreadable(err error) error {
-	var protocol *fetch.ProtocolError
-	if errors.As(err, &protocol) {
+	if _, ok := errors.AsType[*fetch.ProtocolError](err); ok {
 		return err
 	}
 	return &fetch.ProtocolError{Detail: "the provider's answer about this user cannot be understood: " + err.Error()}
