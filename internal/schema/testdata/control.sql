@@ -799,6 +799,22 @@ COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not d
 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
 
+CREATE TABLE authsync.refresh_jobs (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    job_id bigint DEFAULT 0 NOT NULL,
+    troubles integer DEFAULT 0 NOT NULL,
+    waits_because text
+);
+
+COMMENT ON TABLE authsync.refresh_jobs IS 'The job that reads the wanted users of a project and provider, one at a time.';
+
+COMMENT ON COLUMN authsync.refresh_jobs.job_id IS 'The job (river_job.id).';
+
+COMMENT ON COLUMN authsync.refresh_jobs.troubles IS 'How often it was put off in a row since it read a user.';
+
+COMMENT ON COLUMN authsync.refresh_jobs.waits_because IS 'Why the job waits; NULL while it does not.';
+
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1
     INCREMENT BY 1
@@ -918,6 +934,33 @@ COMMENT ON COLUMN authsync.stuck_jobs.age IS 'For how long it has been in this s
 
 COMMENT ON COLUMN authsync.stuck_jobs.worker IS 'Who took it last.';
 
+CREATE VIEW authsync.waiting_refreshes AS
+SELECT
+    NULL::uuid AS project_id,
+    NULL::text AS project,
+    NULL::text AS provider,
+    NULL::bigint AS waiting,
+    NULL::timestamp with time zone AS oldest,
+    NULL::bigint AS given_up,
+    NULL::text[] COLLATE pg_catalog."C" AS users_with_problems,
+    NULL::text AS problem,
+    NULL::text AS waits_because,
+    NULL::bigint AS job_id,
+    NULL::text AS job_state,
+    NULL::timestamp with time zone AS next_try_at;
+
+COMMENT ON VIEW authsync.waiting_refreshes IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
+
+COMMENT ON COLUMN authsync.waiting_refreshes.oldest IS 'Since when the first of them waits.';
+
+COMMENT ON COLUMN authsync.waiting_refreshes.given_up IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
+
+COMMENT ON COLUMN authsync.waiting_refreshes.users_with_problems IS 'The first ten that could not be read or written.';
+
+COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one of them.';
+
+COMMENT ON COLUMN authsync.waiting_refreshes.waits_because IS 'Why all of them wait.';
+
 CREATE TABLE authsync.wakes (
     kind text NOT NULL,
     subject uuid NOT NULL,
@@ -937,6 +980,33 @@ COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
 COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
 
 COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id).';
+
+CREATE TABLE authsync.wanted_refreshes (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    asked bigint DEFAULT 1 NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    problem text,
+    gave_up_at timestamp with time zone,
+    CONSTRAINT wanted_refreshes_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+);
+
+COMMENT ON TABLE authsync.wanted_refreshes IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.waiting_refreshes instead.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.asked IS 'How often it was asked for; a request answers all that were asked before it began.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.asked_at IS 'When it was asked for first.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.tries IS 'How often this user could not be read or written, while others could.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.next_try_at IS 'Not to be tried before.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.problem IS 'Why the last try failed.';
+
+COMMENT ON COLUMN authsync.wanted_refreshes.gave_up_at IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
 
 ALTER TABLE ONLY authsync.event_outcomes ATTACH PARTITION authsync.event_outcomes_default DEFAULT;
 
@@ -1000,6 +1070,9 @@ ALTER TABLE ONLY authsync.projects
 ALTER TABLE ONLY authsync.rate_limits
     ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class);
 
+ALTER TABLE ONLY authsync.refresh_jobs
+    ADD CONSTRAINT refresh_jobs_pkey PRIMARY KEY (project_id, provider);
+
 ALTER TABLE ONLY authsync.river_job
     ADD CONSTRAINT river_job_pkey PRIMARY KEY (id);
 
@@ -1023,6 +1096,9 @@ ALTER TABLE ONLY authsync.schema_migrations
 
 ALTER TABLE ONLY authsync.wakes
     ADD CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject);
+
+ALTER TABLE ONLY authsync.wanted_refreshes
+    ADD CONSTRAINT wanted_refreshes_pkey PRIMARY KEY (project_id, provider, user_id);
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
 
@@ -1074,6 +1150,8 @@ CREATE INDEX river_notification_created_at_idx ON authsync.river_notification US
 
 CREATE INDEX river_notification_topic_id_idx ON authsync.river_notification USING btree (topic, id);
 
+CREATE INDEX wanted_refreshes_next_try_at_idx ON authsync.wanted_refreshes USING btree (project_id, provider, next_try_at) WHERE (gave_up_at IS NULL);
+
 ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_idx;
 
 ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
@@ -1085,6 +1163,28 @@ ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_out
 ALTER INDEX authsync.inbox_pkey ATTACH PARTITION authsync.inbox_default_pkey;
 
 ALTER INDEX authsync.inbox_project_idx ATTACH PARTITION authsync.inbox_default_project_id_id_idx;
+
+CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
+ SELECT p.id AS project_id,
+    p.name AS project,
+    w.provider,
+    count(*) FILTER (WHERE (w.gave_up_at IS NULL)) AS waiting,
+    min(w.asked_at) FILTER (WHERE (w.gave_up_at IS NULL)) AS oldest,
+    count(*) FILTER (WHERE (w.gave_up_at IS NOT NULL)) AS given_up,
+    (array_agg(w.user_id ORDER BY w.asked_at) FILTER (WHERE (w.problem IS NOT NULL)))[1:10] AS users_with_problems,
+    max(w.problem) AS problem,
+    j.waits_because,
+    r.id AS job_id,
+    (r.state)::text AS job_state,
+        CASE
+            WHEN (r.state = ANY (ARRAY['available'::authsync.river_job_state, 'scheduled'::authsync.river_job_state, 'retryable'::authsync.river_job_state])) THEN r.scheduled_at
+            ELSE NULL::timestamp with time zone
+        END AS next_try_at
+   FROM (((authsync.wanted_refreshes w
+     JOIN authsync.projects p ON ((p.id = w.project_id)))
+     LEFT JOIN authsync.refresh_jobs j ON (((j.project_id = w.project_id) AND (j.provider = w.provider))))
+     LEFT JOIN authsync.river_job r ON ((r.id = j.job_id)))
+  GROUP BY p.id, w.provider, j.waits_because, r.id;
 
 CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 
@@ -1114,4 +1214,10 @@ ALTER TABLE ONLY authsync.destinations
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.refresh_jobs
+    ADD CONSTRAINT refresh_jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.wanted_refreshes
+    ADD CONSTRAINT wanted_refreshes_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
