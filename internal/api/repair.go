@@ -20,11 +20,7 @@ type Refresher interface {
 
 // refreshUser reads a user from the provider and brings the mirror to it.
 func (a *API) refreshUser(r *http.Request) (answer, error) {
-	p, err := a.project(r)
-	if err != nil {
-		return answer{}, err
-	}
-	id, err := variable(r, "user")
+	p, id, err := a.user(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
 )
 
 // Users reads users from the mirrors of projects; see mirror.Mirrors.
@@ -17,12 +18,17 @@ type Users interface {
 	History(ctx context.Context, projectID uuid.UUID, userID string) (mirror.History, error)
 }
 
-func (a *API) getUser(r *http.Request) (answer, error) {
-	p, err := a.project(r)
-	if err != nil {
-		return answer{}, err
+// user finds the project and the id of the user that the path names.
+func (a *API) user(r *http.Request) (p project.Project, id string, err error) {
+	if p, err = a.project(r); err != nil {
+		return p, "", err
 	}
-	id, err := variable(r, "user")
+	id, err = variable(r, "user")
+	return p, id, err
+}
+
+func (a *API) getUser(r *http.Request) (answer, error) {
+	p, id, err := a.user(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -42,6 +42,7 @@ type testBundle struct {
 	accounts         *account.Shared
 	one              *refresh.One
 	queue            *refresh.Queue
+	readTime         time.Duration
 
 	mu           sync.Mutex
 	integrations map[string]stored
@@ -126,7 +127,7 @@ func (b *testBundle) work(t *testing.T, mirrors refresh.Mirror) {
 	t.Helper()
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
 	refresh.Register(refresh.Config{
-		Pool: b.control, Accounts: b.accounts, Mirror: mirrors, Log: slog.New(slog.DiscardHandler),
+		Pool: b.control, Accounts: b.accounts, Mirror: mirrors, Log: slog.New(slog.DiscardHandler), ReadTime: b.readTime,
 		Retry: func(pause time.Duration) time.Duration {
 			b.mu.Lock()
 			defer b.mu.Unlock()

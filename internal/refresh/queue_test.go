@@ -203,6 +203,26 @@ func TestRefreshesOutliveTrouble(t *testing.T) {
 	require.Equal(t, "0", one(t, b.control, `SELECT coalesce(cardinality(errors), 0)::text FROM authsync.river_job`), "no attempt was used up")
 }
 
+// A provider that is too slow for a whole batch gets on all the same: what it has
+// answered counts.
+func TestASlowProviderGetsOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tenant := b.auth0(t, 5)
+	b.readTime = 500 * time.Millisecond
+	var slow sync.Once
+	tenant.Begun = func(r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, fetchtest.Auth0ID(1)) {
+			slow.Do(func() { <-r.Context().Done() })
+		}
+	}
+	b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1), fetchtest.Auth0ID(2))
+	b.work(t, b.mirrors)
+	b.quiet(t)
+	require.Equal(t, []int{1, 2, 1}, []int{perUser(tenant, 0), perUser(tenant, 1), perUser(tenant, 2)})
+	require.Empty(t, b.kept(), "nothing was put off")
+}
+
 func TestRefreshesWaitForCredentials(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -46,7 +46,12 @@ type Reader struct {
 	// GoneSince is the clock of a deletion that is found out; zero: when the
 	// provider was asked.
 	GoneSince time.Time
+	// Time is how long the provider has for the users of one Read; 0: as long as ctx.
+	Time time.Duration
 }
+
+// errSlow is the error of a Read whose users could not all be asked about in time.
+var errSlow = errors.New("no user was read and written in time: the provider or the project's database is slow")
 
 // Answer is what the provider says about a user, beside what the mirror has.
 type Answer struct {
@@ -78,7 +83,13 @@ func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
 		return nil, err
 	}
 	answers := make([]*Answer, len(userIDs))
-	group, asking := errgroup.WithContext(ctx)
+	bounded := ctx
+	if r.Time > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeoutCause(ctx, r.Time, errSlow)
+		defer cancel()
+	}
+	group, asking := errgroup.WithContext(bounded)
 	group.SetLimit(parallel)
 	for i, id := range userIDs {
 		group.Go(func() error {

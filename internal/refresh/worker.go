@@ -27,9 +27,11 @@ const (
 	maxWorkers = 20
 	// batchSize is how many users share a look at the mirror and a call of it.
 	batchSize = 50
-	// sliceLength is how long a job works before others have their turn, workTime how
-	// long it may; both are below the time after which a job counts as dead.
-	sliceLength = 15 * time.Second
+	// sliceLength is how long a job works before others have their turn, readTime how
+	// long the provider has for a batch, whose answers must be written in what is left
+	// of workTime. That is below the time after which a job counts as dead.
+	sliceLength = 10 * time.Second
+	readTime    = 10 * time.Second
 	workTime    = 28 * time.Second
 
 	// maxTries of one user, with pauses that double from firstPause on: an hour or so.
@@ -46,12 +48,15 @@ type Config struct {
 	Accounts account.Accounts
 	Mirror   Mirror
 	Log      *slog.Logger
+	// ReadTime is how long the provider has for a batch; 0: 10 s.
+	ReadTime time.Duration
 	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
 	Retry func(time.Duration) time.Duration
 }
 
 // Register adds the worker of refresh_users and its queue to a River client that is to be made.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+	c.ReadTime = cmp.Or(c.ReadTime, readTime)
 	if c.Retry == nil {
 		c.Retry = func(pause time.Duration) time.Duration { return pause }
 	}
@@ -87,11 +92,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	return r.putOff(ctx, err)
 }
 
-var (
-	errSlow = errors.New("users were not read and written within 28 seconds")
-	// errControl marks an error of the control database: nothing can be noted.
-	errControl = errors.New("note which users were read")
-)
+// errControl marks an error of the control database: nothing can be noted.
+var errControl = errors.New("note which users were read")
 
 // NextRetry comes back soon after the death of a worker.
 func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
@@ -219,13 +221,16 @@ func (r *run) refresh(ctx context.Context, wishes []wish) error {
 	defer opened.Close()
 	reader := Reader{
 		Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
-		Kind: provider.KindRefresh, RunID: uuid.NewString(),
+		Kind: provider.KindRefresh, RunID: uuid.NewString(), Time: r.config.ReadTime,
 	}
 	ids, byID := make([]string, len(wishes)), make(map[string]wish, len(wishes))
 	for i, wish := range wishes {
 		ids[i], byID[wish.UserID] = wish.UserID, wish
 	}
 	answers, failed := reader.Read(ctx, ids)
+	if errors.Is(failed, errSlow) && len(answers) > 0 {
+		failed = nil // the others come with the next batch
+	}
 	if err := aboutNoUser(answers); err != nil {
 		return err
 	}
