@@ -21,13 +21,17 @@ CREATE TABLE authsync.wanted_refreshes (
     CONSTRAINT wanted_refreshes_provider_check CHECK (provider IN ('auth0', 'clerk', 'better_auth'))
 );
 
-COMMENT ON TABLE authsync.wanted_refreshes IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.waiting_refreshes instead.';
-COMMENT ON COLUMN authsync.wanted_refreshes.asked IS 'How often it was asked for; a request answers all that were asked before it began.';
+COMMENT ON TABLE authsync.wanted_refreshes
+    IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.waiting_refreshes instead.';
+COMMENT ON COLUMN authsync.wanted_refreshes.asked
+    IS 'How often it was asked for; a request answers all that were asked before it began.';
 COMMENT ON COLUMN authsync.wanted_refreshes.asked_at IS 'When it was asked for first.';
-COMMENT ON COLUMN authsync.wanted_refreshes.tries IS 'How often this user could not be read or written, while others could.';
+COMMENT ON COLUMN authsync.wanted_refreshes.tries
+    IS 'How often this user could not be read or written, while others could.';
 COMMENT ON COLUMN authsync.wanted_refreshes.next_try_at IS 'Not to be tried before.';
 COMMENT ON COLUMN authsync.wanted_refreshes.problem IS 'Why the last try failed.';
-COMMENT ON COLUMN authsync.wanted_refreshes.gave_up_at IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
+COMMENT ON COLUMN authsync.wanted_refreshes.gave_up_at
+    IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
 
 CREATE INDEX wanted_refreshes_next_try_at_idx ON authsync.wanted_refreshes (project_id, provider, next_try_at) WHERE gave_up_at IS NULL;
 
@@ -44,7 +48,8 @@ CREATE TABLE authsync.refresh_jobs (
     CONSTRAINT refresh_jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE
 );
 
-COMMENT ON TABLE authsync.refresh_jobs IS 'The job that reads the wanted users of a project and provider, one at a time.';
+COMMENT ON TABLE authsync.refresh_jobs
+    IS 'The job that reads the wanted users of a project and provider, one at a time.';
 COMMENT ON COLUMN authsync.refresh_jobs.job_id IS 'The job (river_job.id).';
 COMMENT ON COLUMN authsync.refresh_jobs.troubles IS 'How often it was put off in a row since it read a user.';
 COMMENT ON COLUMN authsync.refresh_jobs.waits_because IS 'Why the job waits; NULL while it does not.';

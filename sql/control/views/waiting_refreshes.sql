@@ -21,9 +21,11 @@ LEFT JOIN authsync.refresh_jobs AS j ON j.project_id = w.project_id AND j.provid
 LEFT JOIN authsync.river_job AS r ON r.id = j.job_id
 GROUP BY p.id, w.provider, j.waits_because, r.id;
 
-COMMENT ON VIEW authsync.waiting_refreshes IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
+COMMENT ON VIEW authsync.waiting_refreshes
+    IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
 COMMENT ON COLUMN authsync.waiting_refreshes.oldest IS 'Since when the first of them waits.';
-COMMENT ON COLUMN authsync.waiting_refreshes.given_up IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
+COMMENT ON COLUMN authsync.waiting_refreshes.given_up
+    IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
 COMMENT ON COLUMN authsync.waiting_refreshes.users_with_problems IS 'The first ten that could not be read or written.';
 COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one of them.';
 COMMENT ON COLUMN authsync.waiting_refreshes.waits_because IS 'Why all of them wait.';
