@@ -173,7 +173,7 @@ func (b *testBundle) becomes(t *testing.T, pool *pgxpool.Pool, want, query strin
 	require.Eventually(t, func() bool {
 		got = one(t, pool, query)
 		return got == want
-	}, 30*time.Second, 2*time.Millisecond, "it does not become %q: %s", want, query)
+	}, time.Minute, 2*time.Millisecond, "it does not become %q: %s", want, query)
 }
 
 func one(t *testing.T, pool *pgxpool.Pool, query string, args ...any) string {
