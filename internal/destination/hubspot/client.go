@@ -1,0 +1,181 @@
+package hubspot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// maxAnswer is far more than a batch of 100 contacts answers.
+const maxAnswer = 16 << 20
+
+var errSlow = errors.New("HubSpot did not answer within " + timeout.String())
+
+// request is one call of HubSpot's API.
+type request struct {
+	method, path string
+	query        url.Values
+	body         any // nil: none
+}
+
+func (r request) url(base string) string {
+	out := base + r.path
+	if len(r.query) > 0 {
+		out += "?" + r.query.Encode()
+	}
+	return out
+}
+
+// answer is what HubSpot answered: a success, or a refusal that has to do with the
+// request's own content.
+type answer struct {
+	status int
+	body   []byte
+}
+
+func (a *answer) ok() bool { return a.status/100 == 2 }
+
+// call sends a request. The second result, if any, is that of all messages in the
+// request, whatever they hold: no answer, or one that has nothing to do with them.
+func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Result) {
+	if trouble := h.turn(ctx); trouble != nil {
+		return nil, trouble
+	}
+	slow, cancel := context.WithTimeoutCause(ctx, timeout, errSlow)
+	defer cancel()
+	sent, err := h.encode(slow, r)
+	if err != nil {
+		return nil, &destination.Result{Outcome: destination.GiveUp, Reason: "the request cannot be made: " + h.clean(err.Error())}
+	}
+	response, err := h.client.Do(sent)
+	if err != nil {
+		return nil, h.unanswered(slow, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		trouble := h.unanswered(slow, err)
+		trouble.Status = response.StatusCode
+		return nil, trouble
+	}
+	h.heed(ctx, response.Header)
+	a := &answer{status: response.StatusCode, body: body}
+	if trouble := h.general(ctx, a, response.Header); trouble != nil {
+		return nil, trouble
+	}
+	return a, nil
+}
+
+func (h *hubspot) encode(ctx context.Context, r request) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(text)
+	}
+	out, err := http.NewRequestWithContext(ctx, r.method, r.url(h.BaseURL), body)
+	if err != nil {
+		return nil, err
+	}
+	out.Header = header("Bearer "+h.token, r.body != nil)
+	return out, nil
+}
+
+func header(authorization string, body bool) http.Header {
+	out := http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "User-Agent": {"authsync"}}
+	if body {
+		out.Set("Content-Type", "application/json")
+	}
+	return out
+}
+
+func (h *hubspot) unanswered(ctx context.Context, err error) *destination.Result {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	reason := "HubSpot did not answer: " + h.clean(err.Error())
+	if errors.Is(err, errSlow) {
+		reason = errSlow.Error()
+	}
+	return &destination.Result{Outcome: destination.Retry, Reason: reason}
+}
+
+// general judges answers that say nothing of the messages in the request.
+func (h *hubspot) general(ctx context.Context, a *answer, header http.Header) *destination.Result {
+	switch {
+	case a.status == http.StatusTooManyRequests:
+		return h.limited(ctx, a, header)
+	case a.status == http.StatusUnauthorized:
+		return h.result(a, destination.Pause,
+			"HubSpot refuses the access token: %s. Make a new one (Settings → Integrations → Private Apps → the app → Auth) and store it as secret %s",
+			h.said(a), TokenSecret)
+	case a.status == http.StatusForbidden:
+		return h.result(a, destination.Pause,
+			"the access token lacks a right: HubSpot asks for %s. Add it to the private app (Settings → Integrations → Private Apps → the app → Scopes), then resume the destination",
+			scopes(a))
+	case a.status >= 500, a.status/100 == 3,
+		a.status == http.StatusRequestTimeout, a.status == http.StatusLocked, a.status == http.StatusTooEarly:
+		return h.result(a, destination.Retry, "HubSpot is in trouble: it answered %d %s", a.status, http.StatusText(a.status))
+	case a.ok() && len(a.body) > 0 && !json.Valid(a.body), !a.ok() && readRefusal(a.body).Message == "":
+		// A 404 of something else, a proxy say, is no proof that a contact is gone.
+		return h.result(a, destination.Retry, "the answer %d is not as HubSpot's are; it broke off, or something else answered", a.status)
+	}
+	return nil
+}
+
+// result is that of messages that an answer is about.
+func (h *hubspot) result(a *answer, outcome destination.Outcome, format string, args ...any) *destination.Result {
+	return &destination.Result{
+		Outcome: outcome, Status: a.status, Response: h.response(a.body), Reason: fmt.Sprintf(format, args...),
+	}
+}
+
+// response is the beginning of a body, without the token even if it was repeated.
+func (h *hubspot) response(body []byte) string {
+	text := strings.ToValidUTF8(strings.ReplaceAll(string(body), h.token, "***"), "")
+	text = strings.ReplaceAll(text, "\x00", "")
+	if len(text) > destination.MaxResponse {
+		text = strings.ToValidUTF8(text[:destination.MaxResponse], "")
+	}
+	return text
+}
+
+// clean prepares HubSpot's own words for a reason: on one line, not too long, without the token.
+func (h *hubspot) clean(text string) string {
+	const most = 300
+	words := []rune(strings.Join(strings.Fields(h.response([]byte(text))), " "))
+	if len(words) > most {
+		words = append(words[:most], '…')
+	}
+	return string(words)
+}
+
+// turn waits for a turn of the account.
+func (h *hubspot) turn(ctx context.Context) *destination.Result {
+	if h.limiter == nil {
+		return nil
+	}
+	err := h.limiter.Take(ctx, class)
+	if later, long := errors.AsType[*destination.LaterError](err); long {
+		return &destination.Result{Outcome: destination.Later, After: later.After, Reason: later.Reason}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"}
+	default: // trouble of our own, which is none of the message's
+		return &destination.Result{Outcome: destination.Later, After: 5 * time.Second, Reason: "no turn could be had: " + err.Error()}
+	}
+}

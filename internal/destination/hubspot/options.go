@@ -1,0 +1,225 @@
+package hubspot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// What is done for a changed user whose contact is not in HubSpot.
+const (
+	missingCreate = "create"
+	missingSkip   = "skip"
+	missingLog    = "log"
+)
+
+// What is done with the contact of a deleted user.
+const (
+	deleteNothing = "nothing"
+	deleteArchive = "archive"
+	deleteSet     = "set"
+)
+
+// The most that HubSpot allows anybody, to find figures that are slips.
+const (
+	maxPerTenSeconds = 1000
+	maxPerDay        = 10_000_000
+)
+
+// options are a destination's options; see docs/destinations/hubspot.md.
+type options struct {
+	Properties    map[string]string `json:"properties"`
+	IDProperty    string            `json:"id_property"`
+	IDPath        string            `json:"id_path"`
+	Missing       string            `json:"missing"`
+	OnDelete      onDelete          `json:"on_delete"`
+	OnRestore     setting           `json:"on_restore"`
+	PortalID      string            `json:"portal_id"`
+	Tier          string            `json:"tier"`
+	PerTenSeconds int               `json:"requests_per_10s"`
+	PerDay        int               `json:"requests_per_day"`
+	TimeZone      string            `json:"time_zone"`
+	BaseURL       string            `json:"base_url"`
+
+	mapping []property
+	zone    *time.Location
+}
+
+// setting is what is set in a contact, as it stands. An empty value clears.
+type setting struct {
+	Set map[string]string `json:"set"`
+}
+
+// onDelete is "nothing", "archive" or {"set": …}.
+type onDelete struct {
+	do  string
+	set map[string]string
+}
+
+// UnmarshalJSON reads one of the three forms.
+func (d *onDelete) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &d.do) == nil {
+		return nil
+	}
+	var s setting
+	if err := decodeStrictly(data, &s); err != nil {
+		return err
+	}
+	d.do, d.set = deleteSet, s.Set
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return &destination.InvalidError{Detail: fmt.Sprintf(format, args...)}
+}
+
+func decodeStrictly(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the object")
+	}
+	return nil
+}
+
+// readOptions checks options and fills in what is left out.
+func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, error) {
+	o := &options{}
+	if len(raw) > 0 {
+		if err := decodeStrictly(raw, o); err != nil {
+			return nil, invalid("the options of a hubspot destination are not right: %s; docs/destinations/hubspot.md lists them",
+				strings.TrimPrefix(err.Error(), "json: "))
+		}
+	}
+	for _, check := range []func() error{o.checkProperties, o.checkChoices, o.checkLimits} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	return o, o.checkBaseURL(checkURL)
+}
+
+func (o *options) checkProperties() error {
+	if o.Properties == nil {
+		o.Properties = map[string]string{"email": ".user.email", "firstname": ".user.first_name", "lastname": ".user.last_name"}
+	}
+	if o.IDProperty != "" {
+		if o.IDProperty == "email" {
+			return invalid("id_property is a property of your own with unique values that holds the user's id; leave it out to find contacts by e-mail")
+		}
+		o.Properties = maps.Clone(o.Properties)
+		if o.Properties[o.IDProperty] == "" {
+			o.Properties[o.IDProperty] = ".user.id"
+		}
+	}
+	if o.Properties["email"] == "" && o.IDProperty == "" {
+		return invalid("map the property email, or name an id_property: without either no contact can be found again")
+	}
+	for _, names := range []map[string]string{o.Properties, o.OnDelete.set, o.OnRestore.Set} {
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if !propertyName().MatchString(name) {
+				return invalid("%q is no name of a HubSpot property: those are lower case, such as firstname (Settings → Properties → the property → </>)", name)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
+		e, err := compile(o.Properties[name])
+		if err != nil {
+			return invalid("the jq expression of property %s does not compile: %s", name, err)
+		}
+		o.mapping = append(o.mapping, property{name: name, expression: e})
+	}
+	return nil
+}
+
+func propertyName() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_]{1,100}$`) }
+
+func (o *options) checkChoices() error {
+	if o.Missing == "" {
+		o.Missing = missingCreate
+	}
+	if !slices.Contains([]string{missingCreate, missingSkip, missingLog}, o.Missing) {
+		return invalid("missing is %q; it is create, skip or log", o.Missing)
+	}
+	if o.OnDelete.do == "" {
+		o.OnDelete.do = deleteNothing
+	}
+	if !slices.Contains([]string{deleteNothing, deleteArchive, deleteSet}, o.OnDelete.do) || o.OnDelete.do == deleteSet && len(o.OnDelete.set) == 0 {
+		return invalid(`on_delete is "nothing", "archive", or {"set": {"property": "value"}}`)
+	}
+	if o.IDPath != "" && !regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`).MatchString(o.IDPath) {
+		return invalid("id_path %q is no path into the user, such as raw.app_metadata.hubspot_contact_id", o.IDPath)
+	}
+	if o.PortalID != "" && !recordID(o.PortalID) {
+		return invalid("portal_id is the number of the portal, in quotes; the menu of the account shows it")
+	}
+	return nil
+}
+
+// checkLimits finds the limits of the portal's plan; figures that are given come first.
+func (o *options) checkLimits() error {
+	plans := map[string]destination.Limit{
+		"":             {Requests: 100, Daily: 250_000},
+		"starter":      {Requests: 100, Daily: 250_000},
+		"professional": {Requests: 190, Daily: 650_000},
+		"enterprise":   {Requests: 190, Daily: 1_000_000},
+	}
+	plan, known := plans[o.Tier]
+	if !known {
+		return invalid("tier is %q; it is starter (also for free portals), professional or enterprise", o.Tier)
+	}
+	if o.PerTenSeconds == 0 {
+		o.PerTenSeconds = plan.Requests
+	}
+	if o.PerDay == 0 {
+		o.PerDay = plan.Daily
+	}
+	if o.PerTenSeconds < 1 || o.PerTenSeconds > maxPerTenSeconds {
+		return invalid("requests_per_10s is %d; it is from 1 to %d", o.PerTenSeconds, maxPerTenSeconds)
+	}
+	if o.PerDay < 1 || o.PerDay > maxPerDay {
+		return invalid("requests_per_day is %d; it is from 1 to %d", o.PerDay, maxPerDay)
+	}
+	zone, err := time.LoadLocation(o.TimeZone)
+	if err != nil || o.TimeZone == "Local" {
+		return invalid("time_zone %q is not known; take the portal's, such as Europe/Berlin, or leave it out for UTC", o.TimeZone)
+	}
+	o.zone = zone
+	return nil
+}
+
+func (o *options) checkBaseURL(check func(string) error) error {
+	if o.BaseURL == "" {
+		o.BaseURL = defaultBaseURL
+	}
+	u, err := url.Parse(o.BaseURL)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return invalid("base_url is no URL such as %s; it is for tests, leave it out", defaultBaseURL)
+	}
+	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
+	if check == nil {
+		return nil
+	}
+	if err := check(o.BaseURL); err != nil {
+		return invalid("base_url: %s", err)
+	}
+	return nil
+}
+
+// recordID reports whether a text can be the number of a record.
+func recordID(s string) bool {
+	return s != "" && len(s) <= 20 && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,143 @@
+package hubspot
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// refusal is what HubSpot says is wrong, with a request or with a row of a batch.
+type refusal struct {
+	Message  string         `json:"message"`
+	Category string         `json:"category"`
+	Code     string         `json:"code"`
+	Errors   []refusal      `json:"errors"`
+	Context  refusalContext `json:"context"`
+}
+
+type refusalContext struct {
+	PropertyName texts `json:"propertyName"`
+	Scopes       texts `json:"requiredGranularScopes"`
+	MoreScopes   texts `json:"requiredScopes"`
+	Trace        texts `json:"objectWriteTraceId"`
+	IDs          texts `json:"ids"`
+}
+
+// texts is a list of texts, or one text: both have been seen.
+type texts []string
+
+// UnmarshalJSON reads either; anything else is nothing.
+func (t *texts) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*t = texts{one}
+		return nil
+	}
+	json.Unmarshal(data, (*[]string)(t)) //nolint:errcheck,gosec // see above
+	return nil
+}
+
+func readRefusal(body []byte) refusal {
+	var out refusal
+	json.Unmarshal(body, &out) //nolint:errcheck,gosec // a proxy's answer says nothing
+	return out
+}
+
+// said are HubSpot's words.
+func (h *hubspot) said(a *answer) string {
+	return h.clean(cmp.Or(readRefusal(a.body).Message, http.StatusText(a.status)))
+}
+
+// scopes are the rights that HubSpot asks for.
+func scopes(a *answer) string {
+	said := readRefusal(a.body)
+	var out []string
+	for _, r := range append(said.Errors, said) {
+		out = append(out, append(r.Context.Scopes, r.Context.MoreScopes...)...)
+	}
+	if len(out) == 0 {
+		return "crm.objects.contacts.read and crm.objects.contacts.write"
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), ", ")
+}
+
+// propertyFault is a property that was not accepted, with HubSpot's code for it.
+type propertyFault struct{ code, name string }
+
+// propertyFaults are the properties that a refusal names: in its details, or as JSON
+// within its message.
+func (r refusal) propertyFaults() []propertyFault {
+	var out []propertyFault
+	for _, e := range r.Errors {
+		if len(e.Context.PropertyName) > 0 && e.Code != "" {
+			out = append(out, propertyFault{e.Code, e.Context.PropertyName[0]})
+		}
+	}
+	from, to := strings.Index(r.Message, "[{"), strings.LastIndex(r.Message, "}]")
+	if len(out) > 0 || from < 0 || to < from {
+		return out
+	}
+	var inside []struct {
+		Error string `json:"error"`
+		Name  string `json:"name"`
+	}
+	if json.Unmarshal([]byte(r.Message[from:to+2]), &inside) == nil {
+		for _, e := range inside {
+			out = append(out, propertyFault{e.Error, e.Name})
+		}
+	}
+	return out
+}
+
+// judge says what becomes of a message whose content was refused.
+func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
+	faults := r.propertyFaults()
+	for _, f := range faults {
+		if f.code == "PROPERTY_DOESNT_EXIST" {
+			return h.result(a, destination.Pause,
+				"HubSpot has no contact property %q: make it there (Settings → Properties → Contact properties), or take it out of %s; then resume the destination",
+				h.clean(f.name), h.optionOf(f.name))
+		}
+	}
+	for _, f := range faults {
+		return h.result(a, destination.GiveUp, "HubSpot does not accept the value of property %s (%s): %s",
+			h.clean(f.name), h.clean(f.code), h.clean(r.Message))
+	}
+	return h.result(a, destination.GiveUp, "HubSpot refuses it with %d: %s", a.status, h.clean(cmp.Or(r.Message, http.StatusText(a.status))))
+}
+
+// optionOf is the option that names a property.
+func (h *hubspot) optionOf(name string) string {
+	_, deleting := h.OnDelete.set[name]
+	_, restoring := h.OnRestore.Set[name]
+	switch {
+	case name == h.IDProperty:
+		return "the option id_property"
+	case deleting:
+		return "the option on_delete"
+	case restoring:
+		return "the option on_restore"
+	default:
+		return "the option properties"
+	}
+}
+
+// conflict reports that another contact holds a unique value, and names it where HubSpot does.
+func conflict(a *answer) (id string, yes bool) {
+	r := readRefusal(a.body)
+	if a.status != http.StatusConflict && a.status != http.StatusBadRequest {
+		return "", false
+	}
+	for _, form := range []string{`Existing ID: (\d+)`, `(\d+) already has that value`} {
+		if found := regexp.MustCompile(form).FindStringSubmatch(r.Message); found != nil {
+			return found[1], true
+		}
+	}
+	return "", a.status == http.StatusConflict || r.Category == "CONFLICT"
+}

@@ -1,0 +1,176 @@
+package hubspot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// property is a property of contacts and what gives its value.
+type property struct {
+	name       string
+	expression *expression
+}
+
+// row is a message on its way: what it says of a contact, and what became of it.
+type row struct {
+	message destination.Message
+	link    string
+	// key, path and emails are what the contact can be found by: the value of
+	// id_property, the record id in the user, the address as it is (empty: none), and that
+	// with the one it was.
+	key, path string
+	email     string
+	emails    []string
+	// change is what a contact is told that has been in step; full is all there is to
+	// say, for one that is new, or newly found, or may have missed something.
+	change, full map[string]string
+	result       *destination.Result // nil: not yet known
+}
+
+func (r *row) deleted() bool { return r.message.Kind == destination.Deleted }
+
+// again: an earlier attempt may have arrived, with or without its answer. What the
+// contact holds may then differ from Before, and all is said.
+func (r *row) again() bool { return r.message.Attempt > 1 }
+
+func (r *row) done(result destination.Result) { r.result = &result }
+
+// row reads a message. Where that fails, the row has its result.
+func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
+	r := &row{message: m, link: m.Link, change: map[string]string{}, full: map[string]string{}}
+	if err := h.fill(ctx, r); err != nil {
+		r.done(destination.Result{Outcome: destination.GiveUp, Reason: err.Error()})
+	}
+	return r
+}
+
+func (h *hubspot) fill(ctx context.Context, r *row) error {
+	m := r.message
+	now, err := input(m)
+	if err != nil {
+		return fmt.Errorf("the user cannot be read: %w", err)
+	}
+	before, err := input(destination.Message{
+		ID: m.ID, ProjectID: m.ProjectID, UserID: m.UserID, Kind: m.Kind, Provider: m.Provider, User: m.Before,
+	})
+	if err != nil {
+		return fmt.Errorf("the user as it was cannot be read: %w", err)
+	}
+	wasEmail := ""
+	for _, p := range h.mapping {
+		value, err := p.value(ctx, now)
+		if err != nil {
+			return err
+		}
+		// An expression that fails on the row as it was has given nothing then.
+		was, failed := p.value(ctx, before)
+		if failed != nil || m.Before == nil {
+			was = ""
+		}
+		if p.name == "email" {
+			wasEmail = was
+		}
+		if value == "" {
+			continue
+		}
+		r.full[p.name] = value
+		if value != was && p.name != h.IDProperty {
+			r.change[p.name] = value
+		}
+	}
+	r.key = r.full[h.IDProperty]
+	r.path = h.pathValue(m.User)
+	r.email = r.full["email"]
+	for _, address := range []string{r.email, wasEmail} {
+		if address != "" && (len(r.emails) == 0 || !strings.EqualFold(address, r.emails[0])) {
+			r.emails = append(r.emails, address)
+		}
+	}
+	h.settle(r)
+	return nil
+}
+
+// settle puts in what is set when a user is deleted or restored. Of a deleted user nothing
+// else is told, so that all is told of one who is back.
+func (h *hubspot) settle(r *row) {
+	if r.deleted() {
+		r.change, r.full = h.OnDelete.set, h.OnDelete.set
+		return
+	}
+	maps.Copy(r.full, h.OnRestore.Set)
+	if r.again() || r.message.Kind == destination.Restored {
+		r.change = maps.Clone(r.full)
+		delete(r.change, h.IDProperty)
+	}
+}
+
+func (p property) value(ctx context.Context, in any) (string, error) {
+	value, err := p.expression.value(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("the jq expression of property %s fails on this user: %w", p.name, err)
+	}
+	text, err := wireText(value)
+	if err != nil {
+		return "", fmt.Errorf("the jq expression of property %s gives %w", p.name, err)
+	}
+	return text, nil
+}
+
+// wireText is a value as HubSpot's properties take it: a text. A list is that of a
+// property with several choices; null is nothing.
+func wireText(value any) (string, error) {
+	switch v := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return strings.TrimSpace(v), nil
+	case []any:
+		texts := make([]string, 0, len(v))
+		for _, one := range v {
+			if _, nested := one.([]any); nested {
+				return "", errors.New("a list within a list; make a text of it, with join or tojson")
+			}
+			text, err := wireText(one)
+			if err != nil {
+				return "", err
+			}
+			texts = append(texts, text)
+		}
+		return strings.Join(texts, ";"), nil
+	case map[string]any:
+		return "", errors.New("an object; take one of its values, or make a text of it with tojson")
+	default:
+		text, err := json.Marshal(v)
+		return string(text), err
+	}
+}
+
+// pathValue is the record id at id_path in the user; empty: there is none.
+func (h *hubspot) pathValue(user json.RawMessage) string {
+	if h.IDPath == "" {
+		return ""
+	}
+	at := user
+	for key := range strings.SplitSeq(h.IDPath, ".") {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(at, &object) != nil {
+			return ""
+		}
+		at = object[key]
+	}
+	text := string(at)
+	if unquoted, err := strconv.Unquote(text); err == nil {
+		text = unquoted
+	}
+	if !recordID(text) {
+		return ""
+	}
+	return text
+}

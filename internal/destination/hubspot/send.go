@@ -1,0 +1,251 @@
+package hubspot
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// afterTrouble is how long messages wait at least that were not sent because one before them
+// got no answer.
+const afterTrouble = 5 * time.Second
+
+// sending is one Send.
+type sending struct {
+	*hubspot
+	rows []*row
+	// stopped is why no more requests are made: what one of them met would meet all. Nil: go on.
+	stopped *destination.Result
+}
+
+// upsert is a row of a batch.
+type upsert struct {
+	ID         string            `json:"id"`
+	IDProperty string            `json:"idProperty,omitempty"`
+	Trace      string            `json:"objectWriteTraceId"`
+	Properties map[string]string `json:"properties"`
+}
+
+// batchAnswer is what a batch is answered with, if it was taken: each row is in one of the lists, or in none.
+type batchAnswer struct {
+	Results []json.RawMessage `json:"results"`
+	Errors  []json.RawMessage `json:"errors"`
+}
+
+type batchResult struct {
+	ID    string `json:"id"`
+	Trace string `json:"objectWriteTraceId"`
+}
+
+// batch is rows that can go in one request.
+type batch struct {
+	path string
+	rows []*row
+	// row is how a row is written; key is what a batch may hold once only.
+	row func(r *row) upsert
+	key func(r *row) string
+}
+
+// run gives every row its result: those that can share a request first, the others alone.
+func (s *sending) run(ctx context.Context) {
+	updates := &batch{
+		path: contactsPath + "/batch/update",
+		row:  func(r *row) upsert { return upsert{ID: r.link, Properties: r.change} },
+		key:  func(r *row) string { return r.link },
+	}
+	byKey := &batch{
+		path: contactsPath + "/batch/upsert",
+		row:  func(r *row) upsert { return upsert{ID: r.key, IDProperty: s.IDProperty, Properties: r.full} },
+		key:  func(r *row) string { return r.key },
+	}
+	byEmail := &batch{
+		path: contactsPath + "/batch/upsert",
+		row:  func(r *row) upsert { return upsert{ID: r.email, IDProperty: "email", Properties: r.full} },
+		key:  func(r *row) string { return strings.ToLower(r.email) },
+	}
+	taken := map[*batch]map[string]bool{updates: {}, byKey: {}, byEmail: {}}
+	for _, r := range s.rows {
+		if r.result != nil || s.needless(r) {
+			continue
+		}
+		b := s.choose(r, updates, byKey, byEmail)
+		if b == nil || taken[b][b.key(r)] {
+			continue
+		}
+		taken[b][b.key(r)] = true
+		b.rows = append(b.rows, r)
+	}
+	for _, b := range []*batch{updates, byKey, byEmail} {
+		s.send(ctx, b, b.rows)
+	}
+	for _, r := range s.rows {
+		if r.result == nil {
+			s.alone(ctx, r)
+		}
+	}
+}
+
+// needless gives rows their result that have nothing to say.
+func (s *sending) needless(r *row) bool {
+	switch {
+	case r.deleted() && s.OnDelete.do == deleteNothing:
+		r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: on_delete is nothing, the contact stays as it is"})
+		return true
+	case r.deleted() || len(r.change) > 0:
+		return false
+	case r.link == "" && (r.message.Kind == destination.Created || r.message.Kind == destination.Restored):
+		return false // there may be a contact to make
+	}
+	r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: no mapped property has another value that is not empty"})
+	return true
+}
+
+// doubtful reports that a remembered contact may have become another user's: when an earlier
+// attempt at a deletion took the user's id out of it.
+func (s *sending) doubtful(r *row) bool {
+	return r.link != "" && r.deleted() && r.again() && s.IDProperty != ""
+}
+
+// choose is the batch that a row may be in; nil: it goes alone, because what is done
+// depends on what is found.
+//
+// With a batch HubSpot decides which contact is meant. It does so by one key, so that
+// a row may be in it only if no other way of finding the contact comes first, and if making a contact
+// is right where there is none. By e-mail that holds for users who have always had
+// this address, at portals without a property for ids.
+func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
+	switch {
+	case r.deleted() && s.OnDelete.do == deleteArchive, s.doubtful(r):
+		return nil
+	case r.link != "":
+		return updates
+	case r.deleted() || r.path != "" || len(r.emails) > 1 || !s.mayCreate(r):
+		return nil
+	case s.IDProperty != "" && r.key != "":
+		return byKey
+	case s.IDProperty == "" && r.email != "":
+		return byEmail
+	}
+	return nil
+}
+
+// mayCreate reports whether a contact is made for a user who has none.
+func (s *sending) mayCreate(r *row) bool {
+	switch r.message.Kind {
+	case destination.Deleted:
+		return false
+	case destination.Created:
+		return true
+	case destination.Restored:
+		return s.Missing == missingCreate || s.OnDelete.do == deleteArchive
+	default:
+		return s.Missing == missingCreate
+	}
+}
+
+// send sends rows as a batch. What the batch does not settle is left without a result. One row
+// goes alone, which tells more.
+func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
+	if len(rows) < 2 || s.stopped != nil {
+		return
+	}
+	inputs := make([]upsert, len(rows))
+	for i, r := range rows {
+		inputs[i] = b.row(r)
+		inputs[i].Trace = r.message.ID
+	}
+	a, trouble := s.call(ctx, request{http.MethodPost, b.path, nil, map[string]any{"inputs": inputs}})
+	switch {
+	case trouble != nil:
+		for _, r := range rows {
+			r.done(*trouble)
+		}
+		s.heedTrouble(trouble)
+	case a.ok():
+		s.settleBatch(a, rows)
+	default:
+		if verdict := s.judge(a, readRefusal(a.body)); verdict.Outcome == destination.Pause {
+			s.stopped = verdict
+			return
+		}
+		// It may name the first fault only: the halves tell where there is none.
+		s.send(ctx, b, rows[:len(rows)/2])
+		s.send(ctx, b, rows[len(rows)/2:])
+	}
+}
+
+// settleBatch gives rows the results that are theirs without doubt.
+func (s *sending) settleBatch(a *answer, rows []*row) {
+	var said batchAnswer
+	json.Unmarshal(a.body, &said) //nolint:errcheck,gosec // rows without a result go alone
+	for _, raw := range said.Results {
+		var one batchResult
+		if json.Unmarshal(raw, &one) != nil {
+			continue
+		}
+		if r := rowOf(rows, one.Trace, one.ID); r != nil {
+			r.result = s.delivered(&answer{a.status, raw}, r)
+		}
+	}
+	for _, raw := range said.Errors {
+		fault := readRefusal(raw)
+		r := rowOf(rows, first(fault.Context.Trace), first(fault.Context.IDs))
+		if r == nil || len(fault.propertyFaults()) == 0 {
+			continue // such as a conflict, which the row alone resolves
+		}
+		r.result = s.judge(&answer{a.status, raw}, fault)
+		s.heedTrouble(r.result)
+	}
+}
+
+// rowOf finds a row by its trace, or by the remembered contact where a batch has no traces.
+func rowOf(rows []*row, trace, id string) *row {
+	at := slices.IndexFunc(rows, func(r *row) bool {
+		return r.message.ID == trace || trace == "" && id != "" && r.link == id
+	})
+	if at < 0 || rows[at].result != nil {
+		return nil
+	}
+	return rows[at]
+}
+
+func first(t texts) string {
+	if len(t) == 0 {
+		return ""
+	}
+	return t[0]
+}
+
+// heedTrouble stops sending where the next request would meet the same.
+func (s *sending) heedTrouble(trouble *destination.Result) {
+	switch trouble.Outcome {
+	case destination.Pause, destination.Later:
+		s.stopped = trouble
+	case destination.Retry:
+		if trouble.Status == 0 {
+			s.stopped = &destination.Result{
+				Outcome: destination.Later, After: afterTrouble, Reason: "it was not sent: another request had no answer",
+			}
+		}
+	default:
+	}
+}
+
+// alone sends a row by itself.
+func (s *sending) alone(ctx context.Context, r *row) {
+	if ctx.Err() != nil {
+		r.done(destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"})
+		return
+	}
+	if s.stopped != nil {
+		r.result = s.stopped
+		return
+	}
+	r.result = s.single(ctx, r)
+	s.heedTrouble(r.result)
+}
