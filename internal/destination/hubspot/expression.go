@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,10 +44,16 @@ func input(m destination.Message) (any, error) {
 		into *any
 	}{{m.User, &user}, {m.Before, &before}} {
 		if len(p.raw) > 0 {
-			if err := json.Unmarshal(p.raw, p.into); err != nil {
+			if err := unmarshal(p.raw, p.into); err != nil {
 				return nil, errors.Join(fmt.Errorf("json"), err)
 			}
 		}
 	}
 	return map[string]any{"id": m.ID, "kind": m.Kind, "user": user, "before": before, "provider": m.Provider}, nil
+}
+
+func unmarshal(raw []byte, into *any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode(into)
 }

@@ -125,15 +125,15 @@ func (o *options) checkProperties() error {
 			o.Properties[o.IDProperty] = ".user.id"
 		}
 	}
-	if o.Properties["email"] == "" && o.IDProperty == "" {
-		return invalid("map the property email, or name an id_property: without either no contact can be found again")
-	}
 	for _, names := range []map[string]string{o.Properties, o.OnDelete.set, o.OnRestore.Set} {
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if !propertyName().MatchString(name) {
 				return invalid("%q is no name of a HubSpot property: those are lower case, such as firstname (Settings → Properties → the property → </>)", name)
 			}
 		}
+	}
+	if o.Properties["email"] == "" && o.IDProperty == "" {
+		return invalid("map the property email, or name an id_property: without either no contact can be found again")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
 		e, err := compile(o.Properties[name])

@@ -42,8 +42,10 @@ func (r *row) again() bool { return r.message.Attempt > 1 }
 
 func (r *row) done(result destination.Result) { r.result = &result }
 
-// row reads a message. Where that fails, the row has its result.
+// row reads a message. Where that fails, the row has its result. That ctx has ended is no
+// such failure.
 func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
+	ctx = context.WithoutCancel(ctx)
 	r := &row{message: m, link: m.Link, change: map[string]string{}, full: map[string]string{}}
 	if err := h.fill(ctx, r); err != nil {
 		r.done(destination.Result{Outcome: destination.GiveUp, Reason: err.Error()})
