@@ -87,6 +87,17 @@ func TestDelete(t *testing.T) {
 		require.Len(t, b.contacts(), 1)
 	})
 
+	t.Run("StrangerArchivesNothing", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, archive)
+		m := message(t, nil, ada())
+		d := message(t, ada(), gone(ada()))
+		d.Link = b.delivered(t, m)
+		b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultBefore, Status: 200, Body: "<html>sign in</html>"})
+		require.Equal(t, destination.Retry, b.send1(t, d).Outcome)
+		require.Len(t, b.contacts(), 1)
+	})
+
 	t.Run("ReleasedContactIsTakenByTheNextUserWithTheAddress", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, release)

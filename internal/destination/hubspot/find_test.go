@@ -115,6 +115,16 @@ func TestFind(t *testing.T) {
 		require.Equal(t, []map[string]string{{"email": "ada@example.com", idProperty: "user_2"}}, b.contacts())
 	})
 
+	t.Run("NorIsOneWithTheAddressAsItsSecond", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		id := b.portal.Add(map[string]string{"email": "countess@example.com", idProperty: "user_2"}, "ada@example.com")
+		r := b.send1(t, message(t, nil, ada()))
+		require.Equal(t, destination.Retry, r.Outcome)
+		require.Contains(t, r.Reason, "contact "+id+" has the user's e-mail address")
+		require.Equal(t, "user_2", b.portal.Contact(id)[idProperty])
+	})
+
 	t.Run("RaceToMakeAContactEndsInOne", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withID)
@@ -167,6 +177,20 @@ func TestMissing(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"missing": "skip"}`)
 		require.Empty(t, b.delivered(t, change(t)))
+		require.Empty(t, b.contacts())
+	})
+
+	t.Run("SkipHoldsForMany", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, `{"missing": "skip", "id_property": "authsync_user_id"}`)
+		var changes []destination.Message
+		for _, u := range crowd(3) {
+			changes = append(changes, message(t, u, u.with(func(u *user) { u.First = "Changed" })))
+		}
+		for _, r := range b.send(t, changes...) {
+			require.Equal(t, destination.Delivered, r.Outcome)
+			require.Contains(t, r.Reason, "missing is skip")
+		}
 		require.Empty(t, b.contacts())
 	})
 

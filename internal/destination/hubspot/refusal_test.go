@@ -139,12 +139,15 @@ func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestSlowAnswerIsGivenUpAfterFifteenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := open(t, "http://hubspot.example", withID, destination.Deps{Client: &http.Client{Transport: hanging{}}})
+		d := open(t, "http://hubspot.example", `{"id_path": "raw.hubspot"}`, destination.Deps{Client: &http.Client{Transport: hanging{}}})
 		begun := time.Now()
-		results := d.Send(t.Context(), created(t, append(crowd(2), &user{ID: "no_address"})))
+		alone := ada().with(func(u *user) { u.Raw = map[string]any{"hubspot": "1"} })
+		results := d.Send(t.Context(), created(t, append(crowd(2), alone)))
 		require.Equal(t, 15*time.Second, time.Since(begun), "one wait, not one for each")
 		require.Equal(t, "HubSpot did not answer within 15s", results[0].Reason)
 		require.Equal(t, destination.Retry, results[1].Outcome)
+		require.Equal(t, destination.Later, results[2].Outcome, "it was not sent")
+		require.Positive(t, results[2].After)
 	})
 }
 
