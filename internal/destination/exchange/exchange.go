@@ -42,6 +42,14 @@ type Sender struct {
 
 // NewSender makes a Sender. Limited says that the destination has limits; timeout 0 is AttemptTime.
 func NewSender(d destination.Deps, limited bool, timeout time.Duration) *Sender {
+	if timeout == 0 {
+		timeout = AttemptTime
+	}
+	return &Sender{client: Client(d), deps: d, limited: limited && d.Limiter != nil, timeout: timeout}
+}
+
+// Client is the client of a destination. Without one in its surroundings it is only checked or previewed.
+func Client(d destination.Deps) *http.Client {
 	client := &http.Client{Transport: unconnected{}}
 	if d.Client != nil {
 		own := *d.Client
@@ -49,10 +57,7 @@ func NewSender(d destination.Deps, limited bool, timeout time.Duration) *Sender 
 	}
 	// A redirect would lead the request, and its secrets, elsewhere than a person has said.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if timeout == 0 {
-		timeout = AttemptTime
-	}
-	return &Sender{client: client, deps: d, limited: limited && d.Limiter != nil, timeout: timeout}
+	return client
 }
 
 // unconnected is the transport of a destination that is only checked or previewed.
@@ -76,7 +81,7 @@ func (s *Sender) Do(
 ) (answer Answer, result destination.Result, done bool) {
 	if s.limited {
 		if err := s.deps.Limiter.Take(ctx, Class); err != nil {
-			return Answer{}, notNow(ctx, err), true
+			return Answer{}, NotNow(ctx, err), true
 		}
 	}
 	why := fmt.Errorf("there was none within %s", s.timeout)
@@ -88,7 +93,7 @@ func (s *Sender) Do(
 	}
 	response, err := s.client.Do(request)
 	if err != nil {
-		return Answer{}, trouble(ctx, mask, err), true
+		return Answer{}, Unanswered(ctx, mask, err), true
 	}
 	defer func() { _ = response.Body.Close() }()
 	// The status is the answer. A body that breaks off or never ends takes nothing from it.
@@ -96,8 +101,8 @@ func (s *Sender) Do(
 	return Answer{Status: response.StatusCode, Header: response.Header, Response: mask.Response(body)}, destination.Result{}, false
 }
 
-// notNow is a request that was not sent because of the limits.
-func notNow(ctx context.Context, err error) destination.Result {
+// NotNow is the result of a request that was not sent because of the limits: by the error of Limiter.Take.
+func NotNow(ctx context.Context, err error) destination.Result {
 	var later *destination.LaterError
 	switch {
 	case errors.As(err, &later):
@@ -116,8 +121,8 @@ type Refusal interface {
 	Refused() bool
 }
 
-// trouble is a request that got no answer. The reason never holds the URL, which may have a secret in it.
-func trouble(ctx context.Context, mask destination.Mask, err error) destination.Result {
+// Unanswered is the result of a request that got no answer. The reason never holds the URL, which may have a secret in it.
+func Unanswered(ctx context.Context, mask destination.Mask, err error) destination.Result {
 	var refusal Refusal
 	if errors.As(err, &refusal) && refusal.Refused() {
 		return destination.Result{

@@ -4,21 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
 )
 
 // maxAnswer is far more than a batch of 100 contacts answers.
 const maxAnswer = 16 << 20
-
-var errSlow = errors.New("HubSpot did not answer within " + timeout.String())
 
 // request is one call of HubSpot's API.
 type request struct {
@@ -50,7 +47,7 @@ func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Re
 	if trouble := h.turn(ctx); trouble != nil {
 		return nil, trouble
 	}
-	slow, cancel := context.WithTimeoutCause(ctx, timeout, errSlow)
+	slow, cancel := context.WithTimeoutCause(ctx, h.attemptTime, fmt.Errorf("there was none within %s", h.attemptTime))
 	defer cancel()
 	sent, err := h.encode(slow, r)
 	if err != nil {
@@ -58,14 +55,15 @@ func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Re
 	}
 	response, err := h.client.Do(sent)
 	if err != nil {
-		return nil, h.unanswered(slow, err)
+		result := exchange.Unanswered(slow, h.mask, err)
+		return nil, &result
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		trouble := h.unanswered(slow, err)
-		trouble.Status = response.StatusCode
-		return nil, trouble
+		result := exchange.Unanswered(slow, h.mask, err)
+		result.Status = response.StatusCode
+		return nil, &result
 	}
 	h.heed(ctx, response.Header)
 	a := &answer{status: response.StatusCode, body: body}
@@ -93,22 +91,11 @@ func (h *hubspot) encode(ctx context.Context, r request) (*http.Request, error) 
 }
 
 func header(authorization string, body bool) http.Header {
-	out := http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "User-Agent": {"authsync"}}
+	out := http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "User-Agent": {exchange.UserAgent}}
 	if body {
 		out.Set("Content-Type", "application/json")
 	}
 	return out
-}
-
-func (h *hubspot) unanswered(ctx context.Context, err error) *destination.Result {
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	reason := "HubSpot did not answer: " + h.clean(err.Error())
-	if errors.Is(err, errSlow) {
-		reason = errSlow.Error()
-	}
-	return &destination.Result{Outcome: destination.Retry, Reason: reason}
 }
 
 // general judges answers that say nothing of the messages in the request.
@@ -143,12 +130,7 @@ func (h *hubspot) result(a *answer, outcome destination.Outcome, format string, 
 
 // response is the beginning of a body, without the token even if it was repeated.
 func (h *hubspot) response(body []byte) string {
-	text := strings.ToValidUTF8(strings.ReplaceAll(string(body), h.token, "***"), "")
-	text = strings.ReplaceAll(text, "\x00", "")
-	if len(text) > destination.MaxResponse {
-		text = strings.ToValidUTF8(text[:destination.MaxResponse], "")
-	}
-	return text
+	return h.mask.Response(body[:min(len(body), h.mask.ReadAhead())])
 }
 
 // clean prepares HubSpot's own words for a reason: on one line, not too long, without the token.
@@ -166,16 +148,9 @@ func (h *hubspot) turn(ctx context.Context) *destination.Result {
 	if h.limiter == nil {
 		return nil
 	}
-	err := h.limiter.Take(ctx, class)
-	if later, long := errors.AsType[*destination.LaterError](err); long {
-		return &destination.Result{Outcome: destination.Later, After: later.After, Reason: later.Reason}
+	if err := h.limiter.Take(ctx, class); err != nil {
+		result := exchange.NotNow(ctx, err)
+		return &result
 	}
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return &destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"}
-	default: // trouble of our own, which is none of the message's
-		return &destination.Result{Outcome: destination.Later, After: 5 * time.Second, Reason: "no turn could be had: " + err.Error()}
-	}
+	return nil
 }

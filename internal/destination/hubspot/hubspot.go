@@ -16,6 +16,7 @@
 package hubspot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/exchange"
 )
 
 const (
@@ -42,14 +44,15 @@ const (
 	// parallel is how many Sends may wait for an answer at a time. The pace is kept by the
 	// limits; more would only wait for a turn.
 	parallel = 4
-	// timeout is how long an answer may take.
-	timeout = 15 * time.Second
 	// tokenMin is shorter than any token that HubSpot gives.
 	tokenMin = 16
 )
 
 // Kind makes destinations of this kind.
-type Kind struct{}
+type Kind struct {
+	// AttemptTime is how long one request may take; 0: 15 s.
+	AttemptTime time.Duration
+}
 
 // Name is the kind's name.
 func (Kind) Name() string { return Name }
@@ -61,7 +64,7 @@ func (Kind) SecretNames() []string { return []string{TokenSecret} }
 func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }
 
 // New checks a configuration. The errors are *destination.InvalidError.
-func (Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	o, err := readOptions(c.Options, d.CheckURL)
 	if err != nil {
 		return nil, err
@@ -70,12 +73,12 @@ func (Kind) New(c destination.Config, d destination.Deps) (destination.Destinati
 	if err := checkToken(token); err != nil {
 		return nil, err
 	}
-	h := &hubspot{options: o, token: token, limiter: d.Limiter, now: d.Now, client: d.Client}
+	h := &hubspot{
+		options: o, token: token, mask: destination.NewMask(token), limiter: d.Limiter, now: d.Now,
+		attemptTime: cmp.Or(k.AttemptTime, exchange.AttemptTime), client: exchange.Client(d),
+	}
 	if h.now == nil {
 		h.now = time.Now
-	}
-	if h.client == nil {
-		h.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	return h, nil
 }
@@ -93,10 +96,12 @@ func checkToken(token string) error {
 // hubspot is a portal. It holds nothing that changes.
 type hubspot struct {
 	*options
-	token   string
-	client  *http.Client
-	limiter destination.Limiter
-	now     func() time.Time
+	token       string
+	mask        destination.Mask
+	client      *http.Client
+	limiter     destination.Limiter
+	attemptTime time.Duration
+	now         func() time.Time
 }
 
 // Traits say that it takes states, in batches, at the pace of the portal. The portal is

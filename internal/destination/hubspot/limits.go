@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/retryafter"
 )
 
 const (
@@ -31,9 +32,9 @@ func (h *hubspot) limited(ctx context.Context, a *answer, header http.Header) *d
 	case "DAILY":
 		wait, reason = h.untilMidnight(), "HubSpot's requests of the day are used up"
 	case "SECONDLY":
-		wait, reason = asked(header, time.Second), "HubSpot's limit a second is reached"
+		wait, reason = h.asked(header, time.Second), "HubSpot's limit a second is reached"
 	default:
-		wait, reason = asked(header, spell(header)), "HubSpot's limit for "+spell(header).String()+" is reached"
+		wait, reason = h.asked(header, spell(header)), "HubSpot's limit for "+spell(header).String()+" is reached"
 	}
 	h.block(ctx, wait, reason)
 	out := h.result(a, destination.Later, "%s", reason)
@@ -75,11 +76,10 @@ func spell(header http.Header) time.Duration {
 	return min(time.Duration(ms)*time.Millisecond, time.Minute)
 }
 
-// asked is the pause that an answer asks for.
-func asked(header http.Header, otherwise time.Duration) time.Duration {
-	seconds, err := strconv.Atoi(header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return otherwise
+// asked is the pause that an answer asks for, at least a second.
+func (h *hubspot) asked(header http.Header, otherwise time.Duration) time.Duration {
+	if pause, asked := retryafter.In(header, h.now()); asked {
+		return max(pause, time.Second)
 	}
-	return min(time.Duration(seconds)*time.Second, daily)
+	return otherwise
 }

@@ -1,11 +1,8 @@
 package hubspot
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"regexp"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 )
 
 // What is done for a changed user whose contact is not in HubSpot.
@@ -72,37 +70,21 @@ func (d *onDelete) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var s setting
-	if err := decodeStrictly(data, &s); err != nil {
-		return err
-	}
-	d.do, d.set = deleteSet, s.Set
-	return nil
+	d.do = deleteSet
+	err := destination.DecodeOptions(data, &s)
+	d.set = s.Set
+	return err
 }
 
 func invalid(format string, args ...any) error {
 	return &destination.InvalidError{Detail: fmt.Sprintf(format, args...)}
 }
 
-func decodeStrictly(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the object")
-	}
-	return nil
-}
-
 // readOptions checks options and fills in what is left out.
 func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, error) {
 	o := &options{}
-	if len(raw) > 0 {
-		if err := decodeStrictly(raw, o); err != nil {
-			return nil, invalid("the options of a hubspot destination are not right: %s; docs/destinations/hubspot.md lists them",
-				strings.TrimPrefix(err.Error(), "json: "))
-		}
+	if err := destination.DecodeOptions(raw, o); err != nil {
+		return nil, err
 	}
 	for _, check := range []func() error{o.checkProperties, o.checkChoices, o.checkLimits} {
 		if err := check(); err != nil {
@@ -136,9 +118,9 @@ func (o *options) checkProperties() error {
 		return invalid("map the property email, or name an id_property: without either no contact can be found again")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
-		e, err := compile(o.Properties[name])
+		e, err := jq.Compile("options.properties."+name, o.Properties[name])
 		if err != nil {
-			return invalid("the jq expression of property %s does not compile: %s", name, err)
+			return invalid("%s", err)
 		}
 		o.mapping = append(o.mapping, property{name: name, expression: e})
 	}

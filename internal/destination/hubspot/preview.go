@@ -8,8 +8,10 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Preview shows the requests for a message that is sent alone, in order, with what they hang on.
+// Preview shows the requests for a message that is sent for the first time and alone, in
+// order, with what they hang on.
 func (h *hubspot) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
+	m.Attempt = 1
 	r := h.row(ctx, m)
 	if r.result != nil {
 		return nil, invalid("%s", r.result.Reason)
@@ -56,7 +58,7 @@ type preview struct {
 }
 
 func (p *preview) add(r request, note string) {
-	shown := destination.Request{Method: r.method, URL: r.url(p.h.BaseURL), Header: header("Bearer ***", r.body != nil), Note: note}
+	shown := destination.Request{Method: r.method, URL: r.url(p.h.BaseURL), Header: header("Bearer "+destination.Masked, r.body != nil), Note: note}
 	if r.body != nil {
 		shown.Body, p.err = json.Marshal(r.body)
 	}

@@ -111,7 +111,7 @@ func TestRefusal(t *testing.T) {
 		d := open(t, "http://127.0.0.1:1", withID, destination.Deps{})
 		r := d.Send(t.Context(), []destination.Message{message(t, nil, ada()), message(t, ada(), ada().with(func(u *user) { u.ID, u.First = "user_2", "B" }))})
 		require.Equal(t, destination.Retry, r[0].Outcome)
-		require.Contains(t, r[0].Reason, "did not answer")
+		require.Contains(t, r[0].Reason, "no answer")
 	})
 
 	t.Run("EndedContextLeavesNothingUnanswered", func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestSlowAnswerIsGivenUpAfterFifteenSeconds(t *testing.T) {
 		alone := ada().with(func(u *user) { u.Raw = map[string]any{"hubspot": "1"} })
 		results := d.Send(t.Context(), created(t, append(crowd(2), alone)))
 		require.Equal(t, 15*time.Second, time.Since(begun), "one wait, not one for each")
-		require.Equal(t, "HubSpot did not answer within 15s", results[0].Reason)
+		require.Equal(t, "no answer: there was none within 15s", results[0].Reason)
 		require.Equal(t, destination.Retry, results[1].Outcome)
 		require.Equal(t, destination.Later, results[2].Outcome, "it was not sent")
 		require.Positive(t, results[2].After)

@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 )
 
 // property is a property of contacts and what gives its value.
 type property struct {
 	name       string
-	expression *expression
+	expression *jq.Expression
 }
 
 // row is a message on its way: what it says of a contact, and what became of it.
@@ -55,15 +56,15 @@ func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 
 func (h *hubspot) fill(ctx context.Context, r *row) error {
 	m := r.message
-	now, err := input(m)
+	now, err := destination.Input(m)
 	if err != nil {
-		return fmt.Errorf("the user cannot be read: %w", err)
+		return err
 	}
-	before, err := input(destination.Message{
+	before, err := destination.Input(destination.Message{
 		ID: m.ID, ProjectID: m.ProjectID, UserID: m.UserID, Kind: m.Kind, Provider: m.Provider, User: m.Before,
 	})
 	if err != nil {
-		return fmt.Errorf("the user as it was cannot be read: %w", err)
+		return err
 	}
 	wasEmail := ""
 	for _, p := range h.mapping {
@@ -114,13 +115,13 @@ func (h *hubspot) settle(r *row) {
 }
 
 func (p property) value(ctx context.Context, in any) (string, error) {
-	value, err := p.expression.value(ctx, in)
+	value, _, err := p.expression.One(ctx, in)
 	if err != nil {
-		return "", fmt.Errorf("the jq expression of property %s fails on this user: %w", p.name, err)
+		return "", err
 	}
 	text, err := wireText(value)
 	if err != nil {
-		return "", fmt.Errorf("the jq expression of property %s gives %w", p.name, err)
+		return "", fmt.Errorf("options.properties.%s gives %w", p.name, err)
 	}
 	return text, nil
 }

@@ -8,12 +8,13 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/http"
+	"github.com/authsync/authsync/internal/destination/hubspot"
 	"github.com/authsync/authsync/internal/destination/webhook"
 )
 
 // All returns the kinds.
 func All() []destination.Kind {
-	return []destination.Kind{webhook.Kind{}, http.Kind{}}
+	return []destination.Kind{hubspot.Kind{}, webhook.Kind{}, http.Kind{}}
 }
 
 // Names lists the names of the kinds.
