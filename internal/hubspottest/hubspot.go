@@ -32,6 +32,8 @@ type Config struct {
 	Limits Limits
 	// SearchLag is how long search does not find what was written.
 	SearchLag time.Duration
+	// Delay is how long every answer takes.
+	Delay time.Duration
 	// Faults happen at random.
 	Faults Faults
 }

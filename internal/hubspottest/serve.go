@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Contacts is the path of contacts.
@@ -40,6 +41,12 @@ func (h *HubSpot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
+	if h.config.Delay > 0 {
+		select {
+		case <-time.After(h.config.Delay):
+		case <-r.Context().Done():
+		}
+	}
 	write(w, a, fault.Kind == FaultCut)
 }
 
@@ -61,7 +68,8 @@ func write(w http.ResponseWriter, a *answer, cut bool) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
 	if cut {
-		w.Write(body[:len(body)/2]) //nolint:errcheck,gosec // the client may have gone
+		w.Write(body[:len(body)/2])           //nolint:errcheck,gosec // the client may have gone
+		http.NewResponseController(w).Flush() //nolint:gosec // the same
 		panic(http.ErrAbortHandler)
 	}
 	w.Write(body) //nolint:errcheck,gosec // the client may have gone

@@ -14,7 +14,7 @@ func gone(u *user) *user { return u.with(func(u *user) { u.DeletedAt = "2026-05-
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	const (
-		flag    = `{"id_property": "authsync_user_id", "on_delete": {"set": {"user_status": "deleted"}}, "on_restore": {"set": {"user_status": "active"}}}`
+		flag    = `{"id_property": "authsync_user_id", "on_delete": {"set": {"user_status": "deleted", "phone": 0, "city": true}}, "on_restore": {"set": {"user_status": "active", "phone": null}}}`
 		release = `{"id_property": "authsync_user_id", "on_delete": {"set": {"user_status": "deleted", "authsync_user_id": ""}}, "on_restore": {"set": {"user_status": ""}}}`
 		archive = `{"id_property": "authsync_user_id", "on_delete": "archive", "missing": "skip"}`
 	)
@@ -42,7 +42,8 @@ func TestDelete(t *testing.T) {
 			}
 			require.Equal(t, id, b.delivered(t, m))
 			require.Equal(t, map[string]string{
-				"email": "ada@example.com", "firstname": "Ada", "lastname": "Lovelace", idProperty: "user_1", "user_status": "deleted",
+				"email": "ada@example.com", "firstname": "Ada", "lastname": "Lovelace", idProperty: "user_1",
+				"user_status": "deleted", "phone": "0", "city": "true",
 			}, b.portal.Contact(id))
 		}
 	})
@@ -164,7 +165,7 @@ func TestChange(t *testing.T) {
 
 	t.Run("ValuesAreTextsOfAllKinds", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t, `{"properties": {"email": ".user.email", "company": ".user.raw.n", "city": ".user.raw.yes", "phone": ".user.raw.list",
+		b := setup(t, `{"properties": {"firstname": null, "lastname": null, "company": ".user.raw.n", "city": ".user.raw.yes", "phone": ".user.raw.list",
 			"website": "empty", "lifecyclestage": ".user.raw.none", "hs_lead_status": "if .kind == \"created\" then \"NEW\" else null end"}}`)
 		u := ada().with(func(u *user) {
 			u.Raw = map[string]any{"n": 12345678901234567, "yes": false, "list": []any{"a", 2}}

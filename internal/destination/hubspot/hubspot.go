@@ -107,7 +107,7 @@ type hubspot struct {
 // Traits say that it takes states, in batches, at the pace of the portal. The portal is
 // known by its number, else by the token: then a new token has limits of its own, for a day.
 func (h *hubspot) Traits() destination.Traits {
-	portal := h.PortalID
+	portal := string(h.PortalID)
 	if portal == "" {
 		portal = h.token
 	}

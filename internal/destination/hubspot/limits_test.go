@@ -12,30 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/hubspottest"
 )
 
-// clock is a clock that moves by itself only when somebody waits by it.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // pacer is a Limiter by that clock. Short waits move the clock, longer ones are refused.
 type pacer struct {
-	clock *clock
+	clock *fetchtest.Clock
 	limit destination.Limit
 	long  time.Duration // waits beyond this are a LaterError
 
@@ -88,7 +71,8 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	limited := func(t *testing.T, l hubspottest.Limits, options string) (*testBundle, *pacer) {
 		t.Helper()
-		c := &clock{now: time.Date(2026, 5, 4, 20, 30, 0, 0, time.UTC)}
+		c := fetchtest.NewClock()
+		c.Advance(time.Date(2026, 5, 4, 20, 30, 0, 0, time.UTC).Sub(c.Now()))
 		config := unlimited()
 		config.Limits, config.Now = l, c.Now
 		p := &pacer{clock: c, long: time.Second}

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/hubspottest"
 )
 
@@ -104,7 +105,7 @@ func (p *person) record(rt *rapid.T, r destination.Result) {
 // world is a portal, two workers, and users with a history.
 type world struct {
 	portal  *hubspottest.HubSpot
-	clock   *clock
+	clock   *fetchtest.Clock
 	workers []destination.Destination
 	people  []*person
 }
@@ -121,7 +122,7 @@ type variant struct {
 
 func newWorld(tb testing.TB, rt *rapid.T, v variant) *world {
 	tb.Helper()
-	w := &world{clock: &clock{now: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)}}
+	w := &world{clock: fetchtest.NewClock()}
 	config := unlimited()
 	config.Now = w.clock.Now
 	config.Limits = hubspottest.Limits{Window: rapid.IntRange(8, 30).Draw(rt, "window"), RetryAfter: rapid.Bool().Draw(rt, "retry after")}

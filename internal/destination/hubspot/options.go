@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,26 +37,55 @@ const (
 
 // options are a destination's options; see docs/destinations/hubspot.md.
 type options struct {
-	Properties    map[string]string `json:"properties"`
-	IDProperty    string            `json:"id_property"`
-	IDPath        string            `json:"id_path"`
-	Missing       string            `json:"missing"`
-	OnDelete      onDelete          `json:"on_delete"`
-	OnRestore     setting           `json:"on_restore"`
-	PortalID      string            `json:"portal_id"`
-	Tier          string            `json:"tier"`
-	PerTenSeconds int               `json:"requests_per_10s"`
-	PerDay        int               `json:"requests_per_day"`
-	TimeZone      string            `json:"time_zone"`
-	BaseURL       string            `json:"base_url"`
+	// Properties are those beside the default ones, or in their place; null leaves one out.
+	Properties    map[string]*string `json:"properties"`
+	IDProperty    string             `json:"id_property"`
+	IDPath        string             `json:"id_path"`
+	Missing       string             `json:"missing"`
+	OnDelete      onDelete           `json:"on_delete"`
+	OnRestore     setting            `json:"on_restore"`
+	PortalID      value              `json:"portal_id"`
+	Tier          string             `json:"tier"`
+	PerTenSeconds int                `json:"requests_per_10s"`
+	PerDay        int                `json:"requests_per_day"`
+	TimeZone      string             `json:"time_zone"`
+	BaseURL       string             `json:"base_url"`
 
-	mapping []property
-	zone    *time.Location
+	mapping   []property
+	onRestore map[string]string
+	zone      *time.Location
+}
+
+// value is a text, or a number or a truth value that stands for one.
+type value string
+
+// UnmarshalJSON reads any of them.
+func (v *value) UnmarshalJSON(data []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var one any
+	if err := decoder.Decode(&one); err != nil {
+		return err
+	}
+	text, err := wireText(one)
+	if err != nil {
+		return fmt.Errorf("a value is %w", err)
+	}
+	*v = value(text)
+	return nil
 }
 
 // setting is what is set in a contact, as it stands. An empty value clears.
 type setting struct {
-	Set map[string]string `json:"set"`
+	Set map[string]value `json:"set"`
+}
+
+func (s setting) properties() map[string]string {
+	out := map[string]string{}
+	for name, v := range s.Set {
+		out[name] = string(v)
+	}
+	return out
 }
 
 // onDelete is "nothing", "archive" or {"set": …}.
@@ -72,7 +102,7 @@ func (d *onDelete) UnmarshalJSON(data []byte) error {
 	var s setting
 	d.do = deleteSet
 	err := destination.DecodeOptions(data, &s)
-	d.set = s.Set
+	d.set = s.properties()
 	return err
 }
 
@@ -95,30 +125,33 @@ func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, er
 }
 
 func (o *options) checkProperties() error {
-	if o.Properties == nil {
-		o.Properties = map[string]string{"email": ".user.email", "firstname": ".user.first_name", "lastname": ".user.last_name"}
+	if o.IDProperty == "email" {
+		return invalid("id_property is a property of your own with unique values that holds the user's id; leave it out to find contacts by e-mail")
 	}
-	if o.IDProperty != "" {
-		if o.IDProperty == "email" {
-			return invalid("id_property is a property of your own with unique values that holds the user's id; leave it out to find contacts by e-mail")
+	sources := map[string]string{"email": ".user.email", "firstname": ".user.first_name", "lastname": ".user.last_name"}
+	for name, source := range o.Properties {
+		if source == nil {
+			delete(sources, name)
+			continue
 		}
-		o.Properties = maps.Clone(o.Properties)
-		if o.Properties[o.IDProperty] == "" {
-			o.Properties[o.IDProperty] = ".user.id"
-		}
+		sources[name] = *source
 	}
-	for _, names := range []map[string]string{o.Properties, o.OnDelete.set, o.OnRestore.Set} {
+	if _, mapped := sources[o.IDProperty]; o.IDProperty != "" && !mapped {
+		sources[o.IDProperty] = ".user.id"
+	}
+	o.onRestore = o.OnRestore.properties()
+	for _, names := range []map[string]string{sources, o.OnDelete.set, o.onRestore} {
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if !propertyName().MatchString(name) {
-				return invalid("%q is no name of a HubSpot property: those are lower case, such as firstname (Settings → Properties → the property → </>)", name)
+				return invalid("%.100q is no name of a HubSpot property: those are lower case, such as firstname (Settings → Properties → the property → </>)", name)
 			}
 		}
 	}
-	if o.Properties["email"] == "" && o.IDProperty == "" {
+	if _, mapped := sources["email"]; !mapped && o.IDProperty == "" {
 		return invalid("map the property email, or name an id_property: without either no contact can be found again")
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
-		e, err := jq.Compile("options.properties."+name, o.Properties[name])
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		e, err := jq.Compile("options.properties."+name, sources[name])
 		if err != nil {
 			return invalid("%s", err)
 		}
@@ -145,8 +178,8 @@ func (o *options) checkChoices() error {
 	if o.IDPath != "" && !regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`).MatchString(o.IDPath) {
 		return invalid("id_path %q is no path into the user, such as raw.app_metadata.hubspot_contact_id", o.IDPath)
 	}
-	if o.PortalID != "" && !recordID(o.PortalID) {
-		return invalid("portal_id is the number of the portal, in quotes; the menu of the account shows it")
+	if o.PortalID != "" && !recordID(string(o.PortalID)) {
+		return invalid("portal_id is the number of the portal; the menu of the account shows it")
 	}
 	return nil
 }

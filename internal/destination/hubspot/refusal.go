@@ -115,7 +115,7 @@ func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
 // optionOf is the option that names a property.
 func (h *hubspot) optionOf(name string) string {
 	_, deleting := h.OnDelete.set[name]
-	_, restoring := h.OnRestore.Set[name]
+	_, restoring := h.onRestore[name]
 	switch {
 	case name == h.IDProperty:
 		return "the option id_property"

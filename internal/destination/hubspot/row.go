@@ -107,7 +107,7 @@ func (h *hubspot) settle(r *row) {
 		r.change, r.full = h.OnDelete.set, h.OnDelete.set
 		return
 	}
-	maps.Copy(r.full, h.OnRestore.Set)
+	maps.Copy(r.full, h.onRestore)
 	if r.again() || r.message.Kind == destination.Restored {
 		r.change = maps.Clone(r.full)
 		delete(r.change, h.IDProperty)
