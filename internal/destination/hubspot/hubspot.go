@@ -88,7 +88,7 @@ func checkToken(token string) error {
 	case token == "":
 		return invalid("HubSpot needs the secret %s: the access token of a private app (Settings → Integrations → Private Apps)", TokenSecret)
 	case len(token) < tokenMin || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return invalid("the secret %s is no access token: HubSpot's begin with pat- and such a token holds no spaces; copy it whole", TokenSecret)
+		return invalid("the secret %s is no access token: HubSpot's are longer, begin with pat- and have no spaces; copy it whole", TokenSecret)
 	}
 	return nil
 }

@@ -35,8 +35,8 @@ const (
 	maxPerDay        = 10_000_000
 )
 
-// options are a destination's options; see docs/destinations/hubspot.md.
-type options struct {
+// given are a destination's options as a person writes them; see docs/destinations/hubspot.md.
+type given struct {
 	// Properties are those beside the default ones, or in their place; null leaves one out.
 	Properties    map[string]*string `json:"properties"`
 	IDProperty    string             `json:"id_property"`
@@ -50,6 +50,11 @@ type options struct {
 	PerDay        int                `json:"requests_per_day"`
 	TimeZone      string             `json:"time_zone"`
 	BaseURL       string             `json:"base_url"`
+}
+
+// options are the same, checked, and with what is left out.
+type options struct {
+	given
 
 	mapping   []property
 	onRestore map[string]string
@@ -113,7 +118,7 @@ func invalid(format string, args ...any) error {
 // readOptions checks options and fills in what is left out.
 func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, error) {
 	o := &options{}
-	if err := destination.DecodeOptions(raw, o); err != nil {
+	if err := destination.DecodeOptions(raw, &o.given); err != nil {
 		return nil, err
 	}
 	for _, check := range []func() error{o.checkProperties, o.checkChoices, o.checkLimits} {

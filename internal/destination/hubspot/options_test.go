@@ -3,6 +3,9 @@ package hubspot_test
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,9 +61,28 @@ func TestOptions(t *testing.T) {
 	}
 	require.Contains(t, refusal(`{}`, "", nil), "needs the secret access_token")
 	require.Contains(t, refusal(`{}`, "pat-short", nil), "is no access token")
-	require.Contains(t, refusal(`{}`, hubspottest.Token+"\n", nil), "holds no spaces")
+	require.Contains(t, refusal(`{}`, hubspottest.Token+"\n", nil), "have no spaces")
 	require.Contains(t, refusal(`{}`, hubspottest.Token, func(url string) error {
 		require.Equal(t, "https://api.hubapi.com", url)
 		return errors.New("it is not allowed")
 	}), "it is not allowed")
+}
+
+// The options that the walk-through gives are accepted.
+func TestDocumentedOptions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/destinations/hubspot.md")
+	require.NoError(t, err)
+	example := regexp.MustCompile(`(?m)^    \{\n(    .*\n)+?    \}$`).Find(page)
+	require.NotEmpty(t, example)
+	d := open(t, "http://hubspot.example", string(example), destination.Deps{})
+	require.Equal(t, 190, d.Traits().Limits["api"].Requests)
+
+	known, err := json.Marshal(map[string]string{"no_such_option": ""})
+	require.NoError(t, err)
+	_, err = hubspot.Kind{}.New(destination.Config{Options: known}, destination.Deps{})
+	_, names, _ := strings.Cut(err.Error(), "there is ")
+	for name := range strings.SplitSeq(names, ", ") {
+		require.Contains(t, string(page), "`"+name+"`", "the table has every option")
+	}
 }
