@@ -72,10 +72,12 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		if err != nil {
 			return err
 		}
-		// An expression that fails on the row as it was has given nothing then.
-		was, failed := p.value(ctx, before)
-		if failed != nil || m.Before == nil {
-			was = ""
+		was := ""
+		if m.Before != nil {
+			// An expression that fails on the row as it was has given nothing then.
+			if was, err = p.value(ctx, before); err != nil {
+				was = ""
+			}
 		}
 		if p.name == "email" {
 			wasEmail = was
