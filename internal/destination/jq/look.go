@@ -2,6 +2,7 @@ package jq
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/itchyny/gojq"
 )
@@ -15,7 +16,7 @@ type found struct {
 }
 
 // look reads what gojq made of an expression. The parsed form has some twenty types which hold each
-// other in many ways; only four of them matter here, so it is walked by reflection.
+// other in many ways; only five of them matter here, so it is walked by reflection.
 func look(query *gojq.Query) found {
 	f := found{defined: map[string]bool{}, fields: map[string][]string{}}
 	f.walk(reflect.ValueOf(query))
@@ -47,6 +48,10 @@ func (f *found) note(node any) {
 		f.modules = true
 	case *gojq.Func:
 		f.calls = append(f.calls, n.Name)
+	case *gojq.ObjectKeyVal: // {$name} is {name: $name}
+		if strings.HasPrefix(n.Key, "$") {
+			f.calls = append(f.calls, n.Key)
+		}
 	case *gojq.FuncDef:
 		f.defined[n.Name] = true
 	case *gojq.Term:

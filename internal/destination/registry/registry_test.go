@@ -1,0 +1,27 @@
+package registry_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/registry"
+)
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	require.Subset(t, registry.Names(), []string{"webhook", "http"})
+	for _, name := range registry.Names() {
+		kind, err := registry.Lookup(" " + name + "\n")
+		require.NoError(t, err)
+		require.Equal(t, name, kind.Name())
+	}
+	for _, unknown := range []string{"", "salesforce", "web-hook"} {
+		_, err := registry.Lookup(unknown)
+		require.ErrorAs(t, err, new(*destination.InvalidError))
+		for _, name := range registry.Names() {
+			require.ErrorContains(t, err, name)
+		}
+	}
+}
