@@ -1,9 +1,12 @@
 # Versions of the tools, which are built or installed into .bin/ on first use.
 GOLANGCI_LINT_VERSION := 2.15.0
 SQUAWK_VERSION        := 2.66.0
+STANDARDWEBHOOKS_VERSION := 1.1.1
 
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
+# The library that receivers of webhooks use; a test lets it check what authsync signs.
+STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench fuzz cover \
@@ -20,10 +23,10 @@ build: ## Build bin/authsync
 
 check: lint lint/sql verify test/race ## All that a push needs
 
-test: ## Run the tests; ARGS='-run Name ./internal/pkg' for some of them
+test: $(STANDARDWEBHOOKS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some of them
 	@scripts/test.sh $(ARGS)
 
-test/race: ## Run the tests with the race detector
+test/race: $(STANDARDWEBHOOKS) ## Run the tests with the race detector
 	@scripts/test.sh -race $(ARGS)
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
@@ -51,7 +54,7 @@ bench: build ## Measure receiving and applying beside a plain way of doing the s
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
-cover: ## Measure test coverage; writes coverage/index.html
+cover: $(STANDARDWEBHOOKS) ## Measure test coverage; writes coverage/index.html
 	@mkdir -p coverage
 	@scripts/test.sh -coverpkg=./internal/... -coverprofile=coverage/all.out $(ARGS)
 	@go tool cover -html=coverage/all.out -o coverage/index.html
@@ -69,14 +72,15 @@ db/psql: ## Open psql on it; DB=name for one of its databases
 migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_object
 	@scripts/new-migration.sh '$(KIND)' '$(NAME)'
 
-tools: $(GOLANGCI_LINT) $(SQUAWK) ## Install the tools into .bin/
+tools: $(GOLANGCI_LINT) $(SQUAWK) $(STANDARDWEBHOOKS) ## Install the tools into .bin/
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)
 	@mv .bin/golangci-lint $@
 
 $(SQUAWK):
-	@command -v npm >/dev/null || { \
-		echo 'squawk, which checks the migrations, is installed with npm, which is missing:'; \
-		echo 'apt-get install npm (Debian, Ubuntu), brew install node (macOS)'; exit 1; } >&2
-	npm install --prefix .bin/squawk-$(SQUAWK_VERSION) --no-save --no-package-lock --no-audit --no-fund squawk-cli@$(SQUAWK_VERSION)
+	@scripts/npm-tool.sh squawk-$(SQUAWK_VERSION) squawk-cli@$(SQUAWK_VERSION) 'squawk, which checks the migrations'
+
+$(STANDARDWEBHOOKS):
+	@scripts/npm-tool.sh standardwebhooks-$(STANDARDWEBHOOKS_VERSION) standardwebhooks@$(STANDARDWEBHOOKS_VERSION) \
+		'standardwebhooks, which checks what webhooks are signed with'
