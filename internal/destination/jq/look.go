@@ -59,11 +59,21 @@ func (f *found) note(node any) {
 			return
 		}
 		index, name := n.SuffixList[0].Index, n.Func.Name
-		switch {
+		switch text := index.Str; {
 		case index.Name != "":
 			f.fields[name] = append(f.fields[name], index.Name)
-		case index.Str != nil && index.Str.Queries == nil:
-			f.fields[name] = append(f.fields[name], index.Str.Str)
+		case text != nil && text.Queries == nil: // $name."key"
+			f.fields[name] = append(f.fields[name], text.Str)
+		case isText(index): // $name["key"]
+			f.fields[name] = append(f.fields[name], index.Start.Term.Str.Str)
 		}
 	}
+}
+
+func isText(index *gojq.Index) bool {
+	if index.IsSlice || index.Start == nil || index.Start.Term == nil {
+		return false
+	}
+	term := index.Start.Term
+	return term.Type == gojq.TermTypeString && term.Str != nil && term.Str.Queries == nil && len(term.SuffixList) == 0
 }
