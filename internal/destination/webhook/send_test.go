@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -190,4 +191,29 @@ func TestAnswerThatNeverEnds(t *testing.T) {
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Delivered, result.Outcome, "the status says that it was taken")
 	require.Equal(t, "wait for it", result.Response)
+}
+
+// The examples of the documentation are options that work.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	role := func(role string) destinationtest.Row {
+		return destinationtest.User(destinationtest.Row{"raw": map[string]any{"app_metadata": map[string]any{"role": role}}})
+	}
+	m := destinationtest.Message(5, destination.Updated, role("member"), role("admin"), "raw")
+	for name, want := range map[string]string{
+		"webhook.json": `"type":"user.updated"`,
+		"review.json":  `{"text":"The role of ada@example.com is now admin, it was member"}`,
+	} {
+		r := sent(t, m, func(c *destination.Config) {
+			var here, example webhook.Options
+			require.NoError(t, json.Unmarshal(c.Options, &here))
+			text, err := os.ReadFile("../../../docs/destinations/examples/" + name)
+			require.NoError(t, err)
+			require.NoError(t, destination.DecodeOptions(text, &example))
+			example.URL = here.URL
+			c.Options, err = json.Marshal(example)
+			require.NoError(t, err)
+		})
+		require.Contains(t, string(r.body), want)
+	}
 }
