@@ -58,18 +58,18 @@ type Message struct {
 type Outcome int
 
 const (
-	// Delivered: the other side has it, or needs nothing (Reason says why).
+	// Delivered says that the other side has it, or needs nothing (Reason says why).
 	Delivered Outcome = iota
-	// Retry: it failed; after a pause it is tried again, which costs an attempt.
+	// Retry says that it failed; after a pause it is tried again, which costs an attempt.
 	Retry
-	// GiveUp: it failed, and will as often as it is sent. A person may replay it.
+	// GiveUp says that it failed, and will as often as it is sent. A person may replay it.
 	GiveUp
-	// Later: nothing is wrong with it, but the other side takes no more now. It costs no attempt.
+	// Later says that nothing is wrong with it, but the other side takes no more now. It costs no attempt.
 	Later
-	// Pause: no message will get through until a person mends what Reason says
+	// Pause says that no message will get through until a person mends what Reason says
 	// (a token, a property). The message waits.
 	Pause
-	// Disable: the other side is gone for good, and says so. The message waits.
+	// Disable says that the other side is gone for good, by its own word. The message waits.
 	Disable
 )
 

@@ -2,6 +2,7 @@ package http_test
 
 import (
 	"encoding/json"
+	"maps"
 	nethttp "net/http"
 	"os"
 	"strings"
@@ -43,7 +44,11 @@ type billing struct {
 func (b *billing) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var body struct{ Reason, Email, At string }
+	var body struct {
+		Reason string `json:"reason"`
+		Email  string `json:"email"`
+		At     string `json:"at"`
+	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	err := json.NewDecoder(r.Body).Decode(&body)
 	switch key := r.Header.Get("Idempotency-Key"); {
@@ -120,9 +125,7 @@ func (s *segment) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 			w.WriteHeader(nethttp.StatusBadRequest)
 			return
 		}
-		for name, value := range body { // as such systems do: what is not named stays
-			s.members[id][name] = value
-		}
+		maps.Copy(s.members[id], body) // as such systems do: what is not named stays
 	default:
 		w.WriteHeader(nethttp.StatusMethodNotAllowed)
 	}

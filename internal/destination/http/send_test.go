@@ -5,6 +5,7 @@ import (
 	"io"
 	nethttp "net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -241,11 +242,7 @@ func empties(value any) bool {
 			}
 		}
 	case []any:
-		for _, element := range v {
-			if empties(element) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, empties)
 	}
 	return false
 }

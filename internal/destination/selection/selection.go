@@ -165,7 +165,7 @@ func (s *Selection) changed(before, user any) (bool, error) {
 // of finds the value in a user; what is not there is null.
 func (f field) of(user any) (any, error) {
 	if user == nil {
-		return nil, nil //nolint:nilnil // null is a value
+		return nil, nil
 	}
 	if f.expr != nil {
 		all, err := f.expr.All(context.Background(), user)
@@ -183,13 +183,12 @@ func (f field) of(user any) (any, error) {
 		case map[string]any:
 			value = v[key]
 		case []any:
-			i, err := strconv.Atoi(key)
-			if err != nil || i < 0 || i >= len(v) {
-				return nil, nil //nolint:nilnil // as above
+			value = nil
+			if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(v) {
+				value = v[i]
 			}
-			value = v[i]
 		default:
-			return nil, nil //nolint:nilnil // as above
+			return nil, nil
 		}
 	}
 	return value, nil

@@ -143,6 +143,7 @@ func TestFieldsAreComparedByValue(t *testing.T) {
 		require.NoError(rt, err)
 		nowJSON, err := json.Marshal(now)
 		require.NoError(rt, err)
-		require.Equal(rt, string(oldJSON) != string(nowJSON), wanted)
+		differ := string(oldJSON) != string(nowJSON)
+		require.Equal(rt, wanted, differ)
 	})
 }

@@ -89,13 +89,13 @@ func defaultBody(m destination.Message) (json.RawMessage, error) {
 func pick(row json.RawMessage, columns []string) (map[string]json.RawMessage, error) {
 	var all map[string]json.RawMessage
 	if len(row) == 0 {
-		return nil, nil //nolint:nilnil // no row is null in the body
+		return nil, nil
 	}
 	if err := json.Unmarshal(row, &all); err != nil {
 		return nil, fmt.Errorf("read the user as it was: %w", err)
 	}
 	if all == nil {
-		return nil, nil //nolint:nilnil // as above
+		return nil, nil
 	}
 	picked := make(map[string]json.RawMessage, len(columns))
 	for _, column := range columns {

@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/outbound"
 )
 
 // receiver takes webhooks and answers with a status and a header.
@@ -216,4 +217,22 @@ func TestExamples(t *testing.T) {
 		})
 		require.Contains(t, string(r.body), want)
 	}
+}
+
+// A name may lead to a private address only when it is looked up, long after it was stored.
+func TestTargetThatIsGuarded(t *testing.T) {
+	t.Parallel()
+	guard := outbound.New(outbound.Config{})
+	_, err := webhook.Kind{}.New(config("https://10.0.0.5/hook"), destination.Deps{CheckURL: guard.CheckURL})
+	require.ErrorAs(t, err, new(*destination.InvalidError))
+	require.ErrorContains(t, err, "options.url: https://10.0.0.5")
+	require.ErrorContains(t, err, outbound.Setting)
+
+	url, requests := receiver(t, http.StatusOK)
+	d, err := webhook.Kind{}.New(config(url), destination.Deps{Client: guard.Client(time.Second)})
+	require.NoError(t, err)
+	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
+	require.Equal(t, destination.Pause, result.Outcome, "no other message gets through either")
+	require.Contains(t, result.Reason, outbound.Setting)
+	require.Empty(t, requests)
 }
