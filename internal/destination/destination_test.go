@@ -161,3 +161,16 @@ func TestMaskHidesSecrets(t *testing.T) {
 	require.Equal(t, "as it is", destination.NewMask("", "is").Hide("as it is"), "what is short is in every sentence")
 	require.Equal(t, "as it is", destination.Mask{}.Response([]byte("as it is")))
 }
+
+// What is hidden gets shorter, and so brings what was read beyond the bound into view: no part of a secret may come with it.
+func TestMaskHidesPartsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	const secret = "tok_9wJ2kQ7rVxLmZp"
+	m := destination.NewMask(secret)
+	for before := range 2 * len(secret) {
+		answer := strings.Repeat(".", before) + strings.Repeat(secret, 2*destination.MaxResponse/len(secret))
+		kept := m.Response([]byte(answer[:m.ReadAhead()]))
+		require.Greater(t, len(kept), 100)
+		require.Empty(t, strings.Trim(kept, ".*"))
+	}
+}
