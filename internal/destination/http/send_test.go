@@ -287,3 +287,14 @@ func TestMappingSendsNoEmptyValueAndShowsNoSecret(t *testing.T) {
 		}
 	})
 }
+
+// A server that quotes its request in an answer does not bring what was made of a secret into the store.
+func TestWhatIsMadeOfSecretsIsHidden(t *testing.T) {
+	t.Parallel()
+	url := serve(t, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		w.WriteHeader(nethttp.StatusBadRequest)
+		_, _ = io.WriteString(w, r.Header.Get("X-Basic")+"|"+r.Header.Get("X-Upper")+"|"+r.URL.Query().Get("key"))
+	}))
+	result := send(t, open(t, config(url)), destinationtest.Updated())
+	require.Equal(t, "Basic ***|***|***", result.Response)
+}
