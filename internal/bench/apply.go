@@ -63,7 +63,7 @@ func (e *environment) applying(ctx context.Context, w io.Writer, c Config) error
 		{"what", "events/s", "204 to row, p50", "p99"},
 		{fmt.Sprintf("reference: one job and one call an event, backlog of %d", few), fmt.Sprintf("%.0f", single), "", ""},
 		{fmt.Sprintf("authsync: backlog of %d, %.1f times the reference", c.Events, backlog/single), fmt.Sprintf("%.0f", backlog), "", ""},
-		{fmt.Sprintf("authsync: %d senders, from the request to the row, process %s", applySenders, memory), fmt.Sprintf("%.0f", full), "", ""},
+		{fmt.Sprintf("authsync: %d senders, from the request to the row, process of %d MB", applySenders, memory/1000), fmt.Sprintf("%.0f", full), "", ""},
 		{"authsync: one event at a time", "", short(light.percentile(0.5)), short(light.percentile(0.99))},
 	})
 	return nil
@@ -140,21 +140,21 @@ func (a *apply) backlog(ctx context.Context, events int, start starter) (rate fl
 
 // fullLoad sends events as fast as they are taken, while they are applied, and
 // measures until the last one is a row.
-func (a *apply) fullLoad(ctx context.Context, events int) (rate float64, memory string, err error) {
+func (a *apply) fullLoad(ctx context.Context, events int) (rate float64, memory int, err error) {
 	if err := a.restart(ctx); err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
 	stop, err := a.startApplier(ctx)
 	if err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	begun := time.Now()
 	if err := a.send(ctx, plan{connections: applySenders, requests: int64(events)}); err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
 	if err := a.awaitUsers(ctx, events); err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
 	return float64(events) / time.Since(begun).Seconds(), residentMemory(), nil
 }

@@ -17,10 +17,14 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 )
 
-// Config says what to measure. The zero value measures everything in about two minutes.
+// Parts are what there is to measure.
+func Parts() []string { return []string{"receive", "apply", "backfill"} }
+
+// Config says what to measure. The zero value measures everything in about eight minutes.
 type Config struct {
 	// Connections are the numbers of concurrent senders: 16, 64, 256.
 	Connections []int
@@ -32,7 +36,9 @@ type Config struct {
 	Events int
 	// Light is how many events are sent one at a time: 100.
 	Light int
-	// Only restricts the run to "receive" or "apply".
+	// Users are the sizes of accounts that are read: 200,000 and 1,000,000.
+	Users []int
+	// Only restricts the run to one of Parts.
 	Only string
 	// Log hears of trouble; nil: nobody does.
 	Log *slog.Logger
@@ -50,8 +56,11 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	if !slices.Contains([]string{"", "receive", "apply"}, config.Only) {
-		return fmt.Errorf("there is no measurement %q: take receive or apply", config.Only)
+	if len(config.Users) == 0 {
+		config.Users = []int{200_000, 1_000_000}
+	}
+	if config.Only != "" && !slices.Contains(Parts(), config.Only) {
+		return fmt.Errorf("there is no measurement %q: take one of %s", config.Only, strings.Join(Parts(), ", "))
 	}
 	e, err := newEnvironment(ctx, config.Log)
 	if err != nil {
@@ -59,14 +68,11 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
 	fmt.Fprintln(w, describeMachine(ctx, e))
-	if config.Only != "apply" {
-		if err := e.receiving(ctx, w, config); err != nil {
-			return fmt.Errorf("measure receiving: %w", err)
-		}
-	}
-	if config.Only != "receive" {
-		if err := e.applying(ctx, w, config); err != nil {
-			return fmt.Errorf("measure applying: %w", err)
+	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling} {
+		if part := Parts()[i]; config.Only == "" || config.Only == part {
+			if err := measure(ctx, w, config); err != nil {
+				return fmt.Errorf("measure %s: %w", part, err)
+			}
 		}
 	}
 	return nil

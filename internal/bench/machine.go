@@ -53,19 +53,20 @@ func syncTime(dir string) string {
 	return fmt.Sprintf("a sync takes %.2f ms", time.Since(begun).Seconds()*1000/times)
 }
 
-// residentMemory is what this process, the load generator included, holds in memory.
-func residentMemory() string {
+// residentMemory is what this process, the load generator included, holds in
+// memory, in kB; 0 where the system does not tell.
+func residentMemory() int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return "of unknown size"
+		return 0
 	}
 	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			kb, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
 			if err == nil {
-				return fmt.Sprintf("of %d MB", kb/1000)
+				return kb
 			}
 		}
 	}
-	return "of unknown size"
+	return 0
 }
