@@ -3,9 +3,7 @@ package backfill_test
 import (
 	"bufio"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
@@ -15,52 +13,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/clerk"
-	"github.com/authsync/authsync/internal/provider/fetch"
 )
 
-// BenchmarkBackfill reads users from a fake Clerk that answers at once, by HTTP,
-// with the pages of 500 users that the real one has.
-func BenchmarkBackfill(b *testing.B) {
-	for _, users := range []int{200_000, 1_000_000} {
-		b.Run(strconv.Itoa(users), func(b *testing.B) {
-			for range b.N {
-				b.StopTimer()
-				bundle := setup(b, users, 500)
-				fake := fetchtest.NewClerk(fetchtest.NewAccount(users), fetchtest.NewClock())
-				fake.Unlimited, fake.Key = true, "sk_live_c2VjcmV0LW9mLXRoZS1mYWtl"
-				server := httptest.NewServer(fake)
-				source, err := clerk.New().NewSource(
-					provider.Credentials{SecretKey: provider.Secret(fake.Key)}, provider.Options{BaseURL: server.URL + "/v1"},
-					fetch.Deps{Transport: fetchtest.Transport()})
-				require.NoError(b, err)
-				bundle.accounts = fixed{account.Account{Source: source, Importer: clerk.New()}}
-				bundle.start(b)
-				client, err := newClient(bundle.control, backfill.Config{
-					Pool: bundle.control, Accounts: bundle.accounts, Mirrors: bundle.mirrors, Log: slog.New(slog.DiscardHandler),
-				})
-				require.NoError(b, err)
-				b.StartTimer()
-				begun := time.Now()
-				require.NoError(b, client.Start(b.Context()))
-				require.Eventually(b, func() bool { return bundle.finished(b) }, 20*time.Minute, 10*time.Millisecond)
-				b.ReportMetric(float64(users)/time.Since(begun).Seconds(), "users/s")
-				b.StopTimer()
-				require.NoError(b, client.StopAndCancel(b.Context()))
-				server.Close()
-				require.Equal(b, fmt.Sprintf("%d %d %d 0", users, users, users), bundle.mirrored(b))
-			}
-		})
-	}
-}
-
 // BenchmarkKilledBackfill kills the worker's process ten times on the way to
-// 200,000 users, and tells the most memory that one of them used.
+// 200,000 users, and tells the most memory that one of them used:
+//
+//	make test ARGS='-run NONE -bench KilledBackfill -benchtime 1x ./internal/backfill'
+//
+// TestKilledWorkers does the same with fewer users, and looks at every page.
 func BenchmarkKilledBackfill(b *testing.B) {
 	const users, kills = 200_000, 10
 	for range b.N {
@@ -68,7 +29,7 @@ func BenchmarkKilledBackfill(b *testing.B) {
 		bundle.start(b)
 		memory, killed := int64(0), 0
 		for !bundle.finished(b) {
-			lines := 60 + rand.IntN(120) // of some 2800
+			lines := 30 + rand.IntN(60) // of some 1200
 			if killed >= kills {
 				lines = 1 << 30
 			}

@@ -85,9 +85,10 @@ func (d *Drift) add(t mirror.Totals) {
 // deletes none unless it is told to.
 const defaultMaxDeleted = 5.0
 
-// heldBack says why surplus users must not be deleted; nil: they may be. met is
-// how many users the walk has met, said how many the provider says it has (nil: it
-// does not say).
+// heldBack says why surplus users must not be deleted, nor placeholders be given
+// up; nil: they may be. met is how many users the walk has met, said how many the
+// provider says it has (nil: it does not say). Placeholders do not count for the share:
+// nothing is lost with them. But a list that is not to be trusted decides on none.
 func (d *Drift) heldBack(met int64, said *int64, o Order, options *provider.ReconcileOptions) *string {
 	limit := defaultMaxDeleted
 	if options != nil && options.MaxDeletedPercent != nil {
@@ -95,7 +96,7 @@ func (d *Drift) heldBack(met int64, said *int64, o Order, options *provider.Reco
 	}
 	var reason string
 	switch share := 100 * float64(d.Surplus) / float64(max(d.Compared, 1)); {
-	case d.Surplus == 0:
+	case d.Surplus+d.Placeholders == 0:
 		return nil
 	case met == 0:
 		reason = "the provider listed no user at all; no user is deleted by an empty list"

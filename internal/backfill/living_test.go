@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
@@ -60,17 +61,21 @@ func (l *living) put(id, name string) mirror.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.now()
-	l.users[id] = map[string]any{"id": id, "first_name": name, "last_name": nil, "updated_at": at.UnixMilli()}
+	l.users[id] = map[string]any{"id": id, "first_name": name, "last_name": nil, "username": "name " + name, "updated_at": at.UnixMilli()}
 	return l.webhook("user.updated", at, l.users[id])
 }
 
 // silently changes a user, of which no webhook tells and no clock.
 func (l *living) silently(id, name string) {
+	l.edit(id, func(user map[string]any) { user["first_name"] = name })
+}
+
+func (l *living) edit(id string, change func(user map[string]any)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if user, there := l.users[id]; there {
 		changed := maps.Clone(user)
-		changed["first_name"] = name
+		change(changed)
 		l.users[id] = changed
 	}
 }
@@ -215,14 +220,8 @@ func (b *testBundle) reconcile(t require.TestingT, o backfill.Order) backfill.Ru
 	o.Kind = provider.KindReconcile
 	started, err := b.store.Start(context.Background(), b.projectID, provider.Clerk, o)
 	require.NoError(t, err)
-	var run backfill.Run
-	require.Eventually(t, func() bool {
-		run, err = b.store.Latest(context.Background(), b.projectID, provider.Clerk, o.Kind)
-		require.NoError(t, err)
-		return run.Finished()
-	}, time.Minute, time.Millisecond)
+	run := b.finishes(t, o.Kind)
 	require.Equal(t, started.ID, run.ID)
-	require.Equal(t, backfill.Done, run.State, "%+v", run)
 	return run
 }
 
@@ -233,11 +232,8 @@ func (b *testBundle) users(t require.TestingT) map[string]string {
 		FROM capydb_auth.users`)
 	require.NoError(t, err)
 	users := map[string]string{}
-	for rows.Next() {
-		var id, is string
-		require.NoError(t, rows.Scan(&id, &is))
-		users[id] = is
-	}
-	require.NoError(t, rows.Err())
+	var id, is string
+	_, err = pgx.ForEachRow(rows, []any{&id, &is}, func() error { users[id] = is; return nil })
+	require.NoError(t, err)
 	return users
 }

@@ -108,18 +108,24 @@ func TestPagesAndWebhooksInAnyOrderEndInTheProvidersState(t *testing.T) {
 
 // state is the users as they should be in the end: names, or that they are gone.
 func (w *world) state() map[string]string {
-	state := map[string]string{}
-	for id, u := range w.users {
-		last := u["last_name"]
-		if last == nil {
-			last = "-"
-		}
-		state[id] = fmt.Sprint(u["first_name"], "/", last, "/", u["username"])
-	}
+	state := statesOf(w.users)
 	for id := range w.gone {
 		state[id] = "gone"
 	}
 	return state
+}
+
+// statesOf are users as mirrorState shows them.
+func statesOf(users map[string]map[string]any) map[string]string {
+	states := map[string]string{}
+	for id, u := range users {
+		last := u["last_name"]
+		if last == nil {
+			last = "-"
+		}
+		states[id] = fmt.Sprint(u["first_name"], "/", last, "/", u["username"])
+	}
+	return states
 }
 
 func mirrorState(t require.TestingT, pool *pgxpool.Pool, prefix string) map[string]string {

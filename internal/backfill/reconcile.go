@@ -26,8 +26,8 @@ import (
 //	confirm   ask the provider about every open user, one by one, and do what it
 //	          says: repair, or delete. What it says now is the last word.
 //
-// Surplus users are not asked about, and not deleted, if there are too many of
-// them: see Drift.heldBack.
+// Surplus users and placeholders are not asked about, and not deleted, if there are
+// too many of them: see Drift.heldBack.
 func (s *slice) reconcile(ctx context.Context) error {
 	s.findings = s.config.Mirrors.Reconcile(s.row.ProjectID, s.row.ID, s.row.Provider)
 	if s.row.Pages == 0 {
@@ -155,7 +155,7 @@ const lookAt = 20_000
 // lookForSurplus looks at some more users of the mirror. At their end it decides
 // whether surplus users may be deleted.
 func (s *slice) lookForSurplus(ctx context.Context) error {
-	last, users, err := s.findings.Surplus(ctx, s.row.StartedAt, s.row.Cursor, lookAt)
+	last, users, err := s.findings.Surplus(ctx, s.row.StartedAt, s.account.Alone, s.row.Cursor, lookAt)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (s *slice) confirm(ctx context.Context) error {
 	}
 	answers, failed := reader.Read(ctx, ids)
 	next := s.next()
-	if err := s.settle(ctx, &reader, answers, &next); err != nil {
+	if err := s.settle(ctx, &reader, leaveListed(answers, open), &next); err != nil {
 		return err
 	}
 	if len(answers) > 0 {
@@ -227,6 +227,22 @@ func (s *slice) confirm(ctx context.Context) error {
 		}
 	}
 	return failed
+}
+
+// leaveListed leaves alone who was in the list and is gone now: only users whom the
+// list did not have are deleted, under the bounds of heldBack. Of the others a
+// webhook tells, or the next reconcile.
+func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer {
+	listed := make(map[string]bool, len(open))
+	for _, u := range open {
+		listed[u.UserID] = u.Finding != mirror.Surplus && u.Finding != mirror.Placeholder
+	}
+	for i := range answers {
+		if a := &answers[i]; a.Gone && listed[a.UserID] {
+			a.Finding = mirror.Equal
+		}
+	}
+	return answers
 }
 
 // settle notes what the answers say, repairs, and notes that.
@@ -238,7 +254,7 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 	for i := range answers {
 		a := &answers[i]
 		if a.Finding == mirror.Placeholder && !s.account.Alone {
-			a.Finding = mirror.Equal // another provider may know it
+			a.Finding = mirror.Equal // another provider, which came meanwhile, may know it
 		}
 		u := mirror.Settled{UserID: a.UserID, State: mirror.StateFound, Finding: a.Finding, Columns: a.Columns}
 		switch {

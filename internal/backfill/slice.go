@@ -21,7 +21,7 @@ import (
 
 // maxChunk is how many users go to the mirror by one call: live events get
 // their turn between two calls.
-const maxChunk = 200
+const maxChunk = 500
 
 // slice is one job's work on a run.
 type slice struct {

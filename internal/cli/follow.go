@@ -81,7 +81,23 @@ func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, 
 	case err != nil:
 		return run, err
 	}
-	return run, f.notice("A %s is %s already, since %s: this is how far it is.", f.kind, run.State, clock(run.StartedAt))
+	as := ""
+	if order != nil && (order.DryRun != run.DryRun || order.Force != run.Force) {
+		as = ", " + orderWords(run) + " and not as asked for now"
+	}
+	return run, f.notice("A %s is %s already, since %s%s: this is how far it is.", f.kind, run.State, clock(run.StartedAt), as)
+}
+
+// orderWords says how a run was started.
+func orderWords(run client.Run) string {
+	switch {
+	case run.DryRun:
+		return "with --dry-run"
+	case run.Force:
+		return "with --force"
+	default:
+		return "without --dry-run or --force"
+	}
 }
 
 func (f *follower) latest(ctx context.Context) (client.Run, error) {

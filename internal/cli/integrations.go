@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -99,6 +101,11 @@ without losing an event. At a terminal the command asks for what was not given.`
 			if err != nil {
 				return err
 			}
+			if given, ok := in["options"].(map[string]any); ok {
+				if in["options"], err = withOptions(cmd.Context(), c, path, given); err != nil {
+					return err
+				}
+			}
 			var i client.Integration
 			if err := c.Do(cmd.Context(), http.MethodPut, path, in, &i); err != nil {
 				return err
@@ -119,8 +126,45 @@ without losing an event. At a terminal the command asks for what was not given.`
 	f.StringVar(&g.signing.env, "webhook-signing-secret-env", "", "environment variable with the same")
 	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk: sk_…); - is standard input")
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
-	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as absent_fields=clear; may be repeated")
+	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
+}
+
+// withOptions gives the options that an integration has, with those that are given:
+// the API takes them as a whole.
+func withOptions(ctx context.Context, c *client.Client, path string, given map[string]any) (map[string]any, error) {
+	var i client.Integration
+	err := c.Do(ctx, http.MethodGet, path, nil, &i)
+	if err != nil && client.Status(err) != http.StatusNotFound {
+		return nil, err
+	}
+	options := map[string]any{}
+	if len(i.Options) > 0 {
+		if err := json.Unmarshal(i.Options, &options); err != nil {
+			return nil, fmt.Errorf("read the options that are set: %w", err)
+		}
+	}
+	return merged(options, given), nil
+}
+
+// merged is one object with the members of another in place of its own, at any
+// depth; null takes a member away.
+func merged(into, from map[string]any) map[string]any {
+	for name, value := range from {
+		object, isObject := value.(map[string]any)
+		inner, wasObject := into[name].(map[string]any)
+		switch {
+		case value == nil:
+			delete(into, name)
+		case isObject && wasObject:
+			into[name] = merged(inner, object)
+		case isObject:
+			into[name] = merged(map[string]any{}, object)
+		default:
+			into[name] = value
+		}
+	}
+	return into
 }
 
 // printBackfillStart tells whether setting up a provider has started a backfill.

@@ -25,8 +25,6 @@ type Clerk struct {
 	RefuseCursor bool
 	// LostCursorIsEmpty answers an empty list to a cursor whose user is gone; else 404.
 	LostCursorIsEmpty bool
-	// Unlimited counts no requests; else it is 100 in 10 s, as for a test key.
-	Unlimited bool
 	// NoID leaves the id out of these users.
 	NoID map[int]bool
 
@@ -52,7 +50,7 @@ func clerkError(w http.ResponseWriter, status int, code, long string) {
 }
 
 func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
-	if allowed, after := c.window.take(c.Clock.Now()); !allowed && !c.Unlimited {
+	if allowed, after := c.window.take(c.Clock.Now()); !allowed {
 		c.countLimited()
 		w.Header().Set("Retry-After", seconds(after))
 		clerkError(w, http.StatusTooManyRequests, "too_many_requests", "Too many requests. Please try again in a bit.")

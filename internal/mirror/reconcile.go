@@ -80,14 +80,17 @@ func (r *Reconcile) Page(ctx context.Context, events []Event, rawKeys []string, 
 	return findings, err
 }
 
-const reconcileSurplus = `SELECT coalesce(last_id, ''), users FROM capydb_auth.reconcile_surplus($1, $2, $3, $4, $5)`
+const reconcileSurplus = `SELECT coalesce(last_id, ''), users FROM capydb_auth.reconcile_surplus($1, $2, $3, $4, $5, $6)`
 
 // Surplus looks at limit users behind one for those that the walk, which began
-// at begun, did not meet, and notes them. It gives the id to go on behind, empty
-// at the end, and how many live users of the provider it has looked at.
-func (r *Reconcile) Surplus(ctx context.Context, begun time.Time, after string, limit int) (last string, users int64, err error) {
+// at begun, did not meet, and notes them; placeholders too, if told to. It gives the
+// id to go on behind, empty at the end, and how many live users of the provider it
+// has looked at.
+func (r *Reconcile) Surplus(
+	ctx context.Context, begun time.Time, placeholders bool, after string, limit int,
+) (last string, users int64, err error) {
 	err = r.query(ctx, func(ctx context.Context, l *lane) error {
-		return l.pool.QueryRow(ctx, reconcileSurplus, r.runID, r.provider, begun, after, limit).Scan(&last, &users)
+		return l.pool.QueryRow(ctx, reconcileSurplus, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
 	})
 	return last, users, err
 }
@@ -103,13 +106,13 @@ const selectOpen = `
 	FROM capydb_auth.reconcile_findings AS f
 	WHERE f.run_id = $1 AND f.provider = $2
 	  AND (f.state = 'open' OR ($3 AND f.state = 'found'))
-	  AND ($4 OR f.finding <> 'surplus')
+	  AND ($4 OR f.finding NOT IN ('surplus', 'placeholder'))
 	ORDER BY f.user_id
 	LIMIT $5`
 
 // Open gives some users about whom the provider is to be asked. found includes
 // those that differ for certain but are not repaired, as after an interruption;
-// surplus includes surplus users.
+// surplus includes surplus users and placeholders.
 func (r *Reconcile) Open(ctx context.Context, found, surplus bool, limit int) (open []Open, err error) {
 	err = r.query(ctx, func(ctx context.Context, l *lane) error {
 		// In one transaction, so that a run whose findings are gone is not taken for one that has none.

@@ -126,7 +126,7 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 		"TypingErrorInside": {"auth0", `{"webhook_authorization": {"method": "bearer", "tokne": "s3cret"}}`, ``, "webhook_authorization has the wrong form"},
 		"EmptySecret":       {"auth0", `{"webhook_signing_secret": ""}`, ``, "webhook_signing_secret is empty"},
 		"OtherProvidersOwn": {"clerk", `{"webhook_authorization": {"method": "bearer", "token": "s3cret"}}`, ``, "for Auth0 only"},
-		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `no option "absent": take one of absent_fields, base_url, signature_formats, source`},
+		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `no option "absent": take one of absent_fields, base_url, reconcile, signature_formats, source`},
 		"WrongOption":       {"auth0", `{}`, `{"absent_fields": "s3cret"}`, `takes "keep"`},
 		"WrongOptionForm":   {"auth0", `{}`, `{"signature_formats": 1}`, "options.signature_formats has the wrong form: it takes an array of strings"},
 		"OptionsNoObject":   {"auth0", `{}`, `[]`, "options must be an object"},

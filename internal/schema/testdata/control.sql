@@ -88,18 +88,20 @@ CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS 
     AS $$
     SELECT i.project_id, i.provider
     FROM authsync.integrations AS i
-    LEFT JOIN LATERAL (
-        SELECT b.started_at, b.finished_at
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(
+                max(b.started_at) FILTER (WHERE b.kind = 'reconcile' AND b.options ->> 'dry_run' IS DISTINCT FROM 'true'),
+                min(b.started_at) FILTER (WHERE b.kind = 'backfill')
+            ) AS began,
+            coalesce(bool_or(b.finished_at IS NULL), false) AS is_busy
         FROM authsync.backfills AS b
         WHERE b.project_id = i.project_id AND b.provider = i.provider
-        ORDER BY b.started_at DESC
-        LIMIT 1
-    ) AS last ON true
+    ) AS last
     WHERE i.options #>> '{reconcile,every}' <> ''
-      AND (last.started_at IS NULL
-           OR (last.finished_at IS NOT NULL
-               AND last.started_at <= p_now - (i.options #>> '{reconcile,every}')::interval))
-    ORDER BY last.started_at NULLS FIRST, i.project_id, i.provider;
+      AND NOT last.is_busy
+      AND coalesce(last.began <= p_now - (i.options #>> '{reconcile,every}')::interval, true)
+    ORDER BY last.began NULLS FIRST, i.project_id, i.provider;
 $$;
 
 COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations whose schedule asks for a reconcile now.';

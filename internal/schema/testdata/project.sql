@@ -526,7 +526,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
 
-CREATE FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
+CREATE FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -543,7 +543,7 @@ BEGIN
             u.id,
             u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
             CASE
-                WHEN u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'surplus'
             END AS finding
         FROM capydb_auth.users AS u
@@ -569,7 +569,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
 
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
@@ -852,7 +852,7 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after text, p_limit integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 

@@ -4,8 +4,9 @@
 -- size is looked through in short calls.
 --
 -- Surplus is a user of this provider who lives and whose last event is older than
--- p_begun, when the walk began: of a newer one the walk could not know. A placeholder
--- that is older than that is noted as well: perhaps the provider knows the user.
+-- p_begun, when the walk began: of a newer one the walk could not know. With
+-- p_placeholders a placeholder that is older than that is noted as well; leave it to
+-- false where another provider may know the user.
 --
 -- Repeatable: what has been noted stays.
 -- Order:      when the walk has come to its end.
@@ -13,11 +14,12 @@
 --             live users of the provider were among those looked at.
 --             US003 if the notes of the run are gone.
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_surplus(
-    p_run_id   uuid,
-    p_provider text,
-    p_begun    timestamptz,
-    p_after    text,
-    p_limit    integer
+    p_run_id       uuid,
+    p_provider     text,
+    p_begun        timestamptz,
+    p_placeholders boolean,
+    p_after        text,
+    p_limit        integer
 )
 RETURNS TABLE (last_id text, users bigint)
 LANGUAGE plpgsql
@@ -36,7 +38,7 @@ BEGIN
             u.id,
             u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
             CASE
-                WHEN u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'surplus'
             END AS finding
         FROM capydb_auth.users AS u
@@ -62,5 +64,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_surplus(uuid, text, timestamptz, text, integer)
+COMMENT ON FUNCTION capydb_auth.reconcile_surplus(uuid, text, timestamptz, boolean, text, integer)
     IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
