@@ -57,11 +57,13 @@ func (l *living) now() time.Time {
 }
 
 // put signs a user up, or changes it, and gives the webhook that tells of it.
-func (l *living) put(id, name string) mirror.Event {
+func (l *living) put(id, name string) mirror.Event { return l.putWith(id, name, nil) }
+
+func (l *living) putWith(id, name string, last any) mirror.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.now()
-	l.users[id] = map[string]any{"id": id, "first_name": name, "last_name": nil, "username": "name " + name, "updated_at": at.UnixMilli()}
+	l.users[id] = map[string]any{"id": id, "first_name": name, "last_name": last, "username": "name " + name, "updated_at": at.UnixMilli()}
 	return l.webhook("user.updated", at, l.users[id])
 }
 
