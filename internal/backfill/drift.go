@@ -35,7 +35,7 @@ type Drift struct {
 	// Users are the first hundred of them.
 	Users []mirror.Drifted `json:"users"`
 
-	// Compared is how many live users of the provider the mirror had.
+	// Compared is how many live users of the provider the mirror had before.
 	Compared int64 `json:"compared"`
 	// Restarts is how often the walk began anew.
 	Restarts int `json:"restarts,omitempty"`

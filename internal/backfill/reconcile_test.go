@@ -164,6 +164,81 @@ func TestReconcileHoldsDeletionsBack(t *testing.T) {
 	}
 }
 
+// Neither does a list that is not to be trusted give placeholders up.
+func TestReconcileHoldsPlaceholdersBack(t *testing.T) {
+	t.Parallel()
+	l := newLiving()
+	b := setupLiving(t, l, 0)
+	_, err := b.project.Exec(t.Context(), `SELECT capydb_auth.ensure_user('awaited')`)
+	require.NoError(t, err)
+	d := b.reconcile(t, backfill.Order{Force: true}).Drift
+	require.Contains(t, *d.HeldBack, "listed no user at all")
+	require.Equal(t, []int64{1, 1}, []int64{d.Placeholders, d.Left})
+	require.Equal(t, map[string]string{"awaited": "placeholder"}, b.users(t))
+
+	l.put("other", "Other")
+	d = b.reconcile(t, backfill.Order{}).Drift
+	require.Nil(t, d.HeldBack)
+	require.Equal(t, map[string]string{"awaited": "gone", "other": "Other"}, b.users(t))
+}
+
+// The key of another instance lists other users, and knows none of ours.
+func TestReconcileByTheKeyOfAnotherInstanceDeletesNobody(t *testing.T) {
+	t.Parallel()
+	l := newLiving()
+	b := setupLiving(t, l, 0)
+	for i := range 10 {
+		id := fmt.Sprintf("ours%d", i)
+		b.apply(t, l.put(id, "Ours"))
+		l.remove(id)
+	}
+	for i := range 10 {
+		l.put(fmt.Sprintf("theirs%d", i), "Theirs")
+	}
+	d := b.reconcile(t, backfill.Order{}).Drift
+	require.Contains(t, *d.HeldBack, "10 of 10 users of the mirror were not in the provider's list: 100 %")
+	require.Contains(t, *d.HeldBack, "is the key that of this instance?")
+	require.Equal(t, int64(10), d.Left)
+	require.Equal(t, "0", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
+	require.Empty(t, l.asked)
+}
+
+// Only who was not in the list is deleted: the bounds are about the list.
+func TestReconcileLeavesWhoIsGoneAfterTheList(t *testing.T) {
+	t.Parallel()
+	l := newLiving()
+	l.partial = true // so that all who differ are asked about
+	b := setupLiving(t, l, 0)
+	b.apply(t, l.put("a", "Old"), l.put("b", "Old"))
+	l.silently("a", "New")
+	l.silently("b", "New")
+	l.step = func(int) {
+		if at := one(t, b.control, `SELECT phase FROM authsync.backfills`); at == backfill.Confirm {
+			l.remove("b")
+		}
+	}
+	d := b.reconcile(t, backfill.Order{Force: true}).Drift
+	require.Equal(t, []int64{1, 0, 1}, []int64{d.Differing, d.Surplus, d.Repaired}, "%+v", d)
+	require.Equal(t, map[string]string{"a": "New", "b": "Old"}, b.users(t))
+
+	d = b.reconcile(t, backfill.Order{Force: true}).Drift
+	require.Equal(t, []int64{1, 1}, []int64{d.Surplus, d.Repaired}, "the next one finds out")
+	require.Equal(t, map[string]string{"a": "New", "b": "gone"}, b.users(t))
+}
+
+// A field that is gone at the provider is cleared, whether it is null there or absent.
+func TestReconcileClearsWhatIsGone(t *testing.T) {
+	t.Parallel()
+	l := newLiving()
+	b := setupLiving(t, l, 0)
+	b.apply(t, l.putWith("null", "A", "Last"), l.putWith("absent", "B", "Last"))
+	l.edit("null", func(user map[string]any) { user["last_name"] = nil })
+	l.edit("absent", func(user map[string]any) { delete(user, "last_name") })
+	d := b.reconcile(t, backfill.Order{}).Drift
+	require.Equal(t, map[string]int64{"last_name": 2, "raw": 2}, d.Columns)
+	require.Equal(t, "2", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE last_name IS NULL AND raw ->> 'last_name' IS NULL`))
+}
+
 func TestReconcileLeavesOtherProvidersAlone(t *testing.T) {
 	t.Parallel()
 	l := newLiving()

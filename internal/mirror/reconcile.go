@@ -84,8 +84,8 @@ const reconcileSurplus = `SELECT coalesce(last_id, ''), users FROM capydb_auth.r
 
 // Surplus looks at limit users behind one for those that the walk, which began
 // at begun, did not meet, and notes them; placeholders too, if told to. It gives the
-// id to go on behind, empty at the end, and how many live users of the provider it
-// has looked at.
+// id to go on behind, empty at the end, and how many of those it has looked at are live
+// users of the provider whom the mirror had before the run.
 func (r *Reconcile) Surplus(
 	ctx context.Context, begun time.Time, placeholders bool, after string, limit int,
 ) (last string, users int64, err error) {

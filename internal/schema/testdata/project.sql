@@ -538,7 +538,7 @@ BEGIN
     PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
 
     RETURN QUERY
-    WITH candidate AS MATERIALIZED (
+    WITH looked_at AS MATERIALIZED (
         SELECT
             u.id,
             u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
@@ -551,20 +551,22 @@ BEGIN
         ORDER BY u.id
         LIMIT p_limit
     ),
+    candidate AS MATERIALIZED (
+        SELECT l.id, l.is_live, l.finding, f.finding AS known
+        FROM looked_at AS l
+        LEFT JOIN capydb_auth.reconcile_findings AS f ON f.provider = p_provider AND f.user_id = l.id
+    ),
     note AS (
         INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
         SELECT p_provider, c.id, p_run_id, c.finding, 'open'
         FROM candidate AS c
         WHERE c.finding IS NOT NULL
-          AND NOT EXISTS (
-              SELECT FROM capydb_auth.reconcile_findings AS f
-              WHERE f.provider = p_provider AND f.user_id = c.id
-          )
+          AND c.known IS NULL
         ON CONFLICT (provider, user_id) DO NOTHING
     )
     SELECT
         CASE WHEN count(*) = p_limit THEN max(c.id) END,
-        count(*) FILTER (WHERE c.is_live)
+        count(*) FILTER (WHERE c.is_live AND c.known IN ('missing', 'deleted') IS NOT TRUE)
     FROM candidate AS c;
 END;
 $$;
