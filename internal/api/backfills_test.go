@@ -82,6 +82,31 @@ func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 404, b.call(t, "GET", "/projects/shop/integrations/auth0/backfill", "").status)
 }
 
+func TestReconcileTakesWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	const path = clerkPath + "/reconcile"
+	require.Equal(t, 400, b.call(t, "POST", path, `{"dryrun": true}`).status, "a slip must not become a repair")
+	require.Equal(t, 400, b.call(t, "POST", path, `{"dry_run": "yes"}`).status)
+	require.Equal(t, 404, b.call(t, "GET", path, "").status)
+
+	first := b.call(t, "POST", path, `{"dry_run": true}`)
+	require.Equal(t, 202, first.status, first.text)
+	require.Equal(t, []any{"reconcile", true, false}, []any{first.body["kind"], first.body["dry_run"], first.body["force"]})
+	for _, other := range []string{"/reconcile", "/backfill"} {
+		again := b.call(t, "POST", clerkPath+other, "")
+		require.Equal(t, 409, again.status, "one run at a time, of either kind")
+		require.Contains(t, again.body["detail"], first.body["id"])
+	}
+	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status, "a reconcile is no backfill")
+	require.Equal(t, 404, b.call(t, "DELETE", clerkPath+"/backfill", "").status)
+	require.Equal(t, first.body["id"], b.call(t, "GET", path, "").body["id"])
+	require.Equal(t, backfill.Cancelled, b.call(t, "DELETE", path, "").body["state"])
+	plain := b.call(t, "POST", path, "")
+	require.Equal(t, []any{202, false, false}, []any{plain.status, plain.body["dry_run"], plain.body["force"]})
+}
+
 func TestGrantIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
@@ -153,6 +154,18 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"from": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
 	b.repairs.repair = refresh.Repair{UserID: "user_1", Provider: "clerk", Found: refresh.DeletedHere, Columns: []string{}, Done: refresh.Restored, Note: &text}
 	check("POST", "/projects/shop/users/user_1/refresh", "/projects/{project}/users/{user}/refresh", "", 200)
+
+	const reconcilePath = "/projects/{project}/integrations/{provider}/reconcile"
+	check("GET", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 404)
+	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, `{"dry_run": true, "force": true}`, 202)
+	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 409)
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.backfills SET drift = $1 WHERE kind = 'reconcile'`, backfill.Drift{
+		Missing: 1, Columns: map[string]int64{"email": 1}, HeldBack: &text, Compared: 7, Restarts: 1,
+		Users: []mirror.Drifted{{UserID: "user_1", Finding: mirror.Missing, Columns: []string{}, State: mirror.StateFound}},
+	})
+	require.NoError(t, err)
+	check("GET", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 200)
+	check("DELETE", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 200)
 
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "shop_app"}`, 200)
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "nobody"}`, 422)

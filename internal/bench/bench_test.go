@@ -15,11 +15,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The numbers mean nothing here; that there are some shows that every delivery
-// was answered by 204 and every event became a row.
-func TestRunMeasuresBothHalvesOfTheRoad(t *testing.T) {
+// was answered by 204, and every event and every user became a row.
+func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5})
+	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}})
 	require.NoError(t, err)
 	text := out.String()
 	require.Contains(t, text, "fsync on")
@@ -27,6 +27,9 @@ func TestRunMeasuresBothHalvesOfTheRoad(t *testing.T) {
 	require.Regexp(t, `(?m)^ +8 `, text)
 	require.Regexp(t, `(?m)backlog of 300, [\d.]+ times the reference +[1-9]\d*`, text)
 	require.Regexp(t, `(?m)one event at a time +[\d.]+ ms +[\d.]+ ms$`, text)
+	for _, run := range []string{"backfill of 700", "reconcile of 700", "backfill of 1000", "reconcile of 1000"} {
+		require.Regexp(t, `(?m)^ +`+run+` users +[1-9]\d* +[1-9]\d* us +[1-9]\d* MB$`, text)
+	}
 	require.NotContains(t, text, "NaN")
 }
 
@@ -49,5 +52,5 @@ func (c *cancelling) Write(p []byte) (int, error) {
 func TestRunRefusesAnUnknownMeasurement(t *testing.T) {
 	t.Parallel()
 	err := bench.Run(t.Context(), &strings.Builder{}, bench.Config{Only: "everything"})
-	require.ErrorContains(t, err, "receive or apply")
+	require.ErrorContains(t, err, "take one of receive, apply, backfill")
 }

@@ -142,6 +142,28 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		require.Contains(t, r.out, "AUTHSYNC_ENCRYPTION_KEY")
 	})
 
+	t.Run("OptionsThatAreNotGivenStay", func(t *testing.T) {
+		t.Parallel()
+		set := func(options ...string) map[string]any {
+			t.Helper()
+			args := []string{"integrations", "set", "shop", "better-auth", "--json"}
+			for _, option := range options {
+				args = append(args, "--option", option)
+			}
+			var i struct{ Options map[string]any }
+			decode(t, b.must(t, args...), &i)
+			return i.Options
+		}
+		set("base_url=https://shop.example.com", "reconcile.max_deleted_percent=7")
+		require.Equal(t, map[string]any{
+			"base_url": "https://shop.example.com", "absent_fields": "keep",
+			"reconcile": map[string]any{"max_deleted_percent": 7.0, "every": "52w"},
+		}, set("reconcile.every=52w", "absent_fields=keep"))
+		require.Equal(t, map[string]any{"reconcile": map[string]any{"every": "52w"}},
+			set("base_url=null", "absent_fields=null", "reconcile.max_deleted_percent=null"))
+		require.Equal(t, map[string]any{}, set("reconcile=null"))
+	})
+
 	t.Run("MigrateStatusIsCurrent", func(t *testing.T) {
 		t.Parallel()
 		var state schemaState

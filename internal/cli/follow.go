@@ -46,7 +46,7 @@ func (s *session) run(ctx context.Context, args []string, kind string, order *cl
 	f := follower{session: s, client: c, project: args[0], provider: name, kind: kind}
 	switch {
 	case how.status:
-		return f.once(f.latest(ctx))
+		return f.look(f.latest(ctx))
 	case how.cancel:
 		return f.once(c.CancelRun(ctx, args[0], name, kind))
 	}
@@ -104,6 +104,14 @@ func (f *follower) latest(ctx context.Context) (client.Run, error) {
 	return f.client.LatestRun(ctx, f.project, f.provider, f.kind)
 }
 
+// look shows how far a run is, and how it ended if it has.
+func (f *follower) look(run client.Run, err error) error {
+	if err := f.once(run, err); err != nil || f.json || run.FinishedAt == nil {
+		return err
+	}
+	return f.report(run)
+}
+
 // once shows a run as it is.
 func (f *follower) once(run client.Run, err error) error {
 	if err != nil {
@@ -151,7 +159,11 @@ func (f *follower) follow(ctx context.Context, run client.Run) error {
 // left says what becomes of a run that nobody looks at.
 func (f *follower) left() error {
 	again := "authsync " + f.kind + " " + f.project + " " + f.provider
-	if err := f.notice("\nThe %s goes on without this command. To look again: %s. To end it: %s --cancel", f.kind, again, again); err != nil {
+	look := again
+	if f.kind == client.Reconcile {
+		look += " --status" // a dry run that has ended meanwhile must not become a repair
+	}
+	if err := f.notice("\nThe %s goes on without this command. To look again: %s. To end it: %s --cancel", f.kind, look, again); err != nil {
 		return err
 	}
 	return errReported

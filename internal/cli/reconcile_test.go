@@ -1,0 +1,149 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/cli"
+)
+
+// reconciled is a reconcile of 200,000 users that has ended, with what it found.
+func reconciled(drift map[string]any, more ...any) map[string]any {
+	all := map[string]any{"columns": map[string]any{}, "users": []any{}, "held_back": nil}
+	for name, value := range drift {
+		all[name] = value
+	}
+	return someRun("done", 200_000, append([]any{"kind", "reconcile", "finished_at", "2026-05-04T10:21:10Z", "drift", all}, more...)...)
+}
+
+func drifted(id, finding, state string, columns ...string) map[string]any {
+	return map[string]any{"user_id": id, "finding": finding, "state": state, "columns": columns}
+}
+
+func TestReconcileCommand(t *testing.T) {
+	t.Parallel()
+
+	t.Run("Equal", func(t *testing.T) {
+		t.Parallel()
+		url, calls := backfillServer(t, 202, someRun("running", 10, "phase", "walk"), someRun("running", 200_000, "phase", "surplus"), reconciled(nil))
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "better-auth")
+		require.Equal(t, 0, status, errs.String())
+		require.Equal(t, "Equal: 200,000 users compared in 40s.\n", out.String())
+		require.Equal(t, "POST /projects/shop/integrations/better_auth/reconcile", calls()[0])
+	})
+
+	t.Run("ReportsAndRepairs", func(t *testing.T) {
+		t.Parallel()
+		url, _ := backfillServer(t, 202, reconciled(map[string]any{
+			"missing": 1200, "differing": 2, "surplus": 1, "repaired": 1203, "columns": map[string]any{"email": 2, "username": 1},
+			"users": []any{
+				drifted("user_1", "missing", "repaired"), drifted("user_2", "differing", "repaired", "email", "username"),
+				drifted("user_3", "surplus", "repaired"),
+			},
+		}))
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.Equal(t, 0, status, errs.String())
+		require.Equal(t, `USER    FINDING                STATE     COLUMNS
+user_1  missing in the mirror  repaired  -
+user_2  differs                repaired  email, username
+user_3  not at the provider    repaired  -
+… and 1,200 more.
+
+                                      USERS
+missing in the mirror                 1,200
+differs                               2
+deleted in the mirror only            0
+not at the provider                   1
+placeholder, unknown to the provider  0
+  in email                            2
+  in username                         1
+
+1,203 of 200,000 users differed (40s): 1,203 repaired, 0 failed, 0 left as they are.
+`, out.String())
+	})
+
+	t.Run("ADryRunWithDriftIsNoSuccess", func(t *testing.T) {
+		t.Parallel()
+		url, calls := backfillServer(t, 202, reconciled(map[string]any{
+			"differing": 1, "left": 1, "users": []any{drifted("user_2", "differing", "found", "email")}, "columns": map[string]any{"email": 1},
+		}, "dry_run", true))
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--dry-run")
+		require.Equal(t, 1, status, errs.String())
+		require.Contains(t, out.String(), "user_2  differs  left   email\n")
+		require.Contains(t, out.String(), "1 of 200,000 users differ (40s). Nothing was changed: without --dry-run they are repaired.\n")
+		require.Len(t, calls(), 1)
+	})
+
+	t.Run("SaysWhyNobodyWasDeleted", func(t *testing.T) {
+		t.Parallel()
+		run := reconciled(map[string]any{
+			"surplus": 30_000, "left": 30_000, "held_back": "30000 of 200000 users of the mirror were not in the provider's list",
+			"users": []any{drifted("user_3", "surplus", "open")},
+		})
+		url, _ := backfillServer(t, 202, run)
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.Equal(t, 1, status)
+		require.Contains(t, errs.String(), "No user was deleted: 30000 of 200000 users of the mirror were not in the provider's list.")
+		require.Contains(t, out.String(), "0 repaired, 0 failed, 30,000 left as they are.")
+
+		url, _ = backfillServer(t, 202, run)
+		status, out, _ = runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--json")
+		require.Equal(t, 1, status)
+		var told struct {
+			Drift struct {
+				Surplus int `json:"surplus"`
+			} `json:"drift"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(out.String()), &told))
+		require.Equal(t, 30_000, told.Drift.Surplus)
+	})
+
+	t.Run("SaysThatTheOneThatRunsIsAnother", func(t *testing.T) {
+		t.Parallel()
+		for flag, says := range map[string]string{
+			"--dry-run": ", without --dry-run or --force and not as asked for now: this is how far it is.", "--status": "", "--no-wait": ": this is how far it is.",
+		} {
+			url, _ := backfillServer(t, 409, someRun("running", 10, "kind", "reconcile"), reconciled(nil))
+			_, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", flag)
+			require.Contains(t, errs.String(), says)
+		}
+	})
+
+	t.Run("StatusTellsWhatTheLastOneFound", func(t *testing.T) {
+		t.Parallel()
+		url, calls := backfillServer(t, 202, reconciled(map[string]any{"missing": 1, "left": 1, "users": []any{drifted("user_1", "missing", "found")}}, "dry_run", true))
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--status")
+		require.Equal(t, 0, status, errs.String())
+		require.Contains(t, out.String(), "clerk  done  100.0%  200,000 of 200,000 users\n")
+		require.Contains(t, out.String(), "1 of 200,000 users differ (40s).")
+		require.Equal(t, []string{"GET /projects/shop/integrations/clerk/reconcile"}, calls())
+	})
+
+	t.Run("ABackfillThatRunsIsInTheWay", func(t *testing.T) {
+		t.Parallel()
+		url, _ := backfillServer(t, 409, reconciled(nil))
+		status, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.Equal(t, 1, status)
+		require.Contains(t, errs.String(), "as it is told")
+	})
+
+	t.Run("CtrlCLeavesItRunningAndSaysSo", func(t *testing.T) {
+		t.Parallel()
+		url, calls := backfillServer(t, 202, someRun("running", 10, "kind", "reconcile"))
+		ctx, interrupt := context.WithCancel(t.Context())
+		out, errs := &lockedBuffer{}, &lockedBuffer{}
+		ended := make(chan int, 1)
+		go func() { ended <- cli.Main(ctx, process(url, out, errs, "reconcile", "shop", "clerk")) }()
+		require.Eventually(t, func() bool { return strings.Contains(errs.String(), "running") }, 10*time.Second, time.Millisecond)
+		interrupt()
+		require.Equal(t, 1, <-ended)
+		require.Contains(t, errs.String(), "The reconcile goes on without this command. To look again: authsync reconcile shop clerk --status. "+
+			"To end it: authsync reconcile shop clerk --cancel")
+		require.NotContains(t, strings.Join(calls(), " "), "DELETE")
+	})
+}
