@@ -127,13 +127,6 @@ func (a *tenant) User(context.Context, string) (fetch.User, error) {
 	return fetch.User{}, fetch.ErrGone
 }
 
-// fixed is an account that is always the same.
-type fixed struct{ account account.Account }
-
-func (f fixed) Open(context.Context, uuid.UUID, string) (account.Account, error) {
-	return f.account, nil
-}
-
 // object is user i as Clerk has it.
 func object(i int) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"id": "user_%06d", "object": "user", "first_name": "User", "last_name": "%d",

@@ -81,14 +81,14 @@ func (s *story) act(a act) error {
 		s.send(s.putWith(a.user, fmt.Sprint("n", a.n), last), a.lost)
 	case remove:
 		if _, there := s.names()[a.user]; there {
-			was, deletion := s.living.remove(a.user)
+			was, deletion := s.remove(a.user)
 			s.removed[a.user] = was
 			s.send(deletion, a.lost)
 		}
 	case restore:
 		if was := s.removed[a.user]; was != nil {
 			s.drifts = true
-			s.living.restore(was)
+			s.restore(was)
 			delete(s.removed, a.user)
 		}
 	case quietly:

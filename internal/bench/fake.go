@@ -94,7 +94,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if after := r.URL.Query().Get("starting_after"); after != "" {
 			first = number(after) + 1
 		}
-		_, _ = w.Write(f.page(first)) // who asked has gone, and notices
+		_, _ = w.Write(f.page(first)) //nolint:gosec // made-up users for our own client; one that has gone notices
 	default: // one user: at the end of a walk the last one
 		_, _ = w.Write(f.appendUser(nil, number(r.URL.Path)))
 	}

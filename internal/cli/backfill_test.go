@@ -90,6 +90,19 @@ func process(url string, out, errs *lockedBuffer, args ...string) cli.Process {
 	}
 }
 
+// interrupted gives what a command says to Ctrl-C while a run is shown.
+func interrupted(t *testing.T, url string, args ...string) string {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	out, errs := &lockedBuffer{}, &lockedBuffer{}
+	ended := make(chan int, 1)
+	go func() { ended <- cli.Main(ctx, process(url, out, errs, args...)) }()
+	require.Eventually(t, func() bool { return strings.Contains(errs.String(), "running") }, 10*time.Second, time.Millisecond)
+	interrupt()
+	require.Equal(t, 1, <-ended)
+	return errs.String()
+}
+
 func TestBackfillCommand(t *testing.T) {
 	t.Parallel()
 	const path = "/projects/shop/integrations/better_auth/backfill"
@@ -123,14 +136,7 @@ func TestBackfillCommand(t *testing.T) {
 	t.Run("CtrlCLeavesItRunningAndSaysSo", func(t *testing.T) {
 		t.Parallel()
 		url, calls := backfillServer(t, 202, someRun("running", 10))
-		ctx, interrupt := context.WithCancel(t.Context())
-		out, errs := &lockedBuffer{}, &lockedBuffer{}
-		ended := make(chan int, 1)
-		go func() { ended <- cli.Main(ctx, process(url, out, errs, "backfill", "shop", "clerk")) }()
-		require.Eventually(t, func() bool { return strings.Contains(errs.String(), "running") }, 10*time.Second, time.Millisecond)
-		interrupt()
-		require.Equal(t, 1, <-ended)
-		require.Contains(t, errs.String(), "The backfill goes on without this command. To look again: authsync backfill shop clerk.")
+		require.Contains(t, interrupted(t, url, "backfill", "shop", "clerk"), "The backfill goes on without this command. To look again: authsync backfill shop clerk.")
 		for _, call := range calls() {
 			require.NotContains(t, call, "DELETE")
 		}

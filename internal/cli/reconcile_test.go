@@ -1,23 +1,18 @@
 package cli_test
 
 import (
-	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/authsync/authsync/internal/cli"
 )
 
 // reconciled is a reconcile of 200,000 users that has ended, with what it found.
 func reconciled(drift map[string]any, more ...any) map[string]any {
 	all := map[string]any{"columns": map[string]any{}, "users": []any{}, "held_back": nil}
-	for name, value := range drift {
-		all[name] = value
-	}
+	maps.Copy(all, drift)
 	return someRun("done", 200_000, append([]any{"kind", "reconcile", "finished_at", "2026-05-04T10:21:10Z", "drift", all}, more...)...)
 }
 
@@ -135,14 +130,7 @@ placeholder, unknown to the provider  0
 	t.Run("CtrlCLeavesItRunningAndSaysSo", func(t *testing.T) {
 		t.Parallel()
 		url, calls := backfillServer(t, 202, someRun("running", 10, "kind", "reconcile"))
-		ctx, interrupt := context.WithCancel(t.Context())
-		out, errs := &lockedBuffer{}, &lockedBuffer{}
-		ended := make(chan int, 1)
-		go func() { ended <- cli.Main(ctx, process(url, out, errs, "reconcile", "shop", "clerk")) }()
-		require.Eventually(t, func() bool { return strings.Contains(errs.String(), "running") }, 10*time.Second, time.Millisecond)
-		interrupt()
-		require.Equal(t, 1, <-ended)
-		require.Contains(t, errs.String(), "The reconcile goes on without this command. To look again: authsync reconcile shop clerk --status. "+
+		require.Contains(t, interrupted(t, url, "reconcile", "shop", "clerk"), "The reconcile goes on without this command. To look again: authsync reconcile shop clerk --status. "+
 			"To end it: authsync reconcile shop clerk --cancel")
 		require.NotContains(t, strings.Join(calls(), " "), "DELETE")
 	})
