@@ -58,7 +58,26 @@ func (r *Reconcile) exec(ctx context.Context, sql string, args ...any) error {
 
 // Begin forgets earlier findings, those of this run included.
 func (r *Reconcile) Begin(ctx context.Context) error {
+	if err := r.forget(ctx, nil); err != nil {
+		return err
+	}
 	return r.exec(ctx, `SELECT capydb_auth.reconcile_begin($1, $2)`)
+}
+
+// forgetAt is how many findings are forgotten by one call.
+const forgetAt = 50_000
+
+// forget forgets the findings of a run, or of all runs of the provider.
+func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
+	for forgotten := int64(1); forgotten > 0; {
+		err := r.query(ctx, func(ctx context.Context, l *lane) error {
+			return l.pool.QueryRow(ctx, `SELECT capydb_auth.reconcile_forget($1, $2, $3)`, r.provider, runID, forgetAt).Scan(&forgotten)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const reconcilePage = `
@@ -230,8 +249,6 @@ func (r *Reconcile) Totals(ctx context.Context, limit int) (t Totals, err error)
 	return t, err
 }
 
-const forgetFindings = `DELETE FROM capydb_auth.reconcile_findings AS f WHERE f.run_id = $1 AND f.provider = $2`
-
 // End forgets the findings. Those of a run that never comes to this are forgotten
 // when the next one begins.
-func (r *Reconcile) End(ctx context.Context) error { return r.exec(ctx, forgetFindings) }
+func (r *Reconcile) End(ctx context.Context) error { return r.forget(ctx, &r.runID) }

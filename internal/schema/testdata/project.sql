@@ -453,14 +453,35 @@ CREATE FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) RETU
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    DELETE FROM capydb_auth.reconcile_findings AS f
-    WHERE f.provider = p_provider;
-
-    INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
-    VALUES (p_provider, '', p_run_id, 'begun', 'none');
+    INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, state)
+    VALUES (p_provider, '', p_run_id, 'begun', 'none')
+    ON CONFLICT (provider, user_id) DO UPDATE SET run_id = excluded.run_id;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) IS 'Makes room for the findings of a reconcile.';
+COMMENT ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) IS 'Notes that the findings that follow are those of a reconcile.';
+
+CREATE FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_forgotten bigint;
+BEGIN
+    DELETE FROM capydb_auth.reconcile_findings AS f
+    WHERE f.ctid = ANY (ARRAY(
+        SELECT i.ctid
+        FROM capydb_auth.reconcile_findings AS i
+        WHERE i.provider = p_provider AND (p_run_id IS NULL OR i.run_id = p_run_id)
+        ORDER BY i.provider, i.user_id
+        LIMIT p_limit
+    ));
+    GET DIAGNOSTICS v_forgotten = ROW_COUNT;
+    RETURN v_forgotten;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) IS 'Forgets some findings of reconciles; call it until it gives 0.';
 
 CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], is_open boolean)
     LANGUAGE plpgsql
@@ -849,6 +870,8 @@ REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) FROM PUBLIC;
 

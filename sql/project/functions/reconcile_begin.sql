@@ -1,7 +1,7 @@
--- reconcile_begin makes room for the findings of a run; those of an earlier one of
--- the same provider are forgotten.
+-- reconcile_begin notes that the findings that follow are those of a run. Those of
+-- earlier ones have been forgotten before; see reconcile_forget.
 --
--- Repeatable: findings of the same run are forgotten too: it begins anew.
+-- Repeatable: a second call changes nothing.
 -- Order:      before all else of the run.
 -- Result:     none.
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_begin(
@@ -12,12 +12,10 @@ RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
-    DELETE FROM capydb_auth.reconcile_findings AS f
-    WHERE f.provider = p_provider;
-
-    INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
-    VALUES (p_provider, '', p_run_id, 'begun', 'none');
+    INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, state)
+    VALUES (p_provider, '', p_run_id, 'begun', 'none')
+    ON CONFLICT (provider, user_id) DO UPDATE SET run_id = excluded.run_id;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_begin(uuid, text)
-    IS 'Makes room for the findings of a reconcile.';
+    IS 'Notes that the findings that follow are those of a reconcile.';
