@@ -9,7 +9,7 @@ SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench fuzz cover \
+.PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -48,8 +48,11 @@ verify: ## Check that go.mod is tidy and golden files are up to date
 	@go mod tidy -diff
 	@scripts/test.sh -run 'Golden|Revision' ./internal/schema
 
-bench: build ## Measure receiving and applying beside a plain way of doing the same; ARGS='--only apply'
+bench: build ## Measure receiving, applying and reading all users; ARGS='--only apply' for a part
 	@bin/authsync bench $(ARGS)
+
+bench/kill: ## Kill the process of a backfill of 200,000 users ten times, and tell its memory
+	@scripts/test.sh -run NONE -bench KilledBackfill -benchtime 1x ./internal/backfill
 
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

@@ -17,10 +17,7 @@ import (
 )
 
 // BenchmarkKilledBackfill kills the worker's process ten times on the way to
-// 200,000 users, and tells the most memory that one of them used:
-//
-//	make test ARGS='-run NONE -bench KilledBackfill -benchtime 1x ./internal/backfill'
-//
+// 200,000 users, and tells the most memory that one of them used: make bench/kill.
 // TestKilledWorkers does the same with fewer users, and looks at every page.
 func BenchmarkKilledBackfill(b *testing.B) {
 	const users, kills = 200_000, 10
