@@ -36,7 +36,10 @@ func (e *environment) backfilling(ctx context.Context, w io.Writer, c Config) er
 	if err != nil {
 		return err
 	}
-	stop := fake.serve()
+	stop, err := fake.serve(ctx)
+	if err != nil {
+		return err
+	}
 	defer stop()
 	fmt.Fprintf(w, "\nReading users from a Clerk that answers at once, %d bytes each, %d a page\n", len(fake.user), maxPage)
 	rows := [][]string{{"what", "users/s", "cpu each", "memory at most"}}

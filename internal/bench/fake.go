@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"time"
@@ -74,13 +73,16 @@ func (f *fake) Open(context.Context, uuid.UUID, string) (account.Account, error)
 }
 
 // serve answers until it is stopped.
-func (f *fake) serve() (stop func()) {
-	server := httptest.NewServer(f)
-	f.url = server.URL + "/v1"
+func (f *fake) serve(ctx context.Context) (stop func(), err error) {
+	address, stop, err := listen(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	f.url = "http://" + address + "/v1"
 	return func() {
 		f.transport.CloseIdleConnections()
-		server.Close()
-	}
+		stop()
+	}, nil
 }
 
 // ServeHTTP answers what a walk asks for.

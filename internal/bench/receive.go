@@ -100,17 +100,22 @@ func (e *environment) round(ctx context.Context, handler http.Handler, p plan) (
 	return l, err
 }
 
-// serve answers on a free port of the loopback interface, set up as the server of authsync is.
+// serve lets a receiver answer, set up as in the server of authsync.
 func serve(ctx context.Context, handler http.Handler) (address string, stop func(), err error) {
+	routes := mux.NewRouter()
+	routes.Handle(receiver.Path, handler)
+	return listen(ctx, problem.WithRequestID(routes))
+}
+
+// listen answers on a free port of the loopback interface, with the timeouts of authsync's server.
+func listen(ctx context.Context, handler http.Handler) (address string, stop func(), err error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("listen: %w", err)
 	}
-	routes := mux.NewRouter()
-	routes.Handle(receiver.Path, handler)
 	server := &http.Server{
-		Handler:           problem.WithRequestID(routes),
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute,
 	}
 	ended := make(chan struct{})
