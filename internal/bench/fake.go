@@ -74,14 +74,14 @@ func (f *fake) Open(context.Context, uuid.UUID, string) (account.Account, error)
 
 // serve answers until it is stopped.
 func (f *fake) serve(ctx context.Context) (stop func(), err error) {
-	address, stop, err := listen(ctx, f)
+	address, stopServer, err := listen(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	f.url = "http://" + address + "/v1"
 	return func() {
 		f.transport.CloseIdleConnections()
-		stop()
+		stopServer()
 	}, nil
 }
 
