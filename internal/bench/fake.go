@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/fetch"
@@ -55,7 +56,7 @@ func newFake() (*fake, error) {
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, fmt.Errorf("read the sample: %w", err)
 	}
-	f := &fake{kind: kind, user: doc.Data, transport: fetch.NewTransport()}
+	f := &fake{kind: kind, user: doc.Data, transport: outbound.New(outbound.Config{Allow: outbound.Loopback()}).Transport()}
 	if missing := 1400 - len(f.user); missing > 0 {
 		f.user = bytes.Replace(f.user, []byte(`"notes":""`), []byte(`"notes":"`+strings.Repeat("lorem ipsum ", missing/12)+`"`), 1)
 	}
