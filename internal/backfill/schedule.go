@@ -34,8 +34,9 @@ type scheduleArgs struct{}
 // Kind names the job.
 func (scheduleArgs) Kind() string { return "schedule_reconciles" }
 
-// InsertOpts: the next one comes in a minute anyway.
-func (scheduleArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: 1} }
+// InsertOpts allows a few attempts: the next job comes in a minute anyway, but one whose
+// worker was killed shall not stand among the jobs that were given up.
+func (scheduleArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: 5} }
 
 // scheduleWorker works schedule_reconciles.
 type scheduleWorker struct {

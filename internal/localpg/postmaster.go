@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,7 +55,7 @@ func (p postmaster) isServer(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	if _, err := os.Stat("/proc/self"); err == nil {
+	if exists("/proc/self") {
 		cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
 		if err != nil {
 			return false // a zombie, or of another account: not ours
@@ -166,13 +167,41 @@ func existing(dir string) (string, error) {
 
 // killTree kills a server with all its processes. The server is halted first,
 // else it would start new ones meanwhile; and its children have process groups
-// of their own, so that the group can't be killed instead.
+// of their own, so that the group can't be killed instead. It returns when the
+// children are gone: as long as one of them holds the shared memory, a new server
+// refuses to start.
 func killTree(pid int) {
 	_ = syscall.Kill(pid, syscall.SIGSTOP)
-	for _, child := range children(pid) {
+	killed := children(pid)
+	for _, child := range killed {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-tick.C {
+		if killed = slices.DeleteFunc(killed, isGone); len(killed) == 0 {
+			return
+		}
+	}
+}
+
+// isGone reports whether a process has ended. One that nobody has asked how it
+// ended (a zombie) holds nothing any more.
+func isGone(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist) && exists("/proc/self")
+	}
+	return bytes.HasPrefix(text[bytes.LastIndexByte(text, ')')+1:], []byte(" Z"))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // children lists the processes whose parent is pid.
