@@ -53,6 +53,7 @@ type lane struct {
 	breaker   breaker
 	installed atomic.Bool
 	active    chan struct{} // holds one for each job at work; see Enter
+	feed      chan struct{} // holds one for each read of the feed; see queryAll
 
 	places int // of Mirrors.places, under its mutex
 
@@ -63,8 +64,8 @@ type lane struct {
 func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
 	pool, err := pgdb.Open(ctx, url, pgdb.Options{
 		ApplicationName: "authsync mirror",
-		// One call runs at a time; the others serve people who read.
-		MaxConns:        3,
+		// One call applies at a time, maxFeed read the feed; one is for people who read.
+		MaxConns:        4,
 		MaxConnIdleTime: time.Minute,
 		ConnectTimeout:  connectTimeout,
 		RuntimeParams: map[string]string{
@@ -75,7 +76,7 @@ func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string
 	if err != nil {
 		return nil, fmt.Errorf("open the database of project %s: %w", projectID, err)
 	}
-	l := &lane{projectID: projectID, url: url, config: config, pool: pool, active: make(chan struct{}, maxActive)}
+	l := &lane{projectID: projectID, url: url, config: config, pool: pool, active: make(chan struct{}, maxActive), feed: make(chan struct{}, maxFeed)}
 	l.breaker.now = config.Now
 	l.group = batch.New(batch.Config[[][]byte, []Result]{
 		Flush:    l.flush,

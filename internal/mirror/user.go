@@ -112,7 +112,12 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 	return h, nil
 }
 
-func collect[T any](ctx context.Context, tx pgx.Tx, query string, args ...any) ([]T, error) {
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func collect[T any](ctx context.Context, tx querier, query string, args ...any) ([]T, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err

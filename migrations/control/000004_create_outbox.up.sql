@@ -73,6 +73,7 @@ CREATE TABLE authsync.deliveries (
     project_id      uuid        NOT NULL,
     destination_id  uuid        NOT NULL,
     change_id       bigint      NOT NULL,
+    first_change_id bigint,
     user_id         text        NOT NULL,
     kind            text        NOT NULL,
     changed         text[]      NOT NULL,
@@ -101,24 +102,28 @@ CREATE TABLE authsync.deliveries (
 
 COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
 COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
-COMMENT ON COLUMN authsync.deliveries.state
-    IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: sent as part of merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
 COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';
 
 -- What can be sent now, in order.
-CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, id) WHERE state = 'ready';
+CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, change_id) WHERE state = 'ready';
 
 -- A user's unfinished deliveries to one destination, in order.
-CREATE INDEX deliveries_lane_idx ON authsync.deliveries (destination_id, user_id, id) WHERE state IN ('held', 'ready', 'retrying');
+CREATE INDEX deliveries_lane_idx ON authsync.deliveries (destination_id, user_id, change_id)
+    WHERE state IN ('held', 'ready', 'retrying');
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
-CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, id) WHERE state = 'failed';
-CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX deliveries_retrying_idx ON authsync.deliveries (destination_id, next_attempt_at) WHERE state = 'retrying';
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, user_id) WHERE state = 'failed';
+
+-- For retention.
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE state IN ('delivered', 'coalesced', 'cancelled');
 
 CREATE TABLE authsync.destination_links (
     destination_id uuid        NOT NULL,
@@ -153,11 +158,12 @@ COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time z
 -- A job sleeps until there is work. Whoever makes work asks; the job that has seen the
 -- last asking says so. So no asking is lost between the end of one job and the next.
 CREATE TABLE authsync.wakes (
-    kind    text   NOT NULL,
-    subject uuid   NOT NULL,
-    asked   bigint NOT NULL DEFAULT 0,
-    done    bigint NOT NULL DEFAULT 0,
-    job_id  bigint,
+    kind      text        NOT NULL,
+    subject   uuid        NOT NULL,
+    asked     bigint      NOT NULL DEFAULT 0,
+    done      bigint      NOT NULL DEFAULT 0,
+    job_id    bigint,
+    rested_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject)
 );
 
@@ -166,4 +172,5 @@ COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
 COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
 COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
 COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
-COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id).';
+COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id); NULL: there is nothing to do.';
+COMMENT ON COLUMN authsync.wakes.rested_at IS 'When the last job found nothing more to do.';

@@ -335,6 +335,83 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
 
+CREATE FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT c.id
+        FROM capydb_auth.user_changes AS c
+        WHERE p_at IS NULL OR c.changed_at < p_at
+        ORDER BY c.id DESC
+        LIMIT 1
+    ), 0);
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) IS 'The id of the newest change before a time, to read on behind.';
+
+CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_change record;
+    v_row    jsonb;
+    v_user   text;
+BEGIN
+    FOR v_change IN
+        WITH asked AS MATERIALIZED (
+            SELECT c.id, c.user_id
+            FROM capydb_auth.user_changes AS c
+            WHERE c.id = ANY (p_ids)
+        ),
+        span AS MATERIALIZED (
+            SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
+            FROM asked AS a
+            GROUP BY a.user_id
+        )
+        SELECT c.*, c.id = ANY (s.ids) AS is_asked, capydb_auth.user_row(u) AS today
+        FROM span AS s
+        JOIN capydb_auth.user_changes AS c ON c.user_id = s.user_id AND c.id >= s.first_id
+        LEFT JOIN capydb_auth.users AS u ON u.id = s.user_id
+        ORDER BY c.user_id, c.id DESC
+    LOOP
+        IF v_user IS DISTINCT FROM v_change.user_id THEN
+            v_user := v_change.user_id;
+            -- A row that somebody removed by hand is known by its changes only.
+            v_row := coalesce(v_change.today, capydb_auth.user_row(
+                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
+            ));
+        END IF;
+        v_row := v_row || v_change.after;
+        IF v_change.is_asked THEN
+            id := v_change.id;
+            user_id := v_change.user_id;
+            kind := v_change.kind;
+            changed := v_change.changed;
+            user_row := v_row;
+            before_row := v_row || v_change.before;
+            provider := v_change.provider;
+            event_id := v_change.event_id;
+            event_at := v_change.event_at;
+            changed_at := v_change.changed_at;
+            RETURN NEXT;
+        END IF;
+        v_row := v_row || coalesce(v_change.before, '{}');
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of the feed with the whole row as each left it and as it was before.';
+
 CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -448,6 +525,27 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
+
+CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.*
+    FROM capydb_auth.changes_by_id(ARRAY(
+        SELECT u.id
+        FROM capydb_auth.user_changes AS u
+        WHERE u.id > p_after
+        ORDER BY u.id
+        LIMIT p_limit
+    )) AS c
+    ORDER BY c.id;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) IS 'The next changes of the feed, with the whole row as each left it and as it was before.';
 
 CREATE FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) RETURNS void
     LANGUAGE sql
@@ -626,6 +724,21 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) IS 'Raises US003 if the findings of a reconcile are gone.';
 
+CREATE FUNCTION capydb_auth.skip_change_ids(p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_sequence regclass := pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass;
+BEGIN
+    -- As apply_events does, so that no change comes in between.
+    PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    RETURN setval(v_sequence, greatest(p_to, nextval(v_sequence)));
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) IS 'Makes the ids of coming changes greater than one given; for a database that was restored.';
+
 CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -698,6 +811,46 @@ COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest even
 COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder, of which no event has told yet.';
 
 COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user made the row as a placeholder; NULL once an event has told of the user.';
+
+CREATE FUNCTION capydb_auth.user_row(p_user capydb_auth.users) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN p_user.id IS NOT NULL THEN
+        jsonb_build_object(
+            'id', p_user.id, 'email', p_user.email, 'first_name', p_user.first_name, 'last_name', p_user.last_name,
+            'username', p_user.username, 'image_url', p_user.image_url,
+            'created_at', p_user.created_at, 'updated_at', p_user.updated_at,
+            'last_sign_in_at', p_user.last_sign_in_at, 'deleted_at', p_user.deleted_at,
+            'raw', p_user.raw
+        )
+    END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) IS 'A row of users as the object that destinations see.';
+
+CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        c.id, c.user_id,
+        coalesce(capydb_auth.user_row(u), f.user_row),
+        f.before_row, c.provider, c.event_id, c.event_at, c.changed_at
+    FROM unnest(p_first, p_last) AS p (first_id, last_id)
+    JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
+    JOIN capydb_auth.changes_by_id(p_first) AS f ON f.id = p.first_id
+    LEFT JOIN capydb_auth.users AS u ON u.id = c.user_id;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) IS 'Users as they are now, and as they were before the first of some changes.';
 
 CREATE VIEW capydb_auth.placeholders AS
  SELECT u.id AS user_id,
@@ -865,9 +1018,15 @@ REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) FROM PUBLIC;
 
@@ -883,5 +1042,11 @@ REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant
 
 REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) FROM PUBLIC;
 

@@ -1,0 +1,147 @@
+package mirror_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// userRow is what the mirror says of a user now, as destinations see it; empty: no such user.
+func userRow(ctx context.Context, t require.TestingT, pool *pgxpool.Pool, id string) string {
+	var row *string
+	require.NoError(t, pool.QueryRow(ctx, `
+		SELECT (SELECT capydb_auth.user_row(u)::text FROM capydb_auth.users AS u WHERE u.id = $1)`, id).Scan(&row))
+	if row == nil {
+		return ""
+	}
+	return *row
+}
+
+// Whatever came later, a change shows the rows between which it was made.
+func TestFeedShowsTheRowAsEachChangeLeftIt(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	// Rows are compared with what was read when they were there.
+	_, err := pool.Exec(t.Context(), `ALTER DATABASE `+quoted(pool.Config().ConnConfig.Database)+` SET timezone = 'UTC'`)
+	require.NoError(t, err)
+	pool.Reset()
+	m := newMirrors(t, pool)
+	rapid.Check(t, func(rt *rapid.T) {
+		_, err := pool.Exec(t.Context(),
+			`TRUNCATE capydb_auth.users, capydb_auth.user_versions, capydb_auth.processed_events, capydb_auth.user_changes`)
+		require.NoError(rt, err)
+		var want []mirror.FeedChange
+		for i := range rapid.IntRange(1, 12).Draw(rt, "events") {
+			e := drawEvent(rt, i)
+			before := userRow(t.Context(), rt, pool, e.UserID)
+			apply(rt, pool, []mirror.Event{e})
+			after := userRow(t.Context(), rt, pool, e.UserID)
+			if before != after {
+				want = append(want, mirror.FeedChange{UserID: e.UserID, User: raw(after), Before: raw(before)})
+			}
+		}
+		got, err := m.ReadChanges(t.Context(), projectID(), 0, 100)
+		require.NoError(rt, err)
+		require.Len(rt, got, len(want))
+		ids := make([]int64, 0, len(got))
+		for i, c := range got {
+			require.Equal(rt, want[i].UserID, c.UserID)
+			require.Equal(rt, string(want[i].User), string(c.User), "change %d", i)
+			require.Equal(rt, string(want[i].Before), string(c.Before), "change %d", i)
+			if rapid.Bool().Draw(rt, "asked") {
+				ids = append(ids, c.ID)
+			}
+		}
+		some, err := m.ChangesByID(t.Context(), projectID(), ids)
+		require.NoError(rt, err)
+		require.Len(rt, some, len(ids))
+		for _, c := range some {
+			require.Contains(rt, got, c)
+		}
+		first, last := got[0], got[len(got)-1]
+		for _, c := range got {
+			if c.UserID == last.UserID {
+				first = c
+				break
+			}
+		}
+		states, err := m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{last.ID})
+		require.NoError(rt, err)
+		require.Len(rt, states, 1)
+		require.Equal(rt, string(last.User), string(states[0].User))
+		require.Equal(rt, string(first.Before), string(states[0].Before))
+		require.Equal(rt, last.ID, states[0].LastID)
+		require.Equal(rt, last.EventID, states[0].EventID)
+	})
+}
+
+func quoted(name string) string { return `"` + name + `"` }
+
+func raw(text string) json.RawMessage {
+	if text == "" {
+		return nil
+	}
+	return json.RawMessage(text)
+}
+
+// drawEvent makes an event about one of two users that says a few things.
+func drawEvent(rt *rapid.T, i int) mirror.Event {
+	var e mirror.Event
+	id := rapid.StringMatching(`evt_[a-z0-9]{8}`).Draw(rt, "id")
+	if rapid.IntRange(0, 5).Draw(rt, "deletes") == 0 {
+		e = deletion(id, i+1)
+	} else {
+		says := []string{"updated_at", time.Date(2026, 3, 1, 12, 0, i, 0, time.UTC).Format(time.RFC3339)}
+		for _, column := range []string{"email", "first_name", "username"} {
+			if rapid.Bool().Draw(rt, column) {
+				says = append(says, column, rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "value"))
+			}
+		}
+		e = withRaw(update(id, i+1, says...), rapid.SampledFrom([]string{`{"n": 1}`, `{"n": 2}`, `{}`}).Draw(rt, "raw"))
+	}
+	e.UserID = rapid.SampledFrom([]string{"u1", "u2"}).Draw(rt, "user")
+	return e
+}
+
+func TestChangeCursorStandsBetweenChanges(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	cursor := func(since time.Time) int64 {
+		id, err := m.ChangeCursor(t.Context(), projectID(), since)
+		require.NoError(t, err)
+		return id
+	}
+	require.Zero(t, cursor(time.Time{}))
+	apply(t, pool, []mirror.Event{update("evt_1", 1, "email", "a"), update("evt_2", 2, "email", "b")})
+	var between time.Time
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&between))
+	apply(t, pool, []mirror.Event{update("evt_3", 3, "email", "c")})
+
+	require.EqualValues(t, 3, cursor(time.Time{}))
+	require.EqualValues(t, 2, cursor(between))
+	require.Zero(t, cursor(between.Add(-time.Hour)))
+	latest, err := m.LatestChange(t.Context(), projectID(), "u1")
+	require.NoError(t, err)
+	require.EqualValues(t, 3, latest)
+}
+
+func TestRestoredFeedGoesOnBehindIdsThatWereUsed(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	require.NoError(t, m.SkipChangeIDs(t.Context(), projectID(), 1000))
+	require.NoError(t, m.SkipChangeIDs(t.Context(), projectID(), 10), "it never goes back")
+	apply(t, pool, []mirror.Event{update("evt_1", 1, "email", "a")})
+	id, err := m.ChangeCursor(t.Context(), projectID(), time.Time{})
+	require.NoError(t, err)
+	require.Greater(t, id, int64(1000))
+}

@@ -1,0 +1,65 @@
+-- make_deliveries makes the deliveries of changes that a destination wants. The caller
+-- holds the row of destination_flows: nobody else makes or finishes deliveries of
+-- this destination meanwhile.
+--
+-- Repeatable: a change that has a delivery already is left out.
+-- Order:      of a user's deliveries only the earliest unfinished one is ready or
+--             retrying; the others are held until that one is finished.
+-- Result:     how many it made.
+--
+-- p_changes is an array of objects: change_id, user_id, kind, changed, changed_at, and
+-- reason, which says why it cannot be delivered; such a one is made as failed.
+CREATE OR REPLACE FUNCTION authsync.make_deliveries(
+    p_destination_id uuid,
+    p_changes        jsonb,
+    p_now            timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+DECLARE
+    v_made bigint;
+BEGIN
+    INSERT INTO authsync.deliveries (
+        project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, reason, created_at, finished_at
+    )
+    SELECT
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
+        CASE
+            WHEN c.reason IS NOT NULL THEN 'failed'
+            WHEN c.place = 1 AND NOT EXISTS (
+                SELECT
+                FROM authsync.deliveries AS u
+                WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id
+                  AND u.state IN ('held', 'ready', 'retrying')
+            ) THEN 'ready'
+            ELSE 'held'
+        END,
+        c.reason,
+        p_now,
+        CASE WHEN c.reason IS NOT NULL THEN p_now END
+    FROM (
+        SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
+        FROM jsonb_to_recordset(p_changes) AS r (
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
+        )
+        JOIN authsync.destinations AS d ON d.id = p_destination_id
+        WHERE NOT EXISTS (
+            SELECT
+            FROM authsync.deliveries AS o
+            WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
+        )
+    ) AS c
+    ORDER BY c.change_id;
+
+    GET DIAGNOSTICS v_made = ROW_COUNT;
+    IF v_made > 0 THEN
+        PERFORM authsync.wake('deliver', p_destination_id);
+    END IF;
+    RETURN v_made;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.make_deliveries(uuid, jsonb, timestamptz)
+    IS 'Makes the deliveries of changes that a destination wants; each user''s in order.';

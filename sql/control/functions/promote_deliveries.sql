@@ -1,0 +1,45 @@
+-- promote_deliveries lets the next delivery of each user go, where none is ready or
+-- retrying. The caller holds the row of destination_flows.
+--
+-- Repeatable: yes.
+-- Order:      the delivery of the earliest change comes first.
+-- Result:     how many became ready.
+CREATE OR REPLACE FUNCTION authsync.promote_deliveries(
+    p_destination_id uuid,
+    p_user_ids       text[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+DECLARE
+    v_promoted bigint;
+BEGIN
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready'
+    FROM unnest(p_user_ids) AS u (user_id)
+    CROSS JOIN LATERAL (
+        SELECT w.id, w.state
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
+          AND w.state IN ('held', 'ready', 'retrying')
+        ORDER BY w.change_id
+        LIMIT 1
+    ) AS n
+    WHERE d.id = n.id AND n.state = 'held'
+      AND NOT EXISTS (
+          SELECT
+          FROM authsync.deliveries AS w
+          WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
+            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
+      );
+    GET DIAGNOSTICS v_promoted = ROW_COUNT;
+    RETURN v_promoted;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.promote_deliveries(uuid, text[])
+    IS 'Lets the next delivery of each user go, where none is under way.';

@@ -1,0 +1,169 @@
+-- record_deliveries notes what became of deliveries that were sent, lets the next ones
+-- of the same users go, and keeps the circuit breaker.
+--
+-- Repeatable: a result counts only if the delivery is as it was when it was sent.
+-- Order:      a user's next delivery becomes ready when the one before is finished.
+-- Result:     how many next ones became ready; until when the breaker is open, if
+--             this opened it; whether the destination has been disabled.
+--
+-- p_results is an array of objects: id; state and attempts, as they were; united, the ids of
+-- those that were sent along; outcome: delivered, retry, failed, later (nothing is noted,
+-- it costs no attempt) or probe (failed as the probe of the breaker, which costs none
+-- either); status, response, reason; next_attempt_at and job_id of a retry; link,
+-- if keeps_link is false: what to remember of the user, empty for nothing.
+--
+-- Of those that were united the newest gets the outcome, the others were coalesced into it.
+CREATE OR REPLACE FUNCTION authsync.record_deliveries(
+    p_destination_id uuid,
+    p_results        jsonb,
+    p_now            timestamptz,
+    p_open_after     integer,
+    p_open_for       interval,
+    p_open_at_most   interval,
+    p_disable_after  interval
+)
+RETURNS TABLE (promoted bigint, open_until timestamptz, is_disabled boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+#variable_conflict use_column
+DECLARE
+    v_flow      authsync.destination_flows;
+    v_users     text[];
+    v_delivered bigint;
+    v_failed    bigint;
+    v_probe     boolean;
+    v_answered  boolean;
+BEGIN
+    promoted := 0;
+    is_disabled := false;
+    SELECT f.* INTO v_flow
+    FROM authsync.destination_flows AS f
+    WHERE f.destination_id = p_destination_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    WITH result AS MATERIALIZED (
+        SELECT r.*
+        FROM jsonb_to_recordset(p_results) AS r (
+            id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
+            next_attempt_at timestamptz, job_id bigint, keeps_link boolean, link text
+        )
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        WHERE d.destination_id = p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+          AND r.outcome <> 'later'
+    ),
+    member AS MATERIALIZED (
+        SELECT
+            d.id,
+            r.id AS head_id,
+            d.user_id,
+            first_value(d.id) OVER w AS newest_id,
+            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id
+        FROM result AS r
+        CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
+        JOIN authsync.deliveries AS d ON d.id = u.id
+        WHERE r.outcome IN ('delivered', 'failed')
+          AND (d.id = r.id OR d.state IN ('held', 'failed'))
+        WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
+    ),
+    finish AS (
+        UPDATE authsync.deliveries AS d
+        SET state           = CASE WHEN m.id = m.newest_id THEN r.outcome ELSE 'coalesced' END,
+            merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
+            first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
+            attempts        = CASE WHEN m.id = m.newest_id THEN r.attempts + 1 ELSE d.attempts END,
+            last_attempt_at = p_now,
+            next_attempt_at = NULL,
+            last_status     = CASE WHEN m.id = m.newest_id THEN r.status ELSE d.last_status END,
+            last_response   = CASE WHEN m.id = m.newest_id THEN r.response ELSE d.last_response END,
+            reason          = CASE WHEN m.id = m.newest_id THEN r.reason END,
+            finished_at     = p_now
+        FROM member AS m
+        JOIN result AS r ON r.id = m.head_id
+        WHERE d.id = m.id
+    ),
+    retry AS (
+        UPDATE authsync.deliveries AS d
+        SET state           = CASE WHEN r.outcome = 'retry' THEN 'retrying' ELSE d.state END,
+            attempts        = CASE WHEN r.outcome = 'retry' THEN d.attempts + 1 ELSE d.attempts END,
+            next_attempt_at = CASE WHEN r.outcome = 'retry' THEN r.next_attempt_at ELSE d.next_attempt_at END,
+            job_id          = CASE WHEN r.outcome = 'retry' THEN coalesce(r.job_id, d.job_id) ELSE d.job_id END,
+            last_attempt_at = p_now,
+            last_status     = r.status,
+            last_response   = r.response,
+            reason          = r.reason
+        FROM result AS r
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe')
+    ),
+    remember AS (
+        INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
+        SELECT p_destination_id, d.user_id, r.link, p_now
+        FROM result AS r
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        WHERE NOT r.keeps_link AND r.link <> ''
+        ORDER BY d.user_id
+        ON CONFLICT (destination_id, user_id) DO UPDATE SET link = excluded.link, updated_at = excluded.updated_at
+        WHERE l.link <> excluded.link
+    ),
+    forget AS (
+        DELETE FROM authsync.destination_links AS l
+        USING result AS r, authsync.deliveries AS d
+        WHERE NOT r.keeps_link AND r.link = '' AND d.id = r.id
+          AND l.destination_id = p_destination_id AND l.user_id = d.user_id
+    )
+    SELECT array_agg(DISTINCT m.user_id) INTO v_users
+    FROM member AS m;
+
+    IF v_users IS NOT NULL THEN
+        promoted := authsync.promote_deliveries(p_destination_id, v_users);
+    END IF;
+
+    SELECT
+        count(*) FILTER (WHERE r.outcome = 'delivered'),
+        count(*) FILTER (WHERE r.outcome IN ('retry', 'probe')),
+        coalesce(bool_or(r.outcome = 'probe'), false),
+        coalesce(bool_or(r.outcome IN ('failed', 'later')), false)
+    INTO v_delivered, v_failed, v_probe, v_answered
+    FROM jsonb_to_recordset(p_results) AS r (outcome text);
+
+    IF v_delivered > 0 THEN
+        UPDATE authsync.destination_flows AS f
+        SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        WHERE f.destination_id = p_destination_id;
+    ELSIF v_failed > 0 THEN
+        -- What was under way when it opened does not open it again.
+        IF v_probe OR (v_flow.open_until IS NULL AND v_flow.failures + v_failed >= p_open_after) THEN
+            open_until := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
+        END IF;
+        UPDATE authsync.destination_flows AS f
+        SET failures      = f.failures + v_failed,
+            failing_since = coalesce(f.failing_since, p_now),
+            open_until    = coalesce(open_until, f.open_until),
+            opened        = f.opened + CASE WHEN open_until IS NULL THEN 0 ELSE 1 END
+        WHERE f.destination_id = p_destination_id;
+        IF v_flow.failing_since <= p_now - p_disable_after THEN
+            is_disabled := authsync.halt_destination(
+                p_destination_id, 'disabled', 'authsync',
+                format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
+                    to_char(v_flow.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+                p_now);
+        END IF;
+    ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
+        -- The probe was refused for what it was, or asked to come later: somebody is there.
+        UPDATE authsync.destination_flows AS f
+        SET failures = 0, open_until = NULL, opened = 0
+        WHERE f.destination_id = p_destination_id;
+    END IF;
+    RETURN NEXT;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.record_deliveries(uuid, jsonb, timestamptz, integer, interval, interval, interval)
+    IS 'Notes what became of deliveries that were sent, and lets the next ones of their users go.';

@@ -1,0 +1,43 @@
+-- requeue_deliveries takes finished deliveries up again, with all attempts before them.
+--
+-- Repeatable: those that are not finished are left as they are.
+-- Order:      as ever, one at a time for each user, the earliest change first.
+-- Result:     how many it took up; NULL: the destination is gone.
+CREATE OR REPLACE FUNCTION authsync.requeue_deliveries(
+    p_destination_id uuid,
+    p_ids            bigint[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $fn$
+DECLARE
+    v_users    text[];
+    v_requeued bigint;
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    WITH requeue AS (
+        UPDATE authsync.deliveries AS d
+        SET state = 'held', attempts = 0, next_attempt_at = NULL, reason = NULL, merged_into = NULL, job_id = NULL, finished_at = NULL
+        WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
+          AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+        RETURNING d.user_id
+    )
+    SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users
+    FROM requeue AS r;
+
+    IF v_requeued > 0 THEN
+        PERFORM authsync.promote_deliveries(p_destination_id, v_users);
+        PERFORM authsync.wake('deliver', p_destination_id);
+    END IF;
+    RETURN v_requeued;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.requeue_deliveries(uuid, bigint[])
+    IS 'Takes finished deliveries up again.';

@@ -1,0 +1,43 @@
+-- resume_destination makes a destination active, closes its circuit breaker, and asks
+-- for the job that delivers. A job that waits for the breaker is brought forward.
+--
+-- Repeatable: yes.
+-- Order:      of no matter.
+-- Result:     true if there is such a destination.
+CREATE OR REPLACE FUNCTION authsync.resume_destination(
+    p_destination_id uuid,
+    p_now            timestamptz
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+    UPDATE authsync.destination_flows AS f
+    SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0
+    WHERE f.destination_id = p_destination_id;
+
+    UPDATE authsync.destinations AS d
+    SET state        = 'active',
+        state_by     = 'person',
+        state_reason = NULL,
+        state_since  = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END
+    WHERE d.id = p_destination_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    IF NOT authsync.wake('deliver', p_destination_id) THEN
+        UPDATE authsync.river_job AS j
+        SET state = 'available', scheduled_at = p_now
+        FROM authsync.wakes AS w
+        WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
+          AND j.state IN ('available', 'scheduled', 'retryable');
+        PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
+    END IF;
+    RETURN true;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.resume_destination(uuid, timestamptz)
+    IS 'Makes a destination active again, and its waiting deliveries go on.';

@@ -1,0 +1,67 @@
+-- take_deliveries gives deliveries that can be sent now: of each user the earliest. For
+-- a destination that takes states, everything else that waits of the user comes
+-- along, and what failed before, to be united with it.
+--
+-- Repeatable: it changes nothing; who holds the destination's lease sends.
+-- Order:      by change.
+-- Result:     at most p_limit deliveries, none of those in p_except; none unless the
+--             destination is active. With p_id only that one, if it waits to be tried again.
+CREATE OR REPLACE FUNCTION authsync.take_deliveries(
+    p_destination_id uuid,
+    p_states         boolean,
+    p_limit          integer,
+    p_except         bigint[],
+    p_id             bigint
+)
+RETURNS TABLE (
+    id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text,
+    changed text[], changed_at timestamptz, state text, attempts integer, united bigint[], link text
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+BEGIN
+    RETURN QUERY
+    SELECT
+        h.id, h.project_id, h.change_id,
+        least(h.first_change_id, h.change_id, u.first_change_id),
+        greatest(h.change_id, u.last_change_id),
+        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, coalesce(u.ids, '{}'), l.link
+    FROM (
+        (SELECT d.*
+        FROM authsync.deliveries AS d
+        WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+        ORDER BY d.change_id
+        LIMIT p_limit)
+        UNION ALL
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
+    ) AS h
+    JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
+    LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    LEFT JOIN LATERAL (
+        SELECT
+            array_agg(o.id) AS ids,
+            least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
+            max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
+        FROM (
+            SELECT w.id, w.state, w.change_id, w.first_change_id
+            FROM authsync.deliveries AS w
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
+            UNION ALL
+            SELECT w.id, w.state, w.change_id, w.first_change_id
+            FROM authsync.deliveries AS w
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
+        ) AS o
+        WHERE p_states
+    ) AS u ON true
+    ORDER BY h.change_id;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.take_deliveries(uuid, boolean, integer, bigint[], bigint)
+    IS 'Deliveries that can be sent now, each with what can be united with it.';

@@ -1,0 +1,62 @@
+-- destination_health shows for each destination whether its deliveries get through, and
+-- if not, why. It reads unfinished and failed deliveries only.
+CREATE OR REPLACE VIEW authsync.destination_health AS
+SELECT
+    d.id AS destination_id,
+    d.project_id,
+    p.name AS project,
+    d.name,
+    d.kind,
+    d.state,
+    d.state_by,
+    d.state_reason,
+    d.state_since,
+    w.waiting,
+    w.oldest_waiting_at,
+    r.retrying,
+    x.failed,
+    f.last_success_at,
+    f.failing_since,
+    f.open_until,
+    f.relayed_to,
+    coalesce(j.waits_because, rj.waits_because) AS waits_because
+FROM authsync.destinations AS d
+JOIN authsync.projects AS p ON p.id = d.project_id
+LEFT JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE o.state <> 'retrying') AS waiting,
+        min(o.changed_at) AS oldest_waiting_at
+    FROM authsync.deliveries AS o
+    WHERE o.destination_id = d.id AND o.state IN ('held', 'ready', 'retrying')
+) AS w
+CROSS JOIN LATERAL (
+    SELECT count(*) AS retrying
+    FROM authsync.deliveries AS o
+    WHERE o.destination_id = d.id AND o.state = 'retrying'
+) AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS failed
+    FROM authsync.deliveries AS o
+    WHERE o.destination_id = d.id AND o.state = 'failed'
+) AS x
+LEFT JOIN LATERAL (
+    SELECT q.metadata #>> '{output,waits_because}' AS waits_because
+    FROM authsync.wakes AS k
+    JOIN authsync.river_job AS q ON q.id = k.job_id AND q.state <> 'running'
+    WHERE k.kind = 'deliver' AND k.subject = d.id
+) AS j ON true
+LEFT JOIN LATERAL (
+    SELECT q.metadata #>> '{output,waits_because}' AS waits_because
+    FROM authsync.wakes AS k
+    JOIN authsync.river_job AS q ON q.id = k.job_id AND q.state <> 'running'
+    WHERE k.kind = 'relay_changes' AND k.subject = d.project_id
+) AS rj ON true;
+
+COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its deliveries get through, and if not, why.';
+COMMENT ON COLUMN authsync.destination_health.waiting IS 'Deliveries that wait for their turn.';
+COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the oldest change that is not delivered was made; NULL: all are.';
+COMMENT ON COLUMN authsync.destination_health.retrying IS 'Deliveries that failed and are tried again by jobs of their own.';
+COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were given up; see authsync.delivery_failures.';
+COMMENT ON COLUMN authsync.destination_health.open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_health.waits_because IS 'Why nothing is sent now, while its job or its project''s is put off.';
