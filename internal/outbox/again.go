@@ -1,0 +1,216 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// againWorker works deliver_again.
+type againWorker struct {
+	river.WorkerDefaults[AgainArgs]
+	*Outbox
+
+	mu   sync.Mutex
+	next map[int64]time.Time // by job: when the next attempt is
+}
+
+func newAgainWorker(o *Outbox) *againWorker {
+	return &againWorker{Outbox: o, next: make(map[int64]time.Time)}
+}
+
+// Work tries a delivery that failed once more. Its error is the status and the reason, so
+// that River shows what each attempt came to. If the process dies, the message may come again,
+// with the same id.
+func (w *againWorker) Work(ctx context.Context, job *river.Job[AgainArgs]) error {
+	leave, ok := w.places.take(job.Args.DestinationID)
+	if !ok {
+		return w.later(ctx, job.Metadata, &waitError{
+			after: time.Second + rand.N(2*time.Second), because: "many deliveries to this destination are being tried already",
+		})
+	}
+	defer leave()
+	failed, err := w.again(ctx, job)
+	if err != nil {
+		return w.later(ctx, job.Metadata, err)
+	}
+	return failed
+}
+
+// Timeout leaves the destination's own time limit room to speak first.
+func (w *againWorker) Timeout(*river.Job[AgainArgs]) time.Duration { return jobTimeout }
+
+// NextRetry is when the delivery says it is.
+func (w *againWorker) NextRetry(job *river.Job[AgainArgs]) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if next, ok := w.next[job.ID]; ok {
+		delete(w.next, job.ID)
+		return next
+	}
+	return soonAgain(job.Attempt) // the worker died
+}
+
+const selectAgain = `
+	SELECT d.state, coalesce(d.job_id, 0) AS job_id, m.id AS failed_with
+	FROM authsync.deliveries AS d
+	LEFT JOIN authsync.deliveries AS m ON m.id = d.merged_into AND m.state = 'failed'
+	WHERE d.id = $1`
+
+// again tries the delivery. failed is what River is to show of an attempt that failed; err
+// says that there was none.
+func (w *againWorker) again(ctx context.Context, job *river.Job[AgainArgs]) (failed, err error) {
+	r := &run{Outbox: w.Outbox, id: job.Args.DestinationID, begun: time.Now()}
+	d, err := queryOne[struct {
+		State      string
+		JobID      int64
+		FailedWith *int64 // the newer one that it was united with, if that failed
+	}](ctx, w.config.Pool, selectAgain, job.Args.DeliveryID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the delivery: %w", err)
+	case d.JobID != job.ID:
+		return nil, nil // another job has it by now, or none needs to
+	case d.State == StateFailed:
+		return nil, w.giveBack(ctx, job.Args.DeliveryID) // somebody had the job tried again
+	case d.FailedWith != nil:
+		return nil, w.giveBack(ctx, *d.FailedWith)
+	case d.State != stateRetrying:
+		return nil, nil
+	}
+	may, err := r.admit(ctx)
+	if wait, ok := errors.AsType[*waitError](err); ok {
+		// A little apart, so that those who wait for the breaker do not come all at once.
+		return nil, &waitError{after: wait.after + rand.N(wait.after/4+time.Second), because: wait.because}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !may { // it is paused, disabled or gone; its own job goes on when it is resumed
+		return nil, w.giveBack(ctx, job.Args.DeliveryID)
+	}
+	return w.attempt(ctx, job, r)
+}
+
+func (w *againWorker) giveBack(ctx context.Context, deliveryID int64) error {
+	if _, err := w.config.Pool.Exec(ctx, `SELECT authsync.give_back_delivery($1)`, deliveryID); err != nil {
+		return fmt.Errorf("hand the delivery back: %w", err)
+	}
+	return nil
+}
+
+const takeOne = `SELECT * FROM authsync.take_deliveries($1, $2, 1, '{}', $3)`
+
+func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r *run) (failed, err error) {
+	found, err := query[taken](ctx, w.config.Pool, takeOne, r.id, r.to.traits.States, job.Args.DeliveryID)
+	if err != nil {
+		return nil, fmt.Errorf("take the delivery: %w", err)
+	}
+	if len(found) == 0 { // cancelled, or paused, just now
+		if r.probe {
+			err = r.giveBackProbe(ctx)
+		}
+		return nil, errors.Join(err, w.giveBack(ctx, job.Args.DeliveryID))
+	}
+	loaded, err := w.load(ctx, r.id, r.to.traits.States, found)
+	if err != nil {
+		return nil, err
+	}
+	s := sent{
+		outgoing: loaded[0], outcome: outcomeFailed,
+		result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[0].failed},
+	}
+	if s.failed == "" {
+		sending, cancel := context.WithDeadline(ctx, r.begun.Add(cutAfter))
+		defer cancel()
+		s = w.try(sending, r.to, loaded, r.probe, job.Attempt >= job.MaxAttempts)[0]
+	}
+	if s.outcome == "" {
+		return nil, context.Cause(ctx)
+	}
+	recorded, err := w.record(ctx, r.id, r.to.kind, []sent{s})
+	if err != nil {
+		return nil, err
+	}
+	if recorded.Promoted > 0 {
+		if _, err := w.config.Pool.Exec(ctx, `SELECT authsync.wake($1, $2)`, kindDeliver, r.id); err != nil {
+			return nil, fmt.Errorf("wake the destination's job: %w", err)
+		}
+	}
+	return w.conclude(ctx, job, &s, recorded)
+}
+
+// conclude says to River what became of an attempt.
+func (w *againWorker) conclude(ctx context.Context, job *river.Job[AgainArgs], s *sent, r recorded) (failed, err error) {
+	switch s.outcome {
+	case outcomeDelivered:
+		return nil, nil
+	case outcomeRetry:
+		w.mu.Lock()
+		w.next[job.ID] = s.again
+		w.mu.Unlock()
+		return attemptError(&s.result), nil
+	case outcomeFailed:
+		if s.result.Outcome == destination.GiveUp {
+			return river.JobCancel(attemptError(&s.result)), nil
+		}
+		return attemptError(&s.result), nil
+	case outcomeProbe:
+		after := probeTime
+		if r.OpenUntil != nil {
+			after = r.OpenUntil.Sub(w.config.Now())
+		}
+		return nil, &waitError{after: max(after, time.Second), because: attemptError(&s.result).Error()}
+	}
+	if r.halted {
+		return nil, w.giveBack(ctx, job.Args.DeliveryID)
+	}
+	return nil, laterError(&s.result)
+}
+
+// attemptError is what River shows of an attempt that failed.
+func attemptError(r *destination.Result) error {
+	if r.Status == 0 {
+		return errors.New(r.Reason)
+	}
+	return fmt.Errorf("status %d: %s", r.Status, r.Reason)
+}
+
+// places bounds how many deliveries of one destination a process tries again at a time, so
+// that one that hangs leaves workers for the others.
+type places struct {
+	most int
+
+	mu    sync.Mutex
+	taken map[uuid.UUID]int
+}
+
+func (p *places) take(id uuid.UUID) (leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken[id] >= p.most {
+		return nil, false
+	}
+	if p.taken == nil {
+		p.taken = make(map[uuid.UUID]int)
+	}
+	p.taken[id]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.taken[id]--; p.taken[id] == 0 {
+			delete(p.taken, id)
+		}
+	}, true
+}

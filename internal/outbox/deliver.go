@@ -1,0 +1,200 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// deliverWorker works deliver.
+type deliverWorker struct {
+	river.WorkerDefaults[DeliverArgs]
+	*Outbox
+}
+
+// Work sends what is ready for a destination until there is no more. If the process dies,
+// what it had sent and not noted is sent again, with the same ids.
+func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	if err := w.deliver(ctx, job); err != nil {
+		return w.later(ctx, job.Metadata, err)
+	}
+	return nil
+}
+
+// Timeout leaves the destination's own time limit room to speak first.
+func (w *deliverWorker) Timeout(*river.Job[DeliverArgs]) time.Duration { return jobTimeout }
+
+// NextRetry comes back soon after the death of a worker.
+func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
+	return soonAgain(job.Attempt)
+}
+
+func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	id := job.Args.DestinationID
+	r := &run{Outbox: w.Outbox, id: id, begun: time.Now(), lease: uuid.New(), flying: make(map[int64]bool)}
+	if err := r.takeLease(ctx); err != nil {
+		return err
+	}
+	defer r.giveLease(context.WithoutCancel(ctx))
+	for {
+		if err := r.work(ctx); err != nil {
+			return err
+		}
+		if r.timeUp() {
+			return handOver(ctx, w.Outbox, job, kindDeliver, id)
+		}
+		ended, err := rest(ctx, w.Outbox, job, kindDeliver, id, r.seen)
+		if err != nil || ended {
+			return err
+		}
+	}
+}
+
+// run is one job's work for a destination.
+type run struct {
+	*Outbox
+
+	id    uuid.UUID
+	begun time.Time
+	lease uuid.UUID
+	to    *built
+	seen  int64 // what had been asked for before the last look
+	probe bool
+	// flying are the deliveries that were taken and are not noted yet.
+	flying map[int64]bool
+}
+
+const leaseDestination = `SELECT authsync.lease_destination($1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))`
+
+// takeLease keeps other runs away: there may be one whose job was taken for dead.
+func (r *run) takeLease(ctx context.Context) error {
+	var has bool
+	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, jobTimeout.Seconds()).Scan(&has); err != nil {
+		return fmt.Errorf("take the lease: %w", err)
+	}
+	if has {
+		return nil
+	}
+	if _, err := r.target(ctx); errors.Is(err, errNoDestination) {
+		return nil // it was removed; there is nothing to deliver
+	}
+	return &waitError{after: time.Second, because: "another job, which may have died, holds the destination's lease"}
+}
+
+const giveLease = `UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL WHERE destination_id = $1 AND lease = $2`
+
+func (r *run) giveLease(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	// Else it lapses by itself.
+	_, _ = r.config.Pool.Exec(ctx, giveLease, r.id, r.lease)
+}
+
+// timeUp reports that others should have their turn.
+func (r *run) timeUp() bool { return time.Since(r.begun) >= r.config.Slice }
+
+// target is what is to be known of a destination before sending.
+type target struct {
+	ProjectID uuid.UUID
+	State     string
+	UpdatedAt time.Time
+	OpenUntil *time.Time
+}
+
+// errNoDestination says that the destination was removed.
+var errNoDestination = errors.New("the destination was removed")
+
+const selectTarget = `
+	SELECT d.project_id, d.state, d.updated_at, f.open_until
+	FROM authsync.destinations AS d
+	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+	WHERE d.id = $1`
+
+func (r *run) target(ctx context.Context) (target, error) {
+	t, err := queryOne[target](ctx, r.config.Pool, selectTarget, r.id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return target{}, errNoDestination
+	}
+	if err != nil {
+		return target{}, fmt.Errorf("read the destination: %w", err)
+	}
+	return t, nil
+}
+
+// admit finds out whether the destination may be sent to now. A *waitError says that its
+// circuit breaker is open; may is false if there is nothing to do until somebody acts.
+func (r *run) admit(ctx context.Context) (may bool, err error) {
+	t, err := r.target(ctx)
+	if errors.Is(err, errNoDestination) || err == nil && t.State != StateActive {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if r.to, err = r.build(ctx, r.id, t.UpdatedAt); err != nil {
+		return false, r.notBuilt(ctx, err)
+	}
+	if t.OpenUntil == nil {
+		return true, nil
+	}
+	return true, r.admitProbe(ctx, *t.OpenUntil)
+}
+
+// notBuilt pauses a destination whose configuration makes none: only a person can
+// help. Other errors are temporary.
+func (r *run) notBuilt(ctx context.Context, err error) error {
+	invalid, ok := errors.AsType[*destination.InvalidError](err)
+	if !ok {
+		return err
+	}
+	if _, err := r.config.Pool.Exec(ctx, haltDestination, r.id, StatePaused, invalid.Detail, r.config.Now()); err != nil {
+		return fmt.Errorf("pause the destination: %w", err)
+	}
+	r.config.Log.ErrorContext(ctx, "destination_paused")
+	return nil
+}
+
+const takeProbe = `
+	UPDATE authsync.destination_flows
+	SET open_until = $2
+	WHERE destination_id = $1 AND open_until = $3`
+
+// admitProbe lets one run over all processes try a destination whose breaker is open, when
+// its time has come.
+func (r *run) admitProbe(ctx context.Context, open time.Time) error {
+	now := r.config.Now()
+	if open.After(now) {
+		return &waitError{after: open.Sub(now), because: "the destination has failed several times in a row; it is tried again " +
+			"at " + open.UTC().Format(time.RFC3339)}
+	}
+	tag, err := r.config.Pool.Exec(ctx, takeProbe, r.id, now.Add(probeTime), open)
+	if err != nil {
+		return fmt.Errorf("take the probe: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return &waitError{after: 2 * time.Second, because: "another job tries now whether the destination works again"}
+	}
+	r.probe = true
+	return nil
+}
+
+const giveProbe = `
+	UPDATE authsync.destination_flows
+	SET open_until = $2
+	WHERE destination_id = $1 AND open_until IS NOT NULL`
+
+// giveBackProbe lets another one probe, because there was nothing to send.
+func (r *run) giveBackProbe(ctx context.Context) error {
+	r.probe = false
+	if _, err := r.config.Pool.Exec(ctx, giveProbe, r.id, r.config.Now()); err != nil {
+		return fmt.Errorf("give the probe back: %w", err)
+	}
+	return nil
+}

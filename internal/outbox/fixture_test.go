@@ -1,0 +1,378 @@
+package outbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// sink is a destination in memory, and its kind.
+type sink struct {
+	traits destination.Traits
+	deps   destination.Deps
+	// answer says what becomes of messages; nil: all are delivered.
+	answer func(ctx context.Context, messages []destination.Message) []destination.Result
+
+	mu       sync.Mutex
+	arrived  []destination.Message // what was delivered
+	attempts int
+}
+
+func (s *sink) Name() string                       { return "webhook" }
+func (s *sink) SecretNames() []string              { return nil }
+func (s *sink) NewSecret() (_, _ string, ok bool)  { return "", "", false }
+func (s *sink) Traits() destination.Traits         { return s.traits }
+func (s *sink) option(c destination.Config) string { return string(c.Options) }
+func (s *sink) results(n int) []destination.Result { return make([]destination.Result, n) }
+func (s *sink) set(answer func(context.Context, []destination.Message) []destination.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *sink) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+	if strings.Contains(s.option(c), "broken") {
+		return nil, &destination.InvalidError{Detail: "option broken is not allowed: remove it"}
+	}
+	s.deps = d
+	return s, nil
+}
+
+func (s *sink) Send(ctx context.Context, messages []destination.Message) []destination.Result {
+	s.mu.Lock()
+	answer := s.answer
+	s.attempts += len(messages)
+	s.mu.Unlock()
+	results := s.results(len(messages))
+	if answer != nil {
+		results = answer(ctx, messages)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range results {
+		if r.Outcome == destination.Delivered {
+			s.arrived = append(s.arrived, messages[i])
+		}
+	}
+	return results
+}
+
+func (s *sink) Preview(_ context.Context, m destination.Message) ([]destination.Request, error) {
+	return []destination.Request{{Method: "POST", URL: "https://sink.example/" + m.ID, Body: m.User}}, nil
+}
+
+// got gives the ids of the messages that arrived, each once, in the order of their first arrival.
+func (s *sink) got() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := make(map[string]bool)
+	ids := []string{}
+	for _, m := range s.arrived {
+		if !seen[m.ID] {
+			seen[m.ID] = true
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+func (s *sink) messages() []destination.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]destination.Message{}, s.arrived...)
+}
+
+func (s *sink) tried() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attempts
+}
+
+// always gives the same result for each message.
+func always(r destination.Result) func(context.Context, []destination.Message) []destination.Result {
+	return func(_ context.Context, messages []destination.Message) []destination.Result {
+		results := make([]destination.Result, len(messages))
+		for i := range results {
+			results[i] = r
+		}
+		return results
+	}
+}
+
+func failing() func(context.Context, []destination.Message) []destination.Result {
+	return always(destination.Result{Outcome: destination.Retry, Status: 503, Reason: "it is down"})
+}
+
+// selection wants everything but what a test says.
+type selection struct {
+	condition *string
+}
+
+func (s selection) Wants(m destination.Message) (bool, string, error) {
+	switch {
+	case s.condition == nil:
+		return true, "it wants every change", nil
+	case *s.condition == "error":
+		return false, "", errors.New("cannot iterate over null")
+	default:
+		return strings.Contains(string(m.User), *s.condition), "the condition says so", nil
+	}
+}
+
+type testBundle struct {
+	control, project *pgxpool.Pool
+	projectID        uuid.UUID
+	mirrors          *mirror.Mirrors
+	outbox           *outbox.Outbox
+	sinks            map[uuid.UUID]*sink // by destination
+	events           int
+
+	mu    sync.Mutex
+	clock time.Time     // zero: the real one
+	pause time.Duration // the longest pause that is kept
+	feed  func() error  // asked before the project's database is read; nil: it is there
+}
+
+// now is the clock of the outbox.
+func (b *testBundle) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.clock.IsZero() {
+		return time.Now()
+	}
+	return b.clock
+}
+
+func (b *testBundle) setClock(at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clock = at
+}
+
+func (b *testBundle) setFeed(feed func() error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.feed = feed
+}
+
+// feed is the project's database, which a test may take away.
+type feed struct {
+	*mirror.Mirrors
+
+	b *testBundle
+}
+
+func (f feed) ReadChanges(ctx context.Context, id uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error) {
+	f.b.mu.Lock()
+	away := f.b.feed
+	f.b.mu.Unlock()
+	if away != nil {
+		if err := away(); err != nil {
+			return nil, err
+		}
+	}
+	return f.Mirrors.ReadChanges(ctx, id, after, limit)
+}
+
+// setup makes a project with a mirror; no worker runs yet.
+func setup(tb testing.TB) *testBundle {
+	tb.Helper()
+	b := &testBundle{
+		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
+		sinks: make(map[uuid.UUID]*sink), pause: 20 * time.Millisecond,
+	}
+	_, err := b.control.Exec(tb.Context(),
+		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
+	require.NoError(tb, err)
+	url := pgtest.URL(tb, b.project)
+	b.mirrors = mirror.New(mirror.Config{
+		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		Log:      slog.New(slog.DiscardHandler), LockTimeout: 4 * time.Second,
+	})
+	tb.Cleanup(func() { require.NoError(tb, b.mirrors.Close(context.Background())) })
+	b.outbox = b.newOutbox(tb)
+	return b
+}
+
+func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
+	tb.Helper()
+	o, err := outbox.New(outbox.Config{
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: 300 * time.Millisecond,
+		Open: func(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
+			opened := outbox.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
+			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)
+		},
+		Kind: func(name string) (destination.Kind, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.sinks[uuid.MustParse(name)], nil
+		},
+		Select: func(_, _ []string, condition *string) (outbox.Selection, error) { return selection{condition}, nil },
+		Now:    b.now,
+		Retry: func(pause time.Duration) time.Duration {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return min(pause, b.pause)
+		},
+	})
+	require.NoError(tb, err)
+	return o
+}
+
+// work starts a worker, which ends with the test or by stop.
+func (b *testBundle) work(tb testing.TB) (stop func()) {
+	tb.Helper()
+	return b.workWith(tb, b.newOutbox(tb))
+}
+
+func (b *testBundle) workWith(tb testing.TB, o *outbox.Outbox) (stop func()) {
+	tb.Helper()
+	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
+	o.Register(workers, queues)
+	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
+		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
+		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 30 * time.Second,
+	})
+	require.NoError(tb, err)
+	require.NoError(tb, client.Start(context.Background()))
+	stop = sync.OnceFunc(func() { require.NoError(tb, client.StopAndCancel(context.Background())) })
+	tb.Cleanup(stop)
+	return stop
+}
+
+// add makes a destination that is told of changes from now on.
+func (b *testBundle) add(tb testing.TB, name string, s *sink) uuid.UUID {
+	tb.Helper()
+	return b.addFrom(tb, name, s, nil, outbox.From{})
+}
+
+func (b *testBundle) addFrom(tb testing.TB, name string, s *sink, condition *string, from outbox.From) uuid.UUID {
+	tb.Helper()
+	s.traits.Batch, s.traits.Parallel = max(s.traits.Batch, 1), max(s.traits.Parallel, 1)
+	id := uuid.New()
+	b.mu.Lock()
+	b.sinks[id] = s
+	b.mu.Unlock()
+	require.NoError(tb, pgdb.InTx(tb.Context(), b.control, func(tx pgx.Tx) error {
+		_, err := tx.Exec(tb.Context(), `
+			INSERT INTO authsync.destinations (id, project_id, name, kind, condition, secrets_sealed) VALUES ($1, $2, $3, 'webhook', $4, '')`,
+			id, b.projectID, name, condition)
+		if err != nil {
+			return err
+		}
+		return b.outbox.Start(tb.Context(), tx, id, b.projectID, from)
+	}))
+	return id
+}
+
+// change changes users, one event each, and wakes the relay.
+func (b *testBundle) change(tb testing.TB, users ...string) {
+	tb.Helper()
+	b.apply(tb, users...)
+	b.wake(tb)
+}
+
+func (b *testBundle) wake(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, pgdb.InTx(tb.Context(), b.control, func(tx pgx.Tx) error {
+		return b.outbox.WakeRelay(tb.Context(), tx, b.projectID)
+	}))
+}
+
+func (b *testBundle) apply(tb testing.TB, users ...string) {
+	tb.Helper()
+	events := make([]mirror.Event, len(users))
+	for i, user := range users {
+		b.events++
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(b.events) * time.Second)
+		email := fmt.Sprintf("%s-%d@example.com", user, b.events)
+		events[i] = mirror.Event{
+			Event: provider.Event{
+				ID: fmt.Sprint("evt_", b.events), Type: "user.updated", UserID: user, At: at, SentAt: at,
+				Says: provider.Says{provider.DeletedAt: nil, provider.Email: &email}, Raw: json.RawMessage(fmt.Sprintf(`{"n": %d}`, b.events)),
+			},
+			Provider: provider.Auth0, InboxID: int64(b.events), ReceivedAt: at,
+		}
+	}
+	for len(events) > 0 {
+		n := min(len(events), 200)
+		results, err := b.mirrors.Apply(tb.Context(), b.projectID, events[:n])
+		require.NoError(tb, err)
+		for _, r := range results {
+			require.NoError(tb, r.Err)
+		}
+		events = events[n:]
+	}
+}
+
+func (b *testBundle) one(tb testing.TB, query string, args ...any) string {
+	tb.Helper()
+	var text *string
+	require.NoError(tb, b.control.QueryRow(tb.Context(), query, args...).Scan(&text))
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// states counts the deliveries of a destination by state, such as "delivered 3, held 1".
+func (b *testBundle) states(tb testing.TB, id uuid.UUID) string {
+	tb.Helper()
+	return b.one(tb, `
+		SELECT string_agg(state || ' ' || n, ', ' ORDER BY state)
+		FROM (SELECT state, count(*) AS n FROM authsync.deliveries WHERE destination_id = $1 GROUP BY state) AS s`, id)
+}
+
+// eventually waits until the deliveries of a destination are in these states.
+func (b *testBundle) eventually(tb testing.TB, id uuid.UUID, want string) {
+	tb.Helper()
+	b.until(tb, want, func() string { return b.states(tb, id) })
+}
+
+func (b *testBundle) until(tb testing.TB, want string, is func() string) {
+	tb.Helper()
+	var got string
+	deadline := time.Now().Add(30 * time.Second)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for got = is(); got != want; got = is() {
+		if time.Now().After(deadline) {
+			b.logTables(tb)
+			require.Equal(tb, want, got)
+		}
+		<-ticker.C
+	}
+}
+
+// logTables shows what there is when a test fails.
+func (b *testBundle) logTables(tb testing.TB) {
+	tb.Helper()
+	for _, table := range []string{"wakes", "destination_flows", "destination_health"} {
+		tb.Log(table, b.one(tb, `SELECT string_agg(to_jsonb(t)::text, E'\n') FROM authsync.`+table+` AS t`))
+	}
+	tb.Log(b.one(tb, `
+		SELECT string_agg(concat_ws(' ', id, kind, queue, state, attempt, scheduled_at, errors, metadata), E'\n' ORDER BY id)
+		FROM (SELECT * FROM authsync.river_job ORDER BY id DESC LIMIT 20) AS j`))
+	tb.Log(b.one(tb, `SELECT string_agg(to_jsonb(d)::text, E'\n') FROM (SELECT * FROM authsync.deliveries ORDER BY id LIMIT 20) AS d`))
+}

@@ -1,0 +1,87 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+)
+
+// mendWorker works mend_outbox.
+type mendWorker struct {
+	river.WorkerDefaults[mendArgs]
+	*Outbox
+}
+
+// lookAfter is how long a project's feed goes unlooked at: by it are found changes
+// that somebody made who could not say so, such as a process that died between the two.
+const lookAfter = 5 * time.Minute
+
+// Destinations that have deliveries which may have lost their way; both partial indexes are read
+// at their edge.
+const selectToMend = `
+	SELECT DISTINCT o.destination_id
+	FROM authsync.deliveries AS o
+	WHERE o.state = 'held' OR (o.state = 'retrying' AND o.next_attempt_at < $1::timestamptz - interval '1 minute')`
+
+// Work makes up for jobs and deliveries that somebody deleted, and has feeds looked at that
+// nobody has spoken of for a while.
+func (w *mendWorker) Work(ctx context.Context, _ *river.Job[mendArgs]) error {
+	now := w.config.Now()
+	var restarted, woken int64
+	err := w.config.Pool.QueryRow(ctx, `SELECT authsync.restart_jobs()`).Scan(&restarted)
+	if err != nil {
+		return fmt.Errorf("make jobs that are missing: %w", err)
+	}
+	rows, err := w.config.Pool.Query(ctx, selectToMend, now)
+	if err != nil {
+		return fmt.Errorf("look for deliveries to mend: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("look for deliveries to mend: %w", err)
+	}
+	var errs []error
+	var mended int64
+	for _, id := range ids {
+		var n int64
+		errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.mend_deliveries($1, $2)`, id, now).Scan(&n))
+		mended += n
+	}
+	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.wake_idle($1)`, now.Add(-lookAfter)).Scan(&woken))
+	if restarted+mended > 0 {
+		w.config.Log.WarnContext(ctx, "outbox_mended", slog.Int64("jobs", restarted), slog.Int64("deliveries", mended))
+	}
+	return errors.Join(errs...)
+}
+
+// trimWorker works trim_deliveries.
+type trimWorker struct {
+	river.WorkerDefaults[trimArgs]
+	*Outbox
+}
+
+const trimBatch = 10_000
+
+// Work removes finished deliveries that are older than the retention, batch by batch.
+func (w *trimWorker) Work(ctx context.Context, _ *river.Job[trimArgs]) error {
+	if w.config.Retention <= 0 {
+		return nil
+	}
+	for {
+		var n int64
+		err := w.config.Pool.QueryRow(ctx, `SELECT authsync.drop_old_deliveries($1, $2)`,
+			w.config.Now().Add(-w.config.Retention), trimBatch).Scan(&n)
+		if err != nil {
+			return fmt.Errorf("remove old deliveries: %w", err)
+		}
+		if n < trimBatch {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+const (
+	// minWindow is how many deliveries a run has in hand at least, so that none of
+	// its senders waits while the next ones are read.
+	minWindow = 256
+	maxWindow = 1000
+	// recordAtMost is how many results are noted by one call.
+	recordAtMost = 500
+	// lookEvery is how often a run that waits for answers looks for what has come meanwhile.
+	lookEvery = 50 * time.Millisecond
+)
+
+// errHalted says that the destination was paused or disabled.
+var errHalted = errors.New("the destination takes nothing more")
+
+// work sends until nothing is ready, or the time is up. An error says why there is
+// no more to be done now.
+func (r *run) work(ctx context.Context) error {
+	var err error
+	if r.seen, err = r.asked(ctx, kindDeliver, r.id); err != nil {
+		return err
+	}
+	r.probe = false
+	if may, err := r.admit(ctx); err != nil || !may {
+		return err
+	}
+	p := newPipe(ctx, r)
+	err = p.flow(ctx)
+	p.close()
+	if errors.Is(err, errHalted) {
+		return nil
+	}
+	return err
+}
+
+// pipe is a run while it sends: the deliveries in hand are read, sent, and noted at the
+// same time.
+//
+//	fill ──▶ todo ──▶ senders (Traits.Parallel) ──▶ done ──▶ record
+type pipe struct {
+	*run
+
+	window  int
+	todo    chan []outgoing
+	done    chan []sent
+	sending context.Context //nolint:containedctx // it is that of the senders, which end with the pipe
+	cancel  context.CancelFunc
+	senders sync.WaitGroup
+	started int
+	why     error // why nothing more is taken
+}
+
+func newPipe(ctx context.Context, r *run) *pipe {
+	traits := r.to.traits
+	window := min(max(minWindow, 2*traits.Batch*traits.Parallel), maxWindow)
+	p := &pipe{run: r, window: window, todo: make(chan []outgoing, window), done: make(chan []sent, window+traits.Parallel)}
+	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(cutAfter))
+	return p
+}
+
+// close waits for the senders.
+func (p *pipe) close() {
+	p.stop(errHalted)
+	p.cancel()
+	close(p.todo)
+	p.senders.Wait()
+}
+
+// flow fills, and notes what was sent, until nothing is in hand and nothing more to be had.
+func (p *pipe) flow(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	look := true // there may be something to take
+	for {
+		if p.timeUp() {
+			p.stop(nil)
+			look = false
+		}
+		if look && p.why == nil && len(p.flying) <= p.window/2 {
+			var err error
+			if look, err = p.fill(ctx); err != nil {
+				p.stop(err)
+			}
+		}
+		if len(p.flying) == 0 && (!look || p.why != nil) {
+			return p.why
+		}
+		if len(p.flying) == 0 {
+			continue
+		}
+		select {
+		case first := <-p.done:
+			more, err := p.note(ctx, first)
+			if err != nil {
+				return err
+			}
+			look = look || more
+		case <-ticker.C:
+			look = !p.probe
+		}
+	}
+}
+
+// stop takes what nobody sends yet out of the pipe; it stays ready. why is kept if it
+// is the first reason.
+func (p *pipe) stop(why error) {
+	if p.why == nil {
+		p.why = why
+	}
+	for {
+		select {
+		case chunk := <-p.todo:
+			for i := range chunk {
+				delete(p.flying, chunk[i].ID)
+			}
+		default:
+			return
+		}
+	}
+}
+
+const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL)`
+
+// fill takes what is ready and hands it to the senders. more: there may be more of it.
+func (p *pipe) fill(ctx context.Context) (more bool, err error) {
+	room := p.window - len(p.flying)
+	if p.probe {
+		room = 1
+	}
+	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
+		return false, err
+	}
+	except := make([]int64, 0, len(p.flying))
+	for id := range p.flying {
+		except = append(except, id)
+	}
+	ready, err := query[taken](ctx, p.config.Pool, takeDeliveries, p.id, p.to.traits.States, room, except)
+	if err != nil {
+		return false, fmt.Errorf("take deliveries: %w", err)
+	}
+	if len(ready) == 0 && p.probe {
+		return false, p.giveBackProbe(ctx)
+	}
+	loaded, err := p.load(ctx, p.id, p.to.traits.States, ready)
+	if err != nil {
+		return false, err
+	}
+	good := make([]outgoing, 0, len(loaded))
+	for i := range loaded {
+		p.flying[loaded[i].ID] = true
+		if loaded[i].failed != "" {
+			p.done <- []sent{{
+				outgoing: loaded[i], outcome: outcomeFailed,
+				result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[i].failed},
+			}}
+			continue
+		}
+		good = append(good, loaded[i])
+	}
+	for len(good) > 0 {
+		n := min(p.to.traits.Batch, len(good))
+		p.todo <- good[:n:n]
+		good = good[n:]
+		if p.started < p.to.traits.Parallel {
+			p.started++
+			p.senders.Go(p.send)
+		}
+	}
+	return len(ready) == room && !p.probe, nil
+}
+
+// send is a sender's work.
+func (p *pipe) send() {
+	for chunk := range p.todo {
+		p.done <- p.try(p.sending, p.to, chunk, p.probe, false)
+	}
+}
+
+// note records results, and stops the pipe if they say so. more: others became ready.
+func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) {
+	for len(results) < recordAtMost {
+		select {
+		case next := <-p.done:
+			results = append(results, next...)
+			continue
+		default:
+		}
+		break
+	}
+	var known []sent
+	for i := range results {
+		if results[i].outcome != "" {
+			known = append(known, results[i])
+		}
+	}
+	if len(known) > 0 {
+		r, err := p.record(ctx, p.id, p.to.kind, known)
+		if err != nil {
+			return false, err
+		}
+		more = r.Promoted > 0 || p.probe
+		p.heed(r, known)
+		if p.probe { // only written while no sender reads it
+			p.probe = false
+		}
+	}
+	for i := range results {
+		delete(p.flying, results[i].ID)
+	}
+	if ctx.Err() != nil {
+		p.stop(context.Cause(ctx))
+	}
+	return more, nil
+}
+
+// heed stops the pipe if results say that nothing more is taken now.
+func (p *pipe) heed(r recorded, results []sent) {
+	switch {
+	case r.halted || r.IsDisabled:
+		p.stop(errHalted)
+	case r.OpenUntil != nil:
+		p.stop(&waitError{after: r.OpenUntil.Sub(p.config.Now()), because: "the destination has failed several times in a row: " +
+			"it is tried again at " + r.OpenUntil.UTC().Format(time.RFC3339)})
+	}
+	for i := range results {
+		if result := &results[i].result; result.Outcome == destination.Later {
+			p.stop(laterError(result))
+		}
+	}
+}
+
+func laterError(result *destination.Result) *waitError {
+	because := result.Reason
+	if because == "" {
+		because = "the destination takes no more for a while"
+	}
+	return &waitError{after: max(result.After, 100*time.Millisecond), because: because}
+}
+
+// try sends deliveries and judges the results. Those that were cut off because we are being
+// stopped have no outcome: they may have arrived, and come again.
+func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe, last bool) []sent {
+	messages := make([]destination.Message, len(chunk))
+	for i := range chunk {
+		messages[i] = chunk[i].message
+	}
+	begun := time.Now()
+	results := o.sendAll(ctx, to, messages)
+	tried := make([]sent, len(chunk))
+	for i := range chunk {
+		tried[i] = sent{outgoing: chunk[i], result: results[i], took: time.Since(begun)}
+		if ctx.Err() != nil && results[i].Outcome == destination.Retry {
+			continue
+		}
+		o.judge(&tried[i], probe, last)
+	}
+	return tried
+}
+
+// becauseCrashed is the reason of messages that made a destination panic. It is a bug of
+// ours, and must not hold up the others.
+const becauseCrashed = "sending this change crashed authsync: please report it; it can be replayed with a version that mends it"
+
+// sendAll calls Send and gives a result for each message, whatever Send does.
+func (o *Outbox) sendAll(ctx context.Context, to *built, messages []destination.Message) (results []destination.Result) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			o.config.Log.ErrorContext(ctx, "destination_crashed", slog.String("kind", to.kind), slog.String("stack", string(debug.Stack())))
+			results = make([]destination.Result, len(messages))
+			for i := range results {
+				results[i] = destination.Result{Outcome: destination.GiveUp, Reason: becauseCrashed}
+			}
+		}
+	}()
+	results = to.Send(ctx, messages)
+	for len(results) < len(messages) {
+		results = append(results, destination.Result{Outcome: destination.Retry, Reason: "the destination gave no result for this change"})
+	}
+	return results
+}

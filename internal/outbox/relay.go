@@ -1,0 +1,247 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/mirror"
+)
+
+// relayPage is how many changes are read by one call.
+const relayPage = 500
+
+// relayWorker works relay_changes.
+type relayWorker struct {
+	river.WorkerDefaults[RelayArgs]
+	*Outbox
+}
+
+// Work makes the deliveries of a project's changes until there are no more. If the
+// process dies, the next job goes on from where each destination stands.
+func (w *relayWorker) Work(ctx context.Context, job *river.Job[RelayArgs]) error {
+	err := w.relay(ctx, job)
+	if err != nil {
+		return w.later(ctx, job.Metadata, err)
+	}
+	return nil
+}
+
+// Timeout leaves the project's database its own time limits.
+func (w *relayWorker) Timeout(*river.Job[RelayArgs]) time.Duration { return jobTimeout }
+
+// NextRetry comes back soon after the death of a worker.
+func (w *relayWorker) NextRetry(job *river.Job[RelayArgs]) time.Time { return soonAgain(job.Attempt) }
+
+func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) error {
+	until := time.Now().Add(w.config.Slice)
+	for {
+		seen, err := w.asked(ctx, kindRelay, job.Args.ProjectID)
+		if err != nil {
+			return err
+		}
+		done, err := w.relayAll(ctx, job.Args.ProjectID, until)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return handOver(ctx, w.Outbox, job, kindRelay, job.Args.ProjectID)
+		}
+		ended, err := rest(ctx, w.Outbox, job, kindRelay, job.Args.ProjectID, seen)
+		if err != nil || ended {
+			return err
+		}
+	}
+}
+
+// flow is a destination and how far it is.
+type flow struct {
+	ID        uuid.UUID
+	Kinds     []string
+	Fields    []string
+	Condition *string
+	RelayedTo int64
+}
+
+const selectFlows = `
+	SELECT d.id, d.kinds, d.fields, d.condition, f.relayed_to
+	FROM authsync.destinations AS d
+	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+	WHERE d.project_id = $1
+	ORDER BY f.relayed_to, d.id`
+
+// relayAll relays page by page. Destinations that stand at the same place share a
+// page; of several places each gets its turn, so that one that is given the past does
+// not hold up the others. done is false if the time was up before the end.
+func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.Time) (done bool, err error) {
+	ended := make(map[int64]bool) // places behind which there was nothing more
+	for turn := 0; ; turn++ {
+		flows, err := query[flow](ctx, o.config.Pool, selectFlows, projectID)
+		if err != nil {
+			return false, fmt.Errorf("read the destinations: %w", err)
+		}
+		var groups [][]flow
+		for _, f := range flows {
+			last := len(groups) - 1
+			switch {
+			case ended[f.RelayedTo]:
+			case last >= 0 && groups[last][0].RelayedTo == f.RelayedTo:
+				groups[last] = append(groups[last], f)
+			default:
+				groups = append(groups, []flow{f})
+			}
+		}
+		if len(groups) == 0 {
+			return true, nil
+		}
+		if time.Now().After(until) {
+			return false, nil
+		}
+		end, err := o.relayGroup(ctx, projectID, groups[turn%len(groups)])
+		if err != nil {
+			return false, err
+		}
+		if end != nil {
+			ended[*end] = true
+		}
+	}
+}
+
+// relayGroup relays a page to destinations that stand at the same place. end is that
+// behind which there was nothing more.
+func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []flow) (end *int64, err error) {
+	from := group[0].RelayedTo
+	changes, err := o.config.Feed.ReadChanges(ctx, projectID, from, relayPage)
+	if err != nil {
+		return nil, err
+	}
+	if len(changes) == 0 {
+		newest, err := o.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
+		switch {
+		case err != nil:
+			return nil, err
+		case newest < from:
+			return nil, o.restored(ctx, projectID, group, newest)
+		case newest > from:
+			return nil, nil // it came just now
+		}
+		return &from, nil
+	}
+	to := changes[len(changes)-1].ID
+	for _, f := range group {
+		if err := o.relayTo(ctx, projectID, f, changes, to); err != nil {
+			return nil, err
+		}
+	}
+	if len(changes) < relayPage {
+		return &to, nil
+	}
+	return nil, nil
+}
+
+// newDelivery is a change as authsync.make_deliveries takes it.
+type newDelivery struct {
+	ChangeID  int64     `json:"change_id"`
+	UserID    string    `json:"user_id"`
+	Kind      string    `json:"kind"`
+	Changed   []string  `json:"changed"`
+	ChangedAt time.Time `json:"changed_at"`
+	Reason    *string   `json:"reason,omitempty"`
+}
+
+// relayTo makes a destination's deliveries of a page and moves it on, at once.
+func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange, to int64) error {
+	wanted, err := json.Marshal(o.wanted(projectID, f, changes))
+	if err != nil {
+		return fmt.Errorf("write deliveries: %w", err)
+	}
+	var made *int64
+	err = o.config.Pool.QueryRow(ctx, `SELECT authsync.relay_page($1, $2, $3, $4, $5)`, f.ID, f.RelayedTo, to, wanted, o.config.Now()).Scan(&made)
+	if err != nil {
+		return fmt.Errorf("make deliveries: %w", err)
+	}
+	if made == nil { // another worker, which took this one for dead, was faster
+		o.config.Log.DebugContext(ctx, "page_relayed_elsewhere", slog.String("destination_id", f.ID.String()))
+	}
+	return nil
+}
+
+// wanted gives the changes that a destination wants. One of which that cannot be said is made
+// as failed, so that nothing is dropped silently.
+func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange) []newDelivery {
+	wanted := make([]newDelivery, 0, len(changes))
+	selection, broken := o.config.Select(f.Kinds, f.Fields, f.Condition)
+	for i := range changes {
+		c := &changes[i]
+		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt}
+		err := broken
+		if err == nil {
+			var is bool
+			if is, _, err = selection.Wants(eventMessage(f.ID, projectID, c)); err == nil && !is {
+				continue
+			}
+		}
+		if err != nil {
+			reason := "whether the destination wants this change cannot be said: " + err.Error()
+			d.Reason = &reason
+		}
+		wanted = append(wanted, d)
+	}
+	return wanted
+}
+
+// eventMessage is a change as an event of its own.
+func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) destination.Message {
+	return destination.Message{
+		ID: messageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed,
+		User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
+	}
+}
+
+// becauseRestored is why a destination is told to go on from another place.
+const becauseRestored = "The project's database has lost changes that were delivered, as if it was restored from a copy. " +
+	"Deliveries go on with the changes that come now; run a reconcile, and replay what is missing."
+
+const moveBack = `
+	WITH moved AS (
+		UPDATE authsync.destination_flows AS f
+		SET relayed_to = $2
+		WHERE f.destination_id = $1 AND f.relayed_to = $3
+		RETURNING f.destination_id
+	)
+	UPDATE authsync.destinations AS d
+	SET state_reason = CASE WHEN d.state = 'active' THEN $4 ELSE d.state_reason END
+	FROM moved AS m
+	WHERE d.id = m.destination_id`
+
+// restored sees to it that destinations go on after a project's database has lost
+// changes: ids that they have heard of do not come again with another meaning. It is
+// said, because what was lost may be missing in the mirror, or at the destination.
+func (o *Outbox) restored(ctx context.Context, projectID uuid.UUID, group []flow, newest int64) error {
+	from := group[0].RelayedTo
+	if err := o.config.Feed.SkipChangeIDs(ctx, projectID, from); err != nil {
+		return err
+	}
+	for _, f := range group {
+		tag, err := o.config.Pool.Exec(ctx, moveBack, f.ID, newest, from, becauseRestored)
+		if err != nil {
+			return fmt.Errorf("move a destination back: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			continue
+		}
+		o.config.Log.ErrorContext(ctx, "feed_went_back", slog.String("project_id", projectID.String()),
+			slog.String("destination_id", f.ID.String()), slog.Int64("from", from), slog.Int64("to", newest))
+	}
+	return nil
+}
+
+// errGone is why a delivery fails whose change cannot be read any more.
+var errGone = errors.New("the change is no longer in the project's database")

@@ -1,0 +1,181 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/mirror"
+)
+
+// Replay chooses what a destination is to be told again. What is empty chooses all.
+type Replay struct {
+	// From: changes of that time on. The zero value: those that have a delivery.
+	From   From
+	To     time.Time // changes before that time
+	UserID string
+	Kind   string
+	// State of the deliveries, one of the finished ones; empty: all finished but coalesced.
+	State  string
+	DryRun bool
+}
+
+// Replayed is what a replay came to.
+type Replayed struct {
+	Matched  int64 `json:"matched"`
+	Requeued int64 `json:"requeued"` // taken up again, or made
+	DryRun   bool  `json:"dry_run"`
+}
+
+// replayPage is how many deliveries one transaction takes up.
+const replayPage = 1000
+
+// Replay takes finished deliveries up again. Where From says from when, and no state is asked for,
+// changes that have no delivery get one if the destination wants them: those before its
+// beginning, and those that it did not want when they came. It goes page by page; after an
+// error the result says what is done, and calling again does the rest.
+//
+// Order holds among what waits: what was delivered before is not held back by it.
+func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID, r Replay) (done Replayed, err error) {
+	done.DryRun = r.DryRun
+	if r.State != "" && !slices.Contains([]string{StateDelivered, StateCoalesced, StateFailed, StateCancelled}, r.State) {
+		return done, &StateError{"only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not " + r.State}
+	}
+	if err := o.replayDeliveries(ctx, destinationID, r, &done); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
+	}
+	if r.State != "" || r.From == (From{}) {
+		return done, nil
+	}
+	if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
+		return done, fmt.Errorf("replay changes: %w", err)
+	}
+	return done, nil
+}
+
+const selectReplayed = `
+	SELECT o.id
+	FROM authsync.deliveries AS o
+	WHERE o.destination_id = $1 AND o.id > $2 AND o.id <= $3
+	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
+	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.kind = $6)
+	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
+	ORDER BY o.id
+	LIMIT $9`
+
+func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, r Replay, done *Replayed) error {
+	var last, after int64
+	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
+		return err
+	}
+	for {
+		rows, err := o.config.Pool.Query(ctx, selectReplayed, pgx.QueryExecModeExec, destinationID, after, last, optional(r.State),
+			optional(r.UserID), optional(r.Kind), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 && !r.DryRun {
+			var n *int64
+			if err := o.config.Pool.QueryRow(ctx, requeue, destinationID, ids).Scan(&n); err != nil {
+				return err
+			}
+			if n != nil {
+				done.Requeued += *n
+			}
+		}
+		done.Matched += int64(len(ids))
+		if len(ids) < replayPage {
+			return nil
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+func optionalTime(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+const (
+	selectFlow = `
+		SELECT d.id, d.kinds, d.fields, d.condition, f.relayed_to
+		FROM authsync.destinations AS d
+		JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+		WHERE d.id = $1`
+
+	selectKnown = `SELECT o.change_id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.change_id = ANY ($2)`
+)
+
+// replayChanges makes deliveries of changes that the destination has passed.
+func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uuid.UUID, r Replay, done *Replayed) error {
+	f, err := queryOne[flow](ctx, o.config.Pool, selectFlow, destinationID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// What is behind comes by itself.
+	after, err := o.cursor(ctx, projectID, r.From)
+	for err == nil && after < f.RelayedTo {
+		var changes []mirror.FeedChange
+		changes, err = o.config.Feed.ReadChanges(ctx, projectID, after, relayPage)
+		if err != nil || len(changes) == 0 {
+			break
+		}
+		after = changes[len(changes)-1].ID
+		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
+			return c.ID > f.RelayedTo || r.UserID != "" && c.UserID != r.UserID || r.Kind != "" && c.Kind != r.Kind ||
+				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
+		})
+		err = o.replayPage(ctx, projectID, f, chosen, r.DryRun, done)
+	}
+	return err
+}
+
+func (o *Outbox) replayPage(
+	ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange, dryRun bool, done *Replayed,
+) error {
+	wanted := o.wanted(projectID, f, changes)
+	ids := make([]int64, len(wanted))
+	for i := range wanted {
+		ids[i] = wanted[i].ChangeID
+	}
+	rows, err := o.config.Pool.Query(ctx, selectKnown, f.ID, ids)
+	if err != nil {
+		return err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	wanted = slices.DeleteFunc(wanted, func(d newDelivery) bool { return slices.Contains(known, d.ChangeID) })
+	done.Matched += int64(len(wanted))
+	if dryRun || len(wanted) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(wanted)
+	if err != nil {
+		return err
+	}
+	var made *int64
+	if err := o.config.Pool.QueryRow(ctx, `SELECT authsync.add_past_deliveries($1, $2, $3)`, f.ID, doc, o.config.Now()).Scan(&made); err != nil {
+		return err
+	}
+	if made != nil {
+		done.Requeued += *made
+	}
+	return nil
+}
