@@ -29,7 +29,6 @@ SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
-#variable_conflict use_column
 DECLARE
     v_flow      authsync.destination_flows;
     v_users     text[];
@@ -37,6 +36,7 @@ DECLARE
     v_failed    bigint;
     v_probe     boolean;
     v_answered  boolean;
+    v_open      timestamptz;
 BEGIN
     promoted := 0;
     is_disabled := false;
@@ -140,13 +140,13 @@ BEGIN
     ELSIF v_failed > 0 THEN
         -- What was under way when it opened does not open it again.
         IF v_probe OR (v_flow.open_until IS NULL AND v_flow.failures + v_failed >= p_open_after) THEN
-            open_until := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
+            v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
         END IF;
         UPDATE authsync.destination_flows AS f
         SET failures      = f.failures + v_failed,
             failing_since = coalesce(f.failing_since, p_now),
-            open_until    = coalesce(open_until, f.open_until),
-            opened        = f.opened + CASE WHEN open_until IS NULL THEN 0 ELSE 1 END
+            open_until    = coalesce(v_open, f.open_until),
+            opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
         IF v_flow.failing_since <= p_now - p_disable_after THEN
             is_disabled := authsync.halt_destination(
@@ -161,6 +161,7 @@ BEGIN
         SET failures = 0, open_until = NULL, opened = 0
         WHERE f.destination_id = p_destination_id;
     END IF;
+    open_until := v_open;
     RETURN NEXT;
 END;
 $fn$;

@@ -1,5 +1,6 @@
 -- resume_destination makes a destination active, closes its circuit breaker, and asks
--- for the job that delivers. A job that waits for the breaker is brought forward.
+-- for the job that delivers. A job that waits for the breaker is brought forward, and
+-- deliveries that wait for their next attempt are tried with the others.
 --
 -- Repeatable: yes.
 -- Order:      of no matter.
@@ -26,6 +27,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
         UPDATE authsync.river_job AS j

@@ -1,0 +1,472 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// failingFor fails the changes of one user.
+func failingFor(user string, result destination.Result) func(context.Context, []destination.Message) []destination.Result {
+	return func(_ context.Context, messages []destination.Message) []destination.Result {
+		results := make([]destination.Result, len(messages))
+		for i, m := range messages {
+			if m.UserID == user {
+				results[i] = result
+			}
+		}
+		return results
+	}
+}
+
+func (s *sink) users() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	users := make([]string, len(s.arrived))
+	for i, m := range s.arrived {
+		users[i] = m.UserID
+	}
+	return strings.Join(users, " ")
+}
+
+func TestFailingUserHoldsBackOnlyItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pause = time.Hour
+	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Response: "oops", Reason: "it failed"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "bad", "bad", "good", "good")
+	b.eventually(t, id, "delivered 2, held 1, retrying 1")
+	require.Equal(t, "good good", s.users())
+	require.Equal(t, "500 oops it failed 1", b.one(t, `
+		SELECT concat_ws(' ', last_status, last_response, reason, attempts) FROM authsync.deliveries WHERE state = 'retrying'`))
+	require.Equal(t, "retrying scheduled 1", b.one(t, `
+		SELECT concat_ws(' ', state, job_state, holds_back) FROM authsync.delivery_failures`))
+
+	s.set(nil)
+	var delivery int64
+	require.NoError(t, b.control.QueryRow(t.Context(), `SELECT id FROM authsync.deliveries WHERE state = 'retrying'`).Scan(&delivery))
+	require.NoError(t, b.outbox.Retry(t.Context(), b.projectID, delivery))
+	b.eventually(t, id, "delivered 4")
+	require.Equal(t, "good good bad bad", s.users())
+}
+
+func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Reason: "it failed"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "bad", "bad")
+	b.eventually(t, id, "failed 1, retrying 1")
+	b.until(t, "15 discarded 14 status 500: it failed", func() string {
+		return b.one(t, `
+			SELECT concat_ws(' ', d.attempts, j.state, cardinality(j.errors), j.errors[14] ->> 'error')
+			FROM authsync.deliveries AS d JOIN authsync.river_job AS j ON j.id = d.job_id
+			WHERE d.state = 'failed'`)
+	})
+
+	// What River UI does when somebody retries the job.
+	s.set(nil)
+	b.eventually(t, id, "delivered 1, failed 1")
+	_, err := b.control.Exec(t.Context(), `
+		UPDATE authsync.river_job SET state = 'available', scheduled_at = now(), finalized_at = NULL, max_attempts = max_attempts + 1
+		WHERE state = 'discarded'`)
+	require.NoError(t, err)
+	b.eventually(t, id, "delivered 2")
+}
+
+func TestHopelessDeliveryFailsAtOnceAndTheNextGoes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: always(destination.Result{Outcome: destination.GiveUp, Status: 422, Reason: "the address is refused"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1", "u1")
+	b.eventually(t, id, "failed 2")
+	require.Equal(t, "", b.one(t, `SELECT open_until::text FROM authsync.destination_flows`), "it answers")
+
+	s.set(nil)
+	done, err := b.outbox.Replay(t.Context(), b.projectID, id, outbox.Replay{State: outbox.StateFailed, DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, outbox.Replayed{Matched: 2, DryRun: true}, done)
+	require.Equal(t, "failed 2", b.states(t, id))
+	done, err = b.outbox.Replay(t.Context(), b.projectID, id, outbox.Replay{State: outbox.StateFailed})
+	require.NoError(t, err)
+	require.Equal(t, outbox.Replayed{Matched: 2, Requeued: 2}, done)
+	b.eventually(t, id, "delivered 2")
+	messages := s.messages()
+	require.Less(t, messages[0].ChangeID, messages[1].ChangeID)
+}
+
+func TestLaterCostsNoAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: always(destination.Result{Outcome: destination.Later, After: time.Second, Reason: "the minute's requests are used up"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	require.Eventually(t, func() bool { return s.tried() >= 5 }, 10*time.Second, 5*time.Millisecond)
+	b.until(t, "the minute's requests are used up", func() string {
+		return b.one(t, `SELECT waits_because FROM authsync.destination_health`)
+	})
+	require.Equal(t, "ready 0", b.one(t, `SELECT concat_ws(' ', state, attempts) FROM authsync.deliveries`))
+	s.set(nil)
+	b.eventually(t, id, "delivered 1")
+	require.Equal(t, "1", b.one(t, `SELECT attempts::text FROM authsync.deliveries`))
+}
+
+func TestPausedDestinationKeepsWhatComes(t *testing.T) {
+	t.Parallel()
+	for outcome, state := range map[destination.Outcome]string{destination.Pause: "paused", destination.Disable: "disabled"} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			s := &sink{answer: always(destination.Result{Outcome: outcome, Status: 401, Reason: "the token is wrong: set another one"})}
+			id := b.add(t, "sink", s)
+			b.work(t)
+			b.change(t, "u1")
+			b.until(t, state+" authsync the token is wrong: set another one", func() string {
+				return b.one(t, `SELECT concat_ws(' ', state, state_by, state_reason) FROM authsync.destinations`)
+			})
+			b.change(t, "u1", "u2")
+			b.eventually(t, id, "held 1, ready 2")
+			require.Equal(t, 1, s.tried())
+
+			s.set(nil)
+			require.NoError(t, b.outbox.Resume(t.Context(), id))
+			b.eventually(t, id, "delivered 3")
+			require.Empty(t, b.one(t, `SELECT state_reason FROM authsync.destinations`))
+		})
+	}
+}
+
+func TestPersonPauses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	id := b.add(t, "sink", s)
+	require.NoError(t, b.outbox.Pause(t.Context(), id, outbox.ByPerson, outbox.StatePaused, "moving house"))
+	b.work(t)
+	b.change(t, "u1")
+	b.eventually(t, id, "ready 1")
+	b.until(t, "2", func() string { return b.one(t, `SELECT count(*)::text FROM authsync.wakes WHERE job_id IS NULL`) })
+	require.Zero(t, s.tried())
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 1")
+}
+
+func TestRetryingDeliveryWaitsForAPausedDestination(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Reason: "it failed"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "bad")
+	b.eventually(t, id, "retrying 1")
+	require.NoError(t, b.outbox.Pause(t.Context(), id, outbox.ByPerson, outbox.StatePaused, ""))
+	b.eventually(t, id, "ready 1")
+	b.until(t, "", func() string {
+		return b.one(t, `SELECT string_agg(kind, ',') FROM authsync.river_job WHERE kind LIKE 'deliver%' AND finalized_at IS NULL`)
+	})
+	s.set(nil)
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 1")
+}
+
+// Five failures in a row open the breaker; then one probe at a time is let through,
+// which costs no attempt, and a success closes it.
+func TestBreakerOpensProbesAndCloses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pause = time.Hour // no retry comes by itself
+	begun := time.Now().UTC().Truncate(time.Microsecond)
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	users := []string{"u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"}
+	b.change(t, users...)
+	open := func(times int) (until time.Time) {
+		b.until(t, fmt.Sprint(times), func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
+		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT open_until FROM authsync.destination_flows`).Scan(&until))
+		return until
+	}
+	until := open(1)
+	require.WithinRange(t, until, begun.Add(25*time.Second), begun.Add(35*time.Second))
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (waits_because LIKE 'the destination has failed several times in a row%')::text FROM authsync.destination_health`)
+	})
+	before := s.tried()
+	require.Less(t, before, 9)
+
+	b.pause = 20 * time.Millisecond
+	for i := range 3 { // each failed probe doubles the wait
+		b.setClock(until.Add(time.Second))
+		require.NoError(t, b.kick(t, id))
+		require.Eventually(t, func() bool { return s.tried() == before+1+i }, 10*time.Second, 5*time.Millisecond, "one probe")
+		next := open(i + 2)
+		wait := next.Sub(b.now())
+		require.InEpsilon(t, float64(int(30)<<(i+1)), wait.Seconds(), 0.3)
+		until = next
+	}
+	require.Equal(t, "1", b.one(t, `SELECT max(attempts)::text FROM authsync.deliveries`), "a failed probe costs no attempt")
+
+	b.setClock(until.Add(time.Second))
+	s.set(nil)
+	require.NoError(t, b.kick(t, id))
+	b.eventually(t, id, "delivered 8")
+	require.Equal(t, "0 0", b.one(t, `SELECT concat_ws(' ', failures, opened, open_until) FROM authsync.destination_flows`))
+}
+
+// kick brings forward the jobs that wait for a time of the real clock, where the test has another.
+func (b *testBundle) kick(t *testing.T, _ uuid.UUID) error {
+	t.Helper()
+	_, err := b.control.Exec(t.Context(), `
+		UPDATE authsync.river_job SET state = 'available', scheduled_at = now()
+		WHERE state IN ('scheduled', 'retryable', 'available') AND kind LIKE 'deliver%'`)
+	return err
+}
+
+func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begun := time.Now()
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (failing_since IS NOT NULL)::text FROM authsync.destination_flows`)
+	})
+	b.setClock(begun.Add(5*24*time.Hour + time.Minute))
+	b.change(t, "u2")
+	require.Eventually(t, func() bool {
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT state FROM authsync.destinations`) == "disabled"
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Contains(t, b.one(t, `SELECT state_reason FROM authsync.destinations`), "Every attempt has failed since")
+
+	s.set(nil)
+	b.change(t, "u3")
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 3")
+}
+
+func TestStatesAreCoalesced(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{traits: destination.Traits{States: true, Batch: 10}}
+	id := b.add(t, "sink", s)
+	b.change(t, "u1", "u1", "u2", "u1")
+	b.work(t)
+	b.eventually(t, id, "coalesced 2, delivered 2")
+	for _, m := range s.messages() {
+		if m.UserID != "u1" {
+			continue
+		}
+		require.EqualValues(t, 4, m.ChangeID, "the newest")
+		require.Equal(t, destination.Created, m.Kind)
+		require.Nil(t, m.Before)
+		require.Contains(t, string(m.User), `"n": 4`)
+		require.Equal(t, []string{"id", "email", "raw"}, m.Changed)
+	}
+	require.Equal(t, "4", b.one(t, `
+		SELECT string_agg(DISTINCT n.change_id::text, ',') FROM authsync.deliveries AS d JOIN authsync.deliveries AS n ON n.id = d.merged_into`))
+}
+
+// What failed is not lost: the next state that is sent spans it.
+func TestStateSpansWhatFailedBefore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{traits: destination.Traits{States: true}, answer: always(destination.Result{Outcome: destination.GiveUp, Status: 400, Reason: "no"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	b.eventually(t, id, "failed 1")
+	s.set(nil)
+	b.change(t, "u1")
+	b.eventually(t, id, "coalesced 1, delivered 1")
+	require.Nil(t, s.messages()[0].Before)
+	require.Equal(t, destination.Created, s.messages()[0].Kind)
+	require.EqualValues(t, 2, s.messages()[0].ChangeID)
+}
+
+func TestLinkIsRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := "contact-7"
+	s := &sink{answer: always(destination.Result{Link: &link})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	b.eventually(t, id, "delivered 1")
+	s.set(nil)
+	b.change(t, "u1")
+	b.eventually(t, id, "delivered 2")
+	require.Equal(t, link, s.messages()[1].Link)
+	none := ""
+	s.set(always(destination.Result{Link: &none}))
+	b.change(t, "u1")
+	b.eventually(t, id, "delivered 3")
+	require.Equal(t, "0", b.one(t, `SELECT count(*)::text FROM authsync.destination_links`))
+}
+
+func TestWhatCannotBeChosenFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	condition := "error"
+	id := b.addFrom(t, "sink", s, &condition, outbox.From{})
+	b.work(t)
+	b.change(t, "u1")
+	b.eventually(t, id, "failed 1")
+	require.Contains(t, b.one(t, `SELECT reason FROM authsync.deliveries`), "cannot iterate over null")
+}
+
+func TestConfigurationThatMakesNoDestinationPausesIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	id := b.add(t, "sink", s)
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destinations SET options = '{"broken": 1}'`)
+	require.NoError(t, err)
+	b.work(t)
+	b.change(t, "u1")
+	b.until(t, "paused option broken is not allowed: remove it", func() string {
+		return b.one(t, `SELECT concat_ws(' ', state, state_reason) FROM authsync.destinations`)
+	})
+	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destinations SET options = '{}', updated_at = now()`)
+	require.NoError(t, err)
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 1")
+}
+
+func TestCrashingDestinationFailsThatChangeAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: func(_ context.Context, messages []destination.Message) []destination.Result {
+		if messages[0].UserID == "u1" {
+			panic("a bug")
+		}
+		return make([]destination.Result, len(messages))
+	}}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1", "u2")
+	b.eventually(t, id, "delivered 1, failed 1")
+}
+
+func TestProjectDatabaseAwayCostsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	id := b.add(t, "sink", s)
+	b.setFeed(func() error { return &mirror.DelayError{After: time.Second, Err: errors.New("nobody listens")} })
+	b.work(t)
+	b.change(t, "u1")
+	b.until(t, "the project's database cannot be used now: nobody listens", func() string {
+		return b.one(t, `SELECT waits_because FROM authsync.destination_health`)
+	})
+	b.setFeed(nil)
+	b.eventually(t, id, "delivered 1")
+	require.Equal(t, "1", b.one(t, `SELECT max(attempt)::text FROM authsync.river_job WHERE kind = 'relay_changes'`))
+}
+
+func TestRestoredDatabaseIsSaidAndGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1", "u1", "u1")
+	b.eventually(t, id, "delivered 3")
+
+	_, err := b.project.Exec(t.Context(), `
+		DELETE FROM capydb_auth.user_changes WHERE id > 1;
+		SELECT setval(pg_get_serial_sequence('capydb_auth.user_changes', 'id'), 1)`)
+	require.NoError(t, err)
+	b.wake(t)
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (state_reason LIKE '%restored%')::text FROM authsync.destination_health`)
+	})
+	b.change(t, "u1")
+	b.eventually(t, id, "delivered 4")
+	messages := s.messages()
+	require.Greater(t, messages[3].ChangeID, messages[2].ChangeID, "no id comes again with another meaning")
+}
+
+func TestRemovedDestinationAndProjectLeaveNoJobBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	b.eventually(t, id, "retrying 1")
+	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.projects`)
+	require.NoError(t, err)
+	b.until(t, "", func() string {
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT string_agg(kind, ',') FROM authsync.river_job WHERE finalized_at IS NULL`)
+	})
+}
+
+// A hung destination takes no more than its share of the time.
+func TestHungDestinationDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	release := make(chan struct{})
+	hung := &sink{traits: destination.Traits{Parallel: 4}, answer: func(ctx context.Context, messages []destination.Message) []destination.Result {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return failing()(ctx, messages)
+	}}
+	quick := &sink{}
+	b.add(t, "hung", hung)
+	quickID := b.add(t, "quick", quick)
+	b.work(t)
+	for i := range 3 {
+		b.change(t, fmt.Sprint("u", i))
+		b.eventually(t, quickID, fmt.Sprint("delivered ", i+1))
+	}
+	close(release)
+}
+
+func TestLimitsOfAnAccountAreOne(t *testing.T) {
+	t.Parallel()
+	tx := pgtest.Tx(t)
+	take := func(account, class string, daily int, at string) (granted bool) {
+		require.NoError(t, tx.QueryRow(t.Context(), `
+			SELECT is_granted FROM authsync.take_permit($1, $2, 10, interval '10 seconds', $3, 'Europe/Berlin', interval '1 second', interval '0', $4)`,
+			account, class, daily, at).Scan(&granted))
+		return granted
+	}
+	account := uuid.NewString()
+	require.True(t, take(account, "search", 0, "2026-03-01 12:00:00Z"))
+	require.False(t, take(account, "search", 0, "2026-03-01 12:00:01Z"))
+	require.True(t, take(account, "write", 0, "2026-03-01 12:00:01Z"), "another class")
+	require.True(t, take(uuid.NewString(), "search", 0, "2026-03-01 12:00:01Z"), "another account")
+	require.True(t, take(account, "search", 0, "2026-03-01 12:00:02Z"))
+
+	day := uuid.NewString()
+	require.True(t, take(day, "all", 2, "2026-03-01 12:00:00Z"))
+	require.True(t, take(day, "all", 2, "2026-03-01 13:00:00Z"))
+	require.False(t, take(day, "all", 2, "2026-03-01 22:59:59Z"))
+	require.True(t, take(day, "all", 2, "2026-03-01 23:00:00Z"), "midnight in Berlin")
+}
