@@ -114,7 +114,7 @@ func (b *testBundle) start(t *testing.T) (kill func()) {
 // are taken up only after a while.
 func (b *testBundle) settle(rt *rapid.T, t *testing.T, id uuid.UUID) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		var left int
 		require.NoError(rt, b.control.QueryRow(t.Context(), `

@@ -13,6 +13,33 @@ CREATE TYPE authsync.river_job_state AS ENUM (
     'scheduled'
 );
 
+CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN authsync.make_deliveries(p_destination_id, p_changes, p_now);
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
+
+CREATE FUNCTION authsync.block_limit(p_account text, p_class text, p_until timestamp with time zone, p_because text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    INSERT INTO authsync.rate_limits AS l (account, class, blocked_until, because)
+    VALUES (p_account, p_class, p_until, p_because)
+    ON CONFLICT (account, class) DO UPDATE SET blocked_until = excluded.blocked_until, because = excluded.because
+    WHERE l.blocked_until < excluded.blocked_until;
+$$;
+
+COMMENT ON FUNCTION authsync.block_limit(p_account text, p_class text, p_until timestamp with time zone, p_because text) IS 'Lets no request of an account''s class go before a time.';
+
 CREATE FUNCTION authsync.bump_directory_version() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -24,6 +51,37 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.bump_directory_version() IS 'Grows authsync.directory_version, so that every process reloads projects and integrations.';
+
+CREATE FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_destination_id uuid;
+    v_user_id        text;
+    v_state          text;
+BEGIN
+    SELECT d.destination_id INTO v_destination_id
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id = p_project_id;
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
+    WHERE d.id = p_id AND d.project_id = p_project_id AND d.state IN ('held', 'ready', 'retrying', 'failed')
+    RETURNING d.user_id, d.state INTO v_user_id, v_state;
+    IF NOT FOUND THEN
+        RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id = p_project_id);
+    END IF;
+
+    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
+        PERFORM authsync.wake('deliver', v_destination_id);
+    END IF;
+    RETURN v_state;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) IS 'Ends a delivery that is not finished, or failed; the user''s next one goes.';
 
 CREATE FUNCTION authsync.drop_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
     LANGUAGE plpgsql
@@ -82,6 +140,29 @@ $_$;
 
 COMMENT ON FUNCTION authsync.drop_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
 
+CREATE FUNCTION authsync.drop_old_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_dropped bigint;
+BEGIN
+    DELETE FROM authsync.deliveries AS d
+    WHERE d.id = ANY (ARRAY(
+        SELECT o.id
+        FROM authsync.deliveries AS o
+        WHERE o.state IN ('delivered', 'coalesced', 'cancelled') AND o.finished_at < p_before
+        ORDER BY o.finished_at
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_dropped = ROW_COUNT;
+    RETURN v_dropped;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.drop_old_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Removes deliveries that were finished before a time; failed ones stay.';
+
 CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS TABLE(project_id uuid, provider text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -105,6 +186,111 @@ CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS 
 $$;
 
 COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations whose schedule asks for a reconcile now.';
+
+CREATE FUNCTION authsync.give_back_delivery(p_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_destination_id uuid;
+BEGIN
+    SELECT d.destination_id INTO v_destination_id FROM authsync.deliveries AS d WHERE d.id = p_id;
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.id = p_id AND d.state = 'retrying';
+    IF FOUND THEN
+        PERFORM authsync.wake('deliver', v_destination_id);
+        RETURN true;
+    END IF;
+    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'failed') THEN
+        RETURN authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) > 0;
+    END IF;
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.give_back_delivery(p_id bigint) IS 'Hands a delivery from its own job to that of its destination.';
+
+CREATE FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destinations AS d
+    SET state = p_state, state_by = p_by, state_reason = p_reason, state_since = p_now
+    WHERE d.id = p_destination_id
+      AND (p_by = 'person' OR d.state = 'active' OR (d.state = 'paused' AND d.state_by = 'authsync' AND p_state = 'disabled'));
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) IS 'Pauses or disables a destination; its deliveries are kept.';
+
+CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destination_flows AS f
+    SET lease = p_lease, leased_until = p_until
+    WHERE f.destination_id = p_destination_id
+      AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
+
+CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_made bigint;
+BEGIN
+    INSERT INTO authsync.deliveries (
+        project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, reason, created_at, finished_at
+    )
+    SELECT
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
+        CASE
+            WHEN c.reason IS NOT NULL THEN 'failed'
+            WHEN c.place = 1 AND NOT EXISTS (
+                SELECT
+                FROM authsync.deliveries AS u
+                WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id
+                  AND u.state IN ('held', 'ready', 'retrying')
+            ) THEN 'ready'
+            ELSE 'held'
+        END,
+        c.reason,
+        p_now,
+        CASE WHEN c.reason IS NOT NULL THEN p_now END
+    FROM (
+        SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
+        FROM jsonb_to_recordset(p_changes) AS r (
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
+        )
+        JOIN authsync.destinations AS d ON d.id = p_destination_id
+        WHERE NOT EXISTS (
+            SELECT
+            FROM authsync.deliveries AS o
+            WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
+        )
+    ) AS c
+    ORDER BY c.change_id;
+
+    GET DIAGNOSTICS v_made = ROW_COUNT;
+    IF v_made > 0 THEN
+        PERFORM authsync.wake('deliver', p_destination_id);
+    END IF;
+    RETURN v_made;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes that a destination wants; each user''s in order.';
 
 CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETURNS TABLE(day date, moved bigint)
     LANGUAGE plpgsql
@@ -161,6 +347,365 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.mend_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_users text[];
+    v_ready bigint;
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.next_attempt_at < p_now - interval '1 minute'
+      AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
+    GET DIAGNOSTICS v_ready = ROW_COUNT;
+
+    SELECT array_agg(DISTINCT h.user_id) INTO v_users
+    FROM authsync.deliveries AS h
+    WHERE h.destination_id = p_destination_id AND h.state = 'held'
+      AND NOT EXISTS (
+          SELECT
+          FROM authsync.deliveries AS w
+          WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id
+            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
+      );
+    IF v_users IS NOT NULL THEN
+        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
+    END IF;
+    IF v_ready > 0 THEN
+        PERFORM authsync.wake('deliver', p_destination_id);
+    END IF;
+    RETURN v_ready;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.mend_deliveries(p_destination_id uuid, p_now timestamp with time zone) IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
+
+CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_promoted bigint;
+BEGIN
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready'
+    FROM unnest(p_user_ids) AS u (user_id)
+    CROSS JOIN LATERAL (
+        SELECT w.id, w.state
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
+          AND w.state IN ('held', 'ready', 'retrying')
+        ORDER BY w.change_id
+        LIMIT 1
+    ) AS n
+    WHERE d.id = n.id AND n.state = 'held'
+      AND NOT EXISTS (
+          SELECT
+          FROM authsync.deliveries AS w
+          WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
+            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
+      );
+    GET DIAGNOSTICS v_promoted = ROW_COUNT;
+    RETURN v_promoted;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Lets the next delivery of each user go, where none is under way.';
+
+CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) RETURNS TABLE(promoted bigint, open_until timestamp with time zone, is_disabled boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_flow      authsync.destination_flows;
+    v_users     text[];
+    v_delivered bigint;
+    v_failed    bigint;
+    v_probe     boolean;
+    v_answered  boolean;
+    v_open      timestamptz;
+BEGIN
+    promoted := 0;
+    is_disabled := false;
+    SELECT f.* INTO v_flow
+    FROM authsync.destination_flows AS f
+    WHERE f.destination_id = p_destination_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    WITH result AS MATERIALIZED (
+        SELECT r.*
+        FROM jsonb_to_recordset(p_results) AS r (
+            id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
+            next_attempt_at timestamptz, job_id bigint, keeps_link boolean, link text
+        )
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        WHERE d.destination_id = p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+          AND r.outcome <> 'later'
+    ),
+    member AS MATERIALIZED (
+        SELECT
+            d.id,
+            r.id AS head_id,
+            d.user_id,
+            first_value(d.id) OVER w AS newest_id,
+            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id
+        FROM result AS r
+        CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
+        JOIN authsync.deliveries AS d ON d.id = u.id
+        WHERE r.outcome IN ('delivered', 'failed')
+          AND (d.id = r.id OR d.state IN ('held', 'failed'))
+        WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
+    ),
+    finish AS (
+        UPDATE authsync.deliveries AS d
+        SET state           = CASE WHEN m.id = m.newest_id THEN r.outcome ELSE 'coalesced' END,
+            merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
+            first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
+            attempts        = CASE WHEN m.id = m.newest_id THEN r.attempts + 1 ELSE d.attempts END,
+            last_attempt_at = p_now,
+            next_attempt_at = NULL,
+            last_status     = CASE WHEN m.id = m.newest_id THEN r.status ELSE d.last_status END,
+            last_response   = CASE WHEN m.id = m.newest_id THEN r.response ELSE d.last_response END,
+            reason          = CASE WHEN m.id = m.newest_id THEN r.reason END,
+            finished_at     = p_now
+        FROM member AS m
+        JOIN result AS r ON r.id = m.head_id
+        WHERE d.id = m.id
+    ),
+    retry AS (
+        UPDATE authsync.deliveries AS d
+        SET state           = CASE WHEN r.outcome = 'retry' THEN 'retrying' ELSE d.state END,
+            attempts        = CASE WHEN r.outcome = 'retry' THEN d.attempts + 1 ELSE d.attempts END,
+            next_attempt_at = CASE WHEN r.outcome = 'retry' THEN r.next_attempt_at ELSE d.next_attempt_at END,
+            job_id          = CASE WHEN r.outcome = 'retry' THEN coalesce(r.job_id, d.job_id) ELSE d.job_id END,
+            last_attempt_at = p_now,
+            last_status     = r.status,
+            last_response   = r.response,
+            reason          = r.reason
+        FROM result AS r
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe')
+    ),
+    remember AS (
+        INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
+        SELECT p_destination_id, d.user_id, r.link, p_now
+        FROM result AS r
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        WHERE NOT r.keeps_link AND r.link <> ''
+        ORDER BY d.user_id
+        ON CONFLICT (destination_id, user_id) DO UPDATE SET link = excluded.link, updated_at = excluded.updated_at
+        WHERE l.link <> excluded.link
+    ),
+    forget AS (
+        DELETE FROM authsync.destination_links AS l
+        USING result AS r, authsync.deliveries AS d
+        WHERE NOT r.keeps_link AND r.link = '' AND d.id = r.id
+          AND l.destination_id = p_destination_id AND l.user_id = d.user_id
+    )
+    SELECT array_agg(DISTINCT m.user_id) INTO v_users
+    FROM member AS m;
+
+    IF v_users IS NOT NULL THEN
+        promoted := authsync.promote_deliveries(p_destination_id, v_users);
+    END IF;
+
+    SELECT
+        count(*) FILTER (WHERE r.outcome = 'delivered'),
+        count(*) FILTER (WHERE r.outcome IN ('retry', 'probe')),
+        coalesce(bool_or(r.outcome = 'probe'), false),
+        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false)
+    INTO v_delivered, v_failed, v_probe, v_answered
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer);
+
+    IF v_delivered > 0 THEN
+        UPDATE authsync.destination_flows AS f
+        SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        WHERE f.destination_id = p_destination_id;
+    ELSIF v_failed > 0 THEN
+        -- What was under way when it opened does not open it again.
+        IF v_probe OR (v_flow.open_until IS NULL AND v_flow.failures + v_failed >= p_open_after) THEN
+            v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
+        END IF;
+        UPDATE authsync.destination_flows AS f
+        SET failures      = f.failures + v_failed,
+            failing_since = coalesce(f.failing_since, p_now),
+            open_until    = coalesce(v_open, f.open_until),
+            opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
+        WHERE f.destination_id = p_destination_id;
+        IF v_flow.failing_since <= p_now - p_disable_after THEN
+            is_disabled := authsync.halt_destination(
+                p_destination_id, 'disabled', 'authsync',
+                format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
+                    to_char(v_flow.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+                p_now);
+        END IF;
+    ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
+        -- The probe was refused for what it was, or asked to come later: somebody is there.
+        UPDATE authsync.destination_flows AS f
+        SET failures = 0, open_until = NULL, opened = 0
+        WHERE f.destination_id = p_destination_id;
+    END IF;
+    open_until := v_open;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Notes what became of deliveries that were sent, and lets the next ones of their users go.';
+
+CREATE FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destination_flows AS f
+    SET relayed_to = p_to
+    WHERE f.destination_id = p_destination_id AND f.relayed_to = p_from;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN authsync.make_deliveries(p_destination_id, p_changes, p_now);
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) IS 'Moves a destination on over a page of changes and makes its deliveries.';
+
+CREATE FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_users    text[];
+    v_requeued bigint;
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    WITH requeue AS (
+        UPDATE authsync.deliveries AS d
+        SET state = 'held', attempts = 0, next_attempt_at = NULL, reason = NULL, merged_into = NULL, job_id = NULL, finished_at = NULL
+        WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
+          AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+        RETURNING d.user_id
+    )
+    SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users
+    FROM requeue AS r;
+
+    IF v_requeued > 0 THEN
+        PERFORM authsync.promote_deliveries(p_destination_id, v_users);
+        PERFORM authsync.wake('deliver', p_destination_id);
+    END IF;
+    RETURN v_requeued;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Takes finished deliveries up again.';
+
+CREATE FUNCTION authsync.rest(p_kind text, p_subject uuid, p_job_id bigint, p_seen bigint, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_wake authsync.wakes;
+BEGIN
+    SELECT w.* INTO v_wake
+    FROM authsync.wakes AS w
+    WHERE w.kind = p_kind AND w.subject = p_subject
+    FOR UPDATE;
+
+    IF v_wake.job_id IS DISTINCT FROM p_job_id THEN
+        RETURN true;
+    END IF;
+    IF v_wake.asked <> p_seen THEN
+        RETURN false;
+    END IF;
+    UPDATE authsync.wakes AS w
+    SET done = w.asked, job_id = NULL, rested_at = p_now
+    WHERE w.kind = p_kind AND w.subject = p_subject;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.rest(p_kind text, p_subject uuid, p_job_id bigint, p_seen bigint, p_now timestamp with time zone) IS 'Lets a job end unless somebody asked for it since it last looked for work.';
+
+CREATE FUNCTION authsync.restart_jobs() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM authsync.wakes AS w
+    WHERE NOT EXISTS (SELECT FROM authsync.projects AS p WHERE p.id = w.subject)
+      AND NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.id = w.subject);
+
+    RETURN (
+        SELECT count(authsync.start_job(o.kind, o.subject))
+        FROM (
+            SELECT w.kind, w.subject
+            FROM authsync.wakes AS w
+            WHERE w.asked > w.done
+              AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = w.job_id AND j.finalized_at IS NULL)
+            ORDER BY w.kind, w.subject
+            FOR UPDATE SKIP LOCKED
+        ) AS o
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.restart_jobs() IS 'Makes jobs for wakes whose job is gone.';
+
+CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destination_flows AS f
+    SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0
+    WHERE f.destination_id = p_destination_id;
+
+    UPDATE authsync.destinations AS d
+    SET state        = 'active',
+        state_by     = 'person',
+        state_reason = NULL,
+        state_since  = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END
+    WHERE d.id = p_destination_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
+
+    IF NOT authsync.wake('deliver', p_destination_id) THEN
+        UPDATE authsync.river_job AS j
+        SET state = 'available', scheduled_at = p_now
+        FROM authsync.wakes AS w
+        WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
+          AND j.state IN ('available', 'scheduled', 'retryable');
+        PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
+    END IF;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active again, and its waiting deliveries go on.';
+
 CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -176,6 +721,197 @@ CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.
         ELSE 0
     END = 1;
 $$;
+
+CREATE FUNCTION authsync.start_job(p_kind text, p_subject uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_queue text := CASE p_kind WHEN 'relay_changes' THEN 'relay' ELSE 'deliver' END;
+    v_id    bigint;
+BEGIN
+    INSERT INTO authsync.river_job AS j (kind, queue, max_attempts, args)
+    VALUES (
+        p_kind, v_queue, 30000,
+        jsonb_build_object(CASE p_kind WHEN 'relay_changes' THEN 'project_id' ELSE 'destination_id' END, p_subject)
+    )
+    RETURNING j.id INTO v_id;
+
+    UPDATE authsync.wakes AS w
+    SET job_id = v_id
+    WHERE w.kind = p_kind AND w.subject = p_subject;
+
+    PERFORM pg_notify('authsync.river_insert', format('{"queue": "%s"}', v_queue));
+    RETURN v_id;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
+
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, united bigint[], link text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        h.id, h.project_id, h.change_id,
+        least(h.first_change_id, h.change_id, u.first_change_id),
+        greatest(h.change_id, u.last_change_id),
+        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, coalesce(u.ids, '{}'), l.link
+    FROM (
+        (SELECT d.*
+        FROM authsync.deliveries AS d
+        WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+        ORDER BY d.change_id
+        LIMIT p_limit)
+        UNION ALL
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
+    ) AS h
+    JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
+    LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    LEFT JOIN LATERAL (
+        SELECT
+            array_agg(o.id) AS ids,
+            least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
+            max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
+        FROM (
+            SELECT w.id, w.state, w.change_id, w.first_change_id
+            FROM authsync.deliveries AS w
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
+            UNION ALL
+            SELECT w.id, w.state, w.change_id, w.first_change_id
+            FROM authsync.deliveries AS w
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
+        ) AS o
+        WHERE p_states
+    ) AS u ON true
+    ORDER BY h.change_id;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) IS 'Deliveries that can be sent now, each with what can be united with it.';
+
+CREATE FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) RETURNS TABLE(is_granted boolean, wait interval, because text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_limit   authsync.rate_limits;
+    v_today   date := (p_now AT TIME ZONE p_zone)::date;
+    v_burst   integer := greatest(p_requests / 10, 1);
+    v_spacing interval := interval '0';
+    v_at      timestamptz;
+BEGIN
+    INSERT INTO authsync.rate_limits AS l (account, class)
+    VALUES (p_account, p_class)
+    ON CONFLICT (account, class) DO NOTHING;
+
+    SELECT l.* INTO v_limit
+    FROM authsync.rate_limits AS l
+    WHERE l.account = p_account AND l.class = p_class
+    FOR UPDATE;
+
+    IF v_limit.day IS DISTINCT FROM v_today THEN
+        v_limit.day_requests := 0;
+    END IF;
+    IF p_requests > 0 THEN
+        v_spacing := (p_per + p_late) / greatest(p_requests - v_burst, 1);
+    END IF;
+    v_at := greatest(p_now, v_limit.blocked_until, v_limit.due - (v_burst - 1) * v_spacing);
+    is_granted := false;
+    IF p_daily > 0 AND v_limit.day_requests >= p_daily THEN
+        wait := ((v_today + 1)::timestamp AT TIME ZONE p_zone) - p_now;
+        because := format('the %s requests that the account allows for a day (%s) are used up', p_daily, p_zone);
+    ELSIF v_at > p_now + p_patience THEN
+        wait := v_at - p_now;
+        because := CASE
+            WHEN v_limit.blocked_until >= v_at THEN coalesce(v_limit.because, 'the other side takes no requests for a while')
+            ELSE format('the account allows %s requests in %s s, and they are spoken for', p_requests, extract(epoch FROM p_per)::integer)
+        END;
+    ELSE
+        is_granted := true;
+        wait := v_at - p_now;
+        UPDATE authsync.rate_limits AS l
+        SET due = greatest(v_limit.due, v_at) + v_spacing, day = v_today, day_requests = v_limit.day_requests + 1
+        WHERE l.account = p_account AND l.class = p_class;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Lets a request of an account go within its limits, over all processes.';
+
+CREATE FUNCTION authsync.wake(p_kind text, p_subject uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    INSERT INTO authsync.wakes AS w (kind, subject, asked)
+    VALUES (p_kind, p_subject, 1)
+    ON CONFLICT (kind, subject) DO UPDATE SET asked = w.asked + 1
+    RETURNING w.job_id INTO v_job_id;
+
+    IF v_job_id IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM authsync.start_job(p_kind, p_subject);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.wake(p_kind text, p_subject uuid) IS 'Asks for a job that looks for work of a kind; there is one at a time for each subject.';
+
+CREATE FUNCTION authsync.wake_idle(p_looked_before timestamp with time zone) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT count(authsync.wake(o.kind, o.subject))
+    FROM (
+        SELECT 'deliver' AS kind, d.id AS subject
+        FROM authsync.destinations AS d
+        LEFT JOIN authsync.wakes AS w ON w.kind = 'deliver' AND w.subject = d.id
+        WHERE d.state = 'active' AND w.job_id IS NULL
+          AND EXISTS (SELECT FROM authsync.deliveries AS r WHERE r.destination_id = d.id AND r.state = 'ready')
+        UNION ALL
+        SELECT DISTINCT 'relay_changes', d.project_id
+        FROM authsync.destinations AS d
+        LEFT JOIN authsync.wakes AS w ON w.kind = 'relay_changes' AND w.subject = d.project_id
+        WHERE w.job_id IS NULL AND (w.rested_at IS NULL OR w.rested_at < p_looked_before)
+        ORDER BY 1, 2
+    ) AS o;
+$$;
+
+COMMENT ON FUNCTION authsync.wake_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: unsent deliveries, and feeds not looked at for a while.';
+
+CREATE FUNCTION authsync.wake_relay(p_project_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (
+        SELECT
+        FROM authsync.wakes AS w
+        JOIN authsync.river_job AS j ON j.id = w.job_id
+        WHERE w.kind = 'relay_changes' AND w.subject = p_project_id
+          AND j.state IN ('available', 'scheduled', 'retryable')
+    ) THEN
+        RETURN false;
+    END IF;
+    RETURN authsync.wake('relay_changes', p_project_id);
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.wake_relay(p_project_id uuid) IS 'Asks for the relay of a project''s changes, if it has a destination.';
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -321,6 +1057,7 @@ CREATE TABLE authsync.deliveries (
     project_id uuid NOT NULL,
     destination_id uuid NOT NULL,
     change_id bigint NOT NULL,
+    first_change_id bigint,
     user_id text NOT NULL,
     kind text NOT NULL,
     changed text[] NOT NULL,
@@ -345,9 +1082,11 @@ COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that w
 
 COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
 
+COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
+
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: sent as part of merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -365,43 +1104,6 @@ ALTER TABLE authsync.deliveries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE authsync.destination_flows (
-    destination_id uuid NOT NULL,
-    relayed_to bigint NOT NULL,
-    lease uuid,
-    leased_until timestamp with time zone,
-    failures integer DEFAULT 0 NOT NULL,
-    failing_since timestamp with time zone,
-    open_until timestamp with time zone,
-    opened integer DEFAULT 0 NOT NULL,
-    last_success_at timestamp with time zone
-);
-
-COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
-
-COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
-
-COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
-
-COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
-
-COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
-
-COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
-
-COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
-
-COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
-
-CREATE TABLE authsync.destination_links (
-    destination_id uuid NOT NULL,
-    user_id text NOT NULL,
-    link text NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.destinations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -447,6 +1149,182 @@ COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sen
 COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
 
 COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+
+CREATE TABLE authsync.river_job (
+    id bigint NOT NULL,
+    state authsync.river_job_state DEFAULT 'available'::authsync.river_job_state NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 25 NOT NULL,
+    attempted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finalized_at timestamp with time zone,
+    scheduled_at timestamp with time zone DEFAULT now() NOT NULL,
+    priority smallint DEFAULT 1 NOT NULL,
+    args jsonb NOT NULL,
+    attempted_by text[],
+    errors jsonb[],
+    kind text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    queue text DEFAULT 'default'::text NOT NULL,
+    tags character varying(255)[] DEFAULT '{}'::character varying[] NOT NULL,
+    unique_key bytea,
+    unique_states bit(8),
+    CONSTRAINT finalized_or_finalized_at_null CHECK ((((finalized_at IS NULL) AND (state <> ALL (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))) OR ((finalized_at IS NOT NULL) AND (state = ANY (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))))),
+    CONSTRAINT kind_length CHECK (((char_length(kind) > 0) AND (char_length(kind) < 128))),
+    CONSTRAINT max_attempts_is_positive CHECK ((max_attempts > 0)),
+    CONSTRAINT priority_in_range CHECK (((priority >= 1) AND (priority <= 4))),
+    CONSTRAINT queue_length CHECK (((char_length(queue) > 0) AND (char_length(queue) < 128)))
+);
+
+CREATE VIEW authsync.delivery_failures AS
+ SELECT o.id AS delivery_id,
+    o.project_id,
+    p.name AS project,
+    o.destination_id,
+    d.name AS destination,
+    o.change_id,
+    o.user_id,
+    o.kind,
+    o.state,
+    o.attempts,
+    o.last_attempt_at,
+    o.last_status,
+    o.reason,
+    o.next_attempt_at,
+    o.changed_at,
+    j.id AS job_id,
+    j.state AS job_state,
+    ( SELECT count(*) AS count
+           FROM authsync.deliveries h
+          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'held'::text))) AS holds_back
+   FROM (((authsync.deliveries o
+     JOIN authsync.destinations d ON ((d.id = o.destination_id)))
+     JOIN authsync.projects p ON ((p.id = o.project_id)))
+     LEFT JOIN authsync.river_job j ON ((j.id = o.job_id)))
+  WHERE (o.state = ANY (ARRAY['retrying'::text, 'failed'::text]));
+
+COMMENT ON VIEW authsync.delivery_failures IS 'Deliveries that failed, for good (failed) or until now (retrying).';
+
+COMMENT ON COLUMN authsync.delivery_failures.reason IS 'Why it failed the last time.';
+
+COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job that tries it again; NULL: there is none.';
+
+COMMENT ON COLUMN authsync.delivery_failures.holds_back IS 'How many later deliveries of the same user wait for it.';
+
+CREATE TABLE authsync.destination_flows (
+    destination_id uuid NOT NULL,
+    relayed_to bigint NOT NULL,
+    lease uuid,
+    leased_until timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    open_until timestamp with time zone,
+    opened integer DEFAULT 0 NOT NULL,
+    last_success_at timestamp with time zone
+);
+
+COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+
+COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+
+COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
+
+COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
+
+COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
+
+COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+
+COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+
+COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+
+CREATE TABLE authsync.wakes (
+    kind text NOT NULL,
+    subject uuid NOT NULL,
+    asked bigint DEFAULT 0 NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    job_id bigint,
+    rested_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
+
+COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
+
+COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
+
+COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
+
+COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
+
+COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id); NULL: there is nothing to do.';
+
+COMMENT ON COLUMN authsync.wakes.rested_at IS 'When the last job found nothing more to do.';
+
+CREATE VIEW authsync.destination_health AS
+ SELECT d.id AS destination_id,
+    d.project_id,
+    p.name AS project,
+    d.name,
+    d.kind,
+    d.state,
+    d.state_by,
+    d.state_reason,
+    d.state_since,
+    w.waiting,
+    w.oldest_waiting_at,
+    r.retrying,
+    x.failed,
+    f.last_success_at,
+    f.failing_since,
+    f.open_until,
+    f.relayed_to,
+    COALESCE(j.waits_because, rj.waits_because) AS waits_because
+   FROM (((((((authsync.destinations d
+     JOIN authsync.projects p ON ((p.id = d.project_id)))
+     LEFT JOIN authsync.destination_flows f ON ((f.destination_id = d.id)))
+     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (o.state <> 'retrying'::text)) AS waiting,
+            min(o.changed_at) AS oldest_waiting_at
+           FROM authsync.deliveries o
+          WHERE ((o.destination_id = d.id) AND (o.state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text])))) w)
+     CROSS JOIN LATERAL ( SELECT count(*) AS retrying
+           FROM authsync.deliveries o
+          WHERE ((o.destination_id = d.id) AND (o.state = 'retrying'::text))) r)
+     CROSS JOIN LATERAL ( SELECT count(*) AS failed
+           FROM authsync.deliveries o
+          WHERE ((o.destination_id = d.id) AND (o.state = 'failed'::text))) x)
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,waits_because}'::text[]) AS waits_because
+           FROM (authsync.wakes k
+             JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
+          WHERE ((k.kind = 'deliver'::text) AND (k.subject = d.id))) j ON (true))
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,waits_because}'::text[]) AS waits_because
+           FROM (authsync.wakes k
+             JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
+          WHERE ((k.kind = 'relay_changes'::text) AND (k.subject = d.project_id))) rj ON (true));
+
+COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its deliveries get through, and if not, why.';
+
+COMMENT ON COLUMN authsync.destination_health.waiting IS 'Deliveries that wait for their turn.';
+
+COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the oldest change that is not delivered was made; NULL: all are.';
+
+COMMENT ON COLUMN authsync.destination_health.retrying IS 'Deliveries that failed and are tried again by jobs of their own.';
+
+COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were given up; see authsync.delivery_failures.';
+
+COMMENT ON COLUMN authsync.destination_health.open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
+
+COMMENT ON COLUMN authsync.destination_health.waits_because IS 'Why nothing is sent now, while its job or its project''s is put off.';
+
+CREATE TABLE authsync.destination_links (
+    destination_id uuid NOT NULL,
+    user_id text NOT NULL,
+    link text NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.directory_version (
     only_row boolean DEFAULT true NOT NULL,
@@ -505,32 +1383,6 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
-
-CREATE TABLE authsync.river_job (
-    id bigint NOT NULL,
-    state authsync.river_job_state DEFAULT 'available'::authsync.river_job_state NOT NULL,
-    attempt smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint DEFAULT 25 NOT NULL,
-    attempted_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    finalized_at timestamp with time zone,
-    scheduled_at timestamp with time zone DEFAULT now() NOT NULL,
-    priority smallint DEFAULT 1 NOT NULL,
-    args jsonb NOT NULL,
-    attempted_by text[],
-    errors jsonb[],
-    kind text NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    queue text DEFAULT 'default'::text NOT NULL,
-    tags character varying(255)[] DEFAULT '{}'::character varying[] NOT NULL,
-    unique_key bytea,
-    unique_states bit(8),
-    CONSTRAINT finalized_or_finalized_at_null CHECK ((((finalized_at IS NULL) AND (state <> ALL (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))) OR ((finalized_at IS NOT NULL) AND (state = ANY (ARRAY['cancelled'::authsync.river_job_state, 'completed'::authsync.river_job_state, 'discarded'::authsync.river_job_state]))))),
-    CONSTRAINT kind_length CHECK (((char_length(kind) > 0) AND (char_length(kind) < 128))),
-    CONSTRAINT max_attempts_is_positive CHECK ((max_attempts > 0)),
-    CONSTRAINT priority_in_range CHECK (((priority >= 1) AND (priority <= 4))),
-    CONSTRAINT queue_length CHECK (((char_length(queue) > 0) AND (char_length(queue) < 128)))
-);
 
 CREATE VIEW authsync.event_failures AS
  SELECT e.project_id,
@@ -963,26 +1815,6 @@ COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one 
 
 COMMENT ON COLUMN authsync.waiting_refreshes.waits_because IS 'Why all of them wait.';
 
-CREATE TABLE authsync.wakes (
-    kind text NOT NULL,
-    subject uuid NOT NULL,
-    asked bigint DEFAULT 0 NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    job_id bigint
-);
-
-COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
-
-COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
-
-COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
-
-COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
-
-COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
-
-COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id).';
-
 CREATE TABLE authsync.wanted_refreshes (
     project_id uuid NOT NULL,
     provider text NOT NULL,
@@ -1108,15 +1940,17 @@ CREATE INDEX backfills_project_id_idx ON authsync.backfills USING btree (project
 
 CREATE UNIQUE INDEX backfills_unfinished_key ON authsync.backfills USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
 
-CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, id) WHERE (state = 'failed'::text);
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, user_id) WHERE (state = 'failed'::text);
 
-CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
-CREATE INDEX deliveries_lane_idx ON authsync.deliveries USING btree (destination_id, user_id, id) WHERE (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text]));
+CREATE INDEX deliveries_lane_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, id);
 
-CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, id) WHERE (state = 'ready'::text);
+CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
+
+CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destination_id, next_attempt_at) WHERE (state = 'retrying'::text);
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 
