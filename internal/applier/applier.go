@@ -38,6 +38,7 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -188,6 +189,11 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredDelivery, e provider.Even
 	b.outcomes = append(b.outcomes, o)
 }
 
+// changed reports that the mirror may have changed.
+func (b *batch) changed() bool {
+	return slices.ContainsFunc(b.outcomes, func(o inbox.Outcome) bool { return o.Outcome == inbox.Applied })
+}
+
 func (b *batch) fail(projectID uuid.UUID, d inbox.StoredDelivery, err error) {
 	b.outcomes = append(b.outcomes, inbox.Outcome{
 		InboxID: d.InboxID, ReceivedAt: d.ReceivedAt, ProjectID: projectID, Outcome: inbox.Failed, Reason: err.Error(),
@@ -218,8 +224,8 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 	return nil
 }
 
-// record notes the outcomes of a batch and asks for the users that are to be read,
-// in the transaction that finishes the job: neither is without the other.
+// record notes the outcomes of a batch, asks for the users that are to be read, and has
+// the changes relayed, in the transaction that finishes the job: none is without the others.
 func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
 	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
@@ -232,6 +238,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 		if err := c.Refreshes.Want(ctx, tx, projectID, name, users[name]); err != nil {
 			return err
 		}
+	}
+	if b.changed() {
+		return outbox.WakeRelay(ctx, tx, projectID)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
@@ -248,8 +249,11 @@ func (s *slice) commit(ctx context.Context, next row) error {
 		if err != nil {
 			return err
 		}
-		if moved = tag.RowsAffected() == 1; !moved || next.State != Done {
+		if moved = tag.RowsAffected() == 1; !moved {
 			return nil
+		}
+		if err := outbox.WakeRelay(ctx, tx, next.ProjectID); err != nil || next.State != Done {
+			return err
 		}
 		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, s.job)
 		return err

@@ -295,9 +295,7 @@ func (b *testBundle) change(tb testing.TB, users ...string) {
 
 func (b *testBundle) wake(tb testing.TB) {
 	tb.Helper()
-	require.NoError(tb, pgdb.InTx(tb.Context(), b.control, func(tx pgx.Tx) error {
-		return b.outbox.WakeRelay(tb.Context(), tx, b.projectID)
-	}))
+	require.NoError(tb, outbox.WakeRelay(tb.Context(), b.control, b.projectID))
 }
 
 func (b *testBundle) apply(tb testing.TB, users ...string) {

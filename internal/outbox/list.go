@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/destination"
 )
 
 // Delivery is a change on its way to a destination.
@@ -123,7 +125,7 @@ func (o *Outbox) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64
 
 // complete fills in what is not stored, and shows times in UTC.
 func (d *Delivery) complete() {
-	d.MessageID = messageID(d.DestinationID, d.ChangeID)
+	d.MessageID = destination.MessageID(d.DestinationID, d.ChangeID)
 	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
 	for _, at := range []*time.Time{d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt} {
 		if at != nil {

@@ -3,10 +3,8 @@ package outbox
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,7 +94,7 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 	}
 	for _, u := range users {
 		m := destination.Message{
-			ID: messageID(destinationID, u.LastID), ChangeID: u.LastID, ProjectID: projectID, UserID: u.UserID,
+			ID: destination.MessageID(destinationID, u.LastID), ChangeID: u.LastID, ProjectID: projectID, UserID: u.UserID,
 			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
 		}
 		if m.Kind, m.Changed, err = compareRows(u.Before, u.User); err != nil {
@@ -153,8 +151,4 @@ func orNull(value json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return value
-}
-
-func messageID(destinationID uuid.UUID, changeID int64) string {
-	return "msg_" + hex.EncodeToString(destinationID[:]) + "_" + strconv.FormatInt(changeID, 10)
 }

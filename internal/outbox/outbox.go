@@ -43,6 +43,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -132,11 +133,16 @@ func New(config Config) (*Outbox, error) {
 	return &Outbox{config: config, metrics: newMetrics(config.Registry)}, nil
 }
 
+// Execer is a pool or a transaction of the control database.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
 // WakeRelay asks for the relay of a project. Those who change a mirror call it after the
-// change has been committed there, in the transaction that notes so. For a
-// project without destinations it does nothing.
-func (o *Outbox) WakeRelay(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
-	if _, err := tx.Exec(ctx, `SELECT authsync.wake_relay($1)`, projectID); err != nil {
+// change has been committed there, before or as they note so: should they die in between,
+// they do it again. For a project without destinations it does nothing.
+func WakeRelay(ctx context.Context, db Execer, projectID uuid.UUID) error {
+	if _, err := db.Exec(ctx, `SELECT authsync.wake_relay($1)`, projectID); err != nil {
 		return fmt.Errorf("wake the relay: %w", err)
 	}
 	return nil

@@ -200,7 +200,7 @@ func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange
 // eventMessage is a change as an event of its own.
 func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) destination.Message {
 	return destination.Message{
-		ID: messageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed,
+		ID: destination.MessageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed,
 		User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 )
@@ -119,6 +120,9 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 	}
 	if results[0].Err != nil {
 		return Repair{}, &RefusedError{results[0].Err}
+	}
+	if err := outbox.WakeRelay(ctx, o.Pool, projectID); err != nil {
+		return Repair{}, err
 	}
 	repair := told(&answer, results[0], name)
 	repair.EventID = provider.KindRefresh + ":" + reader.RunID

@@ -16,6 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -237,6 +238,9 @@ func (r *run) refresh(ctx context.Context, wishes []wish) error {
 	results, err := reader.Apply(ctx, answers)
 	if err != nil {
 		return err
+	}
+	if err := outbox.WakeRelay(ctx, r.config.Pool, r.job.Args.ProjectID); err != nil {
+		return errors.Join(errControl, err)
 	}
 	if err := r.settle(ctx, byID, answers, results); err != nil {
 		return err
