@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,11 +17,6 @@ import (
 )
 
 const (
-	// Changes of a project's integrations wait for each other: what is given is
-	// merged with what is stored.
-	lockProject = `
-		SELECT id FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
-
 	selectIntegrations = `
 		SELECT i.provider, i.credentials_sealed, i.options, i.created_at, i.updated_at
 		FROM authsync.integrations AS i
@@ -107,16 +101,10 @@ func (s *Store) PutIntegration(
 	var row integrationRow
 	fetchChanged := false
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, lockProject, projectID)
-		if err == nil {
-			_, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[uuid.UUID])
+		if err := lockTheProject(ctx, tx, projectID); err != nil {
+			return err
 		}
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNoProject
-		}
-		if err != nil {
-			return fmt.Errorf("lock project: %w", err)
-		}
+		var err error
 		row, fetchChanged, err = s.merge(ctx, tx, projectID, kind, given, options)
 		return err
 	})

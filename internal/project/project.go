@@ -1,6 +1,6 @@
 // Package project keeps the tenants: projects with their databases, the
-// integrations with their sealed credentials, and the keys of the management
-// API.
+// integrations with their sealed credentials, the destinations with their sealed
+// secrets, and the keys of the management API.
 //
 // On the road of a webhook (provider → receiver → inbox → applier → mirror) it
 // stands beside the receiver and the applier. Both ask the Directory, which
@@ -28,13 +28,18 @@ import (
 // Errors of the Store and the Directory. Those whose cause is what a person gave
 // are of type *InvalidError and *DatabaseError.
 var (
-	ErrNoProject      = errors.New("there is no such project")
-	ErrNoIntegration  = errors.New("the project has no integration with this provider")
-	ErrNoKey          = errors.New("there is no such key")
-	ErrNameTaken      = errors.New("there is a project of this name already")
-	ErrDatabaseExists = errors.New("the server has a database of the name that the project's would get")
-	ErrBadCursor      = errors.New("the cursor is not one that a list of this kind returned")
+	ErrNoProject        = errors.New("there is no such project")
+	ErrNoIntegration    = errors.New("the project has no integration with this provider")
+	ErrNoKey            = errors.New("there is no such key")
+	ErrNameTaken        = errors.New("there is a project of this name already")
+	ErrNoDestination    = errors.New("the project has no such destination")
+	ErrDestinationTaken = errors.New("the project has a destination of this name already")
+	ErrDatabaseExists   = errors.New("the server has a database of the name that the project's would get")
+	ErrBadCursor        = errors.New("the cursor is not one that a list of this kind returned")
 )
+
+// errNoKinds is our own mistake: only a process with Config.Destinations may change destinations.
+var errNoKinds = errors.New("this process does not know the kinds of destinations")
 
 // InvalidError says what is wrong with a value that a person gave, and what to
 // give instead. It never holds a secret.
@@ -69,13 +74,17 @@ type TargetChecker interface {
 	CheckURL(raw string) error
 }
 
-// Config is what the Store needs; all of it must be given.
+// Config is what the Store needs; all but Destinations and Now must be given.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Mirror  MirrorInstaller
 	Targets TargetChecker
 	Log     *slog.Logger
+	// Destinations checks destinations; nil: they can be read, but not made or changed.
+	Destinations DestinationKinds
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // Store keeps projects, integrations and API keys in the control database. It
@@ -86,6 +95,8 @@ type Store struct {
 	mirror  MirrorInstaller
 	targets TargetChecker
 	log     *slog.Logger
+	kinds   DestinationKinds
+	now     func() time.Time
 }
 
 // NewStore makes a Store.
@@ -93,7 +104,13 @@ func NewStore(c Config) (*Store, error) {
 	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Targets == nil || c.Log == nil {
 		return nil, errors.New("project store: pool, keyring, mirror, targets and log must be given")
 	}
-	return &Store{pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, log: c.Log}, nil
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Store{
+		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, log: c.Log, kinds: c.Destinations, now: now,
+	}, nil
 }
 
 // Project is a tenant.
@@ -110,6 +127,7 @@ type Project struct {
 const (
 	forDatabaseURL = "database_url"
 	forCredentials = "credentials"
+	forSecrets     = "destination_secrets"
 )
 
 func (s *Store) sealURL(projectID uuid.UUID, url string) ([]byte, error) {

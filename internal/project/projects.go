@@ -39,6 +39,10 @@ const (
 	updateProjectURL = `
 		UPDATE authsync.projects SET database_url_sealed = $2 WHERE id = $1`
 
+	// What is given is merged with what is stored, and destinations are counted.
+	lockProject = `
+		SELECT id FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
+
 	deleteProject = `
 		DELETE FROM authsync.projects WHERE id = $1`
 )
@@ -59,7 +63,7 @@ type projectRow struct {
 // process dies on the way, either the project is there with its database, or
 // neither is (an empty database named …_new_… may be left and is in nobody's way).
 func (s *Store) CreateProject(ctx context.Context, name, databaseURL string) (Project, error) {
-	if err := checkName(name); err != nil {
+	if err := checkName("project", name); err != nil {
 		return Project{}, err
 	}
 	_, err := s.FindProject(ctx, name)
@@ -213,6 +217,21 @@ func (s *Store) projectRow(ctx context.Context, query string, arg any) (projectR
 	return row, nil
 }
 
+// lockTheProject makes changes of a project's integrations and destinations wait for each other.
+func lockTheProject(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
+	rows, err := tx.Query(ctx, lockProject, projectID)
+	if err == nil {
+		_, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[uuid.UUID])
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNoProject
+	}
+	if err != nil {
+		return fmt.Errorf("lock project: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) project(row projectRow) Project {
 	p := Project{ID: row.ID, Name: row.Name, CreatedAt: row.CreatedAt}
 	if url, err := openURL(s.keyring, row.ID, row.DatabaseURLSealed); err == nil {
@@ -228,12 +247,12 @@ func parseID(text string) (uuid.UUID, bool) {
 	return id, err == nil && len(text) == len(id.String())
 }
 
-func checkName(name string) error {
+func checkName(what, name string) error {
 	if ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9_-]{0,62}$`, name); !ok {
 		return invalid("name is %.80q: it takes 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit", name)
 	}
 	if _, ok := parseID(name); ok {
-		return invalid("name is %q: choose one that does not look like the id of a project", name)
+		return invalid("name is %q: choose one that does not look like the id of a %s", name, what)
 	}
 	return nil
 }

@@ -11,12 +11,15 @@ import (
 
 const (
 	selectSealed = `
-		SELECT id AS project_id, '' AS provider, database_url_sealed AS sealed
+		SELECT id AS project_id, '' AS provider, NULL::uuid AS destination_id, database_url_sealed AS sealed
 		FROM authsync.projects
 		UNION ALL
-		SELECT project_id, provider, credentials_sealed
+		SELECT project_id, provider, NULL, credentials_sealed
 		FROM authsync.integrations
-		ORDER BY project_id, provider`
+		UNION ALL
+		SELECT project_id, '', id, secrets_sealed
+		FROM authsync.destinations
+		ORDER BY project_id, provider, destination_id NULLS FIRST`
 
 	// A row that changed meanwhile was sealed by the process that changed it;
 	// it comes up again in the next run if that one had an older key.
@@ -27,12 +30,17 @@ const (
 	resealIntegration = `
 		UPDATE authsync.integrations SET credentials_sealed = $3
 		WHERE project_id = $1 AND credentials_sealed = $2 AND provider = $4`
+
+	resealDestination = `
+		UPDATE authsync.destinations SET secrets_sealed = $3
+		WHERE project_id = $1 AND secrets_sealed = $2 AND id = $4`
 )
 
 type sealedRow struct {
-	ProjectID uuid.UUID
-	Provider  string // empty: the row is a project, not an integration
-	Sealed    []byte
+	ProjectID     uuid.UUID
+	Provider      string     // of an integration
+	DestinationID *uuid.UUID // of a destination; with neither, the row is a project
+	Sealed        []byte
 }
 
 // Reseal seals with the newest key whatever an older one sealed, and returns
@@ -69,6 +77,13 @@ func (s *Store) Reseal(ctx context.Context) (resealed int, err error) {
 }
 
 func (s *Store) resealed(row sealedRow) ([]byte, error) {
+	if row.DestinationID != nil {
+		plain, err := openPlain(s.keyring, row.ProjectID, *row.DestinationID, row.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		return sealSecrets(s.keyring, row.ProjectID, *row.DestinationID, plain)
+	}
 	if row.Provider == "" {
 		url, err := openURL(s.keyring, row.ProjectID, row.Sealed)
 		if err != nil {
@@ -85,7 +100,10 @@ func (s *Store) resealed(row sealedRow) ([]byte, error) {
 
 func (s *Store) replaceSealed(ctx context.Context, row sealedRow, newer []byte) error {
 	query, args := resealProject, []any{row.ProjectID, row.Sealed, newer}
-	if row.Provider != "" {
+	switch {
+	case row.DestinationID != nil:
+		query, args = resealDestination, append(args, *row.DestinationID)
+	case row.Provider != "":
 		query, args = resealIntegration, append(args, row.Provider)
 	}
 	if _, err := s.pool.Exec(ctx, query, args...); err != nil {

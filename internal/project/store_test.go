@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -68,16 +69,29 @@ func setup(t *testing.T) *testBundle {
 
 func storeWithKeys(t *testing.T, b *testBundle, keys ...string) *project.Store {
 	t.Helper()
-	return storeAllowing(t, b, outbound.Targets{}, keys...)
+	return storeWith(t, b, project.Config{}, keys...)
+}
+
+func storeAt(t *testing.T, b *testBundle, now func() time.Time) *project.Store {
+	t.Helper()
+	return storeWith(t, b, project.Config{Now: now}, b.key)
 }
 
 func storeAllowing(t *testing.T, b *testBundle, allow outbound.Targets, keys ...string) *project.Store {
 	t.Helper()
+	return storeWith(t, b, project.Config{Targets: outbound.New(outbound.Config{Allow: allow})}, keys...)
+}
+
+// storeWith fills in what the configuration leaves open.
+func storeWith(t *testing.T, b *testBundle, c project.Config, keys ...string) *project.Store {
+	t.Helper()
 	ring, err := seal.ParseKeys(strings.Join(keys, ","))
 	require.NoError(t, err)
-	store, err := project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: b.mirror, Targets: outbound.New(outbound.Config{Allow: allow}), Log: slog.New(slog.DiscardHandler),
-	})
+	c.Pool, c.Keyring, c.Mirror, c.Log, c.Destinations = b.pool, ring, b.mirror, slog.New(slog.DiscardHandler), fakeKinds{}
+	if c.Targets == nil {
+		c.Targets = outbound.New(outbound.Config{})
+	}
+	store, err := project.NewStore(c)
 	require.NoError(t, err)
 	return store
 }

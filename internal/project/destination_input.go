@@ -1,0 +1,146 @@
+package project
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// Bounds of what is given for a destination. They keep rows and sealed texts small.
+const (
+	maxDestinations = 50 // of a project
+	maxFields       = 50
+	maxFieldName    = 200     // bytes
+	maxCondition    = 4 << 10 // bytes
+	maxOptions      = 32 << 10
+	maxSecrets      = 20
+	maxSecret       = 8 << 10 // bytes of one
+)
+
+// DestinationKinds knows the kinds of destinations and checks what a person
+// gives. Its errors are *destination.InvalidError, for a person.
+type DestinationKinds interface {
+	// Lookup finds a kind by its name.
+	Lookup(kind string) (destination.Kind, error)
+	// Check says whether changes can be selected like that, and whether the
+	// configuration makes a destination of the kind.
+	Check(kind destination.Kind, c destination.Config, kinds, fields []string, condition *string) error
+}
+
+// DestinationInput is what a person gives for a destination; what is nil is not given.
+type DestinationInput struct {
+	Name          *string
+	Kinds, Fields *[]string // empty: all
+	Condition     *string   // empty: none
+	Options       json.RawMessage
+	Secrets       map[string]*string // nil removes
+}
+
+// applyInput puts what was given in place and checks the whole. Where the kind
+// makes a secret that is not there, it comes back.
+func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in DestinationInput) (*MadeSecret, error) {
+	if s.kinds == nil {
+		return nil, errNoKinds
+	}
+	kind, err := s.kinds.Lookup(row.Kind)
+	if err != nil {
+		return nil, asInvalid(err)
+	}
+	if in.Name != nil {
+		row.Name = *in.Name
+	}
+	if err := checkName("destination", row.Name); err != nil {
+		return nil, err
+	}
+	if err := selectInput(row, in); err != nil {
+		return nil, err
+	}
+	if row.Options, err = mergeOptions(row.Options, in.Options); err != nil {
+		return nil, err
+	}
+	if err := mergeSecrets(kind, secrets, in.Secrets); err != nil {
+		return nil, err
+	}
+	s.dropExpired(secrets)
+	fresh := makeSecret(kind, secrets)
+	if err := s.kinds.Check(kind, row.config(*secrets), row.Kinds, row.Fields, row.Condition); err != nil {
+		return nil, asInvalid(err)
+	}
+	return fresh, nil
+}
+
+func selectInput(row *destinationRow, in DestinationInput) error {
+	if in.Kinds != nil {
+		row.Kinds = slices.Compact(slices.Sorted(slices.Values(*in.Kinds)))
+	}
+	if len(row.Kinds) == 0 {
+		row.Kinds = []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
+	}
+	if in.Fields != nil {
+		row.Fields = slices.Compact(slices.Sorted(slices.Values(*in.Fields)))
+	}
+	if row.Fields == nil {
+		row.Fields = []string{}
+	}
+	if len(row.Fields) > maxFields {
+		return invalid("fields are %d: give at most %d, or none to be told of every change", len(row.Fields), maxFields)
+	}
+	for _, field := range row.Fields {
+		if len(field) > maxFieldName {
+			return invalid("fields has %.40q…, of %d bytes: a field has at most %d", field, len(field), maxFieldName)
+		}
+	}
+	if in.Condition != nil {
+		row.Condition = in.Condition
+		if strings.TrimSpace(*in.Condition) == "" {
+			row.Condition = nil
+		}
+	}
+	if row.Condition != nil && len(*row.Condition) > maxCondition {
+		return invalid("condition has %d bytes: it takes at most %d", len(*row.Condition), maxCondition)
+	}
+	return nil
+}
+
+// mergeOptions gives the stored options with the given members in place; a
+// member that is null goes, and so do all of them if null is given for the whole.
+func mergeOptions(stored, given json.RawMessage) (json.RawMessage, error) {
+	given = bytes.TrimSpace(given)
+	switch {
+	case len(given) == 0:
+		return stored, nil
+	case bytes.Equal(given, []byte("null")):
+		return json.RawMessage("{}"), nil
+	}
+	var members, merged map[string]json.RawMessage
+	if json.Unmarshal(given, &members) != nil {
+		return nil, invalid("options must be an object")
+	}
+	if err := json.Unmarshal(stored, &merged); err != nil {
+		return nil, fmt.Errorf("read the stored options: %w", err)
+	}
+	maps.Copy(merged, members)
+	maps.DeleteFunc(merged, func(_ string, value json.RawMessage) bool { return bytes.Equal(value, []byte("null")) })
+	text, err := json.Marshal(merged)
+	if err != nil {
+		return nil, fmt.Errorf("write options: %w", err)
+	}
+	if len(text) > maxOptions {
+		return nil, invalid("options have %d bytes: they take at most %d", len(text), maxOptions)
+	}
+	return text, nil
+}
+
+// asInvalid makes what is wrong with a destination an error of this package.
+func asInvalid(err error) error {
+	if wrong, ok := errors.AsType[*destination.InvalidError](err); ok {
+		return invalid("%s", wrong.Detail)
+	}
+	return err
+}

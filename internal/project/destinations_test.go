@@ -1,0 +1,354 @@
+package project_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// fakeKinds knows two kinds: webhook, which makes its secret, and http, which takes any secrets.
+type fakeKinds struct{}
+
+func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
+	if kind != "webhook" && kind != "http" {
+		return nil, &destination.InvalidError{Detail: "kind is " + kind + ": take one of webhook, http"}
+	}
+	return fakeKind(kind), nil
+}
+
+func (fakeKinds) Check(kind destination.Kind, c destination.Config, kinds, _ []string, condition *string) error {
+	if slices.Contains(kinds, "renamed") {
+		return &destination.InvalidError{Detail: "there is no kind of change renamed"}
+	}
+	if condition != nil && *condition == "(" {
+		return &destination.InvalidError{Detail: "condition is no jq"}
+	}
+	_, err := kind.New(c, destination.Deps{})
+	return err
+}
+
+type fakeKind string
+
+func (k fakeKind) Name() string { return string(k) }
+
+func (k fakeKind) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
+	var options struct{ URL string }
+	if json.Unmarshal(c.Options, &options) != nil || options.URL == "" {
+		return nil, &destination.InvalidError{Detail: "give options.url"}
+	}
+	if k == "webhook" && len(c.Secrets.Values["signing"]) < 8 {
+		return nil, &destination.InvalidError{Detail: "secrets.signing is too short"}
+	}
+	return nil, nil //nolint:nilnil // only the check counts here
+}
+
+func (k fakeKind) SecretNames() []string {
+	if k == "webhook" {
+		return []string{"signing"}
+	}
+	return nil
+}
+
+func (k fakeKind) NewSecret() (name, value string, ok bool) {
+	return "signing", "made-" + uuid.NewString(), k == "webhook"
+}
+
+func nothingElse(context.Context, pgx.Tx, project.Destination) error { return nil }
+
+func input(name, options string, secrets map[string]*string) project.DestinationInput {
+	return project.DestinationInput{Name: &name, Options: json.RawMessage(options), Secrets: secrets}
+}
+
+const anyURL = `{"url": "https://example.com/hook"}`
+
+func (b *testBundle) webhook(t *testing.T, p project.Project, name string) (project.Destination, string) {
+	t.Helper()
+	d, made, err := b.store.CreateDestination(t.Context(), p.ID, "webhook", input(name, anyURL, nil), nothingElse)
+	require.NoError(t, err)
+	require.Equal(t, "signing", made.Name)
+	return d, made.Value
+}
+
+func text(s string) *string { return &s }
+
+func TestDestinationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	in := input("billing", anyURL, map[string]*string{"token": text("s3cret-token")})
+	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, text(`.user.email != null`)
+	var hooked project.Destination
+	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "http", in,
+		func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil })
+	require.NoError(t, err)
+	require.Nil(t, made, "this kind makes no secret")
+	require.Equal(t, d, hooked)
+	require.Equal(t, []string{"deleted", "updated"}, d.Kinds)
+	require.Equal(t, []string{"email"}, d.Fields)
+	require.JSONEq(t, anyURL, string(d.Options))
+	require.Equal(t, map[string]project.SecretState{"token": {Set: true}}, d.Secrets)
+	require.Equal(t, project.Active, d.State)
+	require.NotZero(t, d.CreatedAt)
+
+	for _, ref := range []string{"billing", d.ID.String()} {
+		found, err := b.store.FindDestination(t.Context(), shop.ID, ref)
+		require.NoError(t, err)
+		require.Equal(t, d, found)
+	}
+	opened, config, err := b.store.OpenDestination(t.Context(), d.ID)
+	require.NoError(t, err)
+	require.Equal(t, d, opened)
+	require.Equal(t, destination.Config{
+		ID: d.ID, ProjectID: shop.ID, Name: "billing", Options: d.Options,
+		Secrets: destination.Secrets{Values: map[string]string{"token": "s3cret-token"}},
+	}, config)
+
+	var row string
+	require.NoError(t, b.pool.QueryRow(t.Context(),
+		`SELECT d::text || encode(secrets_sealed, 'escape') FROM authsync.destinations AS d`).Scan(&row))
+	require.NotContains(t, row, "s3cret")
+}
+
+func TestWhatBelongsToANewDestinationIsInItsTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	broken := errors.New("broken")
+	_, _, err := b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("x", anyURL, nil),
+		func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
+			_, err := tx.Exec(ctx, `INSERT INTO authsync.destination_flows (destination_id, relayed_to) VALUES ($1, 0)`, d.ID)
+			require.NoError(t, err)
+			return broken
+		})
+	require.ErrorIs(t, err, broken)
+	list, err := b.store.ListDestinations(t.Context(), shop.ID)
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestDestinationsAreOfTheirProject(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, other := b.project(t, "shop"), b.project(t, "other")
+	d, _ := b.webhook(t, shop, "hook")
+	b.webhook(t, shop, "crm")
+	b.webhook(t, other, "hook")
+
+	list, err := b.store.ListDestinations(t.Context(), shop.ID)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Equal(t, "crm", list[0].Name)
+	_, err = b.store.ListDestinations(t.Context(), uuid.New())
+	require.ErrorIs(t, err, project.ErrNoProject)
+	_, err = b.store.FindDestination(t.Context(), other.ID, d.ID.String())
+	require.ErrorIs(t, err, project.ErrNoDestination)
+	_, _, err = b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("hook", anyURL, nil), nothingElse)
+	require.ErrorIs(t, err, project.ErrDestinationTaken)
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "crm", project.DestinationInput{Name: text("hook")})
+	require.ErrorIs(t, err, project.ErrDestinationTaken)
+	_, _, err = b.store.CreateDestination(t.Context(), uuid.New(), "webhook", input("hook", anyURL, nil), nothingElse)
+	require.ErrorIs(t, err, project.ErrNoProject)
+
+	require.NoError(t, b.store.DeleteDestination(t.Context(), d.ID))
+	require.ErrorIs(t, b.store.DeleteDestination(t.Context(), d.ID), project.ErrNoDestination)
+	_, _, err = b.store.OpenDestination(t.Context(), d.ID)
+	require.ErrorIs(t, err, project.ErrNoDestination)
+}
+
+func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	in := input("billing", `{"url": "https://example.com", "method": "POST", "deep": {"a": 1}}`,
+		map[string]*string{"token": text("token-one"), "other": text("other-one")})
+	in.Condition, in.Fields = text("true"), &[]string{"email"}
+	d, _, err := b.store.CreateDestination(t.Context(), shop.ID, "http", in, nothingElse)
+	require.NoError(t, err)
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.destinations SET state = 'paused', state_reason = 'r'`)
+	require.NoError(t, err)
+
+	same, err := b.store.UpdateDestination(t.Context(), shop.ID, "billing", project.DestinationInput{})
+	require.NoError(t, err)
+	require.Equal(t, d.Options, same.Options)
+	require.Equal(t, d.Secrets, same.Secrets)
+	require.Equal(t, d.Condition, same.Condition)
+	require.Equal(t, d.Fields, same.Fields)
+	require.Equal(t, project.Paused, same.State, "the state is the outbox's")
+
+	d, err = b.store.UpdateDestination(t.Context(), shop.ID, "billing", project.DestinationInput{
+		Name: text("bills"), Kinds: &[]string{"deleted"}, Fields: &[]string{}, Condition: text(""),
+		Options: json.RawMessage(`{"method": null, "deep": {"b": 2}}`),
+		Secrets: map[string]*string{"token": text("token-two"), "other": nil},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "bills", d.Name)
+	require.Equal(t, []string{"deleted"}, d.Kinds)
+	require.Empty(t, d.Fields)
+	require.Nil(t, d.Condition)
+	require.JSONEq(t, `{"url": "https://example.com", "deep": {"b": 2}}`, string(d.Options))
+	_, config, err := b.store.OpenDestination(t.Context(), d.ID)
+	require.NoError(t, err)
+	require.Equal(t, destination.Secrets{Values: map[string]string{"token": "token-two"}}, config.Secrets)
+
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "bills", project.DestinationInput{Options: json.RawMessage(`null`)})
+	require.ErrorContains(t, err, "give options.url", "what is stored is checked as a whole")
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "gone", project.DestinationInput{})
+	require.ErrorIs(t, err, project.ErrNoDestination)
+}
+
+func TestWrongDestinationsAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	large := make(map[string]*string)
+	for i := range 21 {
+		large["s"+string(rune('a'+i))] = text("x")
+	}
+	for name, bad := range map[string]struct {
+		kind string
+		in   project.DestinationInput
+		want string
+	}{
+		"Name":          {"http", input("Not This", anyURL, nil), "it takes 1 to 63"},
+		"NameIsAnID":    {"http", input(uuid.NewString(), anyURL, nil), "does not look like the id of a destination"},
+		"Kind":          {"fax", input("x", anyURL, nil), "take one of webhook, http"},
+		"NoOptions":     {"http", input("x", "", nil), "give options.url"},
+		"OptionsList":   {"http", input("x", "[]", nil), "options must be an object"},
+		"LargeOptions":  {"http", input("x", `{"url": "`+strings.Repeat("x", 33<<10)+`"}`, nil), "at most 32768"},
+		"UnknownSecret": {"webhook", input("x", anyURL, map[string]*string{"token": text("s3cret")}), `no secret "token": it takes signing`},
+		"SecretName":    {"http", input("x", anyURL, map[string]*string{"a.b": text("s3cret")}), "1 to 63 of letters"},
+		"EmptySecret":   {"http", input("x", anyURL, map[string]*string{"a": text(" ")}), "secrets.a is empty"},
+		"ShortSecret":   {"webhook", input("x", anyURL, map[string]*string{"signing": text("s3cret")}), "secrets.signing is too short"},
+		"LargeSecret":   {"http", input("x", anyURL, map[string]*string{"a": text("s3cret" + strings.Repeat("x", 8<<10))}), "at most 8192"},
+		"ManySecrets":   {"http", input("x", anyURL, large), "at most 20"},
+		"Condition":     {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Condition: text("(")}, "no jq"},
+		"LongCondition": {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Condition: text(strings.Repeat("x", 5000))}, "at most 4096"},
+		"ChangeKind":    {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Kinds: &[]string{"renamed"}}, "no kind of change"},
+		"LongField":     {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Fields: &[]string{strings.Repeat("x", 201)}}, "at most 200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := b.store.CreateDestination(t.Context(), shop.ID, bad.kind, bad.in, nothingElse)
+			var invalid *project.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			require.ErrorContains(t, err, bad.want)
+			require.NotContains(t, err.Error(), "s3cret")
+		})
+	}
+}
+
+func TestAProjectHasFiftyDestinationsAtMost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, err := b.pool.Exec(t.Context(), `INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed)
+		SELECT $1, 'd' || n, 'http', '' FROM generate_series(1, 50) AS n`, shop.ID)
+	require.NoError(t, err)
+	_, _, err = b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("x", anyURL, nil), nothingElse)
+	require.ErrorContains(t, err, "remove one first")
+}
+
+func TestRotatedSecretIsValidForADayBesideItsSuccessor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	now := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	b.store = storeAt(t, b, func() time.Time { return now })
+	d, first := b.webhook(t, shop, "hook")
+
+	d, made, err := b.store.RotateSecret(t.Context(), shop.ID, d.ID.String(), nil)
+	require.NoError(t, err)
+	require.NotEqual(t, first, made.Value)
+	until := now.Add(24 * time.Hour)
+	require.Equal(t, map[string]project.SecretState{"signing": {Set: true, OldUntil: &until}}, d.Secrets)
+	secrets := func() destination.Secrets {
+		_, config, err := b.store.OpenDestination(t.Context(), d.ID)
+		require.NoError(t, err)
+		return config.Secrets
+	}
+	require.Equal(t, made.Value, secrets().Values["signing"])
+	require.Equal(t, destination.OldSecret{Value: first, Until: until}, secrets().Old["signing"])
+
+	now = until.Add(-time.Second)
+	require.NotEmpty(t, secrets().Old)
+	now = until
+	require.Empty(t, secrets().Old)
+	d, err = b.store.FindDestination(t.Context(), shop.ID, "hook")
+	require.NoError(t, err)
+	require.Equal(t, map[string]project.SecretState{"signing": {Set: true}}, d.Secrets)
+
+	_, made, err = b.store.RotateSecret(t.Context(), shop.ID, "hook", text("given-by-hand"))
+	require.NoError(t, err)
+	require.Equal(t, project.MadeSecret{Name: "signing", Value: "given-by-hand"}, made)
+	require.Equal(t, "given-by-hand", secrets().Values["signing"])
+
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": text("set-at-once")}})
+	require.NoError(t, err)
+	require.Empty(t, secrets().Old, "what is set, not rotated, has no overlap")
+}
+
+func TestWhatCannotBeRotatedIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, secret := b.webhook(t, shop, "hook")
+	_, _, err := b.store.CreateDestination(t.Context(), shop.ID, "http", input("api", anyURL, nil), nothingElse)
+	require.NoError(t, err)
+	for name, bad := range map[string]struct {
+		ref   string
+		value *string
+		want  string
+	}{
+		"KindWithoutOne": {"api", nil, "no secret that could be rotated"},
+		"TheSame":        {"hook", &secret, "in use already"},
+		"TooShort":       {"hook", text("short"), "too short"},
+		"Empty":          {"hook", text(""), "is empty"},
+	} {
+		_, _, err := b.store.RotateSecret(t.Context(), shop.ID, bad.ref, bad.value)
+		var invalid *project.InvalidError
+		require.ErrorAs(t, err, &invalid, name)
+		require.ErrorContains(t, err, bad.want, name)
+	}
+}
+
+func TestResealCoversDestinations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	d, secret := b.webhook(t, shop, "hook")
+	other, _ := b.webhook(t, shop, "other")
+
+	newKey := seal.NewKey()
+	n, err := storeWithKeys(t, b, newKey, b.key).Reseal(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, n, "a project and two destinations")
+	after := storeWithKeys(t, b, newKey)
+	_, config, err := after.OpenDestination(t.Context(), d.ID)
+	require.NoError(t, err)
+	require.Equal(t, secret, config.Secrets.Values["signing"])
+
+	_, _, err = b.store.OpenDestination(t.Context(), d.ID)
+	require.ErrorIs(t, err, seal.ErrUnknownKey)
+	shown, err := b.store.FindDestination(t.Context(), shop.ID, "hook")
+	require.NoError(t, err, "what cannot be opened is shown with its fault")
+	require.Nil(t, shown.Secrets)
+	require.Contains(t, shown.Fault, "sealed with a key that is not configured")
+
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.destinations
+		SET secrets_sealed = (SELECT secrets_sealed FROM authsync.destinations WHERE id = $1) WHERE id = $2`, d.ID, other.ID)
+	require.NoError(t, err)
+	_, _, err = after.OpenDestination(t.Context(), other.ID)
+	require.ErrorIs(t, err, seal.ErrNotGenuine, "a sealed text is of one destination")
+}
