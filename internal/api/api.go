@@ -1,5 +1,5 @@
-// Package api is the management API: projects, integrations, keys, and what
-// became of events and users. It stands beside the road of a webhook (provider
+// Package api is the management API: projects, integrations, destinations, keys,
+// and what became of events, users and deliveries. It stands beside the road of a webhook (provider
 // → receiver → inbox → applier → mirror): it sets the road up and looks at it.
 //
 // docs/openapi.yaml describes it; a test holds the two together. Every answer
@@ -31,6 +31,7 @@ type Config struct {
 	Backfills Backfills
 	Refresher Refresher
 	Accounts  account.Accounts
+	Outbox    Outbox
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: what the request says that it was sent to.
 	PublicURL string
@@ -113,6 +114,22 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/projects/{project}/events/{event}/replay", ofProject, a.replayEvent},
 		{http.MethodGet, "/projects/{project}/users/{user}", ofProject, a.getUser},
 		{http.MethodPost, "/projects/{project}/users/{user}/refresh", ofProject, a.refreshUser},
+
+		{http.MethodPost, "/projects/{project}/destinations", ofProject, a.createDestination},
+		{http.MethodGet, "/projects/{project}/destinations", ofProject, a.listDestinations},
+		{http.MethodGet, "/projects/{project}/destinations/{destination}", ofProject, a.getDestination},
+		{http.MethodPatch, "/projects/{project}/destinations/{destination}", ofProject, a.updateDestination},
+		{http.MethodDelete, "/projects/{project}/destinations/{destination}", ofProject, a.deleteDestination},
+		{http.MethodPost, "/projects/{project}/destinations/{destination}/pause", ofProject, a.pauseDestination},
+		{http.MethodPost, "/projects/{project}/destinations/{destination}/resume", ofProject, a.resumeDestination},
+		{http.MethodPost, "/projects/{project}/destinations/{destination}/rotate", ofProject, a.rotateSecret},
+		{http.MethodPost, "/projects/{project}/destinations/{destination}/test", ofProject, a.testDestination},
+		{http.MethodPost, "/projects/{project}/destinations/{destination}/replay", ofProject, a.replayDestination},
+
+		{http.MethodGet, "/projects/{project}/deliveries", ofProject, a.listDeliveries},
+		{http.MethodGet, "/projects/{project}/deliveries/{delivery}", ofProject, a.getDelivery},
+		{http.MethodPost, "/projects/{project}/deliveries/{delivery}/retry", ofProject, a.retryDelivery},
+		{http.MethodPost, "/projects/{project}/deliveries/{delivery}/cancel", ofProject, a.cancelDelivery},
 
 		{http.MethodPost, "/keys", ofAll, a.createKey},
 		{http.MethodGet, "/keys", ofAll, a.listKeys},

@@ -40,6 +40,7 @@ type testBundle struct {
 	mirror   *fakeMirror
 	accounts fakeAccounts
 	repairs  fakeRefresher
+	outbox   *fakeOutbox
 	log      *strings.Builder
 	key      string // a key for all projects
 }
@@ -134,16 +135,17 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	b.store, err = project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: outbound.New(outbound.Config{}), Log: quiet,
+		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: outbound.New(outbound.Config{}), Log: quiet, Destinations: fakeKinds{},
 	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)
 	require.NoError(t, err)
 	b.inbox = inbox.New(b.pool, jobs, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
+	b.outbox = &fakeOutbox{pool: b.pool}
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
-		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts,
+		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
@@ -293,7 +295,7 @@ func TestLimitedKeySeesItsProjectOnly(t *testing.T) {
 	theirs.refused(t, http.StatusNotFound, "no project")
 	require.Equal(t, strings.ReplaceAll(fmt.Sprint(nobodys.body["detail"]), "other2", "other"), theirs.body["detail"],
 		"it cannot tell another's project from none")
-	for _, path := range []string{"/integrations", "/integrations/auth0", "/events", "/events/1.0", "/users/1"} {
+	for _, path := range []string{"/integrations", "/integrations/auth0", "/events", "/events/1.0", "/users/1", "/destinations", "/destinations/x", "/deliveries", "/deliveries/1"} {
 		b.callWith(t, key, http.MethodGet, "/projects/"+other.ID.String()+path, "").refused(t, http.StatusNotFound, "no project")
 	}
 	b.callWith(t, key, http.MethodPut, "/projects/other/integrations/auth0", "{}").refused(t, http.StatusNotFound, "no project")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -93,6 +94,8 @@ func describe(err error) (status int, detail string) {
 	var choose *refresh.ChooseError
 	var unknown *refresh.UnknownError
 	var refusedRow *refresh.RefusedError
+	var misshapen *destination.InvalidError
+	var state *StateError
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.detail
@@ -102,10 +105,21 @@ func describe(err error) (status int, detail string) {
 		return http.StatusConflict, fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
 			running.Run.Kind, running.Run.ID, running.Run.State)
 	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused),
-		errors.As(err, &choose), errors.As(err, &refusedRow):
+		errors.As(err, &choose), errors.As(err, &refusedRow),
+		errors.As(err, &misshapen):
 		return http.StatusUnprocessableEntity, err.Error()
 	case errors.Is(err, project.ErrNameTaken):
 		return http.StatusConflict, "there is a project of this name already: choose another name, or use that project"
+	case errors.Is(err, project.ErrDestinationTaken):
+		return http.StatusConflict, "the project has a destination of this name already: choose another name, or change that one with PATCH"
+	case errors.Is(err, project.ErrNoDestination):
+		return http.StatusNotFound, "the project has no such destination: GET …/destinations lists those there are"
+	case errors.Is(err, ErrNoDelivery):
+		return http.StatusNotFound, "the project has no such delivery: GET …/deliveries lists those there are"
+	case errors.Is(err, ErrNoChange):
+		return http.StatusNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"
+	case errors.As(err, &state):
+		return http.StatusConflict, state.Detail
 	case errors.Is(err, project.ErrDatabaseExists), errors.As(err, &notNow):
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor):

@@ -2,13 +2,9 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
-
-	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // Grants lets database roles read a mirror; see mirror.Mirrors.
@@ -33,13 +29,8 @@ func (a *API) grant(r *http.Request) (answer, error) {
 		return answer{}, failure(http.StatusUnprocessableEntity, "role is missing: give the name of a role of the project's database")
 	}
 	granted, err := a.config.Grants.Grant(r.Context(), p.ID, in.Role)
-	var delayed *mirror.DelayError
-	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
-		return answer{}, failure(http.StatusServiceUnavailable,
-			"the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
-	}
 	if err != nil {
-		return answer{}, err
+		return answer{}, ofDatabase(p, err)
 	}
 	return answer{status: http.StatusOK, body: map[string]any{"role": in.Role, "granted": granted}}, nil
 }

@@ -178,9 +178,46 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/projects/shop/events/replay", "/projects/{project}/events/replay", "{}", 202)
 	check("GET", "/projects/shop/users/user_1", "/projects/{project}/users/{user}", "", 200)
 
+	checkDestinations(b, check)
+
 	key := check("POST", "/keys", "/keys", `{"name": "x", "project_id": "shop"}`, 201)
 	check("GET", "/keys", "/keys", "", 200)
 	check("DELETE", fmt.Sprint("/keys/", key.body["id"]), "/keys/{key}", "", 204)
+}
+
+func checkDestinations(b *testBundle, check func(method, path, described, body string, status int) reply) {
+	const one = "/projects/{project}/destinations/{destination}"
+	const app = "/projects/shop/destinations/app"
+	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
+	b.outbox.health = api.Health{Waiting: 1, FailingSince: &at, OpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
+	b.outbox.deliveries = []api.Delivery{
+		{ID: 1, State: "ready", Kind: "created"},
+		{
+			ID: 2, State: "coalesced", Kind: "updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
+			LastResponse: &text, Reason: &text, MergedInto: &id, JobID: &id, FinishedAt: &at,
+		},
+		{ID: 3, State: "delivered", Kind: "deleted"},
+	}
+	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook", "condition": "true"}`, 201)
+	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook"}`, 409)
+	check("GET", "/projects/shop/destinations", "/projects/{project}/destinations", "", 200)
+	check("GET", app, one, "", 200)
+	check("PATCH", app, one, `{"condition": null}`, 200)
+	check("POST", app+"/pause", one+"/pause", `{"reason": "x"}`, 200)
+	check("POST", app+"/resume", one+"/resume", "", 200)
+	check("POST", app+"/rotate", one+"/rotate", "", 200)
+	check("POST", app+"/test", one+"/test", `{"user": "user_1"}`, 200)
+	check("POST", app+"/test", one+"/test", `{"user": "unwanted"}`, 200)
+	check("POST", app+"/test", one+"/test", `{"user": "odd"}`, 422)
+	check("POST", app+"/replay", one+"/replay", `{"state": "failed"}`, 200)
+
+	const delivery = "/projects/{project}/deliveries/{delivery}"
+	check("GET", "/projects/shop/deliveries", "/projects/{project}/deliveries", "", 200)
+	check("GET", "/projects/shop/deliveries/2", delivery, "", 200)
+	check("POST", "/projects/shop/deliveries/1/retry", delivery+"/retry", "", 200)
+	check("POST", "/projects/shop/deliveries/1/cancel", delivery+"/cancel", "", 200)
+	check("POST", "/projects/shop/deliveries/3/cancel", delivery+"/cancel", "", 409)
+	check("DELETE", app, one, "", 204)
 }
 
 func TestMatcherFindsFaults(t *testing.T) {

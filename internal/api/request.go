@@ -94,6 +94,10 @@ func jsonKind(k reflect.Kind) string {
 		return "true or false"
 	case reflect.Map, reflect.Struct:
 		return "an object"
+	case reflect.Slice:
+		return "a list of strings"
+	case reflect.Int64:
+		return "a whole number"
 	default:
 		return "of another type"
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -33,17 +32,12 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	history, err := a.config.Users.History(r.Context(), p.ID, id)
-	var delayed *mirror.DelayError
-	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
-		return answer{}, failure(http.StatusServiceUnavailable,
-			"the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
-	}
 	if errors.Is(err, mirror.ErrNoUser) {
 		return answer{}, failure(http.StatusNotFound,
 			"project %s has no user of this id; percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
 	}
 	if err != nil {
-		return answer{}, err
+		return answer{}, ofDatabase(p, err)
 	}
 	return answer{status: http.StatusOK, body: history}, nil
 }

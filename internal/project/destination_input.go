@@ -42,8 +42,8 @@ type DestinationInput struct {
 	Secrets       map[string]*string // nil removes
 }
 
-// applyInput puts what was given in place and checks the whole. Where the kind
-// makes a secret that is not there, it comes back.
+// applyInput puts what was given in place and checks the whole. For a new
+// destination the secret that its kind makes is made where it was not given, and comes back.
 func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in DestinationInput) (*MadeSecret, error) {
 	if s.kinds == nil {
 		return nil, errNoKinds
@@ -52,6 +52,7 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 	if err != nil {
 		return nil, asInvalid(err)
 	}
+	row.Kind = kind.Name() // as it is spelled in the table
 	if in.Name != nil {
 		row.Name = *in.Name
 	}
@@ -68,7 +69,10 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 		return nil, err
 	}
 	s.dropExpired(secrets)
-	fresh := makeSecret(kind, secrets)
+	var fresh *MadeSecret
+	if row.CreatedAt.IsZero() {
+		fresh = makeSecret(kind, secrets)
+	}
 	if err := s.kinds.Check(kind, row.config(*secrets), row.Kinds, row.Fields, row.Condition); err != nil {
 		return nil, asInvalid(err)
 	}

@@ -24,8 +24,8 @@ func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map
 	known := kind.SecretNames()
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		if ok, _ := regexp.MatchString(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`, name); !ok {
-			return invalid("secrets has a name %.60q: it takes 1 to 63 of letters, digits and _, and begins with no digit", name)
+		if ok, _ := regexp.MatchString(`^[a-z][a-z0-9_]{0,62}$`, name); !ok {
+			return invalid("secrets has a name %.60q: it takes 1 to 63 of a-z, 0-9 and _, and begins with a letter", name)
 		}
 		if known != nil && !slices.Contains(known, name) {
 			return invalid("a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))

@@ -144,7 +144,7 @@ func (s *Store) CreateDestination(
 		if count >= maxDestinations {
 			return invalid("the project has %d destinations, which is the most there may be: remove one first", count)
 		}
-		row, err := writeDestination(ctx, tx, insertDestination, made.ID, projectID, made.Name, kind,
+		row, err := writeDestination(ctx, tx, insertDestination, made.ID, projectID, made.Name, made.Kind,
 			made.Kinds, made.Fields, made.Condition, made.Options, made.SecretsSealed)
 		if err != nil {
 			return err

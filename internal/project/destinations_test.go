@@ -22,6 +22,7 @@ import (
 type fakeKinds struct{}
 
 func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
+	kind = strings.ToLower(kind)
 	if kind != "webhook" && kind != "http" {
 		return nil, &destination.InvalidError{Detail: "kind is " + kind + ": take one of webhook, http"}
 	}
@@ -90,11 +91,12 @@ func TestDestinationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 	in := input("billing", anyURL, map[string]*string{"token": text("s3cret-token")})
 	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, text(`.user.email != null`)
 	var hooked project.Destination
-	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "http", in,
+	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "HTTP", in,
 		func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil })
 	require.NoError(t, err)
 	require.Nil(t, made, "this kind makes no secret")
 	require.Equal(t, d, hooked)
+	require.Equal(t, "http", d.Kind)
 	require.Equal(t, []string{"deleted", "updated"}, d.Kinds)
 	require.Equal(t, []string{"email"}, d.Fields)
 	require.JSONEq(t, anyURL, string(d.Options))
@@ -228,7 +230,7 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		"OptionsList":   {"http", input("x", "[]", nil), "options must be an object"},
 		"LargeOptions":  {"http", input("x", `{"url": "`+strings.Repeat("x", 33<<10)+`"}`, nil), "at most 32768"},
 		"UnknownSecret": {"webhook", input("x", anyURL, map[string]*string{"token": text("s3cret")}), `no secret "token": it takes signing`},
-		"SecretName":    {"http", input("x", anyURL, map[string]*string{"a.b": text("s3cret")}), "1 to 63 of letters"},
+		"SecretName":    {"http", input("x", anyURL, map[string]*string{"a.b": text("s3cret")}), "1 to 63 of a-z, 0-9 and _"},
 		"EmptySecret":   {"http", input("x", anyURL, map[string]*string{"a": text(" ")}), "secrets.a is empty"},
 		"ShortSecret":   {"webhook", input("x", anyURL, map[string]*string{"signing": text("s3cret")}), "secrets.signing is too short"},
 		"LargeSecret":   {"http", input("x", anyURL, map[string]*string{"a": text("s3cret" + strings.Repeat("x", 8<<10))}), "at most 8192"},
@@ -294,6 +296,8 @@ func TestRotatedSecretIsValidForADayBesideItsSuccessor(t *testing.T) {
 	require.Equal(t, project.MadeSecret{Name: "signing", Value: "given-by-hand"}, made)
 	require.Equal(t, "given-by-hand", secrets().Values["signing"])
 
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": nil}})
+	require.ErrorContains(t, err, "secrets.signing is too short", "nobody would see one that was made now")
 	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": text("set-at-once")}})
 	require.NoError(t, err)
 	require.Empty(t, secrets().Old, "what is set, not rotated, has no overlap")

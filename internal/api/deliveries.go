@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/project"
+)
+
+func newDeliveryBody(d Delivery) Delivery {
+	d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt = utc(d.NextAttemptAt), utc(d.LastAttemptAt), utc(d.FinishedAt)
+	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
+	if d.Changed == nil {
+		d.Changed = []string{}
+	}
+	return d
+}
+
+func (a *API) listDeliveries(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	given, err := query(r, "destination", "state", "user", "kind", "cursor", "limit")
+	if err != nil {
+		return answer{}, err
+	}
+	f := DeliveryFilter{State: given["state"], UserID: given["user"], Kind: given["kind"], Cursor: given["cursor"]}
+	if f.Limit, err = pageLimit(given); err != nil {
+		return answer{}, err
+	}
+	if err := among("state", f.State, deliveryStates()); err != nil {
+		return answer{}, err
+	}
+	if err := among("kind", f.Kind, changeKinds()); err != nil {
+		return answer{}, err
+	}
+	if name := given["destination"]; name != "" {
+		d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
+		if errors.Is(err, project.ErrNoDestination) {
+			return answer{}, failure(http.StatusBadRequest,
+				"the project has no destination %.80q: GET …/destinations lists those there are", name)
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		f.DestinationID = &d.ID
+	}
+	list, next, err := a.config.Outbox.ListDeliveries(r.Context(), p.ID, f)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]Delivery, len(list))
+	for i, d := range list {
+		bodies[i] = newDeliveryBody(d)
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+}
+
+func (a *API) getDelivery(r *http.Request) (answer, error) {
+	return a.onDelivery(r, func(context.Context, uuid.UUID, int64) error { return nil })
+}
+
+// retryDelivery tries a delivery that failed or waits for its next attempt now.
+func (a *API) retryDelivery(r *http.Request) (answer, error) {
+	return a.onDelivery(r, a.config.Outbox.Retry)
+}
+
+// cancelDelivery takes a delivery that is not finished out of its way for good.
+func (a *API) cancelDelivery(r *http.Request) (answer, error) {
+	return a.onDelivery(r, a.config.Outbox.Cancel)
+}
+
+// onDelivery does something with the delivery that the path names, and answers
+// with the delivery as it is then.
+func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID uuid.UUID, id int64) error) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := query(r); err != nil {
+		return answer{}, err
+	}
+	text, err := variable(r, "delivery")
+	if err != nil {
+		return answer{}, err
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return answer{}, failure(http.StatusNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
+	}
+	if err := do(r.Context(), p.ID, id); err != nil {
+		return answer{}, err
+	}
+	d, err := a.config.Outbox.FindDelivery(r.Context(), p.ID, id)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: newDeliveryBody(d)}, nil
+}

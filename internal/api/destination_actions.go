@@ -1,0 +1,176 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// maxReason is how long the reason of a pause may be, in bytes.
+const maxReason = 500
+
+// pauseDestination keeps what is to be sent until the destination is resumed.
+func (a *API) pauseDestination(r *http.Request) (answer, error) {
+	_, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	if err := readOptionalBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if len(in.Reason) > maxReason {
+		return answer{}, failure(http.StatusUnprocessableEntity, "reason has %d bytes: it takes at most %d", len(in.Reason), maxReason)
+	}
+	if err := a.config.Outbox.Pause(r.Context(), d.ID, project.ByPerson, project.Paused, in.Reason); err != nil {
+		return answer{}, err
+	}
+	return a.again(r, d)
+}
+
+func (a *API) resumeDestination(r *http.Request) (answer, error) {
+	_, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.config.Outbox.Resume(r.Context(), d.ID); err != nil {
+		return answer{}, err
+	}
+	return a.again(r, d)
+}
+
+// again answers with a destination as it is after a change.
+func (a *API) again(r *http.Request, d project.Destination) (answer, error) {
+	d, err := a.config.Store.FindDestination(r.Context(), d.ProjectID, d.ID.String())
+	if err != nil {
+		return answer{}, err
+	}
+	return a.shown(r, d, nil)
+}
+
+func (a *API) rotateSecret(r *http.Request) (answer, error) {
+	p, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Value *string `json:"value"`
+	}
+	if err := readOptionalBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	d, secret, err := a.config.Store.RotateSecret(r.Context(), p.ID, d.ID.String(), in.Value)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.shown(r, d, &secret)
+}
+
+// testDestination shows what would be sent, and sends nothing.
+func (a *API) testDestination(r *http.Request) (answer, error) {
+	p, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		User     string `json:"user"`
+		ChangeID int64  `json:"change_id"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if (in.User == "") == (in.ChangeID == 0) {
+		return answer{}, failure(http.StatusUnprocessableEntity,
+			"give either user, the id of a user, whose newest change is shown, or change_id, the id of a change")
+	}
+	preview, err := a.config.Outbox.Preview(r.Context(), d, PreviewOf{UserID: in.User, ChangeID: in.ChangeID})
+	if err != nil {
+		return answer{}, ofDatabase(p, err)
+	}
+	if preview.Requests == nil {
+		preview.Requests = []destination.Request{}
+	}
+	return answer{status: http.StatusOK, body: preview}, nil
+}
+
+// replayDestination delivers again what the body chooses.
+func (a *API) replayDestination(r *http.Request) (answer, error) {
+	p, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		From   string `json:"from"`
+		To     string `json:"to"`
+		User   string `json:"user"`
+		Kind   string `json:"kind"`
+		State  string `json:"state"`
+		DryRun bool   `json:"dry_run"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if in.From == "" && in.To == "" && in.User == "" && in.Kind == "" && in.State == "" {
+		return answer{}, failure(http.StatusUnprocessableEntity,
+			"say what to deliver again: state, such as failed, user, kind, from or to; from beginning is everything")
+	}
+	if in.From == "now" {
+		return answer{}, failure(http.StatusUnprocessableEntity,
+			"from is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
+	}
+	replay := Replay{UserID: in.User, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
+	if replay.From, err = parseFrom(in.From); err != nil {
+		return answer{}, err
+	}
+	if in.To != "" {
+		if replay.To, err = time.Parse(time.RFC3339Nano, in.To); err != nil {
+			return answer{}, failure(http.StatusUnprocessableEntity, "to is %.60q: give a time as in 2026-05-04T10:20:30Z", in.To)
+		}
+	}
+	if err := among("kind", in.Kind, changeKinds()); err != nil {
+		return answer{}, err
+	}
+	if err := among("state", in.State, deliveryStates()); err != nil {
+		return answer{}, err
+	}
+	done, err := a.config.Outbox.Replay(r.Context(), d, replay)
+	if err != nil {
+		return answer{}, ofDatabase(p, err)
+	}
+	done.DryRun = in.DryRun
+	return answer{status: http.StatusOK, body: done}, nil
+}
+
+func changeKinds() []string {
+	return []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
+}
+
+func deliveryStates() []string {
+	return []string{"held", "ready", "retrying", "delivered", "coalesced", "failed", "cancelled"}
+}
+
+// among refuses a value that is none of those there are; empty is not given.
+func among(name, given string, known []string) error {
+	if given == "" || slices.Contains(known, given) {
+		return nil
+	}
+	return failure(http.StatusBadRequest, "there is no %s %.60q: take one of %s", name, given, strings.Join(known, ", "))
+}
+
+// ofDatabase says which database it was that a call could not use.
+func ofDatabase(p project.Project, err error) error {
+	var delayed *mirror.DelayError
+	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
+		return failure(http.StatusServiceUnavailable, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/project"
+)
+
+type destinationBody struct {
+	ID          uuid.UUID                      `json:"id"`
+	ProjectID   uuid.UUID                      `json:"project_id"`
+	Name        string                         `json:"name"`
+	Kind        string                         `json:"kind"`
+	Kinds       []string                       `json:"kinds"`
+	Fields      []string                       `json:"fields"`
+	Condition   *string                        `json:"condition"`
+	Options     json.RawMessage                `json:"options"`
+	Secrets     map[string]project.SecretState `json:"secrets"` // null where they cannot be opened
+	State       string                         `json:"state"`
+	StateBy     string                         `json:"state_by"`
+	StateReason *string                        `json:"state_reason"`
+	StateSince  time.Time                      `json:"state_since"`
+	Health
+	// Fault says why the destination cannot be used; absent when all is well.
+	Fault     string    `json:"fault,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	// Secret was made or given by this call, and is shown this once.
+	Secret *project.MadeSecret `json:"secret,omitempty"`
+}
+
+func newDestinationBody(d project.Destination, h Health) destinationBody {
+	h.FailingSince, h.OpenUntil = utc(h.FailingSince), utc(h.OpenUntil)
+	h.OldestWaitingAt, h.LastSuccessAt = utc(h.OldestWaitingAt), utc(h.LastSuccessAt)
+	for name, s := range d.Secrets {
+		s.OldUntil = utc(s.OldUntil)
+		d.Secrets[name] = s
+	}
+	return destinationBody{
+		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Kind: d.Kind, Kinds: d.Kinds, Fields: d.Fields, Condition: d.Condition,
+		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
+		StateSince: d.StateSince.UTC(), Health: h, Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+	}
+}
+
+// destinationInput is what is given for a destination, when it is made and when it is changed.
+type destinationInput struct {
+	Name      *string            `json:"name"`
+	Kinds     *[]string          `json:"kinds"`
+	Fields    *[]string          `json:"fields"`
+	Condition json.RawMessage    `json:"condition"` // null is not the same as absent: it removes
+	Options   json.RawMessage    `json:"options"`
+	Secrets   map[string]*string `json:"secrets"`
+}
+
+func (in destinationInput) given() (project.DestinationInput, error) {
+	given := project.DestinationInput{Name: in.Name, Kinds: in.Kinds, Fields: in.Fields, Options: in.Options, Secrets: in.Secrets}
+	if in.Condition == nil {
+		return given, nil
+	}
+	var text *string
+	if json.Unmarshal(in.Condition, &text) != nil {
+		return given, failure(http.StatusBadRequest, "condition must be a string, or null for none")
+	}
+	if text == nil {
+		text = new(string)
+	}
+	given.Condition = text
+	return given, nil
+}
+
+func (a *API) createDestination(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in struct {
+		Name      *string            `json:"name"`
+		Kind      string             `json:"kind"`
+		Kinds     *[]string          `json:"kinds"`
+		Fields    *[]string          `json:"fields"`
+		Condition json.RawMessage    `json:"condition"`
+		Options   json.RawMessage    `json:"options"`
+		Secrets   map[string]*string `json:"secrets"`
+		From      string             `json:"from"`
+	}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	given, err := destinationInput{in.Name, in.Kinds, in.Fields, in.Condition, in.Options, in.Secrets}.given()
+	if err != nil {
+		return answer{}, err
+	}
+	from, err := parseFrom(in.From)
+	if err != nil {
+		return answer{}, err
+	}
+	d, secret, err := a.config.Store.CreateDestination(r.Context(), p.ID, in.Kind, given,
+		func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
+			return ofDatabase(p, a.config.Outbox.Start(ctx, tx, d.ID, p.ID, from))
+		})
+	if err != nil {
+		return answer{}, err
+	}
+	body := newDestinationBody(d, Health{})
+	body.Secret = secret
+	return answer{
+		status: http.StatusCreated, body: body,
+		location: "/projects/" + p.ID.String() + "/destinations/" + d.ID.String(),
+	}, nil
+}
+
+// parseFrom reads the beginning of deliveries.
+func parseFrom(text string) (From, error) {
+	switch text {
+	case "", "now":
+		return From{}, nil
+	case "beginning":
+		return From{Beginning: true}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return From{}, failure(http.StatusUnprocessableEntity,
+			"from is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
+	}
+	return From{At: at}, nil
+}
+
+// listDestinations is one page always: a project has few.
+func (a *API) listDestinations(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := query(r); err != nil {
+		return answer{}, err
+	}
+	list, err := a.config.Store.ListDestinations(r.Context(), p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	health, err := a.config.Outbox.Health(r.Context(), p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]destinationBody, len(list))
+	for i, d := range list {
+		bodies[i] = newDestinationBody(d, health[d.ID])
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, "")}, nil
+}
+
+// destination finds the project and the destination that the path names.
+func (a *API) destination(r *http.Request) (project.Project, project.Destination, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return project.Project{}, project.Destination{}, err
+	}
+	name, err := variable(r, "destination")
+	if err != nil {
+		return project.Project{}, project.Destination{}, err
+	}
+	d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
+	return p, d, err
+}
+
+func (a *API) getDestination(r *http.Request) (answer, error) {
+	_, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.shown(r, d, nil)
+}
+
+// shown answers with a destination and how it fares.
+func (a *API) shown(r *http.Request, d project.Destination, secret *project.MadeSecret) (answer, error) {
+	health, err := a.config.Outbox.Health(r.Context(), d.ProjectID)
+	if err != nil {
+		return answer{}, err
+	}
+	body := newDestinationBody(d, health[d.ID])
+	body.Secret = secret
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// updateDestination changes what is given. Other options or secrets may be the
+// repair that authsync waits for, so what it stopped by itself goes on.
+func (a *API) updateDestination(r *http.Request) (answer, error) {
+	p, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in destinationInput
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	given, err := in.given()
+	if err != nil {
+		return answer{}, err
+	}
+	if d, err = a.config.Store.UpdateDestination(r.Context(), p.ID, d.ID.String(), given); err != nil {
+		return answer{}, err
+	}
+	repaired := len(bytes.TrimSpace(in.Options)) > 0 || len(in.Secrets) > 0
+	if repaired && d.State != project.Active && d.StateBy == project.ByAuthsync {
+		if err := a.config.Outbox.Resume(r.Context(), d.ID); err != nil {
+			return answer{}, err
+		}
+		return a.again(r, d)
+	}
+	return a.shown(r, d, nil)
+}
+
+func (a *API) deleteDestination(r *http.Request) (answer, error) {
+	_, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.config.Store.DeleteDestination(r.Context(), d.ID); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusNoContent}, nil
+}

@@ -1,0 +1,233 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/project"
+)
+
+func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	b.outbox.health = api.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
+	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "kind": "webhook", "kinds": ["deleted"],
+		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "from": "beginning"}`)
+	require.Equal(t, http.StatusCreated, made.status, made.text)
+	require.Equal(t, api.From{Beginning: true}, b.outbox.from)
+	id, _ := made.body["id"].(string)
+	require.Equal(t, api.Prefix+"/projects/"+shop.ID.String()+"/destinations/"+id, made.header.Get("Location"))
+	secret, ok := made.body["secret"].(map[string]any)
+	require.True(t, ok, made.text)
+	require.Equal(t, "signing", secret["name"])
+	value, _ := secret["value"].(string)
+	require.NotEmpty(t, value)
+
+	shown := b.call(t, http.MethodGet, "/projects/shop/destinations/app", "")
+	require.Equal(t, shown.body, b.call(t, http.MethodGet, "/projects/shop/destinations/"+id, "").body)
+	require.Equal(t, []any{shown.body}, b.call(t, http.MethodGet, "/projects/shop/destinations", "").data(t))
+	require.NotContains(t, shown.text, value)
+	require.NotContains(t, b.log.String(), value)
+	require.Equal(t, map[string]any{"signing": map[string]any{"set": true}}, shown.body["secrets"])
+	require.InDelta(t, 2, shown.body["waiting"], 0)
+	require.Equal(t, "2026-05-04T10:20:30Z", shown.body["oldest_waiting_at"])
+
+	changed := b.call(t, http.MethodPatch, "/projects/shop/destinations/app", `{"name": "app2", "condition": null, "options": {"x": 1}}`)
+	require.Equal(t, http.StatusOK, changed.status, changed.text)
+	require.Nil(t, changed.body["condition"])
+	require.Equal(t, []any{"email"}, changed.body["fields"])
+	require.Equal(t, map[string]any{"url": "https://example.com/hook", "x": 1.0}, changed.body["options"])
+	require.Zero(t, b.outbox.resumed)
+
+	rotated := b.call(t, http.MethodPost, "/projects/shop/destinations/app2/rotate", "")
+	require.Equal(t, http.StatusOK, rotated.status, rotated.text)
+	require.NotContains(t, rotated.text, value)
+	require.Contains(t, rotated.body, "secret")
+	require.Contains(t, rotated.text, "old_until")
+
+	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/projects/shop/destinations/app2", "").status)
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		b.call(t, method, "/projects/shop/destinations/app2", "").refused(t, http.StatusNotFound, "no such destination: GET …/destinations lists")
+	}
+}
+
+func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	for name, tc := range map[string]struct {
+		from string
+		want api.From
+	}{
+		"absent":    {"", api.From{}},
+		"now":       {`, "from": "now"`, api.From{}},
+		"beginning": {`, "from": "beginning"`, api.From{Beginning: true}},
+		"time":      {`, "from": "2026-05-04T10:20:30Z"`, api.From{At: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}},
+	} {
+		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
+		require.Equal(t, http.StatusCreated, made.status, made.text)
+		require.Equal(t, tc.want, b.outbox.from, name)
+	}
+	b.outbox.err = &project.InvalidError{Detail: "no"}
+	b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "kind": "webhook"}`).refused(t, http.StatusUnprocessableEntity, "no")
+	b.call(t, http.MethodGet, "/projects/shop/destinations/x", "").refused(t, http.StatusNotFound, "no such destination")
+}
+
+func TestAChangeThatMayBeTheRepairResumesWhatAuthsyncStopped(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	id, _ := b.destination(t, "/projects/shop", "app").body["id"].(string)
+	for name, tc := range map[string]struct {
+		by, state, patch string
+		want             string
+	}{
+		"OptionsAfterAuthsync": {project.ByAuthsync, project.Paused, `{"options": {"x": 1}}`, "active"},
+		"SecretsAfterAuthsync": {project.ByAuthsync, project.Disabled, `{"secrets": {"signing": "another"}}`, "active"},
+		"NoRepair":             {project.ByAuthsync, project.Paused, `{"fields": ["email"]}`, "paused"},
+		"AfterAPerson":         {project.ByPerson, project.Paused, `{"options": {"x": 2}}`, "paused"},
+	} {
+		_, err := b.pool.Exec(t.Context(), `UPDATE authsync.destinations SET state = $1, state_by = $2`, tc.state, tc.by)
+		require.NoError(t, err)
+		answer := b.call(t, http.MethodPatch, "/projects/shop/destinations/"+id, tc.patch)
+		require.Equal(t, http.StatusOK, answer.status, answer.text)
+		require.Equal(t, tc.want, answer.body["state"], name)
+	}
+}
+
+func TestDestinationIsPausedAndResumed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	path := "/projects/shop/destinations/app"
+	paused := b.call(t, http.MethodPost, path+"/pause", `{"reason": "the CRM is being moved"}`)
+	require.Equal(t, []any{"paused", "person", "the CRM is being moved"},
+		[]any{paused.body["state"], paused.body["state_by"], paused.body["state_reason"]})
+	require.Equal(t, "paused", b.call(t, http.MethodPost, path+"/pause", "").body["state"], "twice is as once")
+	require.Equal(t, "active", b.call(t, http.MethodPost, path+"/resume", "").body["state"])
+	b.call(t, http.MethodPost, path+"/pause", `{"reason": "`+strings.Repeat("x", 501)+`"}`).refused(t, http.StatusUnprocessableEntity, "at most 500")
+	b.call(t, http.MethodPost, "/projects/shop/destinations/none/resume", "").refused(t, http.StatusNotFound, "no such destination")
+}
+
+func TestWhatWouldBeSentIsShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	path := "/projects/shop/destinations/app/test"
+	shown := b.call(t, http.MethodPost, path, `{"user": "auth0|1"}`)
+	require.Equal(t, http.StatusOK, shown.status, shown.text)
+	require.Equal(t, api.PreviewOf{UserID: "auth0|1"}, b.outbox.previewed)
+	require.Equal(t, true, shown.body["wanted"])
+	require.Len(t, shown.body["requests"], 1)
+	b.call(t, http.MethodPost, path, `{"change_id": 7}`)
+	require.Equal(t, api.PreviewOf{ChangeID: 7}, b.outbox.previewed)
+	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user": "unwanted"}`).body["requests"])
+
+	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user")
+	b.call(t, http.MethodPost, path, `{"user": "a", "change_id": 7}`).refused(t, http.StatusUnprocessableEntity, "give either user")
+	b.call(t, http.MethodPost, path, `{"change_id": "7"}`).refused(t, http.StatusBadRequest, "change_id must be a whole number")
+	b.call(t, http.MethodPost, path, `{"user": "gone"}`).refused(t, http.StatusNotFound, "no such user")
+	b.call(t, http.MethodPost, path, `{"user": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
+	b.outbox.err = context.DeadlineExceeded
+	b.call(t, http.MethodPost, path, `{"user": "a"}`).refused(t, http.StatusServiceUnavailable, "the database of project shop")
+}
+
+func TestReplayTakesWhatIsChosen(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	path := "/projects/shop/destinations/app/replay"
+	answer := b.call(t, http.MethodPost, path, `{"from": "2026-05-04T10:20:30Z", "to": "2026-05-05T00:00:00Z", "user": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
+	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
+	require.Equal(t, api.Replay{
+		From: api.From{At: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2026, 5, 5, 0, 0, 0, 0, time.UTC),
+		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
+	}, b.outbox.replayed)
+	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"from": "beginning"}`).body["dry_run"])
+	require.Equal(t, api.Replay{From: api.From{Beginning: true}}, b.outbox.replayed)
+}
+
+func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	app, err := b.store.FindDestination(t.Context(), b.project(t, "other").ID, "app")
+	require.ErrorIs(t, err, project.ErrNoDestination, "%v", app)
+	at := time.Date(2026, 5, 4, 12, 20, 30, 0, time.FixedZone("", 7200))
+	b.outbox.deliveries = []api.Delivery{
+		{ID: 1, State: "failed", UserID: "u", Kind: "updated", ChangedAt: at, NextAttemptAt: &at},
+		{ID: 2, State: "delivered"},
+	}
+	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user=u&kind=updated&limit=5&cursor=c", "")
+	require.Len(t, answer.data(t), 2)
+	require.Equal(t, "next", answer.next(t))
+	first, _ := answer.data(t)[0].(map[string]any)
+	require.Equal(t, "2026-05-04T10:20:30Z", first["changed_at"])
+	require.Equal(t, "2026-05-04T10:20:30Z", first["next_attempt_at"])
+	require.NotNil(t, b.outbox.filter.DestinationID)
+	f := b.outbox.filter
+	f.DestinationID = nil
+	require.Equal(t, api.DeliveryFilter{State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, f)
+
+	path := "/projects/shop/deliveries/"
+	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)
+	require.Equal(t, "ready", b.call(t, http.MethodPost, path+"1/retry", "").body["state"])
+	require.Equal(t, "cancelled", b.call(t, http.MethodPost, path+"1/cancel", "").body["state"])
+	b.call(t, http.MethodPost, path+"2/retry", "").refused(t, http.StatusConflict, "replay the destination")
+	b.call(t, http.MethodPost, path+"2/cancel", "").refused(t, http.StatusConflict, "nothing to cancel")
+	for _, call := range [][2]string{{http.MethodGet, "3"}, {http.MethodPost, "3/retry"}, {http.MethodPost, "3/cancel"}} {
+		b.call(t, call[0], path+call[1], "").refused(t, http.StatusNotFound, "no such delivery: GET …/deliveries lists")
+	}
+	b.call(t, http.MethodGet, path+"msg_1", "").refused(t, http.StatusNotFound, "such as 17")
+}
+
+func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	const post, patch = http.MethodPost, http.MethodPatch
+	const destinations = "/projects/shop/destinations"
+	for name, bad := range map[string]struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		"UnknownKind":     {post, destinations, `{"name": "x", "kind": "fax"}`, http.StatusUnprocessableEntity, "take one of webhook"},
+		"NameTaken":       {post, destinations, `{"name": "app", "kind": "webhook"}`, http.StatusConflict, "choose another name"},
+		"BadName":         {post, destinations, `{"name": "A b", "kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
+		"NoName":          {post, destinations, `{"kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
+		"BadFrom":         {post, destinations, `{"name": "x", "kind": "webhook", "from": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
+		"PrivateAddress":  {post, destinations, `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, http.StatusUnprocessableEntity, "private address"},
+		"ConditionNumber": {post, destinations, `{"name": "x", "kind": "webhook", "condition": 1}`, http.StatusBadRequest, "condition must be a string, or null"},
+		"KindsText":       {post, destinations, `{"name": "x", "kind": "webhook", "kinds": "created"}`, http.StatusBadRequest, "kinds must be a list of strings"},
+		"SecretNumber":    {post, destinations, `{"name": "x", "kind": "webhook", "secrets": {"signing": 5}}`, http.StatusBadRequest, "must be a string"},
+		"UnknownKey":      {patch, destinations + "/app", `{"kind": "http"}`, http.StatusBadRequest, "it takes name, kinds"},
+		"ReplayOfWhat":    {post, destinations + "/app/replay", `{"dry_run": true}`, http.StatusUnprocessableEntity, "say what to deliver again"},
+		"ReplayFromNow":   {post, destinations + "/app/replay", `{"from": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
+		"ReplayTo":        {post, destinations + "/app/replay", `{"to": "now"}`, http.StatusUnprocessableEntity, "give a time"},
+		"ReplayState":     {post, destinations + "/app/replay", `{"state": "lost"}`, http.StatusBadRequest, "take one of held"},
+		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusBadRequest, "take one of created"},
+		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusBadRequest, "take one of held"},
+		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusBadRequest, "take one of created"},
+		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusBadRequest, "GET …/destinations lists"},
+		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusBadRequest, "take next_cursor"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.call(t, bad.method, bad.path, bad.body).refused(t, bad.status, bad.want)
+		})
+	}
+}

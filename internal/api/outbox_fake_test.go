@@ -1,0 +1,173 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// fakeOutbox stands in for what delivers: it keeps states, and delivers nothing.
+type fakeOutbox struct {
+	pool *pgxpool.Pool
+
+	mu         sync.Mutex
+	err        error // of what asks the project's database
+	from       api.From
+	resumed    int
+	health     api.Health
+	previewed  api.PreviewOf
+	replayed   api.Replay
+	filter     api.DeliveryFilter
+	deliveries []api.Delivery
+}
+
+func (o *fakeOutbox) Start(_ context.Context, _ pgx.Tx, _, _ uuid.UUID, from api.From) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.from = from
+	return o.err
+}
+
+func (o *fakeOutbox) Pause(ctx context.Context, id uuid.UUID, by, state, reason string) error {
+	_, err := o.pool.Exec(ctx, `UPDATE authsync.destinations
+		SET state = $2, state_by = $3, state_reason = nullif($4, ''), state_since = now() WHERE id = $1`, id, state, by, reason)
+	return err
+}
+
+func (o *fakeOutbox) Resume(ctx context.Context, id uuid.UUID) error {
+	o.mu.Lock()
+	o.resumed++
+	o.mu.Unlock()
+	return o.Pause(ctx, id, project.ByPerson, project.Active, "")
+}
+
+func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]api.Health, error) {
+	rows, err := o.pool.Query(ctx, `SELECT id FROM authsync.destinations WHERE project_id = $1`, projectID)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	health := map[uuid.UUID]api.Health{}
+	for _, id := range ids {
+		health[id] = o.health
+	}
+	return health, err
+}
+
+func (o *fakeOutbox) Preview(_ context.Context, _ project.Destination, of api.PreviewOf) (api.Preview, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.previewed = of
+	switch {
+	case of.UserID == "gone":
+		return api.Preview{}, api.ErrNoChange
+	case of.UserID == "odd":
+		return api.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
+	case of.UserID == "unwanted":
+		return api.Preview{Why: "of the fields email none changed"}, nil
+	}
+	return api.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
+		Method: http.MethodPost, URL: "https://example.com/hook", Header: http.Header{"Webhook-Id": {"msg_1_2"}}, Body: json.RawMessage(`{"a": 1}`),
+	}}}, o.err
+}
+
+func (o *fakeOutbox) Replay(_ context.Context, _ project.Destination, r api.Replay) (api.Replayed, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.replayed = r
+	return api.Replayed{Matched: 3, Requeued: 2}, o.err
+}
+
+func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f api.DeliveryFilter) ([]api.Delivery, string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f.Cursor == "bad" {
+		return nil, "", project.ErrBadCursor
+	}
+	o.filter = f
+	return o.deliveries, "next", nil
+}
+
+func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (api.Delivery, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.deliveries, func(d api.Delivery) bool { return d.ID == id })
+	if i < 0 {
+		return api.Delivery{}, api.ErrNoDelivery
+	}
+	return o.deliveries[i], nil
+}
+
+func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {
+	return o.set(id, "ready", "delivered", "it was delivered: to send it again, replay the destination")
+}
+
+func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
+	return o.set(id, "cancelled", "delivered", "it is finished: there is nothing to cancel")
+}
+
+func (o *fakeOutbox) set(id int64, state, not, why string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.deliveries, func(d api.Delivery) bool { return d.ID == id })
+	switch {
+	case i < 0:
+		return api.ErrNoDelivery
+	case o.deliveries[i].State == not:
+		return &api.StateError{Detail: why}
+	}
+	o.deliveries[i].State = state
+	return nil
+}
+
+// fakeKinds is a registry with one kind.
+type fakeKinds struct{}
+
+func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
+	if kind != "webhook" {
+		return nil, &destination.InvalidError{Detail: "there is no kind of destination " + kind + ": take one of webhook"}
+	}
+	return fakeKind{}, nil
+}
+
+func (fakeKinds) Check(kind destination.Kind, c destination.Config, _, _ []string, _ *string) error {
+	_, err := kind.New(c, destination.Deps{})
+	return err
+}
+
+type fakeKind struct{}
+
+func (fakeKind) Name() string { return "webhook" }
+
+func (fakeKind) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
+	if strings.Contains(string(c.Options), "10.0.0.1") {
+		return nil, &destination.InvalidError{Detail: "options.url leads to a private address: give a public one"}
+	}
+	return nil, nil //nolint:nilnil // only the check counts here
+}
+
+func (fakeKind) SecretNames() []string { return []string{"signing"} }
+
+func (fakeKind) NewSecret() (name, value string, ok bool) {
+	return "signing", "made-" + uuid.NewString(), true
+}
+
+func (b *testBundle) destination(t *testing.T, path, name string) reply {
+	t.Helper()
+	made := b.call(t, http.MethodPost, path+"/destinations", `{"name": "`+name+`", "kind": "webhook", "options": {"url": "https://example.com/hook"}}`)
+	require.Equal(t, http.StatusCreated, made.status, made.text)
+	return made
+}
