@@ -71,12 +71,12 @@ func (o *fakeOutbox) Preview(_ context.Context, _ project.Destination, of api.Pr
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.previewed = of
-	switch {
-	case of.UserID == "gone":
+	switch of.UserID {
+	case "gone":
 		return api.Preview{}, api.ErrNoChange
-	case of.UserID == "odd":
+	case "odd":
 		return api.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
-	case of.UserID == "unwanted":
+	case "unwanted":
 		return api.Preview{Why: "of the fields email none changed"}, nil
 	}
 	return api.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{

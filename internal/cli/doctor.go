@@ -23,9 +23,10 @@ func (s *session) newDoctor() *cobra.Command {
 		Short: "Look for what is wrong with the server and its databases",
 		Long: `Checks, a line each: that the server answers and is ready; that the control
 database can be reached, its schema is current and its clock is right; that the
-encryption key opens what is sealed; that no job or delivery is stuck; and for each
-project that its database can be reached and its mirror is current. It changes
-nothing. The exit status is 0 only if all is well.`,
+encryption key opens what is sealed; that no job or delivery is stuck; that each
+destination gets its deliveries; and for each project that its database can be
+reached and its mirror is current. It changes nothing. The exit status is 0 only if
+all is well.`,
 		Example: "  authsync doctor",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -145,6 +146,10 @@ func (d *doctor) inside(ctx context.Context, control *app.Control) error {
 			"there are none", "%d wait for a repair: SELECT * FROM authsync.event_failures",
 		},
 		{
+			"deliveries", `SELECT count(*) FROM authsync.deliveries WHERE state = 'failed'`,
+			"none was given up", "%d were given up: authsync deliveries list PROJECT --state failed says why, authsync deliveries retry tries them again",
+		},
+		{
 			"inbox partitions", `SELECT count(*) FROM authsync.inbox_default`,
 			"each day has its own", "%d deliveries are in none of a day: a worker must run to make them (AUTHSYNC_ROLES)",
 		},
@@ -156,6 +161,9 @@ func (d *doctor) inside(ctx context.Context, control *app.Control) error {
 		if err := d.note(look.name, err, look.fine); err != nil {
 			return err
 		}
+	}
+	if err := d.destinations(ctx, control); err != nil {
+		return err
 	}
 	before := d.Now()
 	theirs, err := collectColumn[time.Time](ctx, control.Pool, `SELECT clock_timestamp()`)
@@ -170,6 +178,34 @@ func (d *doctor) inside(ctx context.Context, control *app.Control) error {
 		return err
 	}
 	return d.projects(ctx, control)
+}
+
+// selectTroubled lists the destinations that authsync stopped by itself, and those that
+// have failed for so long that it is no passing trouble. What a person paused is meant.
+const selectTroubled = `
+	SELECT format('%s of project %s %s', d.name, p.name,
+	           CASE WHEN d.state = 'active' THEN 'fails since ' || to_char(f.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
+	                ELSE 'is ' || d.state || coalesce(': ' || d.state_reason, '') END)
+	FROM authsync.destinations AS d
+	JOIN authsync.projects AS p ON p.id = d.project_id
+	LEFT JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+	WHERE (d.state <> 'active' AND d.state_by = 'authsync')
+	   OR (d.state = 'active' AND f.failing_since < now() - interval '10 minutes')
+	ORDER BY p.name, d.name`
+
+// maxTroubled is how many destinations doctor names.
+const maxTroubled = 5
+
+// destinations names those that do not get their deliveries.
+func (d *doctor) destinations(ctx context.Context, control *app.Control) error {
+	troubled, err := collectColumn[string](ctx, control.Pool, selectTroubled)
+	if more := len(troubled) - maxTroubled; err == nil && more > 0 {
+		troubled = append(troubled[:maxTroubled], fmt.Sprintf("and %d more", more))
+	}
+	if err == nil && len(troubled) > 0 {
+		err = fmt.Errorf("%s: authsync destinations show tells more", strings.Join(troubled, "; "))
+	}
+	return d.note("destinations", err, "none is stopped or fails")
 }
 
 func (d *doctor) projects(ctx context.Context, control *app.Control) error {

@@ -21,10 +21,10 @@ import (
 // The old one is no longer valid, unlike after RotateSecret. Errors never
 // repeat what was given for one.
 func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map[string]*string) error {
-	known := kind.SecretNames()
+	known, wellNamed := kind.SecretNames(), regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		if ok, _ := regexp.MatchString(`^[a-z][a-z0-9_]{0,62}$`, name); !ok {
+		if !wellNamed.MatchString(name) {
 			return invalid("secrets has a name %.60q: it takes 1 to 63 of a-z, 0-9 and _, and begins with a letter", name)
 		}
 		if known != nil && !slices.Contains(known, name) {

@@ -45,7 +45,9 @@ type fakeKind string
 func (k fakeKind) Name() string { return string(k) }
 
 func (k fakeKind) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
-	var options struct{ URL string }
+	var options struct {
+		URL string `json:"url"`
+	}
 	if json.Unmarshal(c.Options, &options) != nil || options.URL == "" {
 		return nil, &destination.InvalidError{Detail: "give options.url"}
 	}
@@ -82,14 +84,12 @@ func (b *testBundle) webhook(t *testing.T, p project.Project, name string) (proj
 	return d, made.Value
 }
 
-func text(s string) *string { return &s }
-
 func TestDestinationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
-	in := input("billing", anyURL, map[string]*string{"token": text("s3cret-token")})
-	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, text(`.user.email != null`)
+	in := input("billing", anyURL, map[string]*string{"token": new("s3cret-token")})
+	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, new(`.user.email != null`)
 	var hooked project.Destination
 	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "HTTP", in,
 		func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil })
@@ -158,7 +158,7 @@ func TestDestinationsAreOfTheirProject(t *testing.T) {
 	require.ErrorIs(t, err, project.ErrNoDestination)
 	_, _, err = b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("hook", anyURL, nil), nothingElse)
 	require.ErrorIs(t, err, project.ErrDestinationTaken)
-	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "crm", project.DestinationInput{Name: text("hook")})
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "crm", project.DestinationInput{Name: new("hook")})
 	require.ErrorIs(t, err, project.ErrDestinationTaken)
 	_, _, err = b.store.CreateDestination(t.Context(), uuid.New(), "webhook", input("hook", anyURL, nil), nothingElse)
 	require.ErrorIs(t, err, project.ErrNoProject)
@@ -174,8 +174,8 @@ func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	in := input("billing", `{"url": "https://example.com", "method": "POST", "deep": {"a": 1}}`,
-		map[string]*string{"token": text("token-one"), "other": text("other-one")})
-	in.Condition, in.Fields = text("true"), &[]string{"email"}
+		map[string]*string{"token": new("token-one"), "other": new("other-one")})
+	in.Condition, in.Fields = new("true"), &[]string{"email"}
 	d, _, err := b.store.CreateDestination(t.Context(), shop.ID, "http", in, nothingElse)
 	require.NoError(t, err)
 	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.destinations SET state = 'paused', state_reason = 'r'`)
@@ -190,9 +190,9 @@ func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	require.Equal(t, project.Paused, same.State, "the state is the outbox's")
 
 	d, err = b.store.UpdateDestination(t.Context(), shop.ID, "billing", project.DestinationInput{
-		Name: text("bills"), Kinds: &[]string{"deleted"}, Fields: &[]string{}, Condition: text(""),
+		Name: new("bills"), Kinds: &[]string{"deleted"}, Fields: &[]string{}, Condition: new(""),
 		Options: json.RawMessage(`{"method": null, "deep": {"b": 2}}`),
-		Secrets: map[string]*string{"token": text("token-two"), "other": nil},
+		Secrets: map[string]*string{"token": new("token-two"), "other": nil},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "bills", d.Name)
@@ -216,7 +216,7 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 	shop := b.project(t, "shop")
 	large := make(map[string]*string)
 	for i := range 21 {
-		large["s"+string(rune('a'+i))] = text("x")
+		large["s"+string(rune('a'+i))] = new("x")
 	}
 	for name, bad := range map[string]struct {
 		kind string
@@ -229,16 +229,16 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		"NoOptions":     {"http", input("x", "", nil), "give options.url"},
 		"OptionsList":   {"http", input("x", "[]", nil), "options must be an object"},
 		"LargeOptions":  {"http", input("x", `{"url": "`+strings.Repeat("x", 33<<10)+`"}`, nil), "at most 32768"},
-		"UnknownSecret": {"webhook", input("x", anyURL, map[string]*string{"token": text("s3cret")}), `no secret "token": it takes signing`},
-		"SecretName":    {"http", input("x", anyURL, map[string]*string{"a.b": text("s3cret")}), "1 to 63 of a-z, 0-9 and _"},
-		"EmptySecret":   {"http", input("x", anyURL, map[string]*string{"a": text(" ")}), "secrets.a is empty"},
-		"ShortSecret":   {"webhook", input("x", anyURL, map[string]*string{"signing": text("s3cret")}), "secrets.signing is too short"},
-		"LargeSecret":   {"http", input("x", anyURL, map[string]*string{"a": text("s3cret" + strings.Repeat("x", 8<<10))}), "at most 8192"},
+		"UnknownSecret": {"webhook", input("x", anyURL, map[string]*string{"token": new("s3cret")}), `no secret "token": it takes signing`},
+		"SecretName":    {"http", input("x", anyURL, map[string]*string{"a.b": new("s3cret")}), "1 to 63 of a-z, 0-9 and _"},
+		"EmptySecret":   {"http", input("x", anyURL, map[string]*string{"a": new(" ")}), "secrets.a is empty"},
+		"ShortSecret":   {"webhook", input("x", anyURL, map[string]*string{"signing": new("s3cret")}), "secrets.signing is too short"},
+		"LargeSecret":   {"http", input("x", anyURL, map[string]*string{"a": new("s3cret" + strings.Repeat("x", 8<<10))}), "at most 8192"},
 		"ManySecrets":   {"http", input("x", anyURL, large), "at most 20"},
-		"Condition":     {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Condition: text("(")}, "no jq"},
-		"LongCondition": {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Condition: text(strings.Repeat("x", 5000))}, "at most 4096"},
-		"ChangeKind":    {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Kinds: &[]string{"renamed"}}, "no kind of change"},
-		"LongField":     {"http", project.DestinationInput{Name: text("x"), Options: json.RawMessage(anyURL), Fields: &[]string{strings.Repeat("x", 201)}}, "at most 200"},
+		"Condition":     {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Condition: new("(")}, "no jq"},
+		"LongCondition": {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Condition: new(strings.Repeat("x", 5000))}, "at most 4096"},
+		"ChangeKind":    {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Kinds: &[]string{"renamed"}}, "no kind of change"},
+		"LongField":     {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Fields: &[]string{strings.Repeat("x", 201)}}, "at most 200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -291,14 +291,14 @@ func TestRotatedSecretIsValidForADayBesideItsSuccessor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]project.SecretState{"signing": {Set: true}}, d.Secrets)
 
-	_, made, err = b.store.RotateSecret(t.Context(), shop.ID, "hook", text("given-by-hand"))
+	_, made, err = b.store.RotateSecret(t.Context(), shop.ID, "hook", new("given-by-hand"))
 	require.NoError(t, err)
 	require.Equal(t, project.MadeSecret{Name: "signing", Value: "given-by-hand"}, made)
 	require.Equal(t, "given-by-hand", secrets().Values["signing"])
 
 	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": nil}})
 	require.ErrorContains(t, err, "secrets.signing is too short", "nobody would see one that was made now")
-	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": text("set-at-once")}})
+	_, err = b.store.UpdateDestination(t.Context(), shop.ID, "hook", project.DestinationInput{Secrets: map[string]*string{"signing": new("set-at-once")}})
 	require.NoError(t, err)
 	require.Empty(t, secrets().Old, "what is set, not rotated, has no overlap")
 }
@@ -317,8 +317,8 @@ func TestWhatCannotBeRotatedIsRefused(t *testing.T) {
 	}{
 		"KindWithoutOne": {"api", nil, "no secret that could be rotated"},
 		"TheSame":        {"hook", &secret, "in use already"},
-		"TooShort":       {"hook", text("short"), "too short"},
-		"Empty":          {"hook", text(""), "is empty"},
+		"TooShort":       {"hook", new("short"), "too short"},
+		"Empty":          {"hook", new(""), "is empty"},
 	} {
 		_, _, err := b.store.RotateSecret(t.Context(), shop.ID, bad.ref, bad.value)
 		var invalid *project.InvalidError

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+func (s *session) newDeliveries() *cobra.Command {
+	cmd := asGroup(&cobra.Command{
+		Use:   "deliveries",
+		Short: "List, show, retry and cancel deliveries to destinations",
+		Long: `A delivery is one change of a user on its way to one destination. Its states:
+
+  held       an earlier one of the same user and destination is not finished
+  ready      to be sent
+  retrying   it failed and is tried again, for about three days
+  delivered  the destination has it, or needs nothing
+  coalesced  sent as part of a newer one
+  failed     given up: it can be retried
+  cancelled  a person gave it up`,
+	})
+	cmd.AddCommand(s.newDeliveriesList(), s.newDeliveriesShow(), s.newDeliveriesRetry(), s.newDeliveriesCancel())
+	return cmd
+}
+
+func (s *session) newDeliveriesList() *cobra.Command {
+	var f client.OutgoingFilter
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list PROJECT",
+		Short: "List the deliveries of a project, newest first",
+		Example: "  authsync deliveries list shop\n" +
+			"  authsync deliveries list shop --destination crm --state failed --json",
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 {
+				return usagef("--limit is %d: it must be at least 1", limit)
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			deliveries, err := c.Outgoing(cmd.Context(), args[0], f, limit)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(deliveries)
+			}
+			return s.printOutgoing("No deliveries.", deliveries...)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.Destination, "destination", "", "only those to this destination")
+	flags.StringVar(&f.State, "state", "", "only those in this state, such as failed")
+	flags.StringVar(&f.User, "user", "", "only those about this user")
+	flags.StringVar(&f.Kind, "kind", "", "only those of this kind of change, such as deleted")
+	flags.IntVar(&limit, "limit", 50, "at most so many deliveries")
+	return cmd
+}
+
+func (s *session) printOutgoing(none string, deliveries ...client.Outgoing) error {
+	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "KIND", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
+	for _, d := range deliveries {
+		t.add(count(d.ID), clock(d.ChangedAt), d.Destination, d.UserID, d.Kind, d.State, strconv.Itoa(d.Attempts), clockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
+	}
+	return s.print(t)
+}
+
+// whyOf says why a delivery is in its state, in a few words.
+func whyOf(d client.Outgoing) string {
+	switch {
+	case d.Reason != nil && *d.Reason != "":
+		return *d.Reason
+	case d.MergedInto != nil:
+		return "part of " + count(*d.MergedInto)
+	case d.LastStatus != nil:
+		return "answered " + strconv.Itoa(*d.LastStatus)
+	default:
+		return ""
+	}
+}
+
+func (s *session) newDeliveriesShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show PROJECT ID",
+		Short:   "Show one delivery, with the last answer to it",
+		Example: "  authsync deliveries show shop 17",
+		Args:    takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := deliveryIDs(args[1:])
+			if err != nil {
+				return err
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			d, err := c.OneOutgoing(cmd.Context(), args[0], ids[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(d)
+			}
+			return s.printOneOutgoing(d)
+		},
+	}
+}
+
+func (s *session) printOneOutgoing(d client.Outgoing) error {
+	number := func(n *int64) string {
+		if n == nil {
+			return "-"
+		}
+		return count(*n)
+	}
+	status := "-"
+	if d.LastStatus != nil {
+		status = strconv.Itoa(*d.LastStatus)
+	}
+	return s.printFacts([][2]string{
+		{"delivery", count(d.ID)},
+		{"destination", d.Destination},
+		{"message", d.MessageID},
+		{"user", d.UserID},
+		{"change", fmt.Sprintf("%d, %s: %s", d.ChangeID, d.Kind, cmp.Or(strings.Join(d.Changed, ", "), "-"))},
+		{"changed", clock(d.ChangedAt)},
+		{"state", d.State},
+		{"why", orDash(whyOf(d))},
+		{"tries", strconv.Itoa(d.Attempts)},
+		{"last try", clockOrDash(d.LastAttemptAt)},
+		{"next try", clockOrDash(d.NextAttemptAt)},
+		{"status", status},
+		{"answer", orNull(d.LastResponse)},
+		{"part of", number(d.MergedInto)},
+		{"job", number(d.JobID)},
+		{"made", clock(d.CreatedAt)},
+		{"finished", clockOrDash(d.FinishedAt)},
+	})
+}
+
+func deliveryIDs(texts []string) ([]int64, error) {
+	ids := make([]int64, len(texts))
+	for i, text := range texts {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, usagef("%q is no delivery: give the id that authsync deliveries list shows, such as 17", text)
+		}
+		ids[i] = id
+	}
+	return ids, nil
+}
+
+func (s *session) newDeliveriesRetry() *cobra.Command {
+	var failed bool
+	var destination string
+	cmd := &cobra.Command{
+		Use:   "retry PROJECT [ID...]",
+		Short: "Try deliveries again now",
+		Long: `Tries deliveries again now: those given by id, or all that failed of a destination.
+A delivery that was delivered is not retried; authsync destinations replay sends it
+again.`,
+		Example: "  authsync deliveries retry shop 17 18\n" +
+			"  authsync deliveries retry shop --failed --destination crm",
+		Args: takes(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case failed && len(args) > 1:
+				return usagef("give ids or --failed, not both")
+			case failed && destination == "":
+				return usagef("say of which destination: --failed --destination NAME")
+			case !failed && destination != "":
+				return usagef("--destination goes with --failed, which retries all that failed of it")
+			case failed:
+				return s.replayDestination(cmd, args[0], destination, map[string]any{"state": "failed"})
+			}
+			return s.actOnDeliveries(cmd, args, "retry")
+		},
+	}
+	cmd.Flags().BoolVar(&failed, "failed", false, "all that failed, of the destination")
+	cmd.Flags().StringVar(&destination, "destination", "", "the destination's name, with --failed")
+	return cmd
+}
+
+func (s *session) newDeliveriesCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel PROJECT ID...",
+		Short: "Never send deliveries that are not finished",
+		Long: `Gives deliveries up: they are not sent, and the user's later ones no longer wait for
+them. What has been sent cannot be called back.`,
+		Example: "  authsync deliveries cancel shop 17",
+		Args:    takes(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.actOnDeliveries(cmd, args, "cancel")
+		},
+	}
+}
+
+// actOnDeliveries does the same with each delivery, and stops at the first that refuses.
+func (s *session) actOnDeliveries(cmd *cobra.Command, args []string, action string) error {
+	if len(args) < 2 {
+		return usagef("say which deliveries: ids as authsync deliveries list shows them, or --failed --destination NAME")
+	}
+	ids, err := deliveryIDs(args[1:])
+	if err != nil {
+		return err
+	}
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	done := make([]client.Outgoing, len(ids))
+	for i, id := range ids {
+		if done[i], err = c.ActOnOutgoing(cmd.Context(), args[0], id, action); err != nil {
+			return fmt.Errorf("delivery %d: %w", id, err)
+		}
+	}
+	if s.json {
+		return s.printJSON(done)
+	}
+	return s.printOutgoing("", done...)
+}

@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// destinationFlags are the settings of a destination as flags give them.
+type destinationFlags struct {
+	url, condition             string
+	kinds, fields              []string
+	options                    []string
+	optionsFile                string
+	secretFiles, secretsByName []string
+}
+
+func (f *destinationFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.url, "url", "", "where a webhook goes; the same as --option url=…")
+	flags.StringSliceVar(&f.kinds, "kinds", nil, "kinds of change that it wants: created, updated, deleted, restored")
+	flags.StringSliceVar(&f.fields, "fields", nil, "only updates that change one of these, such as email,raw.app_metadata.plan")
+	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true")
+	flags.StringArrayVar(&f.options, "option", nil, "an option of the kind as name=value; the value is JSON or text; may be repeated")
+	flags.StringVar(&f.optionsFile, "options-file", "", "file with all options as a JSON object; - is standard input")
+	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "a secret as name=FILE; - is standard input; may be repeated")
+	flags.StringArrayVar(&f.secretsByName, "secret-env", nil, "a secret as name=VARIABLE of the environment; may be repeated")
+}
+
+// destinationInput puts the body of the call together, of the flags that are given.
+func (s *session) destinationInput(cmd *cobra.Command, f destinationFlags) (map[string]any, error) {
+	in := map[string]any{}
+	given := cmd.Flags().Changed
+	if given("kinds") {
+		in["kinds"] = f.kinds
+	}
+	if given("fields") {
+		in["fields"] = f.fields
+	}
+	if given("condition") {
+		in["condition"] = f.condition
+	}
+	from, err := f.secrets()
+	if err != nil {
+		return nil, err
+	}
+	options, err := s.destinationOptions(f)
+	if err != nil {
+		return nil, err
+	}
+	if len(options) > 0 {
+		in["options"] = options
+	}
+	secrets := map[string]any{}
+	for name, src := range from {
+		if secrets[name], err = s.read(src); err != nil {
+			return nil, err
+		}
+	}
+	if len(secrets) > 0 {
+		in["secrets"] = secrets
+	}
+	return in, nil
+}
+
+// secrets says where each secret comes from. Standard input can be read once only.
+func (f *destinationFlags) secrets() (map[string]source, error) {
+	from := map[string]source{}
+	place := func(flag, what, text string) (name, place string, err error) {
+		name, place, found := strings.Cut(text, "=")
+		if !found || name == "" || place == "" {
+			return "", "", usagef("%s takes name=%s, such as %s access_token=%s: what is given has not that form", flag, what, flag, what)
+		}
+		if _, twice := from[name]; twice {
+			return "", "", usagef("the secret %.60s is given twice: give it once", name)
+		}
+		return name, place, nil
+	}
+	inputs := 0
+	if f.optionsFile == "-" {
+		inputs++
+	}
+	for _, text := range f.secretFiles {
+		name, file, err := place("--secret-file", "FILE", text)
+		if err != nil {
+			return nil, err
+		}
+		if file == "-" {
+			inputs++
+		}
+		from[name] = source{flag: "secret", file: file}
+	}
+	for _, text := range f.secretsByName {
+		name, env, err := place("--secret-env", "VARIABLE", text)
+		if err != nil {
+			return nil, err
+		}
+		from[name] = source{flag: "secret", env: env}
+	}
+	if inputs > 1 {
+		return nil, usagef("standard input can be one thing only: either --options-file or one --secret-file")
+	}
+	return from, nil
+}
+
+// destinationOptions joins the file of options, --option and --url; the later wins.
+func (s *session) destinationOptions(f destinationFlags) (map[string]any, error) {
+	options := map[string]any{}
+	if f.optionsFile != "" {
+		text, err := s.read(source{flag: "options", file: f.optionsFile})
+		if err != nil {
+			return nil, err
+		}
+		var isObject bool
+		if options, isObject = value(text).(map[string]any); !isObject {
+			return nil, usagef("--options-file: %s must hold a JSON object such as {\"url\": \"https://app.example.com/hook\"}", named(f.optionsFile))
+		}
+	}
+	set, err := parseSet("--option", f.options)
+	if err != nil {
+		return nil, err
+	}
+	merge(options, set)
+	if f.url != "" {
+		options["url"] = f.url
+	}
+	return options, nil
+}
+
+// merge puts what is set into an object, at any depth.
+func merge(into, set map[string]any) {
+	for name, value := range set {
+		inner, isObject := value.(map[string]any)
+		old, wasObject := into[name].(map[string]any)
+		if isObject && wasObject {
+			merge(old, inner)
+			continue
+		}
+		into[name] = value
+	}
+}
+
+func (s *session) newDestinationsAdd() *cobra.Command {
+	var f destinationFlags
+	var kind, from string
+	cmd := &cobra.Command{
+		Use:   "add PROJECT NAME --kind KIND",
+		Short: "Make a destination: webhook, hubspot or http",
+		Long: `Makes a destination and begins to deliver: changes from now on, those of the past as
+well (--from beginning), or those since a time. What is wrong with the settings is
+told at once, before anything is sent.
+
+Secrets come from files, standard input (-) or environment variables, never from a
+flag, where every user of the machine could see them. The signing secret of a webhook
+is made if you give none, and shown this once.
+
+What a change would send: authsync destinations test. The options of each kind are in
+docs/destinations.`,
+		Example: "  authsync destinations add shop app --kind webhook --url https://app.example.com/hooks/users\n" +
+			"  authsync destinations add shop app --kind webhook --url https://app.example.com/hooks/users \\\n" +
+			"    --kinds created,updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
+			"  authsync destinations add shop crm --kind hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
+			"    --option properties.plan=.user.raw.app_metadata.plan --from beginning\n" +
+			"  authsync destinations add shop billing --kind http --kinds deleted \\\n" +
+			"    --options-file billing.json --secret-file token=billing.token",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if kind == "" {
+				return usagef("--kind is missing: give webhook, hubspot or http")
+			}
+			in, err := s.destinationInput(cmd, f)
+			if err != nil {
+				return err
+			}
+			in["name"], in["kind"] = args[1], kind
+			if from != "" {
+				if in["from"], err = beginning(from, s.Now()); err != nil {
+					return err
+				}
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			d, err := c.AddDestination(cmd.Context(), args[0], in)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(d)
+			}
+			if err := s.printf("Made. What becomes of its deliveries: authsync deliveries list %s --destination %s\n", args[0], d.Name); err != nil {
+				return err
+			}
+			return s.printSecret(d.Secret)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&kind, "kind", "", "webhook, hubspot or http")
+	cmd.Flags().StringVar(&from, "from", "", "first changes to deliver: now (default), beginning, a time (RFC 3339), or how long ago, such as 72h")
+	return cmd
+}
+
+// beginning reads a --from; the server reads the two words.
+func beginning(text string, now time.Time) (string, error) {
+	if text == "now" || text == "beginning" {
+		return text, nil
+	}
+	at, err := moment(text, now)
+	if err != nil {
+		return "", usagef("--from is %q: give now, beginning, a time such as 2026-01-31T12:00:00Z, or how long ago, such as 72h", text)
+	}
+	return at.UTC().Format(time.RFC3339Nano), nil
+}
+
+func (s *session) newDestinationsSet() *cobra.Command {
+	var f destinationFlags
+	var name string
+	var gone []string
+	cmd := &cobra.Command{
+		Use:   "set PROJECT NAME",
+		Short: "Change a destination's settings, secrets or name",
+		Long: `Changes what is given; the rest stays. An option replaces the one of its name as a
+whole, and name=null removes it. --condition '' and --fields '' remove a condition and
+the list of fields. Other kinds, fields and conditions count for changes from then on.
+
+A destination that authsync paused or disabled is active again once its options or
+secrets were changed. A secret that is replaced here is not valid any longer; use
+rotate for the signing secret of a webhook.`,
+		Example: "  authsync destinations set shop crm --secret-file access_token=-\n" +
+			"  authsync destinations set shop app --fields email --condition ''",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, err := s.destinationInput(cmd, f)
+			if err != nil {
+				return err
+			}
+			if name != "" {
+				in["name"] = name
+			}
+			if len(gone) > 0 {
+				secrets, ok := in["secrets"].(map[string]any)
+				if !ok {
+					secrets = map[string]any{}
+				}
+				for _, one := range gone {
+					secrets[one] = nil
+				}
+				in["secrets"] = secrets
+			}
+			if len(in) == 0 {
+				return usagef("say what to change: see %s --help", cmd.CommandPath())
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			d, err := c.ChangeDestination(cmd.Context(), args[0], args[1], in)
+			if err != nil {
+				return err
+			}
+			return s.reportDestination(d)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&name, "name", "", "another name")
+	cmd.Flags().StringArrayVar(&gone, "remove-secret", nil, "name of a secret to remove; may be repeated")
+	return cmd
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+func (s *session) newDestinationsTest() *cobra.Command {
+	var user string
+	var change int64
+	cmd := &cobra.Command{
+		Use:   "test PROJECT NAME --user ID",
+		Short: "Show what a user's newest change would send, without sending it",
+		Long: `Shows whether the destination wants the newest change of a user, or the change of
+an id, and the requests that it would make, secrets masked. Nothing is sent.`,
+		Example: "  authsync destinations test shop crm --user 'auth0|demo-ada'\n" +
+			"  authsync destinations test shop crm --change 17 --json",
+		Args: takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := map[string]any{}
+			if user != "" {
+				in["user"] = user
+			}
+			if change != 0 {
+				in["change_id"] = change
+			}
+			if len(in) != 1 {
+				return usagef("give either --user, the id of a user, or --change, the id of a change")
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			p, err := c.Preview(cmd.Context(), args[0], args[1], in)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(p)
+			}
+			return s.printPreview(p)
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "the id of a user, whose newest change is taken")
+	cmd.Flags().Int64Var(&change, "change", 0, "the id of a change (capydb_auth.user_changes.id)")
+	return cmd
+}
+
+func (s *session) printPreview(p client.Preview) error {
+	verdict := "Not wanted"
+	if p.Wanted {
+		verdict = "Wanted"
+	}
+	if p.Why != "" {
+		verdict += ": " + printable(p.Why)
+	}
+	if err := s.printf("%s.\n", strings.TrimSuffix(verdict, ".")); err != nil {
+		return err
+	}
+	for _, r := range p.Requests {
+		if err := s.printRequest(r); err != nil {
+			return err
+		}
+	}
+	return s.notice("Nothing was sent.")
+}
+
+// printRequest prints a request as it would go over the wire, the body indented.
+func (s *session) printRequest(r client.Request) error {
+	var b strings.Builder
+	b.WriteString("\n")
+	if r.Note != "" {
+		b.WriteString("# " + printable(r.Note) + "\n")
+	}
+	b.WriteString(printable(r.Method) + " " + printable(r.URL) + "\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		for _, value := range r.Headers[name] {
+			b.WriteString(printable(name) + ": " + printable(value) + "\n")
+		}
+	}
+	if body := bytes.TrimSpace(r.Body); len(body) > 0 && !bytes.Equal(body, []byte("null")) {
+		b.WriteString("\n" + bodyText(body) + "\n")
+	}
+	return s.printf("%s", b.String())
+}
+
+// bodyText gives a body for people: JSON indented, a text as it is.
+func bodyText(body json.RawMessage) string {
+	var text string
+	if json.Unmarshal(body, &text) == nil {
+		return printable(text)
+	}
+	var indented bytes.Buffer
+	if json.Indent(&indented, body, "", "  ") != nil {
+		return printable(string(body))
+	}
+	lines := strings.Split(indented.String(), "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// recorded is a call that a command made.
+type recorded struct {
+	call string // method, path behind the prefix, and query
+	body map[string]any
+}
+
+// answering serves the same answer to each call and gives how to run a command
+// against it and the last call made.
+func answering(t *testing.T, status int, answer string) (env map[string]string, last func() recorded) {
+	t.Helper()
+	calls := make(chan recorded, 20)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		one := recorded{call: r.Method + " " + strings.TrimPrefix(r.URL.EscapedPath(), client.Prefix)}
+		if r.URL.RawQuery != "" {
+			one.call += "?" + r.URL.RawQuery
+		}
+		_ = json.Unmarshal(text, &one.body)
+		calls <- one
+		if status >= 400 {
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	env = map[string]string{
+		"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": server.URL, "AUTHSYNC_API_KEY": "capy_test_x", "TOKEN": "token-of-the-environment",
+	}
+	return env, func() (one recorded) {
+		for {
+			select {
+			case one = <-calls:
+			default:
+				return one
+			}
+		}
+	}
+}
+
+func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	options := file("options.json", `{"url": "https://of-the-file.example.com", "limit": {"requests": 5, "per": "1s"}, "big": 9007199254740993}`)
+	secret := file("secret", "secret-of-the-file\n")
+	for name, tc := range map[string]struct {
+		args  []string
+		stdin string
+		want  string
+	}{
+		"Webhook": {
+			[]string{"--kind", "webhook", "--url", "https://app.example.com/hook"},
+			"",
+			`{"name": "app", "kind": "webhook", "options": {"url": "https://app.example.com/hook"}}`,
+		},
+		"Selection": {
+			[]string{"--kind", "webhook", "--kinds", "created,deleted", "--fields", "email,raw.app_metadata.plan", "--condition", `.user.email != null`, "--from", "beginning"},
+			"",
+			`{"name": "app", "kind": "webhook", "kinds": ["created", "deleted"], "fields": ["email", "raw.app_metadata.plan"], "condition": ".user.email != null", "from": "beginning"}`,
+		},
+		"OptionsOverTheFile": {
+			[]string{"--kind", "http", "--options-file", options, "--option", "limit.requests=7", "--option", "mode=fast", "--url", "https://x.example.com"},
+			"",
+			`{"name": "app", "kind": "http", "options": {"url": "https://x.example.com", "limit": {"requests": 7, "per": "1s"}, "big": 9007199254740993, "mode": "fast"}}`,
+		},
+		"SecretsFromEverywhere": {
+			[]string{"--kind", "http", "--secret-file", "a=" + secret, "--secret-file", "b=-", "--secret-env", "c=TOKEN"},
+			"secret-of-stdin\n",
+			`{"name": "app", "kind": "http", "secrets": {"a": "secret-of-the-file", "b": "secret-of-stdin", "c": "token-of-the-environment"}}`,
+		},
+		"FromATime": {
+			[]string{"--kind", "webhook", "--from", "2026-05-04T12:00:00+02:00"},
+			"",
+			`{"name": "app", "kind": "webhook", "from": "2026-05-04T10:00:00Z"}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, last := answering(t, http.StatusCreated, `{"name": "app", "secret": {"name": "signing_secret", "value": "whsec_once"}}`)
+			r := run(t.Context(), env, tc.stdin, append([]string{"destinations", "add", "shop", "app"}, tc.args...)...)
+			require.Zero(t, r.status, r.err)
+			sent := last()
+			require.Equal(t, "POST /projects/shop/destinations", sent.call)
+			text, err := json.Marshal(sent.body)
+			require.NoError(t, err)
+			require.JSONEq(t, tc.want, string(text))
+			require.Contains(t, r.out, "signing_secret, shown this once and never again:\n  whsec_once\n")
+			require.NotContains(t, r.out+r.err, "secret-of")
+		})
+	}
+}
+
+func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
+	t.Parallel()
+	const d = `{"id": "i", "name": "crm", "kind": "hubspot", "state": "paused", "state_by": "person", "options": {}, "secret": {"name": "s", "value": "whsec_new"}}`
+	for name, tc := range map[string]struct {
+		args   []string
+		answer string
+		call   string
+		body   string
+		says   string
+	}{
+		"Set":         {[]string{"destinations", "set", "shop", "crm", "--fields", "", "--condition", "", "--option", "x=null", "--remove-secret", "old", "--name", "crm2"}, d, "PATCH /projects/shop/destinations/crm", `{"name": "crm2", "fields": [], "condition": "", "options": {"x": null}, "secrets": {"old": null}}`, "paused"},
+		"List":        {[]string{"destinations", "list", "shop"}, `{"data": [` + d + `]}`, "GET /projects/shop/destinations", ``, "hubspot"},
+		"ListNone":    {[]string{"destinations", "list", "shop"}, `{"data": []}`, "GET /projects/shop/destinations", ``, "authsync destinations add shop NAME"},
+		"Show":        {[]string{"destinations", "show", "shop", "a b"}, d, "GET /projects/shop/destinations/a%20b", ``, "paused since"},
+		"Pause":       {[]string{"destinations", "pause", "shop", "crm", "--reason", "moving"}, d, "POST /projects/shop/destinations/crm/pause", `{"reason": "moving"}`, "authsync destinations resume shop crm"},
+		"Resume":      {[]string{"destinations", "resume", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/resume", ``, "Active."},
+		"Rotate":      {[]string{"destinations", "rotate", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/rotate", `{}`, "shown this once and never again:\n  whsec_new"},
+		"RotateGiven": {[]string{"destinations", "rotate", "shop", "crm", "--secret-env", "TOKEN"}, d, "POST /projects/shop/destinations/crm/rotate", `{"value": "token-of-the-environment"}`, "valid for 24 hours"},
+		"Remove":      {[]string{"destinations", "remove", "shop", "crm", "--yes"}, ``, "DELETE /projects/shop/destinations/crm", ``, "Removed destination crm of project shop."},
+		"Test":        {[]string{"destinations", "test", "shop", "crm", "--change", "7"}, `{"wanted": false, "why": "of email nothing changed"}`, "POST /projects/shop/destinations/crm/test", `{"change_id": 7}`, "Not wanted: of email nothing changed."},
+		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--to", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "to": "2026-05-04T12:00:00Z", "dry_run": false}`, "On their way again: 4 of 5."},
+		"ReplayAll":   {[]string{"destinations", "replay", "shop", "crm", "--all", "--dry-run"}, `{"matched": 5, "dry_run": true}`, "POST /projects/shop/destinations/crm/replay", `{"from": "beginning", "dry_run": true}`, "Would be delivered again: 5. Nothing was done."},
+		"Deliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm", "--state", "failed", "--user", "u|1", "--limit", "9"}, `{"data": []}`, "GET /projects/shop/deliveries?destination=crm&limit=9&state=failed&user=u%7C1", ``, "No deliveries."},
+		"Delivery":    {[]string{"deliveries", "show", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
+		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
+		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "On their way again: 2 of 2."},
+		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, last := answering(t, http.StatusOK, tc.answer)
+			r := run(t.Context(), env, "", tc.args...)
+			require.Zero(t, r.status, r.err)
+			sent := last()
+			require.Equal(t, tc.call, sent.call)
+			if tc.body == "" {
+				require.Nil(t, sent.body)
+			} else {
+				text, err := json.Marshal(sent.body)
+				require.NoError(t, err)
+				require.JSONEq(t, tc.body, string(text))
+			}
+			require.Contains(t, r.out, tc.says)
+			require.NotContains(t, r.out, "token-of-the-environment")
+
+			asJSON := run(t.Context(), env, "", append(tc.args, "--json")...)
+			require.Zero(t, asJSON.status, asJSON.err)
+			require.True(t, json.Valid([]byte(asJSON.out)), asJSON.out)
+		})
+	}
+}
+
+func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"NoKind":            {[]string{"destinations", "add", "shop", "app"}, "give webhook, hubspot or http"},
+		"FromIsNoTime":      {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--from", "monday"}, "give now, beginning, a time"},
+		"SecretWithoutName": {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
+		"SecretOnTheLine":   {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret", "a=hunter2"}, "--help"},
+		"TwiceStdin":        {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
+		"SecretTwice":       {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret-env", "a=TOKEN", "--secret-file", "a=hunter2"}, "the secret a is given twice"},
+		"OptionsNoObject":   {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--options-file", "-"}, "must hold a JSON object"},
+		"OptionWithoutName": {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--option", "url"}, "give key=value"},
+		"SetNothing":        {[]string{"destinations", "set", "shop", "app"}, "say what to change"},
+		"TestOfNothing":     {[]string{"destinations", "test", "shop", "app"}, "give either --user"},
+		"TestOfBoth":        {[]string{"destinations", "test", "shop", "app", "--user", "u", "--change", "1"}, "give either --user"},
+		"ReplayOfNothing":   {[]string{"destinations", "replay", "shop", "app", "--dry-run"}, "--state failed, or --all"},
+		"ReplayOfBoth":      {[]string{"destinations", "replay", "shop", "app", "--all", "--state", "failed"}, "not both"},
+		"ReplayFromMonday":  {[]string{"destinations", "replay", "shop", "app", "--from", "monday"}, "give now, beginning, a time"},
+		"ReplayToMonday":    {[]string{"destinations", "replay", "shop", "app", "--to", "monday"}, "no time"},
+		"RemoveWithoutYes":  {[]string{"destinations", "remove", "shop", "app"}, "--yes"},
+		"RetryOfNothing":    {[]string{"deliveries", "retry", "shop"}, "say which deliveries"},
+		"RetryOfAWord":      {[]string{"deliveries", "retry", "shop", "msg_1"}, "such as 17"},
+		"RetryOfBoth":       {[]string{"deliveries", "retry", "shop", "1", "--failed"}, "not both"},
+		"FailedOfWhat":      {[]string{"deliveries", "retry", "shop", "--failed"}, "--failed --destination NAME"},
+		"DestinationAlone":  {[]string{"deliveries", "retry", "shop", "--destination", "crm"}, "goes with --failed"},
+		"Limit":             {[]string{"deliveries", "list", "shop", "--limit", "0"}, "at least 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, last := answering(t, http.StatusOK, `{}`)
+			r := run(t.Context(), env, "[1]", tc.args...)
+			require.Equal(t, 2, r.status, r.err)
+			require.Contains(t, r.err, tc.says)
+			require.NotContains(t, r.err, "hunter2")
+			require.Empty(t, last())
+		})
+	}
+}
+
+func TestWhatTheServerRefusesIsPassedOn(t *testing.T) {
+	t.Parallel()
+	env, _ := answering(t, http.StatusConflict, `{"status": 409, "detail": "it was delivered: to send it again, replay the destination"}`)
+	for _, args := range [][]string{
+		{"destinations", "add", "shop", "app", "--kind", "webhook"},
+		{"destinations", "set", "shop", "app", "--fields", "email"},
+		{"destinations", "list", "shop"},
+		{"destinations", "show", "shop", "app"},
+		{"destinations", "test", "shop", "app", "--user", "u"},
+		{"destinations", "pause", "shop", "app"},
+		{"destinations", "resume", "shop", "app"},
+		{"destinations", "rotate", "shop", "app"},
+		{"destinations", "replay", "shop", "app", "--all"},
+		{"destinations", "remove", "shop", "app", "--yes"},
+		{"deliveries", "list", "shop"},
+		{"deliveries", "show", "shop", "1"},
+		{"deliveries", "retry", "shop", "1"},
+		{"deliveries", "cancel", "shop", "1"},
+	} {
+		r := run(t.Context(), env, "", args...)
+		require.Equal(t, 1, r.status, args)
+		require.Contains(t, r.err, "replay the destination (409)", args)
+		require.Equal(t, 1, strings.Count(r.err, "\n"))
+	}
+}
+
+func TestDestinationTablesAreReadable(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 31, 12, 0, 0, 5e6, time.UTC)
+	status, into, job := 400, int64(18), int64(5)
+	var out strings.Builder
+	s := &session{Process: Process{Out: &out, Err: &out}}
+	fine := client.Destination{
+		Name: "app", ID: "0b0c", Kind: "webhook", Kinds: []string{"created", "deleted"}, Options: []byte(`{"url":"https://x"}`), State: "active", StateBy: "person",
+		Secrets: map[string]client.SecretState{"signing_secret": {Set: true, OldUntil: &at}}, LastSuccessAt: &at, StateSince: at, CreatedAt: at, UpdatedAt: at,
+	}
+	stopped := fine
+	stopped.Name, stopped.Kind, stopped.State, stopped.StateBy, stopped.Failed = "crm", "hubspot", "paused", "authsync", 2
+	stopped.StateReason, stopped.Waiting, stopped.OldestWaitingAt = new("HubSpot knows no property plan: make it"), 12, &at
+	broken := fine
+	broken.Name, broken.FailingSince, broken.OpenUntil, broken.Condition, broken.Fields = "billing", &at, &at, new(".user.email"), []string{"email"}
+	unusable := fine
+	unusable.Name, unusable.Fault, unusable.Secrets = "lost", "sealed with a key that is not configured", nil
+	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, unusable))
+	out.WriteString("\n")
+	require.NoError(t, s.reportDestination(stopped))
+	out.WriteString("\n")
+	require.NoError(t, s.reportDestination(broken))
+	require.NoError(t, s.printSecret(&client.MadeSecret{Name: "signing_secret", Value: "whsec_x"}))
+	out.WriteString("\n")
+	require.NoError(t, s.printPreview(client.Preview{Wanted: true, Why: "every change is wanted.", Requests: []client.Request{
+		{Method: "POST", URL: "https://x/a", Headers: map[string][]string{"B": {"2"}, "A": {"1"}}, Body: []byte(`{"user":{"id":"\u001b[2J"}}`)},
+		{Method: "PATCH", URL: "https://x/b", Body: []byte(`"a text"`), Note: "if the contact is there"},
+		{Method: "DELETE", URL: "https://x/c", Body: []byte(`null`)},
+	}}))
+	out.WriteString("\n")
+	failed := client.Outgoing{
+		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", UserID: "auth0|1", Kind: "updated", Changed: []string{"email"}, State: "failed",
+		Attempts: 3, LastAttemptAt: &at, LastStatus: &status, LastResponse: new("{\"no\":\n1}"), Reason: new("the value of plan is refused"), ChangedAt: at, CreatedAt: at, FinishedAt: &at,
+	}
+	merged := client.Outgoing{ID: 16, Destination: "crm", UserID: "auth0|1", Kind: "updated", State: "coalesced", MergedInto: &into, ChangedAt: at}
+	retrying := client.Outgoing{ID: 15, Destination: "app", UserID: "auth0|2", Kind: "deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
+	require.NoError(t, s.printOutgoing("No deliveries.", failed, merged, retrying))
+	out.WriteString("\n")
+	require.NoError(t, s.printOneOutgoing(failed))
+	maps.DeleteFunc(fine.Secrets, func(string, client.SecretState) bool { return true })
+	require.Equal(t, "-", secretsOf(fine))
+	pgtest.Golden(t, "testdata/destinations.golden", out.String())
+}
