@@ -8,17 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
-
-func newDeliveryBody(d Delivery) Delivery {
-	d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt = utc(d.NextAttemptAt), utc(d.LastAttemptAt), utc(d.FinishedAt)
-	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
-	if d.Changed == nil {
-		d.Changed = []string{}
-	}
-	return d
-}
 
 func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	p, err := a.project(r)
@@ -29,7 +21,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	f := DeliveryFilter{State: given["state"], UserID: given["user"], Kind: given["kind"], Cursor: given["cursor"]}
+	f := outbox.Filter{State: given["state"], UserID: given["user"], Kind: given["kind"], Cursor: given["cursor"]}
 	if f.Limit, err = pageLimit(given); err != nil {
 		return answer{}, err
 	}
@@ -48,17 +40,13 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		f.DestinationID = &d.ID
+		f.DestinationID = d.ID
 	}
 	list, next, err := a.config.Outbox.ListDeliveries(r.Context(), p.ID, f)
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]Delivery, len(list))
-	for i, d := range list {
-		bodies[i] = newDeliveryBody(d)
-	}
-	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(list, next)}, nil
 }
 
 func (a *API) getDelivery(r *http.Request) (answer, error) {
@@ -100,5 +88,5 @@ func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: newDeliveryBody(d)}, nil
+	return answer{status: http.StatusOK, body: d}, nil
 }

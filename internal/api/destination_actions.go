@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -92,12 +93,9 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 		return answer{}, failure(http.StatusUnprocessableEntity,
 			"give either user, the id of a user, whose newest change is shown, or change_id, the id of a change")
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), d, PreviewOf{UserID: in.User, ChangeID: in.ChangeID})
+	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, in.User, in.ChangeID)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
-	}
-	if preview.Requests == nil {
-		preview.Requests = []destination.Request{}
 	}
 	return answer{status: http.StatusOK, body: preview}, nil
 }
@@ -127,7 +125,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, failure(http.StatusUnprocessableEntity,
 			"from is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := Replay{UserID: in.User, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
+	replay := outbox.Replay{UserID: in.User, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
 	if replay.From, err = parseFrom(in.From); err != nil {
 		return answer{}, err
 	}
@@ -139,14 +137,13 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err := among("kind", in.Kind, changeKinds()); err != nil {
 		return answer{}, err
 	}
-	if err := among("state", in.State, deliveryStates()); err != nil {
+	if err := among("state", in.State, finishedStates()); err != nil {
 		return answer{}, err
 	}
-	done, err := a.config.Outbox.Replay(r.Context(), d, replay)
+	done, err := a.config.Outbox.Replay(r.Context(), p.ID, d.ID, replay)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	done.DryRun = in.DryRun
 	return answer{status: http.StatusOK, body: done}, nil
 }
 
@@ -155,7 +152,12 @@ func changeKinds() []string {
 }
 
 func deliveryStates() []string {
-	return []string{"held", "ready", "retrying", "delivered", "coalesced", "failed", "cancelled"}
+	return append([]string{"held", "ready", "retrying"}, finishedStates()...)
+}
+
+// finishedStates are those from which a delivery can be taken up again.
+func finishedStates() []string {
+	return []string{outbox.StateDelivered, outbox.StateCoalesced, outbox.StateFailed, outbox.StateCancelled}
 }
 
 // among refuses a value that is none of those there are; empty is not given.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -27,7 +28,16 @@ type destinationBody struct {
 	StateBy     string                         `json:"state_by"`
 	StateReason *string                        `json:"state_reason"`
 	StateSince  time.Time                      `json:"state_since"`
-	Health
+
+	FailingSince    *time.Time `json:"failing_since"`
+	OpenUntil       *time.Time `json:"open_until"`
+	Waiting         int64      `json:"waiting"`
+	Retrying        int64      `json:"retrying"`
+	Failed          int64      `json:"failed"`
+	OldestWaitingAt *time.Time `json:"oldest_waiting_at"`
+	LastSuccessAt   *time.Time `json:"last_success_at"`
+	WaitsBecause    *string    `json:"waits_because"`
+
 	// Fault says why the destination cannot be used; absent when all is well.
 	Fault     string    `json:"fault,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
@@ -36,9 +46,7 @@ type destinationBody struct {
 	Secret *project.MadeSecret `json:"secret,omitempty"`
 }
 
-func newDestinationBody(d project.Destination, h Health) destinationBody {
-	h.FailingSince, h.OpenUntil = utc(h.FailingSince), utc(h.OpenUntil)
-	h.OldestWaitingAt, h.LastSuccessAt = utc(h.OldestWaitingAt), utc(h.LastSuccessAt)
+func newDestinationBody(d project.Destination, h outbox.Health) destinationBody {
 	for name, s := range d.Secrets {
 		s.OldUntil = utc(s.OldUntil)
 		d.Secrets[name] = s
@@ -46,7 +54,9 @@ func newDestinationBody(d project.Destination, h Health) destinationBody {
 	return destinationBody{
 		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Kind: d.Kind, Kinds: d.Kinds, Fields: d.Fields, Condition: d.Condition,
 		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
-		StateSince: d.StateSince.UTC(), Health: h, Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitsBecause,
+		FailingSince: utc(h.FailingSince), OpenUntil: utc(h.OpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
+		LastSuccessAt: utc(h.LastSuccessAt), Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
 
@@ -109,7 +119,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := newDestinationBody(d, Health{})
+	body := newDestinationBody(d, outbox.Health{})
 	body.Secret = secret
 	return answer{
 		status: http.StatusCreated, body: body,
@@ -118,19 +128,19 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 }
 
 // parseFrom reads the beginning of deliveries.
-func parseFrom(text string) (From, error) {
+func parseFrom(text string) (outbox.From, error) {
 	switch text {
 	case "", "now":
-		return From{}, nil
+		return outbox.From{}, nil
 	case "beginning":
-		return From{Beginning: true}, nil
+		return outbox.From{Beginning: true}, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return From{}, failure(http.StatusUnprocessableEntity,
+		return outbox.From{}, failure(http.StatusUnprocessableEntity,
 			"from is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
 	}
-	return From{At: at}, nil
+	return outbox.From{Time: at}, nil
 }
 
 // listDestinations is one page always: a project has few.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -18,11 +19,11 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.health = api.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
+	b.outbox.health = outbox.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
 	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "kind": "webhook", "kinds": ["deleted"],
 		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "from": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
-	require.Equal(t, api.From{Beginning: true}, b.outbox.from)
+	require.Equal(t, outbox.From{Beginning: true}, b.outbox.from)
 	id, _ := made.body["id"].(string)
 	require.Equal(t, api.Prefix+"/projects/"+shop.ID.String()+"/destinations/"+id, made.header.Get("Location"))
 	secret, ok := made.body["secret"].(map[string]any)
@@ -65,12 +66,12 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 	b.project(t, "shop")
 	for name, tc := range map[string]struct {
 		from string
-		want api.From
+		want outbox.From
 	}{
-		"absent":    {"", api.From{}},
-		"now":       {`, "from": "now"`, api.From{}},
-		"beginning": {`, "from": "beginning"`, api.From{Beginning: true}},
-		"time":      {`, "from": "2026-05-04T10:20:30Z"`, api.From{At: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}},
+		"absent":    {"", outbox.From{}},
+		"now":       {`, "from": "now"`, outbox.From{}},
+		"beginning": {`, "from": "beginning"`, outbox.From{Beginning: true}},
+		"time":      {`, "from": "2026-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
@@ -126,11 +127,11 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	path := "/projects/shop/destinations/app/test"
 	shown := b.call(t, http.MethodPost, path, `{"user": "auth0|1"}`)
 	require.Equal(t, http.StatusOK, shown.status, shown.text)
-	require.Equal(t, api.PreviewOf{UserID: "auth0|1"}, b.outbox.previewed)
+	require.Equal(t, previewOf{userID: "auth0|1"}, b.outbox.previewed)
 	require.Equal(t, true, shown.body["wanted"])
 	require.Len(t, shown.body["requests"], 1)
 	b.call(t, http.MethodPost, path, `{"change_id": 7}`)
-	require.Equal(t, api.PreviewOf{ChangeID: 7}, b.outbox.previewed)
+	require.Equal(t, previewOf{changeID: 7}, b.outbox.previewed)
 	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user": "unwanted"}`).body["requests"])
 
 	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user")
@@ -150,36 +151,30 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	path := "/projects/shop/destinations/app/replay"
 	answer := b.call(t, http.MethodPost, path, `{"from": "2026-05-04T10:20:30Z", "to": "2026-05-05T00:00:00Z", "user": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
-	require.Equal(t, api.Replay{
-		From: api.From{At: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2026, 5, 5, 0, 0, 0, 0, time.UTC),
+	require.Equal(t, outbox.Replay{
+		From: outbox.From{Time: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2026, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"from": "beginning"}`).body["dry_run"])
-	require.Equal(t, api.Replay{From: api.From{Beginning: true}}, b.outbox.replayed)
+	require.Equal(t, outbox.Replay{From: outbox.From{Beginning: true}}, b.outbox.replayed)
 }
 
 func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.project(t, "shop")
+	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	app, err := b.store.FindDestination(t.Context(), b.project(t, "other").ID, "app")
-	require.ErrorIs(t, err, project.ErrNoDestination, "%v", app)
-	at := time.Date(2026, 5, 4, 12, 20, 30, 0, time.FixedZone("", 7200))
-	b.outbox.deliveries = []api.Delivery{
-		{ID: 1, State: "failed", UserID: "u", Kind: "updated", ChangedAt: at, NextAttemptAt: &at},
+	b.outbox.deliveries = []outbox.Delivery{
+		{ID: 1, State: "failed", UserID: "u", Kind: "updated"},
 		{ID: 2, State: "delivered"},
 	}
 	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user=u&kind=updated&limit=5&cursor=c", "")
 	require.Len(t, answer.data(t), 2)
 	require.Equal(t, "next", answer.next(t))
 	first, _ := answer.data(t)[0].(map[string]any)
-	require.Equal(t, "2026-05-04T10:20:30Z", first["changed_at"])
-	require.Equal(t, "2026-05-04T10:20:30Z", first["next_attempt_at"])
-	require.NotNil(t, b.outbox.filter.DestinationID)
-	f := b.outbox.filter
-	f.DestinationID = nil
-	require.Equal(t, api.DeliveryFilter{State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, f)
+	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
+	require.NoError(t, err)
+	require.Equal(t, outbox.Filter{DestinationID: app.ID, State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
 
 	path := "/projects/shop/deliveries/"
 	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)
@@ -218,7 +213,7 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"ReplayOfWhat":    {post, destinations + "/app/replay", `{"dry_run": true}`, http.StatusUnprocessableEntity, "say what to deliver again"},
 		"ReplayFromNow":   {post, destinations + "/app/replay", `{"from": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
 		"ReplayTo":        {post, destinations + "/app/replay", `{"to": "now"}`, http.StatusUnprocessableEntity, "give a time"},
-		"ReplayState":     {post, destinations + "/app/replay", `{"state": "lost"}`, http.StatusBadRequest, "take one of held"},
+		"ReplayState":     {post, destinations + "/app/replay", `{"state": "held"}`, http.StatusBadRequest, "take one of delivered, coalesced, failed, cancelled"},
 		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusBadRequest, "take one of created"},
 		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusBadRequest, "take one of held"},
 		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusBadRequest, "take one of created"},

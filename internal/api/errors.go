@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -95,7 +96,7 @@ func describe(err error) (status int, detail string) {
 	var unknown *refresh.UnknownError
 	var refusedRow *refresh.RefusedError
 	var misshapen *destination.InvalidError
-	var state *StateError
+	var state *outbox.StateError
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.detail
@@ -114,15 +115,15 @@ func describe(err error) (status int, detail string) {
 		return http.StatusConflict, "the project has a destination of this name already: choose another name, or change that one with PATCH"
 	case errors.Is(err, project.ErrNoDestination):
 		return http.StatusNotFound, "the project has no such destination: GET …/destinations lists those there are"
-	case errors.Is(err, ErrNoDelivery):
+	case errors.Is(err, outbox.ErrNoDelivery):
 		return http.StatusNotFound, "the project has no such delivery: GET …/deliveries lists those there are"
-	case errors.Is(err, ErrNoChange):
+	case errors.Is(err, outbox.ErrNoChange):
 		return http.StatusNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"
 	case errors.As(err, &state):
 		return http.StatusConflict, state.Detail
 	case errors.Is(err, project.ErrDatabaseExists), errors.As(err, &notNow):
 		return http.StatusConflict, err.Error()
-	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor):
+	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor):
 		return http.StatusBadRequest, "cursor is not one that this list returned: take next_cursor of the page before, or leave it out"
 	case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration),
 		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery), errors.Is(err, backfill.ErrNoRun),

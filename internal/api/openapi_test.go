@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/receiver"
@@ -189,14 +190,14 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	const one = "/projects/{project}/destinations/{destination}"
 	const app = "/projects/shop/destinations/app"
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
-	b.outbox.health = api.Health{Waiting: 1, FailingSince: &at, OpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
-	b.outbox.deliveries = []api.Delivery{
-		{ID: 1, State: "ready", Kind: "created"},
+	b.outbox.health = outbox.Health{Waiting: 1, WaitsBecause: &text, FailingSince: &at, OpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
+	b.outbox.deliveries = []outbox.Delivery{
+		{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}},
 		{
 			ID: 2, State: "coalesced", Kind: "updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
 			LastResponse: &text, Reason: &text, MergedInto: &id, JobID: &id, FinishedAt: &at,
 		},
-		{ID: 3, State: "delivered", Kind: "deleted"},
+		{ID: 3, State: "delivered", Kind: "deleted", Changed: []string{}},
 	}
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook", "condition": "true"}`, 201)
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook"}`, 409)

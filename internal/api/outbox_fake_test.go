@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -25,16 +25,22 @@ type fakeOutbox struct {
 
 	mu         sync.Mutex
 	err        error // of what asks the project's database
-	from       api.From
+	from       outbox.From
 	resumed    int
-	health     api.Health
-	previewed  api.PreviewOf
-	replayed   api.Replay
-	filter     api.DeliveryFilter
-	deliveries []api.Delivery
+	health     outbox.Health
+	previewed  previewOf
+	replayed   outbox.Replay
+	filter     outbox.Filter
+	deliveries []outbox.Delivery
 }
 
-func (o *fakeOutbox) Start(_ context.Context, _ pgx.Tx, _, _ uuid.UUID, from api.From) error {
+// previewOf is what a preview was asked for.
+type previewOf struct {
+	userID   string
+	changeID int64
+}
+
+func (o *fakeOutbox) Start(_ context.Context, _ pgx.Tx, _, _ uuid.UUID, from outbox.From) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.from = from
@@ -54,59 +60,59 @@ func (o *fakeOutbox) Resume(ctx context.Context, id uuid.UUID) error {
 	return o.Pause(ctx, id, project.ByPerson, project.Active, "")
 }
 
-func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]api.Health, error) {
+func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]outbox.Health, error) {
 	rows, err := o.pool.Query(ctx, `SELECT id FROM authsync.destinations WHERE project_id = $1`, projectID)
 	if err != nil {
 		return nil, err
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	health := map[uuid.UUID]api.Health{}
+	health := map[uuid.UUID]outbox.Health{}
 	for _, id := range ids {
 		health[id] = o.health
 	}
 	return health, err
 }
 
-func (o *fakeOutbox) Preview(_ context.Context, _ project.Destination, of api.PreviewOf) (api.Preview, error) {
+func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (outbox.Preview, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.previewed = of
-	switch of.UserID {
+	o.previewed = previewOf{userID, changeID}
+	switch userID {
 	case "gone":
-		return api.Preview{}, api.ErrNoChange
+		return outbox.Preview{}, outbox.ErrNoChange
 	case "odd":
-		return api.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
+		return outbox.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
 	case "unwanted":
-		return api.Preview{Why: "of the fields email none changed"}, nil
+		return outbox.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
 	}
-	return api.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
+	return outbox.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
 		Method: http.MethodPost, URL: "https://example.com/hook", Header: http.Header{"Webhook-Id": {"msg_1_2"}}, Body: json.RawMessage(`{"a": 1}`),
 	}}}, o.err
 }
 
-func (o *fakeOutbox) Replay(_ context.Context, _ project.Destination, r api.Replay) (api.Replayed, error) {
+func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r outbox.Replay) (outbox.Replayed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.replayed = r
-	return api.Replayed{Matched: 3, Requeued: 2}, o.err
+	return outbox.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
 }
 
-func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f api.DeliveryFilter) ([]api.Delivery, string, error) {
+func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f outbox.Filter) ([]outbox.Delivery, string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Cursor == "bad" {
-		return nil, "", project.ErrBadCursor
+		return nil, "", outbox.ErrBadCursor
 	}
 	o.filter = f
 	return o.deliveries, "next", nil
 }
 
-func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (api.Delivery, error) {
+func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (outbox.Delivery, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d api.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d outbox.Delivery) bool { return d.ID == id })
 	if i < 0 {
-		return api.Delivery{}, api.ErrNoDelivery
+		return outbox.Delivery{}, outbox.ErrNoDelivery
 	}
 	return o.deliveries[i], nil
 }
@@ -122,12 +128,12 @@ func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
 func (o *fakeOutbox) set(id int64, state, not, why string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d api.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d outbox.Delivery) bool { return d.ID == id })
 	switch {
 	case i < 0:
-		return api.ErrNoDelivery
+		return outbox.ErrNoDelivery
 	case o.deliveries[i].State == not:
-		return &api.StateError{Detail: why}
+		return &outbox.StateError{Detail: why}
 	}
 	o.deliveries[i].State = state
 	return nil

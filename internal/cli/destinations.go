@@ -81,6 +81,8 @@ func trouble(d client.Destination) string {
 		return "fails since " + clockOrDash(d.FailingSince) + "; tried again at " + clock(*d.OpenUntil)
 	case d.FailingSince != nil:
 		return "fails since " + clock(*d.FailingSince)
+	case d.WaitsBecause != nil:
+		return "waits: " + *d.WaitsBecause
 	default:
 		return ""
 	}

@@ -41,7 +41,7 @@ destination was made. --dry-run counts, and sends nothing.`,
 	flags.StringVar(&to, "to", "", "changes before then: RFC 3339, or how long ago")
 	flags.StringVar(&user, "user", "", "changes of this user")
 	flags.StringVar(&kind, "kind", "", "changes of this kind: created, updated, deleted or restored")
-	flags.StringVar(&state, "state", "", "deliveries in this state, such as failed")
+	flags.StringVar(&state, "state", "", "deliveries in this state: delivered, coalesced, failed or cancelled")
 	flags.BoolVar(&all, "all", false, "all changes since the beginning")
 	flags.BoolVar(&dryRun, "dry-run", false, "count, and deliver nothing")
 	return cmd

@@ -252,9 +252,11 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	stopped.StateReason, stopped.Waiting, stopped.OldestWaitingAt = new("HubSpot knows no property plan: make it"), 12, &at
 	broken := fine
 	broken.Name, broken.FailingSince, broken.OpenUntil, broken.Condition, broken.Fields = "billing", &at, &at, new(".user.email"), []string{"email"}
+	limited := fine
+	limited.Name, limited.WaitsBecause = "slow", new("HubSpot takes no more than 100 requests in 10 s")
 	unusable := fine
 	unusable.Name, unusable.Fault, unusable.Secrets = "lost", "sealed with a key that is not configured", nil
-	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, unusable))
+	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, limited, unusable))
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(stopped))
 	out.WriteString("\n")

@@ -17,8 +17,12 @@ import (
 type explanation struct {
 	client.User
 
-	Events []client.Event `json:"events"` // oldest first; only those that the inbox still has
+	Events     []client.Event    `json:"events"`     // oldest first; only those that the inbox still has
+	Deliveries []client.Outgoing `json:"deliveries"` // newest first, at most maxExplained
 }
+
+// maxExplained is how many deliveries of a user explain shows.
+const maxExplained = 20
 
 func (s *session) newExplain() *cobra.Command {
 	return &cobra.Command{
@@ -26,7 +30,8 @@ func (s *session) newExplain() *cobra.Command {
 		Short: "Say why a user's row looks as it does",
 		Long: `Shows a user's row in the mirror: the value of each column, the event that said it
 and when, by the provider's clock. Then the history: every event about the user
-that the inbox still has, oldest first, and what became of it.
+that the inbox still has, oldest first, and what became of it; and the newest
+deliveries of its changes to destinations.
 
 A column is won by the newest event that says something about it. An event that
 comes late fills what newer ones left unsaid and overwrites nothing they said.`,
@@ -53,8 +58,12 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 	if err != nil && (!noRow || len(events) == 0) {
 		return err
 	}
+	sent, err := c.Outgoing(ctx, project, client.OutgoingFilter{User: userID}, maxExplained)
+	if err != nil {
+		return err
+	}
 	if s.json {
-		return s.printJSON(explanation{user, events})
+		return s.printJSON(explanation{user, events, sent})
 	}
 	if noRow {
 		err = s.printf("There is no row for user %s: none of its events has been applied.\n", printable(userID))
@@ -64,7 +73,13 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 	if err != nil {
 		return err
 	}
-	return s.printHistory(user, events)
+	if err := s.printHistory(user, events); err != nil || len(sent) == 0 {
+		return err
+	}
+	if err := s.printf("\nSent on, newest first:\n\n"); err != nil {
+		return err
+	}
+	return s.printOutgoing("", sent...)
 }
 
 func (s *session) printUser(project string, u client.User) error {

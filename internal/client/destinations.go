@@ -31,6 +31,7 @@ type Destination struct {
 	Failed          int64                  `json:"failed"`
 	OldestWaitingAt *time.Time             `json:"oldest_waiting_at"`
 	LastSuccessAt   *time.Time             `json:"last_success_at"`
+	WaitsBecause    *string                `json:"waits_because"`
 	CreatedAt       time.Time              `json:"created_at"`
 	UpdatedAt       time.Time              `json:"updated_at"`
 	Fault           string                 `json:"fault,omitempty"` // why it cannot be used
