@@ -53,9 +53,19 @@ func (a *API) getDelivery(r *http.Request) (answer, error) {
 	return a.onDelivery(r, func(context.Context, uuid.UUID, int64) error { return nil })
 }
 
-// retryDelivery tries a delivery that failed or waits for its next attempt now.
+// retryDelivery tries a delivery that failed, was cancelled or waits for its next attempt
+// now. One that the destination has must not be sent twice by a slip: that is a replay.
 func (a *API) retryDelivery(r *http.Request) (answer, error) {
-	return a.onDelivery(r, a.config.Outbox.Retry)
+	return a.onDelivery(r, func(ctx context.Context, projectID uuid.UUID, id int64) error {
+		d, err := a.config.Outbox.FindDelivery(ctx, projectID, id)
+		if err != nil {
+			return err
+		}
+		if d.State == outbox.StateDelivered {
+			return &outbox.StateError{Detail: "it is delivered: to send it again, replay the destination, with user or from and to"}
+		}
+		return a.config.Outbox.Retry(ctx, projectID, id)
+	})
 }
 
 // cancelDelivery takes a delivery that is not finished out of its way for good.

@@ -167,9 +167,10 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	b.outbox.deliveries = []outbox.Delivery{
 		{ID: 1, State: "failed", UserID: "u", Kind: "updated"},
 		{ID: 2, State: "delivered"},
+		{ID: 4, State: "held"},
 	}
 	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user=u&kind=updated&limit=5&cursor=c", "")
-	require.Len(t, answer.data(t), 2)
+	require.Len(t, answer.data(t), 3)
 	require.Equal(t, "next", answer.next(t))
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
@@ -181,6 +182,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	require.Equal(t, "ready", b.call(t, http.MethodPost, path+"1/retry", "").body["state"])
 	require.Equal(t, "cancelled", b.call(t, http.MethodPost, path+"1/cancel", "").body["state"])
 	b.call(t, http.MethodPost, path+"2/retry", "").refused(t, http.StatusConflict, "replay the destination")
+	b.call(t, http.MethodPost, path+"4/retry", "").refused(t, http.StatusConflict, "it waits for an earlier one")
 	b.call(t, http.MethodPost, path+"2/cancel", "").refused(t, http.StatusConflict, "nothing to cancel")
 	for _, call := range [][2]string{{http.MethodGet, "3"}, {http.MethodPost, "3/retry"}, {http.MethodPost, "3/cancel"}} {
 		b.call(t, call[0], path+call[1], "").refused(t, http.StatusNotFound, "no such delivery: GET …/deliveries lists")

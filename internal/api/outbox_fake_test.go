@@ -118,7 +118,7 @@ func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (out
 }
 
 func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {
-	return o.set(id, "ready", "delivered", "it was delivered: to send it again, replay the destination")
+	return o.set(id, "ready", "held", "it waits for an earlier one")
 }
 
 func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {

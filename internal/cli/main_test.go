@@ -72,6 +72,7 @@ func setup(t *testing.T) *testBundle {
 	b := &testBundle{control: control, project: project, env: map[string]string{
 		"AUTHSYNC_DATA_DIR":       t.TempDir(),
 		"AUTHSYNC_LISTEN":         "127.0.0.1:0",
+		"AUTHSYNC_ALLOW_TARGETS":  "127.0.0.1",
 		"DATABASE_URL":            pgtest.URL(t, control),
 		"AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(),
 		"SHOP_DATABASE_URL":       pgtest.URL(t, project),
