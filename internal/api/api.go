@@ -49,8 +49,8 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts and log must be given")
+		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

@@ -35,6 +35,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -74,6 +75,7 @@ type App struct {
 	shared    *account.Shared // of those who read single users
 	backfills *backfill.Store
 	refreshes *refresh.Queue
+	outbox    *outbox.Outbox
 }
 
 // databaseWait is how long a starting process waits for its database, which may
@@ -114,6 +116,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"directory", a.startDirectory},
 		{"inbox", a.startInbox},
 		{"backfills", a.startBackfills},
+		{"outbox", a.startOutbox},
 		{"workers", a.startWorkers},
 		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener) }},
 	} {
@@ -184,7 +187,9 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 		return nil, err
 	}
 	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log, Workers: a.settings.Workers})
-	a.Store, err = project.NewStore(project.Config{Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log})
+	a.Store, err = project.NewStore(project.Config{
+		Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log, Destinations: destinationKinds{a.guard.CheckURL},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +295,8 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 	if a.settings.Roles.API {
 		management, err := api.New(api.Config{
 			Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
-			Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers}, Accounts: a.shared,
+			Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
+			Accounts:  a.shared, Outbox: a.outbox,
 			PublicURL: a.settings.PublicURL, Log: a.log,
 		})
 		if err != nil {

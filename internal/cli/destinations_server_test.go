@@ -89,7 +89,7 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		args []string
 		says string
 	}{
-		"NoJQ":               {add("--kind", "webhook", "--url", "https://x.example.com", "--condition", ".user.("), "condition"},
+		"NoJQ":               {add("--kind", "webhook", "--url", "https://x.example.com", "--condition", ".user.("), "condition is no jq expression: at line 1, character 7"},
 		"PrivateAddress":     {add("--kind", "webhook", "--url", "https://10.0.0.1/hook"), "10.0.0.1"},
 		"UnknownKind":        {add("--kind", "fax"), "take one of"},
 		"UnknownChangeKind":  {add("--kind", "webhook", "--url", "https://x.example.com", "--kinds", "renamed"), "renamed"},
@@ -97,8 +97,8 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		"UnknownOption":      {add("--kind", "webhook", "--url", "https://x.example.com", "--option", "uri=x"), "uri"},
 		"ShortSecret":        {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "signing_secret=SHORT"), "signing_secret"},
 		"UnknownSecret":      {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "token=SHORT"), "it takes signing_secret"},
-		"NameTaken":          {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--url", "https://x.example.com"}, "choose another name"},
-		"UnknownDestination": {[]string{"destinations", "show", "shop", "none"}, "no such destination"},
+		"NameTaken":          {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one with PATCH (409)"},
+		"UnknownDestination": {[]string{"destinations", "show", "shop", "none"}, "GET …/destinations lists those there are (404)"},
 		"UnknownDelivery":    {[]string{"deliveries", "retry", "shop", "4711"}, "no such delivery"},
 		"UnknownUser":        {[]string{"destinations", "test", "shop", "app", "--user", "nobody"}, "no such user"},
 		"RotateToShort":      {[]string{"destinations", "rotate", "shop", "app", "--secret-env", "SHORT"}, "signing_secret"},
@@ -108,6 +108,7 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 			r := b.run(t, tc.args...)
 			require.Equal(t, 1, r.status, r.out)
 			require.Contains(t, r.err, tc.says)
+			require.Regexp(t, `\(4(04|09|22)\)\n$`, r.err, "the API refuses it, and the command passes that on")
 			require.NotContains(t, r.err, b.env["SHORT"])
 			require.Equal(t, 1, strings.Count(r.err, "\n"))
 		})

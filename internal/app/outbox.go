@@ -1,0 +1,33 @@
+package app
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/destination/registry"
+	"github.com/authsync/authsync/internal/destination/selection"
+	"github.com/authsync/authsync/internal/outbox"
+)
+
+// startOutbox makes what sends changes on, for the workers and for the API.
+func (a *App) startOutbox(context.Context) (stopFunc, error) {
+	client := a.guard.Client(0) // each kind bounds its own attempts
+	var err error
+	a.outbox, err = outbox.New(outbox.Config{
+		Pool: a.pool, Feed: a.mirrors, Open: a.openDestination, Kind: registry.Lookup,
+		Select: func(kinds, fields []string, condition *string) (outbox.Selection, error) {
+			return selection.Compile(kinds, fields, condition)
+		},
+		Client: client, CheckURL: a.guard.CheckURL, Log: a.log, Registry: a.metrics.registry,
+	})
+	return func(context.Context) error { client.CloseIdleConnections(); return nil }, err
+}
+
+func (a *App) openDestination(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
+	d, config, err := a.Store.OpenDestination(ctx, id)
+	if err != nil {
+		return outbox.Opened{}, err
+	}
+	return outbox.Opened{Kind: d.Kind, Config: config}, nil
+}
