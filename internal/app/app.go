@@ -26,6 +26,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
@@ -257,7 +258,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	jobs, err := applier.NewClient(applier.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.readingWorkers, Periodic: backfill.Periodic()})
+	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.alsoWorks, Periodic: append(backfill.Periodic(), outbox.Periodic()...)})
 	if err != nil {
 		return nil, err
 	}
@@ -275,6 +276,12 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		defer cancel()
 		return jobs.StopAndCancel(ctx)
 	}, nil
+}
+
+// alsoWorks adds the workers of other packages than applier to the job client.
+func (a *App) alsoWorks(workers *river.Workers, queues map[string]river.QueueConfig) {
+	a.readingWorkers(workers, queues)
+	a.outbox.Register(workers, queues)
 }
 
 func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {

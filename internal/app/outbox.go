@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/google/uuid"
 
@@ -19,7 +20,8 @@ func (a *App) startOutbox(context.Context) (stopFunc, error) {
 		Select: func(kinds, fields []string, condition *string) (outbox.Selection, error) {
 			return selection.Compile(kinds, fields, condition)
 		},
-		Client: client, CheckURL: a.guard.CheckURL, Log: a.log, Registry: a.metrics.registry,
+		Client: client, CheckURL: a.guard.CheckURL, Log: a.log.With(slog.String("part", "outbox")), Registry: a.metrics.registry,
+		Retention: a.settings.InboxRetention,
 	})
 	return func(context.Context) error { client.CloseIdleConnections(); return nil }, err
 }

@@ -69,7 +69,7 @@ func (mendArgs) Kind() string { return "mend_outbox" }
 
 // InsertOpts: the next one comes in half a minute anyway.
 func (mendArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 1}
+	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
 }
 
 // trimArgs are the arguments of trim_deliveries.
@@ -80,7 +80,7 @@ func (trimArgs) Kind() string { return "trim_deliveries" }
 
 // InsertOpts: the next one comes in an hour anyway.
 func (trimArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 1}
+	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
 }
 
 const (
