@@ -17,7 +17,11 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/seal"
 )
 
 // entry is an entry of a log stream.
@@ -64,6 +68,7 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := install(t)
+			in.settings.AllowTargets = outbound.Loopback()
 			a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 			c := client.New(a.URL(), in.key)
 			defer c.Close()
@@ -148,7 +153,14 @@ func (in *installation) allowReading(t *testing.T, baseURL string) {
 	}
 	options, err := json.Marshal(map[string]string{"base_url": baseURL})
 	require.NoError(t, err)
-	_, err = in.control(t).Store.PutIntegration(t.Context(), uuid.MustParse(in.projectID), provider.Auth0, given, options)
+	keyring, err := seal.ParseKeys(in.settings.EncryptionKey.Reveal())
+	require.NoError(t, err)
+	store, err := project.NewStore(project.Config{
+		Pool: in.control(t).Pool, Keyring: keyring, Mirror: mirror.New(mirror.Config{}),
+		Targets: outbound.New(outbound.Config{Allow: outbound.Loopback()}), Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	_, err = store.PutIntegration(t.Context(), uuid.MustParse(in.projectID), provider.Auth0, given, options)
 	require.NoError(t, err)
 }
 
@@ -165,6 +177,7 @@ func (in *installation) control(t *testing.T) *app.Control {
 func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	t.Parallel()
 	in := install(t)
+	in.settings.AllowTargets = outbound.Loopback()
 	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 	c := client.New(a.URL(), in.key)
 	defer c.Close()
