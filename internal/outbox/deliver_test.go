@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func TestHopelessDeliveryFailsAtOnceAndTheNextGoes(t *testing.T) {
 	b.work(t)
 	b.change(t, "u1", "u1")
 	b.eventually(t, id, "failed 2")
-	require.Equal(t, "", b.one(t, `SELECT open_until::text FROM authsync.destination_flows`), "it answers")
+	require.Empty(t, b.one(t, `SELECT open_until::text FROM authsync.destination_flows`), "it answers")
 
 	s.set(nil)
 	done, err := b.outbox.Replay(t.Context(), b.projectID, id, outbox.Replay{State: outbox.StateFailed, DryRun: true})
@@ -209,7 +210,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	users := []string{"u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"}
 	b.change(t, users...)
 	open := func(times int) (until time.Time) {
-		b.until(t, fmt.Sprint(times), func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
+		b.until(t, strconv.Itoa(times), func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
 		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT open_until FROM authsync.destination_flows`).Scan(&until))
 		return until
 	}

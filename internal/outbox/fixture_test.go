@@ -145,8 +145,9 @@ type testBundle struct {
 	projectID        uuid.UUID
 	mirrors          *mirror.Mirrors
 	outbox           *outbox.Outbox
-	sinks            map[uuid.UUID]*sink // by destination
+	kinds            map[uuid.UUID]destination.Kind // by destination
 	events           int
+	slice            time.Duration
 
 	mu    sync.Mutex
 	clock time.Time     // zero: the real one
@@ -200,7 +201,7 @@ func setup(tb testing.TB) *testBundle {
 	tb.Helper()
 	b := &testBundle{
 		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
-		sinks: make(map[uuid.UUID]*sink), pause: 20 * time.Millisecond,
+		kinds: make(map[uuid.UUID]destination.Kind), pause: 20 * time.Millisecond, slice: 300 * time.Millisecond,
 	}
 	_, err := b.control.Exec(tb.Context(),
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
@@ -218,7 +219,7 @@ func setup(tb testing.TB) *testBundle {
 func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 	tb.Helper()
 	o, err := outbox.New(outbox.Config{
-		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: 300 * time.Millisecond,
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice,
 		Open: func(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
 			opened := outbox.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)
@@ -226,7 +227,7 @@ func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 		Kind: func(name string) (destination.Kind, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			return b.sinks[uuid.MustParse(name)], nil
+			return b.kinds[uuid.MustParse(name)], nil
 		},
 		Select: func(_, _ []string, condition *string) (outbox.Selection, error) { return selection{condition}, nil },
 		Now:    b.now,
@@ -270,9 +271,19 @@ func (b *testBundle) add(tb testing.TB, name string, s *sink) uuid.UUID {
 func (b *testBundle) addFrom(tb testing.TB, name string, s *sink, condition *string, from outbox.From) uuid.UUID {
 	tb.Helper()
 	s.traits.Batch, s.traits.Parallel = max(s.traits.Batch, 1), max(s.traits.Parallel, 1)
+	return b.addWith(tb, name, s, condition, from)
+}
+
+func (b *testBundle) addKind(tb testing.TB, name string, kind destination.Kind, from outbox.From) uuid.UUID {
+	tb.Helper()
+	return b.addWith(tb, name, kind, nil, from)
+}
+
+func (b *testBundle) addWith(tb testing.TB, name string, kind destination.Kind, condition *string, from outbox.From) uuid.UUID {
+	tb.Helper()
 	id := uuid.New()
 	b.mu.Lock()
-	b.sinks[id] = s
+	b.kinds[id] = kind
 	b.mu.Unlock()
 	require.NoError(tb, pgdb.InTx(tb.Context(), b.control, func(tx pgx.Tx) error {
 		_, err := tx.Exec(tb.Context(), `

@@ -285,9 +285,9 @@ func (o *Outbox) sendAll(ctx context.Context, to *built, messages []destination.
 			}
 		}
 	}()
-	results = to.Send(ctx, messages)
-	for len(results) < len(messages) {
-		results = append(results, destination.Result{Outcome: destination.Retry, Reason: "the destination gave no result for this change"})
+	results = make([]destination.Result, len(messages))
+	for i := copy(results, to.Send(ctx, messages)); i < len(results); i++ {
+		results[i] = destination.Result{Outcome: destination.Retry, Reason: "the destination gave no result for this change"}
 	}
 	return results
 }

@@ -57,9 +57,9 @@ func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID
 	if err != nil {
 		return Preview{}, err
 	}
-	if p.Wanted, p.Why, err = selection.Wants(message); err != nil {
-		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+err.Error()
-		return p, nil
+	var unsaid error
+	if p.Wanted, p.Why, unsaid = selection.Wants(message); unsaid != nil {
+		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+unsaid.Error()
 	}
 	built, err := o.build(ctx, destinationID, t.UpdatedAt)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -67,7 +68,7 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 				workers[victim] = b.start(t)
 			}
 		}
-		b.settle(rt, t, id)
+		b.settle(t, rt, id)
 		for _, stop := range workers {
 			stop()
 		}
@@ -76,12 +77,12 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 		require.NoError(rt, err)
 		var user string
 		var change int64
-		for rows.Next() {
-			require.NoError(rt, rows.Scan(&user, &change))
+		_, err = pgx.ForEachRow(rows, []any{&user, &change}, func() error {
 			changes++
 			newest[user] = max(newest[user], change)
-		}
-		require.NoError(rt, rows.Err())
+			return nil
+		})
+		require.NoError(rt, err)
 		first, last := map[string]int64{}, map[string]int64{}
 		seen := map[string]int64{}
 		for _, m := range s.messages() {
@@ -112,7 +113,7 @@ func (b *testBundle) start(t *testing.T) (kill func()) {
 
 // settle waits until all is delivered, and helps the clock: a killed worker's lease and jobs
 // are taken up only after a while.
-func (b *testBundle) settle(rt *rapid.T, t *testing.T, id uuid.UUID) {
+func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
