@@ -47,14 +47,17 @@ func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID,
 	if r.State != "" && !slices.Contains([]string{StateDelivered, StateCoalesced, StateFailed, StateCancelled}, r.State) {
 		return done, &StateError{"only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not " + r.State}
 	}
-	if err := o.replayDeliveries(ctx, destinationID, r, &done); err != nil {
+	var last int64 // those that are made now are not taken up again
+	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
 		return done, fmt.Errorf("replay deliveries: %w", err)
 	}
-	if r.State != "" || r.From == (From{}) {
-		return done, nil
+	if r.State == "" && r.From != (From{}) { // first, because they are older
+		if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
+			return done, fmt.Errorf("replay changes: %w", err)
+		}
 	}
-	if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
-		return done, fmt.Errorf("replay changes: %w", err)
+	if err := o.replayDeliveries(ctx, destinationID, last, r, &done); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
 	}
 	return done, nil
 }
@@ -69,11 +72,8 @@ const selectReplayed = `
 	ORDER BY o.id
 	LIMIT $9`
 
-func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, r Replay, done *Replayed) error {
-	var last, after int64
-	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
-		return err
-	}
+func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
+	after := int64(0)
 	for {
 		rows, err := o.config.Pool.Query(ctx, selectReplayed, pgx.QueryExecModeExec, destinationID, after, last, optional(r.State),
 			optional(r.UserID), optional(r.Kind), optionalTime(r.From.Time), optionalTime(r.To), replayPage)

@@ -56,7 +56,8 @@ BEGIN
             next_attempt_at timestamptz, job_id bigint, keeps_link boolean, link text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
-        WHERE d.destination_id = p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+        -- Written so that no index is taken but that of the ids.
+        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
           AND r.outcome <> 'later'
     ),
     member AS MATERIALIZED (
