@@ -39,12 +39,8 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	id := job.Args.DestinationID
 	r := &run{Outbox: w.Outbox, id: id, begun: time.Now(), lease: uuid.New(), flying: make(map[int64]bool)}
-	if err := r.takeLease(ctx); err != nil {
-		return err
-	}
-	defer r.giveLease(context.WithoutCancel(ctx))
 	for {
-		if err := r.work(ctx); err != nil {
+		if err := r.leased(ctx, r.work); err != nil {
 			return err
 		}
 		if r.timeUp() {
@@ -72,6 +68,16 @@ type run struct {
 }
 
 const leaseDestination = `SELECT authsync.lease_destination($1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))`
+
+// leased does work while no other run may send. The lease is given back before the job
+// ends, so that the next one, which may begin at once, finds it free.
+func (r *run) leased(ctx context.Context, work func(context.Context) error) error {
+	if err := r.takeLease(ctx); err != nil {
+		return err
+	}
+	defer r.giveLease(context.WithoutCancel(ctx))
+	return work(ctx)
+}
 
 // takeLease keeps other runs away: there may be one whose job was taken for dead.
 func (r *run) takeLease(ctx context.Context) error {
