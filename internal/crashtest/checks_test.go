@@ -36,7 +36,9 @@ func (b *bundle) requireHealed(t *testing.T, what string) {
 	const left = `
 		SELECT 'job ' || kind || ' is ' || state::text
 		FROM authsync.river_job
-		WHERE finalized_at IS NULL AND kind IN ('apply_deliveries', 'apply_event')
+		WHERE finalized_at IS NULL AND kind IN ('apply_deliveries', 'apply_event', 'relay_changes', 'deliver', 'deliver_again')
+		UNION ALL
+		SELECT 'change on its way, ' || state FROM authsync.deliveries WHERE finished_at IS NULL
 		UNION ALL
 		SELECT 'delivery without outcome' FROM authsync.inbox AS i
 		WHERE NOT EXISTS (SELECT FROM authsync.event_outcomes AS e WHERE e.inbox_id = i.id)`

@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
@@ -46,6 +47,8 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 
 	b.server.start(t)
 	t.Cleanup(func() { b.server.kill(t) })
+	follower := newSink(t)
+	b.follow(t, follower)
 	loadCtx, stopLoad := context.WithCancel(ctx)
 	loaded := make(chan struct{})
 	go func() {
@@ -80,6 +83,7 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 	require.Positive(t, b.load.refused.Load(), "%s: no crash was felt, so nothing was tested", what)
 	b.requireHealed(t, what)
 	b.requireExactlyOnce(t, what)
+	b.requireFollowed(t, follower, what)
 }
 
 // chooseSeed takes -seed from the arguments behind -args, else a new one.
@@ -108,6 +112,7 @@ func wait(t *testing.T, d time.Duration) {
 // bundle is an installation with one project that has all providers.
 type bundle struct {
 	server  *server
+	store   *project.Store
 	load    *load
 	control *pgxpool.Pool
 	project *pgxpool.Pool
@@ -146,7 +151,7 @@ func prepare(t *testing.T, database *localpg.Server) *bundle {
 	})
 	s := &server{env: map[string]string{
 		"DATABASE_URL": database.URL("control"), "AUTHSYNC_ENCRYPTION_KEY": key.Reveal(),
-		"AUTHSYNC_LISTEN": "127.0.0.1:0", "AUTHSYNC_LOG_LEVEL": "info",
+		"AUTHSYNC_LISTEN": "127.0.0.1:0", "AUTHSYNC_LOG_LEVEL": "info", "AUTHSYNC_ALLOW_TARGETS": "127.0.0.1/32",
 	}}
-	return &bundle{server: s, load: newLoad(s, p.ID.String(), credentials), control: opened.Pool, project: shop}
+	return &bundle{server: s, store: opened.Store, load: newLoad(s, p.ID.String(), credentials), control: opened.Pool, project: shop}
 }

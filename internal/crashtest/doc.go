@@ -1,7 +1,8 @@
 // Package crashtest kills authsync and PostgreSQL at random moments under load
 // and looks whether a promise broke: what was answered with 2xx has its effect
-// exactly once. It walks the whole road of a webhook (provider → receiver → inbox
-// → applier → mirror) with real processes, and holds nothing but tests.
+// exactly once, and every change arrives at the destination. It walks the whole road of a webhook
+// (provider → receiver → inbox → applier → mirror → outbox → destination) with real processes, and
+// holds nothing but tests.
 //
 //	go test ./internal/crashtest -v                     about a hundred seconds
 //	go test ./internal/crashtest -v -short              fewer rounds

@@ -1,0 +1,116 @@
+package crashtest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// sink is the system that must follow: a webhook receiver that no crash touches. One request in
+// fifty fails.
+type sink struct {
+	server   *httptest.Server
+	requests atomic.Int64
+	failed   atomic.Int64
+
+	mu       sync.Mutex
+	arrived  map[int64]string // by change: the message's id
+	times    map[string]int   // by message: how often it arrived
+	newest   map[string]int64 // by user: the newest change that arrived for the first time
+	faults   []string
+	repeated int
+}
+
+func newSink(t *testing.T) *sink {
+	t.Helper()
+	s := &sink{arrived: map[int64]string{}, times: map[string]int{}, newest: map[string]int64{}}
+	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+func (s *sink) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || s.requests.Add(1)%50 == 0 { // killed while it sent, or unlucky
+		s.failed.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	s.take(r.Header.Get("webhook-id"), body)
+}
+
+func (s *sink) take(id string, body []byte) {
+	var told struct {
+		Data struct {
+			ChangeID int64 `json:"change_id"`
+			User     struct {
+				ID string `json:"id"`
+			} `json:"user"`
+		} `json:"data"`
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := json.Unmarshal(body, &told); err != nil || told.Data.ChangeID == 0 {
+		s.faults = append(s.faults, "a message that cannot be read: "+string(body))
+		return
+	}
+	change, user := told.Data.ChangeID, told.Data.User.ID
+	s.times[id]++
+	if other, ok := s.arrived[change]; ok {
+		s.repeated++
+		if other != id {
+			s.faults = append(s.faults, "a change came under two ids: "+id+" and "+other)
+		}
+		return
+	}
+	s.arrived[change] = id
+	if change < s.newest[user] {
+		s.faults = append(s.faults, "a change of "+user+" came after a later one: "+id)
+	}
+	s.newest[user] = change
+}
+
+// follow makes the sink a destination of the project, by the API.
+func (b *bundle) follow(t *testing.T, s *sink) {
+	t.Helper()
+	_, key, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "crash"})
+	require.NoError(t, err)
+	url, _ := b.server.url.Load().(string)
+	api := client.New(url, config.Secret(key))
+	defer api.Close()
+	_, err = api.AddDestination(t.Context(), b.load.projectID, map[string]any{
+		"name": "sink", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "from": "beginning",
+	})
+	require.NoError(t, err)
+}
+
+// requireFollowed compares the sink with the feed: every change arrived, none under two ids,
+// and those of a user in order.
+func (b *bundle) requireFollowed(t *testing.T, s *sink, what string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Empty(t, s.faults, what)
+	var lost []int64
+	changes := rowsOf[struct{ ID int64 }](t, b.project, `SELECT id FROM capydb_auth.user_changes`)
+	for _, c := range changes {
+		if _, ok := s.arrived[c.ID]; !ok {
+			lost = append(lost, c.ID)
+		}
+	}
+	require.Empty(t, lost, "%s: changes that never arrived", what)
+	require.Len(t, s.arrived, len(changes), what)
+	require.Positive(t, s.failed.Load(), "%s: nothing failed, so nothing was tested", what)
+	t.Logf("%d changes arrived at the destination, %d attempts failed, %d messages came again with the same id",
+		len(changes), s.failed.Load(), s.repeated)
+}
