@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
-	"github.com/authsync/authsync/internal/pgtest"
 )
 
 // failingFor fails the changes of one user.
@@ -194,86 +191,6 @@ func TestRetryingDeliveryWaitsForAPausedDestination(t *testing.T) {
 	s.set(nil)
 	require.NoError(t, b.outbox.Resume(t.Context(), id))
 	b.eventually(t, id, "delivered 1")
-}
-
-// Five failures in a row open the breaker; then one probe at a time is let through,
-// which costs no attempt, and a success closes it.
-func TestBreakerOpensProbesAndCloses(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.pause = time.Hour // no retry comes by itself
-	begun := time.Now().UTC().Truncate(time.Microsecond)
-	b.setClock(begun)
-	s := &sink{answer: failing()}
-	id := b.add(t, "sink", s)
-	b.work(t)
-	users := []string{"u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"}
-	b.change(t, users...)
-	open := func(times int) (until time.Time) {
-		b.until(t, strconv.Itoa(times), func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
-		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT open_until FROM authsync.destination_flows`).Scan(&until))
-		return until
-	}
-	until := open(1)
-	require.WithinRange(t, until, begun.Add(25*time.Second), begun.Add(35*time.Second))
-	b.until(t, "true", func() string {
-		return b.one(t, `SELECT (waits_because LIKE 'the destination has failed several times in a row%')::text FROM authsync.destination_health`)
-	})
-	before := s.tried()
-	require.Less(t, before, 9)
-
-	b.pause = 20 * time.Millisecond
-	for i := range 3 { // each failed probe doubles the wait
-		b.setClock(until.Add(time.Second))
-		require.NoError(t, b.kick(t, id))
-		require.Eventually(t, func() bool { return s.tried() == before+1+i }, 10*time.Second, 5*time.Millisecond, "one probe")
-		next := open(i + 2)
-		wait := next.Sub(b.now())
-		require.InEpsilon(t, float64(int(30)<<(i+1)), wait.Seconds(), 0.3)
-		until = next
-	}
-	require.Equal(t, "1", b.one(t, `SELECT max(attempts)::text FROM authsync.deliveries`), "a failed probe costs no attempt")
-
-	b.setClock(until.Add(time.Second))
-	s.set(nil)
-	require.NoError(t, b.kick(t, id))
-	b.eventually(t, id, "delivered 8")
-	require.Equal(t, "0 0", b.one(t, `SELECT concat_ws(' ', failures, opened, open_until) FROM authsync.destination_flows`))
-}
-
-// kick brings forward the jobs that wait for a time of the real clock, where the test has another.
-func (b *testBundle) kick(t *testing.T, _ uuid.UUID) error {
-	t.Helper()
-	_, err := b.control.Exec(t.Context(), `
-		UPDATE authsync.river_job SET state = 'available', scheduled_at = now()
-		WHERE state IN ('scheduled', 'retryable', 'available') AND kind LIKE 'deliver%'`)
-	return err
-}
-
-func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	begun := time.Now()
-	b.setClock(begun)
-	s := &sink{answer: failing()}
-	id := b.add(t, "sink", s)
-	b.work(t)
-	b.change(t, "u1")
-	b.until(t, "true", func() string {
-		return b.one(t, `SELECT (failing_since IS NOT NULL)::text FROM authsync.destination_flows`)
-	})
-	b.setClock(begun.Add(5*24*time.Hour + time.Minute))
-	b.change(t, "u2")
-	require.Eventually(t, func() bool {
-		require.NoError(t, b.kick(t, id))
-		return b.one(t, `SELECT state FROM authsync.destinations`) == "disabled"
-	}, 20*time.Second, 20*time.Millisecond)
-	require.Contains(t, b.one(t, `SELECT state_reason FROM authsync.destinations`), "Every attempt has failed since")
-
-	s.set(nil)
-	b.change(t, "u3")
-	require.NoError(t, b.outbox.Resume(t.Context(), id))
-	b.eventually(t, id, "delivered 3")
 }
 
 func TestStatesAreCoalesced(t *testing.T) {
@@ -456,27 +373,4 @@ func TestHungDestinationDelaysNoOther(t *testing.T) {
 		b.eventually(t, quickID, fmt.Sprint("delivered ", i+1))
 	}
 	close(release)
-}
-
-func TestLimitsOfAnAccountAreOne(t *testing.T) {
-	t.Parallel()
-	tx := pgtest.Tx(t)
-	take := func(account, class string, daily int, at string) (granted bool) {
-		require.NoError(t, tx.QueryRow(t.Context(), `
-			SELECT is_granted FROM authsync.take_permit($1, $2, 10, interval '10 seconds', $3, 'Europe/Berlin', interval '1 second', interval '0', $4)`,
-			account, class, daily, at).Scan(&granted))
-		return granted
-	}
-	account := uuid.NewString()
-	require.True(t, take(account, "search", 0, "2026-03-01 12:00:00Z"))
-	require.False(t, take(account, "search", 0, "2026-03-01 12:00:01Z"))
-	require.True(t, take(account, "write", 0, "2026-03-01 12:00:01Z"), "another class")
-	require.True(t, take(uuid.NewString(), "search", 0, "2026-03-01 12:00:01Z"), "another account")
-	require.True(t, take(account, "search", 0, "2026-03-01 12:00:02Z"))
-
-	day := uuid.NewString()
-	require.True(t, take(day, "all", 2, "2026-03-01 12:00:00Z"))
-	require.True(t, take(day, "all", 2, "2026-03-01 13:00:00Z"))
-	require.False(t, take(day, "all", 2, "2026-03-01 22:59:59Z"))
-	require.True(t, take(day, "all", 2, "2026-03-01 23:00:00Z"), "midnight in Berlin")
 }

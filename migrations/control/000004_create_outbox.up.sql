@@ -92,7 +92,8 @@ CREATE TABLE authsync.deliveries (
     created_at      timestamptz NOT NULL DEFAULT now(),
     finished_at     timestamptz,
     CONSTRAINT deliveries_pkey PRIMARY KEY (id),
-    CONSTRAINT deliveries_destination_id_change_id_key UNIQUE (destination_id, change_id),
+    -- The change first: in the other order it would tempt the planner away from the indexes below.
+    CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id),
     CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
     CONSTRAINT deliveries_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored')),
     CONSTRAINT deliveries_state_check

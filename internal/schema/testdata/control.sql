@@ -1861,7 +1861,7 @@ ALTER TABLE ONLY authsync.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY authsync.deliveries
-    ADD CONSTRAINT deliveries_destination_id_change_id_key UNIQUE (destination_id, change_id);
+    ADD CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id);
 
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);

@@ -1,0 +1,90 @@
+package outbox_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// Five failures in a row open the breaker; then one probe at a time is let through,
+// which costs no attempt, and a success closes it.
+func TestBreakerOpensProbesAndCloses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pause = time.Hour // no retry comes by itself
+	begun := time.Now().UTC().Truncate(time.Microsecond)
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	users := []string{"u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"}
+	b.change(t, users...)
+	open := func(times int) (until time.Time) {
+		b.until(t, strconv.Itoa(times), func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
+		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT open_until FROM authsync.destination_flows`).Scan(&until))
+		return until
+	}
+	until := open(1)
+	require.WithinRange(t, until, begun.Add(25*time.Second), begun.Add(35*time.Second))
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (waits_because LIKE 'the destination has failed several times in a row%')::text FROM authsync.destination_health`)
+	})
+	before := s.tried()
+	require.Less(t, before, 9)
+
+	b.pause = 20 * time.Millisecond
+	for i := range 3 { // each failed probe doubles the wait
+		b.setClock(until.Add(time.Second))
+		require.NoError(t, b.kick(t, id))
+		require.Eventually(t, func() bool { return s.tried() == before+1+i }, 10*time.Second, 5*time.Millisecond, "one probe")
+		next := open(i + 2)
+		wait := next.Sub(b.now())
+		require.InEpsilon(t, float64(int(30)<<(i+1)), wait.Seconds(), 0.3)
+		until = next
+	}
+	require.Equal(t, "1", b.one(t, `SELECT max(attempts)::text FROM authsync.deliveries`), "a failed probe costs no attempt")
+
+	b.setClock(until.Add(time.Second))
+	s.set(nil)
+	require.NoError(t, b.kick(t, id))
+	b.eventually(t, id, "delivered 8")
+	require.Equal(t, "0 0", b.one(t, `SELECT concat_ws(' ', failures, opened, open_until) FROM authsync.destination_flows`))
+}
+
+// kick brings forward the jobs that wait for a time of the real clock, where the test has another.
+func (b *testBundle) kick(t *testing.T, _ uuid.UUID) error {
+	t.Helper()
+	_, err := b.control.Exec(t.Context(), `
+		UPDATE authsync.river_job SET state = 'available', scheduled_at = now()
+		WHERE state IN ('scheduled', 'retryable', 'available') AND kind LIKE 'deliver%'`)
+	return err
+}
+
+func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begun := time.Now()
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1")
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (failing_since IS NOT NULL)::text FROM authsync.destination_flows`)
+	})
+	b.setClock(begun.Add(5*24*time.Hour + time.Minute))
+	b.change(t, "u2")
+	require.Eventually(t, func() bool {
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT state FROM authsync.destinations`) == "disabled"
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Contains(t, b.one(t, `SELECT state_reason FROM authsync.destinations`), "Every attempt has failed since")
+
+	s.set(nil)
+	b.change(t, "u3")
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 3")
+}
