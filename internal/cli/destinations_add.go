@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
 )
 
 // destinationFlags are the settings of a destination as flags give them.
@@ -221,14 +225,16 @@ func (s *session) newDestinationsSet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set PROJECT NAME",
 		Short: "Change a destination's settings, secrets or name",
-		Long: `Changes what is given; the rest stays. An option replaces the one of its name as a
-whole, and name=null removes it. --condition '' and --fields '' remove a condition and
-the list of fields. Other kinds, fields and conditions count for changes from then on.
+		Long: `Changes what is given; the rest stays. --option name=value replaces the option of that
+name as a whole, name=null removes it, and name.member=value changes one member and
+leaves the others. --condition '' and --fields '' remove a condition and the list of
+fields. Other kinds, fields and conditions count for changes from then on.
 
 A destination that authsync paused or disabled is active again once its options or
 secrets were changed. A secret that is replaced here is not valid any longer; use
 rotate for the signing secret of a webhook.`,
 		Example: "  authsync destinations set shop crm --secret-file access_token=-\n" +
+			"  authsync destinations set shop crm --option properties.plan=.user.raw.app_metadata.plan\n" +
 			"  authsync destinations set shop app --fields email --condition ''",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -256,6 +262,9 @@ rotate for the signing secret of a webhook.`,
 			if err != nil {
 				return err
 			}
+			if err := keepMembers(cmd.Context(), c, args[0], args[1], f.options, in); err != nil {
+				return err
+			}
 			d, err := c.ChangeDestination(cmd.Context(), args[0], args[1], in)
 			if err != nil {
 				return err
@@ -267,4 +276,36 @@ rotate for the signing secret of a webhook.`,
 	cmd.Flags().StringVar(&name, "name", "", "another name")
 	cmd.Flags().StringArrayVar(&gone, "remove-secret", nil, "name of a secret to remove; may be repeated")
 	return cmd
+}
+
+// keepMembers adds to those options that are given by their members (name.member=value)
+// the members that are set already: the API takes each option as a whole.
+func keepMembers(ctx context.Context, c *client.Client, project, name string, flags []string, in map[string]any) error {
+	given, _ := in["options"].(map[string]any)
+	var partly []string
+	for _, flag := range flags {
+		path, _, _ := strings.Cut(flag, "=")
+		if option, _, nested := strings.Cut(path, "."); nested && !slices.Contains(partly, option) {
+			partly = append(partly, option)
+		}
+	}
+	if len(partly) == 0 {
+		return nil
+	}
+	d, err := c.Destination(ctx, project, name)
+	if err != nil {
+		return err
+	}
+	stored, _ := value(string(d.Options)).(map[string]any)
+	for _, option := range partly {
+		members, isObject := stored[option].(map[string]any)
+		if !isObject {
+			continue
+		}
+		if from, isObject := given[option].(map[string]any); isObject {
+			merge(members, from)
+			given[option] = members
+		}
+	}
+	return nil
 }

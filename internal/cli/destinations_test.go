@@ -170,6 +170,20 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 	}
 }
 
+// One member of an option is changed without loss of the others.
+func TestSetKeepsTheOtherMembersOfAnOption(t *testing.T) {
+	t.Parallel()
+	env, last := answering(t, http.StatusOK, `{"name": "crm", "options": {"properties": {"plan": ".user.raw.plan", "city": ".user.raw.city"}, "tier": "starter"}}`)
+	r := run(t.Context(), env, "", "destinations", "set", "shop", "crm",
+		"--option", "properties.city=null", "--option", "properties.age=.user.raw.age", "--option", "limits.day=7", "--option", "tier=professional")
+	require.Zero(t, r.status, r.err)
+	sent := last()
+	require.Equal(t, "PATCH /projects/shop/destinations/crm", sent.call)
+	text, err := json.Marshal(sent.body)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"options": {"properties": {"plan": ".user.raw.plan", "city": null, "age": ".user.raw.age"}, "limits": {"day": 7}, "tier": "professional"}}`, string(text))
+}
+
 func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
