@@ -48,7 +48,8 @@ type Message struct {
 	EventID      string
 	EventAt      time.Time // the provider's clock
 	ChangedAt    time.Time // when it was committed to the mirror
-	// Attempt is 1 the first time.
+	// Attempt is 1 the first time. For a kind that takes states it is more than 1 if anything that
+	// is united in it may have arrived before; then the other side may hold another state than Before.
 	Attempt int
 	// Link is what an earlier Result asked to remember of this user; empty: nothing.
 	Link string

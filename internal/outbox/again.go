@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,8 +137,11 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 		defer cancel()
 		s = w.try(sending, r.to, loaded, r.probe, job.Attempt >= job.MaxAttempts)[0]
 	}
+	if s.outcome == "" && s.err == nil && ctx.Err() == nil {
+		w.judge(&s, r.probe, job.Attempt >= job.MaxAttempts) // nobody stops us: it had all its time
+	}
 	if s.outcome == "" {
-		return nil, context.Cause(ctx)
+		return nil, cmp.Or(s.err, context.Cause(ctx))
 	}
 	recorded, err := w.record(ctx, r.id, r.to.kind, []sent{s})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 type built struct {
 	destination.Destination
 
+	id        uuid.UUID
 	kind      string
 	traits    destination.Traits
 	updatedAt time.Time
@@ -52,7 +53,7 @@ func (o *Outbox) build(ctx context.Context, id uuid.UUID, updatedAt time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	b := &built{Destination: d, kind: opened.Kind, traits: d.Traits(), updatedAt: updatedAt, usedAt: now}
+	b := &built{Destination: d, id: id, kind: opened.Kind, traits: d.Traits(), updatedAt: updatedAt, usedAt: now}
 	b.traits.Batch, b.traits.Parallel = max(b.traits.Batch, 1), max(b.traits.Parallel, 1)
 	limits.account, limits.limits = b.traits.Account, b.traits.Limits
 	o.built.keep(id, b, now)

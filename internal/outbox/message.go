@@ -25,6 +25,7 @@ type taken struct {
 	ChangedAt     time.Time
 	State         string
 	Attempts      int
+	Begun         bool    // likewise: something of it may have arrived
 	United        []int64 // ids of the deliveries that are sent along
 	Link          *string
 }
@@ -56,6 +57,9 @@ func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool,
 			continue
 		}
 		loaded[i].message.Attempt = t.Attempts + 1
+		if states && t.Begun {
+			loaded[i].message.Attempt = max(loaded[i].message.Attempt, 2)
+		}
 		if t.Link != nil {
 			loaded[i].message.Link = *t.Link
 		}

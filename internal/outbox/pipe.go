@@ -205,6 +205,9 @@ func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) 
 		if results[i].outcome != "" {
 			known = append(known, results[i])
 		}
+		if results[i].err != nil {
+			p.stop(results[i].err)
+		}
 	}
 	if len(known) > 0 {
 		r, err := p.record(ctx, p.id, p.to.kind, known)
@@ -250,16 +253,39 @@ func laterError(result *destination.Result) *waitError {
 	return &waitError{after: max(result.After, 100*time.Millisecond), because: because}
 }
 
+const beginDeliveries = `SELECT authsync.begin_deliveries($1, $2)`
+
+// begin notes that states may have arrived from now on, whatever becomes of us.
+func (o *Outbox) begin(ctx context.Context, to *built, chunk []outgoing) error {
+	if !to.traits.States {
+		return nil
+	}
+	var ids []int64
+	for i := range chunk {
+		ids = append(append(ids, chunk[i].ID), chunk[i].United...)
+	}
+	if _, err := o.config.Pool.Exec(ctx, beginDeliveries, to.id, ids); err != nil {
+		return fmt.Errorf("note that deliveries are sent: %w", err)
+	}
+	return nil
+}
+
 // try sends deliveries and judges the results. Those that were cut off because we are being
 // stopped have no outcome: they may have arrived, and come again.
 func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe, last bool) []sent {
 	messages := make([]destination.Message, len(chunk))
+	tried := make([]sent, len(chunk))
 	for i := range chunk {
 		messages[i] = chunk[i].message
 	}
+	if err := o.begin(ctx, to, chunk); err != nil {
+		for i := range chunk {
+			tried[i] = sent{outgoing: chunk[i], err: err}
+		}
+		return tried
+	}
 	begun := time.Now()
 	results := o.sendAll(ctx, to, messages)
-	tried := make([]sent, len(chunk))
 	for i := range chunk {
 		tried[i] = sent{outgoing: chunk[i], result: results[i], took: time.Since(begun)}
 		if ctx.Err() != nil && results[i].Outcome == destination.Retry {

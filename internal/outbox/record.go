@@ -42,6 +42,7 @@ type sent struct {
 
 	result  destination.Result
 	outcome string
+	err     error     // why it was not sent; outcome is empty
 	again   time.Time // of a retry: when
 	took    time.Duration
 }

@@ -81,6 +81,7 @@ CREATE TABLE authsync.deliveries (
     state           text        NOT NULL,
     -- squawk-ignore prefer-bigint-over-int
     attempts        integer     NOT NULL DEFAULT 0,
+    begun           boolean     NOT NULL DEFAULT false,
     next_attempt_at timestamptz,
     last_attempt_at timestamptz,
     -- squawk-ignore prefer-bigint-over-int
@@ -107,6 +108,7 @@ COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change th
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
 COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
+COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change began once, so that it may have arrived, whatever is noted of it.';
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
 COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';

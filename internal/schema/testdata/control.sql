@@ -28,6 +28,22 @@ $$;
 
 COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
 
+CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    -- As all who write several deliveries do, so that none waits for the other in a circle.
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    UPDATE authsync.deliveries AS d
+    SET begun = true
+    WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id AND NOT d.begun;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Notes, before they are sent, that deliveries may have arrived.';
+
 CREATE FUNCTION authsync.block_limit(p_account text, p_class text, p_until timestamp with time zone, p_because text) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -749,7 +765,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
 
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, united bigint[], link text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -763,7 +779,8 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, coalesce(u.ids, '{}'), l.link
+        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        coalesce(u.ids, '{}'), l.link
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
@@ -778,14 +795,15 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
+            bool_or(o.begun) AS begun,
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
             max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
         FROM (
-            SELECT w.id, w.state, w.change_id, w.first_change_id
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
             WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
             UNION ALL
-            SELECT w.id, w.state, w.change_id, w.first_change_id
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
             WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
         ) AS o
@@ -1065,6 +1083,7 @@ CREATE TABLE authsync.deliveries (
     changed_at timestamp with time zone NOT NULL,
     state text NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
+    begun boolean DEFAULT false NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
     last_status integer,
@@ -1090,6 +1109,8 @@ COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the 
 COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
+
+COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change began once, so that it may have arrived, whatever is noted of it.';
 
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
 

@@ -1,4 +1,5 @@
--- requeue_deliveries takes finished deliveries up again, with all attempts before them.
+-- requeue_deliveries takes finished deliveries up again, with all attempts before them. That
+-- sending them began stays noted: what was sent, and may be wrong there, is said again in whole.
 --
 -- Repeatable: those that are not finished are left as they are.
 -- Order:      as ever, one at a time for each user, the earliest change first.

@@ -6,6 +6,7 @@
 -- Order:      by change.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it waits to be tried again.
+--             begun: something of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
     p_states         boolean,
@@ -15,7 +16,7 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
 )
 RETURNS TABLE (
     id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text,
-    changed text[], changed_at timestamptz, state text, attempts integer, united bigint[], link text
+    changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, united bigint[], link text
 )
 LANGUAGE plpgsql
 STABLE
@@ -31,7 +32,8 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, coalesce(u.ids, '{}'), l.link
+        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        coalesce(u.ids, '{}'), l.link
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
@@ -46,14 +48,15 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
+            bool_or(o.begun) AS begun,
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
             max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
         FROM (
-            SELECT w.id, w.state, w.change_id, w.first_change_id
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
             WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
             UNION ALL
-            SELECT w.id, w.state, w.change_id, w.first_change_id
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
             WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
         ) AS o
