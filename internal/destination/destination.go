@@ -31,7 +31,8 @@ const (
 const MaxResponse = 4 << 10
 
 // Message is one change of a user, as a destination is told of it. For a kind that
-// takes states (Traits.States) it may unite several changes, and User is the user as of now.
+// takes states (Traits.States) it may unite several changes, and User is the user as the newest
+// change that is known to the outbox left it.
 type Message struct {
 	// ID is the same for every attempt and every replay: the webhook-id, the idempotency key.
 	ID string

@@ -23,7 +23,7 @@ type FeedChange struct {
 	ChangedAt    time.Time
 }
 
-// UserState is a user as it is now, and as it was before the first of some changes.
+// UserState is a user as of a change, and as it was before the first of some changes.
 type UserState struct {
 	LastID       int64 // the last of these changes; Provider to ChangedAt are its own
 	UserID       string
@@ -42,7 +42,7 @@ const (
 
 	userStates = `
 		SELECT id AS last_id, user_id, user_row AS "user", before_row AS before, provider, event_id, event_at, changed_at
-		FROM capydb_auth.user_states($1, $2)`
+		FROM capydb_auth.user_states($1, $2, $3)`
 
 	latestChange = `SELECT coalesce(max(c.id), 0) FROM capydb_auth.user_changes AS c WHERE c.user_id = $1`
 
@@ -62,9 +62,10 @@ func (m *Mirrors) ChangesByID(ctx context.Context, projectID uuid.UUID, ids []in
 	return queryAll[FeedChange](ctx, m, projectID, changesByID, ids)
 }
 
-// UserStates gives a user as it is now for each pair of a first and a last change of that user.
-func (m *Mirrors) UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64) ([]UserState, error) {
-	return queryAll[UserState](ctx, m, projectID, userStates, first, last)
+// UserStates gives, for each pair of a first and a last change of a user, that user as the
+// changes up to asOf left it.
+func (m *Mirrors) UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64, asOf int64) ([]UserState, error) {
+	return queryAll[UserState](ctx, m, projectID, userStates, first, last, asOf)
 }
 
 // ChangeCursor says behind which id to read the changes that were committed since a

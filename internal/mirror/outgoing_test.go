@@ -73,7 +73,10 @@ func TestFeedShowsTheRowAsEachChangeLeftIt(t *testing.T) {
 				break
 			}
 		}
-		states, err := m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{last.ID})
+		states, err := m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{first.ID}, first.ID)
+		require.NoError(rt, err)
+		require.Equal(rt, string(first.User), string(states[0].User), "as of the first change")
+		states, err = m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{last.ID}, last.ID)
 		require.NoError(rt, err)
 		require.Len(rt, states, 1)
 		require.Equal(rt, string(last.User), string(states[0].User))

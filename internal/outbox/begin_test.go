@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,4 +110,34 @@ func TestLinkOfAFailedAttemptIsRemembered(t *testing.T) {
 			require.Equal(t, link, s.messages()[0].Link)
 		})
 	}
+}
+
+// A state that is sent goes no further than the deliveries that are made. If it ran ahead of
+// them, a later one would be told to differ from a row that the other side no longer has.
+func TestStateRunsNotAheadOfItsDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{traits: destination.Traits{States: true}}
+	id := b.add(t, "sink", s)
+	require.NoError(t, b.outbox.Pause(t.Context(), id, outbox.ByPerson, outbox.StatePaused, ""))
+	b.change(t, "u1")
+	b.work(t)
+	b.eventually(t, id, "ready 1")
+	b.apply(t, "u1") // the relay does not know yet
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 1")
+	b.wake(t)
+	b.eventually(t, id, "delivered 2")
+	messages := s.messages()
+	require.Contains(t, string(messages[0].User), `"n": 1`)
+	require.Contains(t, string(messages[1].User), `"n": 2`)
+	require.JSONEq(t, string(messages[0].User), string(messages[1].Before))
+
+	// A past change that is replayed says what is known now.
+	_, err := b.control.Exec(t.Context(), `
+		SELECT authsync.requeue_deliveries($1, ARRAY(SELECT min(id) FROM authsync.deliveries))`, id)
+	require.NoError(t, err)
+	b.eventually(t, id, "delivered 2")
+	b.until(t, "3", func() string { return strconv.Itoa(len(s.messages())) })
+	require.Contains(t, string(s.messages()[2].User), `"n": 2`)
 }

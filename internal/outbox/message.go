@@ -19,6 +19,7 @@ type taken struct {
 	ChangeID      int64
 	FirstChangeID int64 // of a destination that takes states: the earliest that is united
 	LastChangeID  int64 // likewise the newest
+	AsOf          int64 // likewise: up to which change the user's deliveries have been made
 	UserID        string
 	Kind          string
 	Changed       []string
@@ -89,10 +90,11 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 		return messages, nil
 	}
 	first, last := make([]int64, len(all)), make([]int64, len(all))
+	asOf := all[0].AsOf
 	for i, t := range all {
 		first[i], last[i] = t.FirstChangeID, t.LastChangeID
 	}
-	users, err := o.config.Feed.UserStates(ctx, projectID, first, last)
+	users, err := o.config.Feed.UserStates(ctx, projectID, first, last, asOf)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ import (
 type Feed interface {
 	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
 	ChangesByID(ctx context.Context, projectID uuid.UUID, ids []int64) ([]mirror.FeedChange, error)
-	UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64) ([]mirror.UserState, error)
+	UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64, asOf int64) ([]mirror.UserState, error)
 	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
 	LatestChange(ctx context.Context, projectID uuid.UUID, userID string) (int64, error)
 	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error

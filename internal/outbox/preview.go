@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,7 +86,7 @@ func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID
 // stateOf is the message of one change to a destination that takes states.
 func (o *Outbox) stateOf(ctx context.Context, destinationID, projectID uuid.UUID, changeID int64) (destination.Message, error) {
 	messages, err := o.messages(ctx, destinationID, true,
-		[]taken{{ProjectID: projectID, FirstChangeID: changeID, LastChangeID: changeID}})
+		[]taken{{ProjectID: projectID, FirstChangeID: changeID, LastChangeID: changeID, AsOf: math.MaxInt64}})
 	if err != nil {
 		return destination.Message{}, err
 	}

@@ -40,7 +40,8 @@ func unsteady(odds int) func(context.Context, []destination.Message) []destinati
 
 // Whatever fails, and whichever worker dies when: every change arrives, no message comes
 // under two ids, and for each user the first arrivals are in the order of the changes. With states,
-// the last message of each user is the newest state.
+// the last message of each user is the newest state, and each says from which row it
+// differs: the one that is held there, unless more than that may have arrived.
 func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -80,12 +81,22 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 		_, err = pgx.ForEachRow(rows, []any{&user, &change}, func() error {
 			changes++
 			newest[user] = max(newest[user], change)
+<<<<<<< HEAD
 			return nil
 		})
 		require.NoError(rt, err)
 		first, last := map[string]int64{}, map[string]int64{}
+=======
+		}
+		require.NoError(rt, rows.Err())
+		first, last, holds := map[string]int64{}, map[string]int64{}, map[string]string{}
+>>>>>>> 22a0888 (Send states as far as deliveries are made, not ahead of them)
 		seen := map[string]int64{}
 		for _, m := range s.messages() {
+			if held, told := holds[m.UserID]; states && told && m.Attempt == 1 {
+				require.Equal(rt, held, string(m.Before), "what differs says nothing to one who holds another row")
+			}
+			holds[m.UserID] = string(m.User)
 			if known, ok := seen[m.ID]; ok {
 				require.Equal(rt, known, m.ChangeID)
 				last[m.UserID] = m.ChangeID

@@ -765,7 +765,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
 
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -779,6 +779,7 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
+        f.relayed_to,
         h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.link
     FROM (
@@ -791,6 +792,7 @@ BEGIN
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
+    JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
     LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT

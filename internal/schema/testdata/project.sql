@@ -829,7 +829,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) IS 'A row of users as the object that destinations see.';
 
-CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -839,18 +839,31 @@ CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) RETUR
     AS $$
 BEGIN
     RETURN QUERY
+    WITH pair AS MATERIALIZED (
+        SELECT
+            p.first_id, c.*,
+            (SELECT min(n.id)
+            FROM capydb_auth.user_changes AS n
+            WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
+        FROM unnest(p_first, p_last) AS p (first_id, last_id)
+        JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
+    ),
+    shown AS MATERIALIZED (
+        SELECT f.*
+        FROM capydb_auth.changes_by_id(ARRAY(SELECT x.first_id FROM pair AS x UNION ALL SELECT x.next_id FROM pair AS x)) AS f
+    )
     SELECT
-        c.id, c.user_id,
-        coalesce(capydb_auth.user_row(u), f.user_row),
-        f.before_row, c.provider, c.event_id, c.event_at, c.changed_at
-    FROM unnest(p_first, p_last) AS p (first_id, last_id)
-    JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
-    JOIN capydb_auth.changes_by_id(p_first) AS f ON f.id = p.first_id
-    LEFT JOIN capydb_auth.users AS u ON u.id = c.user_id;
+        x.id, x.user_id,
+        coalesce(n.before_row, capydb_auth.user_row(u), f.user_row),
+        f.before_row, x.provider, x.event_id, x.event_at, x.changed_at
+    FROM pair AS x
+    JOIN shown AS f ON f.id = x.first_id
+    LEFT JOIN shown AS n ON n.id = x.next_id
+    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) IS 'Users as they are now, and as they were before the first of some changes.';
+COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
 
 CREATE VIEW capydb_auth.placeholders AS
  SELECT u.id AS user_id,
@@ -1048,5 +1061,5 @@ REVOKE ALL ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) FROM PUBLIC;
 

@@ -6,7 +6,7 @@
 -- Order:      by change.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it waits to be tried again.
---             begun: something of it may have arrived already; see begin_deliveries.
+--             as_of: up to which change the user's deliveries have been made; begun: something of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
     p_states         boolean,
@@ -15,8 +15,8 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_id             bigint
 )
 RETURNS TABLE (
-    id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, user_id text, kind text,
-    changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, united bigint[], link text
+    id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text,
+    kind text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, united bigint[], link text
 )
 LANGUAGE plpgsql
 STABLE
@@ -32,6 +32,7 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
+        f.relayed_to,
         h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.link
     FROM (
@@ -44,6 +45,7 @@ BEGIN
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
+    JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
     LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT

@@ -1,15 +1,20 @@
--- user_states gives users as they are now, for destinations that take states. Several
+-- user_states gives users as they are, for destinations that take states. Several
 -- changes of a user may be united: the answer spans from the row before the first of
--- them to the row of now.
+-- them to the row as all changes up to p_as_of left it.
+--
+-- Why not the row of now: changes behind p_as_of are still to be sent, each as what differs
+-- from the row before it. Who has been told too much already may never be told that it
+-- was changed back.
 --
 -- Repeatable: it changes nothing.
 -- Order:      the answer has none.
 -- Result:     one row for each pair of p_first and p_last whose changes the feed has:
---             what the last one says of itself, the row of now, and the row before the
---             first one, which is NULL where the user was new.
+--             what the last one says of itself, the row as of p_as_of, and the row before
+--             the first one, which is NULL where the user was new.
 CREATE OR REPLACE FUNCTION capydb_auth.user_states(
     p_first bigint[],
-    p_last  bigint[]
+    p_last  bigint[],
+    p_as_of bigint
 )
 RETURNS TABLE (
     id bigint, user_id text, user_row jsonb, before_row jsonb,
@@ -25,16 +30,29 @@ SET enable_mergejoin = off
 AS $fn$
 BEGIN
     RETURN QUERY
+    WITH pair AS MATERIALIZED (
+        SELECT
+            p.first_id, c.*,
+            (SELECT min(n.id)
+            FROM capydb_auth.user_changes AS n
+            WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
+        FROM unnest(p_first, p_last) AS p (first_id, last_id)
+        JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
+    ),
+    shown AS MATERIALIZED (
+        SELECT f.*
+        FROM capydb_auth.changes_by_id(ARRAY(SELECT x.first_id FROM pair AS x UNION ALL SELECT x.next_id FROM pair AS x)) AS f
+    )
     SELECT
-        c.id, c.user_id,
-        coalesce(capydb_auth.user_row(u), f.user_row),
-        f.before_row, c.provider, c.event_id, c.event_at, c.changed_at
-    FROM unnest(p_first, p_last) AS p (first_id, last_id)
-    JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
-    JOIN capydb_auth.changes_by_id(p_first) AS f ON f.id = p.first_id
-    LEFT JOIN capydb_auth.users AS u ON u.id = c.user_id;
+        x.id, x.user_id,
+        coalesce(n.before_row, capydb_auth.user_row(u), f.user_row),
+        f.before_row, x.provider, x.event_id, x.event_at, x.changed_at
+    FROM pair AS x
+    JOIN shown AS f ON f.id = x.first_id
+    LEFT JOIN shown AS n ON n.id = x.next_id
+    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id;
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.user_states(bigint[], bigint[])
-    IS 'Users as they are now, and as they were before the first of some changes.';
+COMMENT ON FUNCTION capydb_auth.user_states(bigint[], bigint[], bigint)
+    IS 'Users as changes up to one left them, and as they were before the first of some changes.';
