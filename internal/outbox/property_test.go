@@ -81,16 +81,10 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 		_, err = pgx.ForEachRow(rows, []any{&user, &change}, func() error {
 			changes++
 			newest[user] = max(newest[user], change)
-<<<<<<< HEAD
 			return nil
 		})
 		require.NoError(rt, err)
-		first, last := map[string]int64{}, map[string]int64{}
-=======
-		}
-		require.NoError(rt, rows.Err())
 		first, last, holds := map[string]int64{}, map[string]int64{}, map[string]string{}
->>>>>>> 22a0888 (Send states as far as deliveries are made, not ahead of them)
 		seen := map[string]int64{}
 		for _, m := range s.messages() {
 			if held, told := holds[m.UserID]; states && told && m.Attempt == 1 {
