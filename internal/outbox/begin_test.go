@@ -101,7 +101,9 @@ func TestLinkOfAFailedAttemptIsRemembered(t *testing.T) {
 			id := b.add(t, "sink", s)
 			b.work(t)
 			b.change(t, "u1")
-			b.until(t, link, func() string { return b.one(t, `SELECT link FROM authsync.destination_links WHERE destination_id = $1`, id) })
+			b.until(t, link, func() string {
+				return b.one(t, `SELECT link FROM authsync.destination_links WHERE destination_id = $1`, id)
+			})
 			s.set(nil)
 			b.change(t, "u1")
 			b.until(t, "1", func() string {

@@ -7,6 +7,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/outbox"
 )
 
 // Five failures in a row open the breaker; then one probe at a time is let through,
@@ -52,6 +55,26 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	require.NoError(t, b.kick(t, id))
 	b.eventually(t, id, "delivered 8")
 	require.Equal(t, "0 0", b.one(t, `SELECT concat_ws(' ', failures, opened, open_until) FROM authsync.destination_flows`))
+}
+
+// A batch is one request: when it fails the service has failed once, however many were in it.
+func TestBatchThatFailsIsOneFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pause = time.Hour
+	s := &sink{answer: failing(), traits: destination.Traits{Batch: 20}}
+	id := b.add(t, "sink", s)
+	users := make([]string, 20)
+	for i := range users {
+		users[i] = "u" + strconv.Itoa(i)
+	}
+	require.NoError(t, b.outbox.Pause(t.Context(), id, outbox.ByPerson, outbox.StatePaused, ""))
+	b.work(t)
+	b.change(t, users...)
+	b.eventually(t, id, "ready 20")
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "retrying 20")
+	require.Equal(t, "1", b.one(t, `SELECT concat_ws(' ', failures, open_until) FROM authsync.destination_flows`))
 }
 
 // kick brings forward the jobs that wait for a time of the real clock, where the test has another.

@@ -39,6 +39,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,6 +105,7 @@ type Outbox struct {
 	metrics metrics
 	built   builtCache
 	places  places
+	sends   atomic.Int64
 }
 
 // sliceLength is how long a job works before it gives its place to others. What it has

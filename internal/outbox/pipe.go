@@ -284,10 +284,10 @@ func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe, la
 		}
 		return tried
 	}
-	begun := time.Now()
+	begun, send := time.Now(), o.sends.Add(1)
 	results := o.sendAll(ctx, to, messages)
 	for i := range chunk {
-		tried[i] = sent{outgoing: chunk[i], result: results[i], took: time.Since(begun)}
+		tried[i] = sent{outgoing: chunk[i], result: results[i], send: send, took: time.Since(begun)}
 		if ctx.Err() != nil && results[i].Outcome == destination.Retry {
 			continue
 		}

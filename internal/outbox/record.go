@@ -42,6 +42,7 @@ type sent struct {
 
 	result  destination.Result
 	outcome string
+	send    int64     // the number of its Send; a batch that fails is one failure
 	err     error     // why it was not sent; outcome is empty
 	again   time.Time // of a retry: when
 	took    time.Duration
@@ -54,6 +55,7 @@ type resultRow struct {
 	Attempts      int        `json:"attempts"`
 	United        []int64    `json:"united"`
 	Outcome       string     `json:"outcome"`
+	Send          int64      `json:"send"`
 	Status        *int       `json:"status"`
 	Response      *string    `json:"response"`
 	Reason        *string    `json:"reason"`
@@ -172,7 +174,7 @@ func (o *Outbox) haltFor(ctx context.Context, tx pgx.Tx, destinationID uuid.UUID
 // row writes a result for the database.
 func (s *sent) row() resultRow {
 	row := resultRow{
-		ID: s.ID, State: s.State, Attempts: s.Attempts, United: s.United, Outcome: s.outcome,
+		ID: s.ID, State: s.State, Attempts: s.Attempts, United: s.United, Outcome: s.outcome, Send: s.send,
 		KeepsLink: s.result.Link == nil, Link: s.result.Link,
 	}
 	if row.United == nil {

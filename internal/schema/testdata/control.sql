@@ -542,11 +542,11 @@ BEGIN
 
     SELECT
         count(*) FILTER (WHERE r.outcome = 'delivered'),
-        count(*) FILTER (WHERE r.outcome IN ('retry', 'probe')),
+        count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
         coalesce(bool_or(r.outcome = 'probe'), false),
         coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false)
     INTO v_delivered, v_failed, v_probe, v_answered
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer);
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint);
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f

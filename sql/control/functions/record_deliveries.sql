@@ -12,6 +12,8 @@
 -- either); status, response, reason; next_attempt_at and job_id of a retry; link,
 -- if keeps_link is false: what to remember of the user, empty for nothing.
 --
+-- send: results with the same number failed together, and count once for the breaker.
+--
 -- Of those that were united the newest gets the outcome, the others were coalesced into it.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
     p_destination_id uuid,
@@ -128,11 +130,11 @@ BEGIN
 
     SELECT
         count(*) FILTER (WHERE r.outcome = 'delivered'),
-        count(*) FILTER (WHERE r.outcome IN ('retry', 'probe')),
+        count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
         coalesce(bool_or(r.outcome = 'probe'), false),
         coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false)
     INTO v_delivered, v_failed, v_probe, v_answered
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer);
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint);
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f

@@ -6,7 +6,8 @@
 -- Order:      by change.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it waits to be tried again.
---             as_of: up to which change the user's deliveries have been made; begun: something of it may have arrived already; see begin_deliveries.
+--             as_of: up to which change the user's deliveries have been made;
+--             begun: something of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
     p_states         boolean,
