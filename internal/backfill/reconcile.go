@@ -78,6 +78,7 @@ func (s *slice) restart(ctx context.Context) error {
 	next := s.next()
 	drift := next.drift()
 	drift.Restarts++
+	drift.Compared = 0 // the mirror is looked through again
 	if drift.Restarts > maxRestarts {
 		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again")
 	}

@@ -341,3 +341,37 @@ func TestReconcileBeginsAnewAfterACrashOfTheDatabase(t *testing.T) {
 	want["surplus"], want["unknown"] = "gone", "gone"
 	require.Equal(t, want, b.users(t))
 }
+
+// A walk that begins anew does not make the surplus look small: neither by counting
+// users of the mirror twice, nor by counting those whom the run itself has brought.
+func TestReconcileThatBeginsAnewHoldsDeletionsBack(t *testing.T) {
+	t.Parallel()
+	for name, crash := range map[string]int{"DuringTheWalk": 16, "AfterIt": 17} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, limit := newLiving(), 60.0
+			l.options.Reconcile = &provider.ReconcileOptions{MaxDeletedPercent: &limit}
+			b := setupLiving(t, l, 0)
+			b.apply(t, l.put("ours", "Ours"))
+			for i := range 9 {
+				id := fmt.Sprintf("ours%d", i)
+				b.apply(t, l.put(id, "Ours"))
+				l.remove(id)
+			}
+			for i := range 30 {
+				l.put(fmt.Sprintf("theirs%02d", i), "Theirs")
+			}
+			l.step = func(n int) {
+				if n == crash {
+					_, err := b.project.Exec(context.Background(), `TRUNCATE capydb_auth.reconcile_findings`)
+					require.NoError(t, err)
+				}
+			}
+			d := b.reconcile(t, backfill.Order{}).Drift
+			require.Equal(t, 1, d.Restarts)
+			require.NotNil(t, d.HeldBack)
+			require.Contains(t, *d.HeldBack, "9 of 10 users of the mirror were not in the provider's list: 90 %")
+			require.Equal(t, "0", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
+		})
+	}
+}

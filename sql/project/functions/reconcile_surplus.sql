@@ -13,7 +13,8 @@
 -- Result:     one row: the id of the last user looked at, NULL at the end, and how many
 --             of those looked at are live users of the provider whom the mirror had
 --             before the run. (Those whom the run itself brought must not make the
---             surplus look small: another instance may have many.)
+--             surplus look small: another instance may have many. After the notes
+--             were lost they look equal, and are known by the event that let them live.)
 --             US003 if the notes of the run are gone.
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_surplus(
     p_run_id       uuid,
@@ -63,7 +64,17 @@ BEGIN
     )
     SELECT
         CASE WHEN count(*) = p_limit THEN max(c.id) END,
-        count(*) FILTER (WHERE c.is_live AND c.known IN ('missing', 'deleted') IS NOT TRUE)
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  AND EXISTS (
+                      SELECT FROM capydb_auth.user_versions AS v
+                      WHERE v.user_id = c.id AND (v.deleted_at).event_id = 'reconcile:' || p_run_id
+                  )
+              )
+        )
     FROM candidate AS c;
 END;
 $fn$;
