@@ -52,11 +52,13 @@ type fakeMirror struct {
 	history mirror.History
 }
 
-func (m *fakeMirror) Install(context.Context, string) error {
+func (m *fakeMirror) Install(context.Context, string, uuid.UUID, bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.err
 }
+
+func (m *fakeMirror) Release(context.Context, string, uuid.UUID) error { return nil }
 
 func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string) (mirror.History, error) {
 	m.mu.Lock()
@@ -167,7 +169,7 @@ const someURL = "postgres://shop:s3cret@db.example.com:5433/shop"
 
 func (b *testBundle) project(t *testing.T, name string) project.Project {
 	t.Helper()
-	p, err := b.store.CreateProject(t.Context(), name, someURL)
+	p, err := b.store.CreateProject(t.Context(), name, someURL, false)
 	require.NoError(t, err)
 	return p
 }

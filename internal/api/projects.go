@@ -29,6 +29,7 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	var in struct {
 		Name        string  `json:"name"`
 		DatabaseURL *string `json:"database_url"`
+		TakeOver    bool    `json:"take_over"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -39,8 +40,10 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 			return answer{}, failure(http.StatusUnprocessableEntity,
 				"database_url is empty: give a URL, or leave it out to get a new database")
 		}
+	} else if in.TakeOver {
+		return answer{}, failure(http.StatusUnprocessableEntity, "take_over is for a mirror that is there already: give its database_url as well")
 	}
-	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL)
+	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.TakeOver)
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,11 +85,12 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	}
 	var in struct {
 		DatabaseURL string `json:"database_url"`
+		TakeOver    bool   `json:"take_over"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if p, err = a.config.Store.SetDatabaseURL(r.Context(), p.ID, in.DatabaseURL); err != nil {
+	if p, err = a.config.Store.SetDatabaseURL(r.Context(), p.ID, in.DatabaseURL, in.TakeOver); err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil

@@ -47,7 +47,7 @@ func install(t *testing.T) *installation {
 	control, err := app.OpenControl(t.Context(), in.settings.DatabaseURL, in.settings.EncryptionKey, 2, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, control.Close(context.WithoutCancel(t.Context()))) }()
-	p, err := control.Store.CreateProject(t.Context(), "shop", pgtest.URL(t, in.mirror))
+	p, err := control.Store.CreateProject(t.Context(), "shop", pgtest.URL(t, in.mirror), false)
 	require.NoError(t, err)
 	in.projectID = p.ID.String()
 	for _, name := range provider.Names() {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/google/uuid"
@@ -61,12 +62,14 @@ func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, err
 func (a *App) tables(
 	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
 ) (fetch.Source, error) {
-	url := string(databaseURL)
-	if url == "" {
-		var err error
+	url, err := pgdb.Given(string(databaseURL))
+	switch {
+	case databaseURL == "":
 		if url, err = a.Store.DatabaseURL(ctx, projectID); err != nil {
 			return nil, err
 		}
+	case err != nil:
+		return nil, fmt.Errorf("credentials.database_url %w", err)
 	}
 	pool, err := pgdb.Open(context.WithoutCancel(ctx), url, pgdb.Options{ApplicationName: "authsync backfill", MaxConns: 1})
 	if err != nil {

@@ -39,7 +39,7 @@ func (d *Dev) settle(ctx context.Context) error {
 	d.Demo, err = d.App.Store.FindProject(ctx, DemoProject)
 	if errors.Is(err, project.ErrNoProject) {
 		d.progress("making project " + DemoProject)
-		d.Demo, err = d.App.Store.CreateProject(ctx, DemoProject, "")
+		d.Demo, err = d.App.Store.CreateProject(ctx, DemoProject, "", false)
 	}
 	if err != nil {
 		return fmt.Errorf("project %s: %w", DemoProject, err)
@@ -157,6 +157,6 @@ func moveDatabase(ctx context.Context, store *project.Store, p project.Project, 
 		return nil //nolint:nilerr // not on the dev server's PostgreSQL
 	}
 	u.Host, u.User = now.Host, now.User
-	_, err = store.SetDatabaseURL(ctx, p.ID, u.String())
+	_, err = store.SetDatabaseURL(ctx, p.ID, u.String(), false)
 	return err
 }

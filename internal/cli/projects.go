@@ -31,6 +31,7 @@ func (s *session) printProjects(projects ...client.Project) error {
 
 func (s *session) newProjectsCreate() *cobra.Command {
 	from := source{flag: "database-url"}
+	takeOver := false
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a project",
@@ -39,19 +40,27 @@ input or in an environment variable: it holds a password, so it is no flag. With
 one, authsync creates a database for the project on the control server.
 
 The role of the URL must be able to connect and to create schema capydb_auth:
-GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.`,
+GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.
+
+The mirror in a database belongs to one project, or two would mix their users. One
+whose project was deleted while the database was away, or a copy of a project's
+database, is attached with --take-over.`,
 		Example: "  authsync projects create shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  pass show shop/db-url | authsync projects create shop --database-url-file -\n" +
 			"  authsync projects create playground",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := map[string]string{"name": args[0]}
+			if takeOver && !from.given() {
+				return usagef("--take-over is for a mirror that is there already: give its database with --database-url-file or --database-url-env")
+			}
+			in := map[string]any{"name": args[0]}
 			if from.given() {
 				databaseURL, err := s.read(from)
 				if err != nil {
 					return err
 				}
 				in["database_url"] = databaseURL
+				in["take_over"] = takeOver
 			}
 			c, err := s.client()
 			if err != nil {
@@ -69,6 +78,7 @@ GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.`,
 	}
 	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
 	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "attach a mirror that belonged to another project")
 	return cmd
 }
 

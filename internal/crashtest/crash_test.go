@@ -134,7 +134,7 @@ func prepare(t *testing.T, database *localpg.Server) *bundle {
 	key := config.Secret(seal.NewKey())
 	opened, err := app.OpenControl(ctx, config.Secret(database.URL("control")), key, 4, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	p, err := opened.Store.CreateProject(ctx, "shop", database.URL("shop"))
+	p, err := opened.Store.CreateProject(ctx, "shop", database.URL("shop"), false)
 	require.NoError(t, err)
 	credentials := map[string]provider.Credentials{}
 	for _, name := range provider.Names() {

@@ -54,6 +54,8 @@ type lane struct {
 	installed atomic.Bool
 	active    chan struct{} // holds one for each job at work; see Enter
 	feed      chan struct{} // holds one for each read of the feed; see queryAll
+	// ownerUntil is until when the mirror counts as the project's, in nanoseconds.
+	ownerUntil atomic.Int64
 
 	places int // of Mirrors.places, under its mutex
 
@@ -213,24 +215,41 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 
 var errNoAnswer = errors.New("the project database does not answer")
 
-// install brings the mirror up to date when the lane is used for the first time.
+// install brings the mirror up to date when the lane is used for the first time,
+// and looks from time to time whether it is still the project's: another installation
+// of authsync may have taken it over.
 func (l *lane) install(ctx context.Context) error {
-	if l.installed.Load() {
+	installed, now := l.installed.Load(), l.config.Now()
+	if installed && now.UnixNano() < l.ownerUntil.Load() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, errNoAnswer)
 	defer cancel()
-	current, err := schema.UpToDate(ctx, l.pool, schema.Project)
-	if err != nil {
-		return &installError{err}
-	}
-	if !current {
-		if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{}); err != nil {
+	if !installed {
+		if err := l.upgrade(ctx); err != nil {
 			return &installError{err}
 		}
-		l.config.Log.InfoContext(ctx, "mirror_installed", slog.String("project_id", l.projectID.String()))
 	}
+	if err := own(ctx, l.pool, l.projectID); err != nil {
+		return &installError{err}
+	}
+	l.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
 	l.installed.Store(true)
+	return nil
+}
+
+func (l *lane) upgrade(ctx context.Context) error {
+	if err := mayBeOf(ctx, l.pool, l.projectID, false); err != nil {
+		return err
+	}
+	current, err := schema.UpToDate(ctx, l.pool, schema.Project)
+	if err != nil || current {
+		return err
+	}
+	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{}); err != nil {
+		return err
+	}
+	l.config.Log.InfoContext(ctx, "mirror_installed", slog.String("project_id", l.projectID.String()))
 	return nil
 }
 

@@ -26,7 +26,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/schema"
 )
 
 // Config is what Mirrors needs.
@@ -69,14 +68,6 @@ func New(config Config) *Mirrors {
 		config.Workers = 1000
 	}
 	return &Mirrors{config: config, lanes: make(map[uuid.UUID]*lane), places: places{total: config.Workers}}
-}
-
-// Install creates the mirror in a project database, or upgrades it. It is
-// repeatable and safe to run from several processes at once. Its errors are fit
-// for the person who gave the URL: they say what is wrong with it and what to do.
-func (m *Mirrors) Install(ctx context.Context, databaseURL string) error {
-	_, err := schema.Up(ctx, databaseURL, schema.Project, schema.Options{})
-	return err
 }
 
 // Close lets the calls under way end and closes all connections. Calls that

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
@@ -20,6 +21,9 @@ import (
 
 // maxIdentifier is NAMEDATALEN - 1: PostgreSQL cuts longer names silently.
 const maxIdentifier = 63
+
+// releaseTimeout bounds how long the deletion of a project waits for its database.
+const releaseTimeout = 5 * time.Second
 
 // createWithDatabase makes a project and a database for it on the control
 // server. CREATE DATABASE cannot share a transaction with anything, but
@@ -46,7 +50,7 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 	}()
 
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err = s.insert(ctx, tx, project, replaceDatabase(control.ConnString(), name))
+		p, err = s.insert(ctx, tx, uuid.New(), project, replaceDatabase(control.ConnString(), name))
 		if err != nil {
 			return err
 		}
@@ -76,11 +80,18 @@ func createError(err error, role string) error {
 	return fmt.Errorf("create the project's database: %w", err)
 }
 
-// install makes sure that the mirror is in a project's database.
-func (s *Store) install(ctx context.Context, databaseURL string) error {
-	err := s.mirror.Install(ctx, databaseURL)
+// install makes sure that the mirror is in a project's database, and is the project's.
+func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error {
+	err := s.mirror.Install(ctx, databaseURL, projectID, takeOver)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
+	}
+	if errors.Is(err, ErrControlDatabase) {
+		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %v, where projects and credentials are kept: "+
+			"give the database that the project's application uses", pgdb.SafeURL(databaseURL), err)}
+	}
+	if owned, is := errors.AsType[*OwnedError](err); is {
+		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %s", pgdb.SafeURL(databaseURL), s.ownedBy(ctx, owned.Owner))}
 	}
 	config, parseErr := pgx.ParseConfig(databaseURL)
 	if parseErr != nil {
@@ -102,6 +113,28 @@ func (s *Store) install(ctx context.Context, databaseURL string) error {
 		detail = "the mirror could not be put there"
 	}
 	return &DatabaseError{Detail: fmt.Sprintf("database %s: %s (%v)", pgdb.SafeURL(databaseURL), detail, err), Err: err}
+}
+
+// ownedBy says whose a mirror is, and what to do. A project of which this
+// installation does not know may be another's.
+func (s *Store) ownedBy(ctx context.Context, owner uuid.UUID) string {
+	const because = "Two projects in one mirror would mix their users"
+	if p, err := s.FindProject(ctx, owner.String()); err == nil {
+		return fmt.Sprintf("the mirror there belongs to project %s. %s: give this one a database of its own, or delete project %[1]s first", p.Name, because)
+	}
+	return fmt.Sprintf("the mirror there belongs to project %s, of which this authsync does not know: another installation may be writing to it. "+
+		"%s: give a database of its own; or, if that project is gone for good or this is a copy of its database, take the mirror over "+
+		"(--take-over, \"take_over\": true)", owner, because)
+}
+
+// release gives a mirror free that the project does not have any more. Where that is
+// not possible, whoever has it next must say that it is to be taken over.
+func (s *Store) release(ctx context.Context, databaseURL string, projectID uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if err := s.mirror.Release(ctx, databaseURL, projectID); err != nil {
+		s.log.WarnContext(ctx, "mirror_not_released", slog.String("project_id", projectID.String()), slog.Any("error", pgdb.Redact(err)))
+	}
 }
 
 // databaseName names a project's database after the control database, so that

@@ -39,7 +39,7 @@ func benchmarkReload(b *testing.B, projects int) {
 	require.NoError(b, err)
 	var last project.Project
 	for i := range projects {
-		last, err = store.CreateProject(b.Context(), fmt.Sprint("p", i), someURL)
+		last, err = store.CreateProject(b.Context(), fmt.Sprint("p", i), someURL, false)
 		require.NoError(b, err)
 		_, err = store.PutIntegration(b.Context(), last.ID, "clerk",
 			map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + clerkSecret + `"`)}, nil)

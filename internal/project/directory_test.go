@@ -50,11 +50,11 @@ func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
 		return err == nil && o.AbsentFields == provider.ClearAbsent
 	})
 
-	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop")
+	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop?sslmode=disable", false)
 	require.NoError(t, err)
 	eventually(func() bool {
 		url, err := d.Database(t.Context(), shop.ID)
-		return err == nil && url == "postgres://u:p@new.example.com/shop"
+		return err == nil && url == "postgres://u:p@new.example.com/shop?sslmode=disable"
 	})
 
 	require.NoError(t, b.store.DeleteIntegration(t.Context(), shop.ID, "auth0"))

@@ -94,7 +94,7 @@ func (s *Store) PutIntegration(
 	if err != nil {
 		return Integration{}, err
 	}
-	if err := s.install(ctx, databaseURL); err != nil {
+	if err := s.install(ctx, databaseURL, projectID, false); err != nil {
 		return Integration{}, err
 	}
 
@@ -194,6 +194,11 @@ func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 	if c.Domain != "" {
 		if err := s.targets.CheckURL("https://" + c.Domain); err != nil {
 			return invalid("credentials.domain: %v", err)
+		}
+	}
+	if c.DatabaseURL != "" {
+		if _, err := pgdb.Given(string(c.DatabaseURL)); err != nil {
+			return invalid("credentials.database_url %v", err)
 		}
 	}
 	return nil

@@ -137,6 +137,7 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 		"UnknownOfSchedule": {"clerk", `{}`, `{"reconcile": {"evry": "24h"}}`, "options.reconcile has the wrong form: it takes an object with every"},
 		"OptionsNoObject":   {"auth0", `{}`, `[]`, "options must be an object"},
 		"NumberAsURL":       {"better-auth", `{}`, `{"source": {"database_url": 3333}}`, "options.source.database_url has the wrong form: it takes a string"},
+		"URLWithoutUser":    {"better-auth", `{"database_url": "postgres://db.example.com/app"}`, `{"source": {}}`, "credentials.database_url names no user"},
 		"TwoURLs":           {"better-auth", `{"database_url": "postgres://s3cret"}`, `{"source": {"database_url": "postgres://s3cret-too"}}`, "give the database_url once"},
 		"PrivateBaseURL":    {"better-auth", `{}`, `{"base_url": "https://10.0.0.5/s3cret"}`, "options.base_url: https://10.0.0.5 is a private address (10.0.0.0/8)"},
 		"PlainBaseURL":      {"better-auth", `{}`, `{"base_url": "http://app.example.com/s3cret"}`, "options.base_url: http://app.example.com is not encrypted"},
@@ -267,7 +268,7 @@ func TestResealPassesOverWhatItCannotOpen(t *testing.T) {
 	b := setup(t)
 	lost := b.project(t, "lost")
 	newKey, oldKey := seal.NewKey(), seal.NewKey()
-	fine, err := storeWithKeys(t, b, oldKey).CreateProject(t.Context(), "fine", someURL)
+	fine, err := storeWithKeys(t, b, oldKey).CreateProject(t.Context(), "fine", someURL, false)
 	require.NoError(t, err)
 
 	n, err := storeWithKeys(t, b, newKey, oldKey).Reseal(t.Context())

@@ -62,10 +62,26 @@ func (e *DatabaseError) Error() string { return e.Detail }
 // Unwrap gives the cause.
 func (e *DatabaseError) Unwrap() error { return e.Err }
 
-// MirrorInstaller creates the mirror in a project database, or upgrades it. It
-// is repeatable. Its errors are fit for the person who gave the URL.
+// ErrControlDatabase says that a database is that of an installation of authsync itself.
+var ErrControlDatabase = errors.New("this is authsync's own database")
+
+// OwnedError says that the mirror in a database belongs to another project. The two
+// would mix their users.
+type OwnedError struct{ Owner uuid.UUID }
+
+func (e *OwnedError) Error() string {
+	return fmt.Sprintf("the mirror in this database belongs to another project (%s)", e.Owner)
+}
+
+// MirrorInstaller puts mirrors into project databases.
 type MirrorInstaller interface {
-	Install(ctx context.Context, databaseURL string) error
+	// Install creates the mirror in a database, or upgrades it, and makes it the
+	// project's. It is repeatable. Errors: ErrControlDatabase; *OwnedError, unless
+	// takeOver says that another project's mirror is meant; others are fit for the
+	// person who gave the URL.
+	Install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error
+	// Release lets the next project have the mirror, if it is this project's.
+	Release(ctx context.Context, databaseURL string, projectID uuid.UUID) error
 }
 
 // TargetChecker says why requests to an address will not be sent. Its errors

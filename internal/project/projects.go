@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,10 +57,14 @@ type projectRow struct {
 // empty URL it creates a database on the control server, named after the control
 // database and the project; the first integration puts the mirror there.
 //
+// The mirror in a database has one owner. takeOver makes this project the owner of one
+// that was another's: of a project that is gone, or of a copy of its database.
+//
 // Errors: *InvalidError, *DatabaseError, ErrNameTaken, ErrDatabaseExists. If the
 // process dies on the way, either the project is there with its database, or
-// neither is (an empty database named …_new_… may be left and is in nobody's way).
-func (s *Store) CreateProject(ctx context.Context, name, databaseURL string) (Project, error) {
+// neither is (an empty database named …_new_… may be left and is in nobody's way;
+// a mirror that was installed then must be taken over).
+func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, takeOver bool) (Project, error) {
 	if err := checkName("project", name); err != nil {
 		return Project{}, err
 	}
@@ -76,21 +78,26 @@ func (s *Store) CreateProject(ctx context.Context, name, databaseURL string) (Pr
 	if databaseURL == "" {
 		return s.createWithDatabase(ctx, name)
 	}
-	if err := checkURL(databaseURL); err != nil {
+	if databaseURL, err = givenURL(databaseURL); err != nil {
 		return Project{}, err
 	}
-	if err := s.install(ctx, databaseURL); err != nil {
+	id := uuid.New()
+	if err := s.install(ctx, databaseURL, id, takeOver); err != nil {
 		return Project{}, err
 	}
-	return s.insert(ctx, s.pool, name, databaseURL)
+	p, err := s.insert(ctx, s.pool, id, name, databaseURL)
+	if err != nil {
+		s.release(ctx, databaseURL, id)
+	}
+	return p, err
 }
 
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (s *Store) insert(ctx context.Context, db querier, name, url string) (Project, error) {
-	p := Project{ID: uuid.New(), Name: name, Database: pgdb.SafeURL(url)}
+func (s *Store) insert(ctx context.Context, db querier, id uuid.UUID, name, url string) (Project, error) {
+	p := Project{ID: id, Name: name, Database: pgdb.SafeURL(url)}
 	sealed, err := s.sealURL(p.ID, url)
 	if err != nil {
 		return Project{}, err
@@ -154,16 +161,18 @@ func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string
 
 // SetDatabaseURL moves a project to another database, or changes how to reach
 // the one it has (a new password). It first makes sure that the mirror is there.
-// What the old database holds is not moved.
-func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url string) (Project, error) {
-	if err := checkURL(url); err != nil {
+// What the old database holds is not moved, and its mirror stays the project's: the
+// new URL may lead to the same. For takeOver see CreateProject.
+func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url string, takeOver bool) (Project, error) {
+	url, err := givenURL(url)
+	if err != nil {
 		return Project{}, err
 	}
 	row, err := s.projectRow(ctx, selectProjectByID, projectID)
 	if err != nil {
 		return Project{}, err
 	}
-	if err := s.install(ctx, url); err != nil {
+	if err := s.install(ctx, url, projectID, takeOver); err != nil {
 		return Project{}, err
 	}
 	if row.DatabaseURLSealed, err = s.sealURL(projectID, url); err != nil {
@@ -180,14 +189,19 @@ func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url str
 }
 
 // DeleteProject detaches a project: its integrations and keys go, and webhooks
-// for it are refused. Its database stays as it is, with the mirror in it.
+// for it are refused. Its database stays as it is, with the mirror in it, which
+// another project may have from now on if the database can be reached.
 func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
+	databaseURL, urlErr := s.DatabaseURL(ctx, projectID)
 	tag, err := s.pool.Exec(ctx, deleteProject, projectID)
 	if err != nil {
 		return fmt.Errorf("delete project: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
 		return ErrNoProject
+	}
+	if urlErr == nil {
+		s.release(ctx, databaseURL, projectID)
 	}
 	return nil
 }
@@ -257,23 +271,11 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// checkURL takes URLs only, and those that name their server: what is missing in
-// a connection string comes from the environment of this process, which is
-// another database's.
-func checkURL(databaseURL string) error {
-	u, err := url.Parse(databaseURL)
-	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		return invalid("database_url is %v", pgdb.ErrBadURL)
-	}
-	config, err := pgx.ParseConfig(databaseURL)
+// givenURL checks the URL of a database that a person gave; see pgdb.Given.
+func givenURL(databaseURL string) (string, error) {
+	alone, err := pgdb.Given(databaseURL)
 	if err != nil {
-		return invalid("database_url is %v", pgdb.Redact(err))
+		return "", invalid("database_url %v", err)
 	}
-	if u.Host == "" && u.Query().Get("host") == "" {
-		return invalid("database_url names no host: write postgres://user:password@host:5432/database")
-	}
-	if strings.Trim(u.Path, "/") == "" || config.Database == "" {
-		return invalid("database_url names no database: write it behind the host, as in postgres://user:password@host:5432/database")
-	}
-	return nil
+	return alone, nil
 }

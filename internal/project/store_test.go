@@ -35,15 +35,28 @@ func TestMain(m *testing.M) {
 
 // installer notes which databases got the mirror, and fails as told.
 type installer struct {
-	mu   sync.Mutex
-	urls []string
-	err  error
+	mu       sync.Mutex
+	urls     []string
+	owners   []uuid.UUID
+	released []uuid.UUID
+	err      error
+	then     func() // nil: nothing happens meanwhile
 }
 
-func (i *installer) Install(_ context.Context, databaseURL string) error {
+func (i *installer) Install(_ context.Context, databaseURL string, projectID uuid.UUID, _ bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.urls = append(i.urls, databaseURL)
+	i.urls, i.owners = append(i.urls, databaseURL), append(i.owners, projectID)
+	if i.then != nil {
+		i.then()
+	}
+	return i.err
+}
+
+func (i *installer) Release(_ context.Context, _ string, projectID uuid.UUID) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.released = append(i.released, projectID)
 	return i.err
 }
 
@@ -96,11 +109,11 @@ func storeWith(t *testing.T, b *testBundle, c project.Config, keys ...string) *p
 	return store
 }
 
-const someURL = "postgres://shop:s3cret@db.example.com:5433/shop?sslmode=require"
+const someURL = "postgres://shop:s3cret@db.example.com:5433/shop?sslmode=disable"
 
 func (b *testBundle) project(t *testing.T, name string) project.Project {
 	t.Helper()
-	p, err := b.store.CreateProject(t.Context(), name, someURL)
+	p, err := b.store.CreateProject(t.Context(), name, someURL, false)
 	require.NoError(t, err)
 	return p
 }
@@ -140,7 +153,7 @@ func TestProjects(t *testing.T) {
 
 	t.Run("HaveNamesOfTheirOwn", func(t *testing.T) {
 		t.Parallel()
-		_, err := b.store.CreateProject(t.Context(), "shop", someURL)
+		_, err := b.store.CreateProject(t.Context(), "shop", someURL, false)
 		require.ErrorIs(t, err, project.ErrNameTaken)
 	})
 
@@ -155,12 +168,14 @@ func TestProjects(t *testing.T) {
 		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "not a PostgreSQL connection URL"},
 		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "not a PostgreSQL connection URL"},
 		"URLIsOfAnotherKind":  {"x", "mysql://u:s3cret@h/d", "not a PostgreSQL connection URL"},
+		"URLNamesNoUser":      {"x", "postgres://h/s3cret", "names no user"},
+		"URLNamesAFile":       {"x", "postgres://u@h/d?passfile=/root/s3cret", "names a file of the server by passfile"},
 		"URLNamesNoHost":      {"x", "postgres:///s3cret", "names no host"},
 		"URLNamesNoDatabase":  {"x", "postgres://u:s3cret@h/", "names no database"},
 	} {
 		t.Run(name+"AndIsRefused", func(t *testing.T) {
 			t.Parallel()
-			_, err := b.store.CreateProject(t.Context(), bad.name, bad.url)
+			_, err := b.store.CreateProject(t.Context(), bad.name, bad.url, false)
 			var invalid *project.InvalidError
 			require.ErrorAs(t, err, &invalid)
 			require.ErrorContains(t, err, bad.want)
@@ -219,6 +234,7 @@ func TestDeletingDetaches(t *testing.T) {
 	require.NoError(t, err)
 
 	require.NoError(t, b.store.DeleteProject(t.Context(), shop.ID))
+	require.Equal(t, []uuid.UUID{shop.ID}, b.mirror.released)
 
 	_, err = b.store.FindProject(t.Context(), "shop")
 	require.ErrorIs(t, err, project.ErrNoProject)
@@ -231,30 +247,67 @@ func TestProjectIsNotMadeWithADatabaseThatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.mirror.failWith(errors.New("boom"))
-	_, err := b.store.CreateProject(t.Context(), "shop", someURL)
+	_, err := b.store.CreateProject(t.Context(), "shop", someURL, false)
 	var unusable *project.DatabaseError
 	require.ErrorAs(t, err, &unusable)
 	_, err = b.store.FindProject(t.Context(), "shop")
 	require.ErrorIs(t, err, project.ErrNoProject)
 }
 
+// The words depend on whether this installation knows the other project.
+func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for says, owner := range map[string]uuid.UUID{
+		"the mirror there belongs to project shop. Two projects in one mirror would mix their users: give this one a database of its own": shop.ID,
+		"of which this authsync does not know: another installation may be writing to it":                                                 uuid.New(),
+	} {
+		b.mirror.failWith(&project.OwnedError{Owner: owner})
+		_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
+		var refused *project.DatabaseError
+		require.ErrorAs(t, err, &refused)
+		require.ErrorContains(t, err, says)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	b.mirror.failWith(project.ErrControlDatabase)
+	_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
+	require.ErrorContains(t, err, "this is authsync's own database, where projects and credentials are kept: give the database that")
+}
+
+// What was claimed for a project that could not be made is given free again.
+func TestMirrorOfAProjectThatIsNotMadeIsReleased(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mirror.then = func() { // somebody else is faster
+		_, err := b.pool.Exec(context.Background(),
+			`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES (gen_random_uuid(), 'shop', '')`)
+		require.NoError(t, err)
+	}
+	_, err := b.store.CreateProject(t.Context(), "shop", someURL, false)
+	require.ErrorIs(t, err, project.ErrNameTaken)
+	require.Equal(t, b.mirror.owners, b.mirror.released)
+	require.Len(t, b.mirror.released, 1)
+}
+
 func TestSetDatabaseURL(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
-	moved, err := b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop")
+	moved, err := b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop?sslmode=disable", false)
 	require.NoError(t, err)
 	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.Database)
-	require.Equal(t, []string{someURL, "postgres://u:p@new.example.com/shop"}, b.mirror.urls, "the mirror is put there first")
+	require.Equal(t, []string{someURL, "postgres://u:p@new.example.com/shop?sslmode=disable"}, b.mirror.urls, "the mirror is put there first")
+	require.Equal(t, []uuid.UUID{shop.ID, shop.ID}, b.mirror.owners)
 
 	b.mirror.failWith(errors.New("boom"))
-	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, someURL)
+	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, someURL, false)
 	require.Error(t, err)
 	full, err := b.store.DatabaseURL(t.Context(), shop.ID)
 	require.NoError(t, err)
-	require.Equal(t, "postgres://u:p@new.example.com/shop", full, "what does not work is not taken")
+	require.Equal(t, "postgres://u:p@new.example.com/shop?sslmode=disable", full, "what does not work is not taken")
 
-	_, err = b.store.SetDatabaseURL(t.Context(), uuid.New(), someURL)
+	_, err = b.store.SetDatabaseURL(t.Context(), uuid.New(), someURL, false)
 	require.ErrorIs(t, err, project.ErrNoProject)
 }
 
@@ -263,7 +316,7 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 	b := setup(t)
 	control := b.pool.Config().ConnConfig.Database
 
-	demo, err := b.store.CreateProject(t.Context(), "demo", "")
+	demo, err := b.store.CreateProject(t.Context(), "demo", "", false)
 	require.NoError(t, err)
 	dropAfter(t, b, demo)
 	full, err := b.store.DatabaseURL(t.Context(), demo.ID)
@@ -280,14 +333,14 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 	require.Empty(t, databasesLike(t, b, "_new_"))
 
 	require.NoError(t, b.store.DeleteProject(t.Context(), demo.ID))
-	_, err = b.store.CreateProject(t.Context(), "demo", "")
+	_, err = b.store.CreateProject(t.Context(), "demo", "", false)
 	require.ErrorIs(t, err, project.ErrDatabaseExists, "customer data is neither dropped nor taken over")
 	require.ErrorContains(t, err, name)
 	require.Empty(t, databasesLike(t, b, "_new_"), "nothing is left behind")
 	_, err = b.store.FindProject(t.Context(), "demo")
 	require.ErrorIs(t, err, project.ErrNoProject)
 
-	_, err = b.store.CreateProject(t.Context(), "demo", full)
+	_, err = b.store.CreateProject(t.Context(), "demo", full, false)
 	require.NoError(t, err, "it can be attached again by its URL")
 }
 
@@ -311,7 +364,7 @@ func TestRoleThatMayNotCreateDatabasesIsTold(t *testing.T) {
 	defer pool.Close()
 	store := storeWithKeys(t, &testBundle{pool: pool, mirror: b.mirror}, b.key)
 
-	_, err = store.CreateProject(t.Context(), "demo", "")
+	_, err = store.CreateProject(t.Context(), "demo", "", false)
 	var database *project.DatabaseError
 	require.ErrorAs(t, err, &database)
 	require.ErrorContains(t, err, `ALTER ROLE "`+role+`" CREATEDB`)

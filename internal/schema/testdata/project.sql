@@ -685,7 +685,17 @@ BEGIN
     )
     SELECT
         CASE WHEN count(*) = p_limit THEN max(c.id) END,
-        count(*) FILTER (WHERE c.is_live AND c.known IN ('missing', 'deleted') IS NOT TRUE)
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  AND EXISTS (
+                      SELECT FROM capydb_auth.user_versions AS v
+                      WHERE v.user_id = c.id AND (v.deleted_at).event_id = 'reconcile:' || p_run_id
+                  )
+              )
+        )
     FROM candidate AS c;
 END;
 $$;
@@ -764,6 +774,21 @@ CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id
 $$;
 
 COMMENT ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
+
+CREATE TABLE capydb_auth.owner (
+    is_only boolean DEFAULT true NOT NULL,
+    project_id uuid NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT owner_is_only_check CHECK (is_only)
+);
+
+COMMENT ON TABLE capydb_auth.owner IS 'The project whose mirror this is: one row; none while no project has it.';
+
+COMMENT ON COLUMN capydb_auth.owner.is_only IS 'Lets there be one row.';
+
+COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the control database of its authsync.';
+
+COMMENT ON COLUMN capydb_auth.owner.since IS 'Since when it is this project''s.';
 
 CREATE TABLE capydb_auth.users (
     id text NOT NULL,
@@ -999,6 +1024,9 @@ CREATE VIEW capydb_auth.user_sources AS
      CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source));
 
 COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that said it, and when by the provider''s clock.';
+
+ALTER TABLE ONLY capydb_auth.owner
+    ADD CONSTRAINT owner_pkey PRIMARY KEY (is_only);
 
 ALTER TABLE ONLY capydb_auth.processed_events
     ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at);
