@@ -775,21 +775,6 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
 
-CREATE TABLE capydb_auth.owner (
-    is_only boolean DEFAULT true NOT NULL,
-    project_id uuid NOT NULL,
-    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT owner_is_only_check CHECK (is_only)
-);
-
-COMMENT ON TABLE capydb_auth.owner IS 'The project whose mirror this is: one row; none while no project has it.';
-
-COMMENT ON COLUMN capydb_auth.owner.is_only IS 'Lets there be one row.';
-
-COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the control database of its authsync.';
-
-COMMENT ON COLUMN capydb_auth.owner.since IS 'Since when it is this project''s.';
-
 CREATE TABLE capydb_auth.users (
     id text NOT NULL,
     email text,
@@ -889,6 +874,21 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
+
+CREATE TABLE capydb_auth.owner (
+    is_only boolean DEFAULT true NOT NULL,
+    project_id uuid NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT owner_is_only_check CHECK (is_only)
+);
+
+COMMENT ON TABLE capydb_auth.owner IS 'The project whose mirror this is: one row; none while no project has it.';
+
+COMMENT ON COLUMN capydb_auth.owner.is_only IS 'Lets there be one row.';
+
+COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the control database of its authsync.';
+
+COMMENT ON COLUMN capydb_auth.owner.since IS 'Since when it is this project''s.';
 
 CREATE VIEW capydb_auth.placeholders AS
  SELECT u.id AS user_id,
