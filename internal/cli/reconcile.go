@@ -111,9 +111,9 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 		}
 	}
 	if run.DryRun {
-		return f.printf("\n%s of %s users differ (%s). Nothing was changed: without --dry-run they are repaired.\n",
+		return f.printf("\nDiffering: %s users; the provider has %s (%s). Nothing was changed: without --dry-run they are repaired.\n",
 			thousands(found), thousands(run.Read), took)
 	}
-	return f.printf("\n%s of %s users differed (%s): %s repaired, %s failed, %s left as they are.\n",
+	return f.printf("\nDiffering: %s users; the provider has %s (%s). %s repaired, %s failed, %s left as they are.\n",
 		thousands(found), thousands(run.Read), took, thousands(d.Repaired), thousands(d.Failed), thousands(d.Left))
 }

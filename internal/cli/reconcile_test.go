@@ -58,7 +58,7 @@ placeholder, unknown to the provider  0
   in email                            2
   in username                         1
 
-1,203 of 200,000 users differed (40s): 1,203 repaired, 0 failed, 0 left as they are.
+Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed, 0 left as they are.
 `, out.String())
 	})
 
@@ -70,7 +70,7 @@ placeholder, unknown to the provider  0
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--dry-run")
 		require.Equal(t, 1, status, errs.String())
 		require.Contains(t, out.String(), "user_2  differs  left   email\n")
-		require.Contains(t, out.String(), "1 of 200,000 users differ (40s). Nothing was changed: without --dry-run they are repaired.\n")
+		require.Contains(t, out.String(), "Differing: 1 users; the provider has 200,000 (40s). Nothing was changed: without --dry-run they are repaired.\n")
 		require.Len(t, calls(), 1)
 	})
 
@@ -115,7 +115,7 @@ placeholder, unknown to the provider  0
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--status")
 		require.Equal(t, 0, status, errs.String())
 		require.Contains(t, out.String(), "clerk  done  100.0%  200,000 of 200,000 users\n")
-		require.Contains(t, out.String(), "1 of 200,000 users differ (40s).")
+		require.Contains(t, out.String(), "Differing: 1 users; the provider has 200,000 (40s).")
 		require.Equal(t, []string{"GET /projects/shop/integrations/clerk/reconcile"}, calls())
 	})
 

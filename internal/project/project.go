@@ -70,7 +70,7 @@ var ErrControlDatabase = errors.New("this is authsync's own database")
 type OwnedError struct{ Owner uuid.UUID }
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("the mirror in this database belongs to another project (%s)", e.Owner)
+	return fmt.Sprintf("the mirror in this database belongs to another project (%s): one of the two needs a database of its own", e.Owner)
 }
 
 // MirrorInstaller puts mirrors into project databases.
