@@ -93,17 +93,25 @@ func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &r
 
 // autoBackfill starts a backfill where the credentials for reading the users
 // were just stored or changed, and where they allow it but there never was one.
-// That it cannot be started is no fault of what was asked for. Nil: there is
-// nothing to say.
+// A reconcile that runs is cancelled where they were changed: the rest of its list may be
+// another account's, which does not have the users of the first.
+// That the backfill cannot be started is no fault of what was asked for. Nil: there
+// is nothing to say.
 func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *backfillStart {
 	if !i.FetchChanged {
 		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider, provider.KindBackfill); !errors.Is(err, backfill.ErrNoRun) {
 			return nil
 		}
 	}
-	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider, backfill.Order{Kind: provider.KindBackfill})
+	order := backfill.Order{Kind: provider.KindBackfill}
+	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider, order)
 	var running *backfill.RunningError
 	var notPossible *account.NotPossibleError
+	if i.FetchChanged && errors.As(err, &running) && running.Run.Kind == provider.KindReconcile {
+		if _, err = a.config.Backfills.Cancel(ctx, projectID, i.Provider, provider.KindReconcile); err == nil {
+			run, err = a.config.Backfills.Start(ctx, projectID, i.Provider, order)
+		}
+	}
 	switch {
 	case err == nil:
 		return &backfillStart{Started: true, RunID: &run.ID}

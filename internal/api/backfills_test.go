@@ -63,6 +63,22 @@ func TestBackfillStartsByItself(t *testing.T) {
 	require.NotContains(t, at(t, b.call(t, "GET", clerkPath, "").body, "config"), "backfill")
 }
 
+// Half of its list would be another account's, and whom that one does not have
+// would be deleted.
+func TestReconcileEndsWhenOtherCredentialsAreStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
+	require.Equal(t, 202, b.call(t, "POST", clerkPath+"/reconcile", "").status)
+	b.put(t, signing)
+	require.Equal(t, backfill.Waiting, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"], "a signing secret reads no users")
+	told, ok := b.put(t, `{"secret_key": "sk_test_one"}`).(object)
+	require.True(t, ok)
+	require.Equal(t, true, told["started"])
+	require.Equal(t, backfill.Cancelled, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"])
+}
+
 func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

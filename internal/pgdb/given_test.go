@@ -12,8 +12,6 @@ import (
 )
 
 // The operator's secrets stay with the operator, whichever way they would come.
-//
-//nolint:paralleltest // it sets the environment
 func TestGivenTakesNothingFromTheEnvironment(t *testing.T) {
 	home := t.TempDir()
 	passfile := filepath.Join(home, ".pgpass")
