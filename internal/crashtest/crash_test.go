@@ -47,8 +47,9 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 
 	b.server.start(t)
 	t.Cleanup(func() { b.server.kill(t) })
-	follower := newSink(t)
-	b.follow(t, follower)
+	all, some := newSink(t, 50), newSink(t, 5)
+	b.follow(t, all)
+	b.followSome(t, some)
 	loadCtx, stopLoad := context.WithCancel(ctx)
 	loaded := make(chan struct{})
 	go func() {
@@ -83,7 +84,8 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 	require.Positive(t, b.load.refused.Load(), "%s: no crash was felt, so nothing was tested", what)
 	b.requireHealed(t, what)
 	b.requireExactlyOnce(t, what)
-	b.requireFollowed(t, follower, what)
+	b.requireFollowed(t, all, allChanges, what)
+	b.requireFollowed(t, some, someChanges, what)
 }
 
 // chooseSeed takes -seed from the arguments behind -args, else a new one.

@@ -17,8 +17,9 @@ import (
 )
 
 // sink is the system that must follow: a webhook receiver that no crash touches. One request in
-// fifty fails.
+// odds fails.
 type sink struct {
+	odds     int64
 	server   *httptest.Server
 	requests atomic.Int64
 	failed   atomic.Int64
@@ -31,9 +32,9 @@ type sink struct {
 	repeated int
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t *testing.T, odds int64) *sink {
 	t.Helper()
-	s := &sink{arrived: map[int64]string{}, times: map[string]int{}, newest: map[string]int64{}}
+	s := &sink{odds: odds, arrived: map[int64]string{}, times: map[string]int{}, newest: map[string]int64{}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.server.Close)
 	return s
@@ -41,7 +42,7 @@ func newSink(t *testing.T) *sink {
 
 func (s *sink) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	if err != nil || s.requests.Add(1)%50 == 0 { // killed while it sent, or unlucky
+	if err != nil || s.requests.Add(1)%s.odds == 0 { // killed while it sent, or unlucky
 		s.failed.Add(1)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
@@ -80,35 +81,68 @@ func (s *sink) take(id string, body []byte) {
 	s.newest[user] = change
 }
 
-// follow makes the sink a destination of the project, by the API.
-func (b *bundle) follow(t *testing.T, s *sink) {
+// api calls the API of the server with all rights.
+func (b *bundle) api(t *testing.T) *client.Client {
 	t.Helper()
 	_, key, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "crash"})
 	require.NoError(t, err)
 	url, _ := b.server.url.Load().(string)
 	api := client.New(url, config.Secret(key))
-	defer api.Close()
-	_, err = api.AddDestination(t.Context(), b.load.projectID, map[string]any{
-		"name": "sink", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "from": "beginning",
-	})
+	t.Cleanup(api.Close)
+	return api
+}
+
+// add adds a destination to the project.
+func (b *bundle) add(t *testing.T, destination map[string]any) {
+	t.Helper()
+	_, err := b.api(t).AddDestination(t.Context(), b.load.projectID, destination)
 	require.NoError(t, err)
 }
 
-// requireFollowed compares the sink with the feed: every change arrived, none under two ids,
-// and those of a user in order.
-func (b *bundle) requireFollowed(t *testing.T, s *sink, what string) {
+func (b *bundle) act(t *testing.T, destination, action string) {
+	t.Helper()
+	_, err := b.api(t).ActOn(t.Context(), b.load.projectID, destination, action, nil)
+	require.NoError(t, err)
+}
+
+// follow makes the sink a destination that wants every change.
+func (b *bundle) follow(t *testing.T, s *sink) {
+	t.Helper()
+	b.add(t, map[string]any{
+		"name": "all", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "from": "beginning",
+	})
+}
+
+// followSome makes the sink a destination that wants new addresses of some users.
+func (b *bundle) followSome(t *testing.T, s *sink) {
+	t.Helper()
+	b.add(t, map[string]any{
+		"name": "some", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "from": "beginning",
+		"kinds": []string{"updated"}, "fields": []string{"email"}, "condition": `.user.id | endswith("7")`,
+	})
+}
+
+const (
+	allChanges  = `SELECT id FROM capydb_auth.user_changes`
+	someChanges = `SELECT id FROM capydb_auth.user_changes WHERE kind = 'updated' AND 'email' = ANY (changed) AND user_id LIKE '%7'`
+)
+
+// requireFollowed compares the sink with the feed: every change that it wants arrived, no other,
+// none under two ids, and those of a user in order.
+func (b *bundle) requireFollowed(t *testing.T, s *sink, wanted, what string) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Empty(t, s.faults, what)
 	var lost []int64
-	changes := rowsOf[struct{ ID int64 }](t, b.project, `SELECT id FROM capydb_auth.user_changes`)
+	changes := rowsOf[struct{ ID int64 }](t, b.project, wanted)
 	for _, c := range changes {
 		if _, ok := s.arrived[c.ID]; !ok {
 			lost = append(lost, c.ID)
 		}
 	}
 	require.Empty(t, lost, "%s: changes that never arrived", what)
+	require.NotEmpty(t, changes, what)
 	require.Len(t, s.arrived, len(changes), what)
 	require.Positive(t, s.failed.Load(), "%s: nothing failed, so nothing was tested", what)
 	t.Logf("%d changes arrived at the destination, %d attempts failed, %d messages came again with the same id",
