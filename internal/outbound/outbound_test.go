@@ -3,6 +3,7 @@ package outbound_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/outbound"
 )
 
@@ -284,4 +286,31 @@ func TestTransport(t *testing.T) {
 		t.Parallel()
 		require.EqualValues(t, 0x0303, outbound.New(outbound.Config{}).Transport().TLSClientConfig.MinVersion)
 	})
+}
+
+// A webhook whose name leads to a public address when it is checked, and to this machine
+// later, is never delivered to this machine.
+func TestWebhookFollowsNoRebinding(t *testing.T) {
+	t.Parallel()
+	dns := newDNS(t, map[string][][]netip.Addr{"hooks.example": {addrs("93.184.216.34"), addrs("127.0.0.1"), addrs("::1", "127.0.0.1")}})
+	dialer := &recorder{}
+	guard := outbound.New(outbound.Config{Resolver: dns.resolver(), Dial: dialer.dial})
+	name, secret, _ := webhook.Kind{}.NewSecret()
+	d, err := webhook.Kind{}.New(destination.Config{
+		Options: json.RawMessage(`{"url": "https://hooks.example/"}`), Secrets: destination.Secrets{Values: map[string]string{name: secret}},
+	}, destination.Deps{Client: guard.Client(0), CheckURL: guard.CheckURL})
+	require.NoError(t, err)
+	for attempt := 1; attempt <= 3; attempt++ {
+		result := d.Send(t.Context(), []destination.Message{{
+			ID: "msg_1", UserID: "u1", Kind: destination.Created, User: json.RawMessage(`{"id": "u1"}`), Attempt: attempt,
+		}})[0]
+		if attempt == 1 {
+			require.Equal(t, destination.Retry, result.Outcome, "nobody is there")
+			continue
+		}
+		require.Equal(t, destination.Pause, result.Outcome, "a person is told")
+		require.Contains(t, result.Reason, "loopback address")
+	}
+	require.Equal(t, 3, dns.questions("hooks.example"))
+	require.Equal(t, []string{"93.184.216.34:443"}, dialer.all())
 }
