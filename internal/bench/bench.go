@@ -22,9 +22,9 @@ import (
 )
 
 // Parts are what there is to measure.
-func Parts() []string { return []string{"receive", "apply", "backfill"} }
+func Parts() []string { return []string{"receive", "apply", "backfill", "deliver"} }
 
-// Config says what to measure. The zero value measures everything in about eight minutes.
+// Config says what to measure. The zero value measures everything in about ten minutes.
 type Config struct {
 	// Connections are the numbers of concurrent senders: 16, 64, 256.
 	Connections []int
@@ -38,6 +38,12 @@ type Config struct {
 	Light int
 	// Users are the sizes of accounts that are read: 200,000 and 1,000,000.
 	Users []int
+	// Changes are how many are delivered at once: 20,000.
+	Changes int
+	// Waiting are how many deliveries of another project are worked off beside: 50,000.
+	Waiting int
+	// Steady is how many events are sent at a light load, twenty a second: 300.
+	Steady int
 	// Only restricts the run to one of Parts.
 	Only string
 	// Log hears of trouble; nil: nobody does.
@@ -53,6 +59,9 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	config.Rounds = cmp.Or(config.Rounds, 3)
 	config.Events = cmp.Or(config.Events, 40_000)
 	config.Light = cmp.Or(config.Light, 100)
+	config.Changes = cmp.Or(config.Changes, 20_000)
+	config.Waiting = cmp.Or(config.Waiting, 50_000)
+	config.Steady = cmp.Or(config.Steady, 300)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -68,7 +77,7 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
 	fmt.Fprintln(w, describeMachine(ctx, e))
-	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling} {
+	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering} {
 		if part := Parts()[i]; config.Only == "" || config.Only == part {
 			if err := measure(ctx, w, config); err != nil {
 				return fmt.Errorf("measure %s: %w", part, err)

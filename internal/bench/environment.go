@@ -27,6 +27,7 @@ import (
 const (
 	controlDatabase = "authsync"
 	projectDatabase = "bench"
+	signingSecret   = "the token of the benchmark"
 	// inboxConns is as the server has it: the commit in flight, waking the workers, and one to spare.
 	inboxConns = 3
 )
@@ -93,7 +94,7 @@ func (e *environment) createDatabases(ctx context.Context) error {
 
 func (e *environment) makeIntegration() error {
 	kind := auth0.New()
-	credentials := provider.Credentials{WebhookSigningSecret: provider.Secrets{"the token of the benchmark"}}
+	credentials := provider.Credentials{WebhookSigningSecret: provider.Secrets{signingSecret}}
 	verifier, err := kind.NewVerifier(credentials, provider.Options{})
 	if err != nil {
 		return err
@@ -116,9 +117,11 @@ func (e *environment) close(ctx context.Context) error {
 }
 
 // path is where the receiver takes deliveries for the benchmark's integration.
-func (e *environment) path() string {
+func (e *environment) path() string { return e.pathOf(e.endpoint.ProjectID) }
+
+func (e *environment) pathOf(projectID uuid.UUID) string {
 	path := strings.ReplaceAll(receiver.Path, "{provider}", e.endpoint.Provider.Name())
-	return strings.ReplaceAll(path, "{projectID}", e.endpoint.ProjectID.String())
+	return strings.ReplaceAll(path, "{projectID}", projectID.String())
 }
 
 // Lookup knows the benchmark's integration, as project.Directory would.

@@ -23,7 +23,7 @@ const (
 	digits  = 9
 )
 
-// template is a prepared request, in which every request has an event and a user of its own.
+// template is a prepared request; copies of it differ in the event and the user.
 type template struct {
 	bytes            []byte
 	body             int   // how long the body is
@@ -34,7 +34,8 @@ type template struct {
 func (e *environment) newTemplate(path string) (template, error) {
 	_, body, err := e.endpoint.Provider.Sign(provider.Sample{
 		Type: "user.updated", ID: eventID, UserID: userID,
-		Set: map[string]any{"app_metadata": map[string]any{"plan": "pro", "notes": ""}},
+		// What every event says anew makes it a change.
+		Set: map[string]any{"app_metadata": map[string]any{"plan": "pro", "seen_in": eventID, "notes": ""}},
 	}, provider.Credentials{WebhookSigningSecret: provider.Secrets{"any"}}, provider.Options{}, time.Now())
 	if err != nil {
 		return template{}, err
@@ -69,19 +70,20 @@ func ends(b []byte, s string) (at []int) {
 	}
 }
 
-// number writes n into a copy's digits.
-func (t *template) number(request []byte, n int64) {
-	var text [digits]byte
-	for i := digits - 1; i >= 0; i-- {
-		text[i] = byte('0' + n%10)
-		n /= 10
+// number writes the numbers of an event and its user into a copy's digits.
+func (t *template) number(request []byte, event, user int64) {
+	write := func(n int64, places []int) {
+		var text [digits]byte
+		for i := digits - 1; i >= 0; i-- {
+			text[i] = byte('0' + n%10)
+			n /= 10
+		}
+		for _, at := range places {
+			copy(request[at:], text[:])
+		}
 	}
-	for _, at := range t.eventAt {
-		copy(request[at:], text[:])
-	}
-	for _, at := range t.usersAt {
-		copy(request[at:], text[:])
-	}
+	write(event, t.eventAt)
+	write(user, t.usersAt)
 }
 
 // load is what a run of the load generator saw.
@@ -109,6 +111,15 @@ type plan struct {
 	duration    time.Duration
 	requests    int64 // 0: no bound
 	first       int64 // where the numbers of events and users begin
+	users       int64 // that take turns; 0: every event has one of its own
+}
+
+// user is whom an event is about.
+func (p *plan) user(event int64) int64 {
+	if p.users == 0 {
+		return event
+	}
+	return event % p.users
 }
 
 // generate keeps connections busy: each sends a request when the one before is
@@ -150,7 +161,7 @@ func generate(ctx context.Context, address string, t template, p plan) (load, er
 				if p.requests > 0 && n > p.requests {
 					break
 				}
-				t.number(request, p.first+n)
+				t.number(request, p.first+n, p.user(p.first+n))
 				sent := time.Now()
 				if errs[i] = exchange(conn, request, buffer); errs[i] != nil {
 					break

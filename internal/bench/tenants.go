@@ -1,0 +1,221 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+// deliverDatabase is the control database of the whole server.
+const deliverDatabase = "deliver"
+
+// delivery measures the whole road: a server with all its parts, projects with
+// databases of their own, and a sink at the other end.
+type delivery struct {
+	*environment
+
+	app     *app.App
+	address string
+	api     *client.Client
+	control *pgxpool.Pool // to look at what the server does
+	sink    *sink
+	say     func(format string, args ...any)
+
+	closers []func(context.Context) error
+}
+
+// tenant is a project with its integration.
+type tenant struct {
+	project.Project
+
+	template template
+	next     int64 // the number of the next event
+}
+
+func (e *environment) newDelivery(ctx context.Context, say func(string, ...any)) (_ *delivery, err error) {
+	d := &delivery{environment: e, say: say}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close(ctx))
+		}
+	}()
+	conn, err := pgx.Connect(ctx, e.server.URL("postgres"))
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+deliverDatabase)
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		return nil, fmt.Errorf("create database %s: %w", deliverDatabase, err)
+	}
+	url := e.server.URL(deliverDatabase)
+	if _, err := schema.Up(ctx, url, schema.Control, schema.Options{}); err != nil {
+		return nil, err
+	}
+	if d.control, err = pgdb.Open(ctx, url, pgdb.Options{MaxConns: 4}); err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, func(context.Context) error { d.control.Close(); return nil })
+	if err := d.startServer(ctx, url); err != nil {
+		return nil, err
+	}
+	sink, stop, err := newSink(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.sink = sink
+	// Before the server: what hangs ends at once then.
+	d.closers = append(d.closers, func(context.Context) error { stop(); return nil })
+	return d, nil
+}
+
+// startServer starts authsync as `authsync serve` would, with what it takes if nothing is set.
+func (d *delivery) startServer(ctx context.Context, url string) error {
+	listener, err := app.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	settings, err := config.Load(func(name string) string {
+		return map[string]string{"DATABASE_URL": url, "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey()}[name]
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	settings.AllowTargets = outbound.Loopback()
+	d.address = listener.Addr().String()
+	if d.app, err = app.Start(ctx, app.Config{Settings: settings, Log: d.log, Listener: listener}); err != nil {
+		return err
+	}
+	d.closers = append(d.closers, d.app.Stop)
+	_, key, err := d.app.Store.CreateKey(ctx, project.KeyInput{Name: "bench"})
+	if err != nil {
+		return err
+	}
+	d.api = client.New(d.app.URL(), config.Secret(key))
+	d.closers = append(d.closers, func(context.Context) error { d.api.Close(); return nil })
+	return nil
+}
+
+func (d *delivery) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i](ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// newTenant makes a project with a database of its own.
+func (d *delivery) newTenant(ctx context.Context, name string) (*tenant, error) {
+	p, err := d.app.Store.CreateProject(ctx, name, "")
+	if err != nil {
+		return nil, err
+	}
+	secret, err := json.Marshal(signingSecret)
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.app.Store.PutIntegration(ctx, p.ID, d.endpoint.Provider.Name(), map[string]json.RawMessage{"webhook_signing_secret": secret}, nil)
+	if err != nil {
+		return nil, err
+	}
+	t := &tenant{Project: p}
+	t.template, err = d.newTemplate(d.pathOf(p.ID))
+	return t, err
+}
+
+// fill sends events and waits until all of them are in the mirror.
+func (d *delivery) fill(ctx context.Context, t *tenant, events, users int) error {
+	p := plan{connections: applySenders, requests: int64(events), first: t.next, users: int64(users)}
+	t.next += int64(events)
+	if _, err := generate(ctx, d.address, t.template, p); err != nil {
+		return err
+	}
+	return d.await(ctx, "the events were not applied in time", func() (bool, error) {
+		var done bool
+		err := d.control.QueryRow(ctx, `SELECT l.pending_jobs = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`, t.ID).Scan(&done)
+		return done, err
+	})
+}
+
+const (
+	relayRests = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
+	waiting    = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
+)
+
+// pausedWebhook makes a destination that is given all changes there are, and that sends
+// nothing before it is resumed.
+func (d *delivery) pausedWebhook(ctx context.Context, t *tenant, name, path string) (ready int, err error) {
+	if err := d.webhook(ctx, t, name, path, "now"); err != nil {
+		return 0, err
+	}
+	if _, err := d.api.ActOn(ctx, t.Name, name, "pause", map[string]any{}); err != nil {
+		return 0, err
+	}
+	if _, err := d.api.ReplayDestination(ctx, t.Name, name, map[string]any{"from": "beginning"}); err != nil {
+		return 0, err
+	}
+	err = d.await(ctx, "the changes were not relayed in time", func() (rests bool, err error) {
+		err = d.control.QueryRow(ctx, relayRests, t.ID).Scan(&rests)
+		return rests, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := d.control.QueryRow(ctx, waiting, t.ID, name).Scan(&ready); err != nil {
+		return 0, fmt.Errorf("count deliveries: %w", err)
+	}
+	return ready, nil
+}
+
+func (d *delivery) webhook(ctx context.Context, t *tenant, name, path, from string) error {
+	_, err := d.api.AddDestination(ctx, t.Name, map[string]any{
+		"name": name, "kind": "webhook", "from": from, "options": map[string]any{"url": d.sink.url + path},
+	})
+	return err
+}
+
+func (d *delivery) resume(ctx context.Context, t *tenant, name string) error {
+	_, err := d.api.ActOn(ctx, t.Name, name, "resume", nil)
+	return err
+}
+
+func (d *delivery) remove(ctx context.Context, t *tenant, name string) error {
+	return d.api.Do(ctx, http.MethodDelete, client.DestinationPath(t.Name, name), nil, nil)
+}
+
+// await waits until something is so.
+func (d *delivery) await(ctx context.Context, otherwise string, is func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New(otherwise))
+	defer cancel()
+	pause := time.NewTicker(lookEvery)
+	defer pause.Stop()
+	for {
+		switch done, err := is(); {
+		case err != nil:
+			return err
+		case done:
+			return nil
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
