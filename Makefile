@@ -48,7 +48,7 @@ verify: ## Check that go.mod is tidy and golden files are up to date
 	@go mod tidy -diff
 	@scripts/test.sh -run 'Golden|Revision' ./internal/schema
 
-bench: build ## Measure receiving, applying and reading all users; ARGS='--only apply' for a part
+bench: build ## Measure receiving, applying, reading all users and delivering; ARGS='--only apply' for a part
 	@bin/authsync bench $(ARGS)
 
 bench/kill: ## Kill the process of a backfill of 200,000 users ten times, and tell its memory

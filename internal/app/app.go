@@ -147,7 +147,7 @@ func (a *App) startPool(ctx context.Context) (_ stopFunc, err error) {
 	if a.keyring, err = seal.ParseKeys(a.settings.EncryptionKey.Reveal()); err != nil {
 		return nil, err
 	}
-	if a.pool, err = openPool(ctx, a.settings.DatabaseURL, a.settings.DatabaseConnections); err != nil {
+	if a.pool, err = openPool(ctx, a.settings.DatabaseURL, a.settings.DatabaseConnections, pgdb.FreshPlans()); err != nil {
 		return nil, err
 	}
 	if err = a.waitForDatabase(ctx); err == nil {
@@ -234,7 +234,7 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	if !a.settings.Roles.Receiver {
 		return a.inbox.Close, nil
 	}
-	pool, err := openPool(ctx, a.settings.DatabaseURL, receiverConns)
+	pool, err := openPool(ctx, a.settings.DatabaseURL, receiverConns, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -327,8 +327,8 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
 }
 
-func openPool(ctx context.Context, url config.Secret, conns int) (*pgxpool.Pool, error) {
-	pool, err := pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: int32(conns)}) //nolint:gosec // config bounds it by 1000
+func openPool(ctx context.Context, url config.Secret, conns int, session map[string]string) (*pgxpool.Pool, error) {
+	pool, err := pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: int32(conns), RuntimeParams: session}) //nolint:gosec // config bounds it by 1000
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}

@@ -32,7 +32,7 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 	if err != nil {
 		return nil, err
 	}
-	pool, err := openPool(ctx, databaseURL, maxConns)
+	pool, err := openPool(ctx, databaseURL, maxConns, nil)
 	if err != nil {
 		return nil, err
 	}

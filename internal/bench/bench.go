@@ -1,6 +1,6 @@
 // Package bench measures how much a machine can take, for `authsync bench`:
-// the road of a webhook from the socket to the row, beside a plain way of doing the
-// same, on the same PostgreSQL and in the same run. The absolute numbers are the
+// the road of a webhook from the socket to the row, and from there to a destination, beside
+// a plain way of doing the same, on the same PostgreSQL and in the same run. The absolute numbers are the
 // machine's; the ratios are authsync's.
 //
 // It uses a private PostgreSQL server with fsync on, real HTTP over the loopback

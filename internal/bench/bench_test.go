@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}})
+	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5})
 	require.NoError(t, err)
 	text := out.String()
 	require.Contains(t, text, "fsync on")
@@ -52,5 +52,5 @@ func (c *cancelling) Write(p []byte) (int, error) {
 func TestRunRefusesAnUnknownMeasurement(t *testing.T) {
 	t.Parallel()
 	err := bench.Run(t.Context(), &strings.Builder{}, bench.Config{Only: "everything"})
-	require.ErrorContains(t, err, "take one of receive, apply, backfill")
+	require.ErrorContains(t, err, "take one of receive, apply, backfill, deliver")
 }

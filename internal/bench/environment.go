@@ -60,7 +60,7 @@ func newEnvironment(ctx context.Context, log *slog.Logger) (_ *environment, err 
 	if err := e.createDatabases(ctx); err != nil {
 		return nil, err
 	}
-	if e.pool, err = pgdb.Open(ctx, e.server.URL(controlDatabase), pgdb.Options{MaxConns: 24}); err != nil {
+	if e.pool, err = pgdb.Open(ctx, e.server.URL(controlDatabase), pgdb.Options{MaxConns: 24, RuntimeParams: pgdb.FreshPlans()}); err != nil {
 		return nil, err
 	}
 	if err := inbox.Maintain(ctx, e.pool, 0); err != nil {

@@ -111,15 +111,7 @@ type plan struct {
 	duration    time.Duration
 	requests    int64 // 0: no bound
 	first       int64 // where the numbers of events and users begin
-	users       int64 // that take turns; 0: every event has one of its own
-}
-
-// user is whom an event is about.
-func (p *plan) user(event int64) int64 {
-	if p.users == 0 {
-		return event
-	}
-	return event % p.users
+	again       int64 // by how much the numbers of users are smaller: they have had events before
 }
 
 // generate keeps connections busy: each sends a request when the one before is
@@ -161,7 +153,7 @@ func generate(ctx context.Context, address string, t template, p plan) (load, er
 				if p.requests > 0 && n > p.requests {
 					break
 				}
-				t.number(request, p.first+n, p.user(p.first+n))
+				t.number(request, p.first+n, p.first+n-p.again)
 				sent := time.Now()
 				if errs[i] = exchange(conn, request, buffer); errs[i] != nil {
 					break

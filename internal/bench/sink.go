@@ -16,7 +16,8 @@ import (
 const (
 	countPath = "/count/" // counts and answers at once; a name follows
 	timePath  = "/time"   // the same, and notes when the news of each user came first
-	hangPath  = "/hang"   // takes the request and never answers
+	busyPath  = "/busy"   // counts and answers at once
+	hangPath  = "/hang"   // takes the request and does not answer before release
 )
 
 // sink is what is at the other end of destinations.
@@ -27,10 +28,11 @@ type sink struct {
 	mu      sync.Mutex
 	counts  map[string]*atomic.Int64 // by path
 	arrived map[int64]time.Time      // by the number of the user
+	letGo   chan struct{}            // is closed by release
 }
 
 func newSink(ctx context.Context) (*sink, func(), error) {
-	s := &sink{counts: make(map[string]*atomic.Int64), arrived: make(map[int64]time.Time)}
+	s := &sink{counts: make(map[string]*atomic.Int64), arrived: make(map[int64]time.Time), letGo: make(chan struct{})}
 	address, stop, err := listen(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -57,8 +59,8 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		w.WriteHeader(http.StatusBadRequest)
 	case r.URL.Path == hangPath:
-		s.hung.Add(1)
-		<-r.Context().Done() // the sender has had enough, or the measurement is over
+		s.hang(r)
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case r.URL.Path == timePath:
 		if user, ok := userIn(body); ok {
 			s.mu.Lock()
@@ -68,12 +70,31 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.mu.Unlock()
 		}
 		w.WriteHeader(http.StatusNoContent)
-	case strings.HasPrefix(r.URL.Path, countPath):
+	case r.URL.Path == busyPath, strings.HasPrefix(r.URL.Path, countPath):
 		s.count(r.URL.Path).Add(1)
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
+}
+
+func (s *sink) hang(r *http.Request) {
+	s.mu.Lock()
+	letGo := s.letGo
+	s.mu.Unlock()
+	s.hung.Add(1)
+	select {
+	case <-letGo:
+	case <-r.Context().Done(): // the sender has had enough
+	}
+}
+
+// release ends the requests that hang.
+func (s *sink) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.letGo)
+	s.letGo = make(chan struct{})
 }
 
 // userIn finds the number of the user that a message is about.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,8 +115,8 @@ func (d *delivery) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var errs []error
-	for i := len(d.closers) - 1; i >= 0; i-- {
-		errs = append(errs, d.closers[i](ctx))
+	for _, closeIt := range slices.Backward(d.closers) {
+		errs = append(errs, closeIt(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -139,23 +140,30 @@ func (d *delivery) newTenant(ctx context.Context, name string) (*tenant, error) 
 	return t, err
 }
 
-// fill sends events and waits until all of them are in the mirror.
-func (d *delivery) fill(ctx context.Context, t *tenant, events, users int) error {
-	p := plan{connections: applySenders, requests: int64(events), first: t.next, users: int64(users)}
-	t.next += int64(events)
-	if _, err := generate(ctx, d.address, t.template, p); err != nil {
-		return err
+// fill sends an event of each user, some times over, and waits until all of them are in
+// the mirror. One round follows the other, so that each event is a change.
+func (d *delivery) fill(ctx context.Context, t *tenant, users, rounds int) error {
+	for range rounds {
+		p := plan{connections: applySenders, requests: int64(users), first: t.next, again: t.next}
+		t.next += int64(users)
+		if _, err := generate(ctx, d.address, t.template, p); err != nil {
+			return err
+		}
+		err := d.await(ctx, "the events were not applied in time", func() (done bool, err error) {
+			err = d.control.QueryRow(ctx, nothingPending, t.ID).Scan(&done)
+			return done, err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return d.await(ctx, "the events were not applied in time", func() (bool, error) {
-		var done bool
-		err := d.control.QueryRow(ctx, `SELECT l.pending_jobs = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`, t.ID).Scan(&done)
-		return done, err
-	})
+	return nil
 }
 
 const (
-	relayRests = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
-	waiting    = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
+	nothingPending = `SELECT l.pending_jobs = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`
+	relayRests     = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
+	selectWaiting  = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
 )
 
 // pausedWebhook makes a destination that is given all changes there are, and that sends
@@ -177,10 +185,15 @@ func (d *delivery) pausedWebhook(ctx context.Context, t *tenant, name, path stri
 	if err != nil {
 		return 0, err
 	}
-	if err := d.control.QueryRow(ctx, waiting, t.ID, name).Scan(&ready); err != nil {
+	return d.waiting(ctx, t, name)
+}
+
+// waiting counts what waits for a destination.
+func (d *delivery) waiting(ctx context.Context, t *tenant, name string) (n int, err error) {
+	if err := d.control.QueryRow(ctx, selectWaiting, t.ID, name).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)
 	}
-	return ready, nil
+	return n, nil
 }
 
 func (d *delivery) webhook(ctx context.Context, t *tenant, name, path, from string) error {
