@@ -366,7 +366,10 @@ COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) 
 CREATE FUNCTION authsync.mend_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
     v_users text[];
@@ -380,15 +383,16 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    SELECT array_agg(DISTINCT h.user_id) INTO v_users
-    FROM authsync.deliveries AS h
-    WHERE h.destination_id = p_destination_id AND h.state = 'held'
-      AND NOT EXISTS (
-          SELECT
-          FROM authsync.deliveries AS w
-          WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id
-            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
-      );
+    -- One walk over what is unfinished: joined with itself it took minutes for 50,000
+    -- deliveries, for which nothing was delivered.
+    SELECT array_agg(u.user_id) INTO v_users
+    FROM (
+        SELECT w.user_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.state IN ('held', 'ready', 'retrying')
+        GROUP BY w.user_id
+        HAVING bool_and(w.state = 'held')
+    ) AS u;
     IF v_users IS NOT NULL THEN
         v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
     END IF;

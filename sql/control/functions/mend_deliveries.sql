@@ -13,7 +13,10 @@ CREATE OR REPLACE FUNCTION authsync.mend_deliveries(
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $fn$
 DECLARE
     v_users text[];
@@ -27,15 +30,16 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    SELECT array_agg(DISTINCT h.user_id) INTO v_users
-    FROM authsync.deliveries AS h
-    WHERE h.destination_id = p_destination_id AND h.state = 'held'
-      AND NOT EXISTS (
-          SELECT
-          FROM authsync.deliveries AS w
-          WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id
-            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
-      );
+    -- One walk over what is unfinished: joined with itself it took minutes for 50,000
+    -- deliveries, for which nothing was delivered.
+    SELECT array_agg(u.user_id) INTO v_users
+    FROM (
+        SELECT w.user_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.state IN ('held', 'ready', 'retrying')
+        GROUP BY w.user_id
+        HAVING bool_and(w.state = 'held')
+    ) AS u;
     IF v_users IS NOT NULL THEN
         v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
     END IF;
