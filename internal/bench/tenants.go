@@ -123,7 +123,7 @@ func (d *delivery) close(ctx context.Context) error {
 
 // newTenant makes a project with a database of its own.
 func (d *delivery) newTenant(ctx context.Context, name string) (*tenant, error) {
-	p, err := d.app.Store.CreateProject(ctx, name, "")
+	p, err := d.app.Store.CreateProject(ctx, name, "", false)
 	if err != nil {
 		return nil, err
 	}
