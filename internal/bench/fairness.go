@@ -97,6 +97,8 @@ func (d *delivery) measure(ctx context.Context, s *situation, light *tenant, eve
 			return err
 		}
 	}
+	d.sink.hold()
+	defer d.sink.release()
 	hung, done := d.sink.hung.Load(), d.sink.count(busyPath).Load()
 	for _, n := range s.beside {
 		if err := d.resume(ctx, n.tenant, n.name()); err != nil {
@@ -120,7 +122,6 @@ func (d *delivery) measure(ctx context.Context, s *situation, light *tenant, eve
 		_, e := d.api.ActOn(ctx, n.Name, n.name(), "pause", map[string]any{})
 		err = errors.Join(err, e)
 	}
-	d.sink.release()
 	return err
 }
 

@@ -17,7 +17,7 @@ const (
 	countPath = "/count/" // counts and answers at once; a name follows
 	timePath  = "/time"   // the same, and notes when the news of each user came first
 	busyPath  = "/busy"   // counts and answers at once
-	hangPath  = "/hang"   // takes the request and does not answer before release
+	hangPath  = "/hang"   // between hold and release it does not answer, else by 503
 )
 
 // sink is what is at the other end of destinations.
@@ -28,11 +28,11 @@ type sink struct {
 	mu      sync.Mutex
 	counts  map[string]*atomic.Int64 // by path
 	arrived map[int64]time.Time      // by the number of the user
-	letGo   chan struct{}            // is closed by release
+	letGo   chan struct{}            // open: requests hang
 }
 
 func newSink(ctx context.Context) (*sink, func(), error) {
-	s := &sink{counts: make(map[string]*atomic.Int64), arrived: make(map[int64]time.Time), letGo: make(chan struct{})}
+	s := &sink{counts: make(map[string]*atomic.Int64), arrived: make(map[int64]time.Time)}
 	address, stop, err := listen(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -89,12 +89,18 @@ func (s *sink) hang(r *http.Request) {
 	}
 }
 
-// release ends the requests that hang.
+// hold makes the requests hang that come from now on.
+func (s *sink) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letGo = make(chan struct{})
+}
+
+// release ends the requests that hang, and lets none hang that comes behind them.
 func (s *sink) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.letGo)
-	s.letGo = make(chan struct{})
 }
 
 // userIn finds the number of the user that a message is about.

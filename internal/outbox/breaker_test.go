@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -110,4 +111,31 @@ func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
 	b.change(t, "u3")
 	require.NoError(t, b.outbox.Resume(t.Context(), id))
 	b.eventually(t, id, "delivered 3")
+}
+
+// A run whose breaker has opened waits for what it has sent. Who resumes the destination
+// meanwhile need not wait until that run would have come back.
+func TestResumeCountsWhileARunEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pause = time.Hour
+	goOn := make(chan struct{})
+	s := &sink{traits: destination.Traits{Parallel: 2}}
+	s.set(func(ctx context.Context, messages []destination.Message) []destination.Result {
+		if messages[0].UserID == "slow" {
+			<-goOn
+			return s.results(1)
+		}
+		return failing()(ctx, messages)
+	})
+	id := b.add(t, "sink", s)
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destination_flows SET opened = 3`) // the next time is minutes long
+	require.NoError(t, err)
+	b.work(t)
+	b.change(t, "slow", "u1", "u2", "u3", "u4", "u5")
+	b.until(t, "4", func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
+	s.set(nil)
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	close(goOn)
+	b.eventually(t, id, "delivered 6")
 }

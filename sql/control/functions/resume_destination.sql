@@ -38,7 +38,13 @@ BEGIN
         FROM authsync.wakes AS w
         WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
           AND j.state IN ('available', 'scheduled', 'retryable');
-        PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
+        IF FOUND THEN
+            PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
+        ELSE
+            -- It runs, and may be about to wait for the breaker that is closed now. Another
+            -- takes its place; the lease lets only one of them send.
+            PERFORM authsync.start_job('deliver', p_destination_id);
+        END IF;
     END IF;
     RETURN true;
 END;
