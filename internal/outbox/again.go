@@ -90,15 +90,13 @@ func (w *againWorker) again(ctx context.Context, job *river.Job[AgainArgs]) (fai
 	case d.State != stateRetrying:
 		return nil, nil
 	}
-	may, err := r.admit(ctx)
-	if wait, ok := errors.AsType[*waitError](err); ok {
-		// A little apart, so that those who wait for the breaker do not come all at once.
-		return nil, &waitError{after: wait.after + rand.N(wait.after/4+time.Second), because: wait.because}
-	}
+	may, open, err := r.admit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !may { // it is paused, disabled or gone; its own job goes on when it is resumed
+	if !may || open != nil {
+		// It is paused, disabled or gone, or it only fails: the destination's job goes on when
+		// it is resumed, or works again, and finds that out fairly for all.
 		return nil, w.giveBack(ctx, job.Args.DeliveryID)
 	}
 	return w.attempt(ctx, job, r)
@@ -111,18 +109,15 @@ func (w *againWorker) giveBack(ctx context.Context, deliveryID int64) error {
 	return nil
 }
 
-const takeOne = `SELECT * FROM authsync.take_deliveries($1, $2, 1, '{}', $3)`
+const takeOne = `SELECT * FROM authsync.take_deliveries($1, $2, 1, '{}', $3, $4)`
 
 func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r *run) (failed, err error) {
-	found, err := query[taken](ctx, w.config.Pool, takeOne, r.id, r.to.traits.States, job.Args.DeliveryID)
+	found, err := query[taken](ctx, w.config.Pool, takeOne, r.id, r.to.traits.States, job.Args.DeliveryID, stateRetrying)
 	if err != nil {
 		return nil, fmt.Errorf("take the delivery: %w", err)
 	}
 	if len(found) == 0 { // cancelled, or paused, just now
-		if r.probe {
-			err = r.giveBackProbe(ctx)
-		}
-		return nil, errors.Join(err, w.giveBack(ctx, job.Args.DeliveryID))
+		return nil, w.giveBack(ctx, job.Args.DeliveryID)
 	}
 	loaded, err := w.load(ctx, r.id, r.to.traits.States, found)
 	if err != nil {
@@ -135,10 +130,10 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 	if s.failed == "" {
 		sending, cancel := context.WithDeadline(ctx, r.begun.Add(cutAfter))
 		defer cancel()
-		s = w.try(sending, r.to, loaded, r.probe, job.Attempt >= job.MaxAttempts)[0]
+		s = w.try(sending, r.to, loaded, false)[0]
 	}
 	if s.outcome == "" && s.err == nil && ctx.Err() == nil {
-		w.judge(&s, r.probe, job.Attempt >= job.MaxAttempts) // nobody stops us: it had all its time
+		w.judge(&s, false) // nobody stops us: it had all its time
 	}
 	if s.outcome == "" {
 		return nil, cmp.Or(s.err, context.Cause(ctx))
@@ -166,16 +161,10 @@ func (w *againWorker) conclude(ctx context.Context, job *river.Job[AgainArgs], s
 		w.mu.Unlock()
 		return attemptError(&s.result), nil
 	case outcomeFailed:
-		if s.result.Outcome == destination.GiveUp {
+		if s.result.Outcome == destination.GiveUp || job.Attempt < job.MaxAttempts { // it was tried by other jobs before
 			return river.JobCancel(attemptError(&s.result)), nil
 		}
 		return attemptError(&s.result), nil
-	case outcomeProbe:
-		after := probeTime
-		if r.OpenUntil != nil {
-			after = r.OpenUntil.Sub(w.config.Now())
-		}
-		return nil, &waitError{after: max(after, time.Second), because: attemptError(&s.result).Error()}
 	}
 	if r.halted {
 		return nil, w.giveBack(ctx, job.Args.DeliveryID)

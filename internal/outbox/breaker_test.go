@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/outbox"
 )
 
-// Five failures in a row open the breaker; then one probe at a time is let through,
+// Five users' failures, with no success between them, open the breaker; then one probe at a time is let through,
 // which costs no attempt, and a success closes it.
 func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	t.Parallel()

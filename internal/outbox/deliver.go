@@ -134,23 +134,20 @@ func (r *run) target(ctx context.Context) (target, error) {
 	return t, nil
 }
 
-// admit finds out whether the destination may be sent to now. A *waitError says that its
-// circuit breaker is open; may is false if there is nothing to do until somebody acts.
-func (r *run) admit(ctx context.Context) (may bool, err error) {
+// admit finds out whether the destination may be sent to. may is false if there is nothing
+// to do until somebody acts; open is until when its circuit breaker is open, if it is.
+func (r *run) admit(ctx context.Context) (may bool, open *time.Time, err error) {
 	t, err := r.target(ctx)
 	if errors.Is(err, errNoDestination) || err == nil && t.State != StateActive {
-		return false, nil
+		return false, nil, nil
 	}
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	if r.to, err = r.build(ctx, r.id, t.UpdatedAt); err != nil {
-		return false, r.notBuilt(ctx, err)
+		return false, nil, r.notBuilt(ctx, err)
 	}
-	if t.OpenUntil == nil {
-		return true, nil
-	}
-	return true, r.admitProbe(ctx, *t.OpenUntil)
+	return true, t.OpenUntil, nil
 }
 
 // notBuilt pauses a destination whose configuration makes none: only a person can

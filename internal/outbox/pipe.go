@@ -34,8 +34,14 @@ func (r *run) work(ctx context.Context) error {
 		return err
 	}
 	r.probe = false
-	if may, err := r.admit(ctx); err != nil || !may {
+	may, open, err := r.admit(ctx)
+	if err != nil || !may {
 		return err
+	}
+	if open != nil {
+		if err := r.admitProbe(ctx, *open); err != nil {
+			return err
+		}
 	}
 	p := newPipe(ctx, r)
 	err = p.flow(ctx)
@@ -132,24 +138,45 @@ func (p *pipe) stop(why error) {
 	}
 }
 
-const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL)`
+const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
+
+// take gives deliveries that can be sent now; of a destination whose breaker is open
+// the one to try it with.
+func (p *pipe) take(ctx context.Context, room int) ([]taken, error) {
+	var ready []taken
+	var err error
+	if p.probe {
+		ready, err = p.takeProbe(ctx)
+	} else {
+		except := make([]int64, 0, len(p.flying))
+		for id := range p.flying {
+			except = append(except, id)
+		}
+		ready, err = query[taken](ctx, p.config.Pool, takeDeliveries, p.id, p.to.traits.States, room, except)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take deliveries: %w", err)
+	}
+	return ready, nil
+}
+
+func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
+	var id *int64
+	if err := p.config.Pool.QueryRow(ctx, `SELECT authsync.choose_probe($1)`, p.id).Scan(&id); err != nil || id == nil {
+		return nil, err
+	}
+	return query[taken](ctx, p.config.Pool, takeOne, p.id, p.to.traits.States, *id, "ready")
+}
 
 // fill takes what is ready and hands it to the senders. more: there may be more of it.
 func (p *pipe) fill(ctx context.Context) (more bool, err error) {
 	room := p.window - len(p.flying)
-	if p.probe {
-		room = 1
-	}
 	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
 		return false, err
 	}
-	except := make([]int64, 0, len(p.flying))
-	for id := range p.flying {
-		except = append(except, id)
-	}
-	ready, err := query[taken](ctx, p.config.Pool, takeDeliveries, p.id, p.to.traits.States, room, except)
+	ready, err := p.take(ctx, room)
 	if err != nil {
-		return false, fmt.Errorf("take deliveries: %w", err)
+		return false, err
 	}
 	if len(ready) == 0 && p.probe {
 		return false, p.giveBackProbe(ctx)
@@ -185,7 +212,7 @@ func (p *pipe) fill(ctx context.Context) (more bool, err error) {
 // send is a sender's work.
 func (p *pipe) send() {
 	for chunk := range p.todo {
-		p.done <- p.try(p.sending, p.to, chunk, p.probe, false)
+		p.done <- p.try(p.sending, p.to, chunk, p.probe)
 	}
 }
 
@@ -272,7 +299,7 @@ func (o *Outbox) begin(ctx context.Context, to *built, chunk []outgoing) error {
 
 // try sends deliveries and judges the results. Those that were cut off because we are being
 // stopped have no outcome: they may have arrived, and come again.
-func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe, last bool) []sent {
+func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe bool) []sent {
 	messages := make([]destination.Message, len(chunk))
 	tried := make([]sent, len(chunk))
 	for i := range chunk {
@@ -291,7 +318,7 @@ func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe, la
 		if ctx.Err() != nil && results[i].Outcome == destination.Retry {
 			continue
 		}
-		o.judge(&tried[i], probe, last)
+		o.judge(&tried[i], probe)
 	}
 	return tried
 }

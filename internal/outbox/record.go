@@ -28,7 +28,7 @@ const (
 
 // The circuit breaker and what follows it.
 const (
-	openAfter    = 5 // failures in a row
+	openAfter    = 5 // users whose deliveries fail, and none gets through
 	openFor      = 30 * time.Second
 	openAtMost   = 15 * time.Minute
 	disableAfter = 5 * 24 * time.Hour
@@ -204,8 +204,8 @@ func clean(text string) string {
 	return text
 }
 
-// judge says what follows from a result. last: this was the last attempt.
-func (o *Outbox) judge(s *sent, probe, last bool) {
+// judge says what follows from a result. Whichever jobs made them, there are so many attempts.
+func (o *Outbox) judge(s *sent, probe bool) {
 	switch s.result.Outcome {
 	case destination.Delivered:
 		s.outcome = outcomeDelivered
@@ -217,7 +217,7 @@ func (o *Outbox) judge(s *sent, probe, last bool) {
 		switch {
 		case probe:
 			s.outcome = outcomeProbe
-		case last:
+		case s.Attempts >= retries:
 			s.outcome = outcomeFailed
 		default:
 			s.outcome = outcomeRetry

@@ -99,6 +99,48 @@ $$;
 
 COMMENT ON FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) IS 'Ends a delivery that is not finished, or failed; the user''s next one goes.';
 
+CREATE FUNCTION authsync.choose_probe(p_destination_id uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+
+    SELECT d.id INTO v_id
+    FROM authsync.deliveries AS d
+    WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.last_attempt_at IS NULL
+    ORDER BY d.change_id
+    LIMIT 1;
+    IF FOUND THEN
+        RETURN v_id;
+    END IF;
+
+    SELECT o.id INTO v_id
+    FROM (
+        SELECT d.id, d.change_id, d.last_attempt_at
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+        UNION ALL
+        SELECT d.id, d.change_id, d.last_attempt_at
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying'
+          -- Not one that is on its way right now.
+          AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
+    ) AS o
+    ORDER BY o.last_attempt_at, o.change_id
+    LIMIT 1;
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.id = v_id AND d.state = 'retrying';
+    RETURN v_id;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.choose_probe(p_destination_id uuid) IS 'Says with which delivery to try whether a destination works again.';
+
 CREATE FUNCTION authsync.drop_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -452,6 +494,7 @@ DECLARE
     v_users     text[];
     v_delivered bigint;
     v_failed    bigint;
+    v_failing   text[];
     v_probe     boolean;
     v_answered  boolean;
     v_open      timestamptz;
@@ -554,20 +597,31 @@ BEGIN
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
+        v_failing := ARRAY(
+            SELECT u.user_id FROM unnest(v_flow.failing_users) AS u (user_id)
+            UNION
+            SELECT d.user_id
+            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text)
+            JOIN authsync.deliveries AS d ON d.id = r.id
+            WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
+            LIMIT p_open_after
+        );
         -- What was under way when it opened does not open it again.
-        IF v_probe OR (v_flow.open_until IS NULL AND v_flow.failures + v_failed >= p_open_after) THEN
+        IF v_probe OR (v_flow.open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
             v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
         END IF;
         UPDATE authsync.destination_flows AS f
         SET failures      = f.failures + v_failed,
+            failing_users = v_failing,
             failing_since = coalesce(f.failing_since, p_now),
             open_until    = coalesce(v_open, f.open_until),
             opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        IF v_flow.failing_since <= p_now - p_disable_after THEN
+        -- One user alone may be what fails.
+        IF v_flow.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'authsync',
                 format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
@@ -577,7 +631,7 @@ BEGIN
     ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
         -- The probe was refused for what it was, or asked to come later: somebody is there.
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, open_until = NULL, opened = 0
+        SET failures = 0, failing_users = '{}', open_until = NULL, opened = 0
         WHERE f.destination_id = p_destination_id;
     END IF;
     open_until := v_open;
@@ -696,7 +750,7 @@ CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timesta
     AS $$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0
+    SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
     WHERE f.destination_id = p_destination_id;
 
     UPDATE authsync.destinations AS d
@@ -714,8 +768,9 @@ BEGIN
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
+        -- River goes by the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
-        SET state = 'available', scheduled_at = p_now
+        SET state = 'available', scheduled_at = now()
         FROM authsync.wakes AS w
         WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
           AND j.state IN ('available', 'scheduled', 'retryable');
@@ -775,7 +830,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
 
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -799,7 +854,7 @@ BEGIN
         ORDER BY d.change_id
         LIMIT p_limit)
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
@@ -825,7 +880,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint) IS 'Deliveries that can be sent now, each with what can be united with it.';
+COMMENT ON FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) IS 'Deliveries that can be sent now, each with what can be united with it.';
 
 CREATE FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) RETURNS TABLE(is_granted boolean, wait interval, because text)
     LANGUAGE plpgsql
@@ -1254,7 +1309,8 @@ CREATE TABLE authsync.destination_flows (
     failing_since timestamp with time zone,
     open_until timestamp with time zone,
     opened integer DEFAULT 0 NOT NULL,
-    last_success_at timestamp with time zone
+    last_success_at timestamp with time zone,
+    failing_users text[] DEFAULT '{}'::text[] NOT NULL
 );
 
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
@@ -1272,6 +1328,8 @@ COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of
 COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
 
 COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+
+COMMENT ON COLUMN authsync.destination_flows.failing_users IS 'Users with a delivery whose first attempt failed since the last attempt that did not; as many as open the breaker.';
 
 CREATE TABLE authsync.wakes (
     kind text NOT NULL,

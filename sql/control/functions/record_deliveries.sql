@@ -12,7 +12,9 @@
 -- either); status, response, reason; next_attempt_at and job_id of a retry; link,
 -- if keeps_link is false: what to remember of the user, empty for nothing.
 --
--- send: results with the same number failed together, and count once for the breaker.
+-- send: results with the same number failed together. The breaker counts users whose deliveries failed
+-- at their first attempt, one for each send; p_open_after of them open it: one user's data
+-- that is refused again and again says nothing of the others.
 --
 -- Of those that were united the newest gets the outcome, the others were coalesced into it.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
@@ -36,6 +38,7 @@ DECLARE
     v_users     text[];
     v_delivered bigint;
     v_failed    bigint;
+    v_failing   text[];
     v_probe     boolean;
     v_answered  boolean;
     v_open      timestamptz;
@@ -138,20 +141,32 @@ BEGIN
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
+        v_failing := ARRAY(
+            SELECT u.user_id FROM unnest(v_flow.failing_users) AS u (user_id)
+            UNION
+            SELECT min(d.user_id)
+            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
+            JOIN authsync.deliveries AS d ON d.id = r.id
+            WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
+            GROUP BY r.send
+            LIMIT p_open_after
+        );
         -- What was under way when it opened does not open it again.
-        IF v_probe OR (v_flow.open_until IS NULL AND v_flow.failures + v_failed >= p_open_after) THEN
+        IF v_probe OR (v_flow.open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
             v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
         END IF;
         UPDATE authsync.destination_flows AS f
         SET failures      = f.failures + v_failed,
+            failing_users = v_failing,
             failing_since = coalesce(f.failing_since, p_now),
             open_until    = coalesce(v_open, f.open_until),
             opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        IF v_flow.failing_since <= p_now - p_disable_after THEN
+        -- One user alone may be what fails.
+        IF v_flow.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'authsync',
                 format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
@@ -161,7 +176,7 @@ BEGIN
     ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
         -- The probe was refused for what it was, or asked to come later: somebody is there.
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, open_until = NULL, opened = 0
+        SET failures = 0, failing_users = '{}', open_until = NULL, opened = 0
         WHERE f.destination_id = p_destination_id;
     END IF;
     open_until := v_open;

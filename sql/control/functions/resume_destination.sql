@@ -15,7 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET failures = 0, failing_since = NULL, open_until = NULL, opened = 0
+    SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
     WHERE f.destination_id = p_destination_id;
 
     UPDATE authsync.destinations AS d
@@ -33,8 +33,9 @@ BEGIN
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
+        -- River goes by the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
-        SET state = 'available', scheduled_at = p_now
+        SET state = 'available', scheduled_at = now()
         FROM authsync.wakes AS w
         WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
           AND j.state IN ('available', 'scheduled', 'retryable');

@@ -5,7 +5,7 @@
 -- Repeatable: it changes nothing; who holds the destination's lease sends.
 -- Order:      by change.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
---             destination is active. With p_id only that one, if it waits to be tried again.
+--             destination is active. With p_id only that one, if it is in p_in_state.
 --             as_of: up to which change the user's deliveries have been made;
 --             begun: something of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_states         boolean,
     p_limit          integer,
     p_except         bigint[],
-    p_id             bigint
+    p_id             bigint,
+    p_in_state       text
 )
 RETURNS TABLE (
     id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text,
@@ -43,7 +44,7 @@ BEGIN
         ORDER BY d.change_id
         LIMIT p_limit)
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'retrying'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
@@ -69,5 +70,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.take_deliveries(uuid, boolean, integer, bigint[], bigint)
+COMMENT ON FUNCTION authsync.take_deliveries(uuid, boolean, integer, bigint[], bigint, text)
     IS 'Deliveries that can be sent now, each with what can be united with it.';

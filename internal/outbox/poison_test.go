@@ -1,0 +1,98 @@
+package outbox_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// One user's data that the other side refuses each time opens no breaker, however often it
+// fails: each change of anybody else arrives at once, by its first attempt.
+func TestPoisonUserDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.setClock(time.Now()) // it stands still: an open breaker stays open
+	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Reason: "it failed"})}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, strings.Fields(strings.Repeat("bad ", 8))...)
+	for i := range 7 { // first attempts of different changes, without a success between them
+		b.eventually(t, id, strings.TrimPrefix(fmt.Sprintf("cancelled %d, held %d, retrying 1", i, 7-i), "cancelled 0, "))
+		delivery, err := strconv.ParseInt(b.one(t, `SELECT id::text FROM authsync.deliveries WHERE state = 'retrying'`), 10, 64)
+		require.NoError(t, err)
+		require.NoError(t, b.outbox.Cancel(t.Context(), b.projectID, delivery))
+	}
+	b.until(t, "true", func() string { // and later ones of the same change
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT (max(attempts) > 7)::text FROM authsync.deliveries`)
+	})
+	require.Equal(t, "0", b.one(t, `SELECT concat_ws(' ', opened, open_until) FROM authsync.destination_flows`))
+	b.change(t, "good")
+	b.until(t, "delivered 1", func() string {
+		return b.one(t, `SELECT concat_ws(' ', state, attempts) FROM authsync.deliveries WHERE user_id = 'good'`)
+	})
+}
+
+// A user that fails alone for days does not have the destination disabled.
+func TestPoisonUserDisablesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begun := time.Now()
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "bad", "bad")
+	b.until(t, "true", func() string {
+		return b.one(t, `SELECT (failing_since IS NOT NULL)::text FROM authsync.destination_flows`)
+	})
+	b.setClock(begun.Add(6 * 24 * time.Hour))
+	before := s.tried()
+	require.Eventually(t, func() bool {
+		require.NoError(t, b.kick(t, id))
+		return s.tried() >= before+3
+	}, 10*time.Second, 5*time.Millisecond)
+	require.Equal(t, "active", b.one(t, `SELECT state FROM authsync.destinations`))
+}
+
+// While the breaker is open, probes go round: what has not been tried comes first, then what
+// was tried longest ago. So a poison user that is probed once keeps nobody out.
+func TestProbesGoRound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begun := time.Now().UTC().Truncate(time.Microsecond)
+	b.setClock(begun)
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	b.change(t, "u1", "u2", "u3", "u4", "u5")
+	opened := func(times string) {
+		b.until(t, times, func() string { return b.one(t, `SELECT opened::text FROM authsync.destination_flows`) })
+	}
+	opened("1")
+	b.change(t, "bad")
+	b.until(t, "1", func() string { return b.one(t, `SELECT count(*)::text FROM authsync.deliveries WHERE user_id = 'bad'`) })
+	b.setClock(b.now().Add(20 * time.Minute))
+	b.until(t, "true", func() string { // bad, which nobody has tried yet
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT (last_attempt_at IS NOT NULL)::text FROM authsync.deliveries WHERE user_id = 'bad'`)
+	})
+	opened("2")
+	require.Equal(t, "0", b.one(t, `SELECT attempts::text FROM authsync.deliveries WHERE user_id = 'bad'`), "a probe costs none")
+
+	// The other side is back, for all but one: no new change comes, and everybody else gets through.
+	s.set(failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Reason: "it failed"}))
+	b.setClock(b.now().Add(20 * time.Minute))
+	b.until(t, "5", func() string {
+		require.NoError(t, b.kick(t, id))
+		return b.one(t, `SELECT count(*)::text FROM authsync.deliveries WHERE state = 'delivered'`)
+	})
+	require.NotContains(t, s.users(), "bad")
+	require.Empty(t, b.one(t, `SELECT open_until::text FROM authsync.destination_flows`), "it is closed")
+}

@@ -1,0 +1,53 @@
+-- choose_probe says with which delivery to try whether a destination works again: one that
+-- nobody has tried, else the one that was tried longest ago. So probes go round, and one
+-- user whose data is refused keeps nobody out. One that waits to be tried again by a job of
+-- its own is handed to the destination's.
+--
+-- Repeatable: yes; the next choice is another one once the attempt has been noted.
+-- Order:      of those that nobody has tried, that of the earliest change.
+-- Result:     the id of a delivery that is ready; NULL: there is nothing to try with.
+CREATE OR REPLACE FUNCTION authsync.choose_probe(
+    p_destination_id uuid
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $fn$
+DECLARE
+    v_id bigint;
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+
+    SELECT d.id INTO v_id
+    FROM authsync.deliveries AS d
+    WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.last_attempt_at IS NULL
+    ORDER BY d.change_id
+    LIMIT 1;
+    IF FOUND THEN
+        RETURN v_id;
+    END IF;
+
+    SELECT o.id INTO v_id
+    FROM (
+        SELECT d.id, d.change_id, d.last_attempt_at
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+        UNION ALL
+        SELECT d.id, d.change_id, d.last_attempt_at
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying'
+          -- Not one that is on its way right now.
+          AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
+    ) AS o
+    ORDER BY o.last_attempt_at, o.change_id
+    LIMIT 1;
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.id = v_id AND d.state = 'retrying';
+    RETURN v_id;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.choose_probe(uuid)
+    IS 'Says with which delivery to try whether a destination works again.';
