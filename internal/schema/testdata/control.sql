@@ -603,10 +603,11 @@ BEGIN
         v_failing := ARRAY(
             SELECT u.user_id FROM unnest(v_flow.failing_users) AS u (user_id)
             UNION
-            SELECT d.user_id
-            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text)
+            SELECT min(d.user_id)
+            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
             JOIN authsync.deliveries AS d ON d.id = r.id
             WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
+            GROUP BY r.send
             LIMIT p_open_after
         );
         -- What was under way when it opened does not open it again.
