@@ -19,8 +19,9 @@ func (s *session) newBench() *cobra.Command {
 doing the same, in turns on a private PostgreSQL with fsync on. The absolute numbers
 are the machine's, the ratios are authsync's. Then backfills and reconciles of 200,000 and
 1,000,000 users; and last the deliveries to webhooks, and what projects that have much to
-deliver make of the time that others take. It takes about a quarter of an hour, the first two parts
-two minutes of it, needs nothing configured and touches no server or database that runs.`,
+deliver make of the time that others take. It takes about a quarter of an hour, the
+first two parts two minutes of it, needs nothing configured and touches no server or
+database that runs.`,
 		Example: "  authsync bench\n  authsync bench --only receive --connections 64 --duration 10s\n" +
 			"  authsync bench --only backfill --users 50000\n  authsync bench --only deliver --changes 10000",
 		Args: takes(0, 0),

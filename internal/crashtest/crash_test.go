@@ -29,8 +29,9 @@ const (
 	rounds      = 24
 	shortRounds = 6
 	// healLimit is how long the last jobs may take after the last crash. A job
-	// whose process died is taken up again after some 35 to 65 seconds.
-	healLimit = 90 * time.Second
+	// whose process died is taken up again after some 35 to 65 seconds, and before that
+	// another process may have to become River's leader; a busy machine takes its time.
+	healLimit = 3 * time.Minute
 )
 
 // Every answered delivery has its effect exactly once, whatever was killed when.

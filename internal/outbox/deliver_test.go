@@ -71,7 +71,12 @@ func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
 	failed := func() string {
 		return b.one(t, `SELECT count(*)::text FROM authsync.deliveries WHERE state = 'failed'`)
 	}
-	for failed() == "0" { // others get through, so the destination is not what fails
+	for end := time.Now().Add(time.Minute); failed() == "0"; { // others get through, so the destination is not what fails
+		if time.Now().After(end) {
+			t.Log(b.one(t, `SELECT to_jsonb(j)::text FROM authsync.river_job AS j WHERE kind = 'deliver_again'`))
+			t.Log(b.one(t, `SELECT string_agg(x, E'\n') FROM (SELECT concat_ws(' ', kind, state, count(*)) AS x FROM authsync.river_job GROUP BY kind, state) AS j`))
+			require.FailNow(t, "the delivery that fails does not end")
+		}
 		delivered := b.states(t, id)
 		b.change(t, "good")
 		require.Eventually(t, func() bool { return b.states(t, id) != delivered }, 10*time.Second, 5*time.Millisecond)
