@@ -21,7 +21,7 @@ BEGIN
             WHERE w.asked > w.done
               AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = w.job_id AND j.finalized_at IS NULL)
             ORDER BY w.kind, w.subject
-            FOR UPDATE SKIP LOCKED
+            FOR UPDATE
         ) AS o
     );
 END;
