@@ -50,12 +50,16 @@ func (w *againWorker) Work(ctx context.Context, job *river.Job[AgainArgs]) error
 // Timeout leaves the destination's own time limit room to speak first.
 func (w *againWorker) Timeout(*river.Job[AgainArgs]) time.Duration { return jobTimeout }
 
-// NextRetry is when the delivery says it is.
+// NextRetry is when the delivery says it is, but not in the past: if noting the last attempt took
+// longer than the pause, River would take its own policy instead, which waits for hours.
 func (w *againWorker) NextRetry(job *river.Job[AgainArgs]) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if next, ok := w.next[job.ID]; ok {
 		delete(w.next, job.ID)
+		if now := time.Now(); next.Before(now) {
+			return now
+		}
 		return next
 	}
 	return soonAgain(job.Attempt) // the worker died

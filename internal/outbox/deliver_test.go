@@ -73,8 +73,7 @@ func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
 	}
 	for end := time.Now().Add(time.Minute); failed() == "0"; { // others get through, so the destination is not what fails
 		if time.Now().After(end) {
-			t.Log(b.one(t, `SELECT to_jsonb(j)::text FROM authsync.river_job AS j WHERE kind = 'deliver_again'`))
-			t.Log(b.one(t, `SELECT string_agg(x, E'\n') FROM (SELECT concat_ws(' ', kind, state, count(*)) AS x FROM authsync.river_job GROUP BY kind, state) AS j`))
+			b.logTables(t)
 			require.FailNow(t, "the delivery that fails does not end")
 		}
 		delivered := b.states(t, id)
