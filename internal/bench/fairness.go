@@ -98,7 +98,6 @@ func (d *delivery) measure(ctx context.Context, s *situation, light *tenant, eve
 		}
 	}
 	d.sink.hold()
-	defer d.sink.release()
 	hung, done := d.sink.hung.Load(), d.sink.count(busyPath).Load()
 	for _, n := range s.beside {
 		if err := d.resume(ctx, n.tenant, n.name()); err != nil {
@@ -122,7 +121,15 @@ func (d *delivery) measure(ctx context.Context, s *situation, light *tenant, eve
 		_, e := d.api.ActOn(ctx, n.Name, n.name(), "pause", map[string]any{})
 		err = errors.Join(err, e)
 	}
-	return err
+	d.sink.release()
+	if err != nil {
+		return err
+	}
+	// What is on its way ends here, not beside the next one.
+	return d.await(ctx, "the neighbours did not pause in time", func() (still bool, err error) {
+		err = d.control.QueryRow(ctx, nobodySends, light.ID).Scan(&still)
+		return still, err
+	})
 }
 
 // topUp sees to it that so many deliveries wait, if there were ever so many.

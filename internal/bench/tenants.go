@@ -162,8 +162,14 @@ func (d *delivery) fill(ctx context.Context, t *tenant, users, rounds int) error
 
 const (
 	nothingPending = `SELECT l.pending_jobs = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`
-	relayRests     = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
-	selectWaiting  = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
+	nobodySends    = `
+		SELECT coalesce(bool_and(f.lease IS NULL), true)
+		FROM authsync.destination_flows AS f
+		JOIN authsync.destinations AS d ON d.id = f.destination_id
+		WHERE d.project_id <> $1`
+
+	relayRests    = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
+	selectWaiting = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
 )
 
 // pausedWebhook makes a destination that is given all changes there are, and that sends
