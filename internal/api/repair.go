@@ -51,6 +51,9 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if of.Name() != provider.Auth0 { // before anybody is asked for credentials that would not help
+		return answer{}, noRedelivery(of.Name())
+	}
 	if _, err := query(r); err != nil {
 		return answer{}, err
 	}

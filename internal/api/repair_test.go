@@ -110,4 +110,6 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	require.Contains(t, got.body["detail"], "Clerk's dashboard")
 	b.accounts.failWith(&account.NotPossibleError{Detail: "client_secret is missing"})
 	require.Contains(t, b.call(t, "POST", path, "").body["detail"], "client_secret")
+	got = b.call(t, "POST", clerkPath+"/redeliver", "")
+	require.Contains(t, got.body["detail"], "Clerk's dashboard", "no credential would help")
 }
