@@ -323,3 +323,28 @@ func TestNoWakeIsLost(t *testing.T) {
 	require.Equal(t, "true", b.one(t, `SELECT authsync.wake('relay_changes', $1)::text`, subject), "a new job")
 	require.Equal(t, "2", b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'relay_changes'`))
 }
+
+// Also if the one that is taken up again is the earlier of the two.
+func TestOnlyOneOfAUserIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := backlog(t, b.control, b.projectID, "one")
+	states := func() string {
+		return b.one(t, `SELECT string_agg(state, ', ' ORDER BY change_id) FROM authsync.deliveries WHERE destination_id = $1 AND user_id = 'user-1'`, id)
+	}
+	deliver := func() {
+		_, err := b.control.Exec(t.Context(), record, id, false, "delivered", 1)
+		require.NoError(t, err)
+	}
+	require.Equal(t, "ready, held, held, held, held", states())
+	deliver()
+	require.Equal(t, "delivered, ready, held, held, held", states())
+	_, err := b.control.Exec(t.Context(), `
+		SELECT authsync.requeue_deliveries($1, ARRAY(SELECT id FROM authsync.deliveries WHERE destination_id = $1 AND state = 'delivered'))`, id)
+	require.NoError(t, err)
+	require.Equal(t, "held, ready, held, held, held", states())
+	_, err = b.control.Exec(t.Context(), `
+		SELECT authsync.cancel_delivery(project_id, id, now()) FROM authsync.deliveries WHERE destination_id = $1 AND user_id = 'user-1' AND state = 'ready'`, id)
+	require.NoError(t, err)
+	require.Equal(t, "ready, cancelled, held, held, held", states(), "the earliest comes next")
+}

@@ -304,6 +304,9 @@ COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uu
 CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
     v_made bigint;
@@ -315,12 +318,7 @@ BEGIN
         c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
-            WHEN c.place = 1 AND NOT EXISTS (
-                SELECT
-                FROM authsync.deliveries AS u
-                WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id
-                  AND u.state IN ('held', 'ready', 'retrying')
-            ) THEN 'ready'
+            WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
             ELSE 'held'
         END,
         c.reason,
@@ -332,12 +330,27 @@ BEGIN
             change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        WHERE NOT EXISTS (
-            SELECT
+        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
+        LEFT JOIN LATERAL (
+            SELECT true AS found
             FROM authsync.deliveries AS o
             WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
-        )
+            LIMIT 1
+        ) AS made ON true
+        WHERE made.found IS NULL
     ) AS c
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS u
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS u
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'held'
+        LIMIT 1
+    ) AS held ON true
     ORDER BY c.change_id;
 
     GET DIAGNOSTICS v_made = ROW_COUNT;
@@ -425,16 +438,20 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    -- One walk over what is unfinished: joined with itself it took minutes for 50,000
-    -- deliveries, for which nothing was delivered.
+    -- One walk over what is held, with one look for each user; see promote_deliveries.
     SELECT array_agg(u.user_id) INTO v_users
     FROM (
-        SELECT w.user_id
+        SELECT DISTINCT w.user_id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.state IN ('held', 'ready', 'retrying')
-        GROUP BY w.user_id
-        HAVING bool_and(w.state = 'held')
-    ) AS u;
+        WHERE w.destination_id = p_destination_id AND w.state = 'held'
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE under_way.found IS NULL;
     IF v_users IS NOT NULL THEN
         v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
     END IF;
@@ -461,20 +478,21 @@ BEGIN
     SET state = 'ready'
     FROM unnest(p_user_ids) AS u (user_id)
     CROSS JOIN LATERAL (
-        SELECT w.id, w.state
+        SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
-          AND w.state IN ('held', 'ready', 'retrying')
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    WHERE d.id = n.id AND n.state = 'held'
-      AND NOT EXISTS (
-          SELECT
-          FROM authsync.deliveries AS w
-          WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
-            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
-      );
+    -- The limit keeps it one look for each user. As an anti-join it was a walk over
+    -- all that waits for the destination, at each promotion.
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE d.id = n.id AND under_way.found IS NULL;
     GET DIAGNOSTICS v_promoted = ROW_COUNT;
     RETURN v_promoted;
 END;
@@ -521,13 +539,14 @@ BEGIN
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
           AND r.outcome <> 'later'
     ),
+    -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
         SELECT
             d.id,
-            r.id AS head_id,
             d.user_id,
             first_value(d.id) OVER w AS newest_id,
-            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id
+            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
+            r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
@@ -537,18 +556,17 @@ BEGIN
     ),
     finish AS (
         UPDATE authsync.deliveries AS d
-        SET state           = CASE WHEN m.id = m.newest_id THEN r.outcome ELSE 'coalesced' END,
+        SET state           = CASE WHEN m.id = m.newest_id THEN m.outcome ELSE 'coalesced' END,
             merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
             first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
-            attempts        = CASE WHEN m.id = m.newest_id THEN r.attempts + 1 ELSE d.attempts END,
+            attempts        = CASE WHEN m.id = m.newest_id THEN m.attempts + 1 ELSE d.attempts END,
             last_attempt_at = p_now,
             next_attempt_at = NULL,
-            last_status     = CASE WHEN m.id = m.newest_id THEN r.status ELSE d.last_status END,
-            last_response   = CASE WHEN m.id = m.newest_id THEN r.response ELSE d.last_response END,
-            reason          = CASE WHEN m.id = m.newest_id THEN r.reason END,
+            last_status     = CASE WHEN m.id = m.newest_id THEN m.status ELSE d.last_status END,
+            last_response   = CASE WHEN m.id = m.newest_id THEN m.response ELSE d.last_response END,
+            reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             finished_at     = p_now
         FROM member AS m
-        JOIN result AS r ON r.id = m.head_id
         WHERE d.id = m.id
     ),
     retry AS (
@@ -1379,8 +1397,15 @@ CREATE VIEW authsync.destination_health AS
      LEFT JOIN authsync.destination_flows f ON ((f.destination_id = d.id)))
      CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (o.state <> 'retrying'::text)) AS waiting,
             min(o.changed_at) AS oldest_waiting_at
-           FROM authsync.deliveries o
-          WHERE ((o.destination_id = d.id) AND (o.state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text])))) w)
+           FROM ( SELECT h.state,
+                    h.changed_at
+                   FROM authsync.deliveries h
+                  WHERE ((h.destination_id = d.id) AND (h.state = 'held'::text))
+                UNION ALL
+                 SELECT u.state,
+                    u.changed_at
+                   FROM authsync.deliveries u
+                  WHERE ((u.destination_id = d.id) AND (u.state = ANY (ARRAY['ready'::text, 'retrying'::text])))) o) w)
      CROSS JOIN LATERAL ( SELECT count(*) AS retrying
            FROM authsync.deliveries o
           WHERE ((o.destination_id = d.id) AND (o.state = 'retrying'::text))) r)
@@ -2037,13 +2062,15 @@ CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destinati
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
-CREATE INDEX deliveries_lane_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text]));
+CREATE INDEX deliveries_held_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = 'held'::text);
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, id);
 
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destination_id, next_attempt_at) WHERE (state = 'retrying'::text);
+
+CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, user_id) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 

@@ -17,6 +17,9 @@ CREATE OR REPLACE FUNCTION authsync.make_deliveries(
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $fn$
 DECLARE
     v_made bigint;
@@ -28,12 +31,7 @@ BEGIN
         c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
-            WHEN c.place = 1 AND NOT EXISTS (
-                SELECT
-                FROM authsync.deliveries AS u
-                WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id
-                  AND u.state IN ('held', 'ready', 'retrying')
-            ) THEN 'ready'
+            WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
             ELSE 'held'
         END,
         c.reason,
@@ -45,12 +43,27 @@ BEGIN
             change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        WHERE NOT EXISTS (
-            SELECT
+        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
+        LEFT JOIN LATERAL (
+            SELECT true AS found
             FROM authsync.deliveries AS o
             WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
-        )
+            LIMIT 1
+        ) AS made ON true
+        WHERE made.found IS NULL
     ) AS c
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS u
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS u
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'held'
+        LIMIT 1
+    ) AS held ON true
     ORDER BY c.change_id;
 
     GET DIAGNOSTICS v_made = ROW_COUNT;

@@ -22,20 +22,21 @@ BEGIN
     SET state = 'ready'
     FROM unnest(p_user_ids) AS u (user_id)
     CROSS JOIN LATERAL (
-        SELECT w.id, w.state
+        SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
-          AND w.state IN ('held', 'ready', 'retrying')
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    WHERE d.id = n.id AND n.state = 'held'
-      AND NOT EXISTS (
-          SELECT
-          FROM authsync.deliveries AS w
-          WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id
-            AND w.state IN ('held', 'ready', 'retrying') AND w.state <> 'held'
-      );
+    -- The limit keeps it one look for each user. As an anti-join it was a walk over
+    -- all that waits for the destination, at each promotion.
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE d.id = n.id AND under_way.found IS NULL;
     GET DIAGNOSTICS v_promoted = ROW_COUNT;
     RETURN v_promoted;
 END;

@@ -65,13 +65,14 @@ BEGIN
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
           AND r.outcome <> 'later'
     ),
+    -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
         SELECT
             d.id,
-            r.id AS head_id,
             d.user_id,
             first_value(d.id) OVER w AS newest_id,
-            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id
+            min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
+            r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
@@ -81,18 +82,17 @@ BEGIN
     ),
     finish AS (
         UPDATE authsync.deliveries AS d
-        SET state           = CASE WHEN m.id = m.newest_id THEN r.outcome ELSE 'coalesced' END,
+        SET state           = CASE WHEN m.id = m.newest_id THEN m.outcome ELSE 'coalesced' END,
             merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
             first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
-            attempts        = CASE WHEN m.id = m.newest_id THEN r.attempts + 1 ELSE d.attempts END,
+            attempts        = CASE WHEN m.id = m.newest_id THEN m.attempts + 1 ELSE d.attempts END,
             last_attempt_at = p_now,
             next_attempt_at = NULL,
-            last_status     = CASE WHEN m.id = m.newest_id THEN r.status ELSE d.last_status END,
-            last_response   = CASE WHEN m.id = m.newest_id THEN r.response ELSE d.last_response END,
-            reason          = CASE WHEN m.id = m.newest_id THEN r.reason END,
+            last_status     = CASE WHEN m.id = m.newest_id THEN m.status ELSE d.last_status END,
+            last_response   = CASE WHEN m.id = m.newest_id THEN m.response ELSE d.last_response END,
+            reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             finished_at     = p_now
         FROM member AS m
-        JOIN result AS r ON r.id = m.head_id
         WHERE d.id = m.id
     ),
     retry AS (

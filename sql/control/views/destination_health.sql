@@ -24,11 +24,15 @@ FROM authsync.destinations AS d
 JOIN authsync.projects AS p ON p.id = d.project_id
 LEFT JOIN authsync.destination_flows AS f ON f.destination_id = d.id
 CROSS JOIN LATERAL (
+    -- Written so that each state is read by its own index.
     SELECT
         count(*) FILTER (WHERE o.state <> 'retrying') AS waiting,
         min(o.changed_at) AS oldest_waiting_at
-    FROM authsync.deliveries AS o
-    WHERE o.destination_id = d.id AND o.state IN ('held', 'ready', 'retrying')
+    FROM (
+        SELECT h.state, h.changed_at FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held'
+        UNION ALL
+        SELECT u.state, u.changed_at FROM authsync.deliveries AS u WHERE u.destination_id = d.id AND u.state IN ('ready', 'retrying')
+    ) AS o
 ) AS w
 CROSS JOIN LATERAL (
     SELECT count(*) AS retrying
