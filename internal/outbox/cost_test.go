@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -112,7 +111,7 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 				read := rowsRead(t, tx) - before
 				require.NoError(t, tx.Rollback(context.Background()))
 				require.NotZero(t, read)
-				require.LessOrEqual(t, read, int64(20*c.about+100), fmt.Sprintf("rows read with %s statistics", statistics))
+				require.LessOrEqual(t, read, int64(20*c.about+100), "rows read with %s statistics", statistics)
 			}
 		})
 	}

@@ -1,0 +1,57 @@
+package mirror_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// What reading the feed costs shall depend on the users whose changes are read, not on the
+// size of the feed.
+func TestReadingTheFeedReadsOnlyTheUsersConcerned(t *testing.T) {
+	t.Parallel()
+	const few, each = 20, 5
+	db := pgtest.Project(t)
+	_, err := db.Exec(t.Context(), `
+		INSERT INTO capydb_auth.users (id, email, provider, last_event_processed)
+		SELECT format('user-%s', i), format('%s-5@example.com', i), 'auth0', now() FROM generate_series(0, 799) AS i`)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `
+		INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
+		SELECT
+			format('user-%s', i % 800), CASE WHEN i < 800 THEN 'created' ELSE 'updated' END, '{email}',
+			CASE WHEN i >= 800 THEN jsonb_build_object('email', format('%s-%s@example.com', i % 800, i / 800)) END,
+			jsonb_build_object('email', format('%s-%s@example.com', i % 800, i / 800 + 1)), 'auth0', format('evt-%s', i), now()
+		FROM generate_series(0, 3999) AS i`)
+	require.NoError(t, err)
+	for _, statistics := range []string{"none", "fresh"} {
+		if statistics == "fresh" {
+			_, err := db.Exec(t.Context(), `ANALYZE`)
+			require.NoError(t, err)
+		}
+		for _, call := range []string{
+			`SELECT capydb_auth.read_changes(0, 20)`,
+			`SELECT capydb_auth.read_changes(2000, 20)`,
+			`SELECT capydb_auth.changes_by_id(ARRAY(SELECT i::bigint FROM generate_series(1, 20) AS i))`,
+			`SELECT capydb_auth.user_states(
+				ARRAY(SELECT i::bigint FROM generate_series(1, 20) AS i), ARRAY(SELECT i::bigint FROM generate_series(801, 820) AS i), 2400)`,
+			`SELECT capydb_auth.change_cursor(NULL)`,
+		} {
+			tx, err := db.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = tx.Exec(t.Context(), call)
+			require.NoError(t, err)
+			var read int64
+			require.NoError(t, tx.QueryRow(t.Context(), `
+				SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint
+				FROM pg_stat_xact_user_tables
+				WHERE schemaname = 'capydb_auth'`).Scan(&read))
+			require.NoError(t, tx.Rollback(context.Background()))
+			require.NotZero(t, read)
+			require.LessOrEqual(t, read, int64(8*few*each), "rows read with %s statistics by %s", statistics, call)
+		}
+	}
+}
