@@ -5,9 +5,10 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/pgtest"
 )
 
 const (
@@ -105,24 +106,14 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 					_, err := tx.Exec(t.Context(), c.before, append([]any{id}, c.args...)...)
 					require.NoError(t, err)
 				}
-				before := rowsRead(t, tx)
+				before := pgtest.RowsRead(t, tx, "authsync")
 				_, err = tx.Exec(t.Context(), c.call, append([]any{id}, c.with...)...)
 				require.NoError(t, err)
-				read := rowsRead(t, tx) - before
+				read := pgtest.RowsRead(t, tx, "authsync") - before
 				require.NoError(t, tx.Rollback(context.Background()))
 				require.NotZero(t, read)
 				require.LessOrEqual(t, read, int64(20*c.about+100), "rows read with %s statistics", statistics)
 			}
 		})
 	}
-}
-
-// rowsRead counts the rows of all tables of ours that the transaction has read.
-func rowsRead(tb testing.TB, tx pgx.Tx) (n int64) {
-	tb.Helper()
-	require.NoError(tb, tx.QueryRow(tb.Context(), `
-		SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint
-		FROM pg_stat_xact_user_tables
-		WHERE schemaname = 'authsync'`).Scan(&n))
-	return n
 }

@@ -378,18 +378,19 @@ BEGIN
             FROM asked AS a
             GROUP BY a.user_id
         )
-        SELECT c.*, c.id = ANY (s.ids) AS is_asked, capydb_auth.user_row(u) AS today
+        SELECT c.*, c.id = ANY (s.ids) AS is_asked
         FROM span AS s
         JOIN capydb_auth.user_changes AS c ON c.user_id = s.user_id AND c.id >= s.first_id
-        LEFT JOIN capydb_auth.users AS u ON u.id = s.user_id
         ORDER BY c.user_id, c.id DESC
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN
             v_user := v_change.user_id;
-            -- A row that somebody removed by hand is known by its changes only.
-            v_row := coalesce(v_change.today, capydb_auth.user_row(
-                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
-            ));
+            -- Read here, once for each user: with each of the changes it would be sorted, too.
+            SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
+            IF NOT FOUND THEN
+                -- A row that somebody removed by hand is known by its changes only.
+                v_row := capydb_auth.user_row(jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user)));
+            END IF;
         END IF;
         v_row := v_row || v_change.after;
         IF v_change.is_asked THEN

@@ -1,0 +1,21 @@
+package pgtest
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// RowsRead counts the rows of tables of a schema that the session has read lately: the
+// difference between two calls in a transaction is what was read between them, also by functions.
+func RowsRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
+	tb.Helper()
+	err := tx.QueryRow(tb.Context(), `
+		SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint
+		FROM pg_stat_xact_user_tables
+		WHERE schemaname = $1`, schema).Scan(&n)
+	if err != nil {
+		tb.Fatalf("count the rows that were read: %v", err)
+	}
+	return n
+}
