@@ -78,6 +78,24 @@ func (a *API) log(r *http.Request, rt route, key project.Key, status int, took t
 	a.config.Log.LogAttrs(r.Context(), level, "management_call", attrs...)
 }
 
+// Unlimited makes a handler of requests that show a key which is not limited to a
+// project. To others it answers as management calls do.
+func (a *API) Unlimited(next func(http.ResponseWriter, *http.Request, project.Key)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		key, err := a.authenticate(r)
+		if err == nil && key.ProjectID != nil {
+			err = errLimitedKey
+		}
+		if err != nil {
+			status := writeError(w, r, err)
+			a.log(r, route{method: r.Method, path: r.URL.Path}, key, status, time.Since(begun), err)
+			return
+		}
+		next(w, r, key)
+	})
+}
+
 // authenticate finds the key that the request shows.
 func (a *API) authenticate(r *http.Request) (project.Key, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -11,6 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/publicurl"
 )
 
 type integrationBody struct {
@@ -34,7 +35,7 @@ type integrationConfig struct {
 func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project.Integration) integrationBody {
 	return integrationBody{
 		Provider: i.Provider, Credentials: i.Credentials, Options: i.Options, Fault: i.Fault,
-		Config:    integrationConfig{WebhookReceiver: a.publicURL(r) + webhookPath(i.Provider, projectID)},
+		Config:    integrationConfig{WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID)},
 		CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 }
@@ -42,20 +43,6 @@ func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project
 // webhookPath spells the provider as paths do, with dashes.
 func webhookPath(providerName string, projectID uuid.UUID) string {
 	return Prefix + "/integrations/" + strings.ReplaceAll(providerName, "_", "-") + "/webhook/" + projectID.String()
-}
-
-// publicURL is the base of our URLs as the world sees them: the configured one,
-// else what this request was sent to.
-func (a *API) publicURL(r *http.Request) string {
-	if a.config.PublicURL != "" {
-		return strings.TrimRight(a.config.PublicURL, "/")
-	}
-	scheme := "http"
-	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-	if r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https") {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
 }
 
 // integration finds the project and the provider that the path names.

@@ -33,6 +33,7 @@ import (
 	"github.com/authsync/authsync/internal/applier"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
@@ -77,6 +78,8 @@ type App struct {
 	backfills *backfill.Store
 	refreshes *refresh.Queue
 	outbox    *outbox.Outbox
+	api       *api.API             // nil without the role api, as is the dashboard
+	dashboard *dashboard.Dashboard // the web pages
 }
 
 // databaseWait is how long a starting process waits for its database, which may
@@ -119,7 +122,8 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"backfills", a.startBackfills},
 		{"outbox", a.startOutbox},
 		{"workers", a.startWorkers},
-		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener) }},
+		{"management", a.startManagement},
+		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener), nil }},
 	} {
 		if err := a.steps.start(ctx, s.name, s.start); err != nil {
 			return nil, err
@@ -284,7 +288,7 @@ func (a *App) alsoWorks(workers *river.Workers, queues map[string]river.QueueCon
 	a.outbox.Register(workers, queues)
 }
 
-func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
+func (a *App) startHTTP(listener net.Listener) stopFunc {
 	// Paths as they come: the ids of users in them hold "|" and may hold "/".
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	routes.HandleFunc("/", index).Methods(http.MethodGet)
@@ -299,20 +303,9 @@ func (a *App) startHTTP(listener net.Listener) (stopFunc, error) {
 	} else {
 		routes.Handle(receiver.Path, a.metrics.area("webhook", http.HandlerFunc(noReceiver)))
 	}
-	if a.settings.Roles.API {
-		management, err := api.New(api.Config{
-			Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
-			Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
-			Accounts:  a.shared, Outbox: a.outbox,
-			PublicURL: a.settings.PublicURL, Log: a.log,
-		})
-		if err != nil {
-			return nil, err
-		}
-		routes.PathPrefix(api.Prefix + "/").Handler(a.metrics.area("api", management))
-	}
+	a.routeManagement(routes)
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
-	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed), nil
+	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed)
 }
 
 // noReceiver answers webhooks that were routed to a process without that role.

@@ -156,6 +156,62 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 	require.NotContains(t, text, in.projectID)
 }
 
+func TestRiverUIAnswersBehindItsSignIn(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	a, stop := in.start(t, config.Roles{API: true, Receiver: true})
+	require.NoError(t, in.send(t, a.URL(), provider.Clerk, "user_1"))
+
+	ask := func(path, key string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL()+path, http.NoBody)
+		require.NoError(t, err)
+		req.Close = true
+		if key != "" {
+			req.Header.Set("Authorization", "Bearer "+key)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req) // follows no redirect
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	status, text := ask("/river/api/jobs?state=available", in.key.Reveal())
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, `"kind":"apply_deliveries"`)
+	require.Contains(t, text, in.projectID)
+	require.NotContains(t, text, "user_1", "jobs hold ids of ours only")
+	status, text = ask("/river/", in.key.Reveal())
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, `src="/river/assets/`)
+
+	status, _ = ask("/river/", "")
+	require.Equal(t, http.StatusSeeOther, status)
+	status, text = ask("/sign-in", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, "<form")
+	status, _ = ask("/river/api/jobs", "")
+	require.Equal(t, http.StatusUnauthorized, status)
+	status, text = ask("/river/api/jobs", in.key.Reveal()+"0")
+	require.Equal(t, http.StatusUnauthorized, status)
+	require.Contains(t, text, "unknown or was revoked")
+	management := client.New(a.URL(), in.key)
+	defer management.Close()
+	limited, err := management.CreateKey(t.Context(), "limited", in.projectID, false)
+	require.NoError(t, err)
+	status, text = ask("/river/api/jobs", limited.Key)
+	require.Equal(t, http.StatusForbidden, status)
+	require.Contains(t, text, "limited to one project")
+
+	_, text = get(t, a.URL()+"/metrics")
+	require.Contains(t, text, `authsync_http_requests_total{area="dashboard",code="303",method="get"} 1`)
+	require.Contains(t, text, `authsync_control_connections{pool="river_ui",state="max"} 3`)
+	stop()
+	worker, _ := in.start(t, config.Roles{Worker: true})
+	status, _ = get(t, worker.URL()+"/river/")
+	require.Equal(t, http.StatusNotFound, status, "a worker has no pages")
+}
+
 func TestRolesShareTheWorkOfAnInstallation(t *testing.T) {
 	t.Parallel()
 	in := install(t)

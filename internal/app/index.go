@@ -19,6 +19,7 @@ This is authsync. It mirrors the users of identity providers into PostgreSQL.
                             where providers send their webhooks
   GET  /api/capydb/v1/projects
                             the management API; show it Authorization: Bearer capy_…
+  GET  /river/              River UI, where a person sees and steers jobs; sign in with the same key
   GET  /healthz             whether the process lives
   GET  /readyz              whether it can work, else which part cannot
   GET  /metrics             numbers for Prometheus

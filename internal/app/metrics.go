@@ -23,7 +23,7 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsync_http_requests_total",
-			Help: "Requests answered, by area (webhook, api, other), method and status.",
+			Help: "Requests answered, by area (webhook, api, dashboard), method and status.",
 		}, []string{"area", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsync_http_request_duration_seconds",

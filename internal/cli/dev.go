@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -86,6 +87,8 @@ func (s *session) greet(d *app.Dev, dataDir string, users []app.DemoUser) error 
 	for _, r := range s.devReport(d).Webhooks {
 		fmt.Fprintf(&b, "  %-12s %s\n", r.Provider, r.URL)
 	}
+	fmt.Fprintf(&b, "\nJobs, in a browser: %s\nSign in with AUTHSYNC_API_KEY of %s.\n",
+		s.devReport(d).RiverUI, filepath.Join(dataDir, config.ConnectionFile))
 	fmt.Fprintf(&b, `
 Try next, in another terminal:
 
@@ -102,7 +105,7 @@ Try next, in another terminal:
   %[4]s send demo clerk user.created --set first_name=Grace --wait
 
 Ctrl-C stops it; everything is still there the next time.
-`, quoted(filepath.Join(dataDir, "connection.env")), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program))
+`, quoted(filepath.Join(dataDir, config.ConnectionFile)), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program))
 	return s.printf("%s", b.String())
 }
 
@@ -119,6 +122,7 @@ func quoted(path string) string {
 // devReport is what dev tells with --json, once it runs.
 type devReport struct {
 	URL       string       `json:"url"`
+	RiverUI   string       `json:"river_ui"`
 	DataDir   string       `json:"data_dir"`
 	Postgres  string       `json:"postgres"`
 	ProjectID string       `json:"project_id"`
@@ -131,7 +135,7 @@ type devWebhook struct {
 }
 
 func (s *session) devReport(d *app.Dev) devReport {
-	r := devReport{URL: d.App.URL(), DataDir: d.Dir, Postgres: d.Postgres, ProjectID: d.Demo.ID.String()}
+	r := devReport{URL: d.App.URL(), RiverUI: d.App.RiverUI(), DataDir: d.Dir, Postgres: d.Postgres, ProjectID: d.Demo.ID.String()}
 	for _, name := range provider.Names() {
 		r.Webhooks = append(r.Webhooks, devWebhook{name, client.New(r.URL, "").WebhookURL(name, r.ProjectID)})
 	}

@@ -183,6 +183,20 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "let the operator add it to AUTHSYNC_ALLOW_TARGETS")
 
+	// What it tells of River UI is true, and the key it names lets in.
+	page := regexp.MustCompile(`Jobs, in a browser: (\S+)`).FindStringSubmatch(first.out.String())
+	require.NotNil(t, page)
+	require.Contains(t, first.out.String(), "Sign in with AUTHSYNC_API_KEY of "+filepath.Join(dir, config.ConnectionFile))
+	form := url.Values{"key": {connection.APIKey.Reveal()}}
+	signIn, err := http.NewRequestWithContext(t.Context(), http.MethodPost, connection.URL+"/sign-in", strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	signIn.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	signedIn, err := http.DefaultTransport.RoundTrip(signIn) // follows no redirect
+	require.NoError(t, err)
+	require.NoError(t, signedIn.Body.Close())
+	require.Equal(t, http.StatusSeeOther, signedIn.StatusCode)
+	require.Equal(t, page[1], connection.URL+signedIn.Header.Get("Location"))
+
 	// A second one in the same directory, or on the same port, leaves it alone.
 	second := startProcess(t, env, "dev")
 	require.Equal(t, 1, second.ends(t))

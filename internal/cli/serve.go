@@ -19,7 +19,7 @@ processes may run, each with all roles or some of them (AUTHSYNC_ROLES):
 
   receiver   takes webhooks and makes them durable
   worker     applies them to the mirrors
-  api        answers management calls
+  api        answers management calls, and shows River UI at /river/
 
 Whatever its roles, a process answers /healthz, /readyz and /metrics.
 

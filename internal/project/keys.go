@@ -41,10 +41,13 @@ const (
 		VALUES ($1, $2, $3, $4)
 		RETURNING ` + keyColumns
 
-	selectKeyByHash = `
+	selectGoodKey = `
 		SELECT ` + keyColumns + `,
 			coalesce(last_used_at < now() - interval '1 minute', true) AS note_use
-		FROM authsync.api_keys WHERE key_hash = $1 AND revoked_at IS NULL`
+		FROM authsync.api_keys WHERE revoked_at IS NULL AND `
+
+	selectKeyByHash = selectGoodKey + `key_hash = $1`
+	selectKeyByID   = selectGoodKey + `id = $1`
 
 	// The condition stands here again: of many requests at once one writes.
 	noteKeyUse = `
@@ -107,7 +110,18 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 	if !strings.HasPrefix(secret, LivePrefix) && !strings.HasPrefix(secret, TestPrefix) {
 		return Key{}, ErrNoKey
 	}
-	rows, err := s.pool.Query(ctx, selectKeyByHash, hashKey(secret))
+	return s.useKey(ctx, selectKeyByHash, hashKey(secret))
+}
+
+// FindKey finds a key that was shown before, to ask whether it is still good. The
+// error is ErrNoKey if it was revoked meanwhile.
+func (s *Store) FindKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	return s.useKey(ctx, selectKeyByID, id)
+}
+
+// useKey finds a key that is not revoked, and notes that it was used.
+func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, error) {
+	rows, err := s.pool.Query(ctx, selectKey, by)
 	if err != nil {
 		return Key{}, fmt.Errorf("find key: %w", err)
 	}

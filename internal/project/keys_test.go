@@ -1,6 +1,7 @@
 package project_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,24 @@ func TestKeys(t *testing.T) {
 		require.ErrorIs(t, err, project.ErrNoKey)
 		require.NoError(t, b.store.RevokeKey(t.Context(), key.ID), "twice is no error")
 		require.ErrorIs(t, b.store.RevokeKey(t.Context(), uuid.New()), project.ErrNoKey)
+	})
+
+	t.Run("AreFoundAgainByTheirIDAsLongAsTheyAreGood", func(t *testing.T) {
+		t.Parallel()
+		key, _ := create(t, project.KeyInput{Name: "x", ProjectID: &shop.ID})
+		found, err := b.store.FindKey(t.Context(), key.ID)
+		require.NoError(t, err)
+		require.Equal(t, key, found)
+		keys, _, err := b.store.ListKeys(t.Context(), "", 200)
+		require.NoError(t, err)
+		at := slices.IndexFunc(keys, func(k project.Key) bool { return k.ID == key.ID })
+		require.NotNil(t, keys[at].LastUsedAt, "that is a use")
+
+		require.NoError(t, b.store.RevokeKey(t.Context(), key.ID))
+		for _, id := range []uuid.UUID{key.ID, uuid.New()} {
+			_, err = b.store.FindKey(t.Context(), id)
+			require.ErrorIs(t, err, project.ErrNoKey)
+		}
 	})
 
 	t.Run("NoteTheirUseOnceAMinute", func(t *testing.T) {

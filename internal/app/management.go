@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/refresh"
+)
+
+const (
+	// riverUIConns are the connections of River UI, so that what it counts and lists
+	// holds up neither jobs nor management calls: one for a count that takes long, and two for
+	// the rest.
+	riverUIConns = 3
+	// riverUIIdle is how long they are kept when nobody looks.
+	riverUIIdle = time.Minute
+)
+
+// RiverUI is where a browser on this machine finds River UI.
+func (a *App) RiverUI() string { return a.url + dashboard.RiverPath + "/" }
+
+// startManagement makes what people manage authsync with: the API and the dashboard.
+func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
+	if !a.settings.Roles.API {
+		return nil, nil
+	}
+	a.api, err = api.New(api.Config{
+		Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
+		Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
+		Accounts:  a.shared, Outbox: a.outbox,
+		PublicURL: a.settings.PublicURL, Log: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgdb.Open(ctx, a.settings.DatabaseURL.Reveal(), pgdb.Options{
+		ApplicationName: "authsync river ui", MaxConns: riverUIConns, MaxConnIdleTime: riverUIIdle, RuntimeParams: dashboard.Session(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	a.metrics.pool("river_ui", pool)
+	a.dashboard, err = dashboard.New(dashboard.Config{
+		Keys: a.Store, Keyring: a.keyring, Pool: pool, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL, Log: a.log,
+	})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return func(context.Context) error { pool.Close(); return nil }, nil
+}
+
+// routeManagement has the paths of both answered; those of webhooks are routed before.
+func (a *App) routeManagement(routes *mux.Router) {
+	if !a.settings.Roles.API {
+		return
+	}
+	routes.PathPrefix(api.Prefix + "/").Handler(a.metrics.area("api", a.api))
+	pages := a.metrics.area("dashboard", a.dashboard)
+	for _, path := range []string{dashboard.RiverPath, dashboard.SignInPath, dashboard.SignOutPath} {
+		routes.Handle(path, pages)
+	}
+	routes.PathPrefix(dashboard.RiverPath + "/").Handler(pages)
+}

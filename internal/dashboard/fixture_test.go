@@ -1,0 +1,184 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/seal"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait")) // pgtest's server
+}
+
+// testBundle is a dashboard as browsers see it, on a database of its own.
+type testBundle struct {
+	handler http.Handler
+	pool    *pgxpool.Pool
+	store   *project.Store
+	ring    *seal.Keyring
+	now     time.Time
+	log     lockedBuffer
+	key     project.Key
+	secret  string // of key, which is for all projects
+}
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	return setupAt(t, "")
+}
+
+func setupAt(t *testing.T, publicURL string) *testBundle {
+	t.Helper()
+	b := &testBundle{pool: pgtest.Control(t), now: time.Now()}
+	var err error
+	b.ring, err = seal.ParseKeys(seal.NewKey())
+	require.NoError(t, err)
+	log := slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.store, err = project.NewStore(project.Config{
+		Pool: b.pool, Keyring: b.ring, Mirror: noMirror{}, Targets: outbound.New(outbound.Config{}), Log: log,
+	})
+	require.NoError(t, err)
+	b.handler, err = dashboard.New(dashboard.Config{
+		Keys: b.store, Keyring: b.ring, Pool: b.pool, Bearer: noBearer, PublicURL: publicURL, Log: log,
+		Now: func() time.Time { return b.now },
+	})
+	require.NoError(t, err)
+	b.key, b.secret, err = b.store.CreateKey(t.Context(), project.KeyInput{Name: "Ada's laptop", Test: true})
+	require.NoError(t, err)
+	return b
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// noMirror stands in for the project databases.
+type noMirror struct{}
+
+func (noMirror) Install(context.Context, string, uuid.UUID, bool) error { return nil }
+func (noMirror) Release(context.Context, string, uuid.UUID) error       { return nil }
+
+// noBearer refuses every key in a header; package app tests the real one.
+func noBearer(func(http.ResponseWriter, *http.Request, project.Key)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+}
+
+// request is what a browser sends.
+type request struct {
+	method, path string
+	form         url.Values
+	body         string
+	cookie       *http.Cookie
+	header       map[string]string
+}
+
+// do answers a request, and checks what is true of every answer.
+func (b *testBundle) do(t *testing.T, in request) *httptest.ResponseRecorder {
+	t.Helper()
+	if in.form != nil {
+		in.body = in.form.Encode()
+	}
+	r := httptest.NewRequestWithContext(t.Context(), in.method, "http://sync.test:8080"+in.path, strings.NewReader(in.body))
+	if in.form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, value := range in.header {
+		r.Header.Set(name, value)
+	}
+	if in.cookie != nil {
+		r.AddCookie(in.cookie)
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'")
+	require.NotContains(t, w.Header().Get("Content-Security-Policy"), "script-src")
+	require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+	require.Equal(t, "same-origin", w.Header().Get("Referrer-Policy"))
+	require.NotEmpty(t, w.Header().Get("X-Request-Id"))
+	return w
+}
+
+func (b *testBundle) get(t *testing.T, path string, cookie *http.Cookie) *httptest.ResponseRecorder {
+	t.Helper()
+	return b.do(t, request{method: http.MethodGet, path: path, cookie: cookie})
+}
+
+func (b *testBundle) post(t *testing.T, path, body string, cookie *http.Cookie) *httptest.ResponseRecorder {
+	t.Helper()
+	return b.do(t, request{method: http.MethodPost, path: path, body: body, cookie: cookie})
+}
+
+// enter sends the sign-in form.
+func (b *testBundle) enter(t *testing.T, secret, next string) *httptest.ResponseRecorder {
+	t.Helper()
+	return b.do(t, request{method: http.MethodPost, path: dashboard.SignInPath, form: url.Values{"key": {secret}, "next": {next}}})
+}
+
+// session signs in and gives the cookie.
+func (b *testBundle) session(t *testing.T) *http.Cookie {
+	t.Helper()
+	w := b.enter(t, b.secret, "")
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	require.Len(t, w.Result().Cookies(), 1)
+	return w.Result().Cookies()[0]
+}
+
+// job inserts a job that nobody works.
+func (b *testBundle) job(t *testing.T) int64 {
+	t.Helper()
+	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var id int64
+	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+		inserted, err := jobs.InsertTx(t.Context(), tx, inbox.ApplyEventArgs{ProjectID: uuid.New(), InboxID: 42, ReceivedAt: b.now}, nil)
+		if err == nil {
+			id = inserted.Job.ID
+		}
+		return err
+	}))
+	return id
+}
+
+// state is that of a job; empty: there is none.
+func (b *testBundle) state(t *testing.T, id int64) string {
+	t.Helper()
+	var state string
+	require.NoError(t, b.pool.QueryRow(t.Context(),
+		`SELECT coalesce((SELECT state::text FROM authsync.river_job WHERE id = $1), '')`, id).Scan(&state))
+	return state
+}

@@ -1,0 +1,104 @@
+package dashboard
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"riverqueue.com/riverui"
+
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+)
+
+// Session are the settings of River UI's connections to the control database. Its counts
+// read all of a table that may be long: what takes longer than a person waits is given up.
+// River UI itself gives up after 10 s, but PostgreSQL would go on.
+func Session() map[string]string {
+	session := pgdb.FreshPlans()
+	session["statement_timeout"] = "10s"
+	session["lock_timeout"] = "5s"
+	return session
+}
+
+// maxBody is far above the thousand ids that River UI sends at most.
+const maxBody = 64 << 10
+
+// newRiver makes River UI. It is not started: that would count all jobs every ten seconds in each
+// process, so that the numbers of a table of a million rows are at hand. Without it they
+// are counted while somebody looks, which takes a tenth of a second for that many.
+func newRiver(pool *pgxpool.Pool, log *slog.Logger) (http.Handler, error) {
+	log = log.With(slog.String("part", "river_ui"))
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: inbox.RiverSchema, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("make River UI's client: %w", err)
+	}
+	ui, err := riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(client, nil), Logger: log, Prefix: RiverPath})
+	if err != nil {
+		return nil, fmt.Errorf("make River UI: %w", err)
+	}
+	return ui, nil
+}
+
+// riverUI lets those in who are signed in or show a key. A browser without a session
+// is sent to the sign-in, and from there back to the page.
+func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "" {
+		d.bearer.ServeHTTP(w, r)
+		return
+	}
+	key, err := d.session(r)
+	switch {
+	case err == nil:
+		d.serveRiver(w, r, key)
+	case !isOver(err):
+		d.config.Log.ErrorContext(r.Context(), "session_not_checked", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
+			problem.RetryAfter(5*time.Second))
+	case isPage(r):
+		http.Redirect(w, r, SignInPath+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+	default:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
+		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in, or no longer: sign in at "+SignInPath+
+			", or send the header Authorization: Bearer capy_live_… with a key that is not limited to a project")
+	}
+}
+
+// isPage reports that a browser opens a page, rather than a script calling River UI's API.
+func isPage(r *http.Request) bool {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return reads && !strings.HasPrefix(r.URL.Path, RiverPath+"/api/")
+}
+
+// serveRiver answers with River UI, and logs who changes something.
+func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key project.Key) {
+	level := slog.LevelDebug
+	if r.Method != http.MethodGet {
+		level = slog.LevelInfo
+	}
+	d.config.Log.LogAttrs(r.Context(), level, "river_ui_call", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("request_id", problem.RequestID(r.Context())), slog.String("key_id", key.ID.String()))
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	d.river.ServeHTTP(noStore{w}, r)
+}
+
+// noStore says so once more: River UI tries each path as a file first, and looking for one
+// that is not there takes the header away.
+type noStore struct{ http.ResponseWriter }
+
+// WriteHeader is that of a ResponseWriter.
+func (w noStore) WriteHeader(status int) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the writer.
+func (w noStore) Unwrap() http.ResponseWriter { return w.ResponseWriter }

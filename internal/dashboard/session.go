@@ -1,0 +1,80 @@
+package dashboard
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/publicurl"
+)
+
+const (
+	cookieName    = "authsync_session"
+	sessionLength = 12 * time.Hour
+	// sessionSeal is what the cookie is bound to, so that nothing else that is sealed
+	// with the same keys opens as a session.
+	sessionSeal = "dashboard session"
+	// sessionSize: the id of the key, and when the session ends, in seconds.
+	sessionSize = len(uuid.UUID{}) + 8
+)
+
+// errNoSession says that the request has no session, or one that has ended or was altered.
+var errNoSession = errors.New("no session")
+
+// isOver tells that nobody is signed in from an error that says nothing about that.
+func isOver(err error) bool {
+	return errors.Is(err, errNoSession) || errors.Is(err, project.ErrNoKey)
+}
+
+// session finds the key with which the browser signed in.
+func (d *Dashboard) session(r *http.Request) (project.Key, error) {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return project.Key{}, errNoSession
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return project.Key{}, errNoSession
+	}
+	plain, err := d.config.Keyring.Open(sealed, sessionSeal)
+	if err != nil || len(plain) != sessionSize {
+		return project.Key{}, errNoSession
+	}
+	id, end := uuid.UUID(plain[:len(uuid.UUID{})]), int64(binary.BigEndian.Uint64(plain[len(uuid.UUID{}):])) //nolint:gosec // as it was sealed
+	if d.config.Now().Unix() >= end {
+		return project.Key{}, errNoSession
+	}
+	key, err := d.config.Keys.FindKey(r.Context(), id)
+	if err == nil && key.ProjectID != nil {
+		return project.Key{}, errNoSession
+	}
+	return key, err
+}
+
+// startSession gives the browser its cookie.
+func (d *Dashboard) startSession(w http.ResponseWriter, r *http.Request, key project.Key) error {
+	end := d.config.Now().Add(sessionLength)
+	plain := binary.BigEndian.AppendUint64(key.ID[:], uint64(end.Unix())) //nolint:gosec // not before 1970
+	sealed, err := d.config.Keyring.Seal(plain, sessionSeal)
+	if err != nil {
+		return fmt.Errorf("start a session: %w", err)
+	}
+	d.setCookie(w, r, base64.RawURLEncoding.EncodeToString(sealed), sessionLength)
+	return nil
+}
+
+// setCookie sets the cookie of the session; an age below zero removes it.
+func (d *Dashboard) setCookie(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure wherever the browser came by https
+		Name: cookieName, Value: value, Path: "/", MaxAge: int(age / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),
+	})
+}

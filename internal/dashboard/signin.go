@@ -1,0 +1,132 @@
+package dashboard
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+)
+
+//go:embed signin.css
+var signInCSS string
+
+//go:embed signin.html
+var signInHTML string
+
+// signInPage is the page before and after signing in.
+var signInPage = template.Must(template.New("sign-in").Parse(signInHTML)) //nolint:gochecknoglobals // read only
+
+// signInPolicy lets the page use its own style and nothing else.
+var signInPolicy = func() string { //nolint:gochecknoglobals // read only
+	sum := sha256.Sum256([]byte(signInCSS))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; " +
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}()
+
+// signInView is what the page shows.
+type signInView struct {
+	Style template.CSS
+	// Next is where to go from here.
+	Next string
+	// Key is who is signed in; nil: nobody.
+	Key *project.Key
+	// Fault says why the last attempt did not succeed.
+	Fault string
+}
+
+func (d *Dashboard) showSignIn(w http.ResponseWriter, r *http.Request) {
+	view := signInView{Next: localPath(r.URL.Query().Get("next"))}
+	if key, err := d.session(r); err == nil {
+		view.Key = &key
+	}
+	d.writeSignIn(w, r, http.StatusOK, view)
+}
+
+// maxSignIn is far above what the form sends.
+const maxSignIn = 8 << 10
+
+// signIn starts a session for whoever knows a key. Guessing one is hopeless (256 random bits),
+// and an attempt costs one query at most, so attempts are not counted.
+func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxSignIn)
+	if err := r.ParseForm(); err != nil {
+		d.refuse(w, r, http.StatusBadRequest, localPath(""), "The form could not be read. Try again.")
+		return
+	}
+	next := localPath(r.PostForm.Get("next"))
+	key, err := d.config.Keys.Authenticate(r.Context(), strings.TrimSpace(r.PostForm.Get("key")))
+	switch {
+	case errors.Is(err, project.ErrNoKey):
+		d.refuse(w, r, http.StatusUnauthorized, next, "This key is unknown or was revoked.")
+		return
+	case err == nil && key.ProjectID != nil:
+		d.refuse(w, r, http.StatusForbidden, next, "This key is limited to one project. Use one that is not: these are the jobs of all projects.")
+		return
+	case err == nil:
+		err = d.startSession(w, r, key)
+	}
+	if err != nil {
+		d.config.Log.ErrorContext(r.Context(), "sign_in_failed", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		w.Header().Set("Retry-After", "5")
+		d.writeSignIn(w, r, http.StatusServiceUnavailable, signInView{Next: next, Fault: "The database cannot be asked now. Try again in a few seconds."})
+		return
+	}
+	d.config.Log.InfoContext(r.Context(), "signed_in", slog.String("key_id", key.ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
+}
+
+// refuse shows the form again.
+func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, next, fault string) {
+	d.config.Log.WarnContext(r.Context(), "sign_in_refused", slog.Int("status", status), slog.String("request_id", problem.RequestID(r.Context())))
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
+	}
+	d.writeSignIn(w, r, status, signInView{Next: next, Fault: fault})
+}
+
+// signOut has the browser forget its session. A copy of the cookie made before is good until
+// it ends; revoking the key ends it at once.
+func (d *Dashboard) signOut(w http.ResponseWriter, r *http.Request) {
+	d.setCookie(w, r, "", -time.Second)
+	http.Redirect(w, r, SignInPath, http.StatusSeeOther)
+}
+
+func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status int, view signInView) {
+	view.Style = template.CSS(signInCSS) //nolint:gosec // our own file
+	var page bytes.Buffer
+	if err := signInPage.Execute(&page, view); err != nil { // a mistake in the template
+		d.config.Log.ErrorContext(r.Context(), "page_not_made", slog.Any("error", err))
+		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
+		return
+	}
+	w.Header().Set("Content-Security-Policy", signInPolicy)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // whoever asked may be gone
+}
+
+// localPath is where to go after signing in: a page of River UI, whatever was asked for. Of that
+// it takes the path, cleaned, since a browser reads two slashes at its beginning as a host.
+func localPath(next string) string {
+	const home = RiverPath + "/"
+	u, err := url.Parse(next)
+	if err != nil {
+		return home
+	}
+	page := path.Clean(u.Path)
+	if !strings.HasPrefix(page, home) {
+		return home
+	}
+	return (&url.URL{Path: page, RawQuery: u.RawQuery}).RequestURI()
+}

@@ -1,0 +1,267 @@
+package dashboard_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/project"
+)
+
+func TestSignInLeadsToThePageThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	sent := b.get(t, "/river/jobs?state=available", nil)
+	require.Equal(t, http.StatusSeeOther, sent.Code)
+	require.Equal(t, "/sign-in?next=%2Friver%2Fjobs%3Fstate%3Davailable", sent.Header().Get("Location"))
+
+	form := b.get(t, sent.Header().Get("Location"), nil)
+	require.Equal(t, http.StatusOK, form.Code)
+	require.Equal(t, "text/html; charset=utf-8", form.Header().Get("Content-Type"))
+	require.Contains(t, form.Body.String(), `name="next" value="/river/jobs?state=available"`)
+	require.Contains(t, form.Body.String(), `type="password"`)
+	require.NotContains(t, form.Body.String(), `role="alert"`)
+	require.Contains(t, form.Header().Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-")
+
+	in := b.enter(t, "  "+b.secret+"\n", "/river/jobs?state=available")
+	require.Equal(t, http.StatusSeeOther, in.Code)
+	require.Equal(t, "/river/jobs?state=available", in.Header().Get("Location"))
+	require.Len(t, in.Result().Cookies(), 1)
+	cookie := in.Result().Cookies()[0]
+	require.Equal(t, "/", cookie.Path)
+	require.Equal(t, 12*60*60, cookie.MaxAge)
+	require.True(t, cookie.HttpOnly)
+	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
+	require.Equal(t, http.StatusOK, b.get(t, in.Header().Get("Location"), cookie).Code)
+
+	again := b.get(t, "/sign-in?next=/river/queues", cookie)
+	require.Contains(t, again.Body.String(), "Ada&#39;s laptop")
+	require.Contains(t, again.Body.String(), `href="/river/queues"`)
+
+	out := b.post(t, "/sign-out", "", cookie)
+	require.Equal(t, http.StatusSeeOther, out.Code)
+	require.Equal(t, "/sign-in", out.Header().Get("Location"))
+	require.Len(t, out.Result().Cookies(), 1)
+	require.Negative(t, out.Result().Cookies()[0].MaxAge)
+	require.Empty(t, out.Result().Cookies()[0].Value)
+
+	require.Contains(t, b.log.String(), `"msg":"signed_in","key_id":"`+b.key.ID.String())
+	require.NotContains(t, b.log.String(), b.secret[len(project.TestPrefix):])
+}
+
+func TestSignInRefuses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, err := b.store.CreateProject(t.Context(), "shop", "postgres://shop:x@db.example.com/shop", false)
+	require.NoError(t, err)
+	_, limited, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "limited", ProjectID: &shop.ID})
+	require.NoError(t, err)
+	old, revoked, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "revoked"})
+	require.NoError(t, err)
+	require.NoError(t, b.store.RevokeKey(t.Context(), old.ID))
+
+	for name, tc := range map[string]struct {
+		secret, says string
+		status       int
+	}{
+		"NoKey":      {"", "unknown or was revoked", http.StatusUnauthorized},
+		"WrongKey":   {b.secret[:len(b.secret)-1] + "~", "unknown or was revoked", http.StatusUnauthorized},
+		"RevokedKey": {revoked, "unknown or was revoked", http.StatusUnauthorized},
+		"LimitedKey": {limited, "limited to one project", http.StatusForbidden},
+		"TooLong":    {strings.Repeat("k", 9<<10), "could not be read", http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := b.enter(t, tc.secret, "/river/queues")
+			require.Equal(t, tc.status, w.Code)
+			require.Contains(t, w.Body.String(), `role="alert"`)
+			require.Contains(t, w.Body.String(), tc.says)
+			require.Empty(t, w.Result().Cookies())
+			if tc.status != http.StatusBadRequest {
+				require.Contains(t, w.Body.String(), `value="/river/queues"`, "the way back is kept")
+			}
+			if tc.secret != "" {
+				require.NotContains(t, w.Body.String(), tc.secret)
+				require.NotContains(t, b.log.String(), tc.secret)
+			}
+			require.Contains(t, b.log.String(), "sign_in_refused")
+		})
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
+	over := func(t *testing.T, b *testBundle, cookie *http.Cookie) {
+		t.Helper()
+		require.Equal(t, http.StatusSeeOther, b.get(t, "/river/", cookie).Code)
+		w := b.get(t, "/river/api/jobs", cookie)
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+		require.Contains(t, w.Body.String(), "sign in at /sign-in")
+		require.Contains(t, b.get(t, "/sign-in", cookie).Body.String(), `type="password"`)
+	}
+	good := func(t *testing.T, b *testBundle, cookie *http.Cookie) {
+		t.Helper()
+		require.Equal(t, http.StatusOK, b.get(t, "/river/api/jobs", cookie).Code)
+	}
+
+	t.Run("WhenTheKeyIsRevoked", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		cookie := b.session(t)
+		good(t, b, cookie)
+		require.NoError(t, b.store.RevokeKey(t.Context(), b.key.ID))
+		over(t, b, cookie)
+	})
+
+	t.Run("WhenTheKeyIsLimited", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		shop, err := b.store.CreateProject(t.Context(), "shop", "postgres://shop:x@db.example.com/shop", false)
+		require.NoError(t, err)
+		cookie := b.session(t)
+		_, err = b.pool.Exec(t.Context(), `UPDATE authsync.api_keys SET project_id = $1 WHERE id = $2`, shop.ID, b.key.ID)
+		require.NoError(t, err)
+		over(t, b, cookie)
+	})
+
+	t.Run("AfterTwelveHours", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		cookie := b.session(t)
+		b.now = b.now.Add(12*time.Hour - time.Second)
+		good(t, b, cookie)
+		b.now = b.now.Add(time.Second)
+		over(t, b, cookie)
+	})
+
+	t.Run("WhenTheCookieWasAltered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		cookie := b.session(t)
+		sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+		require.NoError(t, err)
+		plain, err := b.ring.Open(sealed, "dashboard session")
+		require.NoError(t, err)
+		elsewhere, err := b.ring.Seal(plain, "integration", "credentials")
+		require.NoError(t, err)
+		sealed[len(sealed)-1] ^= 1
+		for name, value := range map[string]string{
+			"one bit":                        base64.RawURLEncoding.EncodeToString(sealed),
+			"sealed for something else":      base64.RawURLEncoding.EncodeToString(elsewhere),
+			"not sealed":                     base64.RawURLEncoding.EncodeToString(plain),
+			"not base64":                     "~",
+			"empty":                          "",
+			"the key itself":                 b.secret,
+			"the id of the key, as it reads": b.key.ID.String(),
+		} {
+			t.Log(name)
+			over(t, b, &http.Cookie{Name: cookie.Name, Value: value})
+		}
+		good(t, b, cookie)
+	})
+
+	t.Run("ButNotWhenTheDatabaseIsAway", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		cookie := b.session(t)
+		b.pool.Close()
+		for _, path := range []string{"/river/", "/river/api/jobs"} {
+			w := b.get(t, path, cookie)
+			require.Equal(t, http.StatusServiceUnavailable, w.Code)
+			require.NotEmpty(t, w.Header().Get("Retry-After"))
+		}
+		w := b.enter(t, b.secret, "")
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Contains(t, w.Body.String(), "Try again in a few seconds")
+	})
+}
+
+func TestSignInLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for next, want := range map[string]string{
+		"/river/jobs/17?state=running": "/river/jobs/17?state=running",
+		"/river/a%20b":                 "/river/a%20b",
+		"/river":                       "/river/",
+		"/river/":                      "/river/",
+		"":                             "/river/",
+		"/":                            "/river/",
+		"river/jobs":                   "/river/",
+		"/riverside/":                  "/river/",
+		"/river/../sign-out":           "/river/",
+		"/river/%2e%2e/api/x":          "/river/",
+		"/river/x/../../api/x":         "/river/",
+		"%":                            "/river/",
+		"/river/\nX: y":                "/river/",
+		"javascript:alert(1)//river/":  "/river/",
+		"https://evil.example/":        "/river/",
+		"//evil.example/":              "/river/",
+		`/\evil.example/river/`:        "/river/",
+		`/river\..\..\evil`:            "/river/",
+		`/river/\evil.example`:         "/river/%5Cevil.example",
+		"https://evil.example/river/x": "/river/x",
+		"//evil.example//river/x":      "/river/x",
+		"////river/x":                  "/river/x",
+		"/river/..//river//x":          "/river/x",
+	} {
+		w := b.enter(t, b.secret, next)
+		require.Equal(t, http.StatusSeeOther, w.Code)
+		require.Equal(t, want, w.Header().Get("Location"), "%q", next)
+		page := b.get(t, "/sign-in?next="+url.QueryEscape(next), nil)
+		require.Contains(t, page.Body.String(), `name="next" value="`+want+`"`, "%q", next)
+	}
+}
+
+func TestCookieIsSecureWhereTheBrowserCameByHTTPS(t *testing.T) {
+	t.Parallel()
+	secure := func(t *testing.T, b *testBundle, forwarded string) bool {
+		t.Helper()
+		w := b.do(t, request{
+			method: http.MethodPost, path: dashboard.SignInPath, form: url.Values{"key": {b.secret}},
+			header: map[string]string{"X-Forwarded-Proto": forwarded},
+		})
+		require.Len(t, w.Result().Cookies(), 1)
+		return w.Result().Cookies()[0].Secure
+	}
+	b := setup(t)
+	require.False(t, secure(t, b, ""))
+	require.True(t, secure(t, b, "https"))
+	require.True(t, secure(t, setupAt(t, "https://sync.example.com"), ""))
+}
+
+func TestOtherSitesChangeNothing(t *testing.T) {
+	t.Parallel()
+	b := setupAt(t, "https://sync.example.com/")
+	cookie, id := b.session(t), b.job(t)
+	post := func(path string, header map[string]string) int {
+		w := b.do(t, request{method: http.MethodPost, path: path, cookie: cookie, header: header, body: idsOf(id)})
+		if w.Code == http.StatusForbidden {
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Contains(t, w.Body.String(), "AUTHSYNC_PUBLIC_URL")
+		}
+		return w.Code
+	}
+	for _, path := range []string{"/river/api/jobs/delete", "/river/api/jobs/cancel", "/sign-in", "/sign-out"} {
+		for _, header := range []map[string]string{
+			{"Sec-Fetch-Site": "cross-site"},
+			{"Sec-Fetch-Site": "same-site"},
+			{"Origin": "https://evil.example"},
+			{"Origin": "null"},
+			{"Origin": "https://sync.example.com:8443"},
+		} {
+			require.Equal(t, http.StatusForbidden, post(path, header), "%s %v", path, header)
+		}
+	}
+	require.Equal(t, "available", b.state(t, id))
+	require.Equal(t, http.StatusOK, post("/river/api/jobs/cancel", map[string]string{"Origin": "https://sync.example.com"}))
+	require.Equal(t, "cancelled", b.state(t, id))
+	require.Equal(t, http.StatusOK, post("/river/api/jobs/delete", map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "null"}))
+	require.Empty(t, b.state(t, id))
+}
