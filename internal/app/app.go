@@ -27,6 +27,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
@@ -262,7 +263,10 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	jobs, err := applier.NewClient(applier.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{Workers: a.settings.Workers, Also: a.alsoWorks, Periodic: append(backfill.Periodic(), outbox.Periodic()...)})
+	}, applier.ClientConfig{
+		Workers: a.settings.Workers, Also: a.alsoWorks, Periodic: append(backfill.Periodic(), outbox.Periodic()...),
+		Hooks: []rivertype.Hook{a.outbox.Hook()},
+	})
 	if err != nil {
 		return nil, err
 	}

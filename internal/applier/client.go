@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/inbox"
 )
@@ -40,6 +41,8 @@ type ClientConfig struct {
 	Also func(workers *river.Workers, queues map[string]river.QueueConfig)
 	// Periodic are jobs of other packages that come by themselves.
 	Periodic []*river.PeriodicJob
+	// Hooks hear of all jobs.
+	Hooks []rivertype.Hook
 }
 
 // NewClient makes the River client that works the jobs. Start it and stop it as
@@ -67,6 +70,7 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 		Logger:               config.Log,
 		Workers:              workers,
 		Queues:               queues,
+		Hooks:                options.Hooks,
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           JobTimeout,

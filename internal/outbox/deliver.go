@@ -38,7 +38,7 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 
 func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	id := job.Args.DestinationID
-	r := &run{Outbox: w.Outbox, id: id, begun: time.Now(), lease: uuid.New(), flying: make(map[int64]bool)}
+	r := &run{Outbox: w.Outbox, id: id, name: runner(job.JobRow), begun: time.Now(), lease: uuid.New(), flying: make(map[int64]bool)}
 	for {
 		if err := r.leased(ctx, r.work); err != nil {
 			return err
@@ -58,6 +58,7 @@ type run struct {
 	*Outbox
 
 	id    uuid.UUID
+	name  string // see runner
 	begun time.Time
 	lease uuid.UUID
 	to    *built

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -254,6 +255,7 @@ func (b *testBundle) workWith(tb testing.TB, o *outbox.Outbox) (stop func()) {
 	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
 		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
 		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 30 * time.Second,
+		Hooks: []rivertype.Hook{o.Hook()},
 	})
 	require.NoError(tb, err)
 	require.NoError(tb, client.Start(context.Background()))

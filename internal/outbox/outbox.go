@@ -105,6 +105,7 @@ type Outbox struct {
 	metrics metrics
 	built   builtCache
 	places  places
+	crowd   crowd
 	sends   atomic.Int64
 }
 

@@ -66,7 +66,8 @@ type pipe struct {
 	cancel  context.CancelFunc
 	senders sync.WaitGroup
 	started int
-	why     error // why nothing more is taken
+	spent   time.Duration // by its statements, since it last left room for others
+	why     error         // why nothing more is taken
 }
 
 func newPipe(ctx context.Context, r *run) *pipe {
@@ -96,10 +97,12 @@ func (p *pipe) flow(ctx context.Context) error {
 			look = false
 		}
 		if look && p.why == nil && len(p.flying) <= p.window/2 {
+			begun := time.Now()
 			var err error
 			if look, err = p.fill(ctx); err != nil {
 				p.stop(err)
 			}
+			p.spent += time.Since(begun)
 		}
 		if len(p.flying) == 0 && (!look || p.why != nil) {
 			return p.why
@@ -109,11 +112,15 @@ func (p *pipe) flow(ctx context.Context) error {
 		}
 		select {
 		case first := <-p.done:
+			begun := time.Now()
 			more, err := p.note(ctx, first)
 			if err != nil {
 				return err
 			}
 			look = look || more
+			if p.spent += time.Since(begun); look || len(p.flying) > 0 {
+				p.leaveRoom(ctx)
+			}
 		case <-ticker.C:
 			look = !p.probe
 		}
