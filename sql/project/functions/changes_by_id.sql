@@ -40,20 +40,24 @@ BEGIN
             FROM asked AS a
             GROUP BY a.user_id
         )
-        SELECT c.*, c.id = ANY (s.ids) AS is_asked, capydb_auth.user_row(u) AS today
+        SELECT c.*, c.id = ANY (s.ids) AS is_asked
         FROM span AS s
         JOIN capydb_auth.user_changes AS c ON c.user_id = s.user_id AND c.id >= s.first_id
-        LEFT JOIN capydb_auth.users AS u ON u.id = s.user_id
         ORDER BY c.user_id, c.id DESC
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN
             v_user := v_change.user_id;
+            -- Once a user: joined to each of the changes it is written as often as the user changed.
+            SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
             -- A row that somebody removed by hand is known by its changes only.
-            v_row := coalesce(v_change.today, capydb_auth.user_row(
+            v_row := coalesce(v_row, capydb_auth.user_row(
                 jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
             ));
         END IF;
-        v_row := v_row || v_change.after;
+        -- Before and after have the same keys: of those that are only walked over, before is enough.
+        IF v_change.is_asked OR v_change.before IS NULL THEN
+            v_row := v_row || v_change.after;
+        END IF;
         IF v_change.is_asked THEN
             id := v_change.id;
             user_id := v_change.user_id;
