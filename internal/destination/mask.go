@@ -60,7 +60,7 @@ func formsOf(secret string) []string {
 		var quoted strings.Builder
 		encoder := json.NewEncoder(&quoted)
 		encoder.SetEscapeHTML(escapesHTML)
-		if encoder.Encode(secret) == nil {
+		if err := encoder.Encode(secret); err == nil { // a text always has a form in JSON
 			text := strings.TrimSuffix(quoted.String()[1:], "\"\n")
 			forms = append(forms, text, strings.ReplaceAll(text, "/", `\/`))
 		}
