@@ -3,7 +3,9 @@ package destination_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -134,10 +136,14 @@ func TestDecodeOptions(t *testing.T) {
 	require.NoError(t, destination.DecodeOptions(nil, new(options)))
 }
 
+func lowerEscapes(text string) string {
+	return regexp.MustCompile("%[0-9A-F]{2}").ReplaceAllStringFunc(text, strings.ToLower)
+}
+
 // However an answer quotes a secret, and wherever it is cut: neither the secret shows nor much of it.
 func TestMaskHidesSecrets(t *testing.T) {
 	t.Parallel()
-	letters := rapid.StringOfN(rapid.SampledFrom([]rune("abcXYZ019+/=&% \"\\é_")), 12, 60, -1)
+	letters := rapid.StringOfN(rapid.SampledFrom([]rune("abcXYZ019+/=&%<> \"\\é_")), 12, 60, -1)
 	rapid.Check(t, func(rt *rapid.T) {
 		secret := letters.Draw(rt, "secret")
 		quoted, err := json.Marshal(secret)
@@ -145,6 +151,11 @@ func TestMaskHidesSecrets(t *testing.T) {
 		form := rapid.SampledFrom([]string{
 			secret, url.QueryEscape(secret), url.PathEscape(secret), string(quoted[1 : len(quoted)-1]),
 			base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+			// As our own bodies have it, as PHP writes JSON, as pages of errors quote a request.
+			strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(secret),
+			strings.NewReplacer(`\`, `\\`, `"`, `\"`, "/", `\/`).Replace(secret),
+			html.EscapeString(secret), strings.ReplaceAll(html.EscapeString(secret), "&#34;", "&quot;"),
+			lowerEscapes(url.QueryEscape(secret)),
 		}).Draw(rt, "form")
 		m := destination.NewMask(secret, "another secret")
 		filler := rapid.SampledFrom([]string{".", "é", "\xff", "\x00", "another secret"}).Draw(rt, "filler")

@@ -128,12 +128,16 @@ func failing() func(context.Context, []destination.Message) []destination.Result
 // selection wants everything but what a test says.
 type selection struct {
 	condition *string
+	b         *testBundle
 }
 
 func (s selection) Wants(m destination.Message) (bool, string, error) {
 	switch {
 	case s.condition == nil:
 		return true, "it wants every change", nil
+	case *s.condition == "slow":
+		s.b.setClock(s.b.now().Add(time.Second))
+		return true, "the condition says so after a second", nil
 	case *s.condition == "error":
 		return false, "", errors.New("cannot iterate over null")
 	default:
@@ -230,7 +234,7 @@ func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 			defer b.mu.Unlock()
 			return b.kinds[uuid.MustParse(name)], nil
 		},
-		Select: func(_, _ []string, condition *string) (outbox.Selection, error) { return selection{condition}, nil },
+		Select: func(_, _ []string, condition *string) (outbox.Selection, error) { return selection{condition, b}, nil },
 		Now:    b.now,
 		Retry: func(pause time.Duration) time.Duration {
 			b.mu.Lock()

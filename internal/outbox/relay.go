@@ -15,8 +15,32 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 )
 
-// relayPage is how many changes are read by one call.
-const relayPage = 500
+// The first page of changes that a job reads is a small one, the next are as many as weigh
+// little. So a page of large users neither fills the memory nor takes longer to read than a call may, which
+// it would do again and again.
+const (
+	relayFirst = 64
+	relayPage  = 500
+	relayBytes = 32 << 20 // of the rows of a page
+	// wantTime is how long one destination may choose among the changes of a page. One whose condition
+	// takes long is moved on by what it has come to, and the others of the project have their turn.
+	wantTime = 2 * time.Second
+)
+
+// nextPage is how many changes to read after a page of that many.
+func nextPage(page int, changes []mirror.FeedChange) int {
+	bytes := 0
+	for i := range changes {
+		bytes += len(changes[i].User) + len(changes[i].Before)
+	}
+	if bytes > relayBytes {
+		return max(len(changes)*relayBytes/bytes, 1)
+	}
+	if bytes > relayBytes/2 {
+		return page
+	}
+	return min(2*page, relayPage)
+}
 
 // relayWorker works relay_changes.
 type relayWorker struct {
@@ -82,6 +106,7 @@ const selectFlows = `
 // not hold up the others. done is false if the time was up before the end.
 func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.Time) (done bool, err error) {
 	ended := make(map[int64]bool) // places behind which there was nothing more
+	page := relayFirst
 	for turn := 0; ; turn++ {
 		flows, err := query[flow](ctx, o.config.Pool, selectFlows, projectID)
 		if err != nil {
@@ -104,46 +129,47 @@ func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.T
 		if time.Now().After(until) {
 			return false, nil
 		}
-		end, err := o.relayGroup(ctx, projectID, groups[turn%len(groups)])
+		end, next, err := o.relayGroup(ctx, projectID, groups[turn%len(groups)], page)
 		if err != nil {
 			return false, err
 		}
 		if end != nil {
 			ended[*end] = true
 		}
+		page = next
 	}
 }
 
 // relayGroup relays a page to destinations that stand at the same place. end is that
-// behind which there was nothing more.
-func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []flow) (end *int64, err error) {
+// behind which there was nothing more, next how many changes to read in the next page.
+func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []flow, page int) (end *int64, next int, err error) {
 	from := group[0].RelayedTo
-	changes, err := o.config.Feed.ReadChanges(ctx, projectID, from, relayPage)
+	changes, err := o.config.Feed.ReadChanges(ctx, projectID, from, page)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(changes) == 0 {
 		newest, err := o.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, 0, err
 		case newest < from:
-			return nil, o.restored(ctx, projectID, group, newest)
+			return nil, page, o.restored(ctx, projectID, group, newest)
 		case newest > from:
-			return nil, nil // it came just now
+			return nil, page, nil // it came just now
 		}
-		return &from, nil
+		return &from, page, nil
 	}
-	to := changes[len(changes)-1].ID
 	for _, f := range group {
-		if err := o.relayTo(ctx, projectID, f, changes, to); err != nil {
-			return nil, err
+		if err := o.relayTo(ctx, projectID, f, changes); err != nil {
+			return nil, 0, err
 		}
 	}
-	if len(changes) < relayPage {
-		return &to, nil
+	next = nextPage(page, changes)
+	if len(changes) < page {
+		return &changes[len(changes)-1].ID, next, nil
 	}
-	return nil, nil
+	return nil, next, nil
 }
 
 // newDelivery is a change as authsync.make_deliveries takes it.
@@ -157,8 +183,10 @@ type newDelivery struct {
 }
 
 // relayTo makes a destination's deliveries of a page and moves it on, at once.
-func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange, to int64) error {
-	wanted, err := json.Marshal(o.wanted(projectID, f, changes))
+func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange) error {
+	chosen, seen := o.wanted(projectID, f, changes, wantTime)
+	to := changes[seen-1].ID
+	wanted, err := json.Marshal(chosen)
 	if err != nil {
 		return fmt.Errorf("write deliveries: %w", err)
 	}
@@ -173,12 +201,16 @@ func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, chang
 	return nil
 }
 
-// wanted gives the changes that a destination wants. One of which that cannot be said is made
-// as failed, so that nothing is dropped silently.
-func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange) []newDelivery {
-	wanted := make([]newDelivery, 0, len(changes))
+// wanted gives the changes that a destination wants, among as many as it can be asked about in a time, which
+// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently.
+func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange, most time.Duration) (wanted []newDelivery, seen int) {
+	wanted = make([]newDelivery, 0, len(changes))
 	selection, broken := o.config.Select(f.Kinds, f.Fields, f.Condition)
+	until := o.config.Now().Add(most)
 	for i := range changes {
+		if i > 0 && !o.config.Now().Before(until) {
+			return wanted, i
+		}
 		c := &changes[i]
 		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt}
 		err := broken
@@ -194,7 +226,7 @@ func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange
 		}
 		wanted = append(wanted, d)
 	}
-	return wanted
+	return wanted, len(changes)
 }
 
 // eventMessage is a change as an event of its own.

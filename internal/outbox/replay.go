@@ -129,26 +129,28 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 	}
 	// What is behind comes by itself.
 	after, err := o.cursor(ctx, projectID, r.From)
+	page := relayFirst
 	for err == nil && after < f.RelayedTo {
 		var changes []mirror.FeedChange
-		changes, err = o.config.Feed.ReadChanges(ctx, projectID, after, relayPage)
+		changes, err = o.config.Feed.ReadChanges(ctx, projectID, after, page)
 		if err != nil || len(changes) == 0 {
 			break
 		}
-		after = changes[len(changes)-1].ID
+		after, page = changes[len(changes)-1].ID, nextPage(page, changes)
 		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
 			return c.ID > f.RelayedTo || r.UserID != "" && c.UserID != r.UserID || r.Kind != "" && c.Kind != r.Kind ||
 				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
 		})
-		err = o.replayPage(ctx, projectID, f, chosen, r.DryRun, done)
+		for err == nil && len(chosen) > 0 {
+			wanted, seen := o.wanted(projectID, f, chosen, wantTime)
+			chosen = chosen[seen:]
+			err = o.replayPage(ctx, f, wanted, r.DryRun, done)
+		}
 	}
 	return err
 }
 
-func (o *Outbox) replayPage(
-	ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange, dryRun bool, done *Replayed,
-) error {
-	wanted := o.wanted(projectID, f, changes)
+func (o *Outbox) replayPage(ctx context.Context, f flow, wanted []newDelivery, dryRun bool, done *Replayed) error {
 	ids := make([]int64, len(wanted))
 	for i := range wanted {
 		ids[i] = wanted[i].ChangeID

@@ -167,10 +167,11 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 	if err != nil {
 		return nil, "", err
 	}
-	if skip, err := h.fillBody(ctx, r, q, input, secrets); err != nil || skip != "" {
+	inBody, skip, err := h.fillBody(ctx, r, q, input, secrets)
+	if err != nil || skip != "" {
 		return nil, skip, err
 	}
-	q.mask = destination.NewMask(slices.Concat(h.hidden, derived, more)...)
+	q.mask = destination.NewMask(slices.Concat(h.hidden, derived, more, inBody)...)
 	return q, "", nil
 }
 
@@ -232,33 +233,65 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 }
 
 // fillBody makes the body. A text is sent as it is where the Content-Type is not JSON, for APIs that take forms.
-func (h *api) fillBody(ctx context.Context, r *request, q *ready, input any, secrets map[string]any) (skip string, err error) {
+// Derived are its texts that were made of secrets.
+func (h *api) fillBody(ctx context.Context, r *request, q *ready, input any, secrets map[string]any) (derived []string, skip string, err error) {
 	if r.body == nil {
-		return "", nil
+		return nil, "", nil
 	}
 	value, ok, err := runOne(ctx, r.body, r.secret, r.name+".body", input, secrets)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if !ok || value == nil {
-		return "nothing to send: the body's expression gives nothing for this change", nil
+		return nil, "nothing to send: the body's expression gives nothing for this change", nil
+	}
+	if r.secret && !isMasked(secrets) {
+		derived = h.madeOfSecrets(ctx, r, value, input)
 	}
 	media, _, _ := mime.ParseMediaType(q.header.Get("Content-Type"))
 	q.isJSON = media == "application/json" || strings.HasSuffix(media, "+json")
 	if text, is := value.(string); is && !q.isJSON {
 		q.body = []byte(text)
-		return "", tooLarge(len(text))
+		return derived, "", tooLarge(len(text))
 	}
 	if !h.options.KeepEmpty {
 		if value, ok = destination.DropEmpty(value); !ok {
-			return "nothing to send: no value of the body is set and changed; keep_empty sends empty ones, too", nil
+			return nil, "nothing to send: no value of the body is set and changed; keep_empty sends empty ones, too", nil
 		}
 	}
 	q.isJSON = true
 	if q.body, err = r.body.Marshal(value); err != nil {
-		return "", &destination.InvalidError{Detail: err.Error()}
+		return nil, "", &destination.InvalidError{Detail: err.Error()}
 	}
-	return "", tooLarge(len(q.body))
+	return derived, "", tooLarge(len(q.body))
+}
+
+// madeOfSecrets gives the texts in a body that are others when the secrets are masked: all of
+// them, if it cannot be made of masked ones.
+func (h *api) madeOfSecrets(ctx context.Context, r *request, value, input any) []string {
+	plain, _, err := r.body.One(ctx, input, h.masked)
+	var harmless []string
+	if err == nil {
+		harmless = texts(plain)
+	}
+	return slices.DeleteFunc(texts(value), func(text string) bool { return slices.Contains(harmless, text) })
+}
+
+// texts gives the texts in a value, at any depth.
+func texts(value any) (all []string) {
+	switch v := value.(type) {
+	case string:
+		all = append(all, v)
+	case map[string]any:
+		for _, member := range v {
+			all = append(all, texts(member)...)
+		}
+	case []any:
+		for _, element := range v {
+			all = append(all, texts(element)...)
+		}
+	}
+	return all
 }
 
 func tooLarge(size int) error {

@@ -298,3 +298,17 @@ func TestWhatIsMadeOfSecretsIsHidden(t *testing.T) {
 	result := send(t, open(t, config(url)), destinationtest.Updated())
 	require.Equal(t, "Basic ***|***|***", result.Response)
 }
+
+func TestWhatABodyMakesOfSecretsIsHidden(t *testing.T) {
+	t.Parallel()
+	url := serve(t, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		w.WriteHeader(nethttp.StatusBadRequest)
+		_, _ = io.Copy(w, r.Body)
+	}))
+	d := with(t, url, `{"url": "URL/", "body": "{kind, auth: [{basic: (\"robot:\\($secrets.token)\" | @base64)}]}"}`, "")
+	require.JSONEq(t, `{"kind": "updated", "auth": [{"basic": "***"}]}`, send(t, d, destinationtest.Updated()).Response)
+
+	// What fails with masked secrets is hidden whole.
+	d = with(t, url, `{"url": "URL/", "body": "{kind, half: ($secrets.token | if . == \"***\" then error else .[4:] end)}"}`, "")
+	require.JSONEq(t, `{"kind": "***", "half": "***"}`, send(t, d, destinationtest.Updated()).Response)
+}

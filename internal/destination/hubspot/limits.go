@@ -64,7 +64,12 @@ func (h *hubspot) block(ctx context.Context, d time.Duration, because string) {
 func (h *hubspot) untilMidnight() time.Duration {
 	now := h.now().In(h.zone)
 	year, month, day := now.Date()
-	return min(time.Date(year, month, day+1, 0, 0, 0, 0, h.zone).Sub(now), daily)
+	next := time.Date(year, month, day+1, 0, 0, 0, 0, h.zone)
+	if !next.After(now) {
+		// Clocks go forward at midnight here, so that there is none; Date gives an hour earlier.
+		next = time.Date(year, month, day+1, 1, 0, 0, 0, h.zone)
+	}
+	return min(next.Sub(now), daily)
 }
 
 // spell is the length of the interval that HubSpot counts requests in.

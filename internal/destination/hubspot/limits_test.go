@@ -123,6 +123,26 @@ func TestLimits(t *testing.T) {
 		b.delivered(t, message(t, nil, crowd(1)[0]))
 	})
 
+	t.Run("NightsWhenClocksChange", func(t *testing.T) {
+		t.Parallel()
+		for _, c := range []struct {
+			zone, now string
+			after     time.Duration
+		}{
+			{"America/New_York", "2026-11-01T03:45:00Z", 15 * time.Minute},
+			{"America/New_York", "2026-11-02T04:30:00Z", 30 * time.Minute}, // the day has 25 hours
+			{"America/New_York", "2027-03-15T03:30:00Z", 30 * time.Minute}, // and this one 23
+			{"America/Santiago", "2026-09-06T03:30:00Z", 30 * time.Minute}, // 23:59 is followed by 01:00
+		} {
+			b, p := limited(t, hubspottest.Limits{}, `{"time_zone": "`+c.zone+`"}`)
+			now, err := time.Parse(time.RFC3339, c.now)
+			require.NoError(t, err)
+			p.clock.Advance(now.Sub(p.clock.Now()))
+			b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultBefore, Status: 429, Body: `{"policyName": "DAILY"}`})
+			require.Equal(t, c.after, b.send1(t, message(t, nil, ada())).After, c)
+		}
+	})
+
 	t.Run("PoliciesWaitAsLongAsTheySay", func(t *testing.T) {
 		t.Parallel()
 		for _, c := range []struct {

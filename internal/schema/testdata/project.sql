@@ -385,14 +385,17 @@ BEGIN
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN
             v_user := v_change.user_id;
-            -- Read here, once for each user: with each of the changes it would be sorted, too.
+            -- Once a user: joined to each of the changes it is written as often as the user changed.
             SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
-            IF NOT FOUND THEN
-                -- A row that somebody removed by hand is known by its changes only.
-                v_row := capydb_auth.user_row(jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user)));
-            END IF;
+            -- A row that somebody removed by hand is known by its changes only.
+            v_row := coalesce(v_row, capydb_auth.user_row(
+                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
+            ));
         END IF;
-        v_row := v_row || v_change.after;
+        -- Before and after have the same keys: of those that are only walked over, before is enough.
+        IF v_change.is_asked OR v_change.before IS NULL THEN
+            v_row := v_row || v_change.after;
+        END IF;
         IF v_change.is_asked THEN
             id := v_change.id;
             user_id := v_change.user_id;
@@ -852,25 +855,30 @@ BEGIN
     RETURN QUERY
     WITH pair AS MATERIALIZED (
         SELECT
-            p.first_id, c.*,
+            p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at,
             (SELECT min(n.id)
             FROM capydb_auth.user_changes AS n
             WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
         FROM unnest(p_first, p_last) AS p (first_id, last_id)
         JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
-    ),
-    shown AS MATERIALIZED (
-        SELECT f.*
-        FROM capydb_auth.changes_by_id(ARRAY(SELECT x.first_id FROM pair AS x UNION ALL SELECT x.next_id FROM pair AS x)) AS f
     )
     SELECT
         x.id, x.user_id,
-        coalesce(n.before_row, capydb_auth.user_row(u), f.user_row),
-        f.before_row, x.provider, x.event_id, x.event_at, x.changed_at
+        coalesce(s.next_before, capydb_auth.user_row(u), s.first_row),
+        s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
-    JOIN shown AS f ON f.id = x.first_id
-    LEFT JOIN shown AS n ON n.id = x.next_id
-    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id;
+    -- One call a user. Rows of all of them would be gone through again for each, which
+    -- took minutes where they are large, and nothing was delivered.
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE f.id = x.first_id) AS found,
+            (array_agg(f.user_row) FILTER (WHERE f.id = x.first_id))[1] AS first_row,
+            (array_agg(f.before_row) FILTER (WHERE f.id = x.first_id))[1] AS first_before,
+            (array_agg(f.before_row) FILTER (WHERE f.id = x.next_id))[1] AS next_before
+        FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
+    ) AS s
+    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id
+    WHERE s.found > 0;
 END;
 $$;
 

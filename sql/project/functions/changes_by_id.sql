@@ -47,14 +47,17 @@ BEGIN
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN
             v_user := v_change.user_id;
-            -- Read here, once for each user: with each of the changes it would be sorted, too.
+            -- Once a user: joined to each of the changes it is written as often as the user changed.
             SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
-            IF NOT FOUND THEN
-                -- A row that somebody removed by hand is known by its changes only.
-                v_row := capydb_auth.user_row(jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user)));
-            END IF;
+            -- A row that somebody removed by hand is known by its changes only.
+            v_row := coalesce(v_row, capydb_auth.user_row(
+                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
+            ));
         END IF;
-        v_row := v_row || v_change.after;
+        -- Before and after have the same keys: of those that are only walked over, before is enough.
+        IF v_change.is_asked OR v_change.before IS NULL THEN
+            v_row := v_row || v_change.after;
+        END IF;
         IF v_change.is_asked THEN
             id := v_change.id;
             user_id := v_change.user_id;

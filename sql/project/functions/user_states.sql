@@ -32,25 +32,30 @@ BEGIN
     RETURN QUERY
     WITH pair AS MATERIALIZED (
         SELECT
-            p.first_id, c.*,
+            p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at,
             (SELECT min(n.id)
             FROM capydb_auth.user_changes AS n
             WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
         FROM unnest(p_first, p_last) AS p (first_id, last_id)
         JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
-    ),
-    shown AS MATERIALIZED (
-        SELECT f.*
-        FROM capydb_auth.changes_by_id(ARRAY(SELECT x.first_id FROM pair AS x UNION ALL SELECT x.next_id FROM pair AS x)) AS f
     )
     SELECT
         x.id, x.user_id,
-        coalesce(n.before_row, capydb_auth.user_row(u), f.user_row),
-        f.before_row, x.provider, x.event_id, x.event_at, x.changed_at
+        coalesce(s.next_before, capydb_auth.user_row(u), s.first_row),
+        s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
-    JOIN shown AS f ON f.id = x.first_id
-    LEFT JOIN shown AS n ON n.id = x.next_id
-    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id;
+    -- One call a user. Rows of all of them would be gone through again for each, which
+    -- took minutes where they are large, and nothing was delivered.
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE f.id = x.first_id) AS found,
+            (array_agg(f.user_row) FILTER (WHERE f.id = x.first_id))[1] AS first_row,
+            (array_agg(f.before_row) FILTER (WHERE f.id = x.first_id))[1] AS first_before,
+            (array_agg(f.before_row) FILTER (WHERE f.id = x.next_id))[1] AS next_before
+        FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
+    ) AS s
+    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id
+    WHERE s.found > 0;
 END;
 $fn$;
 
