@@ -346,6 +346,12 @@ func (b *testBundle) one(tb testing.TB, query string, args ...any) string {
 	return *text
 }
 
+// of shows columns of the one delivery of a user.
+func (b *testBundle) of(tb testing.TB, user, columns string) string {
+	tb.Helper()
+	return b.one(tb, `SELECT concat_ws(' ', `+columns+`) FROM authsync.deliveries WHERE user_id = $1`, user)
+}
+
 // states counts the deliveries of a destination by state, such as "delivered 3, held 1".
 func (b *testBundle) states(tb testing.TB, id uuid.UUID) string {
 	tb.Helper()

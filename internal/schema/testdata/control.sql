@@ -132,9 +132,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = v_id AND d.state = 'retrying';
+    PERFORM authsync.take_back_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $$;
@@ -693,9 +691,18 @@ BEGIN
 
     WITH requeue AS (
         UPDATE authsync.deliveries AS d
-        SET state = 'held', attempts = 0, next_attempt_at = NULL, reason = NULL, merged_into = NULL, job_id = NULL, finished_at = NULL
+        SET state           = 'held',
+            attempts        = 0,
+            next_attempt_at = NULL,
+            reason          = NULL,
+            merged_into     = NULL,
+            job_id          = NULL,
+            finished_at     = NULL
         WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+          AND NOT (
+              d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
+          )
         RETURNING d.user_id
     )
     SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users
@@ -782,9 +789,7 @@ BEGIN
         RETURN false;
     END IF;
 
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
+    PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.
@@ -806,6 +811,39 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active again, and its waiting deliveries go on.';
+
+CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, merged_into bigint, is_being_sent boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_destination_id uuid;
+BEGIN
+    SELECT d.destination_id INTO v_destination_id
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id = p_project_id;
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+
+    SELECT d.state, d.merged_into INTO state, merged_into
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id = p_project_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    is_being_sent := false;
+    IF state = 'retrying' THEN
+        is_being_sent := authsync.take_back_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        IF NOT is_being_sent THEN
+            PERFORM authsync.wake('deliver', v_destination_id);
+        END IF;
+    ELSIF state IN ('delivered', 'failed', 'cancelled') THEN
+        is_being_sent := authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) IS NOT DISTINCT FROM 0;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Takes a finished delivery up again, or has one that waits for its next attempt tried now.';
 
 CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -848,6 +886,43 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
+
+CREATE FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_taken bigint;
+BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT d.id, d.job_id
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND (p_ids IS NULL OR d.id = ANY (p_ids))
+    ),
+    idle AS MATERIALIZED (
+        SELECT j.id
+        FROM own AS o
+        JOIN authsync.river_job AS j ON j.id = o.job_id
+        WHERE j.state <> 'running'
+        ORDER BY j.id
+        FOR UPDATE OF j
+    )
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    FROM own AS o
+    WHERE d.id = o.id
+      -- IN hashes the jobs, which EXISTS would walk for each delivery.
+      AND (o.job_id IN (SELECT i.id FROM idle AS i) OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = o.job_id));
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
+    RETURN v_taken;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
 
 CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
     LANGUAGE plpgsql STABLE
