@@ -171,6 +171,12 @@ func (b *testBundle) setClock(at time.Time) {
 	b.clock = at
 }
 
+func (b *testBundle) setPause(longest time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pause = longest
+}
+
 func (b *testBundle) setFeed(feed func() error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

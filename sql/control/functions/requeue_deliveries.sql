@@ -27,6 +27,8 @@ BEGIN
         UPDATE authsync.deliveries AS d
         SET state           = 'held',
             attempts        = 0,
+            deferrals       = 0,
+            deferred_at     = NULL,
             next_attempt_at = NULL,
             reason          = NULL,
             merged_into     = NULL,

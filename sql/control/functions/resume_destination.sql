@@ -29,6 +29,9 @@ BEGIN
         RETURN false;
     END IF;
 
+    UPDATE authsync.deliveries AS d
+    SET deferrals = 0, deferred_at = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
     PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN

@@ -31,6 +31,9 @@ BEGIN
     IF state = 'retrying' THEN
         is_being_sent := authsync.take_back_deliveries(v_destination_id, ARRAY[p_id]) = 0;
         IF NOT is_being_sent THEN
+            UPDATE authsync.deliveries AS d
+            SET deferrals = 0, deferred_at = NULL
+            WHERE d.id = p_id;
             PERFORM authsync.wake('deliver', v_destination_id);
         END IF;
     ELSIF state IN ('delivered', 'failed', 'cancelled') THEN
