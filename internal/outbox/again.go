@@ -135,7 +135,7 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 	}}
 	s := &tried[0]
 	if s.failed == "" {
-		sending, cancel := context.WithDeadline(ctx, r.begun.Add(cutAfter))
+		sending, cancel := context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 		defer cancel()
 		*s = w.try(sending, r.to, loaded, false)[0]
 	}

@@ -147,7 +147,7 @@ type testBundle struct {
 	outbox           *outbox.Outbox
 	kinds            map[uuid.UUID]destination.Kind // by destination
 	events           int
-	slice            time.Duration
+	slice, cut       time.Duration
 
 	mu    sync.Mutex
 	clock time.Time     // zero: the real one
@@ -225,7 +225,7 @@ func setup(tb testing.TB) *testBundle {
 func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 	tb.Helper()
 	o, err := outbox.New(outbox.Config{
-		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice,
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, Cut: b.cut,
 		Open: func(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
 			opened := outbox.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)

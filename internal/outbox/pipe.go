@@ -73,7 +73,7 @@ func newPipe(ctx context.Context, r *run) *pipe {
 	traits := r.to.traits
 	window := min(max(minWindow, 2*traits.Batch*traits.Parallel), maxWindow)
 	p := &pipe{run: r, window: window, todo: make(chan []outgoing, window), done: make(chan []sent, window+traits.Parallel)}
-	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(cutAfter))
+	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 	return p
 }
 
