@@ -19,7 +19,7 @@ func (s *session) newDeliveries() *cobra.Command {
 
   held       an earlier one of the same user and destination is not finished
   ready      to be sent
-  retrying   it failed and is tried again, for about three days
+  retrying   it failed, or was put off, and is tried again, for about three days
   delivered  the destination has it, or needs nothing
   coalesced  sent as part of a newer one
   failed     given up: it can be retried
@@ -135,6 +135,7 @@ func (s *session) printOneOutgoing(d client.Outgoing) error {
 		{"state", d.State},
 		{"why", orDash(whyOf(d))},
 		{"tries", strconv.Itoa(d.Attempts)},
+		{"put off", strconv.Itoa(d.Deferrals)},
 		{"last try", clockOrDash(d.LastAttemptAt)},
 		{"next try", clockOrDash(d.NextAttemptAt)},
 		{"status", status},

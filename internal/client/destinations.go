@@ -86,6 +86,7 @@ type Outgoing struct {
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`
 	Attempts      int        `json:"attempts"`
+	Deferrals     int        `json:"deferrals"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	LastAttemptAt *time.Time `json:"last_attempt_at"`
 	LastStatus    *int       `json:"last_status"`

@@ -54,6 +54,9 @@ type Message struct {
 	Attempt int
 	// Link is what an earlier Result asked to remember of this user; empty: nothing.
 	Link string
+	// PutOff: the other side has asked to send this message later, and has taken others
+	// since. If it asks so again, it speaks of this message, and not of all that is sent.
+	PutOff bool
 }
 
 // Outcome says what became of a message.
@@ -86,6 +89,9 @@ type Result struct {
 	Reason string
 	// After is how long to wait at least before the next attempt, as the other side asks.
 	After time.Duration
+	// Shared, of a Later, says that it holds for whatever is sent: our own limit is used up, or the
+	// other side says that the account's is. Otherwise the message may be what is put off.
+	Shared bool
 	// Link is to be remembered of the user; empty: to be forgotten; nil: as it was.
 	Link *string
 }

@@ -157,6 +157,7 @@ func (s Suite) testLimits(t *testing.T) {
 		d, config := s.destination(t, o.URL, destination.Deps{Limiter: l})
 		for _, r := range s.mustAll(t, d, config, t.Context(), destination.Later) {
 			require.Equal(t, 42*time.Second, r.After)
+			require.True(t, r.Shared, "it was not the other side that put these off")
 		}
 		requests, _ := o.seen()
 		require.Zero(t, requests)
@@ -167,5 +168,16 @@ func (s Suite) testLimits(t *testing.T) {
 		d, config := s.destination(t, s.open(t, answer(429, http.Header{"Retry-After": {"7"}}, "{}")).URL, destination.Deps{Limiter: l})
 		s.mustAll(t, d, config, t.Context(), destination.Later)
 		require.Positive(t, l.blocks)
+	})
+	t.Run("A429ToOneAloneHoldsNobodyElseBack", func(t *testing.T) {
+		t.Parallel()
+		l := &limiter{}
+		o := s.open(t, answer(429, http.Header{"Retry-After": {"7"}}, "{}"))
+		d, _ := s.destination(t, o.URL, destination.Deps{Limiter: l})
+		m := s.messages(d)[0]
+		m.PutOff = true
+		r := d.Send(t.Context(), []destination.Message{m})[0]
+		require.Equal(t, destination.Later, r.Outcome)
+		require.True(t, r.Shared || l.blocks == 0, "unless the other side says that it means all")
 	})
 }

@@ -99,49 +99,33 @@ func (o *Outbox) Resume(ctx context.Context, destinationID uuid.UUID) error {
 	return nil
 }
 
-const lockDelivery = `
-	SELECT destination_id, state, merged_into, coalesce(job_id, 0) AS job_id
-	FROM authsync.deliveries
-	WHERE project_id = $1 AND id = $2`
-
-type lockedDelivery struct {
-	DestinationID uuid.UUID
-	State         string
-	MergedInto    *int64
-	JobID         int64
-}
+const retryDelivery = `SELECT state, merged_into, is_being_sent FROM authsync.retry_delivery($1, $2)`
 
 // Retry takes a finished delivery up again, with all attempts before it, or has one that
-// waits for its next attempt tried now.
+// waits for its next attempt tried now: the destination's job sends it at once, or when the
+// destination goes on. Its own job finds that it has nothing to do.
 func (o *Outbox) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64) error {
-	d, err := queryOne[lockedDelivery](ctx, o.config.Pool, lockDelivery, projectID, deliveryID)
-	if errors.Is(err, pgx.ErrNoRows) {
+	d, err := queryOne[struct {
+		State       string
+		MergedInto  *int64
+		IsBeingSent bool
+	}](ctx, o.config.Pool, retryDelivery, projectID, deliveryID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNoDelivery
-	}
-	if err != nil {
-		return fmt.Errorf("read the delivery: %w", err)
-	}
-	switch d.State {
-	case "held":
-		return &StateError{"it waits for an earlier delivery of the same user: retry or cancel that one"}
-	case "ready":
-		return &StateError{"it is about to be sent; if nothing happens, see the destination's state"}
-	case StateCoalesced:
-		return &StateError{fmt.Sprintf("it was united with delivery %d: retry that one", *d.MergedInto)}
-	case stateRetrying:
-		// It goes back to the destination's job, which sends it at once, or when
-		// the destination goes on. Its own job finds that it has nothing to do.
-		_, err = o.config.Pool.Exec(ctx, `SELECT authsync.give_back_delivery($1)`, deliveryID)
-	default:
-		_, err = o.config.Pool.Exec(ctx, requeue, d.DestinationID, []int64{deliveryID})
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("retry the delivery: %w", err)
+	case d.State == "held":
+		return &StateError{"it waits for an earlier delivery of the same user: retry or cancel that one"}
+	case d.State == "ready":
+		return &StateError{"it is about to be sent; if nothing happens, see the destination's state"}
+	case d.State == StateCoalesced:
+		return &StateError{fmt.Sprintf("it was united with delivery %d: retry that one", *d.MergedInto)}
+	case d.IsBeingSent:
+		return &StateError{"it is being sent right now: see what becomes of it"}
 	}
 	return nil
 }
-
-const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
 
 // Cancel ends a delivery that is not finished, or has failed; the next one of its user
 // goes. One that is on its way right now may arrive all the same.

@@ -66,7 +66,7 @@ func (w *againWorker) NextRetry(job *river.Job[AgainArgs]) time.Time {
 }
 
 const selectAgain = `
-	SELECT d.state, coalesce(d.job_id, 0) AS job_id, m.id AS failed_with
+	SELECT d.state, coalesce(d.job_id, 0) AS job_id, d.deferrals > 0 AS put_off, m.id AS failed_with
 	FROM authsync.deliveries AS d
 	LEFT JOIN authsync.deliveries AS m ON m.id = d.merged_into AND m.state = 'failed'
 	WHERE d.id = $1`
@@ -78,6 +78,7 @@ func (w *againWorker) again(ctx context.Context, job *river.Job[AgainArgs]) (fai
 	d, err := queryOne[struct {
 		State      string
 		JobID      int64
+		PutOff     bool   // by the other side, though others got through
 		FailedWith *int64 // the newer one that it was united with, if that failed
 	}](ctx, w.config.Pool, selectAgain, job.Args.DeliveryID)
 	switch {
@@ -103,7 +104,7 @@ func (w *againWorker) again(ctx context.Context, job *river.Job[AgainArgs]) (fai
 		// it is resumed, or works again, and finds that out fairly for all.
 		return nil, w.giveBack(ctx, job.Args.DeliveryID)
 	}
-	return w.attempt(ctx, job, r)
+	return w.attempt(ctx, job, r, d.PutOff)
 }
 
 func (w *againWorker) giveBack(ctx context.Context, deliveryID int64) error {
@@ -115,7 +116,7 @@ func (w *againWorker) giveBack(ctx context.Context, deliveryID int64) error {
 
 const takeOne = `SELECT * FROM authsync.take_deliveries($1, $2, 1, '{}', $3, $4)`
 
-func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r *run) (failed, err error) {
+func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r *run, putOff bool) (failed, err error) {
 	found, err := query[taken](ctx, w.config.Pool, takeOne, r.id, r.to.traits.States, job.Args.DeliveryID, stateRetrying)
 	if err != nil {
 		return nil, fmt.Errorf("take the delivery: %w", err)
@@ -127,22 +128,24 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 	if err != nil {
 		return nil, err
 	}
-	s := sent{
+	loaded[0].message.PutOff = putOff
+	tried := []sent{{
 		outgoing: loaded[0], outcome: outcomeFailed,
 		result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[0].failed},
-	}
+	}}
+	s := &tried[0]
 	if s.failed == "" {
-		sending, cancel := context.WithDeadline(ctx, r.begun.Add(cutAfter))
+		sending, cancel := context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 		defer cancel()
-		s = w.try(sending, r.to, loaded, false)[0]
+		*s = w.try(sending, r.to, loaded, false)[0]
 	}
 	if s.outcome == "" && s.err == nil && ctx.Err() == nil {
-		w.judge(&s, false) // nobody stops us: it had all its time
+		w.judge(s, false) // nobody stops us: it had all its time
 	}
 	if s.outcome == "" {
 		return nil, cmp.Or(s.err, context.Cause(ctx))
 	}
-	recorded, err := w.record(ctx, r.id, r.to.kind, []sent{s})
+	recorded, err := r.record(ctx, tried)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +154,7 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 			return nil, fmt.Errorf("wake the destination's job: %w", err)
 		}
 	}
-	return w.conclude(ctx, job, &s, recorded)
+	return w.conclude(ctx, job, s, recorded)
 }
 
 // conclude says to River what became of an attempt.

@@ -56,7 +56,7 @@ func (AgainArgs) Kind() string { return "deliver_again" }
 // retries is how often a delivery is tried again after its first attempt.
 const retries = 14
 
-// InsertOpts allows as many attempts as the back-off has pauses.
+// InsertOpts allows as many attempts as the back-off has pauses, where nobody says how many are left.
 func (AgainArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueAgain, MaxAttempts: retries}
 }

@@ -86,6 +86,14 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 			call: `SELECT authsync.give_back_delivery(id) FROM authsync.deliveries WHERE destination_id = $1 AND state = 'retrying'`, about: 1,
 		},
 		{
+			what: "have one tried now", before: record, args: []any{false, "retry", costFew},
+			call: `SELECT authsync.retry_delivery(project_id, min(id)) FROM authsync.deliveries WHERE destination_id = $1 AND state = 'retrying' GROUP BY project_id`, about: costFew,
+		},
+		{
+			what: "resume", before: record, args: []any{false, "retry", costFew},
+			call: `SELECT authsync.resume_destination($1, now())`, about: costFew,
+		},
+		{
 			what: "cancel", call: `SELECT authsync.cancel_delivery((SELECT project_id FROM authsync.destinations WHERE id = $1), ` + aReady + `, now())`,
 			about: 1,
 		},

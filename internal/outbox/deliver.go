@@ -64,6 +64,9 @@ type run struct {
 	to    *built
 	seen  int64 // what had been asked for before the last look
 	probe bool
+	// through is when that was sent which was sent last of all that got through before the
+	// work began; nil: none was.
+	through *time.Time
 	// flying are the deliveries that were taken and are not noted yet.
 	flying map[int64]bool
 }
@@ -113,13 +116,14 @@ type target struct {
 	State     string
 	UpdatedAt time.Time
 	OpenUntil *time.Time
+	ThroughAt *time.Time
 }
 
 // errNoDestination says that the destination was removed.
 var errNoDestination = errors.New("the destination was removed")
 
 const selectTarget = `
-	SELECT d.project_id, d.state, d.updated_at, f.open_until
+	SELECT d.project_id, d.state, d.updated_at, f.open_until, f.through_at
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
 	WHERE d.id = $1`
@@ -145,6 +149,7 @@ func (r *run) admit(ctx context.Context) (may bool, open *time.Time, err error) 
 	if err != nil {
 		return false, nil, err
 	}
+	r.through = t.ThroughAt
 	if r.to, err = r.build(ctx, r.id, t.UpdatedAt); err != nil {
 		return false, nil, r.notBuilt(ctx, err)
 	}

@@ -152,7 +152,7 @@ type testBundle struct {
 	outbox           *outbox.Outbox
 	kinds            map[uuid.UUID]destination.Kind // by destination
 	events           int
-	slice            time.Duration
+	slice, cut       time.Duration
 
 	mu    sync.Mutex
 	clock time.Time     // zero: the real one
@@ -174,6 +174,12 @@ func (b *testBundle) setClock(at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.clock = at
+}
+
+func (b *testBundle) setPause(longest time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pause = longest
 }
 
 func (b *testBundle) setFeed(feed func() error) {
@@ -224,7 +230,7 @@ func setup(tb testing.TB) *testBundle {
 func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 	tb.Helper()
 	o, err := outbox.New(outbox.Config{
-		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice,
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, Cut: b.cut,
 		Open: func(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
 			opened := outbox.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)
@@ -350,6 +356,12 @@ func (b *testBundle) one(tb testing.TB, query string, args ...any) string {
 	}
 	require.NoError(tb, err)
 	return *text
+}
+
+// of shows columns of the one delivery of a user.
+func (b *testBundle) of(tb testing.TB, user, columns string) string {
+	tb.Helper()
+	return b.one(tb, `SELECT concat_ws(' ', `+columns+`) FROM authsync.deliveries WHERE user_id = $1`, user)
 }
 
 // states counts the deliveries of a destination by state, such as "delivered 3, held 1".

@@ -26,6 +26,7 @@ type Delivery struct {
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`
 	Attempts      int        `json:"attempts"`
+	Deferrals     int        `json:"deferrals"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	LastAttemptAt *time.Time `json:"last_attempt_at"`
 	LastStatus    *int       `json:"last_status"`
@@ -56,7 +57,7 @@ const (
 	listAtMost  = 500
 
 	selectDelivery = `
-		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.kind, o.changed, o.state, o.attempts,
+		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.kind, o.changed, o.state, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.merged_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at
 		FROM authsync.deliveries AS o

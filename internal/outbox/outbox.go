@@ -91,8 +91,9 @@ type Config struct {
 	Registry prometheus.Registerer
 	// Retention is how long finished deliveries are kept; 0: for ever.
 	Retention time.Duration
-	// Slice is how long a job works before it lets others have their turn; 0: 10 s.
-	Slice time.Duration
+	// Slice is how long a job works before it lets others have their turn; 0: 10 s. Cut is after
+	// how long what it has sent by then is cut off; 0: 27 s.
+	Slice, Cut time.Duration
 	// Now is the clock of attempts and of the circuit breaker; nil: time.Now.
 	Now func() time.Time
 	// Retry maps a pause to the one that is kept; nil: the same. For tests.
@@ -123,7 +124,7 @@ func New(config Config) (*Outbox, error) {
 	if config.Pool == nil || config.Feed == nil || config.Open == nil || config.Kind == nil || config.Select == nil {
 		return nil, errors.New("an outbox needs Pool, Feed, Open, Kind and Select")
 	}
-	config.Slice = cmp.Or(config.Slice, sliceLength)
+	config.Slice, config.Cut = cmp.Or(config.Slice, sliceLength), cmp.Or(config.Cut, cutAfter)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}

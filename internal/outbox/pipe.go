@@ -74,7 +74,7 @@ func newPipe(ctx context.Context, r *run) *pipe {
 	traits := r.to.traits
 	window := min(max(minWindow, 2*traits.Batch*traits.Parallel), maxWindow)
 	p := &pipe{run: r, window: window, todo: make(chan []outgoing, window), done: make(chan []sent, window+traits.Parallel)}
-	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(cutAfter))
+	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 	return p
 }
 
@@ -244,7 +244,7 @@ func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) 
 		}
 	}
 	if len(known) > 0 {
-		r, err := p.record(ctx, p.id, p.to.kind, known)
+		r, err := p.record(ctx, known)
 		if err != nil {
 			return false, err
 		}
@@ -273,7 +273,7 @@ func (p *pipe) heed(r recorded, results []sent) {
 			"it is tried again at " + r.OpenUntil.UTC().Format(time.RFC3339)})
 	}
 	for i := range results {
-		if result := &results[i].result; result.Outcome == destination.Later {
+		if result := &results[i].result; result.Outcome == destination.Later && !results[i].aside {
 			p.stop(laterError(result))
 		}
 	}
@@ -318,10 +318,10 @@ func (o *Outbox) try(ctx context.Context, to *built, chunk []outgoing, probe boo
 		}
 		return tried
 	}
-	begun, send := time.Now(), o.sends.Add(1)
+	begun, sentAt, send := time.Now(), o.config.Now(), o.sends.Add(1)
 	results := o.sendAll(ctx, to, messages)
 	for i := range chunk {
-		tried[i] = sent{outgoing: chunk[i], result: results[i], send: send, took: time.Since(begun)}
+		tried[i] = sent{outgoing: chunk[i], result: results[i], send: send, sentAt: sentAt, took: time.Since(begun)}
 		if ctx.Err() != nil && results[i].Outcome == destination.Retry {
 			continue
 		}

@@ -43,9 +43,14 @@ type sent struct {
 	result  destination.Result
 	outcome string
 	send    int64     // the number of its Send; a batch that fails is one failure
+	sentAt  time.Time // when that began; zero: it was not sent
 	err     error     // why it was not sent; outcome is empty
-	again   time.Time // of a retry: when
+	again   time.Time // when it is tried again, if by a job of its own
 	took    time.Duration
+	probe   bool // it was the breaker's probe
+
+	deferrals *int // how often the other side has put it off alone; nil: it does not now
+	aside     bool // it is to get a job of its own, which costs no attempt
 }
 
 // resultRow is a result as authsync.record_deliveries takes it.
@@ -61,6 +66,8 @@ type resultRow struct {
 	Reason        *string    `json:"reason"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	JobID         *int64     `json:"job_id"`
+	SentAt        *time.Time `json:"sent_at"`
+	Deferrals     *int       `json:"deferrals"`
 	KeepsLink     bool       `json:"keeps_link"`
 	Link          *string    `json:"link"`
 }
@@ -79,43 +86,46 @@ const recordDeliveries = `
 
 // record notes results of a destination and makes the jobs of those that are tried again. It
 // counts a result only if the delivery is as it was when it was sent.
-func (o *Outbox) record(ctx context.Context, destinationID uuid.UUID, kind string, results []sent) (r recorded, err error) {
-	now := o.config.Now()
+func (r *run) record(ctx context.Context, results []sent) (done recorded, err error) {
+	if err := r.countDeferrals(ctx, results); err != nil {
+		return recorded{}, err
+	}
+	now := r.config.Now()
 	rows := make([]resultRow, len(results))
 	var jobs []river.InsertManyParams
 	var of []int
 	for i := range results {
 		s := &results[i]
 		rows[i] = s.row()
-		if s.outcome == outcomeRetry && s.State != stateRetrying {
+		if s.ownJob() && s.State != stateRetrying {
 			jobs = append(jobs, river.InsertManyParams{
-				Args:       AgainArgs{DeliveryID: s.ID, DestinationID: destinationID, ProjectID: s.ProjectID},
-				InsertOpts: &river.InsertOpts{ScheduledAt: s.again},
+				Args:       AgainArgs{DeliveryID: s.ID, DestinationID: r.id, ProjectID: s.ProjectID},
+				InsertOpts: &river.InsertOpts{ScheduledAt: s.again, MaxAttempts: s.left()},
 			})
 			of = append(of, i)
 		}
 		if s.result.Outcome == destination.Pause || s.result.Outcome == destination.Disable {
-			r.halted = true
+			done.halted = true
 		}
 	}
-	if len(jobs) == 0 && !r.halted {
-		err = o.writeResults(ctx, o.config.Pool, destinationID, rows, now, &r)
+	if len(jobs) == 0 && !done.halted {
+		err = r.writeResults(ctx, r.config.Pool, r.id, rows, now, &done)
 	} else {
-		err = pgdb.InTx(ctx, o.config.Pool, func(tx pgx.Tx) error {
+		err = pgdb.InTx(ctx, r.config.Pool, func(tx pgx.Tx) error {
 			if err := insertJobs(ctx, tx, jobs, of, rows); err != nil {
 				return err
 			}
-			if err := o.writeResults(ctx, tx, destinationID, rows, now, &r); err != nil {
+			if err := r.writeResults(ctx, tx, r.id, rows, now, &done); err != nil {
 				return err
 			}
-			return o.haltFor(ctx, tx, destinationID, results, now)
+			return r.haltFor(ctx, tx, r.id, results, now)
 		})
 	}
 	if err != nil {
 		return recorded{}, fmt.Errorf("note what became of deliveries: %w", err)
 	}
-	o.tell(ctx, destinationID, kind, results, r, now)
-	return r, nil
+	r.tell(ctx, r.id, r.to.kind, results, done, now)
+	return done, nil
 }
 
 func insertJobs(ctx context.Context, tx pgx.Tx, jobs []river.InsertManyParams, of []int, rows []resultRow) error {
@@ -175,7 +185,7 @@ func (o *Outbox) haltFor(ctx context.Context, tx pgx.Tx, destinationID uuid.UUID
 func (s *sent) row() resultRow {
 	row := resultRow{
 		ID: s.ID, State: s.State, Attempts: s.Attempts, United: s.United, Outcome: s.outcome, Send: s.send,
-		KeepsLink: s.result.Link == nil, Link: s.result.Link,
+		Deferrals: s.deferrals, KeepsLink: s.result.Link == nil, Link: s.result.Link,
 	}
 	if row.United == nil {
 		row.United = []int64{}
@@ -189,10 +199,27 @@ func (s *sent) row() resultRow {
 	if text := clean(s.result.Reason); text != "" {
 		row.Reason = &text
 	}
-	if s.outcome == outcomeRetry {
+	if s.ownJob() {
 		row.NextAttemptAt = &s.again
 	}
+	if !s.sentAt.IsZero() {
+		row.SentAt = &s.sentAt
+	}
 	return row
+}
+
+// ownJob reports that the delivery goes on by a job of its own.
+func (s *sent) ownJob() bool {
+	return s.outcome == outcomeRetry || s.outcome == outcomeLater && (s.aside || s.State == stateRetrying)
+}
+
+// left is how many attempts there are still to be.
+func (s *sent) left() int {
+	left := 1 + retries - s.Attempts
+	if s.outcome == outcomeRetry {
+		left--
+	}
+	return left
 }
 
 // clean makes a text fit for a column, which takes neither U+0000 nor invalid UTF-8.
@@ -206,6 +233,7 @@ func clean(text string) string {
 
 // judge says what follows from a result. Whichever jobs made them, there are so many attempts.
 func (o *Outbox) judge(s *sent, probe bool) {
+	s.probe = probe
 	switch s.result.Outcome {
 	case destination.Delivered:
 		s.outcome = outcomeDelivered
@@ -213,6 +241,7 @@ func (o *Outbox) judge(s *sent, probe bool) {
 		s.outcome = outcomeFailed
 	case destination.Later, destination.Pause, destination.Disable:
 		s.outcome = outcomeLater
+		s.again = o.config.Now().Add(o.config.Retry(laterError(&s.result).after))
 	case destination.Retry:
 		switch {
 		case probe:

@@ -62,6 +62,8 @@ func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID,
 	return done, nil
 }
 
+const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
+
 const selectReplayed = `
 	SELECT o.id
 	FROM authsync.deliveries AS o

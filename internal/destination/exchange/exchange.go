@@ -106,11 +106,14 @@ func NotNow(ctx context.Context, err error) destination.Result {
 	var later *destination.LaterError
 	switch {
 	case errors.As(err, &later):
-		return destination.Result{Outcome: destination.Later, After: later.After, Reason: later.Reason}
+		return destination.Result{Outcome: destination.Later, Shared: true, After: later.After, Reason: later.Reason}
 	case ctx.Err() != nil:
 		return destination.Result{Outcome: destination.Retry, Reason: "sending was stopped before the request was sent"}
 	default:
-		return destination.Result{Outcome: destination.Later, After: pauseLimiter, Reason: "the limits of the destination could not be looked up; nothing was sent"}
+		return destination.Result{
+			Outcome: destination.Later, Shared: true, After: pauseLimiter,
+			Reason: "the limits of the destination could not be looked up; nothing was sent",
+		}
 	}
 }
 
@@ -163,8 +166,8 @@ func why(ctx context.Context, err error) string {
 }
 
 // Later is the result of an answer that asks to wait: a 429 always, any other status if it has a Retry-After.
-// Where there are limits, others who share them wait as well.
-func (s *Sender) Later(ctx context.Context, a Answer, now time.Time) (destination.Result, bool) {
+// Where there are limits, others who share them wait as well, unless only this message is put off.
+func (s *Sender) Later(ctx context.Context, m *destination.Message, a Answer, now time.Time) (destination.Result, bool) {
 	pause, asked := retryafter.In(a.Header, now)
 	switch {
 	case a.Status == http.StatusTooManyRequests && !asked:
@@ -174,7 +177,7 @@ func (s *Sender) Later(ctx context.Context, a Answer, now time.Time) (destinatio
 	}
 	pause = max(pause, time.Second)
 	reason := fmt.Sprintf("it answered %d and takes no more for %s", a.Status, pause.Round(time.Second))
-	if s.limited {
+	if s.limited && !m.PutOff {
 		// If the block cannot be noted, the result alone holds this destination back.
 		if err := s.deps.Limiter.Block(ctx, Class, pause, reason); err != nil {
 			reason += "; the pause could not be noted for others who share the limit"

@@ -156,7 +156,7 @@ func (h *api) send(ctx context.Context, m destination.Message) destination.Resul
 	case destination.Pause:
 		return answer.Result(outcome, answer.Unwanted()+": it refuses the credentials; give valid ones as secrets of the destination, and it goes on")
 	case destination.Retry:
-		if later, is := h.sender.Later(ctx, answer, h.now()); is {
+		if later, is := h.sender.Later(ctx, &m, answer, h.now()); is {
 			return later
 		}
 		return answer.Result(outcome, answer.Unwanted())

@@ -38,7 +38,7 @@ func (h *hubspot) limited(ctx context.Context, a *answer, header http.Header) *d
 	}
 	h.block(ctx, wait, reason)
 	out := h.result(a, destination.Later, "%s", reason)
-	out.After = wait
+	out.After, out.Shared = wait, true
 	return out
 }
 

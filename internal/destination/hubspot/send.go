@@ -229,7 +229,7 @@ func (s *sending) heedTrouble(trouble *destination.Result) {
 	case destination.Retry:
 		if trouble.Status == 0 {
 			s.stopped = &destination.Result{
-				Outcome: destination.Later, After: afterTrouble, Reason: "it was not sent: another request had no answer",
+				Outcome: destination.Later, Shared: true, After: afterTrouble, Reason: "it was not sent: another request had no answer",
 			}
 		}
 	default:
@@ -243,7 +243,11 @@ func (s *sending) alone(ctx context.Context, r *row) {
 		return
 	}
 	if s.stopped != nil {
-		r.result = s.stopped
+		result := *s.stopped
+		if result.Outcome == destination.Later { // nobody answered about this one
+			result.Status, result.Response = 0, ""
+		}
+		r.done(result)
 		return
 	}
 	r.result = s.single(ctx, r)

@@ -189,7 +189,7 @@ func (w *webhook) send(ctx context.Context, m destination.Message) destination.R
 	case answer.Status == http.StatusGone:
 		return answer.Result(destination.Disable, "it answered 410 Gone: it takes no webhooks any more; if that was a mistake, mend it there and resume the destination")
 	case answer.Status == http.StatusTooManyRequests, answer.Status == http.StatusServiceUnavailable:
-		if later, is := w.sender.Later(ctx, answer, w.now()); is {
+		if later, is := w.sender.Later(ctx, &m, answer, w.now()); is {
 			return later
 		}
 	}

@@ -132,9 +132,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = v_id AND d.state = 'retrying';
+    PERFORM authsync.take_back_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $$;
@@ -515,6 +513,7 @@ DECLARE
     v_failing   text[];
     v_probe     boolean;
     v_answered  boolean;
+    v_through   timestamptz;
     v_open      timestamptz;
 BEGIN
     promoted := 0;
@@ -529,15 +528,14 @@ BEGIN
     END IF;
 
     WITH result AS MATERIALIZED (
-        SELECT r.*
+        SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, keeps_link boolean, link text
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_link boolean, link text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that no index is taken but that of the ids.
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
-          AND r.outcome <> 'later'
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -569,18 +567,20 @@ BEGIN
         FROM member AS m
         WHERE d.id = m.id
     ),
-    retry AS (
+    unfinished AS (
         UPDATE authsync.deliveries AS d
-        SET state           = CASE WHEN r.outcome = 'retry' THEN 'retrying' ELSE d.state END,
+        SET state           = CASE WHEN r.outcome = 'retry' OR r.job_id IS NOT NULL THEN 'retrying' ELSE d.state END,
             attempts        = CASE WHEN r.outcome = 'retry' THEN d.attempts + 1 ELSE d.attempts END,
-            next_attempt_at = CASE WHEN r.outcome = 'retry' THEN r.next_attempt_at ELSE d.next_attempt_at END,
-            job_id          = CASE WHEN r.outcome = 'retry' THEN coalesce(r.job_id, d.job_id) ELSE d.job_id END,
-            last_attempt_at = p_now,
-            last_status     = r.status,
-            last_response   = r.response,
+            next_attempt_at = coalesce(r.next_attempt_at, d.next_attempt_at),
+            job_id          = coalesce(r.job_id, d.job_id),
+            deferrals       = coalesce(r.deferrals, d.deferrals),
+            deferred_at     = CASE WHEN r.deferrals IS NULL THEN d.deferred_at ELSE r.sent_at END,
+            last_attempt_at = CASE WHEN r.was_sent THEN p_now ELSE d.last_attempt_at END,
+            last_status     = CASE WHEN r.was_sent THEN r.status ELSE d.last_status END,
+            last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
             reason          = r.reason
         FROM result AS r
-        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe')
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
         INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
@@ -609,13 +609,20 @@ BEGIN
         count(*) FILTER (WHERE r.outcome = 'delivered'),
         count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
         coalesce(bool_or(r.outcome = 'probe'), false),
-        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false)
-    INTO v_delivered, v_failed, v_probe, v_answered
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint);
+        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false),
+        max(r.sent_at) FILTER (WHERE r.outcome = 'delivered')
+    INTO v_delivered, v_failed, v_probe, v_answered, v_through
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        SET failures        = 0,
+            failing_users   = '{}',
+            failing_since   = NULL,
+            open_until      = NULL,
+            opened          = 0,
+            last_success_at = p_now,
+            through_at      = greatest(f.through_at, v_through)
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
@@ -693,9 +700,20 @@ BEGIN
 
     WITH requeue AS (
         UPDATE authsync.deliveries AS d
-        SET state = 'held', attempts = 0, next_attempt_at = NULL, reason = NULL, merged_into = NULL, job_id = NULL, finished_at = NULL
+        SET state           = 'held',
+            attempts        = 0,
+            deferrals       = 0,
+            deferred_at     = NULL,
+            next_attempt_at = NULL,
+            reason          = NULL,
+            merged_into     = NULL,
+            job_id          = NULL,
+            finished_at     = NULL
         WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+          AND NOT (
+              d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
+          )
         RETURNING d.user_id
     )
     SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users
@@ -783,8 +801,9 @@ BEGIN
     END IF;
 
     UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
+    SET deferrals = 0, deferred_at = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
+    PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.
@@ -806,6 +825,42 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active again, and its waiting deliveries go on.';
+
+CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, merged_into bigint, is_being_sent boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_destination_id uuid;
+BEGIN
+    SELECT d.destination_id INTO v_destination_id
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id = p_project_id;
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+
+    SELECT d.state, d.merged_into INTO state, merged_into
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id = p_project_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    is_being_sent := false;
+    IF state = 'retrying' THEN
+        is_being_sent := authsync.take_back_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        IF NOT is_being_sent THEN
+            UPDATE authsync.deliveries AS d
+            SET deferrals = 0, deferred_at = NULL
+            WHERE d.id = p_id;
+            PERFORM authsync.wake('deliver', v_destination_id);
+        END IF;
+    ELSIF state IN ('delivered', 'failed', 'cancelled') THEN
+        is_being_sent := authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) IS NOT DISTINCT FROM 0;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Takes a finished delivery up again, or has one that waits for its next attempt tried now.';
 
 CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -849,6 +904,43 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
 
+CREATE FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_taken bigint;
+BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT d.id, d.job_id
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND (p_ids IS NULL OR d.id = ANY (p_ids))
+    ),
+    idle AS MATERIALIZED (
+        SELECT j.id
+        FROM own AS o
+        JOIN authsync.river_job AS j ON j.id = o.job_id
+        WHERE j.state <> 'running'
+        ORDER BY j.id
+        FOR UPDATE OF j
+    )
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    FROM own AS o
+    WHERE d.id = o.id
+      -- IN hashes the jobs, which EXISTS would walk for each delivery.
+      AND (o.job_id IN (SELECT i.id FROM idle AS i) OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = o.job_id));
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
+    RETURN v_taken;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
+
 CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -857,7 +949,34 @@ CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS $$
+DECLARE
+    v_first bigint;
+    v_scout bigint;
 BEGIN
+    IF p_id IS NULL AND p_limit > 1 THEN
+        SELECT o.change_id, s.id INTO v_first, v_scout
+        FROM (
+            SELECT d.change_id, d.deferred_at
+            FROM authsync.deliveries AS d
+            WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+            ORDER BY d.change_id
+            LIMIT 1
+        ) AS o
+        CROSS JOIN LATERAL (
+            SELECT n.id
+            FROM (
+                SELECT d.id, d.deferred_at
+                FROM authsync.deliveries AS d
+                WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+                ORDER BY d.change_id DESC
+                LIMIT 50
+            ) AS n
+            WHERE n.deferred_at IS NULL AND n.id <> ALL (p_except)
+            LIMIT 1
+        ) AS s
+        WHERE o.deferred_at IS NOT NULL;
+    END IF;
+
     RETURN QUERY
     SELECT
         h.id, h.project_id, h.change_id,
@@ -870,10 +989,13 @@ BEGIN
         (SELECT d.*
         FROM authsync.deliveries AS d
         WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+          AND d.id IS DISTINCT FROM v_scout
         ORDER BY d.change_id
-        LIMIT p_limit)
+        LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
+        UNION ALL
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
@@ -895,7 +1017,7 @@ BEGIN
         ) AS o
         WHERE p_states
     ) AS u ON true
-    ORDER BY h.change_id;
+    ORDER BY CASE WHEN h.id = v_scout THEN v_first ELSE h.change_id END, h.change_id;
 END;
 $$;
 
@@ -1179,6 +1301,8 @@ CREATE TABLE authsync.deliveries (
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    deferrals integer DEFAULT 0 NOT NULL,
+    deferred_at timestamp with time zone,
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text])))),
     CONSTRAINT deliveries_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
@@ -1192,7 +1316,7 @@ COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change th
 
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed or put off, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -1203,6 +1327,10 @@ COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answ
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
 
 COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';
+
+COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often the other side put it off (429, 503) after it had done so before, and then let one through that was sent later.';
+
+COMMENT ON COLUMN authsync.deliveries.deferred_at IS 'When it was sent that the other side put off the last time; NULL: never since it was taken up.';
 
 ALTER TABLE authsync.deliveries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.deliveries_id_seq
@@ -1329,7 +1457,8 @@ CREATE TABLE authsync.destination_flows (
     open_until timestamp with time zone,
     opened integer DEFAULT 0 NOT NULL,
     last_success_at timestamp with time zone,
-    failing_users text[] DEFAULT '{}'::text[] NOT NULL
+    failing_users text[] DEFAULT '{}'::text[] NOT NULL,
+    through_at timestamp with time zone
 );
 
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
@@ -1349,6 +1478,8 @@ COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker 
 COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
 
 COMMENT ON COLUMN authsync.destination_flows.failing_users IS 'Users with a delivery whose first attempt failed since the last attempt that did not; as many as open the breaker.';
+
+COMMENT ON COLUMN authsync.destination_flows.through_at IS 'When that was sent which was sent last of all that got through.';
 
 CREATE TABLE authsync.wakes (
     kind text NOT NULL,

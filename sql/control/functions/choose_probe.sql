@@ -42,9 +42,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = v_id AND d.state = 'retrying';
+    PERFORM authsync.take_back_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $fn$;

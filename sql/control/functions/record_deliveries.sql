@@ -7,10 +7,11 @@
 --             this opened it; whether the destination has been disabled.
 --
 -- p_results is an array of objects: id; state and attempts, as they were; united, the ids of
--- those that were sent along; outcome: delivered, retry, failed, later (nothing is noted,
--- it costs no attempt) or probe (failed as the probe of the breaker, which costs none
--- either); status, response, reason; next_attempt_at and job_id of a retry; link,
--- if keeps_link is false: what to remember of the user, empty for nothing.
+-- those that were sent along; outcome: delivered, retry, failed, later (it costs no attempt, and
+-- without a status it was not sent at all) or probe (failed as the probe of the breaker, which costs
+-- none either); status, response, reason; next_attempt_at and job_id of one that goes on by a
+-- job of its own; sent_at; deferrals, where the other side put it off: how often it has, see
+-- deliveries.deferrals; link, if keeps_link is false: what to remember of the user, empty for nothing.
 --
 -- send: results with the same number failed together. The breaker counts users whose deliveries failed
 -- at their first attempt, one for each send; p_open_after of them open it: one user's data
@@ -41,6 +42,7 @@ DECLARE
     v_failing   text[];
     v_probe     boolean;
     v_answered  boolean;
+    v_through   timestamptz;
     v_open      timestamptz;
 BEGIN
     promoted := 0;
@@ -55,15 +57,14 @@ BEGIN
     END IF;
 
     WITH result AS MATERIALIZED (
-        SELECT r.*
+        SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, keeps_link boolean, link text
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_link boolean, link text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that no index is taken but that of the ids.
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
-          AND r.outcome <> 'later'
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -95,18 +96,20 @@ BEGIN
         FROM member AS m
         WHERE d.id = m.id
     ),
-    retry AS (
+    unfinished AS (
         UPDATE authsync.deliveries AS d
-        SET state           = CASE WHEN r.outcome = 'retry' THEN 'retrying' ELSE d.state END,
+        SET state           = CASE WHEN r.outcome = 'retry' OR r.job_id IS NOT NULL THEN 'retrying' ELSE d.state END,
             attempts        = CASE WHEN r.outcome = 'retry' THEN d.attempts + 1 ELSE d.attempts END,
-            next_attempt_at = CASE WHEN r.outcome = 'retry' THEN r.next_attempt_at ELSE d.next_attempt_at END,
-            job_id          = CASE WHEN r.outcome = 'retry' THEN coalesce(r.job_id, d.job_id) ELSE d.job_id END,
-            last_attempt_at = p_now,
-            last_status     = r.status,
-            last_response   = r.response,
+            next_attempt_at = coalesce(r.next_attempt_at, d.next_attempt_at),
+            job_id          = coalesce(r.job_id, d.job_id),
+            deferrals       = coalesce(r.deferrals, d.deferrals),
+            deferred_at     = CASE WHEN r.deferrals IS NULL THEN d.deferred_at ELSE r.sent_at END,
+            last_attempt_at = CASE WHEN r.was_sent THEN p_now ELSE d.last_attempt_at END,
+            last_status     = CASE WHEN r.was_sent THEN r.status ELSE d.last_status END,
+            last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
             reason          = r.reason
         FROM result AS r
-        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe')
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
         INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
@@ -135,13 +138,20 @@ BEGIN
         count(*) FILTER (WHERE r.outcome = 'delivered'),
         count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
         coalesce(bool_or(r.outcome = 'probe'), false),
-        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false)
-    INTO v_delivered, v_failed, v_probe, v_answered
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint);
+        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false),
+        max(r.sent_at) FILTER (WHERE r.outcome = 'delivered')
+    INTO v_delivered, v_failed, v_probe, v_answered, v_through
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0, last_success_at = p_now
+        SET failures        = 0,
+            failing_users   = '{}',
+            failing_since   = NULL,
+            open_until      = NULL,
+            opened          = 0,
+            last_success_at = p_now,
+            through_at      = greatest(f.through_at, v_through)
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(

@@ -1,7 +1,8 @@
 -- requeue_deliveries takes finished deliveries up again, with all attempts before them. That
 -- sending them began stays noted: what was sent, and may be wrong there, is said again in whole.
 --
--- Repeatable: those that are not finished are left as they are.
+-- Repeatable: those that are not finished are left as they are; so are those that were cancelled
+--             while their own job was sending them and is still at it.
 -- Order:      as ever, one at a time for each user, the earliest change first.
 -- Result:     how many it took up; NULL: the destination is gone.
 CREATE OR REPLACE FUNCTION authsync.requeue_deliveries(
@@ -24,9 +25,20 @@ BEGIN
 
     WITH requeue AS (
         UPDATE authsync.deliveries AS d
-        SET state = 'held', attempts = 0, next_attempt_at = NULL, reason = NULL, merged_into = NULL, job_id = NULL, finished_at = NULL
+        SET state           = 'held',
+            attempts        = 0,
+            deferrals       = 0,
+            deferred_at     = NULL,
+            next_attempt_at = NULL,
+            reason          = NULL,
+            merged_into     = NULL,
+            job_id          = NULL,
+            finished_at     = NULL
         WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+          AND NOT (
+              d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
+          )
         RETURNING d.user_id
     )
     SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users

@@ -1,6 +1,7 @@
 -- resume_destination makes a destination active, closes its circuit breaker, and asks
 -- for the job that delivers. A job that waits for the breaker is brought forward, and
--- deliveries that wait for their next attempt are tried with the others.
+-- deliveries that wait for their next attempt are tried with the others. Those that are
+-- being sent at this moment go on by themselves.
 --
 -- Repeatable: yes.
 -- Order:      of no matter.
@@ -29,8 +30,9 @@ BEGIN
     END IF;
 
     UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.destination_id = p_destination_id AND d.state = 'retrying';
+    SET deferrals = 0, deferred_at = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
+    PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.wake('deliver', p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.

@@ -3,7 +3,8 @@
 -- along, and what failed before, to be united with it.
 --
 -- Repeatable: it changes nothing; who holds the destination's lease sends.
--- Order:      by change.
+-- Order:      by change. But if the first has been put off by the other side, the newest that has not
+--             goes next to it: so it shows whether all are put off, or some.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it is in p_in_state.
 --             as_of: up to which change the user's deliveries have been made;
@@ -28,7 +29,34 @@ SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
+DECLARE
+    v_first bigint;
+    v_scout bigint;
 BEGIN
+    IF p_id IS NULL AND p_limit > 1 THEN
+        SELECT o.change_id, s.id INTO v_first, v_scout
+        FROM (
+            SELECT d.change_id, d.deferred_at
+            FROM authsync.deliveries AS d
+            WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+            ORDER BY d.change_id
+            LIMIT 1
+        ) AS o
+        CROSS JOIN LATERAL (
+            SELECT n.id
+            FROM (
+                SELECT d.id, d.deferred_at
+                FROM authsync.deliveries AS d
+                WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+                ORDER BY d.change_id DESC
+                LIMIT 50
+            ) AS n
+            WHERE n.deferred_at IS NULL AND n.id <> ALL (p_except)
+            LIMIT 1
+        ) AS s
+        WHERE o.deferred_at IS NOT NULL;
+    END IF;
+
     RETURN QUERY
     SELECT
         h.id, h.project_id, h.change_id,
@@ -41,10 +69,13 @@ BEGIN
         (SELECT d.*
         FROM authsync.deliveries AS d
         WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+          AND d.id IS DISTINCT FROM v_scout
         ORDER BY d.change_id
-        LIMIT p_limit)
+        LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
+        UNION ALL
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
@@ -66,7 +97,7 @@ BEGIN
         ) AS o
         WHERE p_states
     ) AS u ON true
-    ORDER BY h.change_id;
+    ORDER BY CASE WHEN h.id = v_scout THEN v_first ELSE h.change_id END, h.change_id;
 END;
 $fn$;
 
