@@ -38,13 +38,16 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 
 func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	id := job.Args.DestinationID
-	r := &run{Outbox: w.Outbox, id: id, name: runner(job.JobRow), begun: time.Now(), lease: uuid.New(), flying: make(map[int64]bool)}
+	r := &run{Outbox: w.Outbox, id: id, name: runner(job.JobRow), begun: time.Now(), lease: uuid.New(), flying: make(map[int64]int)}
 	for {
-		if err := r.leased(ctx, r.work); err != nil {
+		err := r.leased(ctx, r.work)
+		switch {
+		case err != nil && !errors.Is(err, errChanged):
 			return err
-		}
-		if r.timeUp() {
+		case r.timeUp():
 			return handOver(ctx, w.Outbox, job, kindDeliver, id)
+		case err != nil:
+			continue // with what it is now
 		}
 		ended, err := rest(ctx, w.Outbox, job, kindDeliver, id, r.seen)
 		if err != nil || ended {
@@ -67,8 +70,8 @@ type run struct {
 	// through is when that was sent which was sent last of all that got through before the
 	// work began; nil: none was.
 	through *time.Time
-	// flying are the deliveries that were taken and are not noted yet.
-	flying map[int64]bool
+	// flying are the deliveries that were taken and are not noted yet, with their bytes.
+	flying map[int64]int
 }
 
 const leaseDestination = `SELECT authsync.lease_destination($1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))`

@@ -348,7 +348,7 @@ func TestRemovedDestinationAndProjectLeaveNoJobBehind(t *testing.T) {
 	b.work(t)
 	b.change(t, "u1")
 	b.eventually(t, id, "retrying 1")
-	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.projects`)
+	_, err := b.control.Exec(t.Context(), `SELECT authsync.remove_project($1)`, b.projectID)
 	require.NoError(t, err)
 	b.until(t, "", func() string {
 		require.NoError(t, b.kick(t, id))

@@ -158,6 +158,7 @@ type testBundle struct {
 	clock time.Time     // zero: the real one
 	pause time.Duration // the longest pause that is kept
 	feed  func() error  // asked before the project's database is read; nil: it is there
+	loads []int         // how many messages each call has loaded
 }
 
 // now is the clock of the outbox.
@@ -205,6 +206,24 @@ func (f feed) ReadChanges(ctx context.Context, id uuid.UUID, after int64, limit 
 		}
 	}
 	return f.Mirrors.ReadChanges(ctx, id, after, limit)
+}
+
+func (f feed) ChangesByID(ctx context.Context, id uuid.UUID, ids []int64) ([]mirror.FeedChange, error) {
+	changes, err := f.Mirrors.ChangesByID(ctx, id, ids)
+	f.b.mu.Lock()
+	defer f.b.mu.Unlock()
+	f.b.loads = append(f.b.loads, len(changes))
+	return changes, err
+}
+
+// loaded counts calls that loaded messages, and these.
+func (b *testBundle) loaded() (calls, messages int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.loads {
+		messages += n
+	}
+	return len(b.loads), messages
 }
 
 // setup makes a project with a mirror; no worker runs yet.

@@ -46,6 +46,11 @@ func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool,
 	if err != nil {
 		return nil, err
 	}
+	return outgoings(states, all, messages), nil
+}
+
+// outgoings joins deliveries with their messages.
+func outgoings(states bool, all []taken, messages map[int64]destination.Message) []outgoing {
 	loaded := make([]outgoing, len(all))
 	for i, t := range all {
 		m, ok := messages[t.LastChangeID]
@@ -65,7 +70,7 @@ func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool,
 			loaded[i].message.Link = *t.Link
 		}
 	}
-	return loaded, nil
+	return loaded
 }
 
 // messages gives the messages by the newest change in each.
@@ -73,22 +78,15 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 	if len(all) == 0 {
 		return nil, nil //nolint:nilnil // nothing is asked for
 	}
-	messages := make(map[int64]destination.Message, len(all))
 	projectID := all[0].ProjectID
 	if !states {
 		ids := make([]int64, len(all))
 		for i, t := range all {
 			ids[i] = t.ChangeID
 		}
-		changes, err := o.config.Feed.ChangesByID(ctx, projectID, ids)
-		if err != nil {
-			return nil, err
-		}
-		for i := range changes {
-			messages[changes[i].ID] = eventMessage(destinationID, projectID, &changes[i])
-		}
-		return messages, nil
+		return o.eventMessages(ctx, destinationID, projectID, ids)
 	}
+	messages := make(map[int64]destination.Message, len(all))
 	first, last := make([]int64, len(all)), make([]int64, len(all))
 	asOf := all[0].AsOf
 	for i, t := range all {
@@ -107,6 +105,19 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
 		}
 		messages[u.LastID] = m
+	}
+	return messages, nil
+}
+
+// eventMessages gives the messages of changes, each as an event of its own.
+func (o *Outbox) eventMessages(ctx context.Context, destinationID, projectID uuid.UUID, ids []int64) (map[int64]destination.Message, error) {
+	changes, err := o.config.Feed.ChangesByID(ctx, projectID, ids)
+	if err != nil {
+		return nil, err
+	}
+	messages := make(map[int64]destination.Message, len(changes))
+	for i := range changes {
+		messages[changes[i].ID] = eventMessage(destinationID, projectID, &changes[i])
 	}
 	return messages, nil
 }

@@ -21,10 +21,16 @@ const (
 	recordAtMost = 500
 	// lookEvery is how often a run that waits for answers looks for what has come meanwhile.
 	lookEvery = 50 * time.Millisecond
+	// checkEvery is how often a run finds out whether somebody has changed the destination.
+	checkEvery = time.Second
 )
 
-// errHalted says that the destination was paused or disabled.
-var errHalted = errors.New("the destination takes nothing more")
+var (
+	// errHalted says that the destination was paused, disabled or removed.
+	errHalted = errors.New("the destination takes nothing more")
+	// errChanged says that it has another configuration now.
+	errChanged = errors.New("the destination was changed")
+)
 
 // work sends until nothing is ready, or the time is up. An error says why there is
 // no more to be done now.
@@ -66,6 +72,11 @@ type pipe struct {
 	cancel  context.CancelFunc
 	senders sync.WaitGroup
 	started int
+	weight  int // of the messages in hand, in bytes
+	chunk   int // how many deliveries to load by the next call
+	each    int // bytes of a message, as the last chunk had it
+	ahead   ahead
+	checked time.Time     // when the destination was last found as it was
 	spent   time.Duration // by its statements, since it last left room for others
 	why     error         // why nothing more is taken
 }
@@ -74,6 +85,7 @@ func newPipe(ctx context.Context, r *run) *pipe {
 	traits := r.to.traits
 	window := min(max(minWindow, 2*traits.Batch*traits.Parallel), maxWindow)
 	p := &pipe{run: r, window: window, todo: make(chan []outgoing, window), done: make(chan []sent, window+traits.Parallel)}
+	p.chunk, p.checked = max(firstChunk, traits.Batch), time.Now()
 	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 	return p
 }
@@ -96,7 +108,12 @@ func (p *pipe) flow(ctx context.Context) error {
 			p.stop(nil)
 			look = false
 		}
-		if look && p.why == nil && len(p.flying) <= p.window/2 {
+		if p.why == nil {
+			if err := p.check(ctx); err != nil {
+				p.stop(err)
+			}
+		}
+		if look && p.why == nil && len(p.flying) <= p.window/2 && p.weight <= mostBytes/2 {
 			begun := time.Now()
 			var err error
 			if look, err = p.fill(ctx); err != nil {
@@ -127,6 +144,28 @@ func (p *pipe) flow(ctx context.Context) error {
 	}
 }
 
+// check stops the pipe if somebody has paused, removed or changed the destination.
+func (p *pipe) check(ctx context.Context) error {
+	if time.Since(p.checked) < checkEvery {
+		return nil
+	}
+	p.checked = time.Now()
+	t, err := p.target(ctx)
+	switch {
+	case errors.Is(err, errNoDestination) || err == nil && t.State != StateActive:
+		return errHalted
+	case err == nil && !t.UpdatedAt.Equal(p.to.updatedAt):
+		return errChanged
+	}
+	return err
+}
+
+// land takes a delivery out of what is in hand.
+func (p *pipe) land(id int64) {
+	p.weight -= p.flying[id]
+	delete(p.flying, id)
+}
+
 // stop takes what nobody sends yet out of the pipe; it stays ready. why is kept if it
 // is the first reason.
 func (p *pipe) stop(why error) {
@@ -137,83 +176,12 @@ func (p *pipe) stop(why error) {
 		select {
 		case chunk := <-p.todo:
 			for i := range chunk {
-				delete(p.flying, chunk[i].ID)
+				p.land(chunk[i].ID)
 			}
 		default:
 			return
 		}
 	}
-}
-
-const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
-
-// take gives deliveries that can be sent now; of a destination whose breaker is open
-// the one to try it with.
-func (p *pipe) take(ctx context.Context, room int) ([]taken, error) {
-	var ready []taken
-	var err error
-	if p.probe {
-		ready, err = p.takeProbe(ctx)
-	} else {
-		except := make([]int64, 0, len(p.flying))
-		for id := range p.flying {
-			except = append(except, id)
-		}
-		ready, err = query[taken](ctx, p.config.Pool, takeDeliveries, p.id, p.to.traits.States, room, except)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("take deliveries: %w", err)
-	}
-	return ready, nil
-}
-
-func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
-	var id *int64
-	if err := p.config.Pool.QueryRow(ctx, `SELECT authsync.choose_probe($1)`, p.id).Scan(&id); err != nil || id == nil {
-		return nil, err
-	}
-	return query[taken](ctx, p.config.Pool, takeOne, p.id, p.to.traits.States, *id, "ready")
-}
-
-// fill takes what is ready and hands it to the senders. more: there may be more of it.
-func (p *pipe) fill(ctx context.Context) (more bool, err error) {
-	room := p.window - len(p.flying)
-	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
-		return false, err
-	}
-	ready, err := p.take(ctx, room)
-	if err != nil {
-		return false, err
-	}
-	if len(ready) == 0 && p.probe {
-		return false, p.giveBackProbe(ctx)
-	}
-	loaded, err := p.load(ctx, p.id, p.to.traits.States, ready)
-	if err != nil {
-		return false, err
-	}
-	good := make([]outgoing, 0, len(loaded))
-	for i := range loaded {
-		p.flying[loaded[i].ID] = true
-		if loaded[i].failed != "" {
-			p.done <- []sent{{
-				outgoing: loaded[i], outcome: outcomeFailed,
-				result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[i].failed},
-			}}
-			continue
-		}
-		good = append(good, loaded[i])
-	}
-	for len(good) > 0 {
-		n := min(p.to.traits.Batch, len(good))
-		p.todo <- good[:n:n]
-		good = good[n:]
-		if p.started < p.to.traits.Parallel {
-			p.started++
-			p.senders.Go(p.send)
-		}
-	}
-	return len(ready) == room && !p.probe, nil
 }
 
 // send is a sender's work.
@@ -255,7 +223,7 @@ func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) 
 		}
 	}
 	for i := range results {
-		delete(p.flying, results[i].ID)
+		p.land(results[i].ID)
 	}
 	if ctx.Err() != nil {
 		p.stop(context.Cause(ctx))

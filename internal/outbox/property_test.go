@@ -105,7 +105,7 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 			require.Equal(rt, changes, arrivedOnce)
 		}
 		require.Equal(rt, newest, last)
-		_, err = b.control.Exec(t.Context(), `DELETE FROM authsync.destinations WHERE id = $1`, id)
+		_, err = b.control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)
 		require.NoError(rt, err)
 	})
 }

@@ -49,8 +49,7 @@ const (
 		WHERE d.id = $1
 		RETURNING` + destinationColumns
 
-	deleteDestination = `
-		DELETE FROM authsync.destinations WHERE id = $1`
+	removeDestination = `SELECT authsync.remove_destination($1)`
 )
 
 // The states of a destination, and who sets them.
@@ -228,11 +227,11 @@ func (s *Store) changeDestination(
 // DeleteDestination removes a destination with its secrets and all its
 // deliveries; what waits is not sent. The error is ErrNoDestination if it is gone.
 func (s *Store) DeleteDestination(ctx context.Context, id uuid.UUID) error {
-	tag, err := s.pool.Exec(ctx, deleteDestination, id)
-	if err != nil {
+	var was bool
+	if err := s.pool.QueryRow(ctx, removeDestination, id).Scan(&was); err != nil {
 		return fmt.Errorf("delete destination: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
+	if !was {
 		return ErrNoDestination
 	}
 	return nil

@@ -41,8 +41,7 @@ const (
 	lockProject = `
 		SELECT id FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
 
-	deleteProject = `
-		DELETE FROM authsync.projects WHERE id = $1`
+	removeProject = `SELECT authsync.remove_project($1)`
 )
 
 type projectRow struct {
@@ -193,11 +192,11 @@ func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url str
 // another project may have from now on if the database can be reached.
 func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
 	databaseURL, urlErr := s.DatabaseURL(ctx, projectID)
-	tag, err := s.pool.Exec(ctx, deleteProject, projectID)
-	if err != nil {
+	var was bool
+	if err := s.pool.QueryRow(ctx, removeProject, projectID).Scan(&was); err != nil {
 		return fmt.Errorf("delete project: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
+	if !was {
 		return ErrNoProject
 	}
 	if urlErr == nil {

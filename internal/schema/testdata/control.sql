@@ -284,6 +284,29 @@ $$;
 
 COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) IS 'Pauses or disables a destination; its deliveries are kept.';
 
+CREATE FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) RETURNS TABLE(change_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT n.change_id
+    FROM unnest(p_user_ids) AS u (user_id)
+    CROSS JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
+        ORDER BY w.change_id
+        LIMIT p_limit
+    ) AS n;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are held for a destination, the earliest of each.';
+
 CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -683,6 +706,37 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) IS 'Moves a destination on over a page of changes and makes its deliveries.';
+
+CREATE FUNCTION authsync.remove_destination(p_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_id FOR UPDATE;
+    DELETE FROM authsync.destinations AS d WHERE d.id = p_id;
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.remove_destination(p_id uuid) IS 'Removes a destination with all its deliveries.';
+
+CREATE FUNCTION authsync.remove_project(p_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM
+    FROM authsync.destination_flows AS f
+    JOIN authsync.destinations AS d ON d.id = f.destination_id
+    WHERE d.project_id = p_id
+    ORDER BY f.destination_id
+    FOR UPDATE OF f;
+    DELETE FROM authsync.projects AS p WHERE p.id = p_id;
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
 CREATE FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql

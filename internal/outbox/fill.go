@@ -1,0 +1,131 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// What is in hand is bounded by its size, too: a user may have a megabyte. What is not loaded
+// stays ready, for taking deliveries changes nothing.
+const (
+	firstChunk = 32       // deliveries that the first call loads
+	chunkBytes = 8 << 20  // what the next ones load, about
+	mostBytes  = 32 << 20 // in hand, about
+)
+
+const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
+
+// take gives deliveries that can be sent now; of a destination whose breaker is open
+// the one to try it with.
+func (p *pipe) take(ctx context.Context, room int) ([]taken, error) {
+	var ready []taken
+	var err error
+	if p.probe {
+		ready, err = p.takeProbe(ctx)
+	} else {
+		except := make([]int64, 0, len(p.flying))
+		for id := range p.flying {
+			except = append(except, id)
+		}
+		ready, err = query[taken](ctx, p.config.Pool, takeDeliveries, p.id, p.to.traits.States, room, except)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take deliveries: %w", err)
+	}
+	return ready, nil
+}
+
+func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
+	var id *int64
+	if err := p.config.Pool.QueryRow(ctx, `SELECT authsync.choose_probe($1)`, p.id).Scan(&id); err != nil || id == nil {
+		return nil, err
+	}
+	return query[taken](ctx, p.config.Pool, takeOne, p.id, p.to.traits.States, *id, "ready")
+}
+
+// fill takes what is ready and hands it to the senders. more: there may be more of it.
+func (p *pipe) fill(ctx context.Context) (more bool, err error) {
+	room := p.window - len(p.flying)
+	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
+		return false, err
+	}
+	ready, err := p.take(ctx, room)
+	if err != nil {
+		return false, err
+	}
+	if len(ready) == 0 && p.probe {
+		return false, p.giveBackProbe(ctx)
+	}
+	isFull := len(ready) == room
+	for len(ready) > 0 && p.weight < mostBytes {
+		n := min(p.chunk, len(ready))
+		loaded, err := p.loadChunk(ctx, ready[:n])
+		if err != nil {
+			return false, err
+		}
+		p.hand(loaded)
+		ready = ready[n:]
+	}
+	return (isFull || len(ready) > 0) && !p.probe, nil
+}
+
+// loadChunk reads what deliveries say, and finds out how many to load by the next call.
+func (p *pipe) loadChunk(ctx context.Context, chunk []taken) ([]outgoing, error) {
+	states := p.to.traits.States
+	read := func() (map[int64]destination.Message, error) {
+		if states {
+			return p.messages(ctx, p.id, states, chunk)
+		}
+		return p.events(ctx, chunk)
+	}
+	messages, err := read()
+	if err != nil {
+		return nil, err
+	}
+	loaded := outgoings(states, chunk, messages)
+	bytes := 0
+	for i := range loaded {
+		bytes += weight(&loaded[i].message)
+	}
+	p.each = max(bytes/len(chunk), 1)
+	p.chunk = nextChunk(p.chunk, p.each, p.to.traits.Batch)
+	return loaded, nil
+}
+
+// nextChunk is how many deliveries of so many bytes each to load after a chunk: what chunkBytes
+// hold, at most twice as many, and whole batches where they fit.
+func nextChunk(chunk, each, batch int) int {
+	next := min(max(chunkBytes/each, 1), 2*chunk, maxWindow)
+	if next > batch {
+		next -= next % batch
+	}
+	return next
+}
+
+// hand gives loaded deliveries to the senders.
+func (p *pipe) hand(loaded []outgoing) {
+	good := make([]outgoing, 0, len(loaded))
+	for i := range loaded {
+		p.flying[loaded[i].ID] = weight(&loaded[i].message)
+		p.weight += p.flying[loaded[i].ID]
+		if loaded[i].failed != "" {
+			p.done <- []sent{{
+				outgoing: loaded[i], outcome: outcomeFailed,
+				result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[i].failed},
+			}}
+			continue
+		}
+		good = append(good, loaded[i])
+	}
+	for len(good) > 0 {
+		n := min(p.to.traits.Batch, len(good))
+		p.todo <- good[:n:n]
+		good = good[n:]
+		if p.started < p.to.traits.Parallel {
+			p.started++
+			p.senders.Go(p.send)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/outbox"
+)
+
+func TestChunksFollowTheWeightOfMessages(t *testing.T) {
+	t.Parallel()
+	const mega = 1 << 20
+	for _, c := range []struct{ chunk, each, batch, want int }{
+		{chunk: 32, each: 3000, batch: 1, want: 64},
+		{chunk: 800, each: 3000, batch: 1, want: 1000},
+		{chunk: 32, each: mega, batch: 1, want: 8},
+		{chunk: 8, each: 100 * mega, batch: 1, want: 1},
+		{chunk: 1, each: 3000, batch: 1, want: 2},
+		{chunk: 100, each: 3000, batch: 100, want: 200},
+		{chunk: 120, each: 3000, batch: 100, want: 200},
+		{chunk: 100, each: mega, batch: 100, want: 8},
+	} {
+		require.Equal(t, c.want, outbox.NextChunk(c.chunk, c.each, c.batch), "%+v", c)
+	}
+}
+
+// One walk over a user's changes gives many messages; they come in order all the same.
+func TestManyChangesOfAUserAreReadAhead(t *testing.T) {
+	t.Parallel()
+	const changes = 300
+	b := setup(t)
+	b.slice = 20 * time.Second // what is read ahead ends with the run
+	users := slices.Repeat([]string{"ada"}, changes)
+	b.apply(t, users...)
+	s := &sink{}
+	id := b.addFrom(t, "app", s, nil, outbox.From{Beginning: true})
+	b.work(t)
+	b.eventually(t, id, "delivered "+strconv.Itoa(changes))
+	for i, m := range s.messages() {
+		require.EqualValues(t, i+1, m.ChangeID)
+		require.Contains(t, string(m.User), fmt.Sprintf(`{"n": %d}`, i+1), "the row as this change left it")
+	}
+	calls, messages := b.loaded()
+	require.Equal(t, changes, messages, "each is loaded once")
+	require.LessOrEqual(t, calls, 20)
+}
+
+func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
+	t.Parallel()
+	const users, bytes = 120, 600_000
+	b := setup(t)
+	b.slice = 20 * time.Second
+	var mu sync.Mutex
+	sent, most := 0, 0
+	s := &sink{}
+	s.set(func(_ context.Context, messages []destination.Message) []destination.Result {
+		_, loaded := b.loaded()
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, loaded-sent)
+		sent += len(messages)
+		return make([]destination.Result, len(messages))
+	})
+	names := make([]string, users)
+	for i := range names {
+		names[i] = fmt.Sprint("u", i)
+	}
+	b.apply(t, names...)
+	_, err := b.project.Exec(t.Context(), `
+		UPDATE capydb_auth.user_changes SET after = after || jsonb_build_object('raw', jsonb_build_object('pad', repeat('x', $1::integer)))`, bytes)
+	require.NoError(t, err)
+	id := b.addFrom(t, "app", s, nil, outbox.From{Beginning: true})
+	b.work(t)
+	b.eventually(t, id, "delivered "+strconv.Itoa(users))
+	mu.Lock()
+	defer mu.Unlock()
+	require.LessOrEqual(t, most, (32<<20)/bytes+32, "what 32 MB hold, and a chunk")
+}
+
+// slow answers after a while.
+func slow(context.Context, []destination.Message) []destination.Result {
+	time.Sleep(20 * time.Millisecond) // the other side's
+	return make([]destination.Result, 1)
+}
+
+// backlogOf makes a destination with a change of each of so many users waiting.
+func backlogOf(tb testing.TB, b *testBundle, s *sink, users int) uuid.UUID {
+	tb.Helper()
+	names := make([]string, users)
+	for i := range names {
+		names[i] = fmt.Sprint("u", i)
+	}
+	b.apply(tb, names...)
+	s.set(slow)
+	b.slice = 20 * time.Second
+	return b.addFrom(tb, "app", s, nil, outbox.From{Beginning: true})
+}
+
+func TestAChangedConfigurationHoldsWhileARunIsAtWork(t *testing.T) {
+	t.Parallel()
+	const users = 250 // they take 5 s
+	b := setup(t)
+	before, after := &sink{}, &sink{traits: destination.Traits{Batch: 1, Parallel: 16}}
+	id := backlogOf(t, b, before, users)
+	b.work(t)
+	b.until(t, "true", func() string { return strconv.FormatBool(before.tried() > 0) })
+	b.mu.Lock()
+	b.kinds[id] = after
+	b.mu.Unlock()
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destinations SET updated_at = clock_timestamp() WHERE id = $1`, id)
+	require.NoError(t, err)
+	b.eventually(t, id, "delivered "+strconv.Itoa(users))
+	require.Less(t, before.tried(), users/2)
+	require.Equal(t, users, before.tried()+after.tried())
+}
+
+func TestARunEndsWhenItsDestinationIsRemoved(t *testing.T) {
+	t.Parallel()
+	const users = 250
+	b := setup(t)
+	s := &sink{}
+	id := backlogOf(t, b, s, users)
+	b.work(t)
+	b.until(t, "true", func() string { return strconv.FormatBool(s.tried() > 0) })
+	_, err := b.control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)
+	require.NoError(t, err)
+	b.until(t, "0", func() string {
+		return b.one(t, `SELECT count(*) FROM authsync.river_job WHERE kind = 'deliver' AND finalized_at IS NULL`)
+	})
+	require.Less(t, s.tried(), users/2)
+}

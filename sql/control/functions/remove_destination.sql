@@ -1,0 +1,22 @@
+-- remove_destination removes a destination with all its deliveries.
+--
+-- Repeatable: yes.
+-- Order:      as all who write several deliveries do, it locks the row of destination_flows first. A
+--             plain DELETE would meet a run that is at work in the other order, and one of them fail.
+-- Result:     true if there was such a destination.
+CREATE OR REPLACE FUNCTION authsync.remove_destination(
+    p_id uuid
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_id FOR UPDATE;
+    DELETE FROM authsync.destinations AS d WHERE d.id = p_id;
+    RETURN FOUND;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.remove_destination(uuid)
+    IS 'Removes a destination with all its deliveries.';
