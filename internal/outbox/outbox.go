@@ -9,7 +9,7 @@
 //	relay_changes   one job a project at a time: reads the feed on from where each
 //	                destination stands, and makes a delivery of each change that it wants
 //	deliver         one job a destination at a time: sends what is ready, many at once
-//	deliver_again   one job a delivery that failed: River's retries, with their errors
+//	deliver_again   one job a delivery that failed, or alone is put off: River's retries
 //	mend_outbox     every half minute: makes up for jobs that somebody deleted
 //
 // A delivery:
