@@ -207,6 +207,7 @@ func TestBacklogKeepsToALimitThatIsFoundByAnswers(t *testing.T) {
 	b.eventually(t, id, fmt.Sprint("delivered ", backlog))
 	require.Equal(t, strconv.Itoa(backlog), b.one(t, `SELECT sum(attempts)::text FROM authsync.deliveries`), "no attempt was used up")
 	require.Positive(t, refused, "the limit was never met, so nothing was tested")
+	require.Less(t, refused, backlog, "hardly more than are on their way each time are refused")
 	own, err := strconv.Atoi(b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'deliver_again'`))
 	require.NoError(t, err)
 	require.Less(t, own, backlog/10, "nobody is put off alone")

@@ -21,4 +21,4 @@ func (c *crowd) Begin(who string, at time.Time)         { c.begin(who, at) }
 func (c *crowd) Besides(who string, now time.Time) bool { return c.besides(who, now) }
 
 // NextChunk is how many deliveries are loaded after a chunk.
-func NextChunk(chunk, each, batch int) int { return nextChunk(chunk, each, batch) }
+func NextChunk(chunk, fit, batch int) int { return nextChunk(chunk, fit, batch) }

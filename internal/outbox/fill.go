@@ -10,9 +10,8 @@ import (
 // What is in hand is bounded by its size, too: a user may have a megabyte. What is not loaded
 // stays ready, for taking deliveries changes nothing.
 const (
-	firstChunk = 32       // deliveries that the first call loads
-	chunkBytes = 8 << 20  // what the next ones load, about
-	mostBytes  = 32 << 20 // in hand, about
+	inHand     = 32 << 20
+	firstChunk = 32 // deliveries that the first call loads; the next ones load a quarter of what may be in hand
 )
 
 const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
@@ -59,7 +58,7 @@ func (p *pipe) fill(ctx context.Context) (more bool, err error) {
 		return false, p.giveBackProbe(ctx)
 	}
 	isFull := len(ready) == room
-	for len(ready) > 0 && p.weight < mostBytes {
+	for len(ready) > 0 && p.weight < p.config.InHand {
 		n := min(p.chunk, len(ready))
 		loaded, err := p.loadChunk(ctx, ready[:n])
 		if err != nil {
@@ -90,14 +89,14 @@ func (p *pipe) loadChunk(ctx context.Context, chunk []taken) ([]outgoing, error)
 		bytes += weight(&loaded[i].message)
 	}
 	p.each = max(bytes/len(chunk), 1)
-	p.chunk = nextChunk(p.chunk, p.each, p.to.traits.Batch)
+	p.chunk = nextChunk(p.chunk, p.config.InHand/4/p.each, p.to.traits.Batch)
 	return loaded, nil
 }
 
-// nextChunk is how many deliveries of so many bytes each to load after a chunk: what chunkBytes
-// hold, at most twice as many, and whole batches where they fit.
-func nextChunk(chunk, each, batch int) int {
-	next := min(max(chunkBytes/each, 1), 2*chunk, maxWindow)
+// nextChunk is how many deliveries to load after a chunk: as many as fit, at most twice
+// as many, and whole batches.
+func nextChunk(chunk, fit, batch int) int {
+	next := min(max(fit, 1), 2*chunk, maxWindow)
 	if next > batch {
 		next -= next % batch
 	}

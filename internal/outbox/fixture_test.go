@@ -56,6 +56,8 @@ func (s *sink) New(c destination.Config, d destination.Deps) (destination.Destin
 	if strings.Contains(s.option(c), "broken") {
 		return nil, &destination.InvalidError{Detail: "option broken is not allowed: remove it"}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.deps = d
 	return s, nil
 }
@@ -153,6 +155,7 @@ type testBundle struct {
 	kinds            map[uuid.UUID]destination.Kind // by destination
 	events           int
 	slice, cut       time.Duration
+	inHand           int // bytes; 0: as ever
 
 	mu    sync.Mutex
 	clock time.Time     // zero: the real one
@@ -249,7 +252,7 @@ func setup(tb testing.TB) *testBundle {
 func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 	tb.Helper()
 	o, err := outbox.New(outbox.Config{
-		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, Cut: b.cut,
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, InHand: b.inHand, Cut: b.cut,
 		Open: func(ctx context.Context, id uuid.UUID) (outbox.Opened, error) {
 			opened := outbox.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)

@@ -94,6 +94,8 @@ type Config struct {
 	// Slice is how long a job works before it lets others have their turn; 0: 10 s. Cut is after
 	// how long what it has sent by then is cut off; 0: 27 s.
 	Slice, Cut time.Duration
+	// InHand is how many bytes of messages a run has in hand, about; 0: 32 MB.
+	InHand int
 	// Now is the clock of attempts and of the circuit breaker; nil: time.Now.
 	Now func() time.Time
 	// Retry maps a pause to the one that is kept; nil: the same. For tests.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -76,9 +77,12 @@ type pipe struct {
 	chunk   int // how many deliveries to load by the next call
 	each    int // bytes of a message, as the last chunk had it
 	ahead   ahead
-	checked time.Time     // when the destination was last found as it was
-	spent   time.Duration // by its statements, since it last left room for others
-	why     error         // why nothing more is taken
+	// putOff: somebody was told to come later; sentSince counts what was, or would be, sent then.
+	putOff    atomic.Bool
+	sentSince atomic.Int64
+	checked   time.Time     // when the destination was last found as it was
+	spent     time.Duration // by its statements, since it last left room for others
+	why       error         // why nothing more is taken
 }
 
 func newPipe(ctx context.Context, r *run) *pipe {
@@ -113,7 +117,7 @@ func (p *pipe) flow(ctx context.Context) error {
 				p.stop(err)
 			}
 		}
-		if look && p.why == nil && len(p.flying) <= p.window/2 && p.weight <= mostBytes/2 {
+		if look && p.why == nil && len(p.flying) <= p.window/2 && p.weight <= p.config.InHand/2 {
 			begun := time.Now()
 			var err error
 			if look, err = p.fill(ctx); err != nil {
@@ -184,14 +188,35 @@ func (p *pipe) stop(why error) {
 	}
 }
 
-// send is a sender's work.
+// send is a sender's work. Once somebody was put off, one more is sent, which may show that only
+// some are; the others stay ready, for the other side has said that it takes no more now.
 func (p *pipe) send() {
 	for chunk := range p.todo {
-		p.done <- p.try(p.sending, p.to, chunk, p.probe)
+		if p.putOff.Load() && p.sentSince.Add(1) > 1 {
+			p.done <- unsent(chunk)
+			continue
+		}
+		tried := p.try(p.sending, p.to, chunk, p.probe)
+		for i := range tried {
+			if tried[i].result.Outcome == destination.Later {
+				p.putOff.Store(true)
+			}
+		}
+		p.done <- tried
 	}
 }
 
-// note records results, and stops the pipe if they say so. more: others became ready.
+// unsent are deliveries that are not sent after all.
+func unsent(chunk []outgoing) []sent {
+	kept := make([]sent, len(chunk))
+	for i := range chunk {
+		kept[i].outgoing = chunk[i]
+	}
+	return kept
+}
+
+// note records results, and stops the pipe if they say so. more: others became ready, or
+// stayed so.
 func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) {
 	for len(results) < recordAtMost {
 		select {
@@ -206,6 +231,8 @@ func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) 
 	for i := range results {
 		if results[i].outcome != "" {
 			known = append(known, results[i])
+		} else {
+			more = true
 		}
 		if results[i].err != nil {
 			p.stop(results[i].err)
@@ -216,7 +243,7 @@ func (p *pipe) note(ctx context.Context, results []sent) (more bool, err error) 
 		if err != nil {
 			return false, err
 		}
-		more = r.Promoted > 0 || p.probe
+		more = more || r.Promoted > 0 || p.probe
 		p.heed(r, known)
 		if p.probe { // only written while no sender reads it
 			p.probe = false
@@ -244,6 +271,10 @@ func (p *pipe) heed(r recorded, results []sent) {
 		if result := &results[i].result; result.Outcome == destination.Later && !results[i].aside {
 			p.stop(laterError(result))
 		}
+	}
+	if p.why == nil { // who was put off goes on alone
+		p.sentSince.Store(0)
+		p.putOff.Store(false)
 	}
 }
 
