@@ -31,6 +31,15 @@ const (
 	keepCompleted = time.Hour
 )
 
+// keepEnded is how long River keeps a job that failed or was cancelled. To River, 0 is its own
+// default of a day or a week, and -1 is for ever.
+func keepEnded(retention time.Duration) time.Duration {
+	if retention == 0 {
+		return -1
+	}
+	return retention
+}
+
 // ClientConfig is how to run the workers.
 type ClientConfig struct {
 	// Workers is how many jobs may be at work at the same time, most of them
@@ -74,8 +83,8 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 
 		CompletedJobRetentionPeriod: keepCompleted,
 		// The jobs of failed events stay as long as the events themselves.
-		CancelledJobRetentionPeriod: config.Retention,
-		DiscardedJobRetentionPeriod: config.Retention,
+		CancelledJobRetentionPeriod: keepEnded(config.Retention),
+		DiscardedJobRetentionPeriod: keepEnded(config.Retention),
 
 		PeriodicJobs: append(options.Periodic, river.NewPeriodicJob(
 			river.PeriodicInterval(time.Hour),

@@ -1,0 +1,52 @@
+package applier_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/applier"
+	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/pgtest"
+)
+
+// River's own default is a day for jobs that were cancelled and a week for those that were given up.
+func TestWithoutRetentionJobsThatEndedStay(t *testing.T) {
+	t.Parallel()
+	b := &testBundle{control: pgtest.Control(t)}
+	exec(t, b, `
+		INSERT INTO authsync.river_job (kind, max_attempts, args, state, finalized_at)
+		SELECT 'apply_event', 25, '{}', s::authsync.river_job_state, now() - interval '5 years'
+		FROM unnest('{completed,cancelled,discarded}'::text[]) AS s`)
+	log := slog.New(slog.DiscardHandler)
+	jobs, err := inbox.NewJobs(log)
+	require.NoError(t, err)
+	b.inbox = inbox.New(b.control, jobs, inbox.Config{})
+	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
+	client, err := applier.NewClient(applier.Config{Pool: b.control, Inbox: b.inbox, Log: log}, applier.ClientConfig{Workers: workers})
+	require.NoError(t, err)
+	require.NoError(t, client.Start(context.Background()))
+	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
+	left := func() string {
+		return value[string](t, b, `SELECT coalesce(string_agg(state::text, ' ' ORDER BY state::text), '') FROM authsync.river_job WHERE kind = 'apply_event'`)
+	}
+	require.Eventually(t, func() bool { return left() != "cancelled completed discarded" }, 30*time.Second, 5*time.Millisecond,
+		"River does not clean up")
+	require.Equal(t, "cancelled discarded", left())
+}
+
+// value reads one value from the control database.
+func value[T any](t *testing.T, b *testBundle, query string, args ...any) (v T) {
+	t.Helper()
+	require.NoError(t, b.control.QueryRow(t.Context(), query, args...).Scan(&v))
+	return v
+}
+
+func exec(t *testing.T, b *testBundle, statement string, args ...any) {
+	t.Helper()
+	_, err := b.control.Exec(t.Context(), statement, args...)
+	require.NoError(t, err)
+}
