@@ -1885,7 +1885,7 @@ CREATE VIEW authsync.stuck_jobs AS
         CASE r.state
             WHEN 'running'::authsync.river_job_state THEN 'running for more than a minute'::text
             WHEN 'available'::authsync.river_job_state THEN 'ready for more than a minute: is a worker running?'::text
-            ELSE 'given up; authsync events replay makes a new job'::text
+            ELSE 'ended before its deliveries had an outcome: another job should come in some minutes; is a worker running?'::text
         END AS problem,
     (clock_timestamp() -
         CASE r.state
@@ -1898,7 +1898,21 @@ CREATE VIEW authsync.stuck_jobs AS
     (r.errors[cardinality(r.errors)] ->> 'error'::text) AS last_error,
     r.args
    FROM authsync.river_job r
-  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text)));
+  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text) AND (EXISTS ( SELECT
+           FROM (((unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids)
+             CROSS JOIN LATERAL generate_series(lower(u.ids), (upper(u.ids) - 1)) d(id))
+             CROSS JOIN LATERAL ( SELECT i_1.received_at
+                   FROM authsync.inbox i_1
+                  WHERE ((i_1.id = d.id) AND ((i_1.received_at >= ((r.args ->> 'received_from'::text))::timestamp with time zone) AND (i_1.received_at <= ((r.args ->> 'received_to'::text))::timestamp with time zone)))
+                 LIMIT 1) i)
+             LEFT JOIN LATERAL ( SELECT true AS found
+                   FROM authsync.event_outcomes e
+                  WHERE ((e.inbox_id = d.id) AND (e.received_at = i.received_at))
+                 LIMIT 1) outcome ON (true))
+          WHERE ((outcome.found IS NULL) AND (NOT COALESCE((d.id <@ ( SELECT range_agg(a.ids) AS range_agg
+                   FROM (authsync.river_job l
+                     CROSS JOIN LATERAL unnest(((l.args ->> 'inbox_ids'::text))::int8multirange) a(ids))
+                  WHERE ((l.kind = 'apply_deliveries'::text) AND (l.state = ANY (ARRAY['available'::authsync.river_job_state, 'pending'::authsync.river_job_state, 'retryable'::authsync.river_job_state, 'running'::authsync.river_job_state, 'scheduled'::authsync.river_job_state]))))), false)))))));
 
 COMMENT ON VIEW authsync.stuck_jobs IS 'Jobs that should have moved on by now; empty when all is well.';
 
