@@ -1,7 +1,6 @@
 package applier
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -58,6 +57,7 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 	river.AddWorker(workers, &deliveriesWorker{Config: &config})
 	river.AddWorker(workers, &eventWorker{Config: &config})
 	river.AddWorker(workers, &maintainWorker{Config: &config})
+	river.AddWorker(workers, &mendWorker{Config: &config})
 
 	count := options.Workers
 	if count == 0 {
@@ -86,31 +86,10 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 		CancelledJobRetentionPeriod: keepEnded(config.Retention),
 		DiscardedJobRetentionPeriod: keepEnded(config.Retention),
 
-		PeriodicJobs: append(options.Periodic, river.NewPeriodicJob(
-			river.PeriodicInterval(time.Hour),
-			func() (river.JobArgs, *river.InsertOpts) { return maintainArgs{}, nil },
-			&river.PeriodicJobOpts{RunOnStart: true},
-		)),
+		PeriodicJobs: append(options.Periodic, periodic()...),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the job client: %w", err)
 	}
 	return client, nil
-}
-
-// maintainArgs are the arguments of maintain_inbox.
-type maintainArgs struct{}
-
-// Kind names the job.
-func (maintainArgs) Kind() string { return "maintain_inbox" }
-
-// maintainWorker works maintain_inbox.
-type maintainWorker struct {
-	river.WorkerDefaults[maintainArgs]
-	*Config
-}
-
-// Work makes and drops partitions of the inbox; see inbox.Maintain.
-func (w *maintainWorker) Work(ctx context.Context, _ *river.Job[maintainArgs]) error {
-	return inbox.Maintain(ctx, w.Pool, w.Retention)
 }
