@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -264,8 +265,9 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention,
 	}, applier.ClientConfig{
-		Workers: a.settings.Workers, Also: a.alsoWorks, Periodic: append(backfill.Periodic(), outbox.Periodic()...),
-		Hooks: []rivertype.Hook{a.outbox.Hook()},
+		Workers: a.settings.Workers, Also: a.alsoWorks,
+		Periodic: slices.Concat(backfill.Periodic(), refresh.Periodic(), outbox.Periodic()),
+		Hooks:    []rivertype.Hook{a.outbox.Hook()},
 	})
 	if err != nil {
 		return nil, err

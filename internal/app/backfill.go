@@ -84,6 +84,6 @@ func (a *App) readingWorkers(workers *river.Workers, queues map[string]river.Que
 		Pool: a.pool, Store: a.backfills, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
 	}, workers, queues)
 	refresh.Register(refresh.Config{
-		Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Log: a.log.With(slog.String("part", "refresh")),
+		Pool: a.pool, Queue: a.refreshes, Accounts: a.shared, Mirror: a.mirrors, Log: a.log.With(slog.String("part", "refresh")),
 	}, workers, queues)
 }

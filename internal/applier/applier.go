@@ -9,6 +9,8 @@
 //	apply_event        an event that failed alone: the same for it, with the
 //	                   database's words as the job's error, retried with back-off
 //	maintain_inbox     every hour: make the coming days' partitions, drop the old ones
+//	mend_inbox         every half minute: make up for apply_deliveries that somebody
+//	                   cancelled or deleted
 //
 // A worker that dies between the mirror's commit and its own leaves a job that
 // runs again; the mirror's ledger then answers with the outcomes of the first

@@ -1,7 +1,6 @@
 package applier
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -32,6 +31,15 @@ const (
 	keepCompleted = time.Hour
 )
 
+// keepEnded is how long River keeps a job that failed or was cancelled. To River, 0 is its own
+// default of a day or a week, and -1 is for ever.
+func keepEnded(retention time.Duration) time.Duration {
+	if retention == 0 {
+		return -1
+	}
+	return retention
+}
+
 // ClientConfig is how to run the workers.
 type ClientConfig struct {
 	// Workers is how many jobs may be at work at the same time, most of them
@@ -52,6 +60,7 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 	river.AddWorker(workers, &deliveriesWorker{Config: &config})
 	river.AddWorker(workers, &eventWorker{Config: &config})
 	river.AddWorker(workers, &maintainWorker{Config: &config})
+	river.AddWorker(workers, &mendWorker{Config: &config})
 
 	count := options.Workers
 	if count == 0 {
@@ -78,34 +87,13 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 
 		CompletedJobRetentionPeriod: keepCompleted,
 		// The jobs of failed events stay as long as the events themselves.
-		CancelledJobRetentionPeriod: config.Retention,
-		DiscardedJobRetentionPeriod: config.Retention,
+		CancelledJobRetentionPeriod: keepEnded(config.Retention),
+		DiscardedJobRetentionPeriod: keepEnded(config.Retention),
 
-		PeriodicJobs: append(options.Periodic, river.NewPeriodicJob(
-			river.PeriodicInterval(time.Hour),
-			func() (river.JobArgs, *river.InsertOpts) { return maintainArgs{}, nil },
-			&river.PeriodicJobOpts{RunOnStart: true},
-		)),
+		PeriodicJobs: append(options.Periodic, periodic()...),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the job client: %w", err)
 	}
 	return client, nil
-}
-
-// maintainArgs are the arguments of maintain_inbox.
-type maintainArgs struct{}
-
-// Kind names the job.
-func (maintainArgs) Kind() string { return "maintain_inbox" }
-
-// maintainWorker works maintain_inbox.
-type maintainWorker struct {
-	river.WorkerDefaults[maintainArgs]
-	*Config
-}
-
-// Work makes and drops partitions of the inbox; see inbox.Maintain.
-func (w *maintainWorker) Work(ctx context.Context, _ *river.Job[maintainArgs]) error {
-	return inbox.Maintain(ctx, w.Pool, w.Retention)
 }

@@ -21,7 +21,9 @@
 //
 // The cursor moves after its page is in the mirror, never before. Whatever dies,
 // at whatever point: the job runs again and goes on from the last committed
-// page. That page may be applied twice, which changes nothing.
+// page. That page may be applied twice, which changes nothing. A run whose job a person
+// cancelled or deleted gets another within a minute (schedule_reconciles); what ends a run
+// is Store.Cancel.
 package backfill
 
 import (

@@ -86,6 +86,22 @@ func (refusing) Open(context.Context, uuid.UUID, string) (account.Account, error
 	return account.Account{}, &account.NotPossibleError{Detail: "secret_key is missing"}
 }
 
+// serve starts all workers, and the jobs that come by themselves.
+func (b *testBundle) serve(t *testing.T, accounts account.Accounts) {
+	t.Helper()
+	b.store = backfill.NewStore(b.control, b.jobs, accounts)
+	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}}
+	log := slog.New(slog.DiscardHandler)
+	backfill.Register(backfill.Config{Pool: b.control, Store: b.store, Accounts: accounts, Mirrors: b.mirrors, Log: log}, workers, queues)
+	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
+		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: log, PeriodicJobs: backfill.Periodic(),
+		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	require.NoError(t, client.Start(context.Background()))
+	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
+}
+
 // TestSchedule lets the server start what is due, by itself.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
@@ -103,19 +119,7 @@ func TestSchedule(t *testing.T) {
 			t.Parallel()
 			b := setup(t, 0, 0)
 			b.schedule(t, "1h")
-			b.store = backfill.NewStore(b.control, b.jobs, c.accounts)
-			workers, queues := river.NewWorkers(), map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}}
-			log := slog.New(slog.DiscardHandler)
-			backfill.Register(backfill.Config{
-				Pool: b.control, Store: b.store, Accounts: c.accounts, Mirrors: b.mirrors, Log: log,
-			}, workers, queues)
-			client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
-				Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: log, PeriodicJobs: backfill.Periodic(),
-				FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond,
-			})
-			require.NoError(t, err)
-			require.NoError(t, client.Start(context.Background()))
-			t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
+			b.serve(t, c.accounts)
 			require.Eventually(t, func() bool {
 				run, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindReconcile)
 				return err == nil && run.Finished()

@@ -130,7 +130,8 @@ func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts account.A
 // if there is an unfinished one, *account.NotPossibleError if the credentials do not
 // allow reading users, project.ErrNoProject, project.ErrNoIntegration.
 //
-// A run whose job was cancelled or deleted in River gets a new job, and goes on.
+// A run whose job was cancelled or deleted in River gets a new job, and goes on; so it does
+// by itself, see mend.
 func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string, o Order) (Run, error) {
 	account, err := s.accounts.Open(ctx, projectID, providerName)
 	if err != nil {
@@ -161,15 +162,8 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 		} else if err != nil {
 			return err
 		}
-		job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: projectID}, &river.InsertOpts{Tags: []string{b.Kind}})
-		if err != nil {
-			return fmt.Errorf("insert job: %w", err)
-		}
-		if _, err := tx.Exec(ctx, updateJob, b.ID, job.Job.ID); err != nil {
-			return err
-		}
 		run = b.run()
-		return nil
+		return s.giveJob(ctx, tx, &b)
 	})
 	switch {
 	case pgdb.Code(err) == pgerrcode.ForeignKeyViolation:
@@ -178,6 +172,16 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 		return Run{}, fmt.Errorf("start %s: %w", o.Kind, err)
 	}
 	return run, nil
+}
+
+// giveJob makes the job that works on the run.
+func (s *Store) giveJob(ctx context.Context, tx pgx.Tx, b *row) error {
+	job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: b.ProjectID}, &river.InsertOpts{Tags: []string{b.Kind}})
+	if err != nil {
+		return fmt.Errorf("insert job: %w", err)
+	}
+	_, err = tx.Exec(ctx, updateJob, b.ID, job.Job.ID)
+	return err
 }
 
 // Latest gives the newest run of a kind, or ErrNoRun.

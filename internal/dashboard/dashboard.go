@@ -13,15 +13,15 @@
 // # What retry, cancel and delete do to our jobs
 //
 // None of them loses an event, a change or a user, for a job is only what is to be done about
-// rows that are elsewhere. But what a job that was cancelled or deleted leaves undone may wait
-// until a person acts:
+// rows that are elsewhere. Where a job that was cancelled or deleted leaves something undone,
+// another is made; what ends the thing itself, where there is such a thing, is said here:
 //
 //	apply_deliveries      retry: applies what came; what was applied before stays as it is.
-//	                      cancel, delete: its events stay pending until they are replayed
-//	                      (authsync events replay PROJECT --outcome pending). A deleted job
-//	                      leaves no trace in stuck_jobs: better not.
-//	apply_event           retry: tries now. cancel, delete: the event stays failed; a replay of
-//	                      failed events makes a new job.
+//	                      cancel, delete: mend_inbox makes a new job for those of its
+//	                      deliveries that have no outcome, within five minutes. Nothing keeps an
+//	                      event from being applied: to undo it, change the user at the provider.
+//	apply_event           retry: tries now. cancel, delete: the event stays failed, as
+//	                      event_failures shows; a replay of failed events makes a new job.
 //	relay_changes,        retry of one that is finished: finds nothing to do. cancel, delete:
 //	deliver               mend_outbox makes a new one within half a minute. To hold deliveries
 //	                      back, pause the destination.
@@ -29,13 +29,12 @@
 //	                      destination is paused or only fails; one that was given up is
 //	                      taken up again. cancel, delete: the delivery goes on a minute after
 //	                      the time of its next attempt. To end it, authsync deliveries cancel.
-//	backfill              retry: goes on from the last page. cancel, delete: the run, a
-//	                      reconcile as well, stands still and keeps those that are scheduled from
-//	                      beginning, until the job is retried or the same kind of run is started
-//	                      again. To end a run, authsync backfill or reconcile … --cancel.
-//	refresh_users         retry: goes on. cancel, delete: its users wait until another user of the
-//	                      provider is to be read.
-//	maintain_inbox, mend_outbox, trim_deliveries, schedule_reconciles
+//	backfill              retry: goes on from the last page. cancel, delete: so does the run, a
+//	                      reconcile as well, by a new job within a minute. To end a run,
+//	                      authsync backfill or reconcile … --cancel.
+//	refresh_users         retry: goes on. cancel, delete: mend_refreshes makes a new one within a
+//	                      minute.
+//	maintain_inbox, mend_inbox, mend_outbox, mend_refreshes, trim_deliveries, schedule_reconciles
 //	                      come again by themselves.
 //
 // A job that runs is only asked to stop, and cannot be deleted. To pause a queue holds back

@@ -8,9 +8,11 @@
 //	         ─▶ RecordOutcomes ─▶ authsync.event_outcomes
 //	people   ◀─ Events, UserEvents, Body, Tail; ─▶ Replay
 //	clock    ─▶ Maintain: the coming days' partitions, the end of old ones
+//	         ─▶ Mend: jobs for deliveries that lost theirs
 //
 // The inbox, not the job table, is the truth about a delivery: rows are only
-// ever added, and Replay can make the jobs anew at any time.
+// ever added, Mend makes jobs anew that somebody cancelled or deleted, and Replay
+// does so at any time.
 //
 // # What a crash leaves
 //

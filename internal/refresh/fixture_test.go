@@ -41,8 +41,10 @@ type testBundle struct {
 	mirrors          *mirror.Mirrors
 	accounts         *account.Shared
 	one              *refresh.One
+	jobs             *river.Client[pgx.Tx]
 	queue            *refresh.Queue
 	readTime         time.Duration
+	periodic         []*river.PeriodicJob // that come by themselves; none unless a test wants them
 
 	mu           sync.Mutex
 	integrations map[string]stored
@@ -71,7 +73,7 @@ func setup(t *testing.T) *testBundle {
 	t.Cleanup(b.accounts.Close)
 	jobs, err := inbox.NewJobs(log)
 	require.NoError(t, err)
-	b.queue = refresh.NewQueue(jobs, b.accounts)
+	b.jobs, b.queue = jobs, refresh.NewQueue(jobs, b.accounts)
 	b.one = &refresh.One{Pool: b.control, Accounts: b.accounts, Mirror: b.mirrors, Providers: b.providers}
 	return b
 }
@@ -127,7 +129,7 @@ func (b *testBundle) work(t *testing.T, mirrors refresh.Mirror) {
 	t.Helper()
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
 	refresh.Register(refresh.Config{
-		Pool: b.control, Accounts: b.accounts, Mirror: mirrors, Log: slog.New(slog.DiscardHandler), ReadTime: b.readTime,
+		Pool: b.control, Queue: b.queue, Accounts: b.accounts, Mirror: mirrors, Log: slog.New(slog.DiscardHandler), ReadTime: b.readTime,
 		Retry: func(pause time.Duration) time.Duration {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -136,7 +138,7 @@ func (b *testBundle) work(t *testing.T, mirrors refresh.Mirror) {
 		},
 	}, workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
-		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
+		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler), PeriodicJobs: b.periodic,
 		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond,
 	})
 	require.NoError(t, err)

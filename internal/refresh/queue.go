@@ -41,7 +41,8 @@ func (Args) InsertOpts() river.InsertOpts {
 //	        lock the row, look once more, delete the row and finish
 //
 // Each step is one transaction, so a wish finds either a job that will see it or
-// none, and then makes one. Whatever dies: the wish or its job is in the database.
+// none, and then makes one. Whatever dies: the wish or its job is in the database. A job
+// that a person cancelled or deleted leaves its row behind, and mend_refreshes makes another.
 type Queue struct {
 	jobs     *river.Client[pgx.Tx]
 	accounts account.Accounts
@@ -98,20 +99,27 @@ func (q *Queue) Want(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, provid
 	if _, err := tx.Exec(ctx, wantUsers, projectID, providerName, userIDs); err != nil {
 		return fmt.Errorf("ask for users to be read: %w", err)
 	}
+	_, err := q.ensureJob(ctx, tx, lockJob, projectID, providerName)
+	return err
+}
+
+// ensureJob makes the job that reads users unless there is one. lock is what locks the row
+// of refresh_jobs: then nobody else makes a job meanwhile.
+func (q *Queue) ensureJob(ctx context.Context, tx pgx.Tx, lock string, projectID uuid.UUID, providerName string) (made bool, err error) {
 	var jobID int64
-	if err := tx.QueryRow(ctx, lockJob, projectID, providerName).Scan(&jobID); err != nil {
-		return fmt.Errorf("look for the job that reads users: %w", err)
+	if err := tx.QueryRow(ctx, lock, projectID, providerName).Scan(&jobID); err != nil {
+		return false, fmt.Errorf("look for the job that reads users: %w", err)
 	}
 	var live bool
 	if err := tx.QueryRow(ctx, isLive, jobID).Scan(&live); err != nil || live {
-		return err
+		return false, err
 	}
 	job, err := q.jobs.InsertTx(ctx, tx, Args{ProjectID: projectID, Provider: providerName}, nil)
 	if err != nil {
-		return fmt.Errorf("insert the job that reads users: %w", err)
+		return false, fmt.Errorf("insert the job that reads users: %w", err)
 	}
 	_, err = tx.Exec(ctx, noteJob, projectID, providerName, job.Job.ID)
-	return err
+	return true, err
 }
 
 // isLasting reports an error that only a person can end.

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/refresh"
 )
 
 // perUser is how many requests were made for one user.
@@ -157,6 +158,69 @@ func TestAJobThatSomebodyCancelledIsMadeAnew(t *testing.T) {
 	require.NoError(t, err)
 	b.quiet(t)
 	require.Equal(t, 2, tenant.Requests("/users/"))
+}
+
+// Nobody asks for another user: what was wanted before is read all the same.
+func TestUsersWhoseJobIsGoneAreRead(t *testing.T) {
+	t.Parallel()
+	for name, deletes := range map[string]bool{"Cancelled": false, "Deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			tenant := b.auth0(t, 3)
+			b.periodic = refresh.Periodic()
+			b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1))
+			require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+				var jobID int64
+				if err := tx.QueryRow(t.Context(), `SELECT job_id FROM authsync.refresh_jobs`).Scan(&jobID); err != nil {
+					return err
+				}
+				_, err := b.jobs.JobCancelTx(t.Context(), tx, jobID)
+				if err == nil && deletes {
+					_, err = b.jobs.JobDeleteTx(t.Context(), tx, jobID)
+				}
+				return err
+			}))
+			b.work(t, b.mirrors)
+			b.quiet(t)
+			require.Equal(t, 2, tenant.Requests("/users/"))
+		})
+	}
+}
+
+// Somebody asks for another user, and so makes a job, when mend_refreshes looks.
+func TestUsersWhoseJobIsGoneGetOneJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.auth0(t, 3)
+	b.periodic = refresh.Periodic()
+	b.want(t, fetchtest.Auth0ID(0))
+	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
+	require.NoError(t, err)
+	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+		if err := b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}); err != nil {
+			return err
+		}
+		b.work(t, b.mirrors)
+		b.becomes(t, b.control, "1", `
+			SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		return nil
+	}))
+	b.quiet(t)
+	require.Equal(t, "1", one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'refresh_users'`))
+}
+
+// A job that waits for its time is not gone.
+func TestAJobThatWaitsGetsNoSecond(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.periodic = refresh.Periodic()
+	b.want(t, fetchtest.Auth0ID(0))
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'scheduled', scheduled_at = now() + interval '1 hour'`)
+	require.NoError(t, err)
+	b.work(t, b.mirrors)
+	b.becomes(t, b.control, "1", `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_refreshes' AND state = 'completed'`)
+	require.Equal(t, "1", one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'refresh_users'`))
 }
 
 // away is a mirror that is sometimes away, and sometimes dies after it has applied.

@@ -43,9 +43,10 @@ const (
 	troublePause = 2 * time.Second
 )
 
-// Config is what the worker needs.
+// Config is what the workers need.
 type Config struct {
 	Pool     *pgxpool.Pool // the control database
+	Queue    *Queue
 	Accounts account.Accounts
 	Mirror   Mirror
 	Log      *slog.Logger
@@ -55,13 +56,14 @@ type Config struct {
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the worker of refresh_users and its queue to a River client that is to be made.
+// Register adds the workers and their queue to a River client that is to be made; see Periodic.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
 	c.ReadTime = cmp.Or(c.ReadTime, readTime)
 	if c.Retry == nil {
 		c.Retry = func(pause time.Duration) time.Duration { return pause }
 	}
 	river.AddWorker(workers, &worker{config: c})
+	river.AddWorker(workers, &mendWorker{config: c})
 	queues[JobQueue] = river.QueueConfig{MaxWorkers: maxWorkers}
 }
 

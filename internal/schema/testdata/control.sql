@@ -932,6 +932,64 @@ CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.
     END = 1;
 $$;
 
+CREATE FUNCTION authsync.settle_inbox(p_limit integer) RETURNS TABLE(inbox_id bigint, received_at timestamp with time zone, project_id uuid, bytes bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    PERFORM FROM authsync.inbox_watch FOR UPDATE;
+    IF NOT EXISTS (SELECT FROM authsync.inbox_late) THEN
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    WITH unfinished AS MATERIALIZED ( -- by their state alone: by their kind the finished ones would be read too
+        SELECT r.kind, r.args
+        FROM authsync.river_job AS r
+        WHERE r.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
+    ), live AS MATERIALIZED (
+        SELECT range_agg(u.ids) AS ids
+        FROM unfinished AS r
+        CROSS JOIN LATERAL unnest((r.args ->> 'inbox_ids')::int8multirange) AS u (ids)
+        WHERE r.kind = 'apply_deliveries'
+    ), alone AS MATERIALIZED (
+        SELECT l.inbox_id, l.received_at
+        FROM authsync.inbox_late AS l
+        CROSS JOIN live
+        WHERE NOT coalesce(l.inbox_id <@ live.ids, false)
+        ORDER BY l.inbox_id
+        LIMIT p_limit
+    ), looked_at AS MATERIALIZED (
+        SELECT a.inbox_id, a.received_at, d.project_id, d.bytes, d.id IS NULL OR coalesce(outcome.found, false) AS is_settled
+        FROM alone AS a
+        LEFT JOIN LATERAL (
+            SELECT i.id, i.project_id, octet_length(i.body)::bigint AS bytes
+            FROM authsync.inbox AS i
+            WHERE i.id = a.inbox_id AND i.received_at = a.received_at
+            LIMIT 1
+        ) AS d ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.event_outcomes AS e
+            WHERE e.inbox_id = a.inbox_id AND e.received_at = a.received_at
+            LIMIT 1
+        ) AS outcome ON true
+    ), settled AS (
+        DELETE FROM authsync.inbox_late AS l
+        USING looked_at AS k
+        WHERE l.inbox_id = k.inbox_id AND k.is_settled
+    )
+    SELECT k.inbox_id, k.received_at, k.project_id, k.bytes
+    FROM looked_at AS k
+    WHERE NOT k.is_settled
+    ORDER BY k.inbox_id;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.settle_inbox(p_limit integer) IS 'The late deliveries that have neither an outcome nor a job; forgets those that have an outcome.';
+
 CREATE FUNCTION authsync.start_job(p_kind text, p_subject uuid) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1193,6 +1251,60 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.wake_relay(p_project_id uuid) IS 'Asks for the relay of a project''s changes, if it has a destination.';
+
+CREATE FUNCTION authsync.watch_inbox(p_now timestamp with time zone, p_limit integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_watch  authsync.inbox_watch;
+    v_walked bigint;
+    v_last   bigint;
+BEGIN
+    SELECT w.* INTO STRICT v_watch FROM authsync.inbox_watch AS w FOR UPDATE;
+    IF v_watch.known_at > p_now - interval '2 minutes' THEN
+        RETURN false;
+    END IF;
+
+    -- The outcomes of a delivery are recorded together, so any one stands for all.
+    WITH page AS MATERIALIZED (
+        SELECT i.id, i.received_at
+        FROM authsync.inbox AS i
+        WHERE i.id > v_watch.watched_to AND i.id <= v_watch.known_to
+        ORDER BY i.id
+        LIMIT p_limit
+    ), late AS (
+        INSERT INTO authsync.inbox_late (inbox_id, received_at)
+        SELECT p.id, p.received_at
+        FROM page AS p
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.event_outcomes AS e
+            WHERE e.inbox_id = p.id AND e.received_at = p.received_at
+            LIMIT 1
+        ) AS outcome ON true
+        WHERE outcome.found IS NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*), max(p.id) INTO v_walked, v_last FROM page AS p;
+
+    IF v_walked = p_limit THEN
+        UPDATE authsync.inbox_watch SET watched_to = v_last;
+        RETURN true;
+    END IF;
+    UPDATE authsync.inbox_watch AS w
+    SET watched_to = w.known_to,
+        known_to = greatest(w.known_to, pg_sequence_last_value('authsync.inbox_id_seq')),
+        known_at = p_now;
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.watch_inbox(p_now timestamp with time zone, p_limit integer) IS 'Finds deliveries that have no outcome two minutes after they came, looking at each once.';
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1829,6 +1941,27 @@ ALTER TABLE authsync.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE authsync.inbox_late (
+    inbox_id bigint NOT NULL,
+    received_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE authsync.inbox_late IS 'Deliveries without an outcome some minutes after they came: watched until they have one, and given another job if theirs is gone.';
+
+CREATE TABLE authsync.inbox_watch (
+    only_row boolean DEFAULT true NOT NULL,
+    watched_to bigint DEFAULT 0 NOT NULL,
+    known_to bigint DEFAULT 0 NOT NULL,
+    known_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT inbox_watch_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE authsync.inbox_watch IS 'One row: how far deliveries have been looked at once, some minutes after they came.';
+
+COMMENT ON COLUMN authsync.inbox_watch.watched_to IS 'Deliveries up to this id have an outcome or are in inbox_late.';
+
+COMMENT ON COLUMN authsync.inbox_watch.known_to IS 'The greatest id that had been given out at known_at.';
+
 CREATE TABLE authsync.integrations (
     project_id uuid NOT NULL,
     provider text NOT NULL,
@@ -2060,7 +2193,7 @@ CREATE VIEW authsync.stuck_deliveries AS
            FROM authsync.event_outcomes e
           WHERE ((e.inbox_id = i.id) AND (e.received_at = i.received_at))))) AND (NOT COALESCE((i.id <@ live.ids), false)));
 
-COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. authsync events replay takes them up.';
+COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. mend_inbox takes them up in some minutes.';
 
 CREATE VIEW authsync.stuck_jobs AS
  SELECT r.id AS job_id,
@@ -2070,7 +2203,7 @@ CREATE VIEW authsync.stuck_jobs AS
         CASE r.state
             WHEN 'running'::authsync.river_job_state THEN 'running for more than a minute'::text
             WHEN 'available'::authsync.river_job_state THEN 'ready for more than a minute: is a worker running?'::text
-            ELSE 'given up; authsync events replay makes a new job'::text
+            ELSE 'ended before its deliveries had an outcome: another job should come in some minutes; is a worker running?'::text
         END AS problem,
     (clock_timestamp() -
         CASE r.state
@@ -2083,7 +2216,21 @@ CREATE VIEW authsync.stuck_jobs AS
     (r.errors[cardinality(r.errors)] ->> 'error'::text) AS last_error,
     r.args
    FROM authsync.river_job r
-  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text)));
+  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text) AND (EXISTS ( SELECT
+           FROM (((unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids)
+             CROSS JOIN LATERAL generate_series(lower(u.ids), (upper(u.ids) - 1)) d(id))
+             CROSS JOIN LATERAL ( SELECT i_1.received_at
+                   FROM authsync.inbox i_1
+                  WHERE ((i_1.id = d.id) AND ((i_1.received_at >= ((r.args ->> 'received_from'::text))::timestamp with time zone) AND (i_1.received_at <= ((r.args ->> 'received_to'::text))::timestamp with time zone)))
+                 LIMIT 1) i)
+             LEFT JOIN LATERAL ( SELECT true AS found
+                   FROM authsync.event_outcomes e
+                  WHERE ((e.inbox_id = d.id) AND (e.received_at = i.received_at))
+                 LIMIT 1) outcome ON (true))
+          WHERE ((outcome.found IS NULL) AND (NOT COALESCE((d.id <@ ( SELECT range_agg(a.ids) AS range_agg
+                   FROM (authsync.river_job l
+                     CROSS JOIN LATERAL unnest(((l.args ->> 'inbox_ids'::text))::int8multirange) a(ids))
+                  WHERE ((l.kind = 'apply_deliveries'::text) AND (l.state = ANY (ARRAY['available'::authsync.river_job_state, 'pending'::authsync.river_job_state, 'retryable'::authsync.river_job_state, 'running'::authsync.river_job_state, 'scheduled'::authsync.river_job_state]))))), false)))))));
 
 COMMENT ON VIEW authsync.stuck_jobs IS 'Jobs that should have moved on by now; empty when all is well.';
 
@@ -2194,6 +2341,12 @@ ALTER TABLE ONLY authsync.inbox
 
 ALTER TABLE ONLY authsync.inbox_default
     ADD CONSTRAINT inbox_default_pkey PRIMARY KEY (id, received_at);
+
+ALTER TABLE ONLY authsync.inbox_late
+    ADD CONSTRAINT inbox_late_pkey PRIMARY KEY (inbox_id);
+
+ALTER TABLE ONLY authsync.inbox_watch
+    ADD CONSTRAINT inbox_watch_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider);

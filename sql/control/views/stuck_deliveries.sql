@@ -1,7 +1,7 @@
 -- stuck_deliveries shows deliveries that have neither an outcome nor a job that
 -- will give them one. It should be empty: a delivery and its job are one commit.
--- Jobs that somebody deleted or cancelled leave such deliveries;
--- `authsync events replay` takes them up again.
+-- Jobs that somebody deleted or cancelled leave such deliveries; mend_inbox makes new jobs
+-- for them in some minutes, and `authsync events replay` at once.
 --
 -- It reads the whole inbox; give it a received_at to read less.
 CREATE OR REPLACE VIEW authsync.stuck_deliveries AS
@@ -26,4 +26,4 @@ WHERE NOT EXISTS (
     )
     AND NOT coalesce(i.id <@ live.ids, false);
 
-COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. authsync events replay takes them up.';
+COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. mend_inbox takes them up in some minutes.';
