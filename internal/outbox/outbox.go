@@ -127,6 +127,7 @@ func New(config Config) (*Outbox, error) {
 		return nil, errors.New("an outbox needs Pool, Feed, Open, Kind and Select")
 	}
 	config.Slice, config.Cut = cmp.Or(config.Slice, sliceLength), cmp.Or(config.Cut, cutAfter)
+	config.InHand = cmp.Or(config.InHand, inHand)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
