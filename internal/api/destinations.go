@@ -14,6 +14,9 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
+// clockSkew is how much a caller's clock may be ahead of ours.
+const clockSkew = time.Minute
+
 type destinationBody struct {
 	ID          uuid.UUID                      `json:"id"`
 	ProjectID   uuid.UUID                      `json:"project_id"`
@@ -127,7 +130,8 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	}, nil
 }
 
-// parseFrom reads the beginning of deliveries.
+// parseFrom reads the beginning of deliveries. A time to come is refused: taken as now, it would
+// deliver what the caller meant to leave out.
 func parseFrom(text string) (outbox.From, error) {
 	switch text {
 	case "", "now":
@@ -139,6 +143,10 @@ func parseFrom(text string) (outbox.From, error) {
 	if err != nil {
 		return outbox.From{}, failure(http.StatusUnprocessableEntity,
 			"from is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
+	}
+	if at.After(time.Now().Add(clockSkew)) {
+		return outbox.From{}, failure(http.StatusUnprocessableEntity,
+			"from is %.60s, which is yet to come: give a time that has passed; changes from now on are delivered anyway", text)
 	}
 	return outbox.From{Time: at}, nil
 }

@@ -71,7 +71,7 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 		"absent":    {"", outbox.From{}},
 		"now":       {`, "from": "now"`, outbox.From{}},
 		"beginning": {`, "from": "beginning"`, outbox.From{Beginning: true}},
-		"time":      {`, "from": "2026-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}},
+		"time":      {`, "from": "2020-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
@@ -149,10 +149,10 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	path := "/projects/shop/destinations/app/replay"
-	answer := b.call(t, http.MethodPost, path, `{"from": "2026-05-04T10:20:30Z", "to": "2026-05-05T00:00:00Z", "user": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
+	answer := b.call(t, http.MethodPost, path, `{"from": "2020-05-04T10:20:30Z", "to": "2020-05-05T00:00:00Z", "user": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
 	require.Equal(t, outbox.Replay{
-		From: outbox.From{Time: time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2026, 5, 5, 0, 0, 0, 0, time.UTC),
+		From: outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"from": "beginning"}`).body["dry_run"])
@@ -207,6 +207,8 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"BadName":         {post, destinations, `{"name": "A b", "kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
 		"NoName":          {post, destinations, `{"kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
 		"BadFrom":         {post, destinations, `{"name": "x", "kind": "webhook", "from": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
+		"FromToCome":      {post, destinations, `{"name": "x", "kind": "webhook", "from": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "from is 2999-05-04T10:20:30Z, which is yet to come"},
+		"ReplayToCome":    {post, destinations + "/app/replay", `{"from": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "give a time that has passed"},
 		"PrivateAddress":  {post, destinations, `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, http.StatusUnprocessableEntity, "private address"},
 		"ConditionNumber": {post, destinations, `{"name": "x", "kind": "webhook", "condition": 1}`, http.StatusBadRequest, "condition must be a string, or null"},
 		"KindsText":       {post, destinations, `{"name": "x", "kind": "webhook", "kinds": "created"}`, http.StatusBadRequest, "kinds must be a list of strings"},
