@@ -25,7 +25,7 @@ func (f *destinationFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.url, "url", "", "where a webhook goes; the same as --option url=…")
 	flags.StringSliceVar(&f.kinds, "kinds", nil, "kinds of change that it wants: created, updated, deleted, restored")
 	flags.StringSliceVar(&f.fields, "fields", nil, "only updates that change one of these, such as email,raw.app_metadata.plan")
-	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true")
+	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true; '' for all")
 	flags.StringArrayVar(&f.options, "option", nil, "an option of the kind as name=value; the value is JSON or text; may be repeated")
 	flags.StringVar(&f.optionsFile, "options-file", "", "file with all options as a JSON object; - is standard input")
 	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "a secret as name=FILE; - is standard input; may be repeated")
