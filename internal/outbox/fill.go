@@ -46,7 +46,7 @@ func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
 
 // fill takes what is ready and hands it to the senders. more: there may be more of it.
 func (p *pipe) fill(ctx context.Context) (more bool, err error) {
-	room := p.window - len(p.flying)
+	room := p.width() - len(p.flying)
 	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
 		return false, err
 	}

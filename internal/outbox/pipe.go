@@ -117,7 +117,7 @@ func (p *pipe) flow(ctx context.Context) error {
 				p.stop(err)
 			}
 		}
-		if look && p.why == nil && len(p.flying) <= p.window/2 && p.weight <= p.config.InHand/2 {
+		if look && p.why == nil && len(p.flying) <= p.width()/2 && p.weight <= p.config.InHand/2 {
 			begun := time.Now()
 			var err error
 			if look, err = p.fill(ctx); err != nil {

@@ -14,6 +14,9 @@ const (
 	lately = time.Second
 	// longestRest is how long a run rests at most at a time.
 	longestRest = 100 * time.Millisecond
+	// narrow is how many deliveries a run has in hand beside others at work, or two batches: what is
+	// sent and noted in one go keeps the others waiting.
+	narrow = 48
 )
 
 // Hook lets the outbox hear of all jobs of a process, so that a backlog leaves room for them.
@@ -71,4 +74,12 @@ func (p *pipe) leaveRoom(ctx context.Context) {
 	if p.crowd.besides(p.name, time.Now()) {
 		_ = sleep(ctx, spent) // whether we are being stopped is found out by who reads or writes next
 	}
+}
+
+// width is how many deliveries to have in hand.
+func (p *pipe) width() int {
+	if p.crowd.besides(p.name, time.Now()) {
+		return min(p.window, max(narrow, 2*p.to.traits.Batch))
+	}
+	return p.window
 }
