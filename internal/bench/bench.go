@@ -42,7 +42,7 @@ type Config struct {
 	Changes int
 	// Waiting are how many deliveries of another project are worked off beside: 50,000.
 	Waiting int
-	// Steady is how many events are sent at a light load, twenty a second: 300.
+	// Steady is how many events are sent at a light load, twenty a second: 900.
 	Steady int
 	// Only restricts the run to one of Parts.
 	Only string
@@ -61,7 +61,7 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	config.Light = cmp.Or(config.Light, 100)
 	config.Changes = cmp.Or(config.Changes, 20_000)
 	config.Waiting = cmp.Or(config.Waiting, 50_000)
-	config.Steady = cmp.Or(config.Steady, 300)
+	config.Steady = cmp.Or(config.Steady, 900)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
