@@ -44,9 +44,8 @@ func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
 	return query[taken](ctx, p.config.Pool, takeOne, p.id, p.to.traits.States, *id, "ready")
 }
 
-// fill takes what is ready and hands it to the senders. more: there may be more of it.
-func (p *pipe) fill(ctx context.Context) (more bool, err error) {
-	room := p.width() - len(p.flying)
+// fill takes at most room of what is ready and hands it to the senders. more: there may be more of it.
+func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
 	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
 		return false, err
 	}

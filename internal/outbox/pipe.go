@@ -117,10 +117,11 @@ func (p *pipe) flow(ctx context.Context) error {
 				p.stop(err)
 			}
 		}
-		if look && p.why == nil && len(p.flying) <= p.width()/2 && p.weight <= p.config.InHand/2 {
+		width := p.width() // asked for once: it changes when others begin
+		if look && p.why == nil && len(p.flying) <= width/2 && p.weight <= p.config.InHand/2 {
 			begun := time.Now()
 			var err error
-			if look, err = p.fill(ctx); err != nil {
+			if look, err = p.fill(ctx, width-len(p.flying)); err != nil {
 				p.stop(err)
 			}
 			p.spent += time.Since(begun)
