@@ -124,7 +124,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 	t.Run("DoctorFindsAllWell", func(t *testing.T) {
 		t.Parallel()
 		r := b.run(t, "doctor")
-		require.NotContains(t, r.out, "not ok")
+		require.NotContains(t, r.out, "failed   ")
 		require.Zero(t, r.status, r.out)
 		require.Contains(t, r.out, "project shop")
 	})
@@ -137,8 +137,8 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		}
 		r := run(t.Context(), env, "", "doctor")
 		require.Equal(t, 1, r.status)
-		require.Contains(t, r.out, "not ok  server: nothing answers at http://127.0.0.1:1")
-		require.Contains(t, r.out, "not ok  project shop: ")
+		require.Contains(t, r.out, "failed   server: nothing answers at http://127.0.0.1:1")
+		require.Contains(t, r.out, "failed   project shop: ")
 		require.Contains(t, r.out, "AUTHSYNC_ENCRYPTION_KEY")
 	})
 
@@ -184,7 +184,7 @@ func TestDoctorCountsWhatFailed(t *testing.T) {
 
 	r = b.run(t, "doctor")
 	require.Equal(t, 1, r.status)
-	require.Contains(t, r.out, "not ok  failed events: 1 wait for a repair")
+	require.Contains(t, r.out, "failed   failed events: 1 could not be applied")
 	require.Contains(t, b.must(t, "events", "list", "shop", "--outcome", "failed"), "nobody")
 }
 

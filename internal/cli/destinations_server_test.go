@@ -135,8 +135,8 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status)
-	require.Contains(t, r.out, "not ok  destinations: failing of project shop fails since 2026-01-31 12:00Z; "+
-		"stopped of project shop is paused: the token is wrong: authsync destinations show tells more")
-	require.Contains(t, r.out, "not ok  deliveries: 1 were given up")
+	require.Contains(t, r.out, "failed   destinations: failing of project shop fails since 2026-01-31 12:00Z\n         next: authsync destinations show shop failing\n")
+	require.Contains(t, r.out, "failed   destinations: stopped of project shop is paused: the token is wrong\n")
+	require.Contains(t, r.out, "failed   deliveries: 1 failed and are not retried")
 	require.NotContains(t, r.out, "meant")
 }

@@ -128,24 +128,12 @@ type schemaState struct {
 
 func describe(st schema.State) schemaState {
 	state := schemaState{
-		Database: st.Database, Version: st.Version, Latest: st.Latest,
+		Database: st.Database, State: st.Word(), Version: st.Version, Latest: st.Latest,
 		RiverVersion: st.RiverVersion, RiverLatest: st.RiverLatest,
 		Functions: "current",
 	}
 	if st.CodeHash != st.LatestHash {
 		state.Functions = "behind"
-	}
-	switch {
-	case st.Version == 0:
-		state.State = "missing"
-	case st.Dirty:
-		state.State = "interrupted"
-	case st.Newer():
-		state.State = "newer"
-	case st.UpToDate():
-		state.State = "current"
-	default:
-		state.State = "behind"
 	}
 	return state
 }

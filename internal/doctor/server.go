@@ -1,0 +1,102 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// server looks at the running server from outside: is it ready, does it take the key.
+func (e *examination) server(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	url, key, keyErr := e.Server()
+	if url == "" && keyErr != nil {
+		return e.fault("server", Fault{What: keyErr.Error()})
+	}
+	c := client.New(url, key)
+	defer c.Close()
+	faults, err := unready(ctx, c)
+	if err != nil {
+		faults = []Fault{{What: err.Error(), Next: "start the server, or correct AUTHSYNC_URL"}}
+	}
+	if err := e.tell("server", url+" is ready", faults, nil); err != nil {
+		return err
+	}
+	if err == nil && keyErr == nil {
+		_, keyErr = c.Projects(ctx)
+	}
+	if client.Status(keyErr) == http.StatusForbidden {
+		keyErr = nil // a key of one project is a good key
+	}
+	faults = nil
+	switch {
+	case err != nil && keyErr == nil:
+		return nil // nobody was there to be asked
+	case keyErr != nil:
+		faults = []Fault{{What: keyErr.Error(), Next: "set AUTHSYNC_API_KEY to a key made with authsync keys create"}}
+	}
+	return e.tell("API key", "accepted", faults, nil)
+}
+
+func unready(ctx context.Context, c *client.Client) ([]Fault, error) {
+	ready, err := c.Ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var not []string
+	for part, state := range ready.Parts {
+		if state != "ok" {
+			not = append(not, part+": "+state)
+		}
+	}
+	if len(not) == 0 {
+		return nil, nil
+	}
+	slices.Sort(not)
+	return []Fault{{What: "not ready: " + strings.Join(not, "; "), Next: "see the log of the server"}}, nil
+}
+
+// database looks whether the control database answers and has the schema of this binary,
+// without which nothing else can be asked of it.
+func (e *examination) database(ctx context.Context) (url string, usable bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	secret, err := e.Database()
+	if err != nil {
+		return "", false, e.fault("control database", Fault{What: err.Error()})
+	}
+	url = secret.Reveal()
+	state, err := schema.Status(ctx, url, schema.Control)
+	if err != nil {
+		err = e.fault("control database", Fault{What: err.Error(), Next: "check that PostgreSQL runs, and DATABASE_URL"})
+	} else {
+		err = e.tell("control database", pgdb.SafeURL(url), nil, nil)
+	}
+	if err != nil || state.Database == "" {
+		return url, false, err
+	}
+	faults := schemaFaults(state)
+	fine := fmt.Sprintf("version %d, River %d", state.Version, state.RiverVersion)
+	return url, len(faults) == 0, e.tell("control schema", fine, faults, nil)
+}
+
+func schemaFaults(state schema.State) []Fault {
+	if state.UpToDate() {
+		return nil
+	}
+	next := "authsync migrate up"
+	if state.Newer() {
+		next = "run the newer authsync"
+	}
+	return []Fault{{
+		What: fmt.Sprintf("schema %s is %s: version %d, this authsync needs %d", schema.Control.Name(), state.Word(), state.Version, state.Latest),
+		Next: next,
+	}}
+}
