@@ -1,9 +1,13 @@
-# Versions of the tools, which are built or installed into .bin/ on first use.
+# Versions of the tools, which are built or installed on first use: those of npm into .bin/,
+# the linter, which takes minutes to build, into a cache that all checkouts share.
 GOLANGCI_LINT_VERSION := 2.15.0
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
 
-GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/authsync/tools
+# A linter reads no code of a Go that is newer than the one that built it.
+GOLANGCI_LINT  = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
+GO_VERSION    := $(shell go env GOVERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
@@ -78,8 +82,8 @@ migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_ob
 tools: $(GOLANGCI_LINT) $(SQUAWK) $(STANDARDWEBHOOKS) ## Install the tools into .bin/
 
 $(GOLANGCI_LINT):
-	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)
-	@mv .bin/golangci-lint $@
+	@echo 'Building golangci-lint $(GOLANGCI_LINT_VERSION): some minutes, once for all checkouts ($(TOOLS)).'
+	@scripts/golangci-lint.sh '$(GOLANGCI_LINT_VERSION)' '$@'
 
 $(SQUAWK):
 	@scripts/npm-tool.sh squawk-$(SQUAWK_VERSION) squawk-cli@$(SQUAWK_VERSION) 'squawk, which checks the migrations'

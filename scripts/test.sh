@@ -2,6 +2,9 @@
 # Runs go test with the given arguments, and one PostgreSQL for the whole run: the
 # one of TEST_DATABASE_URL, else that of make db/up, else a throw-away server.
 # Without a package among the arguments: all packages.
+#
+# It ends with the causes of what failed; the whole output is in .cache/test.log.
+# With -v, and for benchmarks and fuzz tests, it is what go test prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,12 +13,20 @@ case " $* " in
     *" ./"* | *" github.com/"*) ;;
     *) args+=(./...) ;;
 esac
+case " $*" in
+    *" -timeout"*) ;;
+    *) args=(-timeout=30m "${args[@]}") ;; # no test takes long; a crowded machine may
+esac
 
-go build -o .bin/pg ./scripts/pg
+go build -o .bin/ ./scripts/pg ./scripts/testsum
+case " $*" in
+    *" -v"* | *" -bench"* | *" -fuzz"* | *" -list"* | *" -json"*) command=(go test) ;;
+    *) command=(.bin/testsum .cache/test.log go test) ;;
+esac
 if [ -z "${TEST_DATABASE_URL:-}" ] && url=$(.bin/pg url 2>/dev/null); then
     export TEST_DATABASE_URL="$url"
 fi
 if [ -n "${TEST_DATABASE_URL:-}" ]; then
-    exec go test "${args[@]}"
+    exec "${command[@]}" "${args[@]}"
 fi
-exec .bin/pg with go test "${args[@]}"
+exec .bin/pg with "${command[@]}" "${args[@]}"

@@ -1,0 +1,5 @@
+package build_test
+
+import "testing"
+
+func TestDoesNotCompile(t *testing.T) { undefined() }

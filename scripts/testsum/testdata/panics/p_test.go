@@ -1,0 +1,16 @@
+package panics_test
+
+import "testing"
+
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	select {}
+}
+
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	var byName map[string]int
+	fill(byName)
+}
+
+func fill(byName map[string]int) { byName["a"] = 1 }
