@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -128,7 +129,7 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 	for _, name := range provider.Names() {
 		require.NoError(t, in.send(t, a.URL(), name, "user-of-"+name))
 	}
-	require.Eventually(t, func() bool { return in.users(t) == 3 }, 30*time.Second, 10*time.Millisecond)
+	waittest.Until(t, func() bool { return in.users(t) == 3 })
 
 	status, text := get(t, a.URL()+"/")
 	require.Equal(t, http.StatusOK, status)
@@ -235,7 +236,7 @@ func TestRolesShareTheWorkOfAnInstallation(t *testing.T) {
 	// What was received before anybody worked outlives its receiver.
 	stopReceiver()
 	worker, _ := in.start(t, config.Roles{Worker: true})
-	require.Eventually(t, func() bool { return in.users(t) == 1 }, 30*time.Second, 10*time.Millisecond)
+	waittest.Until(t, func() bool { return in.users(t) == 1 })
 	status, _ := get(t, worker.URL()+"/readyz")
 	require.Equal(t, http.StatusOK, status, "a worker answers probes")
 }
@@ -261,7 +262,7 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "the process lives")
 
 	require.NoError(t, database.Restart(t.Context()))
-	require.Eventually(t, func() bool { return ready() == http.StatusOK }, 30*time.Second, 50*time.Millisecond)
+	waittest.Until(t, func() bool { return ready() == http.StatusOK })
 
 	// Somebody takes the schema back.
 	_, err = schema.Down(t.Context(), database.URL("postgres"), schema.Control, 1, schema.Options{})

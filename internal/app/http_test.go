@@ -9,9 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestServeHTTP(t *testing.T) {
@@ -66,13 +67,13 @@ func TestServeHTTP(t *testing.T) {
 		<-b.entered
 		stopped := make(chan error, 1)
 		go func() { stopped <- b.stop(context.WithoutCancel(t.Context())) }()
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.url[len("http://"):])
 			if err == nil {
 				return conn.Close() != nil
 			}
 			return true
-		}, 5*time.Second, 5*time.Millisecond)
+		})
 		select {
 		case err := <-stopped:
 			require.NoError(t, err)

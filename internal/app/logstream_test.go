@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -22,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // entry is an entry of a log stream.
@@ -75,13 +75,13 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 
 			// Before the credentials are there.
 			in.deliver(t, a.URL(), batch([]string{entry(0, "ss", fetchtest.Auth0ID(0))}))
-			require.Eventually(t, func() bool {
+			waittest.Until(t, func() bool {
 				for outcome := range in.outcomes(t, c) {
 					return strings.HasPrefix(outcome, "ignored: an entry of a log stream has no profile, and the user cannot be read: missing: credentials.domain") &&
 						strings.Contains(outcome, "authsync integrations set")
 				}
 				return false
-			}, 30*time.Second, 10*time.Millisecond)
+			})
 			require.Zero(t, in.users(t))
 
 			tenant := fetchtest.NewAuth0(fetchtest.NewAccount(users), fetchtest.NewClock())
@@ -96,7 +96,7 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 				entries = append(entries, entry(90+100*round, "seacft", fetchtest.Auth0ID(0)))
 				in.deliver(t, a.URL(), batch(entries))
 			}
-			require.Eventually(t, func() bool { return in.users(t) == users }, 30*time.Second, 10*time.Millisecond)
+			waittest.Until(t, func() bool { return in.users(t) == users })
 			in.requireRead(t)
 			asked := 0
 			for i := range users {
@@ -116,12 +116,12 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 			in.deliver(t, a.URL(), batch([]string{
 				entry(9001, "s", fetchtest.Auth0ID(0)), entry(9002, "sdu", fetchtest.Auth0ID(1)), entry(9003, "sce", fetchtest.Auth0ID(2)),
 			}))
-			require.Eventually(t, func() bool {
+			waittest.Until(t, func() bool {
 				var state string
 				require.NoError(t, in.mirror.QueryRow(t.Context(), `
 					SELECT string_agg(concat(email = 'drifted@example.com', deleted_at IS NULL), ' ' ORDER BY id) FROM capydb_auth.users`).Scan(&state))
 				return state == "ft tf ft tt tt"
-			}, 30*time.Second, 10*time.Millisecond)
+			})
 			require.Equal(t, before, tenant.Requests("/users/"+fetchtest.Auth0ID(1)))
 		})
 	}
@@ -131,13 +131,13 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 func (in *installation) requireRead(t *testing.T) {
 	t.Helper()
 	control := in.control(t)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var wanted, pending int
 		require.NoError(t, control.Pool.QueryRow(t.Context(), `
 			SELECT (SELECT count(*) FROM authsync.wanted_refreshes),
 				(SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_deliveries', 'refresh_users') AND finalized_at IS NULL)`).Scan(&wanted, &pending))
 		return wanted+pending == 0
-	}, 30*time.Second, 10*time.Millisecond)
+	})
 }
 
 // allowReading stores the credentials that reading users needs, which starts no backfill.
@@ -211,7 +211,7 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	asked, err := c.Redeliver(t.Context(), "shop", provider.Auth0, client.RedeliverOrder{})
 	require.NoError(t, err)
 	require.True(t, asked.Streams[0].Requested)
-	require.Eventually(t, func() bool { return in.users(t) == 2 }, 30*time.Second, 10*time.Millisecond)
+	waittest.Until(t, func() bool { return in.users(t) == 2 })
 	require.Equal(t, []int{http.StatusNoContent}, tenant.Streams.Posted())
 	_, err = c.Redeliver(t.Context(), "shop", provider.Clerk, client.RedeliverOrder{})
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))

@@ -3,7 +3,6 @@ package app_test
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // TestProvidersAreReadWhereTheOperatorAllows: a provider on a private address,
@@ -43,7 +43,7 @@ func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	in.settings.AllowTargets = outbound.Loopback()
 	open, stop := connect()
 	require.NoError(t, put(open))
-	require.Eventually(t, func() bool { return in.users(t) == 3 }, 30*time.Second, 10*time.Millisecond)
+	waittest.Until(t, func() bool { return in.users(t) == 3 })
 	stop()
 
 	// What was stored while it was allowed is refused when it is not any more.
@@ -52,10 +52,10 @@ func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	_, err = strict.StartRun(t.Context(), "shop", provider.Clerk, client.Backfill, nil)
 	require.NoError(t, err)
 	var run client.Run
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		run, err = strict.LatestRun(t.Context(), "shop", provider.Clerk, client.Backfill)
 		return err == nil && run.Error != nil
-	}, 30*time.Second, 20*time.Millisecond)
+	})
 	require.Equal(t, "failed", run.State)
 	require.Contains(t, *run.Error, "AUTHSYNC_ALLOW_TARGETS")
 }

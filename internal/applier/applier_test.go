@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // directory is a Directory that knows Auth0 for every project but those gone.
@@ -150,11 +151,11 @@ func (b *testBundle) outcome(t *testing.T, inboxID int64, ordinal int) (outcome,
 // eventually waits for an outcome.
 func (b *testBundle) eventually(t *testing.T, inboxID int64, ordinal int, want string) (reason string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var outcome string
 		outcome, reason = b.outcome(t, inboxID, ordinal)
 		return outcome == want
-	}, 20*time.Second, 5*time.Millisecond, "event %d of delivery %d does not become %s", ordinal, inboxID, want)
+	}, "event %d of delivery %d does not become %s", ordinal, inboxID, want)
 	return reason
 }
 
@@ -214,7 +215,7 @@ func TestFailingEventGetsAJobOfItsOwn(t *testing.T) {
 	require.Contains(t, reason, "SQLSTATE 23514")
 	require.NotContains(t, reason, "bad@example.com", "the detail quotes the row")
 
-	require.Eventually(t, func() bool { return len(b.job(t, "apply_event").Errors) == 1 }, 10*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return len(b.job(t, "apply_event").Errors) == 1 })
 	failed := b.job(t, "apply_event")
 	require.Equal(t, reason, failed.Errors[0])
 	require.Contains(t, []rivertype.JobState{rivertype.JobStateRetryable, rivertype.JobStateAvailable}, failed.State)
@@ -232,9 +233,9 @@ func TestEventThatCannotBeUnderstoodFailsAndItsJobIsCancelled(t *testing.T) {
 	id := b.deliver(t, b.projectID, `{"type": "user.created", "data": {"object": {"user_id": 7}}}`)
 	reason := b.eventually(t, id, 0, inbox.Failed)
 	require.Contains(t, reason, "user_id")
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return b.job(t, "apply_event").State == rivertype.JobStateCancelled
-	}, 10*time.Second, 5*time.Millisecond)
+	})
 	require.Contains(t, b.job(t, "apply_event").Errors[0], reason)
 }
 
@@ -255,14 +256,14 @@ func TestDatabaseAwayCostsNoAttemptAndDelaysNobodyElse(t *testing.T) {
 	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "a@example.com"))
 	b.eventually(t, id, 0, inbox.Applied)
 
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var n int
 		require.NoError(t, b.control.QueryRow(t.Context(), `
 			SELECT count(*) FROM authsync.river_job
 			WHERE args ->> 'project_id' = $1 AND metadata -> 'output' ->> 'waits_because' LIKE '%connect%'
 			  AND attempt <= 1 AND errors IS NULL`, b.awayID.String()).Scan(&n))
 		return n == waiting
-	}, 30*time.Second, 10*time.Millisecond)
+	})
 }
 
 // A project whose every call takes long must not take all workers.
@@ -317,10 +318,10 @@ func TestReplayOfAnAppliedDeliveryChangesNothing(t *testing.T) {
 		ProjectID: b.projectID, InboxIDs: inbox.IDs{id}, ReceivedFrom: time.Now().Add(-time.Hour), ReceivedTo: time.Now(),
 	}, nil)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		again := b.job(t, "apply_deliveries")
 		return again.ID > first.ID && again.State == rivertype.JobStateCompleted
-	}, 10*time.Second, 5*time.Millisecond)
+	})
 	outcome, _ := b.outcome(t, id, 0)
 	require.Equal(t, inbox.Applied, outcome)
 	require.Equal(t, 1, b.changes(t))

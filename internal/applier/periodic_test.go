@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
@@ -13,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/applier"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // While a project's database is away, a person cancels one of the jobs that wait for it and
@@ -29,19 +29,19 @@ func TestDeliveriesWhoseJobSomebodyEndedAreApplied(t *testing.T) {
 		_, err := b.jobs.JobCancel(t.Context(), id)
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { // once no worker has it
+	waittest.Until(t, func() bool { // once no worker has it
 		_, err := b.jobs.JobDelete(t.Context(), jobs[1])
 		return err == nil || !errors.Is(err, rivertype.ErrJobRunning)
-	}, 30*time.Second, 5*time.Millisecond)
-	require.Eventually(t, func() bool {
+	})
+	waittest.Until(t, func() bool {
 		return value[string](t, b, `SELECT state::text FROM authsync.river_job WHERE id = $1`, jobs[0]) == "cancelled"
-	}, 30*time.Second, 5*time.Millisecond)
+	})
 
 	for range 2 { // what came since is known, and then late
 		exec(t, b, `UPDATE authsync.inbox_watch SET known_at = known_at - interval '3 minutes'`)
 		exec(t, b, `DELETE FROM authsync.river_job WHERE kind = 'mend_inbox' AND state <> 'running'`)
 		exec(t, b, `INSERT INTO authsync.river_job (kind, max_attempts, args) VALUES ('mend_inbox', 5, '{}')`)
-		require.Eventually(t, func() bool { return b.job(t, "mend_inbox").State == rivertype.JobStateCompleted }, 30*time.Second, 5*time.Millisecond)
+		waittest.Until(t, func() bool { return b.job(t, "mend_inbox").State == rivertype.JobStateCompleted })
 	}
 	require.Equal(t, int64(3), value[int64](t, b, `SELECT count(*) FROM authsync.inbox_late`))
 	b.mu.Lock()
@@ -58,9 +58,9 @@ func TestDeliveriesWhoseJobSomebodyEndedAreApplied(t *testing.T) {
 func TestTheInboxIsMendedByItself(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return value[bool](t, b, `SELECT known_at > '-infinity' FROM authsync.inbox_watch`)
-	}, 30*time.Second, 5*time.Millisecond)
+	})
 }
 
 // River's own default is a day for jobs that were cancelled and a week for those that were given up.
@@ -83,7 +83,7 @@ func TestWithoutRetentionJobsThatEndedStay(t *testing.T) {
 	left := func() string {
 		return value[string](t, b, `SELECT coalesce(string_agg(state::text, ' ' ORDER BY state::text), '') FROM authsync.river_job WHERE kind = 'apply_event'`)
 	}
-	require.Eventually(t, func() bool { return left() != "cancelled completed discarded" }, 30*time.Second, 5*time.Millisecond,
+	waittest.Until(t, func() bool { return left() != "cancelled completed discarded" },
 		"River does not clean up")
 	require.Equal(t, "cancelled discarded", left())
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestBackfill(t *testing.T) {
@@ -45,9 +46,9 @@ func TestBackfill(t *testing.T) {
 			FROM capydb_auth.users AS u WHERE id = 'user_000007'`))
 		require.Equal(t, "done 1234 100.0 true", one(t, b.control, `
 			SELECT concat_ws(' ', state, read, percent, (per_second > 0)::text) FROM authsync.backfill_progress WHERE project = 'shop'`))
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			return one(t, b.control, `SELECT state::text FROM authsync.river_job`) == string(rivertype.JobStateCompleted)
-		}, 10*time.Second, 5*time.Millisecond)
+		})
 
 		b.start(t)
 		again := b.ends(t, backfill.Done)
@@ -311,9 +312,9 @@ func TestStore(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, run.ID, cancelled.ID)
 		require.Equal(t, backfill.Cancelled, cancelled.State)
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			return one(t, b.control, `SELECT state::text FROM authsync.river_job`) == string(rivertype.JobStateCompleted)
-		}, 10*time.Second, 5*time.Millisecond)
+		})
 		latest, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		require.Equal(t, cancelled.Read, latest.Read)

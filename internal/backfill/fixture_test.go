@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // tenant is a provider account in memory, with users 0 to users-1.
@@ -74,11 +75,11 @@ func (a *tenant) Close() error {
 // requireClosed waits until what was opened is closed, which follows the end of the run.
 func (a *tenant) requireClosed(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return a.opened == a.closed
-	}, 10*time.Second, time.Millisecond, "what was opened was not closed")
+	}, "what was opened was not closed")
 }
 
 func (a *tenant) pagesServed() []int {
@@ -203,12 +204,12 @@ func (b *testBundle) start(tb testing.TB) backfill.Run {
 // eventually waits until the newest run is as it should be.
 func (b *testBundle) eventually(t *testing.T, is func(backfill.Run) bool) (run backfill.Run) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var err error
 		run, err = b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindBackfill)
 		require.NoError(t, err)
 		return is(run)
-	}, time.Minute, 5*time.Millisecond, "the run stays as it is: %+v", &run)
+	}, "the run stays as it is: %+v", &run)
 	return run
 }
 

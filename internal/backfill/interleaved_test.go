@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -17,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // What may happen beside a run.
@@ -198,12 +198,12 @@ func (s *story) run(rt *rapid.T, kind string) backfill.Run {
 
 // finishes waits for the end of the newest run of a kind.
 func (b *testBundle) finishes(t require.TestingT, kind string) (run backfill.Run) {
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var err error
 		run, err = b.store.Latest(context.Background(), b.projectID, provider.Clerk, kind)
 		require.NoError(t, err)
 		return run.Finished()
-	}, time.Minute, time.Millisecond)
+	})
 	require.Equal(t, backfill.Done, run.State, "%+v", run)
 	return run
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 const workerName = "worker to be killed"
@@ -140,10 +141,10 @@ func (b *testBundle) workUntil(tb testing.TB, users, pageSize, steps int) {
 // freeJob gives a killed worker's job free, as River does when it finds that its worker died.
 func (b *testBundle) freeJob(tb testing.TB) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { // PostgreSQL notices that it is gone
+	waittest.Until(tb, func() bool { // PostgreSQL notices that it is gone
 		return one(tb, b.control, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name IN ($1, 'authsync mirror')
 			AND datname IN (current_database(), $2)`, workerName, b.project.Config().ConnConfig.Database) == "0"
-	}, 20*time.Second, 5*time.Millisecond)
+	})
 	_, err := b.control.Exec(tb.Context(), `UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`)
 	require.NoError(tb, err)
 	_, err = b.control.Exec(tb.Context(), `DELETE FROM authsync.river_leader`) // the dead one's

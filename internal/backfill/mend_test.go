@@ -2,7 +2,6 @@ package backfill_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -10,6 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // TestRunsThatLostTheirJobGoOn has a person cancel or delete jobs in River UI.
@@ -43,11 +43,11 @@ func TestRunsThatLostTheirJobGoOn(t *testing.T) {
 				return err
 			}))
 			b.serve(t, b.accounts)
-			require.Eventually(t, func() bool {
+			waittest.Until(t, func() bool {
 				latest, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, c.kind)
 				require.NoError(t, err)
 				return latest.ID == run.ID && latest.State == backfill.Done
-			}, time.Minute, 5*time.Millisecond)
+			})
 			require.Equal(t, c.written, b.mirrored(t), "from where it was")
 		})
 	}
@@ -64,9 +64,9 @@ func TestRunsThatLostTheirJobGoOn(t *testing.T) {
 		_, err = b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'scheduled', scheduled_at = now() + interval '1 hour'`)
 		require.NoError(t, err)
 		b.serve(t, b.accounts)
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			return one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'schedule_reconciles' AND state = 'completed'`) == "1"
-		}, time.Minute, 5*time.Millisecond)
+		})
 		require.Equal(t, "1", one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'backfill'`),
 			"one run was cancelled, the other has its job")
 	})
@@ -95,15 +95,15 @@ func TestRunsThatLostTheirJobGoOn(t *testing.T) {
 					return err
 				}
 				b.serve(t, b.accounts)
-				require.Eventually(t, func() bool {
+				waittest.Until(t, func() bool {
 					return one(t, b.control, `
 						SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == "1"
-				}, time.Minute, 5*time.Millisecond)
+				})
 				return nil
 			}))
-			require.Eventually(t, func() bool {
+			waittest.Until(t, func() bool {
 				return one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'schedule_reconciles' AND state = 'completed'`) == "1"
-			}, time.Minute, 5*time.Millisecond)
+			})
 			require.Equal(t, c.jobs, one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'backfill'`))
 		})
 	}

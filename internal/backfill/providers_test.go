@@ -17,6 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // TestEveryProvider backfills from the fake of each provider by what is stored
@@ -88,14 +89,14 @@ func TestEveryProvider(t *testing.T) {
 			ends := func(kind string) (run backfill.Run) {
 				_, err := b.store.Start(t.Context(), b.projectID, c.provider, backfill.Order{Kind: kind})
 				require.NoError(t, err)
-				require.Eventually(t, func() bool {
+				waittest.Until(t, func() bool {
 					if c.provider == provider.Auth0 {
 						clock.Advance(time.Second)
 					}
 					run, err = b.store.Latest(t.Context(), b.projectID, c.provider, kind)
 					require.NoError(t, err)
 					return run.Finished()
-				}, time.Minute, 5*time.Millisecond)
+				})
 				require.Equal(t, backfill.Done, run.State, "%+v", run)
 				return run
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // drifted makes an account and a mirror that differ in every way there is.
@@ -69,9 +70,9 @@ func TestReconcile(t *testing.T) {
 
 	run = b.reconcile(t, backfill.Order{})
 	require.Zero(t, run.Drift.Found(), "%+v", run.Drift)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return one(t, b.project, `SELECT count(*)::text FROM capydb_auth.reconcile_findings`) == "0"
-	}, 10*time.Second, time.Millisecond, "the findings are forgotten")
+	}, "the findings are forgotten")
 }
 
 // A user who signs up, or changes, while it runs is neither surplus nor set back.

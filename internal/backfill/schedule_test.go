@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // schedule stores an integration whose reconciles are due so often.
@@ -120,10 +121,10 @@ func TestSchedule(t *testing.T) {
 			b := setup(t, 0, 0)
 			b.schedule(t, "1h")
 			b.serve(t, c.accounts)
-			require.Eventually(t, func() bool {
+			waittest.Until(t, func() bool {
 				run, err := b.store.Latest(t.Context(), b.projectID, provider.Clerk, provider.KindReconcile)
 				return err == nil && run.Finished()
-			}, time.Minute, 5*time.Millisecond)
+			})
 			require.Equal(t, c.ends, one(t, b.control, `SELECT concat_ws(' ', state, coalesce(error, '<nil>')) FROM authsync.backfills`))
 			require.Equal(t, "0", one(t, b.control, `SELECT count(*)::text FROM authsync.due_reconciles(now())`))
 		})

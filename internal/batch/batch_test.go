@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/batch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -72,7 +73,7 @@ func (s *stepped) hand(ctx context.Context, t *testing.T, items ...int) {
 			value, err := s.Do(ctx, item)
 			s.answers <- answer{item, value, err}
 		}()
-		require.Eventually(t, func() bool { n, _ := s.Waiting(); return n == before+1 }, 5*time.Second, time.Millisecond)
+		waittest.Until(t, func() bool { n, _ := s.Waiting(); return n == before+1 })
 	}
 }
 
@@ -280,12 +281,12 @@ func TestClose(t *testing.T) {
 		s.hand(t.Context(), t, 2)
 		closed := make(chan error)
 		go func() { closed <- s.Close(t.Context()) }()
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			_, err := s.Do(ctx, 3)
 			return errors.Is(err, batch.ErrClosed)
-		}, 5*time.Second, time.Millisecond)
+		})
 
 		s.finish <- nil
 		require.Equal(t, []int{2}, <-s.flushes)

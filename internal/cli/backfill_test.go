@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/cli"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // lockedBuffer may be read while the command writes.
@@ -97,7 +98,7 @@ func interrupted(t *testing.T, url string, args ...string) string {
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
 	ended := make(chan int, 1)
 	go func() { ended <- cli.Main(ctx, process(url, out, errs, args...)) }()
-	require.Eventually(t, func() bool { return strings.Contains(errs.String(), "running") }, 10*time.Second, time.Millisecond)
+	waittest.Until(t, func() bool { return strings.Contains(errs.String(), "running") })
 	interrupt()
 	require.Equal(t, 1, <-ended)
 	return errs.String()

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // patience bounds each wait for a process on a busy machine.
@@ -167,7 +168,7 @@ func TestDevServer(t *testing.T) {
 	answer, err := shell.CombinedOutput()
 	require.NoError(t, err, string(answer))
 	require.Equal(t, "204", string(answer))
-	require.Eventually(t, func() bool { return users(t, connection.DemoDatabaseURL.Reveal()) == 5 }, patience, 20*time.Millisecond)
+	waittest.Until(t, func() bool { return users(t, connection.DemoDatabaseURL.Reveal()) == 5 })
 
 	// The other commands find it through its directory.
 	elsewhere := map[string]string{"AUTHSYNC_DATA_DIR": dir}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // requireNoTrace looks for what verify may have left behind.
@@ -110,18 +112,18 @@ func TestVerifyWaitsForTheJobBeforeItCleansUp(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	ended := make(chan result, 1)
 	go func() { ended <- run(ctx, b.env, "", "verify", "shop", "clerk") }()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return count(b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_deliveries' AND state = 'running'`) == 1 &&
 			count(b.project, `SELECT count(*) FROM pg_locks WHERE NOT granted`) > 0
-	}, patience, 5*time.Millisecond)
+	})
 	interrupt()
-	require.Eventually(t, func() bool { return count(b.control, `SELECT count(*) FROM authsync.inbox`) == 0 }, patience, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return count(b.control, `SELECT count(*) FROM authsync.inbox`) == 0 })
 	require.NoError(t, busy.Rollback(t.Context()))
 	r := <-ended
 	require.Equal(t, 1, r.status, r.out)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return count(b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_deliveries' AND state = 'running'`) == 0
-	}, patience, 5*time.Millisecond)
+	})
 	requireNoTrace(t, b)
 }
 

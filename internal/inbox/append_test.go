@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
@@ -87,10 +88,10 @@ func occupy(t *testing.T, pool *pgxpool.Pool, in *inbox.Inbox) (first <-chan err
 	release = hold(t, pool)
 	result := make(chan error, 1)
 	go func() { _, err := in.Append(context.WithoutCancel(t.Context()), delivery()); result <- err }()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return value[bool](t, pool, `SELECT EXISTS (
 			SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`)
-	}, 5*time.Second, 2*time.Millisecond)
+	})
 	return result, release
 }
 
@@ -132,7 +133,7 @@ func TestDeliveriesThatWaitTogetherShareACommitAndAJobEachProject(t *testing.T) 
 			ids[i] = id
 		})
 	}
-	require.Eventually(t, func() bool { return waiting(t, registry)() == 60 }, 5*time.Second, time.Millisecond)
+	waittest.Until(t, func() bool { return waiting(t, registry)() == 60 })
 	release()
 	wait.Wait()
 	require.NoError(t, <-first)
@@ -189,7 +190,7 @@ func TestDeliveryThatPostgreSQLRefusesDoesNotHurtItsNeighbours(t *testing.T) {
 			}))
 		})
 	}
-	require.Eventually(t, func() bool { return waiting(t, registry)() == 10 }, 5*time.Second, time.Millisecond)
+	waittest.Until(t, func() bool { return waiting(t, registry)() == 10 })
 	release()
 	wait.Wait()
 	require.NoError(t, <-first)
@@ -260,7 +261,7 @@ func TestCallerWhoLeavesBeforeTheCommitLeavesNothing(t *testing.T) {
 		_, err := in.Append(ctx, delivery(func(d *inbox.Delivery) { d.DeliveryID = "left" }))
 		results <- err
 	}()
-	require.Eventually(t, func() bool { return waiting(t, registry)() == 1 }, 5*time.Second, time.Millisecond)
+	waittest.Until(t, func() bool { return waiting(t, registry)() == 1 })
 	cancel()
 	require.ErrorIs(t, <-results, context.Canceled)
 	release()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // minutesPass lets the next look be due.
@@ -208,10 +209,10 @@ func TestTwoWhoMendMakeOneJob(t *testing.T) {
 		}
 		second <- lost
 	}()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return len(second) > 0 || value[bool](t, pool, `
 			SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
-	}, time.Minute, time.Millisecond)
+	})
 	_, err = first.Exec(t.Context(), `
 		INSERT INTO authsync.river_job (kind, max_attempts, args)
 		SELECT 'apply_deliveries', 10000, jsonb_build_object('inbox_ids', format('{[%s,%s]}', min(id), max(id))) FROM authsync.inbox`)

@@ -10,13 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // start starts a server and stops it with the test.
@@ -78,10 +78,10 @@ func TestThrowawayServer(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, s.Abandon())
 		<-s.Exited()
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			_, err := os.Stat(s.Dir())
 			return os.IsNotExist(err)
-		}, 20*time.Second, 20*time.Millisecond)
+		})
 	})
 
 	t.Run("TakesSettings", func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestDurableServer(t *testing.T) {
 	s.Kill()
 	<-exited
 	for _, pid := range children {
-		require.Eventually(t, func() bool { return !running(pid) }, 10*time.Second, 10*time.Millisecond)
+		waittest.Until(t, func() bool { return !running(pid) })
 	}
 	require.NoError(t, s.Restart(t.Context()))
 	require.Equal(t, first, s.URL("postgres"))

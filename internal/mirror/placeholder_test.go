@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 const (
@@ -141,10 +142,10 @@ func TestEnsureUser(t *testing.T) {
 			_, err := pool.Exec(ctx, `SELECT capydb_auth.ensure_user('u1')`)
 			second <- err
 		}()
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			return one(t, pool, `SELECT count(*)::text FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
 				AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`) == "1"
-		}, 10*time.Second, 5*time.Millisecond)
+		})
 		require.NoError(t, first.Rollback(ctx), "it is not there after all")
 		require.NoError(t, <-second)
 		require.Equal(t, "u1", one(t, pool, selectPlaceholders))

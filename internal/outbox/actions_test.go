@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestDeliveriesAreListedByPages(t *testing.T) {
@@ -133,7 +134,7 @@ func TestReplayChoosesByFilter(t *testing.T) {
 	done, err := b.outbox.Replay(t.Context(), b.projectID, id, outbox.Replay{UserID: "u1"})
 	require.NoError(t, err)
 	require.Equal(t, outbox.Replayed{Matched: 2, Requeued: 2}, done)
-	require.Eventually(t, func() bool { return len(s.messages()) == 6 }, 10*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return len(s.messages()) == 6 })
 	messages := s.messages()
 	require.Equal(t, []int64{1, 4}, []int64{messages[4].ChangeID, messages[5].ChangeID})
 	require.Len(t, s.got(), 4, "the ids are the same")
@@ -211,9 +212,9 @@ func (b *testBundle) mend(t *testing.T) {
 	_, err = client.Insert(t.Context(), outbox.Mend(), nil)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(t.Context()))
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_outbox' AND state = 'completed'`) != before
-	}, 20*time.Second, 10*time.Millisecond)
+	})
 	require.NoError(t, client.StopAndCancel(t.Context()))
 }
 

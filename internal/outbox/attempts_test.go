@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // However often its job handed it back in between, a delivery has fifteen attempts.
@@ -95,7 +96,7 @@ func TestAttemptThatTheDestinationsJobCutsOffCostsNothing(t *testing.T) {
 	id := b.add(t, "sink", s)
 	b.work(t)
 	b.change(t, "u1")
-	require.Eventually(t, func() bool { return s.tried() >= 3 }, 20*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return s.tried() >= 3 })
 	require.Equal(t, "ready 0", b.of(t, "u1", "state, attempts"))
 	s.set(nil)
 	b.eventually(t, id, "delivered 1")

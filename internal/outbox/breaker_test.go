@@ -11,6 +11,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // Five users' failures, with no success between them, open the breaker; then one probe at a time is let through,
@@ -43,7 +44,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	for i := range 3 { // each failed probe doubles the wait
 		b.setClock(until.Add(time.Second))
 		require.NoError(t, b.kick(t, id))
-		require.Eventually(t, func() bool { return s.tried() == before+1+i }, 10*time.Second, 5*time.Millisecond, "one probe")
+		waittest.Until(t, func() bool { return s.tried() == before+1+i }, "one probe")
 		next := open(i + 2)
 		wait := next.Sub(b.now())
 		require.InEpsilon(t, float64(int(30)<<(i+1)), wait.Seconds(), 0.3)
@@ -101,10 +102,10 @@ func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
 	})
 	b.setClock(begun.Add(5*24*time.Hour + time.Minute))
 	b.change(t, "u2")
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		require.NoError(t, b.kick(t, id))
 		return b.one(t, `SELECT state FROM authsync.destinations`) == "disabled"
-	}, 20*time.Second, 20*time.Millisecond)
+	})
 	require.Contains(t, b.one(t, `SELECT state_reason FROM authsync.destinations`), "Every attempt has failed since")
 
 	s.set(nil)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // putOff is what an answer 429 with a Retry-After of an hour is made of.
@@ -123,7 +124,7 @@ func TestLaterForEverybodyCostsNobodyAnAttempt(t *testing.T) {
 		users[i] = "u" + strconv.Itoa(i)
 	}
 	b.change(t, users...)
-	require.Eventually(t, func() bool { return s.tried() > 200 }, 30*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return s.tried() > 200 })
 	require.Equal(t, "0 0", b.one(t, `
 		SELECT concat_ws(' ', sum(attempts), sum(deferrals)) FROM authsync.deliveries WHERE user_id LIKE 'u%'`))
 	require.Equal(t, "delivered 1, ready 12", b.states(t, id))

@@ -13,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // failingFor fails the changes of one user.
@@ -78,7 +79,7 @@ func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
 		}
 		delivered := b.states(t, id)
 		b.change(t, "good")
-		require.Eventually(t, func() bool { return b.states(t, id) != delivered }, 10*time.Second, 5*time.Millisecond)
+		waittest.Until(t, func() bool { return b.states(t, id) != delivered })
 	}
 	b.until(t, "15 discarded 14 status 500: it failed", func() string {
 		return b.one(t, `
@@ -129,7 +130,7 @@ func TestLaterCostsNoAttempt(t *testing.T) {
 	id := b.add(t, "sink", s)
 	b.work(t)
 	b.change(t, "u1")
-	require.Eventually(t, func() bool { return s.tried() >= 5 }, 10*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return s.tried() >= 5 })
 	b.until(t, "the minute's requests are used up", func() string {
 		return b.one(t, `SELECT waits_because FROM authsync.destination_health`)
 	})

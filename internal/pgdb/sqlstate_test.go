@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestClassesOfSQLSTATEs(t *testing.T) {
@@ -108,7 +109,7 @@ func TestUnavailableServer(t *testing.T) {
 			_, err := pool.Exec(t.Context(), `SELECT pg_sleep(60)`)
 			asleep <- err
 		}()
-		require.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 1 }, 10*time.Second, time.Millisecond)
+		waittest.Until(t, func() bool { return pool.Stat().AcquiredConns() == 1 })
 		server.Kill()
 		require.True(t, pgdb.Unavailable(<-asleep), "killed under a statement")
 		err = ping(t, pool)

@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
@@ -30,7 +31,7 @@ func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
 	require.NoError(t, d.WaitLoaded(t.Context()))
 	eventually := func(condition func() bool) {
 		t.Helper()
-		require.Eventually(t, condition, time.Second, 10*time.Millisecond)
+		waittest.Until(t, condition)
 	}
 
 	e, err := d.Lookup(t.Context(), shop.ID, "auth0")
@@ -187,7 +188,7 @@ func TestLastStateIsServedWhileTheDatabaseIsAway(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, admin.Close(context.WithoutCancel(t.Context()))) })
 	name := b.pool.Config().ConnConfig.Database
 	setAway(t, admin, name, true)
-	require.Eventually(t, func() bool { return log.count("directory_not_followed") == 1 }, 5*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return log.count("directory_not_followed") == 1 })
 
 	e, err := d.Lookup(t.Context(), shop.ID, "auth0")
 	require.NoError(t, err)
@@ -199,12 +200,12 @@ func TestLastStateIsServedWhileTheDatabaseIsAway(t *testing.T) {
 	require.ErrorIs(t, err, project.ErrNotLoaded)
 
 	setAway(t, admin, name, false)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		_, err := d.LookupFresh(t.Context(), shop.ID, "auth0")
 		return err == nil
-	}, 5*time.Second, 5*time.Millisecond)
+	})
 	require.Equal(t, 1, log.count("directory_not_followed"), "an outage is told once")
-	require.Eventually(t, func() bool { return log.count("directory_followed_again") == 1 }, 5*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return log.count("directory_followed_again") == 1 })
 }
 
 // setAway makes a database refuse everybody, superusers too, and throws out who is there.

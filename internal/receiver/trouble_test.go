@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/receiver"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 func limit(n int64) func(*receiver.Config) { return func(c *receiver.Config) { c.MaxBody = n } }
@@ -152,7 +153,7 @@ func TestBrokenUploadIsNotStored(t *testing.T) {
 	_, err := conn.Write([]byte(`{}`))
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
-	require.Eventually(t, func() bool { return b.count(t, "auth0", "cut_off") == 1 }, 5*time.Second, 5*time.Millisecond)
+	waittest.Until(t, func() bool { return b.count(t, "auth0", "cut_off") == 1 })
 	require.Zero(t, b.rows(t))
 }
 
@@ -174,16 +175,16 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	// A fourth finds no room, whichever of the four it is.
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		send(t, b.auth0(t, strings.NewReader(strings.Repeat(" ", 60_000))))
 		return b.count(t, "auth0", "no_memory") > 0
-	}, 5*time.Second, 5*time.Millisecond)
+	})
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
 	}
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return send(t, b.auth0(t, strings.NewReader(`"`+strings.Repeat("x", 60_000)+`"`))).status != http.StatusServiceUnavailable
-	}, 5*time.Second, 5*time.Millisecond, "the room is given back")
+	}, "the room is given back")
 }
 
 type refusing struct{ err error }
@@ -242,7 +243,7 @@ func TestStoppedPostgreSQLIsATemporaryTroubleAndLosesNothing(t *testing.T) {
 	requireRetryAfter(t, post())
 	requireRetryAfter(t, post())
 	require.NoError(t, server.Restart(ctx))
-	require.Eventually(t, func() bool { return post().status == http.StatusNoContent }, 10*time.Second, 10*time.Millisecond)
+	waittest.Until(t, func() bool { return post().status == http.StatusNoContent })
 	require.Equal(t, accepted, b.rows(t))
 }
 

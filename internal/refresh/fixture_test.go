@@ -26,6 +26,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // stored is what an integration has.
@@ -172,10 +173,10 @@ func (b *testBundle) quiet(t *testing.T) {
 func (b *testBundle) becomes(t *testing.T, pool *pgxpool.Pool, want, query string) {
 	t.Helper()
 	var got string
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		got = one(t, pool, query)
 		return got == want
-	}, time.Minute, 2*time.Millisecond, "it does not become %q: %s", want, query)
+	}, "it does not become %q: %s", want, query)
 }
 
 func one(t *testing.T, pool *pgxpool.Pool, query string, args ...any) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 var kinds = []schema.Kind{schema.Control, schema.Project} //nolint:gochecknoglobals // a constant
@@ -126,12 +127,12 @@ func TestUp(t *testing.T) {
 				schema.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: 5 * time.Second})
 			done <- err
 		}()
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			return len(list(t, pool, `
 				SELECT 'waits' FROM pg_stat_activity AS a
 				WHERE a.datname = current_database() AND a.wait_event = 'advisory'
 				AND clock_timestamp() - a.query_start > interval '200 ms'`)) == 1
-		}, 20*time.Second, 10*time.Millisecond)
+		})
 		require.NoError(t, holder.Rollback(t.Context()))
 		require.NoError(t, <-done)
 	})

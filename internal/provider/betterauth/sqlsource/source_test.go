@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 const password = "hush-of-the-reader"
@@ -181,11 +182,11 @@ func TestNamesAndTypesAreTheCustomers(t *testing.T) {
 func (b *testBundle) scanned(t *testing.T) (rows int64) {
 	t.Helper()
 	b.reader.Reset() // a session that ends reports what it did
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		var sessions int
 		err := b.owner.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE usename = $1`, b.role).Scan(&sessions)
 		return err == nil && sessions == 0
-	}, 10*time.Second, 10*time.Millisecond)
+	})
 	require.NoError(t, b.owner.QueryRow(t.Context(), `SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'user'`).Scan(&rows))
 	return rows
 }
