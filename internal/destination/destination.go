@@ -210,6 +210,12 @@ type Kind interface {
 
 // InvalidError says what is wrong with a configuration, and what to give instead.
 // It never holds a secret.
-type InvalidError struct{ Detail string }
+type InvalidError struct {
+	Detail string
+	Err    error // the cause, where there is one; its text is not to be shown
+}
 
 func (e *InvalidError) Error() string { return e.Detail }
+
+// Unwrap gives the cause.
+func (e *InvalidError) Unwrap() error { return e.Err }

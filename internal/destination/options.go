@@ -23,18 +23,18 @@ func DecodeOptions(options json.RawMessage, into any) error {
 	err := decoder.Decode(into)
 	if err == nil {
 		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-			return &InvalidError{"options hold more than one JSON object"}
+			return &InvalidError{Detail: "options hold more than one JSON object"}
 		}
 		return nil
 	}
 	if name, is := strings.CutPrefix(err.Error(), "json: unknown field "); is {
-		return &InvalidError{fmt.Sprintf("options have no field %s; there is %s", name, strings.Join(fieldNames(into), ", "))}
+		return &InvalidError{Detail: fmt.Sprintf("options have no field %s; there is %s", name, strings.Join(fieldNames(into), ", "))}
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return &InvalidError{fmt.Sprintf("options.%s is a JSON %s: it takes %s", wrong.Field, wrong.Value, inWords(wrong.Type))}
+		return &InvalidError{Detail: fmt.Sprintf("options.%s is a JSON %s: it takes %s", wrong.Field, wrong.Value, inWords(wrong.Type))}
 	}
-	return &InvalidError{"options are no JSON object that can be read: " + strings.TrimPrefix(err.Error(), "json: ")}
+	return &InvalidError{Detail: "options are no JSON object that can be read: " + strings.TrimPrefix(err.Error(), "json: ")}
 }
 
 func fieldNames(into any) []string {
@@ -86,20 +86,20 @@ func (o *LimitOption) Apply(t *Traits, c Config, class string) error {
 	limit := Limit{Requests: o.Requests, Daily: o.Daily, Zone: o.Zone}
 	switch {
 	case o.Requests < 0 || o.Daily < 0:
-		return &InvalidError{"options.limit holds a negative number: give how many requests are allowed"}
+		return &InvalidError{Detail: "options.limit holds a negative number: give how many requests are allowed"}
 	case o.Requests == 0 && o.Daily == 0:
-		return &InvalidError{`options.limit limits nothing: give requests and per, such as {"requests": 10, "per": "1s"}, or daily, or both`}
+		return &InvalidError{Detail: `options.limit limits nothing: give requests and per, such as {"requests": 10, "per": "1s"}, or daily, or both`}
 	case o.Requests == 0 && o.Per != "":
-		return &InvalidError{"options.limit.per says in which time, but not how many: give options.limit.requests, too"}
+		return &InvalidError{Detail: "options.limit.per says in which time, but not how many: give options.limit.requests, too"}
 	case o.Requests > 0:
 		per, err := time.ParseDuration(o.Per)
 		if err != nil || per < time.Millisecond || per > maxPer {
-			return &InvalidError{fmt.Sprintf(`options.limit.per is %.40q: it takes a time of at most 1h, such as "1s", "10s" or "1m"`, o.Per)}
+			return &InvalidError{Detail: fmt.Sprintf(`options.limit.per is %.40q: it takes a time of at most 1h, such as "1s", "10s" or "1m"`, o.Per)}
 		}
 		limit.Per = per
 	}
 	if _, err := time.LoadLocation(o.Zone); err != nil || o.Zone == "Local" {
-		return &InvalidError{fmt.Sprintf("options.limit.zone is %.60q: it takes the name of a time zone, such as Europe/Berlin, or nothing for UTC", o.Zone)}
+		return &InvalidError{Detail: fmt.Sprintf("options.limit.zone is %.60q: it takes the name of a time zone, such as Europe/Berlin, or nothing for UTC", o.Zone)}
 	}
 	shared := "destination " + c.ID.String()
 	if o.Account != "" {

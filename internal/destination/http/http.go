@@ -142,7 +142,7 @@ func (h *api) send(ctx context.Context, m destination.Message) destination.Resul
 	case err != nil && ctx.Err() != nil:
 		return destination.Result{Outcome: destination.Retry, Reason: "sending was stopped before the request was sent"}
 	case err != nil:
-		return destination.Result{Outcome: destination.GiveUp, Reason: destination.NewMask(h.hidden...).Hide(err.Error())}
+		return destination.Unmade(err, destination.NewMask(h.hidden...).Hide(err.Error()))
 	case skip != "":
 		return destination.Result{Outcome: destination.Delivered, Reason: skip}
 	}

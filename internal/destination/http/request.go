@@ -153,10 +153,11 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 	if r == nil {
 		return nil, "nothing to do for kind " + m.Kind, nil
 	}
-	input, err := destination.Input(m)
+	values, err := destination.Input(m)
 	if err != nil {
 		return nil, "", err
 	}
+	input := jq.Of(values)
 	q = &ready{method: r.method, header: nethttp.Header{}}
 	address, derived, err := r.address(ctx, input, secrets)
 	if err != nil {
@@ -177,7 +178,7 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 
 // address renders the URL. A value that is empty, or that leads out of its place in the
 // path, would make it the address of something else: DELETE /users/ instead of /users/7.
-func (r *request) address(ctx context.Context, input any, secrets map[string]any) (address string, derived []string, err error) {
+func (r *request) address(ctx context.Context, input *jq.Input, secrets map[string]any) (address string, derived []string, err error) {
 	address, derived, err = r.url.render(ctx, input, secrets, escapeURL)
 	if errors.Is(err, errEmpty) {
 		return "", nil, &destination.InvalidError{Detail: r.url.name + ` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`}
@@ -201,7 +202,7 @@ func (r *request) address(ctx context.Context, input any, secrets map[string]any
 func escapeURL(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
 
 // fillHeaders sets the headers; one of which an expression gives nothing is left out.
-func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destination.Message, input any, secrets map[string]any) (derived []string, err error) {
+func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destination.Message, input *jq.Input, secrets map[string]any) (derived []string, err error) {
 	if r.body != nil {
 		q.header.Set("Content-Type", "application/json")
 	}
@@ -234,7 +235,7 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 
 // fillBody makes the body. A text is sent as it is where the Content-Type is not JSON, for APIs that take forms.
 // Derived are its texts that were made of secrets.
-func (h *api) fillBody(ctx context.Context, r *request, q *ready, input any, secrets map[string]any) (derived []string, skip string, err error) {
+func (h *api) fillBody(ctx context.Context, r *request, q *ready, input *jq.Input, secrets map[string]any) (derived []string, skip string, err error) {
 	if r.body == nil {
 		return nil, "", nil
 	}
@@ -261,14 +262,14 @@ func (h *api) fillBody(ctx context.Context, r *request, q *ready, input any, sec
 	}
 	q.isJSON = true
 	if q.body, err = r.body.Marshal(value); err != nil {
-		return nil, "", &destination.InvalidError{Detail: err.Error()}
+		return nil, "", destination.ExpressionError(err, err.Error())
 	}
 	return derived, "", tooLarge(len(q.body))
 }
 
 // madeOfSecrets gives the texts in a body that are others when the secrets are masked: all of
 // them, if it cannot be made of masked ones.
-func (h *api) madeOfSecrets(ctx context.Context, r *request, value, input any) []string {
+func (h *api) madeOfSecrets(ctx context.Context, r *request, value any, input *jq.Input) []string {
 	plain, _, err := r.body.One(ctx, input, h.masked)
 	var harmless []string
 	if err == nil {

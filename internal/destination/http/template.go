@@ -109,7 +109,7 @@ var errEmpty = errors.New("gives nothing")
 // render fills in the expressions, each value through escape. The error is errEmpty if
 // one gives null, an empty text or no value; else an *InvalidError. Derived are the values that
 // were made of secrets.
-func (t *template) render(ctx context.Context, input any, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
+func (t *template) render(ctx context.Context, input *jq.Input, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.expr == nil {
@@ -128,7 +128,7 @@ func (t *template) render(ctx context.Context, input any, secrets map[string]any
 	return b.String(), derived, nil
 }
 
-func (p part) value(ctx context.Context, name string, input any, secrets map[string]any) (string, error) {
+func (p part) value(ctx context.Context, name string, input *jq.Input, secrets map[string]any) (string, error) {
 	value, _, err := runOne(ctx, p.expr, p.secret, name, input, secrets)
 	if err != nil {
 		return "", err
@@ -154,15 +154,15 @@ func (p part) value(ctx context.Context, name string, input any, secrets map[str
 
 // runOne runs an expression that gives one value or none. Errors of jq quote values, so those of
 // an expression that uses secrets are not passed on; the preview, where secrets are masked, shows them.
-func runOne(ctx context.Context, expr *jq.Expression, secret bool, name string, input any, secrets map[string]any) (value any, ok bool, err error) {
+func runOne(ctx context.Context, expr *jq.Expression, secret bool, name string, input *jq.Input, secrets map[string]any) (value any, ok bool, err error) {
 	value, ok, err = expr.One(ctx, input, secrets)
 	switch {
 	case err == nil:
 		return value, ok, nil
-	case secret && !isMasked(secrets):
-		return nil, false, &destination.InvalidError{Detail: name + " fails on this change; it uses secrets, so the cause is not kept: authsync destinations test shows it, with secrets masked"}
+	case secret && !isMasked(secrets) && !destination.Halts(err):
+		return nil, false, destination.ExpressionError(err, name+" fails on this change; it uses secrets, so the cause is not kept: authsync destinations test shows it, with secrets masked")
 	default:
-		return nil, false, &destination.InvalidError{Detail: err.Error()}
+		return nil, false, destination.ExpressionError(err, err.Error())
 	}
 }
 

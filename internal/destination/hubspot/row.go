@@ -49,7 +49,7 @@ func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 	ctx = context.WithoutCancel(ctx)
 	r := &row{message: m, link: m.Link, change: map[string]string{}, full: map[string]string{}}
 	if err := h.fill(ctx, r); err != nil {
-		r.done(destination.Result{Outcome: destination.GiveUp, Reason: err.Error()})
+		r.done(destination.Unmade(err, err.Error()))
 	}
 	return r
 }
@@ -66,16 +66,21 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 	if err != nil {
 		return err
 	}
+	nowInput, beforeInput := jq.Of(now), jq.Of(before)
 	wasEmail := ""
 	for _, p := range h.mapping {
-		value, err := p.value(ctx, now)
+		value, err := p.value(ctx, nowInput)
 		if err != nil {
 			return err
 		}
 		was := ""
 		if m.Before != nil {
 			// An expression that fails on the row as it was has given nothing then.
-			if was, err = p.value(ctx, before); err != nil {
+			was, err = p.value(ctx, beforeInput)
+			if destination.Halts(err) {
+				return err
+			}
+			if err != nil {
 				was = ""
 			}
 		}
@@ -116,7 +121,7 @@ func (h *hubspot) settle(r *row) {
 	}
 }
 
-func (p property) value(ctx context.Context, in any) (string, error) {
+func (p property) value(ctx context.Context, in *jq.Input) (string, error) {
 	value, _, err := p.expression.One(ctx, in)
 	if err != nil {
 		return "", err

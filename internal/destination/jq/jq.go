@@ -4,8 +4,18 @@
 // attempt that is repeated under the same id says the same.
 //
 // An expression is compiled when it is stored, where a person can still mend it, and has
-// bounds when it runs: MaxTime, MaxOutputs, MaxBytes. Time is looked at between two steps of
-// the expression, which bounds what a loop can do. One step alone can still build a large value.
+// bounds when it runs: MaxTime, MaxMemory, MaxOutputs, MaxBytes. Whoever may store one is a stranger, and
+// a single step of jq can build gigabytes or never end. So an expression that does more than look
+// values up and compare them runs in a child process, which is this same program again (see work):
+//
+//	Expression.All ──light──▶ in this process: paths, comparisons, and, or
+//	       │
+//	       └──▶ pool ──pipe──▶ worker: no environment, no files; ends itself past MaxTime of
+//	                           processor time or past MaxMemory, and the next run gets a new one
+//
+// A worker that dies takes one run with it and nothing else. An expression that has cost
+// MaxKills workers within an hour says so in its error (RunError.Halt), so that its
+// destination can be paused.
 package jq
 
 import (
@@ -13,7 +23,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -23,10 +35,14 @@ import (
 // The bounds of an expression.
 const (
 	MaxSource  = 16 << 10               // bytes of its text
-	MaxTime    = 100 * time.Millisecond // of one run
+	MaxTime    = 100 * time.Millisecond // of processor time, for one run in a worker
+	MaxMemory  = 128 << 20              // bytes of a worker's heap
 	MaxOutputs = 1000                   // values that one run gives
 	MaxBytes   = 1 << 20                // of one value, as JSON
+	MaxKills   = 3                      // workers that an expression may cost within killsWithin
 )
+
+const killsWithin = time.Hour
 
 // SourceError says why an expression cannot be taken, and where.
 type SourceError struct{ Detail string }
@@ -34,9 +50,22 @@ type SourceError struct{ Detail string }
 func (e *SourceError) Error() string { return e.Detail }
 
 // RunError says why an expression failed on a value.
-type RunError struct{ Detail string }
+type RunError struct {
+	Detail string
+	// Halt: the expression has cost MaxKills workers within an hour. Running it on other
+	// values is of no use until a person has changed it.
+	Halt bool
+}
 
 func (e *RunError) Error() string { return e.Detail }
+
+// UnavailableError says that no worker could be had. It says nothing about the expression: try again later.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return "run a jq expression: " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // prelude is what expressions may call beside jq's own functions.
 //
@@ -60,10 +89,15 @@ func absent(name string) (instead string, is bool) {
 
 // Expression is a compiled expression. It is safe for concurrent use.
 type Expression struct {
-	name    string
-	code    *gojq.Code
-	found   found
-	maxTime time.Duration
+	name      string
+	source    string
+	variables []string
+	found     found
+	code      *gojq.Code    // nil: not light, a worker runs it
+	turn      chan struct{} // holds one while a worker runs it: one expression never has all of them
+
+	mu    sync.Mutex
+	kills []time.Time
 }
 
 // Compile checks an expression and makes it ready to run. Name is where it stands, such as
@@ -92,16 +126,26 @@ func Compile(name, source string, variables ...string) (*Expression, error) {
 			return nil, &SourceError{fmt.Sprintf("%s uses %s, which is not there: %s", name, call, instead)}
 		}
 	}
+	e := &Expression{name: name, source: source, variables: variables, found: found, turn: make(chan struct{}, 1)}
+	isLight := light(query)
+	code, err := compile(query, variables)
+	if err != nil {
+		return nil, &SourceError{fmt.Sprintf("%s cannot work: %s%s", name, err, known(err, variables))}
+	}
+	if isLight {
+		e.code = code
+	}
+	return e, nil
+}
+
+// compile adds the prelude to a query, and compiles both.
+func compile(query *gojq.Query, variables []string) (*gojq.Code, error) {
 	own, err := gojq.Parse(prelude + " .")
 	if err != nil {
 		return nil, fmt.Errorf("parse the prelude: %w", err)
 	}
 	query.FuncDefs = append(own.FuncDefs, query.FuncDefs...)
-	code, err := gojq.Compile(query, gojq.WithVariables(variables))
-	if err != nil {
-		return nil, &SourceError{fmt.Sprintf("%s cannot work: %s%s", name, err, known(err, variables))}
-	}
-	return &Expression{name: name, code: code, found: found, maxTime: MaxTime}, nil
+	return gojq.Compile(query, gojq.WithVariables(variables))
 }
 
 // where says at which place of the text parsing ended.
@@ -143,42 +187,82 @@ func (e *Expression) Fields(variable string) (keys []string, whole bool) {
 	return keys, uses > len(keys)
 }
 
-// All runs the expression on a value as encoding/json decodes it (numbers may be
-// json.Number) and returns all values that it gives, which may share parts with the input: neither
-// may be changed. Values are those of the variables. The error is a *RunError.
-func (e *Expression) All(ctx context.Context, input any, values ...any) ([]any, error) {
-	why := &RunError{fmt.Sprintf("%s took longer than %s: let it do less", e.name, e.maxTime)}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.maxTime, why)
-	defer cancel()
-	var all []any
-	for iter := e.code.RunWithContext(ctx, input, values...); ; {
-		value, more := iter.Next()
+// All runs the expression on a value and returns all values that it gives, as encoding/json decodes them with
+// UseNumber. They may share parts with the input: neither may be changed. Values are those of the variables.
+// The error is a *RunError or an *UnavailableError.
+func (e *Expression) All(ctx context.Context, input *Input, values ...any) ([]any, error) {
+	if e.code != nil {
+		all, err := collect(e.code.RunWithContext(ctx, input.value, values...))
+		switch {
+		case err == nil:
+			return all, nil
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return nil, e.stopped()
+		default:
+			return nil, e.fails(err.Error())
+		}
+	}
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done():
+		return nil, e.stopped()
+	}
+	return e.inWorker(ctx, input, values)
+}
+
+var (
+	errTooLong = errors.New("took too long")
+	errTooMany = fmt.Errorf("gives more than %d values", MaxOutputs)
+)
+
+// collect gives the values of a run. The error is that of the expression, that of the context, or errTooMany.
+func collect(run gojq.Iter) (all []any, err error) {
+	for {
+		value, more := run.Next()
 		if !more {
 			return all, nil
 		}
 		if err, is := value.(error); is {
-			return nil, e.failed(ctx, err)
+			return nil, err
 		}
 		if len(all) == MaxOutputs {
-			return nil, &RunError{fmt.Sprintf("%s gives more than %d values", e.name, MaxOutputs)}
+			return nil, errTooMany
 		}
 		all = append(all, value)
 	}
 }
 
-func (e *Expression) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		var own *RunError
-		if cause := context.Cause(ctx); errors.As(cause, &own) {
-			return own
-		}
-		return &RunError{e.name + " was stopped before it was done"}
+func (e *Expression) fails(why string) error {
+	if why == errTooMany.Error() {
+		return &RunError{Detail: e.name + " " + why}
 	}
-	return &RunError{fmt.Sprintf("%s fails on this change: %.300s", e.name, strings.ToValidUTF8(err.Error(), "?"))}
+	return &RunError{Detail: fmt.Sprintf("%s fails on this change: %.300s", e.name, strings.ToValidUTF8(why, "?"))}
+}
+
+func (e *Expression) tookTooLong() *RunError {
+	return &RunError{Detail: fmt.Sprintf("%s took longer than %s: let it do less", e.name, MaxTime)}
+}
+
+func (e *Expression) stopped() error {
+	return &RunError{Detail: e.name + " was stopped before it was done"}
+}
+
+// killed notes that the expression has cost a worker.
+func (e *Expression) killed(why *RunError, now time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.kills = append(slices.DeleteFunc(e.kills, func(at time.Time) bool { return now.Sub(at) > killsWithin }), now)
+	if len(e.kills) >= MaxKills {
+		e.kills = nil // who resumes the destination as it is gets as many tries again
+		why.Halt = true
+		why.Detail += fmt.Sprintf(" (it has been ended by force %d times within an hour)", MaxKills)
+	}
+	return why
 }
 
 // One runs the expression and returns the one value that it gives; ok is false where it gives none (empty).
-func (e *Expression) One(ctx context.Context, input any, values ...any) (value any, ok bool, err error) {
+func (e *Expression) One(ctx context.Context, input *Input, values ...any) (value any, ok bool, err error) {
 	all, err := e.All(ctx, input, values...)
 	switch {
 	case err != nil:
@@ -186,13 +270,13 @@ func (e *Expression) One(ctx context.Context, input any, values ...any) (value a
 	case len(all) == 0:
 		return nil, false, nil
 	case len(all) > 1:
-		return nil, false, &RunError{fmt.Sprintf("%s gives %d values where one is wanted: put it in [ ] to make one of them, or choose with first( )", e.name, len(all))}
+		return nil, false, &RunError{Detail: fmt.Sprintf("%s gives %d values where one is wanted: put it in [ ] to make one of them, or choose with first( )", e.name, len(all))}
 	}
 	return all[0], true, nil
 }
 
 // True runs the expression as a condition: it must give one value, true or false; null is false, and so is none.
-func (e *Expression) True(ctx context.Context, input any) (bool, error) {
+func (e *Expression) True(ctx context.Context, input *Input) (bool, error) {
 	value, _, err := e.One(ctx, input)
 	if err != nil {
 		return false, err
@@ -203,7 +287,7 @@ func (e *Expression) True(ctx context.Context, input any) (bool, error) {
 	case bool:
 		return v, nil
 	default:
-		return false, &RunError{fmt.Sprintf("%s gives %s where true or false is wanted: compare, as in .user.email != null", e.name, gojq.TypeOf(value))}
+		return false, &RunError{Detail: fmt.Sprintf("%s gives %s where true or false is wanted: compare, as in .user.email != null", e.name, gojq.TypeOf(value))}
 	}
 }
 
@@ -212,10 +296,10 @@ func (e *Expression) True(ctx context.Context, input any) (bool, error) {
 func (e *Expression) Marshal(value any) (json.RawMessage, error) {
 	text, err := gojq.Marshal(value)
 	if err != nil {
-		return nil, &RunError{e.name + " gives what is no JSON"}
+		return nil, &RunError{Detail: e.name + " gives what is no JSON"}
 	}
 	if len(text) > MaxBytes {
-		return nil, &RunError{fmt.Sprintf("%s gives %d bytes: at most %d are sent", e.name, len(text), MaxBytes)}
+		return nil, &RunError{Detail: fmt.Sprintf("%s gives %d bytes: at most %d are sent", e.name, len(text), MaxBytes)}
 	}
 	return text, nil
 }

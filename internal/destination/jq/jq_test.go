@@ -63,22 +63,22 @@ func TestCompileSaysWhatToChange(t *testing.T) {
 
 func TestOwnFunctionsMayHaveAnyName(t *testing.T) {
 	t.Parallel()
-	value, ok, err := compile(t, "def now: 7; now + 1").One(t.Context(), nil)
+	value, ok, err := compile(t, "def now: 7; now + 1").One(t.Context(), jq.Of(nil))
 	require.NoError(t, err)
 	require.True(t, ok)
-	require.Equal(t, 8, value)
+	require.Equal(t, json.Number("8"), value)
 }
 
 func TestIfChanged(t *testing.T) {
 	t.Parallel()
 	const source = "{email: if_changed(.email), name: if_changed(.name), none: if_changed(.none)}"
-	value, _, err := compile(t, source).One(t.Context(), change())
+	value, _, err := compile(t, source).One(t.Context(), jq.Of(change()))
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"email": "ada@example.com", "name": nil, "none": nil}, value)
 
 	created := change()
 	created["before"] = nil
-	value, _, err = compile(t, source).One(t.Context(), created)
+	value, _, err = compile(t, source).One(t.Context(), jq.Of(created))
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"email": "ada@example.com", "name": "Ada", "none": nil}, value)
 }
@@ -86,7 +86,7 @@ func TestIfChanged(t *testing.T) {
 func TestLargeNumbersStay(t *testing.T) {
 	t.Parallel()
 	e := compile(t, ".user.n")
-	value, _, err := e.One(t.Context(), change())
+	value, _, err := e.One(t.Context(), jq.Of(change()))
 	require.NoError(t, err)
 	text, err := e.Marshal(value)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestRunIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			begun := time.Now()
-			_, _, err := compile(t, c.source).One(t.Context(), change())
+			_, _, err := compile(t, c.source).One(t.Context(), jq.Of(change()))
 			require.ErrorAs(t, err, new(*jq.RunError))
 			require.ErrorContains(t, err, c.says)
 			require.Less(t, len(err.Error()), 500)
@@ -119,7 +119,7 @@ func TestRunIsBounded(t *testing.T) {
 	t.Run("LargeValue", func(t *testing.T) {
 		t.Parallel()
 		e := compile(t, `"x" * 2000000`)
-		value, _, err := e.One(t.Context(), nil)
+		value, _, err := e.One(t.Context(), jq.Of(nil))
 		require.NoError(t, err)
 		_, err = e.Marshal(value)
 		require.ErrorAs(t, err, new(*jq.RunError))
@@ -129,7 +129,7 @@ func TestRunIsBounded(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, _, err := compile(t, "[repeat(1)]").One(ctx, nil)
+		_, _, err := compile(t, "[repeat(1)]").One(ctx, jq.Of(nil))
 		require.ErrorContains(t, err, "was stopped")
 	})
 }
@@ -166,18 +166,14 @@ func FuzzExpression(f *testing.F) {
 		f.Add(source)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		hung := time.AfterFunc(10*time.Second, func() { panic("does not end: " + strconv.Quote(source)) })
+		hung := time.AfterFunc(time.Minute, func() { panic("does not end: " + strconv.Quote(source)) })
 		defer hung.Stop()
 		e, err := jq.Compile("condition", source, "$secrets")
 		if err != nil {
 			require.ErrorAs(t, err, new(*jq.SourceError))
 			return
 		}
-		// Multiplication and places far along a list make large values in one step; see the package comment.
-		if strings.ContainsAny(source, "*0123456789") {
-			return
-		}
-		all, err := e.All(t.Context(), change(), map[string]any{"token": "secret"})
+		all, err := e.All(t.Context(), jq.Of(change()), map[string]any{"token": "secret"})
 		if err != nil {
 			require.ErrorAs(t, err, new(*jq.RunError))
 			return

@@ -126,9 +126,9 @@ func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err e
 	if s.condition == nil {
 		return true, "", nil
 	}
-	holds, err := s.condition.True(context.Background(), input)
+	holds, err := s.condition.True(context.Background(), jq.Of(input))
 	if err != nil {
-		return false, "", &destination.InvalidError{Detail: err.Error()}
+		return false, "", destination.ExpressionError(err, err.Error())
 	}
 	if !holds {
 		return false, "its condition is not true of this change", nil
@@ -168,9 +168,9 @@ func (f field) of(user any) (any, error) {
 		return nil, nil
 	}
 	if f.expr != nil {
-		all, err := f.expr.All(context.Background(), user)
+		all, err := f.expr.All(context.Background(), jq.Of(user))
 		if err != nil {
-			return nil, &destination.InvalidError{Detail: err.Error()}
+			return nil, destination.ExpressionError(err, err.Error())
 		}
 		if len(all) == 1 {
 			return all[0], nil

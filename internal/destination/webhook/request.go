@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
@@ -53,9 +54,9 @@ func (w *webhook) shape(ctx context.Context, m destination.Message) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	value, ok, err := w.payload.One(ctx, input)
+	value, ok, err := w.payload.One(ctx, jq.Of(input))
 	if err != nil {
-		return nil, &destination.InvalidError{Detail: err.Error()}
+		return nil, destination.ExpressionError(err, err.Error())
 	}
 	if !ok || value == nil {
 		return nil, nil

@@ -175,7 +175,7 @@ func (w *webhook) send(ctx context.Context, m destination.Message) destination.R
 	case err != nil && ctx.Err() != nil:
 		return destination.Result{Outcome: destination.Retry, Reason: "sending was stopped before the request was sent"}
 	case err != nil:
-		return destination.Result{Outcome: destination.GiveUp, Reason: err.Error()}
+		return destination.Unmade(err, err.Error())
 	case body == nil:
 		return destination.Result{Outcome: destination.Delivered, Reason: "nothing to send: options.payload gives nothing for this change"}
 	}

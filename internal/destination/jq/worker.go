@@ -1,0 +1,190 @@
+package jq
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"container/list"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/itchyny/gojq"
+)
+
+// workerVariable in the environment makes the program a worker. It is the only variable that a worker has.
+const workerVariable = "AUTHSYNC_JQ_WORKER"
+
+// Exit statuses of a worker, beside Go's own 2 when there is no memory.
+const (
+	exitEnd    = 0 // its standard input ended
+	exitMemory = 3
+	exitTime   = 4
+)
+
+const (
+	maxAnswer   = 4 << 20 // bytes of all values of a run
+	maxCompiled = 256     // expressions that a worker keeps
+	maxFailure  = 1000    // bytes of what an expression says of its failure
+)
+
+// call is what a worker is asked to run.
+type call struct {
+	Source    string
+	Variables []string
+	InputID   uint64
+	Input     []byte // JSON; nil: that of the call before, which had the same InputID
+	Values    []byte // JSON, a list: the values of the variables
+}
+
+// answer is what came of it.
+type answer struct {
+	Values  []byte // JSON, a list
+	Failure string // why the expression failed; empty: it did not
+	TooLong bool
+}
+
+// A worker is this very program, whichever it is: authsync, or a test that runs expressions. So
+// it has to be found out before main or any test begins.
+func init() { //nolint:gochecknoinits // see above
+	if os.Getenv(workerVariable) == "" {
+		return
+	}
+	work(os.Stdin, os.Stdout)
+	os.Exit(exitEnd)
+}
+
+// work answers calls until in ends. It says first that it is ready.
+func work(in io.Reader, out io.Writer) {
+	runtime.GOMAXPROCS(2) // one runs the expression, the other watches it
+	limitProcess()
+	encoder := gob.NewEncoder(out)
+	if encoder.Encode(answer{}) != nil {
+		return
+	}
+	calls := make(chan call)
+	go func() {
+		decoder := gob.NewDecoder(bufio.NewReader(in))
+		for {
+			var c call
+			if decoder.Decode(&c) != nil {
+				os.Exit(exitEnd) // nobody waits any more for what runs now
+			}
+			calls <- c
+		}
+	}()
+	w := worker{compiled: map[string]*list.Element{}, recent: list.New()}
+	for c := range calls {
+		if encoder.Encode(w.answer(c)) != nil {
+			return
+		}
+	}
+}
+
+// worker is the state of a worker process.
+type worker struct {
+	compiled map[string]*list.Element // of program
+	recent   *list.List               // the newest first
+	inputID  uint64
+	input    any
+}
+
+type program struct {
+	key  string
+	code *gojq.Code
+}
+
+func (w *worker) answer(c call) answer {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	defer watch(func() { cancel(errTooLong) })()
+
+	if c.Input != nil {
+		value, err := decode(c.Input)
+		if err != nil {
+			return answer{Failure: "read the input: " + err.Error()}
+		}
+		w.input, w.inputID = value, c.InputID
+	}
+	values, err := decode(c.Values)
+	list, isList := values.([]any)
+	code, compileErr := w.program(c.Source, c.Variables)
+	if err := cmp.Or(err, compileErr); err != nil || !isList || c.InputID != w.inputID {
+		return answer{Failure: "the call cannot be read"}
+	}
+	all, err := collect(code.RunWithContext(ctx, w.input, list...))
+	var text []byte
+	if err == nil {
+		text, err = marshalAll(ctx, all)
+	}
+	switch {
+	case err == nil:
+		return answer{Values: text}
+	case ctx.Err() != nil:
+		return answer{TooLong: true}
+	default:
+		failure := err.Error()
+		return answer{Failure: failure[:min(len(failure), maxFailure)]}
+	}
+}
+
+var errTooLarge = errors.New("it gives more than 4 MiB: choose what is needed")
+
+func marshalAll(ctx context.Context, all []any) ([]byte, error) {
+	text := []byte{'['}
+	for i, value := range all {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		one, err := gojq.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		if text = append(text, one...); len(text) > maxAnswer {
+			return nil, errTooLarge
+		}
+	}
+	return append(text, ']'), nil
+}
+
+func (w *worker) program(source string, variables []string) (*gojq.Code, error) {
+	key := source
+	for _, name := range variables {
+		key += "\x00" + name
+	}
+	if element := w.compiled[key]; element != nil {
+		w.recent.MoveToFront(element)
+		if p, is := element.Value.(program); is {
+			return p.code, nil
+		}
+	}
+	query, err := gojq.Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	code, err := compile(query, variables)
+	if err != nil {
+		return nil, err
+	}
+	w.compiled[key] = w.recent.PushFront(program{key, code})
+	if w.recent.Len() > maxCompiled {
+		if p, is := w.recent.Remove(w.recent.Back()).(program); is {
+			delete(w.compiled, p.key)
+		}
+	}
+	return code, nil
+}
+
+func decode(text []byte) (value any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	err = decoder.Decode(&value)
+	return value, err
+}
