@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +83,7 @@ func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
 	for _, name := range provider.Names() {
 		_, err := d.App.Store.FindIntegration(ctx, d.Demo.ID, name)
 		if errors.Is(err, project.ErrNoIntegration) {
-			given := map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + newSigningSecret(name) + `"`)}
+			given := map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + string(provider.NewSigningSecret(name)) + `"`)}
 			_, err = d.App.Store.PutIntegration(ctx, d.Demo.ID, name, given, nil)
 		}
 		if err != nil {
@@ -100,16 +98,6 @@ func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
 		}
 	}
 	return secrets, nil
-}
-
-// newSigningSecret makes a secret of the form that the provider itself makes.
-func newSigningSecret(providerName string) string {
-	if providerName == provider.Auth0 {
-		return rand.Text()
-	}
-	key := make([]byte, 24)
-	_, _ = rand.Read(key) // never fails: crypto/rand ends the program instead
-	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
 // moveDatabases corrects the URLs of projects whose databases are on the dev

@@ -65,6 +65,7 @@ func integrationPath(project, providerName string) (path, name string, err error
 type given struct {
 	all, signing, secretKey source
 	options                 []string
+	generate, replace       bool
 }
 
 func (s *session) newIntegrationsSet() *cobra.Command {
@@ -82,8 +83,12 @@ can be called without a secret first to get the URL.
 Secrets come from a file, from standard input (-) or from an environment
 variable, never from a flag. A file of signing secrets may hold several, a line
 each: all of them are accepted, the first signs. That is how a secret is changed
-without losing an event. At a terminal the command asks for what was not given.`,
+without losing an event. At a terminal the command asks for what was not given.
+
+--generate-secret makes the signing secret, for Better Auth and Auth0, and prints
+it once: authsync never shows it again. Clerk makes its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
+			"  authsync integrations set shop better-auth --generate-secret\n" +
 			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +
 			"  echo '{\"webhook_authorization\": {\"method\": \"basic\", \"username\": \"u\", \"password\": \"p\"}}' |\n" +
 			"    authsync integrations set shop auth0 --credentials-file -",
@@ -106,14 +111,23 @@ without losing an event. At a terminal the command asks for what was not given.`
 					return err
 				}
 			}
+			var secret *client.MadeSecret
+			if g.generate {
+				if secret, err = generateSecret(cmd.Context(), c, path, name, g, in); err != nil {
+					return err
+				}
+			}
 			var i client.Integration
 			if err := c.Do(cmd.Context(), http.MethodPut, path, in, &i); err != nil {
 				return err
 			}
 			if s.json {
-				return s.printJSON(i)
+				return s.printJSON(integrationSet{i, secret})
 			}
 			if err := s.printf("Set. Point %s at:\n  %s\n", name, i.Config.WebhookReceiver); err != nil {
+				return err
+			}
+			if err := s.printSecret(secret); err != nil {
 				return err
 			}
 			return s.printBackfillStart(args[0], name, i.Config.Backfill)
@@ -126,6 +140,8 @@ without losing an event. At a terminal the command asks for what was not given.`
 	f.StringVar(&g.signing.env, "webhook-signing-secret-env", "", "environment variable with the same")
 	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk: sk_…); - is standard input")
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
+	f.BoolVar(&g.generate, "generate-secret", false, "make the webhook signing secret and print it, once")
+	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the secret that is set, and refuse what it signs")
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
 }
@@ -218,7 +234,7 @@ func (s *session) integrationInput(providerName string, g given) (map[string]any
 		}
 		credentials["secret_key"] = text
 	}
-	if !g.all.given() && !g.signing.given() && !g.secretKey.given() {
+	if !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate {
 		secret, err := s.ask("Webhook signing secret of " + providerName + " (empty: leave as it is): ")
 		if err != nil {
 			return nil, err

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+const signingSecret = "webhook_signing_secret"
+
+// integrationSet is what integrations set prints with --json. The secret is
+// there only if the command made it.
+type integrationSet struct {
+	client.Integration
+
+	Secret *client.MadeSecret `json:"secret,omitempty"`
+}
+
+// generateSecret puts a new signing secret into the body of the call, before
+// those that are given, which stay valid. A secret that is set and not given is
+// replaced only if that is asked for: what it signs would be refused from then on.
+func generateSecret(ctx context.Context, c *client.Client, path, name string, g given, in map[string]any) (*client.MadeSecret, error) {
+	if name == provider.Clerk {
+		return nil, usagef("--generate-secret: Clerk makes the signing secret itself: copy it from the endpoint " +
+			"(Clerk dashboard, Configure, Webhooks) and give it with --webhook-signing-secret-file")
+	}
+	credentials, _ := in["credentials"].(map[string]any)
+	if credentials == nil {
+		credentials = map[string]any{}
+	}
+	secret := string(provider.NewSigningSecret(name))
+	switch others := credentials[signingSecret].(type) {
+	case nil:
+		if err := mayReplace(ctx, c, path, name, g); err != nil {
+			return nil, err
+		}
+		credentials[signingSecret] = secret
+	case string:
+		credentials[signingSecret] = []string{secret, others}
+	case []string:
+		credentials[signingSecret] = append([]string{secret}, others...)
+	case []any:
+		credentials[signingSecret] = append([]any{secret}, others...)
+	default: // the API says what is wrong with it
+	}
+	in["credentials"] = credentials
+	return &client.MadeSecret{Name: signingSecret, Value: secret}, nil
+}
+
+func mayReplace(ctx context.Context, c *client.Client, path, name string, g given) error {
+	var stored client.Integration
+	err := c.Do(ctx, http.MethodGet, path, nil, &stored)
+	if client.Status(err) == http.StatusNotFound { // if it is the project that is missing, the PUT says so
+		return nil
+	}
+	if err == nil && stored.Credentials[signingSecret].Set && !g.replace {
+		err = usagef("--generate-secret: %s has a signing secret already. Give it with --webhook-signing-secret-file, and both are valid; "+
+			"or add --replace-secret, and what the old one signs is refused", name)
+	}
+	return err
+}
