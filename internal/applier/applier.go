@@ -55,6 +55,7 @@ type Directory interface {
 type Mirrors interface {
 	Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
 }
 
 // Refreshes takes users that are to be read from their provider; see refresh.Queue.
@@ -250,6 +251,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 // apply hands the batch to the mirror and fills in the outcomes. An error
 // means that nothing can be said yet about any event.
 func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error {
+	if err := c.rehearse(ctx, projectID, b); err != nil {
+		return err
+	}
 	if len(b.toApply) == 0 {
 		return nil
 	}
