@@ -43,6 +43,7 @@ type API struct {
 	config  Config
 	handler http.Handler
 	router  *mux.Router
+	calls   bulkhead
 }
 
 // New makes the API. It answers all paths below Prefix that it is asked,

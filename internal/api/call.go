@@ -38,7 +38,7 @@ func (a *API) call(rt route) http.Handler {
 			} else {
 				r = r.WithContext(context.WithValue(r.Context(), keyOfCaller{}, key))
 				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-				done, err = rt.handle(r)
+				done, err = a.handle(rt, r)
 			}
 		}
 		status := done.status
@@ -49,6 +49,20 @@ func (a *API) call(rt route) http.Handler {
 		}
 		a.log(r, rt, key, status, time.Since(begun), err)
 	})
+}
+
+// handle runs the handler if the project has room for another call.
+func (a *API) handle(rt route, r *http.Request) (answer, error) {
+	subject := subjectOf(r, caller(r))
+	if subject == "" {
+		return rt.handle(r)
+	}
+	leave, ok := a.calls.enter(subject)
+	if !ok {
+		return answer{}, errProjectBusy
+	}
+	defer leave()
+	return rt.handle(r)
 }
 
 func (a *API) log(r *http.Request, rt route, key project.Key, status int, took time.Duration, err error) {

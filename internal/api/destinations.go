@@ -116,8 +116,11 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	d, secret, err := a.config.Store.CreateDestination(r.Context(), p.ID, in.Kind, given,
-		func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
-			return ofDatabase(p, a.config.Outbox.Start(ctx, tx, d.ID, p.ID, from))
+		func(ctx context.Context) (project.InTx, error) {
+			cursor, err := a.config.Outbox.Cursor(ctx, p.ID, from)
+			return func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
+				return a.config.Outbox.Start(ctx, tx, d.ID, p.ID, cursor)
+			}, ofDatabase(p, err)
 		})
 	if err != nil {
 		return answer{}, err

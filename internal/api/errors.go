@@ -56,7 +56,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 	switch status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		opts = append(opts, problem.RetryAfter(pauseAfter(err)))
 	}
 	problem.Write(w, r, status, "", detail, opts...)

@@ -12,7 +12,8 @@ import (
 // Outbox sends changes on to destinations, and tells of it; see outbox.Outbox.
 type Outbox interface {
 	// Start begins a destination's deliveries, in the transaction that makes it.
-	Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, from outbox.From) error
+	Cursor(ctx context.Context, projectID uuid.UUID, from outbox.From) (int64, error)
+	Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error
 	Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error
 	// Resume closes the breaker as well.
 	Resume(ctx context.Context, destinationID uuid.UUID) error

@@ -40,12 +40,14 @@ type previewOf struct {
 	changeID int64
 }
 
-func (o *fakeOutbox) Start(_ context.Context, _ pgx.Tx, _, _ uuid.UUID, from outbox.From) error {
+func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from outbox.From) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.from = from
-	return o.err
+	return 0, o.err
 }
+
+func (o *fakeOutbox) Start(context.Context, pgx.Tx, uuid.UUID, uuid.UUID, int64) error { return nil }
 
 func (o *fakeOutbox) Pause(ctx context.Context, id uuid.UUID, by, state, reason string) error {
 	_, err := o.pool.Exec(ctx, `UPDATE authsync.destinations

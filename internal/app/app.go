@@ -59,8 +59,9 @@ type Config struct {
 
 // App is a running server.
 type App struct {
-	Store *project.Store
+	Store *project.Store // for people
 
+	stored    *project.Store // for the workers
 	settings  config.Config
 	log       *slog.Logger
 	steps     steps
@@ -68,7 +69,9 @@ type App struct {
 	url       string
 	metrics   *metrics
 	health    *health
-	pool      *pgxpool.Pool
+	pool      *pgxpool.Pool // of the workers
+	vital     *pgxpool.Pool // of the directory and of /readyz
+	people    *pgxpool.Pool // of the management API
 	keyring   *seal.Keyring
 	directory *project.Directory
 	mirrors   *mirror.Mirrors
@@ -80,8 +83,10 @@ type App struct {
 	backfills *backfill.Store
 	refreshes *refresh.Queue
 	outbox    *outbox.Outbox
-	api       *api.API             // nil without the role api, as is the dashboard
-	dashboard *dashboard.Dashboard // the web pages
+	// outboxAdmin is the API's, with connections of its own.
+	outboxAdmin *outbox.Outbox
+	api         *api.API             // nil without the role api, as is the dashboard
+	dashboard   *dashboard.Dashboard // the web pages
 }
 
 // databaseWait is how long a starting process waits for its database, which may
@@ -153,19 +158,31 @@ func (a *App) startPool(ctx context.Context) (_ stopFunc, err error) {
 	if a.keyring, err = seal.ParseKeys(a.settings.EncryptionKey.Reveal()); err != nil {
 		return nil, err
 	}
-	if a.pool, err = openPool(ctx, a.settings.DatabaseURL, a.settings.DatabaseConnections, pgdb.FreshPlans()); err != nil {
-		return nil, err
+	closeAll := func() {
+		for _, pool := range []*pgxpool.Pool{a.pool, a.vital, a.people} {
+			if pool != nil {
+				pool.Close()
+			}
+		}
 	}
-	if err = a.waitForDatabase(ctx); err == nil {
+	if a.pool, err = a.named(ctx, "workers", a.settings.DatabaseConnections, workerSession()); err == nil {
+		a.vital, err = a.named(ctx, "vital", vitalConns, vitalSession())
+	}
+	if err == nil {
+		a.people, err = a.named(ctx, "management", managementConns, managementSession())
+	}
+	if err == nil {
+		err = a.waitForDatabase(ctx)
+	}
+	if err == nil {
 		err = mustBeCurrent(ctx, a.pool)
 	}
 	if err != nil {
-		a.pool.Close()
+		closeAll()
 		return nil, err
 	}
-	a.metrics.pool("shared", a.pool)
-	a.health.parts = append(a.health.parts, databaseParts(a.pool, a.log)...)
-	return func(context.Context) error { a.pool.Close(); return nil }, nil
+	a.health.parts = append(a.health.parts, databaseParts(a.vital, a.log)...)
+	return func(context.Context) error { closeAll(); return nil }, nil
 }
 
 // waitForDatabase returns once the database answers.
@@ -189,15 +206,19 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 }
 
 func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
-	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.pool, Keyring: a.keyring, Log: a.log})
+	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log})
 	if err != nil {
 		return nil, err
 	}
 	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log, Workers: a.settings.Workers})
-	a.Store, err = project.NewStore(project.Config{
-		Pool: a.pool, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log, Destinations: destinationKinds{a.guard.CheckURL},
-	})
-	if err != nil {
+	ofStore := project.Config{
+		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log, Destinations: destinationKinds{a.guard.CheckURL},
+	}
+	if a.Store, err = project.NewStore(ofStore); err != nil {
+		return nil, err
+	}
+	ofStore.Pool = a.pool
+	if a.stored, err = project.NewStore(ofStore); err != nil {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -219,11 +240,6 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	return stop, nil
 }
 
-// receiverConns are the connections set aside for storing deliveries, so that
-// neither jobs nor people's queries hold them up: one for the commit in flight, one
-// to wake the workers after it, and one to spare.
-const receiverConns = 3
-
 // startInbox gives the receiver an inbox with connections of its own. The
 // other one is for everybody else, who shares the pool.
 func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
@@ -240,11 +256,10 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	if !a.settings.Roles.Receiver {
 		return a.inbox.Close, nil
 	}
-	pool, err := openPool(ctx, a.settings.DatabaseURL, receiverConns, nil)
+	pool, err := a.named(ctx, "receiver", receiverConns, receiverSession())
 	if err != nil {
 		return nil, err
 	}
-	a.metrics.pool("receiver", pool)
 	a.intake = inbox.New(pool, jobs, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
 	return func(ctx context.Context) error {
 		err := errors.Join(a.intake.Close(ctx), a.inbox.Close(ctx))
@@ -324,14 +339,6 @@ func noReceiver(w http.ResponseWriter, r *http.Request) {
 
 func notFound(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
-}
-
-func openPool(ctx context.Context, url config.Secret, conns int, session map[string]string) (*pgxpool.Pool, error) {
-	pool, err := pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: int32(conns), RuntimeParams: session}) //nolint:gosec // config bounds it by 1000
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	return pool, nil
 }
 
 // mustBeCurrent refuses to work on a schema that is not the one this binary knows.

@@ -37,14 +37,15 @@ const signingSecret = "whsec_YXBwLXRlc3Qtc2lnbmluZy1rZXk="
 type installation struct {
 	settings  config.Config
 	projectID string
+	controlDB *pgxpool.Pool
 	mirror    *pgxpool.Pool
 	key       config.Secret
 }
 
 func install(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{mirror: pgtest.Project(t)}
-	in.settings = settings(t, pgtest.URL(t, pgtest.Control(t)))
+	in := &installation{controlDB: pgtest.Control(t), mirror: pgtest.Project(t)}
+	in.settings = settings(t, pgtest.URL(t, in.controlDB))
 	control, err := app.OpenControl(t.Context(), in.settings.DatabaseURL, in.settings.EncryptionKey, 2, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, control.Close(context.WithoutCancel(t.Context()))) }()

@@ -27,7 +27,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	transport := a.guard.Transport()
 	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
 	a.accounts = &account.Integrations{
-		Credentials: a.Store.Credentials,
+		Credentials: a.stored.Credentials,
 		Deps: func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error) {
 			of := deps
 			of.SQL = func(databaseURL provider.Secret, tables provider.UserTables) (fetch.Source, error) {
@@ -49,7 +49,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 
 // providers are the names of the providers that a project has.
 func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, error) {
-	all, err := a.Store.ListIntegrations(ctx, projectID)
+	all, err := a.stored.ListIntegrations(ctx, projectID)
 	names := make([]string, len(all))
 	for i, one := range all {
 		names[i] = one.Provider
@@ -65,7 +65,7 @@ func (a *App) tables(
 	url, err := pgdb.Given(string(databaseURL))
 	switch {
 	case databaseURL == "":
-		if url, err = a.Store.DatabaseURL(ctx, projectID); err != nil {
+		if url, err = a.stored.DatabaseURL(ctx, projectID); err != nil {
 			return nil, err
 		}
 	case err != nil:

@@ -8,7 +8,9 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/refresh"
 )
@@ -30,10 +32,15 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	if !a.settings.Roles.API {
 		return nil, nil
 	}
+	jobs, err := inbox.NewJobs(a.log)
+	if err != nil {
+		return nil, err
+	}
+	events := inbox.New(a.people, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
 	a.api, err = api.New(api.Config{
-		Store: a.Store, Events: a.inbox, Users: a.mirrors, Grants: a.mirrors, Backfills: a.backfills,
-		Refresher: &refresh.One{Pool: a.pool, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
-		Accounts:  a.shared, Outbox: a.outbox,
+		Store: a.Store, Events: events, Users: a.mirrors, Grants: a.mirrors, Backfills: backfill.NewStore(a.people, jobs, a.accounts),
+		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
+		Accounts:  a.shared, Outbox: a.outboxAdmin,
 		PublicURL: a.settings.PublicURL, Log: a.log,
 	})
 	if err != nil {
@@ -53,7 +60,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		pool.Close()
 		return nil, err
 	}
-	return func(context.Context) error { pool.Close(); return nil }, nil
+	return func(ctx context.Context) error { pool.Close(); return events.Close(ctx) }, nil
 }
 
 // routeManagement has the paths of both answered; those of webhooks are routed before.

@@ -50,8 +50,9 @@ type From struct {
 	Time      time.Time // those committed since
 }
 
-// cursor is the id behind which the changes are.
-func (o *Outbox) cursor(ctx context.Context, projectID uuid.UUID, from From) (int64, error) {
+// Cursor is the id of the change behind which those are that a destination is told of. It asks the
+// project's database; a *mirror.DelayError says that it is away.
+func (o *Outbox) Cursor(ctx context.Context, projectID uuid.UUID, from From) (int64, error) {
 	if from.Beginning {
 		return 0, nil
 	}
@@ -60,13 +61,8 @@ func (o *Outbox) cursor(ctx context.Context, projectID uuid.UUID, from From) (in
 
 const insertFlow = `INSERT INTO authsync.destination_flows (destination_id, relayed_to) VALUES ($1, $2)`
 
-// Start sets a new destination going, in the transaction that makes it. It asks the
-// project's database where the feed stands; a *mirror.DelayError says that it is away.
-func (o *Outbox) Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, from From) error {
-	cursor, err := o.cursor(ctx, projectID, from)
-	if err != nil {
-		return fmt.Errorf("find the beginning of the destination: %w", err)
-	}
+// Start sets a new destination going, in the transaction that makes it, from a place that Cursor gave.
+func (o *Outbox) Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error {
 	if _, err := tx.Exec(ctx, insertFlow, destinationID, cursor); err != nil {
 		return fmt.Errorf("set the destination going: %w", err)
 	}

@@ -326,7 +326,9 @@ func (b *testBundle) addWith(tb testing.TB, name string, kind destination.Kind, 
 		if err != nil {
 			return err
 		}
-		return b.outbox.Start(tb.Context(), tx, id, b.projectID, from)
+		cursor, err := b.outbox.Cursor(tb.Context(), b.projectID, from)
+		require.NoError(tb, err)
+		return b.outbox.Start(tb.Context(), tx, id, b.projectID, cursor)
 	}))
 	return id
 }

@@ -130,7 +130,7 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 		return err
 	}
 	// What is behind comes by itself.
-	after, err := o.cursor(ctx, projectID, r.From)
+	after, err := o.Cursor(ctx, projectID, r.From)
 	page := relayFirst
 	for err == nil && after < f.RelayedTo {
 		var changes []mirror.FeedChange

@@ -92,8 +92,13 @@ type MadeSecret struct {
 	Value string `json:"value"`
 }
 
-// InTx is what belongs to the same transaction as a new destination.
+// InTx is what belongs to the same transaction as a new destination. It calls no database or server but the
+// control database: a tenant's may be slow, and would keep the transaction and its locks for as long.
 type InTx func(ctx context.Context, tx pgx.Tx, d Destination) error
+
+// Prepare finds out what a new destination needs to know of the project's database, before the
+// transaction that makes it.
+type Prepare func(ctx context.Context) (InTx, error)
 
 type destinationRow struct {
 	ID, ProjectID uuid.UUID
@@ -114,9 +119,9 @@ type destinationRow struct {
 // what belongs to it in the same transaction. Where its kind makes a secret that
 // was not given, that is returned, this once.
 //
-// Errors: ErrNoProject, ErrDestinationTaken, *InvalidError, and those of also.
+// Errors: ErrNoProject, ErrDestinationTaken, *InvalidError, and those of prepare and what it returns.
 func (s *Store) CreateDestination(
-	ctx context.Context, projectID uuid.UUID, kind string, in DestinationInput, also InTx,
+	ctx context.Context, projectID uuid.UUID, kind string, in DestinationInput, prepare Prepare,
 ) (Destination, *MadeSecret, error) {
 	made := destinationRow{ID: uuid.New(), ProjectID: projectID, Kind: kind, Options: json.RawMessage("{}")}
 	secrets := destination.Secrets{Values: map[string]string{}}
@@ -125,6 +130,10 @@ func (s *Store) CreateDestination(
 		return Destination{}, nil, err
 	}
 	if made.SecretsSealed, err = s.sealSecrets(made, secrets); err != nil {
+		return Destination{}, nil, err
+	}
+	also, err := prepare(ctx)
+	if err != nil {
 		return Destination{}, nil, err
 	}
 	var d Destination

@@ -68,7 +68,13 @@ func (k fakeKind) NewSecret() (name, value string, ok bool) {
 	return "signing", "made-" + uuid.NewString(), k == "webhook"
 }
 
-func nothingElse(context.Context, pgx.Tx, project.Destination) error { return nil }
+func nothingElse(context.Context) (project.InTx, error) {
+	return func(context.Context, pgx.Tx, project.Destination) error { return nil }, nil
+}
+
+func also(do project.InTx) project.Prepare {
+	return func(context.Context) (project.InTx, error) { return do, nil }
+}
 
 func input(name, options string, secrets map[string]*string) project.DestinationInput {
 	return project.DestinationInput{Name: &name, Options: json.RawMessage(options), Secrets: secrets}
@@ -92,7 +98,7 @@ func TestDestinationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, new(`.user.email != null`)
 	var hooked project.Destination
 	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "HTTP", in,
-		func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil })
+		also(func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil }))
 	require.NoError(t, err)
 	require.Nil(t, made, "this kind makes no secret")
 	require.Equal(t, d, hooked)
@@ -129,11 +135,11 @@ func TestWhatBelongsToANewDestinationIsInItsTransaction(t *testing.T) {
 	shop := b.project(t, "shop")
 	broken := errors.New("broken")
 	_, _, err := b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("x", anyURL, nil),
-		func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
+		also(func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
 			_, err := tx.Exec(ctx, `INSERT INTO authsync.destination_flows (destination_id, relayed_to) VALUES ($1, 0)`, d.ID)
 			require.NoError(t, err)
 			return broken
-		})
+		}))
 	require.ErrorIs(t, err, broken)
 	list, err := b.store.ListDestinations(t.Context(), shop.ID)
 	require.NoError(t, err)
