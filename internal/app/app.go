@@ -44,6 +44,7 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/refresh"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
@@ -96,9 +97,10 @@ const databaseWait = 30 * time.Second
 // Start starts a server and returns when it answers. If it fails, everything
 // that was started is stopped again. Cancelling ctx later does not stop it.
 func Start(ctx context.Context, c Config) (_ *App, err error) {
+	log := slog.New(redact.Handler(c.Log.Handler()))
 	a := &App{
-		settings: c.Settings, log: c.Log, steps: steps{log: c.Log},
-		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: c.Log},
+		settings: c.Settings, log: log, steps: steps{log: log},
+		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
 		guard: outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}),
 	}
 	defer func() {

@@ -44,6 +44,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/redact"
 )
 
 // Directory tells how a project's integration is configured.
@@ -264,7 +265,7 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 	for i, r := range results {
 		o := &b.outcomes[b.places[i]]
 		if r.Err != nil {
-			o.Outcome = inbox.Failed
+			o.Outcome, o.Err = inbox.Failed, r.Err
 			o.Reason = joinReasons(mirror.Words(r.Err), o.Reason)
 			continue
 		}
@@ -295,7 +296,7 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 		c.Log.WarnContext(ctx, "job_put_off", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind),
 			slog.Duration("for", after), slog.Any("error", err))
 	}
-	if err := river.RecordOutput(ctx, map[string]string{"waits_because": mirror.Words(err)}); err != nil {
+	if err := river.RecordOutput(ctx, map[string]string{"waits_because": redact.Text(err)}); err != nil {
 		return err
 	}
 	return river.JobSnooze(after)

@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/redact"
 )
 
 // Times that decide how soon a crash heals: a job of a process that died is
@@ -80,6 +81,7 @@ func NewClient(config Config, options ClientConfig) (*river.Client[pgx.Tx], erro
 		Workers:              workers,
 		Queues:               queues,
 		Hooks:                options.Hooks,
+		Middleware:           []rivertype.Middleware{redact.Middleware(config.Log)},
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           JobTimeout,

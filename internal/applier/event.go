@@ -2,7 +2,6 @@ package applier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/redact"
 )
 
 // eventWorker works apply_event: an event that failed among others, tried alone.
@@ -31,10 +31,19 @@ func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyEventA
 	case outcome.Outcome != inbox.Failed:
 		return nil
 	case understood:
-		return errors.New(outcome.Reason)
+		return failure(&outcome)
 	default:
-		return river.JobCancel(errors.New(outcome.Reason))
+		return river.JobCancel(failure(&outcome))
 	}
+}
+
+// failure is what River shows of an event that failed. The reason may quote the user, so
+// it is in authsync.events alone, and in the API.
+func failure(o *inbox.Outcome) error {
+	if o.Err == nil {
+		return fmt.Errorf("event %d.%d failed: authsync.events has the reason", o.InboxID, o.Ordinal)
+	}
+	return fmt.Errorf("event %d.%d failed: %s; authsync.events has the whole reason", o.InboxID, o.Ordinal, redact.Text(o.Err))
 }
 
 // work applies the event and records its outcome; understood tells whether

@@ -80,7 +80,7 @@ func (s *slice) restart(ctx context.Context) error {
 	drift.Restarts++
 	drift.Compared = 0 // the mirror is looked through again
 	if drift.Restarts > maxRestarts {
-		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again")
+		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again", mirror.ErrFindingsGone)
 	}
 	next.Phase, next.Cursor, next.Drift = Walk, "", &drift
 	next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad = 0, 0, 0, 0, nil

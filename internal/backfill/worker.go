@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -132,9 +133,9 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	case errors.As(err, &snooze):
 		return err
 	case errors.As(err, &credentials), errors.As(err, &protocol), errors.As(err, &notPossible), errors.Is(err, fetch.ErrNoCredentials):
-		return s.fail(ctx, err.Error())
+		return s.fail(ctx, err.Error(), err)
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
-		return s.fail(ctx, "the integration was removed before the "+s.row.Kind+" was done")
+		return s.fail(ctx, "the integration was removed before the "+s.row.Kind+" was done", err)
 	case errors.Is(err, mirror.ErrFindingsGone):
 		return s.restart(ctx)
 	case errors.As(err, &limited):
@@ -146,7 +147,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	}
 	troubles := s.row.Troubles + 1
 	if troubles >= maxTroubles {
-		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err))
+		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err), err)
 	}
 	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_put_off", s.attrs(slog.Any("error", err))...)
 	return s.wait(ctx, mirror.Words(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
@@ -181,14 +182,14 @@ func (s *slice) wait(ctx context.Context, because string, pause time.Duration, t
 	return river.JobSnooze(s.config.Retry(pause))
 }
 
-// fail ends the run for good.
-func (s *slice) fail(ctx context.Context, because string) error {
+// fail ends the run for good. What stands in the row may quote a user, what is logged does not.
+func (s *slice) fail(ctx context.Context, because string, err error) error {
 	if _, err := s.config.Pool.Exec(ctx, failRun, s.row.ID, because); err != nil {
 		return errors.Join(errControl, err)
 	}
 	s.held.release(s.row.ID)
-	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_failed", s.attrs(slog.String("reason", because))...)
-	return river.JobCancel(errors.New(because))
+	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_failed", s.attrs(slog.Any("error", err))...)
+	return river.JobCancel(fmt.Errorf("%s %s failed: authsync.backfills has the reason", s.row.Kind, s.row.ID))
 }
 
 // attrs tell which run a line of the log is about.

@@ -32,6 +32,8 @@ type Outcome struct {
 	EventTime  time.Time // zero where the event has none
 	Outcome    string
 	Reason     string
+	// Err is why the mirror refused the event; for programs, and not stored.
+	Err error
 }
 
 const upsertOutcomes = `

@@ -179,12 +179,13 @@ func (w *againWorker) conclude(ctx context.Context, job *river.Job[AgainArgs], s
 	return nil, laterError(&s.result)
 }
 
-// attemptError is what River shows of an attempt that failed.
+// attemptError is what River shows of an attempt that failed. The reason may quote what the
+// other side says about the user, so it is in authsync.deliveries alone, and in the API.
 func attemptError(r *destination.Result) error {
 	if r.Status == 0 {
-		return errors.New(r.Reason)
+		return errors.New("the destination gave no answer: authsync.deliveries has the reason")
 	}
-	return fmt.Errorf("status %d: %s", r.Status, r.Reason)
+	return fmt.Errorf("the destination answered %d: authsync.deliveries has the reason", r.Status)
 }
 
 // places bounds how many deliveries of one destination a process tries again at a time, so

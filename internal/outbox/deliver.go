@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -169,7 +170,7 @@ func (r *run) notBuilt(ctx context.Context, err error) error {
 	if _, err := r.config.Pool.Exec(ctx, haltDestination, r.id, StatePaused, invalid.Detail, r.config.Now()); err != nil {
 		return fmt.Errorf("pause the destination: %w", err)
 	}
-	r.config.Log.ErrorContext(ctx, "destination_paused")
+	r.config.Log.ErrorContext(ctx, "destination_paused", slog.String("destination_id", r.id.String()), slog.Any("error", invalid))
 	return nil
 }
 

@@ -275,6 +275,9 @@ func pause(attempts int) time.Duration {
 // side says.
 func (o *Outbox) tell(ctx context.Context, destinationID uuid.UUID, kind string, results []sent, r recorded, now time.Time) {
 	log := o.config.Log.With(slog.String("destination_id", destinationID.String()), slog.String("kind", kind))
+	if len(results) > 0 { // all are of one project
+		log = log.With(slog.String("project_id", results[0].ProjectID.String()))
+	}
 	for i := range results {
 		s := &results[i]
 		o.metrics.attempt(kind, s.outcome, s.ChangedAt, now)
@@ -283,7 +286,7 @@ func (o *Outbox) tell(ctx context.Context, destinationID uuid.UUID, kind string,
 			level = slog.LevelWarn
 		}
 		log.LogAttrs(ctx, level, "delivery_attempted", slog.Int64("delivery_id", s.ID), slog.Int64("change_id", s.ChangeID),
-			slog.String("project_id", s.ProjectID.String()), slog.Int("attempt", s.Attempts+1), slog.String("outcome", s.outcome),
+			slog.Int("attempt", s.Attempts+1), slog.String("outcome", s.outcome),
 			slog.Int("status", s.result.Status), slog.Duration("took", s.took))
 	}
 	if r.OpenUntil != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/redact"
 )
 
 const selectAsked = `SELECT coalesce((SELECT w.asked FROM authsync.wakes AS w WHERE w.kind = $1 AND w.subject = $2), 0)`
@@ -80,7 +81,7 @@ func (e *waitError) Error() string { return e.because }
 
 // later turns an error into a snooze. Nothing of it is the job's fault.
 func (o *Outbox) later(ctx context.Context, metadata []byte, err error) error {
-	after, because := backOff(metadata), mirror.Words(err)
+	after, because := backOff(metadata), redact.Text(err)
 	var wait *waitError
 	var delay *mirror.DelayError
 	switch {
@@ -89,7 +90,7 @@ func (o *Outbox) later(ctx context.Context, metadata []byte, err error) error {
 	case errors.As(err, &wait):
 		after, because = wait.after, wait.because
 	case errors.As(err, &delay):
-		after, because = delay.After, "the project's database cannot be used now: "+mirror.Words(delay.Err)
+		after, because = delay.After, "the project's database cannot be used now: "+redact.Text(delay.Err)
 	}
 	if err := river.RecordOutput(ctx, map[string]string{"waits_because": because}); err != nil {
 		return err

@@ -111,7 +111,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	attrs := append(d.attrs(ctx), slog.Int("status", answer.status), slog.String("reason", answer.result))
 	if answer.cause != nil {
-		attrs = append(attrs, slog.String("error", answer.cause.Error()))
+		attrs = append(attrs, slog.Any("error", answer.cause))
 	}
 	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "delivery_rejected", attrs...)
 	d.write(answer)
