@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // lockedBuffer is a log that several goroutines write and a test reads.
@@ -116,11 +117,11 @@ func TestPersonalDataIsNeitherInTheLogNorInJobs(t *testing.T) {
 		require.NoError(t, control.QueryRow(t.Context(), query).Scan(&n))
 		return n
 	}
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		return count(`SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_event', 'retry_event') AND cardinality(errors) > 0`) >= len(failing) &&
 			count(`SELECT count(*) FROM authsync.river_job WHERE metadata -> 'output' ? 'waits_because'`) > 0 &&
 			count(`SELECT count(*) FROM authsync.deliveries WHERE attempts > 0`) > 0
-	}, time.Minute, 50*time.Millisecond)
+	})
 	stop() // so that all has been logged
 
 	var jobs string
