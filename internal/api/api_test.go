@@ -60,7 +60,7 @@ func (m *fakeMirror) Install(context.Context, string, uuid.UUID, bool) error {
 
 func (m *fakeMirror) Release(context.Context, string, uuid.UUID) error { return nil }
 
-func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string) (mirror.History, error) {
+func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ int64) (mirror.History, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err == nil && userID != m.history.User.ID {

@@ -158,6 +158,8 @@ type User struct {
 	User    map[string]any `json:"user"`
 	Sources []Source       `json:"sources"`
 	Changes []Change       `json:"changes"`
+	// ChangesBefore is the id before which there are older changes; nil: there are none.
+	ChangesBefore *int64 `json:"changes_before"`
 }
 
 // Source tells which event said the value of a column, and when by the

@@ -247,7 +247,7 @@ func TestHistoryTellsTheSourceOfEachColumn(t *testing.T) {
 		update("e2", 2, "email", "b@example.com"),
 	})
 	m := newMirrors(t, pool)
-	h, err := m.History(t.Context(), projectID(), "u1")
+	h, err := m.History(t.Context(), projectID(), "u1", 0)
 	require.NoError(t, err)
 	require.Equal(t, "b@example.com", *h.User.Email)
 	sources := make(map[string]string)
@@ -261,6 +261,6 @@ func TestHistoryTellsTheSourceOfEachColumn(t *testing.T) {
 	require.Equal(t, []string{"email"}, h.Changes[1].Changed)
 	require.JSONEq(t, `{"email": "a@example.com"}`, string(h.Changes[1].Before))
 
-	_, err = m.History(t.Context(), projectID(), "nobody")
+	_, err = m.History(t.Context(), projectID(), "nobody", 0)
 	require.ErrorIs(t, err, mirror.ErrNoUser)
 }

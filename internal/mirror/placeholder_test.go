@@ -156,7 +156,7 @@ func TestHistoryOfAPlaceholder(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
 	ensureUser(t, pool, "u1")
-	history, err := newMirrors(t, pool).History(t.Context(), projectID(), "u1")
+	history, err := newMirrors(t, pool).History(t.Context(), projectID(), "u1", 0)
 	require.NoError(t, err)
 	require.Nil(t, history.User.Provider)
 	require.Nil(t, history.User.LastEventProcessed)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,10 +61,18 @@ type Change struct {
 type History struct {
 	User    User     `json:"user"`
 	Sources []Source `json:"sources"`
-	Changes []Change `json:"changes"` // oldest first, the newest maxChanges of them
+	Changes []Change `json:"changes"` // oldest first; the newest that fit into a page
+	// ChangesBefore is the id before which to read on, because there are older changes; nil: there are none.
+	ChangesBefore *int64 `json:"changes_before"`
 }
 
-const maxChanges = 1000
+// Bounds of a page of changes. What a customer's database holds is as large as its profiles and as many as
+// its updates, so a page is bounded by both. One change is always in it.
+const (
+	maxChanges     = 1000
+	maxChangeBytes = 2 << 20 // of the rows before and after
+	changesAtOnce  = 16      // that are read at once, before their size is known
+)
 
 const (
 	selectUser = `
@@ -76,13 +86,16 @@ const (
 
 	selectChanges = `
 		SELECT id, kind, changed, before, after, provider, event_id, event_at, changed_at
-		FROM (SELECT * FROM capydb_auth.user_changes WHERE user_id = $1 ORDER BY id DESC LIMIT $2) AS c
-		ORDER BY id`
+		FROM capydb_auth.user_changes
+		WHERE user_id = $1 AND id < $2
+		ORDER BY id DESC
+		LIMIT $3`
 )
 
-// History reads a user, the source of each of its columns, and its changes,
-// all as of one moment. It returns ErrNoUser where the mirror has no such user.
-func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string) (History, error) {
+// History reads a user, the source of each of its columns, and a page of its changes, all as of one
+// moment: the newest of those before an id, 0 for the newest of all. It returns ErrNoUser where the mirror
+// has no such user.
+func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (History, error) {
 	l, err := m.lane(ctx, projectID)
 	if err != nil {
 		return History{}, err
@@ -100,7 +113,7 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 		if h.Sources, err = collect[Source](ctx, tx, selectSources, userID); err != nil {
 			return err
 		}
-		h.Changes, err = collect[Change](ctx, tx, selectChanges, userID, maxChanges)
+		h.Changes, h.ChangesBefore, err = changes(ctx, tx, userID, before)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -110,6 +123,35 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 		return History{}, fmt.Errorf("read the user from the mirror: %w", err)
 	}
 	return h, nil
+}
+
+// changes reads a page of a user's changes in the order of their ids.
+func changes(ctx context.Context, tx pgx.Tx, userID string, before int64) (page []Change, more *int64, err error) {
+	if before <= 0 {
+		before = math.MaxInt64
+	}
+	page = []Change{}
+	for bytes := 0; len(page) < maxChanges; {
+		next, err := collect[Change](ctx, tx, selectChanges, userID, before, changesAtOnce)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, c := range next {
+			bytes += len(c.Before) + len(c.After)
+			if bytes > maxChangeBytes && len(page) > 0 {
+				slices.Reverse(page)
+				return page, &page[0].ID, nil
+			}
+			page = append(page, c)
+		}
+		if len(next) < changesAtOnce {
+			slices.Reverse(page)
+			return page, nil, nil
+		}
+		before = next[len(next)-1].ID
+	}
+	slices.Reverse(page)
+	return page, &page[0].ID, nil
 }
 
 // querier is a pool or a transaction.
