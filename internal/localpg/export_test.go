@@ -33,3 +33,8 @@ func Download(ctx context.Context, repository, dir string) error {
 
 // Children is children.
 func Children(pid int) []int { return children(pid) }
+
+// MemoryDirs is where a throw-away server with these settings may live in memory.
+func MemoryDirs(settings map[string]string) []string {
+	return (&Server{config: Config{Settings: settings}}).memoryDirs()
+}

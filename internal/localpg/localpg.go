@@ -59,7 +59,8 @@ const (
 type Config struct {
 	// Dir holds everything of the server: data, password, log. It is made if it
 	// does not exist. Required, except for a throw-away server, for which a
-	// directory in the temporary directory is made.
+	// directory is made: in memory if there is room and Settings say nothing of
+	// fsync, else in the temporary directory.
 	Dir string
 	// Throwaway is for tests: fsync is off, and Stop removes Dir. So does the
 	// end of this process, however it ends.

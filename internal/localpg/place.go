@@ -24,7 +24,7 @@ const (
 // the server's account and can be reached by it.
 func (s *Server) place(ctx context.Context) (string, error) {
 	if s.config.Throwaway && s.config.Dir == "" {
-		return s.makeDir(ctx, os.TempDir(), "/tmp", "/var/tmp")
+		return s.makeDir(ctx, append(s.memoryDirs(), os.TempDir(), "/tmp", "/var/tmp")...)
 	}
 	if s.config.Dir == "" {
 		return "", errors.New("start PostgreSQL: no directory was given")
@@ -53,6 +53,40 @@ func (s *Server) place(ctx context.Context) (string, error) {
 		return dir, nil
 	}
 	return s.move(ctx, dir)
+}
+
+// memoryDirs returns the directory of a file system in memory if a throw-away server may live
+// there: nobody asked it to write to a disk (Settings), or chose a directory (TMPDIR), and
+// there is room. Hundreds of databases that come and go cost most of their time in a file
+// system that keeps them.
+func (s *Server) memoryDirs() []string {
+	const dir, room = "/dev/shm", 4 << 30
+	if s.config.Settings["fsync"] != "" || os.TempDir() != "/tmp" {
+		return nil
+	}
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil || float64(stat.Bavail)*float64(stat.Bsize) < room { // the types differ by system
+		return nil
+	}
+	if availableMemory() < 2*room {
+		return nil
+	}
+	return []string{dir}
+}
+
+// availableMemory returns how many bytes of memory programs can still get, 0 if that is not known.
+func availableMemory() uint64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kilobytes uint64
+		if n, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kilobytes); err == nil && n == 1 {
+			return kilobytes << 10
+		}
+	}
+	return 0
 }
 
 // move makes a directory for what should be in dir, and notes in each where the other one is.

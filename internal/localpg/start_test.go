@@ -193,3 +193,15 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		require.ErrorContains(t, err, "its last words")
 	})
 }
+
+func TestThrowawayDataIsInMemoryIfThereIsRoom(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, localpg.MemoryDirs(map[string]string{"fsync": "on"}), "a disk is asked for")
+	dirs := localpg.MemoryDirs(nil)
+	s := start(t, localpg.Config{Throwaway: true})
+	if len(dirs) > 0 {
+		require.Equal(t, dirs[0], filepath.Dir(s.Dir()))
+	} else {
+		require.Equal(t, filepath.Clean(os.TempDir()), filepath.Dir(s.Dir()))
+	}
+}
