@@ -12,6 +12,8 @@ SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
 
+export PG
+
 .DEFAULT_GOAL := help
 .PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
@@ -27,7 +29,7 @@ build: ## Build bin/authsync
 
 check: lint lint/sql verify test/race ## All that a push needs
 
-test: $(STANDARDWEBHOOKS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some of them
+test: $(STANDARDWEBHOOKS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, PG=17 on another PostgreSQL
 	@scripts/test.sh $(ARGS)
 
 test/race: $(STANDARDWEBHOOKS) ## Run the tests with the race detector

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs a package of npm into a folder of .bin: npm-tool.sh FOLDER PACKAGE@VERSION 'WHAT, WHICH DOES SOMETHING'
+# Installs a package of npm into a folder of .bin, or of an absolute path:
+# npm-tool.sh FOLDER PACKAGE@VERSION 'WHAT, WHICH DOES SOMETHING'
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,4 +9,5 @@ if ! command -v npm >/dev/null; then
     echo 'apt-get install npm (Debian, Ubuntu), brew install node (macOS)' >&2
     exit 1
 fi
-npm install --prefix ".bin/$1" --no-save --no-package-lock --no-audit --no-fund "$2"
+case "$1" in /*) folder=$1 ;; *) folder=.bin/$1 ;; esac
+npm install --prefix "$folder" --no-save --no-package-lock --no-audit --no-fund "$2"

@@ -35,9 +35,9 @@ type programs struct {
 func (p programs) path(name string) string { return filepath.Join(p.dir, name) }
 
 // findPrograms returns server programs: of the version that made the data, if
-// there is data; else the newest ones installed; else downloaded ones.
+// there is data; else those in PATH; else the newest ones installed; else downloaded ones.
 func (s *Server) findPrograms(ctx context.Context) (programs, error) {
-	found := installed(ctx, s.candidateDirs(ctx))
+	found := s.installed(ctx)
 	made, err := dataMajor(s.dir)
 	if err != nil {
 		return programs{}, err
@@ -92,12 +92,6 @@ func dataMajor(dir string) (int, error) {
 // candidateDirs lists where server programs are installed by the usual packages.
 func (s *Server) candidateDirs(ctx context.Context) []string {
 	var dirs []string
-	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
-		}
-		dirs = append(dirs, filepath.Dir(path))
-	}
 	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))
 	}
@@ -116,15 +110,35 @@ func (s *Server) candidateDirs(ctx context.Context) []string {
 	return dirs
 }
 
-// installed returns those of dirs that hold usable server programs, newest first.
-func installed(ctx context.Context, dirs []string) []programs {
+// installed returns the usable server programs: first those in PATH, which somebody chose,
+// then the others, newest first.
+func (s *Server) installed(ctx context.Context) []programs {
+	chosen := usable(ctx, inPath("postgres"))
+	others := usable(ctx, s.candidateDirs(ctx)...)
+	slices.SortStableFunc(others, func(a, b programs) int { return cmp.Compare(b.major, a.major) })
+	return append(chosen, others...)
+}
+
+// inPath returns the directory in which a program of PATH really is.
+func inPath(program string) string {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return filepath.Dir(path)
+}
+
+// usable returns those of dirs that hold server programs of a version that serves.
+func usable(ctx context.Context, dirs ...string) []programs {
 	var found []programs
 	for _, dir := range dirs {
 		if major := programsMajor(ctx, dir); major >= minMajor {
 			found = append(found, programs{dir: dir, major: major})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b programs) int { return cmp.Compare(b.major, a.major) })
 	return found
 }
 
@@ -259,17 +273,18 @@ func (s *Server) initdbArgs() []string {
 	return args
 }
 
-// ProgramsDir returns the directory of the newest PostgreSQL programs that are
-// installed, or were downloaded for this user. Error: ErrNoPrograms.
-func ProgramsDir(ctx context.Context) (string, error) {
+// ProgramDir returns the directory of a program that comes with PostgreSQL, such as pg_dump,
+// of the version that a new server has, or of the newest one that has the program.
+// Error: ErrNoPrograms.
+func ProgramDir(ctx context.Context, name string) (string, error) {
 	account, err := unprivileged()
 	if err != nil {
 		return "", err
 	}
-	s := &Server{account: account}
-	found := installed(ctx, s.candidateDirs(ctx))
-	if len(found) == 0 {
-		return "", ErrNoPrograms
+	for _, p := range (&Server{account: account}).installed(ctx) {
+		if _, err := os.Stat(p.path(name)); err == nil {
+			return p.dir, nil
+		}
 	}
-	return found[0].dir, nil
+	return "", fmt.Errorf("%w with %s", ErrNoPrograms, name)
 }

@@ -2,7 +2,9 @@ package pgtest
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -46,11 +48,17 @@ func HasExtension(tb testing.TB, pool *pgxpool.Pool, name string) bool {
 	return true
 }
 
-// Program returns the path of a client program, such as pg_dump, that belongs
-// to the newest PostgreSQL installed.
-func Program(tb testing.TB, name string) string {
+// Program returns the path of a client program, such as pg_dump, and its version. It may be
+// older than the server, if the programs of the server's version came without it.
+func Program(tb testing.TB, name string) (path string, major int) {
 	tb.Helper()
-	dir, err := localpg.ProgramsDir(context.WithoutCancel(tb.Context()))
+	ctx := context.WithoutCancel(tb.Context())
+	dir, err := localpg.ProgramDir(ctx, name)
 	require.NoError(tb, err)
-	return filepath.Join(dir, name)
+	path = filepath.Join(dir, name)
+	version, err := exec.CommandContext(ctx, path, "--version").Output()
+	require.NoError(tb, err)
+	_, err = fmt.Sscanf(string(version), name+" (PostgreSQL) %d", &major)
+	require.NoError(tb, err, "%s", version)
+	return path, major
 }

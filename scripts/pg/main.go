@@ -118,7 +118,7 @@ func psql(ctx context.Context, database string) error {
 		return fmt.Errorf("%w; start it with make db/up", err)
 	}
 	program := "psql"
-	if programs, err := localpg.ProgramsDir(ctx); err == nil {
+	if programs, err := localpg.ProgramDir(ctx, "psql"); err == nil {
 		if path := filepath.Join(programs, "psql"); exec.CommandContext(ctx, path, "--version").Run() == nil {
 			program = path
 		}
