@@ -73,9 +73,9 @@ func TestDocumentedOptions(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/destinations/hubspot.md")
 	require.NoError(t, err)
-	example := regexp.MustCompile(`(?m)^    \{\n(    .*\n)+?    \}$`).Find(page)
+	example := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(page)
 	require.NotEmpty(t, example)
-	d := open(t, "http://hubspot.example", string(example), destination.Deps{})
+	d := open(t, "http://hubspot.example", string(example[1]), destination.Deps{})
 	require.Equal(t, 190, d.Traits().Limits["api"].Requests)
 
 	known, err := json.Marshal(map[string]string{"no_such_option": ""})
