@@ -310,12 +310,16 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.river_job WHERE kind = $1`, kind).Scan(&n))
 		return n
 	}
-	before := jobs("apply_deliveries")
+	waiting := func() (n int) {
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.inbox_pending`).Scan(&n))
+		return n
+	}
+	before := waiting()
 	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
-	require.Equal(t, before+1, jobs("apply_deliveries"))
+	require.Equal(t, before+1, waiting())
 	require.Equal(t, http.StatusAccepted, b.call(t, http.MethodPost, events+"/"+failed+"/replay", "").status)
-	require.Equal(t, 1, jobs("apply_event"), "what failed is tried alone")
+	require.Equal(t, 1, jobs("retry_event"), "what failed is tried alone")
 	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
-	require.Equal(t, before+2, jobs("apply_deliveries"), "of this project only")
+	require.Equal(t, before+2, waiting(), "of this project only")
 	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusBadRequest, "take one of")
 }

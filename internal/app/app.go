@@ -27,7 +27,6 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/account"
@@ -37,6 +36,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/outbox"
@@ -245,11 +245,11 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 // startInbox gives the receiver an inbox with connections of its own. The
 // other one is for everybody else, who shares the pool.
 func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
-	jobs, err := inbox.NewJobs(a.log)
+	inserts, err := inbox.NewJobs(a.log)
 	if err != nil {
 		return nil, err
 	}
-	a.inbox = inbox.New(a.pool, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
+	a.inbox = inbox.New(a.pool, inserts, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
 	// Before the first delivery, so that none lands in the default partition; a
 	// worker does it again every hour, and drops the old ones.
 	if err := inbox.Maintain(ctx, a.pool, 0); err != nil {
@@ -262,7 +262,7 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.intake = inbox.New(pool, jobs, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
+	a.intake = inbox.New(pool, inserts, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
 	return func(ctx context.Context) error {
 		err := errors.Join(a.intake.Close(ctx), a.inbox.Close(ctx))
 		pool.Close()
@@ -278,22 +278,24 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	if !a.settings.Roles.Worker {
 		return nil, nil
 	}
-	jobs, err := applier.NewClient(applier.Config{
+	applies := applier.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention,
-	}, applier.ClientConfig{
-		Workers: a.settings.Workers, Also: a.alsoWorks,
-		Periodic: slices.Concat(backfill.Periodic(), refresh.Periodic(), outbox.Periodic()),
+		Log: a.log, Retention: a.settings.InboxRetention, OthersAtWork: a.outbox.OthersAtWork,
+	}
+	client, err := jobs.New(jobs.Config{
+		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention,
+		Workers:  []jobs.Register{applier.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register},
+		Periodic: slices.Concat(applier.Periodic(), backfill.Periodic(), outbox.Periodic()),
 		Hooks:    []rivertype.Hook{a.outbox.Hook()},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := jobs.Start(context.WithoutCancel(ctx)); err != nil {
-		return nil, fmt.Errorf("start the job client: %w", err)
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context) error {
-		err := jobs.Stop(ctx)
+		err := client.Stop(ctx)
 		if err == nil {
 			return nil
 		}
@@ -301,14 +303,8 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		a.log.WarnContext(ctx, "jobs_cut_off", slog.Any("error", err))
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStop)
 		defer cancel()
-		return jobs.StopAndCancel(ctx)
+		return client.StopAndCancel(ctx)
 	}, nil
-}
-
-// alsoWorks adds the workers of other packages than applier to the job client.
-func (a *App) alsoWorks(workers *river.Workers, queues map[string]river.QueueConfig) {
-	a.readingWorkers(workers, queues)
-	a.outbox.Register(workers, queues)
 }
 
 func (a *App) startHTTP(listener net.Listener) stopFunc {

@@ -180,7 +180,7 @@ func TestRiverUIAnswersBehindItsSignIn(t *testing.T) {
 	}
 	status, text := ask("/river/api/jobs?state=available", in.key.Reveal())
 	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, text, `"kind":"apply_deliveries"`)
+	require.Contains(t, text, `"kind":"apply_inbox"`)
 	require.Contains(t, text, in.projectID)
 	require.NotContains(t, text, "user_1", "jobs hold ids of ours only")
 	status, text = ask("/river/", in.key.Reveal())

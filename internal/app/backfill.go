@@ -39,7 +39,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	}
 	a.backfills = backfill.NewStore(a.pool, jobs, a.accounts)
 	a.shared = account.NewShared(a.accounts)
-	a.refreshes = refresh.NewQueue(jobs, a.shared)
+	a.refreshes = refresh.NewQueue(a.shared)
 	return func(context.Context) error {
 		a.shared.Close()
 		transport.CloseIdleConnections()

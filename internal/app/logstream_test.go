@@ -135,7 +135,7 @@ func (in *installation) requireRead(t *testing.T) {
 		var wanted, pending int
 		require.NoError(t, control.Pool.QueryRow(t.Context(), `
 			SELECT (SELECT count(*) FROM authsync.wanted_refreshes),
-				(SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_deliveries', 'refresh_users') AND finalized_at IS NULL)`).Scan(&wanted, &pending))
+				(SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_inbox', 'refresh_users') AND finalized_at IS NULL)`).Scan(&wanted, &pending))
 		return wanted+pending == 0
 	})
 }

@@ -118,8 +118,8 @@ func TestPersonalDataIsNeitherInTheLogNorInJobs(t *testing.T) {
 		return n
 	}
 	waittest.Until(t, func() bool {
-		return count(`SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_event', 'retry_event') AND cardinality(errors) > 0`) >= len(failing) &&
-			count(`SELECT count(*) FROM authsync.river_job WHERE metadata -> 'output' ? 'waits_because'`) > 0 &&
+		return count(`SELECT count(*) FROM authsync.river_job WHERE kind = 'retry_event' AND cardinality(errors) > 0`) >= len(failing) &&
+			count(`SELECT count(*) FROM authsync.river_job WHERE metadata -> 'output' ? 'wait_reason'`) > 0 &&
 			count(`SELECT count(*) FROM authsync.deliveries WHERE attempts > 0`) > 0
 	})
 	stop() // so that all has been logged

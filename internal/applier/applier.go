@@ -3,14 +3,12 @@
 // mirror, whose one function it calls; what became of each event it writes back
 // beside the inbox.
 //
-//	apply_deliveries   the deliveries of one project and commit: read, decode,
-//	                   apply by one call, record outcomes and finish, the last two
-//	                   in one transaction
-//	apply_event        an event that failed alone: the same for it, with the
+//	apply_inbox        what waits of a project, part by part: read, decode, apply by
+//	                   one call, record outcomes and settle, the last two in one
+//	                   transaction. There is one for each project, or none (package jobs)
+//	retry_event        an event that failed alone: the same for it, with the
 //	                   database's words as the job's error, retried with back-off
 //	maintain_inbox     every hour: make the coming days' partitions, drop the old ones
-//	mend_inbox         every half minute: make up for apply_deliveries that somebody
-//	                   cancelled or deleted
 //
 // A worker that dies between the mirror's commit and its own leaves a job that
 // runs again; the mirror's ledger then answers with the outcomes of the first
@@ -22,7 +20,6 @@ package applier
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -34,11 +31,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
@@ -55,6 +52,7 @@ type Directory interface {
 // Mirrors applies events; see mirror.Mirrors.
 type Mirrors interface {
 	Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
+	Ready(ctx context.Context, projectID uuid.UUID) error
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
 }
@@ -76,6 +74,11 @@ type Config struct {
 	Log       *slog.Logger
 	// Retention is how long deliveries are kept; see inbox.Maintain.
 	Retention time.Duration
+	// OthersAtWork reports whether jobs of other projects began lately in this process, to whom a
+	// backlog leaves room; nil: there are none.
+	OthersAtWork func(job *rivertype.JobRow) bool
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // errProjectGone is the reason of events whose project was deleted meanwhile.
@@ -136,6 +139,15 @@ func (c *Config) enter(ctx context.Context, projectID uuid.UUID) (leave func(), 
 		return func() {}, nil
 	}
 	return leave, err
+}
+
+// ready reports whether the project's database can be used, as far as is known. A project that is
+// gone needs none for what is left to be done for it.
+func (c *Config) ready(ctx context.Context, projectID uuid.UUID) error {
+	if err := c.Mirrors.Ready(ctx, projectID); !errors.Is(err, project.ErrNoProject) {
+		return err
+	}
+	return nil
 }
 
 // integration gives the provider and its options. What was accepted is applied:
@@ -244,7 +256,7 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 		}
 	}
 	if b.changed() {
-		return outbox.WakeRelay(ctx, tx, projectID)
+		return outbox.RequestRelay(ctx, tx, projectID)
 	}
 	return nil
 }
@@ -285,31 +297,31 @@ func joinReasons(reasons ...string) string {
 	return strings.Join(said, "; ")
 }
 
-// later turns an error that has nothing to do with the events into a snooze,
-// which costs the job no attempt, and leaves the reason in the job's output, where
-// SQL and River UI show it. Nothing that is nobody's fault may use up a job.
+// later turns an error that has nothing to do with the events into a wait, which costs the job no
+// attempt, and leaves the reason in the job's output, where SQL and River UI show it.
 func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
-	after := backOff(job)
+	if ctx.Err() != nil { // we are being stopped; another process goes on
+		return jobs.Yield()
+	}
+	wait := &jobs.WaitError{After: time.Second, Err: err, Failed: true}
 	if delay, ok := errors.AsType[*mirror.DelayError](err); ok {
-		after, err = delay.After, delay.Err
+		wait, err = &jobs.WaitError{After: delay.After, Err: err}, delay.Err
 	} else {
-		c.Log.WarnContext(ctx, "job_put_off", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind),
-			slog.Duration("for", after), slog.Any("error", err))
+		c.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 	}
-	if err := river.RecordOutput(ctx, map[string]string{"waits_because": redact.Text(err)}); err != nil {
-		return err
-	}
-	return river.JobSnooze(after)
+	return jobs.Wait(ctx, job, redact.Text(err), wait)
 }
 
-// backOff doubles with each time that the job was put off, from one second to
-// half a minute.
-func backOff(job *rivertype.JobRow) time.Duration {
-	var metadata struct {
-		Snoozes int `json:"snoozes"`
+// logOutcomes writes one line a part, and one for each event that failed.
+func (c *Config) logOutcomes(ctx context.Context, jobID int64, outcomes []inbox.Outcome) {
+	counts := make(map[string]int)
+	for _, o := range outcomes {
+		counts[o.Outcome]++
+		if o.Outcome == inbox.Failed {
+			// Without the reason: a customer's trigger may put anything into it.
+			c.Log.WarnContext(ctx, "event_failed", slog.String("project_id", o.ProjectID.String()),
+				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal))
+		}
 	}
-	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // River's own, so it cannot be
-		metadata.Snoozes = 0
-	}
-	return min(time.Second<<min(metadata.Snoozes, 5), 30*time.Second)
+	c.Log.DebugContext(ctx, "events_applied", slog.Int64("job_id", jobID), slog.Any("outcomes", counts))
 }

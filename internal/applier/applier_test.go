@@ -14,12 +14,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/applier"
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
@@ -63,7 +63,7 @@ type testBundle struct {
 	awayID           uuid.UUID // its database is not
 	goneID           uuid.UUID // it is no project any more
 	inbox            *inbox.Inbox
-	jobs             *river.Client[pgx.Tx]
+	jobs             *jobs.Client
 	refreshes        *refreshes
 
 	mu        sync.Mutex
@@ -82,9 +82,9 @@ func setup(t *testing.T, after func() error) *testBundle {
 	// As at the start of every process: partitions are made before deliveries come.
 	require.NoError(t, inbox.Maintain(t.Context(), b.control, 0))
 	log := slog.New(slog.DiscardHandler)
-	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
+	inserts, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	b.inbox = inbox.New(b.control, jobs, inbox.Config{})
+	b.inbox = inbox.New(b.control, inserts, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
 	b.databases = map[uuid.UUID]string{
 		b.projectID: pgtest.URL(t, b.project),
@@ -103,10 +103,14 @@ func setup(t *testing.T, after func() error) *testBundle {
 	})
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 
-	client, err := applier.NewClient(applier.Config{
+	config := applier.Config{
 		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Refreshes: b.refreshes, Log: log, Retention: 24 * time.Hour,
 		Directory: directory{gone: map[uuid.UUID]bool{b.goneID: true}},
-	}, applier.ClientConfig{Workers: workers})
+	}
+	client, err := jobs.New(jobs.Config{
+		Pool: b.control, Log: log, Retention: config.Retention,
+		Workers: []jobs.Register{applier.Register(config, workers)}, Periodic: applier.Periodic(),
+	})
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
 	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
@@ -180,6 +184,16 @@ func (b *testBundle) job(t *testing.T, kind string) job {
 	return found
 }
 
+// settled waits until nothing waits and no project has a job.
+func (b *testBundle) settled(t *testing.T) {
+	t.Helper()
+	waittest.Until(t, func() bool {
+		return value[bool](t, b, `
+			SELECT NOT EXISTS (SELECT FROM authsync.inbox_pending)
+			   AND NOT EXISTS (SELECT FROM authsync.job_requests WHERE kind = 'apply_inbox' AND job_id IS NOT NULL)`)
+	})
+}
+
 func (b *testBundle) changes(t *testing.T) (n int) {
 	t.Helper()
 	require.NoError(t, b.project.QueryRow(t.Context(), `SELECT count(*) FROM capydb_auth.user_changes`).Scan(&n))
@@ -199,7 +213,7 @@ func TestDeliveryBecomesARow(t *testing.T) {
 	var email string
 	require.NoError(t, b.project.QueryRow(t.Context(), `SELECT email FROM capydb_auth.users WHERE id = 'auth0|1'`).Scan(&email))
 	require.Equal(t, "ada@example.com", email)
-	require.Equal(t, rivertype.JobStateCompleted, b.job(t, "apply_deliveries").State)
+	require.Equal(t, rivertype.JobStateCompleted, b.job(t, "apply_inbox").State)
 }
 
 func TestFailingEventGetsAJobOfItsOwn(t *testing.T) {
@@ -215,8 +229,8 @@ func TestFailingEventGetsAJobOfItsOwn(t *testing.T) {
 	require.Contains(t, reason, "SQLSTATE 23514")
 	require.NotContains(t, reason, "bad@example.com", "the detail quotes the row")
 
-	waittest.Until(t, func() bool { return len(b.job(t, "apply_event").Errors) == 1 })
-	failed := b.job(t, "apply_event")
+	waittest.Until(t, func() bool { return len(b.job(t, "retry_event").Errors) == 1 })
+	failed := b.job(t, "retry_event")
 	require.Equal(t, fmt.Sprintf("event %d.1 failed: SQLSTATE 23514 (integrity constraint violation); authsync.events has the whole reason", id), failed.Errors[0])
 	require.Contains(t, []rivertype.JobState{rivertype.JobStateRetryable, rivertype.JobStateAvailable}, failed.State)
 
@@ -234,9 +248,9 @@ func TestEventThatCannotBeUnderstoodFailsAndItsJobIsCancelled(t *testing.T) {
 	reason := b.eventually(t, id, 0, inbox.Failed)
 	require.Contains(t, reason, "user_id")
 	waittest.Until(t, func() bool {
-		return b.job(t, "apply_event").State == rivertype.JobStateCancelled
+		return b.job(t, "retry_event").State == rivertype.JobStateCancelled
 	})
-	require.Contains(t, b.job(t, "apply_event").Errors[0], "authsync.events has the reason")
+	require.Contains(t, b.job(t, "retry_event").Errors[0], "authsync.events has the reason")
 }
 
 func TestProjectThatIsGoneFailsItsEvents(t *testing.T) {
@@ -260,9 +274,9 @@ func TestDatabaseAwayCostsNoAttemptAndDelaysNobodyElse(t *testing.T) {
 		var n int
 		require.NoError(t, b.control.QueryRow(t.Context(), `
 			SELECT count(*) FROM authsync.river_job
-			WHERE args ->> 'project_id' = $1 AND metadata -> 'output' ->> 'waits_because' LIKE '%connect%'
+			WHERE args ->> 'project_id' = $1 AND metadata -> 'output' ->> 'wait_reason' LIKE '%connect%'
 			  AND attempt <= 1 AND errors IS NULL`, b.awayID.String()).Scan(&n))
-		return n == waiting
+		return n == 1
 	})
 }
 
@@ -313,15 +327,10 @@ func TestReplayOfAnAppliedDeliveryChangesNothing(t *testing.T) {
 	b := setup(t, nil)
 	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "a@example.com"))
 	b.eventually(t, id, 0, inbox.Applied)
-	first := b.job(t, "apply_deliveries")
-	_, err := b.jobs.Insert(t.Context(), inbox.ApplyDeliveriesArgs{
-		ProjectID: b.projectID, InboxIDs: inbox.IDs{id}, ReceivedFrom: time.Now().Add(-time.Hour), ReceivedTo: time.Now(),
-	}, nil)
+	n, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}})
 	require.NoError(t, err)
-	waittest.Until(t, func() bool {
-		again := b.job(t, "apply_deliveries")
-		return again.ID > first.ID && again.State == rivertype.JobStateCompleted
-	})
+	require.Equal(t, 1, n)
+	b.settled(t)
 	outcome, _ := b.outcome(t, id, 0)
 	require.Equal(t, inbox.Applied, outcome)
 	require.Equal(t, 1, b.changes(t))

@@ -9,13 +9,14 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/redact"
 )
 
-// eventWorker works apply_event: an event that failed among others, tried alone.
+// eventWorker works retry_event: an event that failed among others, tried alone.
 type eventWorker struct {
-	river.WorkerDefaults[inbox.ApplyEventArgs]
+	river.WorkerDefaults[inbox.RetryEventArgs]
 	*Config
 }
 
@@ -23,7 +24,7 @@ type eventWorker struct {
 // it cannot be understood; in the latter case the job is cancelled, for only
 // another version of authsync or another setting can change that. Either way the
 // event is `failed` in authsync.events until a run succeeds.
-func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyEventArgs]) error {
+func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) error {
 	outcome, understood, err := w.work(ctx, job)
 	switch {
 	case err != nil:
@@ -48,7 +49,7 @@ func failure(o *inbox.Outcome) error {
 
 // work applies the event and records its outcome; understood tells whether
 // it went to the mirror.
-func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.ApplyEventArgs]) (o inbox.Outcome, understood bool, err error) {
+func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) (o inbox.Outcome, understood bool, err error) {
 	args := job.Args
 	leave, err := w.enter(ctx, args.ProjectID)
 	if err != nil {
@@ -112,4 +113,4 @@ func (b *batch) keep(ordinal int) bool {
 }
 
 // Timeout leaves the mirror's own time limits room to speak first.
-func (w *eventWorker) Timeout(*river.Job[inbox.ApplyEventArgs]) time.Duration { return JobTimeout }
+func (w *eventWorker) Timeout(*river.Job[inbox.RetryEventArgs]) time.Duration { return jobs.Timeout }

@@ -99,5 +99,5 @@ func TestAWishAndItsOutcomeAreOneCommit(t *testing.T) {
 	id := b.deliver(t, b.projectID, twoLogins)
 	b.eventually(t, id, 2, inbox.Ignored)
 	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.wishes(t), "those of the attempt that was cut off are gone")
-	require.Empty(t, b.job(t, "apply_deliveries").Errors)
+	require.Empty(t, b.job(t, "apply_inbox").Errors)
 }

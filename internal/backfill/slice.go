@@ -252,7 +252,7 @@ func (s *slice) commit(ctx context.Context, next row) error {
 		if moved = tag.RowsAffected() == 1; !moved {
 			return nil
 		}
-		if err := outbox.WakeRelay(ctx, tx, next.ProjectID); err != nil || next.State != Done {
+		if err := outbox.RequestRelay(ctx, tx, next.ProjectID); err != nil || next.State != Done {
 			return err
 		}
 		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, s.job)

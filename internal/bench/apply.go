@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/applier"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 )
@@ -99,14 +100,17 @@ func (a *apply) newMirrors() *mirror.Mirrors {
 // startApplier starts authsync's own workers.
 func (a *apply) startApplier(ctx context.Context) (stop func() error, err error) {
 	mirrors := a.newMirrors()
-	client, err := applier.NewClient(applier.Config{
+	applies := applier.Config{
 		Pool: a.pool, Inbox: a.receiver.inbox, Directory: a.environment, Mirrors: mirrors, Log: a.log, Retention: 24 * time.Hour,
-	}, applier.ClientConfig{Workers: applyWorkers})
+	}
+	client, err := jobs.New(jobs.Config{
+		Pool: a.pool, Log: a.log, Workers: []jobs.Register{applier.Register(applies, applyWorkers)}, Periodic: applier.Periodic(),
+	})
 	if err != nil {
 		return nil, err
 	}
 	if err := client.Start(ctx); err != nil {
-		return nil, fmt.Errorf("start workers: %w", err)
+		return nil, err
 	}
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)

@@ -136,7 +136,7 @@ func (e *environment) LookupFresh(context.Context, uuid.UUID, string) (project.E
 
 // empty makes both sides start from the same state.
 func (e *environment) empty(ctx context.Context) error {
-	for _, sql := range []string{`TRUNCATE authsync.inbox, authsync.event_outcomes, authsync.river_job, bench_deliveries`, `CHECKPOINT`} {
+	for _, sql := range []string{`TRUNCATE authsync.inbox, authsync.inbox_pending, authsync.event_outcomes, authsync.job_requests, authsync.river_job, bench_deliveries`, `CHECKPOINT`} {
 		if _, err := e.pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("empty the tables: %w", err)
 		}

@@ -56,7 +56,7 @@ func (w *singleWorker) Work(ctx context.Context, job *river.Job[singleArgs]) err
 // startSingle turns authsync's jobs into one an event and starts workers on them.
 func (a *apply) startSingle(ctx context.Context) (stop func() error, err error) {
 	_, err = a.pool.Exec(ctx, `
-		WITH removed AS (DELETE FROM authsync.river_job)
+		WITH removed AS (DELETE FROM authsync.river_job), requests AS (DELETE FROM authsync.job_requests), pending AS (DELETE FROM authsync.inbox_pending)
 		INSERT INTO authsync.river_job (kind, max_attempts, args)
 		SELECT $1, 25, jsonb_build_object('project_id', i.project_id, 'inbox_id', i.id, 'received_at', i.received_at)
 		FROM authsync.inbox AS i`, singleArgs{}.Kind())

@@ -59,7 +59,10 @@ func (e *environment) newDelivery(ctx context.Context, say func(string, ...any))
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+deliverDatabase)
+	_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+deliverDatabase+" WITH (FORCE)") // of the part before
+	if err == nil {
+		_, err = conn.Exec(ctx, "CREATE DATABASE "+deliverDatabase)
+	}
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("create database %s: %w", deliverDatabase, err)
 	}
@@ -161,14 +164,14 @@ func (d *delivery) fill(ctx context.Context, t *tenant, users, rounds int) error
 }
 
 const (
-	nothingPending = `SELECT l.pending_jobs = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`
+	nothingPending = `SELECT l.pending_messages = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`
 	nobodySends    = `
 		SELECT coalesce(bool_and(f.lease IS NULL), true)
 		FROM authsync.destination_flows AS f
 		JOIN authsync.destinations AS d ON d.id = f.destination_id
 		WHERE d.project_id <> $1`
 
-	relayRests    = `SELECT w.job_id IS NULL FROM authsync.wakes AS w WHERE w.kind = 'relay_changes' AND w.subject = $1`
+	relayRests    = `SELECT r.job_id IS NULL FROM authsync.job_requests AS r WHERE r.kind = 'relay_changes' AND r.subject = $1::uuid::text`
 	selectWaiting = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
 )
 

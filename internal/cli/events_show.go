@@ -117,11 +117,13 @@ func (s *session) printEvent(e client.Event, jobs []job) error {
 const selectJobs = `
 	SELECT id, kind, state::text, attempt, max_attempts,
 	       CASE WHEN finalized_at IS NULL THEN scheduled_at END,
-	       metadata #>> '{output,waits_because}',
+	       metadata #>> '{output,wait_reason}',
 	       errors[cardinality(errors)] ->> 'error'
 	FROM authsync.river_job
-	WHERE (kind = 'apply_deliveries' AND (args ->> 'inbox_ids')::int8multirange @> $1::bigint)
-	   OR (kind = 'apply_event' AND args @> jsonb_build_object('inbox_id', $1::bigint, 'ordinal', $2::integer))
+	WHERE (kind = 'apply_inbox' AND finalized_at IS NULL AND args ->> 'project_id' = (
+	           SELECT i.project_id::text FROM authsync.inbox AS i WHERE i.id = $1::bigint)
+	       AND NOT EXISTS (SELECT FROM authsync.event_outcomes AS e WHERE e.inbox_id = $1::bigint))
+	   OR (kind = 'retry_event' AND args @> jsonb_build_object('inbox_id', $1::bigint, 'ordinal', $2::integer))
 	ORDER BY id`
 
 // jobsOf reads the jobs of an event; nil where the control database is not known.

@@ -113,7 +113,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		require.Contains(t, r.out, "no_ada")
 		require.Contains(t, r.out, "ok      updated: the row has the new values", "an event that fails takes nothing else along")
 		requireUnseen(t, b)
-		retries, err := collectColumn[int](t.Context(), b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_event'`)
+		retries, err := collectColumn[int](t.Context(), b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'retry_event'`)
 		require.NoError(t, err)
 		require.Zero(t, retries[0], "nothing is tried again")
 	})

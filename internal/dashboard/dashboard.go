@@ -16,14 +16,13 @@
 // rows that are elsewhere. Where a job that was cancelled or deleted leaves something undone,
 // another is made; what ends the thing itself, where there is such a thing, is said here:
 //
-//	apply_deliveries      retry: applies what came; what was applied before stays as it is.
-//	                      cancel, delete: mend_inbox makes a new job for those of its
-//	                      deliveries that have no outcome, within five minutes. Nothing keeps an
+//	apply_inbox           retry: applies what waits of its project now. cancel, delete: a new one
+//	                      comes within seconds. Nothing keeps an
 //	                      event from being applied: to undo it, change the user at the provider.
-//	apply_event           retry: tries now. cancel, delete: the event stays failed, as
+//	retry_event           retry: tries now. cancel, delete: the event stays failed, as
 //	                      event_failures shows; a replay of failed events makes a new job.
 //	relay_changes,        retry of one that is finished: finds nothing to do. cancel, delete:
-//	deliver               mend_outbox makes a new one within half a minute. To hold deliveries
+//	deliver               a new one comes within seconds. To hold deliveries
 //	                      back, pause the destination.
 //	deliver_again         retry: tries now, or hands the delivery to the destination's job if the
 //	                      destination is paused or only fails; one that was given up is
@@ -32,9 +31,8 @@
 //	backfill              retry: goes on from the last page. cancel, delete: so does the run, a
 //	                      reconcile as well, by a new job within a minute. To end a run,
 //	                      authsync backfill or reconcile … --cancel.
-//	refresh_users         retry: goes on. cancel, delete: mend_refreshes makes a new one within a
-//	                      minute.
-//	maintain_inbox, mend_inbox, mend_outbox, mend_refreshes, trim_deliveries, schedule_reconciles
+//	refresh_users         retry: goes on. cancel, delete: a new one comes within seconds.
+//	maintain_inbox, mend_outbox, trim_deliveries, schedule_reconciles
 //	                      come again by themselves.
 //
 // A job that runs is only asked to stop, and cannot be deleted. To pause a queue holds back

@@ -165,7 +165,7 @@ func (b *testBundle) job(t *testing.T) int64 {
 	require.NoError(t, err)
 	var id int64
 	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
-		inserted, err := jobs.InsertTx(t.Context(), tx, inbox.ApplyEventArgs{ProjectID: uuid.New(), InboxID: 42, ReceivedAt: b.now}, nil)
+		inserted, err := jobs.InsertTx(t.Context(), tx, inbox.RetryEventArgs{ProjectID: uuid.New(), InboxID: 42, ReceivedAt: b.now}, nil)
 		if err == nil {
 			id = inserted.Job.ID
 		}

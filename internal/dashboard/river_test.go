@@ -58,7 +58,7 @@ func TestRiverUIShowsAndChangesJobs(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &list))
 	require.Len(t, list.Data, 1)
 	require.Equal(t, id, list.Data[0].ID)
-	require.Equal(t, "apply_event", list.Data[0].Kind)
+	require.Equal(t, "retry_event", list.Data[0].Kind)
 	require.InEpsilon(t, 42, list.Data[0].Args["inbox_id"], 0)
 	require.Contains(t, b.get(t, "/river/api/states", cookie).Body.String(), `"available":1`)
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/inbox"
@@ -139,18 +140,18 @@ func TestDeliveriesThatWaitTogetherShareACommitAndAJobEachProject(t *testing.T) 
 	require.NoError(t, <-first)
 
 	require.Equal(t, int64(2), value[int64](t, pool, `SELECT count(DISTINCT xmin::text) FROM authsync.inbox`), "commits")
-	require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job`), "one job a project and commit")
+	require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job`), "one job a project, of which the first had one by the first commit")
+	require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.inbox_pending`), "one row a project and commit")
 	require.Zero(t, value[int64](t, pool, `
 		SELECT count(*) FROM authsync.inbox AS i
 		WHERE 1 <> (
-			SELECT count(*) FROM authsync.river_job AS j
-			WHERE j.kind = 'apply_deliveries' AND j.xmin::text = i.xmin::text
-				AND j.args ->> 'project_id' = i.project_id::text
-				AND i.id <@ (j.args ->> 'inbox_ids')::int8multirange
-				AND i.received_at BETWEEN (j.args ->> 'received_from')::timestamptz AND (j.args ->> 'received_to')::timestamptz
-		)`), "deliveries that not exactly one job of the same transaction covers")
-	require.Equal(t, int64(61), value[int64](t, pool, `
-		SELECT sum(upper(r) - lower(r))::bigint FROM authsync.river_job, unnest((args ->> 'inbox_ids')::int8multirange) AS r`))
+			SELECT count(*) FROM authsync.inbox_pending AS p
+			WHERE p.xmin::text = i.xmin::text AND p.project_id = i.project_id AND i.id = ANY (p.inbox_ids)
+				AND i.received_at BETWEEN p.received_from AND p.received_to
+		)`), "deliveries of which not exactly one row of the same transaction says that they wait")
+	require.Equal(t, int64(61), value[int64](t, pool, `SELECT sum(messages)::bigint FROM authsync.inbox_pending`))
+	require.Equal(t, value[int64](t, pool, `SELECT sum(octet_length(body))::bigint FROM authsync.inbox`),
+		value[int64](t, pool, `SELECT sum(bytes)::bigint FROM authsync.inbox_pending`))
 	for i, id := range ids {
 		require.Equal(t, projects[i%2], value[uuid.UUID](t, pool, `SELECT project_id FROM authsync.inbox WHERE id = $1`, id))
 		require.Equal(t, now().Add(time.Duration(i)*time.Second),
@@ -317,9 +318,16 @@ func TestBrokenConnectionsLoseNothingAcknowledged(t *testing.T) {
 	require.Zero(t, value[int64](t, pool, `
 		SELECT count(*) FROM unnest($1::bigint[]) AS a (id)
 		WHERE NOT EXISTS (SELECT FROM authsync.inbox AS i WHERE i.id = a.id)
-			OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE a.id <@ (j.args ->> 'inbox_ids')::int8multirange)`, acknowledged),
-		"acknowledged deliveries without row or job")
-	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.stuck_deliveries`), "stored deliveries without job")
+			OR NOT EXISTS (SELECT FROM authsync.inbox_pending AS p WHERE a.id = ANY (p.inbox_ids))`, acknowledged),
+		"acknowledged deliveries without row, or that do not wait")
+	require.Zero(t, value[int64](t, pool, `
+		SELECT count(*) FROM authsync.inbox AS i
+		WHERE NOT EXISTS (SELECT FROM authsync.inbox_pending AS p WHERE i.id = ANY (p.inbox_ids))`), "stored deliveries that do not wait")
+	require.Zero(t, value[int64](t, pool, `
+		SELECT count(DISTINCT p.project_id) - count(DISTINCT j.id)
+		FROM authsync.inbox_pending AS p
+		LEFT JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.project_id::text
+		LEFT JOIN authsync.river_job AS j ON j.id = r.job_id`), "projects without a job")
 }
 
 func TestErrorsOfAppendHoldNothingOfTheDelivery(t *testing.T) {
@@ -334,8 +342,8 @@ func TestErrorsOfAppendHoldNothingOfTheDelivery(t *testing.T) {
 	}
 }
 
-// Every delivery is followed by a notification that began after its commit.
-func TestWorkersAreWokenAfterEveryCommit(t *testing.T) {
+// Every delivery that made a job is followed by a notification that began after its commit.
+func TestWorkersAreWokenAfterEveryCommitThatMakesAJob(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
@@ -367,17 +375,14 @@ func TestRiverTakesTheJobsAsItsOwn(t *testing.T) {
 	_, err := in.Append(t.Context(), delivery())
 	require.NoError(t, err)
 	require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := newJobs(t).InsertTx(t.Context(), tx, inbox.ApplyDeliveriesArgs{}, nil)
+		_, err := newJobs(t).InsertTx(t.Context(), tx, inbox.ApplyInboxArgs{}, &river.InsertOpts{MaxAttempts: 30_000})
 		return err
 	}))
 	require.Equal(t, int64(1), value[int64](t, pool, `
 		SELECT count(*) FROM (
 			SELECT DISTINCT to_jsonb(j) - '{id,args,created_at,scheduled_at}'::text[] FROM authsync.river_job AS j
 		) AS kinds`), "differences to a job that River inserted")
-	var args inbox.ApplyDeliveriesArgs
+	var args inbox.ApplyInboxArgs
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT args FROM authsync.river_job WHERE id = 1`).Scan(&args))
 	require.Equal(t, delivery().ProjectID, args.ProjectID)
-	require.Len(t, args.InboxIDs, 1)
-	require.True(t, now().Equal(args.ReceivedFrom))
-	require.True(t, now().Equal(args.ReceivedTo))
 }

@@ -41,7 +41,6 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 	}
 	in.metrics.commit(len(deliveries), time.Since(begun), err)
 	if err == nil {
-		in.wakeWorkers(ctx)
 		for i, id := range ids {
 			results[i].Value = id
 		}
@@ -61,7 +60,6 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 			results[i].Value = id[0]
 		}
 	}
-	in.wakeWorkers(ctx)
 	return nil
 }
 
@@ -106,9 +104,8 @@ func refused(err error) bool {
 	return ok && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
 }
 
-// storeDeliveries inserts deliveries and one job a project as one statement, and
-// so one transaction in one round trip. That is why the jobs are inserted here
-// rather than by River's client; the columns left out have River's defaults.
+// storeDeliveries inserts deliveries, says what waits for each project, and sees to it that each
+// has a job, as one statement, and so one transaction in one round trip.
 //
 // ids grow in the order of the arrays, because defaults are evaluated after the sort.
 const storeDeliveries = `
@@ -118,23 +115,21 @@ WITH stored AS (
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
         WITH ORDINALITY AS d (project_id, provider, delivery_id, received_at, headers, body, place)
     ORDER BY d.place
-    RETURNING i.id, i.project_id, i.received_at
-), jobs AS (
-    INSERT INTO authsync.river_job (kind, max_attempts, args)
-    SELECT $7, $8, jsonb_build_object(
-        'project_id', s.project_id,
-        'inbox_ids', range_agg(int8range(s.id, s.id, '[]'))::text,
-        'received_from', min(s.received_at),
-        'received_to', max(s.received_at)
-    )
+    RETURNING i.id, i.project_id, i.received_at, octet_length(i.body) AS bytes
+), pending AS (
+    INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
+    SELECT s.project_id, array_agg(s.id ORDER BY s.id), sum(s.bytes), min(s.received_at), max(s.received_at)
     FROM stored AS s
     GROUP BY s.project_id
+), requested AS (
+    SELECT authsync.request_job('apply_inbox', p.project_id::text, jsonb_build_object('project_id', p.project_id), false) AS made
+    FROM (SELECT DISTINCT s.project_id FROM stored AS s ORDER BY s.project_id) AS p
 )
-SELECT s.id FROM stored AS s ORDER BY s.id`
+SELECT s.id, (SELECT coalesce(bool_or(r.made), false) FROM requested AS r) AS made FROM stored AS s ORDER BY s.id`
 
-// store inserts deliveries and their jobs, and returns the deliveries' ids once
+// store inserts deliveries and what they need to be applied, and returns their ids once
 // the commit is known: rows end only with the server's word that it is ready for
-// the next statement, which follows the commit.
+// the next statement, which follows the commit. If there is a new job, it wakes the workers.
 func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
@@ -148,14 +143,18 @@ func (in *Inbox) store(ctx context.Context, deliveries []Delivery) ([]int64, err
 			bodies[i] = []byte{} // an empty body is not NULL
 		}
 	}
-	rows, err := in.pool.Query(ctx, storeDeliveries, projects, providers, names, times, headers, bodies,
-		ApplyDeliveriesArgs{}.Kind(), deliveriesAttempts)
+	rows, err := in.pool.Query(ctx, storeDeliveries, projects, providers, names, times, headers, bodies)
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
+	ids := make([]int64, 0, n)
+	var id int64
+	var made bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &made}, func() error { ids = append(ids, id); return nil }); err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
+	}
+	if made {
+		in.wakeWorkers(ctx)
 	}
 	return ids, nil
 }

@@ -2,21 +2,20 @@
 // stands between the receiver, which hands in verified deliveries, and the
 // applier, which reads them back and records what became of their events.
 //
-//	receiver ─▶ Append ─▶ authsync.inbox + River job      one commit for all that wait
-//	                           │
-//	applier  ◀─ Load ◀─────────┘
-//	         ─▶ RecordOutcomes ─▶ authsync.event_outcomes
+//	receiver ─▶ Append ─▶ authsync.inbox + inbox_pending + River job, if the project has none
+//	                           │                   one commit for all that wait
+//	applier  ◀─ LoadPending ◀──┘
+//	         ─▶ RecordOutcomes, Settle ─▶ authsync.event_outcomes
 //	people   ◀─ Events, UserEvents, Body, Tail; ─▶ Replay
 //	clock    ─▶ Maintain: the coming days' partitions, the end of old ones
-//	         ─▶ Mend: jobs for deliveries that lost theirs
 //
 // The inbox, not the job table, is the truth about a delivery: rows are only
-// ever added, Mend makes jobs anew that somebody cancelled or deleted, and Replay
-// does so at any time.
+// ever added. What waits is in inbox_pending until its outcomes are recorded, whatever becomes of
+// jobs, and Replay makes anything wait again at any time.
 //
 // # What a crash leaves
 //
-// A delivery and its job are one transaction, and Append returns nil only after
+// A delivery and what says that it waits are one transaction, and Append returns nil only after
 // its commit is known. Killed before: the sender gets no answer and sends again.
 // Killed after: the same, and the delivery is there twice, which the ledger of
 // event ids in the mirror makes harmless.

@@ -15,7 +15,7 @@ const daysAhead = 7
 // Maintain makes the partitions of today and the coming days and, if retention
 // is not 0, drops the days (of UTC) that lie wholly before now minus retention. A
 // day that still holds deliveries without outcome or failed events is kept; the
-// views stuck_deliveries and event_failures say which they are. Maintain waits
+// views overdue_messages and event_failures say which they are. Maintain waits
 // for locks two seconds at most, so that it never holds up deliveries for long; an
 // error leaves everything as it was, and the next run makes up for it. Several
 // processes may call it at once.

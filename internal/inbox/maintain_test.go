@@ -111,7 +111,7 @@ func TestRetentionDropsFinishedDaysOnly(t *testing.T) {
 	failed := stored(t, in, at("2026-08-02 10:00:00"))
 	failed.Outcome = inbox.Failed
 	exec(t, pool, `INSERT INTO authsync.river_job (kind, state, max_attempts, args)
-		VALUES ('apply_event', 'retryable', 25, jsonb_build_object('inbox_id', $1::bigint, 'ordinal', 0))`, failed.InboxID)
+		VALUES ('retry_event', 'retryable', 25, jsonb_build_object('inbox_id', $1::bigint, 'ordinal', 0))`, failed.InboxID)
 	open := stored(t, in, at("2026-08-03 10:00:00"))
 	record(t, pool, in, failed, stored(t, in, at("2026-08-03 11:00:00")), stored(t, in, at("2026-08-04 10:00:00")))
 

@@ -1,8 +1,10 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,9 +18,8 @@ import (
 // replayPage is how many deliveries one transaction of Replay takes up.
 const replayPage = 2000
 
-// Replay makes jobs again for the deliveries that have an event which the
-// filter chooses, oldest first, and returns how many jobs it made or brought
-// forward. Deliveries that arrive meanwhile are not among them. With Outcome
+// Replay makes the deliveries wait again that have an event which the filter chooses, oldest
+// first, and returns how many parts they wait in, or how many jobs it made or brought forward. Deliveries that arrive meanwhile are not among them. With Outcome
 // Failed it takes up those events alone: one that waits for its next try is tried
 // now.
 //
@@ -93,35 +94,36 @@ func (in *Inbox) replayPage(ctx context.Context, tx pgx.Tx, f *Filter, last int6
 	return made, seen, err
 }
 
+// replayDeliveries makes whole messages wait again, in parts of bounded size. Parts of a project
+// follow each other, and projects are in one order, so that two calls cannot deadlock.
 func (in *Inbox) replayDeliveries(ctx context.Context, tx pgx.Tx, events []replayed) (int, error) {
-	var jobs []*ApplyDeliveriesArgs
-	open := make(map[uuid.UUID]*ApplyDeliveriesArgs) // the last job of each project
-	bytes := make(map[uuid.UUID]int64)               // what it holds
+	var parts []*part
+	open := make(map[uuid.UUID]*part) // the last part of each project
 	for i, e := range events {
 		if i > 0 && e.InboxID == events[i-1].InboxID {
 			continue
 		}
-		job := open[e.ProjectID]
-		if job == nil || len(job.InboxIDs) == jobMaxDeliveries || bytes[e.ProjectID]+e.Bytes > jobMaxBytes {
-			job = &ApplyDeliveriesArgs{ProjectID: e.ProjectID, ReceivedFrom: e.ReceivedAt, ReceivedTo: e.ReceivedAt}
-			jobs = append(jobs, job)
-			open[e.ProjectID], bytes[e.ProjectID] = job, 0
+		p := open[e.ProjectID]
+		if p == nil || len(p.ids) == jobMaxDeliveries || p.bytes+e.Bytes > jobMaxBytes {
+			p = &part{projectID: e.ProjectID, first: e.ReceivedAt, last: e.ReceivedAt}
+			parts = append(parts, p)
+			open[e.ProjectID] = p
 		}
-		job.add(e.InboxID, e.ReceivedAt)
-		bytes[e.ProjectID] += e.Bytes
+		p.add(e)
 	}
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, job := range jobs {
-		params[i].Args = *job
+	slices.SortStableFunc(parts, func(a, b *part) int { return bytes.Compare(a.projectID[:], b.projectID[:]) })
+	for _, p := range parts {
+		if err := p.append(ctx, tx); err != nil {
+			return 0, err
+		}
 	}
-	_, err := in.insert(ctx, tx, params)
-	return len(params), err
+	return len(parts), nil
 }
 
 func (in *Inbox) replayEvents(ctx context.Context, tx pgx.Tx, events []replayed) (int, error) {
 	params := make([]river.InsertManyParams, len(events))
 	for i, e := range events {
-		params[i].Args = ApplyEventArgs{ProjectID: e.ProjectID, InboxID: e.InboxID, ReceivedAt: e.ReceivedAt, Ordinal: e.Ordinal}
+		params[i].Args = RetryEventArgs{ProjectID: e.ProjectID, InboxID: e.InboxID, ReceivedAt: e.ReceivedAt, Ordinal: e.Ordinal}
 	}
 	inserted, err := in.insert(ctx, tx, params)
 	if err != nil {
@@ -148,14 +150,4 @@ func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertMan
 		return nil, fmt.Errorf("insert jobs: %w", err)
 	}
 	return inserted, nil
-}
-
-func (a *ApplyDeliveriesArgs) add(id int64, receivedAt time.Time) {
-	a.InboxIDs = append(a.InboxIDs, id)
-	if receivedAt.Before(a.ReceivedFrom) {
-		a.ReceivedFrom = receivedAt
-	}
-	if receivedAt.After(a.ReceivedTo) {
-		a.ReceivedTo = receivedAt
-	}
 }

@@ -13,18 +13,19 @@ import (
 	"github.com/authsync/authsync/internal/pgtest"
 )
 
-// finishJobs makes all jobs look worked.
+// finishJobs has what waits settled and its jobs done.
 func finishJobs(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'completed', finalized_at = now()`)
+	exec(t, pool, `DELETE FROM authsync.inbox_pending`)
+	exec(t, pool, `DELETE FROM authsync.job_requests`)
+	exec(t, pool, `DELETE FROM authsync.river_job WHERE kind = 'apply_inbox'`)
 }
 
 const coveredIDs = `
-	SELECT coalesce(array_agg(n ORDER BY j.id, n), '{}')
-	FROM authsync.river_job AS j, unnest((j.args ->> 'inbox_ids')::int8multirange) AS r, generate_series(lower(r), upper(r) - 1) AS n
-	WHERE j.kind = 'apply_deliveries' AND j.state = 'available'`
+	SELECT coalesce(array_agg(n ORDER BY p.id, n), '{}')
+	FROM authsync.inbox_pending AS p, unnest(p.inbox_ids) AS n`
 
-func TestReplayMakesJobsForTheChosenDeliveries(t *testing.T) {
+func TestReplayMakesTheChosenDeliveriesWait(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
@@ -41,8 +42,10 @@ func TestReplayMakesJobsForTheChosenDeliveries(t *testing.T) {
 	require.Equal(t, 1, jobs)
 	require.Equal(t, []int64{a.InboxID, b.InboxID, c.InboxID}, value[[]int64](t, pool, coveredIDs))
 	require.True(t, value[bool](t, pool, `
-		SELECT (args ->> 'received_from')::timestamptz = $1 AND (args ->> 'received_to')::timestamptz = $2 AND args ->> 'project_id' = $3
-		FROM authsync.river_job WHERE state = 'available'`, a.ReceivedAt, c.ReceivedAt, a.ProjectID.String()))
+		SELECT p.received_from = $1 AND p.received_to = $2 AND p.project_id = $3 AND j.state = 'available'
+		FROM authsync.inbox_pending AS p
+		JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.project_id::text
+		JOIN authsync.river_job AS j ON j.id = r.job_id`, a.ReceivedAt, c.ReceivedAt, a.ProjectID))
 
 	finishJobs(t, pool)
 	jobs, err = in.Replay(t.Context(), inbox.Filter{EventID: "evt_second"})
@@ -61,7 +64,7 @@ func TestReplayMakesJobsForTheChosenDeliveries(t *testing.T) {
 	require.Zero(t, jobs)
 }
 
-func TestReplayOfManyTakesEachOnceAndFillsJobsNoFurtherThanTheirBounds(t *testing.T) {
+func TestReplayOfManyTakesEachOnceAndFillsPartsNoFurtherThanTheirBounds(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
@@ -73,13 +76,14 @@ func TestReplayOfManyTakesEachOnceAndFillsJobsNoFurtherThanTheirBounds(t *testin
 	jobs, err := in.Replay(t.Context(), inbox.Filter{})
 	require.NoError(t, err)
 	// Page 1: 8 + 8 deliveries of 1 MiB, then 4 and 496 small ones, 3 * 500 - 16, the rest; page 2: 500 and 200.
-	require.Equal(t, int64(jobs), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job`))
+	require.Equal(t, int64(jobs), value[int64](t, pool, `SELECT count(*) FROM authsync.inbox_pending`))
+	require.Equal(t, int64(1), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job`), "however much waits")
 	require.Equal(t, value[[]int64](t, pool, `SELECT array_agg(id ORDER BY id) FROM authsync.inbox`), value[[]int64](t, pool, coveredIDs))
 	require.Zero(t, value[int64](t, pool, `
-		SELECT count(*) FROM authsync.river_job AS j
+		SELECT count(*) FROM authsync.inbox_pending AS p
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS deliveries, sum(octet_length(i.body)) AS bytes FROM authsync.inbox AS i
-			WHERE i.id <@ (j.args ->> 'inbox_ids')::int8multirange
+			WHERE i.id = ANY (p.inbox_ids)
 		) AS held
 		WHERE held.deliveries > $1 OR held.bytes > 8 << 20`, inbox.JobMaxDeliveries))
 	require.Equal(t, 8, jobs)
@@ -98,7 +102,7 @@ func TestReplayOfFailedEventsTriesThemNow(t *testing.T) {
 	retry := func(o inbox.Outcome) int64 {
 		tx, err := pool.Begin(t.Context())
 		require.NoError(t, err)
-		result, err := newJobs(t).InsertTx(t.Context(), tx, inbox.ApplyEventArgs{
+		result, err := newJobs(t).InsertTx(t.Context(), tx, inbox.RetryEventArgs{
 			ProjectID: o.ProjectID, InboxID: o.InboxID, ReceivedAt: o.ReceivedAt, Ordinal: o.Ordinal,
 		}, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
 		require.NoError(t, err)
@@ -113,11 +117,11 @@ func TestReplayOfFailedEventsTriesThemNow(t *testing.T) {
 		jobs, err := in.Replay(t.Context(), inbox.Filter{Outcome: inbox.Failed})
 		require.NoError(t, err)
 		require.Equal(t, 2, jobs)
-		require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_event'`))
+		require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.river_job WHERE kind = 'retry_event'`))
 	}
 	require.Equal(t, "available", value[string](t, pool, `SELECT state::text FROM authsync.river_job WHERE id = $1`, waiting))
-	require.True(t, value[bool](t, pool, `SELECT bool_and(queue = 'events' AND scheduled_at <= now()) FROM authsync.river_job WHERE kind = 'apply_event' AND id <> $1`, discarded))
+	require.True(t, value[bool](t, pool, `SELECT bool_and(queue = 'events' AND scheduled_at <= now()) FROM authsync.river_job WHERE kind = 'retry_event' AND id <> $1`, discarded))
 	require.Equal(t, "available", value[string](t, pool, `
 		SELECT state::text FROM authsync.river_job
-		WHERE kind = 'apply_event' AND id > $1 AND args @> jsonb_build_object('inbox_id', $2::bigint, 'ordinal', 3)`, discarded, lost.InboxID))
+		WHERE kind = 'retry_event' AND id > $1 AND args @> jsonb_build_object('inbox_id', $2::bigint, 'ordinal', 3)`, discarded, lost.InboxID))
 }

@@ -32,22 +32,21 @@ func TestProjectLagSaysHowFarBehindAProjectIs(t *testing.T) {
 	finishJobs(t, pool)
 	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now().Add(-time.Hour) })
 	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now() })
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'scheduled', metadata = '{"output": {"waits_because": "no such host"}}' WHERE state = 'available'`)
-	exec(t, pool, `INSERT INTO authsync.river_job (kind, queue, max_attempts, args) VALUES ('apply_event', 'events', 25, jsonb_build_object('project_id', $1::text))`, delivery().ProjectID.String())
+	exec(t, pool, `UPDATE authsync.river_job SET state = 'scheduled', metadata = '{"output": {"wait_reason": "no such host"}}' WHERE state = 'available'`)
+	exec(t, pool, `INSERT INTO authsync.river_job (kind, queue, max_attempts, args) VALUES ('retry_event', 'events', 25, jsonb_build_object('project_id', $1::text))`, delivery().ProjectID.String())
 
-	lag := row(t, pool, `SELECT pending_deliveries::bigint, pending_jobs, failing_events, last_applied_at, waits_because,
+	lag := row(t, pool, `SELECT pending_messages::bigint, failing_events, last_applied_at, wait_reason,
 		extract(epoch FROM oldest_pending_age)::bigint AS age FROM authsync.project_lag WHERE project = 'shop'`)
-	require.Equal(t, int64(2), lag["pending_deliveries"])
-	require.Equal(t, int64(2), lag["pending_jobs"])
+	require.Equal(t, int64(2), lag["pending_messages"])
 	require.Equal(t, int64(1), lag["failing_events"])
 	require.InDelta(t, 3600, lag["age"], 60)
-	require.Equal(t, "no such host", lag["waits_because"])
+	require.Equal(t, "no such host", lag["wait_reason"])
 	appliedAt, ok := lag["last_applied_at"].(time.Time)
 	require.True(t, ok)
 	require.True(t, now().Equal(appliedAt))
 
-	idle := row(t, pool, `SELECT pending_deliveries::bigint, pending_jobs, oldest_pending_age, last_received_at FROM authsync.project_lag WHERE project = 'idle'`)
-	require.Equal(t, map[string]any{"pending_deliveries": int64(0), "pending_jobs": int64(0), "oldest_pending_age": nil, "last_received_at": nil}, idle)
+	idle := row(t, pool, `SELECT pending_messages::bigint, oldest_pending_age, last_received_at FROM authsync.project_lag WHERE project = 'idle'`)
+	require.Equal(t, map[string]any{"pending_messages": int64(0), "oldest_pending_age": nil, "last_received_at": nil}, idle)
 }
 
 func TestEventFailuresShowTheJobThatTriesAgain(t *testing.T) {
@@ -59,7 +58,7 @@ func TestEventFailuresShowTheJobThatTriesAgain(t *testing.T) {
 	record(t, pool, in, with, without, fine)
 	exec(t, pool, `
 		INSERT INTO authsync.river_job (kind, queue, max_attempts, attempt, state, finalized_at, scheduled_at, args, errors)
-		SELECT 'apply_event', 'events', 25, n, CASE n WHEN 1 THEN 'discarded' ELSE 'retryable' END::authsync.river_job_state,
+		SELECT 'retry_event', 'events', 25, n, CASE n WHEN 1 THEN 'discarded' ELSE 'retryable' END::authsync.river_job_state,
 			CASE n WHEN 1 THEN now() END, '2026-08-14 12:00:00Z', jsonb_build_object('inbox_id', $1::bigint, 'ordinal', 0),
 			ARRAY['{"error": "old"}', '{"error": "new"}']::jsonb[]
 		FROM generate_series(1, 2) AS n`, with.InboxID)
@@ -79,25 +78,13 @@ func TestStuckShowsWhatMovesNoMore(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
-	done, covered, cancelled, deleted := stored(t, in), stored(t, in), stored(t, in), stored(t, in)
-	record(t, pool, in, done)
-	job := func(o inbox.Outcome) int64 {
-		return value[int64](t, pool, `SELECT id FROM authsync.river_job WHERE $1::bigint <@ (args ->> 'inbox_ids')::int8multirange`, o.InboxID)
-	}
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'completed', finalized_at = now() WHERE id = $1`, job(done))
-	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.stuck_deliveries`))
+	overdue := stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now().Add(-2 * time.Minute) })
+	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now() })
 	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.stuck_jobs`))
+	exec(t, pool, `UPDATE authsync.river_job SET state = 'running', attempted_at = now() - interval '2 minutes', attempted_by = '{old,worker-7}'`)
+	exec(t, pool, `INSERT INTO authsync.river_job (kind, max_attempts, args, scheduled_at) VALUES ('retry_event', 25, '{}', now() - interval '2 minutes')`)
 
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'cancelled', finalized_at = now() WHERE id = $1`, job(cancelled))
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'running', attempted_at = now() - interval '2 minutes', attempted_by = '{old,worker-7}' WHERE id = $1`, job(covered))
-	exec(t, pool, `INSERT INTO authsync.river_job (kind, max_attempts, args, scheduled_at) VALUES ('apply_event', 25, '{}', now() - interval '2 minutes')`)
-	deletedJob := job(deleted)
-	exec(t, pool, `DELETE FROM authsync.river_job WHERE id = $1`, deletedJob)
-
-	require.Equal(t, []int64{cancelled.InboxID, deleted.InboxID}, value[[]int64](t, pool, `SELECT array_agg(inbox_id ORDER BY inbox_id) FROM authsync.stuck_deliveries`))
-	require.Equal(t, []string{"available", "cancelled", "running"}, value[[]string](t, pool, `SELECT array_agg(state::text ORDER BY state::text) FROM authsync.stuck_jobs`))
+	require.Equal(t, []int64{overdue.InboxID}, value[[]int64](t, pool, `SELECT array_agg(inbox_id ORDER BY inbox_id) FROM authsync.overdue_messages`))
+	require.Equal(t, []string{"available", "running"}, value[[]string](t, pool, `SELECT array_agg(state::text ORDER BY state::text) FROM authsync.stuck_jobs`))
 	require.Equal(t, "worker-7", value[string](t, pool, `SELECT worker FROM authsync.stuck_jobs WHERE state = 'running'`))
-
-	exec(t, pool, `DELETE FROM authsync.river_job`)
-	require.Equal(t, int64(3), value[int64](t, pool, `SELECT count(*) FROM authsync.stuck_deliveries`), "without any job")
 }

@@ -37,13 +37,12 @@ func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(),
 	if err != nil {
 		return nil, &DelayError{After: soon(), Err: err}
 	}
-	if until, err := l.breaker.enter(); err != nil {
-		return nil, &DelayError{After: l.turn(until), Err: err}
+	if err := l.ready(ctx); err != nil {
+		return nil, err
 	}
 	if !m.places.take(l) {
 		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
 	}
-	before := l.breaker.count()
 	timer := time.NewTimer(maxEntering)
 	defer timer.Stop()
 	select {
@@ -55,16 +54,38 @@ func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(),
 		m.places.give(l)
 		return nil, &DelayError{After: busyDelay, Err: context.Cause(ctx)}
 	}
-	if l.breaker.count() > before { // it went away while we waited
+	leave = func() {
 		<-l.active
 		m.places.give(l)
-		until, err := l.breaker.last()
-		return nil, &DelayError{After: l.turn(until), Err: err}
 	}
-	return func() {
-		<-l.active
-		m.places.give(l)
-	}, nil
+	if l.breaker.isOpen() { // it went away while we waited
+		if err := l.ready(ctx); err != nil {
+			leave()
+			return nil, err
+		}
+	}
+	return leave, nil
+}
+
+// Ready reports whether the project's database can be used, as far as is known: a *DelayError
+// says that it is away. After a pause one caller finds out whether it is back, the others wait for that.
+func (m *Mirrors) Ready(ctx context.Context, projectID uuid.UUID) error {
+	l, err := m.lane(ctx, projectID)
+	if err != nil {
+		return &DelayError{After: soon(), Err: err}
+	}
+	return l.ready(ctx)
+}
+
+func (l *lane) ready(ctx context.Context) error {
+	until, err := l.breaker.enter(ctx, l.pool.Ping)
+	switch {
+	case err == nil:
+		return nil
+	case until.IsZero(): // the caller's patience ended
+		return &DelayError{After: busyDelay, Err: err}
+	}
+	return &DelayError{After: l.turn(until), Err: err}
 }
 
 // places are the workers, shared by the lanes.

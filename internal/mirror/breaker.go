@@ -1,78 +1,107 @@
 package mirror
 
 import (
+	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// How long a lane stays closed after its database was away: the first time, and
-// at the most. Each failure doubles it.
+// How long to wait between two probes of a database that is away: a share of the time that it has been
+// away, so that the return is noticed after a share of the outage.
 const (
-	firstBreak = time.Second
-	maxBreak   = 30 * time.Second
-	// probeTime is how long the one that tries the database again has for it,
-	// before another one may.
-	probeTime = 15 * time.Second
+	firstPause = 250 * time.Millisecond
+	maxPause   = 4 * time.Second // with jitter below the 5 s between two probes
+	pauseShare = 16
+	// probeTime bounds one probe.
+	probeTime = connectTimeout
 )
 
 // breaker remembers that a database is away, so that the jobs of its project do
 // not each wait for a connection.
 //
-//	closed ──failed──▶ open ──time is over──▶ half open: one may try ──succeeded──▶ closed
+//	closed ──failed──▶ open ──time is over──▶ probing: one asks, the others wait ──answered──▶ closed
 //	                     ▲                        │
 //	                     └─────────failed─────────┘
+//
+// An answer lets everybody in, but only a call that succeeds ends the outage: if calls go on
+// failing, the pauses go on growing.
 type breaker struct {
 	now func() time.Time
 
-	mu       sync.Mutex
-	failures int
-	until    time.Time
-	err      error
+	mu      sync.Mutex
+	since   time.Time // when the outage began; zero: there is none
+	until   time.Time // zero: closed
+	err     error
+	probing chan struct{} // closed when the probe has ended; nil: there is none
 }
 
-// enter reports until when to stay away; the zero time lets the caller in. When
-// the time is over it lets one caller in, and keeps the others away until that
-// one has reported or probeTime has passed.
-func (b *breaker) enter() (until time.Time, err error) {
+// enter reports until when to stay away; the zero time lets the caller in. When the time
+// is over, the first caller probes, and those who come meanwhile wait for what it finds out.
+func (b *breaker) enter(ctx context.Context, probe func(context.Context) error) (until time.Time, err error) {
+	for {
+		b.mu.Lock()
+		if b.until.IsZero() || b.now().Before(b.until) {
+			defer b.mu.Unlock()
+			return b.until, b.err
+		}
+		running := b.probing
+		if running == nil {
+			running = make(chan struct{})
+			b.probing = running
+			go b.probe(context.WithoutCancel(ctx), probe)
+		}
+		b.mu.Unlock()
+		select {
+		case <-running:
+		case <-ctx.Done():
+			return time.Time{}, context.Cause(ctx)
+		}
+	}
+}
+
+// probe asks whether the database is back. It belongs to no caller: those who wait for it may leave.
+func (b *breaker) probe(ctx context.Context, probe func(context.Context) error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, errNoAnswer)
+	defer cancel()
+	err := probe(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failures == 0 {
-		return time.Time{}, nil
+	close(b.probing)
+	b.probing = nil
+	if err != nil {
+		b.open(err)
+		return
 	}
-	now := b.now()
-	if now.Before(b.until) {
-		return b.until, b.err
-	}
-	b.until = now.Add(probeTime)
-	return time.Time{}, nil
+	b.until, b.err = time.Time{}, nil
 }
 
 // failed opens the breaker and says until when.
 func (b *breaker) failed(err error) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.until = b.now().Add(min(firstBreak<<min(b.failures, 10), maxBreak))
-	b.failures++
-	b.err = err
+	return b.open(err)
+}
+
+func (b *breaker) open(err error) time.Time {
+	now := b.now()
+	if b.since.IsZero() {
+		b.since = now
+	}
+	pause := min(max(now.Sub(b.since)/pauseShare, firstPause), maxPause)
+	b.until, b.err = now.Add(pause+rand.N(pause/5)), err
 	return b.until
 }
 
-// count counts the failures since the last success.
-func (b *breaker) count() int {
+// isOpen reports whether calls are kept away now.
+func (b *breaker) isOpen() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures
-}
-
-// last is the last failure, and until when it keeps everybody away.
-func (b *breaker) last() (until time.Time, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.until, b.err
+	return !b.until.IsZero()
 }
 
 func (b *breaker) succeeded() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures, b.until, b.err = 0, time.Time{}, nil
+	b.since, b.until, b.err = time.Time{}, time.Time{}, nil
 }

@@ -80,15 +80,22 @@ func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(contex
 	if err != nil {
 		return &DelayError{After: soon(), Err: err}
 	}
-	if until, err := l.breaker.enter(); err != nil {
-		return &DelayError{After: l.turn(until), Err: err}
+	if err := l.ready(ctx); err != nil {
+		return err
 	}
-	if err := l.install(ctx); err != nil {
+	err = l.install(ctx)
+	if ctx.Err() == nil && l.cutOff(err) {
+		err = l.install(ctx)
+	}
+	if err != nil {
 		return l.delay(ctx, err)
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
 	defer cancel()
-	if err = do(bounded, l); err != nil && (delayed(err) || l.isGone(ctx, err)) {
+	if err = do(bounded, l); bounded.Err() == nil && l.cutOff(err) {
+		err = do(bounded, l)
+	}
+	if err != nil && (delayed(err) || l.isGone(ctx, err)) {
 		return l.delay(ctx, err)
 	}
 	l.breaker.succeeded()

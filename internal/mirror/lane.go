@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/batch"
@@ -134,11 +135,18 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 	for _, job := range jobs {
 		docs = append(docs, job...)
 	}
-	if err := l.install(ctx); err != nil {
-		return l.delay(ctx, err)
-	}
 	all := make([]Result, len(docs))
-	if err := l.apply(ctx, docs, all, time.Now().Add(flushBudget)); err != nil {
+	apply := func() error {
+		if err := l.install(ctx); err != nil {
+			return err
+		}
+		return l.apply(ctx, docs, all, time.Now().Add(flushBudget))
+	}
+	err := apply()
+	if ctx.Err() == nil && l.cutOff(err) {
+		err = apply()
+	}
+	if err != nil {
 		return l.delay(ctx, err)
 	}
 	l.breaker.succeeded()
@@ -214,6 +222,20 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 }
 
 var errNoAnswer = errors.New("the project database does not answer")
+
+// cutOff reports that a connection broke or was ended in the middle of a call. The database may be
+// well, so the call is repeated once, at once, by a new connection; what it did by then the ledger knows.
+func (l *lane) cutOff(err error) bool {
+	var connect *pgconn.ConnectError
+	if err == nil || errors.Is(err, errNoAnswer) || errors.As(err, &connect) {
+		return false
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.SeverityUnlocalized == "ERROR" || !pgdb.Unavailable(err)) {
+		return false
+	}
+	l.pool.Reset() // the others were of the same server
+	return true
+}
 
 // install brings the mirror up to date when the lane is used for the first time,
 // and looks from time to time whether it is still the project's: another installation

@@ -66,10 +66,7 @@ func (o *Outbox) Start(ctx context.Context, tx pgx.Tx, destinationID, projectID 
 	if _, err := tx.Exec(ctx, insertFlow, destinationID, cursor); err != nil {
 		return fmt.Errorf("set the destination going: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `SELECT authsync.wake($1, $2)`, kindRelay, projectID); err != nil {
-		return fmt.Errorf("wake the relay: %w", err)
-	}
-	return nil
+	return RequestRelay(ctx, tx, projectID)
 }
 
 const haltBy = `SELECT authsync.halt_destination($1, $2, $3, $4, $5)`

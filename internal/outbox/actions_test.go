@@ -209,6 +209,8 @@ func (b *testBundle) mend(t *testing.T) {
 	})
 	require.NoError(t, err)
 	before := b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_outbox' AND state = 'completed'`)
+	_, err = b.control.Exec(t.Context(), `SELECT authsync.rescue_requests(NULL)`) // as each process does each second
+	require.NoError(t, err)
 	_, err = client.Insert(t.Context(), outbox.Mend(), nil)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(t.Context()))
@@ -261,11 +263,13 @@ func TestUnspokenChangeIsFound(t *testing.T) {
 	b.work(t)
 	b.change(t, "u1")
 	b.eventually(t, id, "delivered 1")
-	b.until(t, "2", func() string { return b.one(t, `SELECT count(*)::text FROM authsync.wakes WHERE job_id IS NULL`) })
-	b.apply(t, "u1") // and no wake
+	b.until(t, "2", func() string {
+		return b.one(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NULL`)
+	})
+	b.apply(t, "u1") // and no request
 	b.mend(t)
 	require.Equal(t, "delivered 1", b.states(t, id), "it is looked at only now and then")
-	_, err := b.control.Exec(t.Context(), `UPDATE authsync.wakes SET rested_at = now() - interval '6 minutes'`)
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.job_requests SET idle_since = now() - interval '6 minutes'`)
 	require.NoError(t, err)
 	b.mend(t)
 	b.eventually(t, id, "delivered 2")
@@ -303,26 +307,6 @@ func TestPageIsRelayedOnce(t *testing.T) {
 	require.Empty(t, page(0, 5), "another worker has been faster")
 	require.Equal(t, "1", page(5, 6))
 	require.Equal(t, "held 1, ready 1", b.states(t, id))
-}
-
-// While a job ends, somebody asks: one of the two sees the other.
-func TestNoWakeIsLost(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	subject := b.projectID
-	b.add(t, "sink", &sink{})
-	jobID := b.one(t, `SELECT job_id::text FROM authsync.wakes WHERE subject = $1`, subject)
-	seen := b.one(t, `SELECT asked::text FROM authsync.wakes WHERE subject = $1`, subject)
-	rest := func(job, seen string) string {
-		return b.one(t, `SELECT authsync.rest('relay_changes', $1, $2::text::bigint, $3::text::bigint, now())::text`, subject, job, seen)
-	}
-	require.Equal(t, "false", b.one(t, `SELECT authsync.wake('relay_changes', $1)::text`, subject), "there is a job")
-	require.Equal(t, "false", rest(jobID, seen), "somebody asked meanwhile")
-	require.Equal(t, "true", rest("0", seen), "a job that is none of ours")
-	seen = b.one(t, `SELECT asked::text FROM authsync.wakes WHERE subject = $1`, subject)
-	require.Equal(t, "true", rest(jobID, seen))
-	require.Equal(t, "true", b.one(t, `SELECT authsync.wake('relay_changes', $1)::text`, subject), "a new job")
-	require.Equal(t, "2", b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'relay_changes'`))
 }
 
 // Also if the one that is taken up again is the earlier of the two.

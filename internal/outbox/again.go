@@ -35,14 +35,14 @@ func newAgainWorker(o *Outbox) *againWorker {
 func (w *againWorker) Work(ctx context.Context, job *river.Job[AgainArgs]) error {
 	leave, ok := w.places.take(job.Args.DestinationID)
 	if !ok {
-		return w.later(ctx, job.Metadata, &waitError{
+		return w.later(ctx, job.JobRow, &waitError{
 			after: time.Second + rand.N(2*time.Second), because: "many deliveries to this destination are being tried already",
 		})
 	}
 	defer leave()
 	failed, err := w.again(ctx, job)
 	if err != nil {
-		return w.later(ctx, job.Metadata, err)
+		return w.later(ctx, job.JobRow, err)
 	}
 	return failed
 }
@@ -57,12 +57,12 @@ func (w *againWorker) NextRetry(job *river.Job[AgainArgs]) time.Time {
 	defer w.mu.Unlock()
 	if next, ok := w.next[job.ID]; ok {
 		delete(w.next, job.ID)
-		if now := time.Now(); next.Before(now) {
+		if now := w.config.Now(); next.Before(now) {
 			return now
 		}
 		return next
 	}
-	return soonAgain(job.Attempt) // the worker died
+	return w.soonAgain(job.Attempt) // it crashed
 }
 
 const selectAgain = `
@@ -150,8 +150,8 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 		return nil, err
 	}
 	if recorded.Promoted > 0 {
-		if _, err := w.config.Pool.Exec(ctx, `SELECT authsync.wake($1, $2)`, kindDeliver, r.id); err != nil {
-			return nil, fmt.Errorf("wake the destination's job: %w", err)
+		if _, err := w.config.Pool.Exec(ctx, `SELECT authsync.request_delivery($1)`, r.id); err != nil {
+			return nil, fmt.Errorf("request the destination's job: %w", err)
 		}
 	}
 	return w.conclude(ctx, job, s, recorded)

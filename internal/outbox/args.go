@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/jobs"
 )
 
 // The queues, one for each kind of job, so that none takes another's workers.
@@ -21,27 +23,21 @@ const (
 	againWorkers   = 100
 )
 
-// The kinds of wakes, which are those of the jobs that answer them.
-const (
-	kindRelay   = "relay_changes"
-	kindDeliver = "deliver"
-)
-
-// RelayArgs are the arguments of relay_changes. authsync.start_job makes the jobs.
+// RelayArgs are the arguments of relay_changes. authsync.request_job makes the jobs.
 type RelayArgs struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
 // Kind names the job.
-func (RelayArgs) Kind() string { return kindRelay }
+func (RelayArgs) Kind() string { return jobs.RelayChanges }
 
-// DeliverArgs are the arguments of deliver. authsync.start_job makes the jobs.
+// DeliverArgs are the arguments of deliver. authsync.request_job makes the jobs.
 type DeliverArgs struct {
 	DestinationID uuid.UUID `json:"destination_id"`
 }
 
 // Kind names the job.
-func (DeliverArgs) Kind() string { return kindDeliver }
+func (DeliverArgs) Kind() string { return jobs.Deliver }
 
 // AgainArgs are the arguments of deliver_again.
 type AgainArgs struct {

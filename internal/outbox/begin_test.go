@@ -125,6 +125,9 @@ func TestStateRunsNotAheadOfItsDeliveries(t *testing.T) {
 	b.change(t, "u1")
 	b.work(t)
 	b.eventually(t, id, "ready 1")
+	b.until(t, "0", func() string { // it looks once more when it has gone idle
+		return b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'relay_changes' AND finalized_at IS NULL`)
+	})
 	b.apply(t, "u1") // the relay does not know yet
 	require.NoError(t, b.outbox.Resume(t.Context(), id))
 	b.eventually(t, id, "delivered 1")

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/jobs"
 )
 
 // deliverWorker works deliver.
@@ -24,7 +25,7 @@ type deliverWorker struct {
 // what it had sent and not noted is sent again, with the same ids.
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err := w.deliver(ctx, job); err != nil {
-		return w.later(ctx, job.Metadata, err)
+		return w.later(ctx, job.JobRow, err)
 	}
 	return nil
 }
@@ -34,24 +35,27 @@ func (w *deliverWorker) Timeout(*river.Job[DeliverArgs]) time.Duration { return 
 
 // NextRetry comes back soon after the death of a worker.
 func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
-	return soonAgain(job.Attempt)
+	return w.soonAgain(job.Attempt)
 }
 
 func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	id := job.Args.DestinationID
-	r := &run{Outbox: w.Outbox, id: id, name: runner(job.JobRow), begun: time.Now(), lease: uuid.New(), flying: make(map[int64]int)}
+	r := &run{
+		Outbox: w.Outbox, id: id, name: runner(job.JobRow), client: job.AttemptedBy[len(job.AttemptedBy)-1], begun: time.Now(),
+		lease: uuid.New(), flying: make(map[int64]int),
+	}
 	for {
 		err := r.leased(ctx, r.work)
 		switch {
 		case err != nil && !errors.Is(err, errChanged):
 			return err
 		case r.timeUp():
-			return handOver(ctx, w.Outbox, job, kindDeliver, id)
+			return jobs.Yield()
 		case err != nil:
 			continue // with what it is now
 		}
-		ended, err := rest(ctx, w.Outbox, job, kindDeliver, id, r.seen)
-		if err != nil || ended {
+		finished, err := jobs.Finish(ctx, w.config.Pool, job.JobRow, id.String(), w.config.Now())
+		if err != nil || finished != jobs.Busy {
 			return err
 		}
 	}
@@ -61,13 +65,13 @@ func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]
 type run struct {
 	*Outbox
 
-	id    uuid.UUID
-	name  string // see runner
-	begun time.Time
-	lease uuid.UUID
-	to    *built
-	seen  int64 // what had been asked for before the last look
-	probe bool
+	id     uuid.UUID
+	name   string // see runner
+	client string // the River client that works the job
+	begun  time.Time
+	lease  uuid.UUID
+	to     *built
+	probe  bool
 	// through is when that was sent which was sent last of all that got through before the
 	// work began; nil: none was.
 	through *time.Time
@@ -75,7 +79,7 @@ type run struct {
 	flying map[int64]int
 }
 
-const leaseDestination = `SELECT authsync.lease_destination($1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))`
+const leaseDestination = `SELECT authsync.lease_destination($1, $2, $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4))`
 
 // leased does work while no other run may send. The lease is given back before the job
 // ends, so that the next one, which may begin at once, finds it free.
@@ -90,7 +94,7 @@ func (r *run) leased(ctx context.Context, work func(context.Context) error) erro
 // takeLease keeps other runs away: there may be one whose job was taken for dead.
 func (r *run) takeLease(ctx context.Context) error {
 	var has bool
-	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, jobTimeout.Seconds()).Scan(&has); err != nil {
+	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, r.client, jobTimeout.Seconds()).Scan(&has); err != nil {
 		return fmt.Errorf("take the lease: %w", err)
 	}
 	if has {
@@ -102,7 +106,7 @@ func (r *run) takeLease(ctx context.Context) error {
 	return &waitError{after: time.Second, because: "another job, which may have died, holds the destination's lease"}
 }
 
-const giveLease = `UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL WHERE destination_id = $1 AND lease = $2`
+const giveLease = `UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL, leased_by = NULL WHERE destination_id = $1 AND lease = $2`
 
 func (r *run) giveLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

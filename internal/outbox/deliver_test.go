@@ -174,7 +174,9 @@ func TestPersonPauses(t *testing.T) {
 	b.work(t)
 	b.change(t, "u1")
 	b.eventually(t, id, "ready 1")
-	b.until(t, "2", func() string { return b.one(t, `SELECT count(*)::text FROM authsync.wakes WHERE job_id IS NULL`) })
+	b.until(t, "2", func() string {
+		return b.one(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NULL`)
+	})
 	require.Zero(t, s.tried())
 	require.NoError(t, b.outbox.Resume(t.Context(), id))
 	b.eventually(t, id, "delivered 1")

@@ -46,9 +46,6 @@ func (p *pipe) takeProbe(ctx context.Context) ([]taken, error) {
 
 // fill takes at most room of what is ready and hands it to the senders. more: there may be more of it.
 func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
-	if p.seen, err = p.asked(ctx, kindDeliver, p.id); err != nil {
-		return false, err
-	}
 	ready, err := p.take(ctx, room)
 	if err != nil {
 		return false, err

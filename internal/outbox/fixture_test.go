@@ -342,7 +342,7 @@ func (b *testBundle) change(tb testing.TB, users ...string) {
 
 func (b *testBundle) wake(tb testing.TB) {
 	tb.Helper()
-	require.NoError(tb, outbox.WakeRelay(tb.Context(), b.control, b.projectID))
+	require.NoError(tb, outbox.RequestRelay(tb.Context(), b.control, b.projectID))
 }
 
 func (b *testBundle) apply(tb testing.TB, users ...string) {
@@ -420,7 +420,7 @@ func (b *testBundle) until(tb testing.TB, want string, is func() string) {
 // logTables shows what there is when a test fails.
 func (b *testBundle) logTables(tb testing.TB) {
 	tb.Helper()
-	for _, table := range []string{"wakes", "destination_flows", "destination_health"} {
+	for _, table := range []string{"job_requests", "destination_flows", "destination_health"} {
 		tb.Log(table, b.one(tb, `SELECT string_agg(to_jsonb(t)::text, E'\n') FROM authsync.`+table+` AS t`))
 	}
 	tb.Log(b.one(tb, `

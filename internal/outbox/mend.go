@@ -29,15 +29,10 @@ const selectToMend = `
 	FROM authsync.deliveries AS o
 	WHERE o.state = 'held' OR (o.state = 'retrying' AND o.next_attempt_at < $1::timestamptz - interval '1 minute')`
 
-// Work makes up for jobs and deliveries that somebody deleted, and has feeds looked at that
+// Work makes up for deliveries that somebody deleted, and has feeds looked at that
 // nobody has spoken of for a while.
 func (w *mendWorker) Work(ctx context.Context, _ *river.Job[mendArgs]) error {
 	now := w.config.Now()
-	var restarted, woken int64
-	err := w.config.Pool.QueryRow(ctx, `SELECT authsync.restart_jobs()`).Scan(&restarted)
-	if err != nil {
-		return fmt.Errorf("make jobs that are missing: %w", err)
-	}
 	rows, err := w.config.Pool.Query(ctx, selectToMend, now)
 	if err != nil {
 		return fmt.Errorf("look for deliveries to mend: %w", err)
@@ -53,9 +48,9 @@ func (w *mendWorker) Work(ctx context.Context, _ *river.Job[mendArgs]) error {
 		errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.mend_deliveries($1, $2)`, id, now).Scan(&n))
 		mended += n
 	}
-	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.wake_idle($1)`, now.Add(-lookAfter)).Scan(&woken))
-	if restarted+mended > 0 {
-		w.config.Log.WarnContext(ctx, "outbox_mended", slog.Int64("jobs", restarted), slog.Int64("deliveries", mended))
+	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.request_idle($1)`, now.Add(-lookAfter)).Scan(nil))
+	if mended > 0 {
+		w.config.Log.WarnContext(ctx, "deliveries_rescued", slog.Int64("deliveries", mended))
 	}
 	return errors.Join(errs...)
 }

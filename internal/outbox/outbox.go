@@ -36,7 +36,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -114,7 +113,7 @@ type Outbox struct {
 
 // sliceLength is how long a job works before it gives its place to others. What it has
 // sent by then may take cutAfter in all, which is below the time after which a
-// job counts as dead (applier.RescueAfter).
+// job counts as stuck (jobs.StuckAfter).
 const (
 	sliceLength = 10 * time.Second
 	cutAfter    = 27 * time.Second
@@ -143,16 +142,6 @@ func New(config Config) (*Outbox, error) {
 // Execer is a pool or a transaction of the control database.
 type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-// WakeRelay asks for the relay of a project. Those who change a mirror call it after the
-// change has been committed there, before or as they note so: should they die in between,
-// they do it again. For a project without destinations it does nothing.
-func WakeRelay(ctx context.Context, db Execer, projectID uuid.UUID) error {
-	if _, err := db.Exec(ctx, `SELECT authsync.wake_relay($1)`, projectID); err != nil {
-		return fmt.Errorf("wake the relay: %w", err)
-	}
-	return nil
 }
 
 // querier is a pool or a transaction.

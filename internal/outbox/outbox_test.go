@@ -31,7 +31,7 @@ func TestChangesArriveInOrderWithStableIDs(t *testing.T) {
 	}
 	require.Equal(t, map[string][]int64{"u1": {2, 4, 5}, "u2": {3}}, perUser)
 	b.until(t, "relay_changes,deliver", func() string {
-		return b.one(t, `SELECT string_agg(kind, ',' ORDER BY kind DESC) FROM authsync.wakes WHERE job_id IS NULL AND asked = done`)
+		return b.one(t, `SELECT string_agg(kind, ',' ORDER BY kind DESC) FROM authsync.job_requests WHERE job_id IS NULL`)
 	})
 }
 

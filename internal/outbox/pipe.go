@@ -36,10 +36,6 @@ var (
 // work sends until nothing is ready, or the time is up. An error says why there is
 // no more to be done now.
 func (r *run) work(ctx context.Context) error {
-	var err error
-	if r.seen, err = r.asked(ctx, kindDeliver, r.id); err != nil {
-		return err
-	}
 	r.probe = false
 	may, open, err := r.admit(ctx)
 	if err != nil || !may {

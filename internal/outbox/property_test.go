@@ -125,7 +125,7 @@ func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
 		var left int
 		require.NoError(rt, b.control.QueryRow(t.Context(), `
 			SELECT (SELECT count(*) FROM authsync.deliveries WHERE destination_id = $1 AND finished_at IS NULL)
-			     + (SELECT count(*) FROM authsync.wakes AS w WHERE w.asked > w.done AND w.subject IN ($1, $2))`, id, b.projectID).Scan(&left))
+			     + (SELECT count(*) FROM authsync.job_requests AS r WHERE r.job_id IS NOT NULL AND r.subject IN ($1::uuid::text, $2::uuid::text))`, id, b.projectID).Scan(&left))
 		if left == 0 {
 			return
 		}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 )
 
@@ -53,7 +55,7 @@ type relayWorker struct {
 func (w *relayWorker) Work(ctx context.Context, job *river.Job[RelayArgs]) error {
 	err := w.relay(ctx, job)
 	if err != nil {
-		return w.later(ctx, job.Metadata, err)
+		return w.later(ctx, job.JobRow, err)
 	}
 	return nil
 }
@@ -62,27 +64,45 @@ func (w *relayWorker) Work(ctx context.Context, job *river.Job[RelayArgs]) error
 func (w *relayWorker) Timeout(*river.Job[RelayArgs]) time.Duration { return jobTimeout }
 
 // NextRetry comes back soon after the death of a worker.
-func (w *relayWorker) NextRetry(job *river.Job[RelayArgs]) time.Time { return soonAgain(job.Attempt) }
+func (w *relayWorker) NextRetry(job *river.Job[RelayArgs]) time.Time { return w.soonAgain(job.Attempt) }
 
 func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) error {
 	until := time.Now().Add(w.config.Slice)
 	for {
-		seen, err := w.asked(ctx, kindRelay, job.Args.ProjectID)
-		if err != nil {
-			return err
-		}
 		done, err := w.relayAll(ctx, job.Args.ProjectID, until)
 		if err != nil {
 			return err
 		}
 		if !done {
-			return handOver(ctx, w.Outbox, job, kindRelay, job.Args.ProjectID)
+			return jobs.Yield()
 		}
-		ended, err := rest(ctx, w.Outbox, job, kindRelay, job.Args.ProjectID, seen)
-		if err != nil || ended {
+		finished, err := jobs.Release(ctx, w.config.Pool, job.JobRow, job.Args.ProjectID.String(), w.config.Now())
+		switch {
+		case err != nil:
 			return err
+		case finished == jobs.Idle:
+			return w.lookAgain(ctx, job.Args.ProjectID)
+		case finished == jobs.Lost:
+			return nil
 		}
 	}
+}
+
+// lookAgain looks for changes after the project went idle, and requests a job for them. If that
+// fails, the job runs once more, finds that the project has no job, and requests one.
+func (w *relayWorker) lookAgain(ctx context.Context, projectID uuid.UUID) error {
+	flows, err := query[flow](ctx, w.config.Pool, selectFlows, projectID)
+	if err != nil {
+		return fmt.Errorf("read the destinations: %w", err)
+	}
+	if len(flows) == 0 {
+		return nil
+	}
+	newest, err := w.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
+	if err == nil && !slices.ContainsFunc(flows, func(f flow) bool { return f.RelayedTo != newest }) {
+		return nil
+	}
+	return RequestRelay(ctx, w.config.Pool, projectID)
 }
 
 // flow is a destination and how far it is.

@@ -22,6 +22,11 @@ const (
 // Hook lets the outbox hear of all jobs of a process, so that a backlog leaves room for them.
 func (o *Outbox) Hook() rivertype.Hook { return &o.crowd }
 
+// OthersAtWork reports that a job for something else than this one's began lately in this process.
+func (o *Outbox) OthersAtWork(job *rivertype.JobRow) bool {
+	return o.crowd.besides(runner(job), time.Now())
+}
+
 // crowd knows whether others are at work in the process besides one run.
 type crowd struct {
 	river.HookDefaults

@@ -31,7 +31,7 @@ func TestCrowdKnowsWhetherOthersAreAtWork(t *testing.T) {
 func TestCrowdHearsOfJobsThatSomebodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	for kind, counts := range map[string]bool{
-		"apply_deliveries": true, "relay_changes": true, "deliver": true,
+		"apply_inbox": true, "relay_changes": true, "deliver": true,
 		"deliver_again": false, "mend_outbox": false, "trim_deliveries": false,
 	} {
 		var c outbox.Crowd

@@ -244,7 +244,8 @@ func TestGenuineDeliveryIsDurableBeforeTheAnswer(t *testing.T) {
 	var jobs int
 	require.NoError(t, other.QueryRow(t.Context(), `
 		SELECT provider, project_id, convert_from(body, 'UTF8'),
-			(SELECT count(*) FROM authsync.river_job WHERE kind = 'apply_deliveries' AND i.id <@ (args ->> 'inbox_ids')::int8multirange)
+			(SELECT count(*) FROM authsync.inbox_pending AS p JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.project_id::text
+				WHERE i.id = ANY (p.inbox_ids) AND r.job_id IS NOT NULL)
 		FROM authsync.inbox AS i`).Scan(&name, &id, &stored, &jobs))
 	require.Equal(t, "auth0", name)
 	require.Equal(t, b.project, id)

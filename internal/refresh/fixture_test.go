@@ -13,12 +13,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
@@ -45,7 +45,6 @@ type testBundle struct {
 	jobs             *river.Client[pgx.Tx]
 	queue            *refresh.Queue
 	readTime         time.Duration
-	periodic         []*river.PeriodicJob // that come by themselves; none unless a test wants them
 
 	mu           sync.Mutex
 	integrations map[string]stored
@@ -72,9 +71,9 @@ func setup(t *testing.T) *testBundle {
 		Deps: func(context.Context, uuid.UUID) (fetch.Deps, error) { return b.clock.Deps(), nil },
 	})
 	t.Cleanup(b.accounts.Close)
-	jobs, err := inbox.NewJobs(log)
+	inserts, err := inbox.NewJobs(log)
 	require.NoError(t, err)
-	b.jobs, b.queue = jobs, refresh.NewQueue(jobs, b.accounts)
+	b.jobs, b.queue = inserts, refresh.NewQueue(b.accounts)
 	b.one = &refresh.One{Pool: b.control, Accounts: b.accounts, Mirror: b.mirrors, Providers: b.providers}
 	return b
 }
@@ -128,8 +127,7 @@ func (b *testBundle) clerk(t *testing.T, users int) *fetchtest.Clerk {
 // notes how long it would have been.
 func (b *testBundle) work(t *testing.T, mirrors refresh.Mirror) {
 	t.Helper()
-	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	refresh.Register(refresh.Config{
+	config := refresh.Config{
 		Pool: b.control, Queue: b.queue, Accounts: b.accounts, Mirror: mirrors, Log: slog.New(slog.DiscardHandler), ReadTime: b.readTime,
 		Retry: func(pause time.Duration) time.Duration {
 			b.mu.Lock()
@@ -137,10 +135,12 @@ func (b *testBundle) work(t *testing.T, mirrors refresh.Mirror) {
 			b.pauses = append(b.pauses, pause)
 			return min(pause, 10*time.Millisecond)
 		},
-	}, workers, queues)
-	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
-		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler), PeriodicJobs: b.periodic,
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond,
+	}
+	client, err := jobs.New(jobs.Config{
+		Pool: b.control, Log: config.Log, FetchPoll: 5 * time.Millisecond,
+		Workers: []jobs.Register{func(workers *river.Workers, queues map[string]river.QueueConfig) {
+			refresh.Register(config, workers, queues)
+		}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
@@ -165,7 +165,7 @@ func (b *testBundle) want(t *testing.T, ids ...string) {
 func (b *testBundle) quiet(t *testing.T) {
 	t.Helper()
 	b.becomes(t, b.control, "0 0 0", `
-		SELECT concat_ws(' ', (SELECT count(*) FROM authsync.wanted_refreshes), (SELECT count(*) FROM authsync.refresh_jobs),
+		SELECT concat_ws(' ', (SELECT count(*) FROM authsync.wanted_refreshes), (SELECT count(*) FROM authsync.job_requests WHERE job_id IS NOT NULL),
 			(SELECT count(*) FROM authsync.river_job WHERE finalized_at IS NULL))`)
 }
 

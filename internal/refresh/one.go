@@ -121,7 +121,7 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 	if results[0].Err != nil {
 		return Repair{}, &RefusedError{results[0].Err}
 	}
-	if err := outbox.WakeRelay(ctx, o.Pool, projectID); err != nil {
+	if err := outbox.RequestRelay(ctx, o.Pool, projectID); err != nil {
 		return Repair{}, err
 	}
 	repair := told(&answer, results[0], name)

@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 )
 
 // JobQueue is the River queue of the jobs refresh_users: a provider that answers
@@ -24,34 +24,20 @@ type Args struct {
 }
 
 // Kind names the job.
-func (Args) Kind() string { return "refresh_users" }
+func (Args) Kind() string { return jobs.RefreshUsers }
 
-// InsertOpts lets the job run as often as it takes: only the death of a worker
-// costs an attempt.
-func (Args) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: JobQueue, MaxAttempts: 30_000}
-}
+// subject is what the job exists once for.
+func (a Args) subject() string { return a.ProjectID.String() + "/" + a.Provider }
 
-// Queue takes wishes to read users. Many wishes for a user need one request, but it
+// Queue takes requests to read users. Many requests for a user need one request of the provider, but it
 // must begin after the last of them. There is one job for all users of a project and
-// provider, and a row of authsync.refresh_jobs exactly as long as that job:
-//
-//	Want    users into wanted_refreshes, lock the row or make it and the job
-//	job     read users, delete those that nobody asked for meanwhile, … ,
-//	        lock the row, look once more, delete the row and finish
-//
-// Each step is one transaction, so a wish finds either a job that will see it or
-// none, and then makes one. Whatever dies: the wish or its job is in the database. A job
-// that a person cancelled or deleted leaves its row behind, and mend_refreshes makes another.
+// provider; see authsync.request_job.
 type Queue struct {
-	jobs     *river.Client[pgx.Tx]
 	accounts account.Accounts
 }
 
-// NewQueue makes a Queue. jobs only inserts.
-func NewQueue(jobs *river.Client[pgx.Tx], accounts account.Accounts) *Queue {
-	return &Queue{jobs: jobs, accounts: accounts}
-}
+// NewQueue makes a Queue.
+func NewQueue(accounts account.Accounts) *Queue { return &Queue{accounts: accounts} }
 
 // Possible returns nil if users can be read with the credentials that are stored;
 // the errors are those of account.Accounts.
@@ -73,16 +59,8 @@ const (
 		ON CONFLICT (project_id, provider, user_id) DO UPDATE
 		SET asked = w.asked + 1, tries = 0, next_try_at = clock_timestamp(), problem = NULL, gave_up_at = NULL`
 
-	// The update changes nothing: it is for the lock.
-	lockJob = `
-		INSERT INTO authsync.refresh_jobs AS j (project_id, provider) VALUES ($1, $2)
-		ON CONFLICT (project_id, provider) DO UPDATE SET job_id = j.job_id
-		RETURNING job_id`
-
-	// A person may have cancelled or deleted the job.
-	isLive = `SELECT EXISTS (SELECT FROM authsync.river_job WHERE id = $1 AND finalized_at IS NULL)`
-
-	noteJob = `UPDATE authsync.refresh_jobs SET job_id = $3 WHERE project_id = $1 AND provider = $2`
+	requestRefresh = `
+		SELECT authsync.request_job($1, $2, jsonb_build_object('project_id', $3::uuid, 'provider', $4::text))`
 
 	forgetGivenUp = `
 		DELETE FROM authsync.wanted_refreshes
@@ -99,27 +77,11 @@ func (q *Queue) Want(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, provid
 	if _, err := tx.Exec(ctx, wantUsers, projectID, providerName, userIDs); err != nil {
 		return fmt.Errorf("ask for users to be read: %w", err)
 	}
-	_, err := q.ensureJob(ctx, tx, lockJob, projectID, providerName)
-	return err
-}
-
-// ensureJob makes the job that reads users unless there is one. lock is what locks the row
-// of refresh_jobs: then nobody else makes a job meanwhile.
-func (q *Queue) ensureJob(ctx context.Context, tx pgx.Tx, lock string, projectID uuid.UUID, providerName string) (made bool, err error) {
-	var jobID int64
-	if err := tx.QueryRow(ctx, lock, projectID, providerName).Scan(&jobID); err != nil {
-		return false, fmt.Errorf("look for the job that reads users: %w", err)
+	args := Args{ProjectID: projectID, Provider: providerName}
+	if _, err := tx.Exec(ctx, requestRefresh, jobs.RefreshUsers, args.subject(), projectID, providerName); err != nil {
+		return fmt.Errorf("request the job that reads users: %w", err)
 	}
-	var live bool
-	if err := tx.QueryRow(ctx, isLive, jobID).Scan(&live); err != nil || live {
-		return false, err
-	}
-	job, err := q.jobs.InsertTx(ctx, tx, Args{ProjectID: projectID, Provider: providerName}, nil)
-	if err != nil {
-		return false, fmt.Errorf("insert the job that reads users: %w", err)
-	}
-	_, err = tx.Exec(ctx, noteJob, projectID, providerName, job.Job.ID)
-	return true, err
+	return nil
 }
 
 // isLasting reports an error that only a person can end.

@@ -21,7 +21,6 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/refresh"
 )
 
 // perUser is how many requests were made for one user.
@@ -41,7 +40,7 @@ func TestManyWishesAreOneRequest(t *testing.T) {
 		}
 	}
 	require.Equal(t, "6 20 1 1", one(t, b.control, `
-		SELECT concat_ws(' ', count(*), min(asked), (SELECT count(*) FROM authsync.refresh_jobs),
+		SELECT concat_ws(' ', count(*), min(asked), (SELECT count(*) FROM authsync.job_requests WHERE job_id IS NOT NULL),
 			(SELECT count(*) FROM authsync.river_job)) FROM authsync.wanted_refreshes`))
 	var all []string
 	for i := range 200 {
@@ -147,15 +146,23 @@ func TestAJobThatSomebodyCancelledIsMadeAnew(t *testing.T) {
 	b := setup(t)
 	tenant := b.auth0(t, 3)
 	b.want(t, fetchtest.Auth0ID(0))
-	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'cancelled', finalized_at = now()`)
-	require.NoError(t, err)
+	var id int64
+	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(t.Context(), `SELECT id FROM authsync.river_job`).Scan(&id); err != nil {
+			return err
+		}
+		_, err := b.jobs.JobCancelTx(t.Context(), tx, id)
+		return err
+	}))
 	b.want(t, fetchtest.Auth0ID(1))
 	b.work(t, b.mirrors)
 	b.quiet(t)
 	require.Equal(t, 2, tenant.Requests("/users/"))
 	// And that it is tried again from River UI does no harm.
-	_, err = b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'available', finalized_at = NULL WHERE state = 'cancelled'`)
-	require.NoError(t, err)
+	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+		_, err := b.jobs.JobRetryTx(t.Context(), tx, id)
+		return err
+	}))
 	b.quiet(t)
 	require.Equal(t, 2, tenant.Requests("/users/"))
 }
@@ -168,11 +175,10 @@ func TestUsersWhoseJobIsGoneAreRead(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			tenant := b.auth0(t, 3)
-			b.periodic = refresh.Periodic()
 			b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1))
 			require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
 				var jobID int64
-				if err := tx.QueryRow(t.Context(), `SELECT job_id FROM authsync.refresh_jobs`).Scan(&jobID); err != nil {
+				if err := tx.QueryRow(t.Context(), `SELECT job_id FROM authsync.job_requests`).Scan(&jobID); err != nil {
 					return err
 				}
 				_, err := b.jobs.JobCancelTx(t.Context(), tx, jobID)
@@ -188,12 +194,11 @@ func TestUsersWhoseJobIsGoneAreRead(t *testing.T) {
 	}
 }
 
-// Somebody asks for another user, and so makes a job, when mend_refreshes looks.
+// Somebody asks for another user when the job that is gone is rescued.
 func TestUsersWhoseJobIsGoneGetOneJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.auth0(t, 3)
-	b.periodic = refresh.Periodic()
 	b.want(t, fetchtest.Auth0ID(0))
 	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
 	require.NoError(t, err)
@@ -201,25 +206,11 @@ func TestUsersWhoseJobIsGoneGetOneJob(t *testing.T) {
 		if err := b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}); err != nil {
 			return err
 		}
-		b.work(t, b.mirrors)
-		b.becomes(t, b.control, "1", `
-			SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		require.Equal(t, "0", one(t, b.control, `SELECT authsync.rescue_requests(NULL)::text`))
 		return nil
 	}))
-	b.quiet(t)
-	require.Equal(t, "1", one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'refresh_users'`))
-}
-
-// A job that waits for its time is not gone.
-func TestAJobThatWaitsGetsNoSecond(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.periodic = refresh.Periodic()
-	b.want(t, fetchtest.Auth0ID(0))
-	_, err := b.control.Exec(t.Context(), `UPDATE authsync.river_job SET state = 'scheduled', scheduled_at = now() + interval '1 hour'`)
-	require.NoError(t, err)
 	b.work(t, b.mirrors)
-	b.becomes(t, b.control, "1", `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_refreshes' AND state = 'completed'`)
+	b.quiet(t)
 	require.Equal(t, "1", one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'refresh_users'`))
 }
 
@@ -298,13 +289,13 @@ func TestRefreshesWaitForCredentials(t *testing.T) {
 	b.work(t, b.mirrors)
 	b.want(t, fetchtest.Auth0ID(0))
 	b.becomes(t, b.control, "shop auth0 1 0 t", `
-		SELECT coalesce((SELECT concat_ws(' ', project, provider, waiting, given_up, waits_because LIKE '%client_secret%')
+		SELECT coalesce((SELECT concat_ws(' ', project, provider, waiting, given_up, wait_reason LIKE '%client_secret%')
 			FROM authsync.waiting_refreshes), '')`)
 	require.Contains(t, b.kept(), 5*time.Minute)
 	missing := good
 	missing.credentials.ClientSecret = ""
 	b.store(provider.Auth0, &missing)
-	b.becomes(t, b.control, "t", `SELECT (waits_because LIKE '%authsync integrations set%')::text::char FROM authsync.waiting_refreshes`)
+	b.becomes(t, b.control, "t", `SELECT (wait_reason LIKE '%authsync integrations set%')::text::char FROM authsync.waiting_refreshes`)
 	b.store(provider.Auth0, &good)
 	b.quiet(t)
 	require.Equal(t, 1, perUser(tenant, 0))

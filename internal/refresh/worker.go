@@ -12,15 +12,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/redact"
 )
 
 const (
@@ -56,14 +56,13 @@ type Config struct {
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the workers and their queue to a River client that is to be made; see Periodic.
+// Register adds the workers and their queue to a River client that is to be made.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
 	c.ReadTime = cmp.Or(c.ReadTime, readTime)
 	if c.Retry == nil {
 		c.Retry = func(pause time.Duration) time.Duration { return pause }
 	}
 	river.AddWorker(workers, &worker{config: c})
-	river.AddWorker(workers, &mendWorker{config: c})
 	queues[JobQueue] = river.QueueConfig{MaxWorkers: maxWorkers}
 }
 
@@ -110,8 +109,8 @@ func (w *worker) Timeout(*river.Job[Args]) time.Duration { return workTime + 2*t
 type run struct {
 	*worker
 
-	job      *river.Job[Args]
-	troubles int
+	job        *river.Job[Args]
+	progressed bool
 }
 
 // wish is a user to be read.
@@ -122,8 +121,6 @@ type wish struct {
 }
 
 const (
-	takeJob = `SELECT troubles FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2 AND job_id = $3`
-
 	// What was asked for until now is answered by a request that begins now.
 	nextWishes = `
 		SELECT user_id, asked, tries
@@ -157,35 +154,22 @@ const (
 		FROM locked AS l
 		WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NOT NULL`
 
-	noteProgress = `
-		UPDATE authsync.refresh_jobs SET troubles = 0, waits_because = NULL
-		WHERE project_id = $1 AND provider = $2 AND job_id = $3 AND (troubles > 0 OR waits_because IS NOT NULL)`
-
-	noteTrouble = `
-		UPDATE authsync.refresh_jobs SET troubles = $4, waits_because = $5
-		WHERE project_id = $1 AND provider = $2 AND job_id = $3`
-
-	lockOwnJob = `SELECT job_id FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2 AND job_id = $3 FOR UPDATE`
-
 	// Seconds; by the clock that nextWishes goes by.
 	nextTry = `
 		SELECT extract(epoch FROM min(next_try_at) - clock_timestamp())::double precision
 		FROM authsync.wanted_refreshes
 		WHERE project_id = $1 AND provider = $2 AND gave_up_at IS NULL`
 
-	removeJob = `DELETE FROM authsync.refresh_jobs WHERE project_id = $1 AND provider = $2`
-
 	forgetWishes = `DELETE FROM authsync.wanted_refreshes WHERE project_id = $1 AND provider = $2`
 )
 
 func (r *run) work(ctx context.Context) error {
-	args := r.job.Args
-	err := r.config.Pool.QueryRow(ctx, takeJob, args.ProjectID, args.Provider, r.job.ID).Scan(&r.troubles)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil // another job is at it, or the project is gone
-	}
+	owns, err := jobs.Owns(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject())
 	if err != nil {
 		return errors.Join(errControl, err)
+	}
+	if !owns {
+		return r.end(ctx)
 	}
 	for until := time.Now().Add(sliceLength); time.Now().Before(until); {
 		wishes, err := r.next(ctx)
@@ -199,7 +183,7 @@ func (r *run) work(ctx context.Context) error {
 			return err
 		}
 	}
-	return river.JobSnooze(0)
+	return jobs.Yield()
 }
 
 func (r *run) next(ctx context.Context) ([]wish, error) {
@@ -241,7 +225,7 @@ func (r *run) refresh(ctx context.Context, wishes []wish) error {
 	if err != nil {
 		return err
 	}
-	if err := outbox.WakeRelay(ctx, r.config.Pool, r.job.Args.ProjectID); err != nil {
+	if err := outbox.RequestRelay(ctx, r.config.Pool, r.job.Args.ProjectID); err != nil {
 		return errors.Join(errControl, err)
 	}
 	if err := r.settle(ctx, byID, answers, results); err != nil {
@@ -281,10 +265,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 	if _, err := r.config.Pool.Exec(ctx, settleWishes, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp); err != nil {
 		return errors.Join(errControl, err)
 	}
-	if _, err := r.config.Pool.Exec(ctx, noteProgress, args.ProjectID, args.Provider, r.job.ID); err != nil {
-		return errors.Join(errControl, err)
-	}
-	r.troubles = 0
+	r.progressed = true
 	r.config.Log.DebugContext(ctx, "users_refreshed", slog.Int64("job_id", r.job.ID), slog.Int("users", n))
 	return nil
 }
@@ -294,30 +275,25 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 func (r *run) finish(ctx context.Context) error {
 	args := r.job.Args
 	var next *float64
-	err := pgdb.InTx(ctx, r.config.Pool, func(tx pgx.Tx) error {
-		var jobID int64
-		err := tx.QueryRow(ctx, lockOwnJob, args.ProjectID, args.Provider, r.job.ID).Scan(&jobID)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		// Those who ask wait for the lock, or have committed what they ask for.
-		if err := tx.QueryRow(ctx, nextTry, args.ProjectID, args.Provider).Scan(&next); err != nil || next != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, removeJob, args.ProjectID, args.Provider); err != nil {
-			return err
-		}
-		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
-		return err
+	if err := r.config.Pool.QueryRow(ctx, nextTry, args.ProjectID, args.Provider).Scan(&next); err != nil {
+		return errors.Join(errControl, err)
+	}
+	if next == nil {
+		return r.end(ctx)
+	}
+	return jobs.Wait(ctx, r.job.JobRow, "users that could not be read are tried again", &jobs.WaitError{
+		After: time.Duration(*next * float64(time.Second)), Progressed: true,
 	})
+}
+
+// end ends the job unless somebody has asked meanwhile.
+func (r *run) end(ctx context.Context) error {
+	finished, err := jobs.Finish(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject(), time.Now())
 	switch {
 	case err != nil:
 		return errors.Join(errControl, err)
-	case next != nil:
-		return river.JobSnooze(max(time.Duration(*next*float64(time.Second)), 0))
+	case finished == jobs.Busy:
+		return jobs.Yield()
 	default:
 		return nil
 	}
@@ -328,45 +304,33 @@ func (r *run) finish(ctx context.Context) error {
 func (r *run) putOff(ctx context.Context, err error) error {
 	var limited *fetch.RateLimitError
 	var delayed *mirror.DelayError
-	troubles, pause, because := r.troubles, time.Duration(0), mirror.Words(err)
+	because, wait := redact.Text(err), &jobs.WaitError{Err: err, Progressed: r.progressed}
 	switch {
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		return r.abandon(ctx)
 	case errors.As(err, &limited):
-		pause = max(limited.After, time.Second)
+		wait.After = max(limited.After, time.Second)
 	case errors.As(err, &delayed):
-		pause, because = delayed.After, "the project's database cannot be used now: "+mirror.Words(delayed.Err)
+		wait.After, because = delayed.After, "the project's database cannot be used now: "+redact.Text(delayed.Err)
 	case isLasting(err):
-		pause = lastingPause
+		wait.After = lastingPause
 	default:
-		pause = min(troublePause<<min(troubles, 10), lastingPause)
-		troubles++
+		wait.After, wait.Failed, wait.Most = troublePause, true, lastingPause
 	}
 	args := r.job.Args
 	r.config.Log.WarnContext(ctx, "refreshes_put_off", slog.String("project_id", args.ProjectID.String()),
-		slog.String("provider", args.Provider), slog.Duration("for", pause), slog.Any("error", err))
-	if _, err := r.config.Pool.Exec(ctx, noteTrouble, args.ProjectID, args.Provider, r.job.ID, troubles, because); err != nil {
-		return errors.Join(errControl, err)
-	}
-	return river.JobSnooze(r.config.Retry(pause))
+		slog.String("provider", args.Provider), slog.Duration("for", wait.After), slog.Any("error", err))
+	wait.After = r.config.Retry(wait.After)
+	return jobs.Wait(ctx, r.job.JobRow, because, wait)
 }
 
 // abandon drops the wishes of an integration that was removed: there is nobody
 // to ask any more.
 func (r *run) abandon(ctx context.Context) error {
 	args := r.job.Args
-	err := pgdb.InTx(ctx, r.config.Pool, func(tx pgx.Tx) error {
-		for _, statement := range []string{forgetWishes, removeJob} {
-			if _, err := tx.Exec(ctx, statement, args.ProjectID, args.Provider); err != nil {
-				return err
-			}
-		}
-		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
-		return err
-	})
-	if err != nil {
+	if _, err := r.config.Pool.Exec(ctx, forgetWishes, args.ProjectID, args.Provider); err != nil {
 		return errors.Join(errControl, err)
 	}
 	r.config.Log.InfoContext(ctx, "refreshes_abandoned", slog.String("project_id", args.ProjectID.String()), slog.String("provider", args.Provider))
-	return nil
+	return r.end(ctx)
 }

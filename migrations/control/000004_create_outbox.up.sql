@@ -157,23 +157,3 @@ COMMENT ON COLUMN authsync.rate_limits.class IS 'Which of the account''s limits.
 COMMENT ON COLUMN authsync.rate_limits.due IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
 COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
 COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';
-
--- A job sleeps until there is work. Whoever makes work asks; the job that has seen the
--- last asking says so. So no asking is lost between the end of one job and the next.
-CREATE TABLE authsync.wakes (
-    kind      text        NOT NULL,
-    subject   uuid        NOT NULL,
-    asked     bigint      NOT NULL DEFAULT 0,
-    done      bigint      NOT NULL DEFAULT 0,
-    job_id    bigint,
-    rested_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject)
-);
-
-COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
-COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
-COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
-COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
-COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
-COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id); NULL: there is nothing to do.';
-COMMENT ON COLUMN authsync.wakes.rested_at IS 'When the last job found nothing more to do.';

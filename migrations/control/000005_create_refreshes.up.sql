@@ -34,22 +34,3 @@ COMMENT ON COLUMN authsync.wanted_refreshes.gave_up_at
     IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
 
 CREATE INDEX wanted_refreshes_next_try_at_idx ON authsync.wanted_refreshes (project_id, provider, next_try_at) WHERE gave_up_at IS NULL;
-
--- One row while there is a job for the users of a project and provider. Who asks locks
--- it, and so does the job before it ends: a wish never comes between the job's last look and its end.
-CREATE TABLE authsync.refresh_jobs (
-    project_id    uuid        NOT NULL,
-    provider      text        NOT NULL,
-    job_id        bigint      NOT NULL DEFAULT 0,
-    -- squawk-ignore prefer-bigint-over-int
-    troubles      integer     NOT NULL DEFAULT 0,
-    waits_because text,
-    CONSTRAINT refresh_jobs_pkey PRIMARY KEY (project_id, provider),
-    CONSTRAINT refresh_jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE
-);
-
-COMMENT ON TABLE authsync.refresh_jobs
-    IS 'The job that reads the wanted users of a project and provider, one at a time.';
-COMMENT ON COLUMN authsync.refresh_jobs.job_id IS 'The job (river_job.id).';
-COMMENT ON COLUMN authsync.refresh_jobs.troubles IS 'How often it was put off in a row since it read a user.';
-COMMENT ON COLUMN authsync.refresh_jobs.waits_because IS 'Why the job waits; NULL while it does not.';

@@ -91,7 +91,7 @@ BEGIN
     END IF;
 
     IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
-        PERFORM authsync.wake('deliver', v_destination_id);
+        PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;
 END;
@@ -139,6 +139,15 @@ $$;
 
 COMMENT ON FUNCTION authsync.choose_probe(p_destination_id uuid) IS 'Says with which delivery to try whether a destination works again.';
 
+CREATE FUNCTION authsync.client_lock_key(p_client_id text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT hashtextextended('authsync client ' || p_client_id, 0);
+$$;
+
+COMMENT ON FUNCTION authsync.client_lock_key(p_client_id text) IS 'The key of the advisory lock that says that a River client lives.';
+
 CREATE FUNCTION authsync.drop_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -171,7 +180,7 @@ BEGIN
              WHERE e.outcome IS NULL
                 OR (e.outcome = ''failed'' AND EXISTS (
                     SELECT FROM authsync.river_job AS r
-                    WHERE r.kind = ''apply_event'' AND r.finalized_at IS NULL
+                    WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
                       AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
             'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
             INTO v_open, v_failed;
@@ -243,6 +252,55 @@ $$;
 
 COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations whose schedule asks for a reconcile now.';
 
+CREATE FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+DECLARE
+    v_request authsync.job_requests;
+    v_args    jsonb;
+BEGIN
+    SELECT j.args INTO v_args
+    FROM authsync.river_job AS j
+    WHERE j.id = p_job_id AND j.state = 'running' AND j.attempted_at = p_attempted_at
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+
+    BEGIN
+        SELECT r.* INTO v_request
+        FROM authsync.job_requests AS r
+        WHERE r.kind = p_kind AND r.subject = p_subject
+        FOR UPDATE;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN 'busy';
+    END;
+    IF v_request.job_id IS DISTINCT FROM p_job_id THEN
+        IF v_request.job_id IS NULL THEN
+            PERFORM authsync.request_job(p_kind, p_subject, v_args);
+        END IF;
+        RETURN 'lost';
+    END IF;
+    IF authsync.has_work(p_kind, p_subject) THEN
+        RETURN 'busy';
+    END IF;
+
+    UPDATE authsync.job_requests AS r
+    SET job_id = NULL, idle_since = p_now
+    WHERE r.kind = p_kind AND r.subject = p_subject;
+    IF p_complete THEN
+        UPDATE authsync.river_job AS j
+        SET state = 'completed', finalized_at = p_now
+        WHERE j.id = p_job_id;
+    END IF;
+    RETURN 'idle';
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) IS 'Ends the job of a subject unless there is more to do.';
+
 CREATE FUNCTION authsync.give_back_delivery(p_id bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -257,7 +315,7 @@ BEGIN
     SET state = 'ready', next_attempt_at = NULL, job_id = NULL
     WHERE d.id = p_id AND d.state = 'retrying';
     IF FOUND THEN
-        PERFORM authsync.wake('deliver', v_destination_id);
+        PERFORM authsync.request_delivery(v_destination_id);
         RETURN true;
     END IF;
     IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'failed') THEN
@@ -284,6 +342,32 @@ $$;
 
 COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) IS 'Pauses or disables a destination; its deliveries are kept.';
 
+CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    CASE p_kind
+        WHEN 'apply_inbox' THEN
+            RETURN EXISTS (SELECT FROM authsync.inbox_pending AS p WHERE p.project_id = p_subject::uuid);
+        WHEN 'deliver' THEN
+            RETURN EXISTS (SELECT FROM authsync.destinations AS d WHERE d.id = p_subject::uuid AND d.state = 'active')
+               AND EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.destination_id = p_subject::uuid AND d.state = 'ready');
+        WHEN 'refresh_users' THEN
+            RETURN EXISTS (
+                SELECT
+                FROM authsync.wanted_refreshes AS w
+                WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
+                  AND w.gave_up_at IS NULL
+            );
+        ELSE
+            RETURN false;
+    END CASE;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.has_work(p_kind text, p_subject text) IS 'Whether there is something to do for the job of a kind and subject.';
+
 CREATE FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) RETURNS TABLE(change_id bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -307,20 +391,20 @@ $$;
 
 COMMENT ON FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are held for a destination, the earliest of each.';
 
-CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
+CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET lease = p_lease, leased_until = p_until
+    SET lease = p_lease, leased_by = p_leased_by, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
     RETURN FOUND;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
+COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
 
 CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -376,7 +460,7 @@ BEGIN
 
     GET DIAGNOSTICS v_made = ROW_COUNT;
     IF v_made > 0 THEN
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_made;
 END;
@@ -477,7 +561,7 @@ BEGIN
         v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
     END IF;
     IF v_ready > 0 THEN
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_ready;
 END;
@@ -738,6 +822,99 @@ $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
+CREATE FUNCTION authsync.request_delivery(p_destination_id uuid) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT authsync.request_job('deliver', p_destination_id::text, jsonb_build_object('destination_id', p_destination_id));
+$$;
+
+COMMENT ON FUNCTION authsync.request_delivery(p_destination_id uuid) IS 'Asks for the job that sends to a destination.';
+
+CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT count(*) FILTER (WHERE CASE o.kind
+        WHEN 'deliver' THEN authsync.request_delivery(o.subject)
+        WHEN 'relay_changes' THEN authsync.request_relay(o.subject)
+        ELSE authsync.request_job(o.kind, o.subject::text, jsonb_build_object('project_id', o.subject))
+    END)
+    FROM (
+        SELECT 'deliver' AS kind, d.id AS subject
+        FROM authsync.destinations AS d
+        LEFT JOIN authsync.job_requests AS r ON r.kind = 'deliver' AND r.subject = d.id::text
+        WHERE r.job_id IS NULL AND authsync.has_work('deliver', d.id::text)
+        UNION ALL
+        SELECT DISTINCT 'relay_changes', d.project_id
+        FROM authsync.destinations AS d
+        LEFT JOIN authsync.job_requests AS r ON r.kind = 'relay_changes' AND r.subject = d.project_id::text
+        WHERE r.job_id IS NULL AND (r.idle_since IS NULL OR r.idle_since < p_looked_before)
+        UNION ALL
+        SELECT 'apply_inbox', p.id
+        FROM authsync.projects AS p
+        LEFT JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.id::text
+        WHERE r.job_id IS NULL AND authsync.has_work('apply_inbox', p.id::text)
+        ORDER BY 1, 2
+    ) AS o;
+$$;
+
+COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: unsent deliveries, and feeds not looked at for a while.';
+
+CREATE FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, p_notify boolean DEFAULT true) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_request authsync.job_requests;
+    v_job_id  bigint;
+BEGIN
+    LOOP
+        SELECT r.* INTO v_request
+        FROM authsync.job_requests AS r
+        WHERE r.kind = p_kind AND r.subject = p_subject
+        FOR KEY SHARE;
+
+        EXIT WHEN v_request.job_id IS NOT NULL;
+        IF v_request.kind IS NULL THEN
+            INSERT INTO authsync.job_requests (kind, subject, args)
+            VALUES (p_kind, p_subject, p_args)
+            ON CONFLICT DO NOTHING;
+        END IF;
+
+        PERFORM
+        FROM authsync.job_requests AS r
+        WHERE r.kind = p_kind AND r.subject = p_subject AND r.job_id IS NULL
+        FOR NO KEY UPDATE;
+        -- Otherwise somebody else made the job meanwhile: lock the row as it is now.
+        IF FOUND THEN
+            v_job_id := authsync.start_job(p_kind, p_args, p_notify);
+            UPDATE authsync.job_requests AS r
+            SET job_id = v_job_id, args = p_args
+            WHERE r.kind = p_kind AND r.subject = p_subject;
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, p_notify boolean) IS 'Asks for the job of a kind and subject; makes it unless it exists.';
+
+CREATE FUNCTION authsync.request_relay(p_project_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN
+        RETURN false;
+    END IF;
+    RETURN authsync.request_job('relay_changes', p_project_id::text, jsonb_build_object('project_id', p_project_id));
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.request_relay(p_project_id uuid) IS 'Asks for the relay of a project''s changes, if it has a destination.';
+
 CREATE FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -775,7 +952,7 @@ BEGIN
 
     IF v_requeued > 0 THEN
         PERFORM authsync.promote_deliveries(p_destination_id, v_users);
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_requeued;
 END;
@@ -783,57 +960,114 @@ $$;
 
 COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Takes finished deliveries up again.';
 
-CREATE FUNCTION authsync.rest(p_kind text, p_subject uuid, p_job_id bigint, p_seen bigint, p_now timestamp with time zone) RETURNS boolean
+CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_wake authsync.wakes;
+    v_now   timestamptz := coalesce(p_now, clock_timestamp());
+    v_free  text[];
+    v_dead  text[];
+    v_queue text;
 BEGIN
-    SELECT w.* INTO v_wake
-    FROM authsync.wakes AS w
-    WHERE w.kind = p_kind AND w.subject = p_subject
-    FOR UPDATE;
+    SELECT coalesce(array_agg(c.client_id), '{}') INTO v_free
+    FROM (
+        SELECT r.attempted_by[cardinality(r.attempted_by)] AS client_id
+        FROM authsync.river_job AS r
+        WHERE r.state = 'running'
+        UNION
+        SELECT f.leased_by FROM authsync.destination_flows AS f WHERE f.leased_by IS NOT NULL
+    ) AS c
+    WHERE c.client_id <> p_client_id
+      AND pg_try_advisory_xact_lock_shared(authsync.client_lock_key(c.client_id));
 
-    IF v_wake.job_id IS DISTINCT FROM p_job_id THEN
-        RETURN true;
-    END IF;
-    IF v_wake.asked <> p_seen THEN
-        RETURN false;
-    END IF;
-    UPDATE authsync.wakes AS w
-    SET done = w.asked, job_id = NULL, rested_at = p_now
-    WHERE w.kind = p_kind AND w.subject = p_subject;
-    RETURN true;
+    SELECT coalesce(array_agg(f.client_id), '{}') INTO v_dead
+    FROM unnest(v_free) AS f (client_id)
+    WHERE f.client_id = ANY (p_suspects);
+
+    rescued := 0;
+    -- A time to come is one of a clock that was wrong.
+    FOR v_queue IN
+        WITH lost AS (
+            SELECT r.id
+            FROM authsync.river_job AS r
+            WHERE r.state = 'running'
+              AND CASE
+                  WHEN r.attempted_by[cardinality(r.attempted_by)] = ANY (v_dead) THEN true
+                  WHEN r.attempted_by[cardinality(r.attempted_by)] = p_client_id AND r.id <> ALL (p_at_work)
+                      THEN r.attempted_at NOT BETWEEN v_now - interval '2 seconds' AND v_now
+                  ELSE r.attempted_at NOT BETWEEN v_now - p_stuck_after AND v_now + interval '1 minute'
+              END
+            ORDER BY r.id
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE authsync.river_job AS r
+        SET state = CASE WHEN r.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END::authsync.river_job_state,
+            finalized_at = CASE WHEN r.metadata ? 'cancel_attempted_at' THEN v_now END,
+            attempt = greatest(r.attempt - 1, 0),
+            scheduled_at = v_now + CASE
+                WHEN coalesce((r.metadata ->> 'rescues')::integer, 0) < 2 THEN interval '0'
+                ELSE least(interval '1 second' * 2 ^ least((r.metadata ->> 'rescues')::integer - 2, 10), interval '1 minute')
+            END,
+            metadata = r.metadata || jsonb_build_object(
+                'rescues', coalesce((r.metadata ->> 'rescues')::integer, 0) + 1,
+                'rescued_from', r.attempted_by[cardinality(r.attempted_by)],
+                'rescued_at', v_now
+            )
+        FROM lost
+        WHERE r.id = lost.id
+        RETURNING r.queue
+    LOOP
+        rescued := rescued + 1;
+        PERFORM pg_notify('authsync.river_insert', json_build_object('queue', v_queue)::text);
+    END LOOP;
+
+    UPDATE authsync.destination_flows AS f
+    SET lease = NULL, leased_until = NULL, leased_by = NULL
+    WHERE f.leased_by = ANY (v_dead);
+
+    suspects := v_free;
+    RETURN NEXT;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rest(p_kind text, p_subject uuid, p_job_id bigint, p_seen bigint, p_now timestamp with time zone) IS 'Lets a job end unless somebody asked for it since it last looked for work.';
+COMMENT ON FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_now timestamp with time zone) IS 'Makes running jobs available that nobody works any more, and frees the leases of dead clients.';
 
-CREATE FUNCTION authsync.restart_jobs() RETURNS bigint
+CREATE FUNCTION authsync.rescue_requests(p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_now     timestamptz := coalesce(p_now, clock_timestamp());
+    v_request authsync.job_requests;
+    v_made    bigint := 0::bigint;
 BEGIN
-    DELETE FROM authsync.wakes AS w
-    WHERE NOT EXISTS (SELECT FROM authsync.projects AS p WHERE p.id = w.subject)
-      AND NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.id = w.subject);
+    FOR v_request IN
+        SELECT r.*
+        FROM authsync.job_requests AS r
+        WHERE r.job_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = r.job_id AND j.finalized_at IS NULL)
+        ORDER BY r.kind, r.subject
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        UPDATE authsync.job_requests AS r
+        SET job_id = authsync.start_job(v_request.kind, v_request.args, true)
+        WHERE r.kind = v_request.kind AND r.subject = v_request.subject;
+        v_made := v_made + 1::bigint;
+    END LOOP;
 
-    RETURN (
-        SELECT count(authsync.start_job(o.kind, o.subject))
-        FROM (
-            SELECT w.kind, w.subject
-            FROM authsync.wakes AS w
-            WHERE w.asked > w.done
-              AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = w.job_id AND j.finalized_at IS NULL)
-            ORDER BY w.kind, w.subject
-            FOR UPDATE
-        ) AS o
+    DELETE FROM authsync.job_requests AS r
+    WHERE (r.kind, r.subject) IN (
+        SELECT i.kind, i.subject
+        FROM authsync.job_requests AS i
+        WHERE i.job_id IS NULL AND i.idle_since < v_now - interval '1 day'
+        FOR UPDATE SKIP LOCKED
     );
+    RETURN v_made;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.restart_jobs() IS 'Makes jobs for wakes whose job is gone.';
+COMMENT ON FUNCTION authsync.rescue_requests(p_now timestamp with time zone) IS 'Makes jobs for subjects that have work but whose job is gone.';
 
 CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -859,19 +1093,21 @@ BEGIN
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
     PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
-    IF NOT authsync.wake('deliver', p_destination_id) THEN
+    IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
         SET state = 'available', scheduled_at = now()
-        FROM authsync.wakes AS w
-        WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
+        FROM authsync.job_requests AS r
+        WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text AND j.id = r.job_id
           AND j.state IN ('available', 'scheduled', 'retryable');
         IF FOUND THEN
             PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
         ELSE
             -- It runs, and may be about to wait for the breaker that is closed now. Another
             -- takes its place; the lease lets only one of them send.
-            PERFORM authsync.start_job('deliver', p_destination_id);
+            UPDATE authsync.job_requests AS r
+            SET job_id = authsync.start_job(r.kind, r.args, true)
+            WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text;
         END IF;
     END IF;
     RETURN true;
@@ -905,7 +1141,7 @@ BEGIN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL
             WHERE d.id = p_id;
-            PERFORM authsync.wake('deliver', v_destination_id);
+            PERFORM authsync.request_delivery(v_destination_id);
         END IF;
     ELSIF state IN ('delivered', 'failed', 'cancelled') THEN
         is_being_sent := authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) IS NOT DISTINCT FROM 0;
@@ -932,89 +1168,31 @@ CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.
     END = 1;
 $$;
 
-CREATE FUNCTION authsync.settle_inbox(p_limit integer) RETURNS TABLE(inbox_id bigint, received_at timestamp with time zone, project_id uuid, bytes bigint)
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET jit TO 'off'
-    AS $$
-BEGIN
-    PERFORM FROM authsync.inbox_watch FOR UPDATE;
-    IF NOT EXISTS (SELECT FROM authsync.inbox_late) THEN
-        RETURN;
-    END IF;
-
-    RETURN QUERY
-    WITH unfinished AS MATERIALIZED ( -- by their state alone: by their kind the finished ones would be read too
-        SELECT r.kind, r.args
-        FROM authsync.river_job AS r
-        WHERE r.state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
-    ), live AS MATERIALIZED (
-        SELECT range_agg(u.ids) AS ids
-        FROM unfinished AS r
-        CROSS JOIN LATERAL unnest((r.args ->> 'inbox_ids')::int8multirange) AS u (ids)
-        WHERE r.kind = 'apply_deliveries'
-    ), alone AS MATERIALIZED (
-        SELECT l.inbox_id, l.received_at
-        FROM authsync.inbox_late AS l
-        CROSS JOIN live
-        WHERE NOT coalesce(l.inbox_id <@ live.ids, false)
-        ORDER BY l.inbox_id
-        LIMIT p_limit
-    ), looked_at AS MATERIALIZED (
-        SELECT a.inbox_id, a.received_at, d.project_id, d.bytes, d.id IS NULL OR coalesce(outcome.found, false) AS is_settled
-        FROM alone AS a
-        LEFT JOIN LATERAL (
-            SELECT i.id, i.project_id, octet_length(i.body)::bigint AS bytes
-            FROM authsync.inbox AS i
-            WHERE i.id = a.inbox_id AND i.received_at = a.received_at
-            LIMIT 1
-        ) AS d ON true
-        LEFT JOIN LATERAL (
-            SELECT true AS found
-            FROM authsync.event_outcomes AS e
-            WHERE e.inbox_id = a.inbox_id AND e.received_at = a.received_at
-            LIMIT 1
-        ) AS outcome ON true
-    ), settled AS (
-        DELETE FROM authsync.inbox_late AS l
-        USING looked_at AS k
-        WHERE l.inbox_id = k.inbox_id AND k.is_settled
-    )
-    SELECT k.inbox_id, k.received_at, k.project_id, k.bytes
-    FROM looked_at AS k
-    WHERE NOT k.is_settled
-    ORDER BY k.inbox_id;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.settle_inbox(p_limit integer) IS 'The late deliveries that have neither an outcome nor a job; forgets those that have an outcome.';
-
-CREATE FUNCTION authsync.start_job(p_kind text, p_subject uuid) RETURNS bigint
+CREATE FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_queue text := CASE p_kind WHEN 'relay_changes' THEN 'relay' ELSE 'deliver' END;
+    v_queue text := CASE p_kind
+        WHEN 'relay_changes' THEN 'relay'
+        WHEN 'deliver' THEN 'deliver'
+        WHEN 'refresh_users' THEN 'refreshes'
+        ELSE 'default'
+    END;
     v_id    bigint;
 BEGIN
     INSERT INTO authsync.river_job AS j (kind, queue, max_attempts, args)
-    VALUES (
-        p_kind, v_queue, 30000,
-        jsonb_build_object(CASE p_kind WHEN 'relay_changes' THEN 'project_id' ELSE 'destination_id' END, p_subject)
-    )
+    VALUES (p_kind, v_queue, 30000, p_args)
     RETURNING j.id INTO v_id;
 
-    UPDATE authsync.wakes AS w
-    SET job_id = v_id
-    WHERE w.kind = p_kind AND w.subject = p_subject;
-
-    PERFORM pg_notify('authsync.river_insert', format('{"queue": "%s"}', v_queue));
+    IF p_notify THEN
+        PERFORM pg_notify('authsync.river_insert', format('{"queue": "%s"}', v_queue));
+    END IF;
     RETURN v_id;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.start_job(p_kind text, p_subject uuid) IS 'Makes the job that answers a wake; called by wake and by those that mend.';
+COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts a job of those that exist once for each subject.';
 
 CREATE FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1184,127 +1362,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Lets a request of an account go within its limits, over all processes.';
-
-CREATE FUNCTION authsync.wake(p_kind text, p_subject uuid) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-    v_job_id bigint;
-BEGIN
-    INSERT INTO authsync.wakes AS w (kind, subject, asked)
-    VALUES (p_kind, p_subject, 1)
-    ON CONFLICT (kind, subject) DO UPDATE SET asked = w.asked + 1
-    RETURNING w.job_id INTO v_job_id;
-
-    IF v_job_id IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM authsync.start_job(p_kind, p_subject);
-    RETURN true;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.wake(p_kind text, p_subject uuid) IS 'Asks for a job that looks for work of a kind; there is one at a time for each subject.';
-
-CREATE FUNCTION authsync.wake_idle(p_looked_before timestamp with time zone) RETURNS bigint
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT count(authsync.wake(o.kind, o.subject))
-    FROM (
-        SELECT 'deliver' AS kind, d.id AS subject
-        FROM authsync.destinations AS d
-        LEFT JOIN authsync.wakes AS w ON w.kind = 'deliver' AND w.subject = d.id
-        WHERE d.state = 'active' AND w.job_id IS NULL
-          AND EXISTS (SELECT FROM authsync.deliveries AS r WHERE r.destination_id = d.id AND r.state = 'ready')
-        UNION ALL
-        SELECT DISTINCT 'relay_changes', d.project_id
-        FROM authsync.destinations AS d
-        LEFT JOIN authsync.wakes AS w ON w.kind = 'relay_changes' AND w.subject = d.project_id
-        WHERE w.job_id IS NULL AND (w.rested_at IS NULL OR w.rested_at < p_looked_before)
-        ORDER BY 1, 2
-    ) AS o;
-$$;
-
-COMMENT ON FUNCTION authsync.wake_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: unsent deliveries, and feeds not looked at for a while.';
-
-CREATE FUNCTION authsync.wake_relay(p_project_id uuid) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN
-        RETURN false;
-    END IF;
-    IF EXISTS (
-        SELECT
-        FROM authsync.wakes AS w
-        JOIN authsync.river_job AS j ON j.id = w.job_id
-        WHERE w.kind = 'relay_changes' AND w.subject = p_project_id
-          AND j.state IN ('available', 'scheduled', 'retryable')
-    ) THEN
-        RETURN false;
-    END IF;
-    RETURN authsync.wake('relay_changes', p_project_id);
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.wake_relay(p_project_id uuid) IS 'Asks for the relay of a project''s changes, if it has a destination.';
-
-CREATE FUNCTION authsync.watch_inbox(p_now timestamp with time zone, p_limit integer) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    SET jit TO 'off'
-    AS $$
-DECLARE
-    v_watch  authsync.inbox_watch;
-    v_walked bigint;
-    v_last   bigint;
-BEGIN
-    SELECT w.* INTO STRICT v_watch FROM authsync.inbox_watch AS w FOR UPDATE;
-    IF v_watch.known_at > p_now - interval '2 minutes' THEN
-        RETURN false;
-    END IF;
-
-    -- The outcomes of a delivery are recorded together, so any one stands for all.
-    WITH page AS MATERIALIZED (
-        SELECT i.id, i.received_at
-        FROM authsync.inbox AS i
-        WHERE i.id > v_watch.watched_to AND i.id <= v_watch.known_to
-        ORDER BY i.id
-        LIMIT p_limit
-    ), late AS (
-        INSERT INTO authsync.inbox_late (inbox_id, received_at)
-        SELECT p.id, p.received_at
-        FROM page AS p
-        LEFT JOIN LATERAL (
-            SELECT true AS found
-            FROM authsync.event_outcomes AS e
-            WHERE e.inbox_id = p.id AND e.received_at = p.received_at
-            LIMIT 1
-        ) AS outcome ON true
-        WHERE outcome.found IS NULL
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*), max(p.id) INTO v_walked, v_last FROM page AS p;
-
-    IF v_walked = p_limit THEN
-        UPDATE authsync.inbox_watch SET watched_to = v_last;
-        RETURN true;
-    END IF;
-    UPDATE authsync.inbox_watch AS w
-    SET watched_to = w.known_to,
-        known_to = greatest(w.known_to, pg_sequence_last_value('authsync.inbox_id_seq')),
-        known_at = p_now;
-    RETURN false;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.watch_inbox(p_now timestamp with time zone, p_limit integer) IS 'Finds deliveries that have no outcome two minutes after they came, looking at each once.';
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1624,7 +1681,8 @@ CREATE TABLE authsync.destination_flows (
     opened integer DEFAULT 0 NOT NULL,
     last_success_at timestamp with time zone,
     failing_users text[] DEFAULT '{}'::text[] NOT NULL,
-    through_at timestamp with time zone
+    through_at timestamp with time zone,
+    leased_by text
 );
 
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
@@ -1647,28 +1705,27 @@ COMMENT ON COLUMN authsync.destination_flows.failing_users IS 'Users with a deli
 
 COMMENT ON COLUMN authsync.destination_flows.through_at IS 'When that was sent which was sent last of all that got through.';
 
-CREATE TABLE authsync.wakes (
+COMMENT ON COLUMN authsync.destination_flows.leased_by IS 'The River client that holds the lease.';
+
+CREATE TABLE authsync.job_requests (
     kind text NOT NULL,
-    subject uuid NOT NULL,
-    asked bigint DEFAULT 0 NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
+    subject text NOT NULL,
+    args jsonb NOT NULL,
     job_id bigint,
-    rested_at timestamp with time zone DEFAULT now() NOT NULL
+    idle_since timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE authsync.wakes IS 'Which jobs have work to do: those with asked > done.';
+COMMENT ON TABLE authsync.job_requests IS 'The jobs that exist once for each subject, such as a project: which of them has work to do.';
 
-COMMENT ON COLUMN authsync.wakes.kind IS 'The kind of the job.';
+COMMENT ON COLUMN authsync.job_requests.kind IS 'The kind of the job.';
 
-COMMENT ON COLUMN authsync.wakes.subject IS 'The project or destination that it is about.';
+COMMENT ON COLUMN authsync.job_requests.subject IS 'What it is about: a project, a destination, a provider of a project.';
 
-COMMENT ON COLUMN authsync.wakes.asked IS 'How often it was asked for.';
+COMMENT ON COLUMN authsync.job_requests.args IS 'The arguments of the job.';
 
-COMMENT ON COLUMN authsync.wakes.done IS 'The asking that the last job had seen before it looked for work.';
+COMMENT ON COLUMN authsync.job_requests.job_id IS 'The job (river_job.id); NULL: there is nothing to do.';
 
-COMMENT ON COLUMN authsync.wakes.job_id IS 'The job that answers (river_job.id); NULL: there is nothing to do.';
-
-COMMENT ON COLUMN authsync.wakes.rested_at IS 'When the last job found nothing more to do.';
+COMMENT ON COLUMN authsync.job_requests.idle_since IS 'When the last job found nothing more to do.';
 
 CREATE VIEW authsync.destination_health AS
  SELECT d.id AS destination_id,
@@ -1709,14 +1766,14 @@ CREATE VIEW authsync.destination_health AS
      CROSS JOIN LATERAL ( SELECT count(*) AS failed
            FROM authsync.deliveries o
           WHERE ((o.destination_id = d.id) AND (o.state = 'failed'::text))) x)
-     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,waits_because}'::text[]) AS waits_because
-           FROM (authsync.wakes k
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS waits_because
+           FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
-          WHERE ((k.kind = 'deliver'::text) AND (k.subject = d.id))) j ON (true))
-     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,waits_because}'::text[]) AS waits_because
-           FROM (authsync.wakes k
+          WHERE ((k.kind = 'deliver'::text) AND (k.subject = (d.id)::text))) j ON (true))
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS waits_because
+           FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
-          WHERE ((k.kind = 'relay_changes'::text) AND (k.subject = d.project_id))) rj ON (true));
+          WHERE ((k.kind = 'relay_changes'::text) AND (k.subject = (d.project_id)::text))) rj ON (true));
 
 COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its deliveries get through, and if not, why.';
 
@@ -1831,7 +1888,7 @@ CREATE VIEW authsync.event_failures AS
             r.scheduled_at,
             r.errors
            FROM authsync.river_job r
-          WHERE ((r.kind = 'apply_event'::text) AND (r.args @> jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal)))
+          WHERE ((r.kind = 'retry_event'::text) AND (r.args @> jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal)))
           ORDER BY r.id DESC
          LIMIT 1) j ON (true))
   WHERE (e.outcome = 'failed'::text);
@@ -1914,7 +1971,7 @@ CREATE VIEW authsync.inbox_days AS
      LEFT JOIN pg_class o ON (((o.relnamespace = c.relnamespace) AND (o.relname = replace((c.relname)::text, 'inbox_'::text, 'event_outcomes_'::text)))))
   WHERE (h.inhparent = ('authsync.inbox'::regclass)::oid);
 
-COMMENT ON VIEW authsync.inbox_days IS 'The inbox by day: deliveries and size. To see why an old day is kept: stuck_deliveries and event_failures.';
+COMMENT ON VIEW authsync.inbox_days IS 'The inbox by day: deliveries and size. To see why an old day is kept: overdue_messages and event_failures.';
 
 COMMENT ON COLUMN authsync.inbox_days.day IS 'The day (UTC); NULL is the default partition, which is empty when all is well.';
 
@@ -1941,26 +1998,37 @@ ALTER TABLE authsync.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE authsync.inbox_late (
-    inbox_id bigint NOT NULL,
-    received_at timestamp with time zone NOT NULL
+CREATE TABLE authsync.inbox_pending (
+    project_id uuid NOT NULL,
+    id bigint NOT NULL,
+    inbox_ids bigint[] NOT NULL,
+    messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
+    bytes bigint NOT NULL,
+    received_from timestamp with time zone NOT NULL,
+    received_to timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
+
+COMMENT ON TABLE authsync.inbox_pending IS 'Messages that wait to be applied: one row a commit and project. Read the view authsync.project_lag instead.';
+
+COMMENT ON COLUMN authsync.inbox_pending.inbox_ids IS 'The messages (inbox.id), ascending.';
+
+COMMENT ON COLUMN authsync.inbox_pending.messages IS 'How many there are.';
+
+COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'The size of their bodies.';
+
+COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; it and received_to say which days'' partitions to read.';
+
+COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
+
+ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.inbox_pending_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
-
-COMMENT ON TABLE authsync.inbox_late IS 'Deliveries without an outcome some minutes after they came: watched until they have one, and given another job if theirs is gone.';
-
-CREATE TABLE authsync.inbox_watch (
-    only_row boolean DEFAULT true NOT NULL,
-    watched_to bigint DEFAULT 0 NOT NULL,
-    known_to bigint DEFAULT 0 NOT NULL,
-    known_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    CONSTRAINT inbox_watch_only_row_check CHECK (only_row)
-);
-
-COMMENT ON TABLE authsync.inbox_watch IS 'One row: how far deliveries have been looked at once, some minutes after they came.';
-
-COMMENT ON COLUMN authsync.inbox_watch.watched_to IS 'Deliveries up to this id have an outcome or are in inbox_late.';
-
-COMMENT ON COLUMN authsync.inbox_watch.known_to IS 'The greatest id that had been given out at known_at.';
 
 CREATE TABLE authsync.integrations (
     project_id uuid NOT NULL,
@@ -1978,29 +2046,51 @@ COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets a
 
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret, such as absent_fields.';
 
+CREATE VIEW authsync.overdue_messages AS
+ SELECT m.inbox_id,
+    n.project_id,
+    p.name AS project,
+    i.provider,
+    i.received_at,
+    i.delivery_id
+   FROM (((authsync.inbox_pending n
+     LEFT JOIN authsync.projects p ON ((p.id = n.project_id)))
+     CROSS JOIN LATERAL unnest(n.inbox_ids) m(inbox_id))
+     CROSS JOIN LATERAL ( SELECT d.provider,
+            d.received_at,
+            d.delivery_id
+           FROM authsync.inbox d
+          WHERE ((d.id = m.inbox_id) AND ((d.received_at >= n.received_from) AND (d.received_at <= n.received_to)))
+         LIMIT 1) i)
+  WHERE (n.received_to < (clock_timestamp() - '00:01:00'::interval));
+
+COMMENT ON VIEW authsync.overdue_messages IS 'Messages that have had no outcome for more than a minute; empty when all is well.';
+
 CREATE VIEW authsync.project_lag AS
  SELECT p.id AS project_id,
     p.name AS project,
-    COALESCE(j.deliveries, (0)::numeric) AS pending_deliveries,
-    COALESCE(j.jobs, (0)::bigint) AS pending_jobs,
-    COALESCE(j.failing_events, (0)::bigint) AS failing_events,
-    (clock_timestamp() - j.oldest) AS oldest_pending_age,
+    COALESCE(w.messages, (0)::bigint) AS pending_messages,
+    COALESCE(f.events, (0)::bigint) AS failing_events,
+    (clock_timestamp() - w.oldest) AS oldest_pending_age,
     latest.received_at AS last_received_at,
     done.applied_at AS last_applied_at,
-    j.waits_because
-   FROM (((authsync.projects p
+    job.wait_reason
+   FROM (((((authsync.projects p
+     LEFT JOIN ( SELECT n.project_id,
+            sum(n.messages) AS messages,
+            min(n.received_from) AS oldest,
+            min(n.inbox_ids[1]) AS oldest_id
+           FROM authsync.inbox_pending n
+          GROUP BY n.project_id) w ON ((w.project_id = p.id)))
      LEFT JOIN ( SELECT ((r.args ->> 'project_id'::text))::uuid AS project_id,
-            sum(ids.deliveries) AS deliveries,
-            count(*) FILTER (WHERE (r.kind = 'apply_deliveries'::text)) AS jobs,
-            count(*) FILTER (WHERE (r.kind = 'apply_event'::text)) AS failing_events,
-            min(((r.args ->> 'received_from'::text))::timestamp with time zone) AS oldest,
-            min(lower(((r.args ->> 'inbox_ids'::text))::int8multirange)) AS oldest_id,
-            max((r.metadata #>> '{output,waits_because}'::text[])) AS waits_because
-           FROM (authsync.river_job r
-             LEFT JOIN LATERAL ( SELECT sum((upper(u.ids) - lower(u.ids))) AS deliveries
-                   FROM unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids)) ids ON (true))
-          WHERE ((r.kind = ANY (ARRAY['apply_deliveries'::text, 'apply_event'::text])) AND (r.finalized_at IS NULL))
-          GROUP BY ((r.args ->> 'project_id'::text))::uuid) j ON ((j.project_id = p.id)))
+            count(*) AS events
+           FROM authsync.river_job r
+          WHERE ((r.kind = 'retry_event'::text) AND (r.finalized_at IS NULL))
+          GROUP BY ((r.args ->> 'project_id'::text))::uuid) f ON ((f.project_id = p.id)))
+     LEFT JOIN LATERAL ( SELECT (r.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
+           FROM (authsync.job_requests q
+             JOIN authsync.river_job r ON (((r.id = q.job_id) AND (r.state <> 'running'::authsync.river_job_state))))
+          WHERE ((q.kind = 'apply_inbox'::text) AND (q.subject = (p.id)::text))) job ON (true))
      LEFT JOIN LATERAL ( SELECT i.received_at
            FROM authsync.inbox i
           WHERE (i.project_id = p.id)
@@ -2009,21 +2099,21 @@ CREATE VIEW authsync.project_lag AS
      LEFT JOIN LATERAL ( SELECT e.applied_at
            FROM (authsync.inbox i
              JOIN authsync.event_outcomes e ON (((e.inbox_id = i.id) AND (e.received_at = i.received_at))))
-          WHERE ((i.project_id = p.id) AND (i.id < COALESCE(j.oldest_id, '9223372036854775807'::bigint)) AND (e.applied_at IS NOT NULL))
+          WHERE ((i.project_id = p.id) AND (i.id < COALESCE(w.oldest_id, '9223372036854775807'::bigint)) AND (e.applied_at IS NOT NULL))
           ORDER BY i.id DESC
          LIMIT 1) done ON (true));
 
 COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is behind receiving.';
 
-COMMENT ON COLUMN authsync.project_lag.pending_deliveries IS 'Deliveries whose apply_deliveries job is not finished.';
+COMMENT ON COLUMN authsync.project_lag.pending_messages IS 'Messages that wait to be applied.';
 
 COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
 
-COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending delivery; NULL: nothing is pending.';
+COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
 
-COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending delivery was final.';
+COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending message was final.';
 
-COMMENT ON COLUMN authsync.project_lag.waits_because IS 'What the project database says, while jobs are put off for it.';
+COMMENT ON COLUMN authsync.project_lag.wait_reason IS 'What the project database says, while its job waits for it.';
 
 CREATE TABLE authsync.rate_limits (
     account text NOT NULL,
@@ -2088,22 +2178,6 @@ COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were l
 COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
-
-CREATE TABLE authsync.refresh_jobs (
-    project_id uuid NOT NULL,
-    provider text NOT NULL,
-    job_id bigint DEFAULT 0 NOT NULL,
-    troubles integer DEFAULT 0 NOT NULL,
-    waits_because text
-);
-
-COMMENT ON TABLE authsync.refresh_jobs IS 'The job that reads the wanted users of a project and provider, one at a time.';
-
-COMMENT ON COLUMN authsync.refresh_jobs.job_id IS 'The job (river_job.id).';
-
-COMMENT ON COLUMN authsync.refresh_jobs.troubles IS 'How often it was put off in a row since it read a user.';
-
-COMMENT ON COLUMN authsync.refresh_jobs.waits_because IS 'Why the job waits; NULL while it does not.';
 
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1
@@ -2173,28 +2247,6 @@ CREATE TABLE authsync.schema_migrations (
 
 COMMENT ON TABLE authsync.schema_migrations IS 'Version of the tables of this schema (golang-migrate).';
 
-CREATE VIEW authsync.stuck_deliveries AS
- WITH live AS MATERIALIZED (
-         SELECT range_agg(u.ids) AS ids
-           FROM (authsync.river_job r
-             CROSS JOIN LATERAL unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids))
-          WHERE ((r.kind = 'apply_deliveries'::text) AND (r.finalized_at IS NULL))
-        )
- SELECT i.id AS inbox_id,
-    i.project_id,
-    p.name AS project,
-    i.provider,
-    i.received_at,
-    i.delivery_id
-   FROM ((authsync.inbox i
-     CROSS JOIN live)
-     LEFT JOIN authsync.projects p ON ((p.id = i.project_id)))
-  WHERE ((NOT (EXISTS ( SELECT
-           FROM authsync.event_outcomes e
-          WHERE ((e.inbox_id = i.id) AND (e.received_at = i.received_at))))) AND (NOT COALESCE((i.id <@ live.ids), false)));
-
-COMMENT ON VIEW authsync.stuck_deliveries IS 'Deliveries without outcome that no job covers; empty when all is well. mend_inbox takes them up in some minutes.';
-
 CREATE VIEW authsync.stuck_jobs AS
  SELECT r.id AS job_id,
     r.kind,
@@ -2202,35 +2254,19 @@ CREATE VIEW authsync.stuck_jobs AS
     ((r.args ->> 'project_id'::text))::uuid AS project_id,
         CASE r.state
             WHEN 'running'::authsync.river_job_state THEN 'running for more than a minute'::text
-            WHEN 'available'::authsync.river_job_state THEN 'ready for more than a minute: is a worker running?'::text
-            ELSE 'ended before its deliveries had an outcome: another job should come in some minutes; is a worker running?'::text
+            ELSE 'ready for more than a minute: is a worker running?'::text
         END AS problem,
     (clock_timestamp() -
         CASE r.state
             WHEN 'running'::authsync.river_job_state THEN r.attempted_at
-            WHEN 'available'::authsync.river_job_state THEN r.scheduled_at
-            ELSE r.finalized_at
+            ELSE r.scheduled_at
         END) AS age,
     r.attempt,
     r.attempted_by[cardinality(r.attempted_by)] AS worker,
     (r.errors[cardinality(r.errors)] ->> 'error'::text) AS last_error,
     r.args
    FROM authsync.river_job r
-  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = ANY (ARRAY['discarded'::authsync.river_job_state, 'cancelled'::authsync.river_job_state])) AND (r.kind = 'apply_deliveries'::text) AND (EXISTS ( SELECT
-           FROM (((unnest(((r.args ->> 'inbox_ids'::text))::int8multirange) u(ids)
-             CROSS JOIN LATERAL generate_series(lower(u.ids), (upper(u.ids) - 1)) d(id))
-             CROSS JOIN LATERAL ( SELECT i_1.received_at
-                   FROM authsync.inbox i_1
-                  WHERE ((i_1.id = d.id) AND ((i_1.received_at >= ((r.args ->> 'received_from'::text))::timestamp with time zone) AND (i_1.received_at <= ((r.args ->> 'received_to'::text))::timestamp with time zone)))
-                 LIMIT 1) i)
-             LEFT JOIN LATERAL ( SELECT true AS found
-                   FROM authsync.event_outcomes e
-                  WHERE ((e.inbox_id = d.id) AND (e.received_at = i.received_at))
-                 LIMIT 1) outcome ON (true))
-          WHERE ((outcome.found IS NULL) AND (NOT COALESCE((d.id <@ ( SELECT range_agg(a.ids) AS range_agg
-                   FROM (authsync.river_job l
-                     CROSS JOIN LATERAL unnest(((l.args ->> 'inbox_ids'::text))::int8multirange) a(ids))
-                  WHERE ((l.kind = 'apply_deliveries'::text) AND (l.state = ANY (ARRAY['available'::authsync.river_job_state, 'pending'::authsync.river_job_state, 'retryable'::authsync.river_job_state, 'running'::authsync.river_job_state, 'scheduled'::authsync.river_job_state]))))), false)))))));
+  WHERE (((r.state = 'running'::authsync.river_job_state) AND (r.attempted_at < (clock_timestamp() - '00:01:00'::interval))) OR ((r.state = 'available'::authsync.river_job_state) AND (r.scheduled_at < (clock_timestamp() - '00:01:00'::interval))));
 
 COMMENT ON VIEW authsync.stuck_jobs IS 'Jobs that should have moved on by now; empty when all is well.';
 
@@ -2248,7 +2284,7 @@ SELECT
     NULL::bigint AS given_up,
     NULL::text[] COLLATE pg_catalog."C" AS users_with_problems,
     NULL::text AS problem,
-    NULL::text AS waits_because,
+    NULL::text AS wait_reason,
     NULL::bigint AS job_id,
     NULL::text AS job_state,
     NULL::timestamp with time zone AS next_try_at;
@@ -2263,7 +2299,7 @@ COMMENT ON COLUMN authsync.waiting_refreshes.users_with_problems IS 'The first t
 
 COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one of them.';
 
-COMMENT ON COLUMN authsync.waiting_refreshes.waits_because IS 'Why all of them wait.';
+COMMENT ON COLUMN authsync.waiting_refreshes.wait_reason IS 'Why all of them wait.';
 
 CREATE TABLE authsync.wanted_refreshes (
     project_id uuid NOT NULL,
@@ -2342,14 +2378,14 @@ ALTER TABLE ONLY authsync.inbox
 ALTER TABLE ONLY authsync.inbox_default
     ADD CONSTRAINT inbox_default_pkey PRIMARY KEY (id, received_at);
 
-ALTER TABLE ONLY authsync.inbox_late
-    ADD CONSTRAINT inbox_late_pkey PRIMARY KEY (inbox_id);
-
-ALTER TABLE ONLY authsync.inbox_watch
-    ADD CONSTRAINT inbox_watch_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY authsync.inbox_pending
+    ADD CONSTRAINT inbox_pending_pkey PRIMARY KEY (project_id, id);
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider);
+
+ALTER TABLE ONLY authsync.job_requests
+    ADD CONSTRAINT job_requests_pkey PRIMARY KEY (kind, subject);
 
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_name_key UNIQUE (name);
@@ -2359,9 +2395,6 @@ ALTER TABLE ONLY authsync.projects
 
 ALTER TABLE ONLY authsync.rate_limits
     ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class);
-
-ALTER TABLE ONLY authsync.refresh_jobs
-    ADD CONSTRAINT refresh_jobs_pkey PRIMARY KEY (project_id, provider);
 
 ALTER TABLE ONLY authsync.river_job
     ADD CONSTRAINT river_job_pkey PRIMARY KEY (id);
@@ -2383,9 +2416,6 @@ ALTER TABLE ONLY authsync.schema_code
 
 ALTER TABLE ONLY authsync.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
-
-ALTER TABLE ONLY authsync.wakes
-    ADD CONSTRAINT wakes_pkey PRIMARY KEY (kind, subject);
 
 ALTER TABLE ONLY authsync.wanted_refreshes
     ADD CONSTRAINT wanted_refreshes_pkey PRIMARY KEY (project_id, provider, user_id);
@@ -2428,6 +2458,8 @@ CREATE INDEX inbox_project_idx ON ONLY authsync.inbox USING btree (project_id, i
 
 CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btree (project_id, id);
 
+CREATE INDEX job_requests_busy_idx ON authsync.job_requests USING btree (job_id) WHERE (job_id IS NOT NULL);
+
 CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
 
 CREATE INDEX river_job_kind ON authsync.river_job USING btree (kind);
@@ -2467,7 +2499,10 @@ CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
     count(*) FILTER (WHERE (w.gave_up_at IS NOT NULL)) AS given_up,
     (array_agg(w.user_id ORDER BY w.asked_at) FILTER (WHERE (w.problem IS NOT NULL)))[1:10] AS users_with_problems,
     max(w.problem) AS problem,
-    j.waits_because,
+        CASE
+            WHEN (r.state <> 'running'::authsync.river_job_state) THEN (r.metadata #>> '{output,wait_reason}'::text[])
+            ELSE NULL::text
+        END AS wait_reason,
     r.id AS job_id,
     (r.state)::text AS job_state,
         CASE
@@ -2476,9 +2511,9 @@ CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
         END AS next_try_at
    FROM (((authsync.wanted_refreshes w
      JOIN authsync.projects p ON ((p.id = w.project_id)))
-     LEFT JOIN authsync.refresh_jobs j ON (((j.project_id = w.project_id) AND (j.provider = w.provider))))
+     LEFT JOIN authsync.job_requests j ON (((j.kind = 'refresh_users'::text) AND (j.subject = (((w.project_id)::text || '/'::text) || w.provider)))))
      LEFT JOIN authsync.river_job r ON ((r.id = j.job_id)))
-  GROUP BY p.id, w.provider, j.waits_because, r.id;
+  GROUP BY p.id, w.provider, r.id;
 
 CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 
@@ -2508,9 +2543,6 @@ ALTER TABLE ONLY authsync.destinations
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY authsync.refresh_jobs
-    ADD CONSTRAINT refresh_jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.wanted_refreshes
     ADD CONSTRAINT wanted_refreshes_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

@@ -32,7 +32,7 @@ BEGIN
     END IF;
 
     IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
-        PERFORM authsync.wake('deliver', v_destination_id);
+        PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;
 END;

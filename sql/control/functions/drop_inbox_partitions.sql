@@ -46,7 +46,7 @@ BEGIN
              WHERE e.outcome IS NULL
                 OR (e.outcome = ''failed'' AND EXISTS (
                     SELECT FROM authsync.river_job AS r
-                    WHERE r.kind = ''apply_event'' AND r.finalized_at IS NULL
+                    WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
                       AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
             'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
             INTO v_open, v_failed;

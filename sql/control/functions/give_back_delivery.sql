@@ -22,7 +22,7 @@ BEGIN
     SET state = 'ready', next_attempt_at = NULL, job_id = NULL
     WHERE d.id = p_id AND d.state = 'retrying';
     IF FOUND THEN
-        PERFORM authsync.wake('deliver', v_destination_id);
+        PERFORM authsync.request_delivery(v_destination_id);
         RETURN true;
     END IF;
     IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'failed') THEN

@@ -1,11 +1,12 @@
 -- lease_destination lets one run of a job send to a destination at a time.
 --
 -- Repeatable: who holds the lease keeps it.
--- Order:      the lease of a run that died lapses.
+-- Order:      the lease of a run that died goes with its client (rescue_jobs), or lapses.
 -- Result:     true if p_lease holds it now, until p_until.
 CREATE OR REPLACE FUNCTION authsync.lease_destination(
     p_destination_id uuid,
     p_lease          uuid,
+    p_leased_by      text,
     p_now            timestamptz,
     p_until          timestamptz
 )
@@ -15,12 +16,12 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET lease = p_lease, leased_until = p_until
+    SET lease = p_lease, leased_by = p_leased_by, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
     RETURN FOUND;
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.lease_destination(uuid, uuid, timestamptz, timestamptz)
+COMMENT ON FUNCTION authsync.lease_destination(uuid, uuid, text, timestamptz, timestamptz)
     IS 'Lets one run of a job send to a destination at a time.';

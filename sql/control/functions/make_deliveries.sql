@@ -68,7 +68,7 @@ BEGIN
 
     GET DIAGNOSTICS v_made = ROW_COUNT;
     IF v_made > 0 THEN
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_made;
 END;

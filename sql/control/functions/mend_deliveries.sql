@@ -48,7 +48,7 @@ BEGIN
         v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
     END IF;
     IF v_ready > 0 THEN
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_ready;
 END;

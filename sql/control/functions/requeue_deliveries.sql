@@ -46,7 +46,7 @@ BEGIN
 
     IF v_requeued > 0 THEN
         PERFORM authsync.promote_deliveries(p_destination_id, v_users);
-        PERFORM authsync.wake('deliver', p_destination_id);
+        PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_requeued;
 END;

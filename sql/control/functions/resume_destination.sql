@@ -34,19 +34,21 @@ BEGIN
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
     PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
 
-    IF NOT authsync.wake('deliver', p_destination_id) THEN
+    IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
         SET state = 'available', scheduled_at = now()
-        FROM authsync.wakes AS w
-        WHERE w.kind = 'deliver' AND w.subject = p_destination_id AND j.id = w.job_id
+        FROM authsync.job_requests AS r
+        WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text AND j.id = r.job_id
           AND j.state IN ('available', 'scheduled', 'retryable');
         IF FOUND THEN
             PERFORM pg_notify('authsync.river_insert', '{"queue": "deliver"}');
         ELSE
             -- It runs, and may be about to wait for the breaker that is closed now. Another
             -- takes its place; the lease lets only one of them send.
-            PERFORM authsync.start_job('deliver', p_destination_id);
+            UPDATE authsync.job_requests AS r
+            SET job_id = authsync.start_job(r.kind, r.args, true)
+            WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text;
         END IF;
     END IF;
     RETURN true;

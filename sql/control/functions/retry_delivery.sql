@@ -34,7 +34,7 @@ BEGIN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL
             WHERE d.id = p_id;
-            PERFORM authsync.wake('deliver', v_destination_id);
+            PERFORM authsync.request_delivery(v_destination_id);
         END IF;
     ELSIF state IN ('delivered', 'failed', 'cancelled') THEN
         is_being_sent := authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) IS NOT DISTINCT FROM 0;

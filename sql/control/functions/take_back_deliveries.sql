@@ -1,6 +1,6 @@
 -- take_back_deliveries hands deliveries from jobs of their own to that of their destination, except
 -- those that such a job is sending at this moment: they would be on their way twice. The
--- caller holds the row of destination_flows and wakes the destination's job.
+-- caller holds the row of destination_flows and requests the destination's job.
 --
 -- Repeatable: yes.
 -- Order:      jobs are locked in the order of their ids, so that none of them begins meanwhile; one

@@ -45,16 +45,16 @@ CROSS JOIN LATERAL (
     WHERE o.destination_id = d.id AND o.state = 'failed'
 ) AS x
 LEFT JOIN LATERAL (
-    SELECT q.metadata #>> '{output,waits_because}' AS waits_because
-    FROM authsync.wakes AS k
+    SELECT q.metadata #>> '{output,wait_reason}' AS waits_because
+    FROM authsync.job_requests AS k
     JOIN authsync.river_job AS q ON q.id = k.job_id AND q.state <> 'running'
-    WHERE k.kind = 'deliver' AND k.subject = d.id
+    WHERE k.kind = 'deliver' AND k.subject = d.id::text
 ) AS j ON true
 LEFT JOIN LATERAL (
-    SELECT q.metadata #>> '{output,waits_because}' AS waits_because
-    FROM authsync.wakes AS k
+    SELECT q.metadata #>> '{output,wait_reason}' AS waits_because
+    FROM authsync.job_requests AS k
     JOIN authsync.river_job AS q ON q.id = k.job_id AND q.state <> 'running'
-    WHERE k.kind = 'relay_changes' AND k.subject = d.project_id
+    WHERE k.kind = 'relay_changes' AND k.subject = d.project_id::text
 ) AS rj ON true;
 
 COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its deliveries get through, and if not, why.';

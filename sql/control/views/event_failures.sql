@@ -27,7 +27,7 @@ LEFT JOIN authsync.projects AS p ON p.id = e.project_id
 LEFT JOIN LATERAL (
     SELECT r.id, r.state, r.attempt, r.max_attempts, r.finalized_at, r.scheduled_at, r.errors
     FROM authsync.river_job AS r
-    WHERE r.kind = 'apply_event' AND r.args @> jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal)
+    WHERE r.kind = 'retry_event' AND r.args @> jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal)
     ORDER BY r.id DESC
     LIMIT 1
 ) AS j ON true

@@ -12,6 +12,6 @@ JOIN pg_class AS c ON c.oid = h.inhrelid
 LEFT JOIN pg_class AS o ON o.relnamespace = c.relnamespace AND o.relname = replace(c.relname, 'inbox_', 'event_outcomes_')
 WHERE h.inhparent = 'authsync.inbox'::regclass;
 
-COMMENT ON VIEW authsync.inbox_days IS 'The inbox by day: deliveries and size. To see why an old day is kept: stuck_deliveries and event_failures.';
+COMMENT ON VIEW authsync.inbox_days IS 'The inbox by day: deliveries and size. To see why an old day is kept: overdue_messages and event_failures.';
 COMMENT ON COLUMN authsync.inbox_days.day IS 'The day (UTC); NULL is the default partition, which is empty when all is well.';
 COMMENT ON COLUMN authsync.inbox_days.deliveries_estimate IS 'As of the last ANALYZE of the partition.';

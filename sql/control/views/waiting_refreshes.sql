@@ -11,15 +11,15 @@ SELECT
     count(*) FILTER (WHERE w.gave_up_at IS NOT NULL) AS given_up,
     (array_agg(w.user_id ORDER BY w.asked_at) FILTER (WHERE w.problem IS NOT NULL))[1:10] AS users_with_problems,
     max(w.problem) AS problem,
-    j.waits_because,
+    r.metadata #>> '{output,wait_reason}' AS wait_reason,
     r.id AS job_id,
     r.state::text AS job_state,
     CASE WHEN r.state IN ('available', 'scheduled', 'retryable') THEN r.scheduled_at END AS next_try_at
 FROM authsync.wanted_refreshes AS w
 JOIN authsync.projects AS p ON p.id = w.project_id
-LEFT JOIN authsync.refresh_jobs AS j ON j.project_id = w.project_id AND j.provider = w.provider
+LEFT JOIN authsync.job_requests AS j ON j.kind = 'refresh_users' AND j.subject = w.project_id::text || '/' || w.provider
 LEFT JOIN authsync.river_job AS r ON r.id = j.job_id
-GROUP BY p.id, w.provider, j.waits_because, r.id;
+GROUP BY p.id, w.provider, r.id;
 
 COMMENT ON VIEW authsync.waiting_refreshes
     IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
@@ -28,4 +28,4 @@ COMMENT ON COLUMN authsync.waiting_refreshes.given_up
     IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
 COMMENT ON COLUMN authsync.waiting_refreshes.users_with_problems IS 'The first ten that could not be read or written.';
 COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one of them.';
-COMMENT ON COLUMN authsync.waiting_refreshes.waits_because IS 'Why all of them wait.';
+COMMENT ON COLUMN authsync.waiting_refreshes.wait_reason IS 'Why all of them wait.';

@@ -1,0 +1,212 @@
+package jobs
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// held are the jobs that this process fetched and whose end is not recorded yet.
+type held struct {
+	clientID string
+	now      func() time.Time
+
+	mu   sync.Mutex
+	jobs map[int64]hold
+}
+
+// hold is one fetch of a job. No two fetches of a job have the same time.
+type hold struct {
+	attemptedAt time.Time
+	endedAt     time.Time // zero while it is at work
+}
+
+func newHeld(clientID string, now func() time.Time) *held {
+	return &held{clientID: clientID, now: now, jobs: make(map[int64]hold)}
+}
+
+// fetched notes jobs, and gives those back that are at work here already: another process took us for
+// dead, and River can't tell two runs of a job apart.
+func (h *held) fetched(rows []*rivertype.JobRow) (taken, doubled []*rivertype.JobRow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, row := range rows {
+		if _, ok := h.jobs[row.ID]; ok {
+			doubled = append(doubled, row)
+			continue
+		}
+		taken = append(taken, row)
+		if row.AttemptedAt != nil {
+			h.jobs[row.ID] = hold{attemptedAt: *row.AttemptedAt}
+		}
+	}
+	return taken, doubled
+}
+
+// tokens gives the times at which the jobs were fetched; zero for those that are not held.
+func (h *held) tokens(ids []int64) []time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	tokens := make([]time.Time, len(ids))
+	for i, id := range ids {
+		tokens[i] = h.jobs[id].attemptedAt
+	}
+	return tokens
+}
+
+func (h *held) recorded(ids []int64, tokens []time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, id := range ids {
+		if h.jobs[id].attemptedAt.Equal(tokens[i]) { // otherwise it was fetched again meanwhile
+			delete(h.jobs, id)
+		}
+	}
+}
+
+// atWork gives the jobs that are at work here, or ended a moment ago. It forgets the others:
+// if they are still running in the database, nobody will record their end.
+func (h *held) atWork() []int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.now().Add(-endedFor)
+	ids := make([]int64, 0, len(h.jobs))
+	for id, job := range h.jobs {
+		if !job.endedAt.IsZero() && job.endedAt.Before(before) {
+			delete(h.jobs, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// middleware notes when the work of a job ends, whatever ends it.
+func (h *held) middleware() rivertype.Middleware {
+	return river.WorkerMiddlewareFunc(func(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
+		defer func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if one, ok := h.jobs[job.ID]; ok && job.AttemptedAt != nil && one.attemptedAt.Equal(*job.AttemptedAt) {
+				one.endedAt = h.now()
+				h.jobs[job.ID] = one
+			}
+		}()
+		return work(ctx)
+	})
+}
+
+// fence is River's driver, but it lets a process end only the jobs that are its own. One that
+// was taken for dead must not end a job that another one works by now: River asks for the
+// job's state alone.
+type fence struct {
+	*riverpgxv5.Driver
+
+	held *held
+}
+
+func newFence(pool *pgxpool.Pool, h *held) *fence {
+	return &fence{Driver: riverpgxv5.New(pool), held: h}
+}
+
+// GetExecutor gives what the client's services work with.
+func (f *fence) GetExecutor() riverdriver.Executor {
+	return &fencedExecutor{Executor: f.Driver.GetExecutor(), held: f.held}
+}
+
+type fencedExecutor struct {
+	riverdriver.Executor
+
+	held *held
+}
+
+// JobGetAvailable fetches jobs, and notes which.
+func (e *fencedExecutor) JobGetAvailable(
+	ctx context.Context, params *riverdriver.JobGetAvailableParams,
+) (*riverdriver.JobGetAvailableResult, error) {
+	result, err := e.Executor.JobGetAvailable(ctx, params)
+	if result == nil {
+		return result, err
+	}
+	var doubled []*rivertype.JobRow
+	if result.Jobs, doubled = e.held.fetched(result.Jobs); len(doubled) > 0 {
+		ids := make([]int64, len(doubled))
+		for i, row := range doubled {
+			ids[i] = row.ID
+		}
+		// If it fails, rescue_jobs takes them from us, for longer than we may have them.
+		_ = e.Exec(ctx, giveBack, ids, e.held.clientID)
+	}
+	return result, err
+}
+
+const giveBack = `
+	UPDATE authsync.river_job AS r
+	SET state = 'available', attempt = greatest(r.attempt - 1, 0), scheduled_at = r.attempted_at + interval '500 milliseconds'
+	WHERE r.id = ANY ($1::bigint[]) AND r.state = 'running' AND r.attempted_by[cardinality(r.attempted_by)] = $2`
+
+const lockOwn = `
+	SELECT coalesce(array_agg(o.id), '{}')
+	FROM (
+		SELECT r.id
+		FROM unnest($1::bigint[], $2::timestamptz[]) AS h (id, attempted_at)
+		JOIN authsync.river_job AS r ON r.id = h.id AND r.attempted_at = h.attempted_at
+		WHERE r.state = 'running' AND r.attempted_by[cardinality(r.attempted_by)] = $3
+		ORDER BY r.id
+		FOR UPDATE OF r
+	) AS o`
+
+// JobSetStateIfRunningMany records how jobs ended, those that are still this process's.
+func (e *fencedExecutor) JobSetStateIfRunningMany(
+	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
+) (rows []*rivertype.JobRow, err error) {
+	tx, err := e.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it says that the transaction is over
+	tokens := e.held.tokens(params.ID)
+	var own []int64
+	if err := tx.QueryRow(ctx, lockOwn, params.ID, tokens, e.held.clientID).Scan(&own); err != nil {
+		return nil, err
+	}
+	if len(own) > 0 {
+		if rows, err = tx.JobSetStateIfRunningMany(ctx, only(params, own)); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, err
+	}
+	e.held.recorded(params.ID, tokens)
+	return rows, nil
+}
+
+// only reduces the parameters to the jobs given.
+func only(p *riverdriver.JobSetStateIfRunningManyParams, own []int64) *riverdriver.JobSetStateIfRunningManyParams {
+	is := make(map[int64]bool, len(own))
+	for _, id := range own {
+		is[id] = true
+	}
+	some := &riverdriver.JobSetStateIfRunningManyParams{Now: p.Now, Schema: p.Schema}
+	for i, id := range p.ID {
+		if !is[id] {
+			continue
+		}
+		some.ID = append(some.ID, id)
+		some.Attempt = append(some.Attempt, p.Attempt[i])
+		some.ErrData = append(some.ErrData, p.ErrData[i])
+		some.FinalizedAt = append(some.FinalizedAt, p.FinalizedAt[i])
+		some.MetadataDoMerge = append(some.MetadataDoMerge, p.MetadataDoMerge[i])
+		some.MetadataUpdates = append(some.MetadataUpdates, p.MetadataUpdates[i])
+		some.ScheduledAt = append(some.ScheduledAt, p.ScheduledAt[i])
+		some.State = append(some.State, p.State[i])
+	}
+	return some
+}

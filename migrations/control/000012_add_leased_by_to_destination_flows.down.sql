@@ -1,0 +1,4 @@
+-- Leases lapse.
+
+ALTER TABLE authsync.destination_flows
+    DROP COLUMN leased_by;

@@ -1,0 +1,37 @@
+-- has_work says whether there is something to do for the job of a kind and subject, as far
+-- as this database knows.
+--
+-- Repeatable: it changes nothing.
+-- Order:      finish_if_idle calls it when no requester is under way, with a snapshot of its own.
+-- Result:     true if there is.
+CREATE OR REPLACE FUNCTION authsync.has_work(
+    p_kind    text,
+    p_subject text
+)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+    CASE p_kind
+        WHEN 'apply_inbox' THEN
+            RETURN EXISTS (SELECT FROM authsync.inbox_pending AS p WHERE p.project_id = p_subject::uuid);
+        WHEN 'deliver' THEN
+            RETURN EXISTS (SELECT FROM authsync.destinations AS d WHERE d.id = p_subject::uuid AND d.state = 'active')
+               AND EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.destination_id = p_subject::uuid AND d.state = 'ready');
+        WHEN 'refresh_users' THEN
+            RETURN EXISTS (
+                SELECT
+                FROM authsync.wanted_refreshes AS w
+                WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
+                  AND w.gave_up_at IS NULL
+            );
+        ELSE
+            RETURN false;
+    END CASE;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.has_work(text, text)
+    IS 'Whether there is something to do for the job of a kind and subject.';
