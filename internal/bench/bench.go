@@ -22,7 +22,7 @@ import (
 )
 
 // Parts are what there is to measure.
-func Parts() []string { return []string{"receive", "apply", "backfill", "deliver"} }
+func Parts() []string { return []string{"receive", "apply", "backfill", "deliver", "outage"} }
 
 // Config says what to measure. The zero value measures everything in about ten minutes.
 type Config struct {
@@ -77,7 +77,7 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
 	fmt.Fprintln(w, describeMachine(ctx, e))
-	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering} {
+	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering, e.outages} {
 		if part := Parts()[i]; config.Only == "" || config.Only == part {
 			if err := measure(ctx, w, config); err != nil {
 				return fmt.Errorf("measure %s: %w", part, err)

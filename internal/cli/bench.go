@@ -36,7 +36,7 @@ database that runs.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Only, "only", "", "measure only receive, apply, backfill or deliver")
+	f.StringVar(&c.Only, "only", "", "measure only receive, apply, backfill, deliver or outage")
 	f.IntSliceVar(&c.Connections, "connections", nil, "numbers of concurrent senders (default 16,64,256)")
 	f.DurationVar(&c.Duration, "duration", 3*time.Second, "how long each measurement of receiving takes")
 	f.IntVar(&c.Rounds, "rounds", 3, "how often each is repeated; the median counts")

@@ -36,7 +36,7 @@ func (b *bundle) requireHealed(t *testing.T, what string) {
 	const left = `
 		SELECT 'job ' || kind || ' is ' || state::text
 		FROM authsync.river_job
-		WHERE finalized_at IS NULL AND kind IN ('apply_deliveries', 'apply_event', 'relay_changes', 'deliver', 'deliver_again')
+		WHERE finalized_at IS NULL AND kind IN ('apply_inbox', 'retry_event', 'relay_changes', 'deliver', 'deliver_again')
 		UNION ALL
 		SELECT 'change on its way, ' || state FROM authsync.deliveries WHERE finished_at IS NULL
 		UNION ALL

@@ -29,9 +29,7 @@ const (
 	rounds      = 24
 	shortRounds = 6
 	// healLimit is how long the last jobs may take after the last crash. A job whose process died
-	// is found dead after 35 to 65 seconds, by whichever process is River's leader then; that
-	// has been settled before, after 22 at most. It is taken up after a pause of 1 to 10 s, by how often
-	// it has died, which River looks at every 5 s: so 80 s in all. What fails at a sink
+	// is taken over within seconds, after a pause if it outlived several. What fails at a sink
 	// twice in a row waits for another 20 s, and holds back its user's; a busy machine takes its time.
 	healLimit = 3 * time.Minute
 )

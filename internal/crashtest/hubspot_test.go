@@ -85,7 +85,6 @@ func TestContactsFollowUsersThroughFaultsAndCrashes(t *testing.T) {
 			for _, s := range servers {
 				s.kill(t)
 			}
-			b.missTheDead(t)
 			for _, s := range servers {
 				s.start(t)
 			}
@@ -100,19 +99,6 @@ func TestContactsFollowUsersThroughFaultsAndCrashes(t *testing.T) {
 	require.Empty(t, portal.Violations(), what)
 	repeated := rowsOf[struct{ N int }](t, b.control, `SELECT count(*) FROM authsync.deliveries WHERE state = 'coalesced'`)
 	t.Logf("%d contacts, %d requests, %d changes united with others", len(portal.Contacts()), len(portal.Calls()), repeated[0].N)
-}
-
-// missTheDead does at once what takes about a minute by itself, when no server lives: their
-// jobs are taken up again, and the lease lapses.
-func (b *bundle) missTheDead(t *testing.T) {
-	t.Helper()
-	for _, statement := range []string{
-		`UPDATE authsync.river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'`,
-		`UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL`,
-	} {
-		_, err := b.control.Exec(t.Context(), statement)
-		require.NoError(t, err)
-	}
 }
 
 // crowd is users who live: they are made, get other names and addresses, and often their old
