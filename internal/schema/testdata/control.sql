@@ -2499,10 +2499,7 @@ CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
     count(*) FILTER (WHERE (w.gave_up_at IS NOT NULL)) AS given_up,
     (array_agg(w.user_id ORDER BY w.asked_at) FILTER (WHERE (w.problem IS NOT NULL)))[1:10] AS users_with_problems,
     max(w.problem) AS problem,
-        CASE
-            WHEN (r.state <> 'running'::authsync.river_job_state) THEN (r.metadata #>> '{output,wait_reason}'::text[])
-            ELSE NULL::text
-        END AS wait_reason,
+    (r.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason,
     r.id AS job_id,
     (r.state)::text AS job_state,
         CASE
