@@ -86,7 +86,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 
 		out := b.must(t, "events", "show", "shop", events[0].ID)
 		require.Contains(t, out, "u-list")
-		require.Contains(t, out, "apply_inbox")
+		require.Contains(t, out, "No job is left")
 		var body struct{ Type string }
 		decode(t, b.must(t, "events", "show", "shop", events[0].ID, "--body"), &body)
 		require.Equal(t, "user.created", body.Type)

@@ -98,7 +98,7 @@ func (s *session) printEvent(e client.Event, jobs []job) error {
 	if jobs == nil {
 		return s.notice("Its jobs are in the control database: set DATABASE_URL to see them.")
 	}
-	t := table{head: []string{"JOB", "KIND", "STATE", "ATTEMPT", "NEXT TRY", "WHY"}, none: "\nNo job is left: finished ones are removed after an hour."}
+	t := table{head: []string{"JOB", "KIND", "STATE", "ATTEMPT", "NEXT TRY", "WHY"}, none: "\nNo job is left: the event has its outcome."}
 	for _, j := range jobs {
 		why := orNull(j.LastError)
 		if j.WaitsFor != nil && j.NextTry != nil {
