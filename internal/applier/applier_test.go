@@ -66,6 +66,7 @@ type testBundle struct {
 	jobs             *jobs.Client
 	refreshes        *refreshes
 
+	others    atomic.Bool // are at work
 	mu        sync.Mutex
 	databases map[uuid.UUID]string // URLs
 }
@@ -105,7 +106,8 @@ func setup(t *testing.T, after func() error) *testBundle {
 
 	config := applier.Config{
 		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Refreshes: b.refreshes, Log: log, Retention: 24 * time.Hour,
-		Directory: directory{gone: map[uuid.UUID]bool{b.goneID: true}},
+		Directory:    directory{gone: map[uuid.UUID]bool{b.goneID: true}},
+		OthersAtWork: func(*rivertype.JobRow) bool { return b.others.Load() },
 	}
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: log, Retention: config.Retention,

@@ -106,6 +106,27 @@ func TestABacklogOfSingleMessagesDrainsInBatchesByOneJob(t *testing.T) {
 	require.Zero(t, value[int64](t, b, `SELECT count(*) FROM authsync.river_job WHERE coalesce((metadata ->> 'snoozes')::integer, 0) > 1`))
 }
 
+// Beside others at work a backlog goes on by smaller batches, and rests between them.
+func TestABacklogLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.others.Store(true)
+	const count = 1000
+	exec(t, b, `
+		WITH stored AS (
+			INSERT INTO authsync.inbox (project_id, provider, received_at, headers, body)
+			SELECT $1, 'auth0', now(), '{}', convert_to(replace($2, 'NUMBER', n::text), 'UTF8')
+			FROM generate_series(1, $3::integer) AS n
+			RETURNING id, project_id, received_at, octet_length(body) AS bytes
+		)
+		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
+		SELECT project_id, ARRAY[id], bytes, received_at, received_at FROM stored ORDER BY id`,
+		b.projectID, created("evt_NUMBER", "auth0|NUMBER", "NUMBER@example.com"), count)
+	exec(t, b, `SELECT authsync.request_job('apply_inbox', $1::uuid::text, jsonb_build_object('project_id', $1::uuid))`, b.projectID)
+	b.settled(t)
+	require.Equal(t, int64(count/100), value[int64](t, b, `SELECT count(DISTINCT xmin::text) FROM authsync.event_outcomes`))
+}
+
 // A message that waits twice, because it is replayed, is applied once.
 func TestAMessageThatWaitsTwiceIsApplied(t *testing.T) {
 	t.Parallel()

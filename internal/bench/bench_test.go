@@ -20,7 +20,7 @@ func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5})
-	require.NoError(t, err)
+	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Contains(t, text, "fsync on")
 	require.Regexp(t, `(?m)^ +2 +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+\.\d\d$`, text)

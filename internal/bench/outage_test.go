@@ -1,0 +1,23 @@
+package bench_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/bench"
+)
+
+func TestRunMeasuresWhatAnOutageLeavesBehind(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := bench.Run(t.Context(), &out, bench.Config{Only: "outage", Events: 80, Steady: 8})
+	require.NoError(t, err, out.String())
+	text := out.String()
+	require.Regexp(t, `(?m)^ +alone +[\d.]+ ms +[\d.]+ ms$`, text)
+	require.Regexp(t, `(?m)^ +beside 80 single messages of another one, gone [\d.m]+s after its database came back +[\d.]+ ms +[\d.]+ ms$`, text)
+	for _, destinations := range []string{"0", "1", "3"} {
+		require.Regexp(t, `(?m)^ +`+destinations+` destinations +[\d.]+ ms +[\d.]+ ms$`, text)
+	}
+}
