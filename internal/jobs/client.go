@@ -188,8 +188,8 @@ func (c *Client) stopRescue() {
 }
 
 const rescueJobs = `
-	SELECT r.rescued, r.suspects, authsync.rescue_requests($5)
-	FROM authsync.rescue_jobs($1, $2, $3, $4, $5) AS r`
+	SELECT r.rescued, r.suspects, authsync.rescue_requests($6)
+	FROM authsync.rescue_jobs($1, $2, $3, $4, $5, $6) AS r`
 
 // sweep rescues jobs until ctx ends.
 func (c *Client) sweep(ctx context.Context) {
@@ -219,7 +219,7 @@ func (c *Client) rescue(ctx context.Context, suspects []string) (next []string, 
 		now = clock(c.config.Now).NowOrNil()
 	}
 	var rescued, requests int64
-	err = c.config.Pool.QueryRow(ctx, rescueJobs, c.held.clientID, c.held.atWork(), suspects, StuckAfter, now).Scan(&rescued, &next, &requests)
+	err = c.config.Pool.QueryRow(ctx, rescueJobs, c.held.clientID, c.held.atWork(), suspects, StuckAfter, Timeout, now).Scan(&rescued, &next, &requests)
 	if err != nil {
 		return nil, fmt.Errorf("rescue jobs: %w", err)
 	}

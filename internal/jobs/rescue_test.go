@@ -180,7 +180,7 @@ func TestAnOldHolderDoesNotEndTheJobOfANewOne(t *testing.T) {
 		"by failing": context.Canceled,
 	} {
 		// As one does that finds it running for too long.
-		_, err = control.Exec(t.Context(), `SELECT authsync.rescue_jobs('another', '{}', '{}', '0', NULL)`)
+		_, err = control.Exec(t.Context(), `SELECT authsync.rescue_jobs('another', '{}', '{}', '0', '30 seconds', NULL)`)
 		require.NoError(t, err)
 		second := <-works
 		require.Equal(t, id, second.job.ID)
@@ -219,7 +219,7 @@ func TestRescueJobs(t *testing.T) {
 	}
 	rescue := func(suspects, atWork string) (rescued int64, next []string) {
 		require.NoError(t, control.QueryRow(t.Context(),
-			`SELECT rescued, suspects FROM authsync.rescue_jobs('me', $2::text::bigint[], $1::text::text[], '45 seconds', NULL)`,
+			`SELECT rescued, suspects FROM authsync.rescue_jobs('me', $2::text::bigint[], $1::text::text[], '45 seconds', '30 seconds', NULL)`,
 			suspects, atWork).Scan(&rescued, &next))
 		return rescued, next
 	}
@@ -257,4 +257,36 @@ func TestRescueJobs(t *testing.T) {
 	require.Equal(t, "available 3", state(waiting), "a job that does not run")
 	rescued, _ = rescue("{dead,fresh}", "{}")
 	require.Equal(t, int64(1), rescued)
+}
+
+func TestLeasesGoWithTheirJobs(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	lease := func(by string, job int64, taken string) (id string) {
+		return one(t, control, `
+			WITH p AS (
+				INSERT INTO authsync.projects (name, database_url_sealed) VALUES ('p' || md5(random()::text), '') RETURNING id
+			), d AS (
+				INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed)
+				SELECT p.id, 'd', 'webhook', '' FROM p RETURNING id
+			)
+			INSERT INTO authsync.destination_flows (destination_id, relayed_to, lease, leased_by, leased_job, leased_until)
+			SELECT d.id, 0, gen_random_uuid(), $1, $2, now() + interval '30 seconds' + $3::text::interval FROM d
+			RETURNING destination_id::text`, by, job, taken)
+	}
+	cases := map[string]struct {
+		id   string
+		free string
+	}{
+		"of a dead client":                     {lease("dead", 1, "-1 second"), "true"},
+		"of a client that seems dead for once": {lease("fresh", 2, "-1 second"), "false"},
+		"mine, of a job at work":               {lease("me", 3, "-10 seconds"), "false"},
+		"mine, of a job that ended":            {lease("me", 4, "-10 seconds"), "true"},
+		"mine, just taken":                     {lease("me", 5, "-1 second"), "false"},
+	}
+	_, err := control.Exec(t.Context(), `SELECT authsync.rescue_jobs('me', '{3}', '{dead}', '45 seconds', '30 seconds', NULL)`)
+	require.NoError(t, err)
+	for name, c := range cases {
+		require.Equal(t, c.free, one(t, control, `SELECT (lease IS NULL)::text FROM authsync.destination_flows WHERE destination_id = $1::text::uuid`, c.id), name)
+	}
 }

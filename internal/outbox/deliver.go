@@ -41,7 +41,7 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	id := job.Args.DestinationID
 	r := &run{
-		Outbox: w.Outbox, id: id, name: runner(job.JobRow), client: job.AttemptedBy[len(job.AttemptedBy)-1], begun: time.Now(),
+		Outbox: w.Outbox, id: id, name: runner(job.JobRow), client: job.AttemptedBy[len(job.AttemptedBy)-1], jobID: job.ID, begun: time.Now(),
 		lease: uuid.New(), flying: make(map[int64]int),
 	}
 	for {
@@ -68,6 +68,7 @@ type run struct {
 	id     uuid.UUID
 	name   string // see runner
 	client string // the River client that works the job
+	jobID  int64
 	begun  time.Time
 	lease  uuid.UUID
 	to     *built
@@ -79,7 +80,7 @@ type run struct {
 	flying map[int64]int
 }
 
-const leaseDestination = `SELECT authsync.lease_destination($1, $2, $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4))`
+const leaseDestination = `SELECT authsync.lease_destination($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))`
 
 // leased does work while no other run may send. The lease is given back before the job
 // ends, so that the next one, which may begin at once, finds it free.
@@ -94,7 +95,7 @@ func (r *run) leased(ctx context.Context, work func(context.Context) error) erro
 // takeLease keeps other runs away: there may be one whose job was taken for dead.
 func (r *run) takeLease(ctx context.Context) error {
 	var has bool
-	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, r.client, jobTimeout.Seconds()).Scan(&has); err != nil {
+	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, r.client, r.jobID, jobTimeout.Seconds()).Scan(&has); err != nil {
 		return fmt.Errorf("take the lease: %w", err)
 	}
 	if has {
@@ -106,12 +107,12 @@ func (r *run) takeLease(ctx context.Context) error {
 	return &waitError{after: time.Second, because: "another job, which may have died, holds the destination's lease"}
 }
 
-const giveLease = `UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL, leased_by = NULL WHERE destination_id = $1 AND lease = $2`
+const giveLease = `UPDATE authsync.destination_flows SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL WHERE destination_id = $1 AND lease = $2`
 
 func (r *run) giveLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// Else it lapses by itself.
+	// Otherwise rescue_jobs does it, for the job is at work no more.
 	_, _ = r.config.Pool.Exec(ctx, giveLease, r.id, r.lease)
 }
 

@@ -4,6 +4,8 @@
 -- Locks: destination_flows, exclusively, for a moment: no row is written.
 
 ALTER TABLE authsync.destination_flows
-    ADD COLUMN leased_by text;
+    ADD COLUMN leased_by  text,
+    ADD COLUMN leased_job bigint;
 
 COMMENT ON COLUMN authsync.destination_flows.leased_by IS 'The River client that holds the lease.';
+COMMENT ON COLUMN authsync.destination_flows.leased_job IS 'The job that took it (river_job.id).';

@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION authsync.lease_destination(
     p_destination_id uuid,
     p_lease          uuid,
     p_leased_by      text,
+    p_leased_job     bigint,
     p_now            timestamptz,
     p_until          timestamptz
 )
@@ -16,12 +17,12 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET lease = p_lease, leased_by = p_leased_by, leased_until = p_until
+    SET lease = p_lease, leased_by = p_leased_by, leased_job = p_leased_job, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
     RETURN FOUND;
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.lease_destination(uuid, uuid, text, timestamptz, timestamptz)
+COMMENT ON FUNCTION authsync.lease_destination(uuid, uuid, text, bigint, timestamptz, timestamptz)
     IS 'Lets one run of a job send to a destination at a time.';

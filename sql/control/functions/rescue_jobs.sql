@@ -1,6 +1,7 @@
 -- rescue_jobs makes running jobs available that nobody works: those of clients that died, those
 -- of the caller that it does not work, and those that run for longer than any job may. With
--- a client's jobs go its leases. A job that a person cancelled meanwhile is cancelled.
+-- a client's jobs go its leases, and so do those of the caller whose job it does not work any more; p_lease is for how
+-- long one is taken. A job that a person cancelled meanwhile is cancelled.
 --
 -- A client lives while it holds its lock. One may lose it for a moment and be well, so one whose lock is
 -- free counts as dead only if the caller suspected it already, a sweep ago.
@@ -18,6 +19,7 @@ CREATE OR REPLACE FUNCTION authsync.rescue_jobs(
     p_at_work     bigint[],
     p_suspects    text[],
     p_stuck_after interval,
+    p_lease       interval,
     p_now         timestamptz
 )
 RETURNS TABLE (rescued bigint, suspects text[])
@@ -83,13 +85,14 @@ BEGIN
     END LOOP;
 
     UPDATE authsync.destination_flows AS f
-    SET lease = NULL, leased_until = NULL, leased_by = NULL
-    WHERE f.leased_by = ANY (v_dead);
+    SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL
+    WHERE f.leased_by = ANY (v_dead)
+       OR (f.leased_by = p_client_id AND f.leased_job <> ALL (p_at_work) AND f.leased_until < v_now + p_lease - interval '2 seconds');
 
     suspects := v_free;
     RETURN NEXT;
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.rescue_jobs(text, bigint[], text[], interval, timestamptz)
+COMMENT ON FUNCTION authsync.rescue_jobs(text, bigint[], text[], interval, interval, timestamptz)
     IS 'Makes running jobs available that nobody works any more, and frees the leases of dead clients.';
