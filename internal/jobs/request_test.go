@@ -139,8 +139,8 @@ func TestASubjectWhoseJobIsGoneGetsAnother(t *testing.T) {
 		one(t, control, requestJob, subject)
 		_, err := control.Exec(t.Context(), c.end, one(t, control, jobOf, subject))
 		require.NoError(t, err)
-		require.Equal(t, c.made, one(t, control, `SELECT authsync.rescue_requests(NULL)::text`), name)
-		require.Equal(t, "0", one(t, control, `SELECT authsync.rescue_requests(NULL)::text`), name)
+		require.Equal(t, c.made, one(t, control, `SELECT authsync.rescue_requests()::text`), name)
+		require.Equal(t, "0", one(t, control, `SELECT authsync.rescue_requests()::text`), name)
 	}
 }
 
@@ -152,9 +152,9 @@ func TestASubjectThatHasLongBeenIdleIsForgotten(t *testing.T) {
 	one(t, control, requestJob, busy)
 	_, err := control.Exec(t.Context(), `UPDATE authsync.job_requests SET job_id = NULL WHERE subject = $1`, idle)
 	require.NoError(t, err)
-	one(t, control, `SELECT authsync.rescue_requests(now() + interval '23 hours')::text`)
+	one(t, control, `SELECT authsync.prune_job_requests(now() + interval '23 hours')::text`)
 	require.Equal(t, "2", one(t, control, `SELECT count(*)::text FROM authsync.job_requests`))
-	one(t, control, `SELECT authsync.rescue_requests(now() + interval '25 hours')::text`)
+	one(t, control, `SELECT authsync.prune_job_requests(now() + interval '25 hours')::text`)
 	require.Equal(t, busy, one(t, control, `SELECT string_agg(subject, ' ') FROM authsync.job_requests`))
 }
 

@@ -209,7 +209,7 @@ func (b *testBundle) mend(t *testing.T) {
 	})
 	require.NoError(t, err)
 	before := b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_outbox' AND state = 'completed'`)
-	_, err = b.control.Exec(t.Context(), `SELECT authsync.rescue_requests(NULL)`) // as each process does each second
+	_, err = b.control.Exec(t.Context(), `SELECT authsync.rescue_requests()`) // as each process does each second
 	require.NoError(t, err)
 	_, err = client.Insert(t.Context(), outbox.Mend(), nil)
 	require.NoError(t, err)

@@ -49,6 +49,7 @@ func (w *mendWorker) Work(ctx context.Context, _ *river.Job[mendArgs]) error {
 		mended += n
 	}
 	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.request_idle($1)`, now.Add(-lookAfter)).Scan(nil))
+	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.prune_job_requests($1)`, now).Scan(nil))
 	if mended > 0 {
 		w.config.Log.WarnContext(ctx, "deliveries_rescued", slog.Int64("deliveries", mended))
 	}

@@ -206,7 +206,7 @@ func TestUsersWhoseJobIsGoneGetOneJob(t *testing.T) {
 		if err := b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}); err != nil {
 			return err
 		}
-		require.Equal(t, "0", one(t, b.control, `SELECT authsync.rescue_requests(NULL)::text`))
+		require.Equal(t, "0", one(t, b.control, `SELECT authsync.rescue_requests()::text`))
 		return nil
 	}))
 	b.work(t, b.mirrors)

@@ -1,18 +1,15 @@
 -- rescue_requests makes jobs for subjects that have work but whose job is gone: somebody
--- cancelled or deleted it. And it forgets subjects that have had no work for long.
+-- cancelled or deleted it.
 --
 -- Repeatable: yes; when all is well it changes nothing.
 -- Order:      a row that somebody locks is left for the next time.
 -- Result:     how many jobs it made.
-CREATE OR REPLACE FUNCTION authsync.rescue_requests(
-    p_now timestamptz
-)
+CREATE OR REPLACE FUNCTION authsync.rescue_requests()
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 DECLARE
-    v_now     timestamptz := coalesce(p_now, clock_timestamp());
     v_request authsync.job_requests;
     v_made    bigint := 0::bigint;
 BEGIN
@@ -30,16 +27,9 @@ BEGIN
         v_made := v_made + 1::bigint;
     END LOOP;
 
-    DELETE FROM authsync.job_requests AS r
-    WHERE (r.kind, r.subject) IN (
-        SELECT i.kind, i.subject
-        FROM authsync.job_requests AS i
-        WHERE i.job_id IS NULL AND i.idle_since < v_now - interval '1 day'
-        FOR UPDATE SKIP LOCKED
-    );
     RETURN v_made;
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.rescue_requests(timestamptz)
+COMMENT ON FUNCTION authsync.rescue_requests()
     IS 'Makes jobs for subjects that have work but whose job is gone.';
