@@ -391,20 +391,20 @@ $$;
 
 COMMENT ON FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are held for a destination, the earliest of each.';
 
-CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
+CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_leased_job bigint, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     UPDATE authsync.destination_flows AS f
-    SET lease = p_lease, leased_by = p_leased_by, leased_until = p_until
+    SET lease = p_lease, leased_by = p_leased_by, leased_job = p_leased_job, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
     RETURN FOUND;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
+COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_leased_job bigint, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
 
 CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -604,6 +604,27 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Lets the next delivery of each user go, where none is under way.';
+
+CREATE FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH idle AS MATERIALIZED (
+        SELECT r.kind, r.subject
+        FROM authsync.job_requests AS r
+        WHERE r.job_id IS NULL AND r.idle_since < p_now - interval '1 day'
+        ORDER BY r.kind, r.subject
+        FOR UPDATE SKIP LOCKED
+    ), pruned AS (
+        DELETE FROM authsync.job_requests AS r
+        USING idle AS i
+        WHERE r.kind = i.kind AND r.subject = i.subject
+        RETURNING r.kind
+    )
+    SELECT count(*) FROM pruned AS p;
+$$;
+
+COMMENT ON FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) IS 'Forgets subjects of jobs that have had no work for a day.';
 
 CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) RETURNS TABLE(promoted bigint, open_until timestamp with time zone, is_disabled boolean)
     LANGUAGE plpgsql
@@ -960,7 +981,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Takes finished deliveries up again.';
 
-CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
+CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1023,22 +1044,22 @@ BEGIN
     END LOOP;
 
     UPDATE authsync.destination_flows AS f
-    SET lease = NULL, leased_until = NULL, leased_by = NULL
-    WHERE f.leased_by = ANY (v_dead);
+    SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL
+    WHERE f.leased_by = ANY (v_dead)
+       OR (f.leased_by = p_client_id AND f.leased_job <> ALL (p_at_work) AND f.leased_until < v_now + p_lease - interval '2 seconds');
 
     suspects := v_free;
     RETURN NEXT;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_now timestamp with time zone) IS 'Makes running jobs available that nobody works any more, and frees the leases of dead clients.';
+COMMENT ON FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) IS 'Makes running jobs available that nobody works any more, and frees the leases of dead clients.';
 
-CREATE FUNCTION authsync.rescue_requests(p_now timestamp with time zone) RETURNS bigint
+CREATE FUNCTION authsync.rescue_requests() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_now     timestamptz := coalesce(p_now, clock_timestamp());
     v_request authsync.job_requests;
     v_made    bigint := 0::bigint;
 BEGIN
@@ -1056,18 +1077,11 @@ BEGIN
         v_made := v_made + 1::bigint;
     END LOOP;
 
-    DELETE FROM authsync.job_requests AS r
-    WHERE (r.kind, r.subject) IN (
-        SELECT i.kind, i.subject
-        FROM authsync.job_requests AS i
-        WHERE i.job_id IS NULL AND i.idle_since < v_now - interval '1 day'
-        FOR UPDATE SKIP LOCKED
-    );
     RETURN v_made;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_requests(p_now timestamp with time zone) IS 'Makes jobs for subjects that have work but whose job is gone.';
+COMMENT ON FUNCTION authsync.rescue_requests() IS 'Makes jobs for subjects that have work but whose job is gone.';
 
 CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -1682,7 +1696,8 @@ CREATE TABLE authsync.destination_flows (
     last_success_at timestamp with time zone,
     failing_users text[] DEFAULT '{}'::text[] NOT NULL,
     through_at timestamp with time zone,
-    leased_by text
+    leased_by text,
+    leased_job bigint
 );
 
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
@@ -1707,13 +1722,16 @@ COMMENT ON COLUMN authsync.destination_flows.through_at IS 'When that was sent w
 
 COMMENT ON COLUMN authsync.destination_flows.leased_by IS 'The River client that holds the lease.';
 
+COMMENT ON COLUMN authsync.destination_flows.leased_job IS 'The job that took it (river_job.id).';
+
 CREATE TABLE authsync.job_requests (
     kind text NOT NULL,
     subject text NOT NULL,
     args jsonb NOT NULL,
     job_id bigint,
     idle_since timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (fillfactor='50');
 
 COMMENT ON TABLE authsync.job_requests IS 'The jobs that exist once for each subject, such as a project: which of them has work to do.';
 
@@ -2457,8 +2475,6 @@ CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.
 CREATE INDEX inbox_project_idx ON ONLY authsync.inbox USING btree (project_id, id);
 
 CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btree (project_id, id);
-
-CREATE INDEX job_requests_busy_idx ON authsync.job_requests USING btree (job_id) WHERE (job_id IS NOT NULL);
 
 CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
 
