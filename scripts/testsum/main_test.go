@@ -24,7 +24,7 @@ func TestTheLastLinesTellTheCause(t *testing.T) {
 			"a_test.go:18", `expected: "applied"`, `actual  : "stale"`, "the outcome of event 7", "the last word",
 			"=== FAIL: scripts/testsum/testdata/assertion TestLongDifference\n", "lines are left out",
 		}, "1 passed, 2 failed"},
-		"rapid": {[]string{"-rapid.nofailfile"}, []string{
+		"property": {[]string{"-rapid.nofailfile"}, []string{
 			"TestProperty\n", `[rapid] draw n: 17`, `"17" is not less than "17"`, "n is small", "-rapid.seed=",
 			"TestFlakyProperty\n", "flaky test, can not reproduce", "Original traceback", "r_test.go:26",
 		}, "0 passed, 2 failed"},
