@@ -76,7 +76,12 @@ type Event struct {
 	// DeletedClock is the clock of a deletion (deleted_at, else SentAt);
 	// zero for everything else.
 	DeletedClock time.Time
-	// SentAt is the envelope's time, else the time of receipt. It breaks ties of At.
+	// AtIsReceipt and DeletedClockIsReceipt: the clock is the time of receipt, because the
+	// sender said no time, or none that can be believed. What is said so is newer than
+	// all that was received before it, whatever clocks that has.
+	AtIsReceipt, DeletedClockIsReceipt bool
+	// SentAt is the envelope's time, else the time of receipt and, for each event before
+	// it in its delivery, a microsecond. It breaks ties of At.
 	SentAt time.Time
 	// Says always speaks of DeletedAt when the verdict is Apply: NULL unless
 	// the event is a deletion.

@@ -26,18 +26,20 @@ func Main(m *testing.M) int {
 
 // goldenEvent is provider.Event as it stands beside a fixture.
 type goldenEvent struct {
-	Ordinal      int             `json:"ordinal"`
-	ID           string          `json:"id"`
-	IDIsDigest   bool            `json:"id_is_digest,omitempty"`
-	Type         string          `json:"type"`
-	UserID       string          `json:"user_id"`
-	Verdict      string          `json:"verdict"`
-	Reason       string          `json:"reason,omitempty"`
-	At           *time.Time      `json:"at"`
-	DeletedClock *time.Time      `json:"deleted_clock"`
-	SentAt       *time.Time      `json:"sent_at"`
-	Says         provider.Says   `json:"says,omitempty"`
-	Raw          json.RawMessage `json:"raw,omitempty"`
+	Ordinal               int             `json:"ordinal"`
+	ID                    string          `json:"id"`
+	IDIsDigest            bool            `json:"id_is_digest,omitempty"`
+	Type                  string          `json:"type"`
+	UserID                string          `json:"user_id"`
+	Verdict               string          `json:"verdict"`
+	Reason                string          `json:"reason,omitempty"`
+	At                    *time.Time      `json:"at"`
+	AtIsReceipt           bool            `json:"at_is_receipt,omitempty"`
+	DeletedClock          *time.Time      `json:"deleted_clock"`
+	DeletedClockIsReceipt bool            `json:"deleted_clock_is_receipt,omitempty"`
+	SentAt                *time.Time      `json:"sent_at"`
+	Says                  provider.Says   `json:"says,omitempty"`
+	Raw                   json.RawMessage `json:"raw,omitempty"`
 }
 
 // ReceivedAt is when the deliveries of fixtures arrive.
@@ -86,6 +88,7 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 			Ordinal: e.Ordinal, ID: e.ID, IDIsDigest: e.IDIsDigest, Type: e.Type, UserID: e.UserID,
 			Verdict: [...]string{"apply", "ignore", "fail", "refresh"}[e.Verdict], Reason: e.Reason,
 			At: orNull(e.At), DeletedClock: orNull(e.DeletedClock), SentAt: orNull(e.SentAt),
+			AtIsReceipt: e.AtIsReceipt, DeletedClockIsReceipt: e.DeletedClockIsReceipt,
 			Says: e.Says, Raw: e.Raw,
 		}
 	}

@@ -121,10 +121,7 @@ func decode(d provider.Delivery, o provider.Options, env *envelope, ordinal int)
 	if problem := payload.SetID(&e, d, "id", env.id); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
-	sentAt := payload.SetSentAt(&e, d, env.time)
-	if sentAt.IsZero() {
-		sentAt = payload.SetSentAt(&e, d, env.stamp)
-	}
+	sentAt := payload.SetSentAt(&e, d, env.time, env.stamp)
 	typeKey, typ := "type", env.typ
 	if typ.IsAbsent() && !env.event.IsAbsent() {
 		typeKey, typ = "event", env.event

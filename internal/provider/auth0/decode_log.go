@@ -118,6 +118,7 @@ func (en *entry) deletion(userID string) provider.Event {
 	change := payload.Change{Keys: keys(), Path: "data", Deletes: true, SentAt: en.sentAt}
 	change.User[payload.ID] = id
 	if en.sentAt.IsZero() {
+		change.SentAt.Unreadable = false
 		change.Note("data.date is no date that can be read: the time of receipt stands in for it")
 	}
 	return change.Apply(en.d, en.event)

@@ -36,7 +36,9 @@ func (c *Change) Note(text string) { c.notes = append(c.notes, text) }
 //
 // Clocks: the values of a user object have the clock of its updated_at, else
 // the time sent, else the time of receipt. A deletion has deleted_at, else the
-// time sent, else the time of receipt. Neither lies in the future; see Cap.
+// time sent, else the time of receipt. One that cannot be read, or lies in the
+// future, gives way to the next, and the event's reason says so. Where it is the
+// receipt, the sender said no time at all: see provider.Event.
 //
 // A deletion often repeats the profile as it was before. Those values count
 // only if the object tells by an updated_at of its own how old they are: with
@@ -54,22 +56,19 @@ func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
 	}
 	b.event.UserID = userID
 
-	b.cap("the envelope's time", c.SentAt.Time)
+	b.envelope(c.SentAt)
 	b.event.Says = make(provider.Says, 9)
 	b.event.Says[provider.DeletedAt] = nil
-	updatedAt, hasUpdatedAt := ParseTime(c.User[UpdatedAt])
 	if c.Deletes {
 		b.deletion(c)
-		if v := c.User[UpdatedAt]; !hasUpdatedAt && !v.IsAbsent() && !v.IsNull() {
-			b.unreadable(UpdatedAt, "the profile is left as it was")
-		}
 	}
-	if !c.Deletes || hasUpdatedAt {
-		b.event.At = b.event.SentAt
-		if hasUpdatedAt {
-			b.event.At = b.cap(c.Keys[UpdatedAt], updatedAt.Time)
-		}
+	updatedAt, state := b.instant(c.User[UpdatedAt])
+	switch {
+	case !c.Deletes || state == readable || state == ahead:
+		b.profileClock(updatedAt, state)
 		b.profile(c)
+	case state == unreadable:
+		b.unreadable(UpdatedAt, "the profile is left as it was")
 	}
 	b.event.Verdict, b.event.Reason = provider.Apply, strings.Join(b.notes, "; ")
 	return b.event
@@ -80,10 +79,72 @@ type builder struct {
 	keys       *Keys
 	event      provider.Event
 	receivedAt time.Time
-	notes      []string
+	// sent is the envelope's time, zero where it cannot be the clock.
+	sent  Time
+	notes []string
 
 	texts [9]string // what Says points to, so that it is one allocation
 	used  int
+}
+
+// instantState is what a value is worth as a clock.
+type instantState int
+
+const (
+	unsaid     instantState = iota // it is absent or null
+	readable                       // it can be the clock
+	unreadable                     // it is no instant
+	ahead                          // it lies in the future
+)
+
+func (b *builder) instant(v Value) (Time, instantState) {
+	t, ok := ParseTime(v)
+	switch {
+	case ok && isAhead(t.Time, b.receivedAt):
+		return t, ahead
+	case ok:
+		return t, readable
+	case v.IsAbsent() || v.IsNull():
+		return Time{}, unsaid
+	default:
+		return Time{}, unreadable
+	}
+}
+
+func (b *builder) envelope(sent Time) {
+	const name, receipt = "the envelope's time", "the time of receipt is the clock instead"
+	switch {
+	case sent.Unreadable:
+		b.note(name + " is no date that can be read: " + receipt)
+	case sent.IsZero():
+	case isAhead(sent.Time, b.receivedAt):
+		b.note(name + " lies in the future: " + receipt)
+	default:
+		b.sent = sent
+	}
+}
+
+// instead says which clock takes the place of one that cannot be it.
+func (b *builder) instead() string {
+	if b.sent.IsZero() {
+		return "the time of receipt is the clock instead"
+	}
+	return "the envelope's time is the clock instead"
+}
+
+// profileClock sets the clock of the profile.
+func (b *builder) profileClock(updatedAt Time, state instantState) {
+	switch state {
+	case readable:
+		b.event.At = updatedAt.Time
+		return
+	case ahead:
+		b.note(b.keys[UpdatedAt] + " lies in the future: " + b.instead())
+	case unreadable:
+		b.unreadable(UpdatedAt, "updated_at is left as it was, and "+b.instead())
+	case unsaid:
+	}
+	b.event.At, b.event.AtIsReceipt = b.event.SentAt, b.sent.IsZero()
 }
 
 func (b *builder) profile(c *Change) {
@@ -102,34 +163,33 @@ func (b *builder) profile(c *Change) {
 }
 
 func (b *builder) deletion(c *Change) {
-	given, name := c.User[DeletedAt], c.Keys[DeletedAt]
-	at, ok := ParseTime(given)
-	if !ok {
-		if !given.IsAbsent() && !given.IsNull() {
-			b.unreadable(DeletedAt, "the time sent or received stands in for it")
-		}
-		at, name = c.SentAt, "the envelope's time"
+	given, state := b.instant(c.User[DeletedAt])
+	clock := given
+	switch state {
+	case readable:
+	case ahead:
+		b.note(c.Keys[DeletedAt] + " lies in the future: " + b.instead())
+		clock = b.sent
+	case unreadable:
+		b.unreadable(DeletedAt, b.instead())
+		clock = b.sent
+	case unsaid:
+		clock = b.sent
 	}
-	if at.IsZero() {
-		at.Time = b.receivedAt
+	if clock.IsZero() {
+		b.event.DeletedClockIsReceipt = true
+		clock.Time = b.event.SentAt
 	}
-	b.say(provider.DeletedAt, Format(at.Time))
+	if given.IsZero() {
+		given = clock
+	}
+	b.say(provider.DeletedAt, Format(given.Time))
 
-	clock := at.Time
-	if at.WholeSeconds {
+	b.event.DeletedClock = clock.Time
+	if clock.WholeSeconds {
 		// A change earlier in the same second must not outlive the deletion.
-		clock = clock.Add(999 * time.Millisecond)
+		b.event.DeletedClock = clock.Add(999 * time.Millisecond)
 	}
-	b.event.DeletedClock = b.cap(name, clock)
-}
-
-// cap is Cap with a note.
-func (b *builder) cap(name string, t time.Time) time.Time {
-	clock, capped := Cap(t, b.receivedAt)
-	if capped {
-		b.note(name + " lies in the future: the time of receipt is the clock instead")
-	}
-	return clock
 }
 
 func (b *builder) sayTime(column provider.Column, field Field, v Value) {
@@ -137,7 +197,7 @@ func (b *builder) sayTime(column provider.Column, field Field, v Value) {
 		b.event.Says[column] = nil
 	} else if t, ok := ParseTime(v); ok {
 		b.say(column, Format(t.Time))
-	} else if !v.IsAbsent() {
+	} else if !v.IsAbsent() && field != UpdatedAt { // of which profileClock speaks
 		b.unreadable(field, string(column)+" is left as it was")
 	}
 }
@@ -147,25 +207,41 @@ func (b *builder) unreadable(field Field, consequence string) {
 	b.note(b.keys[field] + " is no date that can be read: " + consequence)
 }
 
+// sayText takes a text. One of nothing but space is no value: it clears the column.
 func (b *builder) sayText(column provider.Column, field Field, v Value) {
 	switch {
 	case v.IsAbsent():
 	case v.IsNull():
 		b.event.Says[column] = nil
 	case v.IsText():
-		b.say(column, b.text(field, v))
+		text := b.text(field, v)
+		if isBlank(text) {
+			text = ""
+		}
+		b.sayOrClear(column, text)
 	default:
 		b.note(fmt.Sprintf("%s is %s, not a text: %s is left as it was", b.keys[field], v.Kind(), column))
 	}
 }
 
+func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
+
+// isGiven reports a value that a full name need not stand in for: anything but
+// null and a text of nothing but space. A first or last name of another type than
+// text counts as given.
+func isGiven(v Value) bool {
+	if v.IsText() {
+		text, _ := v.Text()
+		return !isBlank(text)
+	}
+	return !v.IsAbsent() && !v.IsNull()
+}
+
 // sayNames takes the first and the last name where the provider gives at least
 // one of them; else it splits the full name at white space: the first word,
-// and the remainder as it stands. A first or last name of another type than
-// text counts as given, so that the full name does not stand in for it.
+// and the remainder as it stands.
 func (b *builder) sayNames(first, last, full Value) {
-	given := func(v Value) bool { return !v.IsAbsent() && !v.IsNull() }
-	if given(first) || given(last) || full.IsAbsent() {
+	if isGiven(first) || isGiven(last) || full.IsAbsent() {
 		b.sayText(provider.FirstName, FirstName, first)
 		b.sayText(provider.LastName, LastName, last)
 		return

@@ -35,7 +35,12 @@ func apply(t *testing.T, object, sentAt string, deletes bool) provider.Event {
 
 func TestClocks(t *testing.T) {
 	t.Parallel()
-	const future = "lies in the future: the time of receipt is the clock instead"
+	const (
+		receipt  = "the time of receipt is the clock instead"
+		envelope = "the envelope's time is the clock instead"
+		future   = "lies in the future: "
+		noDate   = "is no date that can be read: "
+	)
 	at := func(text string) time.Time {
 		if text == "" {
 			return time.Time{}
@@ -51,6 +56,7 @@ func TestClocks(t *testing.T) {
 		deletedAt, updatedAt    string
 		note                    string
 		saysNothingButDeletedAt bool
+		isReceipt               bool // the clock: that of the deletion if it is one, else that of the profile
 	}{
 		"OwnUpdatedAt": {
 			object: `{"id":"u","updated":"2026-05-04T09:00:00Z"}`, sentAt: `"2026-05-04T09:30:00Z"`,
@@ -61,28 +67,40 @@ func TestClocks(t *testing.T) {
 			at: "09:30:00", sent: "09:30:00",
 		},
 		"ElseReceipt": {
-			object: `{"id":"u","updated":null}`,
-			at:     "10:00:00", sent: "10:00:00",
+			object: `{"id":"u","updated":null}`, isReceipt: true,
+			at: "10:00:00", sent: "10:00:00",
 		},
 		"UnreadableUpdatedAt": {
 			object: `{"id":"u","updated":"last week"}`, sentAt: `"2026-05-04T09:30:00Z"`,
-			at: "09:30:00", sent: "09:30:00", note: "updated is no date that can be read: updated_at is left as it was",
+			at: "09:30:00", sent: "09:30:00", note: "updated " + noDate + "updated_at is left as it was, and " + envelope,
+		},
+		"UnreadableUpdatedAtAndNoEnvelope": {
+			object: `{"id":"u","updated":"2026-05-04T09:00:00 CET"}`, isReceipt: true,
+			at: "10:00:00", sent: "10:00:00", note: "updated " + noDate + "updated_at is left as it was, and " + receipt,
 		},
 		"UnreadableEnvelope": {
-			object: `{"id":"u"}`, sentAt: `"then"`,
-			at: "10:00:00", sent: "10:00:00",
+			object: `{"id":"u"}`, sentAt: `"then"`, isReceipt: true,
+			at: "10:00:00", sent: "10:00:00", note: "the envelope's time " + noDate + receipt,
+		},
+		"UnreadableEnvelopeThatIsNotNeeded": {
+			object: `{"id":"u","updated":"2026-05-04T09:00:00Z"}`, sentAt: `{"at":1}`,
+			at: "09:00:00", sent: "10:00:00", updatedAt: "2026-05-04T09:00:00Z", note: "the envelope's time " + noDate + receipt,
 		},
 		"AMinuteAheadIsSkew": {
 			object: `{"id":"u","updated":"2026-05-04T10:01:00Z"}`,
 			at:     "10:01:00", sent: "10:00:00", updatedAt: "2026-05-04T10:01:00Z",
 		},
 		"MoreThanAMinuteAheadIsCapped": {
-			object: `{"id":"u","updated":"2026-05-04T10:01:00.001Z"}`,
-			at:     "10:00:00", sent: "10:00:00", updatedAt: "2026-05-04T10:01:00.001Z", note: "updated " + future,
+			object: `{"id":"u","updated":"2026-05-04T10:01:00.001Z"}`, isReceipt: true,
+			at: "10:00:00", sent: "10:00:00", updatedAt: "2026-05-04T10:01:00.001Z", note: "updated " + future + receipt,
+		},
+		"UpdatedAtAheadAndAnEnvelope": {
+			object: `{"id":"u","updated":"2031-01-01T00:00:00Z"}`, sentAt: `"2026-05-04T09:30:00Z"`,
+			at: "09:30:00", sent: "09:30:00", updatedAt: "2031-01-01T00:00:00Z", note: "updated " + future + envelope,
 		},
 		"EnvelopeAheadIsCapped": {
 			object: `{"id":"u","updated":"2026-05-04T09:00:00Z"}`, sentAt: `"2027-01-01T00:00:00Z"`,
-			at: "09:00:00", sent: "10:00:00", updatedAt: "2026-05-04T09:00:00Z", note: "the envelope's time " + future,
+			at: "09:00:00", sent: "10:00:00", updatedAt: "2026-05-04T09:00:00Z", note: "the envelope's time " + future + receipt,
 		},
 		"DeletedAt": {
 			object: `{"id":"u","deleted":"2026-05-04T09:00:00.5Z"}`, sentAt: `"2026-05-04T09:30:00Z"`, deletes: true,
@@ -93,16 +111,21 @@ func TestClocks(t *testing.T) {
 			deletedClock: "09:30:00", sent: "09:30:00", deletedAt: "2026-05-04T09:30:00Z", saysNothingButDeletedAt: true,
 		},
 		"DeletedByReceipt": {
-			object: `{"id":"u","deleted":[]}`, deletes: true,
+			object: `{"id":"u","deleted":[]}`, deletes: true, isReceipt: true,
 			deletedClock: "10:00:00", sent: "10:00:00", deletedAt: "2026-05-04T10:00:00Z", saysNothingButDeletedAt: true,
-			note: "deleted is no date that can be read: the time sent or received stands in for it",
+			note: "deleted " + noDate + receipt,
 		},
 		"DeletionWithAnOldProfile": {
 			object: `{"id":"u","updated":"2026-05-01T00:00:00Z"}`, sentAt: `"2026-05-04T09:30:00Z"`, deletes: true,
 			deletedClock: "09:30:00", sent: "09:30:00", deletedAt: "2026-05-04T09:30:00Z", updatedAt: "2026-05-01T00:00:00Z",
 		},
+		"DeletionWithUnreadableDeletedAtAndAnEnvelope": {
+			object: `{"id":"u","deleted":"yesterday"}`, sentAt: `"2026-05-04T09:30:00Z"`, deletes: true,
+			deletedClock: "09:30:00", sent: "09:30:00", deletedAt: "2026-05-04T09:30:00Z", saysNothingButDeletedAt: true,
+			note: "deleted " + noDate + envelope,
+		},
 		"DeletionWithUnreadableUpdatedAt": {
-			object: `{"id":"u","updated":7e99,"email":"old"}`, deletes: true,
+			object: `{"id":"u","updated":7e99,"email":"old"}`, deletes: true, isReceipt: true,
 			deletedClock: "10:00:00", sent: "10:00:00", deletedAt: "2026-05-04T10:00:00Z", saysNothingButDeletedAt: true,
 			note: "updated is no date that can be read: the profile is left as it was",
 		},
@@ -115,9 +138,14 @@ func TestClocks(t *testing.T) {
 			deletedClock: "09:30:00", sent: "09:30:00", deletedAt: "2026-05-04T09:30:00Z", saysNothingButDeletedAt: true,
 		},
 		"DeletionInTheFutureIsCapped": {
-			object: `{"id":"u","deleted":"2030-01-01T00:00:00Z"}`, deletes: true,
+			object: `{"id":"u","deleted":"2030-01-01T00:00:00Z"}`, deletes: true, isReceipt: true,
 			deletedClock: "10:00:00", sent: "10:00:00", deletedAt: "2030-01-01T00:00:00Z", saysNothingButDeletedAt: true,
-			note: "deleted " + future,
+			note: "deleted " + future + receipt,
+		},
+		"DeletionWithAnEnvelopeAhead": {
+			object: `{"id":"u"}`, sentAt: `"2026-05-04T10:01:01Z"`, deletes: true, isReceipt: true,
+			deletedClock: "10:00:00", sent: "10:00:00", deletedAt: "2026-05-04T10:00:00Z", saysNothingButDeletedAt: true,
+			note: "the envelope's time " + future + receipt,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +155,8 @@ func TestClocks(t *testing.T) {
 			require.Equal(t, c.note, e.Reason)
 			require.Equal(t, at(c.deletedClock), e.DeletedClock)
 			require.Equal(t, at(c.sent), e.SentAt)
+			require.Equal(t, c.isReceipt && c.deletes, e.DeletedClockIsReceipt)
+			require.Equal(t, c.isReceipt && !c.deletes, e.AtIsReceipt)
 			if name == "DeletionWithAnOldProfile" {
 				require.Equal(t, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), e.At)
 			} else {
@@ -169,7 +199,16 @@ func TestNames(t *testing.T) {
 		"NameIsANumber":         {`"name":7`, "unsaid", "unsaid"},
 		"FirstIsANumber":        {`"first":7,"name":"Ada Byron"`, "unsaid", "unsaid"},
 		"FirstIsANumberHasLast": {`"first":7,"last":"Byron"`, "unsaid", "Byron"},
-		"EmptyFirst":            {`"first":"","name":"Ada Byron"`, "", "unsaid"},
+		"EmptyFirst":            {`"first":"","name":"Ada Byron"`, "Ada", "Byron"},
+		"EmptyBoth":             {`"first":"","last":"","name":"Ada Lovelace"`, "Ada", "Lovelace"},
+		"SpaceInBoth":           {`"first":" ","last":"\t\u00a0","name":"Ada King Byron"`, "Ada", "King Byron"},
+		"EmptyFirstAndNullLast": {`"first":"","last":null,"name":"Ada"`, "Ada", "NULL"},
+		"EmptyBothAndNoName":    {`"first":"","last":""`, "NULL", "NULL"},
+		"EmptyBothAndEmptyName": {`"first":"","last":"","name":"  "`, "NULL", "NULL"},
+		"EmptyBothAndNullName":  {`"first":"","last":"","name":null`, "NULL", "NULL"},
+		"FirstAndEmptyLast":     {`"first":"Ada","last":"","name":"Other Name"`, "Ada", "NULL"},
+		"LastAndEmptyFirst":     {`"first":" ","last":"Byron","name":"Other Name"`, "NULL", "Byron"},
+		"EmptyFirstAndNoName":   {`"first":""`, "NULL", "unsaid"},
 		"NulInName":             {`"name":"A\u0000 B"`, "A\ufffd", "B"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,46 +234,59 @@ func TestNames(t *testing.T) {
 func TestParseTime(t *testing.T) {
 	t.Parallel()
 	for doc, want := range map[string]string{
-		`"2026-05-04T10:20:30.123456Z"`:           "2026-05-04T10:20:30.123456Z",
-		`"2026-05-04T10:20:30.1234569Z"`:          "2026-05-04T10:20:30.123456Z",
-		`"2026-05-04T10:20:30Z"`:                  "2026-05-04T10:20:30Z",
-		`"2026-05-04T10:20:30.87Z"`:               "2026-05-04T10:20:30.87Z",
-		`"2026-05-04T12:20:30+02:00"`:             "2026-05-04T10:20:30Z",
-		`"2026-05-04 12:20:30.5+02"`:              "2026-05-04T10:20:30.5Z",
-		`"2026-05-04 10:20:30Z"`:                  "2026-05-04T10:20:30Z",
-		`1777890030`:                              "2026-05-04T10:20:30Z",
-		`1777890030123`:                           "2026-05-04T10:20:30.123Z",
-		`"1777890030123"`:                         "2026-05-04T10:20:30.123Z",
-		`1777890030123.5`:                         "2026-05-04T10:20:30.1235Z",
-		`1777890030.25`:                           "2026-05-04T10:20:30.25Z",
-		`1.777890030123e12`:                       "2026-05-04T10:20:30.123Z",
-		`0`:                                       "1970-01-01T00:00:00Z",
-		`-1`:                                      "1969-12-31T23:59:59Z",
-		`99999999999`:                             "5138-11-16T09:46:39Z",
-		`-100000000000`:                           "1966-10-31T14:13:20Z",
-		`100000000000`:                            "1973-03-03T09:46:40Z",
-		`{"$date":"2026-05-04T10:20:30Z"}`:        "2026-05-04T10:20:30Z",
-		`{"$date":1777890030123}`:                 "2026-05-04T10:20:30.123Z",
-		`"9999-12-31T23:59:59.999999Z"`:           "9999-12-31T23:59:59.999999Z",
-		`"0001-01-01T00:00:00.000001Z"`:           "0001-01-01T00:00:00.000001Z",
-		`"9999-12-31T23:59:59-01:00"`:             "",
-		`"0001-01-01T00:00:00+01:00"`:             "",
-		`"0001-01-01T00:00:00Z"`:                  "",
-		`"0000-01-01T00:00:00Z"`:                  "",
-		`253402300800000`:                         "",
-		`-99999999999999999999`:                   "",
-		`9223372036854775807`:                     "",
-		`-9223372036854775808`:                    "",
-		`1e400`:                                   "",
-		`1e15`:                                    "",
-		`"NaN"`:                                   "",
-		`"Infinity"`:                              "",
-		`""`:                                      "",
-		`"2026-05-04"`:                            "",
-		`"2026-05-04T10:20:30"`:                   "",
-		`"2026-02-30T10:20:30Z"`:                  "",
-		`"2026-05-04T10:20:30Z\u0000"`:            "",
-		`{"$date":{"$date":"2026-05-04T10:20Z"}}`: "",
+		`"2026-05-04T10:20:30.123456Z"`:             "2026-05-04T10:20:30.123456Z",
+		`"2026-05-04T10:20:30.1234569Z"`:            "2026-05-04T10:20:30.123456Z",
+		`"2026-05-04T10:20:30Z"`:                    "2026-05-04T10:20:30Z",
+		`"2026-05-04T10:20:30.87Z"`:                 "2026-05-04T10:20:30.87Z",
+		`"2026-05-04T12:20:30+02:00"`:               "2026-05-04T10:20:30Z",
+		`"2026-05-04 12:20:30.5+02"`:                "2026-05-04T10:20:30.5Z",
+		`"2026-05-04 10:20:30Z"`:                    "2026-05-04T10:20:30Z",
+		`1777890030`:                                "2026-05-04T10:20:30Z",
+		`1777890030123`:                             "2026-05-04T10:20:30.123Z",
+		`"1777890030123"`:                           "2026-05-04T10:20:30.123Z",
+		`1777890030123.5`:                           "2026-05-04T10:20:30.1235Z",
+		`1777890030.25`:                             "2026-05-04T10:20:30.25Z",
+		`1.777890030123e12`:                         "2026-05-04T10:20:30.123Z",
+		`0`:                                         "1970-01-01T00:00:00Z",
+		`-1`:                                        "1969-12-31T23:59:59Z",
+		`99999999999`:                               "5138-11-16T09:46:39Z",
+		`-100000000000`:                             "1966-10-31T14:13:20Z",
+		`100000000000`:                              "1973-03-03T09:46:40Z",
+		`{"$date":"2026-05-04T10:20:30Z"}`:          "2026-05-04T10:20:30Z",
+		`{"$date":1777890030123}`:                   "2026-05-04T10:20:30.123Z",
+		`"9999-12-31T23:59:59.999999Z"`:             "9999-12-31T23:59:59.999999Z",
+		`"0001-01-01T00:00:00.000001Z"`:             "0001-01-01T00:00:00.000001Z",
+		`"9999-12-31T23:59:59-01:00"`:               "",
+		`"0001-01-01T00:00:00+01:00"`:               "",
+		`"0001-01-01T00:00:00Z"`:                    "",
+		`"0000-01-01T00:00:00Z"`:                    "",
+		`253402300800000`:                           "",
+		`-99999999999999999999`:                     "",
+		`9223372036854775807`:                       "",
+		`-9223372036854775808`:                      "",
+		`1e400`:                                     "",
+		`1e15`:                                      "2001-09-09T01:46:40Z",
+		`1777890030123456`:                          "2026-05-04T10:20:30.123456Z",
+		`"1777890030123456"`:                        "2026-05-04T10:20:30.123456Z",
+		`1777890030123456.75`:                       "2026-05-04T10:20:30.123456Z",
+		`-1777890030123`:                            "1913-08-30T13:39:29.877Z",
+		`-1777890030123456`:                         "1913-08-30T13:39:29.876544Z",
+		`253402300799999`:                           "9999-12-31T23:59:59.999Z",
+		`999999999999999`:                           "",
+		`{"$date":{"$numberLong":"1777890030123"}}`: "2026-05-04T10:20:30.123Z",
+		`{"_seconds":1777890030,"_nanoseconds":123000000}`: "2026-05-04T10:20:30.123Z",
+		`{"seconds":"1777890030","nanos":5000}`:            "2026-05-04T10:20:30.000005Z",
+		`{"seconds":1777890030,"of":"what"}`:               "",
+		`{"$date":[]}`:                                     "",
+		`{"seconds":1e9}`:                                  "",
+		`"NaN"`:                                            "",
+		`"Infinity"`:                                       "",
+		`""`:                                               "",
+		`"2026-05-04"`:                                     "",
+		`"infinity"`:                                       "",
+		`"2026-02-30T10:20:30Z"`:                           "",
+		`"2026-05-04T10:20:30Z\u0000"`:                     "",
+		`{"$date":{"$date":"2026-05-04T10:20Z"}}`:          "",
 		`{}`:   "",
 		`[1]`:  "",
 		`true`: "",

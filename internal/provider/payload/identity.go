@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -23,9 +24,10 @@ const (
 const MaxEvents = 1000
 
 // New begins an event of a delivery. Until something better is known it was
-// sent when it was received.
+// sent when it was received. A delivery lists its events in their sequence: each counts
+// as received a microsecond after the one before it.
 func New(d provider.Delivery, ordinal int) provider.Event {
-	return provider.Event{Ordinal: ordinal, SentAt: Receipt(d.ReceivedAt)}
+	return provider.Event{Ordinal: ordinal, SentAt: Receipt(d.ReceivedAt).Add(time.Duration(ordinal) * time.Microsecond)}
 }
 
 // Ignored ends an event that is of no concern to the mirror.
@@ -111,15 +113,20 @@ func SetType(e *provider.Event, key string, v Value) (problem string) {
 	return ""
 }
 
-// SetSentAt reads the envelope's time. One that is missing or cannot be read
-// leaves the time of receipt.
-func SetSentAt(e *provider.Event, d provider.Delivery, v Value) Time {
-	t, ok := ParseTime(v)
-	if !ok {
-		return Time{}
+// SetSentAt reads the envelope's time: the first of the values that is one. Where none can be
+// read, or it lies in the future, the time of receipt stays; Change.Apply notes why.
+func SetSentAt(e *provider.Event, d provider.Delivery, values ...Value) Time {
+	var sent Time
+	for _, v := range values {
+		if t, ok := ParseTime(v); ok {
+			if !isAhead(t.Time, Receipt(d.ReceivedAt)) {
+				e.SentAt = t.Time
+			}
+			return t
+		}
+		sent.Unreadable = sent.Unreadable || !v.IsAbsent() && !v.IsNull()
 	}
-	e.SentAt, _ = Cap(t.Time, Receipt(d.ReceivedAt))
-	return t
+	return sent
 }
 
 // UserID reads the id of a user, unaltered; the problem, if any, says what is wrong with it.

@@ -12,7 +12,7 @@ import (
 // what ReadUser alone cannot read, and is told whether the object is whole.
 //
 // Clocks are those of an update: the object's updated_at, else the time when
-// the request was sent that read it.
+// the request was sent that read it, which stands for a delivery's receipt.
 func Import(
 	object json.RawMessage, i provider.Import, o provider.Options, c Change, prepare func(c *Change, whole bool),
 ) provider.Event {

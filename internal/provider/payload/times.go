@@ -6,11 +6,14 @@ import (
 	"time"
 )
 
-// secondsBelow is where a number stops being seconds since 1970 and begins
-// being milliseconds: 1e11 is the year 5138 in seconds and 1973 in
-// milliseconds. Clerk's published examples have seconds where its deliveries
-// have milliseconds.
-const secondsBelow = 1e11
+// Numbers since 1970 tell their unit by their size. Below secondsBelow they are seconds:
+// 1e11 is the year 5138 in seconds and 1973 in milliseconds. Clerk's published examples
+// have seconds where its deliveries have milliseconds. From microsecondsFrom on they are
+// microseconds: 1e15 is 2001 in them. The milliseconds between end with the year 9999.
+const (
+	secondsBelow     = 1e11
+	microsecondsFrom = 1e15
+)
 
 // Time is an instant read from a payload, in UTC and cut to microseconds, which
 // is what PostgreSQL keeps.
@@ -18,14 +21,17 @@ type Time struct {
 	time.Time
 	// WholeSeconds: it was a number of seconds, so up to a second is missing.
 	WholeSeconds bool
+	// Unreadable: something stands there that is no instant; Time is zero.
+	Unreadable bool
 }
 
-// ParseTime reads an instant: RFC 3339 (also with a space for the T and with a
-// zone of hours only, as PostgreSQL prints it), a number of milliseconds or
-// seconds since 1970 (also as a text), or an object {"$date": …} of either. It
-// reports false for everything else, for years outside 1 to 9999, which RFC 3339
-// and timestamptz do not both hold, and for the first instant of the year 1,
-// which some libraries send for "never".
+// ParseTime reads an instant: a text in one of the forms of parseText; a number
+// of seconds, milliseconds or microseconds since 1970, also as a text; an
+// object {"$date": …} of either, as MongoDB's drivers print it; or one of seconds and
+// nanoseconds, as those of Firestore and Protocol Buffers do. It reports false
+// for everything else, for years outside 1 to 9999, which RFC 3339 and timestamptz
+// do not both hold, and for the first instant of the year 1, which some libraries
+// send for "never".
 func ParseTime(v Value) (Time, bool) {
 	switch {
 	case v.IsText():
@@ -33,37 +39,80 @@ func ParseTime(v Value) (Time, bool) {
 		if flaws > 0 {
 			return Time{}, false
 		}
-		for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07"} {
-			if t, err := time.Parse(layout, text); err == nil {
-				return inRange(t, false)
-			}
+		if t, ok := parseText(text); ok {
+			return inRange(t, false)
 		}
 		return parseEpoch(text)
 	case v.IsNumber():
 		return parseEpoch(string(v))
 	case v.IsObject():
-		if date := v.Member("$date"); date.IsText() || date.IsNumber() {
-			return ParseTime(date)
-		}
+		return parseTimeObject(v)
 	}
 	return Time{}, false
 }
 
-func parseEpoch(text string) (Time, bool) {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		if n > -secondsBelow && n < secondsBelow {
-			return inRange(time.Unix(n, 0), true)
+func parseTimeObject(v Value) (Time, bool) {
+	if date := v.Member("$date"); !date.IsAbsent() {
+		if date.IsObject() {
+			date = date.Member("$numberLong")
 		}
-		return inRange(time.UnixMilli(n), false)
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.Abs(f) >= 1e15 {
+		if date.IsText() || date.IsNumber() {
+			return ParseTime(date)
+		}
 		return Time{}, false
 	}
-	if math.Abs(f) < secondsBelow {
-		return inRange(time.UnixMicro(int64(math.Floor(f*1e6))), f == math.Floor(f))
+	seconds, nanoseconds := int64(0), int64(0)
+	for key, value := range v.Members() {
+		n, err := strconv.ParseInt(scalar(value), 10, 64)
+		switch string(key) {
+		case "seconds", "_seconds":
+			seconds = n
+		case "nanos", "nanoseconds", "_nanoseconds":
+			nanoseconds = n
+		default:
+			return Time{}, false
+		}
+		if err != nil {
+			return Time{}, false
+		}
 	}
-	return inRange(time.UnixMicro(int64(math.Floor(f*1e3))), false)
+	if seconds <= -secondsBelow || seconds >= secondsBelow || seconds == 0 {
+		return Time{}, false
+	}
+	return inRange(time.Unix(seconds, nanoseconds), false)
+}
+
+// scalar is what stands in a number, or in a text.
+func scalar(v Value) string {
+	if v.IsText() {
+		text, _ := v.Text()
+		return text
+	}
+	return string(v)
+}
+
+func parseEpoch(text string) (Time, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		switch {
+		case n > -secondsBelow && n < secondsBelow:
+			return inRange(time.Unix(n, 0), true)
+		case n > -microsecondsFrom && n < microsecondsFrom:
+			return inRange(time.UnixMilli(n), false)
+		default:
+			return inRange(time.UnixMicro(n), false)
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	switch size := math.Abs(f); {
+	case err != nil || math.IsNaN(f) || size >= math.MaxInt64:
+		return Time{}, false
+	case size < secondsBelow:
+		return inRange(time.UnixMicro(int64(math.Floor(f*1e6))), f == math.Floor(f))
+	case size < microsecondsFrom:
+		return inRange(time.UnixMicro(int64(math.Floor(f*1e3))), false)
+	default:
+		return inRange(time.UnixMicro(int64(math.Floor(f))), false)
+	}
 }
 
 func inRange(t time.Time, wholeSeconds bool) (Time, bool) {
@@ -71,7 +120,7 @@ func inRange(t time.Time, wholeSeconds bool) (Time, bool) {
 	if year := t.Year(); year < 1 || year > 9999 || t.IsZero() {
 		return Time{}, false
 	}
-	return Time{t, wholeSeconds}, true
+	return Time{Time: t, WholeSeconds: wholeSeconds}, true
 }
 
 // Format prints an instant as it stands in provider.Says.
@@ -83,16 +132,12 @@ func Format(t time.Time) string {
 // be: servers that are kept by NTP differ by far less than a second, badly kept
 // ones by seconds. A clock further ahead is a mistake or an attack, and would
 // make its values win against every later event until that time comes.
+// capydb_auth.merge_unclocked relies on it being no longer than a minute.
 const clockTolerance = time.Minute
 
-// Cap returns a clock that does not lie in the future: one later than the time
-// of receipt plus a minute becomes the time of receipt, and capped is true.
-func Cap(t, receivedAt time.Time) (clock time.Time, capped bool) {
-	if t.After(receivedAt.Add(clockTolerance)) {
-		return receivedAt, true
-	}
-	return t, false
-}
+// isAhead reports a clock that cannot be believed: it lies more than a minute
+// behind the time of receipt.
+func isAhead(t, receivedAt time.Time) bool { return t.After(receivedAt.Add(clockTolerance)) }
 
 // Receipt is a delivery's time of receipt as a clock.
 func Receipt(receivedAt time.Time) time.Time {
