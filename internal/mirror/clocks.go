@@ -18,10 +18,12 @@ type Clocks struct {
 	// At and SentAt are the greatest version of the profile's columns, LifeAt and
 	// LifeSentAt that of being there or deleted; nil: none.
 	At, SentAt, LifeAt, LifeSentAt *time.Time
+	// ReceivedAt is when the last event without a clock was received; nil: none.
+	ReceivedAt *time.Time
 }
 
 const selectClocks = `
-	SELECT user_id, provider, is_placeholder, is_deleted, at, sent_at, life_at, life_sent_at
+	SELECT user_id, provider, is_placeholder, is_deleted, at, sent_at, life_at, life_sent_at, received_at
 	FROM capydb_auth.user_clocks($1)`
 
 // Clocks gives the clocks of those of the users that the mirror has. Ask it
@@ -48,6 +50,10 @@ func (m *Mirrors) Clocks(ctx context.Context, projectID uuid.UUID, userIDs []str
 // is newer, whatever its own clocks say. Versions of a live event that came meanwhile
 // stay greater, if they were.
 func (c Clocks) Supersede(e *Event) {
+	if c.ReceivedAt != nil && !e.ReceivedAt.After(*c.ReceivedAt) { // by the clock of another machine
+		e.ReceivedAt = c.ReceivedAt.Add(time.Microsecond)
+	}
+	e.AtIsReceipt, e.DeletedClockIsReceipt = false, false
 	life := e.DeletedClock
 	if life.IsZero() {
 		life = e.At

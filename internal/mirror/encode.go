@@ -45,6 +45,7 @@ func encode(e *Event) []byte {
 	b = appendTime(b, "at", e.At)
 	b = appendTime(b, "deleted_clock", e.DeletedClock)
 	b = appendTime(b, "sent_at", e.SentAt)
+	b = appendArrival(b, e)
 	b = append(b, `,"says":{`...)
 	first := true
 	for column, value := range e.Says {
@@ -66,6 +67,27 @@ func encode(e *Event) []byte {
 		b = append(b, e.Raw...)
 	}
 	return append(b, '}')
+}
+
+// appendArrival appends when the event was received, if its clocks alone do not say
+// whether it is newer than another.
+func appendArrival(b []byte, e *Event) []byte {
+	arrived := e.arrivedAt()
+	if !e.AtIsReceipt && !e.DeletedClockIsReceipt && !e.At.After(arrived) && !e.DeletedClock.After(arrived) {
+		return b
+	}
+	if e.AtIsReceipt {
+		b = append(b, `,"at_is_receipt":true`...)
+	}
+	if e.DeletedClockIsReceipt {
+		b = append(b, `,"deleted_clock_is_receipt":true`...)
+	}
+	return appendTime(b, "arrived_at", arrived)
+}
+
+// arrivedAt is when the event was received. Those of one delivery came in their sequence.
+func (e *Event) arrivedAt() time.Time {
+	return e.ReceivedAt.Truncate(time.Microsecond).Add(time.Duration(e.Ordinal) * time.Microsecond)
 }
 
 // appendText appends a key and a text.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,36 +32,72 @@ func columns() []provider.Column {
 // row is a user as model and table are compared: column → value, "raw" among them.
 type row map[string]string
 
-// model is the ordering rule in Go: of each column, the value of the greatest
-// version that says it; an absent key is NULL.
-func model(events []mirror.Event) map[string]row {
-	users := make(map[string]row)
-	best := make(map[string]version)
-	say := func(user, column string, value *string, v version) {
-		if held, ok := best[user+"."+column]; ok && !v.after(held) {
-			return
-		}
-		best[user+"."+column] = v
-		delete(users[user], column)
-		if value != nil {
-			users[user][column] = *value
-		}
+// statement is what an event says of a column.
+type statement struct {
+	version    version
+	receivedAt time.Time
+	unclocked  bool
+	value      *string
+}
+
+// statements are what an event says, by "user.column".
+func statements(e mirror.Event) map[string]statement {
+	said := make(map[string]statement)
+	profile := statement{version: version{e.At, e.SentAt, e.ID}, receivedAt: e.ReceivedAt, unclocked: e.AtIsReceipt}
+	life := profile
+	if !e.DeletedClock.IsZero() {
+		life.version.at, life.unclocked = e.DeletedClock, e.DeletedClockIsReceipt
 	}
-	for _, e := range events {
-		if users[e.UserID] == nil {
-			users[e.UserID] = row{}
+	for column, value := range e.Says {
+		s := profile
+		if column == provider.DeletedAt {
+			s = life
 		}
-		profile := version{e.At, e.SentAt, e.ID}
-		for column, value := range e.Says {
-			if column == provider.DeletedAt && !e.DeletedClock.IsZero() {
-				say(e.UserID, "deleted_at", value, version{e.DeletedClock, e.SentAt, e.ID})
-			} else {
-				say(e.UserID, string(column), value, profile)
+		s.value = value
+		said[e.UserID+"."+string(column)] = s
+	}
+	if e.Raw != nil {
+		raw := string(e.Raw)
+		profile.value = &raw
+		said[e.UserID+".raw"] = profile
+	}
+	return said
+}
+
+// shown is the ordering rule in Go: of each column the statement with the greatest
+// version; but what was received last without a clock is newer than that if it was received
+// later, or its receipt is later than the other's clock.
+func shown(events []mirror.Event) map[string]statement {
+	clocked, unclocked := make(map[string]statement), make(map[string]statement)
+	for _, e := range events {
+		for column, s := range statements(e) {
+			if s.unclocked {
+				if held, ok := unclocked[column]; !ok || s.receivedAt.After(held.receivedAt) {
+					unclocked[column] = s
+				}
+			} else if held, ok := clocked[column]; !ok || s.version.after(held.version) {
+				clocked[column] = s
 			}
 		}
-		if e.Raw != nil {
-			raw := string(e.Raw)
-			say(e.UserID, "raw", &raw, profile)
+	}
+	for column, u := range unclocked {
+		c, ok := clocked[column]
+		if !ok || u.receivedAt.After(c.receivedAt) || u.receivedAt.After(c.version.at) {
+			clocked[column] = u
+		}
+	}
+	return clocked
+}
+
+// model is the users that are shown; an absent key is NULL.
+func model(events []mirror.Event) map[string]row {
+	users := make(map[string]row)
+	for _, e := range events {
+		users[e.UserID] = row{}
+	}
+	for column, s := range shown(events) {
+		if user, name, _ := strings.Cut(column, "."); s.value != nil {
+			users[user][name] = *s.value
 		}
 	}
 	return users
@@ -80,11 +118,24 @@ func (v version) after(w version) bool {
 	return v.id > w.id
 }
 
-// instants are few, so that ties and late events are common.
+// instants are few, so that ties and late events are common; some are over a minute apart.
 func instant() *rapid.Generator[time.Time] {
 	return rapid.Custom(func(t *rapid.T) time.Time {
-		return time.Date(2026, 1, 1, 0, 0, rapid.IntRange(0, 5).Draw(t, "second"), 0, time.UTC)
+		second := rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 63, 64, 122}).Draw(t, "second")
+		return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC)
 	})
+}
+
+// clock draws the clock of an event: its sender's, which may be up to a minute ahead of
+// the receipt, or none.
+func clock(t *rapid.T, label string, receivedAt time.Time) (at time.Time, isReceipt bool) {
+	if rapid.IntRange(0, 3).Draw(t, label+" or none") == 0 {
+		return receivedAt, true
+	}
+	if at = instant().Draw(t, label); at.After(receivedAt.Add(time.Minute)) {
+		at = receivedAt.Add(time.Minute)
+	}
+	return at, false
 }
 
 // history draws up to 30 events about up to three users whose ids begin with prefix.
@@ -99,15 +150,16 @@ func history(prefix string) *rapid.Generator[[]mirror.Event] {
 }
 
 func event(t *rapid.T, prefix string, i int) mirror.Event {
-	e := mirror.Event{Provider: provider.Auth0, InboxID: int64(i), ReceivedAt: time.Date(2026, 1, 2, 0, 0, i, 0, time.UTC)}
+	e := mirror.Event{Provider: provider.Auth0, InboxID: int64(i)}
+	e.ReceivedAt = instant().Draw(t, "received").Add(time.Duration(i+1) * time.Millisecond) // each its own
 	e.ID = fmt.Sprintf("%s-evt-%02d", prefix, rapid.IntRange(0, 99).Draw(t, "id")*100+i)
 	e.UserID = prefix + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "user")
 	e.SentAt = instant().Draw(t, "sent_at")
 	e.Says = provider.Says{}
 	if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
 		e.Type = "user.deleted"
-		e.DeletedClock = instant().Draw(t, "deleted")
-		text := e.DeletedClock.Format(time.RFC3339)
+		e.DeletedClock, e.DeletedClockIsReceipt = clock(t, "deleted", e.ReceivedAt)
+		text := e.DeletedClock.Truncate(time.Second).Format(time.RFC3339)
 		e.Says[provider.DeletedAt] = &text
 		if rapid.Bool().Draw(t, "without profile") {
 			return e
@@ -116,7 +168,7 @@ func event(t *rapid.T, prefix string, i int) mirror.Event {
 		e.Type = "user.updated"
 		e.Says[provider.DeletedAt] = nil
 	}
-	e.At = instant().Draw(t, "at")
+	e.At, e.AtIsReceipt = clock(t, "at", e.ReceivedAt)
 	e.NoLedger = rapid.Bool().Draw(t, "read by authsync itself")
 	for _, c := range columns() {
 		if c == provider.DeletedAt || !rapid.Bool().Draw(t, "says "+string(c)) {
@@ -263,32 +315,12 @@ func ensureUser(t require.TestingT, pool *pgxpool.Pool, id string) {
 	require.Equal(t, id, got)
 }
 
-// setsAnything reports whether e says a column that no event before it said by
-// a greater version.
+// setsAnything reports whether e, after the events before it, changes which statement
+// a column shows.
 func setsAnything(before []mirror.Event, e mirror.Event) bool {
-	says := func(e mirror.Event) map[string]version {
-		said := make(map[string]version)
-		for c := range e.Says {
-			said[string(c)] = version{e.At, e.SentAt, e.ID}
-		}
-		if !e.DeletedClock.IsZero() {
-			said["deleted_at"] = version{e.DeletedClock, e.SentAt, e.ID}
-		}
-		if e.Raw != nil {
-			said["raw"] = version{e.At, e.SentAt, e.ID}
-		}
-		return said
-	}
-	held := make(map[string]version)
-	for _, b := range before {
-		for column, v := range says(b) {
-			if b.UserID == e.UserID && v.after(held[column]) {
-				held[column] = v
-			}
-		}
-	}
-	for column, v := range says(e) {
-		if v.after(held[column]) {
+	was := shown(before)
+	for column, is := range shown(append(slices.Clip(before), e)) {
+		if held, ok := was[column]; !ok || held.version != is.version || held.unclocked != is.unclocked {
 			return true
 		}
 	}

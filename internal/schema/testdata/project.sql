@@ -5,10 +5,13 @@ COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. 
 CREATE TYPE capydb_auth.version AS (
 	at timestamp with time zone,
 	sent_at timestamp with time zone,
-	event_id text COLLATE pg_catalog."C"
+	event_id text COLLATE pg_catalog."C",
+	received_at timestamp with time zone
 );
 
 COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) and by which event a value was said; the greater one wins.';
+
+COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; else NULL.';
 
 CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
@@ -85,15 +88,24 @@ BEGIN
             -- two, because a deletion carries the profile as it was before.
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS version,
+                d.doc ->> 'event_id',
+                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS version,
             ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+                d.doc ->> 'event_id',
+                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS life_version,
+            d.doc ? 'at_is_receipt'                AS profile_is_unclocked,
+            CASE WHEN d.doc ? 'deleted_clock'
+                THEN d.doc ? 'deleted_clock_is_receipt'
+                ELSE d.doc ? 'at_is_receipt'
+            END                                    AS life_is_unclocked
         FROM unnest(p_events) AS d (doc)
     ),
     merge AS MATERIALIZED (
         SELECT
-            e.*,
+            e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.version, e.life_version,
+            x.says, x.raw, x.merged,
             u AS old,
             v AS was,
             u.last_event_processed IS NULL AS is_new,
@@ -104,16 +116,17 @@ BEGIN
             l.reason                     AS known_reason,
             -- A column is set if the event says it and no greater version did. A
             -- column that nobody said has no version, and the comparison is NULL.
-            e.says ? 'email'           AND (e.version > v.email)           IS NOT FALSE AS sets_email,
-            e.says ? 'first_name'      AND (e.version > v.first_name)      IS NOT FALSE AS sets_first_name,
-            e.says ? 'last_name'       AND (e.version > v.last_name)       IS NOT FALSE AS sets_last_name,
-            e.says ? 'username'        AND (e.version > v.username)        IS NOT FALSE AS sets_username,
-            e.says ? 'image_url'       AND (e.version > v.image_url)       IS NOT FALSE AS sets_image_url,
-            e.says ? 'created_at'      AND (e.version > v.created_at)      IS NOT FALSE AS sets_created_at,
-            e.says ? 'updated_at'      AND (e.version > v.updated_at)      IS NOT FALSE AS sets_updated_at,
-            e.says ? 'last_sign_in_at' AND (e.version > v.last_sign_in_at) IS NOT FALSE AS sets_last_sign_in_at,
-            e.says ? 'deleted_at'      AND (e.life_version > v.deleted_at) IS NOT FALSE AS sets_deleted_at,
-            e.raw IS NOT NULL          AND (e.version > v.raw)             IS NOT FALSE AS sets_raw
+            -- Where clocks alone do not decide, says holds what is to be set.
+            x.says ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
+            x.says ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
+            x.says ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
+            x.says ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
+            x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
+            x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
+            x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
+            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
+            x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
         LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
         -- By the id of users: versions of a row that somebody removed by hand do not
@@ -137,11 +150,27 @@ BEGIN
             ORDER BY is_same DESC, p.received_at
             LIMIT 1
         ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
+                capydb_auth.merge_unclocked(
+                    CASE WHEN e.raw IS NULL THEN e.says ELSE e.says || jsonb_build_object('raw', e.raw) END,
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
+                )
+            END AS merged
+            OFFSET 0 -- once an event, not once a use
+        ) AS m
+        CROSS JOIN LATERAL (
+            SELECT
+                m.merged,
+                coalesce(m.merged -> 'shown', e.says) AS says,
+                CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
+            OFFSET 0
+        ) AS x
     ),
     next AS MATERIALIZED (
         SELECT
             m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
-            m.version, m.life_version, m.old, m.was, m.is_new,
+            m.version, m.life_version, m.merged, m.old, m.was, m.is_new,
             m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
             m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
             m.sets_created_at, m.sets_updated_at, m.sets_last_sign_in_at, m.sets_deleted_at, m.sets_raw,
@@ -149,6 +178,8 @@ BEGIN
                 AND (m.sets_email OR m.sets_first_name OR m.sets_last_name OR m.sets_username
                      OR m.sets_image_url OR m.sets_created_at OR m.sets_updated_at
                      OR m.sets_last_sign_in_at OR m.sets_deleted_at OR m.sets_raw)    AS is_applied,
+            -- It may have to be remembered without showing.
+            coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
             greatest((m.version).at, (m.life_version).at)                             AS clock,
             CASE WHEN m.sets_email           THEN m.says ->> 'email'      ELSE (m.old).email      END AS email,
             CASE WHEN m.sets_first_name      THEN m.says ->> 'first_name' ELSE (m.old).first_name END AS first_name,
@@ -175,7 +206,7 @@ BEGIN
             n.user_id, n.email, n.first_name, n.last_name, n.username, n.image_url,
             n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw, n.provider, n.clock
         FROM next AS n
-        WHERE n.is_applied
+        WHERE n.is_applied OR n.is_noted
         ON CONFLICT (id) DO UPDATE SET
             email                = excluded.email,
             first_name           = excluded.first_name,
@@ -200,22 +231,24 @@ BEGIN
     write_versions AS (
         INSERT INTO capydb_auth.user_versions (
             user_id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw
+            created_at, updated_at, last_sign_in_at, deleted_at, raw, unclocked
         )
         SELECT
             n.user_id,
-            CASE WHEN n.sets_email           THEN n.version      ELSE (n.was).email           END,
-            CASE WHEN n.sets_first_name      THEN n.version      ELSE (n.was).first_name      END,
-            CASE WHEN n.sets_last_name       THEN n.version      ELSE (n.was).last_name       END,
-            CASE WHEN n.sets_username        THEN n.version      ELSE (n.was).username        END,
-            CASE WHEN n.sets_image_url       THEN n.version      ELSE (n.was).image_url       END,
-            CASE WHEN n.sets_created_at      THEN n.version      ELSE (n.was).created_at      END,
-            CASE WHEN n.sets_updated_at      THEN n.version      ELSE (n.was).updated_at      END,
-            CASE WHEN n.sets_last_sign_in_at THEN n.version      ELSE (n.was).last_sign_in_at END,
-            CASE WHEN n.sets_deleted_at      THEN n.life_version ELSE (n.was).deleted_at      END,
-            CASE WHEN n.sets_raw             THEN n.version      ELSE (n.was).raw             END
+            CASE WHEN coalesce(r.raised ? 'email',           n.sets_email)          THEN n.version      ELSE (n.was).email           END,
+            CASE WHEN coalesce(r.raised ? 'first_name',      n.sets_first_name)     THEN n.version      ELSE (n.was).first_name      END,
+            CASE WHEN coalesce(r.raised ? 'last_name',       n.sets_last_name)      THEN n.version      ELSE (n.was).last_name       END,
+            CASE WHEN coalesce(r.raised ? 'username',        n.sets_username)       THEN n.version      ELSE (n.was).username        END,
+            CASE WHEN coalesce(r.raised ? 'image_url',       n.sets_image_url)      THEN n.version      ELSE (n.was).image_url       END,
+            CASE WHEN coalesce(r.raised ? 'created_at',      n.sets_created_at)     THEN n.version      ELSE (n.was).created_at      END,
+            CASE WHEN coalesce(r.raised ? 'updated_at',      n.sets_updated_at)     THEN n.version      ELSE (n.was).updated_at      END,
+            CASE WHEN coalesce(r.raised ? 'last_sign_in_at', n.sets_last_sign_in_at)THEN n.version      ELSE (n.was).last_sign_in_at END,
+            CASE WHEN coalesce(r.raised ? 'deleted_at',      n.sets_deleted_at)     THEN n.life_version ELSE (n.was).deleted_at      END,
+            CASE WHEN coalesce(r.raised ? 'raw',             n.sets_raw)            THEN n.version      ELSE (n.was).raw             END,
+            nullif(n.merged -> 'unclocked', 'null')
         FROM next AS n
-        WHERE n.is_applied
+        CROSS JOIN LATERAL (SELECT n.merged -> 'raised' AS raised OFFSET 0) AS r
+        WHERE n.is_applied OR n.is_noted
         ON CONFLICT (user_id) DO UPDATE SET
             email           = excluded.email,
             first_name      = excluded.first_name,
@@ -226,7 +259,8 @@ BEGIN
             updated_at      = excluded.updated_at,
             last_sign_in_at = excluded.last_sign_in_at,
             deleted_at      = excluded.deleted_at,
-            raw             = excluded.raw
+            raw             = excluded.raw,
+            unclocked       = excluded.unclocked
     ),
     change AS (
         SELECT
@@ -328,7 +362,7 @@ BEGIN
     FROM result AS r
     WHERE capydb_auth.require_all_written(
         (SELECT count(*) FROM write_users),
-        (SELECT count(*) FROM next AS n WHERE n.is_applied)
+        (SELECT count(*) FROM next AS n WHERE n.is_applied OR n.is_noted)
     );
 END;
 $$;
@@ -435,10 +469,12 @@ BEGIN
             d.doc -> 'raw'                 AS raw,
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS version,
+                d.doc ->> 'event_id',
+                NULL)::capydb_auth.version AS version,
             ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+                d.doc ->> 'event_id',
+                NULL)::capydb_auth.version AS life_version
         FROM jsonb_array_elements(p_events) AS d (doc)
     )
     SELECT
@@ -529,6 +565,86 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
+
+CREATE TABLE capydb_auth.user_versions (
+    user_id text NOT NULL,
+    email capydb_auth.version,
+    first_name capydb_auth.version,
+    last_name capydb_auth.version,
+    username capydb_auth.version,
+    image_url capydb_auth.version,
+    created_at capydb_auth.version,
+    updated_at capydb_auth.version,
+    last_sign_in_at capydb_auth.version,
+    deleted_at capydb_auth.version,
+    raw capydb_auth.version,
+    unclocked jsonb
+);
+
+COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
+
+COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id of what was last said of it without a clock; NULL if nothing was.';
+
+CREATE FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_versions  jsonb := to_jsonb(p_was);
+    v_unclocked jsonb := coalesce((p_was).unclocked, '{}'::jsonb);
+    v_shown     jsonb := '{}'::jsonb;
+    v_raised    text[] := '{}'::text[];
+    v_column    text;
+    v_value     jsonb;
+    v_version   capydb_auth.version;
+    v_held      capydb_auth.version;
+    v_kept_at   timestamptz;
+BEGIN
+    FOR v_column, v_value IN
+        SELECT s.key, s.value FROM jsonb_each(p_said) AS s
+    LOOP
+        v_held := jsonb_populate_record(NULL::capydb_auth.version, v_versions -> v_column);
+        v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
+        v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
+
+        IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
+            IF v_kept_at IS NULL
+                OR (p_received_at, v_version.event_id)
+                    > (v_kept_at, (v_unclocked -> v_column ->> 'event_id') COLLATE "C")
+            THEN
+                v_unclocked := v_unclocked || jsonb_build_object(
+                    v_column,
+                    jsonb_build_object('value', v_value, 'received_at', p_received_at, 'event_id', v_version.event_id)
+                );
+                IF capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+                    v_shown := v_shown || jsonb_build_object(v_column, v_value);
+                END IF;
+            END IF;
+        ELSIF v_held.at IS NULL OR v_version > v_held THEN
+            v_raised := v_raised || v_column;
+            IF v_kept_at IS NULL OR NOT capydb_auth.unclocked_is_newer(v_kept_at, v_version) THEN
+                v_shown := v_shown || jsonb_build_object(v_column, v_value);
+                IF v_version.at > v_kept_at + interval '1 minute' THEN
+                    v_unclocked := v_unclocked - v_column;
+                END IF;
+            ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_held) THEN
+                -- What the column showed is older than this event, which is older than what was kept.
+                v_shown := v_shown || jsonb_build_object(v_column, v_unclocked -> v_column -> 'value');
+            END IF;
+        END IF;
+    END LOOP;
+
+    RETURN jsonb_build_object(
+        'shown', v_shown,
+        'raised', v_raised,
+        'unclocked', nullif(v_unclocked, '{}'),
+        'is_noted', v_raised <> '{}' OR nullif(v_unclocked, '{}') IS DISTINCT FROM (p_was).unclocked
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) IS 'Merges an event into the versions of a user where clocks alone do not decide; called by apply_round only.';
 
 CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -753,19 +869,32 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) IS 'Makes the ids of coming changes greater than one given; for a database that was restored.';
 
-CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT (p_clocked).at IS NULL
+        OR p_received_at > (p_clocked).at
+        OR coalesce(p_received_at >= (p_clocked).received_at, false);
+$$;
+
+COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was said without a clock is newer than what was said with one.';
+
+CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
     AS $$
     SELECT
         u.id,
         u.provider,
         u.last_event_processed IS NULL,
         u.deleted_at IS NOT NULL,
-        (g.version).at,
-        (g.version).sent_at,
-        (v.deleted_at).at,
-        (v.deleted_at).sent_at
+        greatest((g.version).at, n.profile_at),
+        CASE WHEN n.profile_at > (g.version).at THEN n.profile_at ELSE coalesce((g.version).sent_at, n.profile_at) END,
+        greatest((v.deleted_at).at, n.life_at),
+        CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
     FROM capydb_auth.users AS u
     LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
     CROSS JOIN LATERAL (
@@ -774,6 +903,15 @@ CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id
             v.created_at, v.updated_at, v.last_sign_in_at, v.raw
         ) AS version
     ) AS g
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(v.unclocked) AS e
+        ) AS k
+    ) AS n
     WHERE u.id = ANY (p_user_ids);
 $$;
 
@@ -1005,32 +1143,30 @@ ALTER TABLE capydb_auth.user_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
-CREATE TABLE capydb_auth.user_versions (
-    user_id text NOT NULL,
-    email capydb_auth.version,
-    first_name capydb_auth.version,
-    last_name capydb_auth.version,
-    username capydb_auth.version,
-    image_url capydb_auth.version,
-    created_at capydb_auth.version,
-    updated_at capydb_auth.version,
-    last_sign_in_at capydb_auth.version,
-    deleted_at capydb_auth.version,
-    raw capydb_auth.version
-);
-
-COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
-
 CREATE VIEW capydb_auth.user_sources AS
  SELECT u.id AS user_id,
     c.column_name,
     c.value,
-    (c.source).event_id AS event_id,
-    (c.source).at AS said_at,
-    (c.source).sent_at AS sent_at
-   FROM ((capydb_auth.users u
+        CASE
+            WHEN n.is_newer THEN n.event_id
+            ELSE (c.source).event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN n.received_at
+            ELSE (c.source).at
+        END AS said_at,
+        CASE
+            WHEN n.is_newer THEN n.received_at
+            ELSE (c.source).sent_at
+        END AS sent_at
+   FROM (((capydb_auth.users u
      LEFT JOIN capydb_auth.user_versions v ON ((v.user_id = u.id)))
-     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source));
+     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source))
+     CROSS JOIN LATERAL ( SELECT k.event_id,
+            k.received_at,
+            ((k.received_at IS NOT NULL) AND capydb_auth.unclocked_is_newer(k.received_at, c.source)) AS is_newer
+           FROM ( SELECT ((v.unclocked -> c.column_name) ->> 'event_id'::text) AS event_id,
+                    (((v.unclocked -> c.column_name) ->> 'received_at'::text))::timestamp with time zone AS received_at) k) n);
 
 COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that said it, and when by the provider''s clock.';
 
@@ -1076,6 +1212,8 @@ REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) FROM PUBLIC;
@@ -1093,6 +1231,8 @@ REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant
 REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) FROM PUBLIC;
 

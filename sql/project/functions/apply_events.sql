@@ -23,6 +23,10 @@
 --   inbox_id, inbox_ordinal, received_at: the delivery that brought it
 --   at             clock of says and raw; absent for a deletion without a profile
 --   deleted_clock  clock of a deletion; absent for everything else
+--   at_is_receipt, deleted_clock_is_receipt: there if it is the time of receipt, because
+--                  the sender gave no clock; absent otherwise
+--   arrived_at     when it was received, its place in the delivery included; absent
+--                  where all its clocks are the sender's and none is ahead of that
 --   sent_at        breaks ties of the clocks
 --   says           object: column of users -> text or null; absent = says nothing of it
 --   raw            the user object; absent = says nothing of it

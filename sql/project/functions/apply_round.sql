@@ -5,7 +5,8 @@
 --             duplicate, or with its first outcome to the delivery that brought it.
 --             One that is kept out of the ledger (in_ledger false) is harmless because
 --             the greatest version wins, however often it comes.
--- Order:      of no matter; each column keeps the value with the greatest version.
+-- Order:      of no matter; each column keeps the value with the greatest version. Of
+--             events without a clock see merge_unclocked.
 -- Result:     one row an event. Ledger, users, user_versions and user_changes
 --             change together or not at all.
 --
@@ -47,15 +48,24 @@ BEGIN
             -- two, because a deletion carries the profile as it was before.
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS version,
+                d.doc ->> 'event_id',
+                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS version,
             ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+                d.doc ->> 'event_id',
+                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS life_version,
+            d.doc ? 'at_is_receipt'                AS profile_is_unclocked,
+            CASE WHEN d.doc ? 'deleted_clock'
+                THEN d.doc ? 'deleted_clock_is_receipt'
+                ELSE d.doc ? 'at_is_receipt'
+            END                                    AS life_is_unclocked
         FROM unnest(p_events) AS d (doc)
     ),
     merge AS MATERIALIZED (
         SELECT
-            e.*,
+            e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.version, e.life_version,
+            x.says, x.raw, x.merged,
             u AS old,
             v AS was,
             u.last_event_processed IS NULL AS is_new,
@@ -66,16 +76,17 @@ BEGIN
             l.reason                     AS known_reason,
             -- A column is set if the event says it and no greater version did. A
             -- column that nobody said has no version, and the comparison is NULL.
-            e.says ? 'email'           AND (e.version > v.email)           IS NOT FALSE AS sets_email,
-            e.says ? 'first_name'      AND (e.version > v.first_name)      IS NOT FALSE AS sets_first_name,
-            e.says ? 'last_name'       AND (e.version > v.last_name)       IS NOT FALSE AS sets_last_name,
-            e.says ? 'username'        AND (e.version > v.username)        IS NOT FALSE AS sets_username,
-            e.says ? 'image_url'       AND (e.version > v.image_url)       IS NOT FALSE AS sets_image_url,
-            e.says ? 'created_at'      AND (e.version > v.created_at)      IS NOT FALSE AS sets_created_at,
-            e.says ? 'updated_at'      AND (e.version > v.updated_at)      IS NOT FALSE AS sets_updated_at,
-            e.says ? 'last_sign_in_at' AND (e.version > v.last_sign_in_at) IS NOT FALSE AS sets_last_sign_in_at,
-            e.says ? 'deleted_at'      AND (e.life_version > v.deleted_at) IS NOT FALSE AS sets_deleted_at,
-            e.raw IS NOT NULL          AND (e.version > v.raw)             IS NOT FALSE AS sets_raw
+            -- Where clocks alone do not decide, says holds what is to be set.
+            x.says ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
+            x.says ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
+            x.says ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
+            x.says ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
+            x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
+            x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
+            x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
+            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
+            x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
         LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
         -- By the id of users: versions of a row that somebody removed by hand do not
@@ -99,11 +110,27 @@ BEGIN
             ORDER BY is_same DESC, p.received_at
             LIMIT 1
         ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
+                capydb_auth.merge_unclocked(
+                    CASE WHEN e.raw IS NULL THEN e.says ELSE e.says || jsonb_build_object('raw', e.raw) END,
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
+                )
+            END AS merged
+            OFFSET 0 -- once an event, not once a use
+        ) AS m
+        CROSS JOIN LATERAL (
+            SELECT
+                m.merged,
+                coalesce(m.merged -> 'shown', e.says) AS says,
+                CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
+            OFFSET 0
+        ) AS x
     ),
     next AS MATERIALIZED (
         SELECT
             m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
-            m.version, m.life_version, m.old, m.was, m.is_new,
+            m.version, m.life_version, m.merged, m.old, m.was, m.is_new,
             m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
             m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
             m.sets_created_at, m.sets_updated_at, m.sets_last_sign_in_at, m.sets_deleted_at, m.sets_raw,
@@ -111,6 +138,8 @@ BEGIN
                 AND (m.sets_email OR m.sets_first_name OR m.sets_last_name OR m.sets_username
                      OR m.sets_image_url OR m.sets_created_at OR m.sets_updated_at
                      OR m.sets_last_sign_in_at OR m.sets_deleted_at OR m.sets_raw)    AS is_applied,
+            -- It may have to be remembered without showing.
+            coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
             greatest((m.version).at, (m.life_version).at)                             AS clock,
             CASE WHEN m.sets_email           THEN m.says ->> 'email'      ELSE (m.old).email      END AS email,
             CASE WHEN m.sets_first_name      THEN m.says ->> 'first_name' ELSE (m.old).first_name END AS first_name,
@@ -137,7 +166,7 @@ BEGIN
             n.user_id, n.email, n.first_name, n.last_name, n.username, n.image_url,
             n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw, n.provider, n.clock
         FROM next AS n
-        WHERE n.is_applied
+        WHERE n.is_applied OR n.is_noted
         ON CONFLICT (id) DO UPDATE SET
             email                = excluded.email,
             first_name           = excluded.first_name,
@@ -162,22 +191,24 @@ BEGIN
     write_versions AS (
         INSERT INTO capydb_auth.user_versions (
             user_id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw
+            created_at, updated_at, last_sign_in_at, deleted_at, raw, unclocked
         )
         SELECT
             n.user_id,
-            CASE WHEN n.sets_email           THEN n.version      ELSE (n.was).email           END,
-            CASE WHEN n.sets_first_name      THEN n.version      ELSE (n.was).first_name      END,
-            CASE WHEN n.sets_last_name       THEN n.version      ELSE (n.was).last_name       END,
-            CASE WHEN n.sets_username        THEN n.version      ELSE (n.was).username        END,
-            CASE WHEN n.sets_image_url       THEN n.version      ELSE (n.was).image_url       END,
-            CASE WHEN n.sets_created_at      THEN n.version      ELSE (n.was).created_at      END,
-            CASE WHEN n.sets_updated_at      THEN n.version      ELSE (n.was).updated_at      END,
-            CASE WHEN n.sets_last_sign_in_at THEN n.version      ELSE (n.was).last_sign_in_at END,
-            CASE WHEN n.sets_deleted_at      THEN n.life_version ELSE (n.was).deleted_at      END,
-            CASE WHEN n.sets_raw             THEN n.version      ELSE (n.was).raw             END
+            CASE WHEN coalesce(r.raised ? 'email',           n.sets_email)          THEN n.version      ELSE (n.was).email           END,
+            CASE WHEN coalesce(r.raised ? 'first_name',      n.sets_first_name)     THEN n.version      ELSE (n.was).first_name      END,
+            CASE WHEN coalesce(r.raised ? 'last_name',       n.sets_last_name)      THEN n.version      ELSE (n.was).last_name       END,
+            CASE WHEN coalesce(r.raised ? 'username',        n.sets_username)       THEN n.version      ELSE (n.was).username        END,
+            CASE WHEN coalesce(r.raised ? 'image_url',       n.sets_image_url)      THEN n.version      ELSE (n.was).image_url       END,
+            CASE WHEN coalesce(r.raised ? 'created_at',      n.sets_created_at)     THEN n.version      ELSE (n.was).created_at      END,
+            CASE WHEN coalesce(r.raised ? 'updated_at',      n.sets_updated_at)     THEN n.version      ELSE (n.was).updated_at      END,
+            CASE WHEN coalesce(r.raised ? 'last_sign_in_at', n.sets_last_sign_in_at)THEN n.version      ELSE (n.was).last_sign_in_at END,
+            CASE WHEN coalesce(r.raised ? 'deleted_at',      n.sets_deleted_at)     THEN n.life_version ELSE (n.was).deleted_at      END,
+            CASE WHEN coalesce(r.raised ? 'raw',             n.sets_raw)            THEN n.version      ELSE (n.was).raw             END,
+            nullif(n.merged -> 'unclocked', 'null')
         FROM next AS n
-        WHERE n.is_applied
+        CROSS JOIN LATERAL (SELECT n.merged -> 'raised' AS raised OFFSET 0) AS r
+        WHERE n.is_applied OR n.is_noted
         ON CONFLICT (user_id) DO UPDATE SET
             email           = excluded.email,
             first_name      = excluded.first_name,
@@ -188,7 +219,8 @@ BEGIN
             updated_at      = excluded.updated_at,
             last_sign_in_at = excluded.last_sign_in_at,
             deleted_at      = excluded.deleted_at,
-            raw             = excluded.raw
+            raw             = excluded.raw,
+            unclocked       = excluded.unclocked
     ),
     change AS (
         SELECT
@@ -290,7 +322,7 @@ BEGIN
     FROM result AS r
     WHERE capydb_auth.require_all_written(
         (SELECT count(*) FROM write_users),
-        (SELECT count(*) FROM next AS n WHERE n.is_applied)
+        (SELECT count(*) FROM next AS n WHERE n.is_applied OR n.is_noted)
     );
 END;
 $fn$;

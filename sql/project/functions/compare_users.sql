@@ -39,10 +39,12 @@ BEGIN
             d.doc -> 'raw'                 AS raw,
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS version,
+                d.doc ->> 'event_id',
+                NULL)::capydb_auth.version AS version,
             ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id')::capydb_auth.version AS life_version
+                d.doc ->> 'event_id',
+                NULL)::capydb_auth.version AS life_version
         FROM jsonb_array_elements(p_events) AS d (doc)
     )
     SELECT

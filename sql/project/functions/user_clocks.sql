@@ -8,26 +8,31 @@
 --   is_placeholder, is_deleted   what the row is now
 --   at, sent_at                  the greatest version of the profile's columns; NULL: none
 --   life_at, life_sent_at        the version of being there or deleted; NULL: none
+--   received_at                  when the last event without a clock was received; NULL: none.
+--                                The event must have been received later than that
+-- Versions count whether or not something that was said without a clock is newer.
 CREATE OR REPLACE FUNCTION capydb_auth.user_clocks(
     p_user_ids text[]
 )
 RETURNS TABLE (
     user_id text, provider text, is_placeholder boolean, is_deleted boolean,
-    at timestamptz, sent_at timestamptz, life_at timestamptz, life_sent_at timestamptz
+    at timestamptz, sent_at timestamptz, life_at timestamptz, life_sent_at timestamptz, received_at timestamptz
 )
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $fn$
     SELECT
         u.id,
         u.provider,
         u.last_event_processed IS NULL,
         u.deleted_at IS NOT NULL,
-        (g.version).at,
-        (g.version).sent_at,
-        (v.deleted_at).at,
-        (v.deleted_at).sent_at
+        greatest((g.version).at, n.profile_at),
+        CASE WHEN n.profile_at > (g.version).at THEN n.profile_at ELSE coalesce((g.version).sent_at, n.profile_at) END,
+        greatest((v.deleted_at).at, n.life_at),
+        CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
     FROM capydb_auth.users AS u
     LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
     CROSS JOIN LATERAL (
@@ -36,6 +41,15 @@ AS $fn$
             v.created_at, v.updated_at, v.last_sign_in_at, v.raw
         ) AS version
     ) AS g
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(v.unclocked) AS e
+        ) AS k
+    ) AS n
     WHERE u.id = ANY (p_user_ids);
 $fn$;
 
