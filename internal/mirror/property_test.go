@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -346,6 +347,9 @@ func TestTwoWorkersAtOnceGiveTheSameUsers(t *testing.T) {
 			done.Go(func() {
 				for _, b := range batches[i] {
 					results, err := w.Apply(context.Background(), projectID(), b)
+					for delay := (*mirror.DelayError)(nil); errors.As(err, &delay); { // the other one is at work
+						results, err = w.Apply(context.Background(), projectID(), b)
+					}
 					for _, r := range results {
 						if err == nil {
 							err = r.Err

@@ -18,8 +18,8 @@
 --   unclocked  what user_versions.unclocked is now; null: nothing
 --   is_noted   raised or unclocked differ from before
 --
--- p_said is column -> value, raw among them. What was said without a clock is forgotten
--- once a column shows something whose clock is over a minute newer: no clock is
+-- p_said is column -> value, raw among them. What was said without a clock is not kept
+-- where a column shows something whose clock is over a minute newer: no clock is
 -- further ahead of its receipt (payload.clockTolerance), so nothing can bring it back.
 CREATE OR REPLACE FUNCTION capydb_auth.merge_unclocked(
     p_said                 jsonb,
@@ -55,6 +55,9 @@ BEGIN
         v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
 
         IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
+            IF v_held.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+                CONTINUE;
+            END IF;
             IF v_kept_at IS NULL
                 OR (p_received_at, v_version.event_id)
                     > (v_kept_at, (v_unclocked -> v_column ->> 'event_id') COLLATE "C")
