@@ -604,11 +604,14 @@ BEGIN
     FOR v_column, v_value IN
         SELECT s.key, s.value FROM jsonb_each(p_said) AS s
     LOOP
-        v_held := jsonb_populate_record(NULL::capydb_auth.version, v_versions -> v_column);
+        v_held := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
         v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
         v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
 
         IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
+            IF v_held.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+                CONTINUE;
+            END IF;
             IF v_kept_at IS NULL
                 OR (p_received_at, v_version.event_id)
                     > (v_kept_at, (v_unclocked -> v_column ->> 'event_id') COLLATE "C")
@@ -1164,7 +1167,7 @@ CREATE VIEW capydb_auth.user_sources AS
      CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source))
      CROSS JOIN LATERAL ( SELECT k.event_id,
             k.received_at,
-            ((k.received_at IS NOT NULL) AND capydb_auth.unclocked_is_newer(k.received_at, c.source)) AS is_newer
+            ((k.received_at IS NOT NULL) AND (((c.source).at IS NULL) OR (k.received_at > (c.source).at) OR COALESCE((k.received_at >= (c.source).received_at), false))) AS is_newer
            FROM ( SELECT ((v.unclocked -> c.column_name) ->> 'event_id'::text) AS event_id,
                     (((v.unclocked -> c.column_name) ->> 'received_at'::text))::timestamp with time zone AS received_at) k) n);
 
