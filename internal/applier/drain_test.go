@@ -18,6 +18,7 @@ import (
 func TestMessagesAreAppliedWhateverAPersonDoesToTheirJob(t *testing.T) {
 	t.Parallel()
 	end := func(t *testing.T, b *testBundle, how func(id int64) error) {
+		t.Helper()
 		waittest.Until(t, func() bool { // again while a worker has it
 			err := how(b.job(t, "apply_inbox").ID)
 			require.True(t, err == nil || errors.Is(err, rivertype.ErrJobRunning) || errors.Is(err, rivertype.ErrNotFound), "%v", err)
@@ -26,15 +27,19 @@ func TestMessagesAreAppliedWhateverAPersonDoesToTheirJob(t *testing.T) {
 	}
 	for name, act := range map[string]func(t *testing.T, b *testBundle){
 		"retries it": func(t *testing.T, b *testBundle) {
+			t.Helper()
 			end(t, b, func(id int64) error { _, err := b.jobs.JobRetry(t.Context(), id); return err })
 		},
 		"cancels it": func(t *testing.T, b *testBundle) {
+			t.Helper()
 			end(t, b, func(id int64) error { _, err := b.jobs.JobCancel(t.Context(), id); return err })
 		},
 		"deletes it": func(t *testing.T, b *testBundle) {
+			t.Helper()
 			end(t, b, func(id int64) error { _, err := b.jobs.JobDelete(t.Context(), id); return err })
 		},
 		"deletes what says that it is there": func(t *testing.T, b *testBundle) {
+			t.Helper()
 			exec(t, b, `UPDATE authsync.job_requests SET job_id = NULL`)
 			exec(t, b, `SELECT authsync.request_idle('-infinity')`)
 		},

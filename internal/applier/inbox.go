@@ -3,6 +3,7 @@ package applier
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,7 +87,9 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 		if ahead != nil {
 			<-ahead
 		}
-		<-recording
+		if err := <-recording; err != nil { // the part waits still, and is applied again
+			d.Log.DebugContext(ctx, "part_not_recorded", slog.Int64("job_id", d.job.ID), slog.Any("error", err))
+		}
 	}()
 	if err := d.ready(ctx, d.projectID); err != nil {
 		return false, err

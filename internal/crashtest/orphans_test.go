@@ -29,8 +29,12 @@ func TestOrphanedJobsRunAgain(t *testing.T) {
 		UNION ALL
 		SELECT 'delivery ' || state FROM authsync.deliveries WHERE finished_at IS NULL`
 	for name, orphan := range map[string]func(t *testing.T, database *localpg.Server, first *server, end func()){
-		"of a process that was killed": func(t *testing.T, _ *localpg.Server, first *server, _ func()) { first.kill(t) },
+		"of a process that was killed": func(t *testing.T, _ *localpg.Server, first *server, _ func()) {
+			t.Helper()
+			first.kill(t)
+		},
 		"that ended while their process was without the control database": func(t *testing.T, database *localpg.Server, _ *server, end func()) {
+			t.Helper()
 			database.Kill()
 			end()
 			wait(t, outage)

@@ -32,10 +32,11 @@ type DB interface {
 // Finished says what became of an attempt to end a job.
 type Finished string
 
+// Idle: the job has ended. Busy: there is more to do. Lost: the job is another run's by now, or not the
+// one of its subject, and ends without a word.
 const (
-	Idle Finished = "idle" // the job has ended
-	Busy Finished = "busy" // there is more to do
-	// Lost: the job is another run's by now, or not the one of its subject: end without a word.
+	Idle Finished = "idle"
+	Busy Finished = "busy"
 	Lost Finished = "lost"
 )
 

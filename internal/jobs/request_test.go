@@ -164,9 +164,9 @@ func TestNoRequestIsLostBetweenTwoJobs(t *testing.T) {
 	control := pgtest.Control(t)
 	subject := uuid.NewString()
 	const requesters, each = 4, 60
-	ctx := t.Context()
 	var group errgroup.Group
 	for range requesters {
+		ctx := t.Context()
 		group.Go(func() error {
 			for range each {
 				err := pgdb.InTx(ctx, control, func(tx pgx.Tx) error {
@@ -193,7 +193,7 @@ func TestNoRequestIsLostBetweenTwoJobs(t *testing.T) {
 		}
 		fetch(t, control, subject)
 		for finished := "busy"; finished == "busy"; {
-			tag, err := control.Exec(ctx, `DELETE FROM authsync.inbox_pending`)
+			tag, err := control.Exec(t.Context(), `DELETE FROM authsync.inbox_pending`)
 			require.NoError(t, err)
 			done += int(tag.RowsAffected())
 			finished = one(t, control, finish, subject, id)

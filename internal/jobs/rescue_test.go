@@ -13,10 +13,8 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
-
-// patience bounds every wait; what is waited for comes in a second or two.
-const patience = 30 * time.Second
 
 // args are those of a job that does what the test says.
 type args struct {
@@ -79,7 +77,7 @@ func one(t *testing.T, pool *pgxpool.Pool, query string, args ...any) (text stri
 
 func becomes(t *testing.T, pool *pgxpool.Pool, want, query string, args ...any) {
 	t.Helper()
-	require.Eventually(t, func() bool { return one(t, pool, query, args...) == want }, patience, 10*time.Millisecond,
+	waittest.Until(t, func() bool { return one(t, pool, query, args...) == want },
 		"%s does not become %s", query, want)
 }
 
@@ -95,7 +93,7 @@ func TestJobsOfADeadClientRunAtOnce(t *testing.T) {
 		require.Equal(t, id, job.ID)
 		require.Equal(t, 1, job.Attempt, "the death of a worker costs no attempt")
 		t.Logf("taken over within %s", time.Since(begun).Round(10*time.Millisecond))
-	case <-time.After(patience):
+	case <-time.After(waittest.Bound):
 		require.Fail(t, "the job is not rescued")
 	}
 	becomes(t, control, "completed dead", `SELECT state::text || ' ' || (metadata ->> 'rescued_from') FROM authsync.river_job WHERE id = $1`, id)
@@ -186,14 +184,14 @@ func TestAnOldHolderDoesNotEndTheJobOfANewOne(t *testing.T) {
 		require.Equal(t, id, second.job.ID)
 		require.NotEqual(t, holder(first.job), holder(second.job), "not the process in which it is at work already")
 		first.end <- end
-		require.Eventually(t, func() bool { // until it could take the job again: the end of the first run is recorded
+		waittest.Until(t, func() bool { // until it could take the job again: the end of the first run is recorded
 			other, err := p.Insert(t.Context(), args{N: 1}, nil)
 			require.NoError(t, err)
 			third := <-works
 			third.end <- nil
 			becomes(t, control, "completed", `SELECT state::text FROM authsync.river_job WHERE id = $1`, other.Job.ID)
 			return holder(third.job) == holder(first.job)
-		}, patience, time.Millisecond)
+		})
 		require.Equal(t, "running", one(t, control, `SELECT state::text FROM authsync.river_job WHERE id = $1`, id), name)
 		first = second
 	}
@@ -204,7 +202,7 @@ func TestAnOldHolderDoesNotEndTheJobOfANewOne(t *testing.T) {
 func TestRescueJobs(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)
-	insert := func(state, client, attempted string, metadata string) (id int64) {
+	insert := func(state, client, attempted, metadata string) (id int64) {
 		require.NoError(t, control.QueryRow(t.Context(), `
 			INSERT INTO authsync.river_job (kind, state, attempt, max_attempts, attempted_at, attempted_by, args, metadata)
 			VALUES ('try', $1::text::authsync.river_job_state, 3, 25, now() + $3::text::interval, ARRAY['earlier', $2], '{}', $4)
