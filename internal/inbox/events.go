@@ -112,28 +112,36 @@ func (f *Filter) where() *where {
 const selectEvents = `
 SELECT e.inbox_id, e.ordinal, e.project_id, e.project, e.provider, e.event_id, e.type, e.user_id, e.event_time,
     e.outcome, e.reason, e.received_at, e.applied_at, e.delivery_id
-FROM authsync.events AS e
-WHERE `
+FROM `
 
 // Events returns the newest limit events that the filter chooses, newest first.
 // next is the cursor of the following page, empty on the last one. An empty
 // cursor asks for the first page. Errors: ErrBadCursor; else the database's.
 func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
-	w := f.where()
-	if cursor != "" {
-		id, ordinal, err := parseCursor(cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		w.add("e.inbox_id <= $?", id) // the index takes this, not the next
-		w.args = append(w.args, ordinal)
-		n := len(w.args)
-		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
+	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		page, next, err = eventsOf(ctx, tx, f, cursor, limit)
+		return err
+	})
+	return page, next, err
+}
+
+// fromIndexes has a transaction's statements read the ends of indexes, which is what a page is made for: without
+// statistics, right after a bulk load, the planner takes a project for a few rows, and reads and sorts them all.
+const fromIndexes = `SELECT
+	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
+	set_config('plan_cache_mode', 'force_custom_plan', true)`
+
+func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int) (page []Event, next string, err error) {
+	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+		return nil, "", fmt.Errorf("read events: %w", err)
 	}
 	limit = max(limit, 1)
-	w.args = append(w.args, limit+1)
-	sql := selectEvents + w.String() + fmt.Sprintf(" ORDER BY e.inbox_id DESC, e.ordinal DESC LIMIT $%d", len(w.args))
-	page, err = in.events(ctx, sql, w.args...)
+	sql, args, err := f.page(cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	page, err = readEvents(ctx, tx, sql, args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -143,6 +151,24 @@ func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int)
 		next = fmt.Sprintf("%d-%d", last.InboxID, last.Ordinal)
 	}
 	return page, next, nil
+}
+
+// page is the statement for a page, and one event more.
+func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
+	w := f.where()
+	if cursor != "" {
+		id, ordinal, err := parseCursor(cursor)
+		if err != nil {
+			return "", nil, err
+		}
+		w.add("e.inbox_id <= $?", id) // the index takes this, not the next
+		w.args = append(w.args, ordinal)
+		n := len(w.args)
+		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
+	}
+	w.args = append(w.args, limit+1)
+	sql = selectEvents + f.from(w) + " WHERE " + w.String() + fmt.Sprintf(" ORDER BY e.inbox_id DESC, e.ordinal DESC LIMIT $%d", len(w.args))
+	return sql, w.args, nil
 }
 
 func parseCursor(cursor string) (id int64, ordinal int, err error) {
@@ -167,7 +193,7 @@ func (in *Inbox) UserEvents(ctx context.Context, projectID uuid.UUID, userID str
 // Event returns one event; that of a pending delivery has ordinal 0. Errors:
 // ErrNoEvent; else the database's.
 func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, error) {
-	found, err := in.events(ctx, selectEvents+"e.inbox_id = $1 AND e.ordinal = $2", inboxID, ordinal)
+	found, err := readEvents(ctx, in.pool, selectEvents+allEvents+" WHERE e.inbox_id = $1 AND e.ordinal = $2", inboxID, ordinal)
 	if err != nil {
 		return Event{}, err
 	}
@@ -177,8 +203,13 @@ func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, 
 	return found[0], nil
 }
 
-func (in *Inbox) events(ctx context.Context, sql string, args ...any) ([]Event, error) {
-	rows, err := in.pool.Query(ctx, sql, args...)
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func readEvents(ctx context.Context, db querier, sql string, args ...any) ([]Event, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}

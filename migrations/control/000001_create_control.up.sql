@@ -87,6 +87,7 @@ COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
 
 CREATE INDEX inbox_project_idx ON authsync.inbox (project_id, id);
+CREATE INDEX inbox_provider_idx ON authsync.inbox (project_id, provider, id);
 
 CREATE TABLE authsync.inbox_default PARTITION OF authsync.inbox DEFAULT;
 
@@ -119,6 +120,9 @@ COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was firs
 
 CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (project_id, user_id, inbox_id);
 CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id);
+
+-- Few events are something other than applied, and those are what people look for.
+CREATE INDEX event_outcomes_outcome_idx ON authsync.event_outcomes (project_id, outcome, inbox_id, ordinal) WHERE outcome <> 'applied';
 
 CREATE INDEX event_outcomes_failed_idx ON authsync.event_outcomes (inbox_id) WHERE outcome = 'failed';
 

@@ -22,7 +22,12 @@ SELECT
     e.inbox_id,
     e.ordinal
 FROM authsync.event_outcomes AS e
-LEFT JOIN authsync.inbox AS i ON i.id = e.inbox_id AND i.received_at = e.received_at
+LEFT JOIN LATERAL ( -- by its key, whatever the planner takes the number of failures for
+    SELECT d.provider
+    FROM authsync.inbox AS d
+    WHERE d.id = e.inbox_id AND d.received_at = e.received_at
+    LIMIT 1
+) AS i ON true
 LEFT JOIN authsync.projects AS p ON p.id = e.project_id
 LEFT JOIN LATERAL (
     SELECT r.id, r.state, r.attempt, r.max_attempts, r.finalized_at, r.scheduled_at, r.errors

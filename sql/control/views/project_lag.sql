@@ -37,18 +37,27 @@ LEFT JOIN LATERAL (
     ORDER BY i.id DESC
     LIMIT 1
 ) AS latest ON true
-LEFT JOIN LATERAL (
-    SELECT e.applied_at
-    FROM authsync.inbox AS i
-    JOIN authsync.event_outcomes AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-    WHERE i.project_id = p.id AND i.id < coalesce(w.oldest_id, 9223372036854775807) AND e.applied_at IS NOT NULL
-    ORDER BY i.id DESC
-    LIMIT 1
+LEFT JOIN LATERAL ( -- the newest few, and each by its key: no plan can read more
+    SELECT max(o.applied_at) AS applied_at
+    FROM (
+        SELECT i.id, i.received_at
+        FROM authsync.inbox AS i
+        WHERE i.project_id = p.id AND i.id < coalesce(w.oldest_id, 9223372036854775807)
+        ORDER BY i.id DESC
+        LIMIT 5
+    ) AS n
+    CROSS JOIN LATERAL (
+        SELECT e.applied_at
+        FROM authsync.event_outcomes AS e
+        WHERE e.inbox_id = n.id AND e.received_at = n.received_at
+        ORDER BY e.ordinal
+        LIMIT 1
+    ) AS o
 ) AS done ON true;
 
 COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is behind receiving.';
 COMMENT ON COLUMN authsync.project_lag.pending_messages IS 'Messages that wait to be applied.';
 COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
 COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
-COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending message was final.';
+COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When an event of the five messages before the oldest pending one was final last.';
 COMMENT ON COLUMN authsync.project_lag.wait_reason IS 'What the project database says, while its job waits for it.';

@@ -1,0 +1,72 @@
+package inbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+const allEvents = "authsync.events AS e"
+
+// from is what the events come from that a filter chooses: all of them, which are read newest first from
+// the indexes, or those few that another table names. An inbox of millions of messages in which
+// nothing waits and nothing failed would otherwise be read whole to find that out.
+func (f *Filter) from(w *where) string {
+	switch f.Outcome {
+	case Pending:
+		return pendingEvents(f.conditionsOn("n.project_id", w))
+	case Stale, Duplicate, Ignored, Failed:
+		if f.ProjectID == uuid.Nil { // the index begins with the project
+			return allEvents
+		}
+		return outcomeEvents(f.Outcome, f.conditionsOn("o.project_id", w))
+	default:
+		return allEvents
+	}
+}
+
+// conditionsOn repeats the condition on the project for another column; the argument is the filter's.
+func (f *Filter) conditionsOn(column string, w *where) string {
+	for i, arg := range w.args {
+		if id, is := arg.(uuid.UUID); is && id == f.ProjectID {
+			return column + " = $" + strconv.Itoa(i+1)
+		}
+	}
+	return "true"
+}
+
+// pendingEvents reads what waits, which is all of it that has to be sorted, and then the newest messages of it.
+func pendingEvents(project string) string {
+	return `(
+		SELECT m.inbox_id, n.received_from, n.received_to
+		FROM authsync.inbox_pending AS n
+		CROSS JOIN LATERAL unnest(n.inbox_ids) AS m (inbox_id)
+		WHERE ` + project + `
+		ORDER BY m.inbox_id DESC
+	) AS c
+	CROSS JOIN LATERAL (
+		SELECT v.*
+		FROM authsync.events AS v
+		WHERE v.inbox_id = c.inbox_id AND v.received_at BETWEEN c.received_from AND c.received_to
+		ORDER BY v.ordinal DESC
+	) AS e`
+}
+
+// outcomeEvents reads the events with an outcome other than applied. The outcome is a constant of the statement, so
+// that the planner sees that the index of these has it.
+func outcomeEvents(outcome, project string) string {
+	return fmt.Sprintf(`(
+		SELECT o.inbox_id, o.received_at, o.ordinal
+		FROM authsync.event_outcomes AS o
+		WHERE o.outcome = '%s' AND %s
+		ORDER BY o.inbox_id DESC, o.ordinal DESC
+	) AS c
+	CROSS JOIN LATERAL (
+		SELECT v.*
+		FROM authsync.events AS v
+		WHERE v.inbox_id = c.inbox_id AND v.received_at = c.received_at AND v.ordinal = c.ordinal
+		LIMIT 1
+	) AS e`, strings.ReplaceAll(outcome, "'", "''"), project)
+}
