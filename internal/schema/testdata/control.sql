@@ -1896,7 +1896,10 @@ CREATE VIEW authsync.event_failures AS
     e.inbox_id,
     e.ordinal
    FROM (((authsync.event_outcomes e
-     LEFT JOIN authsync.inbox i ON (((i.id = e.inbox_id) AND (i.received_at = e.received_at))))
+     LEFT JOIN LATERAL ( SELECT d.provider
+           FROM authsync.inbox d
+          WHERE ((d.id = e.inbox_id) AND (d.received_at = e.received_at))
+         LIMIT 1) i ON (true))
      LEFT JOIN authsync.projects p ON ((p.id = e.project_id)))
      LEFT JOIN LATERAL ( SELECT r.id,
             r.state,
@@ -2114,12 +2117,18 @@ CREATE VIEW authsync.project_lag AS
           WHERE (i.project_id = p.id)
           ORDER BY i.id DESC
          LIMIT 1) latest ON (true))
-     LEFT JOIN LATERAL ( SELECT e.applied_at
-           FROM (authsync.inbox i
-             JOIN authsync.event_outcomes e ON (((e.inbox_id = i.id) AND (e.received_at = i.received_at))))
-          WHERE ((i.project_id = p.id) AND (i.id < COALESCE(w.oldest_id, '9223372036854775807'::bigint)) AND (e.applied_at IS NOT NULL))
-          ORDER BY i.id DESC
-         LIMIT 1) done ON (true));
+     LEFT JOIN LATERAL ( SELECT max(o.applied_at) AS applied_at
+           FROM (( SELECT i.id,
+                    i.received_at
+                   FROM authsync.inbox i
+                  WHERE ((i.project_id = p.id) AND (i.id < COALESCE(w.oldest_id, '9223372036854775807'::bigint)))
+                  ORDER BY i.id DESC
+                 LIMIT 5) n
+             CROSS JOIN LATERAL ( SELECT e.applied_at
+                   FROM authsync.event_outcomes e
+                  WHERE ((e.inbox_id = n.id) AND (e.received_at = n.received_at))
+                  ORDER BY e.ordinal
+                 LIMIT 1) o)) done ON (true));
 
 COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is behind receiving.';
 
@@ -2129,7 +2138,7 @@ COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alo
 
 COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
 
-COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When the newest event before the oldest pending message was final.';
+COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When an event of the five messages before the oldest pending one was final last.';
 
 COMMENT ON COLUMN authsync.project_lag.wait_reason IS 'What the project database says, while its job waits for it.';
 
@@ -2468,6 +2477,10 @@ CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btr
 
 CREATE INDEX event_outcomes_default_inbox_id_idx ON authsync.event_outcomes_default USING btree (inbox_id) WHERE (outcome = 'failed'::text);
 
+CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
+
+CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
+
 CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (project_id, user_id, inbox_id);
 
 CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, user_id, inbox_id);
@@ -2475,6 +2488,10 @@ CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.
 CREATE INDEX inbox_project_idx ON ONLY authsync.inbox USING btree (project_id, id);
 
 CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btree (project_id, id);
+
+CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
+
+CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
 
 CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
 
@@ -2500,11 +2517,15 @@ ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_o
 
 ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcomes_default_pkey;
 
+ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
+
 ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_user_id_inbox_id_idx;
 
 ALTER INDEX authsync.inbox_pkey ATTACH PARTITION authsync.inbox_default_pkey;
 
 ALTER INDEX authsync.inbox_project_idx ATTACH PARTITION authsync.inbox_default_project_id_id_idx;
+
+ALTER INDEX authsync.inbox_provider_idx ATTACH PARTITION authsync.inbox_default_project_id_provider_id_idx;
 
 CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
  SELECT p.id AS project_id,
