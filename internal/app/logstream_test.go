@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
@@ -74,7 +75,7 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 			defer c.Close()
 
 			// Before the credentials are there.
-			in.deliver(t, a.URL(), batch([]string{entry(0, "ss", fetchtest.Auth0ID(0))}))
+			in.deliver(t, a.URL(), batch([]string{entry(0, "ss", demoprovider.Auth0ID(0))}))
 			waittest.Until(t, func() bool {
 				for outcome := range in.outcomes(t, c) {
 					return strings.HasPrefix(outcome, "ignored: an entry of a log stream has no profile, and the user cannot be read: missing: credentials.domain") &&
@@ -84,23 +85,23 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 			})
 			require.Zero(t, in.users(t))
 
-			tenant := fetchtest.NewAuth0(fetchtest.NewAccount(users), fetchtest.NewClock())
-			in.allowReading(t, tenant.Start(t))
+			tenant := demoprovider.NewAuth0(demoprovider.NewAccount(users), fetchtest.NewClock().Now)
+			in.allowReading(t, fetchtest.Start(t, tenant))
 			for round := range rounds {
 				var entries []string
 				for i := range users {
 					for n, typ := range []string{"ss", "s", "sv", "scp"} {
-						entries = append(entries, entry(1+100*round+10*i+n, typ, fetchtest.Auth0ID(i)))
+						entries = append(entries, entry(1+100*round+10*i+n, typ, demoprovider.Auth0ID(i)))
 					}
 				}
-				entries = append(entries, entry(90+100*round, "seacft", fetchtest.Auth0ID(0)))
+				entries = append(entries, entry(90+100*round, "seacft", demoprovider.Auth0ID(0)))
 				in.deliver(t, a.URL(), batch(entries))
 			}
 			waittest.Until(t, func() bool { return in.users(t) == users })
 			in.requireRead(t)
 			asked := 0
 			for i := range users {
-				n := tenant.Requests("/users/" + fetchtest.Auth0ID(i))
+				n := tenant.Requests("/users/" + demoprovider.Auth0ID(i))
 				require.Positive(t, n)
 				asked += n
 			}
@@ -112,9 +113,9 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 			_, err := in.mirror.Exec(t.Context(), `UPDATE capydb_auth.users SET email = 'drifted@example.com'`)
 			require.NoError(t, err)
 			tenant.Account.Delete(1)
-			before := tenant.Requests("/users/" + fetchtest.Auth0ID(1))
+			before := tenant.Requests("/users/" + demoprovider.Auth0ID(1))
 			in.deliver(t, a.URL(), batch([]string{
-				entry(9001, "s", fetchtest.Auth0ID(0)), entry(9002, "sdu", fetchtest.Auth0ID(1)), entry(9003, "sce", fetchtest.Auth0ID(2)),
+				entry(9001, "s", demoprovider.Auth0ID(0)), entry(9002, "sdu", demoprovider.Auth0ID(1)), entry(9003, "sce", demoprovider.Auth0ID(2)),
 			}))
 			waittest.Until(t, func() bool {
 				var state string
@@ -122,7 +123,7 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 					SELECT string_agg(concat(email = 'drifted@example.com', deleted_at IS NULL), ' ' ORDER BY id) FROM capydb_auth.users`).Scan(&state))
 				return state == "ft tf ft tt tt"
 			})
-			require.Equal(t, before, tenant.Requests("/users/"+fetchtest.Auth0ID(1)))
+			require.Equal(t, before, tenant.Requests("/users/"+demoprovider.Auth0ID(1)))
 		})
 	}
 }
@@ -145,7 +146,7 @@ func (in *installation) allowReading(t *testing.T, baseURL string) {
 	t.Helper()
 	given := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
-		"domain": fetchtest.Auth0Domain, "client_id": fetchtest.Auth0ClientID, "client_secret": fetchtest.Auth0ClientSecret,
+		"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,
 	} {
 		text, err := json.Marshal(value)
 		require.NoError(t, err)
@@ -181,25 +182,25 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 	c := client.New(a.URL(), in.key)
 	defer c.Close()
-	_, err := c.Refresh(t.Context(), "shop", fetchtest.Auth0ID(1), "")
+	_, err := c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), "")
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
 	require.ErrorContains(t, err, "say which one to ask")
-	_, err = c.Refresh(t.Context(), "shop", fetchtest.Auth0ID(1), provider.Auth0)
+	_, err = c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), provider.Auth0)
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
 	require.ErrorContains(t, err, "credentials.client_secret")
 
-	tenant := fetchtest.NewAuth0(fetchtest.NewAccount(3), fetchtest.NewClock())
-	tenant.Scope = "read:users " + fetchtest.Auth0StreamScopes
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(3), fetchtest.NewClock().Now)
+	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
 	tenant.Streams.To = a.URL()
-	tenant.Streams.Streams = []fetchtest.Auth0Stream{{
+	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
 		ID: "est_AAAAAAAAAAAAAAAAAAAAAA", Name: "authsync", Endpoint: c.WebhookURL(provider.Auth0, in.projectID), Token: signingSecret,
 	}}
-	in.allowReading(t, tenant.Start(t))
-	got, err := c.Refresh(t.Context(), "shop", fetchtest.Auth0ID(1), provider.Auth0)
+	in.allowReading(t, fetchtest.Start(t, tenant))
+	got, err := c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), provider.Auth0)
 	require.NoError(t, err)
 	require.Equal(t, []string{"missing", "created"}, []string{got.Found, got.Done})
 	require.Equal(t, 1, in.users(t))
-	_, err = c.Refresh(t.Context(), "shop", fetchtest.Auth0ID(77), provider.Auth0)
+	_, err = c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(77), provider.Auth0)
 	require.Equal(t, http.StatusNotFound, client.Status(err))
 
 	// An event that had failed arrives by the redelivery, as itself.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
@@ -19,11 +20,11 @@ import (
 func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	base := fetchtest.NewClerk(fetchtest.NewAccount(3), fetchtest.NewClock()).Start(t)
+	base := fetchtest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(3), fetchtest.NewClock().Now))
 	roles := config.Roles{Worker: true, API: true}
 	put := func(c *client.Client) error {
 		return c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
-			"credentials": map[string]any{"secret_key": fetchtest.ClerkKey}, "options": map[string]any{"base_url": base},
+			"credentials": map[string]any{"secret_key": demoprovider.ClerkKey}, "options": map[string]any{"base_url": base},
 		}, nil)
 	}
 	connect := func() (c *client.Client, stop func()) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
@@ -35,22 +36,22 @@ func TestEveryProvider(t *testing.T) {
 	}{
 		"Clerk": {provider.Clerk, func(t *testing.T, _ *testBundle, clock *fetchtest.Clock) setting {
 			t.Helper()
-			url := fetchtest.NewClerk(fetchtest.NewAccount(users), clock).Start(t)
-			return setting{provider.Credentials{SecretKey: fetchtest.ClerkKey}, provider.Options{BaseURL: url}}
+			url := fetchtest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(users), clock.Now))
+			return setting{provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: url}}
 		}},
 		"Auth0": {provider.Auth0, func(t *testing.T, _ *testBundle, clock *fetchtest.Clock) setting {
 			t.Helper()
-			fake := fetchtest.NewAuth0(fetchtest.NewAccount(users), clock)
+			fake := demoprovider.NewAuth0(demoprovider.NewAccount(users), clock.Now)
 			fake.Polls = 2
 			return setting{
-				provider.Credentials{Domain: fetchtest.Auth0Domain, ClientID: fetchtest.Auth0ClientID, ClientSecret: fetchtest.Auth0ClientSecret},
-				provider.Options{BaseURL: fake.Start(t)},
+				provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret},
+				provider.Options{BaseURL: fetchtest.Start(t, fake)},
 			}
 		}},
 		"BetterAuthByItsAdminAPI": {provider.BetterAuth, func(t *testing.T, _ *testBundle, clock *fetchtest.Clock) setting {
 			t.Helper()
-			url := fetchtest.NewBetterAuth(fetchtest.NewAccount(users), clock).Start(t)
-			return setting{provider.Credentials{SessionToken: fetchtest.BetterAuthToken}, provider.Options{BaseURL: url}}
+			url := fetchtest.Start(t, demoprovider.NewBetterAuth(demoprovider.NewAccount(users), clock.Now))
+			return setting{provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: url}}
 		}},
 		"BetterAuthByItsTables": {provider.BetterAuth, func(t *testing.T, b *testBundle, _ *fetchtest.Clock) setting {
 			t.Helper()

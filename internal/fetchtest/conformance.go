@@ -13,13 +13,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
 // Case is one provider account and how to read it.
 type Case struct {
-	Account *Account
+	Account *demoprovider.Account
 	Clock   *Clock
 	// Open makes a new source on the account, as another process would.
 	Open func(d fetch.Deps) fetch.Source
@@ -27,7 +28,7 @@ type Case struct {
 	ID  func(i int) string
 	Key string
 	// Server is nil for a source that sends no HTTP requests.
-	Server *Server
+	Server *demoprovider.Server
 	// Pages is a part of the path that pages are read from, User that of one user.
 	Pages, User string
 	// Reject lets the provider refuse the credentials.
@@ -232,7 +233,7 @@ func usersDeletedDuringTheWalk(t *testing.T, c *Case) {
 		if i, there := number[last]; there { // the one read last, and the first three
 			c.Account.Delete(i)
 		}
-		for _, i := range c.Account.slice(0, 3) {
+		for _, i := range c.Account.Users()[:3] {
 			c.Account.Delete(i)
 			gone++
 		}
@@ -307,7 +308,7 @@ func cancelled(t *testing.T, c *Case) {
 	}
 	ctx, cancel = context.WithCancelCause(t.Context())
 	c.Server.Begun = func(*http.Request) { cancel(left) } // while a request is under way
-	c.Server.Fail(Fault{Stall: true})
+	c.Server.Fail(demoprovider.Fault{Stall: true})
 	_, err = source.Page(ctx, "")
 	require.ErrorIs(t, err, left)
 }
@@ -352,10 +353,10 @@ func passingTrouble(t *testing.T, c *Case) {
 	t.Helper()
 	source := c.open(t)
 	pages := 0
-	c.Server.Fail(Fault{Status: 503}, Fault{Status: 500, Body: "oops"})
+	c.Server.Fail(demoprovider.Fault{Status: 503}, demoprovider.Fault{Status: 500, Body: "oops"})
 	ids := c.Walk(t, "", func() fetch.Source { return source }, func(fetch.Page) {
 		if pages++; pages == 1 {
-			c.Server.Fail(Fault{Path: c.Pages, Cut: true}, Fault{Path: c.Pages, Status: 408}, Fault{Path: c.Pages, Status: 502})
+			c.Server.Fail(demoprovider.Fault{Path: c.Pages, Cut: true}, demoprovider.Fault{Path: c.Pages, Status: 408}, demoprovider.Fault{Path: c.Pages, Status: 502})
 		}
 	})
 	require.Equal(t, c.Want(), sorted(ids))
@@ -381,36 +382,30 @@ func (c *Case) untilError(t *testing.T, source fetch.Source, cursor string) erro
 func lastingTrouble(t *testing.T, c *Case) {
 	t.Helper()
 	cursor := c.inTheMiddle(t, c.open(t))
-	for _, fault := range []Fault{
+	for _, fault := range []demoprovider.Fault{
 		{Path: c.Pages, Status: 500, Body: strings.Join(c.Secrets, " ")},
 		{Path: c.Pages, Status: 503},
 		{Path: c.Pages, Cut: true},
 		{Path: c.Pages, Status: 200, Body: ""},
 	} {
-		c.Server.Fail(slices.Repeat([]Fault{fault}, 50)...)
+		c.Server.Fail(slices.Repeat([]demoprovider.Fault{fault}, 50)...)
 		err := c.untilError(t, c.open(t), cursor)
 		var temporary *fetch.TemporaryError
 		require.ErrorAs(t, err, &temporary, "%+v", fault)
 		c.safe(t, err)
-		c.Server.clear()
+		c.Server.Heal()
 	}
-	for _, fault := range []Fault{
+	for _, fault := range []demoprovider.Fault{
 		{Path: c.Pages, Status: 418},
 		{Path: c.Pages, Status: 200, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}},
 	} {
-		c.Server.Fail(slices.Repeat([]Fault{fault}, 50)...)
+		c.Server.Fail(slices.Repeat([]demoprovider.Fault{fault}, 50)...)
 		_, err := c.open(t).Page(t.Context(), cursor)
 		var protocol *fetch.ProtocolError
 		require.ErrorAs(t, err, &protocol, "%+v", fault)
 		c.safe(t, err)
-		c.Server.clear()
+		c.Server.Heal()
 	}
-}
-
-func (s *Server) clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = nil
 }
 
 func askedPauses(t *testing.T, c *Case) {
@@ -429,7 +424,7 @@ func askedPauses(t *testing.T, c *Case) {
 		source := c.open(t)
 		key, value := header(c.Clock.Now())
 		before := c.Clock.Now()
-		c.Server.Fail(Fault{Path: c.Pages, Status: 429, Header: http.Header{http.CanonicalHeaderKey(key): {value}}})
+		c.Server.Fail(demoprovider.Fault{Path: c.Pages, Status: 429, Header: http.Header{http.CanonicalHeaderKey(key): {value}}})
 		page, err := source.Page(t.Context(), cursor)
 		require.NoError(t, err, name)
 		require.NotEmpty(t, page.Users, name)
@@ -447,7 +442,7 @@ func longPauses(t *testing.T, c *Case) {
 		}
 		source := c.open(t)
 		before := c.Clock.Slept()
-		c.Server.Fail(Fault{Path: c.Pages, Status: 429, Header: header})
+		c.Server.Fail(demoprovider.Fault{Path: c.Pages, Status: 429, Header: header})
 		requests := c.Server.Requests(c.Pages)
 		_, err := source.Page(t.Context(), cursor)
 		var limited *fetch.RateLimitError
@@ -464,7 +459,7 @@ func longPauses(t *testing.T, c *Case) {
 		require.NoError(t, err)
 		require.NotEmpty(t, page.Users)
 	}
-	c.Server.Fail(slices.Repeat([]Fault{{Path: c.Pages, Status: 429}}, 20)...)
+	c.Server.Fail(slices.Repeat([]demoprovider.Fault{{Path: c.Pages, Status: 429}}, 20)...)
 	_, err := c.open(t).Page(t.Context(), cursor)
 	var limited *fetch.RateLimitError
 	require.ErrorAs(t, err, &limited, "a 429 that asks for nothing")
@@ -476,7 +471,7 @@ func slowBody(t *testing.T, c *Case) {
 	cursor := c.inTheMiddle(t, c.open(t))
 	deps := c.Clock.Deps()
 	deps.Timeout = 50 * time.Millisecond
-	c.Server.Fail(slices.Repeat([]Fault{{Path: c.Pages, Stall: true}}, 50)...)
+	c.Server.Fail(slices.Repeat([]demoprovider.Fault{{Path: c.Pages, Stall: true}}, 50)...)
 	err := c.untilError(t, c.with(t, deps), cursor)
 	var temporary *fetch.TemporaryError
 	require.ErrorAs(t, err, &temporary)
@@ -487,7 +482,7 @@ func redirect(t *testing.T, c *Case) {
 	cursor := c.inTheMiddle(t, c.open(t))
 	elsewhere := false
 	other := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
-	c.Server.Fail(Fault{Path: c.Pages, Status: 307, Header: http.Header{"Location": {other + "/users"}}})
+	c.Server.Fail(demoprovider.Fault{Path: c.Pages, Status: 307, Header: http.Header{"Location": {other + "/users"}}})
 	_, err := c.open(t).Page(t.Context(), cursor)
 	var protocol *fetch.ProtocolError
 	require.ErrorAs(t, err, &protocol)
@@ -498,7 +493,7 @@ func redirect(t *testing.T, c *Case) {
 func strangersNotFound(t *testing.T, c *Case) {
 	t.Helper()
 	for _, body := range []string{"", "404 page not found", `{"message":"no route"}`, "<html>"} {
-		c.Server.Fail(Fault{Path: c.User, Status: 404, Body: body})
+		c.Server.Fail(demoprovider.Fault{Path: c.User, Status: 404, Body: body})
 		_, err := c.open(t).User(t.Context(), c.ID(3))
 		require.Error(t, err)
 		require.NotErrorIs(t, err, fetch.ErrGone, body)

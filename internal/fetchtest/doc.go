@@ -1,10 +1,6 @@
-// Package fetchtest is what the tests of reading users from providers need:
-// servers that answer as Clerk, Auth0 and Better Auth do, on accounts of any
-// size whose users are made up as they are asked for, and one suite of promises
-// that every fetch.Source keeps. Only tests import it.
-//
-// The servers are stricter than a real one where a real one is not known well:
-// what the providers' documentation does not allow is refused.
+// Package fetchtest is what the tests of reading users from providers need: a
+// clock, the stand-ins of package demoprovider on this machine, and one suite of
+// promises that every fetch.Source keeps. Only tests import it.
 package fetchtest
 
 import (

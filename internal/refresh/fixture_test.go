@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/jobs"
@@ -105,21 +106,21 @@ func (b *testBundle) store(name string, i *stored) {
 }
 
 // auth0 makes a tenant with so many users and stores its credentials.
-func (b *testBundle) auth0(t *testing.T, users int) *fetchtest.Auth0 {
+func (b *testBundle) auth0(t *testing.T, users int) *demoprovider.Auth0 {
 	t.Helper()
-	fake := fetchtest.NewAuth0(fetchtest.NewAccount(users), b.clock)
+	fake := demoprovider.NewAuth0(demoprovider.NewAccount(users), b.clock.Now)
 	b.store(provider.Auth0, &stored{
-		provider.Credentials{Domain: fetchtest.Auth0Domain, ClientID: fetchtest.Auth0ClientID, ClientSecret: fetchtest.Auth0ClientSecret},
-		provider.Options{BaseURL: fake.Start(t)},
+		provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret},
+		provider.Options{BaseURL: fetchtest.Start(t, fake)},
 	})
 	return fake
 }
 
 // clerk does the same with an instance of Clerk.
-func (b *testBundle) clerk(t *testing.T, users int) *fetchtest.Clerk {
+func (b *testBundle) clerk(t *testing.T, users int) *demoprovider.Clerk {
 	t.Helper()
-	fake := fetchtest.NewClerk(fetchtest.NewAccount(users), b.clock)
-	b.store(provider.Clerk, &stored{provider.Credentials{SecretKey: fetchtest.ClerkKey}, provider.Options{BaseURL: fake.Start(t)}})
+	fake := demoprovider.NewClerk(demoprovider.NewAccount(users), b.clock.Now)
+	b.store(provider.Clerk, &stored{provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: fetchtest.Start(t, fake)}})
 	return fake
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
@@ -20,8 +21,8 @@ import (
 // fake is an account of a provider whose users have ids by number.
 type fake struct {
 	name    string
-	account *fetchtest.Account
-	server  *fetchtest.Server
+	account *demoprovider.Account
+	server  *demoprovider.Server
 	id      func(int) string
 }
 
@@ -31,20 +32,20 @@ func fakes() map[string]func(t *testing.T, b *testBundle) fake {
 		"Auth0": func(t *testing.T, b *testBundle) fake {
 			t.Helper()
 			server := b.auth0(t, 10)
-			return fake{provider.Auth0, server.Account, &server.Server, fetchtest.Auth0ID}
+			return fake{provider.Auth0, server.Account, &server.Server, demoprovider.Auth0ID}
 		},
 		"Clerk": func(t *testing.T, b *testBundle) fake {
 			t.Helper()
 			server := b.clerk(t, 10)
-			return fake{provider.Clerk, server.Account, &server.Server, fetchtest.ClerkID}
+			return fake{provider.Clerk, server.Account, &server.Server, demoprovider.ClerkID}
 		},
 		"BetterAuth": func(t *testing.T, b *testBundle) fake {
 			t.Helper()
-			server := fetchtest.NewBetterAuth(fetchtest.NewAccount(10), b.clock)
+			server := demoprovider.NewBetterAuth(demoprovider.NewAccount(10), b.clock.Now)
 			b.store(provider.BetterAuth, &stored{
-				provider.Credentials{SessionToken: fetchtest.BetterAuthToken}, provider.Options{BaseURL: server.Start(t)},
+				provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: fetchtest.Start(t, server)},
 			})
-			return fake{provider.BetterAuth, server.Account, &server.Server, fetchtest.BetterAuthID}
+			return fake{provider.BetterAuth, server.Account, &server.Server, demoprovider.BetterAuthID}
 		},
 	}
 }
@@ -118,18 +119,18 @@ func TestRefreshSaysWhatToDo(t *testing.T) {
 				_, err := b.one.Refresh(t.Context(), b.projectID, f.id(1), f.name)
 				return err
 			}
-			f.server.Fail(fetchtest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}, "X-Retry-After": {"90"}}})
+			f.server.Fail(demoprovider.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}, "X-Retry-After": {"90"}}})
 			var limited *fetch.RateLimitError
 			require.ErrorAs(t, read(), &limited)
 			b.clock.Advance(2 * time.Minute)
 
-			f.server.Fail(slices.Repeat([]fetchtest.Fault{{Status: http.StatusInternalServerError}}, 4)...)
+			f.server.Fail(slices.Repeat([]demoprovider.Fault{{Status: http.StatusInternalServerError}}, 4)...)
 			var temporary *fetch.TemporaryError
 			require.ErrorAs(t, read(), &temporary)
 
 			was := b.integrations[f.name]
 			b.store(f.name, &stored{provider.Credentials{
-				SecretKey: "sk_test_wrong", Domain: fetchtest.Auth0Domain, ClientID: fetchtest.Auth0ClientID, ClientSecret: "wrong", SessionToken: "wrong",
+				SecretKey: "sk_test_wrong", Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: "wrong", SessionToken: "wrong",
 			}, was.options})
 			var refused *fetch.CredentialsError
 			err := read()
@@ -160,7 +161,7 @@ func TestRefreshChoosesTheProvider(t *testing.T) {
 	require.ErrorContains(t, err, "no integration")
 
 	tenant, instance := b.auth0(t, 3), b.clerk(t, 3)
-	_, err = read(fetchtest.ClerkID(1), "")
+	_, err = read(demoprovider.ClerkID(1), "")
 	require.ErrorAs(t, err, &choose)
 	require.ErrorContains(t, err, "(auth0, clerk), and the mirror has no such user")
 	b.exec(t, `SELECT capydb_auth.ensure_user('user_placeholder')`)
@@ -168,15 +169,15 @@ func TestRefreshChoosesTheProvider(t *testing.T) {
 	require.ErrorContains(t, err, "a placeholder only")
 	require.Zero(t, tenant.Requests("")+instance.Requests(""), "nobody is asked in vain")
 
-	got, err := read(fetchtest.ClerkID(1), provider.Clerk)
+	got, err := read(demoprovider.ClerkID(1), provider.Clerk)
 	require.NoError(t, err)
 	require.Equal(t, refresh.Created, got.Done)
-	got, err = read(fetchtest.ClerkID(1), "")
+	got, err = read(demoprovider.ClerkID(1), "")
 	require.NoError(t, err)
 	require.Equal(t, []string{provider.Clerk, mirror.Equal}, []string{got.Provider, got.Found}, "the row tells")
 
 	// What another provider does not know may be known to the one that it is of.
-	for _, id := range []string{fetchtest.ClerkID(1), "user_placeholder"} {
+	for _, id := range []string{demoprovider.ClerkID(1), "user_placeholder"} {
 		got, err = read(id, provider.Auth0)
 		require.NoError(t, err)
 		require.Equal(t, []string{refresh.Gone, refresh.Nothing}, []string{got.Found, got.Done})
@@ -186,7 +187,7 @@ func TestRefreshChoosesTheProvider(t *testing.T) {
 
 	b.store(provider.Clerk, nil)
 	b.store(provider.BetterAuth, &stored{})
-	_, err = read(fetchtest.ClerkID(1), "")
+	_, err = read(demoprovider.ClerkID(1), "")
 	require.ErrorContains(t, err, "came from clerk, which the project does not have any more")
 }
 
@@ -196,7 +197,7 @@ func TestRefreshTellsThatTheRowIsRefused(t *testing.T) {
 	b := setup(t)
 	b.auth0(t, 3)
 	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT nobody CHECK (email IS NULL)`)
-	_, err := b.one.Refresh(t.Context(), b.projectID, fetchtest.Auth0ID(1), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(1), "")
 	var refused *refresh.RefusedError
 	require.ErrorAs(t, err, &refused)
 	require.ErrorContains(t, err, "constraint nobody")
@@ -207,7 +208,7 @@ func TestRefreshesShareAToken(t *testing.T) {
 	b := setup(t)
 	tenant := b.auth0(t, 3)
 	for i := range 3 {
-		_, err := b.one.Refresh(t.Context(), b.projectID, fetchtest.Auth0ID(i), "")
+		_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(i), "")
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, tenant.Requests("/oauth/token"))
@@ -217,7 +218,7 @@ func TestRefreshesShareAToken(t *testing.T) {
 	changed := b.integrations[provider.Auth0]
 	changed.credentials.ClientSecret = "another"
 	b.store(provider.Auth0, &changed)
-	_, err := b.one.Refresh(t.Context(), b.projectID, fetchtest.Auth0ID(0), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(0), "")
 	require.NoError(t, err)
 	require.Equal(t, 2, tenant.Requests("/oauth/token"), "new credentials count at once")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
@@ -24,8 +24,8 @@ import (
 )
 
 // perUser is how many requests were made for one user.
-func perUser(tenant *fetchtest.Auth0, i int) int {
-	return tenant.Requests("/users/" + fetchtest.Auth0ID(i))
+func perUser(tenant *demoprovider.Auth0, i int) int {
+	return tenant.Requests("/users/" + demoprovider.Auth0ID(i))
 }
 
 func TestManyWishesAreOneRequest(t *testing.T) {
@@ -35,7 +35,7 @@ func TestManyWishesAreOneRequest(t *testing.T) {
 	for range 20 {
 		for i := range 120 {
 			if i%40 == 0 {
-				b.want(t, fetchtest.Auth0ID(i), fetchtest.Auth0ID(i+1), fetchtest.Auth0ID(i))
+				b.want(t, demoprovider.Auth0ID(i), demoprovider.Auth0ID(i+1), demoprovider.Auth0ID(i))
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func TestManyWishesAreOneRequest(t *testing.T) {
 			(SELECT count(*) FROM authsync.river_job)) FROM authsync.wanted_refreshes`))
 	var all []string
 	for i := range 200 {
-		all = append(all, fetchtest.Auth0ID(i))
+		all = append(all, demoprovider.Auth0ID(i))
 	}
 	b.want(t, all...)
 	b.work(t, b.mirrors)
@@ -54,10 +54,10 @@ func TestManyWishesAreOneRequest(t *testing.T) {
 	require.Equal(t, "200", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE email IS NOT NULL`))
 
 	tenant.Account.Delete(7)
-	b.want(t, fetchtest.Auth0ID(7))
+	b.want(t, demoprovider.Auth0ID(7))
 	b.quiet(t)
-	require.Equal(t, fetchtest.Auth0ID(7), one(t, b.project, `SELECT id FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
-	b.want(t, fetchtest.Auth0ID(999)) // known to nobody
+	require.Equal(t, demoprovider.Auth0ID(7), one(t, b.project, `SELECT id FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
+	b.want(t, demoprovider.Auth0ID(999)) // known to nobody
 	b.quiet(t)
 	require.Equal(t, "200", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
 }
@@ -77,10 +77,10 @@ func TestAWishDuringTheRequestNeedsAnother(t *testing.T) {
 		}
 	}
 	b.work(t, b.mirrors)
-	b.want(t, fetchtest.Auth0ID(1))
+	b.want(t, demoprovider.Auth0ID(1))
 	<-begun
 	for range 5 {
-		b.want(t, fetchtest.Auth0ID(1))
+		b.want(t, demoprovider.Auth0ID(1))
 	}
 	close(goOn)
 	b.quiet(t)
@@ -102,12 +102,12 @@ func TestTheJobDoesNotEndBesideAWish(t *testing.T) {
 			})
 		}
 	}
-	b.want(t, fetchtest.Auth0ID(0))
+	b.want(t, demoprovider.Auth0ID(0))
 	b.work(t, b.mirrors)
 	<-begun
 	tx, err := b.control.Begin(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}))
+	require.NoError(t, b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{demoprovider.Auth0ID(1)}))
 	close(goOn)
 	b.becomes(t, b.control, "1", `
 		SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
@@ -127,7 +127,7 @@ func TestNoWishIsLostWhereJobsEnd(t *testing.T) {
 		group.Go(func() {
 			for range 25 {
 				err := pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
-					ids := []string{fetchtest.Auth0ID(worker), fetchtest.Auth0ID((worker + 1) % 8)}
+					ids := []string{demoprovider.Auth0ID(worker), demoprovider.Auth0ID((worker + 1) % 8)}
 					return b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, ids)
 				})
 				if err != nil {
@@ -145,7 +145,7 @@ func TestAJobThatSomebodyCancelledIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	tenant := b.auth0(t, 3)
-	b.want(t, fetchtest.Auth0ID(0))
+	b.want(t, demoprovider.Auth0ID(0))
 	var id int64
 	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(t.Context(), `SELECT id FROM authsync.river_job`).Scan(&id); err != nil {
@@ -154,7 +154,7 @@ func TestAJobThatSomebodyCancelledIsMadeAnew(t *testing.T) {
 		_, err := b.jobs.JobCancelTx(t.Context(), tx, id)
 		return err
 	}))
-	b.want(t, fetchtest.Auth0ID(1))
+	b.want(t, demoprovider.Auth0ID(1))
 	b.work(t, b.mirrors)
 	b.quiet(t)
 	require.Equal(t, 2, tenant.Requests("/users/"))
@@ -175,7 +175,7 @@ func TestUsersWhoseJobIsGoneAreRead(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			tenant := b.auth0(t, 3)
-			b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1))
+			b.want(t, demoprovider.Auth0ID(0), demoprovider.Auth0ID(1))
 			require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
 				var jobID int64
 				if err := tx.QueryRow(t.Context(), `SELECT job_id FROM authsync.job_requests`).Scan(&jobID); err != nil {
@@ -199,11 +199,11 @@ func TestUsersWhoseJobIsGoneGetOneJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.auth0(t, 3)
-	b.want(t, fetchtest.Auth0ID(0))
+	b.want(t, demoprovider.Auth0ID(0))
 	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
 	require.NoError(t, err)
 	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
-		if err := b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{fetchtest.Auth0ID(1)}); err != nil {
+		if err := b.queue.Want(t.Context(), tx, b.projectID, provider.Auth0, []string{demoprovider.Auth0ID(1)}); err != nil {
 			return err
 		}
 		require.Equal(t, "0", one(t, b.control, `SELECT authsync.rescue_requests()::text`))
@@ -240,14 +240,14 @@ func TestRefreshesOutliveTrouble(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	tenant := b.auth0(t, 5)
-	tenant.Fail(fetchtest.Fault{Path: "/users/", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}}})
+	tenant.Fail(demoprovider.Fault{Path: "/users/", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}}})
 	var once sync.Once
 	tenant.Begun = func(r *http.Request) {
 		if strings.Contains(r.URL.Path, "/users/") {
 			once.Do(func() { b.clock.Advance(2 * time.Minute) }) // so that the pause is over at the next try
 		}
 	}
-	b.want(t, fetchtest.Auth0ID(0))
+	b.want(t, demoprovider.Auth0ID(0))
 	b.work(t, &away{Mirrors: b.mirrors})
 	b.quiet(t)
 	require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
@@ -267,11 +267,11 @@ func TestASlowProviderGetsOn(t *testing.T) {
 	b.readTime = 500 * time.Millisecond
 	var slow sync.Once
 	tenant.Begun = func(r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, fetchtest.Auth0ID(1)) {
+		if strings.HasSuffix(r.URL.Path, demoprovider.Auth0ID(1)) {
 			slow.Do(func() { <-r.Context().Done() })
 		}
 	}
-	b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1), fetchtest.Auth0ID(2))
+	b.want(t, demoprovider.Auth0ID(0), demoprovider.Auth0ID(1), demoprovider.Auth0ID(2))
 	b.work(t, b.mirrors)
 	b.quiet(t)
 	require.Equal(t, []int{1, 2, 1}, []int{perUser(tenant, 0), perUser(tenant, 1), perUser(tenant, 2)})
@@ -287,7 +287,7 @@ func TestRefreshesWaitForCredentials(t *testing.T) {
 	bad.credentials.ClientSecret = "wrong"
 	b.store(provider.Auth0, &bad)
 	b.work(t, b.mirrors)
-	b.want(t, fetchtest.Auth0ID(0))
+	b.want(t, demoprovider.Auth0ID(0))
 	b.becomes(t, b.control, "shop auth0 1 0 t", `
 		SELECT coalesce((SELECT concat_ws(' ', project, provider, waiting, given_up, wait_reason LIKE '%client_secret%')
 			FROM authsync.waiting_refreshes), '')`)
@@ -301,7 +301,7 @@ func TestRefreshesWaitForCredentials(t *testing.T) {
 	require.Equal(t, 1, perUser(tenant, 0))
 
 	b.store(provider.Auth0, nil)
-	b.want(t, fetchtest.Auth0ID(1))
+	b.want(t, demoprovider.Auth0ID(1))
 	b.quiet(t)
 	require.Zero(t, perUser(tenant, 1), "there is nobody to ask")
 }
@@ -312,23 +312,23 @@ func TestOneUserInTroubleHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	tenant := b.auth0(t, 5)
-	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT no_two CHECK (id <> '`+fetchtest.Auth0ID(2)+`')`)
-	b.want(t, fetchtest.Auth0ID(0), fetchtest.Auth0ID(1), fetchtest.Auth0ID(2), fetchtest.Auth0ID(3))
+	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT no_two CHECK (id <> '`+demoprovider.Auth0ID(2)+`')`)
+	b.want(t, demoprovider.Auth0ID(0), demoprovider.Auth0ID(1), demoprovider.Auth0ID(2), demoprovider.Auth0ID(3))
 	for range 8 {
-		tenant.Fail(fetchtest.Fault{Path: fetchtest.Auth0ID(1), Status: http.StatusTeapot, Body: `{"message":"odd"}`})
+		tenant.Fail(demoprovider.Fault{Path: demoprovider.Auth0ID(1), Status: http.StatusTeapot, Body: `{"message":"odd"}`})
 	}
 	b.work(t, b.mirrors)
 	b.becomes(t, b.control, "0 2", `SELECT coalesce((SELECT concat_ws(' ', waiting, given_up) FROM authsync.waiting_refreshes), '')`)
 	require.Equal(t, "2", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
 	require.Equal(t, 8, perUser(tenant, 1))
 	require.Equal(t, 1, perUser(tenant, 0))
-	require.Contains(t, one(t, b.control, `SELECT problem FROM authsync.wanted_refreshes WHERE user_id = $1`, fetchtest.Auth0ID(2)), "constraint no_two")
+	require.Contains(t, one(t, b.control, `SELECT problem FROM authsync.wanted_refreshes WHERE user_id = $1`, demoprovider.Auth0ID(2)), "constraint no_two")
 	require.Contains(t, b.kept(), time.Hour+4*time.Minute)
 
-	b.want(t, fetchtest.Auth0ID(1))
-	b.becomes(t, b.control, fetchtest.Auth0ID(2), `SELECT string_agg(user_id, ' ') FROM authsync.wanted_refreshes`)
+	b.want(t, demoprovider.Auth0ID(1))
+	b.becomes(t, b.control, demoprovider.Auth0ID(2), `SELECT string_agg(user_id, ' ') FROM authsync.wanted_refreshes`)
 	b.exec(t, `ALTER TABLE capydb_auth.users DROP CONSTRAINT no_two`)
-	_, err := b.one.Refresh(t.Context(), b.projectID, fetchtest.Auth0ID(2), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(2), "")
 	require.NoError(t, err)
 	b.quiet(t)
 	require.Equal(t, "4", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
@@ -20,29 +21,29 @@ import (
 )
 
 func credentials() provider.Credentials {
-	return provider.Credentials{Domain: fetchtest.Auth0Domain, ClientID: fetchtest.Auth0ClientID, ClientSecret: fetchtest.Auth0ClientSecret}
+	return provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret}
 }
 
 // fake is an Auth0 tenant with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*fetchtest.Auth0, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.Auth0, *fetchtest.Case) {
 	tb.Helper()
 	clock := fetchtest.NewClock()
-	account := fetchtest.NewAccount(n)
-	server := fetchtest.NewAuth0(account, clock)
-	base := server.Start(tb)
+	account := demoprovider.NewAccount(n)
+	server := demoprovider.NewAuth0(account, clock.Now)
+	base := fetchtest.Start(tb, server)
 	pages, snapshot := "/api/v2/users", false
 	if n >= 1000 {
 		pages, snapshot = "/exports/", true
 	}
 	return server, &fetchtest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: pages, User: "/api/v2/users/", Snapshot: snapshot,
-		ID: fetchtest.Auth0ID, Key: "user_id",
+		ID: demoprovider.Auth0ID, Key: "user_id",
 		Reject: func() {
 			server.Secret = "another"
 			server.RevokeTokens()
 		},
 		Credential: "credentials.client_secret",
-		Secrets:    []string{fetchtest.Auth0ClientSecret, "eyJ-token", "s1gned"},
+		Secrets:    []string{demoprovider.Auth0ClientSecret, "eyJ-token", "s1gned"},
 		Open: func(d fetch.Deps) fetch.Source {
 			source, err := auth0.New().NewSource(credentials(), provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
@@ -64,13 +65,13 @@ func TestSource(t *testing.T) {
 	t.Parallel()
 	for name, setup := range map[string]struct {
 		users  int
-		change func(*fetchtest.Auth0)
+		change func(*demoprovider.Auth0)
 	}{
-		"ByList":        {190, func(*fetchtest.Auth0) {}},
-		"ByExport":      {1100, func(*fetchtest.Auth0) {}},
-		"ByPlainExport": {1100, func(a *fetchtest.Auth0) { a.Plain = true }},
-		"BySlowExport":  {1000, func(a *fetchtest.Auth0) { a.Polls = 3 }},
-		"OnTheFreePlan": {190, func(a *fetchtest.Auth0) { a.Rate, a.Burst = 2, 2 }},
+		"ByList":        {190, func(*demoprovider.Auth0) {}},
+		"ByExport":      {1100, func(*demoprovider.Auth0) {}},
+		"ByPlainExport": {1100, func(a *demoprovider.Auth0) { a.Plain = true }},
+		"BySlowExport":  {1000, func(a *demoprovider.Auth0) { a.Polls = 3 }},
+		"OnTheFreePlan": {190, func(a *demoprovider.Auth0) { a.Rate, a.Burst = 2, 2 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -253,7 +254,7 @@ func TestTruncatedExportGoesOnWhereItBroke(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		server, c := fake(t, 1700)
 		server.Plain = plain
-		server.Fail(fetchtest.Fault{Path: "/exports/", Cut: true})
+		server.Fail(demoprovider.Fault{Path: "/exports/", Cut: true})
 		var ids []string
 		source := open(t, c)
 		ids = c.Walk(t, "", func() fetch.Source { return source }, nil)
@@ -279,7 +280,7 @@ func TestPagesOfLargeUsersAreShort(t *testing.T) {
 func TestCancelledWhileTheExportStalls(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 1700)
-	server.Fail(fetchtest.Fault{Path: "/exports/", Stall: true})
+	server.Fail(demoprovider.Fault{Path: "/exports/", Stall: true})
 	source := open(t, c)
 	begun, err := source.Page(t.Context(), "")
 	require.NoError(t, err)
@@ -314,7 +315,7 @@ func TestTokenIsReplaced(t *testing.T) {
 	server.RevokeTokens()
 	ask()
 	require.Equal(t, 3, server.Requests("/oauth/token"), "it is replaced when it is refused")
-	server.Fail(fetchtest.Fault{Path: "/api/v2/users", Status: 401}, fetchtest.Fault{Path: "/api/v2/users", Status: 401})
+	server.Fail(demoprovider.Fault{Path: "/api/v2/users", Status: 401}, demoprovider.Fault{Path: "/api/v2/users", Status: 401})
 	_, _, err := source.Count(t.Context())
 	require.ErrorContains(t, err, "does not accept its own token")
 }
@@ -331,25 +332,25 @@ func TestStatedRateIsNeverExceeded(t *testing.T) {
 
 func TestRefusalsAreExplained(t *testing.T) {
 	t.Parallel()
-	for want, change := range map[string]func(*fetchtest.Auth0){
-		"Auth0 refuses credentials.client_id or credentials.client_secret": func(a *fetchtest.Auth0) { a.Secret = "another" },
-		"authorize it there with the permission read:users":                func(a *fetchtest.Auth0) { a.Unauthorized = true },
-		"lacks the permission read:users":                                  func(a *fetchtest.Auth0) { a.Scope = "read:logs" },
-		"is not Auth0's": func(a *fetchtest.Auth0) {
-			a.Fail(slices.Repeat([]fetchtest.Fault{{Path: "/oauth/token", Status: 200, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}}}, 9)...)
+	for want, change := range map[string]func(*demoprovider.Auth0){
+		"Auth0 refuses credentials.client_id or credentials.client_secret": func(a *demoprovider.Auth0) { a.Secret = "another" },
+		"authorize it there with the permission read:users":                func(a *demoprovider.Auth0) { a.Unauthorized = true },
+		"lacks the permission read:users":                                  func(a *demoprovider.Auth0) { a.Scope = "read:logs" },
+		"is not Auth0's": func(a *demoprovider.Auth0) {
+			a.Fail(slices.Repeat([]demoprovider.Fault{{Path: "/oauth/token", Status: 200, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}}}, 9)...)
 		},
-		"is not Auth0's: its /oauth/token does not answer as Auth0 does (it answered 404)": func(a *fetchtest.Auth0) {
-			a.Fail(fetchtest.Fault{Path: "/oauth/token", Status: 404, Body: "404 page not found"})
+		"is not Auth0's: its /oauth/token does not answer as Auth0 does (it answered 404)": func(a *demoprovider.Auth0) {
+			a.Fail(demoprovider.Fault{Path: "/oauth/token", Status: 404, Body: "404 page not found"})
 		},
-		"/oauth/token does not answer as Auth0 does. Give": func(a *fetchtest.Auth0) {
-			a.Fail(fetchtest.Fault{Path: "/oauth/token", Status: 200, Body: `{"hello":"world"}`})
+		"/oauth/token does not answer as Auth0 does. Give": func(a *demoprovider.Auth0) {
+			a.Fail(demoprovider.Fault{Path: "/oauth/token", Status: 200, Body: `{"hello":"world"}`})
 		},
 	} {
 		server, c := fake(t, 10)
 		change(server)
 		_, _, err := open(t, c).Count(t.Context())
 		require.ErrorContains(t, err, want)
-		require.NotContains(t, err.Error(), fetchtest.Auth0ClientSecret)
+		require.NotContains(t, err.Error(), demoprovider.Auth0ClientSecret)
 	}
 }
 
@@ -374,7 +375,7 @@ func TestOnlyABareHostNameIsADomain(t *testing.T) {
 
 func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := auth0.New().NewSource(provider.Credentials{Domain: fetchtest.Auth0Domain}, provider.Options{}, fetch.Deps{})
+	_, err := auth0.New().NewSource(provider.Credentials{Domain: demoprovider.Auth0Domain}, provider.Options{}, fetch.Deps{})
 	require.ErrorIs(t, err, fetch.ErrNoCredentials)
 	require.ErrorContains(t, err, "missing: credentials.client_id, credentials.client_secret (")
 	_, err = auth0.New().NewVerifier(provider.Credentials{SecretKey: "sk_test_x"}, provider.Options{})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider/fetch"
 )
@@ -25,11 +26,11 @@ const (
 func began() time.Time { return time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC) }
 
 // streams is a tenant whose stream A goes to the project's receiver.
-func streams(tb testing.TB, more ...fetchtest.Auth0Stream) (*fetchtest.Auth0, *fetchtest.Case) {
+func streams(tb testing.TB, more ...demoprovider.Auth0Stream) (*demoprovider.Auth0, *fetchtest.Case) {
 	tb.Helper()
 	server, c := fake(tb, 3)
-	server.Scope = fetchtest.Auth0StreamScopes
-	server.Streams.Streams = append([]fetchtest.Auth0Stream{{ID: streamA, Name: "users", Endpoint: receiver}}, more...)
+	server.Scope = demoprovider.Auth0StreamScopes
+	server.Streams.Streams = append([]demoprovider.Auth0Stream{{ID: streamA, Name: "users", Endpoint: receiver}}, more...)
 	return server, c
 }
 
@@ -47,7 +48,7 @@ func event(n int) []byte {
 	return fmt.Appendf(nil, `{"specversion":"1.0","id":"evt_%022d","type":%q,"time":%q,"data":{"object":{"user_id":"auth0|%d"}}}`, n, kind, at, n)
 }
 
-func fail(server *fetchtest.Auth0, stream string, n int) {
+func fail(server *demoprovider.Auth0, stream string, n int) {
 	for i := range n {
 		server.Streams.AddFailed(stream, event(i))
 	}
@@ -150,7 +151,7 @@ func TestDryRunAsksForNothing(t *testing.T) {
 
 func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 	t.Parallel()
-	all := strings.Fields(fetchtest.Auth0StreamScopes)
+	all := strings.Fields(demoprovider.Auth0StreamScopes)
 	for missing, without := range map[string][]string{
 		"read:event_streams":      {"read:event_deliveries", "update:event_deliveries"},
 		"update:event_deliveries": {"read:event_streams", "read:event_deliveries"},
@@ -167,7 +168,7 @@ func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 	}
 	// Auth0 lets either of the two read deliveries; where it does not, ours is named.
 	server, c := streams(t)
-	server.Fail(fetchtest.Fault{Path: "/deliveries", Status: http.StatusForbidden, Body: `{"statusCode":403,"message":"Insufficient scope"}`})
+	server.Fail(demoprovider.Fault{Path: "/deliveries", Status: http.StatusForbidden, Body: `{"statusCode":403,"message":"Insufficient scope"}`})
 	_, err := redeliver(t, c, fetch.RedeliverRequest{})
 	require.ErrorContains(t, err, "lacks the permission "+all[1])
 	require.ErrorContains(t, err, "Auth0 says: Insufficient scope")
@@ -175,8 +176,8 @@ func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 
 func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 	t.Parallel()
-	other := fetchtest.Auth0Stream{ID: streamB, Name: "crm", Endpoint: "https://hook:s3cret@crm.example.com/in?key=s3cret#s3cret"}
-	aws := fetchtest.Auth0Stream{ID: "est_CCCCCCCCCCCCCCCCCCCCCC", Name: "lake"}
+	other := demoprovider.Auth0Stream{ID: streamB, Name: "crm", Endpoint: "https://hook:s3cret@crm.example.com/in?key=s3cret#s3cret"}
+	aws := demoprovider.Auth0Stream{ID: "est_CCCCCCCCCCCCCCCCCCCCCC", Name: "lake"}
 	ids := func(r fetch.Redelivery) (list []string) {
 		for _, s := range r.Streams {
 			list = append(list, s.ID)
@@ -225,7 +226,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server, c := streams(t)
 		disabled := other
 		disabled.Disabled = true
-		server.Streams.Streams = []fetchtest.Auth0Stream{disabled, aws}
+		server.Streams.Streams = []demoprovider.Auth0Stream{disabled, aws}
 		for _, r := range []fetch.RedeliverRequest{{}, {Stream: streamA}} {
 			_, err := redeliver(t, c, r)
 			var none *fetch.NoStreamError
@@ -248,7 +249,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 	t.Run("MoreThanAPage", func(t *testing.T) {
 		t.Parallel()
 		server, c := streams(t)
-		server.Streams.Streams = append(slices.Repeat([]fetchtest.Auth0Stream{other}, 230), server.Streams.Streams...)
+		server.Streams.Streams = append(slices.Repeat([]demoprovider.Auth0Stream{other}, 230), server.Streams.Streams...)
 		fail(server, streamA, 1)
 		got, err := redeliver(t, c, fetch.RedeliverRequest{})
 		require.NoError(t, err)
@@ -288,10 +289,10 @@ func TestRedeliverySaysWhenItCannotBeNow(t *testing.T) {
 
 func TestTroubleWithOneStreamDoesNotHideTheOther(t *testing.T) {
 	t.Parallel()
-	server, c := streams(t, fetchtest.Auth0Stream{ID: streamB, Name: "second", Endpoint: receiver})
+	server, c := streams(t, demoprovider.Auth0Stream{ID: streamB, Name: "second", Endpoint: receiver})
 	fail(server, streamA, 1)
 	fail(server, streamB, 2)
-	server.Fail(fetchtest.Fault{Path: streamA + "/redeliver", Status: http.StatusConflict, Body: `{"statusCode":409,"message":"busy"}`})
+	server.Fail(demoprovider.Fault{Path: streamA + "/redeliver", Status: http.StatusConflict, Body: `{"statusCode":409,"message":"busy"}`})
 	got, err := redeliver(t, c, fetch.RedeliverRequest{})
 	require.NoError(t, err)
 	require.Contains(t, *got.Streams[0].Problem, "busy")
@@ -306,11 +307,11 @@ func TestRedeliverOutlivesPassingTrouble(t *testing.T) {
 	server, c := streams(t)
 	fail(server, streamA, 150)
 	server.Fail(
-		fetchtest.Fault{Path: "/event-streams", Status: http.StatusInternalServerError},
-		fetchtest.Fault{Path: "/event-streams", Cut: true},
-		fetchtest.Fault{Path: "/deliveries", Cut: true},
-		fetchtest.Fault{Path: "/deliveries", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}},
-		fetchtest.Fault{Path: "/redeliver", Status: http.StatusBadGateway, Body: "<html>"},
+		demoprovider.Fault{Path: "/event-streams", Status: http.StatusInternalServerError},
+		demoprovider.Fault{Path: "/event-streams", Cut: true},
+		demoprovider.Fault{Path: "/deliveries", Cut: true},
+		demoprovider.Fault{Path: "/deliveries", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}},
+		demoprovider.Fault{Path: "/redeliver", Status: http.StatusBadGateway, Body: "<html>"},
 	)
 	got, err := redeliver(t, c, fetch.RedeliverRequest{})
 	require.NoError(t, err)
@@ -323,26 +324,26 @@ func TestRedeliverSaysWhatLasts(t *testing.T) {
 	t.Parallel()
 	page := http.Header{"Content-Type": {"text/html"}}
 	for name, tc := range map[string]struct {
-		fault fetchtest.Fault
+		fault demoprovider.Fault
 		want  any
 	}{
-		"ListFails":       {fetchtest.Fault{Path: "/event-streams", Status: 500}, new(*fetch.TemporaryError)},
-		"ListIsAPage":     {fetchtest.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, new(*fetch.ProtocolError)},
-		"ListHasNoList":   {fetchtest.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, new(*fetch.TemporaryError)},
-		"ListIsNull":      {fetchtest.Fault{Path: "/event-streams", Status: 200, Body: `null`}, new(*fetch.TemporaryError)},
-		"NextIsANumber":   {fetchtest.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, new(*fetch.TemporaryError)},
-		"DeliveriesFail":  {fetchtest.Fault{Path: "/deliveries", Status: 503}, new(*fetch.TemporaryError)},
-		"DeliveriesGone":  {fetchtest.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, new(*fetch.ProtocolError)},
-		"LongPause":       {fetchtest.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, new(*fetch.RateLimitError)},
-		"RedeliverFails":  {fetchtest.Fault{Path: "/redeliver", Status: 500}, new(*fetch.TemporaryError)},
-		"RedeliverIsOdd":  {fetchtest.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, new(*fetch.TemporaryError)},
-		"RedeliverRefuse": {fetchtest.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, new(*fetch.ProtocolError)},
+		"ListFails":       {demoprovider.Fault{Path: "/event-streams", Status: 500}, new(*fetch.TemporaryError)},
+		"ListIsAPage":     {demoprovider.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, new(*fetch.ProtocolError)},
+		"ListHasNoList":   {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, new(*fetch.TemporaryError)},
+		"ListIsNull":      {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `null`}, new(*fetch.TemporaryError)},
+		"NextIsANumber":   {demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, new(*fetch.TemporaryError)},
+		"DeliveriesFail":  {demoprovider.Fault{Path: "/deliveries", Status: 503}, new(*fetch.TemporaryError)},
+		"DeliveriesGone":  {demoprovider.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, new(*fetch.ProtocolError)},
+		"LongPause":       {demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, new(*fetch.RateLimitError)},
+		"RedeliverFails":  {demoprovider.Fault{Path: "/redeliver", Status: 500}, new(*fetch.TemporaryError)},
+		"RedeliverIsOdd":  {demoprovider.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, new(*fetch.TemporaryError)},
+		"RedeliverRefuse": {demoprovider.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, new(*fetch.ProtocolError)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, c := streams(t)
 			fail(server, streamA, 1)
-			server.Fail(slices.Repeat([]fetchtest.Fault{tc.fault}, 20)...)
+			server.Fail(slices.Repeat([]demoprovider.Fault{tc.fault}, 20)...)
 			_, err := redeliver(t, c, fetch.RedeliverRequest{})
 			require.ErrorAs(t, err, tc.want)
 		})
@@ -354,7 +355,7 @@ func TestRedeliverTakesAnEmptyAnswer(t *testing.T) {
 	t.Parallel()
 	server, c := streams(t)
 	fail(server, streamA, 1)
-	server.Fail(fetchtest.Fault{Path: "/redeliver", Status: http.StatusAccepted})
+	server.Fail(demoprovider.Fault{Path: "/redeliver", Status: http.StatusAccepted})
 	got, err := redeliver(t, c, fetch.RedeliverRequest{})
 	require.NoError(t, err)
 	require.True(t, got.Streams[0].Requested)
@@ -364,7 +365,7 @@ func TestCountingIsBounded(t *testing.T) {
 	t.Parallel()
 	t.Run("Pages", func(t *testing.T) {
 		t.Parallel()
-		server, c := streams(t, fetchtest.Auth0Stream{ID: streamB, Endpoint: receiver})
+		server, c := streams(t, demoprovider.Auth0Stream{ID: streamB, Endpoint: receiver})
 		fail(server, streamA, 10_001)
 		fail(server, streamB, 3)
 		got, err := redeliver(t, c, fetch.RedeliverRequest{})
@@ -398,7 +399,7 @@ func TestCountingIsBounded(t *testing.T) {
 		fail(server, streamA, 150)
 		server.Begun = func(r *http.Request) {
 			if r.URL.Query().Get("from") == "" && strings.HasSuffix(r.URL.Path, "/deliveries") {
-				server.Fail(fetchtest.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
+				server.Fail(demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
 			}
 		}
 		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
@@ -410,7 +411,7 @@ func TestCountingIsBounded(t *testing.T) {
 	t.Run("CursorThatStandsStill", func(t *testing.T) {
 		t.Parallel()
 		server, c := streams(t)
-		server.Fail(slices.Repeat([]fetchtest.Fault{{Path: "/deliveries", Status: 200, Body: `{"deliveries":[{"id":"x","status":"failed"}],"next":"same"}`}}, 9)...)
+		server.Fail(slices.Repeat([]demoprovider.Fault{{Path: "/deliveries", Status: 200, Body: `{"deliveries":[{"id":"x","status":"failed"}],"next":"same"}`}}, 9)...)
 		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
 		require.NoError(t, err)
 		require.Equal(t, 2, server.Requests("/deliveries"))
@@ -425,7 +426,7 @@ func TestOddDeliveriesAreCountedToo(t *testing.T) {
 	for i := range kinds {
 		kinds[i] = fmt.Sprintf(`{"status":"failed","event_type":"t%d"}`, i)
 	}
-	server.Fail(fetchtest.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[
+	server.Fail(demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[
 		7, null, {"status":"failed"}, {"status":"pending","event_type":"user.created"},
 		{"event_type":"user.deleted","event":"text","attempts":[{"timestamp":"2026-05-03T09:00:00.5Z"}]},
 		{"status":"failed","event_type":"user.deleted","event":{"time":"yesterday"},"attempts":{}},

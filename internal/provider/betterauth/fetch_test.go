@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
@@ -16,20 +17,20 @@ import (
 )
 
 // fake is a Better Auth server with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*fetchtest.BetterAuth, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.BetterAuth, *fetchtest.Case) {
 	tb.Helper()
 	clock := fetchtest.NewClock()
-	account := fetchtest.NewAccount(n)
-	server := fetchtest.NewBetterAuth(account, clock)
-	base := server.Start(tb)
+	account := demoprovider.NewAccount(n)
+	server := demoprovider.NewBetterAuth(account, clock.Now)
+	base := fetchtest.Start(tb, server)
 	return server, &fetchtest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: "/admin/list-users", User: "/admin/get-user",
-		ID: fetchtest.BetterAuthID, Key: "id",
+		ID: demoprovider.BetterAuthID, Key: "id",
 		Reject:     func() { server.Token = "another" },
 		Credential: "credentials.session_token",
-		Secrets:    []string{fetchtest.BetterAuthToken},
+		Secrets:    []string{demoprovider.BetterAuthToken},
 		Open: func(d fetch.Deps) fetch.Source {
-			source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: fetchtest.BetterAuthToken}, provider.Options{BaseURL: base}, d)
+			source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
 			return source
 		},
@@ -100,15 +101,15 @@ func TestUsersCreatedMeanwhileAreAskedForAtTheEnd(t *testing.T) {
 	}
 	require.Len(t, pages, 3)
 	require.Len(t, pages[2].Users, 1, "and no one who was there before")
-	require.Contains(t, string(pages[2].Users[0].Object), fetchtest.BetterAuthID(600))
+	require.Contains(t, string(pages[2].Users[0].Object), demoprovider.BetterAuthID(600))
 }
 
 func TestAddressMayHaveAPath(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 3)
-	base := server.Start(t)
+	base := fetchtest.Start(t, server)
 	for path, want := range map[string]bool{"": true, "/": true, "/api/auth": true, "/api/auth/": true, "/auth": false} {
-		source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: fetchtest.BetterAuthToken}, provider.Options{BaseURL: base + path}, c.Clock.Deps())
+		source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: base + path}, c.Clock.Deps())
 		require.NoError(t, err)
 		_, _, err = source.Count(t.Context())
 		if want {
@@ -137,14 +138,14 @@ func TestAnswersOfAnotherShapeAreRefused(t *testing.T) {
 	server, c := fake(t, 3)
 	source := c.Open(c.Clock.Deps())
 	for _, body := range []string{`[]`, `{"users":null,"total":0,"limit":500}`, `{"users":[],"limit":500}`, `{"users":[],"total":-1,"limit":500}`, `{"users":[],"total":0,"limit":"500"}`, `{`} {
-		server.Fail(slices.Repeat([]fetchtest.Fault{{Status: 200, Body: body}}, 4)...)
+		server.Fail(slices.Repeat([]demoprovider.Fault{{Status: 200, Body: body}}, 4)...)
 		_, err := source.Page(t.Context(), "")
 		require.Error(t, err, body)
 	}
 	page, err := source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, page.Users, 3)
-	server.Fail(fetchtest.Fault{Status: 200, Body: `{"users":[{"id":7,"createdAt":"2026-01-01T00:00:00.000Z"},{"name":"x"},null],"total":3,"limit":500}`})
+	server.Fail(demoprovider.Fault{Status: 200, Body: `{"users":[{"id":7,"createdAt":"2026-01-01T00:00:00.000Z"},{"name":"x"},null],"total":3,"limit":500}`})
 	page, err = source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, page.Users, 1, "an id may be a number")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
@@ -16,20 +17,20 @@ import (
 )
 
 // fake is a Clerk with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*fetchtest.Clerk, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.Clerk, *fetchtest.Case) {
 	tb.Helper()
 	clock := fetchtest.NewClock()
-	account := fetchtest.NewAccount(n)
-	server := fetchtest.NewClerk(account, clock)
-	base := server.Start(tb)
+	account := demoprovider.NewAccount(n)
+	server := demoprovider.NewClerk(account, clock.Now)
+	base := fetchtest.Start(tb, server)
 	return server, &fetchtest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: "/v1/users", User: "/v1/users/",
-		ID: fetchtest.ClerkID, Key: "id",
+		ID: demoprovider.ClerkID, Key: "id",
 		Reject:     func() { server.Key = "sk_test_another" },
 		Credential: "credentials.secret_key",
-		Secrets:    []string{fetchtest.ClerkKey},
+		Secrets:    []string{demoprovider.ClerkKey},
 		Open: func(d fetch.Deps) fetch.Source {
-			source, err := clerk.New().NewSource(provider.Credentials{SecretKey: fetchtest.ClerkKey}, provider.Options{BaseURL: base}, d)
+			source, err := clerk.New().NewSource(provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
 			return source
 		},
@@ -38,10 +39,10 @@ func fake(tb testing.TB, n int) (*fetchtest.Clerk, *fetchtest.Case) {
 
 func TestSource(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*fetchtest.Clerk){
-		"ByCursor":          func(*fetchtest.Clerk) {},
-		"LostCursorIsEmpty": func(c *fetchtest.Clerk) { c.LostCursorIsEmpty = true },
-		"ByOffset":          func(c *fetchtest.Clerk) { c.RefuseCursor = true },
+	for name, change := range map[string]func(*demoprovider.Clerk){
+		"ByCursor":          func(*demoprovider.Clerk) {},
+		"LostCursorIsEmpty": func(c *demoprovider.Clerk) { c.LostCursorIsEmpty = true },
+		"ByOffset":          func(c *demoprovider.Clerk) { c.RefuseCursor = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,13 +66,13 @@ func TestWalkAsksForWholePagesByCursor(t *testing.T) {
 	c.Walk(t, "", func() fetch.Source { return source }, func(p fetch.Page) { cursors = append(cursors, p.Next) })
 	require.Equal(t, []string{
 		"limit=500&order_by=%2Bcreated_at",
-		"limit=500&order_by=%2Bcreated_at&starting_after=" + fetchtest.ClerkID(499),
-		"limit=500&order_by=%2Bcreated_at&starting_after=" + fetchtest.ClerkID(999),
+		"limit=500&order_by=%2Bcreated_at&starting_after=" + demoprovider.ClerkID(499),
+		"limit=500&order_by=%2Bcreated_at&starting_after=" + demoprovider.ClerkID(999),
 		"", // is the user of the last cursor still there? then this is the end
 	}, asked)
 	require.Equal(t, []string{
-		fmt.Sprintf(`{"mode":"starting_after","offset":500,"id":%q,"created":"2025-01-01T00:00:00.166Z"}`, fetchtest.ClerkID(499)),
-		fmt.Sprintf(`{"mode":"starting_after","offset":1000,"id":%q,"created":"2025-01-01T00:00:00.333Z"}`, fetchtest.ClerkID(999)),
+		fmt.Sprintf(`{"mode":"starting_after","offset":500,"id":%q,"created":"2025-01-01T00:00:00.166Z"}`, demoprovider.ClerkID(499)),
+		fmt.Sprintf(`{"mode":"starting_after","offset":1000,"id":%q,"created":"2025-01-01T00:00:00.333Z"}`, demoprovider.ClerkID(999)),
 		"",
 	}, cursors)
 }
@@ -87,7 +88,7 @@ func TestRefusedCursorGoesOnByPositionForGood(t *testing.T) {
 	source := c.Open(c.Clock.Deps())
 	var notes []string
 	c.Walk(t, "", func() fetch.Source { return source }, func(p fetch.Page) { notes = append(notes, p.Note) })
-	require.Equal(t, []string{"/", fetchtest.ClerkID(499) + "/", "/499", "/998", "/1497"}, asked)
+	require.Equal(t, []string{"/", demoprovider.ClerkID(499) + "/", "/499", "/998", "/1497"}, asked)
 	require.Equal(t, []string{"", "Clerk did not take the cursor: this page was read by position", "", ""}, notes)
 }
 
@@ -125,7 +126,7 @@ func TestStatedRateIsNeverExceeded(t *testing.T) {
 	for range 10 { // sources of one process share the limit
 		source := c.Open(deps)
 		for range 50 {
-			_, err := source.User(t.Context(), fetchtest.ClerkID(1))
+			_, err := source.User(t.Context(), demoprovider.ClerkID(1))
 			require.NoError(t, err)
 		}
 	}
@@ -148,17 +149,17 @@ func TestAnswersOfAnotherShapeAreRefused(t *testing.T) {
 	server, c := fake(t, 3)
 	source := c.Open(c.Clock.Deps())
 	for _, body := range []string{`{"data":[]}`, `null`, `[`, ``} {
-		server.Fail(slices.Repeat([]fetchtest.Fault{{Status: 200, Body: body}}, 4)...)
+		server.Fail(slices.Repeat([]demoprovider.Fault{{Status: 200, Body: body}}, 4)...)
 		_, err := source.Page(t.Context(), "")
 		require.Error(t, err, body)
 	}
-	server.Fail(slices.Repeat([]fetchtest.Fault{{Status: 200, Body: `{"object":"total_count"}`}}, 4)...)
+	server.Fail(slices.Repeat([]demoprovider.Fault{{Status: 200, Body: `{"object":"total_count"}`}}, 4)...)
 	_, _, err := source.Count(t.Context())
 	require.ErrorContains(t, err, "total_count")
-	other, err := json.Marshal(map[string]any{"id": fetchtest.ClerkID(2)})
+	other, err := json.Marshal(map[string]any{"id": demoprovider.ClerkID(2)})
 	require.NoError(t, err)
-	server.Fail(fetchtest.Fault{Status: 200, Body: string(other)})
-	_, err = source.User(t.Context(), fetchtest.ClerkID(1))
+	server.Fail(demoprovider.Fault{Status: 200, Body: string(other)})
+	_, err = source.User(t.Context(), demoprovider.ClerkID(1))
 	require.ErrorContains(t, err, "another user than was asked for")
 }
 

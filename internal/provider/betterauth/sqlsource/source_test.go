@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
@@ -71,19 +72,19 @@ func TestSource(t *testing.T) {
 		b.exec(tb, `GRANT SELECT ON "user", session TO `+b.role)
 		const users = 1700
 		_, err := b.owner.CopyFrom(tb.Context(), pgx.Identifier{"user"}, []string{"id", "name"}, pgx.CopyFromSlice(users, func(i int) ([]any, error) {
-			return []any{fetchtest.BetterAuthID(i), "Emmy"}, nil
+			return []any{demoprovider.BetterAuthID(i), "Emmy"}, nil
 		}))
 		require.NoError(tb, err)
-		account, clock := fetchtest.NewAccount(users), fetchtest.NewClock()
+		account, clock := demoprovider.NewAccount(users), fetchtest.NewClock()
 		account.Changed = func(i int, exists bool) {
 			if exists {
-				b.exec(tb, `INSERT INTO "user" (id, name) VALUES ($1, 'Emmy')`, fetchtest.BetterAuthID(i))
+				b.exec(tb, `INSERT INTO "user" (id, name) VALUES ($1, 'Emmy')`, demoprovider.BetterAuthID(i))
 				return
 			}
-			b.exec(tb, `DELETE FROM "user" WHERE id = $1`, fetchtest.BetterAuthID(i))
+			b.exec(tb, `DELETE FROM "user" WHERE id = $1`, demoprovider.BetterAuthID(i))
 		}
 		return &fetchtest.Case{
-			Account: account, Clock: clock, ID: fetchtest.BetterAuthID, Key: "id",
+			Account: account, Clock: clock, ID: demoprovider.BetterAuthID, Key: "id",
 			Reject:     func() { b.exec(tb, `REVOKE SELECT ON "user", session FROM `+b.role) },
 			Credential: "GRANT SELECT ON",
 			Secrets:    []string{password},

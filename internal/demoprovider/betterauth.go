@@ -1,4 +1,4 @@
-package fetchtest
+package demoprovider
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -33,15 +32,12 @@ type BetterAuth struct {
 }
 
 // NewBetterAuth returns a BetterAuth with that account.
-func NewBetterAuth(a *Account, clock *Clock) *BetterAuth {
-	return &BetterAuth{Server: Server{Clock: clock}, Account: a, Token: BetterAuthToken, windows: map[string]*window{}}
+func NewBetterAuth(a *Account, now func() time.Time) *BetterAuth {
+	return &BetterAuth{Server: Server{Now: now}, Account: a, Token: BetterAuthToken, windows: map[string]*window{}}
 }
 
-// Start serves until the test ends and returns the base URL.
-func (b *BetterAuth) Start(tb testing.TB) string {
-	tb.Helper()
-	return start(tb, b)
-}
+// At returns the base URL of its API, by its address.
+func (b *BetterAuth) At(url string) string { return url }
 
 // ServeHTTP answers a request.
 func (b *BetterAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.serve(w, r, b.answer) }
@@ -56,7 +52,7 @@ func (b *BetterAuth) window(path string) *window {
 }
 
 func (b *BetterAuth) answer(w http.ResponseWriter, r *http.Request) {
-	if allowed, after := b.window(r.URL.Path).take(b.Clock.Now()); !allowed {
+	if allowed, after := b.window(r.URL.Path).take(b.Now()); !allowed {
 		b.countLimited()
 		w.Header().Set("X-Retry-After", seconds(after))
 		writeJSON(w, http.StatusTooManyRequests, `{"message":"Too many requests. Please try again later."}`)

@@ -1,4 +1,4 @@
-package fetchtest
+package demoprovider
 
 import (
 	"compress/gzip"
@@ -35,7 +35,7 @@ func (a *Auth0) begin(w http.ResponseWriter, r *http.Request) {
 		auth0Error(w, http.StatusBadRequest, "Payload validation error", "invalid_body")
 		return
 	}
-	job := &exportJob{made: a.Clock.Now(), users: a.Account.Users(), fields: []string{"user_id", "email"}}
+	job := &exportJob{made: a.Now(), users: a.Account.Users(), fields: []string{"user_id", "email"}}
 	if len(order.Fields) > 0 {
 		job.fields = nil
 		for _, field := range order.Fields {
@@ -55,7 +55,7 @@ func (a *Auth0) begin(w http.ResponseWriter, r *http.Request) {
 
 func (a *Auth0) find(id string) *exportJob {
 	job := a.jobs[id]
-	if job == nil || a.Clock.Now().Sub(job.made) > 24*time.Hour {
+	if job == nil || a.Now().Sub(job.made) > 24*time.Hour {
 		return nil
 	}
 	return job
@@ -77,7 +77,7 @@ func (a *Auth0) job(w http.ResponseWriter, id string) {
 	case job.failed:
 		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"id":%q,"type":"users_export","status":"failed","status_details":"timed out"}`, id))
 	default:
-		expires := a.Clock.Now().Add(time.Minute).Unix()
+		expires := a.Now().Add(time.Minute).Unix()
 		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"id":%q,"type":"users_export","status":"completed","location":"%s/exports/%s.json.gz?Expires=%d&Signature=s1gned"}`,
 			id, a.url, id, expires))
 	}
@@ -95,7 +95,7 @@ func (a *Auth0) export(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Authorization") != "": // a signed link takes no other authentication
 		http.Error(w, "<Error><Code>InvalidArgument</Code></Error>", http.StatusBadRequest)
 		return
-	case job == nil || err != nil || r.URL.Query().Get("Signature") != "s1gned" || a.Clock.Now().Unix() > expires:
+	case job == nil || err != nil || r.URL.Query().Get("Signature") != "s1gned" || a.Now().Unix() > expires:
 		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden)
 		return
 	}

@@ -1,4 +1,4 @@
-package fetchtest
+package demoprovider
 
 import (
 	"fmt"
@@ -6,11 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
-
-	"github.com/authsync/authsync/internal/outbound"
-	"github.com/authsync/authsync/internal/provider/fetch"
 )
 
 // ClerkKey is the secret key that a Clerk accepts unless told otherwise.
@@ -32,15 +28,12 @@ type Clerk struct {
 }
 
 // NewClerk returns a Clerk with that account.
-func NewClerk(a *Account, clock *Clock) *Clerk {
-	return &Clerk{Server: Server{Clock: clock}, Account: a, Key: ClerkKey, window: window{requests: 100, length: 10 * time.Second}}
+func NewClerk(a *Account, now func() time.Time) *Clerk {
+	return &Clerk{Server: Server{Now: now}, Account: a, Key: ClerkKey, window: window{requests: 100, length: 10 * time.Second}}
 }
 
-// Start serves until the test ends and returns the base URL.
-func (c *Clerk) Start(tb testing.TB) string {
-	tb.Helper()
-	return start(tb, c) + "/v1"
-}
+// At returns the base URL of its API, by its address.
+func (c *Clerk) At(url string) string { return url + "/v1" }
 
 // ServeHTTP answers a request.
 func (c *Clerk) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.serve(w, r, c.answer) }
@@ -50,7 +43,7 @@ func clerkError(w http.ResponseWriter, status int, code, long string) {
 }
 
 func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
-	if allowed, after := c.window.take(c.Clock.Now()); !allowed {
+	if allowed, after := c.window.take(c.Now()); !allowed {
 		c.countLimited()
 		w.Header().Set("Retry-After", seconds(after))
 		clerkError(w, http.StatusTooManyRequests, "too_many_requests", "Too many requests. Please try again in a bit.")
@@ -165,17 +158,4 @@ func (c *Clerk) append(b []byte, i int) []byte {
 	b = append(b, `,"last_sign_in_at":`...)
 	b = strconv.AppendInt(b, updated.UnixMilli(), 10)
 	return append(b, '}')
-}
-
-// Deps are those of a source that lives by this clock and never takes chances.
-func (c *Clock) Deps() fetch.Deps {
-	return fetch.Deps{
-		Transport: Transport(), Now: c.Now, Sleep: c.Sleep, Jitter: func() float64 { return 0.5 },
-		UserAgent: "authsync/test", Timeout: 10 * time.Second,
-	}
-}
-
-// Transport reaches the fakes, which run on this machine.
-func Transport() *http.Transport {
-	return outbound.New(outbound.Config{Allow: outbound.Loopback()}).Transport()
 }

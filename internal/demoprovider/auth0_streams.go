@@ -1,4 +1,4 @@
-package fetchtest
+package demoprovider
 
 import (
 	"bytes"
@@ -62,12 +62,12 @@ func (s *Auth0Streams) AddFailed(stream string, bodies ...[]byte) {
 	for _, body := range bodies {
 		d := &auth0Delivery{status: "failed"}
 		if json.Unmarshal(body, &d.event) != nil {
-			panic("fetchtest: an event is no JSON object")
+			panic("demoprovider: an event is no JSON object")
 		}
 		d.id, d.kind = fmt.Sprint(d.event["id"]), fmt.Sprint(d.event["type"])
 		var err error
 		if d.at, err = time.Parse(time.RFC3339Nano, fmt.Sprint(d.event["time"])); err != nil {
-			panic("fetchtest: an event has no time")
+			panic("demoprovider: an event has no time")
 		}
 		s.deliveries[stream] = append(s.deliveries[stream], d)
 	}
@@ -246,7 +246,7 @@ func (d *auth0Delivery) listed(stream string) map[string]any {
 	var event map[string]any
 	text, err := json.Marshal(d.event)
 	if err != nil || json.Unmarshal(text, &event) != nil {
-		panic("fetchtest: an event cannot be copied")
+		panic("demoprovider: an event cannot be copied")
 	}
 	event["source"] = "urn:auth0:"
 	delete(event, "a0purpose")

@@ -1,4 +1,4 @@
-package fetchtest
+package demoprovider
 
 import (
 	"encoding/json"
@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -55,18 +54,17 @@ type Auth0 struct {
 }
 
 // NewAuth0 returns an Auth0 with that account.
-func NewAuth0(a *Account, clock *Clock) *Auth0 {
+func NewAuth0(a *Account, now func() time.Time) *Auth0 {
 	return &Auth0{
-		Server: Server{Clock: clock}, Account: a, Secret: Auth0ClientSecret, Scope: "read:users",
+		Server: Server{Now: now}, Account: a, Secret: Auth0ClientSecret, Scope: "read:users",
 		tokens: map[string]time.Time{}, jobs: map[string]*exportJob{},
 	}
 }
 
-// Start serves until the test ends and returns the base URL.
-func (a *Auth0) Start(tb testing.TB) string {
-	tb.Helper()
-	a.url = start(tb, a)
-	return a.url
+// At tells the stand-in its address and returns the base URL of its API.
+func (a *Auth0) At(url string) string {
+	a.url = url
+	return url
 }
 
 // ServeHTTP answers a request.
@@ -87,7 +85,7 @@ func (a *Auth0) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *Auth0) take(w http.ResponseWriter) bool {
 	a.state.Lock()
 	defer a.state.Unlock()
-	now := a.Clock.Now()
+	now := a.Now()
 	a.bucket = min(float64(a.Burst), a.bucket+now.Sub(a.filled).Seconds()*float64(a.Rate))
 	if a.filled.IsZero() {
 		a.bucket = float64(a.Burst)
@@ -115,7 +113,7 @@ func (a *Auth0) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	a.state.Lock()
-	good := a.tokens[token].After(a.Clock.Now())
+	good := a.tokens[token].After(a.Now())
 	a.state.Unlock()
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api/v2/")
 	switch {
@@ -155,7 +153,7 @@ func (a *Auth0) token(w http.ResponseWriter, r *http.Request) {
 	default:
 		a.state.Lock()
 		token := fmt.Sprintf("eyJ-token-%d", len(a.tokens)+1)
-		a.tokens[token] = a.Clock.Now().Add(24 * time.Hour)
+		a.tokens[token] = a.Now().Add(24 * time.Hour)
 		a.state.Unlock()
 		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"access_token":%q,"expires_in":86400,"scope":%q,"token_type":"Bearer"}`, token, a.Scope))
 	}

@@ -1,15 +1,14 @@
-package fetchtest
+package demoprovider
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -29,7 +28,8 @@ type Fault struct {
 
 // Server is what the made-up servers have in common.
 type Server struct {
-	Clock *Clock
+	// Now is the clock, by which rate limits and links count.
+	Now func() time.Time
 	// Begun is called with each request before it is answered.
 	Begun func(r *http.Request)
 
@@ -72,6 +72,13 @@ func (s *Server) countLimited() {
 	s.limited++
 }
 
+// Heal takes back the faults that are still to come.
+func (s *Server) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // begin counts a request and takes the fault that concerns it.
 func (s *Server) begin(r *http.Request) (Fault, bool) {
 	s.mu.Lock()
@@ -97,7 +104,7 @@ func (s *Server) begin(r *http.Request) (Fault, bool) {
 
 // serve answers a request, wrongly if it is to go wrong.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	w.Header().Set("Date", s.Clock.Now().Format(http.TimeFormat))
+	w.Header().Set("Date", s.Now().Format(http.TimeFormat))
 	fault, found := s.begin(r)
 	switch {
 	case !found:
@@ -107,12 +114,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 		w.WriteHeader(fault.Status)
 		io.WriteString(w, fault.Body) //nolint:errcheck,gosec // the client may have gone
 	default:
-		whole := httptest.NewRecorder()
+		whole := &recorder{header: http.Header{}, code: http.StatusOK}
 		next(whole, r)
-		maps.Copy(w.Header(), whole.Header())
-		w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
-		w.WriteHeader(whole.Code)
-		w.Write(whole.Body.Bytes()[:whole.Body.Len()/2]) //nolint:errcheck,gosec // the client may have gone
+		maps.Copy(w.Header(), whole.header)
+		w.Header().Set("Content-Length", strconv.Itoa(whole.body.Len()))
+		w.WriteHeader(whole.code)
+		w.Write(whole.body.Bytes()[:whole.body.Len()/2]) //nolint:errcheck,gosec // the client may have gone
 		if fault.Stall {
 			http.NewResponseController(w).Flush() //nolint:gosec // the client may have gone
 			<-r.Context().Done()
@@ -121,13 +128,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 }
 
-// start serves a handler on this machine until the test ends and returns its address.
-func start(tb testing.TB, h http.Handler) string {
-	tb.Helper()
-	server := httptest.NewServer(h)
-	tb.Cleanup(server.Close)
-	return server.URL
+// recorder holds an answer back.
+type recorder struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
 }
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(code int)        { r.code = code }
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
 // window allows so many requests in any window of that length.
 type window struct {
