@@ -179,7 +179,7 @@ func (a *Auth0) list(w http.ResponseWriter, r *http.Request) {
 		auth0Error(w, http.StatusBadRequest, "You can only page through the first 1000 records.", "invalid_paging")
 		return
 	}
-	users := a.Account.slice(page*size, size)
+	users := a.pick(a.Account, page*size, size, false)
 	if r.URL.Query().Get("sort") != "created_at:1" { // no order is promised then
 		slices.Reverse(users)
 	}
@@ -192,7 +192,7 @@ func (a *Auth0) list(w http.ResponseWriter, r *http.Request) {
 	}
 	body = append(body, ']')
 	if r.URL.Query().Get("include_totals") == "true" {
-		body = fmt.Appendf(nil, `{"start":%d,"limit":%d,"length":%d,"users":%s,"total":%d}`, page*size, size, len(users), body, a.Account.Len())
+		body = fmt.Appendf(nil, `{"start":%d,"limit":%d,"length":%d,"users":%s,"total":%d}`, page*size, size, len(users), body, a.count(a.Account))
 	}
 	writeJSON(w, http.StatusOK, string(body))
 }

@@ -1,6 +1,7 @@
 package demoprovider
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -89,16 +90,16 @@ func (b *BetterAuth) list(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, `{"users":[],"total":0}`)
 		return
 	}
-	total := b.Account.Len()
-	size := limit
-	if size == 0 {
-		size = 100
-	}
-	size = max(min(size, total-b.Missing-offset), 0)
-	users := b.Account.slice(offset, size)
+	total := b.count(b.Account)
+	size := cmp.Or(limit, 100)
+	var users []int
 	if newest {
-		users = b.Account.slice(max(total-offset-size, 0), size)
-		slices.Reverse(users)
+		users = b.newest(offset, size)
+	} else {
+		users = b.pick(b.Account, offset, size, false)
+	}
+	if b.Missing > 0 {
+		users = users[:max(min(len(users), b.Account.Len()-b.Missing-offset), 0)]
 	}
 	body := []byte(`{"users":[`)
 	for at, i := range users {
@@ -116,6 +117,18 @@ func (b *BetterAuth) list(w http.ResponseWriter, r *http.Request) {
 		body = fmt.Appendf(body, `,"offset":%d`, offset)
 	}
 	writeJSON(w, http.StatusOK, string(append(body, '}')))
+}
+
+// newest gives the numbers of users from a position on, the newest first.
+func (b *BetterAuth) newest(offset, size int) []int {
+	if b.Paging.IgnoreOffset {
+		offset = 0
+	}
+	there := b.Account.Len()
+	size = max(min(size, there-offset), 0)
+	users := b.Account.slice(max(there-offset-size, 0), size)
+	slices.Reverse(users)
+	return users
 }
 
 // BetterAuthID is the id of a user. The order of ids is that of creation.

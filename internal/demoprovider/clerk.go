@@ -54,16 +54,26 @@ func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
 		clerkError(w, http.StatusUnauthorized, "clerk_key_invalid", "The provided Clerk Secret Key "+token+" is invalid.")
 		return
 	}
+	if version := r.Header.Get("Clerk-API-Version"); !slices.Contains(clerkVersions(), version) {
+		clerkError(w, http.StatusBadRequest, "api_version_invalid", "The API version "+version+" is invalid.")
+		return
+	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/v1/users"); {
 	case path == r.URL.Path || r.Method != http.MethodGet:
 		clerkError(w, http.StatusNotFound, "not_found", "There is no such address.")
 	case path == "":
 		c.list(w, r)
 	case path == "/count":
-		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"object":"total_count","total_count":%d}`, c.Account.Len()))
+		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"object":"total_count","total_count":%d}`, c.count(c.Account)))
 	default:
 		c.user(w, strings.TrimPrefix(path, "/"))
 	}
+}
+
+// clerkVersions are the versions of the API. The real one takes a request without
+// a version as well, and answers by the version that the instance is set to.
+func clerkVersions() []string {
+	return []string{"2021-02-05", "2024-10-01", "2025-04-10", "2025-11-10", "2026-05-12"}
 }
 
 func (c *Clerk) user(w http.ResponseWriter, id string) {
@@ -107,7 +117,7 @@ func (c *Clerk) list(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	users := c.Account.slice(offset, limit)
+	users := c.pick(c.Account, offset, limit, after != "")
 	if order == "" || order[0] == '-' { // the newest first; only the first page of that is of use to anybody
 		n := c.Account.Len()
 		users = c.Account.slice(max(n-offset-limit, 0), min(limit, max(n-offset, 0)))

@@ -30,6 +30,8 @@ type Fault struct {
 type Server struct {
 	// Now is the clock, by which rate limits and links count.
 	Now func() time.Time
+	// Paging is how lists misbehave. Set it before the stand-in is used.
+	Paging Paging
 	// Begun is called with each request before it is answered.
 	Begun func(r *http.Request)
 

@@ -19,6 +19,7 @@ import (
 
 // Auth0's Management API, v2 (its documentation, 2026-08-20).
 const (
+	apiPath      = "/api/v2" // where the API begins, whether an address names it or not
 	keyUserID    = "user_id"
 	keyCreatedAt = "created_at"
 	maxUser      = 4 << 20 // old tenants have profiles of up to 1 MB
@@ -63,7 +64,7 @@ func baseURL(c provider.Credentials, o provider.Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base.String(), nil
+	return strings.TrimSuffix(base.String(), apiPath), nil
 }
 
 type source struct {
@@ -173,8 +174,8 @@ func (s *source) unexpected(what string, answer *fetch.Response) error {
 
 // Count asks for the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
-	_, total, err := s.list(ctx, "count the users", 0, 1)
-	return total, err == nil, err
+	l, err := s.list(ctx, "count the users", 0, 1)
+	return l.Total, err == nil, err
 }
 
 // User reads one user. Auth0 answers 404 for one that is deleted; a 404 that is

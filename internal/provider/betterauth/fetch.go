@@ -21,6 +21,7 @@ const (
 	keyCreatedAt = "createdAt"
 	maxUser      = 4 << 20
 	defaultPath  = "/api/auth" // where a server answers unless its address has a path
+	clientName   = "the Better Auth server"
 )
 
 // defaultRate is what a server allows a client for a path; customers may change it.
@@ -106,7 +107,7 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.De
 		base.Path = defaultPath
 	}
 	return &source{
-		client: fetch.NewClient("the Better Auth server", d, defaultRate(), c.SessionToken), base: base.String(), token: string(c.SessionToken),
+		client: fetch.NewClient(clientName, d, defaultRate(), c.SessionToken), base: base.String(), token: string(c.SessionToken),
 	}, nil
 }
 
@@ -117,7 +118,7 @@ func (s *source) request(what, path string, query url.Values) fetch.Request {
 // Count asks for the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	l, err := s.list(ctx, "count the users", byID, 0, 1)
-	return l.total, err == nil, err
+	return l.Total, err == nil, err
 }
 
 // User reads one user. Only a 404 that says USER_NOT_FOUND proves that there is none.

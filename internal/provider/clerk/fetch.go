@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,7 +18,12 @@ import (
 
 // Clerk's Backend API (its OpenAPI definition, 2026-05-12, and its page on limits).
 const (
-	backendAPI = "https://api.clerk.com/v1"
+	backendAPI = "https://api.clerk.com"
+	// apiPath is where the API begins, whether an address names it or not.
+	apiPath = "/v1"
+	// apiVersion is that of the definition that this is written after. Without the
+	// header an instance answers by the version that its dashboard is set to.
+	apiVersion = "2026-05-12"
 	pageSize   = 500 // the most that Clerk takes
 	maxUser    = 4 << 20
 )
@@ -43,14 +49,11 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 }
 
 func baseURL(o provider.Options) (string, error) {
-	if o.BaseURL == "" {
-		return backendAPI, nil
-	}
-	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	base, err := fetch.ParseBase("options.base_url", cmp.Or(o.BaseURL, backendAPI))
 	if err != nil {
 		return "", err
 	}
-	return base.String(), nil
+	return strings.TrimSuffix(base.String(), apiPath) + apiPath, nil
 }
 
 type source struct {
@@ -60,11 +63,11 @@ type source struct {
 }
 
 // NewSource reads the users of the instance whose secret_key is given, by the
-// Backend API. Option base_url replaces its address, https://api.clerk.com/v1.
+// Backend API. Option base_url replaces its address, https://api.clerk.com.
 //
 // A walk is in order of creation, 500 users a page. Users who sign up meanwhile
 // come at its end, so it neither skips nor repeats one. Where Clerk refuses the
-// cursor, the walk goes on by position; see place.
+// cursor or passes over it, the walk goes on by position; see place.
 func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
@@ -84,7 +87,7 @@ func (s *source) request(what, path string, query url.Values) fetch.Request {
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	return fetch.Request{What: what, URL: address, Bearer: s.key}
+	return fetch.Request{What: what, URL: address, Bearer: s.key, Header: map[string]string{"Clerk-API-Version": apiVersion}}
 }
 
 // Count asks for the number of users.

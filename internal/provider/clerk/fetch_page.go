@@ -6,14 +6,14 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
 // The ways to walk. By cursor Clerk says what comes behind a user; by offset it
-// says what stands at a position, which moves when users are deleted: such a
-// page begins one user before, and looks further up if that one is not there.
+// says what stands at a position, which moves when users are deleted.
 const (
 	byCursor = "starting_after"
 	byOffset = "offset"
@@ -23,9 +23,33 @@ const (
 type place struct {
 	Mode string `json:"mode"`
 	fetch.Mark
+
+	// Created is when the user read last was created: what comes behind is no older.
+	Created time.Time `json:"created,omitzero"`
 }
 
-// Page reads up to 500 users. The walk is over with a page that is not full.
+func (at *place) add(l *fetch.List) {
+	at.Add(l.IDs())
+	if n := len(l.Entries); n > 0 {
+		at.Created = l.Entries[n-1].Created
+	}
+}
+
+// behind reports that an answer lies behind the place: it is in the order of
+// creation, and has no user who was read before.
+func (at *place) behind(l *fetch.List) bool {
+	last := at.Created
+	for _, entry := range l.Entries {
+		if entry.Created.Before(last) {
+			return false
+		}
+		last = entry.Created
+	}
+	return !at.Repeats(l.IDs())
+}
+
+// Page reads up to 500 users. The walk is over with a page that has none, if
+// Clerk counts no more either.
 func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	at := place{Mode: byCursor}
 	if cursor != "" {
@@ -34,41 +58,67 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 			return fetch.Page{}, err
 		}
 	}
-	switch at.Mode {
-	case byCursor:
-	case byOffset:
-		return s.pageByOffset(ctx, at, byOffset)
+	switch {
+	case at.Mode == byOffset && at.Offset >= 0:
+		return s.pageByOffset(ctx, at, byOffset, "")
+	case at.Mode == byCursor && at.Offset >= 0:
+		return s.pageByCursor(ctx, at)
 	default:
 		return fetch.Page{}, fetch.ForeignCursor()
 	}
-	l, err := s.list(ctx, url.Values{byCursor: {at.ID}})
-	if err != nil {
+}
+
+func (s *source) pageByCursor(ctx context.Context, at place) (fetch.Page, error) {
+	last := ""
+	if n := len(at.Recent); n > 0 {
+		last = at.Recent[n-1]
+	}
+	l, answer, err := s.list(ctx, url.Values{byCursor: {last}})
+	switch {
+	case err != nil:
+		return fetch.Page{}, err
+	case !answer.OK() && (last == "" || !cursorRefused(answer.Status)):
+		return fetch.Page{}, s.refused(listUsers, answer)
+	case !answer.OK():
+		next := byCursor // which works again with a user who is there
+		if answer.Status == http.StatusUnprocessableEntity {
+			next = byOffset
+		}
+		return s.pageByOffset(ctx, at, next, "Clerk did not take the cursor: this page was read by position")
+	case !at.behind(&l):
+		return s.pageByOffset(ctx, at, byOffset, "Clerk passed over the cursor (starting_after) or the order (order_by): the walk goes on by position")
+	case len(l.Entries) > 0:
+		l.Cut() // what has no id behind the last user comes again
+		at.add(&l)
+		at.Offset += l.Size() // bad ones have a position, too
+		page := l.Page()
+		page.Next, err = fetch.EncodeCursor(at)
+		return page, err
+	}
+	end, err := false, error(nil)
+	if len(l.Bad) == 0 {
+		end, err = s.isEnd(ctx, at, last)
+	}
+	if end || err != nil {
 		return fetch.Page{}, err
 	}
-	refused := !l.answer.OK()
-	if refused && (at.ID == "" || !cursorRefused(l.answer.Status)) {
-		return fetch.Page{}, s.refused(listUsers, l.answer)
-	}
-	if !refused && l.size == 0 && at.ID != "" {
-		// The end, unless the user that the cursor names is gone, behind whom nothing can stand.
-		_, err := s.User(ctx, at.ID)
-		if err != nil && !errors.Is(err, fetch.ErrGone) {
-			return fetch.Page{}, err
+	return s.pageByOffset(ctx, at, byCursor, "")
+}
+
+// isEnd reports that an empty answer is the end: the user whom the cursor names is
+// there, behind whom else nothing could stand, and no more are counted than were read.
+func (s *source) isEnd(ctx context.Context, at place, last string) (bool, error) {
+	if last != "" {
+		_, err := s.User(ctx, last)
+		if err != nil {
+			if errors.Is(err, fetch.ErrGone) {
+				err = nil
+			}
+			return false, err
 		}
-		refused = err != nil
 	}
-	if !refused {
-		return l.page(at)
-	}
-	next := byCursor // which works again with a user that is there
-	if l.answer.Status == http.StatusUnprocessableEntity {
-		next = byOffset
-	}
-	page, err := s.pageByOffset(ctx, at, next)
-	if err == nil {
-		page.Note = "Clerk did not take the cursor: this page was read by position"
-	}
-	return page, err
+	total, _, err := s.Count(ctx)
+	return at.Offset >= total, err
 }
 
 // cursorRefused reports an answer to starting_after that may be different
@@ -78,37 +128,32 @@ func cursorRefused(status int) bool {
 }
 
 // pageByOffset reads the page behind a place by position; next is the way to go on.
-func (s *source) pageByOffset(ctx context.Context, at place, next string) (fetch.Page, error) {
-	for {
-		l, err := s.list(ctx, url.Values{byOffset: {strconv.FormatInt(at.From(), 10)}})
-		if err != nil {
-			return fetch.Page{}, err
+func (s *source) pageByOffset(ctx context.Context, at place, next, note string) (fetch.Page, error) {
+	positions := fetch.Positions{Name: "Clerk", Client: s.client, Total: s.Count, List: func(ctx context.Context, from int64) (fetch.List, error) {
+		l, answer, err := s.list(ctx, url.Values{byOffset: {strconv.FormatInt(from, 10)}})
+		if err == nil && !answer.OK() {
+			err = s.refused(listUsers, answer)
 		}
-		if !l.answer.OK() {
-			return fetch.Page{}, s.refused(listUsers, l.answer)
-		}
-		rest, joined := at.Behind(l.entries)
-		if !joined {
-			at.Offset = max(at.From()-pageSize/2, 0)
-			continue
-		}
-		at.Offset, at.Mode = at.From()+int64(len(l.entries)-len(rest)), next
-		l.entries = rest
-		return l.page(at)
+		return l, err
+	}}
+	part, err := positions.Next(ctx, &at.Mark)
+	if err != nil || part.End {
+		return fetch.Page{}, err
 	}
+	page := part.Page()
+	page.Note, page.Restarted = note, part.Restarted
+	at.Mode, at.Created = next, time.Time{}
+	if n := len(part.Entries); n > 0 {
+		at.Created = part.Entries[n-1].Created
+	}
+	page.Next, err = fetch.EncodeCursor(at)
+	return page, err
 }
 
 const listUsers = "list the users"
 
-// list is one answer of GET /users.
-type list struct {
-	answer  *fetch.Response
-	size    int // how many entries it had, bad ones included
-	entries []fetch.Entry
-	bad     []fetch.Bad
-}
-
-func (s *source) list(ctx context.Context, where url.Values) (list, error) {
+// list asks for a part of GET /users. The status of the answer is for the caller to judge.
+func (s *source) list(ctx context.Context, where url.Values) (fetch.List, *fetch.Response, error) {
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}, "order_by": {"+" + keyCreatedAt}}
 	for name, values := range where {
 		if values[0] != "" {
@@ -116,39 +161,20 @@ func (s *source) list(ctx context.Context, where url.Values) (list, error) {
 		}
 	}
 	request := s.request(listUsers, "/users", query)
-	var l list
+	var l fetch.List
 	request.Read = func(body []byte) error {
 		doc, err := payload.Parse(body)
 		if err == nil && !doc.IsArray() {
 			err = errors.New("it is " + doc.Kind() + ", not a list")
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			l = fetch.Split(doc, keyID, keyCreatedAt)
 		}
-		l.entries, l.bad = fetch.Split(doc, keyID, keyCreatedAt)
-		l.size = len(l.entries) + len(l.bad)
-		return nil
+		return err
 	}
 	answer, err := s.client.Do(ctx, request)
-	l.answer = answer
-	return l, err
-}
-
-// page makes the page of an answer of which entries and bad stand behind the place.
-func (l list) page(at place) (fetch.Page, error) {
-	page := fetch.Page{Users: fetch.Users(l.entries, l.answer.SentAt), Bad: l.bad}
-	if l.size < pageSize {
-		return page, nil
+	if err == nil {
+		l.SentAt = answer.SentAt
 	}
-	if l.size == len(l.bad) {
-		return fetch.Page{}, &fetch.ProtocolError{Detail: "list the users of Clerk: a whole page of entries has no id, so there is no going on behind it"}
-	}
-	at.Offset += int64(len(l.entries) + len(l.bad)) // bad ones have a position, too
-	if len(l.entries) > 0 {
-		last := l.entries[len(l.entries)-1]
-		at.ID, at.Created = last.ID, last.Created
-	}
-	var err error
-	page.Next, err = fetch.EncodeCursor(at)
-	return page, err
+	return l, answer, err
 }

@@ -2,10 +2,11 @@ package clerk_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,6 +36,38 @@ func fake(tb testing.TB, n int) (*demoprovider.Clerk, *fetchtest.Case) {
 			return source
 		},
 	}
+}
+
+func TestVersionIsPinned(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 3)
+	versions := map[string]bool{}
+	server.Begun = func(r *http.Request) { versions[r.Header.Get("Clerk-Api-Version")] = true }
+	source := c.Open(c.Clock.Deps())
+	c.Walk(t, "", func() fetch.Source { return source }, nil)
+	_, err := source.User(t.Context(), demoprovider.ClerkID(1))
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"2026-05-12": true}, versions, "of every request")
+}
+
+func TestAddressMayNameTheVersionOrNot(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 3)
+	root := strings.TrimSuffix(fetchtest.Start(t, server), "/v1")
+	for _, path := range []string{"", "/", "//", "/v1", "/v1/", "//v1//", "/./v1", " "} {
+		source, err := clerk.New().NewSource(provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: root + path}, c.Clock.Deps())
+		require.NoError(t, err)
+		n, _, err := source.Count(t.Context())
+		require.NoError(t, err, path)
+		require.EqualValues(t, 3, n)
+	}
+	source, err := clerk.New().NewSource(provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: root + "/proxy/v1/"}, c.Clock.Deps())
+	require.NoError(t, err)
+	server.Begun = func(r *http.Request) {
+		require.Equal(t, "/proxy/v1/users/count", r.URL.Path, "a proxy may have a path of its own")
+	}
+	_, _, err = source.Count(t.Context())
+	require.Error(t, err)
 }
 
 func TestSource(t *testing.T) {
@@ -68,13 +101,23 @@ func TestWalkAsksForWholePagesByCursor(t *testing.T) {
 		"limit=500&order_by=%2Bcreated_at",
 		"limit=500&order_by=%2Bcreated_at&starting_after=" + demoprovider.ClerkID(499),
 		"limit=500&order_by=%2Bcreated_at&starting_after=" + demoprovider.ClerkID(999),
-		"", // is the user of the last cursor still there? then this is the end
+		"", // is the user of the last cursor still there?
+		"", // and are there no more than were read? then this is the end
 	}, asked)
-	require.Equal(t, []string{
-		fmt.Sprintf(`{"mode":"starting_after","offset":500,"id":%q,"created":"2025-01-01T00:00:00.166Z"}`, demoprovider.ClerkID(499)),
-		fmt.Sprintf(`{"mode":"starting_after","offset":1000,"id":%q,"created":"2025-01-01T00:00:00.333Z"}`, demoprovider.ClerkID(999)),
-		"",
-	}, cursors)
+	require.Len(t, cursors, 3)
+	var place struct {
+		Mode    string    `json:"mode"`
+		Offset  int       `json:"offset"`
+		Recent  []string  `json:"recent"`
+		Created time.Time `json:"created"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(cursors[1]), &place), "a person can read it")
+	require.Equal(t, "starting_after", place.Mode)
+	require.Equal(t, 1000, place.Offset)
+	require.Equal(t, demoprovider.ClerkID(999), place.Recent[9])
+	require.Equal(t, time.Date(2025, 1, 1, 0, 0, 0, 333_000_000, time.UTC), place.Created)
+	require.Less(t, len(cursors[1]), 700)
+	require.Empty(t, cursors[2])
 }
 
 func TestRefusedCursorGoesOnByPositionForGood(t *testing.T) {
@@ -88,8 +131,9 @@ func TestRefusedCursorGoesOnByPositionForGood(t *testing.T) {
 	source := c.Open(c.Clock.Deps())
 	var notes []string
 	c.Walk(t, "", func() fetch.Source { return source }, func(p fetch.Page) { notes = append(notes, p.Note) })
-	require.Equal(t, []string{"/", demoprovider.ClerkID(499) + "/", "/499", "/998", "/1497"}, asked)
-	require.Equal(t, []string{"", "Clerk did not take the cursor: this page was read by position", "", ""}, notes)
+	require.Equal(t, []string{"/", demoprovider.ClerkID(499) + "/", "/490", "/980", "/1470", "/1690", "/"}, asked,
+		"each begins with the ten users that were read last; the last request counts them")
+	require.Equal(t, []string{"", "Clerk did not take the cursor: this page was read by position", "", "", ""}, notes)
 }
 
 func TestUsersWithoutAnIDAreReported(t *testing.T) {
@@ -100,22 +144,37 @@ func TestUsersWithoutAnIDAreReported(t *testing.T) {
 	first, err := source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, first.Users, 498)
-	require.Equal(t, []fetch.Bad{{Place: "entry 3", Reason: "the user object has no id"}, {Place: "entry 500", Reason: "the user object has no id"}}, first.Bad)
-	require.Contains(t, first.Next, `"offset":500`, "they have a position")
+	require.Equal(t, []fetch.Bad{{Place: "entry 3", Reason: "the user object has no id"}}, first.Bad)
+	require.Contains(t, first.Next, `"offset":499`, "they have a position; that behind the last user comes again")
 	for _, refuse := range []bool{false, true} {
 		server.RefuseCursor = refuse
 		second, err := source.Page(t.Context(), first.Next)
 		require.NoError(t, err)
 		require.Len(t, second.Users, 99)
-		require.Empty(t, second.Next)
+		bad := len(second.Bad)
+		for cursor := second.Next; cursor != ""; {
+			page, err := source.Page(t.Context(), cursor)
+			require.NoError(t, err)
+			require.Empty(t, page.Users)
+			bad += len(page.Bad)
+			cursor = page.Next
+		}
+		require.Equal(t, 2, bad, "nobody is reported twice")
 	}
 
 	server.NoID = map[int]bool{}
 	for i := range 600 {
 		server.NoID[i] = true
 	}
-	_, err = source.Page(t.Context(), "")
-	require.ErrorContains(t, err, "has no id")
+	bad := 0
+	for cursor, pages := "", 0; pages == 0 || cursor != ""; pages++ {
+		page, err := source.Page(t.Context(), cursor)
+		require.NoError(t, err)
+		require.Empty(t, page.Users)
+		bad += len(page.Bad)
+		cursor = page.Next
+	}
+	require.Equal(t, 600, bad)
 }
 
 func TestStatedRateIsNeverExceeded(t *testing.T) {

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 )
 
 // ParseBase reads the address of a server as a person gives it; the result has
-// no slash at its end. The field is named in the error. Whether requests may go
+// no slash at its end, and nowhere two in a row. The field is named in the error. Whether requests may go
 // there, and by http, is for the transport to decide: see package outbound.
 func ParseBase(field, text string) (*url.URL, error) {
 	base, err := url.Parse(strings.TrimSpace(text))
@@ -23,7 +24,7 @@ func ParseBase(field, text string) (*url.URL, error) {
 	case !isHTTP(base):
 		return nil, fmt.Errorf("%s must begin with https://", field)
 	}
-	base.Path = strings.TrimRight(base.Path, "/")
+	base.Path = strings.TrimSuffix(path.Clean("/"+base.Path), "/")
 	base.RawPath = ""
 	return base, nil
 }

@@ -59,6 +59,8 @@ type Request struct {
 	URL    string
 	// Bearer is the token of the Authorization header; empty: none.
 	Bearer string
+	// Header is sent beside the headers that every request has; nil: none.
+	Header map[string]string
 	// Form is the body; nil: none. JSON likewise.
 	Form url.Values
 	JSON any
@@ -295,6 +297,9 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	request.Header.Set("Accept", "application/json")
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
+	}
+	for name, value := range r.Header {
+		request.Header.Set(name, value)
 	}
 	if r.Bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+r.Bearer)

@@ -14,22 +14,68 @@ type Entry struct {
 	ID      string
 	Created time.Time
 	Object  json.RawMessage
+	// Place is how many entries stand before it in the answer, bad ones included.
+	Place int64
+}
+
+// List is an answer with a part of the list of users.
+type List struct {
+	// SentAt is when the request was sent.
+	SentAt  time.Time
+	Entries []Entry
+	// Bad are those that are no user objects, BadPlaces their places.
+	Bad       []Bad
+	BadPlaces []int64
+	// Total is how many users the answer says there are; 0 where it does not say.
+	Total int64
+}
+
+// Size is how many entries the answer had.
+func (l *List) Size() int64 { return int64(len(l.Entries) + len(l.Bad)) }
+
+// Cut leaves off what stands behind the last user.
+func (l *List) Cut() {
+	last := l.Entries[len(l.Entries)-1].Place
+	n := 0
+	for n < len(l.BadPlaces) && l.BadPlaces[n] < last {
+		n++
+	}
+	l.Bad, l.BadPlaces = l.Bad[:n], l.BadPlaces[:n]
+}
+
+// Page makes a page of the list.
+func (l *List) Page() Page {
+	return Page{Users: Users(l.Entries, l.SentAt), Bad: l.Bad, Total: l.Total}
+}
+
+// IDs are the ids of the entries.
+func (l *List) IDs() []string {
+	ids := make([]string, len(l.Entries))
+	for i, entry := range l.Entries {
+		ids[i] = entry.ID
+	}
+	return ids
 }
 
 // Split takes a JSON array of user objects apart, which share its memory. What
-// is no object or has no id is bad.
-func Split(list payload.Value, id, created string) (entries []Entry, bad []Bad) {
-	number := 0
+// is no object or has no id is bad; a user who is named again counts once.
+func Split(list payload.Value, id, created string) List {
+	var l List
+	seen := map[string]bool{}
 	for value := range list.Elements() {
-		number++
+		place := l.Size()
 		entry, err := ReadEntry(value, id, created)
-		if err != nil {
-			bad = append(bad, Bad{Place: fmt.Sprintf("entry %d", number), Reason: err.Error()})
-			continue
+		switch {
+		case err != nil:
+			l.Bad = append(l.Bad, Bad{Place: fmt.Sprintf("entry %d", place+1), Reason: err.Error()})
+			l.BadPlaces = append(l.BadPlaces, place)
+		case !seen[entry.ID]:
+			seen[entry.ID] = true
+			entry.Place = place
+			l.Entries = append(l.Entries, entry)
 		}
-		entries = append(entries, entry)
 	}
-	return entries, bad
+	return l
 }
 
 // ReadEntry reads what a walk needs of one user object. The error is a sentence
@@ -73,43 +119,4 @@ func Users(entries []Entry, fetchedAt time.Time) []User {
 		users = append(users, User{Object: entry.Object, FetchedAt: fetchedAt})
 	}
 	return users
-}
-
-// Mark is the place of the user that a walk has read last, in a list in order
-// of creation that is addressed by position.
-type Mark struct {
-	// Offset is how many entries lie before the page that comes next.
-	Offset int64 `json:"offset,omitempty"`
-	// ID and Created are those of the user that was read last.
-	ID      string    `json:"id,omitempty"`
-	Created time.Time `json:"created,omitzero"`
-}
-
-// From is the position to ask for: one entry before the next, so that the
-// answer shows whether the list is still where it was.
-func (m Mark) From() int64 { return max(m.Offset-1, 0) }
-
-// Behind returns the entries behind the mark of a page that was asked for with
-// From. If users before the mark were deleted, the list has moved up, and what
-// would come next may lie before this page: then joined is false, and the walk
-// must look further up. An account that does not change never repeats a user.
-func (m Mark) Behind(entries []Entry) (rest []Entry, joined bool) {
-	if m.ID == "" {
-		return entries, true
-	}
-	for i, entry := range entries {
-		if entry.ID == m.ID {
-			return entries[i+1:], true
-		}
-	}
-	if len(entries) > 0 && entries[0].Created.Before(m.Created) {
-		// The last one itself is gone, and others of its time may be unread.
-		for i, entry := range entries {
-			if !entry.Created.Before(m.Created) {
-				return entries[i:], true
-			}
-		}
-		return nil, true
-	}
-	return entries, m.From() == 0
 }

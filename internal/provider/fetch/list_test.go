@@ -1,6 +1,10 @@
 package fetch
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,60 +15,90 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// A list in order of creation is read by position while users are deleted and
-// others sign up. However that falls, nobody who is there from beginning to end
-// is missed.
-func TestDeletionsDuringAWalkHideNobody(t *testing.T) {
+// A list is read by position while users are deleted, others sign up at its end,
+// and others yet come anywhere in it. However that falls, nobody who is there from
+// beginning to end is missed, and the walk ends.
+func TestNobodyIsMissedWhileAListChanges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		const size = 5
+		const size = 30
 		var users []Entry
 		next := 0
-		add := func() {
-			users = append(users, Entry{ID: string(rune('a' + next)), Created: time.Unix(int64(next/3), 0)})
+		add := func(at int) {
+			users = slices.Insert(users, at, Entry{ID: strconv.Itoa(next)})
 			next++
 		}
-		for range rapid.IntRange(0, 40).Draw(rt, "users") {
-			add()
+		for range rapid.IntRange(0, 150).Draw(rt, "users") {
+			add(len(users))
 		}
 		stayed := map[string]bool{}
 		for _, u := range users {
 			stayed[u.ID] = true
 		}
+		clock := func(context.Context, time.Duration) error { return nil }
+		p := Positions{
+			Name: "Clerk", Client: NewClient("Clerk", Deps{Sleep: clock}, Rate{}, "secret"),
+			List: func(_ context.Context, from int64) (List, error) {
+				l := List{Total: int64(len(users))}
+				for i := from; i < min(from+size, int64(len(users))); i++ {
+					l.Entries = append(l.Entries, Entry{ID: users[i].ID, Place: i - from})
+				}
+				return l, nil
+			},
+		}
 		seen := map[string]bool{}
 		for m := (Mark{}); ; {
-			var page, rest []Entry
-			for joined := false; !joined; {
-				from := min(m.From(), int64(len(users)))
-				page = users[from:min(from+size, int64(len(users)))]
-				if rest, joined = m.Behind(page); !joined {
-					m.Offset = max(m.From()-size/2, 0)
-				}
-			}
-			for _, u := range rest {
-				seen[u.ID] = true
-			}
-			m.Offset = m.From() + int64(len(page))
-			if len(rest) > 0 {
-				m.ID, m.Created = rest[len(rest)-1].ID, rest[len(rest)-1].Created
-			}
-			if len(page) < size {
+			part, err := p.Next(t.Context(), &m)
+			require.NoError(rt, err)
+			if part.End {
 				break
 			}
+			for _, u := range part.Entries {
+				seen[u.ID] = true
+			}
 			for range rapid.IntRange(0, 4).Draw(rt, "deletions") {
-				if len(users) > 0 {
+				if len(users) > 12 { // not all who were read last go at once
 					i := rapid.IntRange(0, len(users)-1).Draw(rt, "deleted")
 					delete(stayed, users[i].ID)
-					users = append(users[:i:i], users[i+1:]...)
+					users = slices.Delete(users, i, i+1)
 				}
 			}
-			if rapid.Bool().Draw(rt, "signs up") {
-				add()
+			if next < 300 && rapid.Bool().Draw(rt, "signs up") {
+				add(len(users))
+			}
+			if next < 300 && rapid.Bool().Draw(rt, "comes in between") {
+				add(rapid.IntRange(0, len(users)).Draw(rt, "where"))
 			}
 		}
 		for id := range stayed {
 			require.True(rt, seen[id], "user %q was there all the time", id)
 		}
+	})
+}
+
+// A circle of any length is noticed within three rounds, wherever it begins.
+func TestCirclesAreNoticed(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		before := rapid.IntRange(0, 20).Draw(rt, "pages before the circle")
+		length := rapid.IntRange(1, 40).Draw(rt, "pages in the circle")
+		page := func(i int) []string {
+			if i >= before {
+				i = before + (i-before)%length
+			}
+			ids := make([]string, 20)
+			for n := range ids {
+				ids[n] = fmt.Sprintf("%d.%d", i, n)
+			}
+			return ids
+		}
+		var m Mark
+		i := 0
+		for ; !m.Repeats(page(i)); i++ {
+			m.Add(page(i))
+		}
+		require.GreaterOrEqual(rt, i, before+length, "no page had come before")
+		require.LessOrEqual(rt, i, 3*(before+length))
 	})
 }
 
@@ -77,6 +111,15 @@ func TestSayHidesSecretsAndStaysShort(t *testing.T) {
 
 func TestParseBase(t *testing.T) {
 	t.Parallel()
+	for given, want := range map[string]string{
+		"https://app.example.com//":            "https://app.example.com",
+		" https://app.example.com//api//auth/": "https://app.example.com/api/auth",
+		"https://app.example.com/a/../b/":      "https://app.example.com/b",
+	} {
+		base, err := ParseBase("options.base_url", given)
+		require.NoError(t, err, given)
+		require.Equal(t, want, base.String())
+	}
 	for _, good := range []string{"https://app.example.com", "https://app.example.com:8443/api/auth/", "http://127.0.0.1:3000", "http://localhost:3000/x", "http://[::1]:1", "http://web:3000"} {
 		base, err := ParseBase("options.base_url", good)
 		require.NoError(t, err, good)

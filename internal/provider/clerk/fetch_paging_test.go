@@ -1,0 +1,18 @@
+package clerk_test
+
+import (
+	"testing"
+
+	"github.com/authsync/authsync/internal/fetchtest"
+)
+
+func TestMisbehavingLists(t *testing.T) {
+	t.Parallel()
+	fetchtest.Misbehaving(t, func(tb testing.TB) *fetchtest.Case {
+		tb.Helper()
+		_, c := fake(tb, 1100)
+		return c
+	}, "CursorIsIgnored", "LimitIsIgnored", "LimitIsCapped", "LastPageForEver", "LastPageForEverWithoutCursor", "EverythingAtOnce", "EverythingAtOnceForEver",
+		"OneEmptyPage", "FirstPageIsEmptyOnce", "UsersNamedTwice", "PagesOverlap", "NewestFirst",
+		"NewestFirstAndMoreCome", "NewestFirstWithoutCursor", "MoreComeWithEachPage", "CountIsTooLow", "CountIsZero", "CountIsTooLowAndLimitCapped")
+}
