@@ -163,6 +163,56 @@ func TestBackfill(t *testing.T) {
 	})
 }
 
+// TestWalksThatDoNotGetOn has a source, whatever it reads from, give no proof of its own.
+func TestWalksThatDoNotGetOn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		page  func(b *testBundle, cursor string) fetch.Page
+		tells string
+	}{
+		"TheSamePageForEver": {func(b *testBundle, cursor string) fetch.Page {
+			page := b.account.page("")
+			page.Next = cursor + "x"
+			return page
+		}, "it goes on"},
+		"NobodyForEver": {func(_ *testBundle, cursor string) fetch.Page { return fetch.Page{Next: cursor + "x"} }, "page after page has nobody"},
+		"TheSameCursor": {func(b *testBundle, _ string) fetch.Page {
+			page := b.account.page("")
+			page.Next = "again"
+			return page
+		}, "the walk stands still"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, 2000, 1000)
+			b.account.before = func(cursor string) (*fetch.Page, error) {
+				page := c.page(b, cursor)
+				return &page, nil
+			}
+			b.work(t, b.mirrors, 0)
+			b.start(t)
+			run := b.ends(t, backfill.Failed)
+			require.Contains(t, *run.Error, c.tells)
+			require.LessOrEqual(t, run.Read, int64(2*2000+10_000+1000), "of 2000 users")
+		})
+	}
+
+	t.Run("ACountThatWasTooLowIsAskedForAgain", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, 100, 5000)
+		b.account.before = func(cursor string) (*fetch.Page, error) {
+			b.account.mu.Lock()
+			defer b.account.mu.Unlock()
+			b.account.users = 15_000 // a sale has begun
+			page := b.account.page(cursor)
+			return &page, nil
+		}
+		b.work(t, b.mirrors, 0)
+		b.start(t)
+		require.Equal(t, int64(15_000), b.ends(t, backfill.Done).Read)
+	})
+}
+
 // TestTroubles has the provider or a database fail in each way once, at the second page.
 func TestTroubles(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,7 @@ type slice struct {
 	findings *mirror.Reconcile // of a reconcile
 	begun    time.Time
 	marked   time.Time // up to here the time worked has been noted
+	idle     int       // pages in a row that had nobody
 }
 
 // work reads and applies pages until the time is up. It returns nil when the
@@ -80,7 +81,11 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 		if f.page.Next != "" && f.page.Wait == 0 && !timeUp {
 			pages = s.read(ctx, f.page.Next)
 		}
+		cursor := s.row.Cursor
 		err := s.page(ctx, f.page, apply)
+		if err == nil && f.page.Next != "" {
+			err = s.progress(ctx, cursor, &f.page)
+		}
 		switch {
 		case err != nil:
 			return err

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	maxRestarts = 5 // of a walk
-	maxReopens  = 3 // of a download within one page
+	maxRestarts = 5         // of a walk
+	maxReopens  = 3         // of a download within one page
+	maxLines    = 1_000_000 // of an export, beyond twice what is counted
+	maxJobAge   = 8 * time.Hour
 	exportUsers = "export the users"
 	readJob     = "read the export job"
 )
@@ -69,10 +71,17 @@ func (j *job) read(body []byte) error {
 	return nil
 }
 
-// wait is the page that says how far a job is.
-func (j *job) wait(at place) (fetch.Page, error) {
+// wait is the page that says how far a job is. A job that is at work for longer
+// than Auth0 lets one be is not waited for any more.
+func (j *job) wait(at place, now time.Time) (fetch.Page, error) {
+	age := now.Sub(at.Asked)
+	if age > maxJobAge {
+		return fetch.Page{}, &fetch.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: job %s has been at work for %s and is not done, though Auth0 ends one after %s. "+
+			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Job, age.Round(time.Minute), maxJobAge)}
+	}
 	next, err := fetch.EncodeCursor(at)
-	wait := min(max(time.Duration(j.TimeLeft*float64(time.Second))/2, pollEvery), 30*time.Second)
+	left := time.Duration(min(max(j.TimeLeft, 0), 3600) * float64(time.Second))
+	wait := min(max(left/2, age/10, pollEvery), 30*time.Second)
 	note := "Auth0 prepares the export"
 	if j.Percentage > 0 {
 		note = fmt.Sprintf("%s: %.0f %%", note, j.Percentage)
@@ -107,7 +116,7 @@ func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error)
 				return fetch.Page{}, err
 			}
 			if found.Location == "" {
-				return found.wait(at)
+				return found.wait(at, s.client.Now())
 			}
 			if d, err = s.download(ctx, at, found.Location); errors.Is(err, errLink) {
 				broken = err
@@ -142,7 +151,13 @@ func (s *source) goOn(ctx context.Context, at place, d *download, page fetch.Pag
 		if at.Line == 0 && at.Total > 0 {
 			return s.restart(ctx, at, "the export is empty")
 		}
+		if at.Line < at.Total-at.Total/100 {
+			page.Note = fmt.Sprintf("the export has %d users, where Auth0 counted %d", at.Line, at.Total)
+		}
 		return page, nil
+	case at.Line > 2*at.Total+maxLines:
+		d.close()
+		return fetch.Page{}, fetch.NoProgress("Auth0", "an export has no end", at.Line, at.Total)
 	case d.broken:
 		d.close()
 	default:

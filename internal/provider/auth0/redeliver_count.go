@@ -43,6 +43,7 @@ func (s *source) countFailed(ctx context.Context, result *fetch.RedeliveryStream
 		query.Set("date_to", r.To.Format(whole))
 	}
 	path := strings.TrimPrefix(s.streamURL(result.ID, "/deliveries"), s.base)
+	seen := map[string]bool{}
 	for from := ""; ; {
 		if b.spent(s.client.Now()) {
 			return nil
@@ -56,19 +57,38 @@ func (s *source) countFailed(ctx context.Context, result *fetch.RedeliveryStream
 		if err != nil {
 			return err
 		}
+		fresh := 0
 		for _, entry := range page.entries {
-			count(result, s.client, entry)
+			if isNew(seen, entry) {
+				fresh++
+				count(result, s.client, entry)
+			}
 		}
 		if page.next == "" {
 			// A mere array does not say whether there is more.
 			result.Complete = !page.bare || len(page.entries) < pageSize
 			return nil
 		}
-		if page.next == from {
-			return nil // it stands still
+		if fresh == 0 && len(page.entries) > 0 || page.next == from {
+			result.Notes = append(result.Notes, "counting ended early: Auth0 listed deliveries again that it had listed before")
+			return nil
 		}
 		from = page.next
 	}
+}
+
+// isNew notes the id of an entry of a list and reports that it was not there
+// before. One without an id counts as new.
+func isNew(seen map[string]bool, entry json.RawMessage) bool {
+	var e struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(entry, &e) != nil || e.ID == "" {
+		return true
+	}
+	known := seen[e.ID]
+	seen[e.ID] = true
+	return !known
 }
 
 // delivery is what is counted of a delivery. Only its type is relied on.

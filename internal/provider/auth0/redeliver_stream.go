@@ -116,6 +116,7 @@ func (s *source) shown(all []eventStream) string {
 // allStreams lists the tenant's event streams.
 func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 	var all []eventStream
+	seen := map[string]bool{}
 	from := ""
 	for range streamPages {
 		page, err := s.page(ctx, readEventStreams, "list the event streams", "/api/v2/event-streams", "eventStreams", url.Values{}, from)
@@ -124,7 +125,7 @@ func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 		}
 		for _, entry := range page.entries {
 			var stream eventStream
-			if json.Unmarshal(entry, &stream) == nil && stream.ID != "" {
+			if json.Unmarshal(entry, &stream) == nil && stream.ID != "" && isNew(seen, entry) {
 				all = append(all, stream)
 			}
 		}

@@ -249,7 +249,11 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 	t.Run("MoreThanAPage", func(t *testing.T) {
 		t.Parallel()
 		server, c := streams(t)
-		server.Streams.Streams = append(slices.Repeat([]demoprovider.Auth0Stream{other}, 230), server.Streams.Streams...)
+		others := slices.Repeat([]demoprovider.Auth0Stream{other}, 230)
+		for i := range others {
+			others[i].ID = fmt.Sprintf("est_%022d", i)
+		}
+		server.Streams.Streams = append(others, server.Streams.Streams...)
 		fail(server, streamA, 1)
 		got, err := redeliver(t, c, fetch.RedeliverRequest{})
 		require.NoError(t, err)
@@ -407,6 +411,35 @@ func TestCountingIsBounded(t *testing.T) {
 		require.Equal(t, 100, got.Streams[0].Failed)
 		require.False(t, got.Streams[0].Complete)
 		require.Contains(t, got.Streams[0].Notes[0], "counting ended early")
+	})
+	t.Run("ListThatGoesInCircles", func(t *testing.T) {
+		t.Parallel()
+		server, c := streams(t)
+		page := func(id, next string) demoprovider.Fault {
+			return demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[{"id":"` + id + `","status":"failed"}],"next":"` + next + `"}`}
+		}
+		server.Fail(slices.Repeat([]demoprovider.Fault{page("x", "two"), page("y", "one")}, 50)...)
+		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+		require.NoError(t, err)
+		require.Equal(t, 3, server.Requests("/deliveries"))
+		require.Equal(t, 2, got.Streams[0].Failed, "each is counted once")
+		require.False(t, got.Streams[0].Complete)
+		require.Contains(t, got.Streams[0].Notes[0], "listed deliveries again")
+	})
+	t.Run("StreamsThatAreListedAgain", func(t *testing.T) {
+		t.Parallel()
+		server, c := streams(t)
+		fail(server, streamA, 3)
+		server.Begun = func(r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/event-streams") && server.Requests("/event-streams") < 5 {
+				server.Fail(demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"eventStreams":[{"id":"` + streamA + `","destination":{"type":"webhook",
+					"configuration":{"webhook_endpoint":"https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/` + shopProject + `"}}}],"next":"more"}`})
+			}
+		}
+		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		require.NoError(t, err)
+		require.Len(t, got.Streams, 1, "and asked once")
+		require.Equal(t, 3, server.Streams.With(streamA, "pending"))
 	})
 	t.Run("CursorThatStandsStill", func(t *testing.T) {
 		t.Parallel()

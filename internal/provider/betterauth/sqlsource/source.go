@@ -68,6 +68,10 @@ func (s *source) Close() error {
 type place struct {
 	Mode string  `json:"mode"`
 	ID   *string `json:"id"`
+
+	// Mark notices a table that is none: a view, or a server, that gives the same
+	// rows again.
+	fetch.Mark
 }
 
 // Count counts the users.
@@ -122,8 +126,17 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	for _, r := range rows {
 		page.Users = append(page.Users, r.user(readAt))
 	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	if at.Repeats(ids) {
+		return fetch.Page{}, fetch.NoProgress("the tables", "behind one user they give users again that stood before", at.Offset, 0)
+	}
 	if len(rows) == pageSize {
 		at.ID = &rows[len(rows)-1].ID
+		at.Add(ids)
+		at.Offset += pageSize
 		page.Next, err = fetch.EncodeCursor(at)
 	}
 	return page, err

@@ -208,6 +208,46 @@ func TestWalkUsesThePrimaryKey(t *testing.T) {
 	require.Equal(t, before, b.scanned(t), "sequential scans of the table")
 }
 
+// A view may stand in for the table, and need not behave as one.
+func TestViewsThatDoNotGetOn(t *testing.T) {
+	t.Parallel()
+	t.Run("TheSameRowsForEver", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, betterAuthTables)
+		b.exec(t, `INSERT INTO "user" (id, name) SELECT i, 'Emmy' FROM generate_series(1, 600) AS i`)
+		// An operator of the customer's own, before that of PostgreSQL.
+		b.exec(t, `CREATE FUNCTION always(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+			CREATE OPERATOR > (LEFTARG = text, RIGHTARG = text, FUNCTION = always);
+			GRANT SELECT ON "user" TO `+b.role+`; ALTER ROLE `+b.role+` SET search_path = public, pg_catalog`)
+		b.reader.Reset()
+		source := b.open(provider.UserTables{})
+		first, err := source.Page(t.Context(), "")
+		require.NoError(t, err)
+		_, err = source.Page(t.Context(), first.Next)
+		var protocol *fetch.ProtocolError
+		require.ErrorAs(t, err, &protocol)
+		require.ErrorContains(t, err, "500 entries were read so far")
+	})
+	t.Run("RowsWithoutAnID", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `CREATE VIEW "user" AS SELECT CASE WHEN i % 2 = 0 THEN i END AS id, 'Emmy'::text AS name FROM generate_series(1, 1600) AS i`)
+		b.exec(t, `GRANT SELECT ON "user" TO `+b.role)
+		source := b.open(provider.UserTables{})
+		n, _, err := source.Count(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 800, n)
+		first, err := source.Page(t.Context(), "")
+		require.NoError(t, err)
+		require.Len(t, first.Users, 500)
+		second, err := source.Page(t.Context(), first.Next)
+		require.NoError(t, err)
+		require.Len(t, second.Users, 300)
+		require.Empty(t, second.Next)
+	})
+}
+
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -161,7 +161,7 @@ func newQueries(users, sessions *table, t provider.UserTables) (*queries, error)
 			` ORDER BY ` + key + ` LIMIT $1) SELECT p."id"::text, row_to_json(p), ` + signIn + ` FROM page AS p ` + join + ` ORDER BY p."id"`
 	}
 	return &queries{
-		count: `SELECT count(*) FROM ` + users.name, first: page(""), next: page("WHERE " + key + " > " + given), one: page("WHERE " + key + " = " + given),
+		count: `SELECT count(` + key + `) FROM ` + users.name + ` AS u`, first: page("WHERE " + key + " IS NOT NULL"), next: page("WHERE " + key + " > " + given), one: page("WHERE " + key + " = " + given),
 	}, nil
 }
 
