@@ -114,10 +114,10 @@ func TestAJobThatItsClientWorksStays(t *testing.T) {
 		}
 		return nil
 	})
-	start(t, control, func(context.Context, *river.Job[args]) error { return nil })
 	_, err := p.Insert(t.Context(), args{}, nil)
 	require.NoError(t, err)
-	<-began
+	waittest.Receive(t, began)
+	start(t, control, func(context.Context, *river.Job[args]) error { return nil }) // later, or it might take the job
 	first := orphan(t, control, "dead", 0) // by which is seen that sweeps took place
 	becomes(t, control, "1", `SELECT coalesce(metadata ->> 'rescues', '0') FROM authsync.river_job WHERE id = $1`, first)
 	second := orphan(t, control, "dead too", 0)
