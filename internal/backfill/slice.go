@@ -68,13 +68,15 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	defer func() {
 		cancel()
 		if pages != nil {
-			<-pages // nobody uses the Source once the slice is over
+			f := <-pages // nobody uses the Source once the slice is over
+			f.room.Release()
 		}
 	}()
 	for {
 		f := <-pages
 		pages = nil
 		if f.err != nil {
+			f.room.Release()
 			return f.err
 		}
 		timeUp := s.timeUp()
@@ -83,6 +85,7 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 		}
 		cursor := s.row.Cursor
 		err := s.page(ctx, f.page, apply)
+		f.room.Release()
 		if err == nil && f.page.Next != "" {
 			err = s.progress(ctx, cursor, &f.page)
 		}
@@ -99,20 +102,26 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	}
 }
 
-// timeUp reports that others should have their turn.
-func (s *slice) timeUp() bool { return time.Since(s.begun) >= s.config.Slice }
+// timeUp reports that others should have their turn: after a slice of time, and
+// when all places are taken after each page. River hands places out to those who
+// have waited longest, so turns go round.
+func (s *slice) timeUp() bool {
+	return time.Since(s.begun) >= s.config.Slice || s.busy.Load() >= int64(s.config.Workers)
+}
 
 type fetched struct {
 	page fetch.Page
+	room *fetch.Room
 	err  error
 }
 
 // read reads a page in the background; exactly one value comes.
 func (s *slice) read(ctx context.Context, cursor string) <-chan fetched {
 	pages := make(chan fetched, 1)
+	ctx, room := s.rooms.With(ctx)
 	go func() {
 		page, err := s.account.Source.Page(ctx, cursor)
-		pages <- fetched{page, err}
+		pages <- fetched{page, room, err}
 	}()
 	return pages
 }

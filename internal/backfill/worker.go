@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,8 +28,12 @@ const (
 	// noTimeLeft is what is kept of the job's time to note how it ended.
 	noTimeLeft = 2 * time.Second
 
-	// maxWorkers is how many runs a process works on at the same time.
-	maxWorkers = 2
+	// maxWorkers is how many runs a process works on at the same time. Most of
+	// them wait, for a provider or a project's database, and a slow one must not
+	// hold others up. When all places are taken, a turn is one page.
+	maxWorkers = 64
+	// longAnswers is how many answers beyond 2 MiB a process holds at the same time.
+	longAnswers = 2
 
 	// maxTroubles in a row end a run: with pauses of up to maxPause, more than
 	// two hours after the last page.
@@ -52,6 +57,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Slice is how long a job works before it lets others have their turn; 0: 20 s.
 	Slice time.Duration
+	// Workers is how many runs are worked on at the same time; 0: 64.
+	Workers int
 	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
 	Retry func(time.Duration) time.Duration
 }
@@ -59,9 +66,10 @@ type Config struct {
 // Register adds the workers and their queue to a River client that is to be made;
 // see Periodic.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+	c.Workers = cmp.Or(c.Workers, maxWorkers)
 	river.AddWorker(workers, newWorker(c))
 	river.AddWorker(workers, &scheduleWorker{store: c.Store, log: c.Log})
-	queues[Queue] = river.QueueConfig{MaxWorkers: maxWorkers}
+	queues[Queue] = river.QueueConfig{MaxWorkers: c.Workers}
 }
 
 // worker works the job backfill.
@@ -70,6 +78,8 @@ type worker struct {
 
 	config Config
 	held   held
+	rooms  *fetch.Rooms
+	busy   atomic.Int64 // places that are taken
 }
 
 func newWorker(c Config) *worker {
@@ -77,12 +87,14 @@ func newWorker(c Config) *worker {
 	if c.Retry == nil {
 		c.Retry = func(pause time.Duration) time.Duration { return pause }
 	}
-	return &worker{config: c, held: held{accounts: make(map[uuid.UUID]holding)}}
+	return &worker{config: c, held: held{accounts: make(map[uuid.UUID]holding)}, rooms: fetch.NewRooms(longAnswers)}
 }
 
 // Work goes on with a run for a slice of time. If the process dies meanwhile, or
 // the job is cut off, the run goes on from its last committed page.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	w.busy.Add(1)
+	defer w.busy.Add(-1)
 	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		w.held.release(job.Args.RunID)

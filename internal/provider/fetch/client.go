@@ -194,7 +194,7 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	body, err := readBody(bounded, answer.Body, limit)
 	switch {
 	case ctx.Err() != nil:
 		return nil, c.ended(ctx, r)
@@ -208,6 +208,19 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 		return response, c.read(r, response)
 	}
 	return response, nil
+}
+
+// readBody reads up to one byte more than the limit. A long body waits for room.
+func readBody(ctx context.Context, from io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, min(limit, smallBody)+1))
+	if err != nil || int64(len(body)) <= smallBody {
+		return body, err
+	}
+	if err := grow(ctx); err != nil {
+		return nil, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(from, limit+1-int64(len(body))))
+	return append(body, rest...), err
 }
 
 // read hands a 2xx body to the one who asked for it.

@@ -1,0 +1,127 @@
+package backfill_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
+)
+
+// tenants are the accounts of several projects.
+type tenants map[uuid.UUID]account.Accounts
+
+func (t tenants) Open(ctx context.Context, projectID uuid.UUID, providerName string) (account.Account, error) {
+	return t[projectID].Open(ctx, projectID, providerName)
+}
+
+// beside makes projects beside that of the bundle, each with a database and an account of its own.
+func (b *testBundle) beside(t *testing.T, n int, newAccount func() *tenant) []uuid.UUID {
+	t.Helper()
+	all := tenants{b.projectID: b.account}
+	urls := map[uuid.UUID]string{b.projectID: pgtest.URL(t, b.project)}
+	var others []uuid.UUID
+	for range n {
+		id := uuid.New()
+		_, err := b.control.Exec(t.Context(), `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1::uuid, 'p' || $1::text, '')`, id)
+		require.NoError(t, err)
+		all[id], urls[id] = newAccount(), pgtest.URL(t, pgtest.Project(t))
+		others = append(others, id)
+	}
+	b.accounts = all
+	b.mirrors = mirror.New(mirror.Config{
+		Database: func(_ context.Context, id uuid.UUID) (string, error) { return urls[id], nil },
+		Log:      slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	b.store = backfill.NewStore(b.control, b.jobs, b.accounts)
+	return others
+}
+
+func (b *testBundle) startFor(t *testing.T, projects ...uuid.UUID) {
+	t.Helper()
+	for _, id := range projects {
+		_, err := b.store.Start(t.Context(), id, provider.Clerk, backfill.Order{Kind: provider.KindBackfill})
+		require.NoError(t, err)
+	}
+}
+
+// A provider that does not answer holds up nobody but its own project: another
+// project's backfill is done while none of them has ended as much as a page.
+func TestHangingProvidersHoldUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"Four": 4, "Twenty": 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, 100, 10)
+			release := make(chan struct{})
+			var hanging sync.WaitGroup
+			hanging.Add(n)
+			var answered atomic.Int64
+			others := b.beside(t, n, func() *tenant {
+				var once sync.Once
+				return &tenant{users: 100, pageSize: 10, before: func(string) (*fetch.Page, error) {
+					once.Do(hanging.Done)
+					<-release
+					answered.Add(1)
+					return nil, nil
+				}}
+			})
+			b.startFor(t, others...)
+			b.work(t, b.mirrors, 0)
+			t.Cleanup(func() { close(release) }) // before the workers are stopped
+			hanging.Wait()
+			b.start(t)
+			require.Equal(t, int64(100), b.ends(t, backfill.Done).Read)
+			require.Zero(t, answered.Load())
+		})
+	}
+}
+
+// Where more runs are under way than there are places, turns go round by the page.
+func TestManyRunsTakeTurns(t *testing.T) {
+	t.Parallel()
+	const workers, others, pages = 2, 6, 10
+	b := setup(t, 10*pages, 10)
+	var served atomic.Int64 // pages of the others
+	ids := b.beside(t, others, func() *tenant {
+		a := &tenant{users: 1_000_000, pageSize: 10}
+		a.before = func(string) (*fetch.Page, error) {
+			served.Add(1)
+			return nil, nil
+		}
+		return a
+	})
+	b.startFor(t, ids...)
+	client, err := newClient(b.control, backfill.Config{
+		Pool: b.control, Accounts: b.accounts, Mirrors: b.mirrors, Log: slog.New(slog.DiscardHandler), Workers: workers,
+	})
+	require.NoError(t, err)
+	require.NoError(t, client.Start(context.Background()))
+	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
+	require.Eventually(t, func() bool { return served.Load() > others }, time.Minute, 5*time.Millisecond, "all are under way")
+
+	var atEnd int64
+	before := served.Load()
+	b.account.before = func(cursor string) (*fetch.Page, error) {
+		if cursor == "90" {
+			atEnd = served.Load()
+		}
+		return nil, nil
+	}
+	b.start(t)
+	b.ends(t, backfill.Done)
+	// Each of its turns may have to wait for one turn of each other, and for those that are under way.
+	require.LessOrEqual(t, atEnd-before, int64((pages+1)*(others+workers)), "pages of others before its own ten were read")
+}
