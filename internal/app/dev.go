@@ -36,6 +36,7 @@ const (
 //	encryption.key    seals the credentials in them
 //	connection.env    what a shell or a command needs to reach all of it
 //	demo-secrets.env  the signing secrets of the demo project
+//	demo-provider.json  the users of the demo provider, where it was asked for
 //	authsync.log      the log of the last run (the one before: authsync.log.1)
 //	lock              held while the server runs
 type Dev struct {
@@ -43,6 +44,8 @@ type Dev struct {
 	Dir        string
 	Connection config.Connection
 	Demo       project.Project
+	// DemoProvider is the address of the demo provider; empty: it does not run.
+	DemoProvider string
 	// Postgres says which PostgreSQL runs, such as "15.18".
 	Postgres string
 
@@ -56,6 +59,8 @@ type Dev struct {
 // DevConfig is what StartDev needs.
 type DevConfig struct {
 	Config config.Config // DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY are not looked at
+	// DemoProvider starts the demo provider, now and at each later start.
+	DemoProvider bool
 	// Progress hears what is going on, a line at a time, for a person.
 	Progress func(line string)
 	// Warnings takes the lines of the log that a person should see at once.
@@ -94,6 +99,7 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 		{"control database", func(ctx context.Context) (stopFunc, error) { return nil, d.prepare(ctx) }},
 		{"server", func(ctx context.Context) (stopFunc, error) { return d.startApp(ctx, c, listener) }},
 		{"demo project", func(ctx context.Context) (stopFunc, error) { return nil, d.settle(ctx) }},
+		{"demo provider", func(ctx context.Context) (stopFunc, error) { return d.startDemoProvider(ctx, c.DemoProvider) }},
 	} {
 		if err := d.steps.start(ctx, s.name, s.start); err != nil {
 			if listener != nil && d.App == nil {

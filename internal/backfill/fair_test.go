@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -17,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // tenants are the accounts of several projects.
@@ -110,7 +110,7 @@ func TestManyRunsTakeTurns(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
 	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
-	require.Eventually(t, func() bool { return served.Load() > others }, time.Minute, 5*time.Millisecond, "all are under way")
+	waittest.Until(t, func() bool { return served.Load() > others }, "all are under way")
 
 	var atEnd int64
 	before := served.Load()

@@ -131,7 +131,7 @@ Start with: authsync dev`,
 	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newReseal(), s.newConfig())
 	add("set", s.newProjects(), s.newIntegrations(), s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(),
 		s.newDestinations(), s.newGrant(), s.newKeys())
-	add("look", s.newSend(), s.newVerify(), s.newEvents(), s.newDeliveries(), s.newExplain(), s.newDoctor(), s.newBench())
+	add("look", s.newSend(), s.newDemoProvider(), s.newVerify(), s.newEvents(), s.newDeliveries(), s.newExplain(), s.newDoctor(), s.newBench())
 	root.AddCommand(s.newVersion())
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	asGroup(root)

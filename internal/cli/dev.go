@@ -15,7 +15,8 @@ import (
 )
 
 func (s *session) newDev() *cobra.Command {
-	return &cobra.Command{
+	var demoProvider bool
+	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a server with everything it needs, PostgreSQL included",
 		Long: `Runs a server for trying out and for development. Nothing has to be configured: it
@@ -26,21 +27,28 @@ and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080).
 The data directory has connection.env, for shells and for the other commands, which
 find the server through it; demo-secrets.env with the demo project's signing
 secrets; and authsync.log. Ctrl-C stops everything; it is still there the next time.
-Remove the directory to start over.`,
+Remove the directory to start over.
+
+--demo-provider also runs a Clerk, an Auth0 and a Better Auth with made-up users, on
+this machine only, so that backfill, reconcile, refresh and redeliver can be tried
+without an account. From then on it comes with every start.`,
 		Example: "  authsync dev\n" +
+			"  authsync dev --demo-provider\n" +
 			"  AUTHSYNC_DATA_DIR=/tmp/try AUTHSYNC_LISTEN=127.0.0.1:0 authsync dev",
 		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.dev(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.dev(cmd.Context(), demoProvider) },
 	}
+	cmd.Flags().BoolVar(&demoProvider, "demo-provider", false, "run stand-ins for the providers as well, with users to read")
+	return cmd
 }
 
-func (s *session) dev(ctx context.Context) error {
+func (s *session) dev(ctx context.Context, demoProvider bool) error {
 	c, err := s.settings()
 	if err != nil {
 		return err
 	}
 	d, err := app.StartDev(ctx, app.DevConfig{
-		Config:   c,
+		Config: c, DemoProvider: demoProvider,
 		Progress: func(line string) { fmt.Fprintln(s.Err, "authsync: "+line) },
 		Warnings: s.Err,
 	})
@@ -103,10 +111,26 @@ Try next, in another terminal:
   psql "$DEMO_DATABASE_URL" -c 'SELECT id, email, first_name, deleted_at FROM capydb_auth.users'
 
   %[4]s send demo clerk user.created --set first_name=Grace --wait
-
+%[5]s
 Ctrl-C stops it; everything is still there the next time.
-`, quoted(filepath.Join(dataDir, config.ConnectionFile)), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program))
+`, quoted(filepath.Join(dataDir, config.ConnectionFile)), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program), s.demoLines(d))
 	return s.printf("%s", b.String())
+}
+
+// demoLines are the lines to try with the demo provider.
+func (s *session) demoLines(d *app.Dev) string {
+	if d.DemoProvider == "" {
+		return ""
+	}
+	return fmt.Sprintf(`
+The demo provider (%[1]s) has users of Clerk, Auth0 and Better Auth, which are read now:
+
+  %[2]s backfill demo clerk
+  %[2]s demo-provider users add clerk --email ada@example.com --first-name Ada
+  %[2]s demo-provider users add auth0 --email eve@example.com --lose-webhook
+  %[2]s reconcile demo auth0 --dry-run
+  %[2]s redeliver demo auth0
+`, d.DemoProvider, quoted(s.Program))
 }
 
 // quoted makes a path safe for a shell.
@@ -121,12 +145,14 @@ func quoted(path string) string {
 
 // devReport is what dev tells with --json, once it runs.
 type devReport struct {
-	URL       string       `json:"url"`
-	RiverUI   string       `json:"river_ui"`
-	DataDir   string       `json:"data_dir"`
-	Postgres  string       `json:"postgres"`
-	ProjectID string       `json:"project_id"`
-	Webhooks  []devWebhook `json:"webhooks"`
+	URL       string `json:"url"`
+	RiverUI   string `json:"river_ui"`
+	DataDir   string `json:"data_dir"`
+	Postgres  string `json:"postgres"`
+	ProjectID string `json:"project_id"`
+	// DemoProvider is its address; absent where it does not run.
+	DemoProvider string       `json:"demo_provider,omitempty"`
+	Webhooks     []devWebhook `json:"webhooks"`
 }
 
 type devWebhook struct {
@@ -135,7 +161,7 @@ type devWebhook struct {
 }
 
 func (s *session) devReport(d *app.Dev) devReport {
-	r := devReport{URL: d.App.URL(), RiverUI: d.App.RiverUI(), DataDir: d.Dir, Postgres: d.Postgres, ProjectID: d.Demo.ID.String()}
+	r := devReport{URL: d.App.URL(), RiverUI: d.App.RiverUI(), DataDir: d.Dir, Postgres: d.Postgres, ProjectID: d.Demo.ID.String(), DemoProvider: d.DemoProvider}
 	for _, name := range provider.Names() {
 		r.Webhooks = append(r.Webhooks, devWebhook{name, client.New(r.URL, "").WebhookURL(name, r.ProjectID)})
 	}

@@ -1,6 +1,8 @@
 package demoprovider
 
 import (
+	"cmp"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -17,11 +19,19 @@ type Account struct {
 	deleted []int // sorted
 	created map[int]time.Time
 	updated map[int]time.Time
+	changed map[int]Profile
+}
+
+// Profile is what a person has set of a user; what is empty is made up.
+type Profile struct {
+	Email     string `json:"email,omitempty"`
+	FirstName string `json:"first_name,omitempty"`
+	LastName  string `json:"last_name,omitempty"`
 }
 
 // NewAccount returns an account with n users.
 func NewAccount(n int) *Account {
-	return &Account{n: n, created: map[int]time.Time{}, updated: map[int]time.Time{}}
+	return &Account{n: n, created: map[int]time.Time{}, updated: map[int]time.Time{}, changed: map[int]Profile{}}
 }
 
 // Create adds a user, the newest, and returns its number.
@@ -55,6 +65,33 @@ func (a *Account) Delete(i int) {
 	if !gone && a.Changed != nil {
 		a.Changed(i, false)
 	}
+}
+
+// SetProfile changes what a profile has of a user; what it leaves empty stays.
+func (a *Account) SetProfile(i int, p Profile) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old := a.changed[i]
+	a.changed[i] = Profile{
+		Email: cmp.Or(p.Email, old.Email), FirstName: cmp.Or(p.FirstName, old.FirstName), LastName: cmp.Or(p.LastName, old.LastName),
+	}
+}
+
+// profile is that of a user, as JSON texts; what nobody has set is as the parameters say.
+func (a *Account) profile(i int, email, first, last string) (emailText, firstText, lastText, nameText []byte) {
+	a.mu.RLock()
+	p := a.changed[i]
+	a.mu.RUnlock()
+	p = Profile{Email: cmp.Or(p.Email, email), FirstName: cmp.Or(p.FirstName, first), LastName: cmp.Or(p.LastName, last)}
+	return text(p.Email), text(p.FirstName), text(p.LastName), text(p.FirstName + " " + p.LastName)
+}
+
+func text(s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string is always JSON
+	}
+	return quoted
 }
 
 // Update changes a user at a time.

@@ -142,9 +142,10 @@ func betterAuthNumber(id string) (int, bool) {
 func (b *BetterAuth) append(to []byte, i int) []byte {
 	created, updated := b.Account.Times(i)
 	const layout = "2006-01-02T15:04:05.000Z"
-	to = append(to, `{"name":"Emmy Noether","email":"emmy.`...)
-	to = strconv.AppendInt(to, int64(i), 10)
-	to = append(to, `@example.com","emailVerified":true,"image":null,"createdAt":"`...)
+	email, _, _, name := b.Account.profile(i, fmt.Sprintf("emmy.%d@example.com", i), "Emmy", "Noether")
+	to = append(append(to, `{"name":`...), name...)
+	to = append(append(to, `,"email":`...), email...)
+	to = append(to, `,"emailVerified":true,"image":null,"createdAt":"`...)
 	to = created.AppendFormat(to, layout)
 	to = append(to, `","updatedAt":"`...)
 	to = updated.AppendFormat(to, layout)

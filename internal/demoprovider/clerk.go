@@ -149,15 +149,15 @@ func (c *Clerk) append(b []byte, i int) []byte {
 	if !c.NoID[i] {
 		b = append(append(append(b, `"id":"`...), id...), `",`...)
 	}
-	b = append(b, `"object":"user","external_id":null,"username":null,"first_name":"Mary","last_name":"No. `...)
-	b = strconv.AppendInt(b, int64(i), 10)
-	b = append(b, `","locale":"en-GB","image_url":"https://images.example.com/avatars/mary.png","has_image":true,"primary_email_address_id":"idn_`...)
+	email, first, last, _ := c.Account.profile(i, fmt.Sprintf("mary.%d@example.com", i), "Mary", fmt.Sprintf("No. %d", i))
+	b = append(append(b, `"object":"user","external_id":null,"username":null,"first_name":`...), first...)
+	b = append(append(b, `,"last_name":`...), last...)
+	b = append(b, `,"locale":"en-GB","image_url":"https://images.example.com/avatars/mary.png","has_image":true,"primary_email_address_id":"idn_`...)
 	b = append(b, id[5:]...)
 	b = append(b, `","primary_phone_number_id":null,"primary_web3_wallet_id":null,"email_addresses":[{"id":"idn_`...)
 	b = append(b, id[5:]...)
-	b = append(b, `","object":"email_address","email_address":"mary.`...)
-	b = strconv.AppendInt(b, int64(i), 10)
-	b = append(b, `@example.com","reserved":false,"verification":{"object":"verification_otp","status":"verified","strategy":"email_code","attempts":1,"expire_at":null},`+
+	b = append(append(b, `","object":"email_address","email_address":`...), email...)
+	b = append(b, `,"reserved":false,"verification":{"object":"verification_otp","status":"verified","strategy":"email_code","attempts":1,"expire_at":null},`+
 		`"linked_to":[],"matches_sso_connection":false}],"phone_numbers":[],"web3_wallets":[],"passkeys":[],"external_accounts":[],"saml_accounts":[],"enterprise_accounts":[],`+
 		`"password_enabled":true,"two_factor_enabled":false,"totp_enabled":false,"backup_code_enabled":false,"mfa_enabled_at":null,"mfa_disabled_at":null,`+
 		`"banned":false,"locked":false,"lockout_expires_in_seconds":null,"verification_attempts_remaining":100,"delete_self_enabled":true,"create_organization_enabled":true,`+

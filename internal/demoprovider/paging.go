@@ -90,7 +90,7 @@ func (p *Paging) order(a *Account, offset, limit int) []int {
 	all := a.Users()
 	switch {
 	case p.Shuffled:
-		random := rand.New(rand.NewPCG(1, uint64(p.pages)))
+		random := rand.New(rand.NewPCG(1, uint64(p.pages))) //nolint:gosec // a count
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	case p.Newest:
 		slices.Reverse(all)

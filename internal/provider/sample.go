@@ -16,6 +16,8 @@ type Sample struct {
 	ID string
 	// UserID is the user's id; empty makes one up in the provider's style.
 	UserID string
+	// Object is the whole object of the event, in place of a made-up one; nil: made up.
+	Object map[string]any
 	// Set overrides or adds keys of the user object; a nil value is an explicit null.
 	Set map[string]any
 	// At is the time of the change, for the object's own timestamps and the envelope.

@@ -110,6 +110,9 @@ func sampleEntry(s provider.Sample, now time.Time) map[string]any {
 }
 
 func sampleObject(s provider.Sample, at time.Time) map[string]any {
+	if s.Object != nil {
+		return s.Object
+	}
 	userID := s.UserID
 	if userID == "" {
 		userID = "auth0|" + provider.RandomHex(24)

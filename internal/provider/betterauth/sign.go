@@ -104,6 +104,8 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 		userID = provider.RandomID(32)
 	}
 	switch {
+	case s.Object != nil:
+		return s.Object
 	case s.Type == userCreated:
 		return sampleUser(userID, at, at)
 	case s.Type == userUpdated:

@@ -61,6 +61,8 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 	}
 	var data map[string]any
 	switch {
+	case s.Object != nil:
+		return s.Object
 	case s.Type == userCreated:
 		data = sampleUser(userID, at, at)
 	case s.Type == userUpdated:

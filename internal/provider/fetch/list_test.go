@@ -112,9 +112,9 @@ func TestSayHidesSecretsAndStaysShort(t *testing.T) {
 func TestParseBase(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		"https://app.example.com//":            "https://app.example.com",
-		" https://app.example.com//api//auth/": "https://app.example.com/api/auth",
-		"https://app.example.com/a/../b/":      "https://app.example.com/b",
+		"https://app.example.com//":           "https://app.example.com",
+		"https://app.example.com//api//auth/": "https://app.example.com/api/auth",
+		"https://app.example.com/a/../b/":     "https://app.example.com/b",
 	} {
 		base, err := ParseBase("options.base_url", given)
 		require.NoError(t, err, given)
