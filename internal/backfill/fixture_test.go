@@ -190,7 +190,7 @@ func newClient(pool *pgxpool.Pool, c backfill.Config) (*river.Client[pgx.Tx], er
 	backfill.Register(c, workers, queues)
 	return river.NewClient(riverpgxv5.New(pool), &river.Config{
 		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 30 * time.Second,
+		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 10 * time.Minute,
 	})
 }
 

@@ -118,7 +118,7 @@ func (b *testBundle) workUntil(tb testing.TB, users, pageSize, steps int) {
 	require.NoError(tb, err)
 	ctx, cancel := context.WithCancel(tb.Context())
 	defer cancel()
-	timeout := time.AfterFunc(time.Minute, cancel) // nobody waits for ever
+	timeout := time.AfterFunc(waittest.Bound, cancel) // nobody waits for ever
 	defer timeout.Stop()
 	cmd := exec.CommandContext(ctx, program, "work", pgtest.URL(tb, b.control), pgtest.URL(tb, b.project), strconv.Itoa(users), strconv.Itoa(pageSize))
 	out, err := cmd.StdoutPipe()

@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds each wait for a process on a busy machine.
-const patience = 90 * time.Second
+const patience = waittest.Bound
 
 // process is authsync in a process of its own.
 type process struct {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/cli"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // programName makes this test binary behave as authsync.
@@ -34,7 +35,7 @@ type server struct {
 }
 
 // startLimit bounds a start, on a machine that is busy with the load.
-const startLimit = 60 * time.Second
+const startLimit = waittest.Bound
 
 // start starts the process and waits until it answers.
 func (s *server) start(t *testing.T) {

@@ -216,8 +216,10 @@ func TestHangingDatabaseIsAnErrorInTime(t *testing.T) {
 	require.True(t, pgdb.Unavailable(err))
 
 	release()
-	_, err = in.Append(t.Context(), delivery())
-	require.NoError(t, err, "once it answers again")
+	waittest.Until(t, func() bool {
+		_, err := in.Append(t.Context(), delivery())
+		return err == nil
+	}, "once it answers again")
 }
 
 func TestFullInboxRefusesAtOnce(t *testing.T) {
@@ -279,7 +281,7 @@ func TestBrokenConnectionsLoseNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
 	var mu sync.Mutex
@@ -302,16 +304,20 @@ func TestBrokenConnectionsLoseNothingAcknowledged(t *testing.T) {
 	}
 	killer, err := pgx.Connect(t.Context(), pgtest.URL(t, pool))
 	require.NoError(t, err)
-	for ctx.Err() == nil {
+	enough := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acknowledged) >= 500 && failures >= 50
+	}
+	for !enough() {
 		_, err := killer.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND (query LIKE '%INSERT%' OR query ILIKE 'commit')`)
 		require.NoError(t, err)
 	}
+	cancel()
 	wait.Wait()
 	require.NoError(t, killer.Close(t.Context()))
 	pool.Reset() // its idle connections were killed as well
-	require.NotEmpty(t, acknowledged)
-	require.Positive(t, failures, "the test broke nothing")
 
 	slices.Sort(acknowledged)
 	require.Equal(t, acknowledged, slices.Compact(slices.Clone(acknowledged)))
@@ -353,8 +359,7 @@ func TestWorkersAreWokenAfterEveryCommitThatMakesAJob(t *testing.T) {
 	_, err = listener.Exec(t.Context(), `LISTEN "authsync.river_insert"`)
 	require.NoError(t, err)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
+	ctx := waittest.Context(t)
 	for range 50 {
 		_, err := in.Append(t.Context(), delivery())
 		require.NoError(t, err)

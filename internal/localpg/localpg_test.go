@@ -214,3 +214,18 @@ func running(pid int) bool {
 	_, after, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(after, "Z")
 }
+
+// Programs in PATH were chosen; so they win over newer ones that the system's packages installed.
+func TestProgramsInPathWin(t *testing.T) {
+	chosen := t.TempDir()
+	for name, version := range map[string]string{"postgres": "postgres (PostgreSQL) 15.99", "initdb": "", "pg_dump": ""} {
+		require.NoError(t, os.WriteFile(filepath.Join(chosen, name), []byte("#!/bin/sh\necho '"+version+"'\n"), 0o700)) //nolint:gosec // it is run
+	}
+	t.Setenv("PATH", chosen+":/usr/bin:/bin")
+	dir, err := localpg.ProgramDir(t.Context(), "pg_dump")
+	require.NoError(t, err)
+	require.Equal(t, chosen, dir)
+	_, err = localpg.ProgramDir(t.Context(), "no_such_program")
+	require.ErrorIs(t, err, localpg.ErrNoPrograms)
+	require.ErrorContains(t, err, "no_such_program")
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -118,7 +117,7 @@ func TestAFollowerMissesNothing(t *testing.T) {
 	_, err := newMirrors(t, pool).Grant(t.Context(), projectID(), role)
 	require.NoError(t, err)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithCancel(waittest.Context(t))
 	defer cancel()
 	var seen []string
 	followed := make(chan error, 1)

@@ -73,7 +73,7 @@ func hanging(taken chan<- int) func(context.Context, []destination.Message) []de
 func TestAttemptThatUsesUpItsTimeHasFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.cut = 500 * time.Millisecond
+	b.cut = 2 * time.Second
 	taken := make(chan int, 10)
 	b.add(t, "sink", &sink{answer: hanging(taken)})
 	b.work(t)
@@ -91,7 +91,7 @@ func TestAttemptThatUsesUpItsTimeHasFailed(t *testing.T) {
 func TestAttemptThatTheDestinationsJobCutsOffCostsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.cut = 500 * time.Millisecond
+	b.cut = 2 * time.Second
 	s := &sink{answer: takenAndSilent(make(chan destination.Message, 100))}
 	id := b.add(t, "sink", s)
 	b.work(t)

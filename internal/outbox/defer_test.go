@@ -25,7 +25,7 @@ func putOff() destination.Result {
 // othersUntil lets changes of other users arrive until a delivery is in a state.
 func (b *testBundle) othersUntil(t *testing.T, user, columns, want string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); b.of(t, user, columns) != want; {
+	for end := time.Now().Add(waittest.Bound); b.of(t, user, columns) != want; {
 		if time.Now().After(end) {
 			b.logTables(t)
 			require.Equal(t, want, b.of(t, user, columns))

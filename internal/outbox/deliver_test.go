@@ -72,7 +72,7 @@ func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
 	failed := func() string {
 		return b.one(t, `SELECT count(*)::text FROM authsync.deliveries WHERE state = 'failed'`)
 	}
-	for end := time.Now().Add(time.Minute); failed() == "0"; { // others get through, so the destination is not what fails
+	for end := time.Now().Add(waittest.Bound); failed() == "0"; { // others get through, so the destination is not what fails
 		if time.Now().After(end) {
 			b.logTables(t)
 			require.FailNow(t, "the delivery that fails does not end")

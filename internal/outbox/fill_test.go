@@ -37,7 +37,7 @@ func TestManyChangesOfAUserAreReadAhead(t *testing.T) {
 	t.Parallel()
 	const changes = 300
 	b := setup(t)
-	b.slice = 20 * time.Second // what is read ahead ends with the run
+	b.slice = 5 * time.Minute // what is read ahead ends with the run
 	users := slices.Repeat([]string{"ada"}, changes)
 	b.apply(t, users...)
 	s := &sink{}
@@ -57,7 +57,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	t.Parallel()
 	const users, bytes = 200, 20_000
 	b := setup(t)
-	b.slice, b.inHand = 20*time.Second, 50*bytes
+	b.slice, b.inHand = 5*time.Minute, 50*bytes
 	var mu sync.Mutex
 	sent, most := 0, 0
 	s := &sink{traits: destination.Traits{Batch: 1, Parallel: 4}}
@@ -101,13 +101,13 @@ func backlogOf(tb testing.TB, b *testBundle, s *sink, users int) uuid.UUID {
 	}
 	b.apply(tb, names...)
 	s.set(slow)
-	b.slice = 20 * time.Second
+	b.slice = 5 * time.Minute
 	return b.addFrom(tb, "app", s, nil, outbox.From{Beginning: true})
 }
 
 func TestAChangedConfigurationHoldsWhileARunIsAtWork(t *testing.T) {
 	t.Parallel()
-	const users = 250 // they take 5 s
+	const users = 1000 // they take 20 s
 	b := setup(t)
 	before, after := &sink{}, &sink{traits: destination.Traits{Batch: 1, Parallel: 16}}
 	id := backlogOf(t, b, before, users)

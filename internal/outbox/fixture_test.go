@@ -26,6 +26,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // sink is a destination in memory, and its kind.
@@ -148,6 +149,8 @@ func (s selection) Wants(m destination.Message) (bool, string, error) {
 }
 
 type testBundle struct {
+	logged bool // logTables
+
 	control, project *pgxpool.Pool
 	projectID        uuid.UUID
 	mirrors          *mirror.Mirrors
@@ -286,7 +289,7 @@ func (b *testBundle) workWith(tb testing.TB, o *outbox.Outbox) (stop func()) {
 	o.Register(workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
 		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 30 * time.Second,
+		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 10 * time.Minute,
 		Hooks: []rivertype.Hook{o.Hook()},
 	})
 	require.NoError(tb, err)
@@ -405,7 +408,7 @@ func (b *testBundle) eventually(tb testing.TB, id uuid.UUID, want string) {
 func (b *testBundle) until(tb testing.TB, want string, is func() string) {
 	tb.Helper()
 	var got string
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(waittest.Bound)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for got = is(); got != want; got = is() {
@@ -417,9 +420,14 @@ func (b *testBundle) until(tb testing.TB, want string, is func() string) {
 	}
 }
 
-// logTables shows what there is when a test fails.
+// logTables shows what there is when a test fails: the first time, for a property fails
+// again and again while it is made smaller.
 func (b *testBundle) logTables(tb testing.TB) {
 	tb.Helper()
+	if b.logged {
+		return
+	}
+	b.logged = true
 	for _, table := range []string{"job_requests", "destination_flows", "destination_health"} {
 		tb.Log(table, b.one(tb, `SELECT string_agg(to_jsonb(t)::text, E'\n') FROM authsync.`+table+` AS t`))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // unsteady is a destination of which each message may fail a few times, by a draw that
@@ -120,7 +121,7 @@ func (b *testBundle) start(t *testing.T) (kill func()) {
 // are taken up only after a while.
 func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(waittest.Bound)
 	for {
 		var left int
 		require.NoError(rt, b.control.QueryRow(t.Context(), `

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // door holds back the messages of the user "slow", and knows how many of them are on their way.
@@ -65,11 +66,7 @@ func (d *door) pass(ctx context.Context, messages []destination.Message) []desti
 // wait waits until a message of the slow user is held back.
 func (d *door) wait(t *testing.T) {
 	t.Helper()
-	select {
-	case <-d.inside:
-	case <-time.After(30 * time.Second):
-		require.FailNow(t, "nothing is sent")
-	}
+	waittest.Receive(t, d.inside, "nothing is sent")
 }
 
 // mustHaveSent fails unless the slow user's message was sent so often, and never twice at once.

@@ -29,6 +29,7 @@ import (
 
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // Control returns a pool on a new control database, with all of schema authsync
@@ -111,7 +112,7 @@ func open(tb testing.TB, dsn string) *pgxpool.Pool {
 		}()
 		select {
 		case <-closed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(waittest.Bound):
 			tb.Error("the test left connections of its pool in use: close rows, release connections, end transactions")
 		}
 	})
@@ -128,7 +129,7 @@ func databaseName(tb testing.TB) string {
 // admin runs a statement in the maintenance database.
 func admin(tb testing.TB, statement string) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), waittest.Bound)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, serverURL(tb))
 	require.NoError(tb, err)

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/waittest"
 	"github.com/authsync/authsync/migrations"
 	"github.com/authsync/authsync/sql"
 )
@@ -51,7 +51,7 @@ func ready(tb testing.TB, name string, build func(ctx context.Context, conn *pgx
 	if _, ok := names.Load(name); ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), waittest.Bound)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, serverURL(tb))
 	require.NoError(tb, err)

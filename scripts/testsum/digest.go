@@ -37,7 +37,7 @@ func digest(lines []string) []string {
 }
 
 func crashes(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "signal: ")
 }
 
 // entry is one message of a test, with the lines that continue it.

@@ -4,8 +4,9 @@
 //	testsum LOG go test [ARGUMENT…]
 //
 // While the tests run it prints one line a package. Their whole output goes to the file
-// LOG. At the end it prints of each failed test the lines that tell the cause, and closes
-// with "N passed, N failed". Its exit status is that of go test.
+// LOG. At the end it prints of each failed test the lines that tell the cause, what tests
+// say that they leave out ("NOT RUN: …"), and closes with "N passed, N failed". Its exit
+// status is that of go test.
 package main
 
 import (
@@ -57,8 +58,12 @@ func run(ctx context.Context, out io.Writer, args []string) (status int, err err
 	s := newSummary(out, log)
 	readErr := s.read(stdout)
 	waitErr := cmd.Wait()
+	exit, failed := errors.AsType[*exec.ExitError](waitErr)
+	if failed && exit.ExitCode() < 0 {
+		s.note(fmt.Sprintf("go test was ended from outside: %v\n", exit))
+	}
 	s.print(args[0])
-	if exit, ok := errors.AsType[*exec.ExitError](waitErr); ok {
+	if failed {
 		return max(1, exit.ExitCode()), errors.Join(readErr, log.Close())
 	}
 	return 0, errors.Join(readErr, waitErr, log.Close())

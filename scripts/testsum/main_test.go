@@ -31,6 +31,7 @@ func TestTheLastLinesTellTheCause(t *testing.T) {
 		"panics":  {nil, []string{"TestPanics\n", "panic: assignment to entry in nil map", "panics_test.fill(", "p_test.go:16", "p_test.go:13", "1 tests did not come to an end", "TestWaits"}, "0 passed, 1 failed"},
 		"timeout": {[]string{"-timeout=300ms"}, []string{"TestHangs/InASubtest\n", "panic: test timed out after 300ms", "running tests:", "TestHangs/InASubtest", "timeout_test.hang(", "t_test.go:9"}, "0 passed, 1 failed"},
 		"build":   {nil, []string{"=== FAIL: scripts/testsum/testdata/build\n", "b_test.go:5:41: undefined: undefined"}, "0 passed, 1 failed"},
+		"killed":  {nil, []string{"TestIsKilled\n", "signal: killed"}, "0 passed, 1 failed"},
 		"exits":   {nil, []string{"=== FAIL: scripts/testsum/testdata/exits\n", "found unexpected goroutines"}, "1 passed, 1 failed"},
 		"race":    {nil, []string{"TestRaces\n", "WARNING: DATA RACE", "Previous write at", "r_test.go:8", "r_test.go:11"}, "0 passed, 1 failed"},
 	} {
@@ -58,6 +59,7 @@ func TestTheLastLinesTellTheCause(t *testing.T) {
 		status, out, _ := runTests(t, "./testdata/passes")
 		require.Zero(t, status)
 		require.NotContains(t, out, "FAIL")
+		require.Contains(t, out, "\nnot run: a picture\n")
 		require.True(t, strings.HasSuffix(out, "\n2 passed, 0 failed, 1 skipped\n"), out)
 	})
 

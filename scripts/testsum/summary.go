@@ -29,6 +29,7 @@ type summary struct {
 	builds      map[string][]string // what the compiler said, by import path
 	brokenBuild map[string]string   // package → import path of what did not build
 	notes       []string
+	notRun      []string // what tests say that they leave out
 	failures    int
 }
 
@@ -61,6 +62,9 @@ func (s *summary) take(e event) {
 	}
 	switch e.Action {
 	case "output":
+		if _, what, found := strings.Cut(e.Output, "NOT RUN: "); found && !slices.Contains(s.notRun, what) {
+			s.notRun = append(s.notRun, what)
+		}
 		r.add(e.Output)
 	case "run", "start", "pause", "cont":
 		r.action = "run"
@@ -145,6 +149,9 @@ func (s *summary) print(logFile string) {
 	}
 	for _, line := range s.notes {
 		fmt.Fprintln(s.out, line)
+	}
+	for _, what := range s.notRun {
+		fmt.Fprint(s.out, "not run: ", what)
 	}
 	s.close(all, logFile)
 	fmt.Fprintf(s.out, "%d passed, %d failed", passed, failed)

@@ -289,10 +289,8 @@ func TestCancelledWhileTheExportStalls(t *testing.T) {
 	left := errors.New("the worker stops")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, left)
 	defer cancel()
-	begin := time.Now()
 	_, err = source.Page(ctx, first.Next) // half of the export never comes
-	require.ErrorIs(t, err, left)
-	require.Less(t, time.Since(begin), 5*time.Second, "the call ends with its context")
+	require.ErrorIs(t, err, left, "the call ends with its context")
 	again, err := source.Page(t.Context(), first.Next)
 	require.NoError(t, err)
 	require.Len(t, again.Users, 500)
