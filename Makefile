@@ -3,6 +3,8 @@
 GOLANGCI_LINT_VERSION := 2.15.0
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
+# What the programs of the docs are run with.
+DOCS_NODE     := .bin/docs-node-1
 
 TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/authsync/tools
 # A linter reads no code of a Go that is newer than the one that built it.
@@ -14,8 +16,10 @@ STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modul
 
 export PG
 
+TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json
+
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/sql lint lint/sql fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build check test test/race test/docs test/sql lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -25,15 +29,18 @@ run: build ## Run authsync with a PostgreSQL of its own; nothing needs to be con
 	@bin/authsync dev
 
 build: ## Build bin/authsync
-	@go build -trimpath -o bin/authsync ./cmd/authsync
+	@go build -o bin/authsync ./cmd/authsync
 
 check: lint lint/sql verify test/race ## All that a push needs
 
-test: $(STANDARDWEBHOOKS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, PG=17 on another PostgreSQL
+test: $(TEST_TOOLS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, PG=17 on another PostgreSQL
 	@scripts/test.sh $(ARGS)
 
-test/race: $(STANDARDWEBHOOKS) ## Run the tests with the race detector
+test/race: $(TEST_TOOLS) ## Run the tests with the race detector
 	@scripts/test.sh -race $(ARGS)
+
+test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
+	@scripts/test.sh ./internal/docstest $(ARGS)
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
@@ -63,7 +70,7 @@ bench/kill: ## Kill the process of a backfill of 200,000 users ten times, and te
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
-cover: $(STANDARDWEBHOOKS) ## Measure test coverage; writes coverage/index.html
+cover: $(TEST_TOOLS) ## Measure test coverage; writes coverage/index.html
 	@mkdir -p coverage
 	@scripts/test.sh -coverpkg=./internal/... -coverprofile=coverage/all.out $(ARGS)
 	@go tool cover -html=coverage/all.out -o coverage/index.html
@@ -81,7 +88,7 @@ db/psql: ## Open psql on it; DB=name for one of its databases
 migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_object
 	@scripts/new-migration.sh '$(KIND)' '$(NAME)'
 
-tools: $(GOLANGCI_LINT) $(SQUAWK) $(STANDARDWEBHOOKS) ## Install the tools into .bin/
+tools: $(GOLANGCI_LINT) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
 
 $(GOLANGCI_LINT):
 	@echo 'Building golangci-lint $(GOLANGCI_LINT_VERSION): some minutes, once for all checkouts ($(TOOLS)).'
@@ -93,3 +100,7 @@ $(SQUAWK):
 $(STANDARDWEBHOOKS):
 	@scripts/npm-tool.sh standardwebhooks-$(STANDARDWEBHOOKS_VERSION) standardwebhooks@$(STANDARDWEBHOOKS_VERSION) \
 		'standardwebhooks, which checks what webhooks are signed with'
+
+$(DOCS_NODE)/node_modules/pg/package.json:
+	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \
+		'what the JavaScript and TypeScript of the docs is run with'

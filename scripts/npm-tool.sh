@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs a package of npm into a folder of .bin, or of an absolute path:
-# npm-tool.sh FOLDER PACKAGE@VERSION 'WHAT, WHICH DOES SOMETHING'
+# Installs packages of npm into a folder of .bin, or of an absolute path:
+# npm-tool.sh FOLDER 'PACKAGE@VERSION …' 'WHAT, WHICH DOES SOMETHING'
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,4 +10,5 @@ if ! command -v npm >/dev/null; then
     exit 1
 fi
 case "$1" in /*) folder=$1 ;; *) folder=.bin/$1 ;; esac
-npm install --prefix "$folder" --no-save --no-package-lock --no-audit --no-fund "$2"
+read -ra packages <<<"$2"
+npm install --prefix "$folder" --no-save --no-package-lock --no-audit --no-fund "${packages[@]}"

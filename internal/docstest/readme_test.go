@@ -1,0 +1,182 @@
+package docstest_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/docstest"
+	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/waittest"
+)
+
+const partOfIt = "this test is a part of it"
+
+const auth0Stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
+
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	var orders string
+	var clerk, auth0 string // base URLs
+	var crm string
+	tenant := fetchtest.NewAuth0(fetchtest.NewAccount(5), fetchtest.NewClock())
+	tenant.Scope = "read:users " + fetchtest.Auth0StreamScopes
+	walk{
+		file: "README.md",
+		begin: func(t *testing.T) *scene {
+			t.Helper()
+			stage, err := theStage()
+			require.NoError(t, err)
+			t.Cleanup(func() { // as root, PostgreSQL's data lies where its account can reach it
+				if moved, err := os.ReadFile(filepath.Join(stage.clone, ".authsync", "postgres", "moved-to")); err == nil {
+					require.NoError(t, os.RemoveAll(strings.TrimSpace(string(moved))))
+				}
+			})
+			s := newScene(t, stage.clone)
+			clerk, auth0 = fetchtest.NewClerk(fetchtest.NewAccount(12), fetchtest.NewClock()).Start(t), tenant.Start(t)
+			crm = s.receiver().URL
+			s.values["a signing secret of Clerk's"] = "whsec_" + strings.Repeat("YWJj", 10)
+			return s
+		},
+		commands: map[string]step{
+			"make run":    {beside: "Ctrl-C stops it"},
+			"make test":   {untested: partOfIt},
+			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},
+			"make check":  {untested: partOfIt},
+			"make bench":  {untested: "it takes minutes and all of the machine; the tests of internal/bench run it on less"},
+			"make fuzz":   {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
+			"make golden": {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
+			"authsync keys create ops": {
+				before: func(s *scene) {
+					s.server.Interrupt()
+					waittest.Receive(s.t, s.server.Done())
+					s.newShell() // production is another machine
+					s.serve()
+				},
+				after: func(s *scene) {
+					s.values["the API key"] = regexp.MustCompile(`capy_live_\w+`).FindString(s.last("capy_live_"))
+				},
+			},
+			"authsync projects create shop --database-url-file -": {
+				input: func(s *scene) string { return s.project + "\n" },
+				after: func(s *scene) {
+					s.values["the project"] = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(s.last("shop"))
+				},
+			},
+			"authsync integrations set shop auth0 --generate-secret": {after: func(s *scene) {
+				s.values["Auth0's receiver"], s.values["Auth0's secret"] = s.generated("auth0")
+				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", fetchtest.Auth0ID(3)))
+				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, fetchtest.Auth0ID(3))
+			}},
+			"authsync integrations set shop better-auth --generate-secret": {after: (*scene).signUp},
+			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
+				tenant.Streams.To = s.url
+				tenant.Streams.Streams = []fetchtest.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
+				s.put("auth0", readAuth0(auth0))
+			}},
+			"authsync reconcile shop clerk --dry-run": {before: func(s *scene) {
+				s.hidden("authsync backfill shop clerk --status || authsync backfill shop clerk")
+			}},
+		},
+		blocks: map[string]step{
+			"SELECT o.id, o.total, u.email": {instead: func(_ *scene, text string) { orders = text }},
+			"              verify the signature,          a River job a commit:            one call a batch, guarded by the": {
+				untested: "it is a picture",
+			},
+			`curl -X PUT "$AUTHSYNC_URL/api/capydb/v1/projects/$PROJECT_ID/integrations/clerk" \`: {before: func(s *scene) {
+				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
+			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
+			`import { createHmac, randomUUID } from "node:crypto";`: {instead: (*scene).keepSnippet},
+			"INSERT INTO orders (user_id, total) VALUES (capydb_auth.ensure_user('auth0|…'), 42);": {before: func(s *scene) {
+				s.execute(s.project, `CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, user_id text REFERENCES capydb_auth.users (id), total numeric)`)
+			}},
+		},
+		paste: func(s *scene) []string {
+			return []string{
+				"https://authsync.example.com", s.url, "capy_live_…", s.values["the API key"], "PROJECT_ID=…", "PROJECT_ID=" + s.values["the project"],
+				"whsec_…", s.values["a signing secret of Clerk's"], "sk_live_…", fetchtest.ClerkKey, "auth0|…", fetchtest.Auth0ID(3),
+				"https://app.example.com", crm,
+			}
+		},
+		end: func(s *scene) {
+			s.count(1, `SELECT count(*) FROM (`+strings.TrimSuffix(strings.TrimSpace(orders), ";")+`) AS o`)
+		},
+	}.run(t)
+}
+
+// keepSnippet puts the lines for a Better Auth server into a file.
+func (s *scene) keepSnippet(text string) {
+	s.t.Helper()
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "auth.ts"),
+		[]byte("const betterAuth = (options: any) => ({ options });\n"+text), 0o600))
+}
+
+// generated finds what integrations set --generate-secret printed to be pasted.
+func (s *scene) generated(provider string) (url, secret string) {
+	s.t.Helper()
+	out := s.last("/integrations/" + provider + "/webhook/")
+	url = regexp.MustCompile(`http://\S+/webhook/[0-9a-f-]+`).FindString(out)
+	found := regexp.MustCompile(`shown this once and never again:\s+(\S+)`).FindStringSubmatch(out)
+	require.NotNil(s.t, found, out)
+	return url, found[1]
+}
+
+// signUp lets a user sign up, change and go at a Better Auth that has the lines of the README.
+func (s *scene) signUp() {
+	s.t.Helper()
+	url, secret := s.generated("better-auth")
+	env := environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret)
+	s.node(env, "auth.ts", `
+		import { auth } from "./auth.mjs";
+		const user = { id: "ba_1", name: "Ada Lovelace", email: "ada@example.com", emailVerified: true, createdAt: new Date(), updatedAt: new Date() };
+		await auth.options.databaseHooks.user.create.after(user);
+		await auth.options.databaseHooks.user.update.after({ ...user, email: "countess@example.com", updatedAt: new Date(Date.now() + 1) });`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = 'ba_1' AND email = 'countess@example.com'`)
+	s.node(env, "auth.ts", `
+		import { auth } from "./auth.mjs";
+		await auth.options.databaseHooks.user.delete.after({ id: "ba_1", email: "countess@example.com", updatedAt: new Date() });`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = 'ba_1' AND deleted_at IS NOT NULL`)
+}
+
+// node runs a program beside a TypeScript or JavaScript file until its end.
+func (s *scene) node(env []string, file, program string) string {
+	s.t.Helper()
+	run := s.startNode(env, file, program)
+	waittest.Receive(s.t, run.Done())
+	require.True(s.t, run.Succeeded(), run.Output())
+	return run.Output()
+}
+
+func (s *scene) startNode(env []string, file, program string) *docstest.Program {
+	s.t.Helper()
+	modules, err := filepath.Abs(filepath.Join(root, ".bin", "docs-node-1", "node_modules"))
+	require.NoError(s.t, err)
+	require.DirExists(s.t, modules, "make tools installs what programs of the docs need, with npm")
+	if _, err := os.Lstat(filepath.Join(s.dir, "node_modules")); err != nil {
+		require.NoError(s.t, os.Symlink(modules, filepath.Join(s.dir, "node_modules")))
+	}
+	name := strings.TrimSuffix(file, filepath.Ext(file))
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name+".run.mjs"), []byte(program), 0o600))
+	strip := `const fs = require("fs"), { transform } = require("sucrase");
+		fs.writeFileSync("` + name + `.mjs", transform(fs.readFileSync("` + file + `", "utf8"), { transforms: ["typescript"] }).code);`
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "strip.cjs"), []byte(strip), 0o600))
+	run, err := docstest.Start(s.t.Context(), s.dir, "sh -c 'node strip.cjs && exec node "+name+".run.mjs'", env)
+	require.NoError(s.t, err)
+	return run
+}
+
+func auth0Event(id, user string) string {
+	return `{"id": "` + id + `", "type": "user.created", "time": "2026-03-01T12:00:00Z", "data": {"object": {
+		"user_id": "` + user + `", "email": "ada@example.com", "created_at": "2026-03-01T12:00:00Z", "updated_at": "2026-03-01T12:00:00Z"}}}`
+}
+
+// readAuth0 is what a reader stores to let authsync read a tenant.
+func readAuth0(base string) map[string]any {
+	return map[string]any{"credentials": map[string]string{
+		"domain": fetchtest.Auth0Domain, "client_id": fetchtest.Auth0ClientID, "client_secret": fetchtest.Auth0ClientSecret,
+	}, "options": map[string]string{"base_url": base}}
+}
