@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/docstest"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/hubspottest"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -67,9 +67,9 @@ func auth0Shop(t *testing.T, in *inbox) *scene {
 	s.shop()
 	const secret = "a long random text for this test"
 	url := s.put("auth0", map[string]any{"credentials": map[string]string{"webhook_signing_secret": secret}})
-	s.deliver(url, secret, auth0Event("evt_1", fetchtest.Auth0ID(3)))
+	s.deliver(url, secret, auth0Event("evt_1", demoprovider.Auth0ID(3)))
 	s.deliver(url, secret, strings.NewReplacer("user.created", "user.updated", "ada@", "countess@", `"updated_at": "2026-03-01`, `"updated_at": "2026-03-02`).
-		Replace(auth0Event("evt_2", fetchtest.Auth0ID(3))))
+		Replace(auth0Event("evt_2", demoprovider.Auth0ID(3))))
 	s.count(2, `SELECT count(*) FROM capydb_auth.user_changes`)
 	return s
 }
@@ -106,7 +106,7 @@ func TestWebhook(t *testing.T) {
 			`import express from "express";`:                 {instead: (*scene).receiveInNode},
 			`import svix "github.com/svix/svix-webhooks/go"`: {instead: (*scene).compile},
 		},
-		paste: func(*scene) []string { return []string{"auth0|65f2…", fetchtest.Auth0ID(3)} },
+		paste: func(*scene) []string { return []string{"auth0|65f2…", demoprovider.Auth0ID(3)} },
 	}.run(t)
 }
 
@@ -182,7 +182,7 @@ func TestHTTP(t *testing.T) {
 				require.True(s.t, json.Valid([]byte("{"+shown+"}")), shown)
 			}},
 		},
-		paste: func(*scene) []string { return []string{"auth0|65f2…", fetchtest.Auth0ID(3)} },
+		paste: func(*scene) []string { return []string{"auth0|65f2…", demoprovider.Auth0ID(3)} },
 		end: func(s *scene) {
 			waittest.Until(s.t, func() bool { _, body := in.last(); return strings.Contains(body, "countess@example.com") })
 		},
@@ -207,7 +207,7 @@ func TestHubSpot(t *testing.T) {
 		begin: func(t *testing.T) *scene {
 			t.Helper()
 			base = portal.Start(t)
-			return clerk(t, fetchtest.NewAccount(4))
+			return clerk(t, demoprovider.NewAccount(4))
 		},
 		blocks: map[string]step{
 			"export HUBSPOT_TOKEN=pat-…": {after: func(s *scene) {
@@ -223,7 +223,7 @@ func TestHubSpot(t *testing.T) {
 			}},
 		},
 		paste: func(*scene) []string {
-			return []string{"https://api.hubapi.com", properties.URL, "pat-…", hubspottest.Token, "user_2xKq9", fetchtest.ClerkID(2)}
+			return []string{"https://api.hubapi.com", properties.URL, "pat-…", hubspottest.Token, "user_2xKq9", demoprovider.ClerkID(2)}
 		},
 		end: func(s *scene) {
 			var calls []hubspottest.Call

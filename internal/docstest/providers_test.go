@@ -5,21 +5,23 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/docstest"
 	"github.com/authsync/authsync/internal/fetchtest"
 )
 
 // clerk makes a project that mirrors an account of Clerk's, all of it read.
-func clerk(t *testing.T, account *fetchtest.Account) *scene {
+func clerk(t *testing.T, account *demoprovider.Account) *scene {
 	t.Helper()
 	s := newScene(t, "")
 	s.shop()
 	s.put("clerk", map[string]any{
-		"credentials": map[string]string{"secret_key": fetchtest.ClerkKey},
-		"options":     map[string]string{"base_url": fetchtest.NewClerk(account, fetchtest.NewClock()).Start(t)},
+		"credentials": map[string]string{"secret_key": demoprovider.ClerkKey},
+		"options":     map[string]string{"base_url": fetchtest.Start(t, demoprovider.NewClerk(account, time.Now))},
 	})
 	s.count(account.Len(), `SELECT count(*) FROM capydb_auth.users`)
 	s.hidden("until authsync backfill shop clerk --status | grep -i done; do :; done")
@@ -32,7 +34,7 @@ func TestBackfill(t *testing.T) {
 		file: "docs/backfill.md",
 		begin: func(t *testing.T) *scene {
 			t.Helper()
-			return clerk(t, fetchtest.NewAccount(7))
+			return clerk(t, demoprovider.NewAccount(7))
 		},
 		commands: map[string]step{
 			"authsync grant shop shop_app": {before: func(s *scene) {
@@ -44,7 +46,7 @@ func TestBackfill(t *testing.T) {
 
 func TestReconcile(t *testing.T) {
 	t.Parallel()
-	account := fetchtest.NewAccount(60)
+	account := demoprovider.NewAccount(60)
 	walk{
 		file: "docs/reconcile.md",
 		begin: func(t *testing.T) *scene {
@@ -62,7 +64,7 @@ func TestReconcile(t *testing.T) {
 				account.Delete(30)
 				s.execute(s.project, fmt.Sprintf(`
 					UPDATE capydb_auth.users SET email = 'old@example.com', username = 'old', raw = jsonb_set(raw, '{first_name}', '"Old"') WHERE id = '%s';
-					UPDATE capydb_auth.users SET deleted_at = now() WHERE id = '%s'`, fetchtest.ClerkID(10), fetchtest.ClerkID(20)))
+					UPDATE capydb_auth.users SET deleted_at = now() WHERE id = '%s'`, demoprovider.ClerkID(10), demoprovider.ClerkID(20)))
 			}},
 			"No user was deleted: 1800 of 21034 users of the mirror were not in the provider's list: 8.6 %, where the limit is 5 % (option": {
 				instead: func(s *scene, shown string) {
@@ -78,8 +80,8 @@ func TestReconcile(t *testing.T) {
 		},
 		paste: func(*scene) []string {
 			return []string{
-				"user_2abc…", fetchtest.ClerkID(10), "user_2def…", fetchtest.ClerkID(20), "user_2ghi…", fetchtest.ClerkID(30),
-				"user_2jkl…", fetchtest.ClerkID(60), "21,034", "60", "1800 of 21034", "9 of 60", "8.6 %", "15 %",
+				"user_2abc…", demoprovider.ClerkID(10), "user_2def…", demoprovider.ClerkID(20), "user_2ghi…", demoprovider.ClerkID(30),
+				"user_2jkl…", demoprovider.ClerkID(60), "21,034", "60", "1800 of 21034", "9 of 60", "8.6 %", "15 %",
 			}
 		},
 	}.run(t)
@@ -87,27 +89,27 @@ func TestReconcile(t *testing.T) {
 
 func TestRepair(t *testing.T) {
 	t.Parallel()
-	tenant := fetchtest.NewAuth0(fetchtest.NewAccount(5), fetchtest.NewClock())
-	tenant.Scope = "read:users " + fetchtest.Auth0StreamScopes
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
 	walk{
 		file: "docs/repair.md",
 		begin: func(t *testing.T) *scene {
 			t.Helper()
 			s := newScene(t, "")
 			s.shop()
-			settings := readAuth0(tenant.Start(t))
+			settings := readAuth0(fetchtest.Start(t, tenant))
 			credentials, _ := settings["credentials"].(map[string]string)
 			credentials["webhook_signing_secret"] = "a long random text for this test"
 			endpoint := s.put("auth0", settings)
 			tenant.Streams.To = s.url
-			tenant.Streams.Streams = []fetchtest.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: endpoint, Token: credentials["webhook_signing_secret"]}}
+			tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: endpoint, Token: credentials["webhook_signing_secret"]}}
 			s.count(5, `SELECT count(*) FROM capydb_auth.users`)
 			tenant.Streams.AddFailed(auth0Stream, []byte(auth0Event("evt_lost", "auth0|lost")))
 			return s
 		},
 		blocks: map[string]step{
 			"$ authsync refresh shop 'auth0|5f7c8ec7c33c6c004bbafe82'": {before: func(s *scene) {
-				s.execute(s.project, `UPDATE capydb_auth.users SET email = 'old@example.com' WHERE id = '`+fetchtest.Auth0ID(3)+`'`)
+				s.execute(s.project, `UPDATE capydb_auth.users SET email = 'old@example.com' WHERE id = '`+demoprovider.Auth0ID(3)+`'`)
 			}},
 		},
 		commands: map[string]step{
@@ -115,7 +117,7 @@ func TestRepair(t *testing.T) {
 				s.count(6, `SELECT count(*) FROM capydb_auth.users`)
 			}},
 		},
-		paste: func(*scene) []string { return []string{"auth0|5f7c8ec7c33c6c004bbafe82", fetchtest.Auth0ID(3)} },
+		paste: func(*scene) []string { return []string{"auth0|5f7c8ec7c33c6c004bbafe82", demoprovider.Auth0ID(3)} },
 	}.run(t)
 }
 
@@ -153,7 +155,7 @@ func TestFeed(t *testing.T) {
 		file: "docs/feed.md",
 		begin: func(t *testing.T) *scene {
 			t.Helper()
-			return clerk(t, fetchtest.NewAccount(3))
+			return clerk(t, demoprovider.NewAccount(3))
 		},
 		blocks: map[string]step{
 			"BEGIN ISOLATION LEVEL REPEATABLE READ;  -- all statements see the same changes": {
@@ -169,7 +171,7 @@ func TestFeed(t *testing.T) {
 					import { follow } from "./follow.mjs";
 					let seen = 0;
 					await follow(process.env.URL, 0, async (row) => { console.log(row.user_id); if (++seen === 3) process.exit(0); });`)
-				require.Contains(s.t, out, fetchtest.ClerkID(2))
+				require.Contains(s.t, out, demoprovider.ClerkID(2))
 			}},
 		},
 	}.run(t)

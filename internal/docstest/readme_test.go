@@ -6,9 +6,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/docstest"
 	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/waittest"
@@ -23,8 +25,8 @@ func TestREADME(t *testing.T) {
 	var orders string
 	var clerk, auth0 string // base URLs
 	var crm string
-	tenant := fetchtest.NewAuth0(fetchtest.NewAccount(5), fetchtest.NewClock())
-	tenant.Scope = "read:users " + fetchtest.Auth0StreamScopes
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
 	walk{
 		file: "README.md",
 		begin: func(t *testing.T) *scene {
@@ -37,7 +39,7 @@ func TestREADME(t *testing.T) {
 				}
 			})
 			s := newScene(t, stage.clone)
-			clerk, auth0 = fetchtest.NewClerk(fetchtest.NewAccount(12), fetchtest.NewClock()).Start(t), tenant.Start(t)
+			clerk, auth0 = fetchtest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(12), time.Now)), fetchtest.Start(t, tenant)
 			crm = s.receiver().URL
 			s.values["a signing secret of Clerk's"] = "whsec_" + strings.Repeat("YWJj", 10)
 			return s
@@ -69,13 +71,13 @@ func TestREADME(t *testing.T) {
 			},
 			"authsync integrations set shop auth0 --generate-secret": {after: func(s *scene) {
 				s.values["Auth0's receiver"], s.values["Auth0's secret"] = s.generated("auth0")
-				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", fetchtest.Auth0ID(3)))
-				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, fetchtest.Auth0ID(3))
+				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", demoprovider.Auth0ID(3)))
+				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, demoprovider.Auth0ID(3))
 			}},
 			"authsync integrations set shop better-auth --generate-secret": {after: (*scene).signUp},
 			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
 				tenant.Streams.To = s.url
-				tenant.Streams.Streams = []fetchtest.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
+				tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
 				s.put("auth0", readAuth0(auth0))
 			}},
 			"authsync reconcile shop clerk --dry-run": {before: func(s *scene) {
@@ -98,7 +100,7 @@ func TestREADME(t *testing.T) {
 		paste: func(s *scene) []string {
 			return []string{
 				"https://authsync.example.com", s.url, "capy_live_…", s.values["the API key"], "PROJECT_ID=…", "PROJECT_ID=" + s.values["the project"],
-				"whsec_…", s.values["a signing secret of Clerk's"], "sk_live_…", fetchtest.ClerkKey, "auth0|…", fetchtest.Auth0ID(3),
+				"whsec_…", s.values["a signing secret of Clerk's"], "sk_live_…", demoprovider.ClerkKey, "auth0|…", demoprovider.Auth0ID(3),
 				"https://app.example.com", crm,
 			}
 		},
@@ -177,6 +179,6 @@ func auth0Event(id, user string) string {
 // readAuth0 is what a reader stores to let authsync read a tenant.
 func readAuth0(base string) map[string]any {
 	return map[string]any{"credentials": map[string]string{
-		"domain": fetchtest.Auth0Domain, "client_id": fetchtest.Auth0ClientID, "client_secret": fetchtest.Auth0ClientSecret,
+		"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,
 	}, "options": map[string]string{"base_url": base}}
 }
