@@ -23,11 +23,11 @@ func (e *environment) outages(ctx context.Context, w io.Writer, c Config) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
-	light, err := d.newTenant(ctx, "light")
+	light, err := d.newTenant(ctx, "outage-light")
 	if err != nil {
 		return err
 	}
-	big, err := d.newTenant(ctx, "big")
+	big, err := d.newTenant(ctx, "outage-big")
 	if err != nil {
 		return err
 	}

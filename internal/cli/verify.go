@@ -18,7 +18,7 @@ import (
 func (s *session) newVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PROJECT PROVIDER",
-		Short: "Run a made-up user through the server, up to a transaction that is rolled back",
+		Short: "Run a synthetic user through the server, then roll it back",
 		Long: `Sends signed events about a made-up user to the running server, as the provider
 would: created, updated, an update that comes late, a repetition, deleted, and an
 update from before the deletion. For each it compares what became of the event, and
