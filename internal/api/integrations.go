@@ -30,12 +30,37 @@ type integrationConfig struct {
 	WebhookReceiver string `json:"webhook_receiver"`
 	// Backfill is set where storing the integration started one, or says why not.
 	Backfill *backfillStart `json:"backfill,omitempty"`
+	// Reconcile says how often the mirror is compared with the provider by itself.
+	Reconcile reconcileSchedule `json:"reconcile"`
+}
+
+// reconcileSchedule is when reconciles start by themselves.
+type reconcileSchedule struct {
+	// Every is the time between two; null: none does.
+	Every *string `json:"every"`
+	// Default: the options do not say it.
+	Default bool `json:"default"`
+}
+
+// newReconcileSchedule is the schedule of an integration: what the options say, else
+// the provider's default, where the credentials allow reading users.
+func newReconcileSchedule(i project.Integration) reconcileSchedule {
+	if r := i.Options.Reconcile; r != nil && r.Every != "" {
+		s := reconcileSchedule{Every: &r.Every}
+		if r.Every == provider.Never {
+			s.Every = nil
+		}
+		return s
+	}
+	return reconcileSchedule{Every: i.ReconcileDefault, Default: true}
 }
 
 func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project.Integration) integrationBody {
 	return integrationBody{
 		Provider: i.Provider, Credentials: i.Credentials, Options: i.Options, Fault: i.Fault,
-		Config:    integrationConfig{WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID)},
+		Config: integrationConfig{
+			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID), Reconcile: newReconcileSchedule(i),
+		},
 		CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 }

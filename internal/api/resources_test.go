@@ -110,7 +110,10 @@ func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, map[string]any{"started": false, "run_id": nil, "reason": "give session_token"}, config["backfill"])
 	delete(config, "backfill") // it tells of this call only
+	require.Equal(t, map[string]any{"every": nil, "default": true}, config["reconcile"])
+	delete(config, "reconcile")
 	require.Equal(t, map[string]any{"webhook_receiver": "https://sync.example.com/api/capydb/v1/integrations/better-auth/webhook/" + shop.ID.String()}, config)
+	config["reconcile"] = map[string]any{"every": nil, "default": true}
 
 	require.Equal(t, put.body, b.call(t, http.MethodGet, path+"better_auth", "").body)
 	require.Equal(t, []any{put.body}, b.call(t, http.MethodGet, "/projects/shop/integrations", "").data(t))

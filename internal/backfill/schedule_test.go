@@ -80,6 +80,36 @@ func TestDueReconciles(t *testing.T) {
 	}
 }
 
+// Where the options name no schedule, that which was stored with the credentials counts.
+func TestDefaultScheduleIsOverridden(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options, fallback string
+		due               bool
+	}{
+		"TheDefault":                {`{}`, "24h", true},
+		"CredentialsDoNotAllowIt":   {`{}`, "", false},
+		"TurnedOff":                 {`{"reconcile": {"every": "never"}}`, "24h", false},
+		"LongerThanTheDefault":      {`{"reconcile": {"every": "2d"}}`, "24h", false},
+		"ShorterThanTheDefault":     {`{"reconcile": {"every": "1h"}}`, "1w", true},
+		"OtherOptionsChangeNothing": {`{"reconcile": {"max_deleted_percent": 7}}`, "24h", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, 0, 0)
+			_, err := b.control.Exec(t.Context(), `
+				INSERT INTO authsync.integrations (project_id, provider, credentials_sealed, options, reconcile_default)
+				VALUES ($1, 'clerk', '', $2::jsonb, nullif($3, ''))`, b.projectID, c.options, c.fallback)
+			require.NoError(t, err)
+			_, err = b.control.Exec(t.Context(), `
+				INSERT INTO authsync.backfills (project_id, provider, kind, state, started_at, finished_at)
+				VALUES ($1, 'clerk', 'backfill', 'done', now() - interval '25 hours', now())`, b.projectID)
+			require.NoError(t, err)
+			require.Equal(t, map[bool]string{true: "1", false: "0"}[c.due], one(t, b.control, `SELECT count(*)::text FROM authsync.due_reconciles(now())`))
+		})
+	}
+}
+
 // refusing is an account whose users cannot be read.
 type refusing struct{}
 

@@ -130,7 +130,10 @@ it once: authsync never shows it again. Clerk makes its own.`,
 			if err := s.printSecret(secret); err != nil {
 				return err
 			}
-			return s.printBackfillStart(args[0], name, i.Config.Backfill)
+			if err := s.printBackfillStart(args[0], name, i.Config.Backfill); err != nil {
+				return err
+			}
+			return s.printReconcileSchedule(i.Config.Reconcile)
 		},
 	}
 	f := cmd.Flags()
@@ -193,6 +196,18 @@ func (s *session) printBackfillStart(project, providerName string, b *client.Bac
 	default:
 		return s.printf("Users who are there already were not read: %s\n", printable(b.Reason))
 	}
+}
+
+// printReconcileSchedule tells how often the mirror is compared with the provider.
+func (s *session) printReconcileSchedule(r client.ReconcileSchedule) error {
+	if r.Every == nil {
+		return nil
+	}
+	change := ""
+	if r.Default {
+		change = " To change that: --option reconcile.every=24h, or never."
+	}
+	return s.printf("The mirror is compared with the provider, and repaired, every %s.%s\n", printable(*r.Every), change)
 }
 
 // lines are the lines of a text that have something in them.

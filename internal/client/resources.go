@@ -40,6 +40,14 @@ type IntegrationConfig struct {
 	WebhookReceiver string `json:"webhook_receiver"`
 	// Backfill is set where storing the integration started one, or says why not.
 	Backfill *BackfillStart `json:"backfill,omitempty"`
+	// Reconcile is when reconciles start by themselves.
+	Reconcile ReconcileSchedule `json:"reconcile"`
+}
+
+// ReconcileSchedule is when reconciles start by themselves.
+type ReconcileSchedule struct {
+	Every   *string `json:"every"` // nil: none does
+	Default bool    `json:"default"`
 }
 
 // BackfillStart tells whether storing an integration has started a backfill.

@@ -13,24 +13,26 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/registry"
 )
 
 const (
 	selectIntegrations = `
-		SELECT i.provider, i.credentials_sealed, i.options, i.created_at, i.updated_at
+		SELECT i.provider, i.credentials_sealed, i.options, i.reconcile_default, i.created_at, i.updated_at
 		FROM authsync.integrations AS i
 		WHERE i.project_id = $1 AND ($2 = '' OR i.provider = $2)
 		ORDER BY i.provider`
 
 	upsertIntegration = `
-		INSERT INTO authsync.integrations AS i (project_id, provider, credentials_sealed, options)
-		VALUES ($1, $2, $3, $4)
+		INSERT INTO authsync.integrations AS i (project_id, provider, credentials_sealed, options, reconcile_default)
+		VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (project_id, provider) DO UPDATE SET
 			credentials_sealed = excluded.credentials_sealed,
 			options = excluded.options,
+			reconcile_default = excluded.reconcile_default,
 			updated_at = now()
-		RETURNING i.provider, i.credentials_sealed, i.options, i.created_at, i.updated_at`
+		RETURNING i.provider, i.credentials_sealed, i.options, i.reconcile_default, i.created_at, i.updated_at`
 
 	deleteIntegration = `
 		DELETE FROM authsync.integrations WHERE project_id = $1 AND provider = $2`
@@ -42,9 +44,12 @@ type Integration struct {
 	// Credentials tells which credentials are set, by name. Nil where they cannot be opened; Fault says why.
 	Credentials map[string]CredentialState
 	Options     provider.Options
-	Fault       string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// ReconcileDefault is how often a reconcile starts by itself unless the options
+	// say it; nil where the credentials do not allow reading users.
+	ReconcileDefault *string
+	Fault            string
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
 	// FetchChanged: PutIntegration stored other credentials or options for
 	// reading the provider's users than there were before.
 	FetchChanged bool
@@ -60,6 +65,7 @@ type integrationRow struct {
 	Provider          string
 	CredentialsSealed []byte
 	Options           json.RawMessage
+	ReconcileDefault  *string
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 }
@@ -172,7 +178,7 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, false, err
 	}
-	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options)
+	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options, reconcileDefault(kind, typed, parsed))
 	if err != nil {
 		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
 	}
@@ -181,6 +187,19 @@ func (s *Store) merge(
 		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
 	}
 	return row, before != after, err
+}
+
+// reconcileDefault is how often a reconcile starts by itself unless the options say it.
+func reconcileDefault(kind provider.Provider, c provider.Credentials, o provider.Options) *string {
+	sourcer, sources := kind.(fetch.Sourcer)
+	if !sources {
+		return nil
+	}
+	if can, _ := fetch.CanRead(sourcer, c, o); !can {
+		return nil
+	}
+	every := sourcer.ReconcileEvery()
+	return &every
 }
 
 // checkTargets refuses addresses of the provider to which no request will be sent.
@@ -330,7 +349,7 @@ func (s *Store) credentials(projectID uuid.UUID, row integrationRow) (map[string
 }
 
 func (s *Store) integration(projectID uuid.UUID, row integrationRow) Integration {
-	i := Integration{Provider: row.Provider, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
+	i := Integration{Provider: row.Provider, ReconcileDefault: row.ReconcileDefault, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
 	var fault error
 	if i.Options, fault = storedOptions(row.Options); fault != nil {
 		i.Fault = fault.Error()

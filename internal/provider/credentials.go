@@ -122,18 +122,22 @@ type Options struct {
 // ReconcileOptions are the settings of reconciles.
 type ReconcileOptions struct {
 	// Every is the time between two that start by themselves: a number and h, d or
-	// w, such as "24h"; empty: none does.
+	// w, such as "24h", or Never; empty: as the provider's default says, where the
+	// credentials allow reading users.
 	Every string `json:"every,omitempty"`
 	// MaxDeletedPercent is the share of the mirror's users, in percent, beyond which
 	// a reconcile deletes none of those that the provider does not have; nil: 5.
 	MaxDeletedPercent *float64 `json:"max_deleted_percent,omitempty"`
 }
 
+// Never is the schedule of reconciles that do not start by themselves.
+const Never = "never"
+
 func (o *ReconcileOptions) validate() error {
 	if o == nil {
 		return nil
 	}
-	if o.Every != "" {
+	if o.Every != "" && o.Every != Never {
 		hours, err := strconv.Atoi(o.Every[:len(o.Every)-1])
 		switch o.Every[len(o.Every)-1] {
 		case 'h':
@@ -145,7 +149,7 @@ func (o *ReconcileOptions) validate() error {
 			hours = 0
 		}
 		if err != nil || hours < 1 || hours > 366*24 || o.Every[0] == '+' {
-			return fmt.Errorf("options.reconcile.every is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"24h\"", o.Every)
+			return fmt.Errorf("options.reconcile.every is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"24h\", or \"never\"", o.Every)
 		}
 	}
 	if p := o.MaxDeletedPercent; p != nil && (*p < 0 || *p > 100) {

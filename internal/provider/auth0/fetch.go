@@ -77,6 +77,9 @@ type source struct {
 	open *download // of an export; nil while a page reads from it
 }
 
+// ReconcileEvery is a week: above 1000 users it takes an export and a call for each user who has signed in since.
+func (Provider) ReconcileEvery() string { return "1w" }
+
 // NewSource reads the users of a tenant by the Management API, as the
 // application that domain, client_id and client_secret name. It needs the
 // permission read:users. Option base_url replaces https:// and the domain.

@@ -72,6 +72,9 @@ type source struct {
 	token  string
 }
 
+// ReconcileEvery is six hours: better Auth retries nothing, so what an outage loses is lost until then.
+func (Provider) ReconcileEvery() string { return "6h" }
+
 // NewSource reads the users of a Better Auth server: with option source from its
 // tables (see Deps.SQL), else by its admin API at option base_url with the
 // credential session_token.

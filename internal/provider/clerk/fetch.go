@@ -62,6 +62,9 @@ type source struct {
 	key    string
 }
 
+// ReconcileEvery is a day: a call for 500 users is cheap, and Clerk retries webhooks for days.
+func (Provider) ReconcileEvery() string { return "24h" }
+
 // NewSource reads the users of the instance whose secret_key is given, by the
 // Backend API. Option base_url replaces its address, https://api.clerk.com.
 //

@@ -19,6 +19,20 @@ type Sourcer interface {
 	// A Source may keep a download open between two pages: where it is an
 	// io.Closer, close it when it is not needed any more.
 	NewSource(c provider.Credentials, o provider.Options, d Deps) (Source, error)
+	// ReconcileEvery is how often the users are compared with the mirror unless
+	// options say it, by what that costs at the provider and what may be lost
+	// without it. It is spelled as option reconcile.every.
+	ReconcileEvery() string
+}
+
+// CanRead reports whether credentials and options allow reading users. If not, why
+// says what is missing.
+func CanRead(s Sourcer, c provider.Credentials, o provider.Options) (can bool, why string) {
+	_, err := s.NewSource(c, o, Deps{SQL: func(provider.Secret, provider.UserTables) (Source, error) { return nil, nil }}) //nolint:nilnil // nothing is read
+	if err != nil {
+		return false, err.Error()
+	}
+	return true, ""
 }
 
 // Deps is what a Source needs of its surroundings. The zero value is good for

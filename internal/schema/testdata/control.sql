@@ -244,9 +244,12 @@ CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS 
         FROM authsync.backfills AS b
         WHERE b.project_id = i.project_id AND b.provider = i.provider
     ) AS last
-    WHERE i.options #>> '{reconcile,every}' <> ''
+    CROSS JOIN LATERAL (
+        SELECT nullif(nullif(coalesce(i.options #>> '{reconcile,every}', i.reconcile_default), 'never'), '')::interval AS every
+    ) AS schedule
+    WHERE schedule.every IS NOT NULL
       AND NOT last.is_busy
-      AND coalesce(last.began <= p_now - (i.options #>> '{reconcile,every}')::interval, true)
+      AND coalesce(last.began <= p_now - schedule.every, true)
     ORDER BY last.began NULLS FIRST, i.project_id, i.provider;
 $$;
 
@@ -2058,6 +2061,7 @@ CREATE TABLE authsync.integrations (
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    reconcile_default text,
     CONSTRAINT integrations_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
 );
 
@@ -2066,6 +2070,8 @@ COMMENT ON TABLE authsync.integrations IS 'The providers configured for a projec
 COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with the key that is kept outside the database.';
 
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret, such as absent_fields.';
+
+COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials do not allow reading users.';
 
 CREATE VIEW authsync.overdue_messages AS
  SELECT m.inbox_id,

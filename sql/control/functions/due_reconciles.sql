@@ -1,6 +1,7 @@
--- due_reconciles gives the integrations whose option reconcile.every asks for a
--- reconcile now: that much time has passed since the newest one began that was no dry
--- run, or, if there was none, since the first backfill; and no run is at work.
+-- due_reconciles gives the integrations whose schedule asks for a reconcile now: so
+-- much time as option reconcile.every says, or else reconcile_default, has passed since
+-- the newest one began that was no dry run, or, if there was none, since the first
+-- backfill; and no run is at work. A schedule of never asks for none.
 --
 -- Repeatable: it changes nothing.
 -- Order:      of no matter.
@@ -25,9 +26,12 @@ AS $fn$
         FROM authsync.backfills AS b
         WHERE b.project_id = i.project_id AND b.provider = i.provider
     ) AS last
-    WHERE i.options #>> '{reconcile,every}' <> ''
+    CROSS JOIN LATERAL (
+        SELECT nullif(nullif(coalesce(i.options #>> '{reconcile,every}', i.reconcile_default), 'never'), '')::interval AS every
+    ) AS schedule
+    WHERE schedule.every IS NOT NULL
       AND NOT last.is_busy
-      AND coalesce(last.began <= p_now - (i.options #>> '{reconcile,every}')::interval, true)
+      AND coalesce(last.began <= p_now - schedule.every, true)
     ORDER BY last.began NULLS FIRST, i.project_id, i.provider;
 $fn$;
 
