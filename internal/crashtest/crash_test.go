@@ -31,7 +31,7 @@ const (
 	// healLimit is how long the last jobs may take after the last crash. A job whose process died
 	// is taken over within seconds, after a pause if it outlived several. What fails at a sink
 	// twice in a row waits for another 20 s, and holds back its user's; a busy machine takes its time.
-	healLimit = 3 * time.Minute
+	healLimit = 10 * time.Minute
 )
 
 // Every answered delivery has its effect exactly once, whatever was killed when.

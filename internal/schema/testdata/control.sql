@@ -1031,7 +1031,7 @@ BEGIN
             attempt = greatest(r.attempt - 1, 0),
             scheduled_at = v_now + CASE
                 WHEN coalesce((r.metadata ->> 'rescues')::integer, 0) < 2 THEN interval '0'
-                ELSE least(interval '1 second' * 2 ^ least((r.metadata ->> 'rescues')::integer - 2, 10), interval '1 minute')
+                ELSE interval '1 second' * 2 ^ least((r.metadata ->> 'rescues')::integer - 2, 3)
             END,
             metadata = r.metadata || jsonb_build_object(
                 'rescues', coalesce((r.metadata ->> 'rescues')::integer, 0) + 1,

@@ -7,7 +7,8 @@
 -- free counts as dead only if the caller suspected it already, a sweep ago.
 --
 -- The death of a worker costs no attempt. A job that has outlived several workers may be
--- what killed them, so from the third time on it waits, twice as long each time up to a minute.
+-- what killed them, so from the third time on it waits, twice as long each time up to eight seconds: as
+-- a rule it is innocent, and somebody waits for what it does.
 --
 -- Time is the database's unless p_now says otherwise, as a test does.
 --
@@ -69,7 +70,7 @@ BEGIN
             attempt = greatest(r.attempt - 1, 0),
             scheduled_at = v_now + CASE
                 WHEN coalesce((r.metadata ->> 'rescues')::integer, 0) < 2 THEN interval '0'
-                ELSE least(interval '1 second' * 2 ^ least((r.metadata ->> 'rescues')::integer - 2, 10), interval '1 minute')
+                ELSE interval '1 second' * 2 ^ least((r.metadata ->> 'rescues')::integer - 2, 3)
             END,
             metadata = r.metadata || jsonb_build_object(
                 'rescues', coalesce((r.metadata ->> 'rescues')::integer, 0) + 1,
