@@ -62,7 +62,7 @@ func run(ctx context.Context, out io.Writer, args []string) (status int, err err
 	if failed && exit.ExitCode() < 0 {
 		s.note(fmt.Sprintf("go test was ended from outside: %v\n", exit))
 	}
-	s.print(args[0])
+	s.print(args[0], failed)
 	if failed {
 		return max(1, exit.ExitCode()), errors.Join(readErr, log.Close())
 	}

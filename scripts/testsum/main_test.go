@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -101,4 +102,17 @@ func raceDetector() bool {
 		}
 	}
 	return false
+}
+
+func TestARunThatWasCutShortHasFailed(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := newSummary(&out, io.Discard)
+	require.NoError(t, s.read(strings.NewReader(`{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"run","Package":"p","Test":"TestB"}
+`)))
+	s.print("test.log", true)
+	require.Contains(t, out.String(), "1 tests did not come to an end: p TestB\n")
+	require.True(t, strings.HasSuffix(out.String(), "\n1 passed, 1 failed\n"), out.String())
 }

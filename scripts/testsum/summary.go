@@ -107,8 +107,9 @@ func (r *result) add(output string) {
 	}
 }
 
-// print tells the failures and counts. The last line is what CI reads.
-func (s *summary) print(logFile string) {
+// print tells the failures and counts. The last line is what CI reads: a run that failed
+// without a test that did, because it was cut short, counts as one.
+func (s *summary) print(logFile string, runFailed bool) {
 	all := slices.SortedFunc(maps.Values(s.results), func(a, b *result) int {
 		return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.test, b.test))
 	})
@@ -146,6 +147,9 @@ func (s *summary) print(logFile string) {
 		case r.action == "skip":
 			skipped++
 		}
+	}
+	if runFailed && failed == 0 {
+		failed++
 	}
 	for _, line := range s.notes {
 		fmt.Fprintln(s.out, line)
