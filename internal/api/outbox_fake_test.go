@@ -169,6 +169,8 @@ func (fakeKind) New(c destination.Config, _ destination.Deps) (destination.Desti
 
 func (fakeKind) SecretNames() []string { return []string{"signing"} }
 
+func (fakeKind) SendsSecretsTo(json.RawMessage) []string { return nil }
+
 func (fakeKind) NewSecret() (name, value string, ok bool) {
 	return "signing", "made-" + uuid.NewString(), true
 }

@@ -203,6 +203,9 @@ type Kind interface {
 	New(c Config, d Deps) (Destination, error)
 	// SecretNames are the names of the secrets that it takes; nil: any name.
 	SecretNames() []string
+	// SendsSecretsTo gives the origins (see outbound.Origin) to which secrets are sent as they
+	// are, by the options; nil: none is, they only sign. Options that it cannot read give none.
+	SendsSecretsTo(options json.RawMessage) []string
 	// NewSecret makes a value for a secret that a person need not give, and names it;
 	// ok is false where there is none. It is shown once.
 	NewSecret() (name, value string, ok bool)

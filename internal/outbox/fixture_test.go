@@ -41,12 +41,13 @@ type sink struct {
 	attempts int
 }
 
-func (s *sink) Name() string                       { return "webhook" }
-func (s *sink) SecretNames() []string              { return nil }
-func (s *sink) NewSecret() (_, _ string, ok bool)  { return "", "", false }
-func (s *sink) Traits() destination.Traits         { return s.traits }
-func (s *sink) option(c destination.Config) string { return string(c.Options) }
-func (s *sink) results(n int) []destination.Result { return make([]destination.Result, n) }
+func (s *sink) Name() string                            { return "webhook" }
+func (s *sink) SecretNames() []string                   { return nil }
+func (s *sink) NewSecret() (_, _ string, ok bool)       { return "", "", false }
+func (s *sink) SendsSecretsTo(json.RawMessage) []string { return nil }
+func (s *sink) Traits() destination.Traits              { return s.traits }
+func (s *sink) option(c destination.Config) string      { return string(c.Options) }
+func (s *sink) results(n int) []destination.Result      { return make([]destination.Result, n) }
 func (s *sink) set(answer func(context.Context, []destination.Message) []destination.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,7 +62,11 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 	if err := selectInput(row, in); err != nil {
 		return nil, err
 	}
-	if row.Options, err = mergeOptions(row.Options, in.Options); err != nil {
+	before := row.Options
+	if row.Options, err = mergeOptions(before, in.Options); err != nil {
+		return nil, err
+	}
+	if err := mustKnowSecrets(kind, before, row.Options, secrets.Values, in.Secrets); err != nil {
 		return nil, err
 	}
 	if err := mergeSecrets(kind, secrets, in.Secrets); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -62,6 +63,16 @@ func (k fakeKind) SecretNames() []string {
 		return []string{"signing"}
 	}
 	return nil
+}
+
+func (k fakeKind) SendsSecretsTo(options json.RawMessage) []string {
+	var o struct {
+		URL string `json:"url"`
+	}
+	if k == "webhook" || json.Unmarshal(options, &o) != nil || o.URL == "" {
+		return nil
+	}
+	return []string{outbound.Origin(o.URL)}
 }
 
 func (k fakeKind) NewSecret() (name, value string, ok bool) {

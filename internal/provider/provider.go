@@ -44,6 +44,22 @@ type Provider interface {
 	Sign(s Sample, c Credentials, o Options, now time.Time) (http.Header, []byte, error)
 }
 
+// Recipient is where credentials of an integration are sent.
+type Recipient struct {
+	// Origin is scheme, host and port; empty: nothing is sent.
+	Origin string
+	// Field is the credential or option that names it.
+	Field string
+	// Credentials are the names of those that are sent there.
+	Credentials []string
+}
+
+// Addresser is what a provider implements that sends credentials to an address which may be
+// changed. Whoever changes it must know them: stored secrets are never shown.
+type Addresser interface {
+	SendsTo(c Credentials, o Options) Recipient
+}
+
 // Verifier checks requests of one integration. It is safe for concurrent use.
 type Verifier interface {
 	// Verify reports how the request was proven genuine, or one of the errors above, wrapped.

@@ -9,13 +9,16 @@ package http
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	nethttp "net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/outbound"
 )
 
 const (
@@ -66,6 +69,25 @@ func (Kind) Name() string { return "http" }
 
 // SecretNames is nil: secrets have the names that the expressions give them.
 func (Kind) SecretNames() []string { return nil }
+
+// SendsSecretsTo are the hosts of all requests: any of them may use any secret.
+func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
+	var o struct {
+		Requests map[string]struct {
+			URL string `json:"url"`
+		} `json:"requests"`
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	var origins []string
+	for _, request := range o.Requests {
+		scheme, host := splitURL(request.URL)
+		origins = append(origins, outbound.Origin(scheme+"://"+host))
+	}
+	slices.Sort(origins)
+	return slices.Compact(origins)
+}
 
 // NewSecret makes none.
 func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -96,4 +97,18 @@ func TestConformance(t *testing.T) {
 			refuses("EnvironmentIsRead", request(`{"url": "https://a.example", "body": "$ENV.PATH"}`), "default.body", "$ENV", "nothing else"),
 		},
 	}.Test(t)
+}
+
+func TestSecretsGoToTheHostsOfAllRequests(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string][]string{
+		`{"requests": {"default": {"url": "https://API.example.com/users/{{ .user.id }}"}}}`: {"https://api.example.com:443"},
+		`{"requests": {"created": {"url": "https://a.example.com?x={{ .a }}"}, "deleted": {"url": "https://b.example.com:8443#x"}, "updated": {"url": "https://a.example.com/"}}}`: {
+			"https://a.example.com:443", "https://b.example.com:8443",
+		},
+		`{}`: nil,
+		`[]`: nil,
+	} {
+		require.Equal(t, want, http.Kind{}.SendsSecretsTo(json.RawMessage(options)), options)
+	}
 }

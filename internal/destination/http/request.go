@@ -76,15 +76,21 @@ func (h *api) compile(name string, o RequestOptions, d destination.Deps) (*reque
 	return r, err
 }
 
+// splitURL gives what is fixed of a URL: its scheme, and the host with the port.
+func splitURL(source string) (scheme, host string) {
+	scheme, host, _ = strings.Cut(source, "://")
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		host = host[:i]
+	}
+	return scheme, host
+}
+
 func (h *api) compileURL(name, source string, d destination.Deps) (*template, error) {
 	if source == "" {
 		return nil, &destination.InvalidError{Detail: name + " is missing: give an address, such as https://api.example.com/v1/users/{{ .user.id }}"}
 	}
-	scheme, rest, is := strings.Cut(source, "://")
-	host := rest
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		host = rest[:i]
-	}
+	scheme, host := splitURL(source)
+	is := strings.Contains(source, "://")
 	if strings.Contains(scheme, open) || strings.Contains(host, open) {
 		return nil, &destination.InvalidError{Detail: name + " has an expression before its path: scheme, host and port are fixed, because the credentials go there; make one destination a host"}
 	}

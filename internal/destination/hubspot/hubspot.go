@@ -20,12 +20,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/outbound"
 )
 
 const (
@@ -59,6 +61,17 @@ func (Kind) Name() string { return Name }
 
 // SecretNames are the secrets that it takes.
 func (Kind) SecretNames() []string { return []string{TokenSecret} }
+
+// SendsSecretsTo is the address of the API.
+func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
+	var o struct {
+		BaseURL string `json:"base_url"`
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return []string{outbound.Origin(cmp.Or(o.BaseURL, defaultBaseURL))}
+}
 
 // NewSecret says that HubSpot gives out the token.
 func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }

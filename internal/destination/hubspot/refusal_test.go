@@ -215,3 +215,10 @@ func TestTraits(t *testing.T) {
 	_, _, made := hubspot.Kind{}.NewSecret()
 	require.False(t, made)
 }
+
+func TestTheTokenGoesToTheAPI(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"https://api.hubapi.com:443"}, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`{}`)))
+	require.Equal(t, []string{"https://other.example.com:443"}, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`{"base_url": "https://other.example.com/x"}`)))
+	require.Nil(t, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`[]`)))
+}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -49,6 +50,9 @@ func (Kind) Name() string { return "webhook" }
 
 // SecretNames are the secrets that it takes.
 func (Kind) SecretNames() []string { return []string{SigningSecret} }
+
+// SendsSecretsTo is nil: the secret signs, and is never sent.
+func (Kind) SendsSecretsTo(json.RawMessage) []string { return nil }
 
 // NewSecret makes a signing secret.
 func (Kind) NewSecret() (name, value string, ok bool) {

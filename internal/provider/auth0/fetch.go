@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -65,6 +66,18 @@ func baseURL(c provider.Credentials, o provider.Options) (string, error) {
 		return "", err
 	}
 	return strings.TrimSuffix(base.String(), apiPath), nil
+}
+
+// SendsTo says where the application's secret goes.
+func (Provider) SendsTo(c provider.Credentials, o provider.Options) provider.Recipient {
+	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"client_secret"}}
+	switch {
+	case o.BaseURL != "":
+		r.Origin = outbound.Origin(o.BaseURL)
+	case c.Domain != "":
+		r.Origin, r.Field = outbound.Origin("https://"+c.Domain), "credentials.domain"
+	}
+	return r
 }
 
 type source struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -48,6 +49,9 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 
 // checkTables refuses names that PostgreSQL would cut or cannot hold.
 func checkTables(t provider.UserTables) error {
+	if provider.IsSystemSchema(t.Schema) {
+		return errors.New(provider.SystemSchemaAdvice)
+	}
 	names := map[string]string{"schema": t.Schema, "user_table": t.UserTable, "session_table": t.SessionTable}
 	for field, column := range t.Columns {
 		names["columns."+field] = column
@@ -64,6 +68,15 @@ func checkTables(t provider.UserTables) error {
 		}
 	}
 	return nil
+}
+
+// SendsTo says where the session's token goes. A database URL holds its own password.
+func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
+	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"session_token"}}
+	if o.BaseURL != "" {
+		r.Origin = outbound.Origin(o.BaseURL)
+	}
+	return r
 }
 
 type source struct {

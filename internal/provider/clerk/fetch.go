@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -54,6 +55,13 @@ func baseURL(o provider.Options) (string, error) {
 		return "", err
 	}
 	return strings.TrimSuffix(base.String(), apiPath) + apiPath, nil
+}
+
+// SendsTo says where the secret key goes.
+func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
+	return provider.Recipient{
+		Origin: outbound.Origin(cmp.Or(o.BaseURL, backendAPI)), Field: "options.base_url", Credentials: []string{"secret_key"},
+	}
 }
 
 type source struct {
