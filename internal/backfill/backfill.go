@@ -96,7 +96,7 @@ type Run struct {
 	WaitsBecause *string  `json:"waits_because"`
 	Error        *string  `json:"error"`
 	Report       Report   `json:"report"`
-	// Drift is what a reconcile has found, as of its last change of phase; nil before, and of a backfill.
+	// Drift is what a reconcile has found, as of its last change of phase; nil before it has looked at all users, and of a backfill.
 	Drift      *Drift     `json:"drift"`
 	StartedAt  time.Time  `json:"started_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/riverqueue/river"
@@ -78,7 +79,7 @@ func (s *slice) restart(ctx context.Context) error {
 	next := s.next()
 	drift := next.drift()
 	drift.Restarts++
-	drift.Compared = 0 // the mirror is looked through again
+	drift.Compared, drift.Tolerated = 0, nil // the mirror is looked through again
 	if drift.Restarts > maxRestarts {
 		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again", mirror.ErrFindingsGone)
 	}
@@ -99,7 +100,9 @@ func (b *row) drift() Drift {
 	if b.Drift == nil {
 		return Drift{}
 	}
-	return *b.Drift
+	drift := *b.Drift
+	drift.Tolerated = maps.Clone(drift.Tolerated)
+	return drift
 }
 
 // compare compares a page with the mirror, and applies what it can decide.
@@ -115,19 +118,28 @@ func (s *slice) compare(ctx context.Context, page *fetch.Page, next *row) error 
 }
 
 func (s *slice) compareChunk(ctx context.Context, events []mirror.Event, places []string, whole bool, next *row) error {
-	found, err := s.findings.Page(ctx, events, s.account.Importer.RawKeys(), whole)
+	equal := int64(len(events))
+	found, err := s.findings.Page(ctx, events, s.account.Importer.Comparison(), whole)
 	if err != nil {
 		return err
 	}
 	var repair []mirror.Event
 	var of []string
+	drift := next.drift()
 	for _, f := range found {
-		if !f.IsOpen {
+		drift.tolerate(f.Tolerated)
+		switch {
+		case f.Finding == mirror.Equal:
+		case f.IsOpen:
+			equal--
+		default:
+			equal--
 			repair = append(repair, events[f.Ordinal])
 			of = append(of, places[f.Ordinal])
 		}
 	}
-	next.Unchanged += int64(len(events) - len(found))
+	next.Unchanged += equal
+	next.Drift = &drift
 	if s.row.Options.DryRun || len(repair) == 0 {
 		return nil
 	}

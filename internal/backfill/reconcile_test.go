@@ -122,7 +122,7 @@ func TestReconcileAsksAboutUsersThatTheListDoesNotDecide(t *testing.T) {
 
 func TestReconcileHoldsDeletionsBack(t *testing.T) {
 	t.Parallel()
-	five, all := 50.0, 100.0
+	none, five, half, all := 0.0, 5.0, 50.0, 100.0
 	for name, c := range map[string]struct {
 		remove  int
 		count   func() int64
@@ -130,10 +130,13 @@ func TestReconcileHoldsDeletionsBack(t *testing.T) {
 		order   backfill.Order
 		says    string // empty: they are deleted
 	}{
-		"TooMany":         {3, nil, nil, backfill.Order{}, "3 of 40 users of the mirror were not in the provider's list: 7.5 %, where the limit is 5 %"},
+		"TooMany":         {11, nil, nil, backfill.Order{}, "11 of 40 users of the mirror were not in the provider's list: 27.5 %, where the limit is 5 %"},
 		"Few":             {2, nil, nil, backfill.Order{}, ""},
+		"FewInNumber":     {10, nil, nil, backfill.Order{}, ""},
+		"FewByOption":     {3, nil, &provider.ReconcileOptions{MaxDeletedPercent: &five}, backfill.Order{}, "3 of 40 users of the mirror were not in the provider's list: 7.5 %, where the limit is 5 %"},
+		"NoneByOption":    {1, nil, &provider.ReconcileOptions{MaxDeletedPercent: &none}, backfill.Order{}, "1 of 40 users of the mirror were not in the provider's list: 2.5 %, where the limit is 0 %"},
 		"Forced":          {30, nil, nil, backfill.Order{Force: true}, ""},
-		"AllowedByOption": {20, nil, &provider.ReconcileOptions{MaxDeletedPercent: &five}, backfill.Order{}, ""},
+		"AllowedByOption": {20, nil, &provider.ReconcileOptions{MaxDeletedPercent: &half}, backfill.Order{}, ""},
 		"EmptyList":       {40, nil, &provider.ReconcileOptions{MaxDeletedPercent: &all}, backfill.Order{Force: true}, "the provider listed no user at all"},
 		"ShortList":       {2, func() int64 { return 39 }, nil, backfill.Order{Force: true}, "it has 39 users but listed 38"},
 	} {
@@ -161,6 +164,39 @@ func TestReconcileHoldsDeletionsBack(t *testing.T) {
 			require.Equal(t, "0", deleted)
 			require.Equal(t, int64(c.remove), d.Left)
 			require.Empty(t, l.asked, "nobody is asked about")
+		})
+	}
+}
+
+// In a small mirror one user is a large share: what is proven user by user is done.
+func TestReconcileDeletesInASmallMirror(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ users, remove, others, deleted int }{
+		"OneOfThree":                    {3, 1, 0, 1},
+		"TwoOfThree":                    {3, 2, 0, 2},
+		"OneOfTwo":                      {2, 1, 0, 1},
+		"TenOfEleven":                   {11, 10, 0, 10},
+		"ElevenOfTwelve":                {12, 11, 0, 0},
+		"AllOfThreeAndTheListHasOthers": {3, 3, 5, 0}, // as by the key of another instance
+		"TheLastOne":                    {1, 1, 0, 0}, // an empty list proves nothing
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLiving()
+			b := setupLiving(t, l, 0)
+			for i := range c.users {
+				b.apply(t, l.put(fmt.Sprintf("u%02d", i), "Same"))
+			}
+			for i := range c.others {
+				l.put(fmt.Sprintf("other%d", i), "Other")
+			}
+			for i := range c.remove {
+				l.remove(fmt.Sprintf("u%02d", i))
+			}
+			d := b.reconcile(t, backfill.Order{}).Drift
+			require.Equal(t, int64(c.remove), d.Surplus)
+			require.Equal(t, strconv.Itoa(c.deleted), one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users WHERE deleted_at IS NOT NULL`))
+			require.Equal(t, c.deleted == 0, d.HeldBack != nil)
 		})
 	}
 }

@@ -92,7 +92,7 @@ func (b *row) run() Run {
 	r := Run{
 		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, DryRun: b.Options.DryRun, Force: b.Options.Force,
 		State: b.State, Phase: b.Phase, Total: b.Total, Read: b.Read, Applied: b.Applied, Unchanged: b.Unchanged, Failed: b.Failed,
-		WaitsBecause: b.WaitsBecause, Error: b.Error, Report: b.Report, Drift: b.Drift,
+		WaitsBecause: b.WaitsBecause, Error: b.Error, Report: b.Report,
 		StartedAt: b.StartedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(), FinishedAt: b.FinishedAt,
 	}
 	if r.FinishedAt != nil {
@@ -101,6 +101,9 @@ func (b *row) run() Run {
 	}
 	if r.Report.Bad == nil {
 		r.Report.Bad = []Bad{}
+	}
+	if b.Phase == Confirm { // before it is not known whole
+		r.Drift = b.Drift
 	}
 	if b.Worked <= 0 || b.Read == 0 {
 		return r

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -68,7 +69,10 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	d := run.Drift
 	found := d.Missing + d.Differing + d.DeletedHere + d.Surplus + d.Placeholders
 	if found == 0 {
-		return f.printf("Equal: %s users compared in %s.\n", thousands(run.Read), took)
+		if err := f.printf("Equal: %s users compared in %s.\n", thousands(run.Read), took); err != nil {
+			return err
+		}
+		return f.reportNoDrift(run)
 	}
 	words := findings()
 	users := table{head: []string{"USER", "FINDING", "STATE", "COLUMNS"}}
@@ -105,6 +109,9 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	if err := f.print(numbers); err != nil {
 		return err
 	}
+	if err := f.reportNoDrift(run); err != nil {
+		return err
+	}
 	if d.HeldBack != nil {
 		if err := f.notice("No user was deleted: %s.", printable(*d.HeldBack)); err != nil {
 			return err
@@ -116,4 +123,27 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	}
 	return f.printf("\nDiffering: %s users; the provider has %s (%s). %s repaired, %s failed, %s left as they are.\n",
 		thousands(found), thousands(run.Read), took, thousands(d.Repaired), thousands(d.Failed), thousands(d.Left))
+}
+
+// reportNoDrift says what differed and is no drift.
+func (f *follower) reportNoDrift(run client.Run) error {
+	d := run.Drift
+	if d.Unreported > 0 {
+		done := "they were brought up to date"
+		if run.DryRun {
+			done = "without --dry-run they are brought up to date"
+		}
+		err := f.printf("No drift: %s users differ only in what the provider sends no event for, such as the last sign-in; %s.\n", thousands(d.Unreported), done)
+		if err != nil {
+			return err
+		}
+	}
+	if len(d.Tolerated) == 0 {
+		return nil
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(d.Tolerated)) {
+		names = append(names, fmt.Sprintf("%s (%s users)", printable(name), thousands(d.Tolerated[name])))
+	}
+	return f.printf("Not compared, because only one side says it, or only for this moment: %s.\n", strings.Join(names, ", "))
 }

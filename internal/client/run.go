@@ -59,6 +59,8 @@ type Drift struct {
 	Surplus      int64            `json:"surplus"`
 	Placeholders int64            `json:"placeholders"`
 	Columns      map[string]int64 `json:"columns"`
+	Unreported   int64            `json:"unreported"`
+	Tolerated    map[string]int64 `json:"tolerated"`
 	Repaired     int64            `json:"repaired"`
 	Failed       int64            `json:"failed"`
 	Left         int64            `json:"left"`

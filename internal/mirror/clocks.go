@@ -24,7 +24,7 @@ type Clocks struct {
 
 const selectClocks = `
 	SELECT user_id, provider, is_placeholder, is_deleted, at, sent_at, life_at, life_sent_at, received_at
-	FROM capydb_auth.user_clocks($1)`
+	FROM capydb_auth.clocks_of_users($1)`
 
 // Clocks gives the clocks of those of the users that the mirror has. Ask it
 // before asking the provider: what the provider answers then knows of all events

@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/provider"
 )
 
 // What a comparison with the mirror finds about a user that the provider has.
@@ -13,6 +15,8 @@ const (
 	Missing   = "missing"   // the mirror has no such user, or a placeholder only
 	Differing = "differing" // in Columns
 	Deleted   = "deleted"   // the mirror has the user as deleted
+	// Unreported is a user who differs in nothing but what the provider sends no event for.
+	Unreported = "unreported"
 	// Surplus is a user that the mirror has and the provider has not.
 	Surplus = "surplus"
 	// Placeholder is a placeholder that the provider does not know.
@@ -24,24 +28,28 @@ type Finding struct {
 	Ordinal int // of the event
 	Finding string
 	Columns []string
+	// Tolerated names what differs and does not count, such as raw.scim.
+	Tolerated []string
 	// IsOpen: the event cannot decide. The mirror heard of something newer, so
 	// the provider must be asked what is true now.
 	IsOpen bool
 }
 
 const compareUsers = `
-	SELECT ordinal, finding, columns, is_disputed AS is_open
-	FROM capydb_auth.compare_users($1::jsonb, $2)
+	SELECT ordinal, finding, columns, tolerated, is_disputed AS is_open
+	FROM capydb_auth.compare_users($1::jsonb, $2::jsonb, true)
 	ORDER BY ordinal`
 
 // Compare tells how the users of events differ from the mirror, one finding an
-// event; it changes nothing. rawKeys are those of provider.Importer.
-func (m *Mirrors) Compare(ctx context.Context, projectID uuid.UUID, events []Event, rawKeys []string) (findings []Finding, err error) {
+// event; it changes nothing. The user objects of the events hold all that the provider knows.
+func (m *Mirrors) Compare(
+	ctx context.Context, projectID uuid.UUID, events []Event, rules provider.Comparison,
+) (findings []Finding, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
-		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, encodeAll(events), rawKeys))
+		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, encodeAll(events), rules))
 		return err
 	})
 	return findings, err

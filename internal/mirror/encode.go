@@ -46,6 +46,9 @@ func encode(e *Event) []byte {
 	b = appendTime(b, "deleted_clock", e.DeletedClock)
 	b = appendTime(b, "sent_at", e.SentAt)
 	b = appendArrival(b, e)
+	if e.LastSignInIsLeast {
+		b = append(b, `,"last_sign_in_at_is_least":true`...)
+	}
 	b = append(b, `,"says":{`...)
 	first := true
 	for column, value := range e.Says {

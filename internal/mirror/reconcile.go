@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
 )
 
 // ErrFindingsGone says that what a reconcile had found is gone, because the
@@ -81,19 +82,19 @@ func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 }
 
 const reconcilePage = `
-	SELECT ordinal, finding, columns, is_open
-	FROM capydb_auth.reconcile_page($1, $2, $3::jsonb, $4, $5)
+	SELECT ordinal, finding, columns, tolerated, is_open
+	FROM capydb_auth.reconcile_page($1, $2, $3::jsonb, $4::jsonb, $5)
 	ORDER BY ordinal`
 
 // Page compares a page of the provider's users with the mirror, notes what it
-// finds, and gives those that are not equal. whole says that the objects hold all that
+// finds, and gives those that are not equal, or of whom something is tolerated. whole says that the objects hold all that
 // the provider knows.
-func (r *Reconcile) Page(ctx context.Context, events []Event, rawKeys []string, whole bool) (findings []Finding, err error) {
+func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Comparison, whole bool) (findings []Finding, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	err = r.query(ctx, func(ctx context.Context, l *lane) error {
-		findings, err = findingsOf(l.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rawKeys, whole))
+		findings, err = findingsOf(l.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rules, whole))
 		return err
 	})
 	return findings, err
@@ -199,13 +200,13 @@ const (
 		SELECT c.name, count(*)
 		FROM capydb_auth.reconcile_findings AS f
 		CROSS JOIN unnest(f.columns) AS c (name)
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none' AND f.finding <> 'unreported'
 		GROUP BY c.name`
 
 	selectDrifted = `
 		SELECT f.user_id, f.finding, f.columns, f.state
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none' AND f.finding <> 'unreported'
 		ORDER BY f.user_id
 		LIMIT $3`
 

@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func second(n float64) time.Time {
 // iso and ms print such a time in a body.
 func iso(n float64) string { return second(n).Format("2006-01-02T15:04:05.000Z07:00") }
 
-func ms(n float64) string { return fmt.Sprint(second(n).UnixMilli()) }
+func ms(n float64) string { return strconv.FormatInt(second(n).UnixMilli(), 10) }
 
 // message is a body that a provider sent, and when it was received.
 type message struct {

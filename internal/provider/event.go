@@ -83,6 +83,8 @@ type Event struct {
 	// SentAt is the envelope's time, else the time of receipt and, for each event before
 	// it in its delivery, a microsecond. It breaks ties of At.
 	SentAt time.Time
+	// LastSignInIsLeast: the last sign-in is not before what is said of it, but it may be later.
+	LastSignInIsLeast bool
 	// Says always speaks of DeletedAt when the verdict is Apply: NULL unless
 	// the event is a deletion.
 	Says Says

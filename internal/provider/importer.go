@@ -36,9 +36,20 @@ type Importer interface {
 	// Decode has for deliveries. It never fails: what cannot be understood has
 	// the verdict Fail. The event is not for the ledger.
 	DecodeUser(object json.RawMessage, i Import, o Options) Event
-	// RawKeys are the keys at the top of a user object that every form of it (event,
-	// list, export, table) has when they have a value, and has in the same form: where
-	// one of two objects lacks such a key, it was cleared. Of the other keys that
-	// cannot be said.
-	RawKeys() []string
+	// Comparison says what the keys of two user objects mean that are compared.
+	Comparison() Comparison
+}
+
+// Comparison says what keys at the top of a user object mean where two forms of it (event,
+// list, export, table) are compared. Of any other key the values are compared, and a key
+// that only one of them has is compared where authsync has read both.
+type Comparison struct {
+	// Complete: every form has the key when it has a value. Where one lacks it, it was cleared.
+	Complete []string `json:"complete"`
+	// Quiet: it may change without an event, as by a sign-in.
+	Quiet []string `json:"quiet"`
+	// Loose: of what is in it one form says less than another.
+	Loose []string `json:"loose"`
+	// Computed: it is true only at the moment when it is read.
+	Computed []string `json:"computed"`
 }

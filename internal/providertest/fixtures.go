@@ -38,6 +38,7 @@ type goldenEvent struct {
 	DeletedClock          *time.Time      `json:"deleted_clock"`
 	DeletedClockIsReceipt bool            `json:"deleted_clock_is_receipt,omitempty"`
 	SentAt                *time.Time      `json:"sent_at"`
+	LastSignInIsLeast     bool            `json:"last_sign_in_is_least,omitempty"`
 	Says                  provider.Says   `json:"says,omitempty"`
 	Raw                   json.RawMessage `json:"raw,omitempty"`
 }
@@ -89,6 +90,7 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 			Verdict: [...]string{"apply", "ignore", "fail", "refresh"}[e.Verdict], Reason: e.Reason,
 			At: orNull(e.At), DeletedClock: orNull(e.DeletedClock), SentAt: orNull(e.SentAt),
 			AtIsReceipt: e.AtIsReceipt, DeletedClockIsReceipt: e.DeletedClockIsReceipt,
+			LastSignInIsLeast: e.LastSignInIsLeast,
 			Says: e.Says, Raw: e.Raw,
 		}
 	}

@@ -196,6 +196,8 @@ func told(a *Answer, result mirror.Result, name string) Repair {
 		r.Found, done = DeletedHere, Restored
 	case a.Finding == mirror.Missing:
 		done = Created
+	case a.Finding == mirror.Unreported: // it differs all the same
+		r.Found = mirror.Differing
 	}
 	note := ""
 	switch {
@@ -206,6 +208,9 @@ func told(a *Answer, result mirror.Result, name string) Repair {
 		r.Done = done
 	default:
 		note = "an event that came meanwhile was newer: what it said stays"
+	}
+	if note == "" && len(a.Tolerated) > 0 {
+		note = "not compared, because only one side says it, or only for this moment: " + strings.Join(a.Tolerated, ", ")
 	}
 	if note != "" {
 		r.Note = &note

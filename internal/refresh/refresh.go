@@ -31,7 +31,7 @@ const parallel = 4
 // Mirror is what is needed of the mirrors; see mirror.Mirrors.
 type Mirror interface {
 	Clocks(ctx context.Context, projectID uuid.UUID, userIDs []string) (map[string]mirror.Clocks, error)
-	Compare(ctx context.Context, projectID uuid.UUID, events []mirror.Event, rawKeys []string) ([]mirror.Finding, error)
+	Compare(ctx context.Context, projectID uuid.UUID, events []mirror.Event, rules provider.Comparison) ([]mirror.Finding, error)
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 }
 
@@ -58,11 +58,13 @@ type Answer struct {
 	UserID string
 	// Gone: the provider has no such user, for certain.
 	Gone bool
-	// Finding is one of mirror.Equal, Missing, Differing, Deleted; where the
+	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; where the
 	// user is gone mirror.Surplus or Placeholder, or Equal if the mirror has
 	// the user as deleted, or not at all, or from another provider.
 	Finding string
 	Columns []string
+	// Tolerated names what differs and does not count; see mirror.Finding.
+	Tolerated []string
 	// IsUnknown: gone, and the mirror has no row either. MayBeAnothers: gone, but
 	// the row is or may be of another provider of the project.
 	IsUnknown, MayBeAnothers bool
@@ -187,13 +189,13 @@ func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 			places = append(places, i)
 		}
 	}
-	findings, err := r.Mirror.Compare(ctx, r.ProjectID, events, r.Account.Importer.RawKeys())
+	findings, err := r.Mirror.Compare(ctx, r.ProjectID, events, r.Account.Importer.Comparison())
 	if err != nil {
 		return err
 	}
 	for _, f := range findings {
 		a := &answers[places[f.Ordinal]]
-		a.Finding, a.Columns = f.Finding, f.Columns
+		a.Finding, a.Columns, a.Tolerated = f.Finding, f.Columns, f.Tolerated
 	}
 	return nil
 }

@@ -14,9 +14,13 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	return payload.Import(object, i, o, payload.Change{Keys: keys()}, nil)
 }
 
-// RawKeys are those that events and exports have alike. Without identities, whose
-// entries are shorter in an export, and without what a login changes.
-func (Provider) RawKeys() []string {
-	return strings.Fields(`email_verified phone_number phone_verified name given_name family_name nickname picture username blocked
-		app_metadata user_metadata`)
+// Comparison: the entries of identities are shorter in an export and in a failed delivery. A login
+// moves updated_at as well; brute-force blocks come and go without an event.
+func (Provider) Comparison() provider.Comparison {
+	return provider.Comparison{
+		Complete: strings.Fields(`user_id email email_verified phone_number phone_verified name given_name family_name nickname picture
+			username blocked app_metadata user_metadata created_at updated_at`),
+		Quiet: strings.Fields(`last_login last_ip logins_count blocked_for`),
+		Loose: strings.Fields(`identities`),
+	}
 }

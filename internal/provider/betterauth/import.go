@@ -14,8 +14,10 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	return payload.Import(object, i, o, payload.Change{Keys: keys(), NumericID: true}, nil)
 }
 
-// RawKeys are those of Better Auth itself and of its plugin admin. Without dates, which a
-// table writes in another way.
-func (Provider) RawKeys() []string {
-	return strings.Fields(`name emailVerified image role banned banReason`)
+// Comparison: the object is the whole row; its keys are those of Better Auth and of its plugin admin.
+func (Provider) Comparison() provider.Comparison {
+	return provider.Comparison{
+		Complete: strings.Fields(`id name email emailVerified image createdAt updatedAt role banned banReason`),
+		Quiet:    strings.Fields(`lastActiveAt`),
+	}
 }

@@ -20,10 +20,14 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	})
 }
 
-// RawKeys are those of the user object, which webhooks and the API have alike.
-// Without what a sign-in changes.
-func (Provider) RawKeys() []string {
-	return strings.Fields(`external_id username first_name last_name locale primary_email_address_id primary_phone_number_id
-		primary_web3_wallet_id email_addresses phone_numbers external_accounts public_metadata private_metadata
-		unsafe_metadata password_enabled two_factor_enabled banned`)
+// Comparison: webhooks and the API have the user object alike, but for scim. Signing in, or failing
+// to, may send no event.
+func (Provider) Comparison() provider.Comparison {
+	return provider.Comparison{
+		Complete: strings.Fields(`id external_id username first_name last_name locale image_url primary_email_address_id primary_phone_number_id
+			primary_web3_wallet_id email_addresses phone_numbers web3_wallets external_accounts public_metadata private_metadata
+			unsafe_metadata password_enabled two_factor_enabled banned created_at updated_at`),
+		Quiet:    strings.Fields(`last_sign_in_at last_active_at locked verification_attempts_remaining`),
+		Computed: strings.Fields(`lockout_expires_in_seconds`),
+	}
 }

@@ -27,6 +27,7 @@ func Import(
 	}
 	c.Path, c.Object, c.User = "user", doc, ReadUser(doc, c.Keys)
 	if c.User[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
+		e.LastSignInIsLeast = true // sessions end and are removed
 		c.User[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
 	}
 	whole := i.Whole || o.AbsentFields == provider.ClearAbsent

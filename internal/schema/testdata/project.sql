@@ -83,6 +83,7 @@ BEGIN
             (d.doc ->> 'received_at')::timestamptz AS received_at,
             coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
             d.doc -> 'says'                        AS says,
+            d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
             -- two, because a deletion carries the profile as it was before.
@@ -124,7 +125,7 @@ BEGIN
             x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
             x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
             x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
@@ -151,9 +152,16 @@ BEGIN
             LIMIT 1
         ) AS l ON true
         CROSS JOIN LATERAL (
+            -- What is not before the last sign-in says nothing if a later one is known.
+            SELECT CASE
+                WHEN e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at THEN e.says - 'last_sign_in_at'
+                ELSE e.says
+            END AS says
+        ) AS s
+        CROSS JOIN LATERAL (
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN e.says ELSE e.says || jsonb_build_object('raw', e.raw) END,
+                    CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
                     (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
                 )
             END AS merged
@@ -162,7 +170,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 m.merged,
-                coalesce(m.merged -> 'shown', e.says) AS says,
+                coalesce(m.merged -> 'shown', s.says) AS says,
                 CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
             OFFSET 0
         ) AS x
@@ -450,7 +458,44 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of the feed with the whole row as each left it and as it was before.';
 
-CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], is_disputed boolean)
+CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT
+        u.id,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        greatest((g.version).at, n.profile_at),
+        CASE WHEN n.profile_at > (g.version).at THEN n.profile_at ELSE coalesce((g.version).sent_at, n.profile_at) END,
+        greatest((v.deleted_at).at, n.life_at),
+        CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
+    FROM capydb_auth.users AS u
+    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            v.email, v.first_name, v.last_name, v.username, v.image_url,
+            v.created_at, v.updated_at, v.last_sign_in_at, v.raw
+        ) AS version
+    ) AS g
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(v.unclocked) AS e
+        ) AS k
+    ) AS n
+    WHERE u.id = ANY (p_user_ids);
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
+
+CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -467,6 +512,7 @@ BEGIN
             d.doc ->> 'user_id'            AS user_id,
             d.doc -> 'says'                AS says,
             d.doc -> 'raw'                 AS raw,
+            d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
                 d.doc ->> 'event_id',
@@ -481,66 +527,107 @@ BEGIN
         e.ordinal,
         e.user_id,
         CASE
-            WHEN u.last_event_processed IS NULL THEN 'missing'
-            WHEN u.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
-            WHEN c.columns IS NULL THEN 'equal'
+            WHEN h.is_missing THEN 'missing'
+            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN c.columns = '{}' THEN 'equal'
+            WHEN said.quiet_columns = said.columns AND (object.differing = '{}' OR said.is_quiet AND object.loud = '{}') THEN 'unreported'
             ELSE 'differing'
         END,
-        CASE WHEN u.last_event_processed IS NULL THEN '{}' ELSE coalesce(c.columns, '{}') END,
-        u.last_event_processed IS NOT NULL AND coalesce(c.is_disputed, false)
+        CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
+        CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
+        NOT h.is_missing AND c.columns <> '{}' AND (
+            said.is_disputed
+            OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
+            -- Versions alone do not tell there. (See merge_unclocked.)
+            OR (h.versions).unclocked IS NOT NULL
+        )
     FROM event AS e
-    LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
-    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+    -- Look-ups that no plan can turn into reading the tables.
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+    ) AS u ON true
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
+    ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT
-            array_agg(p.name ORDER BY p.place) AS columns,
-            bool_or(p.is_newer)                AS is_disputed
+            (u.held).last_event_processed IS NULL AS is_missing,
+            (u.held).deleted_at                   AS deleted_at,
+            u.held                                AS row,
+            v.held                                AS versions,
+            -- What authsync has read itself says all there is to say.
+            coalesce((v.held).unclocked -> 'raw' ->> 'event_id', ((v.held).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+        OFFSET 0
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs), '{}')                               AS columns,
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs AND p.name = 'last_sign_in_at'), '{}') AS sign_in,
+            coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
+            coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            VALUES
-                (1, 'email',           e.says ->> 'email'      IS DISTINCT FROM u.email,      v.email      > e.version),
-                (2, 'first_name',      e.says ->> 'first_name' IS DISTINCT FROM u.first_name, v.first_name > e.version),
-                (3, 'last_name',       e.says ->> 'last_name'  IS DISTINCT FROM u.last_name,  v.last_name  > e.version),
-                (4, 'username',        e.says ->> 'username'   IS DISTINCT FROM u.username,   v.username   > e.version),
-                (5, 'image_url',       e.says ->> 'image_url'  IS DISTINCT FROM u.image_url,  v.image_url  > e.version),
-                (6, 'created_at',
-                    (e.says ->> 'created_at')::timestamptz      IS DISTINCT FROM u.created_at,      v.created_at      > e.version),
-                (7, 'updated_at',
-                    (e.says ->> 'updated_at')::timestamptz      IS DISTINCT FROM u.updated_at,      v.updated_at      > e.version),
-                (8, 'last_sign_in_at',
-                    (e.says ->> 'last_sign_in_at')::timestamptz IS DISTINCT FROM u.last_sign_in_at, v.last_sign_in_at > e.version),
-                (9, 'deleted_at',
-                    (e.says ->> 'deleted_at')::timestamptz      IS DISTINCT FROM u.deleted_at,      v.deleted_at      > e.life_version)
-        ) AS p (place, name, differs, is_newer)
-        WHERE p.differs AND e.says ? p.name
+            SELECT o.place, o.name, e.says ? o.name AND o.differs AS differs, o.is_newer
+            FROM (
+                VALUES
+                    (1, 'email',      e.says ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
+                    (2, 'first_name', e.says ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
+                    (3, 'last_name',  e.says ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
+                    (4, 'username',   e.says ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
+                    (5, 'image_url',  e.says ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
+                    -- JavaScript keeps milliseconds, PostgreSQL microseconds.
+                    (6, 'created_at',
+                        date_trunc('milliseconds', (e.says ->> 'created_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
+                        (h.versions).created_at > e.version),
+                    (7, 'updated_at',
+                        date_trunc('milliseconds', (e.says ->> 'updated_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
+                        (h.versions).updated_at > e.version),
+                    (8, 'last_sign_in_at',
+                        date_trunc('milliseconds', (e.says ->> 'last_sign_in_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
+                        AND (e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
+                        (h.versions).last_sign_in_at > e.version),
+                    (9, 'deleted_at',
+                        (e.says ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
+                        (h.versions).deleted_at > e.life_version)
+            ) AS o (place, name, differs, is_newer)
+        ) AS p
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT found.columns, found.is_disputed, found.is_quiet, CASE WHEN found.is_quiet THEN found.sign_in ELSE '{}' END AS quiet_columns
     ) AS said
     CROSS JOIN LATERAL (
-        SELECT e.raw IS NOT NULL AND u.raw IS DISTINCT FROM e.raw AND (
-            u.raw IS NULL
-            OR EXISTS (
-                SELECT FROM jsonb_each(e.raw) AS n
-                WHERE n.key <> ALL (p_raw_keys)
-                  AND u.raw ? n.key
-                  AND u.raw -> n.key <> n.value
-                  AND jsonb_typeof(n.value) NOT IN ('object', 'array')
-                  AND jsonb_typeof(u.raw -> n.key) NOT IN ('object', 'array')
-                  AND n.value #>> '{}' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
-            )
-            OR EXISTS (
-                SELECT FROM unnest(p_raw_keys) AS k (key)
-                WHERE coalesce(u.raw -> k.key, 'null') <> coalesce(e.raw -> k.key, 'null')
-            )
-        ) AS differs
+        SELECT
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts AND NOT p_rules -> 'quiet' ? k.key), '{}')   AS loud,
+            coalesce(array_agg('raw.' || k.key ORDER BY k.key) FILTER (WHERE NOT k.counts), '{}')                        AS tolerated
+        FROM (
+            SELECT
+                d.key,
+                CASE
+                    WHEN p_rules -> 'computed' ? d.key THEN false
+                    WHEN d.here IS NOT NULL AND d.there IS NOT NULL OR p_rules -> 'complete' ? d.key THEN true
+                    WHEN d.there IS NULL THEN p_is_whole AND coalesce(h.is_read, false)
+                    ELSE coalesce(h.is_read, true)
+                END AS counts
+            FROM (
+                SELECT coalesce(a.key, b.key) AS key, nullif(a.value, 'null') AS here, nullif(b.value, 'null') AS there
+                FROM jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN (h.row).raw END) AS a
+                FULL JOIN jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN e.raw END) AS b ON b.key = a.key
+                WHERE a.value IS DISTINCT FROM b.value
+            ) AS d
+            WHERE e.raw IS NOT NULL
+              AND NOT capydb_auth.is_same_value(d.here, d.there, p_rules -> 'loose' ? d.key, 32)
+        ) AS k
     ) AS object
     CROSS JOIN LATERAL (
-        SELECT
-            CASE WHEN object.differs THEN said.columns || 'raw'::text ELSE said.columns END AS columns,
-            coalesce(said.is_disputed, false)
-                OR (object.differs AND coalesce(v.raw > e.version, false))                  AS is_disputed
+        SELECT CASE WHEN object.differing = '{}' THEN said.columns ELSE said.columns || 'raw'::text END AS columns
     ) AS c;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
+COMMENT ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
 
 CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -565,6 +652,113 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
+
+CREATE FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+    v_one    text := p_one #>> '{}';
+    v_other  text := p_other #>> '{}';
+    v_kinds  text[] := ARRAY[jsonb_typeof(p_one), jsonb_typeof(p_other)];
+    v_true   CONSTANT text[] := ARRAY['true', 't', 'yes', 'y', '1'];
+    v_false  CONSTANT text[] := ARRAY['false', 'f', 'no', 'n', '0'];
+    v_number CONSTANT text := '^[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?$';
+    v_date   CONSTANT text := '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)';
+    v_uuid   CONSTANT text := '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$';
+    v_ones   timestamptz;
+    v_others timestamptz;
+BEGIN
+    IF v_one = v_other THEN
+        RETURN true;
+    END IF;
+    IF 'boolean' = ANY (v_kinds) THEN
+        RETURN lower(v_one) = ANY (v_true) AND lower(v_other) = ANY (v_true)
+            OR lower(v_one) = ANY (v_false) AND lower(v_other) = ANY (v_false);
+    END IF;
+    -- Of two texts neither is a number: "1.10" and "1.1" may be versions.
+    IF 'number' = ANY (v_kinds) AND v_one ~ v_number AND v_other ~ v_number THEN
+        RETURN v_one::numeric = v_other::numeric
+            -- JavaScript keeps 15 to 17 digits. (float8 refuses what is beyond its range.)
+            OR abs(v_one::numeric) < 1e300 AND abs(v_other::numeric) < 1e300
+                AND trunc(v_one::numeric, 300)::float8 = trunc(v_other::numeric, 300)::float8;
+    END IF;
+    IF v_one ~ v_date OR v_other ~ v_date THEN
+        BEGIN
+            v_ones := CASE
+                WHEN v_one ~ v_date THEN v_one::timestamptz
+                WHEN v_one ~ '^[0-9]{9,15}$' THEN to_timestamp(v_one::float8 / 1000)
+            END;
+            v_others := CASE
+                WHEN v_other ~ v_date THEN v_other::timestamptz
+                WHEN v_other ~ '^[0-9]{9,15}$' THEN to_timestamp(v_other::float8 / 1000)
+            END;
+        EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR invalid_parameter_value THEN
+            RETURN false;
+        END;
+        RETURN coalesce(date_trunc('milliseconds', v_ones) = date_trunc('milliseconds', v_others), false);
+    END IF;
+    RETURN lower(v_one) ~ v_uuid AND lower(replace(v_one, '-', '')) = lower(replace(v_other, '-', ''));
+END;
+$_$;
+
+COMMENT ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) IS 'Whether two texts, numbers or booleans are the same thing, perhaps written in two forms.';
+
+CREATE FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_one    jsonb := nullif(p_one, 'null'::jsonb);
+    v_other  jsonb := nullif(p_other, 'null'::jsonb);
+    v_type_1 text := least(jsonb_typeof(v_one), jsonb_typeof(v_other));
+    v_type_2 text := greatest(jsonb_typeof(v_one), jsonb_typeof(v_other));
+    v_text   text;
+BEGIN
+    IF v_one IS NOT DISTINCT FROM v_other THEN
+        RETURN true;
+    END IF;
+    IF v_one IS NULL OR v_other IS NULL OR p_levels = 0 THEN
+        RETURN false;
+    END IF;
+
+    CASE v_type_1 || ' ' || v_type_2
+    WHEN 'object object' THEN
+        RETURN NOT EXISTS (
+            SELECT FROM jsonb_each(v_one) AS a
+            FULL JOIN jsonb_each(v_other) AS b ON b.key = a.key
+            WHERE NOT (p_is_loose AND (a.key IS NULL OR b.key IS NULL))
+              AND NOT capydb_auth.is_same_value(a.value, b.value, p_is_loose, p_levels - 1)
+        );
+    WHEN 'array array' THEN
+        RETURN jsonb_array_length(v_one) = jsonb_array_length(v_other) AND NOT EXISTS (
+            SELECT FROM jsonb_array_elements(v_one) WITH ORDINALITY AS a (value, place)
+            JOIN jsonb_array_elements(v_other) WITH ORDINALITY AS b (value, place) ON b.place = a.place
+            WHERE NOT capydb_auth.is_same_value(a.value, b.value, p_is_loose, p_levels - 1)
+        );
+    WHEN 'array string', 'object string' THEN
+        v_text := CASE WHEN jsonb_typeof(v_one) = 'string' THEN v_one ELSE v_other END #>> '{}';
+        IF v_text !~ '^\s*[[{]' THEN
+            RETURN false;
+        END IF;
+        BEGIN
+            v_one := CASE WHEN jsonb_typeof(v_one) = 'string' THEN v_other ELSE v_one END;
+            v_other := v_text::jsonb;
+        EXCEPTION WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex THEN
+            RETURN false;
+        END;
+        RETURN jsonb_typeof(v_one) = jsonb_typeof(v_other) AND capydb_auth.is_same_value(v_one, v_other, p_is_loose, p_levels - 1);
+    WHEN 'array object', 'array number', 'array boolean', 'boolean object', 'number object' THEN
+        RETURN false;
+    ELSE
+        RETURN capydb_auth.is_same_scalar(v_one, v_other);
+    END CASE;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) IS 'Whether two JSON values are the same thing, perhaps written in two forms.';
 
 CREATE TABLE capydb_auth.user_versions (
     user_id text NOT NULL,
@@ -704,7 +898,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) IS 'Forgets some findings of reconciles; call it until it gives 0.';
 
-CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], is_open boolean)
+CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -718,9 +912,9 @@ BEGIN
     RETURN QUERY
     WITH compared AS MATERIALIZED (
         SELECT
-            c.ordinal, c.user_id, c.finding, c.columns,
-            c.finding IN ('differing', 'deleted') AND (c.is_disputed OR NOT p_is_whole) AS is_open
-        FROM capydb_auth.compare_users(p_events, p_raw_keys) AS c
+            c.ordinal, c.user_id, c.finding, c.columns, c.tolerated,
+            c.finding IN ('differing', 'deleted', 'unreported') AND (c.is_disputed OR NOT p_is_whole) AS is_open
+        FROM capydb_auth.compare_users(p_events, p_rules, p_is_whole) AS c
     ),
     note AS (
         INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, columns, state)
@@ -739,13 +933,13 @@ BEGIN
             state   = CASE WHEN f.state = 'open' THEN 'none' ELSE 'repaired' END
         WHERE excluded.finding = 'equal' AND f.state IN ('open', 'found')
     )
-    SELECT c.ordinal, c.finding, c.columns, c.is_open
+    SELECT c.ordinal, c.finding, c.columns, c.tolerated, c.is_open
     FROM compared AS c
-    WHERE c.finding <> 'equal';
+    WHERE c.finding <> 'equal' OR c.tolerated <> '{}';
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
 
 CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -882,43 +1076,6 @@ CREATE FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time
 $$;
 
 COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was said without a clock is newer than what was said with one.';
-
-CREATE FUNCTION capydb_auth.user_clocks(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
-    AS $$
-    SELECT
-        u.id,
-        u.provider,
-        u.last_event_processed IS NULL,
-        u.deleted_at IS NOT NULL,
-        greatest((g.version).at, n.profile_at),
-        CASE WHEN n.profile_at > (g.version).at THEN n.profile_at ELSE coalesce((g.version).sent_at, n.profile_at) END,
-        greatest((v.deleted_at).at, n.life_at),
-        CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
-        greatest(n.profile_at, n.life_at)
-    FROM capydb_auth.users AS u
-    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
-    CROSS JOIN LATERAL (
-        SELECT greatest(
-            v.email, v.first_name, v.last_name, v.username, v.image_url,
-            v.created_at, v.updated_at, v.last_sign_in_at, v.raw
-        ) AS version
-    ) AS g
-    CROSS JOIN LATERAL (
-        SELECT
-            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
-            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
-        FROM (
-            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
-            FROM jsonb_each(v.unclocked) AS e
-        ) AS k
-    ) AS n
-    WHERE u.id = ANY (p_user_ids);
-$$;
-
-COMMENT ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
 
 CREATE TABLE capydb_auth.users (
     id text NOT NULL,
@@ -1079,7 +1236,7 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     finding text NOT NULL,
     columns text[] DEFAULT '{}'::text[] NOT NULL,
     state text NOT NULL,
-    CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'surplus'::text, 'placeholder'::text]))),
+    CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'surplus'::text, 'placeholder'::text, 'unreported'::text]))),
     CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
 );
 
@@ -1087,7 +1244,7 @@ COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the reconcile that runs
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported: differing in nothing that an event would tell.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
@@ -1211,9 +1368,15 @@ REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) 
 
 REVOKE ALL ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_raw_keys text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
 
@@ -1223,7 +1386,7 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider tex
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_raw_keys text[], p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
 
@@ -1236,8 +1399,6 @@ REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider t
 REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION capydb_auth.user_clocks(p_user_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) FROM PUBLIC;
 

@@ -9,21 +9,24 @@ SELECT
     b.state,
     b.phase,
     coalesce((b.options ->> 'dry_run')::boolean, false) AS dry_run,
-    (b.drift ->> 'missing')::bigint      AS missing,
-    (b.drift ->> 'differing')::bigint    AS differing,
-    (b.drift ->> 'deleted_here')::bigint AS deleted_here,
-    (b.drift ->> 'surplus')::bigint      AS surplus,
-    (b.drift ->> 'placeholders')::bigint AS placeholders,
-    (b.drift ->> 'repaired')::bigint     AS repaired,
-    (b.drift ->> 'failed')::bigint       AS failed,
-    (b.drift ->> 'left')::bigint         AS left_as_is,
-    b.drift ->> 'held_back'              AS held_back,
-    b.drift -> 'columns'                 AS columns,
+    (d.drift ->> 'missing')::bigint      AS missing,
+    (d.drift ->> 'differing')::bigint    AS differing,
+    (d.drift ->> 'deleted_here')::bigint AS deleted_here,
+    (d.drift ->> 'surplus')::bigint      AS surplus,
+    (d.drift ->> 'placeholders')::bigint AS placeholders,
+    (d.drift ->> 'repaired')::bigint     AS repaired,
+    (d.drift ->> 'failed')::bigint       AS failed,
+    (d.drift ->> 'left')::bigint         AS left_as_is,
+    d.drift ->> 'held_back'              AS held_back,
+    d.drift -> 'columns'                 AS columns,
     b.error,
     b.started_at,
-    b.finished_at
+    b.finished_at,
+    (d.drift ->> 'unreported')::bigint   AS unreported,
+    d.drift -> 'tolerated'               AS tolerated
 FROM authsync.backfills AS b
 JOIN authsync.projects AS p ON p.id = b.project_id
+CROSS JOIN LATERAL (SELECT CASE WHEN b.phase = 'confirm' THEN b.drift END AS drift) AS d
 WHERE b.kind = 'reconcile'
 ORDER BY b.started_at DESC;
 
@@ -35,3 +38,6 @@ COMMENT ON COLUMN authsync.reconciles.placeholders IS 'Rows of ensure_user whose
 COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that held_back is about.';
 COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
+COMMENT ON COLUMN authsync.reconciles.unreported
+    IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
+COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';

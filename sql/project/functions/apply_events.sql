@@ -29,6 +29,8 @@
 --                  where all its clocks are the sender's and none is ahead of that
 --   sent_at        breaks ties of the clocks
 --   says           object: column of users -> text or null; absent = says nothing of it
+--   last_sign_in_at_is_least: there if the last sign-in may have been later than is said; absent
+--                  otherwise. It then never goes back, whatever the clocks are
 --   raw            the user object; absent = says nothing of it
 --
 -- One caller at a time: the lock makes a second one wait, so that the ledger can

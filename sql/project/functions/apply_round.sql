@@ -43,6 +43,7 @@ BEGIN
             (d.doc ->> 'received_at')::timestamptz AS received_at,
             coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
             d.doc -> 'says'                        AS says,
+            d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
             -- two, because a deletion carries the profile as it was before.
@@ -84,7 +85,7 @@ BEGIN
             x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
             x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
             x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
@@ -111,9 +112,16 @@ BEGIN
             LIMIT 1
         ) AS l ON true
         CROSS JOIN LATERAL (
+            -- What is not before the last sign-in says nothing if a later one is known.
+            SELECT CASE
+                WHEN e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at THEN e.says - 'last_sign_in_at'
+                ELSE e.says
+            END AS says
+        ) AS s
+        CROSS JOIN LATERAL (
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN e.says ELSE e.says || jsonb_build_object('raw', e.raw) END,
+                    CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
                     (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
                 )
             END AS merged
@@ -122,7 +130,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 m.merged,
-                coalesce(m.merged -> 'shown', e.says) AS says,
+                coalesce(m.merged -> 'shown', s.says) AS says,
                 CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
             OFFSET 0
         ) AS x

@@ -4,22 +4,34 @@
 -- Order:      of no matter. What it tells is as of now: a live event may come a moment later.
 -- Result:     one row an event, with its ordinal:
 --   finding     equal; missing: the mirror has no such user, or a placeholder only;
---               deleted: it has the user as deleted; differing
+--               deleted: it has the user as deleted; differing; unreported: it differs in
+--               nothing but what the provider sends no event for
 --   columns     the columns of users that differ; of a missing user none
---   is_disputed for one of them the mirror has a greater version than the event's, so
+--   tolerated   what differs and does not count, such as raw.scim: keys of raw of which the one
+--               form of a user object says nothing, or only what is true at this moment
+--   is_disputed for one of the columns the mirror has a greater version than the event's, so
 --               that apply_events would leave it: what the provider says now is needed
 --
--- p_events are those of apply_events. Of raw only what can be told is compared,
--- because the same user looks a little different in an event, a list and an export:
--- the keys of p_raw_keys, where null and absent are the same; and of the others those
--- that both objects have, as numbers, booleans or texts that are no dates.
+-- p_events are those of apply_events. Everything is compared, by what it means: see
+-- is_same_value. p_is_whole: the objects hold all that the provider knows of a user. p_rules
+-- says what the keys at the top of the object mean, as arrays of keys:
+--   complete    every form has it when it has a value: where one lacks it, it was cleared
+--   quiet       it may change without an event, as by a sign-in
+--   loose       of what is in it one form says less than another
+--   computed    it is true only when it is read
+-- A key that is in none of them and that only one object has counts if both were read by
+-- authsync itself; of what a delivery does not say nothing can be told.
+--
+-- What is quiet, and last_sign_in_at, counts as unreported if updated_at is the same: then
+-- nothing has happened that the provider would have sent an event for.
 --
 -- users is reached by its primary key, whatever the planner knows of it.
 CREATE OR REPLACE FUNCTION capydb_auth.compare_users(
     p_events   jsonb,
-    p_raw_keys text[]
+    p_rules    jsonb,
+    p_is_whole boolean
 )
-RETURNS TABLE (ordinal integer, user_id text, finding text, columns text[], is_disputed boolean)
+RETURNS TABLE (ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
@@ -37,6 +49,7 @@ BEGIN
             d.doc ->> 'user_id'            AS user_id,
             d.doc -> 'says'                AS says,
             d.doc -> 'raw'                 AS raw,
+            d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
             ROW((d.doc ->> 'at')::timestamptz,
                 (d.doc ->> 'sent_at')::timestamptz,
                 d.doc ->> 'event_id',
@@ -51,64 +64,105 @@ BEGIN
         e.ordinal,
         e.user_id,
         CASE
-            WHEN u.last_event_processed IS NULL THEN 'missing'
-            WHEN u.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
-            WHEN c.columns IS NULL THEN 'equal'
+            WHEN h.is_missing THEN 'missing'
+            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN c.columns = '{}' THEN 'equal'
+            WHEN said.quiet_columns = said.columns AND (object.differing = '{}' OR said.is_quiet AND object.loud = '{}') THEN 'unreported'
             ELSE 'differing'
         END,
-        CASE WHEN u.last_event_processed IS NULL THEN '{}' ELSE coalesce(c.columns, '{}') END,
-        u.last_event_processed IS NOT NULL AND coalesce(c.is_disputed, false)
+        CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
+        CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
+        NOT h.is_missing AND c.columns <> '{}' AND (
+            said.is_disputed
+            OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
+            -- Versions alone do not tell there. (See merge_unclocked.)
+            OR (h.versions).unclocked IS NOT NULL
+        )
     FROM event AS e
-    LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
-    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id
+    -- Look-ups that no plan can turn into reading the tables.
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+    ) AS u ON true
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
+    ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT
-            array_agg(p.name ORDER BY p.place) AS columns,
-            bool_or(p.is_newer)                AS is_disputed
+            (u.held).last_event_processed IS NULL AS is_missing,
+            (u.held).deleted_at                   AS deleted_at,
+            u.held                                AS row,
+            v.held                                AS versions,
+            -- What authsync has read itself says all there is to say.
+            coalesce((v.held).unclocked -> 'raw' ->> 'event_id', ((v.held).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+        OFFSET 0
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs), '{}')                               AS columns,
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs AND p.name = 'last_sign_in_at'), '{}') AS sign_in,
+            coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
+            coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            VALUES
-                (1, 'email',           e.says ->> 'email'      IS DISTINCT FROM u.email,      v.email      > e.version),
-                (2, 'first_name',      e.says ->> 'first_name' IS DISTINCT FROM u.first_name, v.first_name > e.version),
-                (3, 'last_name',       e.says ->> 'last_name'  IS DISTINCT FROM u.last_name,  v.last_name  > e.version),
-                (4, 'username',        e.says ->> 'username'   IS DISTINCT FROM u.username,   v.username   > e.version),
-                (5, 'image_url',       e.says ->> 'image_url'  IS DISTINCT FROM u.image_url,  v.image_url  > e.version),
-                (6, 'created_at',
-                    (e.says ->> 'created_at')::timestamptz      IS DISTINCT FROM u.created_at,      v.created_at      > e.version),
-                (7, 'updated_at',
-                    (e.says ->> 'updated_at')::timestamptz      IS DISTINCT FROM u.updated_at,      v.updated_at      > e.version),
-                (8, 'last_sign_in_at',
-                    (e.says ->> 'last_sign_in_at')::timestamptz IS DISTINCT FROM u.last_sign_in_at, v.last_sign_in_at > e.version),
-                (9, 'deleted_at',
-                    (e.says ->> 'deleted_at')::timestamptz      IS DISTINCT FROM u.deleted_at,      v.deleted_at      > e.life_version)
-        ) AS p (place, name, differs, is_newer)
-        WHERE p.differs AND e.says ? p.name
+            SELECT o.place, o.name, e.says ? o.name AND o.differs AS differs, o.is_newer
+            FROM (
+                VALUES
+                    (1, 'email',      e.says ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
+                    (2, 'first_name', e.says ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
+                    (3, 'last_name',  e.says ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
+                    (4, 'username',   e.says ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
+                    (5, 'image_url',  e.says ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
+                    -- JavaScript keeps milliseconds, PostgreSQL microseconds.
+                    (6, 'created_at',
+                        date_trunc('milliseconds', (e.says ->> 'created_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
+                        (h.versions).created_at > e.version),
+                    (7, 'updated_at',
+                        date_trunc('milliseconds', (e.says ->> 'updated_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
+                        (h.versions).updated_at > e.version),
+                    (8, 'last_sign_in_at',
+                        date_trunc('milliseconds', (e.says ->> 'last_sign_in_at')::timestamptz)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
+                        AND (e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
+                        (h.versions).last_sign_in_at > e.version),
+                    (9, 'deleted_at',
+                        (e.says ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
+                        (h.versions).deleted_at > e.life_version)
+            ) AS o (place, name, differs, is_newer)
+        ) AS p
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT found.columns, found.is_disputed, found.is_quiet, CASE WHEN found.is_quiet THEN found.sign_in ELSE '{}' END AS quiet_columns
     ) AS said
     CROSS JOIN LATERAL (
-        SELECT e.raw IS NOT NULL AND u.raw IS DISTINCT FROM e.raw AND (
-            u.raw IS NULL
-            OR EXISTS (
-                SELECT FROM jsonb_each(e.raw) AS n
-                WHERE n.key <> ALL (p_raw_keys)
-                  AND u.raw ? n.key
-                  AND u.raw -> n.key <> n.value
-                  AND jsonb_typeof(n.value) NOT IN ('object', 'array')
-                  AND jsonb_typeof(u.raw -> n.key) NOT IN ('object', 'array')
-                  AND n.value #>> '{}' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
-            )
-            OR EXISTS (
-                SELECT FROM unnest(p_raw_keys) AS k (key)
-                WHERE coalesce(u.raw -> k.key, 'null') <> coalesce(e.raw -> k.key, 'null')
-            )
-        ) AS differs
+        SELECT
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts AND NOT p_rules -> 'quiet' ? k.key), '{}')   AS loud,
+            coalesce(array_agg('raw.' || k.key ORDER BY k.key) FILTER (WHERE NOT k.counts), '{}')                        AS tolerated
+        FROM (
+            SELECT
+                d.key,
+                CASE
+                    WHEN p_rules -> 'computed' ? d.key THEN false
+                    WHEN d.here IS NOT NULL AND d.there IS NOT NULL OR p_rules -> 'complete' ? d.key THEN true
+                    WHEN d.there IS NULL THEN p_is_whole AND coalesce(h.is_read, false)
+                    ELSE coalesce(h.is_read, true)
+                END AS counts
+            FROM (
+                SELECT coalesce(a.key, b.key) AS key, nullif(a.value, 'null') AS here, nullif(b.value, 'null') AS there
+                FROM jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN (h.row).raw END) AS a
+                FULL JOIN jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN e.raw END) AS b ON b.key = a.key
+                WHERE a.value IS DISTINCT FROM b.value
+            ) AS d
+            WHERE e.raw IS NOT NULL
+              AND NOT capydb_auth.is_same_value(d.here, d.there, p_rules -> 'loose' ? d.key, 32)
+        ) AS k
     ) AS object
     CROSS JOIN LATERAL (
-        SELECT
-            CASE WHEN object.differs THEN said.columns || 'raw'::text ELSE said.columns END AS columns,
-            coalesce(said.is_disputed, false)
-                OR (object.differs AND coalesce(v.raw > e.version, false))                  AS is_disputed
+        SELECT CASE WHEN object.differing = '{}' THEN said.columns ELSE said.columns || 'raw'::text END AS columns
     ) AS c;
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(jsonb, text[])
+COMMENT ON FUNCTION capydb_auth.compare_users(jsonb, jsonb, boolean)
     IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';

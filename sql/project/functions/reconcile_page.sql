@@ -4,20 +4,20 @@
 -- Repeatable: the first finding about a user stays; one that is found equal later, when
 --             the page comes again after an interruption, has been repaired.
 -- Order:      pages may come in any order.
--- Result:     those users that are not equal, by the ordinal of their event; is_open
---             says that this page cannot decide and the provider must be asked.
---             US003 if the notes of the run are gone: it must begin anew.
+-- Result:     those users that are not equal, or of whom something is tolerated, by the ordinal
+--             of their event; is_open says that this page cannot decide and the provider
+--             must be asked. US003 if the notes of the run are gone: it must begin anew.
 --
 -- p_is_whole: the objects hold all that the provider knows of a user. If not, a user
--- who differs is open: what is written shall be whole.
+-- who differs is open: what is written shall be whole. For p_rules see compare_users.
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_page(
     p_run_id   uuid,
     p_provider text,
     p_events   jsonb,
-    p_raw_keys text[],
+    p_rules    jsonb,
     p_is_whole boolean
 )
-RETURNS TABLE (ordinal integer, finding text, columns text[], is_open boolean)
+RETURNS TABLE (ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -31,9 +31,9 @@ BEGIN
     RETURN QUERY
     WITH compared AS MATERIALIZED (
         SELECT
-            c.ordinal, c.user_id, c.finding, c.columns,
-            c.finding IN ('differing', 'deleted') AND (c.is_disputed OR NOT p_is_whole) AS is_open
-        FROM capydb_auth.compare_users(p_events, p_raw_keys) AS c
+            c.ordinal, c.user_id, c.finding, c.columns, c.tolerated,
+            c.finding IN ('differing', 'deleted', 'unreported') AND (c.is_disputed OR NOT p_is_whole) AS is_open
+        FROM capydb_auth.compare_users(p_events, p_rules, p_is_whole) AS c
     ),
     note AS (
         INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, columns, state)
@@ -52,11 +52,11 @@ BEGIN
             state   = CASE WHEN f.state = 'open' THEN 'none' ELSE 'repaired' END
         WHERE excluded.finding = 'equal' AND f.state IN ('open', 'found')
     )
-    SELECT c.ordinal, c.finding, c.columns, c.is_open
+    SELECT c.ordinal, c.finding, c.columns, c.tolerated, c.is_open
     FROM compared AS c
-    WHERE c.finding <> 'equal';
+    WHERE c.finding <> 'equal' OR c.tolerated <> '{}';
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(uuid, text, jsonb, text[], boolean)
+COMMENT ON FUNCTION capydb_auth.reconcile_page(uuid, text, jsonb, jsonb, boolean)
     IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';

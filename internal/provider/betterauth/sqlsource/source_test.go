@@ -151,7 +151,7 @@ func TestNamesAndTypesAreTheCustomers(t *testing.T) {
 		SessionColumns: map[string]string{"userId": "owner", "createdAt": "at"},
 	})
 	user, at := object(t, source, "1000")
-	require.Equal(t, map[string]any{"id": 1000.0, "name": "Emmy", "email": "1000@example.com", "createdAt": user["createdAt"]}, user)
+	require.Equal(t, map[string]any{"id": "1000", "name": "Emmy", "email": "1000@example.com", "createdAt": user["createdAt"]}, user)
 	created := instant(t, user["createdAt"])
 	require.Equal(t, "2026-01-02T03:04:05Z", created.UTC().Format(time.RFC3339))
 	require.Equal(t, "2026-03-09T10:00:00Z", at.UTC().Format(time.RFC3339))
@@ -162,10 +162,10 @@ func TestNamesAndTypesAreTheCustomers(t *testing.T) {
 		require.NoError(t, err)
 		for _, u := range p.Users {
 			var o struct {
-				ID json.Number `json:"id"`
+				ID string `json:"id"`
 			}
 			require.NoError(t, json.Unmarshal(u.Object, &o))
-			got = append(got, o.ID.String())
+			got = append(got, o.ID)
 		}
 		cursor = p.Next
 	}

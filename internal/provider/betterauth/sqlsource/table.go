@@ -22,9 +22,10 @@ type table struct {
 
 type column struct {
 	Name string
-	// Type is as it stands in a cast, without a length, which would cut values.
-	Type     string
-	Readable bool
+	// Type is as it stands in a cast, without a length, which would cut values. Base is the
+	// type of the values: another one if Type is a domain.
+	Type, Base string
+	Readable   bool
 }
 
 const (
@@ -35,10 +36,11 @@ const (
 		WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`
 
 	selectColumns = `
-		SELECT a.attname::text, pg_catalog.format_type(a.atttypid, -1),
+		SELECT a.attname::text, pg_catalog.format_type(a.atttypid, -1), pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
 			pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE') AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
 		FROM pg_catalog.pg_attribute AS a
 		JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+		JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 		ORDER BY a.attnum`
 )
@@ -113,14 +115,37 @@ func (c column) isPrivate() bool {
 	return false
 }
 
+const (
+	timestamp   = "timestamp without time zone"
+	timestamptz = "timestamp with time zone"
+)
+
 // expression is the column's value. Instants without a zone are in UTC, as
 // libraries that use such columns write them.
 func (c column) expression(alias string) string {
 	e := alias + "." + pgx.Identifier{c.Name}.Sanitize()
-	if c.Type == "timestamp without time zone" {
+	if c.Base == timestamp {
 		e += " AT TIME ZONE 'UTC'"
 	}
 	return e
+}
+
+// printed is the column's value as it stands in a user object of Better Auth: its hooks and its API
+// print what JavaScript makes of the row. There an id is a text, whatever its column is; an
+// instant has milliseconds and is in UTC; and numbers that JavaScript's own cannot hold are texts.
+func (c column) printed(field, alias string) string {
+	name := alias + "." + pgx.Identifier{c.Name}.Sanitize()
+	switch {
+	case field == "id", c.Base == "bigint", c.Base == "numeric":
+		return name + "::text"
+	case c.Base == timestamptz:
+		name += " AT TIME ZONE 'UTC'"
+		fallthrough
+	case c.Base == timestamp:
+		return `pg_catalog.to_char(` + name + `, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+	default:
+		return name
+	}
 }
 
 // queries are the texts for one pair of tables. $1 is the number of rows, $2 an id as text.
@@ -148,7 +173,7 @@ func newQueries(users, sessions *table, t provider.UserTables) (*queries, error)
 		case field == "":
 			field = c.Name
 		}
-		list = append(list, c.expression("u")+" AS "+pgx.Identifier{field}.Sanitize())
+		list = append(list, c.printed(field, "u")+" AS "+pgx.Identifier{field}.Sanitize())
 	}
 	key := "u." + pgx.Identifier{id.Name}.Sanitize()
 	given := "$2::text::" + id.Type
@@ -157,8 +182,9 @@ func newQueries(users, sessions *table, t provider.UserTables) (*queries, error)
 		return nil, err
 	}
 	page := func(where string) string {
-		return `WITH page AS MATERIALIZED (SELECT ` + strings.Join(list, ", ") + ` FROM ` + users.name + ` AS u ` + where +
-			` ORDER BY ` + key + ` LIMIT $1) SELECT p."id"::text, row_to_json(p), ` + signIn + ` FROM page AS p ` + join + ` ORDER BY p."id"`
+		return `WITH page AS MATERIALIZED (SELECT ` + key + ` AS key, (SELECT pg_catalog.row_to_json(o) FROM (SELECT ` + strings.Join(list, ", ") + `) AS o) AS object` +
+			` FROM ` + users.name + ` AS u ` + where + ` ORDER BY ` + key + ` LIMIT $1)` +
+			` SELECT p.key::text, p.object, ` + signIn + ` FROM page AS p ` + join + ` ORDER BY p.key`
 	}
 	return &queries{
 		count: `SELECT count(` + key + `) FROM ` + users.name + ` AS u`, first: page("WHERE " + key + " IS NOT NULL"), next: page("WHERE " + key + " > " + given), one: page("WHERE " + key + " = " + given),
@@ -177,10 +203,10 @@ func lastSignIn(sessions *table, id column, t provider.UserTables) (value, join 
 		var created column
 		if created, err = sessions.need("createdAt", t.SessionColumns); err == nil {
 			owner := "s." + pgx.Identifier{user.Name}.Sanitize()
-			own := `p."id"`
-			ids := `(SELECT "id" FROM page)`
+			own := `p.key`
+			ids := `(SELECT key FROM page)`
 			if user.Type != id.Type {
-				owner, own, ids = owner+"::text", own+"::text", `(SELECT "id"::text FROM page)`
+				owner, own, ids = owner+"::text", own+"::text", `(SELECT key::text FROM page)`
 			}
 			return "s.at", `LEFT JOIN (SELECT ` + owner + ` AS owner, max(` + created.expression("s") + `)::timestamptz AS at FROM ` + sessions.name +
 				` AS s WHERE ` + owner + ` IN ` + ids + ` GROUP BY 1) AS s ON s.owner = ` + own, nil

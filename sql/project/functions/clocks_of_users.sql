@@ -1,4 +1,4 @@
--- user_clocks tells what an event about a user must be newer than to win over all
+-- clocks_of_users tells what an event about a user must be newer than to win over all
 -- that the mirror knows of the user now.
 --
 -- Repeatable: it changes nothing.
@@ -11,7 +11,7 @@
 --   received_at                  when the last event without a clock was received; NULL: none.
 --                                The event must have been received later than that
 -- Versions count whether or not something that was said without a clock is newer.
-CREATE OR REPLACE FUNCTION capydb_auth.user_clocks(
+CREATE OR REPLACE FUNCTION capydb_auth.clocks_of_users(
     p_user_ids text[]
 )
 RETURNS TABLE (
@@ -53,5 +53,5 @@ AS $fn$
     WHERE u.id = ANY (p_user_ids);
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.user_clocks(text[])
+COMMENT ON FUNCTION capydb_auth.clocks_of_users(text[])
     IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
