@@ -50,6 +50,7 @@ type fakeMirror struct {
 	mu      sync.Mutex
 	err     error
 	history mirror.History
+	reader  mirror.Reader
 }
 
 func (m *fakeMirror) Install(context.Context, string, uuid.UUID, bool) error {
@@ -69,13 +70,17 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ in
 	return m.history, m.err
 }
 
-func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, role string) ([]string, error) {
+func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, reader mirror.Reader) (mirror.Granted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err == nil && role == "nobody" {
-		return nil, &mirror.GrantError{Detail: "there is no role nobody"}
+	m.reader = reader
+	if m.err == nil && reader.Role == "nobody" {
+		return mirror.Granted{}, &mirror.GrantError{Detail: "there is no role nobody"}
 	}
-	return []string{"USAGE ON SCHEMA capydb_auth"}, m.err
+	return mirror.Granted{
+		Rights: []string{"USAGE ON SCHEMA capydb_auth"},
+		Sees:   []mirror.Sight{{Relation: "capydb_auth.users", Rows: "every row", Policies: []string{}}},
+	}, m.err
 }
 
 // fakeAccounts opens accounts with nothing in them, or with a source.
