@@ -222,3 +222,20 @@ func TestADatabaseThatIsAwayIsTriedAgain(t *testing.T) {
 	_, err = m.Enter(t.Context(), projectID())
 	require.ErrorContains(t, err, "connect", "it was tried, and is away still")
 }
+
+// A publication of all tables refuses changes of rows that have no key to know them by.
+func TestAPublicationOfAllTablesChangesNothing(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	exec(t, pool, `CREATE PUBLICATION everything FOR ALL TABLES`)
+	m := newMirrors(t, pool)
+	for n := range 2 { // rows that are new, and rows that are changed
+		e := update(fmt.Sprintf("e%d", n), n, "email", fmt.Sprintf("%d@example.com", n))
+		results, err := m.Apply(t.Context(), projectID(), []mirror.Event{e})
+		require.NoError(t, err)
+		require.NoError(t, results[0].Err)
+		require.Equal(t, "applied", results[0].Outcome)
+	}
+	_, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: "pg_monitor", EnsureUser: true})
+	require.NoError(t, err)
+}
