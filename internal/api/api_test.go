@@ -55,6 +55,7 @@ type fakeMirror struct {
 	err     error
 	history mirror.History
 	users   []mirror.Listed // by id
+	reader  mirror.Reader
 }
 
 func (m *fakeMirror) Install(context.Context, string, uuid.UUID, bool) error {
@@ -85,13 +86,17 @@ func (m *fakeMirror) List(_ context.Context, _ uuid.UUID, email, after string, l
 	return list, m.err
 }
 
-func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, role string) ([]string, error) {
+func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, reader mirror.Reader) (mirror.Granted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err == nil && role == "nobody" {
-		return nil, &mirror.GrantError{Detail: "there is no role nobody"}
+	m.reader = reader
+	if m.err == nil && reader.Role == "nobody" {
+		return mirror.Granted{}, &mirror.GrantError{Detail: "there is no role nobody"}
 	}
-	return []string{"USAGE ON SCHEMA capydb_auth"}, m.err
+	return mirror.Granted{
+		Rights: []string{"USAGE ON SCHEMA capydb_auth"},
+		Sees:   []mirror.Sight{{Relation: "capydb_auth.users", Rows: "every row", Policies: []string{}}},
+	}, m.err
 }
 
 // fakeAccounts opens accounts with nothing in them, or with a source.

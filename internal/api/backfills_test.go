@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/mirror"
 )
 
 const clerkPath = "/projects/shop/integrations/clerk"
@@ -131,5 +132,11 @@ func TestGrantIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 422, b.call(t, "POST", "/projects/shop/grants", `{"roles": "x"}`).status)
 	require.Equal(t, "there is no role nobody", b.call(t, "POST", "/projects/shop/grants", `{"role": "nobody"}`).body["detail"])
 	granted := b.call(t, "POST", "/projects/shop/grants", `{"role": "shop_app"}`)
-	require.Equal(t, object{"role": "shop_app", "granted": []any{"USAGE ON SCHEMA capydb_auth"}}, granted.body)
+	require.Equal(t, object{
+		"role": "shop_app", "granted": []any{"USAGE ON SCHEMA capydb_auth"},
+		"sees": []any{object{"relation": "capydb_auth.users", "rows": "every row", "row_security": false, "policies": []any{}}},
+	}, granted.body)
+	require.Equal(t, mirror.Reader{Role: "shop_app", Read: []string{"mirror"}}, b.mirror.reader, "no more than the users, unless it is said")
+	b.call(t, "POST", "/projects/shop/grants", `{"role": "shop_app", "read": ["feed"], "ensure_user": true}`)
+	require.Equal(t, mirror.Reader{Role: "shop_app", Read: []string{"feed"}, EnsureUser: true}, b.mirror.reader)
 }

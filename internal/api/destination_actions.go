@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/schema"
 )
 
 // maxReason is how long the reason of a pause may be, in bytes.
@@ -169,6 +170,9 @@ func among(in, name, given string, known []string) error {
 // ofDatabase says which database it was that a call could not use.
 func ofDatabase(p project.Project, err error) error {
 	var delayed *mirror.DelayError
+	if schema.NeedsPerson(err) {
+		return failure(http.StatusUnprocessableEntity, "the database of project %s: %v", p.Name, pgdb.Redact(err))
+	}
 	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
 		return fail(projectDatabaseAway, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
 	}

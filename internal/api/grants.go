@@ -6,14 +6,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/problem"
 )
 
 // Grants lets database roles read a mirror; see mirror.Mirrors.
 type Grants interface {
-	// Grant returns the rights that the role has, and *mirror.GrantError where
+	// Grant returns the rights that the role has and what it sees, and *mirror.GrantError where
 	// it cannot be made a reader.
-	Grant(ctx context.Context, projectID uuid.UUID, role string) ([]string, error)
+	Grant(ctx context.Context, projectID uuid.UUID, reader mirror.Reader) (mirror.Granted, error)
 }
 
 func (a *API) grant(r *http.Request) (answer, error) {
@@ -22,7 +23,9 @@ func (a *API) grant(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		Role string `json:"role"`
+		Role       string   `json:"role"`
+		Read       []string `json:"read"`
+		EnsureUser bool     `json:"ensure_user"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -30,9 +33,12 @@ func (a *API) grant(r *http.Request) (answer, error) {
 	if in.Role == "" {
 		return answer{}, wrong(inBody, "role", problem.Missing, "role is missing: give the name of a role of the project's database")
 	}
-	granted, err := a.config.Grants.Grant(r.Context(), p.ID, in.Role)
+	if in.Read == nil {
+		in.Read = []string{mirror.ReadMirror}
+	}
+	granted, err := a.config.Grants.Grant(r.Context(), p.ID, mirror.Reader{Role: in.Role, Read: in.Read, EnsureUser: in.EnsureUser})
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	return answer{status: http.StatusOK, body: map[string]any{"role": in.Role, "granted": granted}}, nil
+	return answer{status: http.StatusOK, body: map[string]any{"role": in.Role, "granted": granted.Rights, "sees": granted.Sees}}, nil
 }

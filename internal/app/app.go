@@ -339,14 +339,21 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
 }
 
-// mustBeCurrent refuses to work on a schema that is not the one this binary knows.
+// mustBeCurrent refuses to work on a schema that this binary can't work with. One that a newer authsync has
+// upgraded is fit as long as nothing broke: during an upgrade old processes are started again, too.
 func mustBeCurrent(ctx context.Context, pool *pgxpool.Pool) error {
-	current, err := schema.UpToDate(ctx, pool, schema.Control)
-	if err != nil {
-		return err
+	state, err := schema.Inspect(ctx, pool, schema.Control)
+	if err == nil {
+		err = state.Refused()
 	}
-	if !current {
+	switch {
+	case err != nil:
+		return err
+	case state.UpToDate():
+		return nil
+	case state.Word() == "damaged":
+		return fmt.Errorf("the control database is damaged (%s): run authsync migrate up, or authsync doctor, which tells more", state.Problems[0])
+	default:
 		return errors.New("the schema of the control database is older than this authsync, or missing: run authsync migrate up")
 	}
-	return nil
 }

@@ -218,7 +218,7 @@ func (d *Dev) prepare(ctx context.Context) error {
 			return fmt.Errorf("create database %s: %w", devDatabase, err)
 		}
 	}
-	report, err := schema.Up(ctx, d.server.URL(devDatabase), schema.Control, schema.Options{})
+	report, err := schema.Up(ctx, d.server.URL(devDatabase), schema.Control, schema.Options{Logger: d.log})
 	if err == nil && report.Changed() {
 		d.progress(fmt.Sprintf("control database is at version %d", report.To))
 	}

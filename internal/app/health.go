@@ -80,13 +80,15 @@ func databaseParts(pool *pgxpool.Pool, log *slog.Logger) []part {
 	}
 }
 
+// checkSchema says whether this process can work with the schema: also while a newer
+// authsync migrates it, and afterwards, as long as nothing broke that this one needs.
 func checkSchema(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 	current, err := schema.UpToDate(ctx, pool, schema.Control)
 	switch {
 	case errors.Is(err, schema.ErrNewerSchema):
-		return errors.New("is newer than this authsync: deploy the version that upgraded it")
-	case errors.Is(err, schema.ErrDirty):
-		return errors.New("a migration was cut short: run authsync migrate status")
+		return errors.New("is too new for this authsync: deploy the version that upgraded it")
+	case errors.Is(err, schema.ErrEncoding):
+		return errors.New("is in a database that is not encoded in UTF8: authsync doctor tells more")
 	case err != nil:
 		log.WarnContext(ctx, "schema_unknown", slog.Any("error", err))
 		return errors.New("cannot be read; the log of this process has the reason")

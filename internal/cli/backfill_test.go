@@ -182,9 +182,12 @@ func TestBackfillCommand(t *testing.T) {
 
 func TestGrantCommand(t *testing.T) {
 	t.Parallel()
-	url, calls := backfillServer(t, 200, map[string]any{"role": "shop_app", "granted": []string{"USAGE ON SCHEMA capydb_auth"}})
-	status, out, errs := runCommand(t.Context(), t, url, "grant", "shop", "shop_app")
+	url, calls := backfillServer(t, 200, map[string]any{
+		"role": "shop_app", "granted": []string{"USAGE ON SCHEMA capydb_auth"},
+		"sees": []map[string]any{{"relation": "capydb_auth.users", "rows": "no row: …"}},
+	})
+	status, out, errs := runCommand(t.Context(), t, url, "grant", "shop", "shop_app", "--read", "mirror,feed")
 	require.Equal(t, 0, status, errs.String())
-	require.Equal(t, "ROLE      MAY\nshop_app  USAGE ON SCHEMA capydb_auth\n", out.String())
+	require.Equal(t, "ROLE      MAY\nshop_app  USAGE ON SCHEMA capydb_auth\n\nOF                 IT SEES\ncapydb_auth.users  no row: …\n", out.String())
 	require.Equal(t, []string{"POST /projects/shop/grants"}, calls())
 }

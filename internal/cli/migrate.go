@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type migration struct {
 	RiverTo   int      `json:"river_to"`
 	Functions bool     `json:"functions_applied"`
 	Dropped   []string `json:"dropped"`
+	Repaired  []string `json:"repaired"`
+	Kept      []string `json:"kept"`
 }
 
 func (s *session) printMigration(r schema.Report) error {
@@ -38,6 +41,7 @@ func (s *session) printMigration(r schema.Report) error {
 		return s.printJSON(migration{
 			From: r.From, To: r.To, RiverFrom: r.RiverFrom, RiverTo: r.RiverTo,
 			Functions: r.CodeApplied, Dropped: append([]string{}, r.Dropped...),
+			Repaired: append([]string{}, r.Repaired...), Kept: append([]string{}, r.Kept...),
 		})
 	}
 	if !r.Changed() {
@@ -53,8 +57,14 @@ func (s *session) printMigration(r schema.Report) error {
 	if r.CodeApplied {
 		did = append(did, "functions and views were applied")
 	}
+	if len(r.Repaired) > 0 {
+		did = append(did, "repaired: "+strings.Join(r.Repaired, ", "))
+	}
 	if len(r.Dropped) > 0 {
 		did = append(did, "dropped "+strings.Join(r.Dropped, ", "))
+	}
+	if len(r.Kept) > 0 {
+		did = append(did, "kept: "+strings.Join(r.Kept, ", "))
 	}
 	return s.printf("Done: %s.\n", strings.Join(did, "; "))
 }
@@ -64,7 +74,9 @@ func (s *session) newMigrateUp() *cobra.Command {
 		Use:   "up",
 		Short: "Bring the control database to the state this binary needs",
 		Long: `Runs the migrations that are missing, River's included, and applies functions
-and views that changed. Safe to run from several processes at once, and again.`,
+and views that changed, or that somebody has dropped or changed by hand. Objects
+that authsync did not make are never touched. Safe to run from several processes
+at once, again, and while servers run: those of the version before go on.`,
 		Example: "  DATABASE_URL=postgres://authsync@db/authsync authsync migrate up",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,23 +129,31 @@ that is in them; taking back the first one drops the inbox and all projects.`,
 // schemaState is the answer of migrate status.
 type schemaState struct {
 	Database string `json:"database"`
-	State    string `json:"state"` // current, behind, newer, interrupted or missing
+	State    string `json:"state"` // current, compatible, behind, newer, interrupted, damaged or missing
 	Version  uint   `json:"version"`
 	Latest   uint   `json:"latest"`
 
 	RiverVersion int    `json:"river_version"`
 	RiverLatest  int    `json:"river_latest"`
 	Functions    string `json:"functions"` // current or behind
+
+	Problems []string `json:"problems"`
 }
 
 func describe(st schema.State) schemaState {
 	state := schemaState{
 		Database: st.Database, State: st.Word(), Version: st.Version, Latest: st.Latest,
 		RiverVersion: st.RiverVersion, RiverLatest: st.RiverLatest,
-		Functions: "current",
+		Functions: "current", Problems: []string{},
 	}
-	if st.CodeHash != st.LatestHash {
+	if !st.CodeUpToDate() {
 		state.Functions = "behind"
+	}
+	for _, p := range st.Problems {
+		state.Problems = append(state.Problems, p.String())
+	}
+	for _, o := range st.InTheWay {
+		state.Problems = append(state.Problems, o+" has a name that authsync needs")
 	}
 	return state
 }
@@ -143,9 +163,10 @@ func (s *session) newMigrateStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Compare the control database with this binary",
 		Long: `Compares the control database with what this binary needs and changes nothing.
-The state is current, behind (run authsync migrate up), newer (run a newer
-authsync), interrupted (a migration was cut short) or missing. The exit status
-is 0 only for current.`,
+The state is current, compatible (a newer authsync has upgraded it, this one can go
+on working), behind (run authsync migrate up), newer (run a newer authsync),
+interrupted (a migration was cut short), damaged (something was dropped or changed
+by hand) or missing. The exit status is 0 only for current and compatible.`,
 		Example: "  authsync migrate status\n  authsync migrate status --json",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -166,8 +187,11 @@ is 0 only for current.`,
 				t.add("River", "", strconv.Itoa(state.RiverVersion), strconv.Itoa(state.RiverLatest))
 				t.add("functions, views", state.Functions, strconv.Itoa(status.CodeRevision), strconv.Itoa(status.LatestRevision))
 				err = s.print(t)
+				for _, problem := range state.Problems {
+					err = errors.Join(err, s.printf("%s\n", problem))
+				}
 			}
-			if err == nil && state.State != "current" {
+			if err == nil && state.State != "current" && state.State != "compatible" {
 				return errReported
 			}
 			return err

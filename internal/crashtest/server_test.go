@@ -29,9 +29,10 @@ func TestMain(m *testing.M) {
 
 // server is `authsync serve`, in a process that is killed and started again.
 type server struct {
-	env map[string]string
-	cmd *exec.Cmd
-	url atomic.Value // string; changes with every start
+	program string // of another version; empty: this one
+	env     map[string]string
+	cmd     *exec.Cmd
+	url     atomic.Value // string; changes with every start
 }
 
 // startLimit bounds a start, on a machine that is busy with the load.
@@ -40,16 +41,7 @@ const startLimit = waittest.Bound
 // start starts the process and waits until it answers.
 func (s *server) start(t *testing.T) {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	s.cmd = exec.CommandContext(t.Context(), self)
-	s.cmd.Args = []string{programName, "serve"}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
-		s.cmd.Env = append(s.cmd.Env, name+"="+config.Environment()(name))
-	}
-	for name, value := range s.env {
-		s.cmd.Env = append(s.cmd.Env, name+"="+value)
-	}
+	s.cmd = s.command(t, "serve")
 	log, err := s.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())
@@ -62,6 +54,26 @@ func (s *server) start(t *testing.T) {
 	case <-time.After(startLimit):
 		require.Fail(t, "the server does not start")
 	}
+}
+
+// command makes one of authsync's commands, in the environment of the server.
+func (s *server) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	program := s.program
+	if program == "" {
+		self, err := os.Executable()
+		require.NoError(t, err)
+		program = self
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Args = append([]string{programName}, args...)
+	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+config.Environment()(name))
+	}
+	for name, value := range s.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
 }
 
 // follow reads the log to its end and tells the URL, once it is there.

@@ -82,21 +82,6 @@ func (e *examination) database(ctx context.Context) (url string, usable bool, er
 	if err != nil || state.Database == "" {
 		return url, false, err
 	}
-	faults := schemaFaults(state)
 	fine := fmt.Sprintf("version %d, River %d", state.Version, state.RiverVersion)
-	return url, len(faults) == 0, e.tell("control schema", fine, faults, nil)
-}
-
-func schemaFaults(state schema.State) []Fault {
-	if state.UpToDate() {
-		return nil
-	}
-	next := "authsync migrate up"
-	if state.Newer() {
-		next = "run the newer authsync"
-	}
-	return []Fault{{
-		What: fmt.Sprintf("schema %s is %s: version %d, this authsync needs %d", schema.Control.Name(), state.Word(), state.Version, state.Latest),
-		Next: next,
-	}}
+	return url, state.UpToDate(), e.tell("control schema", fine, schemaFaults(state, "authsync migrate up"), nil)
 }

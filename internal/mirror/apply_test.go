@@ -194,21 +194,6 @@ func TestOneBadEventFailsAlone(t *testing.T) {
 	require.Equal(t, "48", one(t, pool, `SELECT count(*)::text FROM capydb_auth.users`))
 }
 
-func TestMirrorIsInstalledAtFirstUse(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.Empty(t)
-	m := newMirrors(t, pool)
-	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1, "email", "a@example.com")})
-	require.NoError(t, err)
-	require.Equal(t, "a@example.com", one(t, pool, selectEmail))
-
-	_, err = pool.Exec(t.Context(), `DROP SCHEMA capydb_auth CASCADE`)
-	require.NoError(t, err)
-	var delay *mirror.DelayError
-	_, err = m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1, "email", "a@example.com")})
-	require.ErrorAs(t, err, &delay)
-}
-
 func TestBusyMirrorDelaysAndBlamesNoEvent(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)

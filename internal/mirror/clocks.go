@@ -101,7 +101,12 @@ func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(contex
 	if err = do(bounded, l); bounded.Err() == nil && l.cutOff(err) {
 		err = do(bounded, l)
 	}
-	if err != nil && (delayed(err) || l.isGone(ctx, err)) {
+	if err != nil && !delayed(err) {
+		if damage := l.damage(ctx, err); damage != nil {
+			return l.delay(ctx, damage)
+		}
+	}
+	if err != nil && delayed(err) {
 		return l.delay(ctx, err)
 	}
 	l.breaker.succeeded()

@@ -114,7 +114,7 @@ func TestAFollowerMissesNothing(t *testing.T) {
 	const writers, rounds = 2, 40
 	pool := pgtest.Project(t)
 	reader, role := newRole(t, pool)
-	_, err := newMirrors(t, pool).Grant(t.Context(), projectID(), role)
+	_, err := newMirrors(t, pool).Grant(t.Context(), projectID(), mirror.Reader{Role: role, Read: []string{mirror.ReadFeed}})
 	require.NoError(t, err)
 
 	ctx, cancel := context.WithCancel(waittest.Context(t))

@@ -3,6 +3,8 @@ package mirror
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
@@ -20,9 +22,51 @@ func grantError(format string, args ...any) error {
 	return &GrantError{Detail: fmt.Sprintf(format, args...)}
 }
 
-// readable are the tables and views that a reader sees; the ledger and the
-// versions are authsync's own.
-func readable() []string { return []string{"users", "user_changes", "user_sources", "placeholders"} }
+// What a role may read.
+const (
+	// ReadMirror is the users.
+	ReadMirror = "mirror"
+	// ReadFeed is every change of every user, and which event said what: user_changes and user_sources.
+	ReadFeed = "feed"
+)
+
+// Reader is what a role shall be able to do with the mirror.
+type Reader struct {
+	Role string
+	Read []string // ReadMirror, ReadFeed
+	// EnsureUser: it may call ensure_user, and see the placeholders that this makes.
+	EnsureUser bool
+}
+
+// Granted is what a role may do with the mirror.
+type Granted struct {
+	Rights []string // in the words of GRANT
+	Sees   []Sight
+}
+
+// relations are the tables and views that the reader may read.
+func (r Reader) relations() []string {
+	names := []string{"users"} // which the views read too, with the rights of the reader
+	if slices.Contains(r.Read, ReadFeed) {
+		names = append(names, "user_changes", "user_sources", "user_versions") // likewise
+	}
+	if r.EnsureUser {
+		names = append(names, "placeholders")
+	}
+	return names
+}
+
+func (r Reader) check() error {
+	for _, what := range r.Read {
+		if what != ReadMirror && what != ReadFeed {
+			return grantError("there is nothing to read that is called %.40q: take mirror, feed or both", what)
+		}
+	}
+	if len(r.Read) == 0 && !r.EnsureUser {
+		return grantError("nothing is to be granted: read the mirror, the feed, or ensure_user")
+	}
+	return nil
+}
 
 const (
 	selectRole = `
@@ -30,12 +74,23 @@ const (
 		FROM pg_roles AS r, pg_namespace AS n
 		WHERE r.rolname = $1 AND n.nspname = 'capydb_auth'`
 
-	// What the role may do beyond reading, also by way of PUBLIC or of a role that it belongs to.
+	// Ours among what lies in the schema.
+	selectOurs = `
+		SELECT o.identity
+		FROM capydb_auth.schema_objects AS o
+		WHERE o.kind IN ('table', 'view')
+		UNION ALL
+		SELECT 'capydb_auth.' || t.name FROM unnest(ARRAY['schema_code', 'schema_migrations', 'schema_objects']) AS t (name)
+		ORDER BY 1`
+
+	// What the role may do beyond reading, also by way of PUBLIC or of a role that it belongs to. A trigger
+	// runs with the rights of whoever writes, which is us.
 	selectSurplus = `
 		SELECT format('%s on %s', p.privilege, c.oid::regclass)
-		FROM pg_class AS c, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
-		WHERE c.relnamespace = 'capydb_auth'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-		AND CASE WHEN p.privilege IN ('INSERT', 'UPDATE')
+		FROM unnest($2::text[]) AS o (name)
+		JOIN pg_class AS c ON c.oid = o.name::regclass
+		CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p (privilege)
+		WHERE CASE WHEN p.privilege IN ('INSERT', 'UPDATE')
 			THEN has_any_column_privilege($1, c.oid, p.privilege)
 			ELSE has_table_privilege($1, c.oid, p.privilege) END
 		UNION ALL
@@ -44,83 +99,107 @@ const (
 		LIMIT 1`
 )
 
-// Grant lets a role of the project's database read the mirror and call
-// ensure_user, and nothing more: rights to write there that the role was given
-// are taken away. It is repeatable, and returns the rights that the role has
-// now, in the words of GRANT.
+// Grant lets a role of the project's database do what the reader says, and nothing more: other
+// rights on what authsync has made that the role was given are taken away, those to read included. What
+// others have made in the schema is left alone. It is repeatable, and returns the rights
+// that the role has now, and what it sees by them: row-level security on the
+// tables holds for it.
 //
 // A *GrantError says that there is no such role, or that it can write to the
 // mirror anyway.
-func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, role string) ([]string, error) {
+func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, reader Reader) (Granted, error) {
+	if err := reader.check(); err != nil {
+		return Granted{}, err
+	}
 	l, err := m.lane(ctx, projectID)
 	if err != nil {
-		return nil, err
+		return Granted{}, err
 	}
-	if err := l.install(ctx); err != nil {
-		return nil, err
+	if err := l.create(ctx); err != nil {
+		return Granted{}, err
 	}
-	var granted []string
+	var granted Granted
 	err = pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
-		granted, err = grant(ctx, tx, role)
+		if granted.Rights, err = grant(ctx, tx, reader); err != nil {
+			return err
+		}
+		granted.Sees, err = sights(ctx, tx, reader.Role)
 		return err
 	})
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {
-		return nil, grantError("the role of the project's connection may not grant rights on the mirror: it must own schema capydb_auth")
+		return Granted{}, grantError("the role of the project's connection may not grant rights on the mirror: it must own schema capydb_auth")
 	}
 	if err != nil {
-		return nil, err
+		return Granted{}, err
 	}
 	return granted, nil
 }
 
-func grant(ctx context.Context, tx pgx.Tx, role string) (granted []string, err error) {
-	rows, err := tx.Query(ctx, selectRole, role)
+func grant(ctx context.Context, tx pgx.Tx, reader Reader) (granted []string, err error) {
+	if err := mayRead(ctx, tx, reader.Role); err != nil {
+		return nil, err
+	}
+	ours, err := texts(ctx, tx, selectOurs)
 	if err != nil {
-		return nil, fmt.Errorf("look for the role: %w", err)
+		return nil, fmt.Errorf("list what authsync has made: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
-		Owns  bool
-		Owner string
-	}])
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("look for the role: %w", err)
-	case len(found) == 0:
-		return nil, grantError("the project's database has no role %.63q: create it there first, CREATE ROLE … LOGIN", role)
-	case found[0].Owns:
-		return nil, grantError("role %q has all rights of %q, which owns the mirror, so it can write whatever is granted: "+
-			"take a role of its own for those who read", role, found[0].Owner)
-	}
-	name := pgx.Identifier{role}.Sanitize()
+	name := pgx.Identifier{reader.Role}.Sanitize()
 	statements := []string{
-		"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA capydb_auth FROM " + name,
+		"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, SELECT ON " + strings.Join(ours, ", ") + " FROM " + name,
 		"REVOKE CREATE ON SCHEMA capydb_auth FROM " + name,
+		"REVOKE EXECUTE ON FUNCTION capydb_auth.ensure_user(text) FROM " + name,
 	}
 	allow := func(right string) {
 		granted = append(granted, right)
 		statements = append(statements, "GRANT "+right+" TO "+name)
 	}
 	allow("USAGE ON SCHEMA capydb_auth")
-	for _, relation := range readable() {
+	for _, relation := range reader.relations() {
 		allow("SELECT ON capydb_auth." + relation)
 	}
-	allow("EXECUTE ON FUNCTION capydb_auth.ensure_user(text)")
+	if reader.EnsureUser {
+		allow("EXECUTE ON FUNCTION capydb_auth.ensure_user(text)")
+	}
 	for _, statement := range statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {
 			return nil, fmt.Errorf("grant rights: %w", err)
 		}
 	}
-	rows, err = tx.Query(ctx, selectSurplus, role)
-	if err != nil {
-		return nil, fmt.Errorf("check the rights of the role: %w", err)
-	}
-	surplus, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	surplus, err := texts(ctx, tx, selectSurplus, reader.Role, ours)
 	if err != nil {
 		return nil, fmt.Errorf("check the rights of the role: %w", err)
 	}
 	if len(surplus) > 0 {
 		return nil, grantError("role %q would still have %s, through PUBLIC, a role that it belongs to, or a grant of somebody else: "+
-			"nothing was granted; take that away first, or take another role", role, surplus[0])
+			"nothing was granted; take that away first, or take another role", reader.Role, surplus[0])
 	}
 	return granted, nil
+}
+
+// mayRead makes sure that there is such a role, and that it has no rights that nobody can take from it.
+func mayRead(ctx context.Context, tx pgx.Tx, role string) error {
+	found, err := collect[struct {
+		Owns  bool
+		Owner string
+	}](ctx, tx, selectRole, role)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for the role: %w", err)
+	case len(found) == 0:
+		return grantError("the project's database has no role %.63q: create it there first, CREATE ROLE … LOGIN", role)
+	case found[0].Owns:
+		return grantError("role %q has all rights of %q, which owns the mirror, so it can write whatever is granted: "+
+			"take a role of its own for those who read", role, found[0].Owner)
+	default:
+		return nil
+	}
+}
+
+// texts collects the only column of a query.
+func texts(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]string, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

@@ -44,6 +44,10 @@ func execute(t *testing.T, pool *pgxpool.Pool, sql string) {
 	require.NoError(t, err)
 }
 
+func readsAll(role string) mirror.Reader {
+	return mirror.Reader{Role: role, Read: []string{mirror.ReadMirror, mirror.ReadFeed}, EnsureUser: true}
+}
+
 func TestGrant(t *testing.T) {
 	t.Parallel()
 
@@ -56,12 +60,12 @@ func TestGrant(t *testing.T) {
 		require.Equal(t, pgerrcode.InsufficientPrivilege, pgdb.Code(err))
 		execute(t, pool, `GRANT CREATE ON SCHEMA capydb_auth TO "`+role+`"; GRANT ALL ON capydb_auth.users TO "`+role+`"`)
 
-		first, err := m.Grant(t.Context(), projectID(), role)
+		first, err := m.Grant(t.Context(), projectID(), readsAll(role))
 		require.NoError(t, err)
-		second, err := m.Grant(t.Context(), projectID(), role)
+		second, err := m.Grant(t.Context(), projectID(), readsAll(role))
 		require.NoError(t, err)
 		require.Equal(t, first, second, "it is repeatable")
-		require.Contains(t, first, "SELECT ON capydb_auth.users")
+		require.Contains(t, first.Rights, "SELECT ON capydb_auth.users")
 
 		for _, allowed := range []string{
 			`SELECT * FROM capydb_auth.users`, `SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`,
@@ -73,7 +77,7 @@ func TestGrant(t *testing.T) {
 		for _, refused := range []string{
 			`INSERT INTO capydb_auth.users (id) VALUES ('u2')`, `UPDATE capydb_auth.users SET email = 'x'`, `DELETE FROM capydb_auth.users`,
 			`TRUNCATE capydb_auth.users`, `UPDATE capydb_auth.user_changes SET kind = 'created'`, `SELECT FROM capydb_auth.processed_events`,
-			`SELECT FROM capydb_auth.user_versions`, `SELECT FROM capydb_auth.schema_code`, `CREATE TABLE capydb_auth.mine (n int)`,
+			`SELECT FROM capydb_auth.schema_code`, `CREATE TRIGGER mine BEFORE UPDATE ON capydb_auth.users EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `CREATE TABLE capydb_auth.mine (n int)`,
 			`SELECT capydb_auth.apply_events('[]')`, `SELECT capydb_auth.apply_round('{}')`, `ALTER TABLE capydb_auth.users ADD n int`,
 			`UPDATE capydb_auth.user_sources SET value = 'x'`, `DELETE FROM capydb_auth.placeholders`,
 		} {
@@ -93,14 +97,125 @@ func TestGrant(t *testing.T) {
 			"nobody_of_that_name": "has no role", "public": "has no role", "": "has no role",
 			pool.Config().ConnConfig.User: "owns the mirror",
 		} {
-			_, err := m.Grant(t.Context(), projectID(), name)
+			_, err := m.Grant(t.Context(), projectID(), readsAll(name))
 			require.ErrorAs(t, err, &refused)
 			require.ErrorContains(t, err, says)
 		}
 		execute(t, pool, `GRANT UPDATE (email) ON capydb_auth.users TO PUBLIC`)
-		_, err := m.Grant(t.Context(), projectID(), role)
+		_, err := m.Grant(t.Context(), projectID(), readsAll(role))
 		require.ErrorAs(t, err, &refused)
 		require.ErrorContains(t, err, "UPDATE on capydb_auth.users, through PUBLIC")
 		require.Equal(t, "false", one(t, pool, `SELECT has_table_privilege($1, 'capydb_auth.users', 'SELECT')::text`, role), "nothing was granted")
 	})
+
+	t.Run("TheMirrorAloneIsTheDefaultOfTheCommand", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		conn, role := newRole(t, pool)
+		m := newMirrors(t, pool)
+		_, err := m.Grant(t.Context(), projectID(), readsAll(role))
+		require.NoError(t, err)
+		granted, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: role, Read: []string{mirror.ReadMirror}})
+		require.NoError(t, err)
+		require.Equal(t, []string{"USAGE ON SCHEMA capydb_auth", "SELECT ON capydb_auth.users"}, granted.Rights)
+		_, err = conn.Exec(t.Context(), `SELECT * FROM capydb_auth.users`)
+		require.NoError(t, err)
+		for _, refused := range []string{
+			`SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`, `SELECT * FROM capydb_auth.user_versions`,
+			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`,
+		} {
+			_, err := conn.Exec(t.Context(), refused)
+			require.Equal(t, pgerrcode.InsufficientPrivilege, pgdb.Code(err), refused)
+		}
+	})
+
+	t.Run("WhatIsNotToBeReadIsSaid", func(t *testing.T) {
+		t.Parallel()
+		m := newMirrors(t, pgtest.Project(t))
+		var refused *mirror.GrantError
+		_, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: "r", Read: []string{"everything"}})
+		require.ErrorAs(t, err, &refused)
+		require.ErrorContains(t, err, "take mirror, feed or both")
+		_, err = m.Grant(t.Context(), projectID(), mirror.Reader{Role: "r"})
+		require.ErrorAs(t, err, &refused)
+	})
+
+	t.Run("WhatOthersPutThereIsLeftAlone", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		_, role := newRole(t, pool)
+		execute(t, pool, `CREATE TABLE capydb_auth.notes (n int); GRANT ALL ON capydb_auth.notes TO "`+role+`"`)
+		_, err := newMirrors(t, pool).Grant(t.Context(), projectID(), readsAll(role))
+		require.NoError(t, err)
+		require.Equal(t, "true", one(t, pool, `SELECT has_table_privilege($1, 'capydb_auth.notes', 'INSERT')::text`, role))
+	})
+}
+
+// TestGrantHeedsRowLevelSecurity reads as a role for whom the customer has made policies.
+func TestGrantHeedsRowLevelSecurity(t *testing.T) {
+	t.Parallel()
+	const secured = `ALTER TABLE capydb_auth.users ENABLE ROW LEVEL SECURITY; `
+	for name, c := range map[string]struct {
+		policies string   // %s is the role
+		users    []string // whom it sees
+		says     string
+	}{
+		"Without":         {`SELECT 1`, []string{"u1", "u2"}, "every row: there is no row-level security"},
+		"WithoutAPolicy":  {secured, nil, "no row: row-level security is on, and no policy for SELECT holds for the role"},
+		"WithAPolicy":     {secured + `CREATE POLICY own ON capydb_auth.users FOR SELECT TO %s USING (id = 'u1')`, []string{"u1"}, "the rows that policy own allows"},
+		"ForAnotherRole":  {secured + `CREATE POLICY own ON capydb_auth.users FOR SELECT TO pg_monitor USING (true)`, nil, "no row"},
+		"ForEverybody":    {secured + `CREATE POLICY own ON capydb_auth.users USING (id = 'u2')`, []string{"u2"}, "the rows that policy own allows"},
+		"ForWritersOnly":  {secured + `CREATE POLICY own ON capydb_auth.users FOR UPDATE USING (true)`, nil, "no row"},
+		"ThroughAnother":  {secured + `GRANT pg_monitor TO %s; CREATE POLICY own ON capydb_auth.users TO pg_monitor USING (id = 'u1')`, []string{"u1"}, "policy own"},
+		"Bypassed":        {secured + `ALTER ROLE %s BYPASSRLS`, []string{"u1", "u2"}, "every row: the role has BYPASSRLS"},
+		"OnlyRestricting": {secured + `CREATE POLICY no ON capydb_auth.users AS RESTRICTIVE USING (true)`, nil, "no row"},
+		"AlsoRestricting": {
+			secured + `CREATE POLICY a ON capydb_auth.users USING (true); CREATE POLICY no ON capydb_auth.users AS RESTRICTIVE USING (id <> 'u1')`,
+			[]string{"u2"}, "the rows that policy a allows and policy no does not forbid",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Project(t)
+			conn, role := newRole(t, pool)
+			m := newMirrors(t, pool)
+			events := []mirror.Event{update("e1", 1, "email", "1@example.com"), update("e2", 2, "email", "2@example.com")}
+			events[1].UserID = "u2"
+			_, err := m.Apply(t.Context(), projectID(), events)
+			require.NoError(t, err)
+			execute(t, pool, `INSERT INTO capydb_auth.users (id, placeholder_since) VALUES ('u3', now())`)
+			execute(t, pool, strings.ReplaceAll(c.policies, "%s", pgx.Identifier{role}.Sanitize()))
+
+			granted, err := m.Grant(t.Context(), projectID(), readsAll(role))
+			require.NoError(t, err)
+			sees := map[string]mirror.Sight{}
+			for _, s := range granted.Sees {
+				sees[s.Relation] = s
+			}
+			for _, relation := range []string{"users", "user_sources", "placeholders"} {
+				require.Contains(t, sees["capydb_auth."+relation].Rows, c.says, relation)
+			}
+			for _, query := range []string{
+				`SELECT id FROM capydb_auth.users WHERE id <> 'u3' ORDER BY 1`,
+				`SELECT DISTINCT user_id FROM capydb_auth.user_sources WHERE user_id <> 'u3' ORDER BY 1`,
+			} {
+				rows, err := conn.Query(t.Context(), query)
+				require.NoError(t, err)
+				got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+				require.NoError(t, err)
+				require.ElementsMatch(t, c.users, got, query)
+			}
+			var placeholders, changes int
+			require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM capydb_auth.placeholders`).Scan(&placeholders))
+			require.Equal(t, len(c.users) == 2 || name == "AlsoRestricting", placeholders == 1)
+			require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM capydb_auth.user_changes`).Scan(&changes))
+			require.Equal(t, 2, changes)
+			if c.policies != `SELECT 1` {
+				require.Equal(t, "every row, of every user: row-level security of capydb_auth.users does not hold here", sees["capydb_auth.user_changes"].Rows)
+			}
+			_, err = m.Apply(t.Context(), projectID(), []mirror.Event{update("e3", 3, "email", "3@example.com")})
+			require.NoError(t, err, "authsync writes as before")
+			require.Equal(t, "3@example.com", one(t, pool, selectEmail))
+		})
+	}
 }

@@ -19,7 +19,6 @@ import (
 
 	"github.com/authsync/authsync/internal/batch"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/schema"
 )
 
 // Bounds of a call. It is most efficient from some hundred events on; more than
@@ -53,6 +52,7 @@ type lane struct {
 	group     *batch.Group[[][]byte, []Result]
 	breaker   breaker
 	installed atomic.Bool
+	missing   atomic.Int64  // since when schema capydb_auth is not there, in nanoseconds; 0: it is
 	active    chan struct{} // holds one for each job at work; see Enter
 	feed      chan struct{} // holds one for each read of the feed; see queryAll
 	// ownerUntil is until when the mirror counts as the project's, in nanoseconds.
@@ -74,6 +74,7 @@ func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string
 		RuntimeParams: map[string]string{
 			"statement_timeout": milliseconds(config.CallTimeout),
 			"lock_timeout":      milliseconds(config.LockTimeout),
+			"search_path":       "pg_catalog, pg_temp", // nothing of the customer's answers to a name of ours
 		},
 	})
 	if err != nil {
@@ -140,7 +141,7 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 		if err := l.install(ctx); err != nil {
 			return err
 		}
-		return l.apply(ctx, docs, all, time.Now().Add(flushBudget))
+		return l.apply(ctx, docs, all, &flushing{until: time.Now().Add(flushBudget)})
 	}
 	err := apply()
 	if ctx.Err() == nil && l.cutOff(err) {
@@ -160,32 +161,46 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 // alone before the time was up. Each gets a job of its own, which does.
 var errNotTakenApart = errors.New("one of the events in the same call fails, perhaps another one than this")
 
+// flushing is what a flush knows, however often it has taken its call apart.
+type flushing struct {
+	until  time.Time
+	intact bool // the mirror is as it was made, so that a call that fails does so for what is in it
+}
+
 // apply calls apply_events. If the call fails for what is in it, it is repeated
 // with each half, until the events that fail alone are found: one bad event never
 // fails its neighbours. An error means that the events are not the cause.
-func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, until time.Time) error {
+func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *flushing) error {
 	err := l.call(ctx, docs, results)
+	if err != nil && !delayed(err) && !f.intact {
+		if damage := l.damage(ctx, err); damage != nil {
+			return damage
+		}
+		f.intact = true
+	}
 	switch {
 	case err == nil:
 		return nil
 	case delayed(err):
+		if errors.Is(err, errOddAnswer) {
+			l.installed.Store(false) // somebody has changed the function: the next call finds out
+			err = &installError{err}
+		}
 		return err
-	case l.isGone(ctx, err):
-		return &installError{err}
 	case len(docs) == 1:
 		results[0] = Result{Err: err}
 		return nil
-	case time.Now().After(until):
+	case time.Now().After(f.until):
 		for i := range results {
 			results[i] = Result{Err: fmt.Errorf("%w: %w", errNotTakenApart, err)}
 		}
 		return nil
 	}
 	half := len(docs) / 2
-	if err := l.apply(ctx, docs[:half], results[:half], until); err != nil {
+	if err := l.apply(ctx, docs[:half], results[:half], f); err != nil {
 		return err
 	}
-	return l.apply(ctx, docs[half:], results[half:], until)
+	return l.apply(ctx, docs[half:], results[half:], f)
 }
 
 func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error {
@@ -204,7 +219,7 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	)
 	_, err = pgx.ForEachRow(rows, []any{&ordinal, &outcome, &reason}, func() error {
 		if ordinal < 0 || ordinal >= len(results) {
-			return fmt.Errorf("apply_events answered for event %d of %d", ordinal, len(results))
+			return fmt.Errorf("%w: for event %d of %d", errOddAnswer, ordinal, len(results))
 		}
 		results[ordinal] = Result{Outcome: outcome, Reason: reason}
 		answered++
@@ -216,18 +231,21 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	case err != nil:
 		return err
 	case answered != len(docs):
-		return fmt.Errorf("apply_events answered for %d of %d events", answered, len(docs))
+		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(docs))
 	}
 	return nil
 }
 
-var errNoAnswer = errors.New("the project database does not answer")
+var (
+	errNoAnswer  = errors.New("the project database does not answer")
+	errOddAnswer = errors.New("apply_events answered, but not as it should")
+)
 
 // cutOff reports that a connection broke or was ended in the middle of a call. The database may be
 // well, so the call is repeated once, at once, by a new connection; what it did by then the ledger knows.
 func (l *lane) cutOff(err error) bool {
 	var connect *pgconn.ConnectError
-	if err == nil || errors.Is(err, errNoAnswer) || errors.As(err, &connect) {
+	if err == nil || errors.Is(err, errNoAnswer) || errors.As(err, &connect) || unusable(err) {
 		return false
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.SeverityUnlocalized == "ERROR" || !pgdb.Unavailable(err)) {
@@ -236,65 +254,6 @@ func (l *lane) cutOff(err error) bool {
 	l.pool.Reset() // the others were of the same server
 	return true
 }
-
-// install brings the mirror up to date when the lane is used for the first time,
-// and looks from time to time whether it is still the project's: another installation
-// of authsync may have taken it over.
-func (l *lane) install(ctx context.Context) error {
-	installed, now := l.installed.Load(), l.config.Now()
-	if installed && now.UnixNano() < l.ownerUntil.Load() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, errNoAnswer)
-	defer cancel()
-	if !installed {
-		if err := l.upgrade(ctx); err != nil {
-			return &installError{err}
-		}
-	}
-	if err := own(ctx, l.pool, l.projectID); err != nil {
-		return &installError{err}
-	}
-	l.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
-	l.installed.Store(true)
-	return nil
-}
-
-func (l *lane) upgrade(ctx context.Context) error {
-	if err := mayBeOf(ctx, l.pool, l.projectID, false); err != nil {
-		return err
-	}
-	current, err := schema.UpToDate(ctx, l.pool, schema.Project)
-	if err != nil || current {
-		return err
-	}
-	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{}); err != nil {
-		return err
-	}
-	l.config.Log.InfoContext(ctx, "mirror_installed", slog.String("project_id", l.projectID.String()))
-	return nil
-}
-
-// isGone reports whether a call failed because the mirror is no longer there:
-// the database was restored, or made anew. The next call installs it again.
-func (l *lane) isGone(ctx context.Context, err error) bool {
-	switch pgdb.Code(err) {
-	case pgerrcode.UndefinedFunction, pgerrcode.InvalidSchemaName, pgerrcode.UndefinedTable:
-	default:
-		return false
-	}
-	if current, err := schema.UpToDate(ctx, l.pool, schema.Project); err == nil && current {
-		return false // a trigger of the customer's says so
-	}
-	l.installed.Store(false)
-	return true
-}
-
-// installError marks an error of install: whatever it is, the events are not its cause.
-type installError struct{ err error }
-
-func (e *installError) Error() string { return "install the mirror: " + e.err.Error() }
-func (e *installError) Unwrap() error { return e.err }
 
 // delay closes the lane for a while if the database is away, and says when to come back.
 func (l *lane) delay(ctx context.Context, err error) error {
@@ -306,7 +265,11 @@ func (l *lane) delay(ctx context.Context, err error) error {
 		return &DelayError{After: soon(), Err: err}
 	}
 	until := l.breaker.failed(err)
-	l.config.Log.WarnContext(ctx, "project_database_away", slog.String("project_id", l.projectID.String()),
+	what := "project_database_away"
+	if unusable(err) {
+		what = "mirror_unusable"
+	}
+	l.config.Log.WarnContext(ctx, what, slog.String("project_id", l.projectID.String()),
 		slog.Time("next_try", until), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
 	return &DelayError{After: l.turn(until), Err: err}
 }

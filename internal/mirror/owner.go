@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,7 +56,7 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 	if err := mayBeOf(ctx, conn, projectID, takeOver); err != nil {
 		return err
 	}
-	if _, err := schema.Up(ctx, databaseURL, schema.Project, schema.Options{}); err != nil {
+	if _, err := schema.Up(ctx, databaseURL, schema.Project, schema.Options{Logger: m.config.Log.With(slog.String("project_id", projectID.String()))}); err != nil {
 		return err
 	}
 	if !takeOver {
@@ -91,7 +93,9 @@ func connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
+	maps.Copy(config.RuntimeParams, pgdb.Session())
 	config.RuntimeParams["application_name"] = "authsync mirror"
+	config.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the project database: %w", err)

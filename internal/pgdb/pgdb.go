@@ -53,15 +53,36 @@ func FreshPlans() map[string]string {
 
 // Session is what every session of ours rests on, whatever role, database or
 // URL have set: text is UTF-8, as pgx sends it; a statement sees what was committed
-// before it began, so what it reads after waiting for a lock is current; and a
-// commit that was answered is on disk. Statements are not compiled: they are short, and where a
+// before it began, so what it reads after waiting for a lock is current; a
+// commit that was answered is on disk; what becomes text or is read from it (bytes, numbers, times, NULLs in arrays, names,
+// backslashes) has one form; rows are not hidden, but by a policy that is forced upon us; and nothing
+// ends before those who began it say so. Statements are not compiled: they are short, and where a
 // function forbids a way to join, the planner takes them for long ones, and compiles for half a second.
+//
+// Left as they are: search_path, which some sessions need and others set; default_transaction_read_only, by which hosts
+// protect a disk that is full; and where tables are put.
 func Session() map[string]string {
 	return map[string]string{
-		"client_encoding":               "UTF8",
-		"default_transaction_isolation": "read committed",
-		"synchronous_commit":            "on",
-		"jit":                           "off",
+		"client_encoding":                     "UTF8",
+		"default_transaction_isolation":       "read committed",
+		"default_transaction_deferrable":      "off",
+		"synchronous_commit":                  "on",
+		"standard_conforming_strings":         "on",
+		"DateStyle":                           "ISO, MDY",
+		"IntervalStyle":                       "postgres",
+		"TimeZone":                            "UTC",
+		"bytea_output":                        "hex",
+		"extra_float_digits":                  "1",
+		"array_nulls":                         "on",
+		"transform_null_equals":               "off",
+		"quote_all_identifiers":               "off",
+		"row_security":                        "on",
+		"statement_timeout":                   "0",
+		"lock_timeout":                        "0",
+		"idle_in_transaction_session_timeout": "0",
+		"idle_session_timeout":                "0",
+		"exit_on_error":                       "off",
+		"jit":                                 "off",
 	}
 }
 

@@ -51,6 +51,26 @@ func Empty(tb testing.TB) *pgxpool.Pool {
 	return database(tb, "")
 }
 
+// OddSettings are settings that others may have given a role or database of theirs, and that must
+// change nothing for our sessions.
+func OddSettings() map[string]string {
+	return map[string]string{
+		"client_encoding": "LATIN1", "default_transaction_isolation": "serializable", "default_transaction_deferrable": "on",
+		"synchronous_commit": "off", "timezone": "Asia/Kathmandu", "datestyle": "German", "intervalstyle": "sql_standard",
+		"search_path": "nowhere", "standard_conforming_strings": "off", "escape_string_warning": "off", "bytea_output": "escape",
+		"extra_float_digits": "-15", "array_nulls": "off", "transform_null_equals": "on", "quote_all_identifiers": "on", "row_security": "off",
+		"statement_timeout": "1ms", "lock_timeout": "1ms", "idle_in_transaction_session_timeout": "1ms", "idle_session_timeout": "1ms",
+		"check_function_bodies": "off", "default_tablespace": "nowhere", "session_replication_role": "replica", "exit_on_error": "on",
+		"plpgsql.variable_conflict": "use_column", "lc_messages": "C", "client_min_messages": "debug1", "xmloption": "document",
+	}
+}
+
+// Encoded returns a pool on a new, empty database in another encoding than UTF8.
+func Encoded(tb testing.TB, encoding string) *pgxpool.Pool {
+	tb.Helper()
+	return create(tb, ` TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '`+encoding+`'`)
+}
+
 // Tx returns a transaction in a control database that all tests share; it is
 // rolled back when the test ends. Uncommitted rows of other tests are invisible,
 // but their unique keys are not: a second insert of the same key waits for the
@@ -83,12 +103,17 @@ func ServerURL(tb testing.TB) string {
 // database makes a database for one test, a clone of the template of kind.
 func database(tb testing.TB, kind string) *pgxpool.Pool {
 	tb.Helper()
-	name := databaseName(tb)
-	create := `CREATE DATABASE ` + pgx.Identifier{name}.Sanitize()
-	if kind != "" {
-		create += ` TEMPLATE ` + pgx.Identifier{template(tb, kind)}.Sanitize()
+	if kind == "" {
+		return create(tb, "")
 	}
-	admin(tb, create)
+	return create(tb, ` TEMPLATE `+pgx.Identifier{template(tb, kind)}.Sanitize())
+}
+
+// create makes a database for one test, in the given way.
+func create(tb testing.TB, how string) *pgxpool.Pool {
+	tb.Helper()
+	name := databaseName(tb)
+	admin(tb, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+how)
 	dsn := withDatabase(tb, serverURL(tb), name)
 	tb.Cleanup(func() {
 		if tb.Failed() {
@@ -102,7 +127,9 @@ func database(tb testing.TB, kind string) *pgxpool.Pool {
 
 func open(tb testing.TB, dsn string) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := pgdb.Open(tb.Context(), dsn, pgdb.Options{ApplicationName: "pgtest", MaxConns: 8})
+	pool, err := pgdb.Open(tb.Context(), dsn, pgdb.Options{
+		ApplicationName: "pgtest", MaxConns: 8, RuntimeParams: map[string]string{"search_path": `"$user", public`},
+	})
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
 		closed := make(chan struct{})

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
 )
 
 // maxIdentifier is NAMEDATALEN - 1: PostgreSQL cuts longer names silently.
@@ -92,6 +93,9 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 	}
 	if owned, is := errors.AsType[*OwnedError](err); is {
 		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %s", pgdb.SafeURL(databaseURL), s.ownedBy(ctx, owned.Owner))}
+	}
+	if schema.NeedsPerson(err) {
+		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %v", pgdb.SafeURL(databaseURL), err)}
 	}
 	config, parseErr := pgx.ParseConfig(databaseURL)
 	if parseErr != nil {

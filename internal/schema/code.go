@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
 )
@@ -71,126 +69,54 @@ func (s source) revision() int {
 	return n
 }
 
-const createCodeTable = `
-	CREATE TABLE IF NOT EXISTS %[1]s.schema_code (
-		only_row   boolean     NOT NULL DEFAULT true,
-		revision   integer     NOT NULL,
-		hash       text        NOT NULL,
-		applied_at timestamptz NOT NULL DEFAULT now(),
-		CONSTRAINT schema_code_pkey PRIMARY KEY (only_row),
-		CONSTRAINT schema_code_only_row_check CHECK (only_row)
-	);
-	COMMENT ON TABLE %[1]s.schema_code IS 'Which functions, views and triggers of authsync are installed in this schema.';
-	COMMENT ON TABLE %[1]s.schema_migrations IS 'Version of the tables of this schema (golang-migrate).'`
-
 // applyCode applies all of sql/ in one transaction, unless the database has the
-// same code, or newer code of the same tables.
-func (in *installer) applyCode(ctx context.Context) (applied bool, dropped []string, err error) {
-	state, err := in.read(ctx, in.conn)
-	if err != nil || state.CodeUpToDate() {
-		return false, nil, err
+// same code, as it was made, or newer code of the same tables.
+func (in *installer) applyCode(ctx context.Context, report *Report) error {
+	state, err := in.inspect(ctx, in.conn)
+	damaged := slices.ContainsFunc(state.Problems, func(p Problem) bool { return p.Heals && p.Repair == "" })
+	if err != nil || (state.CodeUpToDate() && !damaged) {
+		return err
 	}
+	if state.CodeRevision > in.revision() {
+		return fmt.Errorf("%w: %s: run migrate up of the authsync that upgraded schema %s, or of a newer one",
+			ErrDamaged, list(state.Problems), in.kind.Name())
+	}
+	a := &application{installer: in, rights: map[object][]string{}, fallen: map[string]bool{}}
 	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
-		schema := pgx.Identifier{in.kind.Name()}.Sanitize()
-		if _, err := tx.Exec(ctx, fmt.Sprintf(createCodeTable, schema)); err != nil {
-			return fmt.Errorf("create table schema_code: %w", err)
-		}
-		if _, err := tx.Exec(ctx, `SET LOCAL check_function_bodies = off`); err != nil {
-			return fmt.Errorf("prepare to apply code: %w", err)
-		}
-		if err := in.applyFiles(ctx, tx); err != nil {
-			return err
-		}
-		if dropped, err = in.dropStale(ctx, tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.schema_code (revision, hash) VALUES ($1, $2)
-			ON CONFLICT (only_row) DO UPDATE SET revision = excluded.revision, hash = excluded.hash, applied_at = now()`,
-			in.revision(), in.hash())
-		if err != nil {
-			return fmt.Errorf("note what code was applied: %w", err)
-		}
-		return nil
+		a.tx = tx
+		return a.run(ctx)
 	})
 	if err != nil {
-		return false, nil, fmt.Errorf("apply sql/%s: %w", in.kind, err)
+		return fmt.Errorf("apply sql/%s: %w", in.kind, err)
 	}
-	in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_code_applied",
-		slog.String("schema", in.kind.Name()), slog.String("hash", in.hash()), slog.Any("dropped", dropped))
-	return true, dropped, nil
+	report.CodeApplied, report.Dropped, report.Kept = true, a.dropped, a.kept
+	report.Repaired = append(report.Repaired, a.repaired...)
+	return nil
 }
 
-// forgetCode makes the next applyCode apply everything.
+// log says what Up or Down did.
+func (in *installer) log(ctx context.Context, r Report) {
+	schema := slog.String("schema", in.kind.Name())
+	for _, o := range r.Dropped {
+		in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_object_dropped", schema, slog.String("object", o))
+	}
+	for _, problem := range r.Repaired {
+		in.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "schema_object_repaired", schema, slog.String("problem", problem))
+	}
+	for _, reason := range r.Kept {
+		in.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "schema_object_kept", schema, slog.String("reason", reason))
+	}
+	if r.CodeApplied {
+		in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_code_applied", schema, slog.String("hash", in.hash()))
+	}
+}
+
+// forgetCode makes the next applyCode apply everything, for a migration may drop a view that is in
+// its way; and before a migration after which older binaries can't work, it tells them so.
 func (in *installer) forgetCode(ctx context.Context) error {
-	_, err := in.conn.Exec(ctx, `DELETE FROM `+pgx.Identifier{in.kind.Name(), "schema_code"}.Sanitize())
-	if err != nil && pgdb.Code(err) != undefinedTable {
+	_, err := in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET hash = '', min_version = greatest(min_version, $1)`, in.breaking())
+	if err != nil {
 		return fmt.Errorf("forget what code was applied: %w", err)
 	}
 	return nil
-}
-
-func (in *installer) applyFiles(ctx context.Context, tx pgx.Tx) error {
-	files := in.codeFiles()
-	for _, layer := range layers() {
-		ofLayer := slices.DeleteFunc(slices.Clone(files), func(f codeFile) bool { return f.layer != layer })
-		if layer == "views" {
-			if err := in.applyViews(ctx, tx, ofLayer); err != nil {
-				return err
-			}
-			continue
-		}
-		// No savepoint here: what a subtransaction creates has another xmin, and dropStale goes by it.
-		for _, file := range ofLayer {
-			if _, err := tx.Exec(ctx, file.text); err != nil {
-				return fileError(file, err)
-			}
-		}
-	}
-	return nil
-}
-
-// applyViews applies views in rounds until all are there, as one may read
-// another. A view that lost or renamed a column can't be replaced: it is dropped
-// first, which fails if something of the customer reads it.
-func (in *installer) applyViews(ctx context.Context, tx pgx.Tx, views []codeFile) error {
-	const invalidTableDefinition, undefinedColumn = "42P16", "42703"
-	for len(views) > 0 {
-		var later []codeFile
-		var lastErr error
-		for _, view := range views {
-			err := pgdb.InTx(ctx, tx, func(savepoint pgx.Tx) error {
-				_, err := savepoint.Exec(ctx, view.text)
-				return err
-			})
-			switch pgdb.Code(err) {
-			case "":
-				if err != nil {
-					return fileError(view, err)
-				}
-			case invalidTableDefinition:
-				if _, err := tx.Exec(ctx, `DROP VIEW `+pgx.Identifier{in.kind.Name(), view.object}.Sanitize()); err != nil {
-					return fileError(view, err)
-				}
-				later = append(later, view)
-			case undefinedTable, undefinedColumn:
-				later, lastErr = append(later, view), fileError(view, err)
-			default:
-				return fileError(view, err)
-			}
-		}
-		if len(later) == len(views) && lastErr != nil {
-			return lastErr
-		}
-		views = later
-	}
-	return nil
-}
-
-// fileError names the file and line of an error in sql/.
-func fileError(file codeFile, err error) error {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Position > 0 && int(pgErr.Position) <= len([]rune(file.text)) {
-		line := 1 + strings.Count(string([]rune(file.text)[:pgErr.Position-1]), "\n")
-		return fmt.Errorf("%s, line %d: %w", file.name(), line, err)
-	}
-	return fmt.Errorf("%s: %w", file.name(), err)
 }

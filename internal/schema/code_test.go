@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -27,12 +28,25 @@ func code(files map[string]string) schema.Source {
 }
 
 func function(signature, body string) string {
-	return `CREATE OR REPLACE FUNCTION capydb_auth.` + signature + ` LANGUAGE sql AS $fn$` + body + `$fn$;`
+	name, _, _ := strings.Cut(signature, " RETURNS ")
+	return `CREATE OR REPLACE FUNCTION capydb_auth.` + signature + ` LANGUAGE sql AS $fn$` + body + `$fn$;
+		` + "\nCOMMENT ON FUNCTION capydb_auth." + name + ` IS '…';`
 }
 
 func view(name, query string) string {
-	return `CREATE OR REPLACE VIEW capydb_auth.` + name + ` AS ` + query + `;`
+	return `CREATE OR REPLACE VIEW capydb_auth.` + name + ` AS ` + query + ";\nCOMMENT ON VIEW capydb_auth." + name + ` IS '…';`
 }
+
+func trigger(name string) string {
+	return `CREATE OR REPLACE TRIGGER ` + name + ` AFTER INSERT ON capydb_auth.a EXECUTE FUNCTION capydb_auth.tf();
+		` + "\nCOMMENT ON TRIGGER " + name + ` ON capydb_auth.a IS '…';`
+}
+
+const triggerFunction = `CREATE OR REPLACE FUNCTION capydb_auth.tf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+COMMENT ON FUNCTION capydb_auth.tf() IS '…';`
+
+const procedure = `CREATE OR REPLACE PROCEDURE capydb_auth.p() LANGUAGE sql AS $$ SELECT 1 $$;
+COMMENT ON PROCEDURE capydb_auth.p() IS '…';`
 
 func objects(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
@@ -84,15 +98,14 @@ func TestCode(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		files := map[string]string{
-			"functions/f.sql": function("f(int) RETURNS int", "SELECT 1"),
-			"functions/g.sql": function("g() RETURNS int", "SELECT 1"),
-			"functions/p.sql": `CREATE OR REPLACE PROCEDURE capydb_auth.p() LANGUAGE sql AS $$ SELECT 1 $$;`,
-			"functions/tf.sql": `CREATE OR REPLACE FUNCTION capydb_auth.tf() RETURNS trigger LANGUAGE plpgsql
-				AS $$ BEGIN RETURN NULL; END $$;`,
-			"views/v.sql":     view("v", "SELECT capydb_auth.g() AS n"),
-			"views/w.sql":     view("w", "SELECT n FROM capydb_auth.v"),
-			"triggers/t1.sql": `CREATE OR REPLACE TRIGGER t1 AFTER INSERT ON capydb_auth.a EXECUTE FUNCTION capydb_auth.tf();`,
-			"triggers/t2.sql": `CREATE OR REPLACE TRIGGER t2 AFTER INSERT ON capydb_auth.a EXECUTE FUNCTION capydb_auth.tf();`,
+			"functions/f.sql":  function("f(int) RETURNS int", "SELECT 1"),
+			"functions/g.sql":  function("g() RETURNS int", "SELECT 1"),
+			"functions/p.sql":  procedure,
+			"functions/tf.sql": triggerFunction,
+			"views/v.sql":      view("v", "SELECT capydb_auth.g() AS n"),
+			"views/w.sql":      view("w", "SELECT n FROM capydb_auth.v"),
+			"triggers/t1.sql":  trigger("t1"),
+			"triggers/t2.sql":  trigger("t2"),
 		}
 		b.up(files)
 		files["functions/f.sql"] = function("f(bigint) RETURNS int", "SELECT 2") // another signature: an overload
@@ -101,8 +114,8 @@ func TestCode(t *testing.T) {
 		}
 		report := b.up(files)
 		require.Equal(t, []string{
-			"trigger t2 ON capydb_auth.a", "view capydb_auth.v", "view capydb_auth.w",
-			"routine capydb_auth.f(integer)", "routine capydb_auth.g()", "routine capydb_auth.p()",
+			"trigger t2 on capydb_auth.a", "view capydb_auth.w", "function capydb_auth.f(integer)", "procedure capydb_auth.p()",
+			"view capydb_auth.v", "function capydb_auth.g()",
 		}, report.Dropped)
 		require.Equal(t, []string{"capydb_auth.f(bigint)", "capydb_auth.tf()", "t1"}, objects(t, b.pool))
 	})
@@ -142,12 +155,55 @@ func TestCode(t *testing.T) {
 
 		files["views/v.sql"] = view("v", "SELECT n FROM capydb_auth.a")
 		err := b.fail(files)
-		require.Equal(t, "2BP01", pgdb.Code(err), "dropping it would take theirs along")
+		require.ErrorIs(t, err, schema.ErrDepends, "dropping it would take theirs along")
+		require.ErrorContains(t, err, "view public.theirs depends on view capydb_auth.v")
+
 		delete(files, "views/v.sql")
-		err = b.fail(files)
-		require.Equal(t, "2BP01", pgdb.Code(err))
-		require.ErrorContains(t, err, "capydb_auth.v")
+		report := b.up(files)
+		require.Empty(t, report.Dropped)
+		require.Equal(t, []string{"view capydb_auth.v is not needed any more, but view public.theirs depends on view capydb_auth.v"}, report.Kept)
 		require.Equal(t, []string{"0"}, list(t, b.pool, `SELECT count(*)::text FROM public.theirs`))
+
+		execute(t, b.pool, `DROP VIEW public.theirs`)
+		files["functions/f.sql"] = function("f() RETURNS int", "SELECT 1")
+		require.Equal(t, []string{"view capydb_auth.v"}, b.up(files).Dropped, "it goes as soon as it can")
+	})
+
+	t.Run("ReplacesAFunctionThatReturnsAnotherType", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		files := map[string]string{"functions/f.sql": function("f(int) RETURNS int", "SELECT 1")}
+		b.up(files)
+		execute(t, b.pool, `GRANT EXECUTE ON FUNCTION capydb_auth.f(int) TO pg_monitor`)
+		files["functions/f.sql"] = function("f(int) RETURNS text", "SELECT 'x'")
+		require.Empty(t, b.up(files).Dropped)
+		require.Equal(t, []string{"x"}, list(t, b.pool, `SELECT capydb_auth.f(1)`))
+		require.Equal(t, []string{"true"}, list(t, b.pool, `SELECT has_function_privilege('pg_monitor', 'capydb_auth.f(int)', 'EXECUTE')::text`))
+	})
+
+	t.Run("ReplacesAViewThatOthersOfOursRead", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		files := map[string]string{
+			"views/base.sql":  view("base", "SELECT n, m FROM capydb_auth.a"),
+			"views/above.sql": view("above", "SELECT m FROM capydb_auth.base"),
+			"views/top.sql":   view("top", "SELECT m FROM capydb_auth.above"),
+			"views/other.sql": view("other", "SELECT n FROM capydb_auth.a"),
+		}
+		b.up(files)
+		execute(t, b.pool, `GRANT SELECT ON capydb_auth.base, capydb_auth.top TO pg_monitor WITH GRANT OPTION;
+			CREATE VIEW public.theirs AS SELECT n FROM capydb_auth.other`)
+		files["views/base.sql"] = view("base", "SELECT m, n FROM capydb_auth.a")
+		require.Empty(t, b.up(files).Dropped, "all of them are there again")
+		for _, name := range []string{"base", "top"} {
+			require.Equal(t, []string{"true"}, list(t, b.pool,
+				`SELECT has_table_privilege('pg_monitor', 'capydb_auth.' || $1, 'SELECT WITH GRANT OPTION')::text`, name), "what was granted on it stays")
+		}
+		execute(t, b.pool, `CREATE VIEW public.on_top AS SELECT m FROM capydb_auth.top`)
+		files["views/base.sql"] = view("base", "SELECT n, m FROM capydb_auth.a")
+		err := b.fail(files)
+		require.ErrorIs(t, err, schema.ErrDepends)
+		require.ErrorContains(t, err, "view public.on_top depends on view capydb_auth.top")
 	})
 
 	t.Run("IsAppliedAsAWholeOrNotAtAll", func(t *testing.T) {
@@ -157,7 +213,7 @@ func TestCode(t *testing.T) {
 		b.up(files)
 		broken := maps.Clone(files)
 		broken["functions/f.sql"] = function("f() RETURNS int", "SELECT 2")
-		broken["functions/g.sql"] = "-- a comment\nCREATE OR REPLACE FUNCTIN capydb_auth.g()"
+		broken["functions/g.sql"] = "-- a comment\nCREATE OR REPLACE FUNCTIN capydb_auth.g();\nCOMMENT ON FUNCTION capydb_auth.g() IS '…';"
 		err := b.fail(broken)
 		require.ErrorContains(t, err, "functions/g.sql, line 2")
 		require.Equal(t, []string{"1"}, list(t, b.pool, `SELECT capydb_auth.f()::text`))
@@ -212,10 +268,9 @@ func TestCode(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Control(t)
 		execute(t, pool, `UPDATE authsync.schema_code SET hash = 'other', revision = 0`)
-		execute(t, pool, `CREATE FUNCTION authsync.left_over() RETURNS int LANGUAGE sql AS 'SELECT 1'`)
 		report, err := schema.Up(t.Context(), pgtest.URL(t, pool), schema.Control, schema.Options{})
 		require.NoError(t, err)
-		require.Equal(t, []string{"routine authsync.left_over()"}, report.Dropped)
+		require.Empty(t, report.Dropped)
 		require.Equal(t, []string{"river_job_state_in_bitmask"}, list(t, pool,
 			`SELECT proname::text FROM pg_proc WHERE pronamespace = 'authsync'::regnamespace AND proname LIKE 'river%'`))
 	})

@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-const insufficientPrivilege = "42501" // SQLSTATE
+const utf8 = "UTF8"
 
 // dirtyError says how to repair. Which way a person must decide: the process
 // ended after it had begun the migration and before it noted its success.
 func (s source) dirtyError(version uint) error {
-	table := pgx.Identifier{s.kind.Name(), versionTable}.Sanitize()
+	table := s.quoted(versionTable)
 	before := fmt.Sprintf("DELETE FROM %s;", table)
 	if i := slices.Index(s.versions(), version); i > 0 {
 		before = fmt.Sprintf("UPDATE %s SET version = %d, dirty = false;", table, s.versions()[i-1])
@@ -26,21 +29,81 @@ func (s source) dirtyError(version uint) error {
 		ErrDirty, version, s.kind.Name(), table, before)
 }
 
-func (s source) newerError(version uint) error {
-	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; run the authsync that upgraded it, or a newer one",
+func (s source) newerError(state State) error {
+	const advice = "run the authsync that upgraded it, or a newer one"
+	switch {
+	case state.MinVersion > state.Latest:
+		return fmt.Errorf("%w: schema %s is at version %d and needs a binary that knows version %d, this one knows %d; %s",
+			ErrNewerSchema, s.kind.Name(), state.Version, state.MinVersion, state.Latest, advice)
+	case state.MinRiverVersion > state.RiverLatest:
+		return fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; %s",
+			ErrNewerSchema, state.RiverVersion, state.RiverLatest, advice)
+	default:
+		return fmt.Errorf("%w: schema %s has no %s any more, which this binary calls; %s",
+			ErrNewerSchema, s.kind.Name(), strings.Join(state.Missing, ", "), advice)
+	}
+}
+
+// downError refuses to take back migrations that this binary does not know.
+func (s source) downError(version uint) error {
+	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; take migrations back with the authsync that applied them",
 		ErrNewerSchema, s.kind.Name(), version, s.latest())
 }
 
-func newerRiverError(version int) error {
-	return fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; run the authsync that upgraded them, or a newer one",
-		ErrNewerSchema, version, latestRiver(Control))
+func (s source) encodingError(state State) error {
+	return fmt.Errorf("%w: database %s is encoded in %s, in which not every name can be stored; make one that is not, "+
+		"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, move the data there with pg_dump and pg_restore, and give its URL",
+		ErrEncoding, pgx.Identifier{state.Database}.Sanitize(), state.Encoding)
 }
 
-// explain adds to an error about missing rights what to grant, and to whom.
+// foreignError names what somebody else has made under a name that authsync needs.
+func (s source) foreignError(objects []string) error {
+	is, it := "is", "it"
+	if len(objects) > 1 {
+		is, it = "are", "them"
+	}
+	return fmt.Errorf("%w: %s %s there already and not authsync's; rename or drop %s, or move %s to another schema, and try again",
+		ErrForeign, strings.Join(objects, ", "), is, it, it)
+}
+
+// dependsError names what somebody else has built on an object that must be dropped.
+func dependsError(o string, err error) error {
+	var what string
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		what = strings.ReplaceAll(pgErr.Detail, "\n", "; ") // "view theirs depends on view ours", and nothing of a row
+	}
+	return fmt.Errorf("%w: %s must be made anew or dropped, and something was built on it: %s; "+
+		"drop that, try again, and create it again afterwards: %w", ErrDepends, o, what, err)
+}
+
+func list(problems []Problem) string {
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// explain adds to an error what to do about it: about missing rights what to grant, and to whom.
 func (in *installer) explain(ctx context.Context, err error) error {
-	if pgdb.Code(err) != insufficientPrivilege {
+	switch pgdb.Code(err) {
+	case pgerrcode.DuplicateTable, pgerrcode.DuplicateObject, pgerrcode.DuplicateFunction:
+		pgErr, _ := errors.AsType[*pgconn.PgError](err)
+		return fmt.Errorf("%w: something in schema %s has a name that authsync needs (%s); rename or drop it, "+
+			"or move it to another schema, and try again: %w", ErrForeign, in.kind.Name(), pgErr.Message, err)
+	case pgerrcode.DependentObjectsStillExist:
+		if !errors.Is(err, ErrDepends) {
+			return dependsError("something in schema "+in.kind.Name(), err)
+		}
+		return err
+	case pgerrcode.InsufficientPrivilege:
+		return in.explainRights(ctx, err)
+	default:
 		return err
 	}
+}
+
+func (in *installer) explainRights(ctx context.Context, err error) error {
 	var role, database string
 	var owner *string
 	queryErr := in.conn.QueryRow(ctx, `
@@ -54,6 +117,10 @@ func (in *installer) explain(ctx context.Context, err error) error {
 	if owner == nil {
 		return fmt.Errorf("%w: role %s may not create schema %s; as owner of the database run: GRANT CREATE ON DATABASE %s TO %s: %w",
 			ErrMissingRights, role, in.kind.Name(), quote(database), quote(role), err)
+	}
+	if *owner == role {
+		return fmt.Errorf("%w: something in schema %s belongs to another role than %s: give it back with ALTER … OWNER TO %s, or connect as its owner: %w",
+			ErrMissingRights, in.kind.Name(), role, quote(role), err)
 	}
 	return fmt.Errorf("%w: schema %s belongs to role %s, and role %s may not change it; connect as %s, or as superuser run: GRANT %s TO %s: %w",
 		ErrMissingRights, in.kind.Name(), *owner, role, *owner, quote(*owner), quote(role), err)

@@ -32,39 +32,105 @@ const (
 
 func (in *installer) runUp(ctx context.Context) (report Report, err error) {
 	err = in.withLock(ctx, func() error {
-		if err := in.createSchema(ctx); err != nil {
+		lost, err := in.prepare(ctx)
+		if err != nil {
 			return err
 		}
 		if report.From, err = in.checkVersion(ctx); err != nil {
 			return err
 		}
-		if report.From < in.latest() {
-			// A migration may drop a view that is in its way: all code is applied again
-			// after it, even if this process ends in between.
-			if err := in.forgetCode(ctx); err != nil {
-				return err
-			}
-		}
-		err := in.migrate(ctx, up, func(m *migrate.Migrate) error { return m.Up() })
-		if err != nil {
+		if report.From, err = in.restoreVersion(ctx, report.From); err != nil {
 			return err
 		}
-		if report.To, err = in.checkVersion(ctx); err != nil {
+		if report.To = report.From; report.From > in.latest() {
+			return in.applyCode(ctx, &report) // which finds nothing to do, or says who can do it
+		}
+		if err := in.migrateUp(ctx, &report, lost); err != nil {
 			return err
 		}
 		if report.RiverFrom, report.RiverTo, err = in.migrateRiver(ctx, rivermigrate.DirectionUp); err != nil {
 			return err
 		}
-		report.CodeApplied, report.Dropped, err = in.applyCode(ctx)
-		return err
+		return in.applyCode(ctx, &report)
 	})
 	return report, err
+}
+
+// migrateUp runs the migrations to come, and notes in the record what they made.
+func (in *installer) migrateUp(ctx context.Context, report *Report, lost bool) error {
+	if lost { // the tables are ours, for a version is noted in ours
+		if err := in.recordTables(ctx, definitions{}, report.From); err != nil {
+			return err
+		}
+	}
+	if err := in.repairTables(ctx, report); err != nil {
+		return err
+	}
+	before, err := in.mayMigrate(ctx, report.From)
+	if err != nil {
+		return err
+	}
+	if report.From < in.latest() {
+		if err := in.forgetCode(ctx); err != nil { // comes true even if this process ends in between
+			return err
+		}
+		if err := in.migrate(ctx, up, func(m *migrate.Migrate) error { return m.Up() }); err != nil {
+			return err
+		}
+		if report.To, err = in.checkVersion(ctx); err != nil {
+			return err
+		}
+	}
+	return in.recordTables(ctx, before, report.To)
+}
+
+// mayMigrate makes sure that nothing is in the way of the migrations to come. It gives the schema as it is.
+func (in *installer) mayMigrate(ctx context.Context, version uint) (before definitions, err error) {
+	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
+		if before, err = in.readCatalog(ctx, tx); err != nil {
+			return err
+		}
+		record, err := in.record(ctx, tx)
+		if err != nil {
+			return err
+		}
+		foreign, err := in.taken(ctx, tx, record, version)
+		if err == nil && len(foreign) > 0 {
+			err = in.foreignError(foreign)
+		}
+		return err
+	})
+	return before, err
+}
+
+// restoreVersion notes the version again where somebody has emptied or dropped
+// golang-migrate's table, for schema_code knows it too.
+func (in *installer) restoreVersion(ctx context.Context, version uint) (uint, error) {
+	if version > 0 {
+		return version, nil
+	}
+	var noted int64
+	err := in.conn.QueryRow(ctx, `SELECT coalesce(max(c.version), 0) FROM `+in.quoted("schema_code")+` AS c`).Scan(&noted)
+	if err != nil {
+		return 0, fmt.Errorf("read table schema_code: %w", err)
+	}
+	if noted == 0 {
+		return 0, nil
+	}
+	_, err = in.conn.Exec(ctx, `INSERT INTO `+in.quoted(versionTable)+` (version, dirty) VALUES ($1, false)`, noted)
+	if err != nil {
+		return 0, fmt.Errorf("note the version again: %w", err)
+	}
+	return uint(noted), nil
 }
 
 func (in *installer) runDown(ctx context.Context, steps int) (report Report, err error) {
 	err = in.withLock(ctx, func() error {
 		if report.From, err = in.checkVersion(ctx); err != nil {
 			return err
+		}
+		if report.From > in.latest() {
+			return in.downError(report.From)
 		}
 		if report.RiverFrom, err = in.riverVersion(ctx); err != nil {
 			return err
@@ -73,49 +139,59 @@ func (in *installer) runDown(ctx context.Context, steps int) (report Report, err
 		if report.From == 0 {
 			return nil
 		}
-		applied := slices.DeleteFunc(in.versions(), func(v uint) bool { return v > report.From })
-		if report.Dropped, err = in.dropCode(ctx); err != nil {
-			return err
+		lost, err := in.prepare(ctx)
+		if err == nil && lost {
+			err = in.recordTables(ctx, definitions{}, report.From)
 		}
-		if steps >= len(applied) {
-			if _, report.RiverTo, err = in.migrateRiver(ctx, rivermigrate.DirectionDown); err != nil {
-				return err
-			}
-		}
-		err := in.migrate(ctx, down, func(m *migrate.Migrate) error { return m.Steps(-min(steps, len(applied))) })
 		if err != nil {
 			return err
 		}
-		report.To, err = in.checkVersion(ctx)
+		if report.Dropped, err = in.dropCode(ctx); err != nil {
+			return err
+		}
+		if err = in.migrateDown(ctx, &report, steps); err != nil && report.To == in.latest() {
+			// Nothing was taken back, so that what was dropped is needed.
+			err = errors.Join(err, in.applyCode(context.WithoutCancel(ctx), &report))
+		}
 		return err
 	})
 	return report, err
 }
 
-// createSchema makes the schema if it is missing. The question comes first:
-// CREATE SCHEMA IF NOT EXISTS wants the right to create even if there is nothing to do.
-func (in *installer) createSchema(ctx context.Context) error {
-	var exists bool
-	err := in.conn.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, in.kind.Name()).Scan(&exists)
+func (in *installer) migrateDown(ctx context.Context, report *Report, steps int) error {
+	applied := slices.DeleteFunc(in.versions(), func(v uint) bool { return v > report.From })
+	before, err := in.catalog(ctx)
 	if err != nil {
-		return fmt.Errorf("look for schema %s: %w", in.kind.Name(), err)
+		return err
 	}
-	if exists {
-		return nil
+	if steps >= len(applied) {
+		if _, report.RiverTo, err = in.migrateRiver(ctx, rivermigrate.DirectionDown); err != nil {
+			return err
+		}
 	}
-	comment := "authsync: inbox, projects and jobs."
-	if in.kind == Project {
-		comment = "authsync: the users of the identity provider. Read it, join it; authsync alone writes to it."
+	err = in.migrate(ctx, down, func(m *migrate.Migrate) error { return m.Steps(-min(steps, len(applied))) })
+	return errors.Join(err, in.wentDown(ctx, before, report))
+}
+
+// wentDown notes which migrations are left, also where one of those to take back has failed.
+func (in *installer) wentDown(ctx context.Context, before definitions, report *Report) (err error) {
+	if report.To, err = in.checkVersion(ctx); err != nil {
+		return err
 	}
-	name := pgx.Identifier{in.kind.Name()}.Sanitize()
-	if _, err := in.conn.Exec(ctx, `CREATE SCHEMA `+name+`; COMMENT ON SCHEMA `+name+` IS '`+comment+`'`); err != nil {
-		return fmt.Errorf("create schema %s: %w", in.kind.Name(), err)
+	if report.To > 0 {
+		_, err = in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET version = $1, min_version = least(min_version, $1)`, report.To)
+		if err != nil {
+			return fmt.Errorf("note the version: %w", err)
+		}
+		return in.recordTables(ctx, before, report.To)
+	}
+	if _, err := in.conn.Exec(ctx, `DROP TABLE `+in.quoted("schema_objects")+`, `+in.quoted("schema_code")); err != nil {
+		return fmt.Errorf("drop the record: %w", err)
 	}
 	return nil
 }
 
-// checkVersion returns the version of the last migration applied, 0 if none, or
-// ErrDirty or ErrNewerSchema.
+// checkVersion returns the version of the last migration applied, 0 if none, or ErrDirty.
 func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 	var version int64
 	var dirty bool
@@ -128,8 +204,6 @@ func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 		return 0, fmt.Errorf("read version of schema %s: %w", in.kind.Name(), err)
 	case dirty:
 		return 0, in.dirtyError(uint(max(0, version)))
-	case uint(max(0, version)) > in.latest():
-		return 0, in.newerError(uint(max(0, version)))
 	default:
 		return uint(max(0, version)), nil
 	}

@@ -38,7 +38,7 @@ func TestFailedMigration(t *testing.T) {
 		require.NotContains(t, err.Error(), "CREATE TABLE", "the file is not repeated")
 		require.NotErrorIs(t, err, schema.ErrDirty)
 		require.Zero(t, report.To)
-		require.Equal(t, []string{"first", "schema_migrations"}, tables(t, pool))
+		require.Equal(t, []string{"first", "schema_code", "schema_migrations", "schema_objects"}, tables(t, pool))
 
 		report, err = twoMigrations(good, "").Up(t.Context(), dsn, schema.Options{})
 		require.NoError(t, err)

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,9 +56,25 @@ var (
 	ErrNewerSchema = errors.New("the schema is newer than this authsync")
 	// ErrDirty: a migration was cut short, and whether it took effect is not known.
 	ErrDirty = errors.New("a migration was cut short")
+	// ErrForeign: something that authsync did not make has a name that it needs; the text has both.
+	ErrForeign = errors.New("a name is taken")
+	// ErrDepends: something was built on an object that must be dropped; the text names both.
+	ErrDepends = errors.New("something depends on it")
+	// ErrDamaged: a table, column or type of ours is missing; the text says how to get it back.
+	ErrDamaged = errors.New("the schema is damaged")
+	// ErrEncoding: the database can't hold every text.
+	ErrEncoding = errors.New("the database is not encoded in UTF8")
 	// ErrMissingRights: the role may not do what is needed; the text has the GRANT.
 	ErrMissingRights = errors.New("missing rights")
 )
+
+// NeedsPerson reports whether an error is one of those above: trying again helps only after
+// somebody has done what the text says.
+func NeedsPerson(err error) bool {
+	return slices.ContainsFunc([]error{
+		ErrNewerSchema, ErrDirty, ErrForeign, ErrDepends, ErrDamaged, ErrEncoding, ErrMissingRights,
+	}, func(one error) bool { return errors.Is(err, one) })
+}
 
 // Options adjust Up and Down. The zero value is good.
 type Options struct {
@@ -93,11 +110,15 @@ type Report struct {
 	CodeApplied bool
 	// Dropped names routines, views and triggers that no file of sql/ makes any more.
 	Dropped []string
+	// Repaired says what was missing or not as it was made, and is again.
+	Repaired []string
+	// Kept says what no file makes any more and was not dropped, and why.
+	Kept []string
 }
 
 // Changed reports whether anything was changed.
 func (r Report) Changed() bool {
-	return r.From != r.To || r.RiverFrom != r.RiverTo || r.CodeApplied || len(r.Dropped) > 0
+	return r.From != r.To || r.RiverFrom != r.RiverTo || r.CodeApplied || len(r.Dropped) > 0 || len(r.Repaired) > 0
 }
 
 // Up brings the schema to the state that this binary knows, from any older
@@ -108,8 +129,11 @@ func (r Report) Changed() bool {
 // The role needs CREATE on the database for the first time, and to own the
 // schema afterwards. No superuser, no extension.
 //
-// Errors: ErrNewerSchema, ErrDirty, ErrMissingRights, and those of the
-// database; see pgdb.Unavailable.
+// Functions, views and triggers that are missing, or not as they were made, are made again. What
+// is not in the record of what authsync has made is never touched.
+//
+// Errors: ErrNewerSchema, ErrDirty, ErrMissingRights, ErrForeign, ErrDepends, ErrDamaged,
+// ErrEncoding, and those of the database; see pgdb.Unavailable.
 func Up(ctx context.Context, url string, kind Kind, opts Options) (Report, error) {
 	return sourceOf(kind).up(ctx, url, opts)
 }
@@ -120,14 +144,19 @@ func (s source) up(ctx context.Context, url string, opts Options) (Report, error
 		return Report{}, err
 	}
 	defer in.close(ctx)
-	switch current, err := s.upToDate(ctx, in.conn); {
+	state, err := s.inspect(ctx, in.conn)
+	if err == nil {
+		err = s.refuse(state)
+	}
+	switch {
 	case pgdb.Retryable(err): // somebody is installing right now: runUp waits for them
 	case err != nil:
 		return Report{}, in.explain(ctx, err)
-	case current:
-		return in.unchanged(), nil
+	case state.UpToDate():
+		return Report{From: state.Version, To: state.Version, RiverFrom: state.RiverVersion, RiverTo: state.RiverVersion}, nil
 	}
 	report, err := in.runUp(ctx)
+	in.log(ctx, report)
 	if err != nil {
 		return report, in.explain(ctx, err)
 	}
@@ -152,6 +181,7 @@ func (s source) down(ctx context.Context, url string, steps int, opts Options) (
 	}
 	defer in.close(ctx)
 	report, err := in.runDown(ctx, steps)
+	in.log(ctx, report)
 	if err != nil {
 		return report, in.explain(ctx, err)
 	}
@@ -189,7 +219,6 @@ func (in *installer) connConfig() (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
-	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 	maps.Copy(config.RuntimeParams, pgdb.Session())
 	config.RuntimeParams["application_name"] = "authsync migrate"
 	config.RuntimeParams["search_path"] = ""
@@ -205,11 +234,6 @@ func (in *installer) close(ctx context.Context) {
 	_ = in.conn.Close(ctx) // gives the advisory lock free, whatever it answers
 }
 
-func (in *installer) unchanged() Report {
-	latest, river := in.latest(), latestRiver(in.kind)
-	return Report{From: latest, To: latest, RiverFrom: river, RiverTo: river}
-}
-
 // withLock runs fn while no other process installs this schema in this database.
 // It waits for as long as ctx lasts: ten processes that start at once take turns.
 func (in *installer) withLock(ctx context.Context, fn func() error) error {
@@ -218,10 +242,12 @@ func (in *installer) withLock(ctx context.Context, fn func() error) error {
 	if _, err := in.conn.Exec(ctx, wait, in.kind.Name()); err != nil {
 		return fmt.Errorf("wait for other installers: %w", err)
 	}
-	if _, err := in.conn.Exec(ctx, `RESET lock_timeout; RESET statement_timeout`); err != nil {
+	_, err := in.conn.Exec(ctx, `SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false)`,
+		milliseconds(in.opts.LockTimeout), milliseconds(in.opts.StatementTimeout))
+	if err != nil {
 		return fmt.Errorf("set timeouts: %w", err)
 	}
-	err := fn()
+	err = fn()
 	unlockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_, unlockErr := in.conn.Exec(unlockCtx, `SELECT pg_advisory_unlock(hashtextextended('authsync install ' || $1, 0))`, in.kind.Name())
@@ -230,3 +256,6 @@ func (in *installer) withLock(ctx context.Context, fn func() error) error {
 	}
 	return err
 }
+
+// milliseconds writes a duration as PostgreSQL's settings take it.
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }

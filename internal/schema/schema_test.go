@@ -231,28 +231,68 @@ func TestRights(t *testing.T) {
 func TestNewerSchema(t *testing.T) {
 	t.Parallel()
 
-	t.Run("MigrationsOfANewerBinary", func(t *testing.T) {
+	t.Run("IsRefusedByABinaryThatMustKnowMore", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Project(t)
-		execute(t, pool, `UPDATE capydb_auth.schema_migrations SET version = 999`)
+		execute(t, pool, `UPDATE capydb_auth.schema_migrations SET version = 999; UPDATE capydb_auth.schema_code SET min_version = 998`)
 		_, err := schema.Up(t.Context(), pgtest.URL(t, pool), schema.Project, schema.Options{})
 		require.ErrorIs(t, err, schema.ErrNewerSchema)
-		require.ErrorContains(t, err, "999")
+		require.ErrorContains(t, err, "998")
 		_, err = schema.Down(t.Context(), pgtest.URL(t, pool), schema.Project, 1, schema.Options{})
 		require.ErrorIs(t, err, schema.ErrNewerSchema)
 		_, err = schema.UpToDate(t.Context(), pool, schema.Project)
 		require.ErrorIs(t, err, schema.ErrNewerSchema)
 		state, err := schema.Status(t.Context(), pgtest.URL(t, pool), schema.Project)
 		require.NoError(t, err)
-		require.True(t, state.Newer())
+		require.Equal(t, "newer", state.Word())
 		require.False(t, state.UpToDate())
 	})
 
-	t.Run("RiverOfANewerBinary", func(t *testing.T) {
+	t.Run("IsWorkedWithWhereNothingBroke", func(t *testing.T) {
+		t.Parallel()
+		for _, dirty := range []string{"true", "false"} { // a newer binary migrates right now, or has
+			pool := pgtest.Project(t)
+			execute(t, pool, `UPDATE capydb_auth.schema_migrations SET version = 999, dirty = `+dirty)
+			current, err := schema.UpToDate(t.Context(), pool, schema.Project)
+			require.NoError(t, err)
+			require.True(t, current)
+			state, err := schema.Status(t.Context(), pgtest.URL(t, pool), schema.Project)
+			require.NoError(t, err)
+			require.Equal(t, "compatible", state.Word())
+			report, err := schema.Up(t.Context(), pgtest.URL(t, pool), schema.Project, schema.Options{})
+			require.NoError(t, err)
+			require.False(t, report.Changed())
+			_, err = schema.Down(t.Context(), pgtest.URL(t, pool), schema.Project, 1, schema.Options{})
+			require.Error(t, err, "what it does not know it can't take back")
+		}
+	})
+
+	t.Run("IsRefusedWhenAFunctionIsGoneThatThisBinaryCalls", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		execute(t, pool, `UPDATE capydb_auth.schema_code SET revision = 999, hash = 'newer';
+			DROP FUNCTION capydb_auth.ensure_user(text); DELETE FROM capydb_auth.schema_objects WHERE identity LIKE '%ensure_user%'`)
+		_, err := schema.UpToDate(t.Context(), pool, schema.Project)
+		require.ErrorIs(t, err, schema.ErrNewerSchema)
+		require.ErrorContains(t, err, "function capydb_auth.ensure_user(text)")
+	})
+
+	t.Run("IsRefusedWhereItIsNotKnownWhatBroke", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		execute(t, pool, `UPDATE capydb_auth.schema_migrations SET version = 999; DROP TABLE capydb_auth.schema_code`)
+		_, err := schema.UpToDate(t.Context(), pool, schema.Project)
+		require.ErrorIs(t, err, schema.ErrNewerSchema)
+	})
+
+	t.Run("WithTablesOfANewerRiver", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Control(t)
 		execute(t, pool, `INSERT INTO authsync.river_migration (line, version) VALUES ('main', 999)`)
 		_, err := schema.Up(t.Context(), pgtest.URL(t, pool), schema.Control, schema.Options{})
+		require.NoError(t, err, "River's older clients work on newer tables, unless a release of ours says otherwise")
+		execute(t, pool, `UPDATE authsync.schema_code SET min_river_version = 999`)
+		_, err = schema.Up(t.Context(), pgtest.URL(t, pool), schema.Control, schema.Options{})
 		require.ErrorIs(t, err, schema.ErrNewerSchema)
 		require.ErrorContains(t, err, "River")
 	})
@@ -271,7 +311,7 @@ func TestDown(t *testing.T) {
 			"project/000002_b.up.sql":   {Data: []byte(`CREATE TABLE capydb_auth.b (n int)`)},
 			"project/000002_b.down.sql": {Data: []byte(`DROP TABLE capydb_auth.b`)},
 		}, fstest.MapFS{
-			"project/views/b_view.sql": {Data: []byte(`CREATE OR REPLACE VIEW capydb_auth.b_view AS SELECT n FROM capydb_auth.b`)},
+			"project/views/b_view.sql": {Data: []byte(view("b_view", "SELECT n FROM capydb_auth.b"))},
 		})
 		_, err := source.Up(t.Context(), dsn, schema.Options{})
 		require.NoError(t, err)
@@ -281,7 +321,7 @@ func TestDown(t *testing.T) {
 		require.Equal(t, uint(2), report.From)
 		require.Equal(t, uint(1), report.To)
 		require.Equal(t, []string{"view capydb_auth.b_view"}, report.Dropped)
-		require.Equal(t, []string{"a", "schema_migrations"}, tables(t, pool))
+		require.Equal(t, []string{"a", "schema_code", "schema_migrations", "schema_objects"}, tables(t, pool))
 
 		report, err = source.Down(t.Context(), dsn, 5)
 		require.NoError(t, err)
@@ -295,7 +335,7 @@ func TestDown(t *testing.T) {
 		report, err = source.Up(t.Context(), dsn, schema.Options{})
 		require.NoError(t, err)
 		require.True(t, report.CodeApplied)
-		require.Equal(t, []string{"a", "b", "schema_code", "schema_migrations"}, tables(t, pool))
+		require.Equal(t, []string{"a", "b", "schema_code", "schema_migrations", "schema_objects"}, tables(t, pool))
 	})
 
 	t.Run("WantsToKnowHowMany", func(t *testing.T) {
@@ -308,4 +348,44 @@ func TestDown(t *testing.T) {
 func tables(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
 	return list(t, pool, `SELECT relname::text FROM pg_class WHERE relnamespace = 'capydb_auth'::regnamespace AND relkind = 'r' ORDER BY 1`)
+}
+
+// TestSettingsOfTheDatabaseChangeNothing installs, upgrades and looks in databases with odd settings.
+func TestSettingsOfTheDatabaseChangeNothing(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			plain, _ := database(t, kind)
+			pool := pgtest.Empty(t)
+			dsn := pgtest.URL(t, pool)
+			name := pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()
+			for setting, value := range pgtest.OddSettings() {
+				execute(t, pool, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
+			}
+			_, err := schema.Up(t.Context(), dsn, kind, schema.Options{})
+			require.NoError(t, err)
+			recorded := `SELECT concat_ws(' ', kind, identity, definition) FROM ` + kind.Name() + `.schema_objects ORDER BY 1`
+			require.Equal(t, list(t, plain, recorded), list(t, pool, recorded))
+			state, err := schema.Status(t.Context(), dsn, kind)
+			require.NoError(t, err)
+			require.Empty(t, state.Problems)
+			require.Equal(t, "current", state.Word())
+		})
+	}
+}
+
+func TestOtherEncodingsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		pool := pgtest.Encoded(t, "LATIN1")
+		_, err := schema.Up(t.Context(), pgtest.URL(t, pool), kind, schema.Options{})
+		require.ErrorIs(t, err, schema.ErrEncoding)
+		require.ErrorContains(t, err, "is encoded in LATIN1")
+		state, err := schema.Status(t.Context(), pgtest.URL(t, pool), kind)
+		require.NoError(t, err)
+		require.ErrorIs(t, state.Refused(), schema.ErrEncoding)
+		_, err = schema.UpToDate(t.Context(), pool, kind)
+		require.ErrorIs(t, err, schema.ErrEncoding)
+	}
 }

@@ -2,108 +2,157 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// Objects of sql/ in a schema, as DROP takes them. River's are its own; those of
-// an extension belong to it.
-const (
-	allViews = `
-		SELECT c.oid::regclass::text
-		FROM pg_class AS c
-		WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'v' AND c.relname NOT LIKE 'river\_%'
-		AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')`
-	allRoutines = `
-		SELECT p.oid::regprocedure::text
-		FROM pg_proc AS p
-		WHERE p.pronamespace = to_regnamespace($1) AND p.proname NOT LIKE 'river\_%'
-		AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')`
-	// A customer's trigger on our table calls a function of the customer's.
-	allTriggers = `
-		SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass)
-		FROM pg_trigger AS t
-		JOIN pg_class AS c ON c.oid = t.tgrelid
-		JOIN pg_proc AS f ON f.oid = t.tgfoid AND f.pronamespace = c.relnamespace
-		WHERE c.relnamespace = to_regnamespace($1) AND c.relname NOT LIKE 'river\_%'
-		AND NOT t.tgisinternal AND t.tgparentid = 0`
-)
-
-// dropStale drops what no file of sql/ makes any more and returns their names.
-// A view is known by its name, which is that of its file. Routines and triggers
-// are known by having been written in this transaction: every file was applied
-// again just now, so that the others, and overloads left by a changed signature,
-// have an older xmin. Nothing is dropped with CASCADE: a surprise shall fail.
-func (in *installer) dropStale(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	const older = ` AND %s.xmin <> pg_current_xact_id()::xid`
-	var views []string
-	for _, file := range in.codeFiles() {
-		if file.layer == "views" {
-			views = append(views, file.object)
+// dropStatement drops objects of one kind at once, so that they may depend on each other.
+// CASCADE is never said: what others have built on them must not fall with them.
+func dropStatement(objects ...object) string {
+	word := map[string]string{"view": "VIEW", "trigger": "TRIGGER"}[objects[0].Kind]
+	if word == "" {
+		word = "ROUTINE"
+	}
+	var names []string
+	for _, o := range objects {
+		name := o.Identity
+		if o.Kind == "trigger" {
+			trigger, table, _ := strings.Cut(name, " on ")
+			name = trigger + " ON " + table
 		}
+		names = append(names, name)
 	}
-	dropped, err := in.drop(ctx, tx, "TRIGGER", allTriggers+fmt.Sprintf(older, "t"))
-	if err != nil {
-		return nil, err
-	}
-	staleViews, err := in.drop(ctx, tx, "VIEW", allViews+` AND c.relname <> ALL (coalesce($2::text[], '{}'))`, views)
-	if err != nil {
-		return nil, err
-	}
-	routines, err := in.drop(ctx, tx, "ROUTINE", allRoutines+fmt.Sprintf(older, "p"))
-	if err != nil {
-		return nil, err
-	}
-	return append(append(dropped, staleViews...), routines...), nil
+	return "DROP " + word + " " + strings.Join(names, ", ")
 }
 
-// dropCode drops all that sql/ made, so that tables can go.
-func (in *installer) dropCode(ctx context.Context) (dropped []string, err error) {
-	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
-		for _, class := range []struct{ word, list string }{
-			{"TRIGGER", allTriggers}, {"VIEW", allViews}, {"ROUTINE", allRoutines},
-		} {
-			names, err := in.drop(ctx, tx, class.word, class.list)
-			if err != nil {
-				return err
-			}
-			dropped = append(dropped, names...)
+// dropStale drops what is in the record and no file of sql/ makes any more, such as overloads
+// that a changed signature left. What others have built upon stays, and stays in the record: the
+// next application tries again. What somebody else has changed or made anew under
+// the old name is left to them.
+func (a *application) dropStale(ctx context.Context, sameServer bool) error {
+	var stale []object
+	for o, definition := range a.record {
+		is, exists := a.before[o]
+		switch {
+		case !o.isCode() || slices.Contains(a.made, o) || !exists:
+		case is != definition && sameServer:
+			a.kept = append(a.kept, o.String()+" is no longer authsync's: it was changed by somebody else")
+		default:
+			stale = append(stale, o)
 		}
-		_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+pgx.Identifier{in.kind.Name(), "schema_code"}.Sanitize())
+	}
+	dropped, left, err := dropAll(ctx, a.tx, stale)
+	if err != nil {
+		return fmt.Errorf("drop what no file of sql/%s makes: %w", a.kind, err)
+	}
+	for _, o := range dropped {
+		a.dropped = append(a.dropped, o.String())
+	}
+	for _, l := range left {
+		a.stale = append(a.stale, l.object)
+		a.kept = append(a.kept, l.reason())
+	}
+	return nil
+}
+
+// dropCode drops all code that is in the record, so that tables can go.
+func (in *installer) dropCode(ctx context.Context) (names []string, err error) {
+	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
+		record, err := in.record(ctx, tx)
+		if err != nil {
+			return err
+		}
+		catalog, err := in.readCatalog(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var code []object
+		for o := range record {
+			if _, exists := catalog[o]; exists && o.isCode() {
+				code = append(code, o)
+			}
+			if o.isCode() {
+				delete(record, o)
+			}
+		}
+		dropped, left, err := dropAll(ctx, tx, code)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return dependsError(left[0].String(), left[0].err)
+		}
+		for _, o := range dropped {
+			names = append(names, o.String())
+		}
+		if err := in.writeRecord(ctx, tx, record); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET hash = ''`)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("drop functions and views: %w", err)
 	}
-	return dropped, nil
+	return names, nil
 }
 
-// drop drops the objects that the query lists, all at once where DROP can, so
-// that they may depend on each other. It returns what was dropped.
-func (in *installer) drop(ctx context.Context, tx pgx.Tx, word, list string, args ...any) ([]string, error) {
-	rows, err := tx.Query(ctx, list+` ORDER BY 1`, append([]any{in.kind.Name()}, args...)...)
-	if err != nil {
-		return nil, fmt.Errorf("list stale objects: %w", err)
+// leftover is an object that was not dropped, because something was built on it.
+type leftover struct {
+	object
+
+	err error
+}
+
+// reason says what was built on it. The detail of this error names objects and holds nothing of a row.
+func (l leftover) reason() string {
+	pgErr, _ := errors.AsType[*pgconn.PgError](l.err)
+	return l.String() + " is not needed any more, but " + strings.ReplaceAll(pgErr.Detail, "\n", "; ")
+}
+
+// dropAll drops objects in rounds, as one may depend on another, and gives those that could not be
+// dropped because something else depends on them.
+func dropAll(ctx context.Context, tx pgx.Tx, objects []object) (dropped []object, left []leftover, err error) {
+	order := map[string]int{"trigger": 0, "view": 1} // then routines
+	rank := func(o object) int {
+		if n, known := order[o.Kind]; known {
+			return n
+		}
+		return len(order)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list stale objects: %w", err)
-	}
-	statements := names
-	if word != "TRIGGER" && len(names) > 0 {
-		statements = []string{strings.Join(names, ", ")}
-	}
-	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, `DROP `+word+` `+statement); err != nil {
-			return nil, fmt.Errorf("drop %s %s, which no file of sql/%s makes: %w", strings.ToLower(word), statement, in.kind, err)
+	sorted(objects)
+	slices.SortStableFunc(objects, func(a, b object) int { return rank(a) - rank(b) })
+	for len(objects) > 0 {
+		left = nil
+		for _, o := range objects {
+			err := pgdb.InTx(ctx, tx, func(savepoint pgx.Tx) error {
+				_, err := savepoint.Exec(ctx, dropStatement(o))
+				return err
+			})
+			switch {
+			case err == nil:
+				dropped = append(dropped, o)
+			case pgdb.Code(err) == pgerrcode.DependentObjectsStillExist:
+				left = append(left, leftover{o, err})
+			default:
+				return nil, nil, fmt.Errorf("drop %s: %w", o, err)
+			}
+		}
+		if len(left) == len(objects) {
+			return dropped, left, nil
+		}
+		objects = nil
+		for _, l := range left {
+			objects = append(objects, l.object)
 		}
 	}
-	for i, name := range names {
-		names[i] = strings.ToLower(word) + " " + name
-	}
-	return names, nil
+	return dropped, nil, nil
 }

@@ -3,10 +3,9 @@ package schema
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // State is what a database has against what this binary knows.
@@ -14,6 +13,12 @@ type State struct {
 	Kind     Kind
 	Schema   string
 	Database string
+	// Encoding is that of the database; Up refuses any but UTF8.
+	Encoding string
+	// Exists: there is a schema of that name, whoever made it.
+	Exists bool
+	// InstalledAt is when the schema was made; zero: it was not, or that is not known.
+	InstalledAt time.Time
 	// Version is the last migration applied, 0 if none; Latest the last one known.
 	Version, Latest uint
 	// Dirty: a migration was cut short; see ErrDirty.
@@ -23,21 +28,51 @@ type State struct {
 	// CodeRevision and CodeHash say which functions and views are installed; LatestRevision and LatestHash which are known.
 	CodeRevision, LatestRevision int
 	CodeHash, LatestHash         string
+	// MinVersion and MinRiverVersion are what a binary must know of to work with a schema that is newer than it.
+	MinVersion      uint
+	MinRiverVersion int
+	// Missing are functions and views of this binary that a newer one has dropped.
+	Missing []string
+	// OtherServer: the definitions in the record were printed by another major version of PostgreSQL.
+	OtherServer bool
+	// Problems are what was dropped or changed since it was made; only Status and Inspect look.
+	Problems []Problem
+	// InTheWay is what others have made under names that Up needs; likewise.
+	InTheWay []string
 }
+
+// Installed reports whether Up has been here before.
+func (s State) Installed() bool { return s.Version > 0 || s.CodeHash != "" }
 
 // UpToDate reports whether Up has nothing to do.
 func (s State) UpToDate() bool {
-	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest && s.CodeUpToDate()
+	if s.Newer() {
+		return s.Compatible() && !s.damaged()
+	}
+	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest && s.CodeUpToDate() && !s.damaged()
 }
+
+// damaged reports whether Up has something to mend, or to refuse.
+func (s State) damaged() bool { return heals(s.Problems) || blocks(s.Problems) }
 
 // CodeUpToDate reports whether the installed functions and views are those of
 // this binary, or of a newer one, which this one leaves alone.
 func (s State) CodeUpToDate() bool {
-	return s.CodeHash == s.LatestHash || s.CodeRevision > s.LatestRevision
+	return (s.CodeHash == s.LatestHash && !s.OtherServer) || s.CodeRevision > s.LatestRevision
 }
 
 // Newer reports whether a newer authsync has upgraded the database.
-func (s State) Newer() bool { return s.Version > s.Latest || s.RiverVersion > s.RiverLatest }
+func (s State) Newer() bool {
+	return s.Version > s.Latest || s.RiverVersion > s.RiverLatest || s.CodeRevision > s.LatestRevision
+}
+
+// Compatible reports whether this binary can work with what a newer authsync has
+// made of the database. It can, as long as it knows the last migration that says "Breaking" in its
+// header, and all functions and views that it calls are there. During an upgrade the old processes
+// go on beside the new ones; a version that is dirty is that of a migration which runs right now.
+func (s State) Compatible() bool {
+	return s.MinVersion <= s.Latest && s.MinRiverVersion <= s.RiverLatest && len(s.Missing) == 0
+}
 
 // Querier is what UpToDate asks: a connection, a pool or a transaction.
 type Querier interface {
@@ -51,85 +86,132 @@ func Status(ctx context.Context, url string, kind Kind) (State, error) {
 		return State{}, err
 	}
 	defer in.close(ctx)
-	state, err := in.read(ctx, in.conn)
+	state, err := in.inspect(ctx, in.conn)
 	if err != nil {
 		return State{}, in.explain(ctx, err)
 	}
 	return state, nil
 }
 
-// UpToDate reports whether Up has nothing to do, by one query; for the first use
-// of a database. A dirty version is no error here: another process may be in the
-// middle of the migration; Up, which waits for it, finds out. Errors:
-// ErrNewerSchema, and those of the database. In a transaction it leaves an error
-// behind if the schema is not installed.
+// Refused returns why this binary can't work with the database, and Up refuses it: ErrEncoding,
+// ErrNewerSchema or nil.
+func (s State) Refused() error { return sourceOf(s.Kind).refuse(s) }
+
+// UpToDate reports whether this binary can work with the schema as it is, by two quick queries. Of
+// what was dropped or changed by hand it sees nothing; see Inspect. A dirty version is no
+// error here: another process may be in the middle of the migration; Up, which waits for
+// it, finds out. Errors: ErrNewerSchema, ErrEncoding, ErrForeign, and those of the database.
 func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
 	return sourceOf(kind).upToDate(ctx, db)
 }
 
 func (s source) upToDate(ctx context.Context, db Querier) (bool, error) {
 	state, err := s.read(ctx, db)
+	if err == nil {
+		err = s.refuse(state)
+	}
+	return err == nil && state.UpToDate(), err
+}
+
+// refuse returns why a schema must not be touched, nor worked with, by this binary.
+func (s source) refuse(state State) error {
 	switch {
-	case err != nil:
-		return false, err
-	case state.Version > state.Latest:
-		return false, s.newerError(state.Version)
-	case state.RiverVersion > state.RiverLatest:
-		return false, newerRiverError(state.RiverVersion)
+	case state.Encoding != utf8:
+		return s.encodingError(state)
+	case state.Newer() && !state.Compatible():
+		return s.newerError(state)
 	default:
-		return state.UpToDate(), nil
+		return nil
 	}
 }
 
-// read gets the state by one query if all is installed. If a table is missing,
-// it asks for each one alone.
+const selectWhere = `
+	SELECT current_database() AS database, current_setting('server_encoding') AS encoding, f.*
+	FROM (` + selectFooting + `) AS f`
+
+// read compares versions. It asks what there is first, and so leaves no error behind in a transaction.
 func (s source) read(ctx context.Context, db Querier) (State, error) {
 	state := State{
 		Kind: s.kind, Schema: s.kind.Name(), Latest: s.latest(), RiverLatest: latestRiver(s.kind),
 		LatestRevision: s.revision(), LatestHash: s.hash(),
 	}
-	name := pgx.Identifier{s.kind.Name()}.Sanitize()
-	migrations := `SELECT max(version) AS version, bool_or(dirty) AS dirty FROM ` + name + `.schema_migrations`
-	code := `SELECT max(revision) AS revision, max(hash) AS hash FROM ` + name + `.schema_code`
-	river := `SELECT max(version) AS version FROM ` + name + `.river_migration WHERE line = 'main'`
-	if s.kind != Control {
-		river = `SELECT 0 AS version`
+	var has footing
+	err := db.QueryRow(ctx, selectWhere, s.kind.Name()).
+		Scan(&state.Database, &state.Encoding, &has.Schema, &has.Migrations, &has.Code, &has.Objects, &has.River)
+	if err != nil {
+		return State{}, fmt.Errorf("look for schema %s: %w", s.kind.Name(), err)
 	}
-	var (
-		version *int64
-		dirty   *bool
-		number  *int
-		hash    *string
-		jobs    *int
-	)
-	err := db.QueryRow(ctx, `SELECT current_database(), m.version, m.dirty, c.revision, c.hash, r.version
-		FROM (`+migrations+`) AS m, (`+code+`) AS c, (`+river+`) AS r`).
-		Scan(&state.Database, &version, &dirty, &number, &hash, &jobs)
-	if pgdb.Code(err) == undefinedTable {
-		err = readEach(
-			func() error { return db.QueryRow(ctx, `SELECT current_database()`).Scan(&state.Database) },
-			func() error { return db.QueryRow(ctx, migrations).Scan(&version, &dirty) },
-			func() error { return db.QueryRow(ctx, code).Scan(&number, &hash) },
-			func() error { return db.QueryRow(ctx, river).Scan(&jobs) },
-		)
+	state.Exists = has.Schema
+	if foreign := has.foreign(s); len(foreign) > 0 {
+		return State{}, s.foreignError(foreign)
+	}
+	// A version is replaced by TRUNCATE, which a statement that began before sees as an empty table.
+	for range 3 {
+		if err = s.readVersions(ctx, db, has, &state); err != nil || state.Version > 0 || has.Code == nil {
+			break
+		}
+	}
+	if err == nil && state.CodeRevision > state.LatestRevision {
+		err = s.readMissing(ctx, db, &state)
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("read state of schema %s: %w", s.kind.Name(), err)
 	}
-	state.Version = uint(max(0, value(version)))
-	state.Dirty, state.RiverVersion = value(dirty), value(jobs)
-	state.CodeRevision, state.CodeHash = value(number), value(hash)
 	return state, nil
 }
 
-// readEach runs all queries; a missing table is no error.
-func readEach(queries ...func() error) error {
-	for _, query := range queries {
-		if err := query(); err != nil && pgdb.Code(err) != undefinedTable {
-			return err
-		}
+func (s source) readVersions(ctx context.Context, db Querier, has footing, state *State) error {
+	migrations := `SELECT NULL::bigint AS version, NULL::boolean AS dirty`
+	if has.Migrations != nil {
+		migrations = `SELECT max(m.version), bool_or(m.dirty) FROM ` + s.quoted(versionTable) + ` AS m`
+	}
+	code := `SELECT NULL::integer AS revision, NULL::text AS hash, NULL::timestamptz AS installed_at,
+		NULL::bigint AS min_version, NULL::integer AS min_river_version, NULL::boolean AS other_server`
+	if has.Code != nil && has.Objects != nil {
+		code = `SELECT max(k.revision), max(k.hash), max(k.installed_at), max(k.min_version), max(k.min_river_version),
+			bool_or(k.server_major <> current_setting('server_version_num')::integer / 10000) FROM ` + s.quoted("schema_code") + ` AS k`
+	}
+	river := `SELECT NULL::bigint AS version`
+	if has.River {
+		river = `SELECT max(r.version) FROM ` + s.quoted("river_migration") + ` AS r WHERE r.line = 'main'`
+	}
+	var (
+		version, minVersion, riverVersion *int64
+		dirty, otherServer                *bool
+		revision, minRiver                *int
+		hash                              *string
+		installedAt                       *time.Time
+	)
+	err := db.QueryRow(ctx, `SELECT * FROM (`+migrations+`) AS m, (`+code+`) AS c, (`+river+`) AS r`).
+		Scan(&version, &dirty, &revision, &hash, &installedAt, &minVersion, &minRiver, &otherServer, &riverVersion)
+	if err != nil {
+		return err
+	}
+	state.Version, state.Dirty, state.RiverVersion = uint(max(0, value(version))), value(dirty), int(value(riverVersion))
+	state.CodeRevision, state.CodeHash, state.InstalledAt = value(revision), value(hash), value(installedAt)
+	state.MinVersion, state.MinRiverVersion, state.OtherServer = uint(max(0, value(minVersion))), value(minRiver), value(otherServer)
+	if minVersion == nil { // not known any more: the worst is assumed
+		state.MinVersion, state.MinRiverVersion = state.Version, state.RiverVersion
 	}
 	return nil
+}
+
+// selectMissing finds the functions and views of this binary that are not there.
+const selectMissing = `
+	SELECT array(
+		SELECT d.kind || ' ' || d.name
+		FROM unnest($1::text[], $2::text[]) AS d (kind, name)
+		WHERE CASE WHEN d.kind = 'view' THEN to_regclass(d.name) IS NULL ELSE to_regprocedure(d.name) IS NULL END
+		ORDER BY 1)`
+
+func (s source) readMissing(ctx context.Context, db Querier, state *State) error {
+	var kinds, names []string
+	for _, file := range s.codeFiles() {
+		if o, err := file.declared(); err == nil && (o.Kind == "view" || o.Kind == "function" || o.Kind == "procedure") {
+			kinds, names = append(kinds, o.Kind), append(names, o.Identity)
+		}
+	}
+	return db.QueryRow(ctx, selectMissing, kinds, names).Scan(&state.Missing)
 }
 
 func value[T any](p *T) (zero T) {

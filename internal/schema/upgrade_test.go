@@ -23,7 +23,7 @@ func firstRelease(t *testing.T) schema.Source {
 	}
 	return schema.NewSource(schema.Project, files, fstest.MapFS{
 		"project/revision":               {Data: []byte("1 first\n")},
-		"project/views/user_sources.sql": {Data: []byte(`CREATE OR REPLACE VIEW capydb_auth.user_sources AS SELECT id AS user_id FROM capydb_auth.users`)},
+		"project/views/user_sources.sql": {Data: []byte(view("user_sources", "SELECT id AS user_id FROM capydb_auth.users"))},
 	})
 }
 

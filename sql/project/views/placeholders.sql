@@ -1,7 +1,10 @@
 -- placeholders shows the rows of users that ensure_user made and of which no event
 -- has told yet. One that stays is a user whose events do not arrive, or an id that
--- the provider does not know: reconcile finds out which.
-CREATE OR REPLACE VIEW capydb_auth.placeholders AS
+-- the provider does not know: reconcile finds out which. It is read with the rights of
+-- whoever reads it, so that row-level security of users holds here too.
+CREATE OR REPLACE VIEW capydb_auth.placeholders
+WITH (security_invoker = true)
+AS
 SELECT
     u.id AS user_id,
     u.placeholder_since AS since,

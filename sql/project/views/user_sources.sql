@@ -1,8 +1,11 @@
 -- user_sources tells of each column of a user which event said its value, and
 -- when: one row a user and column. It answers "why does this row look like this".
 -- event_id and said_at are NULL for a column of which no event ever spoke. What was said
--- without a clock has its time of receipt.
-CREATE OR REPLACE VIEW capydb_auth.user_sources AS
+-- without a clock has its time of receipt. It is read with the rights of whoever
+-- reads it, so that row-level security of users holds here too.
+CREATE OR REPLACE VIEW capydb_auth.user_sources
+WITH (security_invoker = true)
+AS
 SELECT
     u.id               AS user_id,
     c.column_name,

@@ -1,0 +1,129 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
+)
+
+// anewAfter is how long schema capydb_auth may be missing before it is made anew. Whoever restores
+// the database from a backup shall find it empty, not with empty tables that are in the way.
+const anewAfter = 2 * time.Minute
+
+// missingError says that a project has no mirror, though it had one.
+type missingError struct{ until time.Time }
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("the project's database has no mirror (schema capydb_auth): restore it from a backup; from %s on the next event makes it "+
+		"anew, empty, and authsync integrations set does so at once; authsync events replay and a backfill fill it",
+		e.until.UTC().Format(time.RFC3339))
+}
+
+// install brings the mirror up to date when the lane is used for the first time, and again when
+// a call has found it damaged, and looks from time to time whether it is still the
+// project's: another installation of authsync may have taken it over. It does not
+// create what must have been there; see makeAnew.
+func (l *lane) install(ctx context.Context) error {
+	return l.prepare(ctx, l.makeAnew)
+}
+
+// create is install for somebody who asks for the mirror to be there.
+func (l *lane) create(ctx context.Context) error {
+	return l.prepare(ctx, func(context.Context) error { return nil })
+}
+
+func (l *lane) prepare(ctx context.Context, mayCreate func(context.Context) error) error {
+	installed, now := l.installed.Load(), l.config.Now()
+	if installed && now.UnixNano() < l.ownerUntil.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, errNoAnswer)
+	defer cancel()
+	if !installed {
+		if err := l.upgrade(ctx, mayCreate); err != nil {
+			return &installError{err}
+		}
+	}
+	if err := own(ctx, l.pool, l.projectID); err != nil {
+		l.installed.Store(false) // perhaps it was dropped: the next call finds out
+		return &installError{err}
+	}
+	l.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
+	l.installed.Store(true)
+	return nil
+}
+
+func (l *lane) upgrade(ctx context.Context, mayCreate func(context.Context) error) error {
+	if err := mayBeOf(ctx, l.pool, l.projectID, false); err != nil {
+		return err
+	}
+	state, err := schema.Inspect(ctx, l.pool, schema.Project)
+	if err != nil {
+		return err
+	}
+	if !state.Installed() {
+		if err := mayCreate(ctx); err != nil {
+			return err
+		}
+	}
+	if state.UpToDate() {
+		l.missing.Store(0)
+		return nil
+	}
+	log := l.config.Log.With(slog.String("project_id", l.projectID.String()))
+	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{Logger: log}); err != nil {
+		return err
+	}
+	if l.missing.Swap(0) != 0 && !state.Installed() {
+		log.ErrorContext(ctx, "mirror_made_anew", slog.String("next_step", "authsync events replay, and a backfill, fill it"))
+		return nil
+	}
+	log.InfoContext(ctx, "mirror_installed")
+	return nil
+}
+
+// makeAnew allows to create the schema once it has been missing for a while. The project has had its
+// mirror: the call that stored its integration has put it there.
+func (l *lane) makeAnew(ctx context.Context) error {
+	now := l.config.Now()
+	if l.missing.CompareAndSwap(0, now.UnixNano()) {
+		l.config.Log.ErrorContext(ctx, "mirror_missing", slog.String("project_id", l.projectID.String()))
+	}
+	until := time.Unix(0, l.missing.Load()).Add(anewAfter)
+	if now.Before(until) {
+		return &missingError{until}
+	}
+	return nil
+}
+
+// damage gives the error of a call as one of the mirror, if the mirror is not as it was made: functions or
+// tables were dropped or changed, the database was restored. Then the events
+// are not its cause, and the next call installs what can be installed.
+func (l *lane) damage(ctx context.Context, err error) error {
+	if pgdb.Code(err) == "" {
+		return nil
+	}
+	state, inspectErr := schema.Inspect(ctx, l.pool, schema.Project)
+	if inspectErr == nil && state.UpToDate() {
+		return nil // a trigger of the customer's, or the event itself
+	}
+	l.installed.Store(false)
+	return &installError{errors.Join(err, inspectErr)}
+}
+
+// installError marks an error of install: whatever it is, the events are not its cause.
+type installError struct{ err error }
+
+func (e *installError) Error() string { return "install the mirror: " + e.err.Error() }
+func (e *installError) Unwrap() error { return e.err }
+
+// unusable tells an error of the mirror from one of a database that is away.
+func unusable(err error) bool {
+	_, is := errors.AsType[*installError](err)
+	return is && !pgdb.Unavailable(err)
+}

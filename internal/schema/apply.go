@@ -1,0 +1,227 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// application is one run over the files of sql/.
+type application struct {
+	*installer
+
+	tx       pgx.Tx
+	before   definitions // the schema as it was
+	record   definitions // what of it is ours
+	resolved map[object]object
+
+	made   []object            // what the files have made
+	stale  []object            // what no file makes any more, and others need
+	rights map[object][]string // of what was dropped to be made anew: who had them, as GRANT
+	fallen map[string]bool     // views that were dropped because they read one that was
+
+	repaired, dropped, kept []string
+}
+
+func (a *application) run(ctx context.Context) (err error) {
+	if _, err := a.tx.Exec(ctx, `SET LOCAL check_function_bodies = off`); err != nil {
+		return fmt.Errorf("prepare to apply code: %w", err)
+	}
+	if a.before, err = a.readCatalog(ctx, a.tx); err != nil {
+		return err
+	}
+	if a.record, err = a.installer.record(ctx, a.tx); err != nil {
+		return err
+	}
+	same, err := a.sameServer(ctx, a.tx)
+	if err != nil {
+		return err
+	}
+	for _, p := range compare(a.record, a.before, same) {
+		if p.Heals && p.Repair == "" {
+			a.repaired = append(a.repaired, p.String())
+		}
+	}
+	if err := a.applyFiles(ctx); err != nil {
+		return err
+	}
+	if err := a.dropStale(ctx, same); err != nil {
+		return err
+	}
+	if err := a.note(ctx); err != nil {
+		return err
+	}
+	for _, file := range a.codeFiles() {
+		if file.layer == "grants" {
+			if _, err := a.tx.Exec(ctx, file.text); err != nil {
+				return fileError(file, err)
+			}
+		}
+	}
+	if err := a.note(ctx); err != nil { // grants change what the catalog says of functions
+		return err
+	}
+	_, err = a.tx.Exec(ctx, `
+		UPDATE `+a.quoted("schema_code")+` AS c
+		SET revision = $1, hash = $2, applied_at = now(), version = (SELECT coalesce(max(m.version), 0) FROM `+a.quoted(versionTable)+` AS m),
+		    min_version = greatest(c.min_version, $3), min_river_version = greatest(c.min_river_version, $4),
+		    server_major = current_setting('server_version_num')::integer / 10000`,
+		a.revision(), a.hash(), a.breaking(), minRiver(a.kind))
+	if err != nil {
+		return fmt.Errorf("note what code was applied: %w", err)
+	}
+	return nil
+}
+
+// applyFiles applies all files but those of grants.
+func (a *application) applyFiles(ctx context.Context) (err error) {
+	var views []codeFile
+	var objects []object
+	for _, file := range a.codeFiles() {
+		o, err := file.declared()
+		if err != nil {
+			return err
+		}
+		if file.layer != "grants" {
+			objects = append(objects, o)
+		}
+		if file.layer == "views" {
+			views = append(views, file)
+		}
+	}
+	if a.resolved, err = resolve(ctx, a.tx, objects); err != nil {
+		return err
+	}
+	for _, layer := range layers() {
+		if layer == "views" {
+			if err := a.applyViews(ctx, views); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, file := range a.codeFiles() {
+			if file.layer == layer && layer != "grants" {
+				if err := a.apply(ctx, file); err != nil {
+					return fileError(file, err)
+				}
+			}
+		}
+	}
+	made, err := resolve(ctx, a.tx, objects)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		is, exists := made[o]
+		if !exists {
+			return fmt.Errorf("sql/%s says that it makes %s, and does not", a.kind, o)
+		}
+		a.made = append(a.made, is)
+	}
+	return nil
+}
+
+// applyViews applies views in rounds until all are there, as one may read another.
+func (a *application) applyViews(ctx context.Context, views []codeFile) error {
+	for pending := views; len(pending) > 0; {
+		var later []codeFile
+		var lastErr error
+		for _, view := range pending {
+			err := a.apply(ctx, view)
+			switch pgdb.Code(err) {
+			case pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn:
+				later, lastErr = append(later, view), fileError(view, err)
+				continue
+			}
+			if err != nil {
+				return fileError(view, err)
+			}
+			delete(a.fallen, a.kind.Name()+"."+view.object)
+		}
+		if len(later) == len(pending) {
+			return lastErr
+		}
+		for _, view := range views {
+			if a.fallen[a.kind.Name()+"."+view.object] && !slices.Contains(later, view) {
+				later = append(later, view)
+			}
+		}
+		pending = later
+	}
+	return nil
+}
+
+// apply applies one file. What stands under the name of its object and is in the record is replaced,
+// whatever was made of it; what is not in the record is somebody else's, and is refused.
+// The one exception is what is in every respect as the file makes it: nothing
+// of it changes, so it is taken into the record. So a record that was lost finds its objects again.
+func (a *application) apply(ctx context.Context, file codeFile) error {
+	declared, _ := file.declared() // it was asked before
+	is, exists := a.resolved[declared]
+	if _, ours := a.record[is]; exists && !ours {
+		return a.adopt(ctx, file, is)
+	}
+	err := a.exec(ctx, file.text)
+	switch pgdb.Code(err) {
+	case pgerrcode.InvalidFunctionDefinition, // it returns another type, or names its parameters otherwise
+		pgerrcode.InvalidTableDefinition: // it lost or renamed a column
+		if exists {
+			if err = a.dropToReplace(ctx, is); err == nil {
+				err = a.exec(ctx, file.text)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, grant := range a.rights[declared] {
+		if err := a.exec(ctx, grant); err != nil {
+			return err
+		}
+	}
+	delete(a.rights, declared)
+	return nil
+}
+
+// exec runs statements such that the transaction outlives their failure.
+func (a *application) exec(ctx context.Context, text string) error {
+	return pgdb.InTx(ctx, a.tx, func(savepoint pgx.Tx) error {
+		_, err := savepoint.Exec(ctx, text)
+		return err
+	})
+}
+
+// note writes the code into the record as the catalog has it now.
+func (a *application) note(ctx context.Context) error {
+	after, err := a.readCatalog(ctx, a.tx)
+	if err != nil {
+		return err
+	}
+	noted := maps.Clone(a.record)
+	maps.DeleteFunc(noted, func(o object, _ string) bool { return o.isCode() })
+	for _, o := range a.made {
+		noted[o] = after[o]
+	}
+	for _, o := range a.stale {
+		noted[o] = a.record[o]
+	}
+	return a.writeRecord(ctx, a.tx, noted)
+}
+
+// fileError names the file and line of an error in sql/.
+func fileError(file codeFile, err error) error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Position > 0 && int(pgErr.Position) <= len([]rune(file.text)) {
+		line := 1 + strings.Count(string([]rune(file.text)[:pgErr.Position-1]), "\n")
+		return fmt.Errorf("%s, line %d: %w", file.name(), line, err)
+	}
+	return fmt.Errorf("%s: %w", file.name(), err)
+}

@@ -1,0 +1,112 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// adopt applies a file whose object somebody seems to have made, if that changes nothing.
+func (a *application) adopt(ctx context.Context, file codeFile, is object) error {
+	foreign := a.foreignError([]string{is.String()})
+	err := pgdb.InTx(ctx, a.tx, func(savepoint pgx.Tx) error {
+		if _, err := savepoint.Exec(ctx, file.text); err != nil {
+			return errors.Join(foreign, err)
+		}
+		after, err := a.readCatalog(ctx, savepoint)
+		if err == nil && after[is] != a.before[is] {
+			err = foreign
+		}
+		return err
+	})
+	if err != nil && errors.Is(err, ErrForeign) {
+		return foreign
+	}
+	return err
+}
+
+// selectReaders lists a view and those of our views that read it, directly or through others.
+const selectReaders = `
+	WITH RECURSIVE reader (oid) AS (
+		SELECT to_regclass($1)::oid
+		UNION
+		SELECT w.ev_class
+		FROM reader AS r
+		JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid AND d.classid = 'pg_rewrite'::regclass
+		JOIN pg_rewrite AS w ON w.oid = d.objid
+	)
+	SELECT r.oid::regclass::text FROM reader AS r WHERE r.oid::regclass::text = ANY ($2)`
+
+// dropToReplace drops an object that can't be changed into what its file makes, and the views of ours
+// that read it. The rights on them are kept for apply. If somebody else has built on them, the error is ErrDepends.
+func (a *application) dropToReplace(ctx context.Context, is object) error {
+	falling := []object{is}
+	if is.Kind == "view" {
+		var ours []string
+		for o := range a.record {
+			if o.Kind == "view" {
+				ours = append(ours, o.Identity)
+			}
+		}
+		rows, err := a.tx.Query(ctx, selectReaders, is.Identity, ours)
+		if err != nil {
+			return fmt.Errorf("look for what reads %s: %w", is, err)
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("look for what reads %s: %w", is, err)
+		}
+		falling = nil
+		for _, name := range names {
+			falling = append(falling, object{"view", name})
+		}
+	}
+	for declared, o := range a.resolved {
+		if !slices.Contains(falling, o) {
+			continue
+		}
+		rights, err := a.rightsOn(ctx, o)
+		if err != nil {
+			return err
+		}
+		a.rights[declared] = rights
+		a.fallen[o.Identity] = o != is
+		delete(a.resolved, declared)
+	}
+	err := a.exec(ctx, dropStatement(falling...))
+	if pgdb.Code(err) == pgerrcode.DependentObjectsStillExist {
+		return dependsError(is.String(), err)
+	}
+	return err
+}
+
+// rightsOn gives the statements that grant others what they may do with a view or routine.
+func (a *application) rightsOn(ctx context.Context, o object) ([]string, error) {
+	rows, err := a.tx.Query(ctx, `
+		SELECT format('GRANT %s ON %s %s TO %s%s', g.privilege_type, o.word, $2::text,
+		              CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+		              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+		FROM (
+			SELECT 'TABLE' AS word, c.relacl AS acl, c.relowner AS owner FROM pg_class AS c
+			WHERE c.oid = CASE WHEN $1 = 'view' THEN to_regclass($2) END
+			UNION ALL
+			SELECT 'ROUTINE', p.proacl, p.proowner FROM pg_proc AS p
+			WHERE p.oid = CASE WHEN $1 IN ('function', 'procedure') THEN to_regprocedure($2) END
+		) AS o
+		CROSS JOIN LATERAL aclexplode(o.acl) AS g
+		WHERE g.grantee <> o.owner`, o.Kind, o.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("read the rights on %s: %w", o, err)
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the rights on %s: %w", o, err)
+	}
+	return statements, nil
+}
