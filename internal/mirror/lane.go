@@ -65,8 +65,9 @@ type lane struct {
 }
 
 func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
-	pool, err := pgdb.Open(ctx, url, pgdb.Options{
+	pool, err := config.Tenants.Open(ctx, url, pgdb.Options{
 		ApplicationName: "authsync mirror",
+		Project:         projectID,
 		// One call applies at a time, maxFeed read the feed; one is for people who read.
 		MaxConns:        4,
 		MaxConnIdleTime: time.Minute,
@@ -268,7 +269,7 @@ func (l *lane) upgrade(ctx context.Context) error {
 	if err != nil || current {
 		return err
 	}
-	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{}); err != nil {
+	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{Tenants: l.config.Tenants, Project: l.projectID}); err != nil {
 		return err
 	}
 	l.config.Log.InfoContext(ctx, "mirror_installed", slog.String("project_id", l.projectID.String()))

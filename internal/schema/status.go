@@ -46,7 +46,7 @@ type Querier interface {
 
 // Status compares a database with this binary and changes nothing.
 func Status(ctx context.Context, url string, kind Kind) (State, error) {
-	in, err := open(ctx, url, sourceOf(kind), Options{})
+	in, err := open(ctx, url, sourceOf(kind), Options{}, anyConnection)
 	if err != nil {
 		return State{}, err
 	}
@@ -56,6 +56,11 @@ func Status(ctx context.Context, url string, kind Kind) (State, error) {
 		return State{}, in.explain(ctx, err)
 	}
 	return state, nil
+}
+
+// Read is Status of the database that db is connected to.
+func Read(ctx context.Context, db Querier, kind Kind) (State, error) {
+	return sourceOf(kind).read(ctx, db)
 }
 
 // UpToDate reports whether Up has nothing to do, by one query; for the first use
