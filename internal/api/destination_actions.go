@@ -171,7 +171,7 @@ func among(in, name, given string, known []string) error {
 func ofDatabase(p project.Project, err error) error {
 	var delayed *mirror.DelayError
 	if schema.NeedsPerson(err) {
-		return failure(http.StatusUnprocessableEntity, "the database of project %s: %v", p.Name, pgdb.Redact(err))
+		return fail(databaseUnusable, "the database of project %s: %v", p.Name, pgdb.Redact(err))
 	}
 	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
 		return fail(projectDatabaseAway, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))

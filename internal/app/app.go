@@ -79,6 +79,7 @@ type App struct {
 	inbox     *inbox.Inbox
 	intake    *inbox.Inbox    // the receiver's own; nil without that role
 	guard     *outbound.Guard // of all requests to addresses that customers chose
+	tenants   *pgdb.Tenants   // connects to the databases of projects
 	accounts  account.Accounts
 	shared    *account.Shared // of those who read single users
 	backfills *backfill.Store
@@ -101,7 +102,8 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	a := &App{
 		settings: c.Settings, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
-		guard: outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}),
+		guard:   outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}),
+		tenants: tenantsOf(c.Settings),
 	}
 	defer func() {
 		if err != nil {
@@ -195,14 +197,17 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 	defer retry.Stop()
 	for {
 		err := a.pool.Ping(ctx)
-		if err == nil || !pgdb.Unavailable(err) {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case !pgdb.Passing(err): // waiting changes nothing about a wrong password
+			return fmt.Errorf("DATABASE_URL: %s", pgdb.Describe(err))
 		}
-		a.log.WarnContext(ctx, "waiting_for_database", slog.Any("error", err))
+		a.log.WarnContext(ctx, "waiting_for_database", slog.String("reason", pgdb.Describe(err)), slog.Any("error", err))
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
-			return fmt.Errorf("no answer within %s: check DATABASE_URL and that PostgreSQL runs: %w", databaseWait, err)
+			return fmt.Errorf("DATABASE_URL: gave up after %s: %s", databaseWait, pgdb.Describe(err))
 		}
 	}
 }
@@ -212,9 +217,10 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Log: a.log, Workers: a.settings.Workers})
+	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers})
 	ofStore := project.Config{
-		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Log: a.log, Destinations: destinationKinds{a.guard.CheckURL},
+		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
+		Destinations: destinationKinds{a.guard.CheckURL},
 	}
 	if a.Store, err = project.NewStore(ofStore); err != nil {
 		return nil, err
@@ -337,6 +343,14 @@ func noReceiver(w http.ResponseWriter, r *http.Request) {
 
 func notFound(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
+}
+
+// tenantsOf is how a server connects to the databases of projects.
+func tenantsOf(c config.Config) *pgdb.Tenants {
+	return &pgdb.Tenants{
+		Control: c.DatabaseURL.Reveal(),
+		Guard:   outbound.New(outbound.Config{Allow: c.AllowDatabaseTargets, Setting: outbound.DatabaseSetting}),
+	}
 }
 
 // mustBeCurrent refuses to work on a schema that this binary can't work with. One that a newer authsync has

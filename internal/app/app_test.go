@@ -67,6 +67,7 @@ func settings(t *testing.T, databaseURL string) config.Config {
 	t.Helper()
 	env := map[string]string{
 		"DATABASE_URL": databaseURL, "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
+		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1",
 	}
 	c, err := config.Load(func(name string) string { return env[name] })
 	require.NoError(t, err)
@@ -244,7 +245,7 @@ func TestRolesShareTheWorkOfAnInstallation(t *testing.T) {
 
 func TestReadinessFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
-	database, err := localpg.Start(t.Context(), localpg.Config{Throwaway: true})
+	database, err := localpg.Start(t.Context(), localpg.Config{Throwaway: true, TCP: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(t.Context()))) })
 	_, err = schema.Up(t.Context(), database.URL("postgres"), schema.Control, schema.Options{})

@@ -62,20 +62,28 @@ func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, err
 func (a *App) tables(
 	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
 ) (fetch.Source, error) {
-	url, err := pgdb.Given(string(databaseURL))
-	switch {
-	case databaseURL == "":
+	url, what := string(databaseURL), "credentials.database_url"
+	if url == "" {
+		what = "the project's database"
+		var err error
 		if url, err = a.stored.DatabaseURL(ctx, projectID); err != nil {
 			return nil, err
 		}
-	case err != nil:
-		return nil, fmt.Errorf("credentials.database_url %w", err)
 	}
-	pool, err := pgdb.Open(context.WithoutCancel(ctx), url, pgdb.Options{ApplicationName: "authsync backfill", MaxConns: 1})
+	pool, err := a.tenants.Open(context.WithoutCancel(ctx), url, pgdb.Options{ApplicationName: "authsync backfill", MaxConns: 1, Project: projectID})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), nil
+	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Tables: tables}), nil
+}
+
+// checkSource connects to a database that is given for Better Auth's tables.
+func (a *App) checkSource(ctx context.Context, projectID uuid.UUID, databaseURL string) error {
+	conn, err := a.tenants.Connect(ctx, databaseURL, pgdb.Options{ApplicationName: "authsync backfill", Project: projectID})
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
 }
 
 // readingWorkers adds the workers that read from providers to the job client.

@@ -11,6 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -37,12 +38,13 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 		return nil, err
 	}
 	c := &Control{Pool: pool}
-	c.mirrors = mirror.New(mirror.Config{Database: c.database, Log: log})
+	tenants := &pgdb.Tenants{Control: databaseURL.Reveal()} // the operator is at work, who may connect to any host
+	c.mirrors = mirror.New(mirror.Config{Database: c.database, Tenants: tenants, Log: log})
 	if err := mustBeCurrent(ctx, pool); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	c.Store, err = project.NewStore(project.Config{
-		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: outbound.New(outbound.Config{}), Log: log,
+		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: outbound.New(outbound.Config{}), Tenants: tenants, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))

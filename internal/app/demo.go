@@ -46,7 +46,7 @@ func (d *Dev) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	demoURL, err := d.App.Store.DatabaseURL(ctx, d.Demo.ID)
+	demoURL, err := d.App.Store.ConnectionURL(ctx, d.Demo.ID)
 	if err != nil {
 		return err
 	}

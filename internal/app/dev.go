@@ -218,6 +218,10 @@ func (d *Dev) prepare(ctx context.Context) error {
 			return fmt.Errorf("create database %s: %w", devDatabase, err)
 		}
 	}
+	// The roles of projects' databases have nothing to do in this one.
+	if _, err := admin.Exec(ctx, "REVOKE CONNECT ON DATABASE "+pgx.Identifier{devDatabase}.Sanitize()+" FROM PUBLIC"); err != nil {
+		return fmt.Errorf("close database %s to others: %w", devDatabase, err)
+	}
 	report, err := schema.Up(ctx, d.server.URL(devDatabase), schema.Control, schema.Options{Logger: d.log})
 	if err == nil && report.Changed() {
 		d.progress(fmt.Sprintf("control database is at version %d", report.To))
@@ -236,6 +240,7 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
 	// What a developer tries things with runs on her machine.
 	settings.AllowTargets = settings.AllowTargets.And(outbound.Loopback())
+	settings.AllowDatabaseTargets = settings.AllowDatabaseTargets.And(outbound.Loopback())
 	if err := d.beforeStart(ctx, settings); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}

@@ -38,6 +38,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -278,7 +279,7 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 		o := &b.outcomes[b.places[i]]
 		if r.Err != nil {
 			o.Outcome, o.Err = inbox.Failed, r.Err
-			o.Reason = joinReasons(mirror.Words(r.Err), o.Reason)
+			o.Reason = joinReasons(pgdb.Describe(r.Err), o.Reason)
 			continue
 		}
 		o.Outcome = r.Outcome
@@ -309,7 +310,7 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 	} else {
 		c.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 	}
-	return jobs.Wait(ctx, job, redact.Text(err), wait)
+	return jobs.Wait(ctx, job, redact.Reason(err), wait)
 }
 
 // logOutcomes writes one line a part, and one for each event that failed.

@@ -276,7 +276,7 @@ func TestDatabaseAwayCostsNoAttemptAndDelaysNobodyElse(t *testing.T) {
 		var n int
 		require.NoError(t, b.control.QueryRow(t.Context(), `
 			SELECT count(*) FROM authsync.river_job
-			WHERE args ->> 'project_id' = $1 AND metadata -> 'output' ->> 'wait_reason' LIKE '%connect%'
+			WHERE args ->> 'project_id' = $1 AND metadata -> 'output' ->> 'wait_reason' LIKE '%nothing listens%'
 			  AND attempt <= 1 AND errors IS NULL`, b.awayID.String()).Scan(&n))
 		return n == 1
 	})

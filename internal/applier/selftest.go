@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/selftest"
 )
 
@@ -55,7 +56,7 @@ func (c *Config) rehearseOne(ctx context.Context, projectID uuid.UUID, e *mirror
 	last := r.Results[len(r.Results)-1]
 	f.Outcome = last.Outcome
 	if last.Err != nil {
-		f.Outcome, f.Problem = inbox.Failed, mirror.Words(last.Err)
+		f.Outcome, f.Problem = inbox.Failed, pgdb.Describe(last.Err)
 	}
 	if r.User != nil {
 		f.Row = selftest.Row{Exists: true, Email: text(r.User.Email), FirstName: text(r.User.FirstName), Deleted: r.User.DeletedAt != nil}

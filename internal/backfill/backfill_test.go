@@ -297,7 +297,7 @@ func TestTroubles(t *testing.T) {
 		b.work(t, away, 0)
 		b.start(t)
 		run := b.eventually(t, func(r backfill.Run) bool { return r.WaitsBecause != nil })
-		require.Equal(t, "the project's database cannot be used now: the project database says: starting up (SQLSTATE 57P03)", *run.WaitsBecause)
+		require.Equal(t, "the project's database cannot be used now: the server is starting, stopping or recovering: it will take connections again by itself (it says: starting up (SQLSTATE 57P03))", *run.WaitsBecause)
 		require.Equal(t, backfill.Waiting, run.State)
 		away.err.Store(nil)
 		b.ends(t, backfill.Done)

@@ -234,7 +234,7 @@ func (b *row) count(place string, r mirror.Result) {
 	switch {
 	case r.Err != nil:
 		b.Failed++
-		b.Report.add(place, mirror.Words(r.Err))
+		b.Report.add(place, pgdb.Describe(r.Err))
 	case r.Outcome == mirror.Applied:
 		b.Applied++
 	default:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/refresh"
@@ -153,16 +154,16 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	case errors.As(err, &limited):
 		return s.wait(ctx, err.Error(), max(limited.After, time.Second), s.row.Troubles)
 	case errors.As(err, &delayed):
-		return s.wait(ctx, "the project's database cannot be used now: "+mirror.Words(delayed.Err), delayed.After, s.row.Troubles)
+		return s.wait(ctx, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err), delayed.After, s.row.Troubles)
 	case errors.Is(err, errControl):
 		return err // our own database: nothing can be noted
 	}
 	troubles := s.row.Troubles + 1
 	if troubles >= maxTroubles {
-		return s.fail(ctx, "given up after many attempts in a row: "+mirror.Words(err), err)
+		return s.fail(ctx, "given up after many attempts in a row: "+pgdb.Describe(err), err)
 	}
 	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_put_off", s.attrs(slog.Any("error", err))...)
-	return s.wait(ctx, mirror.Words(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
+	return s.wait(ctx, pgdb.Describe(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
 }
 
 // errControl marks an error of the control database.

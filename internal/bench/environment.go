@@ -49,7 +49,7 @@ func newEnvironment(ctx context.Context, log *slog.Logger) (_ *environment, err 
 			err = errors.Join(err, e.close(ctx))
 		}
 	}()
-	e.server, err = localpg.Start(ctx, localpg.Config{Throwaway: true, Logger: log, Settings: map[string]string{
+	e.server, err = localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true, Logger: log, Settings: map[string]string{
 		"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on",
 		// Files of the log are used again, as on a server that has run for a while.
 		"shared_buffers": "256MB", "min_wal_size": "1GB", "max_wal_size": "4GB", "max_connections": "200",

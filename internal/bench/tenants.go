@@ -99,7 +99,7 @@ func (d *delivery) startServer(ctx context.Context, url string) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	settings.AllowTargets = outbound.Loopback()
+	settings.AllowTargets, settings.AllowDatabaseTargets = outbound.Loopback(), outbound.Loopback()
 	d.address = listener.Addr().String()
 	if d.app, err = app.Start(ctx, app.Config{Settings: settings, Log: d.log, Listener: listener}); err != nil {
 		return err

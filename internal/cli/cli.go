@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // Process is all that a command knows of the process it runs in, so that tests
@@ -67,9 +68,17 @@ func Main(ctx context.Context, p Process) int {
 		fmt.Fprintln(p.Err, "authsync: "+oneLine(err.Error()))
 		return 2
 	default:
-		fmt.Fprintln(p.Err, "authsync: "+oneLine(err.Error()))
+		fmt.Fprintln(p.Err, "authsync: "+oneLine(words(err)))
 		return 1
 	}
+}
+
+// words says what went wrong; of a connection, also what to do.
+func words(err error) string {
+	if pgdb.Connecting(err) {
+		return "cannot connect to the database: " + pgdb.Describe(err)
+	}
+	return err.Error()
 }
 
 // errReported ends a command without success whose output has said why.

@@ -70,12 +70,13 @@ func setup(t *testing.T) *testBundle {
 	t.Helper()
 	control, project := pgtest.Control(t), pgtest.Project(t)
 	b := &testBundle{control: control, project: project, env: map[string]string{
-		"AUTHSYNC_DATA_DIR":       t.TempDir(),
-		"AUTHSYNC_LISTEN":         "127.0.0.1:0",
-		"AUTHSYNC_ALLOW_TARGETS":  "127.0.0.1",
-		"DATABASE_URL":            pgtest.URL(t, control),
-		"AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(),
-		"SHOP_DATABASE_URL":       pgtest.URL(t, project),
+		"AUTHSYNC_DATA_DIR":               t.TempDir(),
+		"AUTHSYNC_LISTEN":                 "127.0.0.1:0",
+		"AUTHSYNC_ALLOW_TARGETS":          "127.0.0.1",
+		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1",
+		"DATABASE_URL":                    pgtest.URL(t, control),
+		"AUTHSYNC_ENCRYPTION_KEY":         seal.NewKey(),
+		"SHOP_DATABASE_URL":               pgtest.URL(t, project),
 	}}
 	c, err := config.Load(func(name string) string { return b.env[name] })
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func (s *session) verify(ctx context.Context, projectName, providerName string) 
 	if err != nil {
 		return err
 	}
-	if err := mirror.CheckRehearsable(ctx, databaseURL); err != nil {
+	if err := mirror.CheckRehearsable(ctx, control.Store.Tenants(), databaseURL); err != nil {
 		return fmt.Errorf("no self-test in project %s: %w", projectName, err)
 	}
 	if err := v.run(ctx); err != nil {

@@ -98,7 +98,8 @@ type Config struct {
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration
 
-	AllowTargets outbound.Targets
+	AllowTargets         outbound.Targets
+	AllowDatabaseTargets outbound.Targets
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

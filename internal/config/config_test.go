@@ -37,22 +37,23 @@ func TestLoad(t *testing.T) {
 	t.Run("EveryValueIsTakenOver", func(t *testing.T) {
 		t.Parallel()
 		c, err := config.Load(lookup(map[string]string{
-			"AUTHSYNC_DATA_DIR":             "/srv/data",
-			"AUTHSYNC_LISTEN":               ":9000",
-			"AUTHSYNC_PUBLIC_URL":           "https://hooks.example.com/",
-			"DATABASE_URL":                  "postgres://u:p@h/d",
-			"AUTHSYNC_ENCRYPTION_KEY":       " key\n",
-			"AUTHSYNC_ROLES":                "worker, api",
-			"AUTHSYNC_URL":                  "http://127.0.0.1:1",
-			"AUTHSYNC_API_KEY":              "capy_live_x",
-			"AUTHSYNC_MAX_BODY_BYTES":       "4096",
-			"AUTHSYNC_INBOX_RETENTION":      "0",
-			"AUTHSYNC_WORKERS":              "3",
-			"AUTHSYNC_DATABASE_CONNECTIONS": "5",
-			"AUTHSYNC_SHUTDOWN_TIMEOUT":     "2s",
-			"AUTHSYNC_ALLOW_TARGETS":        "10.1.0.0/16, Billing.internal,192.168.1.7",
-			"AUTHSYNC_LOG_LEVEL":            "debug",
-			"AUTHSYNC_LOG_FORMAT":           "text",
+			"AUTHSYNC_DATA_DIR":               "/srv/data",
+			"AUTHSYNC_LISTEN":                 ":9000",
+			"AUTHSYNC_PUBLIC_URL":             "https://hooks.example.com/",
+			"DATABASE_URL":                    " postgres://u:p@h/d\n",
+			"AUTHSYNC_ENCRYPTION_KEY":         " key\n",
+			"AUTHSYNC_ROLES":                  "worker, api",
+			"AUTHSYNC_URL":                    "http://127.0.0.1:1",
+			"AUTHSYNC_API_KEY":                "capy_live_x",
+			"AUTHSYNC_MAX_BODY_BYTES":         "4096",
+			"AUTHSYNC_INBOX_RETENTION":        "0",
+			"AUTHSYNC_WORKERS":                "3",
+			"AUTHSYNC_DATABASE_CONNECTIONS":   "5",
+			"AUTHSYNC_SHUTDOWN_TIMEOUT":       "2s",
+			"AUTHSYNC_ALLOW_TARGETS":          "10.1.0.0/16, Billing.internal,192.168.1.7",
+			"AUTHSYNC_ALLOW_DATABASE_TARGETS": "private, 127.0.0.1",
+			"AUTHSYNC_LOG_LEVEL":              "debug",
+			"AUTHSYNC_LOG_FORMAT":             "text",
 		}))
 		require.NoError(t, err)
 		require.Equal(t, "/srv/data", c.DataDir)
@@ -69,6 +70,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, 5, c.DatabaseConnections)
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
 		require.Equal(t, "10.1.0.0/16,192.168.1.7/32,billing.internal", c.AllowTargets.String())
+		require.Equal(t, "private,127.0.0.1/32", c.AllowDatabaseTargets.String())
 		require.Equal(t, slog.LevelDebug, c.LogLevel)
 		require.Equal(t, config.Text, c.LogFormat)
 		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // setting is one variable: its documentation, how its text becomes a field of
@@ -38,9 +39,16 @@ func settings() []setting {
 		address("AUTHSYNC_PUBLIC_URL", "",
 			"base of the webhook URLs that providers are pointed at (https://…); default: the address listened on",
 			func(c *Config) *string { return &c.PublicURL }),
-		secret("DATABASE_URL",
-			"the control database: postgres://user:password@host:5432/database",
-			func(c *Config) *Secret { return &c.DatabaseURL }),
+		{
+			name: "DATABASE_URL", secret: true,
+			doc: "the control database: postgres://user:password@host:5432/database",
+			parse: func(c *Config, value string) error {
+				checked, err := pgdb.CheckURL(value)
+				c.DatabaseURL = Secret(checked)
+				return err
+			},
+			show: func(c *Config) string { return c.DatabaseURL.String() },
+		},
 		secret("AUTHSYNC_ENCRYPTION_KEY",
 			"32 random bytes in base64 that seal all credentials (openssl rand -base64 32); old keys may follow, separated by commas",
 			func(c *Config) *Secret { return &c.EncryptionKey }),
@@ -80,6 +88,16 @@ func settings() []setting {
 				return err
 			},
 			show: func(c *Config) string { return c.AllowTargets.String() },
+		},
+		{
+			name: outbound.DatabaseSetting, fallback: "private",
+			doc: "where the databases that are given for projects and integrations may be beside public addresses: private (all private addresses), none, " +
+				"or addresses, ranges and host names, separated by commas; this machine only if it is listed",
+			parse: func(c *Config, value string) (err error) {
+				c.AllowDatabaseTargets, err = outbound.ParseTargets(value)
+				return err
+			},
+			show: func(c *Config) string { return c.AllowDatabaseTargets.String() },
 		},
 		{
 			name: "AUTHSYNC_LOG_LEVEL", fallback: "info",

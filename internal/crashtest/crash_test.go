@@ -41,7 +41,7 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	ctx := t.Context()
 
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true})
+	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
 	b := prepare(t, database)
@@ -155,6 +155,7 @@ func prepare(t *testing.T, database *localpg.Server) *bundle {
 	s := &server{env: map[string]string{
 		"DATABASE_URL": database.URL("control"), "AUTHSYNC_ENCRYPTION_KEY": key.Reveal(),
 		"AUTHSYNC_LISTEN": "127.0.0.1:0", "AUTHSYNC_LOG_LEVEL": "info", "AUTHSYNC_ALLOW_TARGETS": "127.0.0.1/32",
+		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1/32",
 	}}
 	return &bundle{server: s, store: opened.Store, load: newLoad(s, p.ID.String(), credentials), control: opened.Pool, project: shop}
 }

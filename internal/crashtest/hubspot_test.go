@@ -34,7 +34,7 @@ func TestContactsFollowUsersThroughFaultsAndCrashes(t *testing.T) {
 	seed := chooseSeed(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	ctx := t.Context()
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true})
+	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
 	b := prepare(t, database)

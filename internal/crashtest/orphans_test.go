@@ -43,7 +43,7 @@ func TestOrphanedJobsRunAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database, err := localpg.Start(t.Context(), localpg.Config{Throwaway: true})
+			database, err := localpg.Start(t.Context(), localpg.Config{Throwaway: true, TCP: true})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(t.Context()))) })
 			b := prepare(t, database)

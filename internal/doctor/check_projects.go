@@ -22,11 +22,21 @@ func credentials(_ context.Context, p *Project) (faults []Fault, _ error) {
 	return faults, nil
 }
 
+// mirrorState reads which mirror is in the project's database.
+func (p *Project) mirrorState(ctx context.Context) (schema.State, error) {
+	conn, err := p.Store.Tenants().Connect(ctx, p.URL, pgdb.Options{ApplicationName: "authsync doctor", Project: p.ID})
+	if err != nil {
+		return schema.State{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return schema.Read(ctx, conn, schema.Project)
+}
+
 // mirrorSchema looks whether the project's database answers and has the mirror of this binary.
 func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
-	state, err := schema.Status(ctx, p.URL, schema.Project)
+	state, err := p.mirrorState(ctx)
 	if err != nil {
-		return []Fault{{What: err.Error(), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
+		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
 	}
 	if len(p.Integrations) == 0 { // it gets its mirror with the first one
 		if err := state.Refused(); err != nil {

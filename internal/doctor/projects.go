@@ -3,8 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-
-	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // pageOfProjects is how many projects are read at once.
@@ -42,7 +40,7 @@ func (e *examination) project(ctx context.Context, p *Project) error {
 		}
 		faults = append(faults, more...)
 	}
-	return e.tell(name, pgdb.SafeURL(p.URL), faults, err)
+	return e.tell(name, p.Database, faults, err)
 }
 
 // openProject reads what the checks need.

@@ -75,7 +75,7 @@ func (e *examination) database(ctx context.Context) (url string, usable bool, er
 	url = secret.Reveal()
 	state, err := schema.Status(ctx, url, schema.Control)
 	if err != nil {
-		err = e.fault("control database", Fault{What: err.Error(), Next: "check that PostgreSQL runs, and DATABASE_URL"})
+		err = e.fault("control database", Fault{What: pgdb.Describe(err), Next: "check that PostgreSQL runs, and DATABASE_URL"})
 	} else {
 		err = e.tell("control database", pgdb.SafeURL(url), nil, nil)
 	}

@@ -118,7 +118,7 @@ func TestAJobThatItsClientWorksStays(t *testing.T) {
 	require.NoError(t, err)
 	waittest.Receive(t, began)
 	start(t, control, func(context.Context, *river.Job[args]) error { return nil }) // later, or it might take the job
-	first := orphan(t, control, "dead", 0) // by which is seen that sweeps took place
+	first := orphan(t, control, "dead", 0)                                          // by which is seen that sweeps took place
 	becomes(t, control, "1", `SELECT coalesce(metadata ->> 'rescues', '0') FROM authsync.river_job WHERE id = $1`, first)
 	second := orphan(t, control, "dead too", 0)
 	becomes(t, control, "1", `SELECT coalesce(metadata ->> 'rescues', '0') FROM authsync.river_job WHERE id = $1`, second)

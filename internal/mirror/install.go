@@ -76,7 +76,7 @@ func (l *lane) upgrade(ctx context.Context, mayCreate func(context.Context) erro
 		return nil
 	}
 	log := l.config.Log.With(slog.String("project_id", l.projectID.String()))
-	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{Logger: log}); err != nil {
+	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{Tenants: l.config.Tenants, Project: l.projectID, Logger: log}); err != nil {
 		return err
 	}
 	if l.missing.Swap(0) != 0 && !state.Installed() {

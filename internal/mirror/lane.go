@@ -65,8 +65,9 @@ type lane struct {
 }
 
 func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
-	pool, err := pgdb.Open(ctx, url, pgdb.Options{
+	pool, err := config.Tenants.Open(ctx, url, pgdb.Options{
 		ApplicationName: "authsync mirror",
+		Project:         projectID,
 		// One call applies at a time, maxFeed read the feed; one is for people who read.
 		MaxConns:        4,
 		MaxConnIdleTime: time.Minute,

@@ -32,8 +32,10 @@ import (
 type Config struct {
 	// Database gives the connection URL of a project's database.
 	Database func(ctx context.Context, projectID uuid.UUID) (string, error)
-	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// Tenants connects by those URLs; nil: they are the operator's own.
+	Tenants *pgdb.Tenants
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
 
 	// CallTimeout bounds one call of apply_events; 0 is 15 s.
 	CallTimeout time.Duration
@@ -142,6 +144,9 @@ func (e *DelayError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the cause.
 func (e *DelayError) Unwrap() error { return e.Err }
+
+// Applied is the outcome of an event that set at least one value.
+const Applied = "applied"
 
 // SQLSTATEs of our own, raised by the functions of schema capydb_auth. The list
 // is repeated in sql/README.md, and a test compares the two.

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/schema"
 )
 
@@ -21,7 +20,11 @@ import (
 const ownerLooks = 10 * time.Second
 
 const (
-	selectOwner = `SELECT o.project_id FROM capydb_auth.owner AS o`
+	selectOwner = `
+		SELECT o.project_id,
+			coalesce(col_description('capydb_auth.owner'::regclass, a.attnum), '') AS mark
+		FROM capydb_auth.owner AS o
+		JOIN pg_attribute AS a ON a.attrelid = 'capydb_auth.owner'::regclass AND a.attname = 'project_id'`
 
 	insertOwner = `INSERT INTO capydb_auth.owner (project_id) VALUES ($1) ON CONFLICT (is_only) DO NOTHING`
 
@@ -43,12 +46,16 @@ type database interface {
 
 // Install creates the mirror in a project database, or upgrades it, and makes it the
 // project's. It is repeatable and safe to run from several processes at once. A database
-// that is another's is not touched: the error is project.ErrControlDatabase, or
-// *project.OwnedError unless takeOver says that another project's mirror is meant.
+// that is another's is not touched: the error is pgdb.ErrControlDatabase, or
+// *pgdb.OwnedError unless takeOver says that another project's mirror is meant.
 // Others are fit for the person who gave the URL: they say what is wrong with it and
 // what to do.
 func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error {
-	conn, err := connect(ctx, databaseURL)
+	owner := projectID
+	if takeOver {
+		owner = uuid.Nil
+	}
+	conn, err := m.connect(ctx, databaseURL, owner)
 	if err != nil {
 		return err
 	}
@@ -56,7 +63,10 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 	if err := mayBeOf(ctx, conn, projectID, takeOver); err != nil {
 		return err
 	}
-	if _, err := schema.Up(ctx, databaseURL, schema.Project, schema.Options{Logger: m.config.Log.With(slog.String("project_id", projectID.String()))}); err != nil {
+	options := schema.Options{
+		Tenants: m.config.Tenants, Project: owner, Logger: m.config.Log.With(slog.String("project_id", projectID.String())),
+	}
+	if _, err := schema.Up(ctx, databaseURL, schema.Project, options); err != nil {
 		return err
 	}
 	if !takeOver {
@@ -65,12 +75,12 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 	if _, err := conn.Exec(ctx, takeOwner, projectID); err != nil {
 		return fmt.Errorf("take the mirror over: %w", err)
 	}
-	return nil
+	return mark(ctx, conn, projectID)
 }
 
 // Release lets the next project have the mirror, if it is this project's.
 func (m *Mirrors) Release(ctx context.Context, databaseURL string, projectID uuid.UUID) error {
-	conn, err := connect(ctx, databaseURL)
+	conn, err := m.connect(ctx, databaseURL, uuid.Nil)
 	if err != nil {
 		return err
 	}
@@ -79,24 +89,34 @@ func (m *Mirrors) Release(ctx context.Context, databaseURL string, projectID uui
 	if err != nil || !place.IsOurs {
 		return err
 	}
-	if _, err := conn.Exec(ctx, deleteOwner, projectID); err != nil {
+	tag, err := conn.Exec(ctx, deleteOwner, projectID)
+	if err != nil {
 		return fmt.Errorf("release the mirror: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	return mark(ctx, conn, uuid.Nil)
+}
+
+// mark has the catalog say whose the mirror is, for those who may not read it; see
+// pgdb.OwnerMark. A role that does not own the table cannot, and goes without.
+func mark(ctx context.Context, db database, owner uuid.UUID) error {
+	text := "The id of the project in the control database of its authsync."
+	if owner != uuid.Nil {
+		text = pgdb.OwnerMark(owner)
+	}
+	_, err := db.Exec(ctx, `COMMENT ON COLUMN capydb_auth.owner.project_id IS '`+text+`'`)
+	if err != nil && pgdb.Code(err) != pgerrcode.InsufficientPrivilege {
+		return fmt.Errorf("mark whose the mirror is: %w", err)
 	}
 	return nil
 }
 
-func connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("read database URL: %w", pgdb.Redact(err))
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	maps.Copy(config.RuntimeParams, pgdb.Session())
-	config.RuntimeParams["application_name"] = "authsync mirror"
-	config.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
-	conn, err := pgx.ConnectConfig(ctx, config)
+func (m *Mirrors) connect(ctx context.Context, databaseURL string, projectID uuid.UUID) (*pgx.Conn, error) {
+	conn, err := m.config.Tenants.Connect(ctx, databaseURL, pgdb.Options{
+		ApplicationName: "authsync mirror", ConnectTimeout: connectTimeout, Project: projectID,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to the project database: %w", err)
 	}
@@ -131,7 +151,7 @@ func mayBeOf(ctx context.Context, db database, projectID uuid.UUID, takeOver boo
 	case err != nil:
 		return err
 	case p.IsControl:
-		return project.ErrControlDatabase
+		return pgdb.ErrControlDatabase
 	case !p.IsOurs || takeOver:
 		return nil
 	}
@@ -140,26 +160,33 @@ func mayBeOf(ctx context.Context, db database, projectID uuid.UUID, takeOver boo
 }
 
 // hasOwner tells whether the mirror is the project's; if not, it is nobody's. The
-// error is *project.OwnedError if it is another's.
+// error is *pgdb.OwnedError if it is another's.
 func hasOwner(ctx context.Context, db database, projectID uuid.UUID) (bool, error) {
 	rows, err := db.Query(ctx, selectOwner)
 	if err != nil {
 		return false, fmt.Errorf("look whose the mirror is: %w", err)
 	}
-	owner, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[uuid.UUID])
+	owner, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ownerRow])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("look whose the mirror is: %w", err)
-	case owner != projectID:
-		return false, &project.OwnedError{Owner: owner}
+	case owner.ProjectID != projectID:
+		return false, &pgdb.OwnedError{Owner: owner.ProjectID}
+	case owner.Mark != pgdb.OwnerMark(projectID):
+		return true, mark(ctx, db, projectID)
 	}
 	return true, nil
 }
 
+type ownerRow struct {
+	ProjectID uuid.UUID
+	Mark      string
+}
+
 // own makes the mirror the project's, if it is nobody's. The error is
-// *project.OwnedError if it is another's.
+// *pgdb.OwnedError if it is another's.
 func own(ctx context.Context, db database, projectID uuid.UUID) error {
 	has, err := hasOwner(ctx, db, projectID)
 	if err != nil || has {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/project"
 )
 
 func hasSchema(t *testing.T, pool *pgxpool.Pool) (has bool) {
@@ -29,7 +29,7 @@ func TestOneProjectOwnsAMirror(t *testing.T) {
 	require.NoError(t, m.Install(t.Context(), url, first, false))
 	require.NoError(t, m.Install(t.Context(), url, first, false), "it is repeatable")
 
-	var owned *project.OwnedError
+	var owned *pgdb.OwnedError
 	require.ErrorAs(t, m.Install(t.Context(), url, second, false), &owned)
 	require.Equal(t, first, owned.Owner)
 	_, err := m.Apply(t.Context(), second, []mirror.Event{update("e1", 1)})
@@ -51,7 +51,7 @@ func TestAMirrorWithoutAnOwnerIsTakenByWhoWritesFirst(t *testing.T) {
 	m := newMirrors(t, pool)
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
 	require.NoError(t, err)
-	var owned *project.OwnedError
+	var owned *pgdb.OwnedError
 	_, err = m.Apply(t.Context(), uuid.New(), []mirror.Event{update("e2", 2)})
 	require.ErrorAs(t, err, &owned)
 }
@@ -79,7 +79,7 @@ func TestTakeOver(t *testing.T) {
 	require.NoError(t, err)
 
 	later.Store(int64(11 * time.Second))
-	var owned *project.OwnedError
+	var owned *pgdb.OwnedError
 	_, err = old.Apply(t.Context(), projectID(), []mirror.Event{update("e3", 3)})
 	require.ErrorAs(t, err, &owned)
 	require.Equal(t, copied, owned.Owner)
@@ -89,9 +89,9 @@ func TestTheControlDatabaseHoldsNoMirror(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)
 	m := newMirrors(t, pool)
-	require.ErrorIs(t, m.Install(t.Context(), pgtest.URL(t, pool), projectID(), true), project.ErrControlDatabase)
+	require.ErrorIs(t, m.Install(t.Context(), pgtest.URL(t, pool), projectID(), true), pgdb.ErrControlDatabase)
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
-	require.ErrorIs(t, err, project.ErrControlDatabase)
+	require.ErrorIs(t, err, pgdb.ErrControlDatabase)
 	require.False(t, hasSchema(t, pool), "it is not touched")
 	require.NoError(t, m.Release(t.Context(), pgtest.URL(t, pool), projectID()))
 }

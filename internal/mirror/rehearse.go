@@ -103,8 +103,8 @@ const selectIrreversible = `
 	ORDER BY 1`
 
 // CheckRehearsable reports why a rehearsal in a project's database could leave a trace.
-func CheckRehearsable(ctx context.Context, databaseURL string) error {
-	pool, err := pgdb.Open(ctx, databaseURL, pgdb.Options{MaxConns: 1, ConnectTimeout: connectTimeout})
+func CheckRehearsable(ctx context.Context, tenants *pgdb.Tenants, databaseURL string) error {
+	pool, err := tenants.Open(ctx, databaseURL, pgdb.Options{MaxConns: 1, ConnectTimeout: connectTimeout})
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 const maxURL = 2048
 
 const (
-	adviceAddress = "; give a public one, or let the operator add it to " + Setting
-	adviceName    = "; give a name that leads to public addresses only, or let the operator add it to " + Setting
+	adviceAddress = "; give a public one, or let the operator add it to "
+	adviceName    = "; give a name that leads to public addresses only, or let the operator add it to "
 	badPort       = "has a port that does not exist: it is a number from 1 to 65535"
 )
 
@@ -31,6 +31,12 @@ func (g *Guard) CheckURL(raw string) error {
 		return &BlockedError{Target: "the URL", Reason: "cannot be read: it looks like https://app.example.com/path"}
 	}
 	return g.checkURL(u)
+}
+
+// CheckHost is CheckURL for a host alone, of another protocol than HTTP. The error is a *BlockedError.
+func (g *Guard) CheckHost(host string) error {
+	_, err := g.checkHost(host, showHost(host, ""))
+	return err
 }
 
 func (g *Guard) checkURL(u *url.URL) error {
@@ -54,7 +60,7 @@ func (g *Guard) checkURL(u *url.URL) error {
 		return err
 	}
 	if u.Scheme == "http" && !t.http {
-		return &BlockedError{Target: shown, Reason: "is not encrypted: give an https:// address, or let the operator add the host to " + Setting}
+		return &BlockedError{Target: shown, Reason: "is not encrypted: give an https:// address, or let the operator add the host to " + g.setting}
 	}
 	return nil
 }
@@ -78,7 +84,7 @@ func (g *Guard) checkHost(host, shown string) (target, error) {
 	case err == nil:
 		addr = addr.Unmap()
 		if reason := g.forbidden(addr, false); reason != "" {
-			return blocked("is " + reason + adviceAddress)
+			return blocked("is " + reason + adviceAddress + g.setting)
 		}
 		return target{addr: addr, http: g.allow.hasAddr(addr)}, nil
 	case !isName(name):
@@ -88,7 +94,7 @@ func (g *Guard) checkHost(host, shown string) (target, error) {
 	}
 	listed := g.allow.hasName(name)
 	if local := name == "localhost" || strings.HasSuffix(name, ".localhost"); local && !listed {
-		return blocked("is this machine itself (RFC 6761)" + adviceName)
+		return blocked("is this machine itself (RFC 6761)" + adviceName + g.setting)
 	}
 	return target{named: listed, http: listed}, nil
 }

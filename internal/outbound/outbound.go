@@ -32,8 +32,12 @@ import (
 	"time"
 )
 
-// Setting is the name of the operator's allow-list, which errors speak of.
-const Setting = "AUTHSYNC_ALLOW_TARGETS"
+// Setting is the name of the operator's allow-list, which errors speak of;
+// DatabaseSetting is that of the list for databases.
+const (
+	Setting         = "AUTHSYNC_ALLOW_TARGETS"
+	DatabaseSetting = "AUTHSYNC_ALLOW_DATABASE_TARGETS"
+)
 
 // Resolver finds the addresses of a name; *net.Resolver is one.
 type Resolver interface {
@@ -44,6 +48,8 @@ type Resolver interface {
 type Config struct {
 	// Allow is what the operator allows though it is not public.
 	Allow Targets
+	// Setting is the name of the setting that Allow comes from, which errors speak of; empty: Setting.
+	Setting string
 	// Resolver finds the addresses of names; nil: as this machine does.
 	Resolver Resolver
 	// Dial connects to an address that was checked; nil: a plain net.Dialer.
@@ -55,6 +61,7 @@ type Config struct {
 // Guard decides where requests may go. It is safe for concurrent use.
 type Guard struct {
 	allow    Targets
+	setting  string
 	blocks   []block
 	resolver Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
@@ -64,7 +71,7 @@ type Guard struct {
 // New makes a Guard.
 func New(c Config) *Guard {
 	g := &Guard{
-		allow: c.Allow, blocks: blocks(), resolver: c.Resolver, dial: c.Dial, timeout: cmp.Or(c.DialTimeout, 10*time.Second),
+		allow: c.Allow, setting: cmp.Or(c.Setting, Setting), blocks: blocks(), resolver: c.Resolver, dial: c.Dial, timeout: cmp.Or(c.DialTimeout, 10*time.Second),
 	}
 	if g.resolver == nil {
 		g.resolver = net.DefaultResolver
@@ -162,7 +169,7 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	for i, addr := range addrs {
 		addrs[i] = addr.Unmap()
 		if reason := g.forbidden(addrs[i], target.named); reason != "" {
-			return nil, &BlockedError{Target: host, Reason: "leads to " + reason + adviceName}
+			return nil, &BlockedError{Target: host, Reason: "leads to " + reason + adviceName + g.setting}
 		}
 	}
 	return addrs, nil

@@ -80,7 +80,7 @@ func (g *Guard) forbidden(addr netip.Addr, byName bool) string {
 	}
 	for _, b := range g.blocks {
 		if b.prefix.Contains(addr) {
-			if b.private && byName {
+			if b.private && (byName || g.allow.Private && !addr.IsLoopback()) {
 				return ""
 			}
 			return fmt.Sprintf("%s (%s)", b.what, b.prefix)

@@ -10,6 +10,9 @@ import (
 // Targets is the operator's allow-list: where requests may go though it is not
 // public, and by http as well as https. The zero value allows nothing more.
 type Targets struct {
+	// Private allows all private addresses, but neither this machine nor link-local and
+	// metadata addresses.
+	Private bool
 	// Prefixes are ranges of addresses.
 	Prefixes []netip.Prefix
 	// Names are host names, in lower case and without a dot at the end. Each stands for itself, not
@@ -26,13 +29,19 @@ func Loopback() Targets {
 	}
 }
 
+// privateWord stands for Targets.Private, and noneWord for an empty list.
+const (
+	privateWord = "private"
+	noneWord    = "none"
+)
+
 // ParseTargets reads ranges (10.1.0.0/16), addresses and host names that are separated
-// by commas. The error names the one that is wrong.
+// by commas; "private" stands for all private addresses and "none" for nothing. The error names the one that is wrong.
 func ParseTargets(text string) (Targets, error) {
 	var t Targets
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
-		if part == "" {
+		if part == "" || part == noneWord {
 			continue
 		}
 		if err := t.add(part); err != nil {
@@ -43,6 +52,10 @@ func ParseTargets(text string) (Targets, error) {
 }
 
 func (t *Targets) add(part string) error {
+	if part == privateWord {
+		t.Private = true
+		return nil
+	}
 	if strings.Contains(part, "/") {
 		prefix, err := netip.ParsePrefix(part)
 		switch {
@@ -76,6 +89,7 @@ func (t *Targets) add(part string) error {
 // And gives what either allows.
 func (t Targets) And(other Targets) Targets {
 	return Targets{
+		Private:  t.Private || other.Private,
 		Prefixes: slices.Concat(t.Prefixes, other.Prefixes),
 		Names:    slices.Concat(t.Names, other.Names),
 	}
@@ -83,7 +97,10 @@ func (t Targets) And(other Targets) Targets {
 
 // String writes the list as ParseTargets takes it, ranges first.
 func (t Targets) String() string {
-	parts := make([]string, 0, len(t.Prefixes)+len(t.Names))
+	parts := make([]string, 0, 1+len(t.Prefixes)+len(t.Names))
+	if t.Private {
+		parts = append(parts, privateWord)
+	}
 	for _, prefix := range t.Prefixes {
 		parts = append(parts, prefix.String())
 	}

@@ -25,7 +25,7 @@ func (e *waitError) Error() string { return e.because }
 
 // later turns an error into a snooze. Nothing of it is the job's fault.
 func (o *Outbox) later(ctx context.Context, job *rivertype.JobRow, err error) error {
-	reason, wait := redact.Text(err), &jobs.WaitError{After: o.config.Retry(time.Second), Err: err, Failed: true}
+	reason, wait := redact.Reason(err), &jobs.WaitError{After: o.config.Retry(time.Second), Err: err, Failed: true}
 	var known *waitError
 	var delay *mirror.DelayError
 	switch {
@@ -34,7 +34,7 @@ func (o *Outbox) later(ctx context.Context, job *rivertype.JobRow, err error) er
 	case errors.As(err, &known):
 		reason, wait = known.because, &jobs.WaitError{After: o.config.Retry(known.after), Err: err}
 	case errors.As(err, &delay):
-		reason = "the project's database cannot be used now: " + redact.Text(delay.Err)
+		reason = "the project's database cannot be used now: " + redact.Reason(delay.Err)
 		wait = &jobs.WaitError{After: o.config.Retry(delay.After), Err: err}
 	}
 	return jobs.Wait(ctx, job, reason, wait)

@@ -88,6 +88,8 @@ func TestSafeURL(t *testing.T) {
 		"postgres://user:hunter2@host/db":                      "postgres://user@host:5432/db",
 		"postgres://user:hunter2@[::1]/db":                     "postgres://user@[::1]:5432/db",
 		"postgres://user:hunter2@/db?host=/run/postgresql":     "postgres://user@/db?host=/run/postgresql",
+		"postgres://user:hunter2@h1:1,h2:2/db":                 "postgres://user@h1:1/db",
+		"postgres://user:hunter2@host/db?nonsense=1":           "(unreadable URL)",
 		"host=h user=u password=hunter2 dbname=d":              "postgres://u@h:5432/d",
 		"postgres://user:hunter2@host:notaport/db":             "(unreadable URL)",
 	} {

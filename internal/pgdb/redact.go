@@ -4,19 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
-	"strconv"
-	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-)
-
-// ErrBadURL is the cause of an error about a connection string that can't be read.
-var ErrBadURL = errors.New(
-	"not a PostgreSQL connection URL; it looks like postgres://user:password@host:5432/database, " +
-		"and characters such as @ / ? # % in the password must be percent-encoded",
 )
 
 // Redact returns err such that its text holds no part of a connection string.
@@ -37,21 +27,8 @@ func Redact(err error) error {
 	return ErrBadURL
 }
 
-// SafeURL returns the part of a connection string that may be shown: user,
+const unreadable = "(unreadable URL)"
+
+// SafeURL returns the part of a connection string of the operator's that may be shown: user,
 // host, port and database. Of a string that can't be read it shows nothing.
-func SafeURL(connString string) string {
-	config, err := pgx.ParseConfig(connString)
-	if err != nil {
-		return "(unreadable URL)"
-	}
-	safe := url.URL{Scheme: "postgres", Path: "/" + config.Database}
-	if config.User != "" {
-		safe.User = url.User(config.User)
-	}
-	if strings.HasPrefix(config.Host, "/") {
-		safe.RawQuery = "host=" + config.Host
-		return safe.String()
-	}
-	safe.Host = net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
-	return safe.String()
-}
+func SafeURL(text string) string { return (*Tenants)(nil).SafeURL(text) }

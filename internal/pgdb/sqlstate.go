@@ -51,6 +51,9 @@ func Unavailable(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
 		return true
 	}
+	if _, ok := errors.AsType[*FloodError](err); ok {
+		return true
+	}
 	// Not net.Error: every syscall.Errno is one, also that of a file which can't be read.
 	_, isNet := errors.AsType[*net.OpError](err)
 	return isNet ||

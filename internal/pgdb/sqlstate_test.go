@@ -154,7 +154,6 @@ func TestUnavailableServer(t *testing.T) {
 		"NoSuchDatabase": func(u *url.URL) {
 			u.Path = "/no_database_of_that_name"
 		},
-		"ReadOnly": func(u *url.URL) { u.RawQuery += "&default_transaction_read_only=on" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,6 +168,16 @@ func TestUnavailableServer(t *testing.T) {
 			require.NotEmpty(t, pgdb.Code(err))
 		})
 	}
+
+	t.Run("ReadOnly", func(t *testing.T) {
+		t.Parallel()
+		pool, err := pgdb.Open(t.Context(), pgtest.ServerURL(t), pgdb.Options{RuntimeParams: map[string]string{"default_transaction_read_only": "on"}})
+		require.NoError(t, err)
+		defer pool.Close()
+		_, err = pool.Exec(t.Context(), `CREATE TABLE never (n int)`)
+		require.True(t, pgdb.Unavailable(err), "%v", err)
+		require.Contains(t, pgdb.Describe(err), "the database takes no writes: it is a standby, or default_transaction_read_only is on")
+	})
 
 	t.Run("CallerWentAway", func(t *testing.T) {
 		t.Parallel()

@@ -181,7 +181,7 @@ var server = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals 
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	// Its watchdog ends it with this process.
-	s, err := localpg.Start(ctx, localpg.Config{Throwaway: true})
+	s, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
 	if err != nil {
 		return "", fmt.Errorf("start PostgreSQL for tests: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -103,6 +104,9 @@ func (s *Store) PutIntegration(
 	if err := s.install(ctx, databaseURL, projectID, false); err != nil {
 		return Integration{}, err
 	}
+	if err := s.checkGivenSource(ctx, projectID, given); err != nil {
+		return Integration{}, err
+	}
 
 	var row integrationRow
 	fetchChanged := false
@@ -136,6 +140,7 @@ func (s *Store) merge(
 		}
 		oldOptions = stored[0].Options
 	}
+	old := credentials
 	before, err := forFetch(credentials, oldOptions)
 	if err != nil {
 		before = "" // what cannot be read is replaced
@@ -159,6 +164,9 @@ func (s *Store) merge(
 	}
 	if _, err := kind.NewVerifier(typed, parsed); err != nil {
 		return integrationRow{}, false, invalid("%v", err)
+	}
+	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
+		return integrationRow{}, false, err
 	}
 	after, err := forFetch(credentials, options)
 	if err != nil {
@@ -215,12 +223,31 @@ func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 			return invalid("credentials.domain: %v", err)
 		}
 	}
-	if c.DatabaseURL != "" {
-		if _, err := pgdb.Given(string(c.DatabaseURL)); err != nil {
-			return invalid("credentials.database_url %v", err)
-		}
-	}
 	return nil
+}
+
+// checkGivenSource refuses a database that is given anew and is not for the project. It waits
+// for that database, so nothing may be locked meanwhile.
+func (s *Store) checkGivenSource(ctx context.Context, projectID uuid.UUID, given map[string]json.RawMessage) error {
+	var databaseURL string
+	if text := given["database_url"]; text == nil || json.Unmarshal(text, &databaseURL) != nil || databaseURL == "" {
+		return nil // it is not given, or null
+	}
+	if _, err := s.tenants.Check(databaseURL); err != nil {
+		return invalid("credentials.database_url %v", err)
+	}
+	if s.checkSource == nil {
+		return nil
+	}
+	err := s.checkSource(ctx, projectID, databaseURL)
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, new(*pgdb.OwnedError)):
+		return &DatabaseError{Detail: "credentials.database_url: that database holds the mirror of another project: give the one that your Better Auth server uses", Err: err}
+	default:
+		return &DatabaseError{Detail: "credentials.database_url: " + pgdb.Describe(err), Err: err}
+	}
 }
 
 // forFetch gives, in a form to compare, what reading the provider's users hangs on.

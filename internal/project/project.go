@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -72,21 +73,10 @@ func (e *DatabaseError) Error() string { return e.Detail }
 // Unwrap gives the cause.
 func (e *DatabaseError) Unwrap() error { return e.Err }
 
-// ErrControlDatabase says that a database is that of an installation of authsync itself.
-var ErrControlDatabase = errors.New("this is authsync's own database")
-
-// OwnedError says that the mirror in a database belongs to another project. The two
-// would mix their users.
-type OwnedError struct{ Owner uuid.UUID }
-
-func (e *OwnedError) Error() string {
-	return fmt.Sprintf("the mirror in this database belongs to another project (%s): one of the two needs a database of its own", e.Owner)
-}
-
 // MirrorInstaller puts mirrors into project databases.
 type MirrorInstaller interface {
 	// Install creates the mirror in a database, or upgrades it, and makes it the
-	// project's. It is repeatable. Errors: ErrControlDatabase; *OwnedError, unless
+	// project's. It is repeatable. Errors: pgdb.ErrControlDatabase; *pgdb.OwnedError, unless
 	// takeOver says that another project's mirror is meant; others are fit for the
 	// person who gave the URL.
 	Install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error
@@ -100,13 +90,19 @@ type TargetChecker interface {
 	CheckURL(raw string) error
 }
 
-// Config is what the Store needs; all but Destinations and Now must be given.
+// Config is what the Store needs; all but Tenants, CheckSource, Destinations and Now must be given.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Mirror  MirrorInstaller
 	Targets TargetChecker
 	Log     *slog.Logger
+	// Tenants checks the URLs of databases that customers give, and reads those that are stored;
+	// nil: connections may go to any host.
+	Tenants *pgdb.Tenants
+	// CheckSource connects to a database that is given with an integration, for a project, and says why
+	// it is not for it; nil: nobody looks.
+	CheckSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
 	Destinations DestinationKinds
 	// Now is the clock; nil: time.Now.
@@ -120,9 +116,12 @@ type Store struct {
 	keyring *seal.Keyring
 	mirror  MirrorInstaller
 	targets TargetChecker
+	tenants *pgdb.Tenants
 	log     *slog.Logger
 	kinds   DestinationKinds
 	now     func() time.Time
+
+	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 }
 
 // NewStore makes a Store.
@@ -134,8 +133,13 @@ func NewStore(c Config) (*Store, error) {
 	if now == nil {
 		now = time.Now
 	}
+	tenants := c.Tenants
+	if tenants == nil {
+		tenants = &pgdb.Tenants{Control: c.Pool.Config().ConnConfig.ConnString()}
+	}
 	return &Store{
-		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, log: c.Log, kinds: c.Destinations, now: now,
+		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, kinds: c.Destinations, now: now,
+		checkSource: c.CheckSource,
 	}, nil
 }
 

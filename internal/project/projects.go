@@ -80,7 +80,7 @@ func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, tak
 	if databaseURL == "" {
 		return s.createWithDatabase(ctx, name)
 	}
-	if databaseURL, err = givenURL(databaseURL); err != nil {
+	if databaseURL, err = s.givenURL(databaseURL); err != nil {
 		return Project{}, err
 	}
 	id := uuid.New()
@@ -99,7 +99,7 @@ type querier interface {
 }
 
 func (s *Store) insert(ctx context.Context, db querier, id uuid.UUID, name, url string) (Project, error) {
-	p := Project{ID: id, Name: name, Database: pgdb.SafeURL(url)}
+	p := Project{ID: id, Name: name, Database: s.tenants.SafeURL(url)}
 	sealed, err := s.sealURL(p.ID, url)
 	if err != nil {
 		return Project{}, err
@@ -181,7 +181,7 @@ func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c Projec
 	}
 	var sealed []byte
 	if c.DatabaseURL != nil {
-		url, err := givenURL(*c.DatabaseURL)
+		url, err := s.givenURL(*c.DatabaseURL)
 		if err != nil {
 			return Project{}, err
 		}
@@ -229,8 +229,19 @@ func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
 	return nil
 }
 
-// DatabaseURL gives the connection URL of a project's database, password and
-// all. The error is ErrNoProject if there is no such project.
+// ConnectionURL gives the URL of a project's database such that psql takes it, password and all.
+func (s *Store) ConnectionURL(ctx context.Context, projectID uuid.UUID) (string, error) {
+	stored, err := s.DatabaseURL(ctx, projectID)
+	if err != nil {
+		return "", err
+	}
+	return s.tenants.URL(stored)
+}
+
+// Tenants connects by the URLs that DatabaseURL gives.
+func (s *Store) Tenants() *pgdb.Tenants { return s.tenants }
+
+// DatabaseURL gives the connection URL of a project's database as it is stored, for pgdb.Tenants. The error is ErrNoProject if there is no such project.
 func (s *Store) DatabaseURL(ctx context.Context, projectID uuid.UUID) (string, error) {
 	row, err := s.projectRow(ctx, selectProjectByID, projectID)
 	if err != nil {
@@ -272,7 +283,7 @@ func lockTheProject(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
 func (s *Store) project(row projectRow) Project {
 	p := Project{ID: row.ID, Name: row.Name, CreatedAt: row.CreatedAt}
 	if url, err := openURL(s.keyring, row.ID, row.DatabaseURLSealed); err == nil {
-		p.Database = pgdb.SafeURL(url)
+		p.Database = s.tenants.SafeURL(url)
 	}
 	return p
 }
@@ -294,11 +305,11 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// givenURL checks the URL of a database that a person gave; see pgdb.Given.
-func givenURL(databaseURL string) (string, error) {
-	alone, err := pgdb.Given(databaseURL)
+// givenURL checks the URL of a database that a person gave.
+func (s *Store) givenURL(databaseURL string) (string, error) {
+	tidy, err := s.tenants.Check(databaseURL)
 	if err != nil {
 		return "", invalid("database_url %v", err)
 	}
-	return alone, nil
+	return tidy, nil
 }

@@ -165,11 +165,15 @@ func TestProjects(t *testing.T) {
 		"NameIsTooLong":       {strings.Repeat("a", 64), someURL, "name is"},
 		"NameLooksLikeAnID":   {uuid.NewString(), someURL, "does not look like the id"},
 		"URLIsNone":           {"x", "shop s3cret", "not a PostgreSQL connection URL"},
-		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "not a PostgreSQL connection URL"},
-		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "not a PostgreSQL connection URL"},
+		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "has a % that begins no character"},
+		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "names a port that does not exist"},
 		"URLIsOfAnotherKind":  {"x", "mysql://u:s3cret@h/d", "not a PostgreSQL connection URL"},
 		"URLNamesNoUser":      {"x", "postgres://h/s3cret", "names no user"},
-		"URLNamesAFile":       {"x", "postgres://u@h/d?passfile=/root/s3cret", "names a file of the server by passfile"},
+		"URLNamesAFile":       {"x", "postgres://u@h/d?passfile=/root/s3cret", "has the parameter passfile, which names a file of the server"},
+		"URLNamesASocket":     {"x", "postgres://u:s3cret@/d?host=/run/postgresql", "names a socket of the server"},
+		"URLChangesTheMode":   {"x", "postgres://u:s3cret@h/d?default_query_exec_mode=simple_protocol", "has the parameter default_query_exec_mode"},
+		"URLSizesThePool":     {"x", "postgres://u:s3cret@h/d?pool_max_conns=9", "has the parameter pool_max_conns"},
+		"URLHasABadMode":      {"x", "postgres://u:s3cret@h/d?sslmode=bogus", "has a value of sslmode that is not taken"},
 		"URLNamesNoHost":      {"x", "postgres:///s3cret", "names no host"},
 		"URLNamesNoDatabase":  {"x", "postgres://u:s3cret@h/", "names no database"},
 	} {
@@ -263,14 +267,14 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 		"the mirror there belongs to project shop. Two projects in one mirror would mix their users: give this one a database of its own": shop.ID,
 		"of which this authsync does not know: another installation may be writing to it":                                                 uuid.New(),
 	} {
-		b.mirror.failWith(&project.OwnedError{Owner: owner})
+		b.mirror.failWith(&pgdb.OwnedError{Owner: owner})
 		_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
 		var refused *project.DatabaseError
 		require.ErrorAs(t, err, &refused)
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), "s3cret")
 	}
-	b.mirror.failWith(project.ErrControlDatabase)
+	b.mirror.failWith(pgdb.ErrControlDatabase)
 	_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
 	require.ErrorContains(t, err, "this is authsync's own database, where projects and credentials are kept: give the database that")
 }
@@ -319,7 +323,7 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 	demo, err := b.store.CreateProject(t.Context(), "demo", "", false)
 	require.NoError(t, err)
 	dropAfter(t, b, demo)
-	full, err := b.store.DatabaseURL(t.Context(), demo.ID)
+	full, err := b.store.ConnectionURL(t.Context(), demo.ID)
 	require.NoError(t, err)
 
 	conn, err := pgx.Connect(t.Context(), full)
@@ -327,6 +331,7 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 	var name, encoding string
 	require.NoError(t, conn.QueryRow(t.Context(),
 		`SELECT current_database(), current_setting('server_encoding')`).Scan(&name, &encoding))
+	requireOwnRole(t, b, conn)
 	require.NoError(t, conn.Close(t.Context()))
 	require.Equal(t, control+"_demo", name)
 	require.Equal(t, "UTF8", encoding)
@@ -342,6 +347,74 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 
 	_, err = b.store.CreateProject(t.Context(), "demo", full, false)
 	require.NoError(t, err, "it can be attached again by its URL")
+}
+
+// requireOwnRole: what connects owns the database, and can do nothing outside of it.
+func requireOwnRole(t *testing.T, b *testBundle, conn *pgx.Conn) {
+	t.Helper()
+	var owns, powers bool
+	require.NoError(t, conn.QueryRow(t.Context(), `
+		SELECT (SELECT pg_get_userbyid(d.datdba) = current_user FROM pg_database AS d WHERE d.datname = current_database()),
+			(SELECT r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls FROM pg_roles AS r WHERE r.rolname = current_user)
+				OR EXISTS (SELECT FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member WHERE r.rolname = current_user)`).Scan(&owns, &powers))
+	require.True(t, owns)
+	require.False(t, powers)
+	_, err := conn.Exec(t.Context(), `CREATE SCHEMA app; CREATE TABLE public.orders (id int)`)
+	require.NoError(t, err)
+
+	config := conn.Config().Copy()
+	config.Database = b.pool.Config().ConnConfig.Database
+	control, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err, "the test's server lets everybody connect")
+	defer control.Close(t.Context())
+	_, err = control.Exec(t.Context(), `SELECT FROM authsync.projects`)
+	require.Equal(t, "42501", pgdb.Code(err))
+
+	var open bool
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_database AS d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS a
+		WHERE d.datname = $1 AND a.grantee = 0)`, conn.Config().Database).Scan(&open))
+	require.False(t, open, "other roles cannot connect to the project's database")
+}
+
+// The control database's role need be no superuser.
+func TestDatabaseOfItsOwnIsMadeByARoleThatIsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	role := "r_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	_, err := b.pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN CREATEDB CREATEROLE PASSWORD 'p';
+		GRANT USAGE ON SCHEMA authsync TO `+role+`; GRANT ALL ON ALL TABLES IN SCHEMA authsync TO `+role+`; GRANT ALL ON ALL FUNCTIONS IN SCHEMA authsync TO `+role)
+	require.NoError(t, err)
+	u, err := url.Parse(pgtest.URL(t, b.pool))
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "p")
+	pool, err := pgdb.Open(t.Context(), u.String(), pgdb.Options{MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		pool.Close()
+		_, err := b.pool.Exec(context.WithoutCancel(t.Context()), `DROP OWNED BY `+role+`; DROP ROLE `+role)
+		require.NoError(t, err)
+	})
+	other := &testBundle{pool: pool, mirror: b.mirror}
+	store := storeWithKeys(t, other, b.key)
+	demo, err := store.CreateProject(t.Context(), "demo", "", false)
+	require.NoError(t, err)
+	dropAfter(t, b, demo)
+	full, err := store.ConnectionURL(t.Context(), demo.ID)
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), full)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	requireOwnRole(t, other, conn)
+
+	_, err = store.CreateProject(t.Context(), "demo", "", false)
+	require.ErrorIs(t, err, project.ErrNameTaken)
+	require.NoError(t, store.DeleteProject(t.Context(), demo.ID))
+	_, err = store.CreateProject(t.Context(), "demo", "", false)
+	require.ErrorIs(t, err, project.ErrDatabaseExists)
+	require.Empty(t, databasesLike(t, other, "_new_"), "nothing is left behind")
+	var roles int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(DISTINCT m.roleid) FROM pg_auth_members AS m WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = $1)`, role).Scan(&roles))
+	require.Equal(t, 1, roles, "the role of the first database alone")
 }
 
 func TestRoleThatMayNotCreateDatabasesIsTold(t *testing.T) {
@@ -376,7 +449,9 @@ func dropAfter(t *testing.T, b *testBundle, p project.Project) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, err := b.pool.Exec(context.WithoutCancel(t.Context()),
-			"DROP DATABASE IF EXISTS "+pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize())
+			"DROP DATABASE IF EXISTS "+pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize()+" WITH (FORCE)")
+		require.NoError(t, err)
+		_, err = b.pool.Exec(context.WithoutCancel(t.Context()), "DROP ROLE IF EXISTS "+pgx.Identifier{u.User.Username()}.Sanitize())
 		require.NoError(t, err)
 	})
 }
@@ -400,8 +475,10 @@ func TestDatabaseTroubleIsToldSoThatAPersonCanAct(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"WrongPassword", &pgconn.PgError{Code: "28P01", Message: "password authentication failed"}, "correct database_url"},
-		{"NoDatabase", &pgconn.PgError{Code: "3D000", Message: `database "shop" does not exist`}, "create it, or correct database_url"},
+		{"WrongPassword", &pgconn.PgError{Code: "28P01", Message: "password authentication failed"}, "the server refuses the user or the password"},
+		{"NoDatabase", &pgconn.PgError{Code: "3D000", Message: `database "shop" does not exist`}, "create it, or correct the name"},
+		{"ReadOnly", &pgconn.PgError{Code: "25006", Message: "cannot execute CREATE SCHEMA in a read-only transaction"}, "the database takes no writes: it is a standby"},
+		{"TooManyConnections", &pgconn.PgError{Code: "53300", Routine: "InitializeSessionUserId"}, "CONNECTION LIMIT 8"},
 		{"NoRight", &pgconn.PgError{Code: "42501", Message: "permission denied"}, `GRANT CREATE, CONNECT ON DATABASE "shop" TO "shop"`},
 		{"Unreachable", context.DeadlineExceeded, "check host, port and firewall"},
 		{"SomethingElse", errors.New("a reason of its own"), "a reason of its own"},

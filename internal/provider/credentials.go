@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 )
 
 // Secret is a string that does not print: not in logs, errors or tables. JSON
@@ -172,6 +173,20 @@ type UserTables struct {
 	Columns map[string]string `json:"columns,omitempty"`
 	// SessionColumns are those of the session table: userId and createdAt.
 	SessionColumns map[string]string `json:"session_columns,omitempty"`
+}
+
+// SystemSchemaAdvice says that no tables are read from a schema.
+const SystemSchemaAdvice = "options.source.schema is a schema of PostgreSQL's or of authsync's own: name that of the tables of your Better Auth server"
+
+// IsSystemSchema reports schemas that hold no tables of a customer's: catalogs, temporary
+// tables, and what authsync keeps itself.
+func IsSystemSchema(name string) bool {
+	switch name {
+	case "information_schema", "authsync", "capydb_auth":
+		return true
+	default:
+		return strings.HasPrefix(name, "pg_") // PostgreSQL lets nobody else take such a name
+	}
 }
 
 // Validate checks what all providers have in common.

@@ -91,7 +91,7 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 			At: orNull(e.At), DeletedClock: orNull(e.DeletedClock), SentAt: orNull(e.SentAt),
 			AtIsReceipt: e.AtIsReceipt, DeletedClockIsReceipt: e.DeletedClockIsReceipt,
 			LastSignInIsLeast: e.LastSignInIsLeast,
-			Says: e.Says, Raw: e.Raw,
+			Says:              e.Says, Raw: e.Raw,
 		}
 	}
 	var got bytes.Buffer

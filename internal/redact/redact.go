@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // maxText bounds what is kept of an error, in bytes.
@@ -37,6 +39,15 @@ func Text(err error) string {
 		}
 	})
 	return shorten(Line(text))
+}
+
+// Reason is Text for people who wait for something: of a database that cannot be reached or
+// cannot serve it says what to do.
+func Reason(err error) string {
+	if trouble := pgdb.Trouble(err); trouble != "" {
+		return shorten(Line(trouble))
+	}
+	return Text(err)
 }
 
 // Line gives a text on one line, without addresses of e-mail.

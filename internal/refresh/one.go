@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
 )
@@ -74,7 +75,7 @@ func (e *UnknownError) Error() string { return e.Detail }
 type RefusedError struct{ Err error }
 
 func (e *RefusedError) Error() string {
-	return "the user was read but cannot be written: " + mirror.Words(e.Err)
+	return "the user was read but cannot be written: " + pgdb.Describe(e.Err)
 }
 
 // Unwrap gives the cause.

@@ -17,6 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/fetch"
@@ -256,7 +257,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 		wish := wishes[answers[i].UserID]
 		ids[i], asked[i] = wish.UserID, wish.Asked
 		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
-			problems[i] = mirror.Words(err)
+			problems[i] = pgdb.Describe(err)
 			givesUp[i] = wish.Tries+1 >= maxTries
 			pauses[i] = r.config.Retry(firstPause << min(wish.Tries, maxTries)).Seconds()
 		}
@@ -304,14 +305,14 @@ func (r *run) end(ctx context.Context) error {
 func (r *run) putOff(ctx context.Context, err error) error {
 	var limited *fetch.RateLimitError
 	var delayed *mirror.DelayError
-	because, wait := redact.Text(err), &jobs.WaitError{Err: err, Progressed: r.progressed}
+	because, wait := redact.Reason(err), &jobs.WaitError{Err: err, Progressed: r.progressed}
 	switch {
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		return r.abandon(ctx)
 	case errors.As(err, &limited):
 		wait.After = max(limited.After, time.Second)
 	case errors.As(err, &delayed):
-		wait.After, because = delayed.After, "the project's database cannot be used now: "+redact.Text(delayed.Err)
+		wait.After, because = delayed.After, "the project's database cannot be used now: "+redact.Reason(delayed.Err)
 	case isLasting(err):
 		wait.After = lastingPause
 	default:

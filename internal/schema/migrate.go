@@ -212,7 +212,7 @@ func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 // migrate runs fn with golang-migrate on a connection of its own, that library
 // wanting database/sql.
 func (in *installer) migrate(ctx context.Context, direction direction, fn func(*migrate.Migrate) error) (err error) {
-	config, err := in.connConfig()
+	config, err := in.connConfig(direct)
 	if err != nil {
 		return err
 	}

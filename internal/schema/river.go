@@ -82,21 +82,7 @@ func (in *installer) migrateRiver(ctx context.Context, direction rivermigrate.Di
 }
 
 func (in *installer) pool(ctx context.Context) (*pgxpool.Pool, error) {
-	conn, err := in.connConfig()
-	if err != nil {
-		return nil, err
-	}
-	config, err := pgxpool.ParseConfig(in.url)
-	if err != nil {
-		return nil, fmt.Errorf("read database URL: %w", pgdb.Redact(err))
-	}
-	config.ConnConfig = conn
-	config.MaxConns, config.MinConns = 2, 0
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("make pool: %w", err)
-	}
-	return pool, nil
+	return in.opts.Tenants.Open(ctx, in.url, in.options(direct))
 }
 
 // riverVersion returns the version of River's tables, 0 if there are none.

@@ -23,10 +23,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -85,6 +85,10 @@ type Options struct {
 	StatementTimeout time.Duration
 	// Logger hears of each step; nil: nobody does.
 	Logger *slog.Logger
+	// Tenants reads the URL and connects, where it is that of a project; nil: it is the operator's.
+	Tenants *pgdb.Tenants
+	// Project is the id of the project for which it is; see pgdb.Options.
+	Project uuid.UUID
 }
 
 func (o Options) withDefaults() Options {
@@ -139,7 +143,7 @@ func Up(ctx context.Context, url string, kind Kind, opts Options) (Report, error
 }
 
 func (s source) up(ctx context.Context, url string, opts Options) (Report, error) {
-	in, err := open(ctx, url, s, opts)
+	in, err := open(ctx, url, s, opts, anyConnection)
 	if err != nil {
 		return Report{}, err
 	}
@@ -154,6 +158,9 @@ func (s source) up(ctx context.Context, url string, opts Options) (Report, error
 		return Report{}, in.explain(ctx, err)
 	case state.UpToDate():
 		return Report{From: state.Version, To: state.Version, RiverFrom: state.RiverVersion, RiverTo: state.RiverVersion}, nil
+	}
+	if err := in.needDirect(ctx); err != nil {
+		return Report{}, err
 	}
 	report, err := in.runUp(ctx)
 	in.log(ctx, report)
@@ -175,7 +182,7 @@ func (s source) down(ctx context.Context, url string, steps int, opts Options) (
 	if steps < 1 {
 		return Report{}, fmt.Errorf("migrate down: %d steps; say at least 1", steps)
 	}
-	in, err := open(ctx, url, s, opts)
+	in, err := open(ctx, url, s, opts, direct)
 	if err != nil {
 		return Report{}, err
 	}
@@ -196,39 +203,67 @@ type installer struct {
 	conn *pgx.Conn
 }
 
-func open(ctx context.Context, url string, s source, opts Options) (*installer, error) {
+// way is what kind of connection is needed.
+type way bool
+
+const (
+	anyConnection way = false
+	// direct: not through a pooler that gives each transaction another session.
+	direct way = true
+)
+
+func open(ctx context.Context, url string, s source, opts Options, w way) (*installer, error) {
 	in := &installer{source: s, opts: opts.withDefaults(), url: url}
-	config, err := in.connConfig()
+	return in, in.connect(ctx, w)
+}
+
+func (in *installer) connect(ctx context.Context, w way) error {
+	config, err := in.connConfig(w)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	in.conn, err = pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to install schema %s: %w", s.kind.Name(), err)
+		return fmt.Errorf("connect to install schema %s: %w", in.kind.Name(), err)
 	}
-	return in, nil
+	return nil
+}
+
+// needDirect makes the connection one on which locks and settings last, for what a look alone
+// does not need. The error wraps pgdb.ErrPooled where there is none.
+func (in *installer) needDirect(ctx context.Context) error {
+	if !pgdb.Pooled(in.conn) {
+		return nil
+	}
+	in.close(ctx)
+	return in.connect(ctx, direct)
 }
 
 // connConfig returns how to connect. search_path is empty on purpose: every
 // name in migrations/ and sql/ says its schema, so nothing lands elsewhere.
-func (in *installer) connConfig() (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(in.url)
-	if err != nil {
-		return nil, fmt.Errorf("read database URL: %w", pgdb.Redact(err))
+func (in *installer) connConfig(w way) (*pgx.ConnConfig, error) {
+	return in.opts.Tenants.ConnConfig(in.url, in.options(w))
+}
+
+func (in *installer) options(w way) pgdb.Options {
+	return pgdb.Options{
+		ApplicationName: "authsync migrate",
+		MaxConns:        2,
+		Project:         in.opts.Project,
+		Direct:          bool(w),
+		RuntimeParams: map[string]string{
+			"search_path":                         "",
+			"lock_timeout":                        milliseconds(in.opts.LockTimeout),
+			"statement_timeout":                   milliseconds(in.opts.StatementTimeout),
+			"idle_in_transaction_session_timeout": milliseconds(in.opts.StatementTimeout),
+		},
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
-	}
-	maps.Copy(config.RuntimeParams, pgdb.Session())
-	config.RuntimeParams["application_name"] = "authsync migrate"
-	config.RuntimeParams["search_path"] = ""
-	config.RuntimeParams["lock_timeout"] = milliseconds(in.opts.LockTimeout)
-	config.RuntimeParams["statement_timeout"] = milliseconds(in.opts.StatementTimeout)
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(in.opts.StatementTimeout)
-	return config, nil
 }
 
 func (in *installer) close(ctx context.Context) {
+	if in.conn == nil { // it could not be opened again
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = in.conn.Close(ctx) // gives the advisory lock free, whatever it answers

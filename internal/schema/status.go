@@ -81,7 +81,7 @@ type Querier interface {
 
 // Status compares a database with this binary and changes nothing.
 func Status(ctx context.Context, url string, kind Kind) (State, error) {
-	in, err := open(ctx, url, sourceOf(kind), Options{})
+	in, err := open(ctx, url, sourceOf(kind), Options{}, anyConnection)
 	if err != nil {
 		return State{}, err
 	}
@@ -96,6 +96,11 @@ func Status(ctx context.Context, url string, kind Kind) (State, error) {
 // Refused returns why this binary can't work with the database, and Up refuses it: ErrEncoding,
 // ErrNewerSchema or nil.
 func (s State) Refused() error { return sourceOf(s.Kind).refuse(s) }
+
+// Read is Status of the database that db is connected to.
+func Read(ctx context.Context, db Querier, kind Kind) (State, error) {
+	return sourceOf(kind).read(ctx, db)
+}
 
 // UpToDate reports whether this binary can work with the schema as it is, by two quick queries. Of
 // what was dropped or changed by hand it sees nothing; see Inspect. A dirty version is no

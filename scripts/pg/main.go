@@ -80,7 +80,7 @@ func with(ctx context.Context, args []string) error {
 	}
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM)
-	server, err := localpg.Start(ctx, localpg.Config{Throwaway: true})
+	server, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func up(ctx context.Context, out io.Writer) error {
 	if errors.Is(err, localpg.ErrNotRunning) {
 		var server *localpg.Server
 		server, err = localpg.Start(ctx, localpg.Config{
-			Dir: dir,
+			Dir: dir, TCP: true,
 			Settings: map[string]string{
 				"fsync": "off", "full_page_writes": "off", "max_connections": "200", "max_wal_size": "512MB",
 			},

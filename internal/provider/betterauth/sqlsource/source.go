@@ -33,6 +33,8 @@ const (
 // Config says where to read. Pool is required.
 type Config struct {
 	Pool *pgxpool.Pool
+	// What is how the pool's URL is called in errors; empty: credentials.database_url.
+	What string
 	// Owned: the pool is the source's own, and Close closes it.
 	Owned  bool
 	Tables provider.UserTables
@@ -48,6 +50,7 @@ type source struct {
 
 // New makes a source. It asks the database nothing yet. The source is an io.Closer.
 func New(c Config) fetch.Source {
+	c.What = cmp.Or(c.What, "credentials.database_url")
 	c.Tables.Schema = cmp.Or(c.Tables.Schema, "public")
 	c.Tables.UserTable = cmp.Or(c.Tables.UserTable, "user")
 	if c.Now == nil {

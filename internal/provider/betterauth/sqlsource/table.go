@@ -49,6 +49,9 @@ const (
 // who would then seem to be deleted, so it is refused.
 func (s *source) table(ctx context.Context, name string) (*table, error) {
 	t := &table{name: pgx.Identifier{s.Tables.Schema, name}.Sanitize()}
+	if provider.IsSystemSchema(s.Tables.Schema) {
+		return nil, &fetch.ProtocolError{Detail: provider.SystemSchemaAdvice}
+	}
 	var (
 		oid    uint32
 		role   string
@@ -225,8 +228,12 @@ func (s *source) explain(ctx context.Context, what string, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-	case strings.HasPrefix(code, "28"): // invalid_authorization_specification, invalid_password
-		return &fetch.CredentialsError{Detail: "the database refuses user and password of credentials.database_url: store the right ones (SQLSTATE " + code + ")"}
+	case errors.As(err, new(*pgdb.FloodError)):
+		return &fetch.ProtocolError{Detail: what + ": " + pgdb.Describe(err)}
+	case pgdb.Connecting(err) && !pgdb.Passing(err), strings.HasPrefix(code, "28"): // invalid_authorization_specification, invalid_password
+		return &fetch.CredentialsError{Detail: s.What + ": " + pgdb.Describe(err)}
+	case pgdb.Connecting(err):
+		return &fetch.TemporaryError{Detail: s.What + ": " + pgdb.Describe(err)}
 	case code == "42501": // insufficient_privilege
 		return &fetch.CredentialsError{Detail: what + ": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)"}
 	case code == "42P01", code == "42703": // undefined_table, undefined_column

@@ -1,0 +1,52 @@
+package pgdb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// ErrControlDatabase says that a database is that of an installation of authsync itself.
+var ErrControlDatabase = errors.New("this is authsync's own database")
+
+// OwnedError says that a database holds the mirror of another project.
+type OwnedError struct{ Owner uuid.UUID }
+
+func (e *OwnedError) Error() string {
+	return fmt.Sprintf("the mirror in this database belongs to another project (%s): one of the two needs a database of its own", e.Owner)
+}
+
+// OwnerMark is the comment of column capydb_auth.owner.project_id in a database whose mirror is
+// a project's. A comment can be read by every role, so that also one that may not read the
+// mirror is told whose it is.
+func OwnerMark(projectID uuid.UUID) string { return ownerMark + projectID.String() }
+
+const ownerMark = "The project whose mirror this is: "
+
+// isControl and ownerComment say what a database is by its catalog, which every role can read:
+// whether it is a control database, and the mark of the mirror's owner.
+const (
+	isControl = `(EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'authsync' AND c.relname = 'projects'))::text`
+
+	ownerComment = `coalesce((SELECT d.description FROM pg_catalog.pg_class AS c
+		JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'project_id'
+		JOIN pg_catalog.pg_description AS d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+		WHERE n.nspname = 'capydb_auth' AND c.relname = 'owner'), '')`
+)
+
+// mayUse refuses a database that is not for the project of the options.
+func (o Options) mayUse(isControl bool, comment string) error {
+	if isControl {
+		return ErrControlDatabase
+	}
+	text, marked := strings.CutPrefix(comment, ownerMark)
+	owner, err := uuid.Parse(text)
+	if marked && err == nil && o.Project != uuid.Nil && owner != o.Project {
+		return &OwnedError{Owner: owner}
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package project
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// maxIdentifier is NAMEDATALEN - 1: PostgreSQL cuts longer names silently.
+const maxIdentifier = 63
+
+// managed is a database that authsync makes for a project on the control server, with a role
+// that owns it and may do nothing else: what reads and writes there on behalf of a project
+// must not be able to reach the control database.
+type managed struct {
+	role, password string
+	temporary      string // its name until the project is there
+}
+
+// createWithDatabase makes a project and a database for it on the control
+// server. CREATE DATABASE cannot share a transaction with anything, but
+// renaming can: the database is made under a name that nobody uses, and gets
+// its own in the transaction that makes the project.
+func (s *Store) createWithDatabase(ctx context.Context, project string) (p Project, err error) {
+	control := s.pool.Config().ConnConfig
+	unique := strings.ToLower(rand.Text()[:12])
+	m := managed{
+		role: databaseName(control.Database, project+"_"+unique), password: rand.Text(),
+		temporary: databaseName(control.Database, "new_"+unique),
+	}
+	defer func() {
+		if err != nil {
+			s.dropManaged(ctx, m)
+		}
+	}()
+	if err := s.makeManaged(ctx, m, control.User); err != nil {
+		return Project{}, err
+	}
+	name := databaseName(control.Database, project)
+	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		p, err = s.insert(ctx, tx, uuid.New(), project, pgdb.ManagedURL(m.role, m.password, name))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "ALTER DATABASE "+quote(m.temporary)+" RENAME TO "+quote(name))
+		switch {
+		case pgdb.Code(err) == pgerrcode.DuplicateDatabase:
+			return fmt.Errorf("%w: %s. Give its connection URL as database_url to use it, or drop or rename it", ErrDatabaseExists, quote(name))
+		case err != nil:
+			return fmt.Errorf("name the project's database: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	return p, nil
+}
+
+// makeManaged makes role and database, and looks whether the role gets in.
+func (s *Store) makeManaged(ctx context.Context, m managed, controlRole string) error {
+	verifier, err := scramVerifier(m.password)
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		// What the server may log of the statement is no password.
+		"CREATE ROLE " + quote(m.role) + " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '" + verifier + "'",
+		// So that we may give it the database, and rename and drop that.
+		"GRANT " + quote(m.role) + " TO CURRENT_USER",
+		// template0 has no sessions that could be in the way, and takes any encoding.
+		"CREATE DATABASE " + quote(m.temporary) + " TEMPLATE template0 ENCODING 'UTF8' OWNER " + quote(m.role),
+		"REVOKE ALL ON DATABASE " + quote(m.temporary) + " FROM PUBLIC",
+	} {
+		if _, err := s.pool.Exec(ctx, statement); err != nil {
+			return createError(err, controlRole)
+		}
+	}
+	conn, err := s.tenants.Connect(ctx, pgdb.ManagedURL(m.role, m.password, m.temporary), pgdb.Options{ApplicationName: "authsync"})
+	if err != nil {
+		return &DatabaseError{
+			Detail: "the control server does not let the role in that was made for the project's database: let roles in by password there (pg_hba.conf), " +
+				"or give database_url. " + pgdb.Describe(err),
+			Err: err,
+		}
+	}
+	return conn.Close(ctx)
+}
+
+// dropManaged removes what was made for a project that is not there. What was not made is not there either.
+func (s *Store) dropManaged(ctx context.Context, m managed) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for _, statement := range []string{
+		"DROP DATABASE IF EXISTS " + quote(m.temporary),
+		"DROP ROLE IF EXISTS " + quote(m.role),
+	} {
+		if _, err := s.pool.Exec(ctx, statement); err != nil {
+			s.log.WarnContext(ctx, "empty_database_left", slog.String("database", m.temporary), slog.String("role", m.role), slog.Any("error", err))
+			return
+		}
+	}
+}
+
+func createError(err error, role string) error {
+	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {
+		return &DatabaseError{
+			Detail: fmt.Sprintf("the role %s may not create databases and roles on the control server: "+
+				"run ALTER ROLE %s CREATEDB CREATEROLE there as an administrator, or give database_url", quote(role), quote(role)),
+			Err: err,
+		}
+	}
+	return fmt.Errorf("create the project's database: %w", err)
+}
+
+// scramVerifier is what PostgreSQL keeps of a password (RFC 5802, as in pg_authid.rolpassword).
+// A password of letters and digits needs no preparation.
+func scramVerifier(password string) (string, error) {
+	const rounds = 4096 // PostgreSQL's own
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
+	salted, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
+	if err != nil {
+		return "", fmt.Errorf("make the role's password: %w", err)
+	}
+	sign := func(text string) []byte {
+		mac := hmac.New(sha256.New, salted)
+		mac.Write([]byte(text))
+		return mac.Sum(nil)
+	}
+	stored := sha256.Sum256(sign("Client Key"))
+	encode := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", rounds, encode(salt), encode(stored[:]), encode(sign("Server Key"))), nil
+}
+
+// databaseName names a project's database after the control database, so that
+// two installations on one server do not meet. What is too long ends in a hash.
+func databaseName(control, project string) string {
+	name := control + "_" + project
+	if len(name) <= maxIdentifier {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	tail := "_" + hex.EncodeToString(sum[:4])
+	return strings.ToValidUTF8(name[:maxIdentifier-len(tail)], "") + tail
+}
