@@ -2172,21 +2172,28 @@ CREATE VIEW authsync.reconciles AS
     b.state,
     b.phase,
     COALESCE(((b.options ->> 'dry_run'::text))::boolean, false) AS dry_run,
-    ((b.drift ->> 'missing'::text))::bigint AS missing,
-    ((b.drift ->> 'differing'::text))::bigint AS differing,
-    ((b.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
-    ((b.drift ->> 'surplus'::text))::bigint AS surplus,
-    ((b.drift ->> 'placeholders'::text))::bigint AS placeholders,
-    ((b.drift ->> 'repaired'::text))::bigint AS repaired,
-    ((b.drift ->> 'failed'::text))::bigint AS failed,
-    ((b.drift ->> 'left'::text))::bigint AS left_as_is,
-    (b.drift ->> 'held_back'::text) AS held_back,
-    (b.drift -> 'columns'::text) AS columns,
+    ((d.drift ->> 'missing'::text))::bigint AS missing,
+    ((d.drift ->> 'differing'::text))::bigint AS differing,
+    ((d.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
+    ((d.drift ->> 'surplus'::text))::bigint AS surplus,
+    ((d.drift ->> 'placeholders'::text))::bigint AS placeholders,
+    ((d.drift ->> 'repaired'::text))::bigint AS repaired,
+    ((d.drift ->> 'failed'::text))::bigint AS failed,
+    ((d.drift ->> 'left'::text))::bigint AS left_as_is,
+    (d.drift ->> 'held_back'::text) AS held_back,
+    (d.drift -> 'columns'::text) AS columns,
     b.error,
     b.started_at,
-    b.finished_at
-   FROM (authsync.backfills b
+    b.finished_at,
+    ((d.drift ->> 'unreported'::text))::bigint AS unreported,
+    (d.drift -> 'tolerated'::text) AS tolerated
+   FROM ((authsync.backfills b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (b.phase = 'confirm'::text) THEN b.drift
+                    ELSE NULL::jsonb
+                END AS drift) d)
   WHERE (b.kind = 'reconcile'::text)
   ORDER BY b.started_at DESC;
 
@@ -2205,6 +2212,10 @@ COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were l
 COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
+
+COMMENT ON COLUMN authsync.reconciles.unreported IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
+
+COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';
 
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1
