@@ -55,6 +55,7 @@ type Mirrors interface {
 	Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
 	Ready(ctx context.Context, projectID uuid.UUID) error
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+	CloseChanges(ctx context.Context, projectID uuid.UUID, events []mirror.Event, within time.Duration) ([]int, error)
 	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
 }
 
@@ -285,7 +286,7 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 		o.Outcome = r.Outcome
 		o.Reason = joinReasons(r.Reason, o.Reason)
 	}
-	return nil
+	return c.settleRaces(ctx, projectID, b, results)
 }
 
 func joinReasons(reasons ...string) string {

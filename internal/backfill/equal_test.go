@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // tables is a Better Auth server whose tables are in the project's database.
@@ -78,11 +79,11 @@ func (s *tables) run(t *testing.T, kind string) backfill.Run {
 	_, err := s.store.Start(t.Context(), s.projectID, provider.BetterAuth, backfill.Order{Kind: kind})
 	require.NoError(t, err)
 	var run backfill.Run
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		run, err = s.store.Latest(t.Context(), s.projectID, provider.BetterAuth, kind)
 		require.NoError(t, err)
 		return run.Finished()
-	}, time.Minute, 5*time.Millisecond)
+	})
 	require.Equal(t, backfill.Done, run.State, "%+v", run)
 	return run
 }
@@ -211,12 +212,12 @@ func TestWhatHooksNeverSayIsNoDrift(t *testing.T) {
 	s.exec(t, `INSERT INTO session VALUES ('s2', 'u1', '2026-03-09Z')`)
 	dry, err := s.store.Start(t.Context(), s.projectID, provider.BetterAuth, backfill.Order{Kind: provider.KindReconcile, DryRun: true})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		run, err := s.store.Latest(t.Context(), s.projectID, provider.BetterAuth, provider.KindReconcile)
 		require.NoError(t, err)
 		d = run.Drift
 		return run.ID == dry.ID && run.Finished()
-	}, time.Minute, 5*time.Millisecond)
+	})
 	require.Equal(t, []int64{1, 0, 0}, []int64{d.Unreported, d.Repaired, d.Left}, "a dry run ends well: %+v", d)
 	require.Equal(t, "2026-03-01", one(t, s.project, signIn))
 	s.run(t, provider.KindReconcile)

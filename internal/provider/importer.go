@@ -40,6 +40,14 @@ type Importer interface {
 	Comparison() Comparison
 }
 
+// Racer is a provider whose clocks may not tell which of several changes at the same time was
+// written last.
+type Racer interface {
+	// MayRace reports an event about a change that may have been written after another one whose
+	// clock is a little later, or before one whose clock is earlier.
+	MayRace(e *Event) bool
+}
+
 // Comparison says what keys at the top of a user object mean where two forms of it (event,
 // list, export, table) are compared. Of any other key the values are compared, and a key
 // that only one of them has is compared where authsync has read both.

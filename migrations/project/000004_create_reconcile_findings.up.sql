@@ -24,7 +24,7 @@ COMMENT ON TABLE capydb_auth.reconcile_findings
     IS 'What the reconcile that runs has found out about each user; authsync''s own, emptied when it ends.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.finding
-    IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported: differing in nothing that an event would tell.';
+    IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported, see compare_users.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state
     IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';

@@ -495,6 +495,35 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
 
+CREATE FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT e.place
+    FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
+    WHERE EXISTS (
+        SELECT FROM (
+            SELECT c.event_id, c.event_at, c.after
+            FROM capydb_auth.user_changes AS c
+            WHERE c.user_id = e.user_id
+            ORDER BY c.id DESC
+            LIMIT 10
+        ) AS c
+        WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
+          AND c.event_id <> e.event_id
+          AND c.event_at BETWEEN e.at - p_within AND e.at + p_within
+    )
+    ORDER BY e.place;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) IS 'Tells which events have another change of the same user so close that clocks may not tell the order.';
+
 CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -664,7 +693,7 @@ DECLARE
     v_kinds  text[] := ARRAY[jsonb_typeof(p_one), jsonb_typeof(p_other)];
     v_true   CONSTANT text[] := ARRAY['true', 't', 'yes', 'y', '1'];
     v_false  CONSTANT text[] := ARRAY['false', 'f', 'no', 'n', '0'];
-    v_number CONSTANT text := '^[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?$';
+    v_number CONSTANT text := '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$';
     v_date   CONSTANT text := '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)';
     v_uuid   CONSTANT text := '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$';
     v_ones   timestamptz;
@@ -678,7 +707,7 @@ BEGIN
             OR lower(v_one) = ANY (v_false) AND lower(v_other) = ANY (v_false);
     END IF;
     -- Of two texts neither is a number: "1.10" and "1.1" may be versions.
-    IF 'number' = ANY (v_kinds) AND v_one ~ v_number AND v_other ~ v_number THEN
+    IF 'number' = ANY (v_kinds) AND length(v_one) <= 1000 AND length(v_other) <= 1000 AND v_one ~ v_number AND v_other ~ v_number THEN
         RETURN v_one::numeric = v_other::numeric
             -- JavaScript keeps 15 to 17 digits. (float8 refuses what is beyond its range.)
             OR abs(v_one::numeric) < 1e300 AND abs(v_other::numeric) < 1e300
@@ -1369,6 +1398,8 @@ REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) 
 REVOKE ALL ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 

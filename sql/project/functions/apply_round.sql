@@ -85,7 +85,8 @@ BEGIN
             x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
             x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
             x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'last_sign_in_at'
+                AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e

@@ -1,0 +1,45 @@
+-- close_changes tells of which events another change of the same user is so close by its clock
+-- that the clocks may not tell which was written last. (Better Auth takes the time when an update
+-- begins: of two at once the one that is written last may have the older time.)
+--
+-- Repeatable: it changes nothing.
+-- Order:      when the events have been applied.
+-- Result:     the indexes, from 1, of those events that have another one within p_within of them
+--             among the last changes of their user. The creation of a user does not count:
+--             no update can have begun before it.
+CREATE OR REPLACE FUNCTION capydb_auth.close_changes(
+    p_user_ids  text[],
+    p_event_ids text[],
+    p_at        timestamptz[],
+    p_within    interval
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+BEGIN
+    RETURN QUERY
+    SELECT e.place
+    FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
+    WHERE EXISTS (
+        SELECT FROM (
+            SELECT c.event_id, c.event_at, c.after
+            FROM capydb_auth.user_changes AS c
+            WHERE c.user_id = e.user_id
+            ORDER BY c.id DESC
+            LIMIT 10
+        ) AS c
+        WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
+          AND c.event_id <> e.event_id
+          AND c.event_at BETWEEN e.at - p_within AND e.at + p_within
+    )
+    ORDER BY e.place;
+END;
+$fn$;
+
+COMMENT ON FUNCTION capydb_auth.close_changes(text[], text[], timestamptz[], interval)
+    IS 'Tells which events have another change of the same user so close that clocks may not tell the order.';
