@@ -26,11 +26,11 @@ func credentials(_ context.Context, p *Project) (faults []Fault, _ error) {
 func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
 	state, err := schema.Status(ctx, p.URL, schema.Project)
 	if err != nil {
-		return []Fault{{What: err.Error(), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
+		return []Fault{{What: err.Error(), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
 	}
 	if len(p.Integrations) == 0 { // it gets its mirror with the first one
 		if err := state.Refused(); err != nil {
-			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
+			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
 		}
 		return nil, nil
 	}
