@@ -99,14 +99,9 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 		b := setup(t)
 		latin := pgtest.Encoded(t, "LATIN1")
 		b.env["LATIN_DATABASE_URL"] = pgtest.URL(t, latin)
-		for _, args := range [][]string{
-			{"projects", "create", "old", "--database-url-env", "LATIN_DATABASE_URL"},
-			{"projects", "update", "shop", "--database-url-env", "LATIN_DATABASE_URL"},
-		} {
-			r := b.run(t, args...)
-			require.Equal(t, 1, r.status)
-			require.Contains(t, r.err, "is encoded in LATIN1")
-		}
+		r := b.run(t, "projects", "create", "old", "--database-url-env", "LATIN_DATABASE_URL")
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.err, "is encoded in LATIN1")
 		require.NotContains(t, b.must(t, "projects", "list"), "old")
 	})
 }

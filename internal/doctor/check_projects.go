@@ -29,18 +29,18 @@ func (p *Project) mirrorState(ctx context.Context) (schema.State, error) {
 		return schema.State{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return schema.Read(ctx, conn, schema.Project)
+	return schema.Inspect(ctx, conn, schema.Project)
 }
 
 // mirrorSchema looks whether the project's database answers and has the mirror of this binary.
 func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
 	state, err := p.mirrorState(ctx)
 	if err != nil {
-		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
+		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
 	}
 	if len(p.Integrations) == 0 { // it gets its mirror with the first one
 		if err := state.Refused(); err != nil {
-			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
+			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
 		}
 		return nil, nil
 	}

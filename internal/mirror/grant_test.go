@@ -171,7 +171,8 @@ func TestGrantHeedsRowLevelSecurity(t *testing.T) {
 		"OnlyRestricting": {secured + `CREATE POLICY no ON capydb_auth.users AS RESTRICTIVE USING (true)`, nil, "no row"},
 		"AlsoRestricting": {
 			secured + `CREATE POLICY a ON capydb_auth.users USING (true); CREATE POLICY no ON capydb_auth.users AS RESTRICTIVE USING (id <> 'u1')`,
-			[]string{"u2"}, "the rows that policy a allows and policy no does not forbid",
+			[]string{"u2"},
+			"the rows that policy a allows and policy no does not forbid",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -266,12 +266,13 @@ func (l *lane) delay(ctx context.Context, err error) error {
 		return &DelayError{After: soon(), Err: err}
 	}
 	until := l.breaker.failed(err)
-	what := "project_database_away"
-	if unusable(err) {
-		what = "mirror_unusable"
-	}
-	l.config.Log.WarnContext(ctx, what, slog.String("project_id", l.projectID.String()),
+	log := l.config.Log.With(slog.String("project_id", l.projectID.String()),
 		slog.Time("next_try", until), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
+	if unusable(err) {
+		log.WarnContext(ctx, "mirror_unusable")
+	} else {
+		log.WarnContext(ctx, "project_database_away")
+	}
 	return &DelayError{After: l.turn(until), Err: err}
 }
 

@@ -70,7 +70,8 @@ func (s source) revision() int {
 }
 
 // applyCode applies all of sql/ in one transaction, unless the database has the
-// same code, as it was made, or newer code of the same tables.
+// same code, as it was made, for the same version of the tables, or newer code. So after a migration it is
+// applied in any case, even if this process ends in between: a migration may drop a view that is in its way.
 func (in *installer) applyCode(ctx context.Context, report *Report) error {
 	state, err := in.inspect(ctx, in.conn)
 	damaged := slices.ContainsFunc(state.Problems, func(p Problem) bool { return p.Heals && p.Repair == "" })
@@ -111,12 +112,11 @@ func (in *installer) log(ctx context.Context, r Report) {
 	}
 }
 
-// forgetCode makes the next applyCode apply everything, for a migration may drop a view that is in
-// its way; and before a migration after which older binaries can't work, it tells them so.
-func (in *installer) forgetCode(ctx context.Context) error {
-	_, err := in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET hash = '', min_version = greatest(min_version, $1)`, in.breaking())
+// announce tells older binaries, before a migration after which they can't work, that it comes.
+func (in *installer) announce(ctx context.Context) error {
+	_, err := in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET min_version = greatest(min_version, $1)`, in.breaking())
 	if err != nil {
-		return fmt.Errorf("forget what code was applied: %w", err)
+		return fmt.Errorf("note what a binary must know: %w", err)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func compare(record, catalog definitions, sameServer bool) []Problem {
 	var problems []Problem
 	for _, o := range sorted(objects) {
 		is, exists := catalog[o]
-		if o.table() != o.Identity && !has(catalog, "table", o.table()) {
+		if o.table() != o.Identity && !catalog.hasTable(o.table()) {
 			continue // of the missing table is said enough
 		}
 		switch {
@@ -47,8 +47,8 @@ func compare(record, catalog definitions, sameServer bool) []Problem {
 	return problems
 }
 
-func has(d definitions, kind, identity string) bool {
-	_, is := d[object{kind, identity}]
+func (d definitions) hasTable(identity string) bool {
+	_, is := d[object{"table", identity}]
 	return is
 }
 
@@ -111,7 +111,7 @@ func (s source) problems(ctx context.Context, tx pgx.Tx) (found []Problem, err e
 	if err != nil {
 		return nil, err
 	}
-	if !has(catalog, "table", s.kind.Name()+".schema_objects") || !has(catalog, "table", s.kind.Name()+".schema_code") {
+	if !catalog.hasTable(s.kind.Name()+".schema_objects") || !catalog.hasTable(s.kind.Name()+".schema_code") {
 		return nil, nil
 	}
 	record, err := s.record(ctx, tx)

@@ -13,7 +13,7 @@ import (
 // ON, which has the whole signature of a function; a migration says it by its CREATE.
 
 // declaredBy finds the object of a file of sql/.
-var declaredBy = regexp.MustCompile(`(?ms)^COMMENT ON (FUNCTION|PROCEDURE|VIEW|TRIGGER)\s+(.+?)\s+IS\s`) //nolint:gochecknoglobals // a constant
+var declaredBy = regexp.MustCompile(`(?ms)^COMMENT ON (FUNCTION|PROCEDURE|VIEW|TRIGGER)\s+(.+?)\s+IS\s`)
 
 // declared returns the object that the file makes, in the file's own words. Grants make none.
 func (f codeFile) declared() (object, error) {
@@ -78,10 +78,10 @@ type made map[string]struct{ kind, table string }
 // Statements of migrations/ that make, drop or rename something. Tests compare what is found
 // by them with the catalog.
 var (
-	createsTable = regexp.MustCompile(`(?m)^CREATE (?:UNLOGGED )?(TABLE|TYPE|DOMAIN|SEQUENCE) (?:IF NOT EXISTS )?(\w+\.\w+)`)         //nolint:gochecknoglobals // a constant
-	createsIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+)\s+ON (\w+)\.(\w+)`)   //nolint:gochecknoglobals // a constant
-	dropsObjects = regexp.MustCompile(`(?m)^DROP (?:TABLE|TYPE|DOMAIN|SEQUENCE|INDEX) (?:CONCURRENTLY )?(?:IF EXISTS )?([\w., \n]+)`) //nolint:gochecknoglobals // a constant
-	renamesOne   = regexp.MustCompile(`(?m)^ALTER (?:TABLE|TYPE|DOMAIN|SEQUENCE|INDEX) (\w+)\.(\w+)\s+RENAME TO (\w+)`)               //nolint:gochecknoglobals // a constant
+	createsTable = regexp.MustCompile(`(?m)^CREATE (?:UNLOGGED )?(TABLE|TYPE|DOMAIN|SEQUENCE) (?:IF NOT EXISTS )?(\w+\.\w+)`)
+	createsIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+)\s+ON (\w+)\.(\w+)`)
+	dropsObjects = regexp.MustCompile(`(?m)^DROP (?:TABLE|TYPE|DOMAIN|SEQUENCE|INDEX) (?:CONCURRENTLY )?(?:IF EXISTS )?([\w., \n]+)`)
+	renamesOne   = regexp.MustCompile(`(?m)^ALTER (?:TABLE|TYPE|DOMAIN|SEQUENCE|INDEX) (\w+)\.(\w+)\s+RENAME TO (\w+)`)
 )
 
 // run applies one migration.
@@ -123,7 +123,7 @@ func (s source) madeBetween(after, upTo uint) made {
 		if version <= after || version > upTo {
 			continue
 		}
-		file := s.fileOf(int(version), up) //nolint:gosec // versions fit 31 bits
+		file := s.fileOf(int(version), up)
 		m.run(withoutComments(file.text))
 	}
 	return m
@@ -156,7 +156,7 @@ func withoutComments(text string) string {
 func (s source) breaking() uint {
 	var last uint
 	for _, version := range s.versions() {
-		file := s.fileOf(int(version), up) //nolint:gosec // versions fit 31 bits
+		file := s.fileOf(int(version), up)
 		if strings.Contains("\n"+file.text, "\n-- Breaking: ") {
 			last = version
 		}

@@ -71,7 +71,7 @@ func (in *installer) migrateUp(ctx context.Context, report *Report, lost bool) e
 		return err
 	}
 	if report.From < in.latest() {
-		if err := in.forgetCode(ctx); err != nil { // comes true even if this process ends in between
+		if err := in.announce(ctx); err != nil {
 			return err
 		}
 		if err := in.migrate(ctx, up, func(m *migrate.Migrate) error { return m.Up() }); err != nil {
@@ -121,7 +121,7 @@ func (in *installer) restoreVersion(ctx context.Context, version uint) (uint, er
 	if err != nil {
 		return 0, fmt.Errorf("note the version again: %w", err)
 	}
-	return uint(noted), nil
+	return uint(max(0, noted)), nil
 }
 
 func (in *installer) runDown(ctx context.Context, steps int) (report Report, err error) {

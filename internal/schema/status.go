@@ -28,6 +28,8 @@ type State struct {
 	// CodeRevision and CodeHash say which functions and views are installed; LatestRevision and LatestHash which are known.
 	CodeRevision, LatestRevision int
 	CodeHash, LatestHash         string
+	// CodeVersion is the version of the tables for which the code was applied.
+	CodeVersion uint
 	// MinVersion and MinRiverVersion are what a binary must know of to work with a schema that is newer than it.
 	MinVersion      uint
 	MinRiverVersion int
@@ -58,7 +60,7 @@ func (s State) damaged() bool { return heals(s.Problems) || blocks(s.Problems) }
 // CodeUpToDate reports whether the installed functions and views are those of
 // this binary, or of a newer one, which this one leaves alone.
 func (s State) CodeUpToDate() bool {
-	return (s.CodeHash == s.LatestHash && !s.OtherServer) || s.CodeRevision > s.LatestRevision
+	return (s.CodeHash == s.LatestHash && s.CodeVersion == s.Version && !s.OtherServer) || s.CodeRevision > s.LatestRevision
 }
 
 // Newer reports whether a newer authsync has upgraded the database.
@@ -170,10 +172,10 @@ func (s source) readVersions(ctx context.Context, db Querier, has footing, state
 	if has.Migrations != nil {
 		migrations = `SELECT max(m.version), bool_or(m.dirty) FROM ` + s.quoted(versionTable) + ` AS m`
 	}
-	code := `SELECT NULL::integer AS revision, NULL::text AS hash, NULL::timestamptz AS installed_at,
+	code := `SELECT NULL::integer AS revision, NULL::text AS hash, NULL::timestamptz AS installed_at, NULL::bigint AS code_version,
 		NULL::bigint AS min_version, NULL::integer AS min_river_version, NULL::boolean AS other_server`
 	if has.Code != nil && has.Objects != nil {
-		code = `SELECT max(k.revision), max(k.hash), max(k.installed_at), max(k.min_version), max(k.min_river_version),
+		code = `SELECT max(k.revision), max(k.hash), max(k.installed_at), max(k.version), max(k.min_version), max(k.min_river_version),
 			bool_or(k.server_major <> current_setting('server_version_num')::integer / 10000) FROM ` + s.quoted("schema_code") + ` AS k`
 	}
 	river := `SELECT NULL::bigint AS version`
@@ -181,19 +183,20 @@ func (s source) readVersions(ctx context.Context, db Querier, has footing, state
 		river = `SELECT max(r.version) FROM ` + s.quoted("river_migration") + ` AS r WHERE r.line = 'main'`
 	}
 	var (
-		version, minVersion, riverVersion *int64
-		dirty, otherServer                *bool
-		revision, minRiver                *int
-		hash                              *string
-		installedAt                       *time.Time
+		version, codeVersion, minVersion, riverVersion *int64
+		dirty, otherServer                             *bool
+		revision, minRiver                             *int
+		hash                                           *string
+		installedAt                                    *time.Time
 	)
 	err := db.QueryRow(ctx, `SELECT * FROM (`+migrations+`) AS m, (`+code+`) AS c, (`+river+`) AS r`).
-		Scan(&version, &dirty, &revision, &hash, &installedAt, &minVersion, &minRiver, &otherServer, &riverVersion)
+		Scan(&version, &dirty, &revision, &hash, &installedAt, &codeVersion, &minVersion, &minRiver, &otherServer, &riverVersion)
 	if err != nil {
 		return err
 	}
 	state.Version, state.Dirty, state.RiverVersion = uint(max(0, value(version))), value(dirty), int(value(riverVersion))
 	state.CodeRevision, state.CodeHash, state.InstalledAt = value(revision), value(hash), value(installedAt)
+	state.CodeVersion = uint(max(0, value(codeVersion)))
 	state.MinVersion, state.MinRiverVersion, state.OtherServer = uint(max(0, value(minVersion))), value(minRiver), value(otherServer)
 	if minVersion == nil { // not known any more: the worst is assumed
 		state.MinVersion, state.MinRiverVersion = state.Version, state.RiverVersion
