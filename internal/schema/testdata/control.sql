@@ -139,6 +139,65 @@ $$;
 
 COMMENT ON FUNCTION authsync.choose_probe(p_destination_id uuid) IS 'Says with which delivery to try whether a destination works again.';
 
+CREATE FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) RETURNS TABLE(result text, answer_sealed bytea)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_found authsync.idempotency_keys;
+BEGIN
+    DELETE FROM authsync.idempotency_keys AS k
+    WHERE k.ctid = ANY (ARRAY(
+        SELECT o.ctid
+        FROM authsync.idempotency_keys AS o
+        WHERE o.created_at < p_now - p_keep
+        ORDER BY o.created_at
+        LIMIT 100
+        FOR UPDATE SKIP LOCKED
+    ));
+    DELETE FROM authsync.idempotency_keys AS k
+    WHERE k.api_key_id = p_api_key_id AND k.key_hash = p_key_hash AND k.created_at < p_now - p_keep;
+
+    LOOP
+        SELECT k.* INTO v_found
+        FROM authsync.idempotency_keys AS k
+        WHERE k.api_key_id = p_api_key_id AND k.key_hash = p_key_hash;
+        IF FOUND THEN
+            result := CASE
+                WHEN v_found.request_hash <> p_request_hash THEN 'reused'
+                WHEN v_found.answer_sealed IS NOT NULL THEN 'answered'
+                WHEN v_found.busy_until > p_now THEN 'busy'
+                ELSE 'unknown'
+            END;
+            IF result = 'answered' THEN
+                answer_sealed := v_found.answer_sealed;
+            END IF;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+
+        IF (SELECT count(*) FROM (
+                SELECT FROM authsync.idempotency_keys AS k WHERE k.api_key_id = p_api_key_id LIMIT p_most
+            ) AS held) >= p_most THEN
+            result := 'full';
+            RETURN NEXT;
+            RETURN;
+        END IF;
+
+        INSERT INTO authsync.idempotency_keys AS k (api_key_id, key_hash, request_hash, claim, busy_until, created_at)
+        VALUES (p_api_key_id, p_key_hash, p_request_hash, p_claim, p_now + p_busy_for, p_now)
+        ON CONFLICT (api_key_id, key_hash) DO NOTHING;
+        IF FOUND THEN
+            result := 'claimed';
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) IS 'Lets one attempt at a call of the API go on, and tells the others what became of it.';
+
 CREATE FUNCTION authsync.client_lock_key(p_client_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1984,6 +2043,28 @@ COMMENT ON COLUMN authsync.events.ordinal IS 'Place of the event in its delivery
 
 COMMENT ON COLUMN authsync.events.delivery_id IS 'The sender''s id of the delivery, where it sends one in its headers.';
 
+CREATE TABLE authsync.idempotency_keys (
+    api_key_id uuid NOT NULL,
+    key_hash bytea NOT NULL,
+    request_hash bytea NOT NULL,
+    claim uuid NOT NULL,
+    busy_until timestamp with time zone NOT NULL,
+    answer_sealed bytea,
+    created_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE authsync.idempotency_keys IS 'Calls of the API that came with an Idempotency-Key, for a day.';
+
+COMMENT ON COLUMN authsync.idempotency_keys.key_hash IS 'SHA-256 of the key.';
+
+COMMENT ON COLUMN authsync.idempotency_keys.request_hash IS 'SHA-256 of method, path, query and body: the same key with another request is a mistake.';
+
+COMMENT ON COLUMN authsync.idempotency_keys.claim IS 'Which attempt at the call works on it.';
+
+COMMENT ON COLUMN authsync.idempotency_keys.busy_until IS 'Until when that attempt may go on. Afterwards, without an answer, nobody knows whether it took effect.';
+
+COMMENT ON COLUMN authsync.idempotency_keys.answer_sealed IS 'The answer, which may hold a secret, encrypted with the key that is kept outside the database; NULL: none yet.';
+
 CREATE VIEW authsync.inbox_days AS
  SELECT to_date("substring"((c.relname)::text, '^inbox_(\d{8,})$'::text), 'YYYYMMDD'::text) AS day,
     (GREATEST(c.reltuples, (0)::real))::bigint AS deliveries_estimate,
@@ -2178,21 +2259,28 @@ CREATE VIEW authsync.reconciles AS
     b.state,
     b.phase,
     COALESCE(((b.options ->> 'dry_run'::text))::boolean, false) AS dry_run,
-    ((b.drift ->> 'missing'::text))::bigint AS missing,
-    ((b.drift ->> 'differing'::text))::bigint AS differing,
-    ((b.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
-    ((b.drift ->> 'surplus'::text))::bigint AS surplus,
-    ((b.drift ->> 'placeholders'::text))::bigint AS placeholders,
-    ((b.drift ->> 'repaired'::text))::bigint AS repaired,
-    ((b.drift ->> 'failed'::text))::bigint AS failed,
-    ((b.drift ->> 'left'::text))::bigint AS left_as_is,
-    (b.drift ->> 'held_back'::text) AS held_back,
-    (b.drift -> 'columns'::text) AS columns,
+    ((d.drift ->> 'missing'::text))::bigint AS missing,
+    ((d.drift ->> 'differing'::text))::bigint AS differing,
+    ((d.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
+    ((d.drift ->> 'surplus'::text))::bigint AS surplus,
+    ((d.drift ->> 'placeholders'::text))::bigint AS placeholders,
+    ((d.drift ->> 'repaired'::text))::bigint AS repaired,
+    ((d.drift ->> 'failed'::text))::bigint AS failed,
+    ((d.drift ->> 'left'::text))::bigint AS left_as_is,
+    (d.drift ->> 'held_back'::text) AS held_back,
+    (d.drift -> 'columns'::text) AS columns,
     b.error,
     b.started_at,
-    b.finished_at
-   FROM (authsync.backfills b
+    b.finished_at,
+    ((d.drift ->> 'unreported'::text))::bigint AS unreported,
+    (d.drift -> 'tolerated'::text) AS tolerated
+   FROM ((authsync.backfills b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (b.phase = 'confirm'::text) THEN b.drift
+                    ELSE NULL::jsonb
+                END AS drift) d)
   WHERE (b.kind = 'reconcile'::text)
   ORDER BY b.started_at DESC;
 
@@ -2211,6 +2299,10 @@ COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were l
 COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
+
+COMMENT ON COLUMN authsync.reconciles.unreported IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
+
+COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';
 
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1
@@ -2264,14 +2356,33 @@ CREATE TABLE authsync.river_queue (
 );
 
 CREATE TABLE authsync.schema_code (
-    only_row boolean DEFAULT true NOT NULL,
+    singleton boolean DEFAULT true NOT NULL,
     revision integer NOT NULL,
     hash text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT schema_code_only_row_check CHECK (only_row)
+    installed_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    min_version bigint DEFAULT 0 NOT NULL,
+    min_river_version integer DEFAULT 0 NOT NULL,
+    server_major integer DEFAULT ((current_setting('server_version_num'::text))::integer / 10000) NOT NULL,
+    CONSTRAINT schema_code_singleton_check CHECK (singleton)
 );
 
 COMMENT ON TABLE authsync.schema_code IS 'Which functions, views and triggers of authsync are installed in this schema.';
+
+COMMENT ON COLUMN authsync.schema_code.revision IS 'Grows whenever the code changes; a binary leaves newer code than its own alone.';
+
+COMMENT ON COLUMN authsync.schema_code.hash IS 'Digest of the code; empty while it is to be applied again.';
+
+COMMENT ON COLUMN authsync.schema_code.installed_at IS 'When the schema was made; NULL if that is not known any more.';
+
+COMMENT ON COLUMN authsync.schema_code.version IS 'The last migration applied, as in schema_migrations.';
+
+COMMENT ON COLUMN authsync.schema_code.min_version IS 'The migration that a binary must know to work with this schema.';
+
+COMMENT ON COLUMN authsync.schema_code.min_river_version IS 'The version of River''s tables that a binary must know.';
+
+COMMENT ON COLUMN authsync.schema_code.server_major IS 'The PostgreSQL that printed the definitions in schema_objects.';
 
 CREATE TABLE authsync.schema_migrations (
     version bigint NOT NULL,
@@ -2279,6 +2390,16 @@ CREATE TABLE authsync.schema_migrations (
 );
 
 COMMENT ON TABLE authsync.schema_migrations IS 'Version of the tables of this schema (golang-migrate).';
+
+CREATE TABLE authsync.schema_objects (
+    kind text NOT NULL,
+    identity text NOT NULL,
+    definition text NOT NULL
+);
+
+COMMENT ON TABLE authsync.schema_objects IS 'What authsync has made in this schema, and as it was made; whatever else lies in the schema is not touched.';
+
+COMMENT ON COLUMN authsync.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 
 CREATE VIEW authsync.stuck_jobs AS
  SELECT r.id AS job_id,
@@ -2405,6 +2526,9 @@ ALTER TABLE ONLY authsync.event_outcomes
 ALTER TABLE ONLY authsync.event_outcomes_default
     ADD CONSTRAINT event_outcomes_default_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
 
+ALTER TABLE ONLY authsync.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (api_key_id, key_hash);
+
 ALTER TABLE ONLY authsync.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (id, received_at);
 
@@ -2445,10 +2569,13 @@ ALTER TABLE ONLY authsync.river_queue
     ADD CONSTRAINT river_queue_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY authsync.schema_code
-    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (only_row);
+    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY authsync.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY authsync.schema_objects
+    ADD CONSTRAINT schema_objects_pkey PRIMARY KEY (kind, identity);
 
 ALTER TABLE ONLY authsync.wanted_refreshes
     ADD CONSTRAINT wanted_refreshes_pkey PRIMARY KEY (project_id, provider, user_id);
@@ -2490,6 +2617,8 @@ CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON a
 CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (project_id, user_id, inbox_id);
 
 CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, user_id, inbox_id);
+
+CREATE INDEX idempotency_keys_created_at_idx ON authsync.idempotency_keys USING btree (created_at);
 
 CREATE INDEX inbox_project_idx ON ONLY authsync.inbox USING btree (project_id, id);
 
@@ -2557,9 +2686,13 @@ CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
 
 CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 
+ALTER TABLE authsync.integrations ENABLE ALWAYS TRIGGER integrations_bump_directory_version;
+
 COMMENT ON TRIGGER integrations_bump_directory_version ON authsync.integrations IS 'Makes every process reload projects and integrations.';
 
 CREATE TRIGGER projects_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.projects FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
+
+ALTER TABLE authsync.projects ENABLE ALWAYS TRIGGER projects_bump_directory_version;
 
 COMMENT ON TRIGGER projects_bump_directory_version ON authsync.projects IS 'Makes every process reload projects and integrations.';
 
@@ -2580,6 +2713,9 @@ ALTER TABLE ONLY authsync.destination_links
 
 ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES authsync.api_keys(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

@@ -125,7 +125,8 @@ BEGIN
             x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
             x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
             x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at' AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
+            x.says ? 'last_sign_in_at'
+                AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
@@ -1226,7 +1227,7 @@ COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the 
 
 COMMENT ON COLUMN capydb_auth.owner.since IS 'Since when it is this project''s.';
 
-CREATE VIEW capydb_auth.placeholders AS
+CREATE VIEW capydb_auth.placeholders WITH (security_invoker='true') AS
  SELECT u.id AS user_id,
     u.placeholder_since AS since,
     (clock_timestamp() - u.placeholder_since) AS age
@@ -1273,21 +1274,40 @@ COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the reconcile that runs
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported: differing in nothing that an event would tell.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported, see compare_users.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';
 
 CREATE TABLE capydb_auth.schema_code (
-    only_row boolean DEFAULT true NOT NULL,
+    singleton boolean DEFAULT true NOT NULL,
     revision integer NOT NULL,
     hash text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT schema_code_only_row_check CHECK (only_row)
+    installed_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    min_version bigint DEFAULT 0 NOT NULL,
+    min_river_version integer DEFAULT 0 NOT NULL,
+    server_major integer DEFAULT ((current_setting('server_version_num'::text))::integer / 10000) NOT NULL,
+    CONSTRAINT schema_code_singleton_check CHECK (singleton)
 );
 
 COMMENT ON TABLE capydb_auth.schema_code IS 'Which functions, views and triggers of authsync are installed in this schema.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.revision IS 'Grows whenever the code changes; a binary leaves newer code than its own alone.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.hash IS 'Digest of the code; empty while it is to be applied again.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.installed_at IS 'When the schema was made; NULL if that is not known any more.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.version IS 'The last migration applied, as in schema_migrations.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.min_version IS 'The migration that a binary must know to work with this schema.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.min_river_version IS 'The version of River''s tables that a binary must know.';
+
+COMMENT ON COLUMN capydb_auth.schema_code.server_major IS 'The PostgreSQL that printed the definitions in schema_objects.';
 
 CREATE TABLE capydb_auth.schema_migrations (
     version bigint NOT NULL,
@@ -1295,6 +1315,16 @@ CREATE TABLE capydb_auth.schema_migrations (
 );
 
 COMMENT ON TABLE capydb_auth.schema_migrations IS 'Version of the tables of this schema (golang-migrate).';
+
+CREATE TABLE capydb_auth.schema_objects (
+    kind text NOT NULL,
+    identity text NOT NULL,
+    definition text NOT NULL
+);
+
+COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync has made in this schema, and as it was made; whatever else lies in the schema is not touched.';
+
+COMMENT ON COLUMN capydb_auth.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 
 CREATE TABLE capydb_auth.user_changes (
     id bigint NOT NULL,
@@ -1332,7 +1362,7 @@ ALTER TABLE capydb_auth.user_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
-CREATE VIEW capydb_auth.user_sources AS
+CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
  SELECT u.id AS user_id,
     c.column_name,
     c.value,
@@ -1369,10 +1399,13 @@ ALTER TABLE ONLY capydb_auth.reconcile_findings
     ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, user_id);
 
 ALTER TABLE ONLY capydb_auth.schema_code
-    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (only_row);
+    ADD CONSTRAINT schema_code_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY capydb_auth.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY capydb_auth.schema_objects
+    ADD CONSTRAINT schema_objects_pkey PRIMARY KEY (kind, identity);
 
 ALTER TABLE ONLY capydb_auth.user_changes
     ADD CONSTRAINT user_changes_pkey PRIMARY KEY (id);
@@ -1386,6 +1419,8 @@ ALTER TABLE ONLY capydb_auth.users
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
 
 CREATE INDEX user_changes_user_id_idx ON capydb_auth.user_changes USING btree (user_id, id);
+
+CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
 
 CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (last_event_processed IS NULL);
 
