@@ -4,7 +4,7 @@ GOLANGCI_LINT_VERSION := 2.15.0
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
 # What the programs of the docs are run with.
-DOCS_NODE     := .bin/docs-node-1
+DOCS_NODE     := .bin/docs-node-2
 
 TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/authsync/tools
 # A linter reads no code of a Go that is newer than the one that built it.
@@ -102,5 +102,5 @@ $(STANDARDWEBHOOKS):
 		'standardwebhooks, which checks what webhooks are signed with'
 
 $(DOCS_NODE)/node_modules/pg/package.json:
-	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \
+	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 better-auth@1.7.7 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \
 		'what the JavaScript and TypeScript of the docs is run with'

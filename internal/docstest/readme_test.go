@@ -45,7 +45,12 @@ func TestREADME(t *testing.T) {
 			return s
 		},
 		commands: map[string]step{
-			"make run":    {beside: "Ctrl-C stops it"},
+			"make run": {beside: "Ctrl-C stops it"},
+			"bin/authsync dev --demo-provider": {before: func(s *scene) {
+				s.server.Interrupt()
+				waittest.Receive(s.t, s.server.Done())
+			}, beside: "Ctrl-C stops it"},
+			"bin/authsync reconcile demo auth0 --dry-run": {status: 1}, // somebody is missing
 			"make test":   {untested: partOfIt},
 			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},
 			"make check":  {untested: partOfIt},
@@ -110,11 +115,31 @@ func TestREADME(t *testing.T) {
 	}.run(t)
 }
 
-// keepSnippet puts the lines for a Better Auth server into a file.
+// keepSnippet puts the lines for a Better Auth server into a file, and what such a server has of its own.
 func (s *scene) keepSnippet(text string) {
 	s.t.Helper()
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "auth.ts"),
-		[]byte("const betterAuth = (options: any) => ({ options });\n"+text), 0o600))
+	keepSnippet(s.t, s.dir, text)
+}
+
+func keepSnippet(t *testing.T, dir, text string) {
+	t.Helper()
+	const yours = "  // … your own: database, plugins and so on\n"
+	require.Contains(t, text, yours)
+	own := `
+		database: memoryAdapter({ user: [], session: [], account: [], verification: [] }), emailAndPassword: { enabled: true },
+		secret: "of-this-test-alone-and-long-enough", baseURL: "http://localhost:3000", telemetry: { enabled: false }, rateLimit: { enabled: false },
+		user: { deleteUser: { enabled: true }, additionalFields: {
+			plan: { type: "string", required: false, defaultValue: "free" },
+			note: { type: "string", required: false, defaultValue: "for nobody else", returned: false },
+		} },
+		plugins: [{ id: "twice", endpoints: { twice: createAuthEndpoint("/twice", { method: "POST" }, async (ctx) => {
+			const [user] = await ctx.context.internalAdapter.listUsers(1);
+			for (const name of ["Once", "Twice"]) await ctx.context.internalAdapter.updateUser(user.id, { name });
+			return ctx.json({});
+		}) } }],
+`
+	head := `import { memoryAdapter } from "better-auth/adapters/memory"; import { createAuthEndpoint } from "better-auth/api";` + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.ts"), []byte(head+strings.Replace(text, yours, own, 1)), 0o600))
 }
 
 // generated finds what integrations set --generate-secret printed to be pasted.
@@ -132,17 +157,30 @@ func (s *scene) signUp() {
 	s.t.Helper()
 	url, secret := s.generated("better-auth")
 	env := environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret)
-	s.node(env, "auth.ts", `
-		import { auth } from "./auth.mjs";
-		const user = { id: "ba_1", name: "Ada Lovelace", email: "ada@example.com", emailVerified: true, createdAt: new Date(), updatedAt: new Date() };
-		await auth.options.databaseHooks.user.create.after(user);
-		await auth.options.databaseHooks.user.update.after({ ...user, email: "countess@example.com", updatedAt: new Date(Date.now() + 1) });`)
-	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = 'ba_1' AND email = 'countess@example.com'`)
-	s.node(env, "auth.ts", `
-		import { auth } from "./auth.mjs";
-		await auth.options.databaseHooks.user.delete.after({ id: "ba_1", email: "countess@example.com", updatedAt: new Date() });`)
-	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = 'ba_1' AND deleted_at IS NOT NULL`)
+	s.node(env, "auth.ts", betterAuthCalls+`
+		const { user } = await (await call("/sign-up/email", { email: "ada@example.com", password: "correct horse battery", name: "Ada Lovelace" })).json();
+		await call("/update-user", { name: "Augusta King" });
+		await call("/sign-up/email", { email: "eve@example.com", password: "correct horse battery", name: "Eve" });
+		await call("/delete-user", { password: "correct horse battery" });
+		process.exit(0); // the deliveries were waited for`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'ada@example.com' AND first_name = 'Augusta' AND deleted_at IS NULL
+		AND raw ->> 'plan' = 'free' AND NOT raw ? 'note'`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'eve@example.com' AND deleted_at IS NOT NULL`)
 }
+
+// betterAuthCalls is a browser that calls the Better Auth server of auth.ts.
+const betterAuthCalls = `
+	import { auth } from "./auth.mjs";
+	let cookie = "";
+	async function call(path, body) {
+		const answer = await auth.handler(new Request("http://localhost:3000/api/auth" + path, {
+			method: "POST", headers: { "content-type": "application/json", origin: "http://localhost:3000", cookie }, body: JSON.stringify(body),
+		}));
+		if (answer.status !== 200) throw new Error(path + ": " + answer.status + " " + await answer.text());
+		cookie = answer.headers.getSetCookie().map((c) => c.split(";")[0]).join("; ") || cookie;
+		return answer;
+	}
+`
 
 // node runs a program beside a TypeScript or JavaScript file until its end.
 func (s *scene) node(env []string, file, program string) string {
@@ -155,7 +193,7 @@ func (s *scene) node(env []string, file, program string) string {
 
 func (s *scene) startNode(env []string, file, program string) *docstest.Program {
 	s.t.Helper()
-	modules, err := filepath.Abs(filepath.Join(root, ".bin", "docs-node-1", "node_modules"))
+	modules, err := filepath.Abs(filepath.Join(root, ".bin", "docs-node-2", "node_modules"))
 	require.NoError(s.t, err)
 	require.DirExists(s.t, modules, "make tools installs what programs of the docs need, with npm")
 	if _, err := os.Lstat(filepath.Join(s.dir, "node_modules")); err != nil {
