@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"github.com/authsync/authsync/internal/pgdb"
 	"context"
 	"errors"
 	"fmt"
@@ -183,9 +184,9 @@ func (d *delivery) database(ctx context.Context, t *tenant, alter, then string) 
 	if err != nil {
 		return err
 	}
-	config, err := pgx.ParseConfig(url)
+	config, err := d.app.Store.Tenants().ConnConfig(url, pgdb.Options{})
 	if err != nil {
-		return errors.New("read the URL of the project's database")
+		return err
 	}
 	if _, err := d.control.Exec(ctx, fmt.Sprintf(alter, pgx.Identifier{config.Database}.Sanitize())); err != nil {
 		return fmt.Errorf("change the project's database: %w", err)

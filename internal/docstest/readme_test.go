@@ -49,7 +49,9 @@ func TestREADME(t *testing.T) {
 			"bin/authsync dev --demo-provider": {before: func(s *scene) {
 				s.server.Interrupt()
 				waittest.Receive(s.t, s.server.Done())
-			}, beside: "Ctrl-C stops it"},
+			}, beside: "Ctrl-C stops it", after: func(s *scene) {
+				s.hidden("set -a; . .authsync/connection.env; set +a") // its port is another one, in this test
+			}},
 			"bin/authsync reconcile demo auth0 --dry-run": {status: 1}, // somebody is missing
 			"make test":   {untested: partOfIt},
 			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},

@@ -60,6 +60,9 @@ func New(config Config) *Mirrors {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
 	if config.CallTimeout == 0 {
 		config.CallTimeout = 15 * time.Second
 	}
