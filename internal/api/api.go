@@ -16,7 +16,6 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/provider"
 )
 
 // Prefix is the base of all paths.
@@ -32,6 +31,8 @@ type Config struct {
 	Refresher Refresher
 	Accounts  account.Accounts
 	Outbox    Outbox
+	// Idempotency keeps answers to calls that may be sent again.
+	Idempotency Idempotency
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: what the request says that it was sent to.
 	PublicURL string
@@ -50,8 +51,8 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox and log must be given")
+		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox, idempotency and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not
@@ -60,6 +61,7 @@ func New(c Config) (*API, error) {
 	for _, route := range a.routes() {
 		a.router.Handle(Prefix+route.path, a.call(route)).Methods(route.method)
 	}
+	a.describeItself()
 	a.router.NotFoundHandler = http.HandlerFunc(notFound)
 	a.router.MethodNotAllowedHandler = http.HandlerFunc(a.methodNotAllowed)
 	a.handler = problem.WithRequestID(a.router)
@@ -78,62 +80,24 @@ const (
 	ofAll
 )
 
+// body says whether a call takes a body.
+type body int
+
+const (
+	noBody body = iota
+	bodyOptional
+	bodyRequired
+)
+
 type route struct {
 	method, path string
 	access       access
 	handle       func(*http.Request) (answer, error)
+	takes
 }
 
-func (a *API) routes() []route {
-	return []route{
-		{http.MethodPost, "/projects", ofAll, a.createProject},
-		{http.MethodGet, "/projects", ofProject, a.listProjects},
-		{http.MethodGet, "/projects/{project}", ofProject, a.getProject},
-		{http.MethodPatch, "/projects/{project}", ofAll, a.updateProject},
-		{http.MethodDelete, "/projects/{project}", ofAll, a.deleteProject},
-
-		{http.MethodGet, "/projects/{project}/integrations", ofProject, a.listIntegrations},
-		{http.MethodPut, "/projects/{project}/integrations/{provider}", ofProject, a.putIntegration},
-		{http.MethodGet, "/projects/{project}/integrations/{provider}", ofProject, a.getIntegration},
-		{http.MethodDelete, "/projects/{project}/integrations/{provider}", ofProject, a.deleteIntegration},
-
-		{http.MethodPost, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.startRun(provider.KindBackfill)},
-		{http.MethodGet, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.getRun(provider.KindBackfill)},
-		{http.MethodDelete, "/projects/{project}/integrations/{provider}/backfill", ofProject, a.cancelRun(provider.KindBackfill)},
-
-		{http.MethodPost, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.startRun(provider.KindReconcile)},
-		{http.MethodGet, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.getRun(provider.KindReconcile)},
-		{http.MethodDelete, "/projects/{project}/integrations/{provider}/reconcile", ofProject, a.cancelRun(provider.KindReconcile)},
-
-		{http.MethodPost, "/projects/{project}/integrations/{provider}/redeliver", ofProject, a.redeliver},
-
-		{http.MethodPost, "/projects/{project}/grants", ofProject, a.grant},
-
-		{http.MethodGet, "/projects/{project}/events", ofProject, a.listEvents},
-		{http.MethodPost, "/projects/{project}/events/replay", ofProject, a.replayEvents},
-		{http.MethodGet, "/projects/{project}/events/{event}", ofProject, a.getEvent},
-		{http.MethodPost, "/projects/{project}/events/{event}/replay", ofProject, a.replayEvent},
-		{http.MethodGet, "/projects/{project}/users/{user}", ofProject, a.getUser},
-		{http.MethodPost, "/projects/{project}/users/{user}/refresh", ofProject, a.refreshUser},
-
-		{http.MethodPost, "/projects/{project}/destinations", ofProject, a.createDestination},
-		{http.MethodGet, "/projects/{project}/destinations", ofProject, a.listDestinations},
-		{http.MethodGet, "/projects/{project}/destinations/{destination}", ofProject, a.getDestination},
-		{http.MethodPatch, "/projects/{project}/destinations/{destination}", ofProject, a.updateDestination},
-		{http.MethodDelete, "/projects/{project}/destinations/{destination}", ofProject, a.deleteDestination},
-		{http.MethodPost, "/projects/{project}/destinations/{destination}/pause", ofProject, a.pauseDestination},
-		{http.MethodPost, "/projects/{project}/destinations/{destination}/resume", ofProject, a.resumeDestination},
-		{http.MethodPost, "/projects/{project}/destinations/{destination}/rotate", ofProject, a.rotateSecret},
-		{http.MethodPost, "/projects/{project}/destinations/{destination}/test", ofProject, a.testDestination},
-		{http.MethodPost, "/projects/{project}/destinations/{destination}/replay", ofProject, a.replayDestination},
-
-		{http.MethodGet, "/projects/{project}/deliveries", ofProject, a.listDeliveries},
-		{http.MethodGet, "/projects/{project}/deliveries/{delivery}", ofProject, a.getDelivery},
-		{http.MethodPost, "/projects/{project}/deliveries/{delivery}/retry", ofProject, a.retryDelivery},
-		{http.MethodPost, "/projects/{project}/deliveries/{delivery}/cancel", ofProject, a.cancelDelivery},
-
-		{http.MethodPost, "/keys", ofAll, a.createKey},
-		{http.MethodGet, "/keys", ofAll, a.listKeys},
-		{http.MethodDelete, "/keys/{key}", ofAll, a.revokeKey},
-	}
+// takes is what a call may be given: parameters of the query, a body.
+type takes struct {
+	query []string
+	body  body
 }

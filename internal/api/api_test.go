@@ -11,7 +11,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/idempotency"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbound"
@@ -41,6 +44,7 @@ type testBundle struct {
 	accounts fakeAccounts
 	repairs  fakeRefresher
 	outbox   *fakeOutbox
+	clock    atomic.Int64 // how far the clock of idempotency keys is ahead
 	log      *strings.Builder
 	key      string // a key for all projects
 }
@@ -50,6 +54,7 @@ type fakeMirror struct {
 	mu      sync.Mutex
 	err     error
 	history mirror.History
+	users   []mirror.Listed // by id
 }
 
 func (m *fakeMirror) Install(context.Context, string, uuid.UUID, bool) error {
@@ -67,6 +72,17 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ in
 		return mirror.History{}, mirror.ErrNoUser
 	}
 	return m.history, m.err
+}
+
+func (m *fakeMirror) List(_ context.Context, _ uuid.UUID, email, after string, limit int) (list []mirror.Listed, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range m.users {
+		if u.ID > after && len(list) < limit && (email == "" || u.Email != nil && *u.Email == email) {
+			list = append(list, u)
+		}
+	}
+	return list, m.err
 }
 
 func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, role string) ([]string, error) {
@@ -87,12 +103,16 @@ type fakeAccounts struct {
 
 // fakeRefresher finds and does what it is told.
 type fakeRefresher struct {
+	before func() // nil: nothing
 	asked  []string
 	repair refresh.Repair
 	err    error
 }
 
 func (f *fakeRefresher) Refresh(_ context.Context, _ uuid.UUID, userID, providerName string) (refresh.Repair, error) {
+	if f.before != nil {
+		f.before()
+	}
 	f.asked = append(f.asked, userID+" "+providerName)
 	return f.repair, f.err
 }
@@ -148,11 +168,14 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
 		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
-		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
+		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
 	b.handler = handler
 }
+
+func (b *testBundle) now() time.Time { return time.Now().Add(time.Duration(b.clock.Load())) }
 
 type lockedWriter struct {
 	mu sync.Mutex
@@ -219,6 +242,10 @@ func (b *testBundle) send(t *testing.T, r *http.Request) reply {
 		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 		require.InDelta(t, w.Code, answer.body["status"], 0)
 		require.NotEmpty(t, answer.body["detail"])
+		require.NotEmpty(t, answer.body["code"])
+		if answer.body["code"] == "invalid_request" {
+			require.NotEmpty(t, answer.body["errors"], answer.text)
+		}
 		require.Equal(t, "urn:authsync:request:"+w.Header().Get("X-Request-Id"), answer.body["instance"])
 	} else {
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -337,9 +364,9 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 		"TwoObjects":     {`{} {}`, http.StatusBadRequest, "not JSON"},
 		"Array":          {`[]`, http.StatusBadRequest, "must be a JSON object"},
 		"Null":           {`null`, http.StatusBadRequest, "must be a JSON object"},
-		"UnknownKey":     {`{"title": "s3cret"}`, http.StatusBadRequest, `"title" that means nothing here: it takes name, database_url`},
-		"CapitalLetters": {`{"Name": "s3cret"}`, http.StatusBadRequest, `"Name"`},
-		"WrongType":      {`{"name": {"s3cret": 1}}`, http.StatusBadRequest, "name must be a string"},
+		"UnknownKey":     {`{"title": "s3cret"}`, http.StatusUnprocessableEntity, `unknown field "title": it takes name, database_url`},
+		"CapitalLetters": {`{"Name": "s3cret"}`, http.StatusUnprocessableEntity, `"Name"`},
+		"WrongType":      {`{"name": {"s3cret": 1}}`, http.StatusUnprocessableEntity, "name must be a string"},
 		"WrongValue":     {`{"name": "-"}`, http.StatusUnprocessableEntity, "1 to 63"},
 		"EmptyURL":       {`{"name": "x", "database_url": ""}`, http.StatusUnprocessableEntity, "leave it out"},
 		"TooLarge":       {`{"name": "` + strings.Repeat("x", 64<<10) + `"}`, http.StatusRequestEntityTooLarge, "larger than 65536 bytes"},
@@ -363,16 +390,18 @@ func TestOddCharactersAreTheCallersMistake(t *testing.T) {
 		"/projects/%ff":                                  http.StatusNotFound,
 		"/projects/demo/users/a%00b":                     http.StatusNotFound,
 		"/projects/demo/events/1.99999999999":            http.StatusNotFound,
-		"/projects/demo/events?user_id=%00":              http.StatusBadRequest,
-		"/projects/demo/events?user_id=%ff":              http.StatusBadRequest,
+		"/projects/demo/events?user_id=%00":              http.StatusUnprocessableEntity,
+		"/projects/demo/events?user_id=%ff":              http.StatusUnprocessableEntity,
 		"/projects/demo/events?user_id=%zz":              http.StatusBadRequest,
 		"/projects/demo/events?user_id=a;outcome=failed": http.StatusBadRequest,
-		"/projects/demo/events?cursor=1-99999999999":     http.StatusBadRequest,
-		"/projects?cursor=" + "cHJvamVjdHM6AA":           http.StatusBadRequest,
+		"/projects/demo/events?cursor=1-99999999999":     http.StatusUnprocessableEntity,
+		"/projects?cursor=" + "cHJvamVjdHM6AA":           http.StatusUnprocessableEntity,
 	} {
 		require.Equal(t, status, b.call(t, http.MethodGet, path, "").status, path)
 	}
-	require.Equal(t, http.StatusBadRequest, b.call(t, http.MethodPost, "/keys", `{"name": "a\u0000"}`).status)
+	require.Equal(t, http.StatusUnprocessableEntity, b.call(t, http.MethodPost, "/keys", `{"name": "a\u0000"}`).status)
+	require.Equal(t, http.StatusCreated, b.call(t, http.MethodPost, "/keys", `{"name": "a\\u0000"}`).status, "a backslash, u and zeros")
+	require.Equal(t, http.StatusBadRequest, b.call(t, http.MethodPost, "/keys", "{\"name\": \"a\xff\"}").status)
 }
 
 func TestOurOwnTroubleIsNotTheCallers(t *testing.T) {

@@ -33,16 +33,13 @@ func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		if _, err := query(r); err != nil {
-			return answer{}, err
-		}
 		order := backfill.Order{Kind: kind}
 		if kind == provider.KindReconcile {
 			var in struct {
 				DryRun bool `json:"dry_run"`
 				Force  bool `json:"force"`
 			}
-			if err := readOptionalBody(r, &in); err != nil {
+			if err := readBody(r, &in); err != nil {
 				return answer{}, err
 			}
 			order.DryRun, order.Force = in.DryRun, in.Force
@@ -69,9 +66,6 @@ func (a *API) onRun(
 	return func(r *http.Request) (answer, error) {
 		p, of, err := a.integration(r)
 		if err != nil {
-			return answer{}, err
-		}
-		if _, err := query(r); err != nil {
 			return answer{}, err
 		}
 		run, err := do(r.Context(), p.ID, of.Name(), kind)

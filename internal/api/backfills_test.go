@@ -94,7 +94,7 @@ func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 422, refused.status)
 	require.Equal(t, "secret_key is missing", refused.body["detail"])
 	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/backfill", "").status)
-	require.Equal(t, 400, b.call(t, "GET", clerkPath+"/backfill?x=1", "").status)
+	require.Equal(t, 422, b.call(t, "GET", clerkPath+"/backfill?x=1", "").status)
 	require.Equal(t, 404, b.call(t, "GET", "/projects/shop/integrations/auth0/backfill", "").status)
 }
 
@@ -103,8 +103,8 @@ func TestReconcileTakesWhatIsAskedFor(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	const path = clerkPath + "/reconcile"
-	require.Equal(t, 400, b.call(t, "POST", path, `{"dryrun": true}`).status, "a slip must not become a repair")
-	require.Equal(t, 400, b.call(t, "POST", path, `{"dry_run": "yes"}`).status)
+	require.Equal(t, 422, b.call(t, "POST", path, `{"dryrun": true}`).status, "a slip must not become a repair")
+	require.Equal(t, 422, b.call(t, "POST", path, `{"dry_run": "yes"}`).status)
 	require.Equal(t, 404, b.call(t, "GET", path, "").status)
 
 	first := b.call(t, "POST", path, `{"dry_run": true}`)
@@ -128,7 +128,7 @@ func TestGrantIsRefusedWithWhatToDo(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	require.Equal(t, 422, b.call(t, "POST", "/projects/shop/grants", `{}`).status)
-	require.Equal(t, 400, b.call(t, "POST", "/projects/shop/grants", `{"roles": "x"}`).status)
+	require.Equal(t, 422, b.call(t, "POST", "/projects/shop/grants", `{"roles": "x"}`).status)
 	require.Equal(t, "there is no role nobody", b.call(t, "POST", "/projects/shop/grants", `{"role": "nobody"}`).body["detail"])
 	granted := b.call(t, "POST", "/projects/shop/grants", `{"role": "shop_app"}`)
 	require.Equal(t, object{"role": "shop_app", "granted": []any{"USAGE ON SCHEMA capydb_auth"}}, granted.body)

@@ -13,7 +13,7 @@ import (
 // project's own database, which may be slow: then these fill up, and no other project's calls wait.
 const maxCallsPerProject = 8
 
-var errProjectBusy = failure(http.StatusTooManyRequests,
+var errProjectBusy = fail(tooManyRequests,
 	"%d calls for this project are at work in this process already, perhaps because the project's database is slow: try again when one has ended",
 	maxCallsPerProject)
 

@@ -21,34 +21,72 @@ type answer struct {
 	status   int
 	body     any
 	location string // path behind Prefix of what was made
+	replayed bool   // it is the answer to an earlier call
 }
 
-type keyOfCaller struct{}
+// callState is what is known of a call while it is answered.
+type callState struct {
+	key          project.Key
+	given        map[string]string // the parameters of the query
+	bodyOptional bool
+	bodyRead     bool
+	body         []byte
+	bodyKeys     []string // what the body may have, for errors
+}
+
+type callStateKey struct{}
+
+// stateOf gives the state of a call; an empty one outside of any.
+func stateOf(r *http.Request) *callState {
+	if state, ok := r.Context().Value(callStateKey{}).(*callState); ok {
+		return state
+	}
+	return &callState{}
+}
+
+// caller is the key that the request showed.
+func caller(r *http.Request) project.Key { return stateOf(r).key }
+
+// given are the parameters of the query; all are known ones, and none is empty.
+func given(r *http.Request) map[string]string { return stateOf(r).given }
 
 // call makes a handler of a route: it lets the right keys in, writes the answer
 // or the problem, and logs what was changed and what went wrong.
 func (a *API) call(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
-		key, err := a.authenticate(r)
-		var done answer
-		if err == nil {
-			if rt.access == ofAll && key.ProjectID != nil {
-				err = errLimitedKey
-			} else {
-				r = r.WithContext(context.WithValue(r.Context(), keyOfCaller{}, key))
-				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-				done, err = a.handle(rt, r)
-			}
-		}
+		state := &callState{bodyOptional: rt.body != bodyRequired}
+		r = r.WithContext(context.WithValue(r.Context(), callStateKey{}, state))
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		done, err := a.answer(rt, r, state)
 		status := done.status
+		if err == nil {
+			err = writeAnswer(w, done)
+		}
 		if err != nil {
 			status = writeError(w, r, err)
-		} else if err = writeAnswer(w, done); err != nil {
-			status = writeError(w, r, err)
 		}
-		a.log(r, rt, key, status, time.Since(begun), err)
+		a.log(r, rt, state.key, status, time.Since(begun), err)
 	})
+}
+
+// answer finds out who calls and what is asked, and has it done.
+func (a *API) answer(rt route, r *http.Request, state *callState) (done answer, err error) {
+	if state.key, err = a.authenticate(r); err != nil {
+		return done, err
+	}
+	if rt.access == ofAll && state.key.ProjectID != nil {
+		return done, errLimitedKey
+	}
+	if state.given, err = parseQuery(r, rt.query); err != nil {
+		return done, err
+	}
+	if rt.body == noBody {
+		if err := refuseBody(r); err != nil {
+			return done, err
+		}
+	}
+	return a.once(rt, r)
 }
 
 // handle runs the handler if the project has room for another call.
@@ -126,12 +164,6 @@ func (a *API) authenticate(r *http.Request) (project.Key, error) {
 	return key, err
 }
 
-// caller is the key that the request showed.
-func caller(r *http.Request) project.Key {
-	key, _ := r.Context().Value(keyOfCaller{}).(project.Key)
-	return key
-}
-
 // project finds the project that the path names. To a key that is limited to
 // another one it does not exist.
 func (a *API) project(r *http.Request) (project.Project, error) {
@@ -142,7 +174,7 @@ func (a *API) project(r *http.Request) (project.Project, error) {
 	p, err := a.config.Store.FindProject(r.Context(), name)
 	limit := caller(r).ProjectID
 	if errors.Is(err, project.ErrNoProject) || (err == nil && limit != nil && *limit != p.ID) {
-		return project.Project{}, failure(http.StatusNotFound,
+		return project.Project{}, fail(projectNotFound,
 			"there is no project %.80q that this key may see: GET %s/projects lists those there are", name, Prefix)
 	}
 	return p, err
@@ -152,10 +184,10 @@ func (a *API) project(r *http.Request) (project.Project, error) {
 func variable(r *http.Request, name string) (string, error) {
 	text, err := url.PathUnescape(mux.Vars(r)[name])
 	if err != nil {
-		return "", failure(http.StatusBadRequest, "the path is not percent-encoded as it should be at {%s}", name)
+		return "", fail(malformedRequest, "the path is not percent-encoded as it should be at {%s}", name)
 	}
 	if !storable(text) {
-		return "", failure(http.StatusNotFound, "the path holds, at {%s}, a character that no name or id can have", name)
+		return "", fail(pathNotFound, "the path holds, at {%s}, a character that no name or id can have", name)
 	}
 	return text, nil
 }
@@ -164,6 +196,9 @@ func writeAnswer(w http.ResponseWriter, done answer) error {
 	w.Header().Set("Cache-Control", "no-store")
 	if done.location != "" {
 		w.Header().Set("Location", Prefix+done.location)
+	}
+	if done.replayed {
+		w.Header().Set(replayedHeader, "true")
 	}
 	if done.body == nil {
 		w.WriteHeader(done.status)
@@ -180,7 +215,7 @@ func writeAnswer(w http.ResponseWriter, done answer) error {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: docs/openapi.yaml lists the paths there are")
+	writeError(w, r, fail(pathNotFound, "there is nothing at this path: GET %s/openapi.yaml lists the paths there are", Prefix))
 }
 
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {

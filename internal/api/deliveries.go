@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -17,24 +18,21 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	given, err := query(r, "destination", "state", "user", "kind", "cursor", "limit")
-	if err != nil {
+	given := given(r)
+	f := outbox.Filter{State: given["state"], UserID: given["user_id"], Kind: given["kind"], Cursor: given["cursor"]}
+	if f.Limit, err = limitOf(r); err != nil {
 		return answer{}, err
 	}
-	f := outbox.Filter{State: given["state"], UserID: given["user"], Kind: given["kind"], Cursor: given["cursor"]}
-	if f.Limit, err = pageLimit(given); err != nil {
+	if err := among(inQuery, "state", f.State, deliveryStates()); err != nil {
 		return answer{}, err
 	}
-	if err := among("state", f.State, deliveryStates()); err != nil {
-		return answer{}, err
-	}
-	if err := among("kind", f.Kind, changeKinds()); err != nil {
+	if err := among(inQuery, "kind", f.Kind, changeKinds()); err != nil {
 		return answer{}, err
 	}
 	if name := given["destination"]; name != "" {
 		d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
 		if errors.Is(err, project.ErrNoDestination) {
-			return answer{}, failure(http.StatusBadRequest,
+			return answer{}, wrong(inQuery, "destination", problem.Invalid,
 				"the project has no destination %.80q: GET …/destinations lists those there are", name)
 		}
 		if err != nil {
@@ -62,7 +60,7 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 			return err
 		}
 		if d.State == outbox.StateDelivered {
-			return &outbox.StateError{Detail: "it is delivered: to send it again, replay the destination, with user or from and to"}
+			return &outbox.StateError{Detail: "it is delivered: to send it again, replay the destination, with user_id or since and until"}
 		}
 		return a.config.Outbox.Retry(ctx, projectID, id)
 	})
@@ -80,16 +78,13 @@ func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := query(r); err != nil {
-		return answer{}, err
-	}
 	text, err := variable(r, "delivery")
 	if err != nil {
 		return answer{}, err
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return answer{}, failure(http.StatusNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
+		return answer{}, fail(deliveryNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
 	}
 	if err := do(r.Context(), p.ID, id); err != nil {
 		return answer{}, err

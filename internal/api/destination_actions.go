@@ -5,12 +5,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -26,11 +26,11 @@ func (a *API) pauseDestination(r *http.Request) (answer, error) {
 	var in struct {
 		Reason string `json:"reason"`
 	}
-	if err := readOptionalBody(r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
 	if len(in.Reason) > maxReason {
-		return answer{}, failure(http.StatusUnprocessableEntity, "reason has %d bytes: it takes at most %d", len(in.Reason), maxReason)
+		return answer{}, wrongField("reason", "reason has %d bytes: it takes at most %d", len(in.Reason), maxReason)
 	}
 	if err := a.config.Outbox.Pause(r.Context(), d.ID, project.ByPerson, project.Paused, in.Reason); err != nil {
 		return answer{}, err
@@ -66,7 +66,7 @@ func (a *API) rotateSecret(r *http.Request) (answer, error) {
 	var in struct {
 		Value *string `json:"value"`
 	}
-	if err := readOptionalBody(r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
 	d, secret, err := a.config.Store.RotateSecret(r.Context(), p.ID, d.ID.String(), in.Value)
@@ -83,17 +83,17 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		User     string `json:"user"`
+		UserID   string `json:"user_id"`
 		ChangeID int64  `json:"change_id"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if (in.User == "") == (in.ChangeID == 0) {
-		return answer{}, failure(http.StatusUnprocessableEntity,
-			"give either user, the id of a user, whose newest change is shown, or change_id, the id of a change")
+	if (in.UserID == "") == (in.ChangeID == 0) {
+		return answer{}, wrong(inBody, "user_id", problem.Missing,
+			"give either user_id, the id of a user, whose newest change is shown, or change_id, the id of a change")
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, in.User, in.ChangeID)
+	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, in.UserID, in.ChangeID)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
@@ -107,9 +107,9 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		From   string `json:"from"`
-		To     string `json:"to"`
-		User   string `json:"user"`
+		Since  string `json:"since"`
+		Until  string `json:"until"`
+		UserID string `json:"user_id"`
 		Kind   string `json:"kind"`
 		State  string `json:"state"`
 		DryRun bool   `json:"dry_run"`
@@ -117,27 +117,25 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if in.From == "" && in.To == "" && in.User == "" && in.Kind == "" && in.State == "" {
-		return answer{}, failure(http.StatusUnprocessableEntity,
-			"say what to deliver again: state, such as failed, user, kind, from or to; from beginning is everything")
+	if in.Since == "" && in.Until == "" && in.UserID == "" && in.Kind == "" && in.State == "" {
+		return answer{}, wrong(inBody, "state", problem.Missing,
+			"say what to deliver again: state, such as failed, user_id, kind, since or until; since beginning is everything")
 	}
-	if in.From == "now" {
-		return answer{}, failure(http.StatusUnprocessableEntity,
-			"from is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
+	if in.Since == "now" {
+		return answer{}, wrongField("since",
+			"since is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := outbox.Replay{UserID: in.User, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
-	if replay.From, err = parseFrom(in.From); err != nil {
+	replay := outbox.Replay{UserID: in.UserID, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
+	if replay.From, err = parseSince(in.Since); err != nil {
 		return answer{}, err
 	}
-	if in.To != "" {
-		if replay.To, err = time.Parse(time.RFC3339Nano, in.To); err != nil {
-			return answer{}, failure(http.StatusUnprocessableEntity, "to is %.60q: give a time as in 2026-05-04T10:20:30Z", in.To)
-		}
-	}
-	if err := among("kind", in.Kind, changeKinds()); err != nil {
+	if replay.To, err = moment(inBody, "until", in.Until); err != nil {
 		return answer{}, err
 	}
-	if err := among("state", in.State, finishedStates()); err != nil {
+	if err := among(inBody, "kind", in.Kind, changeKinds()); err != nil {
+		return answer{}, err
+	}
+	if err := among(inBody, "state", in.State, finishedStates()); err != nil {
 		return answer{}, err
 	}
 	done, err := a.config.Outbox.Replay(r.Context(), p.ID, d.ID, replay)
@@ -161,18 +159,18 @@ func finishedStates() []string {
 }
 
 // among refuses a value that is none of those there are; empty is not given.
-func among(name, given string, known []string) error {
+func among(in, name, given string, known []string) error {
 	if given == "" || slices.Contains(known, given) {
 		return nil
 	}
-	return failure(http.StatusBadRequest, "there is no %s %.60q: take one of %s", name, given, strings.Join(known, ", "))
+	return wrong(in, name, problem.Invalid, "there is no %s %.60q: take one of %s", name, given, strings.Join(known, ", "))
 }
 
 // ofDatabase says which database it was that a call could not use.
 func ofDatabase(p project.Project, err error) error {
 	var delayed *mirror.DelayError
 	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
-		return failure(http.StatusServiceUnavailable, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
+		return fail(projectDatabaseAway, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -80,7 +81,7 @@ func (in destinationInput) given() (project.DestinationInput, error) {
 	}
 	var text *string
 	if json.Unmarshal(in.Condition, &text) != nil {
-		return given, failure(http.StatusBadRequest, "condition must be a string, or null for none")
+		return given, wrong(inBody, "condition", problem.WrongType, "condition must be a string, or null for none")
 	}
 	if text == nil {
 		text = new(string)
@@ -102,7 +103,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 		Condition json.RawMessage    `json:"condition"`
 		Options   json.RawMessage    `json:"options"`
 		Secrets   map[string]*string `json:"secrets"`
-		From      string             `json:"from"`
+		Since     string             `json:"since"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -111,7 +112,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	from, err := parseFrom(in.From)
+	from, err := parseSince(in.Since)
 	if err != nil {
 		return answer{}, err
 	}
@@ -133,9 +134,9 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	}, nil
 }
 
-// parseFrom reads the beginning of deliveries. A time to come is refused: taken as now, it would
+// parseSince reads the beginning of deliveries. A time to come is refused: taken as now, it would
 // deliver what the caller meant to leave out.
-func parseFrom(text string) (outbox.From, error) {
+func parseSince(text string) (outbox.From, error) {
 	switch text {
 	case "", "now":
 		return outbox.From{}, nil
@@ -144,23 +145,19 @@ func parseFrom(text string) (outbox.From, error) {
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return outbox.From{}, failure(http.StatusUnprocessableEntity,
-			"from is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
+		return outbox.From{}, wrongField("since",
+			"since is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
 	}
 	if at.After(time.Now().Add(clockSkew)) {
-		return outbox.From{}, failure(http.StatusUnprocessableEntity,
-			"from is %.60s, which is yet to come: give a time that has passed; changes from now on are delivered anyway", text)
+		return outbox.From{}, wrongField("since",
+			"since is %.60s, which is yet to come: give a time that has passed; changes from now on are delivered anyway", text)
 	}
 	return outbox.From{Time: at}, nil
 }
 
-// listDestinations is one page always: a project has few.
 func (a *API) listDestinations(r *http.Request) (answer, error) {
 	p, err := a.project(r)
 	if err != nil {
-		return answer{}, err
-	}
-	if _, err := query(r); err != nil {
 		return answer{}, err
 	}
 	list, err := a.config.Store.ListDestinations(r.Context(), p.ID)
@@ -175,7 +172,7 @@ func (a *API) listDestinations(r *http.Request) (answer, error) {
 	for i, d := range list {
 		bodies[i] = newDestinationBody(d, health[d.ID])
 	}
-	return answer{status: http.StatusOK, body: newPage(bodies, "")}, nil
+	return pageOf(r, bodies, func(d destinationBody) string { return d.Name })
 }
 
 // destination finds the project and the destination that the path names.

@@ -21,7 +21,7 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
 	b.outbox.health = outbox.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
 	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "kind": "webhook", "kinds": ["deleted"],
-		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "from": "beginning"}`)
+		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "since": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
 	require.Equal(t, outbox.From{Beginning: true}, b.outbox.from)
 	id, _ := made.body["id"].(string)
@@ -69,9 +69,9 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 		want outbox.From
 	}{
 		"absent":    {"", outbox.From{}},
-		"now":       {`, "from": "now"`, outbox.From{}},
-		"beginning": {`, "from": "beginning"`, outbox.From{Beginning: true}},
-		"time":      {`, "from": "2020-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
+		"now":       {`, "since": "now"`, outbox.From{}},
+		"beginning": {`, "since": "beginning"`, outbox.From{Beginning: true}},
+		"time":      {`, "since": "2020-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
@@ -125,22 +125,22 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	path := "/projects/shop/destinations/app/test"
-	shown := b.call(t, http.MethodPost, path, `{"user": "auth0|1"}`)
+	shown := b.call(t, http.MethodPost, path, `{"user_id": "auth0|1"}`)
 	require.Equal(t, http.StatusOK, shown.status, shown.text)
 	require.Equal(t, previewOf{userID: "auth0|1"}, b.outbox.previewed)
 	require.Equal(t, true, shown.body["wanted"])
 	require.Len(t, shown.body["requests"], 1)
 	b.call(t, http.MethodPost, path, `{"change_id": 7}`)
 	require.Equal(t, previewOf{changeID: 7}, b.outbox.previewed)
-	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user": "unwanted"}`).body["requests"])
+	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user_id": "unwanted"}`).body["requests"])
 
-	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user")
-	b.call(t, http.MethodPost, path, `{"user": "a", "change_id": 7}`).refused(t, http.StatusUnprocessableEntity, "give either user")
-	b.call(t, http.MethodPost, path, `{"change_id": "7"}`).refused(t, http.StatusBadRequest, "change_id must be a whole number")
-	b.call(t, http.MethodPost, path, `{"user": "gone"}`).refused(t, http.StatusNotFound, "no such user")
-	b.call(t, http.MethodPost, path, `{"user": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
+	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
+	b.call(t, http.MethodPost, path, `{"user_id": "a", "change_id": 7}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
+	b.call(t, http.MethodPost, path, `{"change_id": "7"}`).refused(t, http.StatusUnprocessableEntity, "change_id must be a whole number")
+	b.call(t, http.MethodPost, path, `{"user_id": "gone"}`).refused(t, http.StatusNotFound, "no such user")
+	b.call(t, http.MethodPost, path, `{"user_id": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
 	b.outbox.err = context.DeadlineExceeded
-	b.call(t, http.MethodPost, path, `{"user": "a"}`).refused(t, http.StatusServiceUnavailable, "the database of project shop")
+	b.call(t, http.MethodPost, path, `{"user_id": "a"}`).refused(t, http.StatusServiceUnavailable, "the database of project shop")
 }
 
 func TestReplayTakesWhatIsChosen(t *testing.T) {
@@ -149,13 +149,13 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	path := "/projects/shop/destinations/app/replay"
-	answer := b.call(t, http.MethodPost, path, `{"from": "2020-05-04T10:20:30Z", "to": "2020-05-05T00:00:00Z", "user": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
+	answer := b.call(t, http.MethodPost, path, `{"since": "2020-05-04T10:20:30Z", "until": "2020-05-05T00:00:00Z", "user_id": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
 	require.Equal(t, outbox.Replay{
 		From: outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
-	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"from": "beginning"}`).body["dry_run"])
+	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"since": "beginning"}`).body["dry_run"])
 	require.Equal(t, outbox.Replay{From: outbox.From{Beginning: true}}, b.outbox.replayed)
 }
 
@@ -169,7 +169,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 		{ID: 2, State: "delivered"},
 		{ID: 4, State: "held"},
 	}
-	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user=u&kind=updated&limit=5&cursor=c", "")
+	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&kind=updated&limit=5&cursor=c", "")
 	require.Len(t, answer.data(t), 3)
 	require.Equal(t, "next", answer.next(t))
 	first, _ := answer.data(t)[0].(map[string]any)
@@ -206,23 +206,23 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"NameTaken":       {post, destinations, `{"name": "app", "kind": "webhook"}`, http.StatusConflict, "choose another name"},
 		"BadName":         {post, destinations, `{"name": "A b", "kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
 		"NoName":          {post, destinations, `{"kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
-		"BadFrom":         {post, destinations, `{"name": "x", "kind": "webhook", "from": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
-		"FromToCome":      {post, destinations, `{"name": "x", "kind": "webhook", "from": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "from is 2999-05-04T10:20:30Z, which is yet to come"},
-		"ReplayToCome":    {post, destinations + "/app/replay", `{"from": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "give a time that has passed"},
+		"BadFrom":         {post, destinations, `{"name": "x", "kind": "webhook", "since": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
+		"FromToCome":      {post, destinations, `{"name": "x", "kind": "webhook", "since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "since is 2999-05-04T10:20:30Z, which is yet to come"},
+		"ReplayToCome":    {post, destinations + "/app/replay", `{"since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "give a time that has passed"},
 		"PrivateAddress":  {post, destinations, `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, http.StatusUnprocessableEntity, "private address"},
-		"ConditionNumber": {post, destinations, `{"name": "x", "kind": "webhook", "condition": 1}`, http.StatusBadRequest, "condition must be a string, or null"},
-		"KindsText":       {post, destinations, `{"name": "x", "kind": "webhook", "kinds": "created"}`, http.StatusBadRequest, "kinds must be a list of strings"},
-		"SecretNumber":    {post, destinations, `{"name": "x", "kind": "webhook", "secrets": {"signing": 5}}`, http.StatusBadRequest, "must be a string"},
-		"UnknownKey":      {patch, destinations + "/app", `{"kind": "http"}`, http.StatusBadRequest, "it takes name, kinds"},
+		"ConditionNumber": {post, destinations, `{"name": "x", "kind": "webhook", "condition": 1}`, http.StatusUnprocessableEntity, "condition must be a string, or null"},
+		"KindsText":       {post, destinations, `{"name": "x", "kind": "webhook", "kinds": "created"}`, http.StatusUnprocessableEntity, "kinds must be a list of strings"},
+		"SecretNumber":    {post, destinations, `{"name": "x", "kind": "webhook", "secrets": {"signing": 5}}`, http.StatusUnprocessableEntity, "secrets must be an object of strings"},
+		"UnknownKey":      {patch, destinations + "/app", `{"kind": "http"}`, http.StatusUnprocessableEntity, "it takes name, kinds"},
 		"ReplayOfWhat":    {post, destinations + "/app/replay", `{"dry_run": true}`, http.StatusUnprocessableEntity, "say what to deliver again"},
-		"ReplayFromNow":   {post, destinations + "/app/replay", `{"from": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
-		"ReplayTo":        {post, destinations + "/app/replay", `{"to": "now"}`, http.StatusUnprocessableEntity, "give a time"},
-		"ReplayState":     {post, destinations + "/app/replay", `{"state": "held"}`, http.StatusBadRequest, "take one of delivered, coalesced, failed, cancelled"},
-		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusBadRequest, "take one of created"},
-		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusBadRequest, "take one of held"},
-		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusBadRequest, "take one of created"},
-		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusBadRequest, "GET …/destinations lists"},
-		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusBadRequest, "take next_cursor"},
+		"ReplayFromNow":   {post, destinations + "/app/replay", `{"since": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
+		"ReplayTo":        {post, destinations + "/app/replay", `{"until": "now"}`, http.StatusUnprocessableEntity, "until must be a time"},
+		"ReplayState":     {post, destinations + "/app/replay", `{"state": "held"}`, http.StatusUnprocessableEntity, "take one of delivered, coalesced, failed, cancelled"},
+		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusUnprocessableEntity, "take one of created"},
+		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of held"},
+		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusUnprocessableEntity, "take one of created"},
+		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "GET …/destinations lists"},
+		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusUnprocessableEntity, "take next_cursor"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/account"
@@ -21,24 +24,43 @@ import (
 	"github.com/authsync/authsync/internal/seal"
 )
 
-// statusError is an error whose answer is known where it is made.
-type statusError struct {
-	status int
+// failure is an error whose answer is known.
+type failure struct {
+	code   code
 	detail string
+	fields []problem.Field
 }
 
-func (e *statusError) Error() string { return e.detail }
+func (f *failure) Error() string { return f.detail }
 
-func failure(status int, format string, args ...any) error {
-	return &statusError{status: status, detail: fmt.Sprintf(format, args...)}
+func fail(c code, format string, args ...any) error {
+	return &failure{code: c, detail: fmt.Sprintf(format, args...)}
 }
+
+// wrong is a 422 about one thing that was sent.
+func wrong(in, field, fault, format string, args ...any) error {
+	detail := fmt.Sprintf(format, args...)
+	return &failure{invalidRequest, detail, []problem.Field{{In: in, Field: field, Code: fault, Detail: detail}}}
+}
+
+// wrongField is a 422 about a value in the body.
+func wrongField(field, format string, args ...any) error {
+	return wrong(inBody, field, problem.Invalid, format, args...)
+}
+
+// Where things are sent.
+const (
+	inBody   = "body"
+	inQuery  = "query"
+	inHeader = "header"
+)
 
 // What is wrong with the key that a request shows.
 var (
-	errNoCredentials = &statusError{http.StatusUnauthorized, "the request shows no key: send the header Authorization: Bearer capy_live_…"}
-	errOtherScheme   = &statusError{http.StatusUnauthorized, "the header Authorization must begin with Bearer, followed by a key (capy_live_… or capy_test_…)"}
-	errUnknownKey    = &statusError{http.StatusUnauthorized, "this key is unknown or was revoked: use another one, or make one with authsync keys create"}
-	errLimitedKey    = &statusError{http.StatusForbidden, "this key is limited to one project and may not make this call: use a key that is not"}
+	errNoCredentials = fail(unauthenticated, "the request shows no key: send the header Authorization: Bearer capy_live_…")
+	errOtherScheme   = fail(unauthenticated, "the header Authorization must begin with Bearer, followed by a key (capy_live_… or capy_test_…)")
+	errUnknownKey    = fail(unauthenticated, "this key is unknown or was revoked: use another one, or make one with authsync keys create")
+	errLimitedKey    = fail(keyLimited, "this key is limited to one project and may not make this call: use a key that is not")
 )
 
 // retryAfter is what a caller is told to wait when the trouble is ours.
@@ -48,18 +70,20 @@ const retryAfter = 5 * time.Second
 // times already.
 const providerRetryAfter = 30 * time.Second
 
-// writeError answers with the problem that err is, and returns its status. This
-// is the one table from errors to statuses.
+// writeError answers with the problem that err is, and returns its status.
 func writeError(w http.ResponseWriter, r *http.Request, err error) int {
-	status, detail := describe(err)
-	var opts []problem.Option
-	switch status {
-	case http.StatusUnauthorized:
+	f := describe(err)
+	status := f.code.status()
+	opts := []problem.Option{problem.Code(string(f.code)), problem.Errors(inKnownFields(r, f.fields)...)}
+	switch {
+	case status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		opts = append(opts, problem.RetryAfter(pauseAfter(err)))
+	case f.code == idempotencyInUse:
+		opts = append(opts, problem.RetryAfter(time.Second))
 	}
-	problem.Write(w, r, status, "", detail, opts...)
+	problem.Write(w, r, status, "", f.detail, opts...)
 	return status
 }
 
@@ -77,75 +101,175 @@ func pauseAfter(err error) time.Duration {
 	}
 }
 
-func describe(err error) (status int, detail string) {
-	var known *statusError
+// describe is the one table from errors to what is answered.
+func describe(err error) *failure {
+	for _, table := range []func(error) *failure{ofRequest, ofThings, ofProvider, ofDatabases} {
+		if f := table(err); f != nil {
+			return f
+		}
+	}
+	return &failure{code: internalError, detail: "internal error: the log has the cause, under the id of this request"}
+}
+
+// ofRequest knows errors of what was sent.
+func ofRequest(err error) *failure {
+	var known *failure
 	var invalid *project.InvalidError
-	var database *project.DatabaseError
-	var delayed *mirror.DelayError
+	var misshapen *destination.InvalidError
 	var tooLarge *http.MaxBytesError
-	var running *backfill.RunningError
-	var notPossible *account.NotPossibleError
+	var choose *refresh.ChooseError
 	var refused *mirror.GrantError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &tooLarge):
+		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
+	case errors.As(err, &invalid):
+		return invalidField(invalid.Field, invalid.Detail)
+	case errors.As(err, &misshapen):
+		return invalidField(misshapen.Field, err.Error())
+	case errors.As(err, &choose):
+		return invalidField("provider", err.Error())
+	case errors.As(err, &refused):
+		return invalidField("role", err.Error())
+	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor):
+		f, _ := errors.AsType[*failure](wrong(inQuery, "cursor", problem.Invalid,
+			"cursor is not one that this list returned: take next_cursor of the page before, or leave it out"))
+		return f
+	}
+	return nil
+}
+
+// ofThings knows errors of what a call is about.
+func ofThings(err error) *failure {
+	var running *backfill.RunningError
+	var state *outbox.StateError
+	var unknown *refresh.UnknownError
+	for _, missing := range []struct {
+		err    error
+		code   code
+		detail string
+	}{
+		{project.ErrNoProject, projectNotFound, ""},
+		{project.ErrNoIntegration, integrationNotFound, ""},
+		{project.ErrNoKey, keyNotFound, ""},
+		{project.ErrNoDestination, destinationNotFound, "the project has no such destination: GET …/destinations lists those there are"},
+		{outbox.ErrNoDelivery, deliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are"},
+		{outbox.ErrNoChange, changeNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"},
+		{inbox.ErrNoEvent, eventNotFound, ""},
+		{inbox.ErrNoDelivery, eventNotFound, ""},
+		{backfill.ErrNoRun, runNotFound, ""},
+		{project.ErrNameTaken, nameTaken, "there is a project of this name already: choose another name, or use that project"},
+		{project.ErrDestinationTaken, nameTaken, "the project has a destination of this name already: choose another name, or change that one with PATCH"},
+		{project.ErrDatabaseExists, databaseExists, ""},
+	} {
+		if !errors.Is(err, missing.err) {
+			continue
+		}
+		if missing.detail == "" {
+			missing.detail = err.Error()
+		}
+		return &failure{code: missing.code, detail: missing.detail}
+	}
+	switch {
+	case errors.As(err, &running):
+		return &failure{code: runUnfinished, detail: fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
+			running.Run.Kind, running.Run.ID, running.Run.State)}
+	case errors.As(err, &unknown):
+		return &failure{code: userNotFound, detail: err.Error()}
+	case errors.As(err, &state):
+		return &failure{code: wrongState, detail: state.Detail}
+	}
+	return nil
+}
+
+// ofProvider knows errors of what providers say, or cannot be asked.
+func ofProvider(err error) *failure {
+	var notAllowed *account.NotPossibleError
 	var credentials *fetch.CredentialsError
 	var limited *fetch.RateLimitError
 	var temporary *fetch.TemporaryError
 	var protocol *fetch.ProtocolError
 	var noStream *fetch.NoStreamError
 	var notNow *fetch.NotNowError
-	var choose *refresh.ChooseError
-	var unknown *refresh.UnknownError
-	var refusedRow *refresh.RefusedError
-	var misshapen *destination.InvalidError
-	var state *outbox.StateError
 	switch {
-	case errors.As(err, &known):
-		return known.status, known.detail
-	case errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
-	case errors.As(err, &running):
-		return http.StatusConflict, fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
-			running.Run.Kind, running.Run.ID, running.Run.State)
-	case errors.As(err, &invalid), errors.As(err, &database), errors.As(err, &notPossible), errors.As(err, &refused),
-		errors.As(err, &choose), errors.As(err, &refusedRow),
-		errors.As(err, &misshapen):
-		return http.StatusUnprocessableEntity, err.Error()
-	case errors.Is(err, project.ErrNameTaken):
-		return http.StatusConflict, "there is a project of this name already: choose another name, or use that project"
-	case errors.Is(err, project.ErrDestinationTaken):
-		return http.StatusConflict, "the project has a destination of this name already: choose another name, or change that one with PATCH"
-	case errors.Is(err, project.ErrNoDestination):
-		return http.StatusNotFound, "the project has no such destination: GET …/destinations lists those there are"
-	case errors.Is(err, outbox.ErrNoDelivery):
-		return http.StatusNotFound, "the project has no such delivery: GET …/deliveries lists those there are"
-	case errors.Is(err, outbox.ErrNoChange):
-		return http.StatusNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"
-	case errors.As(err, &state):
-		return http.StatusConflict, state.Detail
-	case errors.Is(err, project.ErrDatabaseExists), errors.As(err, &notNow):
-		return http.StatusConflict, err.Error()
-	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor):
-		return http.StatusBadRequest, "cursor is not one that this list returned: take next_cursor of the page before, or leave it out"
-	case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration),
-		errors.Is(err, project.ErrNoKey), errors.Is(err, inbox.ErrNoEvent), errors.Is(err, inbox.ErrNoDelivery), errors.Is(err, backfill.ErrNoRun),
-		errors.As(err, &noStream), errors.As(err, &unknown):
-		return http.StatusNotFound, err.Error()
-	case errors.As(err, &delayed):
-		return http.StatusServiceUnavailable, "the project's database cannot be used now: " + delayed.Error()
-	case errors.As(err, &credentials), errors.Is(err, fetch.ErrNoCredentials):
-		return http.StatusUnprocessableEntity, err.Error()
+	case errors.As(err, &notAllowed), errors.Is(err, fetch.ErrNoCredentials):
+		return &failure{code: notPossible, detail: err.Error()}
+	case errors.As(err, &credentials):
+		return &failure{code: credentialsRefused, detail: err.Error()}
+	case errors.As(err, &noStream):
+		return &failure{code: streamNotFound, detail: err.Error()}
+	case errors.As(err, &notNow):
+		return &failure{code: redeliveryUnderWay, detail: err.Error()}
 	case errors.As(err, &limited):
-		return http.StatusServiceUnavailable, err.Error() + ": send this again after that, see Retry-After"
+		return &failure{code: providerUnavailable, detail: err.Error() + ": send this again after that, see Retry-After"}
 	case errors.As(err, &temporary):
-		return http.StatusServiceUnavailable, err.Error() + ": it may pass; send this again in a minute"
+		return &failure{code: providerUnavailable, detail: err.Error() + ": it may pass; send this again in a minute"}
 	case errors.As(err, &protocol):
-		return http.StatusBadGateway, err.Error() + " (trying again will not help: look at the integration's credentials and options.base_url first)"
-	case pgdb.Unavailable(err):
-		return http.StatusServiceUnavailable, "authsync's own database cannot be reached now; try again in a few seconds"
-	case errors.Is(err, context.Canceled):
-		return http.StatusServiceUnavailable, "the request was given up before it was answered" // its sender is gone
-	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
-		return http.StatusInternalServerError, err.Error()
-	default:
-		return http.StatusInternalServerError, "something is wrong on our side; the log says what, under the id of this request"
+		return &failure{
+			code: providerError, detail: err.Error() +
+				" (trying again will not help: look at the integration's credentials and options.base_url first)",
+		}
 	}
+	return nil
 }
+
+// ofDatabases knows errors of the project's database and of authsync's own.
+func ofDatabases(err error) *failure {
+	var unusable *project.DatabaseError
+	var refusedRow *refresh.RefusedError
+	var delayed *mirror.DelayError
+	switch {
+	case errors.As(err, &unusable):
+		return &failure{code: databaseUnusable, detail: err.Error()}
+	case errors.As(err, &refusedRow):
+		return &failure{code: rowRefused, detail: err.Error()}
+	case errors.As(err, &delayed):
+		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + delayed.Error()}
+	case pgdb.Unavailable(err):
+		return &failure{code: controlDatabaseAway, detail: "authsync's own database cannot be reached now; try again in a few seconds"}
+	case errors.Is(err, context.Canceled):
+		return &failure{code: requestAbandoned, detail: "the request was given up before it was answered"} // its sender is gone
+	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
+		return &failure{code: encryptionKeyMissing, detail: err.Error()}
+	}
+	return nil
+}
+
+// invalidField is a 422 about one field of the body. Where the error does not name it, the
+// detail begins with it.
+func invalidField(field, detail string) *failure {
+	if field == "" {
+		field = leadingField(detail)
+	}
+	return &failure{invalidRequest, detail, []problem.Field{{In: inBody, Field: field, Code: problem.Invalid, Detail: detail}}}
+}
+
+// leadingField is the path that a detail begins with, such as options.url of "options.url
+// is missing: …"; empty if it begins with a word that is no path.
+func leadingField(detail string) string {
+	end := strings.IndexFunc(detail, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '.'
+	})
+	if end < 0 {
+		end = len(detail)
+	}
+	return strings.Trim(detail[:end], ".")
+}
+
+// inKnownFields replaces the fields that the call's body does not have: where a detail begins with
+// another word it may name the field further on, otherwise it is about the body as a whole.
+func inKnownFields(r *http.Request, fields []problem.Field) []problem.Field {
+	known := stateOf(r).bodyKeys
+	checked := slices.Clone(fields)
+	for i, f := range checked {
+		first, _, _ := strings.Cut(f.Field, ".")
+		if f.In == inBody && f.Code == problem.Invalid && !slices.Contains(known, first) {
+			checked[i].Field = nested.FindString(f.Detail)
+		}
+	}
+	return checked
+}
+
+// nested finds the path of a credential, an option or a secret.
+var nested = regexp.MustCompile(`\b(?:credentials|options|secrets)\.[a-z_]+(?:\.[a-z_]+)*`)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,33 +58,42 @@ type eventFilter struct {
 	Until    string `json:"until"`
 }
 
-func (f eventFilter) of(projectID uuid.UUID) (inbox.Filter, error) {
+// of makes the filter; in says where it was sent.
+func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 	filter := inbox.Filter{ProjectID: projectID, Outcome: f.Outcome, Type: f.Type, UserID: f.UserID, EventID: f.EventID}
 	outcomes := []string{inbox.Pending, inbox.Applied, inbox.Stale, inbox.Duplicate, inbox.Ignored, inbox.Failed}
-	if f.Outcome != "" && !slices.Contains(outcomes, f.Outcome) {
-		return filter, failure(http.StatusBadRequest, "there is no outcome %.60q: take one of %s", f.Outcome, strings.Join(outcomes, ", "))
-	}
-	var err error
-	if f.Provider != "" {
-		if filter.Provider, err = provider.ParseName(f.Provider); err != nil {
-			return filter, failure(http.StatusBadRequest, "%v", err)
-		}
-	}
-	if filter.From, err = moment("since", f.Since); err != nil {
+	err := among(in, "outcome", f.Outcome, outcomes)
+	if err != nil {
 		return filter, err
 	}
-	filter.To, err = moment("until", f.Until)
-	return filter, err
+	if f.Provider != "" {
+		if filter.Provider, err = provider.ParseName(f.Provider); err != nil {
+			return filter, wrong(in, "provider", problem.Invalid, "%v", err)
+		}
+	}
+	if filter.From, err = moment(in, "since", f.Since); err != nil {
+		return filter, err
+	}
+	if filter.To, err = moment(in, "until", f.Until); err != nil {
+		return filter, err
+	}
+	if !filter.To.IsZero() && !filter.From.Before(filter.To) {
+		return filter, wrong(in, "until", problem.Invalid, "until must be later than since")
+	}
+	return filter, nil
 }
 
-func moment(name, text string) (time.Time, error) {
+func moment(in, name, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return time.Time{}, failure(http.StatusBadRequest,
-			"%s must be a time as in 2026-05-04T10:20:30Z; in a query, a plus sign is written %%2B", name)
+		hint := ""
+		if in == inQuery {
+			hint = "; in a query, a plus sign is written %2B"
+		}
+		return time.Time{}, wrong(in, name, problem.Invalid, "%s must be a time as in 2026-05-04T10:20:30Z%s", name, hint)
 	}
 	return t, nil
 }
@@ -95,18 +103,15 @@ func (a *API) listEvents(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	given, err := query(r, append(jsonKeys(&eventFilter{}), "cursor", "limit")...)
+	limit, err := limitOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	limit, err := pageLimit(given)
-	if err != nil {
-		return answer{}, err
-	}
+	given := given(r)
 	filter, err := eventFilter{
 		Outcome: given["outcome"], Provider: given["provider"], Type: given["type"], UserID: given["user_id"],
 		EventID: given["event_id"], Since: given["since"], Until: given["until"],
-	}.of(p.ID)
+	}.of(inQuery, p.ID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -126,16 +131,12 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	given, err := query(r, "body")
-	if err != nil {
-		return answer{}, err
-	}
-	switch given["body"] {
+	switch given(r)["body"] {
 	case "", "false":
 		return answer{status: http.StatusOK, body: newEventBody(e)}, nil
 	case "true":
 	default:
-		return answer{}, failure(http.StatusBadRequest, "body must be true or false")
+		return answer{}, wrong(inQuery, "body", problem.Invalid, "body must be true or false")
 	}
 
 	d, err := a.config.Events.Body(r.Context(), e.InboxID)
@@ -172,7 +173,7 @@ func (a *API) event(r *http.Request) (inbox.Event, error) {
 		ordinal, err = strconv.ParseInt(second, 10, 32)
 	}
 	if err != nil {
-		return inbox.Event{}, failure(http.StatusNotFound,
+		return inbox.Event{}, fail(eventNotFound,
 			"the path must name an event by its id in the list of events, such as 17.0; to find a provider's event id, list with event_id")
 	}
 	e, err := a.config.Events.Event(r.Context(), inboxID, int(ordinal))
@@ -213,7 +214,7 @@ func (a *API) replayEvents(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	filter, err := in.of(p.ID)
+	filter, err := in.of(inBody, p.ID)
 	if err != nil {
 		return answer{}, err
 	}

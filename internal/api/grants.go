@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/problem"
 )
 
 // Grants lets database roles read a mirror; see mirror.Mirrors.
@@ -26,7 +28,7 @@ func (a *API) grant(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if in.Role == "" {
-		return answer{}, failure(http.StatusUnprocessableEntity, "role is missing: give the name of a role of the project's database")
+		return answer{}, wrong(inBody, "role", problem.Missing, "role is missing: give the name of a role of the project's database")
 	}
 	granted, err := a.config.Grants.Grant(r.Context(), p.ID, in.Role)
 	if err != nil {

@@ -82,7 +82,7 @@ func (a *API) integration(r *http.Request) (project.Project, provider.Provider, 
 	}
 	kind, err := registry.Lookup(name)
 	if err != nil {
-		return project.Project{}, nil, failure(http.StatusNotFound, "%v", err)
+		return project.Project{}, nil, fail(providerNotFound, "%v", err)
 	}
 	return p, kind, nil
 }
@@ -120,7 +120,6 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 	return answer{status: http.StatusOK, body: a.newIntegrationBody(r, p.ID, i)}, nil
 }
 
-// listIntegrations is one page always: there are no more than there are providers.
 func (a *API) listIntegrations(r *http.Request) (answer, error) {
 	p, err := a.project(r)
 	if err != nil {
@@ -134,7 +133,7 @@ func (a *API) listIntegrations(r *http.Request) (answer, error) {
 	for n, i := range list {
 		bodies[n] = a.newIntegrationBody(r, p.ID, i)
 	}
-	return answer{status: http.StatusOK, body: newPage(bodies, "")}, nil
+	return pageOf(r, bodies, func(i integrationBody) string { return i.Provider })
 }
 
 func (a *API) deleteIntegration(r *http.Request) (answer, error) {

@@ -51,7 +51,7 @@ func (a *API) createKey(r *http.Request) (answer, error) {
 	if in.ProjectID != nil {
 		p, err := a.config.Store.FindProject(r.Context(), *in.ProjectID)
 		if errors.Is(err, project.ErrNoProject) {
-			return answer{}, failure(http.StatusUnprocessableEntity, "project_id is %.80q: there is no project of this id or name", *in.ProjectID)
+			return answer{}, wrongField("project_id", "project_id is %.80q: there is no project of this id or name", *in.ProjectID)
 		}
 		if err != nil {
 			return answer{}, err
@@ -68,15 +68,11 @@ func (a *API) createKey(r *http.Request) (answer, error) {
 }
 
 func (a *API) listKeys(r *http.Request) (answer, error) {
-	given, err := query(r, "cursor", "limit")
+	limit, err := limitOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	limit, err := pageLimit(given)
-	if err != nil {
-		return answer{}, err
-	}
-	keys, next, err := a.config.Store.ListKeys(r.Context(), given["cursor"], limit)
+	keys, next, err := a.config.Store.ListKeys(r.Context(), given(r)["cursor"], limit)
 	if err != nil {
 		return answer{}, err
 	}
@@ -94,7 +90,7 @@ func (a *API) revokeKey(r *http.Request) (answer, error) {
 	}
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return answer{}, failure(http.StatusNotFound, "the path must end with the id of a key: GET %s/keys lists them", Prefix)
+		return answer{}, fail(keyNotFound, "the path must end with the id of a key: GET %s/keys lists them", Prefix)
 	}
 	if err := a.config.Store.RevokeKey(r.Context(), id); err != nil {
 		return answer{}, err

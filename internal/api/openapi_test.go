@@ -152,7 +152,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	b.accounts.source = fakeSource{streams: []fetch.RedeliveryStream{{
 		ID: "est_1", Types: map[string]int{"user.created": 2}, Oldest: &at, Newest: &at, Problem: &text, Notes: []string{"n"},
 	}, {ID: "est_2", Types: map[string]int{}, Notes: []string{}}}}
-	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"from": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
+	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"since": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
 	b.repairs.repair = refresh.Repair{UserID: "user_1", Provider: "clerk", Found: refresh.DeletedHere, Columns: []string{}, Done: refresh.Restored, Note: &text}
 	check("POST", "/projects/shop/users/user_1/refresh", "/projects/{project}/users/{user}/refresh", "", 200)
 
@@ -207,9 +207,9 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	check("POST", app+"/pause", one+"/pause", `{"reason": "x"}`, 200)
 	check("POST", app+"/resume", one+"/resume", "", 200)
 	check("POST", app+"/rotate", one+"/rotate", "", 200)
-	check("POST", app+"/test", one+"/test", `{"user": "user_1"}`, 200)
-	check("POST", app+"/test", one+"/test", `{"user": "unwanted"}`, 200)
-	check("POST", app+"/test", one+"/test", `{"user": "odd"}`, 422)
+	check("POST", app+"/test", one+"/test", `{"user_id": "user_1"}`, 200)
+	check("POST", app+"/test", one+"/test", `{"user_id": "unwanted"}`, 200)
+	check("POST", app+"/test", one+"/test", `{"user_id": "odd"}`, 422)
 	check("POST", app+"/replay", one+"/replay", `{"state": "failed"}`, 200)
 
 	const delivery = "/projects/{project}/deliveries/{delivery}"

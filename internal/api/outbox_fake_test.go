@@ -146,7 +146,7 @@ type fakeKinds struct{}
 
 func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
 	if kind != "webhook" {
-		return nil, &destination.InvalidError{Detail: "there is no kind of destination " + kind + ": take one of webhook"}
+		return nil, &destination.InvalidError{Field: "kind", Detail: "there is no kind of destination " + kind + ": take one of webhook"}
 	}
 	return fakeKind{}, nil
 }

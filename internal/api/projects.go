@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -37,11 +38,11 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	databaseURL := ""
 	if in.DatabaseURL != nil {
 		if databaseURL = *in.DatabaseURL; databaseURL == "" {
-			return answer{}, failure(http.StatusUnprocessableEntity,
+			return answer{}, wrongField("database_url",
 				"database_url is empty: give a URL, or leave it out to get a new database")
 		}
 	} else if in.TakeOver {
-		return answer{}, failure(http.StatusUnprocessableEntity, "take_over is for a mirror that is there already: give its database_url as well")
+		return answer{}, wrongField("take_over", "take_over is for a mirror that is there already: give its database_url as well")
 	}
 	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.TakeOver)
 	if err != nil {
@@ -51,15 +52,11 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 }
 
 func (a *API) listProjects(r *http.Request) (answer, error) {
-	given, err := query(r, "cursor", "limit")
+	limit, err := limitOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	limit, err := pageLimit(given)
-	if err != nil {
-		return answer{}, err
-	}
-	projects, next, err := a.config.Store.ListProjects(r.Context(), caller(r).ProjectID, given["cursor"], limit)
+	projects, next, err := a.config.Store.ListProjects(r.Context(), caller(r).ProjectID, given(r)["cursor"], limit)
 	if err != nil {
 		return answer{}, err
 	}
@@ -84,13 +81,21 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		DatabaseURL string `json:"database_url"`
-		TakeOver    bool   `json:"take_over"`
+		Name        *string `json:"name"`
+		DatabaseURL *string `json:"database_url"`
+		TakeOver    bool    `json:"take_over"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if p, err = a.config.Store.SetDatabaseURL(r.Context(), p.ID, in.DatabaseURL, in.TakeOver); err != nil {
+	if in.Name == nil && in.DatabaseURL == nil {
+		return answer{}, wrong(inBody, "name", problem.Missing, "give what to change: name, database_url, or both")
+	}
+	if in.TakeOver && in.DatabaseURL == nil {
+		return answer{}, wrongField("take_over", "take_over is for the mirror of another database: give its database_url as well")
+	}
+	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, TakeOver: in.TakeOver}
+	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -24,18 +23,15 @@ func (a *API) refreshUser(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := query(r); err != nil {
-		return answer{}, err
-	}
 	var in struct {
 		Provider string `json:"provider"`
 	}
-	if err := readOptionalBody(r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
 	if in.Provider != "" {
 		if in.Provider, err = provider.ParseName(in.Provider); err != nil {
-			return answer{}, failure(http.StatusBadRequest, "%v", err)
+			return answer{}, wrongField("provider", "%v", err)
 		}
 	}
 	repair, err := a.config.Refresher.Refresh(r.Context(), p.ID, id, in.Provider)
@@ -51,30 +47,27 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if of.Name() != provider.Auth0 { // before anybody is asked for credentials that would not help
-		return answer{}, noRedelivery(of.Name())
-	}
-	if _, err := query(r); err != nil {
-		return answer{}, err
-	}
 	var in struct {
-		From   string `json:"from"`
-		To     string `json:"to"`
+		Since  string `json:"since"`
+		Until  string `json:"until"`
 		Stream string `json:"stream"`
 		DryRun bool   `json:"dry_run"`
 	}
-	if err := readOptionalBody(r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		return answer{}, err
+	}
+	if of.Name() != provider.Auth0 { // before anybody is asked for credentials that would not help
+		return answer{}, noRedelivery(of.Name())
 	}
 	order := fetch.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
-	if order.From, err = moment("from", in.From); err != nil {
+	if order.From, err = moment(inBody, "since", in.Since); err != nil {
 		return answer{}, err
 	}
-	if order.To, err = moment("to", in.To); err != nil {
+	if order.To, err = moment(inBody, "until", in.Until); err != nil {
 		return answer{}, err
 	}
 	if !order.To.IsZero() && !order.From.Before(order.To) {
-		return answer{}, failure(http.StatusBadRequest, "from must be before to: there is no time between them")
+		return answer{}, wrongField("until", "until must be later than since")
 	}
 	opened, err := a.config.Accounts.Open(r.Context(), p.ID, of.Name())
 	if err != nil {
@@ -98,6 +91,5 @@ func noRedelivery(name string) error {
 	if name == provider.Clerk {
 		instead = "in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or " + instead
 	}
-	return failure(http.StatusUnprocessableEntity, "%s", fmt.Sprintf("%s has no call that sends failed deliveries again: %s",
-		provider.Title(name), instead))
+	return fail(notPossible, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
 }

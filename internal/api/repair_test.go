@@ -38,9 +38,9 @@ func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
 	require.Equal(t, 200, b.call(t, "POST", path, "").status)
 	require.Equal(t, 200, b.call(t, "POST", path, `{"provider": "better-auth"}`).status)
 	require.Equal(t, []string{"auth0|1 ", "auth0|1 better_auth"}, b.repairs.asked)
-	require.Equal(t, 400, b.call(t, "POST", path, `{"provider": "okta"}`).status)
-	require.Equal(t, 400, b.call(t, "POST", path, `{"user": "x"}`).status)
-	require.Equal(t, 400, b.call(t, "POST", path+"?provider=clerk", "").status)
+	require.Equal(t, 422, b.call(t, "POST", path, `{"provider": "okta"}`).status)
+	require.Equal(t, 422, b.call(t, "POST", path, `{"user_id": "x"}`).status)
+	require.Equal(t, 422, b.call(t, "POST", path+"?provider=clerk", "").status)
 	require.Equal(t, 404, b.call(t, "POST", "/projects/none/users/x/refresh", "").status)
 	require.Equal(t, 405, b.call(t, "GET", path, "").status)
 
@@ -75,7 +75,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	const path = "/projects/shop/integrations/auth0/redeliver"
 	var asked fetch.RedeliverRequest
 	b.accounts.source = fakeSource{asked: &asked}
-	got := b.call(t, "POST", path, `{"from": "2026-05-04T10:00:00Z", "to": "2026-05-04T12:00:00+01:00", "stream": "est_1", "dry_run": true}`)
+	got := b.call(t, "POST", path, `{"since": "2026-05-04T10:00:00Z", "until": "2026-05-04T12:00:00+01:00", "stream": "est_1", "dry_run": true}`)
 	require.Equal(t, 200, got.status, got.text)
 	require.Equal(t, time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC), asked.From)
 	require.True(t, asked.To.Equal(time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)))
@@ -84,12 +84,12 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	require.Equal(t, fetch.RedeliverRequest{}, asked)
 
 	for body, says := range map[string]string{
-		`{"from": "yesterday"}`: "from must be a time",
-		`{"from": "2026-05-04T10:00:00Z", "to": "2026-05-04T10:00:00Z"}`: "from must be before to",
-		`{"since": "2026-05-04T10:00:00Z"}`:                              "it takes from, to, stream, dry_run",
+		`{"since": "yesterday"}`: "since must be a time",
+		`{"since": "2026-05-04T10:00:00Z", "until": "2026-05-04T10:00:00Z"}`: "until must be later than since",
+		`{"after": "2026-05-04T10:00:00Z"}`:                                  `unknown field "after": it takes since, until, stream, dry_run`,
 	} {
 		got = b.call(t, "POST", path, body)
-		require.Equal(t, 400, got.status)
+		require.Equal(t, 422, got.status)
 		require.Contains(t, got.body["detail"], says)
 	}
 	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/redeliver", "").status)

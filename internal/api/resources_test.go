@@ -76,20 +76,24 @@ func TestListsComeInPages(t *testing.T) {
 	require.Equal(t, []any{"a", "b", "c"}, names)
 
 	for path, want := range map[string]string{
-		"/projects?cursor=x":             "take next_cursor",
-		"/projects/a/events?cursor=x":    "take next_cursor",
-		"/projects?limit=0":              "from 1 to 200",
-		"/projects?limit=201":            "from 1 to 200",
-		"/projects?limit=many":           "from 1 to 200",
-		"/projects?limit=1&limit=2":      "give it once",
-		"/projects?name=a":               `no parameter "name" here: take some of cursor, limit`,
-		"/projects/a/events?user=1":      `no parameter "user"`,
-		"/projects/a/events?since=today": "since must be a time",
-		"/projects/a/events?outcome=bad": "take one of pending, applied",
-		"/projects/a/events?provider=x":  "auth0, clerk, better_auth",
-		"/keys?cursor=x":                 "take next_cursor",
+		"/projects?cursor=x":                "take next_cursor",
+		"/projects/a/events?cursor=x":       "take next_cursor",
+		"/projects?limit=0":                 "from 1 to 200",
+		"/projects?limit=201":               "from 1 to 200",
+		"/projects?limit=many":              "from 1 to 200",
+		"/projects?limit=1&limit=2":         "give it once",
+		"/projects?name=a":                  `unknown parameter "name": this call takes cursor, limit`,
+		"/projects/a/events?user=1":         `unknown parameter "user"`,
+		"/projects/a/events?user_id=":       "user_id is empty",
+		"/projects/a/users?cursor=!":        "take next_cursor",
+		"/projects/a/integrations?cursor=x": "take next_cursor",
+		"/projects/a/destinations?limit=0":  "from 1 to 200",
+		"/projects/a/events?since=today":    "since must be a time",
+		"/projects/a/events?outcome=bad":    "take one of pending, applied",
+		"/projects/a/events?provider=x":     "auth0, clerk, better_auth",
+		"/keys?cursor=x":                    "take next_cursor",
 	} {
-		b.call(t, http.MethodGet, path, "").refused(t, http.StatusBadRequest, want)
+		b.call(t, http.MethodGet, path, "").refused(t, http.StatusUnprocessableEntity, want)
 	}
 }
 
@@ -307,7 +311,7 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 		b.call(t, http.MethodPost, events+path+"/replay", "").refused(t, http.StatusNotFound, "no such event")
 	}
 	b.call(t, http.MethodGet, events+"/evt_1", "").refused(t, http.StatusNotFound, "such as 17.0")
-	b.call(t, http.MethodGet, events+"/"+applied+"?body=yes", "").refused(t, http.StatusBadRequest, "true or false")
+	b.call(t, http.MethodGet, events+"/"+applied+"?body=yes", "").refused(t, http.StatusUnprocessableEntity, "true or false")
 
 	jobs := func(kind string) (n int) {
 		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.river_job WHERE kind = $1`, kind).Scan(&n))
@@ -324,5 +328,5 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 	require.Equal(t, 1, jobs("retry_event"), "what failed is tried alone")
 	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
 	require.Equal(t, before+2, waiting(), "of this project only")
-	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusBadRequest, "take one of")
+	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusUnprocessableEntity, "take one of")
 }

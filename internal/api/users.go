@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strconv"
@@ -16,6 +17,8 @@ import (
 type Users interface {
 	// History returns mirror.ErrNoUser where the mirror has no such user.
 	History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (mirror.History, error)
+	// List has an empty email where none is asked for.
+	List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]mirror.Listed, error)
 }
 
 // user finds the project and the id of the user that the path names.
@@ -29,15 +32,48 @@ func (a *API) user(r *http.Request) (p project.Project, id string, err error) {
 
 // changesBefore reads from which change backwards a user's history is asked for; 0: from the newest.
 func changesBefore(r *http.Request) (int64, error) {
-	text := r.URL.Query().Get("changes_before")
+	text := given(r)["cursor"]
 	if text == "" {
 		return 0, nil
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, failure(http.StatusBadRequest, "changes_before must be the changes_before of an earlier answer, such as 4711")
+		return 0, project.ErrBadCursor
 	}
 	return id, nil
+}
+
+// listUsers lists the users of the mirror by id, or finds those with an address of e-mail. A cursor
+// is the last id of the page before.
+func (a *API) listUsers(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	limit, err := limitOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	after := ""
+	if cursor := given(r)["cursor"]; cursor != "" {
+		decoded, err := base64.RawURLEncoding.DecodeString(cursor)
+		if after = string(decoded); err != nil || !storable(after) || after == "" {
+			return answer{}, project.ErrBadCursor
+		}
+	}
+	users, err := a.config.Users.List(r.Context(), p.ID, given(r)["email"], after, limit+1)
+	if err != nil {
+		return answer{}, ofDatabase(p, err)
+	}
+	next := ""
+	if len(users) > limit {
+		users = users[:limit]
+		next = base64.RawURLEncoding.EncodeToString([]byte(users[limit-1].ID))
+	}
+	for i := range users {
+		users[i].CreatedAt, users[i].LastSignInAt, users[i].DeletedAt = utc(users[i].CreatedAt), utc(users[i].LastSignInAt), utc(users[i].DeletedAt)
+	}
+	return answer{status: http.StatusOK, body: newPage(users, next)}, nil
 }
 
 func (a *API) getUser(r *http.Request) (answer, error) {
@@ -51,7 +87,7 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 	}
 	history, err := a.config.Users.History(r.Context(), p.ID, id, before)
 	if errors.Is(err, mirror.ErrNoUser) {
-		return answer{}, failure(http.StatusNotFound,
+		return answer{}, fail(userNotFound,
 			"project %s has no user of this id; percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
 	}
 	if err != nil {

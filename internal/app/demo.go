@@ -145,6 +145,6 @@ func moveDatabase(ctx context.Context, store *project.Store, p project.Project, 
 		return nil //nolint:nilerr // not on the dev server's PostgreSQL
 	}
 	u.Host, u.User = now.Host, now.User
-	_, err = store.SetDatabaseURL(ctx, p.ID, u.String(), false)
+	_, err = store.UpdateProject(ctx, p.ID, project.ProjectChange{DatabaseURL: new(u.String())})
 	return err
 }

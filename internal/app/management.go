@@ -10,6 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/idempotency"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/refresh"
@@ -40,7 +41,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	a.api, err = api.New(api.Config{
 		Store: a.Store, Events: events, Users: a.mirrors, Grants: a.mirrors, Backfills: backfill.NewStore(a.people, jobs, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
-		Accounts:  a.shared, Outbox: a.outboxAdmin,
+		Accounts:  a.shared, Outbox: a.outboxAdmin, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		PublicURL: a.settings.PublicURL, Log: a.log,
 	})
 	if err != nil {

@@ -184,7 +184,7 @@ func (d *delivery) pausedWebhook(ctx context.Context, t *tenant, name, path stri
 	if _, err := d.api.ActOn(ctx, t.Name, name, "pause", map[string]any{}); err != nil {
 		return 0, err
 	}
-	if _, err := d.api.ReplayDestination(ctx, t.Name, name, map[string]any{"from": "beginning"}); err != nil {
+	if _, err := d.api.ReplayDestination(ctx, t.Name, name, map[string]any{"since": "beginning"}); err != nil {
 		return 0, err
 	}
 	err = d.await(ctx, "the changes were not relayed in time", func() (rests bool, err error) {
@@ -207,7 +207,7 @@ func (d *delivery) waiting(ctx context.Context, t *tenant, name string) (n int, 
 
 func (d *delivery) webhook(ctx context.Context, t *tenant, name, path, from string) error {
 	_, err := d.api.AddDestination(ctx, t.Name, map[string]any{
-		"name": name, "kind": "webhook", "from": from, "options": map[string]any{"url": d.sink.url + path},
+		"name": name, "kind": "webhook", "since": from, "options": map[string]any{"url": d.sink.url + path},
 	})
 	return err
 }

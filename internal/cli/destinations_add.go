@@ -152,7 +152,7 @@ func (s *session) newDestinationsAdd() *cobra.Command {
 		Use:   "add PROJECT NAME --kind KIND",
 		Short: "Make a destination: webhook, hubspot or http",
 		Long: `Makes a destination and begins to deliver: changes from now on, those of the past as
-well (--from beginning), or those since a time. What is wrong with the settings is
+well (--since beginning), or those since a time. What is wrong with the settings is
 told at once, before anything is sent.
 
 Secrets come from files, standard input (-) or environment variables, never from a
@@ -165,7 +165,7 @@ docs/destinations.`,
 			"  authsync destinations add shop app --kind webhook --url https://app.example.com/hooks/users \\\n" +
 			"    --kinds created,updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
 			"  authsync destinations add shop crm --kind hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
-			"    --option properties.plan=.user.raw.app_metadata.plan --from beginning\n" +
+			"    --option properties.plan=.user.raw.app_metadata.plan --since beginning\n" +
 			"  authsync destinations add shop billing --kind http --kinds deleted \\\n" +
 			"    --options-file billing.json --secret-file token=billing.token",
 		Args: takes(2, 2),
@@ -179,7 +179,7 @@ docs/destinations.`,
 			}
 			in["name"], in["kind"] = args[1], kind
 			if from != "" {
-				if in["from"], err = beginning(from, s.Now()); err != nil {
+				if in["since"], err = beginning(from, s.Now()); err != nil {
 					return err
 				}
 			}
@@ -202,18 +202,18 @@ docs/destinations.`,
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&kind, "kind", "", "webhook, hubspot or http")
-	cmd.Flags().StringVar(&from, "from", "", "first changes to deliver: now (default), beginning, a time (RFC 3339), or how long ago, such as 72h")
+	cmd.Flags().StringVar(&from, "since", "", "first changes to deliver: now (default), beginning, a time (RFC 3339), or how long ago, such as 72h")
 	return cmd
 }
 
-// beginning reads a --from; the server reads the two words.
+// beginning reads a --since; the server reads the two words.
 func beginning(text string, now time.Time) (string, error) {
 	if text == "now" || text == "beginning" {
 		return text, nil
 	}
 	at, err := moment(text, now)
 	if err != nil {
-		return "", usagef("--from is %q: give now, beginning, a time such as 2026-01-31T12:00:00Z, or how long ago, such as 72h", text)
+		return "", usagef("--since is %q: give now, beginning, a time such as 2026-01-31T12:00:00Z, or how long ago, such as 72h", text)
 	}
 	return at.UTC().Format(time.RFC3339Nano), nil
 }

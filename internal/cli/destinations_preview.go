@@ -26,7 +26,7 @@ an id, and the requests that it would make, secrets masked. Nothing is sent.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := map[string]any{}
 			if user != "" {
-				in["user"] = user
+				in["user_id"] = user
 			}
 			if change != 0 {
 				in["change_id"] = change

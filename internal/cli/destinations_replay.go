@@ -13,10 +13,10 @@ func (s *session) newDestinationsReplay() *cobra.Command {
 		Use:   "replay PROJECT NAME",
 		Short: "Deliver changes again, or those of the past",
 		Long: `Delivers again what the flags choose, under the ids that the deliveries had, so that
-a receiver can tell what it has had. --from also reaches changes from before the
+a receiver can tell what it has had. --since also reaches changes from before the
 destination was made. --dry-run counts, and sends nothing.`,
 		Example: "  authsync destinations replay shop crm --state failed\n" +
-			"  authsync destinations replay shop crm --from 72h --kind deleted --dry-run\n" +
+			"  authsync destinations replay shop crm --since 72h --kind deleted --dry-run\n" +
 			"  authsync destinations replay shop crm --all",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,7 +28,7 @@ destination was made. --dry-run counts, and sends nothing.`,
 			case all && len(in) > 0:
 				return usagef("give --all or flags that choose changes, not both")
 			case all:
-				in["from"] = "beginning"
+				in["since"] = "beginning"
 			case len(in) == 0:
 				return usagef("say what to deliver again: flags such as --state failed, or --all")
 			}
@@ -37,8 +37,8 @@ destination was made. --dry-run counts, and sends nothing.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&from, "from", "", "changes since then: beginning, RFC 3339, or how long ago, such as 72h")
-	flags.StringVar(&to, "to", "", "changes before then: RFC 3339, or how long ago")
+	flags.StringVar(&from, "since", "", "changes since then: beginning, RFC 3339, or how long ago, such as 72h")
+	flags.StringVar(&to, "until", "", "changes before then: RFC 3339, or how long ago")
 	flags.StringVar(&user, "user", "", "changes of this user")
 	flags.StringVar(&kind, "kind", "", "changes of this kind: created, updated, deleted or restored")
 	flags.StringVar(&state, "state", "", "deliveries in this state: delivered, coalesced, failed or cancelled")
@@ -49,14 +49,14 @@ destination was made. --dry-run counts, and sends nothing.`,
 
 func (s *session) replayInput(from, to, user, kind, state string) (map[string]any, error) {
 	in := map[string]any{}
-	for name, value := range map[string]string{"user": user, "kind": kind, "state": state} {
+	for name, value := range map[string]string{"user_id": user, "kind": kind, "state": state} {
 		if value != "" {
 			in[name] = value
 		}
 	}
 	var err error
 	if from != "" {
-		if in["from"], err = beginning(from, s.Now()); err != nil {
+		if in["since"], err = beginning(from, s.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -65,7 +65,7 @@ func (s *session) replayInput(from, to, user, kind, state string) (map[string]an
 		if err != nil {
 			return nil, err
 		}
-		in["to"] = at.UTC().Format(time.RFC3339Nano)
+		in["until"] = at.UTC().Format(time.RFC3339Nano)
 	}
 	return in, nil
 }

@@ -82,9 +82,9 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 			`{"name": "app", "kind": "webhook", "options": {"url": "https://app.example.com/hook"}}`,
 		},
 		"Selection": {
-			[]string{"--kind", "webhook", "--kinds", "created,deleted", "--fields", "email,raw.app_metadata.plan", "--condition", `.user.email != null`, "--from", "beginning"},
+			[]string{"--kind", "webhook", "--kinds", "created,deleted", "--fields", "email,raw.app_metadata.plan", "--condition", `.user.email != null`, "--since", "beginning"},
 			"",
-			`{"name": "app", "kind": "webhook", "kinds": ["created", "deleted"], "fields": ["email", "raw.app_metadata.plan"], "condition": ".user.email != null", "from": "beginning"}`,
+			`{"name": "app", "kind": "webhook", "kinds": ["created", "deleted"], "fields": ["email", "raw.app_metadata.plan"], "condition": ".user.email != null", "since": "beginning"}`,
 		},
 		"OptionsOverTheFile": {
 			[]string{"--kind", "http", "--options-file", options, "--option", "limit.requests=7", "--option", "mode=fast", "--url", "https://x.example.com"},
@@ -97,9 +97,9 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 			`{"name": "app", "kind": "http", "secrets": {"a": "secret-of-the-file", "b": "secret-of-stdin", "c": "token-of-the-environment"}}`,
 		},
 		"FromATime": {
-			[]string{"--kind", "webhook", "--from", "2026-05-04T12:00:00+02:00"},
+			[]string{"--kind", "webhook", "--since", "2026-05-04T12:00:00+02:00"},
 			"",
-			`{"name": "app", "kind": "webhook", "from": "2026-05-04T10:00:00Z"}`,
+			`{"name": "app", "kind": "webhook", "since": "2026-05-04T10:00:00Z"}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,9 +138,9 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 		"RotateGiven": {[]string{"destinations", "rotate", "shop", "crm", "--secret-env", "TOKEN"}, d, "POST /projects/shop/destinations/crm/rotate", `{"value": "token-of-the-environment"}`, "valid for 24 hours"},
 		"Remove":      {[]string{"destinations", "remove", "shop", "crm", "--yes"}, ``, "DELETE /projects/shop/destinations/crm", ``, "Removed destination crm of project shop."},
 		"Test":        {[]string{"destinations", "test", "shop", "crm", "--change", "7"}, `{"wanted": false, "why": "of email nothing changed"}`, "POST /projects/shop/destinations/crm/test", `{"change_id": 7}`, "Not wanted: of email nothing changed."},
-		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--to", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "to": "2026-05-04T12:00:00Z", "dry_run": false}`, "On their way again: 4 of 5."},
-		"ReplayAll":   {[]string{"destinations", "replay", "shop", "crm", "--all", "--dry-run"}, `{"matched": 5, "dry_run": true}`, "POST /projects/shop/destinations/crm/replay", `{"from": "beginning", "dry_run": true}`, "Would be delivered again: 5. Nothing was done."},
-		"Deliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm", "--state", "failed", "--user", "u|1", "--limit", "9"}, `{"data": []}`, "GET /projects/shop/deliveries?destination=crm&limit=9&state=failed&user=u%7C1", ``, "No deliveries."},
+		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--until", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "until": "2026-05-04T12:00:00Z", "dry_run": false}`, "On their way again: 4 of 5."},
+		"ReplayAll":   {[]string{"destinations", "replay", "shop", "crm", "--all", "--dry-run"}, `{"matched": 5, "dry_run": true}`, "POST /projects/shop/destinations/crm/replay", `{"since": "beginning", "dry_run": true}`, "Would be delivered again: 5. Nothing was done."},
+		"Deliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm", "--state", "failed", "--user", "u|1", "--limit", "9"}, `{"data": []}`, "GET /projects/shop/deliveries?destination=crm&limit=9&state=failed&user_id=u%7C1", ``, "No deliveries."},
 		"Delivery":    {[]string{"deliveries", "show", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
 		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
 		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "On their way again: 2 of 2."},
@@ -191,7 +191,7 @@ func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 		says string
 	}{
 		"NoKind":            {[]string{"destinations", "add", "shop", "app"}, "give webhook, hubspot or http"},
-		"FromIsNoTime":      {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--from", "monday"}, "give now, beginning, a time"},
+		"FromIsNoTime":      {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--since", "monday"}, "give now, beginning, a time"},
 		"SecretWithoutName": {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
 		"SecretOnTheLine":   {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret", "a=hunter2"}, "--help"},
 		"TwiceStdin":        {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
@@ -203,8 +203,8 @@ func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 		"TestOfBoth":        {[]string{"destinations", "test", "shop", "app", "--user", "u", "--change", "1"}, "give either --user"},
 		"ReplayOfNothing":   {[]string{"destinations", "replay", "shop", "app", "--dry-run"}, "--state failed, or --all"},
 		"ReplayOfBoth":      {[]string{"destinations", "replay", "shop", "app", "--all", "--state", "failed"}, "not both"},
-		"ReplayFromMonday":  {[]string{"destinations", "replay", "shop", "app", "--from", "monday"}, "give now, beginning, a time"},
-		"ReplayToMonday":    {[]string{"destinations", "replay", "shop", "app", "--to", "monday"}, "no time"},
+		"ReplayFromMonday":  {[]string{"destinations", "replay", "shop", "app", "--since", "monday"}, "give now, beginning, a time"},
+		"ReplayToMonday":    {[]string{"destinations", "replay", "shop", "app", "--until", "monday"}, "no time"},
 		"RemoveWithoutYes":  {[]string{"destinations", "remove", "shop", "app"}, "--yes"},
 		"RetryOfNothing":    {[]string{"deliveries", "retry", "shop"}, "say which deliveries"},
 		"RetryOfAWord":      {[]string{"deliveries", "retry", "shop", "msg_1"}, "such as 17"},

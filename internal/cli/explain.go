@@ -143,10 +143,10 @@ func (s *session) printHistory(u client.User, events []client.Event) error {
 	for _, e := range events {
 		t.add(clock(e.ReceivedAt), orNull(e.Type), clockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
 	}
-	if err := s.print(t); err != nil || u.ChangesBefore == nil {
+	if err := s.print(t); err != nil || u.NextCursor == nil {
 		return err
 	}
-	return s.printf("\nWhat changed before change %d is not shown: GET /projects/…/users/…?changes_before=%[1]d has it.\n", *u.ChangesBefore)
+	return s.printf("\nOlder changes are not shown: GET /projects/…/users/…?cursor=%s has them.\n", *u.NextCursor)
 }
 
 // told says what an event did to the row.

@@ -29,8 +29,8 @@ read:event_streams, read:event_deliveries and update:event_deliveries on the Aut
 Management API. Auth0 keeps failed deliveries for a limited time: what it has dropped,
 authsync reconcile finds.`,
 		Example: "  authsync redeliver shop auth0 --dry-run\n" +
-			"  authsync redeliver shop auth0 --from 2026-01-31T08:00:00Z --to 2026-01-31T12:00:00Z\n" +
-			"  authsync redeliver shop auth0 --from 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",
+			"  authsync redeliver shop auth0 --since 2026-01-31T08:00:00Z --until 2026-01-31T12:00:00Z\n" +
+			"  authsync redeliver shop auth0 --since 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := provider.ParseName(args[1])
@@ -54,8 +54,8 @@ authsync reconcile finds.`,
 			return s.printRedelivery(done)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "only events from then on: a time (RFC 3339) or how long ago (24h)")
-	cmd.Flags().StringVar(&to, "to", "", "only events before then")
+	cmd.Flags().StringVar(&from, "since", "", "only events from then on: a time (RFC 3339) or how long ago (24h)")
+	cmd.Flags().StringVar(&to, "until", "", "only events before then")
 	cmd.Flags().StringVar(&order.Stream, "stream", "", "id of the event stream; without it, those that go to this project")
 	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "list them, and ask for nothing")
 	return cmd

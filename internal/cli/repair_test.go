@@ -88,10 +88,10 @@ func TestRedeliverCommand(t *testing.T) {
 		"oldest": "2026-05-04T10:20:30Z", "newest": "2026-05-04T12:00:00.5Z", "notes": []string{"it is disabled"},
 	})
 	a := newAnswering(t, 200, map[string]any{"dry_run": false, "streams": []any{asked, stream("est_2", nil)}})
-	status, out, errs := runCommand(t.Context(), t, a.url, "redeliver", "shop", "auth0", "--from", "2026-05-04T10:00:00Z", "--stream", "est_1")
+	status, out, errs := runCommand(t.Context(), t, a.url, "redeliver", "shop", "auth0", "--since", "2026-05-04T10:00:00Z", "--stream", "est_1")
 	require.Equal(t, 0, status, errs.String())
 	require.Equal(t, "POST /api/capydb/v1/projects/shop/integrations/auth0/redeliver", a.path)
-	require.JSONEq(t, `{"from": "2026-05-04T10:00:00Z", "stream": "est_1"}`, a.body)
+	require.JSONEq(t, `{"since": "2026-05-04T10:00:00Z", "stream": "est_1"}`, a.body)
 	require.Equal(t, ""+
 		"STREAM  NAME      FAILED         TYPES                                OLDEST                    NEWEST                    STATE\n"+
 		"est_1   authsync  1,500 or more  user.created 200, user.updated 1300  2026-05-04 10:20:30.000Z  2026-05-04 12:00:00.500Z  asked for again: see authsync events list\n"+
@@ -112,6 +112,6 @@ func TestRedeliverCommand(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.True(t, json.Valid([]byte(out.String())))
 
-	status, _, _ = runCommand(t.Context(), t, a.url, "redeliver", "shop", "auth0", "--from", "last week")
+	status, _, _ = runCommand(t.Context(), t, a.url, "redeliver", "shop", "auth0", "--since", "last week")
 	require.Equal(t, 2, status)
 }

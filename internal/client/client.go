@@ -61,9 +61,21 @@ func (c *Client) URL() string { return c.url }
 type RefusedError struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
-	Detail string `json:"detail"`
+	// Code names the kind of problem; see ProblemCode in docs/openapi.yaml.
+	Code     string       `json:"code"`
+	Detail   string       `json:"detail"`
+	Errors   []FieldError `json:"errors,omitempty"`
+	Instance string       `json:"instance,omitempty"`
 	// RetryAfter is the header of that name, in seconds; empty where there was none.
 	RetryAfter string `json:"-"`
+}
+
+// FieldError is what is wrong with one thing that was sent.
+type FieldError struct {
+	In     string `json:"in"`
+	Field  string `json:"field"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
 }
 
 func (e *RefusedError) Error() string {

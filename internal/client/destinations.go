@@ -129,7 +129,11 @@ func (c *Client) ChangeDestination(ctx context.Context, project, nameOrID string
 
 // ActOn pauses, resumes or rotates a destination: whatever answers with it.
 func (c *Client) ActOn(ctx context.Context, project, nameOrID, action string, in map[string]any) (d Destination, err error) {
-	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/"+action, in, &d)
+	var body any // a nil map would be sent as null
+	if in != nil {
+		body = in
+	}
+	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/"+action, body, &d)
 	return d, err
 }
 
@@ -148,7 +152,7 @@ func (c *Client) ReplayDestination(ctx context.Context, project, nameOrID string
 // Outgoing lists deliveries to destinations, newest first, at most limit; 0 is no limit.
 func (c *Client) Outgoing(ctx context.Context, project string, f OutgoingFilter, limit int) ([]Outgoing, error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"destination": f.Destination, "state": f.State, "user": f.User, "kind": f.Kind} {
+	for name, value := range map[string]string{"destination": f.Destination, "state": f.State, "user_id": f.User, "kind": f.Kind} {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -31,8 +31,8 @@ func (c *Client) Refresh(ctx context.Context, project, userID, provider string) 
 
 // RedeliverOrder says which failed deliveries are meant; what is empty bounds nothing.
 type RedeliverOrder struct {
-	From   *time.Time `json:"from,omitempty"`
-	To     *time.Time `json:"to,omitempty"`
+	From   *time.Time `json:"since,omitempty"`
+	To     *time.Time `json:"until,omitempty"`
 	Stream string     `json:"stream,omitempty"`
 	DryRun bool       `json:"dry_run,omitempty"`
 }
@@ -40,8 +40,8 @@ type RedeliverOrder struct {
 // Redelivery is what was found and asked for.
 type Redelivery struct {
 	DryRun  bool               `json:"dry_run"`
-	From    *time.Time         `json:"from"`
-	To      *time.Time         `json:"to"`
+	From    *time.Time         `json:"since"`
+	To      *time.Time         `json:"until"`
 	Streams []RedeliveryStream `json:"streams"`
 }
 

@@ -166,8 +166,8 @@ type User struct {
 	User    map[string]any `json:"user"`
 	Sources []Source       `json:"sources"`
 	Changes []Change       `json:"changes"`
-	// ChangesBefore is the id before which there are older changes; nil: there are none.
-	ChangesBefore *int64 `json:"changes_before"`
+	// NextCursor leads to older changes; nil: there are none.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // Source tells which event said the value of a column, and when by the

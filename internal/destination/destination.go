@@ -212,7 +212,9 @@ type Kind interface {
 // It never holds a secret.
 type InvalidError struct {
 	Detail string
-	Err    error // the cause, where there is one; its text is not to be shown
+	// Field is the path of the wrong value, such as options.url; empty: Detail begins with it.
+	Field string
+	Err   error // the cause, where there is one; its text is not to be shown
 }
 
 func (e *InvalidError) Error() string { return e.Detail }

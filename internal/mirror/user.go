@@ -63,7 +63,7 @@ type History struct {
 	Sources []Source `json:"sources"`
 	Changes []Change `json:"changes"` // oldest first; the newest that fit into a page
 	// ChangesBefore is the id before which to read on, because there are older changes; nil: there are none.
-	ChangesBefore *int64 `json:"changes_before"`
+	ChangesBefore *int64 `json:"next_cursor,string"`
 }
 
 // Bounds of a page of changes. What a customer's database holds is as large as its profiles and as many as

@@ -24,6 +24,39 @@ func RetryAfter(d time.Duration) Option {
 	}
 }
 
+// Code names the kind of problem, for programs: snake_case, and stable, other than the
+// detail. Without it the status chooses one; see codeOf.
+func Code(code string) Option { return With("code", code) }
+
+// Field is what is wrong with one thing that was sent.
+type Field struct {
+	// In is where it was sent: body, query or header.
+	In string `json:"in"`
+	// Field is its name, with dots into objects, such as credentials.secret_key.
+	Field string `json:"field"`
+	// Code is unknown, missing, repeated, wrong_type or invalid.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// The codes of a Field.
+const (
+	Unknown   = "unknown"    // there is no field of this name
+	Missing   = "missing"    // it must be given
+	Repeated  = "repeated"   // it may be given once
+	WrongType = "wrong_type" // such as a number in place of a string
+	Invalid   = "invalid"    // of the right type, but not a value that it takes
+)
+
+// Errors says which of the things sent are wrong.
+func Errors(fields ...Field) Option {
+	return func(document map[string]any, _ http.Header) {
+		if len(fields) > 0 {
+			document["errors"] = fields
+		}
+	}
+}
+
 // With adds a member of its own to the document, for programs to read.
 func With(key string, value any) Option {
 	return func(document map[string]any, _ http.Header) { document[key] = value }
@@ -33,13 +66,12 @@ func With(key string, value any) Option {
 // the status. The detail is for a person: what was wrong and what to do. The
 // instance is the id of the request, as in the log.
 //
-// The type is left out, which by RFC 9457 means about:blank: the status says
-// all that a program needs.
+// The type is left out, which by RFC 9457 means about:blank: programs go by the code.
 func Write(w http.ResponseWriter, r *http.Request, status int, title, detail string, opts ...Option) {
 	if title == "" {
 		title = http.StatusText(status)
 	}
-	document := map[string]any{}
+	document := map[string]any{"code": codeOf(status)}
 	for _, opt := range opts {
 		opt(document, w.Header())
 	}
@@ -55,4 +87,36 @@ func Write(w http.ResponseWriter, r *http.Request, status int, title, detail str
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // the sender may be gone; there is nobody to tell
+}
+
+// codeOf is the code of a status where nobody says more.
+func codeOf(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "malformed_request"
+	case http.StatusUnauthorized:
+		return "unauthenticated"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusMethodNotAllowed:
+		return "method_not_allowed"
+	case http.StatusConflict:
+		return "conflict"
+	case http.StatusRequestEntityTooLarge:
+		return "body_too_large"
+	case http.StatusUnprocessableEntity:
+		return "invalid_request"
+	case http.StatusTooManyRequests:
+		return "too_many_requests"
+	case http.StatusBadGateway:
+		return "provider_error"
+	case http.StatusServiceUnavailable:
+		return "unavailable"
+	case http.StatusInsufficientStorage:
+		return "insufficient_storage"
+	default:
+		return "internal_error"
+	}
 }

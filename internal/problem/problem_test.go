@@ -30,9 +30,25 @@ func TestProblemIsADocumentOfRFC9457(t *testing.T) {
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
 	require.Equal(t, "abc-1.2_3", w.Header().Get("X-Request-Id"))
 	require.JSONEq(t, `{
-		"title": "Service Unavailable", "status": 503, "detail": "the database is away; try again",
+		"title": "Service Unavailable", "status": 503, "code": "unavailable", "detail": "the database is away; try again",
 		"instance": "urn:authsync:request:abc-1.2_3", "project": "demo"
 	}`, w.Body.String())
+}
+
+func TestProblemNamesItsKindAndTheFieldsThatAreWrong(t *testing.T) {
+	t.Parallel()
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	problem.Write(w, r, http.StatusUnprocessableEntity, "", "two are wrong", problem.Code("of_a_kind"), problem.Errors(
+		problem.Field{In: "body", Field: "options.url", Code: problem.Missing, Detail: "give it"},
+		problem.Field{In: "query", Field: "limit", Code: problem.WrongType, Detail: "a number"},
+	))
+	require.JSONEq(t, `{"title": "Unprocessable Entity", "status": 422, "code": "of_a_kind", "detail": "two are wrong", "errors": [
+		{"in": "body", "field": "options.url", "code": "missing", "detail": "give it"},
+		{"in": "query", "field": "limit", "code": "wrong_type", "detail": "a number"}]}`, w.Body.String())
+
+	w = httptest.NewRecorder()
+	problem.Write(w, r, http.StatusTeapot, "", "short", problem.Errors())
+	require.JSONEq(t, `{"title": "I'm a teapot", "status": 418, "code": "internal_error", "detail": "short"}`, w.Body.String())
 }
 
 func TestRequestIDFromOutsideIsTakenOnlyIfPlain(t *testing.T) {

@@ -39,7 +39,7 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return nil, invalid("there is no credential %.60q: take one of %s",
+			return nil, invalidAt("credentials."+name, "there is no credential %.60q: take one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		value := bytes.TrimSpace(given[name])
@@ -68,7 +68,7 @@ func sealSourceURL(given map[string]json.RawMessage, options json.RawMessage) (m
 		return nil, nil, invalid("options.source.database_url has the wrong form: it takes a string")
 	}
 	if _, twice := given[name]; twice {
-		return nil, nil, invalid("give the database_url once: as credentials.database_url or in options.source")
+		return nil, nil, invalidAt("credentials.database_url", "give the database_url once: as credentials.database_url or in options.source")
 	}
 	credentials := map[string]json.RawMessage{name: source[name]}
 	maps.Copy(credentials, given)
@@ -135,7 +135,7 @@ func givenOptions(text json.RawMessage) (provider.Options, error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return provider.Options{}, invalid("there is no option %.60q: take one of %s",
+			return provider.Options{}, invalidAt("options."+name, "there is no option %.60q: take one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		if !strictly(name, given[name], &options) {

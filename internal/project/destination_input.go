@@ -144,7 +144,7 @@ func mergeOptions(stored, given json.RawMessage) (json.RawMessage, error) {
 // asInvalid makes what is wrong with a destination an error of this package.
 func asInvalid(err error) error {
 	if wrong, ok := errors.AsType[*destination.InvalidError](err); ok {
-		return invalid("%s", wrong.Detail)
+		return &InvalidError{Detail: wrong.Detail, Field: wrong.Field}
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map
 			return invalid("secrets has a name %.60q: it takes 1 to 63 of a-z, 0-9 and _, and begins with a letter", name)
 		}
 		if known != nil && !slices.Contains(known, name) {
-			return invalid("a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
+			return invalidAt("secrets."+name, "a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
 		}
 		delete(secrets.Old, name)
 		switch {
@@ -94,7 +94,7 @@ func (s *Store) RotateSecret(
 			fresh = *value
 		}
 		if fresh == old {
-			return invalid("this is the secret that is in use already: give another one, or none to have one made")
+			return invalidAt("value", "this is the secret that is in use already: give another one, or none to have one made")
 		}
 		if err := mergeSecrets(kind, secrets, map[string]*string{name: &fresh}); err != nil {
 			return err

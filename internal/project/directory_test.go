@@ -51,7 +51,7 @@ func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
 		return err == nil && o.AbsentFields == provider.ClearAbsent
 	})
 
-	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop?sslmode=disable", false)
+	_, err = b.store.UpdateProject(t.Context(), shop.ID, project.ProjectChange{DatabaseURL: new("postgres://u:p@new.example.com/shop?sslmode=disable")})
 	require.NoError(t, err)
 	eventually(func() bool {
 		url, err := d.Database(t.Context(), shop.ID)

@@ -43,12 +43,22 @@ var errNoKinds = errors.New("this process does not know the kinds of destination
 
 // InvalidError says what is wrong with a value that a person gave, and what to
 // give instead. It never holds a secret.
-type InvalidError struct{ Detail string }
+type InvalidError struct {
+	Detail string
+	// Field is the path of the wrong value, such as credentials.secret_key; empty: Detail begins with it.
+	Field string
+}
 
 func (e *InvalidError) Error() string { return e.Detail }
 
+// invalid takes a detail that begins with the path of the wrong value.
 func invalid(format string, args ...any) error {
 	return &InvalidError{Detail: fmt.Sprintf(format, args...)}
+}
+
+// invalidAt is for a detail that does not.
+func invalidAt(field, format string, args ...any) error {
+	return &InvalidError{Detail: fmt.Sprintf(format, args...), Field: field}
 }
 
 // DatabaseError says why a project's database cannot be used, and what to do.

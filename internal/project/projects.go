@@ -34,8 +34,11 @@ const (
 		VALUES ($1, $2, $3)
 		RETURNING created_at`
 
-	updateProjectURL = `
-		UPDATE authsync.projects SET database_url_sealed = $2 WHERE id = $1`
+	updateProject = `
+		UPDATE authsync.projects
+		SET name = coalesce($2, name), database_url_sealed = coalesce($3, database_url_sealed)
+		WHERE id = $1
+		RETURNING id, name, database_url_sealed, created_at`
 
 	// What is given is merged with what is stored, and destinations are counted.
 	lockProject = `
@@ -158,31 +161,52 @@ func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string
 	return projects, next, nil
 }
 
-// SetDatabaseURL moves a project to another database, or changes how to reach
-// the one it has (a new password). It first makes sure that the mirror is there.
-// What the old database holds is not moved, and its mirror stays the project's: the
-// new URL may lead to the same. For takeOver see CreateProject.
-func (s *Store) SetDatabaseURL(ctx context.Context, projectID uuid.UUID, url string, takeOver bool) (Project, error) {
-	url, err := givenURL(url)
-	if err != nil {
-		return Project{}, err
+// ProjectChange is what is to be changed of a project; nil: nothing.
+type ProjectChange struct {
+	Name *string
+	// DatabaseURL moves a project to another database, or changes how to reach the one it
+	// has, such as by a new password.
+	DatabaseURL *string
+	TakeOver    bool // see CreateProject
+}
+
+// UpdateProject changes a project. It first makes sure that the mirror is in the database of a new
+// URL. What the old database holds is not moved, and its mirror stays the project's: the
+// new URL may lead to the same. Errors are those of CreateProject, and ErrNoProject.
+func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c ProjectChange) (Project, error) {
+	if c.Name != nil {
+		if err := checkName("project", *c.Name); err != nil {
+			return Project{}, err
+		}
 	}
-	row, err := s.projectRow(ctx, selectProjectByID, projectID)
-	if err != nil {
-		return Project{}, err
+	var sealed []byte
+	if c.DatabaseURL != nil {
+		url, err := givenURL(*c.DatabaseURL)
+		if err != nil {
+			return Project{}, err
+		}
+		if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
+			return Project{}, err
+		}
+		if err := s.install(ctx, url, projectID, c.TakeOver); err != nil {
+			return Project{}, err
+		}
+		if sealed, err = s.sealURL(projectID, url); err != nil {
+			return Project{}, err
+		}
 	}
-	if err := s.install(ctx, url, projectID, takeOver); err != nil {
-		return Project{}, err
-	}
-	if row.DatabaseURLSealed, err = s.sealURL(projectID, url); err != nil {
-		return Project{}, err
-	}
-	tag, err := s.pool.Exec(ctx, updateProjectURL, projectID, row.DatabaseURLSealed)
+	rows, err := s.pool.Query(ctx, updateProject, projectID, c.Name, sealed)
 	if err != nil {
 		return Project{}, fmt.Errorf("update project: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[projectRow])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return Project{}, ErrNoProject
+	case pgdb.Code(err) == pgerrcode.UniqueViolation:
+		return Project{}, ErrNameTaken
+	case err != nil:
+		return Project{}, fmt.Errorf("update project: %w", err)
 	}
 	return s.project(row), nil
 }

@@ -290,24 +290,24 @@ func TestMirrorOfAProjectThatIsNotMadeIsReleased(t *testing.T) {
 	require.Len(t, b.mirror.released, 1)
 }
 
-func TestSetDatabaseURL(t *testing.T) {
+func TestUpdateProject(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
-	moved, err := b.store.SetDatabaseURL(t.Context(), shop.ID, "postgres://u:p@new.example.com/shop?sslmode=disable", false)
+	moved, err := b.store.UpdateProject(t.Context(), shop.ID, project.ProjectChange{DatabaseURL: new("postgres://u:p@new.example.com/shop?sslmode=disable")})
 	require.NoError(t, err)
 	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.Database)
 	require.Equal(t, []string{someURL, "postgres://u:p@new.example.com/shop?sslmode=disable"}, b.mirror.urls, "the mirror is put there first")
 	require.Equal(t, []uuid.UUID{shop.ID, shop.ID}, b.mirror.owners)
 
 	b.mirror.failWith(errors.New("boom"))
-	_, err = b.store.SetDatabaseURL(t.Context(), shop.ID, someURL, false)
+	_, err = b.store.UpdateProject(t.Context(), shop.ID, project.ProjectChange{DatabaseURL: new(someURL)})
 	require.Error(t, err)
 	full, err := b.store.DatabaseURL(t.Context(), shop.ID)
 	require.NoError(t, err)
 	require.Equal(t, "postgres://u:p@new.example.com/shop?sslmode=disable", full, "what does not work is not taken")
 
-	_, err = b.store.SetDatabaseURL(t.Context(), uuid.New(), someURL, false)
+	_, err = b.store.UpdateProject(t.Context(), uuid.New(), project.ProjectChange{DatabaseURL: new(someURL)})
 	require.ErrorIs(t, err, project.ErrNoProject)
 }
 

@@ -37,7 +37,7 @@ func (h *api) setRequests(d destination.Deps) error {
 	h.requests = map[string]*request{}
 	for _, kind := range slices.Sorted(maps.Keys(h.options.Requests)) {
 		if !slices.Contains(known, kind) {
-			return &destination.InvalidError{Detail: fmt.Sprintf("options.requests.%.40s is no kind of change: there is %s", kind, strings.Join(known, ", "))}
+			return &destination.InvalidError{Field: "options.requests", Detail: fmt.Sprintf("options.requests.%.40s is no kind of change: there is %s", kind, strings.Join(known, ", "))}
 		}
 		r, err := h.compile("options.requests."+kind, h.options.Requests[kind], d)
 		if err != nil {

@@ -86,9 +86,9 @@ func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destina
 func checkToken(token string) error {
 	switch {
 	case token == "":
-		return invalid("HubSpot needs the secret %s: the access token of a private app (Settings → Integrations → Private Apps)", TokenSecret)
+		return invalidToken("HubSpot needs the secret %s: the access token of a private app (Settings → Integrations → Private Apps)", TokenSecret)
 	case len(token) < tokenMin || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return invalid("the secret %s is no access token: HubSpot's are longer, begin with pat- and have no spaces; copy it whole", TokenSecret)
+		return invalidToken("the secret %s is no access token: HubSpot's are longer, begin with pat- and have no spaces; copy it whole", TokenSecret)
 	}
 	return nil
 }

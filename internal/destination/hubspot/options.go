@@ -112,7 +112,11 @@ func (d *onDelete) UnmarshalJSON(data []byte) error {
 }
 
 func invalid(format string, args ...any) error {
-	return &destination.InvalidError{Detail: fmt.Sprintf(format, args...)}
+	return &destination.InvalidError{Field: "options", Detail: fmt.Sprintf(format, args...)}
+}
+
+func invalidToken(format string, args ...any) error {
+	return &destination.InvalidError{Field: "secrets." + TokenSecret, Detail: fmt.Sprintf(format, args...)}
 }
 
 // readOptions checks options and fills in what is left out.

@@ -34,5 +34,5 @@ func Lookup(name string) (destination.Kind, error) {
 			return kind, nil
 		}
 	}
-	return nil, &destination.InvalidError{Detail: fmt.Sprintf("there is no kind of destination %.40q: take one of %s", name, strings.Join(Names(), ", "))}
+	return nil, &destination.InvalidError{Field: "kind", Detail: fmt.Sprintf("there is no kind of destination %.40q: take one of %s", name, strings.Join(Names(), ", "))}
 }

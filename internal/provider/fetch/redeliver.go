@@ -33,8 +33,8 @@ type RedeliverRequest struct {
 type Redelivery struct {
 	DryRun bool `json:"dry_run"`
 	// From and To are the bounds as the provider got them.
-	From    *time.Time         `json:"from"`
-	To      *time.Time         `json:"to"`
+	From    *time.Time         `json:"since"`
+	To      *time.Time         `json:"until"`
 	Streams []RedeliveryStream `json:"streams"`
 }
 

@@ -1,0 +1,53 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Listed is a user as lists show it.
+type Listed struct {
+	ID           string     `json:"id"`
+	Email        *string    `json:"email"`
+	FirstName    *string    `json:"first_name"`
+	LastName     *string    `json:"last_name"`
+	Username     *string    `json:"username"`
+	CreatedAt    *time.Time `json:"created_at"`
+	LastSignInAt *time.Time `json:"last_sign_in_at"`
+	DeletedAt    *time.Time `json:"deleted_at"`
+	Provider     *string    `json:"provider"` // nil for a placeholder
+}
+
+const (
+	listed = `SELECT id, email, first_name, last_name, username, created_at, last_sign_in_at, deleted_at, provider
+		FROM capydb_auth.users`
+
+	selectUsers = listed + ` WHERE id > $1 ORDER BY id LIMIT $2`
+
+	// Addresses of one person are few, so the order costs nothing.
+	selectUsersByEmail = listed + ` WHERE lower(email) = lower($3) AND id > $1 ORDER BY id LIMIT $2`
+)
+
+// List reads users by id, those behind after, at most limit. Given an address of e-mail, only those
+// with that one, whatever the case of its letters; deleted ones too.
+func (m *Mirrors) List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]Listed, error) {
+	l, err := m.lane(ctx, projectID)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.install(ctx); err != nil {
+		return nil, err
+	}
+	query, args := selectUsers, []any{after, limit}
+	if email != "" {
+		query, args = selectUsersByEmail, append(args, email)
+	}
+	users, err := collect[Listed](ctx, l.pool, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list the users of the mirror: %w", err)
+	}
+	return users, nil
+}
