@@ -1,16 +1,32 @@
 package app
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
 // index answers / for a person who opens the address in a browser: what this is
 // and where to go.
-func index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(strings.TrimLeft(indexText, "\n"))) // whoever asked may be gone
+func index(w http.ResponseWriter, r *http.Request) {
+	text := strings.TrimLeft(indexText, "\n")
+	contentType := "text/plain; charset=utf-8"
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		contentType = "text/html; charset=utf-8"
+		text = indexHead + links.ReplaceAllString(html.EscapeString(text), `GET  <a href="$1">$1</a>`) + "</pre>\n"
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
+	_, _ = w.Write([]byte(text)) // whoever asked may be gone
 }
+
+// links are the paths that a browser can open.
+var links = regexp.MustCompile(`GET  (/\S*)`)
+
+const indexHead = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>authsync</title>
+<pre>`
 
 const indexText = `
 This is authsync. It mirrors the users of identity providers into PostgreSQL.
@@ -19,6 +35,8 @@ This is authsync. It mirrors the users of identity providers into PostgreSQL.
                             where providers send their webhooks
   GET  /api/capydb/v1/projects
                             the management API; show it Authorization: Bearer capy_…
+  GET  /api/capydb/v1/openapi.yaml
+                            its description, also as openapi.json
   GET  /river/              River UI, where a person sees and steers jobs; sign in with the same key
   GET  /healthz             whether the process lives
   GET  /readyz              whether it can work, else which part cannot

@@ -1,10 +1,10 @@
 package bench
 
 import (
-	"github.com/authsync/authsync/internal/pgdb"
 	"context"
 	"errors"
 	"fmt"
+	"github.com/authsync/authsync/internal/pgdb"
 	"io"
 	"time"
 

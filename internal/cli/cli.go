@@ -4,18 +4,16 @@
 // databases where the API must not tell.
 //
 // Output: people get aligned tables, --json gives the same data to scripts.
-// Errors are one line, "authsync: what went wrong: what to do". The exit status
-// is 0 only on success, 2 for a command that was spelled wrong, else 1.
+// Errors are one line, "authsync: what went wrong: what to do", or with --json a problem
+// document. The exit status is 0 only on success, 2 for a command that was spelled wrong, else 1.
 package cli
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +33,8 @@ type Process struct {
 	Err     io.Writer
 	Lookup  config.Lookup
 	Now     func() time.Time
+	// Screen tells whether a stream is a person's terminal, and how wide; nil: looks at the stream.
+	Screen func(stream any) (columns int, ok bool)
 }
 
 // Execute is the whole program: it runs the command of this process, ends it in
@@ -58,19 +58,7 @@ func Main(ctx context.Context, p Process) int {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errReported):
-		return 1
-	case isUsage(err):
-		fmt.Fprintln(p.Err, "authsync: "+oneLine(err.Error()))
-		return 2
-	default:
-		fmt.Fprintln(p.Err, "authsync: "+oneLine(words(err)))
-		return 1
-	}
+	return report(p.Err, root.ExecuteContext(ctx), asksForJSON(p.Args))
 }
 
 // words says what went wrong; of a connection, also what to do.
@@ -80,26 +68,6 @@ func words(err error) string {
 	}
 	return err.Error()
 }
-
-// errReported ends a command without success whose output has said why.
-var errReported = errors.New("already reported")
-
-// usageError is a command that was spelled wrong.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
-
-func isUsage(err error) bool {
-	_, ok := errors.AsType[usageError](err)
-	// Cobra makes this one itself, as plain text, before any code of ours runs.
-	return ok || strings.HasPrefix(err.Error(), "unknown command ")
-}
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // session is what the commands of one run share.
 type session struct {
@@ -120,8 +88,10 @@ so that user data is one JOIN away.
 Start with: authsync dev`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Version:           thisVersion().String(),
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours is in completion.go
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of text")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w: see %s --help", err, cmd.CommandPath())
@@ -140,10 +110,14 @@ Start with: authsync dev`,
 	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newReseal(), s.newConfig())
 	add("set", s.newProjects(), s.newIntegrations(), s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(),
 		s.newDestinations(), s.newGrant(), s.newKeys())
-	add("look", s.newSend(), s.newDemoProvider(), s.newVerify(), s.newEvents(), s.newDeliveries(), s.newExplain(), s.newDoctor(), s.newBench())
-	root.AddCommand(s.newVersion())
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	add("look", s.newSend(), s.newDemoProvider(), s.newVerify(), s.newEvents(), s.newUsers(), s.newDeliveries(), s.newExplain(), s.newDoctor(), s.newBench())
+	help := newHelp()
+	root.SetHelpCommand(help)
+	root.AddCommand(s.newVersion(), s.newCompletion(), help)
 	asGroup(root)
+	withExamples(root)
+	root.Example = "  authsync dev\n  authsync help projects create"
+	s.withCompletion(root)
 	return root
 }
 
@@ -154,11 +128,7 @@ func asGroup(cmd *cobra.Command) *cobra.Command {
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			hint := "see " + cmd.CommandPath() + " --help"
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = "did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return usagef("%q is no command of %s: %s", args[0], cmd.CommandPath(), hint)
+			return unknownCommand(cmd, args[0])
 		}
 		cmd.SetOut(cmd.ErrOrStderr())
 		return errors.Join(usageError{errors.New("a command is missing")}, cmd.Help())

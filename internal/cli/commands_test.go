@@ -116,7 +116,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		limited := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": b.app.URL(), "AUTHSYNC_API_KEY": key.Key}
 		require.Zero(t, run(t.Context(), limited, "", "events", "list", "shop").status)
 		require.Equal(t, 1, run(t.Context(), limited, "", "keys", "list").status)
-		b.must(t, "keys", "revoke", key.ID)
+		b.must(t, "keys", "revoke", key.ID, "--yes")
 		require.Equal(t, 1, run(t.Context(), limited, "", "events", "list", "shop").status)
 		require.NotContains(t, b.must(t, "keys", "list", "--json"), key.Key)
 	})

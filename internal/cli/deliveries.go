@@ -68,7 +68,7 @@ func (s *session) newDeliveriesList() *cobra.Command {
 func (s *session) printOutgoing(none string, deliveries ...client.Outgoing) error {
 	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "KIND", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
 	for _, d := range deliveries {
-		t.add(count(d.ID), clock(d.ChangedAt), d.Destination, d.UserID, d.Kind, d.State, strconv.Itoa(d.Attempts), clockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
+		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.UserID, d.Kind, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
 	}
 	return s.print(t)
 }
@@ -191,7 +191,8 @@ again.`,
 }
 
 func (s *session) newDeliveriesCancel() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use:   "cancel PROJECT ID...",
 		Short: "Never send deliveries that are not finished",
 		Long: `Gives deliveries up: they are not sent, and the user's later ones no longer wait for
@@ -199,9 +200,17 @@ them. What has been sent cannot be called back.`,
 		Example: "  authsync deliveries cancel shop 17",
 		Args:    takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := deliveryIDs(args[1:]); err != nil {
+				return err
+			}
+			if err := s.confirm(yes, "What is cancelled is never sent"); err != nil {
+				return err
+			}
 			return s.actOnDeliveries(cmd, args, "cancel")
 		},
 	}
+	yesFlag(cmd, &yes)
+	return cmd
 }
 
 // actOnDeliveries does the same with each delivery, and stops at the first that refuses.

@@ -63,7 +63,7 @@ func (s *session) printDestinations(project string, destinations ...client.Desti
 		none: "No destinations: make one with authsync destinations add " + project + " NAME --kind KIND.",
 	}
 	for _, d := range destinations {
-		t.add(d.Name, d.Kind, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), clockOrDash(d.LastSuccessAt), orDash(trouble(d)))
+		t.add(d.Name, d.Kind, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
 	}
 	return s.print(t)
 }
@@ -258,19 +258,19 @@ the receiver can be changed meanwhile; the secret before the old one signs no mo
 func (s *session) newDestinationsRemove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "remove PROJECT NAME --yes",
+		Use:   "remove PROJECT NAME",
 		Short: "Remove a destination, with all that waits for it",
 		Long: `Removes a destination, its secrets and its deliveries: what waits is never sent.
 What was sent stays where it was sent to. To keep what waits, pause it instead.`,
 		Example: "  authsync destinations remove shop crm --yes",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !yes {
-				return usagef("what waits for destination %s would never be sent: add --yes if that is meant, or pause it", args[1])
+			if err := s.confirm(yes, "What waits for destination "+args[1]+" is never sent; pausing it would keep that"); err != nil {
+				return err
 			}
 			return s.remove(cmd.Context(), client.DestinationPath(args[0], args[1]), "Removed destination "+args[1]+" of project "+args[0]+".")
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "yes, drop what waits for it")
+	yesFlag(cmd, &yes)
 	return cmd
 }

@@ -58,7 +58,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	require.Contains(t, b.must(t, "explain", "shop", "u-1"), "Sent on, newest first:")
 	require.Contains(t, b.must(t, "deliveries", "show", "shop", id), preview.MessageID)
 
-	b.must(t, "deliveries", "cancel", "shop", id)
+	b.must(t, "deliveries", "cancel", "shop", id, "--yes")
 	require.Contains(t, b.must(t, "deliveries", "list", "shop", "--state", "cancelled", "--destination", "app"), "u-1")
 	b.must(t, "deliveries", "retry", "shop", id)
 	_, err := b.control.Exec(t.Context(), `UPDATE authsync.deliveries SET state = 'delivered', finished_at = now()`)

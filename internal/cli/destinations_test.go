@@ -144,7 +144,7 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 		"Delivery":    {[]string{"deliveries", "show", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
 		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
 		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "On their way again: 2 of 2."},
-		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
+		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17", "--yes"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -242,7 +242,7 @@ func TestWhatTheServerRefusesIsPassedOn(t *testing.T) {
 		{"deliveries", "list", "shop"},
 		{"deliveries", "show", "shop", "1"},
 		{"deliveries", "retry", "shop", "1"},
-		{"deliveries", "cancel", "shop", "1"},
+		{"deliveries", "cancel", "shop", "1", "--yes"},
 	} {
 		r := run(t.Context(), env, "", args...)
 		require.Equal(t, 1, r.status, args)

@@ -87,7 +87,7 @@ func (s *session) greet(d *app.Dev, dataDir string, users []app.DemoUser) error 
 		for _, u := range users {
 			t.add(u.ID, u.Provider, orNull(u.Email), orNull(u.FirstName), orNull(u.LastName), clockOrDash(u.DeletedAt))
 		}
-		if err := t.writeTo(&b); err != nil {
+		if err := s.printTo(&b, t, s.width()); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/config"
@@ -52,7 +54,7 @@ func (s *session) printResult(r doctor.Result) error {
 		return nil // all at once in the end
 	}
 	word := map[string]string{doctor.OK: "ok", doctor.Warning: "warning", doctor.Failed: "failed"}[r.Status]
-	if err := s.printf("%-8s %s: %s\n", word, r.Check, printable(r.Found)); err != nil || r.Next == "" {
+	if err := s.printf("%s %s: %s\n", s.styled(styleOf(word), fmt.Sprintf("%-8s", word)), r.Check, printable(r.Found)); err != nil || r.Next == "" {
 		return err
 	}
 	return s.printf("%-8s next: %s\n", "", printable(r.Next))

@@ -1,12 +1,6 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +22,7 @@ func (s *session) newEvents() *cobra.Command {
   ignored    not about the mirror: another type, a test event
   failed     it could not be applied; a job of its own tries again`,
 	})
-	cmd.AddCommand(s.newEventsList(), s.newEventsShow(), s.newEventsTail(), s.newEventsReplay())
+	cmd.AddCommand(s.newEventsList(), s.newEventsShow(), s.newEventsReplay())
 	return cmd
 }
 
@@ -71,7 +65,7 @@ func eventTable() table {
 }
 
 func addEvent(t *table, e client.Event) {
-	t.add(e.ID, clock(e.ReceivedAt), e.Provider, orNull(e.Type), orNull(e.UserID), e.Outcome, orNull(e.Reason))
+	t.add(e.ID, shortClock(e.ReceivedAt), e.Provider, orNull(e.Type), orNull(e.UserID), e.Outcome, orNull(e.Reason))
 }
 
 func (s *session) printEvents(events ...client.Event) error {
@@ -85,10 +79,15 @@ func (s *session) printEvents(events ...client.Event) error {
 func (s *session) newEventsList() *cobra.Command {
 	var f eventFlags
 	var limit int
+	var follow bool
 	cmd := &cobra.Command{
 		Use:   "list PROJECT",
-		Short: "List the events of a project, newest first",
-		Example: "  authsync events list demo\n" +
+		Short: "List the events of a project, newest first, or follow them",
+		Long: `Lists the events of a project, newest first. With --follow it lists them oldest first,
+and then prints each event once its outcome is known, until it is interrupted; with
+--json, each as an object on a line of its own. --limit 0 --follow begins with what is
+to come.`,
+		Example: "  authsync events list demo --follow\n" +
 			"  authsync events list demo --outcome failed --since 24h --json",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,12 +95,18 @@ func (s *session) newEventsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if limit < 1 {
+			if limit < 1 && !(follow && limit == 0) {
 				return usagef("--limit is %d: it must be at least 1", limit)
 			}
 			c, err := s.client()
 			if err != nil {
 				return err
+			}
+			if filter.UserID, err = s.findUser(cmd.Context(), c, args[0], filter.UserID); err != nil {
+				return err
+			}
+			if follow {
+				return s.followEvents(cmd.Context(), c, args[0], filter, limit)
 			}
 			events, err := c.Events(cmd.Context(), args[0], filter, limit)
 			if err != nil {
@@ -114,112 +119,7 @@ func (s *session) newEventsList() *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many events")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many events; with --follow, of those that have come already")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print events as their outcomes become known")
 	return cmd
-}
-
-// tailInterval is how often tail asks for what is new.
-const tailInterval = 500 * time.Millisecond
-
-func (s *session) newEventsTail() *cobra.Command {
-	var f eventFlags
-	cmd := &cobra.Command{
-		Use:   "tail PROJECT",
-		Short: "Follow the events of a project as their outcomes become known",
-		Long: `Prints each event once its outcome is known, until it is interrupted. With --json
-it prints a JSON object a line.`,
-		Example: "  authsync events tail demo --outcome failed",
-		Args:    takes(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := f.filter(s.Now())
-			if err != nil {
-				return err
-			}
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			err = s.tail(cmd.Context(), c, args[0], filter)
-			if errors.Is(err, context.Canceled) {
-				return nil // Ctrl-C is how it ends
-			}
-			return err
-		},
-	}
-	f.register(cmd)
-	return cmd
-}
-
-// tailBack is how far tail looks back each time: commits overlap, so a delivery
-// may appear a moment after a younger one, and outcomes come later still.
-const tailBack = 15 * time.Second
-
-// tail polls for events and prints each once its outcome is known.
-func (s *session) tail(ctx context.Context, c *client.Client, project string, f client.EventFilter) error {
-	from := s.Now()
-	if !f.Since.IsZero() {
-		from = f.Since
-	}
-	head := eventTable()
-	if !s.json {
-		if err := s.printTail(head.head); err != nil {
-			return err
-		}
-	}
-	printed := map[string]time.Time{} // received at, by id
-	tick := time.NewTicker(tailInterval)
-	defer tick.Stop()
-	for {
-		f.Since = from
-		events, err := c.Events(ctx, project, f, 0)
-		if err != nil {
-			return err
-		}
-		open := false
-		for _, e := range slices.Backward(events) {
-			if _, seen := printed[e.ID]; seen {
-				continue
-			}
-			if e.Outcome == "pending" {
-				open = true
-				continue
-			}
-			printed[e.ID] = e.ReceivedAt
-			if err := s.printTailed(e); err != nil {
-				return err
-			}
-		}
-		// While something is pending the window stays, so that it is seen when done.
-		if next := s.Now().Add(-tailBack); !open && next.After(from) {
-			from = next
-			maps.DeleteFunc(printed, func(_ string, at time.Time) bool { return at.Before(from) })
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *session) printTailed(e client.Event) error {
-	if s.json {
-		return json.NewEncoder(s.Out).Encode(e)
-	}
-	t := eventTable()
-	addEvent(&t, e)
-	return s.printTail(t.rows[0])
-}
-
-// printTail prints a line whose columns are as wide as they tend to be: the
-// lines to come are not known.
-func (s *session) printTail(cells []string) error {
-	widths := []int{8, 24, 11, 12, 32, 9, 0}
-	var b strings.Builder
-	for i, cell := range cells {
-		cell = printable(cell)
-		b.WriteString(cell)
-		b.WriteString(strings.Repeat(" ", max(widths[i]-columns(cell), 0)+2))
-	}
-	return s.printf("%s\n", strings.TrimRight(b.String(), " "))
 }

@@ -28,15 +28,16 @@ func (s *session) newExplain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain PROJECT USER",
 		Short: "Say why a user's row looks as it does",
-		Long: `Shows a user's row in the mirror: the value of each column, the event that said it
-and when, by the provider's clock. Then the history: every event about the user
-that the inbox still has, oldest first, and what became of it; and the newest
-deliveries of its changes to destinations.
+		Long: `Shows a user's row in the mirror, found by id or e-mail: the value of each column,
+the event that said it and when, by the provider's clock. Then the history: every
+event about the user that the inbox still has, oldest first, and what became of it;
+and the newest deliveries of its changes to destinations.
 
 A column is won by the newest event that says something about it. An event that
 comes late fills what newer ones left unsaid and overwrites nothing they said.`,
-		Example: "  authsync explain demo 'auth0|demo-ada'",
-		Args:    takes(2, 2),
+		Example: "  authsync explain demo 'auth0|demo-ada'\n" +
+			"  authsync explain demo ada.lovelace@example.com",
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.explain(cmd.Context(), args[0], args[1])
 		},
@@ -46,6 +47,9 @@ comes late fills what newer ones left unsaid and overwrites nothing they said.`,
 func (s *session) explain(ctx context.Context, project, userID string) error {
 	c, err := s.client()
 	if err != nil {
+		return err
+	}
+	if userID, err = s.findUser(ctx, c, project, userID); err != nil {
 		return err
 	}
 	events, err := c.Events(ctx, project, client.EventFilter{UserID: userID}, 0)
@@ -141,7 +145,7 @@ func (s *session) printHistory(u client.User, events []client.Event) error {
 		none: "The inbox has no event about this user any more: retention has dropped them.",
 	}
 	for _, e := range events {
-		t.add(clock(e.ReceivedAt), orNull(e.Type), clockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
+		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
 	}
 	if err := s.print(t); err != nil || u.NextCursor == nil {
 		return err

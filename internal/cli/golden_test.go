@@ -39,10 +39,8 @@ func TestHelpGolden(t *testing.T) {
 func TestEveryCommandTeachesWithAnExample(t *testing.T) {
 	t.Parallel()
 	for _, c := range everyCommand(newRoot(Process{})) {
-		if !c.HasSubCommands() {
-			require.NotEmpty(t, c.Example, c.CommandPath())
-			require.Contains(t, c.Example, c.CommandPath(), "the example shows the command")
-		}
+		require.NotEmpty(t, c.Example, c.CommandPath())
+		require.Contains(t, c.Example, c.CommandPath(), "the example shows the command")
 		require.LessOrEqual(t, columns(c.Short), 70, c.CommandPath())
 		for line := range strings.Lines(c.Long) {
 			require.LessOrEqual(t, columns(strings.TrimRight(line, "\n")), 90, c.CommandPath())

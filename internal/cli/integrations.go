@@ -322,7 +322,8 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 }
 
 func (s *session) newIntegrationsDelete() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use:     "delete PROJECT PROVIDER",
 		Short:   "Remove a provider and its credentials; rows stay",
 		Long:    "Removes a provider and its credentials: its webhooks are refused from then on.\nWhat was mirrored stays as it is.",
@@ -333,7 +334,13 @@ func (s *session) newIntegrationsDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			err = s.confirm(yes, "Webhooks of "+provider.Title(name)+" for project "+args[0]+" will be refused from now on, and the credentials are gone")
+			if err != nil {
+				return err
+			}
 			return s.remove(cmd.Context(), path, "Removed "+name+" from project "+args[0]+".")
 		},
 	}
+	yesFlag(cmd, &yes)
+	return cmd
 }

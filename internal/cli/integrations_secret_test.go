@@ -13,8 +13,8 @@ import (
 func TestGenerateSecret(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "integrations", "delete", "shop", "better-auth")
-	b.must(t, "integrations", "delete", "shop", "auth0")
+	b.must(t, "integrations", "delete", "shop", "better-auth", "--yes")
+	b.must(t, "integrations", "delete", "shop", "auth0", "-y")
 
 	// sends reports whether the receiver takes what a secret signs.
 	sends := func(secret, providerName string) int {

@@ -138,13 +138,20 @@ func (s *session) newKeysList() *cobra.Command {
 			if s.json {
 				return s.printJSON(keys)
 			}
-			t := table{head: []string{"ID", "NAME", "BEGINS WITH", "FOR", "CREATED", "LAST USED", "REVOKED"}, none: "No keys."}
+			t := table{head: []string{"NAME", "BEGINS WITH", "FOR", "CREATED", "LAST USED", "STATE", "ID"}, none: "No keys."}
 			for _, k := range keys {
-				t.add(k.ID, k.Name, k.Hint, scope(k.ProjectID), clock(k.CreatedAt), clockOrDash(k.LastUsedAt), clockOrDash(k.RevokedAt))
+				t.add(k.Name, k.Hint, scope(k.ProjectID), day(k.CreatedAt), shortClockOrDash(k.LastUsedAt), keyState(k), k.ID)
 			}
 			return s.print(t)
 		},
 	}
+}
+
+func keyState(k client.Key) string {
+	if k.RevokedAt != nil {
+		return "revoked"
+	}
+	return "active"
 }
 
 func clockOrDash(t *time.Time) string {
@@ -155,12 +162,16 @@ func clockOrDash(t *time.Time) string {
 }
 
 func (s *session) newKeysRevoke() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use:     "revoke ID",
 		Short:   "Make a key useless, at once and for good",
 		Example: "  authsync keys revoke 3f2c8a1e-5b1d-4d0e-9f4e-0a4d8c2b7f61",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.confirm(yes, "Whoever uses key "+args[0]+" is refused from now on"); err != nil {
+				return err
+			}
 			c, err := s.client()
 			if err != nil {
 				return err
@@ -174,6 +185,8 @@ func (s *session) newKeysRevoke() *cobra.Command {
 			return s.printf("Revoked key %s.\n", args[0])
 		},
 	}
+	yesFlag(cmd, &yes)
+	return cmd
 }
 
 // control opens the control database with the key that opens the credentials in it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
 )
 
@@ -97,7 +98,7 @@ func (s *session) newMigrateDown() *cobra.Command {
 	var steps int
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "down --steps N --yes",
+		Use:   "down --steps N",
 		Short: "Take back the newest migrations, with the data in their tables",
 		Long: `Takes back the newest migrations. The tables they made are dropped with all
 that is in them; taking back the first one drops the inbox and all projects.`,
@@ -107,11 +108,11 @@ that is in them; taking back the first one drops the inbox and all projects.`,
 			if steps < 1 {
 				return usagef("--steps is missing: say how many migrations to take back, such as --steps 1")
 			}
-			if !yes {
-				return usagef("migrate down drops tables and the data in them: add --yes if that is meant")
-			}
 			url, err := s.database()
 			if err != nil {
+				return err
+			}
+			if err := s.confirm(yes, "Tables of "+pgdb.SafeURL(url.Reveal())+" are dropped, and the data in them"); err != nil {
 				return err
 			}
 			report, err := schema.Down(cmd.Context(), url.Reveal(), schema.Control, steps, schema.Options{})
@@ -122,7 +123,7 @@ that is in them; taking back the first one drops the inbox and all projects.`,
 		},
 	}
 	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to take back")
-	cmd.Flags().BoolVar(&yes, "yes", false, "yes, drop the data of these migrations")
+	yesFlag(cmd, &yes)
 	return cmd
 }
 

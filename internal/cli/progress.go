@@ -2,12 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/authsync/authsync/internal/client"
 )
@@ -75,19 +72,6 @@ func duration(seconds float64) string {
 		return fmt.Sprintf("%d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
 	}
 	return fmt.Sprintf("%d:%02d", int(d.Minutes()), int(d.Seconds())%60)
-}
-
-// terminal tells how wide the terminal is that the command writes to.
-func (s *session) terminal() (columns int, ok bool) {
-	file, isFile := s.Out.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) {
-		return 0, false
-	}
-	columns, _, err := term.GetSize(int(file.Fd()))
-	if err != nil || columns < 20 {
-		columns = 80
-	}
-	return columns, true
 }
 
 // bar writes the progress over itself, in one line of a terminal.

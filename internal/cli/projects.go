@@ -13,18 +13,18 @@ import (
 func (s *session) newProjects() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "projects",
-		Short: "Create, list and detach projects",
+		Short: "Create, list, change and detach projects",
 		Long: `A project is a tenant: it has one PostgreSQL database of its own, which holds its
 mirror capydb_auth.users. Commands take a project by its name or its id.`,
 	})
-	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsDelete())
+	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsUpdate(), s.newProjectsDelete())
 	return cmd
 }
 
 func (s *session) printProjects(projects ...client.Project) error {
 	t := table{head: []string{"NAME", "ID", "CREATED", "DATABASE"}, none: "No projects: make one with authsync projects create NAME."}
 	for _, p := range projects {
-		t.add(p.Name, p.ID, clock(p.CreatedAt), orNull(p.Database))
+		t.add(p.Name, p.ID, day(p.CreatedAt), orNull(p.Database))
 	}
 	return s.print(t)
 }
@@ -145,7 +145,7 @@ func (s *session) newProjectsShow() *cobra.Command {
 func (s *session) newProjectsDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "delete PROJECT --yes",
+		Use:   "delete PROJECT",
 		Short: "Detach a project; its database stays as it is",
 		Long: `Detaches a project: its integrations with their credentials and its API keys go,
 and webhooks for it are refused from then on. Its database is not touched: the
@@ -153,13 +153,13 @@ mirror stays there with all that is in it.`,
 		Example: "  authsync projects delete shop --yes",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !yes {
-				return usagef("webhooks for project %s would be refused from then on: add --yes if that is meant", args[0])
+			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be refused from now on, and its API keys are revoked"); err != nil {
+				return err
 			}
 			return s.remove(cmd.Context(), "/projects/"+url.PathEscape(args[0]), "Detached project "+args[0]+". Its database is as it was.")
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "yes, refuse its webhooks from now on")
+	yesFlag(cmd, &yes)
 	return cmd
 }
 

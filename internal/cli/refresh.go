@@ -23,7 +23,7 @@ The provider is the one that the user came from. Where the project has several a
 the mirror cannot tell, --provider names it. The credentials for reading users must
 be stored; authsync backfill --help says which.`,
 		Example: "  authsync refresh shop 'auth0|5f7c8ec7c33c6c004bbafe82'\n" +
-			"  authsync refresh shop user_2xKq9 --provider clerk --json",
+			"  authsync refresh shop ada.lovelace@example.com --provider clerk --json",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from != "" {
@@ -36,7 +36,11 @@ be stored; authsync backfill --help says which.`,
 			if err != nil {
 				return err
 			}
-			repair, err := c.Refresh(cmd.Context(), args[0], args[1], from)
+			user, err := s.findUser(cmd.Context(), c, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			repair, err := c.Refresh(cmd.Context(), args[0], user, from)
 			if err != nil {
 				return err
 			}

@@ -21,6 +21,7 @@ type sendFlags struct {
 	set          []string
 	secret       source
 	wait         bool
+	anyType      bool
 }
 
 func (s *session) newSend() *cobra.Command {
@@ -51,11 +52,17 @@ by --secret-file or --secret-env.`,
 	flags.StringVar(&f.at, "at", "", "the time of the change: RFC 3339, or how long ago, such as 1h; default: now")
 	flags.StringVar(&f.secret.file, "secret-file", "", "file with the signing secret; - is standard input")
 	flags.StringVar(&f.secret.env, "secret-env", "", "environment variable with the signing secret")
+	flags.BoolVar(&f.anyType, "any-type", false, "send the type also if the provider is not known to send it")
 	flags.BoolVar(&f.wait, "wait", false, "wait until it is known what became of the event")
 	return cmd
 }
 
 func (s *session) send(ctx context.Context, projectName, providerName, eventType string, f sendFlags) (err error) {
+	if !f.anyType {
+		if err := checkType(providerName, eventType); err != nil {
+			return err
+		}
+	}
 	now := s.Now()
 	sample := provider.Sample{Type: eventType, ID: f.id, UserID: f.user}
 	if sample.At, err = moment(f.at, now); err != nil {

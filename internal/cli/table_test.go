@@ -13,7 +13,7 @@ func TestTable(t *testing.T) {
 	written := func(t *testing.T, tbl table) string {
 		t.Helper()
 		var b strings.Builder
-		require.NoError(t, tbl.writeTo(&b))
+		require.NoError(t, (&session{}).printTo(&b, tbl, 0))
 		return b.String()
 	}
 

@@ -182,7 +182,7 @@ type writerFunc func([]byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
-func TestTailFollowsUntilItIsInterrupted(t *testing.T) {
+func TestFollowingEventsGoesOnUntilItIsInterrupted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -190,7 +190,7 @@ func TestTailFollowsUntilItIsInterrupted(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Main(ctx, Process{
-			Args: []string{"events", "tail", "shop", "--type", "user.created"},
+			Args: []string{"events", "list", "shop", "--follow", "--limit", "0", "--type", "user.created"},
 			Out:  writerFunc(func(p []byte) { lines <- string(p) }), Err: &bytes.Buffer{},
 			Lookup: func(name string) string { return b.env[name] }, Now: time.Now,
 		})

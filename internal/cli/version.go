@@ -31,6 +31,15 @@ func thisVersion() version {
 	return v
 }
 
+// String is how people read it.
+func (v version) String() string {
+	text := "authsync " + v.Version
+	if v.Commit != "" {
+		text += " (" + v.Commit + ")"
+	}
+	return text + ", " + v.Go
+}
+
 func (s *session) newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -42,11 +51,7 @@ func (s *session) newVersion() *cobra.Command {
 			if s.json {
 				return s.printJSON(v)
 			}
-			text := "authsync " + v.Version
-			if v.Commit != "" {
-				text += " (" + v.Commit + ")"
-			}
-			return s.printf("%s, %s\n", text, v.Go)
+			return s.printf("%s\n", v)
 		},
 	}
 }

@@ -254,6 +254,28 @@ func (c *Client) Replay(ctx context.Context, project string, f EventFilter) (job
 	return r.Jobs, err
 }
 
+// ListedUser is a user as lists show it.
+type ListedUser struct {
+	ID           string     `json:"id"`
+	Email        *string    `json:"email"`
+	FirstName    *string    `json:"first_name"`
+	LastName     *string    `json:"last_name"`
+	Username     *string    `json:"username"`
+	CreatedAt    *time.Time `json:"created_at"`
+	LastSignInAt *time.Time `json:"last_sign_in_at"`
+	DeletedAt    *time.Time `json:"deleted_at"`
+	Provider     *string    `json:"provider"`
+}
+
+// Users lists users of the mirror by id, at most limit; with an address of e-mail, only those who have it.
+func (c *Client) Users(ctx context.Context, project, email string, limit int) ([]ListedUser, error) {
+	query := url.Values{}
+	if email != "" {
+		query.Set("email", email)
+	}
+	return list[ListedUser](ctx, c, projectPath(project)+"/users", query, limit)
+}
+
 // User reads a user of the mirror.
 func (c *Client) User(ctx context.Context, project, userID string) (u User, err error) {
 	err = c.Do(ctx, http.MethodGet, projectPath(project)+"/users/"+url.PathEscape(userID), nil, &u)

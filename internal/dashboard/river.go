@@ -45,7 +45,7 @@ func newRiver(pool *pgxpool.Pool, log *slog.Logger) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make River UI: %w", err)
 	}
-	return ui, nil
+	return withBar(ui), nil
 }
 
 // riverUI lets those in who are signed in or show a key. A browser without a session

@@ -113,7 +113,7 @@ func TestRepair(t *testing.T) {
 			}},
 		},
 		commands: map[string]step{
-			"authsync redeliver shop auth0 --from 2026-01-31T08:00:00Z": {after: func(s *scene) {
+			"authsync redeliver shop auth0 --since 2026-01-31T08:00:00Z": {after: func(s *scene) {
 				s.count(6, `SELECT count(*) FROM capydb_auth.users`)
 			}},
 		},

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
+)
+
+func (s *session) newProjectsUpdate() *cobra.Command {
+	from := source{flag: "database-url"}
+	var name string
+	var takeOver bool
+	cmd := &cobra.Command{
+		Use:   "update PROJECT",
+		Short: "Rename a project, or give it another database URL",
+		Long: `Changes a project. A new connection URL, from a file, standard input or an environment
+variable, is for a new password or a database that moved: the mirror is installed
+there first, and nothing is changed if that fails. What the old database holds is not
+moved; authsync events replay brings back what the inbox still has.`,
+		Example: "  authsync projects update shop --database-url-env SHOP_DATABASE_URL\n" +
+			"  authsync projects update shop --name boutique",
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := map[string]any{}
+			if cmd.Flags().Changed("name") {
+				in["name"] = name
+			}
+			if from.given() {
+				databaseURL, err := s.read(from)
+				if err != nil {
+					return err
+				}
+				in["database_url"] = databaseURL
+				in["take_over"] = takeOver
+			}
+			if len(in) == 0 {
+				return usagef("nothing to change: give --name, --database-url-file or --database-url-env")
+			}
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			var p client.Project
+			if err := c.Do(cmd.Context(), http.MethodPatch, "/projects/"+url.PathEscape(args[0]), in, &p); err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(p)
+			}
+			return s.printProjects(p)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "new name")
+	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
+	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "attach a mirror that belonged to another project")
+	return cmd
+}
