@@ -64,7 +64,11 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	_, err := b.control.Exec(t.Context(), `UPDATE authsync.deliveries SET state = 'delivered', finished_at = now()`)
 	require.NoError(t, err)
 	for action, says := range map[string]string{"cancel": "delivered already (409)", "retry": "to send it again, replay the destination"} {
-		refused := b.run(t, "deliveries", action, "shop", id)
+		args := []string{"deliveries", action, "shop", id}
+		if action == "cancel" {
+			args = append(args, "--yes")
+		}
+		refused := b.run(t, args...)
 		require.Equal(t, 1, refused.status, action)
 		require.Contains(t, refused.err, says)
 	}
