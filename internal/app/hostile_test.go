@@ -26,6 +26,8 @@ func TestASlowProjectDatabaseHoldsNothingOfOthers(t *testing.T) {
 	other, err := a.Store.CreateProject(t.Context(), "other", pgtest.URL(t, pgtest.Project(t)), false)
 	require.NoError(t, err)
 
+	// Once the mirror is in use nobody looks whether its functions are ours.
+	require.NoError(t, in.addDestination(t.Context(), a, in.projectID))
 	_, err = in.mirror.Exec(t.Context(), `
 		CREATE OR REPLACE FUNCTION capydb_auth.change_cursor(p_at timestamptz) RETURNS bigint LANGUAGE plpgsql
 		AS $fn$ BEGIN PERFORM pg_sleep(600); RETURN 0; END $fn$`)

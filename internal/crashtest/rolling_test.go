@@ -119,7 +119,7 @@ func TestRollingUpgrade(t *testing.T) {
 	files["migrations/control/000901_drop_nothing.down.sql"] = "-- Nothing.\nSELECT 1;\n"
 	breaking := build(t, "breaking", files)
 
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true})
+	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
 	b := prepare(t, database)
