@@ -59,7 +59,7 @@ func OddSettings() map[string]string {
 		"synchronous_commit": "off", "timezone": "Asia/Kathmandu", "datestyle": "German", "intervalstyle": "sql_standard",
 		"search_path": "nowhere", "standard_conforming_strings": "off", "escape_string_warning": "off", "bytea_output": "escape",
 		"extra_float_digits": "-15", "array_nulls": "off", "transform_null_equals": "on", "quote_all_identifiers": "on", "row_security": "off",
-		"statement_timeout": "1ms", "lock_timeout": "1ms", "idle_in_transaction_session_timeout": "1ms", "idle_session_timeout": "1ms",
+		"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "5s", "idle_session_timeout": "5s",
 		"check_function_bodies": "off", "default_tablespace": "nowhere", "session_replication_role": "replica", "exit_on_error": "on",
 		"plpgsql.variable_conflict": "use_column", "lc_messages": "C", "client_min_messages": "debug1", "xmloption": "document",
 	}
