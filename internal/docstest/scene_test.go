@@ -205,7 +205,7 @@ func (s *scene) serve() {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	env := s.env("DATABASE_URL="+s.control, "AUTHSYNC_ENCRYPTION_KEY="+base64.StdEncoding.EncodeToString(key),
-		"AUTHSYNC_LISTEN=127.0.0.1:0", "AUTHSYNC_ALLOW_TARGETS=127.0.0.1", "AUTHSYNC_LOG_LEVEL=debug")
+		"AUTHSYNC_LISTEN=127.0.0.1:0", "AUTHSYNC_ALLOW_TARGETS=127.0.0.1", "AUTHSYNC_ALLOW_DATABASE_TARGETS=127.0.0.1", "AUTHSYNC_LOG_LEVEL=debug")
 	s.hidden("export DATABASE_URL='" + s.control + "' AUTHSYNC_ENCRYPTION_KEY='" + base64.StdEncoding.EncodeToString(key) + "'")
 	s.hidden("authsync migrate up")
 	server, err := docstest.Start(s.t.Context(), s.dir, "authsync serve", env)

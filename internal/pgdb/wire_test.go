@@ -252,16 +252,6 @@ func TestAServerThatTalksNonsenseIsAnError(t *testing.T) {
 			c.Send('C', hostiletest.Text("SELECT 1"))
 			c.Ready()
 		}),
-		"SendsOtherTypes": letIn(func(c *hostiletest.Conn) {
-			c.Next()
-			c.Describe(0, 1)
-			c.Next()
-			c.Send('2')
-			c.ColumnsOf(pgtype.Int8OID, 1)
-			c.Row("no number")
-			c.Send('C', hostiletest.Text("SELECT 1"))
-			c.Ready()
-		}),
 		"SendsARowOfABrokenForm": letIn(func(c *hostiletest.Conn) {
 			c.Next()
 			c.Describe(0, 1)
