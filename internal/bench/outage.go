@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/authsync/authsync/internal/pgdb"
 	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // hotSenders send to one project at the same time while destinations are added to it.

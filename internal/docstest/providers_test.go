@@ -37,7 +37,7 @@ func TestBackfill(t *testing.T) {
 			return clerk(t, demoprovider.NewAccount(7))
 		},
 		commands: map[string]step{
-			"authsync grant shop shop_app": {before: func(s *scene) {
+			"authsync grant shop shop_app --ensure-user": {before: func(s *scene) {
 				s.execute(s.stage.postgres.URL("postgres"), `DROP ROLE IF EXISTS shop_app; CREATE ROLE shop_app`)
 			}},
 		},

@@ -13,7 +13,7 @@ import (
 
 // TestALargeInboxIsNotReadToFindTheFew asks on the worst day: what waits, what failed, who is behind. What an answer costs
 // hangs on what is found, not on how much there is, whether or not the tables have been analyzed.
-func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
+func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) { //nolint:paralleltest // its parts come before and after ANALYZE
 	t.Parallel()
 	const messages = 40_000
 	shop := uuid.MustParse("00000000-0000-0000-0000-000000000003")

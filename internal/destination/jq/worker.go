@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/itchyny/gojq"
 )
@@ -51,7 +52,7 @@ type answer struct {
 // A worker is this very program, whichever it is: authsync, or a test that runs expressions. So
 // it has to be found out before main or any test begins.
 func init() { //nolint:gochecknoinits // see above
-	if os.Getenv(workerVariable) == "" {
+	if os.Getenv(workerVariable) == "" { //nolint:forbidigo // no setting of the operator's
 		return
 	}
 	work(os.Stdin, os.Stdout)
@@ -155,10 +156,7 @@ func marshalAll(ctx context.Context, all []any) ([]byte, error) {
 }
 
 func (w *worker) program(source string, variables []string) (*gojq.Code, error) {
-	key := source
-	for _, name := range variables {
-		key += "\x00" + name
-	}
+	key := strings.Join(append([]string{source}, variables...), "\x00")
 	if element := w.compiled[key]; element != nil {
 		w.recent.MoveToFront(element)
 		if p, is := element.Value.(program); is {
