@@ -36,7 +36,7 @@ func (p *Project) mirrorState(ctx context.Context) (schema.State, error) {
 func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
 	state, err := p.mirrorState(ctx)
 	if err != nil {
-		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
+		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
 	}
 	if len(p.Integrations) == 0 { // it gets its mirror with the first one
 		if err := state.Refused(); err != nil {

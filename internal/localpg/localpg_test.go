@@ -219,7 +219,7 @@ func running(pid int) bool {
 func TestProgramsInPathWin(t *testing.T) {
 	chosen := t.TempDir()
 	for name, version := range map[string]string{"postgres": "postgres (PostgreSQL) 15.99", "initdb": "", "pg_dump": ""} {
-		require.NoError(t, os.WriteFile(filepath.Join(chosen, name), []byte("#!/bin/sh\necho '"+version+"'\n"), 0o700)) //nolint:gosec // it is run
+		require.NoError(t, os.WriteFile(filepath.Join(chosen, name), []byte("#!/bin/sh\necho '"+version+"'\n"), 0o700))
 	}
 	t.Setenv("PATH", chosen+":/usr/bin:/bin")
 	dir, err := localpg.ProgramDir(t.Context(), "pg_dump")

@@ -57,7 +57,7 @@ func (s *session) mustKeepSessions(ctx context.Context, conn *pgconn.PgConn, con
 	if err != nil {
 		return fmt.Errorf("look whether sessions are kept: %w", err)
 	}
-	defer other.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is open on it
+	defer other.Close(context.WithoutCancel(ctx))
 	for range lookers {
 		result := other.ExecParams(ctx, readMark, nil, nil, nil, nil).Read()
 		if result.Err != nil {

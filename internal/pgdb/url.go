@@ -26,7 +26,7 @@ type URLError struct{ Problem string }
 func (e *URLError) Error() string { return e.Problem }
 
 // Is makes every URLError an ErrBadURL.
-func (e *URLError) Is(target error) bool { return target == ErrBadURL } //nolint:errorlint // the sentinel itself is asked for
+func (e *URLError) Is(target error) bool { return target == ErrBadURL }
 
 func badURL(problem string) error { return &URLError{problem} }
 

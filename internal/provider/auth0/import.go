@@ -14,7 +14,7 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	return payload.Import(object, i, o, payload.Change{Keys: keys()}, nil)
 }
 
-// Comparison: the entries of identities are shorter in an export and in a failed delivery. A login
+// Comparison says how to compare: the entries of identities are shorter in an export and in a failed delivery. A login
 // moves updated_at as well; brute-force blocks come and go without an event.
 func (Provider) Comparison() provider.Comparison {
 	return provider.Comparison{

@@ -14,7 +14,7 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	return payload.Import(object, i, o, payload.Change{Keys: keys(), NumericID: true}, nil)
 }
 
-// Comparison: the object is the whole row; its keys are those of Better Auth and of its plugin admin.
+// Comparison says how to compare: the object is the whole row; its keys are those of Better Auth and of its plugin admin.
 func (Provider) Comparison() provider.Comparison {
 	return provider.Comparison{
 		Complete: strings.Fields(`id name email emailVerified image createdAt updatedAt role banned banReason`),

@@ -20,7 +20,7 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	})
 }
 
-// Comparison: webhooks and the API have the user object alike, but for scim. Signing in, or failing
+// Comparison says how to compare: webhooks and the API have the user object alike, but for scim. Signing in, or failing
 // to, may send no event.
 func (Provider) Comparison() provider.Comparison {
 	return provider.Comparison{
