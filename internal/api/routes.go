@@ -8,11 +8,11 @@ import (
 
 // What calls take.
 var (
-	nothing  = takes{}
-	aPage    = takes{query: []string{"cursor", "limit"}}
-	aBody    = takes{body: bodyRequired}
-	maybe    = takes{body: bodyOptional}
-	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)}
+	nothing  = takes{} //nolint:gochecknoglobals // constants, if Go had such
+	aPage    = takes{query: []string{"cursor", "limit"}} //nolint:gochecknoglobals // constants, if Go had such
+	aBody    = takes{body: bodyRequired} //nolint:gochecknoglobals // constants, if Go had such
+	maybe    = takes{body: bodyOptional} //nolint:gochecknoglobals // constants, if Go had such
+	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
 )
 
 func (a *API) routes() []route {

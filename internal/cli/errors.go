@@ -45,7 +45,7 @@ func report(w io.Writer, err error, asJSON bool) (status int) {
 	if asJSON {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
-		if e.Encode(problemOf(err)) == nil {
+		if e.Encode(problemOf(err)) == nil { //nolint:errchkjson // a problem is made of texts
 			return status
 		}
 	}

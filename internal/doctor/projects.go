@@ -49,7 +49,7 @@ func openProject(ctx context.Context, p *Project) (faults []Fault, err error) {
 		return nil, err
 	}
 	if p.URL, err = p.Store.DatabaseURL(ctx, p.ID); err != nil {
-		return []Fault{{
+		return []Fault{{ //nolint:nilerr // the fault has it
 			What: err.Error(),
 			Next: "set AUTHSYNC_ENCRYPTION_KEY to the key that sealed it, or store it anew: authsync projects update " + p.Name + " --database-url-file FILE",
 		}}, nil

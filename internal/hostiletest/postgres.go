@@ -65,10 +65,10 @@ func Postgres(tb testing.TB, serve func(c *Conn)) *Server {
 		}
 	})
 	tb.Cleanup(func() {
-		listener.Close()
+		_ = listener.Close()
 		mu.Lock()
 		for conn := range open {
-			conn.Close()
+			_ = conn.Close()
 		}
 		mu.Unlock()
 		all.Wait()

@@ -97,7 +97,7 @@ func (w *wire) Read(p []byte) (n int, err error) {
 			return 0, err
 		}
 		if err != nil { // it comes again
-			return n, nil
+			return n, nil //nolint:nilerr // the next read gives it again
 		}
 	}
 	return n, nil

@@ -162,7 +162,7 @@ func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string
 }
 
 // ProjectChange is what is to be changed of a project; nil: nothing.
-type ProjectChange struct {
+type ProjectChange struct { //nolint:revive // it is a change of a project, and Change says less
 	Name *string
 	// DatabaseURL moves a project to another database, or changes how to reach the one it
 	// has, such as by a new password.
