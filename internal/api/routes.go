@@ -8,10 +8,10 @@ import (
 
 // What calls take.
 var (
-	nothing  = takes{} //nolint:gochecknoglobals // constants, if Go had such
-	aPage    = takes{query: []string{"cursor", "limit"}} //nolint:gochecknoglobals // constants, if Go had such
-	aBody    = takes{body: bodyRequired} //nolint:gochecknoglobals // constants, if Go had such
-	maybe    = takes{body: bodyOptional} //nolint:gochecknoglobals // constants, if Go had such
+	nothing  = takes{}                                                        //nolint:gochecknoglobals // constants, if Go had such
+	aPage    = takes{query: []string{"cursor", "limit"}}                      //nolint:gochecknoglobals // constants, if Go had such
+	aBody    = takes{body: bodyRequired}                                      //nolint:gochecknoglobals // constants, if Go had such
+	maybe    = takes{body: bodyOptional}                                      //nolint:gochecknoglobals // constants, if Go had such
 	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
 )
 

@@ -157,8 +157,8 @@ func (s settings) setHosts(text string) error {
 				return badURL("names a host whose [ has no ]: " + urlForm)
 			}
 			host, port = inner, strings.TrimPrefix(after, ":")
-		} else if i := strings.IndexByte(one, ':'); i >= 0 {
-			host, port = one[:i], one[i+1:]
+		} else if before, after, is := strings.Cut(one, ":"); is {
+			host, port = before, after
 		}
 		host, err := url.PathUnescape(host)
 		if err != nil || strings.Contains(host, ",") {

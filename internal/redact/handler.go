@@ -56,6 +56,7 @@ func attr(a slog.Attr) slog.Attr {
 		case "error", "err", "reason", "panic_val": // libraries log their errors as text
 			return slog.String(a.Key, shorten(Line(value.String())))
 		}
+	default: // no text
 	}
 	return slog.Attr{Key: a.Key, Value: value}
 }
