@@ -56,7 +56,7 @@ func TestWhatOthersPutIntoTheSchemaIsLeftAlone(t *testing.T) {
 		require.Empty(t, report.Dropped)
 		require.Equal(t, before, installed(t, pool, schema.Project))
 
-		execute(t, pool, `DROP FUNCTION capydb_auth.user_clocks(text[])`)
+		execute(t, pool, `DROP FUNCTION capydb_auth.apply_events(jsonb)`)
 		_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
 		require.NoError(t, err)
 		require.Equal(t, before, installed(t, pool, schema.Project))

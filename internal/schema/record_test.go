@@ -210,7 +210,7 @@ func TestWhatACustomerChangedInOurTablesIsSaidAndLeft(t *testing.T) {
 	execute(t, pool, `
 		ALTER TABLE capydb_auth.users ALTER COLUMN image_url SET NOT NULL;
 		ALTER TABLE capydb_auth.users ADD COLUMN crm_id text, ADD CONSTRAINT short CHECK (length(username) < 80);
-		CREATE INDEX users_email_idx ON capydb_auth.users (email)`)
+		CREATE INDEX users_theirs_idx ON capydb_auth.users (email)`)
 	state, err := schema.Status(t.Context(), dsn, schema.Project)
 	require.NoError(t, err)
 	require.Len(t, state.Problems, 1, "what was added is theirs")
