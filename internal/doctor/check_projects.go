@@ -71,7 +71,7 @@ const (
 	countUnknown = `
 		SELECT count(*)
 		FROM unnest($1::text[], $2::text[]) AS e (provider, event_id)
-		WHERE NOT EXISTS (SELECT FROM capydb_auth.processed_events AS p WHERE p.provider = e.provider AND p.event_id = e.event_id)`
+		WHERE (SELECT true FROM capydb_auth.processed_events AS p WHERE p.provider = e.provider AND p.event_id = e.event_id LIMIT 1) IS NULL`
 )
 
 // madeAnew looks whether the mirror was made, empty, after events had been applied: the schema was

@@ -8,3 +8,14 @@ func Encode(events []Event) []byte {
 	}
 	return join(docs)
 }
+
+// Statements whose plans are tested.
+const (
+	LatestChange  = latestChange
+	SelectChanges = selectChanges
+	SelectSources = selectSources
+	SelectOpen    = selectOpen
+	SelectUser    = selectUser
+	SelectUsers   = selectUsers
+	Planned       = planned
+)

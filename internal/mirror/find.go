@@ -41,7 +41,7 @@ func (m *Mirrors) List(ctx context.Context, projectID uuid.UUID, email, after st
 	if err := l.install(ctx); err != nil {
 		return nil, err
 	}
-	query, args := selectUsers, []any{after, limit}
+	query, args := selectUsers, []any{planned, after, limit}
 	if email != "" {
 		query, args = selectUsersByEmail, append(args, email)
 	}

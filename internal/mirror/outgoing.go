@@ -44,7 +44,15 @@ const (
 		SELECT id AS last_id, user_id, user_row AS "user", before_row AS before, provider, event_id, event_at, changed_at
 		FROM capydb_auth.user_states($1, $2, $3)`
 
-	latestChange = `SELECT coalesce(max(c.id), 0) FROM capydb_auth.user_changes AS c WHERE c.user_id = $1`
+	// By both columns of the index, so that no plan can walk through the feed by id.
+	latestChange = `
+		SELECT coalesce((
+			SELECT c.id
+			FROM capydb_auth.user_changes AS c
+			WHERE (c.user_id, c.id) >= ($1, 0) AND (c.user_id, c.id) <= ($1, 9223372036854775807)
+			ORDER BY c.user_id DESC, c.id DESC
+			LIMIT 1
+		), 0)`
 
 	changeCursor  = `SELECT capydb_auth.change_cursor($1)`
 	skipChangeIDs = `SELECT capydb_auth.skip_change_ids($1)`

@@ -140,7 +140,7 @@ func (r *Reconcile) Open(ctx context.Context, found, surplus bool, limit int) (o
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
-			open, err = collect[Open](ctx, tx, selectOpen, r.runID, r.provider, found, surplus, limit)
+			open, err = collect[Open](ctx, tx, selectOpen, planned, r.runID, r.provider, found, surplus, limit)
 			return err
 		})
 	})

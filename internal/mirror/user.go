@@ -74,6 +74,10 @@ const (
 	changesAtOnce  = 16      // that are read at once, before their size is known
 )
 
+// planned has a statement planned for the tables as they are now. A prepared one keeps its plan, which may have been
+// made while they were empty.
+const planned = pgx.QueryExecModeExec
+
 const (
 	selectUser = `
 		SELECT id, email, first_name, last_name, username, image_url, created_at, updated_at,
@@ -84,11 +88,12 @@ const (
 		SELECT column_name, event_id, said_at, sent_at
 		FROM capydb_auth.user_sources WHERE user_id = $1`
 
+	// By both columns of the index, so that no plan can walk through the feed by id.
 	selectChanges = `
 		SELECT id, kind, changed, before, after, provider, event_id, event_at, changed_at
 		FROM capydb_auth.user_changes
-		WHERE user_id = $1 AND id < $2
-		ORDER BY id DESC
+		WHERE (user_id, id) >= ($1, 0) AND (user_id, id) < ($1, $2)
+		ORDER BY user_id DESC, id DESC
 		LIMIT $3`
 )
 
@@ -107,10 +112,10 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 	var h History
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, l.pool, options, func(tx pgx.Tx) error {
-		if h.User, err = collectOne[User](ctx, tx, selectUser, userID); err != nil {
+		if h.User, err = collectOne[User](ctx, tx, selectUser, planned, userID); err != nil {
 			return err
 		}
-		if h.Sources, err = collect[Source](ctx, tx, selectSources, userID); err != nil {
+		if h.Sources, err = collect[Source](ctx, tx, selectSources, planned, userID); err != nil {
 			return err
 		}
 		h.Changes, h.ChangesBefore, err = changes(ctx, tx, userID, before)

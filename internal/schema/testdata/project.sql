@@ -16,7 +16,6 @@ COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was receive
 CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -31,7 +30,7 @@ BEGIN
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
 
-    SELECT c.id INTO v_before FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
+    v_before := capydb_auth.change_cursor(NULL);
 
     FOR v_round IN
         SELECT array_agg(e.doc ORDER BY e.place)
@@ -50,8 +49,8 @@ BEGIN
         FROM capydb_auth.apply_round(v_round) AS r;
     END LOOP;
 
-    SELECT c.id INTO v_last FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
-    IF v_last > coalesce(v_before, 0) THEN
+    v_last := capydb_auth.change_cursor(NULL);
+    IF v_last > v_before THEN
         PERFORM pg_notify('capydb_auth_changes', v_last::text);
     END IF;
 END;
@@ -107,8 +106,8 @@ BEGIN
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
             e.version, e.life_version,
             x.says, x.raw, x.merged,
-            u AS old,
-            v AS was,
+            u.held AS old,
+            v.held AS was,
             u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
@@ -130,10 +129,20 @@ BEGIN
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
-        LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
+        LEFT JOIN LATERAL (
+            SELECT i AS held, i.id, i.last_event_processed, i.last_sign_in_at
+            FROM capydb_auth.users AS i
+            WHERE i.id = e.user_id
+            LIMIT 1
+        ) AS u ON true
         -- By the id of users: versions of a row that somebody removed by hand do not
         -- count, not even after ensure_user made a placeholder in its place.
-        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+        LEFT JOIN LATERAL (
+            SELECT i AS held, i.*
+            FROM capydb_auth.user_versions AS i
+            WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
+            LIMIT 1
+        ) AS v ON true
         LEFT JOIN LATERAL (
             SELECT
                 p.inbox_id,
@@ -163,7 +172,7 @@ BEGIN
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
                     CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.held
                 )
             END AS merged
             OFFSET 0 -- once an event, not once a use
@@ -404,6 +413,7 @@ CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigin
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'on'
     AS $$
 DECLARE
     v_change record;
@@ -413,8 +423,10 @@ BEGIN
     FOR v_change IN
         WITH asked AS MATERIALIZED (
             SELECT c.id, c.user_id
-            FROM capydb_auth.user_changes AS c
-            WHERE c.id = ANY (p_ids)
+            FROM unnest(p_ids) AS a (id)
+            CROSS JOIN LATERAL (
+                SELECT i.id, i.user_id FROM capydb_auth.user_changes AS i WHERE i.id = a.id LIMIT 1
+            ) AS c
         ),
         span AS MATERIALIZED (
             SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
@@ -423,7 +435,15 @@ BEGIN
         )
         SELECT c.*, c.id = ANY (s.ids) AS is_asked
         FROM span AS s
-        JOIN capydb_auth.user_changes AS c ON c.user_id = s.user_id AND c.id >= s.first_id
+        -- By both columns of the index, so that no plan can walk through the feed by id.
+        CROSS JOIN LATERAL (
+            SELECT i.*
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) >= (s.user_id, s.first_id)
+              AND (i.user_id, i.id) <= (s.user_id, 9223372036854775807)
+            ORDER BY i.user_id DESC, i.id DESC
+            LIMIT 9223372036854775807
+        ) AS c
         ORDER BY c.user_id, c.id DESC
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN
@@ -474,8 +494,14 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
         greatest((v.deleted_at).at, n.life_at),
         CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
         greatest(n.profile_at, n.life_at)
-    FROM capydb_auth.users AS u
-    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+    FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
+    -- Look-ups that no plan can turn into reading the tables.
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.user_versions AS i WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL LIMIT 1
+    ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT greatest(
             v.email, v.first_name, v.last_name, v.username, v.image_url,
@@ -490,8 +516,7 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
             SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
             FROM jsonb_each(v.unclocked) AS e
         ) AS k
-    ) AS n
-    WHERE u.id = ANY (p_user_ids);
+    ) AS n;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
@@ -509,10 +534,11 @@ BEGIN
     FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
     WHERE EXISTS (
         SELECT FROM (
-            SELECT c.event_id, c.event_at, c.after
-            FROM capydb_auth.user_changes AS c
-            WHERE c.user_id = e.user_id
-            ORDER BY c.id DESC
+            -- By both columns of the index, so that no plan can walk through the feed by id.
+            SELECT i.event_id, i.event_at, i.after
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) >= (e.user_id, 0) AND (i.user_id, i.id) <= (e.user_id, 9223372036854775807)
+            ORDER BY i.user_id DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
@@ -877,6 +903,7 @@ CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURN
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 BEGIN
     RETURN QUERY
@@ -909,6 +936,7 @@ CREATE FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_l
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 DECLARE
     v_forgotten bigint;
@@ -974,6 +1002,9 @@ COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p
 CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 BEGIN
     PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
@@ -984,8 +1015,14 @@ BEGIN
         -- Found before and equal now: it was repaired before we were interrupted.
         state   = CASE WHEN f.state = 'found' AND s.state = 'none' THEN 'repaired' ELSE s.state END
     FROM jsonb_to_recordset(p_users) AS s (user_id text, state text, finding text, columns text[])
-    WHERE f.provider = p_provider
-      AND f.user_id = s.user_id COLLATE "C"
+    -- A look-up that no plan can turn into reading the table. Nobody else writes there meanwhile.
+    CROSS JOIN LATERAL (
+        SELECT i.ctid
+        FROM capydb_auth.reconcile_findings AS i
+        WHERE i.provider = p_provider AND i.user_id = s.user_id COLLATE "C"
+        LIMIT 1
+    ) AS l
+    WHERE f.ctid = l.ctid
       AND f.state IN ('open', 'found');
 END;
 $$;
@@ -996,6 +1033,7 @@ CREATE FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS $$
@@ -1020,7 +1058,12 @@ BEGIN
     candidate AS MATERIALIZED (
         SELECT l.id, l.is_live, l.finding, f.finding AS known
         FROM looked_at AS l
-        LEFT JOIN capydb_auth.reconcile_findings AS f ON f.provider = p_provider AND f.user_id = l.id
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.user_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
     ),
     note AS (
         INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
@@ -1037,10 +1080,13 @@ BEGIN
               AND c.known IN ('missing', 'deleted') IS NOT TRUE
               AND NOT (
                   c.known IS NOT DISTINCT FROM 'equal'
-                  AND EXISTS (
-                      SELECT FROM capydb_auth.user_versions AS v
-                      WHERE v.user_id = c.id AND (v.deleted_at).event_id = 'reconcile:' || p_run_id
-                  )
+                  -- Not EXISTS, which may be answered by reading the table.
+                  AND coalesce((
+                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
+                      FROM capydb_auth.user_versions AS v
+                      WHERE v.user_id = c.id
+                      LIMIT 1
+                  ), false)
               )
         )
     FROM candidate AS c;
@@ -1067,6 +1113,7 @@ COMMENT ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bi
 CREATE FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 BEGIN
     PERFORM FROM capydb_auth.reconcile_findings AS f
@@ -1182,17 +1229,27 @@ CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_
 BEGIN
     RETURN QUERY
     WITH pair AS MATERIALIZED (
-        SELECT
-            p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at,
-            (SELECT min(n.id)
-            FROM capydb_auth.user_changes AS n
-            WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
+        SELECT p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at, n.id AS next_id
         FROM unnest(p_first, p_last) AS p (first_id, last_id)
-        JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
+        CROSS JOIN LATERAL (
+            SELECT i.id, i.user_id, i.provider, i.event_id, i.event_at, i.changed_at
+            FROM capydb_auth.user_changes AS i
+            WHERE i.id = p.last_id
+            LIMIT 1
+        ) AS c
+        -- By both columns of the index, so that no plan can walk through the feed by id.
+        LEFT JOIN LATERAL (
+            SELECT i.id
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) > (c.user_id, greatest(p_as_of, c.id))
+              AND (i.user_id, i.id) <= (c.user_id, 9223372036854775807)
+            ORDER BY i.user_id, i.id
+            LIMIT 1
+        ) AS n ON true
     )
     SELECT
         x.id, x.user_id,
-        coalesce(s.next_before, capydb_auth.user_row(u), s.first_row),
+        coalesce(s.next_before, capydb_auth.user_row(u.held), s.first_row),
         s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
     -- One call a user. Rows of all of them would be gone through again for each, which
@@ -1205,7 +1262,9 @@ BEGIN
             (array_agg(f.before_row) FILTER (WHERE f.id = x.next_id))[1] AS next_before
         FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
     ) AS s
-    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
+    ) AS u ON true
     WHERE s.found > 0;
 END;
 $$;

@@ -41,15 +41,12 @@
 -- One notification a call, not one a change: PostgreSQL lets transactions that notify commit
 -- one after another, and a batch may hold thousands of changes.
 --
--- The end of user_changes is read by its index (SET enable_seqscan): a plan made while
--- the table was small would read it whole, and would be kept while it grows.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_events(
     p_events jsonb
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $fn$
 #variable_conflict use_column
 DECLARE
@@ -64,7 +61,7 @@ BEGIN
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
 
-    SELECT c.id INTO v_before FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
+    v_before := capydb_auth.change_cursor(NULL);
 
     FOR v_round IN
         SELECT array_agg(e.doc ORDER BY e.place)
@@ -83,8 +80,8 @@ BEGIN
         FROM capydb_auth.apply_round(v_round) AS r;
     END LOOP;
 
-    SELECT c.id INTO v_last FROM capydb_auth.user_changes AS c ORDER BY c.id DESC LIMIT 1;
-    IF v_last > coalesce(v_before, 0) THEN
+    v_last := capydb_auth.change_cursor(NULL);
+    IF v_last > v_before THEN
         PERFORM pg_notify('capydb_auth_changes', v_last::text);
     END IF;
 END;

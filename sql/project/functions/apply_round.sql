@@ -14,8 +14,8 @@
 -- is the one that creates the user.
 --
 -- Every table is reached by its primary key, once an event. The planner is held
--- to that (the SET clauses below): a plan made while the tables were empty would
--- read them whole, and would be kept while they grow.
+-- to that (the LIMITs and the SET clauses below): a plan made while the tables were
+-- empty would read them whole, and would be kept while they grow.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_round(
     p_events jsonb[]
 )
@@ -67,8 +67,8 @@ BEGIN
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
             e.version, e.life_version,
             x.says, x.raw, x.merged,
-            u AS old,
-            v AS was,
+            u.held AS old,
+            v.held AS was,
             u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
@@ -90,10 +90,20 @@ BEGIN
             x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
-        LEFT JOIN capydb_auth.users AS u ON u.id = e.user_id
+        LEFT JOIN LATERAL (
+            SELECT i AS held, i.id, i.last_event_processed, i.last_sign_in_at
+            FROM capydb_auth.users AS i
+            WHERE i.id = e.user_id
+            LIMIT 1
+        ) AS u ON true
         -- By the id of users: versions of a row that somebody removed by hand do not
         -- count, not even after ensure_user made a placeholder in its place.
-        LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+        LEFT JOIN LATERAL (
+            SELECT i AS held, i.*
+            FROM capydb_auth.user_versions AS i
+            WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
+            LIMIT 1
+        ) AS v ON true
         LEFT JOIN LATERAL (
             SELECT
                 p.inbox_id,
@@ -123,7 +133,7 @@ BEGIN
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
                     CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.held
                 )
             END AS merged
             OFFSET 0 -- once an event, not once a use

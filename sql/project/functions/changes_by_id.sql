@@ -23,6 +23,7 @@ SET timezone = 'UTC'
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_sort = on
 AS $fn$
 DECLARE
     v_change record;
@@ -32,8 +33,10 @@ BEGIN
     FOR v_change IN
         WITH asked AS MATERIALIZED (
             SELECT c.id, c.user_id
-            FROM capydb_auth.user_changes AS c
-            WHERE c.id = ANY (p_ids)
+            FROM unnest(p_ids) AS a (id)
+            CROSS JOIN LATERAL (
+                SELECT i.id, i.user_id FROM capydb_auth.user_changes AS i WHERE i.id = a.id LIMIT 1
+            ) AS c
         ),
         span AS MATERIALIZED (
             SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
@@ -42,7 +45,15 @@ BEGIN
         )
         SELECT c.*, c.id = ANY (s.ids) AS is_asked
         FROM span AS s
-        JOIN capydb_auth.user_changes AS c ON c.user_id = s.user_id AND c.id >= s.first_id
+        -- By both columns of the index, so that no plan can walk through the feed by id.
+        CROSS JOIN LATERAL (
+            SELECT i.*
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) >= (s.user_id, s.first_id)
+              AND (i.user_id, i.id) <= (s.user_id, 9223372036854775807)
+            ORDER BY i.user_id DESC, i.id DESC
+            LIMIT 9223372036854775807
+        ) AS c
         ORDER BY c.user_id, c.id DESC
     LOOP
         IF v_user IS DISTINCT FROM v_change.user_id THEN

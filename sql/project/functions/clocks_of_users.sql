@@ -33,8 +33,14 @@ AS $fn$
         greatest((v.deleted_at).at, n.life_at),
         CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
         greatest(n.profile_at, n.life_at)
-    FROM capydb_auth.users AS u
-    LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id AND u.last_event_processed IS NOT NULL
+    FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
+    -- Look-ups that no plan can turn into reading the tables.
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.user_versions AS i WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL LIMIT 1
+    ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT greatest(
             v.email, v.first_name, v.last_name, v.username, v.image_url,
@@ -49,8 +55,7 @@ AS $fn$
             SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
             FROM jsonb_each(v.unclocked) AS e
         ) AS k
-    ) AS n
-    WHERE u.id = ANY (p_user_ids);
+    ) AS n;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.clocks_of_users(text[])

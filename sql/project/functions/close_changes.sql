@@ -27,10 +27,11 @@ BEGIN
     FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
     WHERE EXISTS (
         SELECT FROM (
-            SELECT c.event_id, c.event_at, c.after
-            FROM capydb_auth.user_changes AS c
-            WHERE c.user_id = e.user_id
-            ORDER BY c.id DESC
+            -- By both columns of the index, so that no plan can walk through the feed by id.
+            SELECT i.event_id, i.event_at, i.after
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) >= (e.user_id, 0) AND (i.user_id, i.id) <= (e.user_id, 9223372036854775807)
+            ORDER BY i.user_id DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE

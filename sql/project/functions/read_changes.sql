@@ -17,6 +17,7 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_sort = off
 AS $fn$
 BEGIN
     RETURN QUERY

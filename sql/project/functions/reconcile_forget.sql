@@ -15,6 +15,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_sort = off
 AS $fn$
 DECLARE
     v_forgotten bigint;

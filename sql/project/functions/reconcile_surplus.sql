@@ -28,6 +28,7 @@ RETURNS TABLE (last_id text, users bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
@@ -52,7 +53,12 @@ BEGIN
     candidate AS MATERIALIZED (
         SELECT l.id, l.is_live, l.finding, f.finding AS known
         FROM looked_at AS l
-        LEFT JOIN capydb_auth.reconcile_findings AS f ON f.provider = p_provider AND f.user_id = l.id
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.user_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
     ),
     note AS (
         INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
@@ -69,10 +75,13 @@ BEGIN
               AND c.known IN ('missing', 'deleted') IS NOT TRUE
               AND NOT (
                   c.known IS NOT DISTINCT FROM 'equal'
-                  AND EXISTS (
-                      SELECT FROM capydb_auth.user_versions AS v
-                      WHERE v.user_id = c.id AND (v.deleted_at).event_id = 'reconcile:' || p_run_id
-                  )
+                  -- Not EXISTS, which may be answered by reading the table.
+                  AND coalesce((
+                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
+                      FROM capydb_auth.user_versions AS v
+                      WHERE v.user_id = c.id
+                      LIMIT 1
+                  ), false)
               )
         )
     FROM candidate AS c;

@@ -11,6 +11,7 @@ CREATE OR REPLACE FUNCTION capydb_auth.require_reconcile(
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 BEGIN
     PERFORM FROM capydb_auth.reconcile_findings AS f

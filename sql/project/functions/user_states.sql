@@ -31,17 +31,27 @@ AS $fn$
 BEGIN
     RETURN QUERY
     WITH pair AS MATERIALIZED (
-        SELECT
-            p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at,
-            (SELECT min(n.id)
-            FROM capydb_auth.user_changes AS n
-            WHERE n.user_id = c.user_id AND n.id > greatest(p_as_of, c.id)) AS next_id
+        SELECT p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at, n.id AS next_id
         FROM unnest(p_first, p_last) AS p (first_id, last_id)
-        JOIN capydb_auth.user_changes AS c ON c.id = p.last_id
+        CROSS JOIN LATERAL (
+            SELECT i.id, i.user_id, i.provider, i.event_id, i.event_at, i.changed_at
+            FROM capydb_auth.user_changes AS i
+            WHERE i.id = p.last_id
+            LIMIT 1
+        ) AS c
+        -- By both columns of the index, so that no plan can walk through the feed by id.
+        LEFT JOIN LATERAL (
+            SELECT i.id
+            FROM capydb_auth.user_changes AS i
+            WHERE (i.user_id, i.id) > (c.user_id, greatest(p_as_of, c.id))
+              AND (i.user_id, i.id) <= (c.user_id, 9223372036854775807)
+            ORDER BY i.user_id, i.id
+            LIMIT 1
+        ) AS n ON true
     )
     SELECT
         x.id, x.user_id,
-        coalesce(s.next_before, capydb_auth.user_row(u), s.first_row),
+        coalesce(s.next_before, capydb_auth.user_row(u.held), s.first_row),
         s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
     -- One call a user. Rows of all of them would be gone through again for each, which
@@ -54,7 +64,9 @@ BEGIN
             (array_agg(f.before_row) FILTER (WHERE f.id = x.next_id))[1] AS next_before
         FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
     ) AS s
-    LEFT JOIN capydb_auth.users AS u ON u.id = x.user_id
+    LEFT JOIN LATERAL (
+        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
+    ) AS u ON true
     WHERE s.found > 0;
 END;
 $fn$;

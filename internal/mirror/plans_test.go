@@ -1,0 +1,203 @@
+package mirror_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+const (
+	planUsers   = 800 // each has 5 changes and as many events in the ledger
+	planChanges = 5
+	planItems   = 20 // what a statement is asked about
+)
+
+// loadUsers fills a mirror.
+func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
+	t.Helper()
+	for _, statement := range []string{
+		`INSERT INTO capydb_auth.users (id, email, updated_at, raw, provider, last_event_processed)
+		SELECT format('user-%s', i), format('%s@example.com', i), '2026-01-01', '{}', 'auth0', '2026-01-01' FROM generate_series(0, $1::int - 1) AS i
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.user_versions (user_id, email, updated_at, raw, deleted_at)
+		SELECT format('user-%s', i), v.v, v.v, v.v, v.v
+		FROM generate_series(0, $1::int - 1) AS i, LATERAL (SELECT ROW('2026-01-01', '2026-01-01', format('evt-%s', i), NULL)::capydb_auth.version AS v) AS v
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.processed_events (provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome)
+		SELECT 'auth0', format('evt-%s', i), format('user-%s', i % $1::int), '2026-01-01', i, 0, 'applied' FROM generate_series(0, 5 * $1::int - 1) AS i
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
+		SELECT format('user-%s', i % $1::int), CASE WHEN i < $1::int THEN 'created' ELSE 'updated' END, '{email}',
+			CASE WHEN i >= $1::int THEN jsonb_build_object('email', i) END, jsonb_build_object('email', i + $1::int), 'auth0', format('evt-%s', i), '2026-01-01'
+		FROM generate_series(0, 5 * $1::int - 1) AS i`,
+	} {
+		_, err := conn.Exec(t.Context(), statement, users)
+		require.NoError(t, err)
+	}
+	_, err := conn.Exec(t.Context(), `
+		INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
+		SELECT 'auth0', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
+			CASE WHEN i % 2 = 0 THEN 'none' ELSE 'open' END FROM generate_series(0, $1::int - 1) AS i
+		UNION ALL SELECT 'auth0', '', $2::uuid, 'begun', 'none'
+		ON CONFLICT DO NOTHING`, users, projectID())
+	require.NoError(t, err)
+}
+
+// hot are the statements that run all day, each asked about planItems users.
+func hot() map[string]func(t *testing.T, tx pgx.Tx) {
+	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	events := func(id string, change func(e *mirror.Event)) []byte {
+		all := make([]mirror.Event, planItems)
+		for i := range all {
+			all[i] = withRaw(update(fmt.Sprintf("new-%d", i), 1, "email", "new@example.com"), `{"n": 1}`)
+			all[i].UserID = fmt.Sprintf(id, i*7)
+			all[i].At, all[i].SentAt, all[i].ReceivedAt = at, at, at
+			change(&all[i])
+		}
+		return mirror.Encode(all)
+	}
+	as := func(*mirror.Event) {}
+	run := func(statement string, args ...any) func(t *testing.T, tx pgx.Tx) {
+		return func(t *testing.T, tx pgx.Tx) {
+			t.Helper()
+			_, err := tx.Exec(t.Context(), statement, args...)
+			require.NoError(t, err)
+		}
+	}
+	const applyEvents = `SELECT * FROM capydb_auth.apply_events($1::jsonb)`
+	const ids = `ARRAY(SELECT 7 * i FROM generate_series(1, 20) AS i)`
+	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
+	return map[string]func(t *testing.T, tx pgx.Tx){
+		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)),
+		"ApplyUpdates":  run(applyEvents, events("user-%d", as)),
+		"ApplyDuplicates": run(applyEvents, events("user-%d", func(e *mirror.Event) {
+			var n int
+			_, err := fmt.Sscanf(e.UserID, "user-%d", &n)
+			if err == nil {
+				e.ID = fmt.Sprintf("evt-%d", n)
+			}
+		})),
+		"ApplyDeletionsWithoutAClock": run(applyEvents, events("user-%d", func(e *mirror.Event) {
+			text := at.Format(time.RFC3339)
+			e.Raw, e.At, e.DeletedClock, e.DeletedClockIsReceipt = nil, time.Time{}, at, true
+			e.Says = provider.Says{provider.DeletedAt: &text}
+		})),
+		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users($1::jsonb, '{}', true)`, events("user-%d", as)),
+		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($1, 'auth0', $2::jsonb, '{}', true)`, projectID(), events("user-%d", as)),
+		"ClocksOfUsers":  run(`SELECT * FROM capydb_auth.clocks_of_users(` + userIDs + `)`),
+		"ReadChanges":    run(`SELECT * FROM capydb_auth.read_changes(2000, 20)`),
+		"ChangesByID":    run(`SELECT * FROM capydb_auth.changes_by_id(` + ids + `)`),
+		"UserStates":     run(`SELECT * FROM capydb_auth.user_states(` + ids + `, ` + ids + `, 2400)`),
+		"CloseChanges":   run(`SELECT * FROM capydb_auth.close_changes(` + userIDs + `, ` + userIDs + `, array_fill(timestamptz '2026-01-01', ARRAY[20]), '1 second')`),
+		"ChangeCursor":   run(`SELECT capydb_auth.change_cursor(NULL)`),
+		"LatestChange":   run(mirror.LatestChange, "user-7"),
+		"Sources":        run(mirror.SelectSources, mirror.Planned, "user-7"),
+		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
+		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
+		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", true, true, planItems),
+		"History":        run(mirror.SelectChanges, "user-7", int64(1<<62), 20),
+		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
+		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
+		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_surplus($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
+		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', (
+			SELECT jsonb_agg(jsonb_build_object('user_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
+	}
+}
+
+// rowsRead runs a statement in a transaction that is rolled back, and counts.
+func rowsRead(t *testing.T, conn *pgx.Conn, statement func(t *testing.T, tx pgx.Tx)) int64 {
+	t.Helper()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
+	before := pgtest.RowsRead(t, tx, "capydb_auth")
+	statement(t, tx)
+	return pgtest.RowsRead(t, tx, "capydb_auth") - before
+}
+
+// A plan is made by what the planner believes of a table, and kept while the table becomes another one. What a
+// statement reads must depend on what it is asked about alone, whatever the planner believes.
+func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	analyze := func(t *testing.T, conn *pgx.Conn) {
+		t.Helper()
+		_, err := conn.Exec(t.Context(), `ANALYZE`)
+		require.NoError(t, err)
+	}
+	for statistics, prepare := range map[string]func(t *testing.T, conn *pgx.Conn){
+		"None": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			loadUsers(t, conn, planUsers)
+		},
+		"OfTheTables": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			loadUsers(t, conn, planUsers)
+			analyze(t, conn)
+		},
+		// As an autovacuum after a TRUNCATE does. The plans are made then, and kept.
+		"OfEmptyTables": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			analyze(t, conn)
+			_, err := conn.Exec(t.Context(), `INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state) VALUES ('auth0', '', $1, 'begun', 'none')`, projectID())
+			require.NoError(t, err)
+			for range 7 { // a plan is generic from the sixth time on
+				for _, statement := range hot() {
+					rowsRead(t, conn, statement)
+				}
+			}
+			loadUsers(t, conn, planUsers)
+		},
+		// One user has all that there is, and the tables seem to be tiny.
+		"ThatLie": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			loadUsers(t, conn, 1)
+			analyze(t, conn)
+			loadUsers(t, conn, planUsers)
+			_, err := conn.Exec(t.Context(), `
+				UPDATE pg_class SET reltuples = 1, relpages = 1000000
+				WHERE relnamespace = 'capydb_auth'::regnamespace AND relkind = 'r'`)
+			require.NoError(t, err)
+		},
+	} {
+		t.Run(statistics, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Project(t)
+			conn := session(t, pool)
+			withoutAutovacuum(t, conn)
+			prepare(t, conn)
+			for name, statement := range hot() {
+				for range 7 {
+					read := rowsRead(t, conn, statement)
+					require.LessOrEqual(t, read, int64(20*planItems), "rows read by %s", name)
+				}
+			}
+		})
+	}
+}
+
+// withoutAutovacuum leaves the statistics to the test.
+func withoutAutovacuum(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for _, table := range []string{"users", "user_versions", "processed_events", "user_changes", "reconcile_findings"} {
+		_, err := conn.Exec(t.Context(), `ALTER TABLE capydb_auth.`+table+` SET (autovacuum_enabled = false)`)
+		require.NoError(t, err)
+	}
+}
+
+// session gives a connection of its own, for plans and counters belong to a session.
+func session(t *testing.T, pool *pgxpool.Pool) *pgx.Conn {
+	t.Helper()
+	conn, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(conn.Release)
+	return conn.Conn()
+}
