@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,28 @@ func (c *Conn) Drown(kind byte, size int) {
 	junk := bytes.Repeat([]byte("x"), 256<<10)
 	for sent := 0; !c.gone && sent < size; sent += len(junk) {
 		c.Write(junk[:min(len(junk), size-sent)])
+	}
+}
+
+// Part is a text that is sent many times.
+type Part struct {
+	Text  string
+	Times int
+}
+
+// Stream sends a message of any size, of which it never holds much.
+func (c *Conn) Stream(kind byte, parts ...Part) {
+	size := 0
+	for _, p := range parts {
+		size += len(p.Text) * p.Times
+	}
+	c.Write(Header(kind, size))
+	for _, p := range parts {
+		atOnce := max(1, (256<<10)/max(len(p.Text), 1))
+		many := []byte(strings.Repeat(p.Text, min(atOnce, p.Times)))
+		for left := p.Times; left > 0 && !c.gone; left -= atOnce {
+			c.Write(many[:len(p.Text)*min(atOnce, left)])
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/hostiletest"
@@ -137,16 +139,17 @@ func ask(ctx context.Context, url string) error {
 // An error of any size is an error of the statement: its text is cut, and the connection is fit for the next.
 func TestAHugeErrorIsCut(t *testing.T) { //nolint:paralleltest // what the process allocates is measured
 	const size = 200 * megabyte
-	field := func(letter byte) []byte {
-		return append([]byte{letter}, hostiletest.Text(strings.Repeat("ä", size/2))...)
+	field := func(letter string) []hostiletest.Part {
+		return []hostiletest.Part{{Text: letter, Times: 1}, {Text: "ä", Times: size / 2}, {Text: "\x00", Times: 1}}
 	}
+	whole := slices.Concat([]hostiletest.Part{{Text: "SERROR\x00VERROR\x00CP0001\x00", Times: 1}}, field("M"), field("D"), field("H"),
+		[]hostiletest.Part{{Text: "Rexec_stmt_raise\x00\x00", Times: 1}})
 	server := hostiletest.Postgres(t, func(c *hostiletest.Conn) {
 		c.LetIn()
 		c.Begin()
 		for !c.Gone() {
 			c.Next()
-			whole := bytes.Join([][]byte{[]byte("SERROR\x00VERROR\x00CP0001\x00"), field('M'), field('D'), field('H'), []byte("Rexec_stmt_raise\x00"), {0}}, nil)
-			c.Send('E', whole)
+			c.Stream('E', whole...)
 			c.Ready()
 		}
 	})
@@ -155,7 +158,8 @@ func TestAHugeErrorIsCut(t *testing.T) { //nolint:paralleltest // what the proce
 	defer conn.Close(t.Context())
 	for range 2 {
 		before := server.Sent()
-		_, err = conn.Exec(t.Context(), `SELECT $1::text`, "x")
+		allocated := hostiletest.Allocated(func() { _, err = conn.Exec(t.Context(), `SELECT $1::text`, "x") })
+		require.Less(t, allocated, int64(8*megabyte))
 		var raised *pgconn.PgError
 		require.ErrorAs(t, err, &raised)
 		require.Equal(t, "P0001", raised.Code)
@@ -277,6 +281,24 @@ func TestAServerThatTalksNonsenseIsAnError(t *testing.T) {
 			require.NotContains(t, pgdb.Describe(err), "s3cret")
 		})
 	}
+	t.Run("SendsOtherTypes", func(t *testing.T) {
+		t.Parallel()
+		server := hostiletest.Postgres(t, letIn(func(c *hostiletest.Conn) {
+			c.Next()
+			c.Describe(0, 1)
+			c.Next()
+			c.Send('2')
+			c.ColumnsOf(pgtype.Int8OID, 1)
+			c.Row("no number")
+			c.Send('C', hostiletest.Text("SELECT 1"))
+			c.Ready()
+		}))
+		conn, err := (&pgdb.Tenants{}).Connect(t.Context(), server.URL, pgdb.Options{ConnectTimeout: patience})
+		require.NoError(t, err)
+		defer conn.Close(t.Context())
+		var n int64
+		require.Error(t, conn.QueryRow(t.Context(), `SELECT 1`).Scan(&n))
+	})
 	for name, serve := range map[string]func(c *hostiletest.Conn){
 		"SaysNothing":     func(c *hostiletest.Conn) { c.WaitDeaf() },
 		"SaysNothingThen": func(c *hostiletest.Conn) { c.Send('R', []byte{0, 0, 0, 0}); c.WaitDeaf() },
