@@ -94,6 +94,11 @@ func (s *session) TraceConnectStart(ctx context.Context, data pgx.TraceConnectSt
 		bound(&config.Config)
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		if config.ConnectTimeout > 0 { // pgconn's own ends before this
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, config.ConnectTimeout)
+			defer cancel()
+		}
 		isPooled, err := s.begin(ctx, conn)
 		if isPooled {
 			config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe

@@ -8,4 +8,4 @@ ALTER TABLE authsync.integrations
     ADD COLUMN reconcile_default text;
 
 COMMENT ON COLUMN authsync.integrations.reconcile_default
-    IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials do not allow reading users.';
+    IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
