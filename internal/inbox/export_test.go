@@ -14,6 +14,16 @@ func EventsIn(ctx context.Context, tx pgx.Tx, f Filter, limit int) (page []Event
 // Maintain at a time of the test's choice, and the bounds that tests reach for.
 var MaintainAt = maintain //nolint:gochecknoglobals // exported to tests
 
+// Statements whose plans are tested.
+const (
+	StoreDeliveries  = storeDeliveries
+	SelectPending    = selectPending
+	SelectDeliveries = selectDeliveries
+	UpsertOutcomes   = upsertOutcomes
+	DeletePending    = deletePending
+	Planned          = planned
+)
+
 const (
 	JobMaxDeliveries = jobMaxDeliveries
 	ReplayPage       = replayPage

@@ -22,9 +22,8 @@ SELECT i.provider, i.id, coalesce(i.delivery_id, ''), i.received_at, i.headers, 
 FROM authsync.inbox AS i
 `
 
-// selectDeliveries finds each delivery by the key of its partition: with LIMIT
-// the planner has no other way. Left to itself it reads all deliveries of the
-// project, because the statistics of today's partition are those of an empty one.
+// selectDeliveries finds each delivery by the key of its partition. Left to itself the planner reads all
+// deliveries of the project, because the statistics of today's partition are those of an empty one.
 const selectDeliveries = `
 SELECT i.provider, i.id, coalesce(i.delivery_id, ''), i.received_at, i.headers, i.body
 FROM unnest($2::bigint[]) AS wanted (id)
@@ -36,11 +35,15 @@ CROSS JOIN LATERAL (
 WHERE i.project_id = $1
 ORDER BY i.id`
 
+// planned has a statement planned for the tables as they are now. A prepared one keeps its plan, which may have
+// been made while the partition of today was empty.
+const planned = pgx.QueryExecModeExec
+
 // Load reads deliveries of a project by id, in the order of ids. from and to
 // enclose their times of receipt, both included. Those that are no longer there
 // (retention dropped them) are left out.
 func (in *Inbox) Load(ctx context.Context, projectID uuid.UUID, ids []int64, from, to time.Time) ([]StoredDelivery, error) {
-	rows, err := in.pool.Query(ctx, selectDeliveries, projectID, ids, from, to)
+	rows, err := in.pool.Query(ctx, selectDeliveries, planned, projectID, ids, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read deliveries: %w", err)
 	}

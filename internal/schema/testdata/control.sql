@@ -317,6 +317,7 @@ COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS '
 CREATE FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
@@ -325,7 +326,8 @@ DECLARE
 BEGIN
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
-    WHERE j.id = p_job_id AND j.state = 'running' AND j.attempted_at = p_attempted_at
+    -- Written so that no index is taken but that of the ids.
+    WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'lost';
@@ -407,6 +409,7 @@ COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state tex
 CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 BEGIN
     CASE p_kind
@@ -947,6 +950,7 @@ COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zo
 CREATE FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, p_notify boolean DEFAULT true) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     v_request authsync.job_requests;
@@ -1046,6 +1050,9 @@ COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids big
 CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
     v_now   timestamptz := coalesce(p_now, clock_timestamp());
@@ -1120,6 +1127,9 @@ COMMENT ON FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p
 CREATE FUNCTION authsync.rescue_requests() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
     v_request authsync.job_requests;
@@ -1129,7 +1139,8 @@ BEGIN
         SELECT r.*
         FROM authsync.job_requests AS r
         WHERE r.job_id IS NOT NULL
-          AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = r.job_id AND j.finalized_at IS NULL)
+          -- One look-up for each. NOT EXISTS may be answered by reading all jobs.
+          AND (SELECT j.finalized_at IS NULL FROM authsync.river_job AS j WHERE j.id = r.job_id LIMIT 1) IS NOT TRUE
         ORDER BY r.kind, r.subject
         FOR UPDATE SKIP LOCKED
     LOOP

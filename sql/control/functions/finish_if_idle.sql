@@ -24,6 +24,7 @@ CREATE OR REPLACE FUNCTION authsync.finish_if_idle(
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 SET lock_timeout = '100ms'
 AS $fn$
 DECLARE
@@ -32,7 +33,8 @@ DECLARE
 BEGIN
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
-    WHERE j.id = p_job_id AND j.state = 'running' AND j.attempted_at = p_attempted_at
+    -- Written so that no index is taken but that of the ids.
+    WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'lost';

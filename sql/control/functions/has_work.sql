@@ -12,6 +12,7 @@ RETURNS boolean
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 BEGIN
     CASE p_kind

@@ -25,6 +25,7 @@ CREATE OR REPLACE FUNCTION authsync.request_job(
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 DECLARE
     v_request authsync.job_requests;

@@ -26,6 +26,9 @@ CREATE OR REPLACE FUNCTION authsync.rescue_jobs(
 RETURNS TABLE (rescued bigint, suspects text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $fn$
 DECLARE
     v_now   timestamptz := coalesce(p_now, clock_timestamp());

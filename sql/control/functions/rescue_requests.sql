@@ -8,6 +8,9 @@ CREATE OR REPLACE FUNCTION authsync.rescue_requests()
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $fn$
 DECLARE
     v_request authsync.job_requests;
@@ -17,7 +20,8 @@ BEGIN
         SELECT r.*
         FROM authsync.job_requests AS r
         WHERE r.job_id IS NOT NULL
-          AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = r.job_id AND j.finalized_at IS NULL)
+          -- One look-up for each. NOT EXISTS may be answered by reading all jobs.
+          AND (SELECT j.finalized_at IS NULL FROM authsync.river_job AS j WHERE j.id = r.job_id LIMIT 1) IS NOT TRUE
         ORDER BY r.kind, r.subject
         FOR UPDATE SKIP LOCKED
     LOOP
