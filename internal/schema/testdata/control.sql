@@ -2163,7 +2163,7 @@ COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets a
 
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret, such as absent_fields.';
 
-COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials do not allow reading users.';
+COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
 
 CREATE VIEW authsync.overdue_messages AS
  SELECT m.inbox_id,
