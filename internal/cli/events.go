@@ -95,7 +95,7 @@ to come.`,
 			if err != nil {
 				return err
 			}
-			if limit < 1 && !(follow && limit == 0) {
+			if limit < 1 && (!follow || limit != 0) {
 				return usagef("--limit is %d: it must be at least 1", limit)
 			}
 			c, err := s.client()

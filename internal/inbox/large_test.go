@@ -13,7 +13,7 @@ import (
 
 // TestALargeInboxIsNotReadToFindTheFew asks on the worst day: what waits, what failed, who is behind. What an answer costs
 // hangs on what is found, not on how much there is, whether or not the tables have been analyzed.
-func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) { //nolint:paralleltest // its parts come before and after ANALYZE
+func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 	t.Parallel()
 	const messages = 40_000
 	shop := uuid.MustParse("00000000-0000-0000-0000-000000000003")
@@ -40,7 +40,7 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) { //nolint:paralleltest 
 		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
 		SELECT project_id, ARRAY[id], 1, received_at, received_at FROM i WHERE id % 10000 = 23`, now().AddDate(0, 0, -3), messages)
 
-	for _, statistics := range []string{"none", "fresh"} {
+	for _, statistics := range []string{"none", "fresh"} { //nolint:paralleltest // its parts come before and after ANALYZE
 		if statistics == "fresh" {
 			exec(t, pool, `ANALYZE`)
 		}
