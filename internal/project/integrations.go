@@ -168,6 +168,9 @@ func (s *Store) merge(
 	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
 		return integrationRow{}, false, err
 	}
+	if err := kind.CheckStrength(typed); err != nil {
+		return integrationRow{}, false, invalid("%v", err)
+	}
 	after, err := forFetch(credentials, options)
 	if err != nil {
 		return integrationRow{}, false, err
