@@ -222,6 +222,21 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 	}
 }
 
+// isPooled reports that a pooler stands before the control database, and says so in the log.
+func (a *App) isPooled(ctx context.Context) (pooled bool, err error) {
+	err = a.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		pooled = pgdb.Pooled(conn.Conn())
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("DATABASE_URL: %s", pgdb.Describe(err))
+	}
+	if pooled {
+		a.log.InfoContext(ctx, "database_is_behind_a_pooler", slog.String("consequence", "new jobs are looked for, as no notification can come"))
+	}
+	return pooled, nil
+}
+
 func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log})
 	if err != nil {
@@ -304,8 +319,12 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention, OthersAtWork: a.outbox.OthersAtWork,
 	}
+	pooled, err := a.isPooled(ctx)
+	if err != nil {
+		return nil, err
+	}
 	client, err := jobs.New(jobs.Config{
-		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention,
+		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
 		Workers:  []jobs.Register{applier.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register},
 		Periodic: slices.Concat(applier.Periodic(), backfill.Periodic(), outbox.Periodic()),
 		Hooks:    []rivertype.Hook{a.outbox.Hook()},

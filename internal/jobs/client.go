@@ -25,6 +25,8 @@ const (
 	fetchCooldown = 2 * time.Millisecond
 	// fetchPoll is how often to look when no notification came.
 	fetchPoll = 500 * time.Millisecond
+	// fetchPollOnly is the same where no notification can come.
+	fetchPollOnly = 200 * time.Millisecond
 	// keepCompleted is how long finished jobs stay to be looked at. The inbox
 	// and authsync.events know more, and for longer.
 	keepCompleted = time.Hour
@@ -48,8 +50,10 @@ type Config struct {
 	// Retention is how long jobs stay that failed or were cancelled: as long as the events
 	// that they are about. 0: for ever.
 	Retention time.Duration
-	// FetchPoll is how often to look for jobs of which no notification came; 0: twice a second.
+	// FetchPoll is how often to look for jobs of which no notification came; 0: twice a second, with PollOnly five times.
 	FetchPoll time.Duration
+	// PollOnly: nothing can be listened for, since a pooler stands before the database.
+	PollOnly bool
 	// Now is the clock by which jobs become due; nil: PostgreSQL's.
 	Now func() time.Time
 }
@@ -75,6 +79,10 @@ func New(config Config) (*Client, error) {
 	}
 	c := &Client{config: config, held: newHeld(id, now)}
 	c.lock = lock{config: config.Pool.Config().ConnConfig.Copy(), clientID: id, log: config.Log}
+	poll := fetchPoll
+	if config.PollOnly {
+		poll = fetchPollOnly
+	}
 	workers, queues := river.NewWorkers(), make(map[string]river.QueueConfig)
 	for _, register := range config.Workers {
 		register(workers, queues)
@@ -88,7 +96,8 @@ func New(config Config) (*Client, error) {
 		Hooks:                config.Hooks,
 		Middleware:           []rivertype.Middleware{c.held.middleware(), redact.Middleware(config.Log)},
 		FetchCooldown:        fetchCooldown,
-		FetchPollInterval:    cmp.Or(config.FetchPoll, fetchPoll),
+		FetchPollInterval:    cmp.Or(config.FetchPoll, poll),
+		PollOnly:             config.PollOnly,
 		JobTimeout:           Timeout,
 		RescueStuckJobsAfter: riverRescues,
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 const (
@@ -23,7 +25,8 @@ const lockSession = `
 	SELECT set_config(s.name, s.value, false)
 	FROM (VALUES
 		('tcp_keepalives_idle', '2'), ('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'),
-		('tcp_user_timeout', '5000'), ('idle_session_timeout', '0'), ('statement_timeout', '0'), ('lock_timeout', '0')
+		('tcp_user_timeout', '5000'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+		('statement_timeout', '0'), ('lock_timeout', '0')
 	) AS s (name, value)`
 
 const takeLock = `SELECT pg_advisory_lock(authsync.client_lock_key($1))`
@@ -43,9 +46,17 @@ func (l *lock) take(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect for the lock of this process: %w", err)
 	}
-	_, err = conn.Exec(ctx, lockSession)
+	if pgdb.Pooled(conn) {
+		// The pooler keeps a session for us as long as a transaction lasts. This one never ends: it
+		// has neither a snapshot nor an id, so that it holds back no vacuum.
+		_, err = conn.Exec(ctx, `BEGIN ISOLATION LEVEL READ COMMITTED`)
+	}
 	if err == nil {
-		_, err = conn.Exec(ctx, takeLock, l.clientID)
+		_, err = conn.Exec(ctx, lockSession)
+	}
+	if err == nil {
+		// By a simple query: in a transaction the portal of another would live on, with its snapshot.
+		_, err = conn.Exec(ctx, takeLock, pgx.QueryExecModeSimpleProtocol, l.clientID)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("take the lock of this process: %w", err), conn.Close(ctx))
