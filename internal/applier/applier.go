@@ -264,8 +264,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 }
 
 // apply hands the batch to the mirror and fills in the outcomes. An error
-// means that nothing can be said yet about any event.
-func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error {
+// means that nothing can be said yet about any event. Events that a lock in the project's database
+// is in the way of are left pending, to be tried again alone at the time given.
+func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again time.Time) error {
 	if err := c.rehearse(ctx, projectID, b); err != nil {
 		return err
 	}
@@ -281,6 +282,11 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch) error
 		if r.Err != nil {
 			o.Outcome, o.Err = inbox.Failed, r.Err
 			o.Reason = joinReasons(pgdb.Describe(r.Err), o.Reason)
+			continue
+		}
+		if r.Outcome == mirror.OutcomeDeferred {
+			o.Outcome, o.Again = inbox.Pending, again
+			o.Reason = joinReasons(r.Reason, "trying again at "+again.UTC().Format(time.RFC3339), o.Reason)
 			continue
 		}
 		o.Outcome = r.Outcome

@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/redact"
 )
 
-// eventWorker works retry_event: an event that failed among others, tried alone.
+// eventWorker works retry_event: an event that failed or was put off among others, tried alone.
 type eventWorker struct {
 	river.WorkerDefaults[inbox.RetryEventArgs]
 	*Config
@@ -29,6 +29,8 @@ func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	switch {
 	case err != nil:
 		return w.later(ctx, job.JobRow, err)
+	case outcome.Outcome == inbox.Pending: // no attempt, however often
+		return jobs.Wait(ctx, job.JobRow, lockInTheWay, &jobs.WaitError{After: outcome.Again.Sub(w.Now()), Failed: true, Exact: true})
 	case outcome.Outcome != inbox.Failed:
 		return nil
 	case understood:
@@ -37,6 +39,9 @@ func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventA
 		return river.JobCancel(failure(&outcome))
 	}
 }
+
+// lockInTheWay is why a job waits whose event is deferred. The event's reason may quote the user.
+const lockInTheWay = "another transaction in the project's database is in the way; authsync.events has the whole reason"
 
 // failure is what River shows of an event that failed. The reason may quote the user, so
 // it is in authsync.events alone, and in the API.
@@ -71,7 +76,7 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 			Reason:  fmt.Sprintf("event %d of delivery %d is no longer in the inbox", args.Ordinal, args.InboxID),
 		}, false, nil
 	}
-	if err := w.apply(ctx, args.ProjectID, &b); err != nil {
+	if err := w.apply(ctx, args.ProjectID, &b, w.Now().Add(jobs.Backoff(job.JobRow, firstDeferral, 0))); err != nil {
 		return o, false, err
 	}
 	err = pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {

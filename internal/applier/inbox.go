@@ -21,6 +21,8 @@ const (
 	// A batch has so many messages at most: the mirror is most efficient from some hundred events on. Beside
 	// others at work it has fewer, for what is done in one go keeps the others waiting.
 	batchSize, smallBatch = 500, 100
+	// firstDeferral is how long an event is put off first that a lock is in the way of.
+	firstDeferral = time.Second
 	// longestRest bounds a rest; see leaveRoom.
 	longestRest = 100 * time.Millisecond
 )
@@ -101,7 +103,7 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 		if next.pending.More {
 			ahead = d.readAhead(ctx, next.pending.Last)
 		}
-		if err := d.apply(ctx, d.projectID, &next.batch); err != nil {
+		if err := d.apply(ctx, d.projectID, &next.batch, d.Now().Add(jobs.Backoff(d.job.JobRow, firstDeferral, firstDeferral))); err != nil {
 			return false, err
 		}
 		err := <-recording
@@ -214,15 +216,21 @@ func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs
 	return finished, err
 }
 
-// retryFailed makes jobs for the events that failed, which try them alone.
+// retryFailed makes jobs for the events that failed or are put off, which try them alone.
 func (d *drain) retryFailed(ctx context.Context, tx pgx.Tx, b *batch) error {
 	var retries []river.InsertManyParams
 	for _, o := range b.outcomes {
-		if o.Outcome == inbox.Failed {
-			retries = append(retries, river.InsertManyParams{Args: inbox.RetryEventArgs{
-				ProjectID: o.ProjectID, InboxID: o.InboxID, ReceivedAt: o.ReceivedAt, Ordinal: o.Ordinal,
-			}})
+		if o.Outcome != inbox.Failed && o.Outcome != inbox.Pending {
+			continue
 		}
+		args := inbox.RetryEventArgs{ProjectID: o.ProjectID, InboxID: o.InboxID, ReceivedAt: o.ReceivedAt, Ordinal: o.Ordinal}
+		retry := river.InsertManyParams{Args: args}
+		if o.Outcome == inbox.Pending {
+			opts := args.InsertOpts()
+			opts.ScheduledAt = o.Again
+			retry.InsertOpts = &opts
+		}
+		retries = append(retries, retry)
 	}
 	if len(retries) == 0 {
 		return nil

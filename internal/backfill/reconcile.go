@@ -144,6 +144,9 @@ func (s *slice) compareChunk(ctx context.Context, events []mirror.Event, places 
 		return nil
 	}
 	results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, repair)
+	if err == nil {
+		err = mirror.Deferred(results)
+	}
 	if err != nil {
 		return err
 	}
@@ -284,6 +287,9 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 		return err
 	}
 	results, err := reader.Apply(ctx, answers)
+	if err == nil {
+		err = mirror.Deferred(results)
+	}
 	if err != nil {
 		return err
 	}

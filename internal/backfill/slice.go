@@ -219,6 +219,9 @@ func (s *slice) apply(ctx context.Context, page *fetch.Page, next *row) error {
 	for first := 0; first < len(p.events); first += maxChunk {
 		last := min(first+maxChunk, len(p.events))
 		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, p.events[first:last])
+		if err == nil {
+			err = mirror.Deferred(results) // the page is applied again, which changes no user who is as it says
+		}
 		if err != nil {
 			return err
 		}

@@ -15,14 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/outbound"
-	"github.com/authsync/authsync/internal/pasted"
 )
 
-// Lookup finds the value of an environment variable. An empty value counts as unset, and
-// quotation marks around a value are not part of it: files of variables that no shell has
-// read keep them.
+// Lookup finds the value of an environment variable. An empty value counts as unset.
 type Lookup func(name string) string
 
 // Environment looks variables up in the environment of the process.
@@ -97,13 +93,7 @@ type Config struct {
 	APIKey        Secret
 
 	MaxBodyBytes        int64
-	BodyMemoryBytes     int64
-	MaxConnections      int
-	TrustedProxies      clientaddr.Proxies
-	MetricsListen       string
-	DrainDelay          time.Duration
 	InboxRetention      time.Duration
-	ProjectQuotaBytes   int64
 	Workers             int
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration
@@ -127,7 +117,7 @@ func Load(lookup Lookup) (Config, error) {
 	c := Config{set: map[string]bool{}}
 	var faults []error
 	for _, f := range settings() {
-		value := pasted.Unquote(lookup(f.name))
+		value := lookup(f.name)
 		if value != "" {
 			c.set[f.name] = true
 		} else {

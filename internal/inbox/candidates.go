@@ -40,11 +40,19 @@ func (f *Filter) conditionsOn(column string, w *where) string {
 // pendingEvents reads what waits, which is all of it that has to be sorted, and then the newest messages of it.
 func pendingEvents(project string) string {
 	return `(
-		SELECT m.inbox_id, n.received_from, n.received_to
-		FROM authsync.inbox_pending AS n
-		CROSS JOIN LATERAL unnest(n.inbox_ids) AS m (inbox_id)
+		SELECT n.inbox_id, min(n.received_from) AS received_from, max(n.received_to) AS received_to
+		FROM (
+			SELECT p.project_id, m.inbox_id, p.received_from, p.received_to
+			FROM authsync.inbox_pending AS p
+			CROSS JOIN LATERAL unnest(p.inbox_ids) AS m (inbox_id)
+			UNION ALL
+			SELECT o.project_id, o.inbox_id, o.received_at, o.received_at
+			FROM authsync.event_outcomes AS o
+			WHERE o.outcome = 'pending'
+		) AS n
 		WHERE ` + project + `
-		ORDER BY m.inbox_id DESC
+		GROUP BY n.inbox_id
+		ORDER BY n.inbox_id DESC
 	) AS c
 	CROSS JOIN LATERAL (
 		SELECT v.*

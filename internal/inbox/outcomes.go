@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The outcomes of an event. All but Failed are final.
+// The outcomes of an event. All but Failed and Pending are final.
 const (
 	Applied   = "applied"
 	Stale     = "stale"     // newer events had said all of it
 	Duplicate = "duplicate" // the event's id had been processed before
 	Ignored   = "ignored"   // of no concern to the mirror
 	Failed    = "failed"
-	// Pending is shown for a delivery that has no outcome yet; it is never stored.
+	// Pending is shown for a delivery that has no outcome yet. It is stored for an event that was put off alone.
 	Pending = "pending"
 )
 
@@ -34,6 +34,8 @@ type Outcome struct {
 	Reason     string
 	// Err is why the mirror refused the event; for programs, and not stored.
 	Err error
+	// Again is when an event that is Pending is tried again; not stored.
+	Again time.Time
 }
 
 const upsertOutcomes = `
@@ -42,7 +44,7 @@ INSERT INTO authsync.event_outcomes AS e (
 )
 SELECT o.inbox_id, o.ordinal, o.received_at, o.project_id, nullif(o.event_id, ''), nullif(o.type, ''),
     nullif(o.user_id, ''), o.event_time, o.outcome, nullif(o.reason, ''),
-    CASE WHEN o.outcome <> 'failed' THEN $11::timestamptz END
+    CASE WHEN o.outcome NOT IN ('failed', 'pending') THEN $11::timestamptz END
 FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[],
     $7::text[], $8::timestamptz[], $9::text[], $10::text[])
     AS o (inbox_id, ordinal, received_at, project_id, event_id, type, user_id, event_time, outcome, reason)
@@ -55,11 +57,12 @@ ON CONFLICT (inbox_id, ordinal, received_at) DO UPDATE SET
     outcome = excluded.outcome,
     reason = excluded.reason,
     applied_at = excluded.applied_at
-WHERE e.outcome = 'failed'`
+WHERE e.outcome = 'pending' OR (e.outcome = 'failed' AND excluded.outcome <> 'pending')`
 
 // RecordOutcomes notes what became of events, in the caller's transaction. An
-// outcome that is on record stays as it is unless it was Failed: a replay leaves
-// an applied event applied. Each event may occur once in a call.
+// outcome that is on record stays as it is unless it was Failed or Pending: a replay leaves
+// an applied event applied, and one that failed and is put off now keeps the reason for which it failed.
+// Each event may occur once in a call.
 func (in *Inbox) RecordOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) error {
 	n := len(outcomes)
 	if n == 0 {

@@ -79,8 +79,9 @@ type WaitError struct {
 	Err   error
 	// Failed: it was an attempt, and waits longer each time, up to Most (0: half a minute); After
 	// says for how long the first time. Progressed: it got something done before, so this is the first time again.
-	Failed, Progressed bool
-	Most               time.Duration
+	// Exact: After is for how long this time; see Backoff.
+	Failed, Progressed, Exact bool
+	Most                      time.Duration
 }
 
 func (e *WaitError) Error() string { return e.Err.Error() }
@@ -100,26 +101,42 @@ type output struct {
 // Wait puts a job off and notes why. Nothing that is not the work's fault may use up a job.
 // Only failures lengthen the next wait: to wait for one's turn is none.
 func Wait(ctx context.Context, job *rivertype.JobRow, reason string, wait *WaitError) error {
-	var metadata struct {
-		Output output `json:"output"`
-	}
-	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // another one's output, then
-		metadata.Output = output{}
-	}
-	next := output{WaitReason: reason, ConsecutiveFailures: metadata.Output.ConsecutiveFailures}
+	next := output{WaitReason: reason, ConsecutiveFailures: consecutiveFailures(job)}
 	after := wait.After
 	if wait.Progressed {
 		next.ConsecutiveFailures = 0
 	}
 	if wait.Failed {
-		after = min(after<<min(next.ConsecutiveFailures, 10), cmp.Or(wait.Most, longestWait))
-		after += rand.N(after/4 + 1) // those who failed together do not come back together
+		if !wait.Exact {
+			after = backoff(after, wait.Most, next.ConsecutiveFailures)
+		}
 		next.ConsecutiveFailures++
 	}
 	if err := river.RecordOutput(ctx, next); err != nil {
 		return errors.Join(err, wait)
 	}
 	return river.JobSnooze(max(after, 0))
+}
+
+// Backoff is for how long a job would wait that fails now: longer each time, from first up to most (0: half a minute).
+func Backoff(job *rivertype.JobRow, first, most time.Duration) time.Duration {
+	return backoff(first, most, consecutiveFailures(job))
+}
+
+func backoff(first, most time.Duration, failures int) time.Duration {
+	after := min(first<<min(failures, 10), cmp.Or(most, longestWait))
+	return after + rand.N(after/4+1) // those who failed together do not come back together
+}
+
+// consecutiveFailures is how often a job has failed in a row.
+func consecutiveFailures(job *rivertype.JobRow) int {
+	var metadata struct {
+		Output output `json:"output"`
+	}
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // another one's output, then
+		return 0
+	}
+	return metadata.Output.ConsecutiveFailures
 }
 
 // Yield puts a job behind those of others that wait.

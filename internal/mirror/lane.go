@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,9 +25,6 @@ import (
 const (
 	maxCallItems = maxActive // jobs that share a call
 	maxCallBytes = 2 << 20   // their events, encoded
-	// maxPiece is how many events of one job go into a call: a delivery may hold
-	// thousands, all about one user at worst, which apply one after another.
-	maxPiece = 500
 	// flushBudget is how long a call that fails may be taken apart to find the
 	// events that fail alone. It is well below the time that a job has.
 	flushBudget    = 8 * time.Second
@@ -42,9 +37,20 @@ const applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FRO
 
 // Result is what became of one event.
 type Result struct {
-	Outcome string // applied, stale, duplicate or, without the ledger, unchanged; empty where Err is set
-	Reason  string // why it is stale or a duplicate
+	Outcome string // applied, stale, duplicate, deferred or, without the ledger, unchanged; empty where Err is set
+	Reason  string // why it is stale, a duplicate or deferred
 	Err     error  // the database's words about this event alone
+}
+
+// Deferred gives the first of the results that were put off, as a *DelayError: for those who can only
+// try again with all of them. Nil: there is none.
+func Deferred(results []Result) error {
+	for _, r := range results {
+		if r.Outcome == OutcomeDeferred {
+			return &DelayError{After: soon(), Err: errors.New(r.Reason)}
+		}
+	}
+	return nil
 }
 
 // lane is the way to one project's mirror: one call at a time.
@@ -126,20 +132,13 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 	for i := range events {
 		docs[i] = encode(&events[i])
 	}
-	results := make([]Result, 0, len(docs))
-	for piece := range slices.Chunk(docs, maxPiece) {
-		done, err := l.group.Do(ctx, piece)
-		var delay *DelayError
-		if err != nil && !errors.As(err, &delay) {
-			// The lane was closed because its database moved, or we are being stopped.
-			err = &DelayError{After: soon(), Err: err}
-		}
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, done...)
+	results, err := l.group.Do(ctx, docs)
+	var delay *DelayError
+	if err != nil && !errors.As(err, &delay) {
+		// The lane was closed because its database moved, or we are being stopped.
+		err = &DelayError{After: soon(), Err: err}
 	}
-	return results, nil
+	return results, err
 }
 
 // flush applies the events of several jobs by one call.
@@ -169,9 +168,11 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 	return nil
 }
 
-// errNotTakenApart marks events whose call failed, and that could not be tried
-// alone before the time was up. Each gets a job of its own, which does.
-var errNotTakenApart = errors.New("one of the events in the same call fails, perhaps another one than this")
+// Why events are deferred that the function did not defer itself. Either way each is tried alone later.
+const (
+	notTakenApart = "another event of the same batch fails: this one is tried alone"
+	contended     = "another transaction in the project's database is in the way"
+)
 
 // flushing is what a flush knows, however often it has taken its call apart.
 type flushing struct {
@@ -184,7 +185,7 @@ type flushing struct {
 // fails its neighbours. An error means that the events are not the cause.
 func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *flushing) error {
 	err := l.call(ctx, docs, results)
-	if err != nil && !delayed(err) && !f.intact {
+	if err != nil && !delayed(err) && !contends(err) && !f.intact {
 		if damage := l.damage(ctx, err); damage != nil {
 			return damage
 		}
@@ -199,12 +200,15 @@ func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *fl
 			err = &installError{err}
 		}
 		return err
+	case len(docs) == 1 && contends(err):
+		results[0] = Result{Outcome: OutcomeDeferred, Reason: contended + " (" + pgdb.Code(err) + ")"}
+		return nil
 	case len(docs) == 1:
 		results[0] = Result{Err: err}
 		return nil
 	case time.Now().After(f.until):
 		for i := range results {
-			results[i] = Result{Err: fmt.Errorf("%w: %w", errNotTakenApart, err)}
+			results[i] = Result{Outcome: OutcomeDeferred, Reason: notTakenApart}
 		}
 		return nil
 	}
@@ -269,8 +273,7 @@ func (l *lane) cutOff(err error) bool {
 
 // delay closes the lane for a while if the database is away, and says when to come back.
 func (l *lane) delay(ctx context.Context, err error) error {
-	switch pgdb.Code(err) {
-	case CodeBusy, pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:
+	if pgdb.Code(err) == CodeBusy || contends(err) {
 		return &DelayError{After: soon(), Err: err}
 	}
 	if ctx.Err() != nil { // we are being stopped; the database is not to blame

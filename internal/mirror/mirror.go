@@ -148,13 +148,18 @@ func (e *DelayError) Error() string { return e.Err.Error() }
 // Unwrap gives the cause.
 func (e *DelayError) Unwrap() error { return e.Err }
 
-// Applied is the outcome of an event that set at least one value.
-const Applied = "applied"
+// Outcomes of an event. Applied: it set at least one value. OutcomeDeferred: a lock of another transaction was in
+// its way, it had no effect, and it is to be tried again.
+const (
+	Applied         = "applied"
+	OutcomeDeferred = "deferred"
+)
 
 // SQLSTATEs of our own, raised by the functions of schema capydb_auth. The list
 // is repeated in sql/README.md, and a test compares the two.
 const (
-	// CodeBusy: another process has been applying events for longer than lock_timeout.
+	// CodeBusy: another process has been applying events for longer than lock_timeout, or another transaction
+	// has locked a table of the mirror.
 	CodeBusy = "US001"
 	// CodeSuppressed: a trigger of the customer's keeps rows of users from being written.
 	CodeSuppressed = "US002"
@@ -172,8 +177,12 @@ func delayed(err error) bool {
 		return true
 	}
 	switch pg.Code {
-	case CodeBusy, pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected, pgerrcode.ReadOnlySQLTransaction:
+	case CodeBusy, pgerrcode.ReadOnlySQLTransaction:
 		return true
 	}
 	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))
 }
+
+// contends tells whether a call lost against another transaction: never the fault of an event. The
+// function itself goes around most of that; what is left comes from the commit.
+func contends(err error) bool { return pgdb.Retryable(err) }

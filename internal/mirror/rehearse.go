@@ -80,10 +80,13 @@ func rehearseOne(ctx context.Context, tx pgx.Tx, event []Event) (result Result, 
 		_, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)
 		return err
 	})
-	if err != nil && !delayed(err) {
-		return Result{Err: err}, nil
+	switch {
+	case err == nil:
+		return result, Deferred([]Result{result})
+	case delayed(err) || contends(err):
+		return result, err
 	}
-	return result, err
+	return Result{Err: err}, nil
 }
 
 // Triggers on the tables of the mirror that may do what no rollback undoes: those

@@ -50,11 +50,7 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 		if !strictly(name, value, &provider.Credentials{}) {
 			return nil, invalid("credentials.%s has the wrong form: it takes %s", name, form)
 		}
-		clean, err := cleanJSON("credentials."+name, value)
-		if err != nil {
-			return nil, err
-		}
-		merged[name] = clean
+		merged[name] = value
 	}
 	return merged, nil
 }

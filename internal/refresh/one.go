@@ -122,6 +122,9 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 	if results[0].Err != nil {
 		return Repair{}, &RefusedError{results[0].Err}
 	}
+	if err := mirror.Deferred(results); err != nil {
+		return Repair{}, err
+	}
 	if err := outbox.RequestRelay(ctx, o.Pool, projectID); err != nil {
 		return Repair{}, err
 	}

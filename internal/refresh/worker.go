@@ -39,6 +39,8 @@ const (
 	// maxTries of one user, with pauses that double from firstPause on: an hour or so.
 	maxTries   = 8
 	firstPause = 30 * time.Second
+	// deferralPause is how long a user waits whose row is locked in the project's database.
+	deferralPause = 5 * time.Second
 	// lastingPause is kept where a person has to do something first.
 	lastingPause = 5 * time.Minute
 	troublePause = 2 * time.Second
@@ -134,11 +136,11 @@ const (
 	// meanwhile stays, to be read again.
 	settleWishes = `
 		WITH done AS (
-			SELECT d.user_id, d.asked, nullif(d.problem, '') AS problem, d.pause, d.gives_up
-			FROM unnest($3::text[], $4::bigint[], $5::text[], $6::double precision[], $7::boolean[])
-				AS d (user_id, asked, problem, pause, gives_up)
+			SELECT d.user_id, d.asked, nullif(d.problem, '') AS problem, d.pause, d.gives_up, d.is_deferred
+			FROM unnest($3::text[], $4::bigint[], $5::text[], $6::double precision[], $7::boolean[], $8::boolean[])
+				AS d (user_id, asked, problem, pause, gives_up, is_deferred)
 		), locked AS MATERIALIZED (
-			SELECT w.user_id, d.problem, d.pause, d.gives_up
+			SELECT w.user_id, d.problem, d.pause, d.gives_up, d.is_deferred
 			FROM authsync.wanted_refreshes AS w
 			JOIN done AS d ON d.user_id = w.user_id
 			WHERE w.project_id = $1 AND w.provider = $2 AND w.asked = d.asked
@@ -150,7 +152,7 @@ const (
 			WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NULL
 		)
 		UPDATE authsync.wanted_refreshes AS w
-		SET tries = w.tries + 1, problem = l.problem, next_try_at = clock_timestamp() + l.pause * interval '1 second',
+		SET tries = w.tries + CASE WHEN l.is_deferred THEN 0 ELSE 1 END, problem = l.problem, next_try_at = clock_timestamp() + l.pause * interval '1 second',
 			gave_up_at = CASE WHEN l.gives_up THEN clock_timestamp() END
 		FROM locked AS l
 		WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NOT NULL`
@@ -252,7 +254,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 		return nil
 	}
 	ids, asked, problems := make([]string, n), make([]int64, n), make([]string, n)
-	pauses, givesUp := make([]float64, n), make([]bool, n) // seconds
+	pauses, givesUp, deferred := make([]float64, n), make([]bool, n), make([]bool, n) // pauses in seconds
 	for i := range answers {
 		wish := wishes[answers[i].UserID]
 		ids[i], asked[i] = wish.UserID, wish.Asked
@@ -260,10 +262,13 @@ func (r *run) settle(ctx context.Context, wishes map[string]wish, answers []Answ
 			problems[i] = pgdb.Describe(err)
 			givesUp[i] = wish.Tries+1 >= maxTries
 			pauses[i] = r.config.Retry(firstPause << min(wish.Tries, maxTries)).Seconds()
+		} else if results[i].Outcome == mirror.OutcomeDeferred { // no try, however often
+			problems[i], deferred[i] = results[i].Reason, true
+			pauses[i] = r.config.Retry(deferralPause).Seconds()
 		}
 	}
 	args := r.job.Args
-	if _, err := r.config.Pool.Exec(ctx, settleWishes, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp); err != nil {
+	if _, err := r.config.Pool.Exec(ctx, settleWishes, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp, deferred); err != nil {
 		return errors.Join(errControl, err)
 	}
 	r.progressed = true

@@ -108,14 +108,14 @@ CREATE TABLE authsync.event_outcomes (
     applied_at  timestamptz,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT event_outcomes_pkey PRIMARY KEY (inbox_id, ordinal, received_at),
-    CONSTRAINT event_outcomes_outcome_check CHECK (outcome IN ('applied', 'stale', 'duplicate', 'ignored', 'failed'))
+    CONSTRAINT event_outcomes_outcome_check CHECK (outcome IN ('applied', 'stale', 'duplicate', 'ignored', 'failed', 'pending'))
 ) PARTITION BY RANGE (received_at);
 
 COMMENT ON TABLE authsync.event_outcomes IS 'What became of each event of a delivery. Read the view authsync.events instead.';
 COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its delivery, from 0.';
 COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that both are dropped together.';
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
-COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed.';
+COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed or is pending.';
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
 CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (project_id, user_id, inbox_id);
@@ -125,6 +125,8 @@ CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id);
 CREATE INDEX event_outcomes_outcome_idx ON authsync.event_outcomes (project_id, outcome, inbox_id, ordinal) WHERE outcome <> 'applied';
 
 CREATE INDEX event_outcomes_failed_idx ON authsync.event_outcomes (inbox_id) WHERE outcome = 'failed';
+-- Those that were put off, because of a lock in the project's database.
+CREATE INDEX event_outcomes_pending_idx ON authsync.event_outcomes (project_id, inbox_id) WHERE outcome = 'pending';
 
 CREATE TABLE authsync.event_outcomes_default PARTITION OF authsync.event_outcomes DEFAULT;
 

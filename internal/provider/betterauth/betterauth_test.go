@@ -33,9 +33,7 @@ func subject() providertest.Subject {
 
 func TestConformanceOfSignature(t *testing.T) {
 	t.Parallel()
-	s := subject()
-	s.Options.SignatureFormats = []string{betterauth.FormatSignature}
-	providertest.Run(t, s)
+	providertest.Run(t, subject())
 }
 
 func TestConformanceOfStandardWebhooks(t *testing.T) {

@@ -13,15 +13,100 @@ COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) an
 
 COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; else NULL.';
 
+CREATE FUNCTION capydb_auth.apply_around_locks(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    c_locked   constant text := 'the user is locked by another transaction in the project''s database';
+    c_lock     constant text := 'a lock that is needed to write the user is held by another transaction in the project''s database';
+    c_waits    constant integer := 20;
+    v_busy     text[];
+    v_free     jsonb;
+    v_event    jsonb;
+    v_waits    integer := 0;
+    v_ordinals integer[];
+    v_outcomes text[];
+    v_reasons  text[];
+BEGIN
+    SELECT coalesce(array_agg(a.user_id) FILTER (WHERE h.is_there AND t.is_taken IS NULL), '{}')
+    INTO v_busy
+    FROM (SELECT DISTINCT d.doc ->> 'user_id' AS user_id FROM jsonb_array_elements(p_events) AS d (doc)) AS a
+    LEFT JOIN LATERAL (
+        SELECT true AS is_there FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
+    ) AS h ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS is_taken FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS t ON true;
+
+    RETURN QUERY
+    SELECT (d.doc ->> 'ordinal')::integer, 'deferred', c_locked
+    FROM jsonb_array_elements(p_events) AS d (doc)
+    WHERE d.doc ->> 'user_id' = ANY (v_busy);
+
+    SELECT coalesce(jsonb_agg(d.doc ORDER BY d.place), '[]')
+    INTO v_free
+    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
+    WHERE d.doc ->> 'user_id' <> ALL (v_busy);
+
+    BEGIN
+        -- By way of variables: rows that were returned would stay after an error.
+        SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
+        INTO v_ordinals, v_outcomes, v_reasons
+        FROM capydb_auth.apply_rounds(v_free) AS r;
+
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM unnest(v_ordinals, v_outcomes, v_reasons) AS r (ordinal, outcome, reason);
+        RETURN;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+        v_busy := '{}';
+    END;
+
+    FOR v_event IN
+        SELECT d.doc
+        FROM jsonb_array_elements(v_free) WITH ORDINALITY AS d (doc, place)
+        ORDER BY d.place
+    LOOP
+        outcome := NULL;
+        IF v_waits < c_waits AND v_event ->> 'user_id' <> ALL (v_busy) THEN
+            BEGIN
+                SELECT r.ordinal, r.outcome, r.reason
+                INTO STRICT ordinal, outcome, reason
+                FROM capydb_auth.apply_rounds(jsonb_build_array(v_event)) AS r;
+            EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+                v_waits := v_waits + 1;
+                v_busy := v_busy || (v_event ->> 'user_id');
+            END;
+        END IF;
+        IF outcome IS NULL THEN
+            ordinal := (v_event ->> 'ordinal')::integer;
+            outcome := 'deferred';
+            reason := c_lock;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_around_locks(p_events jsonb) IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';
+
 CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_round  jsonb[];
-    v_before bigint;
-    v_last   bigint;
+    v_before   bigint;
+    v_last     bigint;
+    v_ordinals integer[];
+    v_outcomes text[];
+    v_reasons  text[];
 BEGIN
     BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
@@ -29,30 +114,34 @@ BEGIN
         RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
+    BEGIN
+        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events
+            IN ROW EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
+            USING ERRCODE = 'US001', HINT = 'Nothing can be applied until it ends; pg_locks and pg_stat_activity say whose it is.';
+    END;
 
     v_before := capydb_auth.change_cursor(NULL);
 
-    FOR v_round IN
-        SELECT array_agg(e.doc ORDER BY e.place)
-        FROM (
-            SELECT
-                d.doc,
-                d.place,
-                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
-            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-        ) AS e
-        GROUP BY e.round
-        ORDER BY e.round
-    LOOP
-        RETURN QUERY
-        SELECT r.ordinal, r.outcome, r.reason
-        FROM capydb_auth.apply_round(v_round) AS r;
-    END LOOP;
+    BEGIN
+        SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
+        INTO v_ordinals, v_outcomes, v_reasons
+        FROM capydb_auth.apply_rounds(p_events) AS r;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+        SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
+        INTO v_ordinals, v_outcomes, v_reasons
+        FROM capydb_auth.apply_around_locks(p_events) AS r;
+    END;
 
     v_last := capydb_auth.change_cursor(NULL);
     IF v_last > v_before THEN
         PERFORM pg_notify('capydb_auth_changes', v_last::text);
     END IF;
+
+    RETURN QUERY
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM unnest(v_ordinals, v_outcomes, v_reasons) AS r (ordinal, outcome, reason);
 END;
 $$;
 
@@ -386,6 +475,36 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
+
+CREATE FUNCTION capydb_auth.apply_rounds(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_round jsonb[];
+BEGIN
+    FOR v_round IN
+        SELECT array_agg(e.doc ORDER BY e.place)
+        FROM (
+            SELECT
+                d.doc,
+                d.place,
+                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
+            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
+        ) AS e
+        GROUP BY e.round
+        ORDER BY e.round
+    LOOP
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(v_round) AS r;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_rounds(p_events jsonb) IS 'Applies events, several about one user one after another; called by apply_events only.';
 
 CREATE FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -1483,9 +1602,13 @@ CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
 
 CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (last_event_processed IS NULL);
 
+REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) FROM PUBLIC;
 

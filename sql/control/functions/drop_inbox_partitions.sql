@@ -39,11 +39,11 @@ BEGIN
         -- Nobody writes to a day of the past, except a clock that is far off.
         EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
         EXECUTE format(
-            'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
              FROM authsync.%I AS i
              JOIN authsync.projects AS p ON p.id = i.project_id
              LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-             WHERE e.outcome IS NULL
+             WHERE e.outcome IS NULL OR e.outcome = ''pending''
                 OR (e.outcome = ''failed'' AND EXISTS (
                     SELECT FROM authsync.river_job AS r
                     WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
@@ -66,10 +66,6 @@ BEGIN
             'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
         RETURN NEXT;
     END LOOP;
-    -- What is gone is used no longer.
-    DELETE FROM authsync.inbox_usage AS u
-    WHERE u.day < p_before
-        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
 END;
 $fn$;
 

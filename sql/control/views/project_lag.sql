@@ -57,7 +57,7 @@ LEFT JOIN LATERAL ( -- the newest few, and each by its key: no plan can read mor
 
 COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is behind receiving.';
 COMMENT ON COLUMN authsync.project_lag.pending_messages IS 'Messages that wait to be applied.';
-COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
+COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that are tried again alone: they failed (see authsync.event_failures), or a lock in the project''s database is in their way.';
 COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
 COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When an event of the five messages before the oldest pending one was final last.';
 COMMENT ON COLUMN authsync.project_lag.wait_reason IS 'What the project database says, while its job waits for it.';

@@ -7,9 +7,11 @@
 --             outcomes and user_changes are those of applying them singly.
 -- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
 --             reason; for an event that is kept out of the ledger also unchanged, if it
---             said nothing but what the row had. All events of the call take effect or,
---             on an error, none. If users changed, whoever listens to channel
---             capydb_auth_changes hears the greatest new id of user_changes after the commit.
+--             said nothing but what the row had; and deferred with the reason, without any
+--             effect, if a lock of another transaction is in its way: call again later with it.
+--             All other events of the call take effect or, on an error, none. If users changed,
+--             whoever listens to channel capydb_auth_changes hears the greatest new id of
+--             user_changes after the commit.
 --
 -- p_events is an array of objects:
 --   ordinal        integer, names the event in the result
@@ -35,8 +37,11 @@
 --
 -- One caller at a time: the lock makes a second one wait, so that the ledger can
 -- be asked before it is written, two batches never wait for each other's rows, and
--- user_changes.id grows in the order of commit. A wait beyond lock_timeout is
--- US001: nothing is wrong with the events, try again.
+-- user_changes.id grows in the order of commit. A wait beyond lock_timeout, for that or for
+-- whoever has locked a whole table, is US001: nothing is wrong with the events, try again.
+--
+-- Rows are waited for only a moment: see apply_rounds. A transaction of the customer's that holds
+-- the row of a user holds up the events of that user, and no others: see apply_around_locks.
 --
 -- One notification a call, not one a change: PostgreSQL lets transactions that notify commit
 -- one after another, and a batch may hold thousands of changes.
@@ -50,9 +55,11 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 #variable_conflict use_column
 DECLARE
-    v_round  jsonb[];
-    v_before bigint;
-    v_last   bigint;
+    v_before   bigint;
+    v_last     bigint;
+    v_ordinals integer[];
+    v_outcomes text[];
+    v_reasons  text[];
 BEGIN
     BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
@@ -60,30 +67,34 @@ BEGIN
         RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
+    BEGIN
+        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events
+            IN ROW EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
+            USING ERRCODE = 'US001', HINT = 'Nothing can be applied until it ends; pg_locks and pg_stat_activity say whose it is.';
+    END;
 
     v_before := capydb_auth.change_cursor(NULL);
 
-    FOR v_round IN
-        SELECT array_agg(e.doc ORDER BY e.place)
-        FROM (
-            SELECT
-                d.doc,
-                d.place,
-                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
-            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-        ) AS e
-        GROUP BY e.round
-        ORDER BY e.round
-    LOOP
-        RETURN QUERY
-        SELECT r.ordinal, r.outcome, r.reason
-        FROM capydb_auth.apply_round(v_round) AS r;
-    END LOOP;
+    BEGIN
+        SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
+        INTO v_ordinals, v_outcomes, v_reasons
+        FROM capydb_auth.apply_rounds(p_events) AS r;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+        SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
+        INTO v_ordinals, v_outcomes, v_reasons
+        FROM capydb_auth.apply_around_locks(p_events) AS r;
+    END;
 
     v_last := capydb_auth.change_cursor(NULL);
     IF v_last > v_before THEN
         PERFORM pg_notify('capydb_auth_changes', v_last::text);
     END IF;
+
+    RETURN QUERY
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM unnest(v_ordinals, v_outcomes, v_reasons) AS r (ordinal, outcome, reason);
 END;
 $fn$;
 
