@@ -33,6 +33,8 @@ type Config struct {
 	Outbox    Outbox
 	// Idempotency keeps answers to calls that may be sent again.
 	Idempotency Idempotency
+	// Rejections reads the requests that the receiver refused.
+	Rejections Rejections
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: what the request says that it was sent to.
 	PublicURL string
@@ -51,8 +53,8 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox, idempotency and log must be given")
+		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox, idempotency, rejections and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

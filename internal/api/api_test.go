@@ -31,6 +31,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/rejections"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -174,6 +175,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
 		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
+		Rejections:  rejections.Reader{Pool: b.pool},
 		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
@@ -436,7 +438,7 @@ func TestChangesAreLoggedWithoutSecrets(t *testing.T) {
 	b := setup(t)
 	require.Equal(t, http.StatusCreated, b.call(t, http.MethodPost, "/projects", `{"name": "shop", "database_url": "`+someURL+`"}`).status)
 	require.Equal(t, http.StatusOK, b.call(t, http.MethodPut, "/projects/shop/integrations/auth0",
-		`{"credentials": {"webhook_signing_secret": "s3cret-of-auth0"}}`).status)
+		`{"credentials": {"webhook_signing_secret": "s3cret-of-auth0-51ac"}}`).status)
 	require.Contains(t, b.log.String(), `"msg":"management_call","method":"PUT","route":"/projects/{project}/integrations/{provider}","status":200`)
 	require.Contains(t, b.log.String(), `"project":"shop"`)
 	require.NotContains(t, b.log.String(), "s3cret")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -157,7 +158,7 @@ func (a *API) authenticate(r *http.Request) (project.Key, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return project.Key{}, errOtherScheme
 	}
-	key, err := a.config.Store.Authenticate(r.Context(), strings.TrimSpace(secret))
+	key, err := a.config.Store.Authenticate(r.Context(), pasted.Unquote(secret))
 	if errors.Is(err, project.ErrNoKey) {
 		return project.Key{}, errUnknownKey
 	}

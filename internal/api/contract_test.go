@@ -93,8 +93,8 @@ func (a reply) invalid(t *testing.T, in, field, code string) {
 func TestEveryCallRefusesMistakesAlike(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, o := range operations(t, b) {
-		t.Run(o.method+" "+o.path, func(t *testing.T) { // one after another: a call for a project may be refused for others at work
+	for _, o := range operations(t, b) { //nolint:paralleltest // one after another: a call for a project may be refused for others at work
+		t.Run(o.method+" "+o.path, func(t *testing.T) {
 			good := ""
 			if o.body != nil {
 				good = "{}"
@@ -175,7 +175,7 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	for name, tc := range map[string]struct{ method, path, body, field string }{
+	for name, tc := range map[string]struct{ method, path, body, field string }{ //nolint:paralleltest // one after another, likewise
 		"ProjectName":      {"POST", "/projects", `{"name": "A B"}`, "name"},
 		"ProjectURL":       {"POST", "/projects", `{"name": "a", "database_url": "mysql://x"}`, "database_url"},
 		"ProjectEmptyURL":  {"POST", "/projects", `{"name": "a", "database_url": ""}`, "database_url"},
@@ -207,7 +207,7 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 		"KeyName":          {"POST", "/keys", `{"name": " "}`, "name"},
 		"KeyProject":       {"POST", "/keys", `{"name": "x", "project_id": "gone"}`, "project_id"},
 	} {
-		t.Run(name, func(t *testing.T) { // one after another, likewise
+		t.Run(name, func(t *testing.T) {
 			answer := b.call(t, tc.method, tc.path, tc.body)
 			require.Equal(t, http.StatusUnprocessableEntity, answer.status, answer.text)
 			faults, _ := answer.body["errors"].([]any)

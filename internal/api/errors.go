@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/rejections"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -132,7 +133,8 @@ func ofRequest(err error) *failure {
 		return invalidField("provider", err.Error())
 	case errors.As(err, &refused):
 		return invalidField("role", err.Error())
-	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor):
+	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor),
+		errors.Is(err, rejections.ErrBadCursor):
 		f, _ := errors.AsType[*failure](wrong(inQuery, "cursor", problem.Invalid,
 			"cursor is not one that this list returned: take next_cursor of the page before, or leave it out"))
 		return f

@@ -126,7 +126,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("DELETE", fmt.Sprint("/projects/", made.body["id"]), "/projects/{project}", "", 204)
 
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}",
-		`{"credentials": {"webhook_signing_secret": "secret-of-auth0"}, "options": {"absent_fields": "clear"}}`, 200)
+		`{"credentials": {"webhook_signing_secret": "secret-of-auth0-51ac"}, "options": {"absent_fields": "clear"}}`, 200)
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{"options": {"x": 1}}`, 422)
 	check("GET", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 200)
 	check("GET", "/projects/shop/integrations", "/projects/{project}/integrations", "", 200)
@@ -170,6 +170,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "shop_app"}`, 200)
 	check("POST", "/projects/shop/grants", "/projects/{project}/grants", `{"role": "nobody"}`, 422)
+
+	_, err = b.pool.Exec(t.Context(), `SELECT authsync.record_rejected_requests($1, 100)`, fmt.Sprintf(`[
+		{"project_id": %q, "provider": "clerk", "received_at": "2026-05-04T10:20:30Z", "status": 401, "reason": "signature_mismatch", "detail": "d",
+		 "body_bytes": 12, "header_names": ["A"], "remote_address": "192.0.2.7", "request_count": 3},
+		{"project_id": %[1]q, "provider": "auth0", "received_at": "2026-05-04T10:20:30Z", "status": 413, "reason": "body_too_large", "detail": "d",
+		 "header_names": [], "request_count": 1}]`, shop.ID))
+	require.NoError(t, err)
+	const rejectedPath = "/projects/{project}/rejected-requests"
+	first := check("GET", "/projects/shop/rejected-requests?limit=1", rejectedPath, "", 200)
+	check("GET", fmt.Sprint("/projects/shop/rejected-requests?limit=1&cursor=", first.body["next_cursor"]), rejectedPath, "", 200)
+	check("GET", "/projects/shop/rejected-requests?provider=better-auth", rejectedPath, "", 200)
+	check("GET", "/projects/shop/rejected-requests?cursor=x", rejectedPath, "", 422)
+	check("GET", "/projects/shop/rejected-requests?provider=okta", rejectedPath, "", 422)
 
 	check("GET", "/projects/shop/events", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events/"+applied, "/projects/{project}/events/{event}", "", 200)

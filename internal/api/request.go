@@ -64,6 +64,7 @@ func refuseBody(r *http.Request) error {
 }
 
 func parseBody(body []byte, into any) error {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors write
 	if !storable(string(body)) {
 		return fail(malformedRequest, "the body holds U+0000, or bytes that are not UTF-8")
 	}

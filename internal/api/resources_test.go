@@ -104,7 +104,7 @@ func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 
-	put := b.call(t, http.MethodPut, path+"better-auth", `{"credentials": {"webhook_signing_secret": ["s3cret-one", "s3cret-two"]}, "options": {"absent_fields": "clear"}}`)
+	put := b.call(t, http.MethodPut, path+"better-auth", `{"credentials": {"webhook_signing_secret": ["s3cret-one-81fa2c", "s3cret-two-9be04d"]}, "options": {"absent_fields": "clear"}}`)
 	require.Equal(t, http.StatusOK, put.status, put.text)
 	require.NotContains(t, put.text, "s3cret")
 	require.Equal(t, "better_auth", put.body["provider"])

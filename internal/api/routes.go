@@ -48,6 +48,8 @@ func (a *API) routes() []route {
 
 		{post, one + "/grants", ofProject, a.grant, aBody},
 
+		{get, one + "/rejected-requests", ofProject, a.listRejected, takes{query: append([]string{"provider"}, aPage.query...)}},
+
 		{get, one + "/events", ofProject, a.listEvents, anEvents},
 		{post, one + "/events/replay", ofProject, a.replayEvents, aBody},
 		{get, one + "/events/{event}", ofProject, a.getEvent, takes{query: []string{"body"}}},

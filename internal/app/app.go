@@ -46,8 +46,10 @@ import (
 	"github.com/authsync/authsync/internal/receiver"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/rejections"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/usage"
 )
 
 // Config is what Start needs.
@@ -56,35 +58,42 @@ type Config struct {
 	Log      *slog.Logger
 	// Listener is where to answer; nil: listen on Settings.Listen. Start owns it.
 	Listener net.Listener
+	// Observe hears of every webhook and must not wait; nil: nobody does.
+	Observe func(receiver.Message)
 }
 
 // App is a running server.
 type App struct {
 	Store *project.Store // for people
 
-	stored    *project.Store // for the workers
-	settings  config.Config
-	log       *slog.Logger
-	steps     steps
-	failed    chan error
-	url       string
-	metrics   *metrics
-	health    *health
-	pool      *pgxpool.Pool // of the workers
-	vital     *pgxpool.Pool // of the directory and of /readyz
-	people    *pgxpool.Pool // of the management API
-	keyring   *seal.Keyring
-	directory *project.Directory
-	mirrors   *mirror.Mirrors
-	inbox     *inbox.Inbox
-	intake    *inbox.Inbox    // the receiver's own; nil without that role
-	guard     *outbound.Guard // of all requests to addresses that customers chose
-	tenants   *pgdb.Tenants   // connects to the databases of projects
-	accounts  account.Accounts
-	shared    *account.Shared // of those who read single users
-	backfills *backfill.Store
-	refreshes *refresh.Queue
-	outbox    *outbox.Outbox
+	stored   *project.Store // for the workers
+	settings config.Config
+	log      *slog.Logger
+	steps    steps
+	failed   chan error
+	url      string
+	// metricsURL is empty where the metrics have no address of their own.
+	metricsURL string
+	metrics    *metrics
+	health     *health
+	pool       *pgxpool.Pool // of the workers
+	vital      *pgxpool.Pool // of the directory and of /readyz
+	people     *pgxpool.Pool // of the management API
+	keyring    *seal.Keyring
+	directory  *project.Directory
+	mirrors    *mirror.Mirrors
+	inbox      *inbox.Inbox
+	intake     *inbox.Inbox // the receiver's own; nil without that role
+	rejections *rejections.Recorder
+	usage      *usage.Counter
+	observe    func(receiver.Message)
+	guard      *outbound.Guard // of all requests to addresses that customers chose
+	tenants    *pgdb.Tenants   // connects to the databases of projects
+	accounts   account.Accounts
+	shared     *account.Shared // of those who read single users
+	backfills  *backfill.Store
+	refreshes  *refresh.Queue
+	outbox     *outbox.Outbox
 	// outboxAdmin is the API's, with connections of its own.
 	outboxAdmin *outbox.Outbox
 	api         *api.API             // nil without the role api, as is the dashboard
@@ -102,7 +111,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	a := &App{
 		settings: c.Settings, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
-		guard:   outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}),
+		guard: outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe,
 		tenants: tenantsOf(c.Settings),
 	}
 	defer func() {
@@ -134,6 +143,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"outbox", a.startOutbox},
 		{"workers", a.startWorkers},
 		{"management", a.startManagement},
+		{"metrics", a.startMetrics},
 		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener), nil }},
 	} {
 		if err := a.steps.start(ctx, s.name, s.start); err != nil {
@@ -284,8 +294,14 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 		return nil, err
 	}
 	a.intake = inbox.New(pool, inserts, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
+	stopNotes, err := a.startNotes(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
 	return func(ctx context.Context) error {
 		err := errors.Join(a.intake.Close(ctx), a.inbox.Close(ctx))
+		stopNotes()
 		pool.Close()
 		return err
 	}, nil
@@ -338,18 +354,21 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 	routes.HandleFunc("/", index).Methods(http.MethodGet)
 	routes.HandleFunc("/healthz", a.health.healthz).Methods(http.MethodGet)
 	routes.HandleFunc("/readyz", a.health.readyz).Methods(http.MethodGet)
-	routes.Handle("/metrics", a.metrics.handler()).Methods(http.MethodGet)
+	if a.settings.MetricsListen == "" {
+		routes.Handle("/metrics", a.forOperators(a.metrics.handler())).Methods(http.MethodGet)
+	}
 	if a.settings.Roles.Receiver {
-		routes.Handle(receiver.Path, a.metrics.area("webhook", receiver.New(receiver.Config{
-			Directory: a.directory, Inbox: a.intake, Log: a.log,
-			MaxBody: a.settings.MaxBodyBytes, Registry: a.metrics.registry,
+		routes.MatcherFunc(receiver.Match).Handler(a.metrics.area("webhook", receiver.New(receiver.Config{
+			Directory: a.directory, Inbox: a.intake, Log: a.log, Address: a.settings.TrustedProxies.Of,
+			Rejections: a.rejections, Usage: a.usage, Observe: a.observe,
+			MaxBody: a.settings.MaxBodyBytes, MaxBuffered: a.settings.BodyMemoryBytes, Registry: a.metrics.registry,
 		})))
 	} else {
-		routes.Handle(receiver.Path, a.metrics.area("webhook", http.HandlerFunc(noReceiver)))
+		routes.MatcherFunc(receiver.Match).Handler(a.metrics.area("webhook", http.HandlerFunc(noReceiver)))
 	}
 	a.routeManagement(routes)
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
-	return serveHTTP(listener, problem.WithRequestID(routes), a.log, a.failed)
+	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(routes)), a.log, a.failed)
 }
 
 // noReceiver answers webhooks that were routed to a process without that role.

@@ -113,9 +113,23 @@ func (in *installation) users(t *testing.T) int {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
+	return getWith(t, url, "")
+}
+
+// metrics shows the installation's key.
+func (in *installation) metrics(t *testing.T, url string) (int, string) {
+	t.Helper()
+	return getWith(t, url, in.key.Reveal())
+}
+
+func getWith(t *testing.T, url, key string) (int, string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	require.NoError(t, err)
 	req.Close = true
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -145,12 +159,12 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, text, "GET / lists what there is")
 
-	status, text = get(t, a.URL()+"/metrics")
+	status, text = in.metrics(t, a.URL()+"/metrics")
 	require.Equal(t, http.StatusOK, status)
 	for _, line := range []string{
 		`authsync_http_requests_total{area="webhook",code="204",method="post"} 3`,
 		`authsync_deliveries_total{provider="clerk",result="accepted"} 1`,
-		`authsync_control_connections{pool="receiver",state="max"} 3`,
+		`authsync_control_connections{pool="receiver",state="max"} 4`,
 		`authsync_inbox_commit_deliveries_count`,
 		`go_goroutines`,
 	} {
@@ -206,7 +220,7 @@ func TestRiverUIAnswersBehindItsSignIn(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status)
 	require.Contains(t, text, "limited to one project")
 
-	_, text = get(t, a.URL()+"/metrics")
+	_, text = in.metrics(t, a.URL()+"/metrics")
 	require.Contains(t, text, `authsync_http_requests_total{area="dashboard",code="303",method="get"} 1`)
 	require.Contains(t, text, `authsync_control_connections{pool="river_ui",state="max"} 3`)
 	stop()

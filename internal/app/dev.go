@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/schema"
@@ -49,6 +50,7 @@ type Dev struct {
 	// Postgres says which PostgreSQL runs, such as "15.18".
 	Postgres string
 
+	follower *follower
 	progress func(string)
 	screen   screen
 	log      *slog.Logger
@@ -76,7 +78,7 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
 	quiet := slog.New(slog.DiscardHandler) // until the log file is there
-	d := &Dev{Dir: dir, progress: c.Progress, log: quiet, steps: steps{log: quiet}}
+	d := &Dev{Dir: dir, follower: newFollower(), progress: c.Progress, log: quiet, steps: steps{log: quiet}}
 	d.screen.out = c.Warnings
 	defer func() {
 		if err != nil {
@@ -244,7 +246,7 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	if err := d.beforeStart(ctx, settings); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	d.App, err = Start(ctx, Config{Settings: settings, Log: d.log, Listener: listener})
+	d.App, err = Start(ctx, Config{Settings: settings, Log: d.log, Listener: listener, Observe: d.follower.observe})
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +270,7 @@ func (d *Dev) encryptionKey(ctx context.Context) (config.Secret, error) {
 	path := filepath.Join(d.Dir, config.KeyFile)
 	text, err := os.ReadFile(path) //nolint:gosec // within the data directory that the operator chose
 	if err == nil {
-		return config.Secret(strings.TrimSpace(string(text))), nil
+		return config.Secret(pasted.Unquote(string(text))), nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read the encryption key: %w", err)

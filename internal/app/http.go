@@ -7,8 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/authsync/authsync/internal/connlimit"
+	"github.com/authsync/authsync/internal/problem"
 )
 
 // Limits of the HTTP server. A provider's webhook is small and its sender
@@ -43,13 +48,17 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 // way finish, and cuts them off when its context ends.
 func serveHTTP(listener net.Listener, handler http.Handler, log *slog.Logger, failed chan<- error) stopFunc {
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           refuseAmbiguous(handler),
+		ConnContext:       connlimit.WithConn,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if bounded, ok := listener.(*connlimit.Listener); ok {
+		server.ConnState = bounded.State
 	}
 	done := make(chan struct{})
 	go func() {
@@ -66,6 +75,61 @@ func serveHTTP(listener net.Listener, handler http.Handler, log *slog.Logger, fa
 		<-done
 		return err
 	}
+}
+
+// refuseAmbiguous refuses requests whose head gives their length more than once, and
+// ends the connection: a proxy on the way may read another request out of the same bytes
+// (RFC 9112, section 6.3). Lengths that contradict each other net/http refuses by itself.
+func refuseAmbiguous(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn := connlimit.From(r.Context()); conn != nil && conn.LengthIsAmbiguous() {
+			w.Header().Set("Connection", "close")
+			problem.Write(w, r, http.StatusBadRequest, "",
+				"the request gives its length more than once (Content-Length, Transfer-Encoding): send one of the two, once")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// closing has every answer end its connection while the server drains, so that its
+// clients find another process for their next request.
+func closing(draining *atomic.Bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Drain comes before Stop where proxies send requests to several processes: for the
+// time of AUTHSYNC_DRAIN_DELAY the server still answers everything, but says by /readyz that
+// it is not ready, and ends the connection after each answer. It returns early if ctx ends.
+func (a *App) Drain(ctx context.Context) {
+	a.health.stopping.Store(true)
+	if a.settings.DrainDelay == 0 || !a.settings.Roles.HTTP() {
+		return
+	}
+	a.log.InfoContext(ctx, "server_drain_started", slog.Duration("delay", a.settings.DrainDelay))
+	delay := time.NewTimer(a.settings.DrainDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-ctx.Done():
+	}
+}
+
+// bounded bounds the connections to the server.
+func (a *App) bounded(listener net.Listener) *connlimit.Listener {
+	most := min(a.settings.MaxConnections, connlimit.Files())
+	return connlimit.Listen(listener, connlimit.Config{
+		Max: most, PerAddress: max(most/4, 1), Registry: a.metrics.registry,
+		// A proxy has the connections of all its clients.
+		Exempt: func(address netip.Addr) bool {
+			return address.IsLoopback() || a.settings.TrustedProxies.Contains(address)
+		},
+	})
 }
 
 // baseURL is how this machine reaches the listener; a wildcard address becomes

@@ -3,17 +3,26 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/connlimit"
 	"github.com/authsync/authsync/internal/waittest"
 )
+
+func unbounded(listener net.Listener) *connlimit.Listener {
+	return connlimit.Listen(listener, connlimit.Config{Max: 1000, PerAddress: 1000})
+}
 
 func TestServeHTTP(t *testing.T) {
 	t.Parallel()
@@ -30,7 +39,7 @@ func TestServeHTTP(t *testing.T) {
 		listener, err := Listen(t.Context(), "127.0.0.1:0")
 		require.NoError(t, err)
 		b := bundle{url: baseURL(listener), entered: make(chan struct{}), leave: make(chan struct{}), failed: make(chan error, 1)}
-		b.stop = serveHTTP(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.stop = serveHTTP(unbounded(listener), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b.entered <- struct{}{}
 			select {
 			case <-b.leave:
@@ -102,11 +111,83 @@ func TestServeHTTP(t *testing.T) {
 		listener, err := Listen(t.Context(), "127.0.0.1:0")
 		require.NoError(t, err)
 		failed := make(chan error, 1)
-		stop := serveHTTP(listener, http.NotFoundHandler(), slog.New(slog.DiscardHandler), failed)
+		stop := serveHTTP(unbounded(listener), http.NotFoundHandler(), slog.New(slog.DiscardHandler), failed)
 		require.NoError(t, listener.Close())
 		require.ErrorIs(t, <-failed, net.ErrClosed)
 		require.NoError(t, stop(t.Context()))
 	})
+}
+
+// TestAmbiguousLengthsEndTheConnection speaks HTTP by hand. Whatever a proxy in front makes
+// of such a request, nothing behind it on the connection is read as another one.
+func TestAmbiguousLengthsEndTheConnection(t *testing.T) {
+	t.Parallel()
+	const smuggled = "POST /second HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+	const words = `{"a": "content-length: 5\ncontent-length: 5", "transfer-encoding": 1}`
+	head := func(lines ...string) string {
+		return "POST /first HTTP/1.1\r\nHost: x\r\n" + strings.Join(append(lines, "", ""), "\r\n")
+	}
+	for name, tc := range map[string]struct {
+		first  string
+		served bool
+	}{
+		"OneLength":                 {head("Content-Length: 2") + "{}", true},
+		"Chunked":                   {head("Transfer-Encoding: chunked") + "2\r\n{}\r\n0\r\n\r\n", true},
+		"Twice":                     {head("Content-Length: 2", "Content-Length: 2") + "{}", false},
+		"TwiceOtherCase":            {head("Content-Length: 2", "CONTENT-LENGTH: 2") + "{}", false},
+		"TwiceApart":                {head("Content-Length: 2", "Content-Type: application/json", "content-length:2") + "{}", false},
+		"Contradiction":             {head("Content-Length: 2", "Content-Length: 3") + "{} ", false},
+		"List":                      {head("Content-Length: 2, 2") + "{}", false},
+		"LengthAndChunked":          {head("Content-Length: 12", "Transfer-Encoding: chunked") + "2\r\n{}\r\n0\r\n\r\n", false},
+		"ChunkedAndLength":          {head("Transfer-Encoding: chunked", "Content-Length: 2") + "2\r\n{}\r\n0\r\n\r\n", false},
+		"ChunkedTwice":              {head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + "2\r\n{}\r\n0\r\n\r\n", false},
+		"UnknownEncoding":           {head("Transfer-Encoding: xchunked", "Content-Length: 2") + "{}", false},
+		"Folded":                    {head("Content-Length: 2", " Content-Length: 3") + "{}", false},
+		"FoldedValue":               {head("Content-Length:", " 2") + "{}", true},
+		"SpaceBeforeColon":          {head("Content-Length : 2") + "{}", false},
+		"Negative":                  {head("Content-Length: -2") + "{}", false},
+		"Plus":                      {head("Content-Length: +2") + "{}", false},
+		"Hexadecimal":               {head("Content-Length: 0x2") + "{}", false},
+		"TooLarge":                  {head("Content-Length: 99999999999999999999") + "{}", false},
+		"BareLineFeeds":             {strings.ReplaceAll(head("Content-Length: 2", "Content-Length: 2"), "\r\n", "\n") + "{}", false},
+		"WordsInTheBody":            {head(fmt.Sprint("Content-Length: ", len(words))) + words, true},
+		"AfterAnotherOnTheSameLine": {head("Content-Length: 2") + "{}" + head("Content-Length: 2", "Content-Length: 2") + "{}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			listener, err := Listen(t.Context(), "127.0.0.1:0")
+			require.NoError(t, err)
+			second := make(chan struct{}, 1)
+			stop := serveHTTP(unbounded(listener), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/second" {
+					second <- struct{}{}
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.WriteHeader(http.StatusNoContent)
+			}), slog.New(slog.DiscardHandler), make(chan error, 1))
+			defer func() { require.NoError(t, stop(context.WithoutCancel(t.Context()))) }()
+
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, tc.first+smuggled)
+			require.NoError(t, err)
+			if tc.served {
+				waittest.Receive(t, second)
+				return
+			}
+			// All that comes until the server closes.
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(waittest.Bound)))
+			answers, err := io.ReadAll(conn)
+			if err != nil {
+				require.ErrorIs(t, err, syscall.ECONNRESET)
+			}
+			require.Empty(t, second, "%s", answers)
+			last := string(answers[strings.LastIndex(string(answers), "HTTP/1.1 "):])
+			require.Regexp(t, `^HTTP/1\.1 (400|501) `, last)
+			require.Contains(t, last, "Connection: close")
+		})
+	}
 }
 
 func TestListenSaysThatThePortIsTaken(t *testing.T) {

@@ -40,7 +40,7 @@ This is authsync. It mirrors the users of identity providers into PostgreSQL.
   GET  /river/              River UI, where a person sees and steers jobs; sign in with the same key
   GET  /healthz             whether the process lives
   GET  /readyz              whether it can work, else which part cannot
-  GET  /metrics             numbers for Prometheus
+  GET  /metrics             numbers for Prometheus; show it a key, too
 
 To look and steer, use the command: authsync --help
 `

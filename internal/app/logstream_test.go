@@ -141,7 +141,8 @@ func (in *installation) requireRead(t *testing.T) {
 	})
 }
 
-// allowReading stores the credentials that reading users needs, which starts no backfill.
+// allowReading stores the credentials that reading users needs, which starts no backfill, and
+// has no reconcile begin by itself: that would find what only entries of the stream should.
 func (in *installation) allowReading(t *testing.T, baseURL string) {
 	t.Helper()
 	given := map[string]json.RawMessage{}
@@ -152,7 +153,7 @@ func (in *installation) allowReading(t *testing.T, baseURL string) {
 		require.NoError(t, err)
 		given[name] = text
 	}
-	options, err := json.Marshal(map[string]string{"base_url": baseURL})
+	options, err := json.Marshal(map[string]any{"base_url": baseURL, "reconcile": map[string]string{"every": "never"}})
 	require.NoError(t, err)
 	keyring, err := seal.ParseKeys(in.settings.EncryptionKey.Reveal())
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/rejections"
 )
 
 const (
@@ -42,7 +43,8 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Store: a.Store, Events: events, Users: a.mirrors, Grants: a.mirrors, Backfills: backfill.NewStore(a.people, jobs, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.outboxAdmin, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
-		PublicURL: a.settings.PublicURL, Log: a.log,
+		Rejections: rejections.Reader{Pool: a.people},
+		PublicURL:  a.settings.PublicURL, Log: a.log,
 	})
 	if err != nil {
 		return nil, err

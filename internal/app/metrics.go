@@ -1,17 +1,28 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/authsync/authsync/internal/connlimit"
+	"github.com/authsync/authsync/internal/pasted"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
 )
 
-// metrics is what /metrics shows. It is plain, as is customary: numbers of the
-// process, no project's name, no data. Who must not see them is kept from the
-// path by the proxy in front.
+// metrics is what /metrics shows: numbers of the process, no project's name, no data, and
+// nothing that asks a database. It is for operators: with a key that is not limited to a
+// project or, by AUTHSYNC_METRICS_LISTEN, at an address of its own.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -65,6 +76,55 @@ func (m *metrics) pool(name string, pool *pgxpool.Pool) {
 	)
 }
 
+// scrapes is how many scrapes may run at the same time.
+const scrapes = 3
+
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: scrapes})
+}
+
+// startMetrics answers /metrics at an address of its own, if there is one.
+func (a *App) startMetrics(ctx context.Context) (stopFunc, error) {
+	if a.settings.MetricsListen == "" {
+		return nil, nil
+	}
+	listener, err := Listen(ctx, a.settings.MetricsListen)
+	if err != nil {
+		return nil, fmt.Errorf("AUTHSYNC_METRICS_LISTEN: %w", err)
+	}
+	a.metricsURL = baseURL(listener) + "/metrics"
+	routes := http.NewServeMux()
+	routes.Handle("GET /metrics", a.metrics.handler())
+	bounded := connlimit.Listen(listener, connlimit.Config{Max: metricsConns, PerAddress: metricsConns})
+	return serveHTTP(bounded, routes, a.log, a.failed), nil
+}
+
+// metricsConns are the connections to the address of the metrics.
+const metricsConns = 32
+
+// MetricsURL is where the metrics are, if they have an address of their own.
+func (a *App) MetricsURL() string { return a.metricsURL }
+
+// forOperators lets those pass who show a key that is not limited to a project.
+func (a *App) forOperators(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		const how = "show a key that is not limited to a project (Authorization: Bearer capy_…), or give the metrics an address of their own by AUTHSYNC_METRICS_LISTEN"
+		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			secret = ""
+		}
+		key, err := a.Store.Authenticate(r.Context(), pasted.Unquote(secret))
+		switch {
+		case errors.Is(err, project.ErrNoKey):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
+			problem.Write(w, r, http.StatusUnauthorized, "", how)
+		case err != nil:
+			a.log.WarnContext(r.Context(), "key_not_checked", slog.Any("error", err))
+			problem.Write(w, r, http.StatusServiceUnavailable, "", "the control database cannot be asked now", problem.RetryAfter(5*time.Second))
+		case key.ProjectID != nil:
+			problem.Write(w, r, http.StatusForbidden, "", "the metrics are of all projects: "+how)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }

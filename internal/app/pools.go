@@ -14,8 +14,8 @@ import (
 // connections: what one project makes slow is neither felt by the receiver nor by /readyz.
 const (
 	// receiverConns store messages: one for the commit in flight, one to wake the workers after it,
-	// and one to spare.
-	receiverConns = 3
+	// one to note what was refused and how much was stored, and one to spare.
+	receiverConns = 4
 	// vitalConns are for the directory and for /readyz.
 	vitalConns = 2
 	// managementConns are for the calls of the API.

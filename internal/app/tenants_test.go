@@ -100,7 +100,7 @@ func TestDatabaseOfAnIntegrationIsNoOthers(t *testing.T) {
 	require.NoError(t, put(reader(t, plain), "public"))
 
 	// What was stored before there was this check is looked at when it is used.
-	for says, databaseURL := range map[string]string{
+	for says, databaseURL := range map[string]string{ //nolint:paralleltest // the cases above come one after another: they are for one integration
 		"this is authsync's own database": ofControl,
 		"belongs to another project":      reader(t, other),
 	} {

@@ -134,6 +134,9 @@ func (e *environment) LookupFresh(context.Context, uuid.UUID, string) (project.E
 	return e.endpoint, nil
 }
 
+// Others are none.
+func (e *environment) Others(uuid.UUID, string) []project.Endpoint { return nil }
+
 // empty makes both sides start from the same state.
 func (e *environment) empty(ctx context.Context) error {
 	for _, sql := range []string{`TRUNCATE authsync.inbox, authsync.inbox_pending, authsync.event_outcomes, authsync.job_requests, authsync.river_job, bench_deliveries`, `CHECKPOINT`} {

@@ -103,7 +103,7 @@ func (e *environment) round(ctx context.Context, handler http.Handler, p plan) (
 // serve lets a receiver answer, set up as in the server of authsync.
 func serve(ctx context.Context, handler http.Handler) (address string, stop func(), err error) {
 	routes := mux.NewRouter()
-	routes.Handle(receiver.Path, handler)
+	routes.MatcherFunc(receiver.Match).Handler(handler)
 	return listen(ctx, problem.WithRequestID(routes))
 }
 

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/pasted"
 )
 
 // The environment comes first; what it leaves open the dev server's data
@@ -83,7 +83,7 @@ func (s *session) sealed() (databaseURL, key config.Secret, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("read the dev server's encryption key: %w", err)
 	}
-	return dev.DatabaseURL, config.Secret(strings.TrimSpace(string(text))), nil
+	return dev.DatabaseURL, config.Secret(pasted.Unquote(string(text))), nil
 }
 
 func noServer(c config.Config, names string) error {

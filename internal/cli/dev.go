@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,9 @@ func (s *session) newDev() *cobra.Command {
 		Long: `Runs a server for trying out and for development. Nothing has to be configured: it
 starts a PostgreSQL of its own in AUTHSYNC_DATA_DIR (.authsync), makes a project
 demo with all three providers, and on the first start sends itself signed events
-and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080).
+and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080). It then prints a
+line for every webhook that comes: its type, its id and what became of it, or why it
+was refused.
 
 The data directory has connection.env, for shells and for the other commands, which
 find the server through it; demo-secrets.env with the demo project's signing
@@ -67,7 +70,16 @@ func (s *session) dev(ctx context.Context, demoProvider bool) error {
 		}
 		return err
 	}
-	err = runUntil(ctx, d.Failed(), c, d.Stop)
+	following, unfollow := context.WithCancel(ctx)
+	var followed sync.WaitGroup
+	followed.Go(func() {
+		d.Follow(following, func(m app.Message) { s.showMessage(d, m) }, func(n int64) {
+			_ = s.notice("authsync: %d more messages came than can be shown", n) // nothing to be done about it
+		})
+	})
+	err = runUntil(ctx, d.Failed(), c, func(context.Context) {}, d.Stop)
+	unfollow()
+	followed.Wait()
 	if err == nil {
 		err = s.notice("authsync: stopped; everything is still there for the next authsync dev")
 	}
@@ -112,7 +124,8 @@ Try next, in another terminal:
 
   %[4]s send demo clerk user.created --set first_name=Grace --wait
 %[5]s
-Ctrl-C stops it; everything is still there the next time.
+Every webhook that comes shows here. Ctrl-C stops it; everything is still there the next time.
+
 `, quoted(filepath.Join(dataDir, config.ConnectionFile)), quoted(filepath.Join(dataDir, app.SecretsFile)), client.Prefix, quoted(s.Program), s.demoLines(d))
 	return s.printf("%s", b.String())
 }

@@ -170,6 +170,15 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, "204", string(answer))
 	waittest.Until(t, func() bool { return users(t, connection.DemoDatabaseURL.Reveal()) == 5 })
 
+	// Each message is a line, accepted or not, as it comes.
+	first.says(t, "auth0        user.created evt_curl_1: applied")
+	refused := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(strings.Replace(curl, "curl -i", "curl -s -o /dev/null -w '%{http_code}'", 1),
+		"Bearer $DEMO_AUTH0_SECRET", "Bearer wrong", 1))
+	answer, err = refused.CombinedOutput()
+	require.NoError(t, err, string(answer))
+	require.Equal(t, "401", string(answer))
+	first.says(t, "auth0        401 signature_mismatch: The request could not be verified")
+
 	// The other commands find it through its directory.
 	elsewhere := map[string]string{"AUTHSYNC_DATA_DIR": dir}
 	r := run(t.Context(), elsewhere, "", "verify", "demo", "clerk")

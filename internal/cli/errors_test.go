@@ -57,7 +57,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		"ModeInURL":             {[]string{"serve"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?default_query_exec_mode=exec"}, 1, "has the parameter default_query_exec_mode"},
 		"ModeInKeywords":        {[]string{"migrate", "status"}, map[string]string{"DATABASE_URL": "host=h password=hunter2 dbname=d search_path=x"}, 1, "has the parameter search_path"},
 		"WrongTLSMode":          {[]string{"migrate", "status"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?sslmode=bogus"}, 1, "DATABASE_URL has a value of sslmode that is not taken"},
-		"QuotedURL":             {[]string{"config"}, map[string]string{"DATABASE_URL": "\"postgres://u:hunter2@h/d\""}, 1, "is in quotation marks"},
+		"HalfQuotedURL":         {[]string{"config"}, map[string]string{"DATABASE_URL": "\"postgres://u:hunter2@h/d"}, 1, "is in quotation marks"},
 		"NobodyListens":         {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/d"}, 1, "cannot connect to the database: nothing listens at the host and port"},
 	} {
 		t.Run(name, func(t *testing.T) {

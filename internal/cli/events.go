@@ -12,7 +12,7 @@ import (
 func (s *session) newEvents() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "events",
-		Short: "List, show, follow and replay events",
+		Short: "List, show and replay events; list requests that were refused",
 		Long: `An event is one thing that happened to a user. Each has one outcome:
 
   pending    received, its job has not finished
@@ -22,7 +22,7 @@ func (s *session) newEvents() *cobra.Command {
   ignored    not about the mirror: another type, a test event
   failed     it could not be applied; a job of its own tries again`,
 	})
-	cmd.AddCommand(s.newEventsList(), s.newEventsShow(), s.newEventsReplay())
+	cmd.AddCommand(s.newEventsList(), s.newEventsShow(), s.newEventsReplay(), s.newEventsRejected())
 	return cmd
 }
 
@@ -95,7 +95,7 @@ to come.`,
 			if err != nil {
 				return err
 			}
-			if limit < 1 && !(follow && limit == 0) {
+			if limit < 1 && (!follow || limit != 0) {
 				return usagef("--limit is %d: it must be at least 1", limit)
 			}
 			c, err := s.client()
@@ -115,7 +115,10 @@ to come.`,
 			if s.json {
 				return s.printJSON(events)
 			}
-			return s.printEvents(events...)
+			if err := s.printEvents(events...); err != nil {
+				return err
+			}
+			return s.noteRejected(cmd.Context(), c, args[0])
 		},
 	}
 	f.register(cmd)

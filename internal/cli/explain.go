@@ -77,13 +77,18 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.printHistory(user, events); err != nil || len(sent) == 0 {
+	if err := s.printHistory(user, events); err != nil {
 		return err
 	}
-	if err := s.printf("\nSent on, newest first:\n\n"); err != nil {
-		return err
+	if len(sent) > 0 {
+		if err := s.printf("\nSent on, newest first:\n\n"); err != nil {
+			return err
+		}
+		if err := s.printOutgoing("", sent...); err != nil {
+			return err
+		}
 	}
-	return s.printOutgoing("", sent...)
+	return s.noteRejected(ctx, c, project)
 }
 
 func (s *session) printUser(project string, u client.User) error {

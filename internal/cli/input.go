@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/authsync/authsync/internal/pasted"
 )
 
 // maxSecretFile bounds what is read of a file that should hold a secret.
@@ -25,13 +25,13 @@ type source struct {
 
 func (src source) given() bool { return src.file != "" || src.env != "" }
 
-// read returns the text without white space around it.
+// read returns the text without what is invisible around it.
 func (s *session) read(src source) (string, error) {
 	if src.file != "" && src.env != "" {
 		return "", usagef("--%s-file and --%s-env are both given: give one", src.flag, src.flag)
 	}
 	if src.env != "" {
-		text := strings.TrimSpace(s.Lookup(src.env))
+		text := pasted.Trim(s.Lookup(src.env))
 		if text == "" {
 			return "", fmt.Errorf("--%s-env: the environment variable %s is empty: set it first", src.flag, src.env)
 		}
@@ -47,7 +47,7 @@ func (s *session) read(src source) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--%s-file: %w", src.flag, err)
 	}
-	text := string(bytes.TrimSpace(content))
+	text := pasted.Trim(string(content))
 	if text == "" {
 		return "", fmt.Errorf("--%s-file: there is nothing in %s", src.flag, named(src.file))
 	}
@@ -78,5 +78,5 @@ func (s *session) ask(prompt string) (string, error) {
 	if errors.Is(err, io.EOF) {
 		return "", nil
 	}
-	return strings.TrimSpace(string(typed)), err
+	return pasted.Trim(string(typed)), err
 }

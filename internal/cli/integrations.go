@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -214,7 +215,7 @@ func (s *session) printReconcileSchedule(r client.ReconcileSchedule) error {
 func lines(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
+		if line = pasted.Trim(line); line != "" {
 			all = append(all, line)
 		}
 	}
@@ -289,7 +290,10 @@ func (s *session) newIntegrationsList() *cobra.Command {
 			if s.json {
 				return s.printJSON(integrations)
 			}
-			return s.printIntegrations(args[0], integrations...)
+			if err := s.printIntegrations(args[0], integrations...); err != nil {
+				return err
+			}
+			return s.noteRejected(cmd.Context(), c, args[0])
 		},
 	}
 }
@@ -316,7 +320,10 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 			if s.json {
 				return s.printJSON(i)
 			}
-			return s.printIntegrations(args[0], i)
+			if err := s.printIntegrations(args[0], i); err != nil {
+				return err
+			}
+			return s.noteRejected(cmd.Context(), c, args[0])
 		},
 	}
 }

@@ -177,7 +177,7 @@ func TestCompletingWaitsForNobody(t *testing.T) {
 	t.Cleanup(func() { close(hung) })
 	env := map[string]string{"AUTHSYNC_URL": server.URL, "AUTHSYNC_API_KEY": "k"}
 	offered := make(chan []string, 1)
-	go func() { offered <- complete(t, env, "events", "list", "") }()
+	go func() { offered <- complete(t, env, "events", "list", "") }() //nolint:testifylint // it is the server that must not be waited for: a failure ends the wait below
 	require.Empty(t, waittest.Receive(t, offered))
 	require.NotEmpty(t, complete(t, map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir()}, "integrations", "set", "p", ""), "what needs no server is offered without one")
 }
@@ -231,7 +231,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	why := strings.TrimSpace(strings.Repeat("it answers 503 ", 9))
 	user := "auth0|" + strings.Repeat("5f7c8ec7", 6)
-	for name, print := range map[string]func(*session) error{
+	for name, show := range map[string]func(*session) error{
 		"Events": func(s *session) error { return s.printEvents(wideEvent(), wideEvent()) },
 		"Follow": func(s *session) error {
 			f := eventFollower{session: s}
@@ -265,7 +265,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 					Out: &out, Err: io.Discard, Lookup: func(string) string { return "1" }, // NO_COLOR among others
 					Screen: func(any) (int, bool) { return width, true },
 				}}
-				require.NoError(t, print(s))
+				require.NoError(t, show(s))
 				for line := range strings.Lines(out.String()) {
 					require.LessOrEqual(t, columns(strings.TrimSuffix(line, "\n")), width, line)
 				}

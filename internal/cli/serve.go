@@ -24,7 +24,9 @@ processes may run, each with all roles or some of them (AUTHSYNC_ROLES):
 Whatever its roles, a process answers /healthz, /readyz and /metrics.
 
 The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C stop
-it in an orderly way within AUTHSYNC_SHUTDOWN_TIMEOUT; a second one at once. The log
+it in an orderly way: for AUTHSYNC_DRAIN_DELAY it still answers, with /readyz at 503 and
+the connection closed after each answer; what is under way then has
+AUTHSYNC_SHUTDOWN_TIMEOUT to finish. A second signal stops it at once. The log
 goes to standard error. authsync config lists all settings.`,
 		Example: "  export DATABASE_URL=postgres://authsync:secret@db/authsync\n" +
 			"  export AUTHSYNC_ENCRYPTION_KEY=$(openssl rand -base64 32)   # keep it: nothing can be read without it\n" +
@@ -42,16 +44,20 @@ goes to standard error. authsync config lists all settings.`,
 			if err != nil {
 				return err
 			}
-			return runUntil(cmd.Context(), a.Failed(), c, a.Stop)
+			return runUntil(cmd.Context(), a.Failed(), c, a.Drain, a.Stop)
 		},
 	}
 }
 
-// runUntil waits for the end of ctx or of the server, and stops it.
-func runUntil(ctx context.Context, failed <-chan error, c config.Config, stop func(context.Context) error) error {
+// runUntil waits for the end of ctx or of the server, and stops it. A server that has not
+// ended by itself is drained before.
+func runUntil(
+	ctx context.Context, failed <-chan error, c config.Config, drain func(context.Context), stop func(context.Context) error,
+) error {
 	var failure error
 	select {
 	case <-ctx.Done():
+		drain(context.WithoutCancel(ctx))
 	case failure = <-failed:
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)

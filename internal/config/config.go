@@ -15,10 +15,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pasted"
 )
 
-// Lookup finds the value of an environment variable. An empty value counts as unset.
+// Lookup finds the value of an environment variable. An empty value counts as unset, and
+// quotation marks around a value are not part of it: files of variables that no shell has
+// read keep them.
 type Lookup func(name string) string
 
 // Environment looks variables up in the environment of the process.
@@ -93,7 +97,13 @@ type Config struct {
 	APIKey        Secret
 
 	MaxBodyBytes        int64
+	BodyMemoryBytes     int64
+	MaxConnections      int
+	TrustedProxies      clientaddr.Proxies
+	MetricsListen       string
+	DrainDelay          time.Duration
 	InboxRetention      time.Duration
+	ProjectQuotaBytes   int64
 	Workers             int
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration
@@ -117,7 +127,7 @@ func Load(lookup Lookup) (Config, error) {
 	c := Config{set: map[string]bool{}}
 	var faults []error
 	for _, f := range settings() {
-		value := lookup(f.name)
+		value := pasted.Unquote(lookup(f.name))
 		if value != "" {
 			c.set[f.name] = true
 		} else {

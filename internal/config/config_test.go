@@ -46,7 +46,13 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_URL":                    "http://127.0.0.1:1",
 			"AUTHSYNC_API_KEY":                "capy_live_x",
 			"AUTHSYNC_MAX_BODY_BYTES":         "4096",
+			"AUTHSYNC_BODY_MEMORY_BYTES":      "8388608",
+			"AUTHSYNC_MAX_CONNECTIONS":        "100",
+			"AUTHSYNC_TRUSTED_PROXIES":        "10.0.0.0/8,192.0.2.7",
+			"AUTHSYNC_METRICS_LISTEN":         "127.0.0.1:9100",
+			"AUTHSYNC_DRAIN_DELAY":            "3s",
 			"AUTHSYNC_INBOX_RETENTION":        "0",
+			"AUTHSYNC_PROJECT_QUOTA_BYTES":    "1073741824",
 			"AUTHSYNC_WORKERS":                "3",
 			"AUTHSYNC_DATABASE_CONNECTIONS":   "5",
 			"AUTHSYNC_SHUTDOWN_TIMEOUT":       "2s",
@@ -65,7 +71,13 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "http://127.0.0.1:1", c.URL)
 		require.Equal(t, "capy_live_x", c.APIKey.Reveal())
 		require.EqualValues(t, 4096, c.MaxBodyBytes)
+		require.EqualValues(t, 8<<20, c.BodyMemoryBytes)
+		require.Equal(t, 100, c.MaxConnections)
+		require.Equal(t, "10.0.0.0/8,192.0.2.7", c.TrustedProxies.String())
+		require.Equal(t, "127.0.0.1:9100", c.MetricsListen)
+		require.Equal(t, 3*time.Second, c.DrainDelay)
 		require.Zero(t, c.InboxRetention)
+		require.EqualValues(t, 1<<30, c.ProjectQuotaBytes)
 		require.Equal(t, 3, c.Workers)
 		require.Equal(t, 5, c.DatabaseConnections)
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
@@ -103,6 +115,30 @@ func TestLoad(t *testing.T) {
 			`AUTHSYNC_LOG_LEVEL is "loud": it takes debug, info, warn or error; `+
 			`AUTHSYNC_LOG_FORMAT is "xml": it takes json or text`)
 	})
+}
+
+// Files of variables that no shell has read (docker run --env-file) keep quotation marks.
+func TestPastedVariablesAreCleanedOrRefused(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(lookup(map[string]string{"AUTHSYNC_ENCRYPTION_KEY": " 'one' , \ufefftwo\u200b\n"}))
+	require.ErrorContains(t, err, "AUTHSYNC_ENCRYPTION_KEY key 1 begins and ends with a quotation mark")
+	require.NotContains(t, err.Error(), "one")
+
+	c, err := config.Load(lookup(map[string]string{
+		"AUTHSYNC_API_KEY": "\"capy_live_x\"", "AUTHSYNC_ENCRYPTION_KEY": "\"one , \ufefftwo\u200b\"\n", "DATABASE_URL": "“postgres://u:p@h/d”\r\n",
+		"AUTHSYNC_LISTEN": "'127.0.0.1:0'", "AUTHSYNC_PUBLIC_URL": "https://hooks.example.com/\u00a0", "AUTHSYNC_WORKERS": "\ufeff3", "AUTHSYNC_LOG_FORMAT": `""`,
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "capy_live_x", c.APIKey.Reveal())
+	require.Equal(t, "one,two", c.EncryptionKey.Reveal())
+	require.Equal(t, "postgres://u:p@h/d", c.DatabaseURL.Reveal())
+	require.Equal(t, "127.0.0.1:0", c.Listen)
+	require.Equal(t, "https://hooks.example.com", c.PublicURL)
+	require.Equal(t, 3, c.Workers)
+	require.Equal(t, config.JSON, c.LogFormat, "nothing between quotation marks is nothing")
+
+	_, err = config.Load(lookup(map[string]string{"AUTHSYNC_API_KEY": "capy_\u200blive_x"}))
+	require.ErrorContains(t, err, "AUTHSYNC_API_KEY holds a zero-width character (U+200B) at character 6")
 }
 
 func TestRequire(t *testing.T) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/url"
@@ -9,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -49,9 +52,12 @@ func settings() []setting {
 			},
 			show: func(c *Config) string { return c.DatabaseURL.String() },
 		},
-		secret("AUTHSYNC_ENCRYPTION_KEY",
-			"32 random bytes in base64 that seal all credentials (openssl rand -base64 32); old keys may follow, separated by commas",
-			func(c *Config) *Secret { return &c.EncryptionKey }),
+		{
+			name: "AUTHSYNC_ENCRYPTION_KEY", secret: true,
+			doc:   "32 random bytes in base64 that seal all credentials (openssl rand -base64 32); old keys may follow, separated by commas",
+			parse: parseKeys,
+			show:  func(c *Config) string { return c.EncryptionKey.String() },
+		},
 		{
 			name: "AUTHSYNC_ROLES", fallback: "receiver,worker,api",
 			doc:   "what this process does: receiver takes webhooks, worker applies them, api answers management calls",
@@ -67,15 +73,43 @@ func settings() []setting {
 		number("AUTHSYNC_MAX_BODY_BYTES", "1048576",
 			"the largest webhook body accepted, in bytes", 1024, 64<<20,
 			func(c *Config) *int64 { return &c.MaxBodyBytes }),
+		number("AUTHSYNC_BODY_MEMORY_BYTES", "67108864",
+			"memory for the bodies of all webhooks under way, in bytes; a project gets a quarter of it, an address an eighth", 4<<20, 16<<30,
+			func(c *Config) *int64 { return &c.BodyMemoryBytes }),
+		number("AUTHSYNC_MAX_CONNECTIONS", "4096",
+			"most HTTP connections at the same time, at most half of the files that the process may open; idle ones are closed first", 16, 1<<20,
+			func(c *Config) *int { return &c.MaxConnections }),
+		{
+			name: clientaddr.Setting,
+			doc: "addresses and ranges (10.0.0.0/16), separated by commas, of the proxies in front, " +
+				"whose X-Forwarded-For is believed; others' is not",
+			parse: func(c *Config, value string) (err error) {
+				c.TrustedProxies, err = clientaddr.Parse(value)
+				return err
+			},
+			show: func(c *Config) string { return c.TrustedProxies.String() },
+		},
+		{
+			name:  "AUTHSYNC_METRICS_LISTEN",
+			doc:   "address and port of their own for the metrics, without a key; default: /metrics at AUTHSYNC_LISTEN, with an API key",
+			parse: func(c *Config, value string) error { return parseAddress(&c.MetricsListen, value) },
+			show:  func(c *Config) string { return c.MetricsListen },
+		},
 		duration("AUTHSYNC_INBOX_RETENTION", "720h",
 			"how long deliveries are kept; 0 keeps them for ever", 0,
 			func(c *Config) *time.Duration { return &c.InboxRetention }),
+		number("AUTHSYNC_PROJECT_QUOTA_BYTES", "0",
+			"how much a project may have stored in the inbox, in bytes; beyond it its webhooks get 503 until old ones are dropped; 0 is no limit", 0, 1<<50,
+			func(c *Config) *int64 { return &c.ProjectQuotaBytes }),
 		number("AUTHSYNC_WORKERS", "1000",
 			"jobs a process has in hand at the same time; most of them wait for their project's database", 2, 10_000,
 			func(c *Config) *int { return &c.Workers }),
 		number("AUTHSYNC_DATABASE_CONNECTIONS", "24",
 			"most connections of a process to the control database", 4, 1000,
 			func(c *Config) *int { return &c.DatabaseConnections }),
+		duration("AUTHSYNC_DRAIN_DELAY", "5s",
+			"how long a server goes on after SIGTERM, not ready, so that proxies stop sending requests", 0,
+			func(c *Config) *time.Duration { return &c.DrainDelay }),
 		duration("AUTHSYNC_SHUTDOWN_TIMEOUT", "20s",
 			"how long requests and jobs may take to finish after SIGTERM", time.Second,
 			func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
@@ -136,8 +170,12 @@ func text(name, fallback, doc string, at func(*Config) *string) setting {
 func secret(name, doc string, at func(*Config) *Secret) setting {
 	return setting{
 		name: name, doc: doc, secret: true,
-		parse: func(c *Config, value string) error { *at(c) = Secret(strings.TrimSpace(value)); return nil },
-		show:  func(c *Config) string { return at(c).String() },
+		parse: func(c *Config, value string) error {
+			clean, err := pasted.Clean(value)
+			*at(c) = Secret(clean)
+			return err
+		},
+		show: func(c *Config) string { return at(c).String() },
 	}
 }
 
@@ -200,7 +238,23 @@ func short(d time.Duration) string {
 	return s
 }
 
-func parseListen(c *Config, value string) error {
+// parseKeys cleans each of several keys.
+func parseKeys(c *Config, value string) error {
+	keys := strings.Split(value, ",")
+	for i, key := range keys {
+		clean, err := pasted.Clean(key)
+		if err != nil {
+			return fmt.Errorf("key %d %w", i+1, err)
+		}
+		keys[i] = clean
+	}
+	c.EncryptionKey = Secret(strings.Join(keys, ","))
+	return nil
+}
+
+func parseListen(c *Config, value string) error { return parseAddress(&c.Listen, value) }
+
+func parseAddress(into *string, value string) error {
 	_, port, err := net.SplitHostPort(value)
 	if err != nil {
 		return errors.New("it takes host:port, such as 127.0.0.1:8080 or :8080")
@@ -208,7 +262,7 @@ func parseListen(c *Config, value string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return errors.New("the port must be a number from 0 (any free port) to 65535")
 	}
-	c.Listen = value
+	*into = value
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -65,7 +66,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(r.PostForm.Get("next"))
-	key, err := d.config.Keys.Authenticate(r.Context(), strings.TrimSpace(r.PostForm.Get("key")))
+	key, err := d.config.Keys.Authenticate(r.Context(), pasted.Unquote(r.PostForm.Get("key")))
 	switch {
 	case errors.Is(err, project.ErrNoKey):
 		d.refuse(w, r, http.StatusUnauthorized, next, "This key is unknown or was revoked.")

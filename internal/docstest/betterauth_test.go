@@ -66,20 +66,21 @@ func TestBetterAuthIsNeverHeldUp(t *testing.T) {
 		{"WhatCannotBeSent", `const user = { id: "x" }; user.self = user; await updated(user, null)`, 1, 0},
 		{"NoReceiver", `await new Promise((on) => { server.close(on); server.closeAllConnections(); }); await call("/twice", {})`, 1, 0},
 	}
-	program := receiver + betterAuthCalls + `
+	var program strings.Builder
+	program.WriteString(receiver + betterAuthCalls + `
 		const updated = auth.options.databaseHooks.user.update.after, seen = [];
 		await call("/sign-up/email", { email: "ada@example.com", password: "correct horse battery", name: "Ada" });
-		await until(() => got.length === 1);`
+		await until(() => got.length === 1);`)
 	for _, c := range cases {
-		program += fmt.Sprintf(`
+		fmt.Fprintf(&program, `
 		answers = true; waits = 0; got.length = 0;
 		{ %s; }
 		await until(() => got.length === %d);
 		seen.push({ waits, got: [...got] });`, c.program, c.sent)
 	}
-	program += `
-		process.stdout.write("\n" + JSON.stringify(seen) + "\n", () => process.exit(0));`
-	out := s.node(environment("AUTHSYNC_SECRET=whsec_dGVzdGluZy1vbmx5LWtleS0wMDAy"), "auth.ts", program)
+	program.WriteString(`
+		process.stdout.write("\n" + JSON.stringify(seen) + "\n", () => process.exit(0));`)
+	out := s.node(environment("AUTHSYNC_SECRET=whsec_dGVzdGluZy1vbmx5LWtleS0wMDAy"), "auth.ts", program.String())
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var seen []struct {
 		Waits int      `json:"waits"`

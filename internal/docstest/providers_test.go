@@ -2,8 +2,10 @@ package docstest_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/docstest"
 	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // clerk makes a project that mirrors an account of Clerk's, all of it read.
@@ -68,7 +71,7 @@ func TestReconcile(t *testing.T) {
 			}},
 			"No user was deleted: 1800 of 21034 users of the mirror were not in the provider's list: 8.6 %, where the limit is 5 % (option": {
 				instead: func(s *scene, shown string) {
-					for i := range 9 {
+					for i := range 12 { // more than are deleted whatever their share
 						account.Delete(i)
 					}
 					out, status, err := s.shell.Run("authsync reconcile shop clerk", "")
@@ -81,7 +84,7 @@ func TestReconcile(t *testing.T) {
 		paste: func(*scene) []string {
 			return []string{
 				"user_2abc…", demoprovider.ClerkID(10), "user_2def…", demoprovider.ClerkID(20), "user_2ghi…", demoprovider.ClerkID(30),
-				"user_2jkl…", demoprovider.ClerkID(60), "21,034", "60", "1800 of 21034", "9 of 60", "8.6 %", "15 %",
+				"user_2jkl…", demoprovider.ClerkID(60), "21,034", "60", "1800 of 21034", "12 of 60", "8.6 %", "20 %",
 			}
 		},
 	}.run(t)
@@ -173,6 +176,38 @@ func TestFeed(t *testing.T) {
 					await follow(process.env.URL, 0, async (row) => { console.log(row.user_id); if (++seen === 3) process.exit(0); });`)
 				require.Contains(s.t, out, demoprovider.ClerkID(2))
 			}},
+		},
+	}.run(t)
+}
+
+func TestDatabases(t *testing.T) {
+	t.Parallel()
+	walk{
+		file: "docs/databases.md",
+		begin: func(t *testing.T) *scene {
+			t.Helper()
+			s := newScene(t, "")
+			s.shop()
+			return s
+		},
+		blocks: map[string]step{
+			"postgres://user:password@host:5432/database?sslmode=verify-full": {
+				instead: func(s *scene, shown string) {
+					_, err := pgdb.CheckTenantURL(strings.TrimSpace(shown))
+					require.NoError(s.t, err)
+				},
+			},
+			"REVOKE CONNECT ON DATABASE authsync FROM PUBLIC;": {
+				instead: func(s *scene, statement string) { s.execute(s.control, statement) },
+			},
+		},
+		paste: func(s *scene) []string {
+			at, err := url.Parse(s.control)
+			require.NoError(s.t, err)
+			return []string{"DATABASE authsync", "DATABASE " + strings.TrimPrefix(at.Path, "/")}
+		},
+		end: func(s *scene) {
+			s.hidden("authsync projects list") // its own role goes on, and so does the project
 		},
 	}.run(t)
 }

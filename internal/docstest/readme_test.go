@@ -41,7 +41,7 @@ func TestREADME(t *testing.T) {
 			s := newScene(t, stage.clone)
 			clerk, auth0 = fetchtest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(12), time.Now)), fetchtest.Start(t, tenant)
 			crm = s.receiver().URL
-			s.values["a signing secret of Clerk's"] = "whsec_" + strings.Repeat("YWJj", 10)
+			s.values["a signing secret of Clerk's"] = "whsec_cmVhZG1lLXRlc3Qtc2lnbmluZy1zZWNyZXQ="
 			return s
 		},
 		commands: map[string]step{

@@ -24,6 +24,7 @@ type projectCheck struct {
 func controlChecks() []controlCheck {
 	return []controlCheck{
 		{"jobs", "none is stuck", stuckJobs},
+		{"rejected requests", "none within the last hour", rejectedRequests},
 		{"failed events", "there are none", failedEvents},
 		{"deliveries", "none failed", failedDeliveries},
 		{"inbox partitions", "each day has its own", inboxPartitions},

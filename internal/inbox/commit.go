@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -94,7 +95,7 @@ func (in *Inbox) notifyWorkers(ctx context.Context, _ []struct{}, _ []batch.Resu
 // the default one no longer takes them, by a check violation without a constraint.
 func dayWasMade(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "23514" && e.ConstraintName == "" && e.TableName == "inbox_default"
+	return ok && e.Code == "23514" && e.ConstraintName == "" && strings.HasPrefix(e.TableName, "inbox_")
 }
 
 // refused reports whether the error is about the data rather than the server:

@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // partitions lists the days that have partitions, with the number of deliveries in each.
@@ -92,6 +94,104 @@ func TestRowsOfTheDefaultPartitionMoveToTheirDay(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, inbox.Applied, e.Outcome)
 	}
+}
+
+// fill puts rows into the default partitions as an outage of the maintenance leaves them.
+func fill(t *testing.T, pool *pgxpool.Pool, day string, n int) {
+	t.Helper()
+	exec(t, pool, `
+		WITH stored AS (
+			INSERT INTO authsync.inbox (project_id, provider, received_at, headers, body)
+			SELECT gen_random_uuid(), 'auth0', $1::text::timestamptz + n * interval '1 second', '{}', '\x7b7d'
+			FROM generate_series(1, $2::integer) AS n
+			RETURNING id, project_id, received_at
+		)
+		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, outcome)
+		SELECT id, 0, received_at, project_id, 'applied' FROM stored`, day, n)
+}
+
+// No row of a large default partition moves, so senders are not held for as long as that takes.
+func TestLargeDefaultPartitionBecomesThatOfItsDays(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	oid := func(table string) uint32 { return value[uint32](t, pool, `SELECT '`+table+`'::regclass::oid`) }
+	for round, days := range [][2]string{{"2026-08-12", "2026-08-13"}, {"2026-08-23", "2026-08-24"}} {
+		fill(t, pool, days[0]+" 10:00Z", 1500)
+		fill(t, pool, days[1]+" 10:00Z", 1500)
+		inboxWas, outcomesWas := oid("authsync.inbox_default"), oid("authsync.event_outcomes_default")
+		date, err := time.Parse(time.DateOnly, days[1])
+		require.NoError(t, err)
+		require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, date))
+		suffix := date.Format("20060102")
+		require.Equal(t, inboxWas, oid("authsync.inbox_"+suffix), "the very table")
+		require.Equal(t, outcomesWas, oid("authsync.event_outcomes_"+suffix))
+		found := partitions(t, pool)
+		require.Equal(t, int64(3000), found[days[1]])
+		require.Zero(t, found["default"])
+		require.NotContains(t, found, days[0], "both days are in one")
+		require.Contains(t, found, date.Add(24*time.Hour).Format(time.DateOnly), "the coming days have their own")
+		require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, date), "a second time")
+		require.Equal(t, int64(3000*(round+1)), value[int64](t, pool, `SELECT count(*) FROM authsync.events WHERE outcome = 'applied'`))
+
+		stored(t, in, at(days[0]+" 23:00:00"))
+		require.Equal(t, int64(3001), partitions(t, pool)[days[1]], "what comes late finds its place")
+		exec(t, pool, `DELETE FROM authsync.inbox WHERE provider <> 'auth0'`)
+		exec(t, pool, `DELETE FROM authsync.inbox AS i WHERE NOT EXISTS (SELECT FROM authsync.event_outcomes AS e WHERE e.inbox_id = i.id)`)
+	}
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, 24*time.Hour, now().Add(40*24*time.Hour)))
+	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.inbox`), "retention drops them")
+}
+
+func TestRowsOfADayAmongOthersThatHavePartitionsMove(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	exec(t, pool, `SELECT authsync.make_inbox_partitions('2026-08-12', 1)`)
+	fill(t, pool, "2026-08-11 10:00Z", 800)
+	fill(t, pool, "2026-08-13 10:00Z", 800)
+	require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, now()))
+	found := partitions(t, pool)
+	require.Zero(t, found["default"])
+	require.Equal(t, int64(800), found["2026-08-11"])
+	require.Equal(t, int64(800), found["2026-08-13"])
+}
+
+// Senders go on while a default partition that holds many rows becomes a partition of days.
+func TestSendersGoOnWhileTheDefaultPartitionIsKept(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	fill(t, pool, "2026-08-14 00:00Z", 20_000)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	var sent atomic.Int64
+	faults := make(chan error, 4)
+	for range 4 {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				_, err := in.Append(context.WithoutCancel(ctx), inbox.Delivery{
+					ProjectID: uuid.New(), Provider: "clerk", ReceivedAt: now(), Body: []byte(`{}`),
+				})
+				if err != nil {
+					faults <- err
+					return
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	waittest.Until(t, func() bool { return sent.Load() > 0 })
+	// A lock that is not to be had at once is tried for again, by the next run.
+	waittest.Until(t, func() bool { return inbox.MaintainAt(t.Context(), pool, 0, now()) == nil })
+	before := sent.Load()
+	waittest.Until(t, func() bool { return sent.Load() > before })
+	cancel()
+	wait.Wait()
+	close(faults)
+	for err := range faults {
+		require.NoError(t, err)
+	}
+	require.Equal(t, 20_000+sent.Load(), partitions(t, pool)["2026-08-14"])
 }
 
 func TestRetentionDropsFinishedDaysOnly(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ import (
 const (
 	maxCallItems = maxActive // jobs that share a call
 	maxCallBytes = 2 << 20   // their events, encoded
+	// maxPiece is how many events of one job go into a call: a delivery may hold
+	// thousands, all about one user at worst, which apply one after another.
+	maxPiece = 500
 	// flushBudget is how long a call that fails may be taken apart to find the
 	// events that fail alone. It is well below the time that a job has.
 	flushBudget    = 8 * time.Second
@@ -132,13 +136,20 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 	for i := range events {
 		docs[i] = encode(&events[i])
 	}
-	results, err := l.group.Do(ctx, docs)
-	var delay *DelayError
-	if err != nil && !errors.As(err, &delay) {
-		// The lane was closed because its database moved, or we are being stopped.
-		err = &DelayError{After: soon(), Err: err}
+	results := make([]Result, 0, len(docs))
+	for piece := range slices.Chunk(docs, maxPiece) {
+		done, err := l.group.Do(ctx, piece)
+		var delay *DelayError
+		if err != nil && !errors.As(err, &delay) {
+			// The lane was closed because its database moved, or we are being stopped.
+			err = &DelayError{After: soon(), Err: err}
+		}
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, done...)
 	}
-	return results, err
+	return results, nil
 }
 
 // flush applies the events of several jobs by one call.

@@ -76,7 +76,7 @@ func tidy(text string) (string, error) {
 	isURL := strings.Contains(text, "://")
 	for _, r := range text {
 		switch {
-		case unicode.IsControl(r) && !(r == '\t' && !isURL):
+		case unicode.IsControl(r) && (r != '\t' || isURL):
 			return "", badURL("has a line break or another control character within: write it on one line, and percent-encode what belongs to the password")
 		case isURL && invisible(r):
 			return "", badURL("has a space or an invisible character within: take it out, or percent-encode it if it belongs to the password")

@@ -240,7 +240,7 @@ func TestTenantURLIsTaken(t *testing.T) {
 		"postgres://u:p@db.example.com/shop":                     usual,
 		"postgresql://u:p@db.example.com:5432/shop":              usual,
 		"POSTGRES://u:p@db.example.com/shop":                     usual,
-		" postgres://u:p@db.example.com/shop\n":                  usual,
+		"\u0020postgres://u:p@db.example.com/shop\n":             usual,
 		"\ufeffpostgres://u:p@db.example.com/shop\r\n":           usual,
 		"\u200bpostgres://u:p@db.example.com/shop\u00a0":         usual,
 		"postgres://db.example.com/shop?user=u&password=p":       usual,

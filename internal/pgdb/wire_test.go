@@ -62,7 +62,7 @@ func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // 
 		}
 	}
 	setting := append(hostiletest.Text("setting_"+strings.Repeat("x", 1000)), hostiletest.Text(strings.Repeat("y", 1000))...)
-	for _, c := range []struct {
+	for _, c := range []struct { //nolint:paralleltest // each counts what the whole process allocates
 		name  string
 		serve func(c *hostiletest.Conn)
 		says  string
@@ -101,7 +101,7 @@ func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // 
 		{"SendsAHugeNotice", lateDrown('N', 1<<30), "an answer of", inBuffers},
 		{"SendsAnUnknownMessage", lateDrown('?', 1<<30), "a message of 1073741824 bytes", inBuffers},
 	} {
-		t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // likewise
+		t.Run(c.name, func(t *testing.T) {
 			server := hostiletest.Postgres(t, c.serve)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -361,7 +361,7 @@ func TestMessagesComeThroughInPieces(t *testing.T) {
 					break
 				}
 			}
-			require.Equal(t, want.Len(), len(got), "%s %d", name, size)
+			require.Len(t, got, want.Len(), "%s %d", name, size)
 			require.True(t, bytes.Equal(want.Bytes(), got), "%s %d", name, size)
 		}
 	}

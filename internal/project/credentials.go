@@ -50,7 +50,11 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 		if !strictly(name, value, &provider.Credentials{}) {
 			return nil, invalid("credentials.%s has the wrong form: it takes %s", name, form)
 		}
-		merged[name] = value
+		clean, err := cleanJSON("credentials."+name, value)
+		if err != nil {
+			return nil, err
+		}
+		merged[name] = clean
 	}
 	return merged, nil
 }

@@ -31,16 +31,20 @@ func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map
 			return invalidAt("secrets."+name, "a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
 		}
 		delete(secrets.Old, name)
-		switch {
-		case value == nil:
+		if value == nil {
 			delete(secrets.Values, name)
-		case strings.TrimSpace(*value) == "":
-			return invalid("secrets.%s is empty: give its value, or null to remove it", name)
-		case len(*value) > maxSecret:
-			return invalid("secrets.%s has %d bytes: it takes at most %d", name, len(*value), maxSecret)
-		default:
-			secrets.Values[name] = *value
+			continue
 		}
+		clean, err := cleanSecret("secrets."+name, *value)
+		switch {
+		case err != nil:
+			return err
+		case clean == "":
+			return invalid("secrets.%s is empty: give its value, or null to remove it", name)
+		case len(clean) > maxSecret:
+			return invalid("secrets.%s has %d bytes: it takes at most %d", name, len(clean), maxSecret)
+		}
+		secrets.Values[name] = clean
 	}
 	if len(secrets.Values) > maxSecrets {
 		return invalid("secrets are %d: there may be at most %d", len(secrets.Values), maxSecrets)
@@ -91,7 +95,9 @@ func (s *Store) RotateSecret(
 		}
 		old, was := secrets.Values[name]
 		if value != nil {
-			fresh = *value
+			if fresh, err = cleanSecret("secret", *value); err != nil {
+				return err
+			}
 		}
 		if fresh == old {
 			return invalidAt("value", "this is the secret that is in use already: give another one, or none to have one made")

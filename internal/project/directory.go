@@ -110,6 +110,22 @@ func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, provid
 	return d.state.Load().endpoint(projectID, providerName)
 }
 
+// Others gives the usable integrations of a project with other providers than the one
+// named, as they are known at the moment.
+func (d *Directory) Others(projectID uuid.UUID, providerName string) []Endpoint {
+	s := d.state.Load()
+	if s == nil || s.projects[projectID] == nil {
+		return nil
+	}
+	var others []Endpoint
+	for name, i := range s.projects[projectID].integrations {
+		if name != providerName && i.err == nil {
+			others = append(others, i.endpoint)
+		}
+	}
+	return others
+}
+
 // Database gives the connection URL of a project's database, password and all.
 // Errors: ErrNoProject, ErrUnusable, ErrNotLoaded, as for Lookup.
 func (d *Directory) Database(ctx context.Context, projectID uuid.UUID) (string, error) {

@@ -308,7 +308,7 @@ func TestUnknownKeysOfANewerVersionAreKeptAndPassedOver(t *testing.T) {
 	b.auth0(t, shop.ID, "secret-of-auth0")
 	ring, err := seal.ParseKeys(b.key)
 	require.NoError(t, err)
-	newer, err := ring.Seal([]byte(`{"webhook_signing_secret": "secret-of-auth0", "client_secret": "x"}`),
+	newer, err := ring.Seal([]byte(`{"webhook_signing_secret": "`+long("secret-of-auth0")+`", "client_secret": "x"}`),
 		"credentials", shop.ID.String(), "auth0")
 	require.NoError(t, err)
 	_, err = b.pool.Exec(t.Context(),
@@ -321,7 +321,7 @@ func TestUnknownKeysOfANewerVersionAreKeptAndPassedOver(t *testing.T) {
 	require.True(t, accepts(e, "secret-of-auth0"))
 	require.Equal(t, provider.ClearAbsent, e.Options.AbsentFields)
 
-	i, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0", credentials(t, `{"webhook_signing_secret": "b-secret"}`), nil)
+	i, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0", credentials(t, `{"webhook_signing_secret": "`+long("b-secret")+`"}`), nil)
 	require.NoError(t, err)
 	require.True(t, i.Credentials["client_secret"].Set)
 }

@@ -168,6 +168,9 @@ func (s *Store) merge(
 	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
 		return integrationRow{}, false, err
 	}
+	if err := kind.CheckStrength(typed); err != nil {
+		return integrationRow{}, false, invalid("%v", err)
+	}
 	after, err := forFetch(credentials, options)
 	if err != nil {
 		return integrationRow{}, false, err
@@ -231,7 +234,7 @@ func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 func (s *Store) checkGivenSource(ctx context.Context, projectID uuid.UUID, given map[string]json.RawMessage) error {
 	var databaseURL string
 	if text := given["database_url"]; text == nil || json.Unmarshal(text, &databaseURL) != nil || databaseURL == "" {
-		return nil // it is not given, or null //nolint:nilerr // what has no form is refused elsewhere
+		return nil //nolint:nilerr // it is not given, or null; what has no form is refused elsewhere
 	}
 	if _, err := s.tenants.Check(databaseURL); err != nil {
 		return invalid("credentials.database_url %v", err)

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	clerkSecret    = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+	clerkSecret    = "whsec_a2V5IG9mIHRoZSB0ZXN0cyBvZiBwcm9qZWN0cw=="
 	clerkSecretKey = "sk_test_abcdefghijklmnopqrstuvwxyz0123456789"
 )
 

@@ -104,9 +104,9 @@ const (
 // Options are the settings of an integration that are no secret.
 type Options struct {
 	AbsentFields AbsentFields `json:"absent_fields,omitempty"`
-	// SignatureFormats restricts the signature formats of Better Auth to some
-	// of "better_auth_signature", "standard_webhooks", "webhook_signature";
-	// empty accepts all.
+	// SignatureFormats are the signature formats accepted of Better Auth, some of
+	// "standard_webhooks", "webhook_signature" and "better_auth_signature"; empty
+	// accepts the first two. A recorded request in the last one can be sent again.
 	SignatureFormats []string `json:"signature_formats,omitempty"`
 	// BaseURL is where the provider's API is reached. Better Auth needs it: it
 	// is the address of the customer's server. For the others it replaces the

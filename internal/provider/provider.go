@@ -24,9 +24,14 @@ var (
 	ErrTooOld           = errors.New("the signed timestamp is too old")
 	ErrTooNew           = errors.New("the signed timestamp lies in the future")
 	ErrNoMatch          = errors.New("no signing secret matches")
+	// ErrFormat: the request is signed in a format that the integration does not accept.
+	ErrFormat = errors.New("the integration does not accept this signature format")
 	// ErrNoSecret: the integration has no signing secret yet, so nothing can be verified.
 	ErrNoSecret = errors.New("the integration has no webhook_signing_secret")
 )
+
+// ErrTooManyEvents is an error of Verifier.ValidBody.
+var ErrTooManyEvents = errors.New("the body holds too many events")
 
 // Provider is one kind of identity provider.
 type Provider interface {
@@ -37,6 +42,9 @@ type Provider interface {
 	// and never holds a secret. Credentials without a signing secret give a
 	// verifier whose Verify returns ErrNoSecret.
 	NewVerifier(c Credentials, o Options) (Verifier, error)
+	// CheckStrength reports why the secrets that requests are verified with could be
+	// guessed. Credentials that NewVerifier refuses need not be checked.
+	CheckStrength(c Credentials) error
 	// Decode translates a delivery into its events, at least one. It never
 	// fails: what cannot be understood is an event with a verdict of its own.
 	Decode(d Delivery, o Options) []Event
@@ -65,8 +73,12 @@ type Verifier interface {
 	// Verify reports how the request was proven genuine, or one of the errors above, wrapped.
 	Verify(h http.Header, body []byte, now time.Time) (Proof, error)
 	// ValidBody reports, with an error fit for the sender, whether a verified
-	// body is well-formed for this provider (JSON).
+	// body is well-formed for this provider (JSON). ErrTooManyEvents, wrapped, says
+	// that it is, but holds more than can be taken.
 	ValidBody(body []byte) error
+	// Redact returns a verified body as it may be stored: secrets of end users and live
+	// tokens replaced in their places, the rest byte by byte as it came.
+	Redact(body []byte) []byte
 }
 
 // Proof is how a request was proven genuine.

@@ -13,7 +13,7 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	m := metrics{
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsync_deliveries_total",
-			Help: "Webhook requests by provider and result (accepted, not_json, no_match, full, ...).",
+			Help: "Webhook requests by provider and result (accepted, body_not_json, signature_mismatch, inbox_full, ...).",
 		}, []string{"provider", "result"}),
 		appended: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "authsync_delivery_append_seconds",

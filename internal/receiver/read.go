@@ -1,22 +1,21 @@
 package receiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
 )
 
-// A body is read into a buffer that begins with what the sender announces, at
-// most firstRead, and doubles: memory is given for what has arrived, not for
-// what was promised.
-const (
-	firstRead   = 4 << 10
-	unknownRead = 4 << 10
-)
+// A body is read into a buffer that begins with firstRead at most and doubles: memory is
+// allocated for what has arrived. What is claimed of the budget is what was promised, so
+// that no request waits for room in the middle of its body.
+const firstRead = 4 << 10
 
 var (
 	errTooLarge = errors.New("the body is too large")
@@ -28,7 +27,7 @@ func (d *request) read() answer {
 	// The bytes are verified and stored as they come; only one form can be right.
 	if e := d.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return answer{
-			status: http.StatusUnsupportedMediaType, result: "compressed", closes: true,
+			status: http.StatusUnsupportedMediaType, reason: reasonCompressed, closes: true,
 			detail: "The body is compressed (Content-Encoding). Have it sent as it is: no provider compresses what it signs, " +
 				"so a proxy on the way must have done it.",
 		}
@@ -37,12 +36,18 @@ func (d *request) read() answer {
 		return d.tooLarge()
 	}
 	control := http.NewResponseController(d.w)
+	if err := d.claimMemory(); err != nil {
+		a := unavailable(reasonNoMemory, err)
+		a.closes = !d.discard(control)
+		return a
+	}
 	// A writer without deadlines (a recorder, a wrapper) leaves it to the server's own.
 	limited := control.SetReadDeadline(time.Now().Add(d.config.ReadTimeout)) == nil
 	err := d.readAll()
 	if limited && err == nil {
-		// Else it would strike while the delivery waits for its commit.
-		err = control.SetReadDeadline(time.Time{})
+		// Otherwise it would strike while the delivery waits for its commit. A connection
+		// that has been closed meanwhile takes nothing from a body that was read whole.
+		_ = control.SetReadDeadline(time.Time{})
 	}
 	d.received = d.config.Now()
 	switch {
@@ -51,38 +56,80 @@ func (d *request) read() answer {
 	case errors.Is(err, errTooLarge):
 		return d.tooLarge()
 	case errors.Is(err, errNoRoom):
-		a := unavailable("no_memory", err)
+		a := unavailable(reasonNoMemory, err)
 		a.closes = true
 		return a
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return answer{
-			status: http.StatusServiceUnavailable, result: "too_slow", cause: err, closes: true,
+			status: http.StatusServiceUnavailable, reason: reasonTooSlow, cause: err, closes: true,
 			detail: fmt.Sprintf("The body was not here within %s. Send it again.", d.config.ReadTimeout),
 		}
 	default:
 		return answer{
-			status: http.StatusServiceUnavailable, result: "cut_off", cause: err, closes: true,
+			status: http.StatusServiceUnavailable, reason: reasonCutOff, cause: err, closes: true,
 			detail: "The connection broke before the body was complete. Send it again.",
 		}
 	}
 }
 
+// discardTimeout bounds how long a body is read that is not kept.
+const discardTimeout = 2 * time.Second
+
+// discard reads the body without keeping it, so that its sender, who is in the middle of
+// sending, gets the answer rather than a broken connection. It reports whether it was read whole.
+func (d *request) discard(control *http.ResponseController) bool {
+	if control.SetReadDeadline(time.Now().Add(discardTimeout)) != nil {
+		return false
+	}
+	_, err := io.Copy(io.Discard, io.LimitReader(d.r.Body, d.config.MaxBody))
+	return err == nil && control.SetReadDeadline(time.Time{}) == nil && d.r.ContentLength >= 0
+}
+
 func (d *request) tooLarge() answer {
 	return answer{
-		status: http.StatusRequestEntityTooLarge, result: "too_large", closes: true,
+		status: http.StatusRequestEntityTooLarge, reason: reasonTooLarge, closes: true,
 		detail: fmt.Sprintf("The body is larger than %d bytes. Have the provider send less, or raise AUTHSYNC_MAX_BODY_BYTES.", d.config.MaxBody),
 	}
 }
 
-func (d *request) readAll() error {
-	size := int64(unknownRead)
+// claimMemory waits until there is memory for the whole body.
+func (d *request) claimMemory() error {
+	d.claim = claim{project: d.projectID, address: d.share(), size: firstRead + 1}
 	if d.r.ContentLength >= 0 {
-		size = min(d.r.ContentLength, firstRead)
+		d.claim.size = d.r.ContentLength + 1 // one more, to see the end
 	}
-	size = min(size+1, d.config.MaxBody+1) // one more, to see the end
+	ctx, cancel := context.WithTimeout(d.r.Context(), d.config.WaitTimeout)
+	defer cancel()
+	if !d.budget.take(ctx, &d.claim) {
+		return errNoRoom
+	}
+	return nil
+}
+
+// share is the address that the request's memory is counted for: of IPv6 the network, of
+// which a sender has all addresses. What comes from this machine comes from a proxy.
+func (d *request) share() netip.Addr {
+	address := d.address.Unmap()
+	if !address.IsValid() || address.IsLoopback() {
+		return netip.Addr{}
+	}
+	if address.Is6() {
+		if network, err := address.Prefix(64); err == nil {
+			return network.Addr()
+		}
+	}
+	return address
+}
+
+func (d *request) readAll() error {
+	limit := d.config.MaxBody + 1
+	if d.r.ContentLength >= 0 {
+		limit = d.r.ContentLength + 1
+	}
+	size := min(firstRead+1, limit)
 	for {
-		if err := d.reserve(size); err != nil {
-			return err
+		if size > d.claim.size && !d.budget.grow(&d.claim, size) {
+			return errNoRoom
 		}
 		body := make([]byte, len(d.body), size)
 		copy(body, d.body)
@@ -100,18 +147,6 @@ func (d *request) readAll() error {
 				return err
 			}
 		}
-		size = min(2*size, d.config.MaxBody+1)
+		size = min(2*size, limit)
 	}
-}
-
-// reserve raises what the request takes of the memory for bodies to size; the
-// handler gives it back.
-func (d *request) reserve(size int64) error {
-	more := size - d.reserved
-	if d.buffered.Add(more) > d.config.MaxBuffered {
-		d.buffered.Add(-more)
-		return errNoRoom
-	}
-	d.reserved = size
-	return nil
 }

@@ -1,10 +1,11 @@
 // Package receiver takes the webhooks of identity providers. It is the first
 // station of a webhook's road: it checks that a request is genuine, hands it to
-// the inbox, and answers once it is durable. It understands no payload.
+// the inbox, and answers once it is durable. It understands no payload, but stores none
+// of the live tokens and secrets that a provider is known to send.
 //
-//	route ─▶ directory ─▶ read ─▶ verify ─▶ JSON? ─▶ append ─▶ 204
-//	 405       404         413      401       400       503
-//	           503         415                (stored all the same)
+//	route ─▶ directory ─▶ read ─▶ verify ─▶ redact ─▶ append ─▶ JSON? ─▶ 204
+//	 405       404         413      401                503        400
+//	           503         415                413                 (stored all the same)
 //	                       503
 //
 // A sender gives up for good on a 4xx (Auth0 on every one of them, 429
@@ -16,7 +17,7 @@
 // The server around the handler bounds the time to send the headers. From then on:
 // MaxBody the size, ReadTimeout the time in which the body must be there (so a
 // megabyte needs at least 100 kB/s), MaxBuffered the memory of all bodies at
-// once, AppendTimeout the wait for the commit. An answer takes some 20 seconds at
+// once and each project's and address's share of it, AppendTimeout the wait for the commit. An answer takes some 20 seconds at
 // the very worst.
 package receiver
 
@@ -28,7 +29,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,15 +41,41 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/rejections"
 )
-
-// Path is where the handler belongs, as a path of gorilla/mux; it reads both variables.
-const Path = "/api/capydb/v1/integrations/{provider}/webhook/{projectID}"
 
 // Directory knows the integrations; see project.Directory.
 type Directory interface {
 	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
 	LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
+	// Others are the project's integrations with other providers.
+	Others(projectID uuid.UUID, providerName string) []project.Endpoint
+}
+
+// Rejections notes refused requests where people look; see rejections.Recorder.
+type Rejections interface {
+	Wants(projectID uuid.UUID, providerName string) bool
+	Add(r rejections.Request)
+}
+
+// Usage counts what projects store; see usage.Counter.
+type Usage interface {
+	Exceeded(projectID uuid.UUID) (stored, quota int64, exceeded bool)
+	Add(projectID uuid.UUID, receivedAt time.Time, bytes int)
+}
+
+// Message is a request to the webhook URL of a project, as an observer hears of it.
+type Message struct {
+	ReceivedAt time.Time
+	ProjectID  uuid.UUID
+	Provider   string
+	// InboxID is 0 where it was not stored.
+	InboxID   int64
+	MessageID string // the sender's id
+	Status    int
+	Reason    string // accepted, or why it was refused
+	Detail    string // the same in a sentence; empty where it was accepted
+	Bytes     int
 }
 
 // Inbox makes deliveries durable; see inbox.Inbox.
@@ -61,13 +89,22 @@ type Config struct {
 	Directory Directory
 	Inbox     Inbox
 	Log       *slog.Logger
+	// Rejections, Usage and Observe may be nil. Observe hears of every request to a
+	// project's URL and must not wait.
+	Rejections Rejections
+	Usage      Usage
+	Observe    func(Message)
+	// Address tells where a request came from; nil: the other end of the connection.
+	Address func(*http.Request) netip.Addr
 	// MaxBody is the largest body taken, in bytes: 1 MiB. An Auth0 profile is some
 	// 2 kB, Clerk allows metadata of some 8 kB.
 	MaxBody int64
-	// MaxBuffered bounds the bodies of all requests together, in bytes: 128 MiB.
+	// MaxBuffered bounds the bodies of all requests together, in bytes: 64 MiB. See budget.
 	MaxBuffered int64
 	// ReadTimeout is how long a sender may take over the body: 10 s.
 	ReadTimeout time.Duration
+	// WaitTimeout is how long a request may wait for memory: half of ReadTimeout.
+	WaitTimeout time.Duration
 	// AppendTimeout is how long a delivery may wait to be durable: 8 s.
 	AppendTimeout time.Duration
 	// Now is the clock: time.Now.
@@ -77,30 +114,50 @@ type Config struct {
 }
 
 type handler struct {
-	config   Config
-	metrics  metrics
-	buffered atomic.Int64 // bytes of bodies in memory
+	config  Config
+	metrics metrics
+	budget  *budget
 }
 
 // New makes the handler for Path.
 func New(config Config) http.Handler {
 	config.MaxBody = cmp.Or(config.MaxBody, 1<<20)
-	config.MaxBuffered = cmp.Or(config.MaxBuffered, 128<<20)
+	config.MaxBuffered = cmp.Or(config.MaxBuffered, 64<<20)
 	config.ReadTimeout = cmp.Or(config.ReadTimeout, 10*time.Second)
+	config.WaitTimeout = cmp.Or(config.WaitTimeout, config.ReadTimeout/2)
 	config.AppendTimeout = cmp.Or(config.AppendTimeout, 8*time.Second)
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &handler{config: config, metrics: newMetrics(config.Registry)}
+	if config.Address == nil {
+		config.Address = peer
+	}
+	return &handler{config: config, metrics: newMetrics(config.Registry), budget: newBudget(config.MaxBuffered, config.MaxBody)}
+}
+
+// peer is the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	address, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Addr().Unmap()
 }
 
 // ServeHTTP receives one delivery.
+//
+// What has been read whole is verified and stored whether or not the sender is
+// still there: many give up after a second or two and never send again, and one that
+// closes its side of the connection after the last byte (a half-close) looks the same
+// to net/http as one that is gone. So nothing here hangs on the request's context; each
+// step has a bound of its own.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now()}
-	defer func() { h.buffered.Add(-d.reserved) }()
-	ctx := r.Context()
+	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now(), address: h.config.Address(r)}
+	defer func() { h.budget.release(&d.claim) }()
+	ctx := context.WithoutCancel(r.Context())
 	answer := d.receive(ctx)
-	h.metrics.deliveries.WithLabelValues(d.provider, answer.result).Inc()
+	h.metrics.deliveries.WithLabelValues(d.provider, answer.reason).Inc()
+	d.report(answer)
 	if answer.status == http.StatusNoContent {
 		if h.config.Log.Enabled(ctx, slog.LevelDebug) {
 			h.config.Log.LogAttrs(ctx, slog.LevelDebug, "delivery_accepted", append(d.attrs(ctx), slog.Int64("inbox_id", d.inboxID),
@@ -109,7 +166,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	attrs := append(d.attrs(ctx), slog.Int("status", answer.status), slog.String("reason", answer.result))
+	attrs := append(d.attrs(ctx), slog.Int("status", answer.status), slog.String("reason", answer.reason))
 	if answer.cause != nil {
 		attrs = append(attrs, slog.Any("error", answer.cause))
 	}
@@ -126,17 +183,19 @@ type request struct {
 	received time.Time
 
 	projectID uuid.UUID
+	known     bool // there is such a project
 	provider  string
-	reserved  int64 // of handler.buffered
+	address   netip.Addr
+	claim     claim // of handler.budget
 	body      []byte
 	proof     provider.Proof
 	inboxID   int64
 }
 
-// answer is what a sender is told. result is the word for log and metrics.
+// answer is what a sender is told. reason is the word for log and metrics.
 type answer struct {
 	status int
-	result string
+	reason string
 	detail string
 	cause  error // for the log
 	closes bool  // the connection can't be used further
@@ -145,47 +204,59 @@ type answer struct {
 // receive runs the stations of the package comment; each ends the road by a status.
 func (d *request) receive(ctx context.Context) answer {
 	if d.r.Method != http.MethodPost {
-		return answer{status: http.StatusMethodNotAllowed, result: "not_post", detail: "Webhooks are sent by POST."}
+		return answer{status: http.StatusMethodNotAllowed, reason: reasonMethod, detail: "Webhooks are sent by POST."}
 	}
 	endpoint, a := d.lookup(ctx)
 	if a.status != 0 {
 		return a
 	}
-	if a := d.read(); a.status != 0 {
+	if a := d.checkQuota(); a.status != 0 {
+		return a
+	}
+	if a := d.read(); a.status != 0 { //nolint:contextcheck // who has not sent all of it may give up
 		return a
 	}
 	verifier, a := d.verify(ctx, endpoint.Verifier)
 	if a.status != 0 {
 		return a
 	}
-	// Before the question whether it is JSON: what is genuine is kept whatever it holds.
-	if a := d.store(ctx); a.status != 0 {
+	invalid := verifier.ValidBody(d.body)
+	if errors.Is(invalid, provider.ErrTooManyEvents) {
+		return answer{
+			status: http.StatusRequestEntityTooLarge, reason: reasonTooMany, cause: invalid,
+			detail: capital(invalid.Error()) + ". None was taken: send fewer in a request.",
+		}
+	}
+	// Whether or not it is JSON: what is genuine is kept whatever it holds, but for
+	// secrets of end users.
+	if a := d.store(ctx, verifier.Redact(d.body)); a.status != 0 {
 		return a
 	}
-	if err := verifier.ValidBody(d.body); err != nil {
+	if err := invalid; err != nil {
 		return answer{
-			status: http.StatusBadRequest, result: "not_json", cause: err,
+			status: http.StatusBadRequest, reason: reasonNotJSON, cause: err,
 			detail: fmt.Sprintf("The request is genuine and was stored as delivery %d, but its body can't be understood: %s. "+
 				"Sending it again changes nothing.", d.inboxID, err),
 		}
 	}
-	return answer{status: http.StatusNoContent, result: "accepted"}
+	return answer{status: http.StatusNoContent, reason: accepted}
 }
 
 func (d *request) lookup(ctx context.Context) (project.Endpoint, answer) {
 	vars := mux.Vars(d.r)
 	name, err := provider.ParseName(vars["provider"])
 	if err != nil {
-		return project.Endpoint{}, answer{status: http.StatusNotFound, result: "no_provider", cause: err, detail: "In the URL: " + err.Error() + "."}
+		return project.Endpoint{}, answer{status: http.StatusNotFound, reason: reasonNoProvider, cause: err, detail: "In the URL: " + err.Error() + "."}
 	}
 	d.provider = name
 	if d.projectID, err = uuid.Parse(vars["projectID"]); err != nil || len(vars["projectID"]) != 36 {
 		return project.Endpoint{}, answer{
-			status: http.StatusNotFound, result: "no_project",
+			status: http.StatusNotFound, reason: reasonNoProject,
 			detail: "The URL does not end in a project's id. Copy the URL that authsync gave for the integration (config.webhook_receiver).",
 		}
 	}
 	endpoint, err := d.config.Directory.Lookup(ctx, d.projectID, name)
+	d.known = err == nil || errors.Is(err, project.ErrNoIntegration)
 	return endpoint, d.lookupAnswer(err)
 }
 
@@ -195,25 +266,17 @@ func (d *request) lookupAnswer(err error) answer {
 		return answer{}
 	case errors.Is(err, project.ErrNoProject):
 		return answer{
-			status: http.StatusNotFound, result: "no_project", cause: err,
+			status: http.StatusNotFound, reason: reasonNoProject, cause: err,
 			detail: fmt.Sprintf("There is no project %s. Compare the URL with the one that authsync gave for the integration.", d.projectID),
 		}
 	case errors.Is(err, project.ErrNoIntegration):
 		return answer{
-			status: http.StatusNotFound, result: "no_integration", cause: err,
+			status: http.StatusNotFound, reason: reasonNoIntegration, cause: err,
 			detail: fmt.Sprintf("Project %s has no integration with %s. Make one (PUT /api/capydb/v1/projects/%s/integrations/%s), "+
 				"or stop the provider from sending here.", d.projectID, d.provider, d.projectID, d.provider),
 		}
 	default:
-		return unavailable("directory", err)
-	}
-}
-
-// unavailable is the answer to every trouble that passes.
-func unavailable(result string, err error) answer {
-	return answer{
-		status: http.StatusServiceUnavailable, result: result, cause: err,
-		detail: "The delivery could not be stored just now. Nothing is wrong with it: send it again.",
+		return unavailable(reasonDirectory, err)
 	}
 }
 
@@ -234,49 +297,33 @@ func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provi
 			return fresh.Verifier, answer{}
 		}
 	}
-	result, advice := explain(err)
+	reason, advice := explain(err)
 	return nil, answer{
-		status: http.StatusUnauthorized, result: result, cause: err,
+		status: http.StatusUnauthorized, reason: reason, cause: err,
 		detail: fmt.Sprintf("The request could not be verified: %s. %s", err, advice),
 	}
 }
 
-// explain gives the word for an error of Verify, and what the sender's operator should look at.
-func explain(err error) (result, advice string) {
-	switch {
-	case errors.Is(err, provider.ErrNoSecret):
-		return "no_secret", "Set credentials.webhook_signing_secret of the integration to the secret that the provider signs with."
-	case errors.Is(err, provider.ErrMissingSignature):
-		return "no_signature", "Check that the provider is set up to authenticate, and that no proxy removes the header."
-	case errors.Is(err, provider.ErrTooOld), errors.Is(err, provider.ErrTooNew):
-		return "wrong_time", "Compare the clocks of this server and of the sender; a captured request can't be sent again."
-	case errors.Is(err, provider.ErrMalformed):
-		return "bad_signature", "Check that the URL is set up for the right provider."
-	default:
-		return "no_match", "Compare the provider's secret with the integration's webhook_signing_secret, " +
-			"and check that no proxy changes the body."
-	}
-}
-
-func (d *request) store(ctx context.Context) answer {
+func (d *request) store(ctx context.Context, body []byte) answer {
 	limited, cancel := context.WithTimeout(ctx, d.config.AppendTimeout)
 	defer cancel()
 	begun := time.Now()
 	var err error
 	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Delivery{
 		ProjectID: d.projectID, Provider: d.provider, DeliveryID: d.proof.DeliveryID,
-		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: d.body,
+		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: body,
 	})
 	switch {
 	case err == nil:
 		d.metrics.appended.Observe(time.Since(begun).Seconds())
+		if d.config.Usage != nil {
+			d.config.Usage.Add(d.projectID, d.received, len(body))
+		}
 		return answer{}
 	case errors.Is(err, inbox.ErrFull):
-		return unavailable("full", err)
-	case ctx.Err() != nil:
-		return unavailable("sender_left", err)
+		return unavailable(reasonInboxFull, err)
 	default:
-		return unavailable("not_stored", err)
+		return unavailable(reasonNotStored, err)
 	}
 }
 
@@ -293,7 +340,11 @@ func (d *request) write(a answer) {
 	switch a.status {
 	case http.StatusServiceUnavailable:
 		// Spread out, so that those refused together do not come back together.
-		options = append(options, problem.RetryAfter(2*time.Second+rand.N(5*time.Second)))
+		after := 2 * time.Second
+		if a.reason == reasonQuota {
+			after = time.Minute // sooner would be in vain
+		}
+		options = append(options, problem.RetryAfter(after+rand.N(5*time.Second)))
 	case http.StatusUnauthorized:
 		d.w.Header().Set("WWW-Authenticate", "Webhook")
 	case http.StatusMethodNotAllowed:
@@ -304,3 +355,6 @@ func (d *request) write(a answer) {
 	}
 	problem.Write(d.w, d.r, a.status, "", a.detail, options...)
 }
+
+// capital begins a sentence with an error's text.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

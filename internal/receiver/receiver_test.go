@@ -66,6 +66,18 @@ func (d *directory) Lookup(_ context.Context, id uuid.UUID, name string) (projec
 	return project.Endpoint{}, project.ErrNoProject
 }
 
+// Others are those of the same project.
+func (d *directory) Others(id uuid.UUID, name string) (others []project.Endpoint) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.known {
+		if e.ProjectID == id && e.Provider.Name() != name {
+			others = append(others, e)
+		}
+	}
+	return others
+}
+
 func (d *directory) LookupFresh(ctx context.Context, id uuid.UUID, name string) (project.Endpoint, error) {
 	d.mu.Lock()
 	if d.freshErr != nil {
@@ -127,13 +139,13 @@ func setup(t *testing.T, pool *pgxpool.Pool, change ...func(*receiver.Config)) *
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	b.inbox = inbox.New(pool, jobs, inbox.Config{})
+	b.inbox = inbox.New(pool, jobs, inbox.Config{Registry: b.registry})
 	config := receiver.Config{Directory: b.directory, Inbox: b.inbox, Log: log, Registry: b.registry}
 	for _, c := range change {
 		c(&config)
 	}
-	routes := mux.NewRouter()
-	routes.Handle(receiver.Path, receiver.New(config))
+	routes := mux.NewRouter().UseEncodedPath().SkipClean(true) // as the server does
+	routes.MatcherFunc(receiver.Match).Handler(receiver.New(config))
 	server := httptest.NewServer(routes)
 	b.url = server.URL
 	t.Cleanup(func() {
@@ -322,17 +334,17 @@ func TestUnverifiedRequestIsRefusedAndNotStored(t *testing.T) {
 		provider, result string
 		says             string
 	}{
-		"WrongSecret": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong-"+token) }, "auth0", "no_match", "webhook_signing_secret"},
-		"NoSignature": {func(r *http.Request) { r.Header.Del("Authorization") }, "auth0", "no_signature", "Authorization"},
+		"WrongSecret": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong-"+token) }, "auth0", "signature_mismatch", "webhook_signing_secret"},
+		"NoSignature": {func(r *http.Request) { r.Header.Del("Authorization") }, "auth0", "signature_missing", "Authorization"},
 		"NoSecretYet": {
 			func(r *http.Request) {
 				r.URL.Path = strings.Replace(r.URL.Path, b.project.String(), noSecret.String(), 1)
 			},
-			"auth0", "no_secret", "webhook_signing_secret",
+			"auth0", "secret_not_set", "webhook_signing_secret",
 		},
-		"TooOld":    {clerk(-time.Hour), "clerk", "wrong_time", "clock"},
-		"TooNew":    {clerk(time.Hour), "clerk", "wrong_time", "clock"},
-		"Malformed": {func(r *http.Request) { clerk(0)(r); r.Header.Set("Svix-Timestamp", "soon") }, "clerk", "bad_signature", "provider"},
+		"TooOld":    {clerk(-time.Hour), "clerk", "timestamp_too_old", "clock"},
+		"TooNew":    {clerk(time.Hour), "clerk", "timestamp_too_new", "clock"},
+		"Malformed": {func(r *http.Request) { clerk(0)(r); r.Header.Set("Svix-Timestamp", "soon") }, "clerk", "signature_malformed", "provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -375,11 +387,11 @@ func TestUnknownPlacesAreNotFound(t *testing.T) {
 	only := uuid.New()
 	b.add(endpoint(t, only, "clerk", provider.Credentials{WebhookSigningSecret: provider.Secrets{clerkSecret}}))
 	for name, tc := range map[string]struct{ from, to, result, says string }{
-		"Provider":    {"/auth0/", "/okta/", "no_provider", "better_auth"},
-		"Project":     {b.project.String(), uuid.NewString(), "no_project", "no project"},
-		"Malformed":   {b.project.String(), "demo", "no_project", "project's id"},
-		"OtherForm":   {b.project.String(), strings.ReplaceAll(b.project.String(), "-", ""), "no_project", "project's id"},
-		"Integration": {b.project.String(), only.String(), "no_integration", "no integration with auth0"},
+		"Provider":    {"/auth0/", "/okta/", "provider_unknown", "better_auth"},
+		"Project":     {b.project.String(), uuid.NewString(), "project_unknown", "no project"},
+		"Malformed":   {b.project.String(), "demo", "project_unknown", "project's id"},
+		"OtherForm":   {b.project.String(), strings.ReplaceAll(b.project.String(), "-", ""), "project_unknown", "project's id"},
+		"Integration": {b.project.String(), only.String(), "integration_missing", "no integration with auth0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -414,7 +426,7 @@ func TestGenuineDeliveryThatIsNoJSONIsStoredAndRefused(t *testing.T) {
 			var stored string
 			require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT convert_from(body, 'UTF8') FROM authsync.inbox`).Scan(&stored))
 			require.Equal(t, body, stored)
-			require.InDelta(t, 1, b.count(t, "auth0", "not_json"), 0)
+			require.InDelta(t, 1, b.count(t, "auth0", "body_not_json"), 0)
 		})
 	}
 }

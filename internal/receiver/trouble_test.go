@@ -121,7 +121,7 @@ func TestSlowSenderIsCutOffAndMayRepeat(t *testing.T) {
 	drip.Wait()
 	requireRetryAfter(t, response)
 	require.True(t, response.closes)
-	require.InDelta(t, 1, b.count(t, "auth0", "too_slow"), 0)
+	require.InDelta(t, 1, b.count(t, "auth0", "body_too_slow"), 0)
 	require.Zero(t, b.rows(t))
 }
 
@@ -151,7 +151,7 @@ func TestBrokenUploadIsNotStored(t *testing.T) {
 	_, err := conn.Write([]byte(`{}`))
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
-	waittest.Until(t, func() bool { return b.count(t, "auth0", "cut_off") == 1 })
+	waittest.Until(t, func() bool { return b.count(t, "auth0", "body_cut_off") == 1 })
 	require.Zero(t, b.rows(t))
 }
 
@@ -164,34 +164,13 @@ func TestCompressedBodyIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, got.status)
 }
 
-func TestMemoryForBodiesIsBounded(t *testing.T) {
-	t.Parallel()
-	b := setup(t, pgtest.Control(t), func(c *receiver.Config) { c.MaxBuffered = 200_000 })
-	slow := []net.Conn{raw(t, b, 60_000), raw(t, b, 60_000), raw(t, b, 60_000)}
-	for _, conn := range slow { // memory is given for what has arrived
-		_, err := conn.Write(make([]byte, 59_999))
-		require.NoError(t, err)
-	}
-	// A fourth finds no room, whichever of the four it is.
-	waittest.Until(t, func() bool {
-		send(t, b.auth0(t, strings.NewReader(strings.Repeat(" ", 60_000))))
-		return b.count(t, "auth0", "no_memory") > 0
-	})
-	for _, conn := range slow {
-		require.NoError(t, conn.Close())
-	}
-	waittest.Until(t, func() bool {
-		return send(t, b.auth0(t, strings.NewReader(`"`+strings.Repeat("x", 60_000)+`"`))).status != http.StatusServiceUnavailable
-	}, "the room is given back")
-}
-
 type refusing struct{ err error }
 
 func (r refusing) Append(context.Context, inbox.Delivery) (int64, error) { return 0, r.err }
 
 func TestInboxThatCannotTakeItIsATemporaryTrouble(t *testing.T) {
 	t.Parallel()
-	for result, err := range map[string]error{"full": inbox.ErrFull, "not_stored": io.ErrUnexpectedEOF} {
+	for result, err := range map[string]error{"inbox_full": inbox.ErrFull, "not_stored": io.ErrUnexpectedEOF} {
 		t.Run(result, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, pgtest.Control(t), func(c *receiver.Config) { c.Inbox = refusing{err} })

@@ -73,7 +73,7 @@ func (e *Expression) inWorker(ctx context.Context, input *Input, values []any) (
 		return nil, e.stopped()
 	}
 	defer p.places.Release(1)
-	w, err := p.take(id)
+	w, err := p.take(id) //nolint:contextcheck // a worker outlives the call that it is started for
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}

@@ -52,37 +52,25 @@ func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event
 	return b.close()
 }
 
-// maxEntries is how many entries of log streams a delivery may carry. How many
-// Auth0 sends at once is not documented; those known are of some hundred bytes
-// at least, so bodies of the size that is taken by default hold fewer.
-const maxEntries = 10_000
+// maxEvents is how many events a delivery may carry: more than a body of the size that
+// is taken by default holds of events with a user in them, or of entries of a log stream.
+// ValidBody refuses more before they are acknowledged.
+const maxEvents = 10_000
 
 // batch collects the events of a delivery that has several.
 type batch struct {
-	d      provider.Delivery
-	o      provider.Options
-	events []provider.Event
-	// hasEntry: one of the events is an entry of a log stream.
-	hasEntry bool
-	refused  bool
-	beyond   int // how many were not taken
+	d       provider.Delivery
+	o       provider.Options
+	events  []provider.Event
+	refused bool
 }
 
 // add decodes a value, or notes what is wrong with it.
-//
-// People who send arrays of events can send smaller ones, so an array that is
-// too long is refused. Nobody can make Auth0 send smaller batches of entries: of
-// these as many as possible are taken.
 func (b *batch) add(v payload.Value, problem string) {
 	if b.d.BodyDigest == "" {
 		b.d = payload.WithDigest(b.d)
 	}
-	switch n := len(b.events); {
-	case b.refused || n == payload.MaxEvents && !b.hasEntry:
-		b.refused = true
-		return
-	case n == maxEntries:
-		b.beyond++
+	if b.refused = len(b.events) == maxEvents; b.refused {
 		return
 	}
 	e := payload.New(b.d, len(b.events))
@@ -93,7 +81,6 @@ func (b *batch) add(v payload.Value, problem string) {
 		e = payload.Failed(b.d, e, fmt.Sprintf("the event is %s, not an object", v.Kind()))
 	default:
 		env := readEnvelope(v)
-		b.hasEntry = b.hasEntry || env.isEntry()
 		e = decode(b.d, b.o, &env, len(b.events))
 	}
 	b.events = append(b.events, e)
@@ -102,13 +89,9 @@ func (b *batch) add(v payload.Value, problem string) {
 func (b *batch) close() []provider.Event {
 	switch {
 	case b.refused:
-		return payload.FailedDelivery(b.d, fmt.Sprintf("the body is an array of more than %d events: none was taken", payload.MaxEvents))
+		return payload.FailedDelivery(b.d, fmt.Sprintf("the body holds more than %d events: none was taken", maxEvents))
 	case len(b.events) == 0:
 		return []provider.Event{payload.EmptyDelivery(b.d)}
-	case b.beyond > 0:
-		b.events = append(b.events, payload.Failed(b.d, payload.New(b.d, len(b.events)), fmt.Sprintf(
-			"the body holds %d entries: the first %d were taken, the others were not; authsync reconcile finds what they were about",
-			maxEntries+b.beyond, maxEntries)))
 	}
 	return b.events
 }

@@ -35,11 +35,11 @@ func isLines(body []byte) bool {
 }
 
 // lines yields the number, from 1, and the text of each line that is not blank.
-// Only the end of a line is cut.
+// Only the end of a line is cut, and a byte order mark before the first.
 func lines(body []byte) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
 		n := 0
-		for line := range bytes.Lines(body) {
+		for line := range bytes.Lines(payload.WithoutBOM(body)) {
 			n++
 			if len(bytes.Trim(line, space)) > 0 && !yield(n, bytes.TrimRight(line, space)) {
 				return

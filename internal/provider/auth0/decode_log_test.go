@@ -154,35 +154,43 @@ func TestBatchesOfEntriesMayBeLong(t *testing.T) {
 	require.Len(t, events, 10_000)
 	require.Equal(t, provider.Refresh, events[9_999].Verdict)
 
-	for _, body := range []string{
-		strings.Join(many(10_003), "\n"), "[" + strings.Join(many(10_003), ",") + "]", `{"logs":[` + strings.Join(many(10_003), ",") + "]}",
-	} {
-		events = decode(t, body)
-		require.Len(t, events, 10_001)
-		require.Equal(t, "9999", events[9_999].ID)
-		require.Equal(t, provider.Fail, events[10_000].Verdict)
-		require.Contains(t, events[10_000].Reason, "holds 10003 entries: the first 10000 were taken")
-	}
-
 	// Without ids of their own they have that of the body, which is computed
 	// once, not ten thousand times.
-	body := strings.Repeat(`{"log_id":null}`+"\n", 65_536)
+	body := strings.Repeat(`{"log_id":null}`+"\n", 10_000)
 	begun := time.Now()
 	for range 20 {
 		sha256.Sum256([]byte(body))
 	}
 	digest := max(time.Since(begun)/20, time.Microsecond)
 	begun = time.Now()
-	events = decode(t, body)
-	require.Len(t, events, 10_001)
-	require.Less(t, time.Since(begun), 2_000*digest, "no more than a part of what ten thousand digests take here")
+	require.Len(t, decode(t, body), 10_000)
+	require.Less(t, time.Since(begun), 5_000*digest, "no more than a part of what ten thousand digests take here")
 
 	event := `{"type":"user.updated","user":{"user_id":"u"}}`
-	events = decode(t, strings.Repeat(event+"\n", 999)+strings.Join(many(2), "\n"))
-	require.Len(t, events, 1001, "entries are among them")
-	events = decode(t, strings.Repeat(event+"\n", 1001))
-	require.Len(t, events, 1)
-	require.Contains(t, events[0].Reason, "more than 1000 events: none was taken")
+	require.Len(t, decode(t, strings.Repeat(event+"\n", 5_000)+strings.Join(many(5_000), "\n")), 10_000, "entries are among them")
+}
+
+func TestMoreEventsThanCanBeTakenAreRefusedBeforeTheyAreAcknowledged(t *testing.T) {
+	t.Parallel()
+	event := `{"type":"user.updated","user":{"user_id":"u"}}`
+	entry := `{"log_id":"1","data":{"type":"s","user_id":"u"}}`
+	many := func(n int, one, between string) string {
+		return strings.TrimSuffix(strings.Repeat(one+between, n), between)
+	}
+	for name, body := range map[string]func(n int) string{
+		"Array":   func(n int) string { return "[" + many(n, event, ",") + "]" },
+		"Batch":   func(n int) string { return `{"logs":[` + many(n, entry, ",") + "]}" },
+		"Lines":   func(n int) string { return many(n, entry, "\n") },
+		"Numbers": func(n int) string { return "[" + many(n, "1", ",") + "]" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.NoError(t, validBody(t, body(10_000)))
+			err := validBody(t, body(10_001))
+			require.ErrorIs(t, err, provider.ErrTooManyEvents)
+			require.ErrorContains(t, err, "10001")
+		})
+	}
 }
 
 func TestEmptyBatchIsIgnored(t *testing.T) {

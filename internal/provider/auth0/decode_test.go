@@ -25,19 +25,19 @@ func TestArrayOfManyEvents(t *testing.T) {
 		element := `{"type":"user.updated","user":{"user_id":"u"}}`
 		return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
 	}
-	events := decode(t, array(1000))
-	require.Len(t, events, 1000)
+	events := decode(t, array(10_000))
+	require.Len(t, events, 10_000)
 	ids := make(map[string]bool)
 	for _, e := range events {
 		require.Equal(t, provider.Apply, e.Verdict)
 		ids[e.ID] = true
 	}
-	require.Len(t, ids, 1000, "each has an id of its own")
+	require.Len(t, ids, 10_000, "each has an id of its own")
 
-	events = decode(t, array(1001))
+	events = decode(t, array(10_001))
 	require.Len(t, events, 1)
 	require.Equal(t, provider.Fail, events[0].Verdict)
-	require.Contains(t, events[0].Reason, "more than 1000 events")
+	require.Contains(t, events[0].Reason, "more than 10000 events")
 }
 
 func TestIdentityIsNeverAltered(t *testing.T) {

@@ -75,6 +75,31 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
+// CheckStrength looks at every secret that is accepted.
+func (Provider) CheckStrength(c provider.Credentials) error {
+	for _, secret := range c.WebhookSigningSecret {
+		if err := checkStrength("credentials.webhook_signing_secret", secret); err != nil {
+			return err
+		}
+	}
+	switch a := c.WebhookAuthorization; {
+	case a == nil:
+		return nil
+	case a.Method == methodBearer:
+		return checkStrength(field+".token", a.Token)
+	case a.Method == methodBasic:
+		return checkStrength(field+".password", a.Password)
+	default:
+		return checkStrength(field+".header_value", a.HeaderValue)
+	}
+}
+
+// checkStrength looks at what stands behind a scheme.
+func checkStrength(field string, secret provider.Secret) error {
+	_, bare := splitScheme(strings.TrimSpace(string(secret)))
+	return provider.CheckStrength(field, bare, []byte(bare))
+}
+
 func (v *verifier) acceptSecret(secret string, position int) {
 	scheme, _ := splitScheme(secret)
 	method := scheme
@@ -144,17 +169,52 @@ func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, 
 // ValidBody accepts an object, an array, or several objects, one a line. Where a
 // line is wrong the error names the first.
 func (verifier) ValidBody(body []byte) error {
-	err := payload.CheckBody(body)
-	if err == nil || !isLines(body) {
+	doc, err := payload.Parse(body)
+	switch {
+	case err == nil:
+		return checkDocument(doc)
+	case !isLines(body):
 		return err
 	}
+	count := 0
 	for n, line := range lines(body) {
 		if _, problem := parseLine(n, line); problem != "" {
 			return errors.New(problem)
 		}
+		count++
+	}
+	return checkCount(count)
+}
+
+func checkDocument(doc payload.Value) error {
+	switch {
+	case doc.IsArray():
+		return checkCount(elements(doc))
+	case !doc.IsObject():
+		return fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
+	}
+	if env := readEnvelope(doc); env.isBatch() {
+		return checkCount(elements(env.logs))
 	}
 	return nil
 }
+
+func elements(array payload.Value) (n int) {
+	for range array.Elements() {
+		n++
+	}
+	return n
+}
+
+func checkCount(n int) error {
+	if n > maxEvents {
+		return fmt.Errorf("%w: %d, where at most %d are taken", provider.ErrTooManyEvents, n, maxEvents)
+	}
+	return nil
+}
+
+// Redact removes what identities and Actions carry; see payload.Redact.
+func (verifier) Redact(body []byte) []byte { return payload.Redact(body) }
 
 // digest brings the scheme of Authorization into one form and hashes the value.
 func digest(header, value string) [sha256.Size]byte {

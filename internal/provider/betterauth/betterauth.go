@@ -9,9 +9,9 @@
 //	webhook_signature       X-Webhook-Signature             {"id", "event", "timestamp", "data"}
 //
 // The first is the plain one and has no protection against replay: an old body
-// is stale by its updatedAt or a repetition by its digest, and that is all. The
-// second is the one to recommend. The third is that of the npm package
-// @pinklemon8/better-auth-webhooks 0.1.0. Source of the wire facts: the package
+// is stale by its updatedAt or a repetition by its digest, and that is all. It is
+// accepted only where option signature_formats names it. The second is the one to
+// recommend. The third is that of the npm package @pinklemon8/better-auth-webhooks 0.1.0. Source of the wire facts: the package
 // better-auth 1.7.7, run and observed.
 package betterauth
 
@@ -41,8 +41,8 @@ func New() Provider { return Provider{} }
 // Name is the name as it stands in the database.
 func (Provider) Name() string { return provider.BetterAuth }
 
-// formats are the formats that the options allow, in the order in which their
-// headers are looked for.
+// formats are the formats that the options allow, the strongest first; without the
+// option, those that cannot be replayed.
 func formats(o provider.Options) ([]string, error) {
 	all := []string{FormatStandardWebhooks, FormatPlugin, FormatSignature}
 	for _, format := range o.SignatureFormats {
@@ -51,7 +51,7 @@ func formats(o provider.Options) ([]string, error) {
 		}
 	}
 	if len(o.SignatureFormats) == 0 {
-		return all, nil
+		return []string{FormatStandardWebhooks, FormatPlugin}, nil
 	}
 	return slices.DeleteFunc(all, func(format string) bool { return !slices.Contains(o.SignatureFormats, format) }), nil
 }

@@ -33,7 +33,9 @@ func subject() providertest.Subject {
 
 func TestConformanceOfSignature(t *testing.T) {
 	t.Parallel()
-	providertest.Run(t, subject())
+	s := subject()
+	s.Options.SignatureFormats = []string{betterauth.FormatSignature}
+	providertest.Run(t, s)
 }
 
 func TestConformanceOfStandardWebhooks(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,9 +13,7 @@ import (
 )
 
 // Sign makes the request of a customer's server, signed with the first
-// webhook_signing_secret: by Standard Webhooks if the secret begins with whsec_,
-// else by X-Better-Auth-Signature; if the options allow only other formats, by
-// the first of those. Sample.ID is the webhook-id; without Standard Webhooks it
+// webhook_signing_secret in the strongest format that the options allow. Sample.ID is the webhook-id; without Standard Webhooks it
 // is a key of the body, which has none of its own.
 //
 // A user.deleted carries the row as it was a day before the deletion. A type
@@ -42,13 +39,7 @@ func (p Provider) sign(s provider.Sample, c provider.Credentials, o provider.Opt
 	if err != nil {
 		return nil, nil, err
 	}
-	format := FormatSignature
-	if standardwebhooks.HasPrefix(secret) {
-		format = FormatStandardWebhooks
-	}
-	if !slices.Contains(allowed, format) {
-		format = allowed[0]
-	}
+	format := allowed[0]
 	body, err := json.Marshal(sampleBody(format, s, now))
 	if err != nil {
 		return nil, nil, err

@@ -80,6 +80,21 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
+// CheckStrength looks at the key behind whsec_, where it can be read, since that is
+// what is random in it.
+func (Provider) CheckStrength(c provider.Credentials) error {
+	for _, secret := range c.WebhookSigningSecret {
+		key := []byte(secret)
+		if raw, err := standardwebhooks.ParseSecret(string(secret)); err == nil && standardwebhooks.HasPrefix(string(secret)) {
+			key = raw
+		}
+		if err := provider.CheckStrength("credentials.webhook_signing_secret", string(secret), key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // standardKeys returns the keys that a secret stands for in Standard Webhooks,
 // the one to sign with first.
 func standardKeys(secret string) ([][]byte, error) {
@@ -93,35 +108,55 @@ func standardKeys(secret string) ([][]byte, error) {
 	return [][]byte{[]byte(secret)}, nil
 }
 
-// Verify looks at the headers of the formats that the options allow, Standard
-// Webhooks first, and lets the first one that is present decide: a failure does
-// not fall through to a weaker format.
+// Verify lets the strongest format decide whose headers the request carries: a failure
+// does not fall through to a weaker one, nor does a format that the options do not allow.
+// Otherwise an old request could be sent again with a weaker signature beside it.
 func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Proof, error) {
 	if len(v.secrets) == 0 {
 		return provider.Proof{}, provider.ErrNoSecret
 	}
-	for _, format := range v.formats {
-		switch format {
-		case FormatStandardWebhooks:
-			for _, set := range [...]standardwebhooks.Set{standardwebhooks.Standard, standardwebhooks.Svix} {
-				if set.In(h) {
-					id, position, err := standardwebhooks.Verify(v.keys, set, h, body, now)
-					return proof(format, id, position, err)
-				}
-			}
-		case FormatPlugin:
-			if signature := strings.TrimSpace(h.Get(pluginHeader)); signature != "" {
-				position, err := v.verifyPlugin(signature, body, now)
-				return proof(format, "", position, err)
-			}
-		case FormatSignature:
-			if signature := strings.TrimSpace(h.Get(signatureHeader)); signature != "" {
-				position, err := v.verifyHex(signature, body)
-				return proof(format, "", position, err)
-			}
+	format, set := strongest(h)
+	switch {
+	case format == "":
+		return provider.Proof{}, fmt.Errorf("%w: no header of %s", provider.ErrMissingSignature, strings.Join(v.formats, ", "))
+	case !slices.Contains(v.formats, format):
+		return provider.Proof{}, notAccepted(format)
+	case format == FormatStandardWebhooks:
+		id, position, err := standardwebhooks.Verify(v.keys, set, h, body, now)
+		return proof(format, id, position, err)
+	case format == FormatPlugin:
+		position, err := v.verifyPlugin(strings.TrimSpace(h.Get(pluginHeader)), body, now)
+		return proof(format, "", position, err)
+	default:
+		position, err := v.verifyHex(strings.TrimSpace(h.Get(signatureHeader)), body)
+		return proof(format, "", position, err)
+	}
+}
+
+// strongest is the strongest format of which the request carries a header.
+func strongest(h http.Header) (format string, set standardwebhooks.Set) {
+	for _, set := range [...]standardwebhooks.Set{standardwebhooks.Standard, standardwebhooks.Svix} {
+		if set.In(h) {
+			return FormatStandardWebhooks, set
 		}
 	}
-	return provider.Proof{}, fmt.Errorf("%w: no header of %s", provider.ErrMissingSignature, strings.Join(v.formats, ", "))
+	switch {
+	case len(h[pluginHeader]) > 0:
+		return FormatPlugin, ""
+	case len(h[signatureHeader]) > 0:
+		return FormatSignature, ""
+	}
+	return "", ""
+}
+
+func notAccepted(format string) error {
+	if format == FormatSignature {
+		return fmt.Errorf("%w: %s carries neither a time nor an id, so a recorded request could be sent again. Sign with "+
+			"webhook-id, webhook-timestamp and webhook-signature, or accept the risk by options.signature_formats with %s",
+			provider.ErrFormat, signatureHeader, FormatSignature)
+	}
+	return fmt.Errorf("%w: the request carries headers of %s, which options.signature_formats leaves out; "+
+		"a weaker signature beside them does not count", provider.ErrFormat, format)
 }
 
 func proof(method, id, position string, err error) (provider.Proof, error) {
@@ -179,3 +214,22 @@ func sum(secret, body []byte) []byte {
 // ValidBody accepts an object; an array, which no format has, is accepted too
 // and becomes a failed event that can be seen.
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
+
+// Redact also removes what resets a password or opens an API: the rows of Better Auth's
+// tables verification and apikey, should somebody send them.
+func (verifier) Redact(body []byte) []byte {
+	doc, err := payload.Parse(body)
+	if err == nil && doc.IsObject() {
+		typ := doc.Member("event")
+		if typ.IsAbsent() {
+			typ = doc.Member("type")
+		}
+		switch kind, _, _ := strings.Cut(strings.ToLower(typ.Plain()), "."); kind {
+		case "verification":
+			return payload.Redact(body, "value", "identifier")
+		case "apikey", "api_key", "api-key":
+			return payload.Redact(body, "key")
+		}
+	}
+	return payload.Redact(body)
+}

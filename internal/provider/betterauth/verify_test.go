@@ -30,9 +30,14 @@ func verifier(t *testing.T, o provider.Options, secrets ...provider.Secret) prov
 	return v
 }
 
+// simple are options that accept the format without time and id.
+func simple() provider.Options {
+	return provider.Options{SignatureFormats: []string{"better_auth_signature", "standard_webhooks", "webhook_signature"}}
+}
+
 func TestVerifySignature(t *testing.T) {
 	t.Parallel()
-	v := verifier(t, provider.Options{}, "another", checkSecret)
+	v := verifier(t, simple(), "another", checkSecret)
 	for name, c := range map[string]struct {
 		signature string
 		want      error
@@ -45,7 +50,7 @@ func TestVerifySignature(t *testing.T) {
 		"TooLong":     {checkSignature + "00", provider.ErrMalformed},
 		"NotHex":      {"g" + checkSignature[1:], provider.ErrMalformed},
 		"WithPrefix":  {"sha256=" + checkSignature, provider.ErrMalformed},
-		"Blank":       {"  ", provider.ErrMissingSignature},
+		"Blank":       {"  ", provider.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,10 +106,15 @@ func TestStrongestFormatDecides(t *testing.T) {
 		"WithoutStandard":             {dropStandard, nil, nil, "webhook_signature"},
 		"BadPluginDoesNotFall":        {func(h http.Header) { dropStandard(h); h.Set("X-Webhook-Signature", "sha256=00") }, nil, provider.ErrMalformed, ""},
 		"PluginWithoutPrefix":         {func(h http.Header) { dropStandard(h); h.Set("X-Webhook-Signature", hexSum(secret, body)) }, nil, provider.ErrMalformed, ""},
-		"SignatureAlone":              {func(h http.Header) { dropStandard(h); h.Del("X-Webhook-Signature") }, nil, nil, "better_auth_signature"},
-		"OnlySignatureAllowed":        {nil, []string{"better_auth_signature"}, nil, "better_auth_signature"},
-		"OnlyStandardAllowed":         {dropStandard, []string{"standard_webhooks"}, provider.ErrMissingSignature, ""},
-		"OnlyPluginAllowed":           {nil, []string{"webhook_signature"}, nil, "webhook_signature"},
+		"SignatureAlone":              {dropOthers, nil, provider.ErrFormat, ""},
+		"SignatureAloneAllowed":       {dropOthers, simple().SignatureFormats, nil, "better_auth_signature"},
+		"OnlySignatureAllowed":        {nil, []string{"better_auth_signature"}, provider.ErrFormat, ""},
+		"OnlyStandardAllowed":         {dropStandard, []string{"standard_webhooks"}, provider.ErrFormat, ""},
+		"OnlyPluginAllowed":           {nil, []string{"webhook_signature"}, provider.ErrFormat, ""},
+		"OldStandardDoesNotFall":      {func(h http.Header) { h.Set("Webhook-Timestamp", "1746353431") }, simple().SignatureFormats, provider.ErrTooOld, ""},
+		"EmptyStandardDoesNotFall":    {func(h http.Header) { dropStandard(h); h.Set("Webhook-Signature", "") }, simple().SignatureFormats, provider.ErrMissingSignature, ""},
+		"IDAloneDoesNotFall":          {func(h http.Header) { dropStandard(h); h.Set("Svix-Id", "msg_1") }, simple().SignatureFormats, provider.ErrMissingSignature, ""},
+		"EmptyPluginDoesNotFall":      {func(h http.Header) { dropStandard(h); h.Set("X-Webhook-Signature", " ") }, simple().SignatureFormats, provider.ErrMalformed, ""},
 		"StandardAndSignatureAllowed": {nil, []string{"better_auth_signature", "standard_webhooks"}, nil, "standard_webhooks"},
 	}
 	for name, c := range tests {
@@ -120,6 +130,8 @@ func TestStrongestFormatDecides(t *testing.T) {
 		})
 	}
 }
+
+func dropOthers(h http.Header) { dropStandard(h); h.Del("X-Webhook-Signature") }
 
 func dropStandard(h http.Header) {
 	for _, name := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
@@ -160,7 +172,7 @@ func TestKeysOfASecret(t *testing.T) {
 			_, err = verifier(t, provider.Options{}, provider.Secret(c.secret)).Verify(h, []byte("{}"), providertest.ReceivedAt())
 			require.ErrorIs(t, err, c.want)
 			// The hexadecimal format takes the secret as it was given.
-			_, err = verifier(t, provider.Options{}, provider.Secret(c.secret)).
+			_, err = verifier(t, simple(), provider.Secret(c.secret)).
 				Verify(http.Header{"X-Better-Auth-Signature": {hexSum(c.secret, "{}")}}, []byte("{}"), time.Time{})
 			require.NoError(t, err)
 		})

@@ -59,6 +59,20 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
+// CheckStrength looks at the keys behind whsec_.
+func (Provider) CheckStrength(c provider.Credentials) error {
+	for _, secret := range c.WebhookSigningSecret {
+		raw, err := parseSecret(secret)
+		if err != nil {
+			return err
+		}
+		if err := provider.CheckStrength("credentials.webhook_signing_secret", string(secret), raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func parseSecret(secret provider.Secret) ([]byte, error) {
 	if !standardwebhooks.HasPrefix(string(secret)) {
 		return nil, errors.New("credentials.webhook_signing_secret does not begin with whsec_: " + whereItIs)
@@ -97,3 +111,18 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 // ValidBody accepts an object; an array, which Clerk never sends, is accepted
 // too and becomes a failed event that can be seen.
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
+
+// Redact also removes what an end user can sign in or join with: the messages that
+// Clerk hands over for sending hold a code or a link, an invitation holds a ticket.
+func (verifier) Redact(body []byte) []byte {
+	doc, err := payload.Parse(body)
+	if err == nil && doc.IsObject() {
+		switch kind, _, _ := strings.Cut(doc.Member("type").Plain(), "."); kind {
+		case "email", "sms":
+			return payload.Redact(body, "body", "bodyplain", "message", "subject", "actionurl")
+		case "organizationInvitation", "invitation":
+			return payload.Redact(body, "url")
+		}
+	}
+	return payload.Redact(body)
+}

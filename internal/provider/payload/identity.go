@@ -18,11 +18,6 @@ const (
 	maxType    = 128
 )
 
-// MaxEvents is how many events one delivery may carry. Auth0 sends one; the
-// arrays that people build themselves have a few. The batches of Auth0's log
-// streams have a bound of their own.
-const MaxEvents = 1000
-
 // New begins an event of a delivery. Until something better is known it was
 // sent when it was received. A delivery lists its events in their sequence: each counts
 // as received a microsecond after the one before it.

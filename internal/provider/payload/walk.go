@@ -21,11 +21,15 @@ func Null() Value { return Value("null") }
 // Parse returns the value of a document. The error says, in words fit for the
 // sender, why it is not JSON; it repeats nothing of the document.
 func Parse(doc []byte) (Value, error) {
+	doc = WithoutBOM(doc)
 	if json.Valid(doc) {
 		return Value(bytes.Trim(doc, " \t\r\n")), nil
 	}
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, errors.New("the body is empty: it must be JSON")
+	}
+	if bytes.HasPrefix(doc, []byte{0xfe, 0xff}) || bytes.HasPrefix(doc, []byte{0xff, 0xfe}) {
+		return nil, errors.New("the body is UTF-16: JSON must be sent as UTF-8")
 	}
 	if nestsDeeper(doc, maxDepth) {
 		return nil, fmt.Errorf("the body nests deeper than %d levels: no JSON reader here goes that deep", maxDepth)
@@ -36,6 +40,10 @@ func Parse(doc []byte) (Value, error) {
 	}
 	return nil, errors.New("the body is not JSON")
 }
+
+// WithoutBOM takes the byte order mark off a document, which some senders put before
+// it. It is no part of JSON, but is signed with the rest.
+func WithoutBOM(doc []byte) []byte { return bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")) }
 
 // CheckBody reports, in words fit for the sender, why a body can hold no
 // event: it is not JSON, or neither an object nor an array.
@@ -75,6 +83,15 @@ func (v Value) Is(text string) bool {
 	}
 	got, flaws := v.Text()
 	return got == text && flaws == 0
+}
+
+// Plain is the text of a string, and "" for everything else.
+func (v Value) Plain() string {
+	if !v.IsText() {
+		return ""
+	}
+	text, _ := v.Text()
+	return text
 }
 
 // Kind says in words what the value is, such as "a number".

@@ -49,9 +49,9 @@ func (s Set) id() string        { return string(s) + "-Id" }
 func (s Set) timestamp() string { return string(s) + "-Timestamp" }
 func (s Set) signature() string { return string(s) + "-Signature" }
 
-// In reports whether the request carries any header of the set.
+// In reports whether the request carries any header of the set, be it an empty one.
 func (s Set) In(h http.Header) bool {
-	return get(h, s.id()) != "" || get(h, s.timestamp()) != "" || get(h, s.signature()) != ""
+	return len(h[s.id()]) > 0 || len(h[s.timestamp()]) > 0 || len(h[s.signature()]) > 0
 }
 
 // HasPrefix reports whether a secret says by its whsec_ that it is base64.

@@ -13,6 +13,24 @@ CREATE TYPE authsync.river_job_state AS ENUM (
     'scheduled'
 );
 
+CREATE FUNCTION authsync.add_inbox_usage(p_usage jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO authsync.inbox_usage AS u (project_id, day, message_count, byte_count)
+    SELECT p.id, a.day, a.message_count, a.byte_count
+    FROM jsonb_to_recordset(p_usage) AS a (project_id uuid, day date, message_count bigint, byte_count bigint)
+    JOIN authsync.projects AS p ON p.id = a.project_id
+    ORDER BY p.id, a.day
+    ON CONFLICT (project_id, day) DO UPDATE SET
+        message_count = u.message_count + excluded.message_count,
+        byte_count = u.byte_count + excluded.byte_count;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.add_inbox_usage(p_usage jsonb) IS 'Adds to what projects have stored in the inbox.';
+
 CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -232,11 +250,11 @@ BEGIN
         -- Nobody writes to a day of the past, except a clock that is far off.
         EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
         EXECUTE format(
-            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
              FROM authsync.%I AS i
              JOIN authsync.projects AS p ON p.id = i.project_id
              LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-             WHERE e.outcome IS NULL OR e.outcome = ''pending''
+             WHERE e.outcome IS NULL
                 OR (e.outcome = ''failed'' AND EXISTS (
                     SELECT FROM authsync.river_job AS r
                     WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
@@ -259,6 +277,10 @@ BEGIN
             'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
         RETURN NEXT;
     END LOOP;
+    -- What is gone is used no longer.
+    DELETE FROM authsync.inbox_usage AS u
+    WHERE u.day < p_before
+        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
 END;
 $_$;
 
@@ -456,6 +478,59 @@ $$;
 
 COMMENT ON FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are held for a destination, the earliest of each.';
 
+CREATE FUNCTION authsync.keep_default_partitions() RETURNS date
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    -- So many rows move within some milliseconds.
+    v_few       CONSTANT integer := 1000;
+    v_parent    text;
+    v_partition text;
+    v_first     date;
+    v_last      date;
+    v_rows      bigint;
+    v_bounds    text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    SELECT min(d.day), max(d.day), sum(d.rows)::bigint
+    INTO v_first, v_last, v_rows
+    FROM (
+        SELECT i.received_at::date AS day, count(*) AS rows FROM authsync.inbox_default AS i GROUP BY 1
+        UNION ALL
+        SELECT e.received_at::date, count(*) FROM authsync.event_outcomes_default AS e GROUP BY 1
+    ) AS d;
+    IF v_rows IS NULL OR v_rows <= v_few THEN
+        RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE b.from_day <= v_last AND b.to_day > v_first) THEN
+        RETURN NULL;
+    END IF;
+
+    v_bounds := format('FOR VALUES FROM (%L) TO (%L)', v_first::timestamptz, (v_last + 1)::timestamptz);
+    FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
+        v_partition := v_parent || '_' || to_char(v_last, 'YYYYMMDD');
+        EXECUTE format('ALTER TABLE authsync.%I DETACH PARTITION authsync.%I', v_parent, v_parent || '_default');
+        EXECUTE format('ALTER TABLE authsync.%I RENAME TO %I', v_parent || '_default', v_partition);
+        EXECUTE format('ALTER TABLE authsync.%I ATTACH PARTITION authsync.%I %s', v_parent, v_partition, v_bounds);
+        EXECUTE format('COMMENT ON TABLE authsync.%I IS %L', v_partition,
+            format('The part of authsync.%s that was received from %s to %s (UTC).', v_parent, v_first, v_last));
+        EXECUTE format('CREATE TABLE authsync.%I (LIKE authsync.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            v_parent || '_default', v_parent);
+        EXECUTE format('ALTER TABLE authsync.%I ATTACH PARTITION authsync.%I DEFAULT', v_parent, v_parent || '_default');
+        EXECUTE format('COMMENT ON TABLE authsync.%I IS %L', v_parent || '_default',
+            format('What no partition of authsync.%s is for; empty when all is well.', v_parent));
+    END LOOP;
+    RETURN v_last;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.keep_default_partitions() IS 'Makes default partitions of the inbox that hold many rows the partitions of their days; part of make_inbox_partitions.';
+
 CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_leased_job bigint, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -537,14 +612,23 @@ CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETU
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
     SET lock_timeout TO '2s'
     AS $_$
 DECLARE
     v_parent    text;
     v_partition text;
     v_moved     bigint;
+    v_covered   datemultirange;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    day := authsync.keep_default_partitions();
+    IF day IS NOT NULL THEN
+        moved := 0;
+        RETURN NEXT;
+    END IF;
+    SELECT range_agg(daterange(b.from_day, b.to_day)) INTO v_covered FROM authsync.inbox_bounds AS b;
 
     FOR day IN
         SELECT p_from + n FROM generate_series(0, p_days - 1) AS n
@@ -555,7 +639,7 @@ BEGIN
         ORDER BY 1
     LOOP
         moved := 0;
-        CONTINUE WHEN to_regclass(format('authsync.%I', 'inbox_' || to_char(day, 'YYYYMMDD'))) IS NOT NULL;
+        CONTINUE WHEN coalesce(day <@ v_covered, false);
 
         FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
             v_partition := v_parent || '_' || to_char(day, 'YYYYMMDD');
@@ -859,6 +943,51 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Notes what became of deliveries that were sent, and lets the next ones of their users go.';
+
+CREATE FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_added bigint;
+BEGIN
+    INSERT INTO authsync.rejected_requests (
+        project_id, provider, received_at, status, reason, detail, body_bytes, header_names, remote_address, request_count
+    )
+    SELECT
+        p.id, r.provider, r.received_at, r.status, r.reason, r.detail, r.body_bytes, r.header_names, r.remote_address, r.request_count
+    FROM ROWS FROM (
+        jsonb_to_recordset(p_requests) AS (
+            project_id uuid, provider text, received_at timestamptz, status integer, reason text, detail text,
+            body_bytes bigint, header_names text[], remote_address inet, request_count bigint
+        )
+    ) WITH ORDINALITY AS r (
+        project_id, provider, received_at, status, reason, detail, body_bytes, header_names, remote_address, request_count, place
+    )
+    JOIN authsync.projects AS p ON p.id = r.project_id
+    ORDER BY r.place;
+    GET DIAGNOSTICS v_added = ROW_COUNT;
+
+    DELETE FROM authsync.rejected_requests AS old
+    USING (
+        SELECT DISTINCT r.project_id, r.provider
+        FROM jsonb_to_recordset(p_requests) AS r (project_id uuid, provider text)
+    ) AS touched
+    CROSS JOIN LATERAL (
+        SELECT k.id
+        FROM authsync.rejected_requests AS k
+        WHERE k.project_id = touched.project_id AND k.provider = touched.provider
+        ORDER BY k.id DESC
+        OFFSET p_keep - 1
+        LIMIT 1
+    ) AS oldest
+    WHERE old.project_id = touched.project_id AND old.provider = touched.provider AND old.id < oldest.id;
+
+    RETURN v_added;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) IS 'Notes requests that a receiver refused; keeps the newest of each provider of a project.';
 
 CREATE FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -1910,7 +2039,7 @@ CREATE TABLE authsync.event_outcomes (
     reason text,
     applied_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text, 'pending'::text])))
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
 )
 PARTITION BY RANGE (received_at);
 
@@ -1922,7 +2051,7 @@ COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, 
 
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
 
-COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed or is pending.';
+COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed.';
 
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
@@ -2010,7 +2139,7 @@ CREATE TABLE authsync.event_outcomes_default (
     reason text,
     applied_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text, 'pending'::text])))
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
 );
 
 COMMENT ON TABLE authsync.event_outcomes_default IS 'Outcomes for whose day no partition had been made; empty when all is well.';
@@ -2042,7 +2171,7 @@ COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the ev
 
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
 
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed or was ignored; notes on what could not be taken over as it came.';
 
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 
@@ -2075,6 +2204,17 @@ COMMENT ON COLUMN authsync.idempotency_keys.claim IS 'Which attempt at the call 
 COMMENT ON COLUMN authsync.idempotency_keys.busy_until IS 'Until when that attempt may go on. Afterwards, without an answer, nobody knows whether it took effect.';
 
 COMMENT ON COLUMN authsync.idempotency_keys.answer_sealed IS 'The answer, which may hold a secret, encrypted with the key that is kept outside the database; NULL: none yet.';
+
+CREATE VIEW authsync.inbox_bounds AS
+ SELECT (c.oid)::regclass AS inbox_partition,
+    (((b.bounds[1])::timestamp with time zone AT TIME ZONE 'UTC'::text))::date AS from_day,
+    (((b.bounds[2])::timestamp with time zone AT TIME ZONE 'UTC'::text))::date AS to_day
+   FROM ((pg_inherits h
+     JOIN pg_class c ON ((c.oid = h.inhrelid)))
+     CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'::text) b(bounds))
+  WHERE ((h.inhparent = ('authsync.inbox'::regclass)::oid) AND (b.bounds IS NOT NULL));
+
+COMMENT ON VIEW authsync.inbox_bounds IS 'The days that each partition of the inbox is for: from from_day, before to_day (UTC).';
 
 CREATE VIEW authsync.inbox_days AS
  SELECT to_date("substring"((c.relname)::text, '^inbox_(\d{8,})$'::text), 'YYYYMMDD'::text) AS day,
@@ -2146,6 +2286,17 @@ ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE authsync.inbox_usage (
+    project_id uuid NOT NULL,
+    day date NOT NULL,
+    message_count bigint NOT NULL,
+    byte_count bigint NOT NULL
+);
+
+COMMENT ON TABLE authsync.inbox_usage IS 'How much each project stored in the inbox on a day (UTC) that is still kept; counted every few seconds, so about right.';
+
+COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies, headers, and 500 bytes for the rest of each message and its outcome.';
+
 CREATE TABLE authsync.integrations (
     project_id uuid NOT NULL,
     provider text NOT NULL,
@@ -2166,34 +2317,22 @@ COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret,
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
 
 CREATE VIEW authsync.overdue_messages AS
- SELECT w.inbox_id,
-    w.project_id,
+ SELECT m.inbox_id,
+    n.project_id,
     p.name AS project,
     i.provider,
     i.received_at,
     i.delivery_id
-   FROM ((( SELECT m.inbox_id,
-            n.project_id,
-            n.received_from,
-            n.received_to
-           FROM (authsync.inbox_pending n
-             CROSS JOIN LATERAL unnest(n.inbox_ids) m(inbox_id))
-        UNION ALL
-         SELECT o.inbox_id,
-            o.project_id,
-            min(o.received_at) AS min,
-            max(o.received_at) AS max
-           FROM authsync.event_outcomes o
-          WHERE (o.outcome = 'pending'::text)
-          GROUP BY o.inbox_id, o.project_id) w
-     LEFT JOIN authsync.projects p ON ((p.id = w.project_id)))
+   FROM (((authsync.inbox_pending n
+     LEFT JOIN authsync.projects p ON ((p.id = n.project_id)))
+     CROSS JOIN LATERAL unnest(n.inbox_ids) m(inbox_id))
      CROSS JOIN LATERAL ( SELECT d.provider,
             d.received_at,
             d.delivery_id
            FROM authsync.inbox d
-          WHERE ((d.id = w.inbox_id) AND ((d.received_at >= w.received_from) AND (d.received_at <= w.received_to)))
+          WHERE ((d.id = m.inbox_id) AND ((d.received_at >= n.received_from) AND (d.received_at <= n.received_to)))
          LIMIT 1) i)
-  WHERE (w.received_to < (clock_timestamp() - '00:01:00'::interval));
+  WHERE (n.received_to < (clock_timestamp() - '00:01:00'::interval));
 
 COMMENT ON VIEW authsync.overdue_messages IS 'Messages that have had no outcome for more than a minute; empty when all is well.';
 
@@ -2244,13 +2383,26 @@ COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is be
 
 COMMENT ON COLUMN authsync.project_lag.pending_messages IS 'Messages that wait to be applied.';
 
-COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that are tried again alone: they failed (see authsync.event_failures), or a lock in the project''s database is in their way.';
+COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
 
 COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
 
 COMMENT ON COLUMN authsync.project_lag.last_applied_at IS 'When an event of the five messages before the oldest pending one was final last.';
 
 COMMENT ON COLUMN authsync.project_lag.wait_reason IS 'What the project database says, while its job waits for it.';
+
+CREATE VIEW authsync.project_usage AS
+ SELECT p.id AS project_id,
+    p.name AS project,
+    (COALESCE(sum(u.message_count), (0)::numeric))::bigint AS messages,
+    (COALESCE(sum(u.byte_count), (0)::numeric))::bigint AS bytes,
+    pg_size_pretty((COALESCE(sum(u.byte_count), (0)::numeric))::bigint) AS size,
+    min(u.day) AS oldest_day
+   FROM (authsync.projects p
+     LEFT JOIN authsync.inbox_usage u ON ((u.project_id = p.id)))
+  GROUP BY p.id, p.name;
+
+COMMENT ON VIEW authsync.project_usage IS 'How much each project has stored in the inbox, about; see AUTHSYNC_PROJECT_QUOTA_BYTES.';
 
 CREATE TABLE authsync.rate_limits (
     account text NOT NULL,
@@ -2326,6 +2478,67 @@ COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in whi
 COMMENT ON COLUMN authsync.reconciles.unreported IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
 
 COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';
+
+CREATE TABLE authsync.rejected_requests (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    status integer NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    body_bytes bigint,
+    header_names text[] NOT NULL,
+    remote_address inet,
+    request_count bigint DEFAULT 1 NOT NULL
+);
+
+COMMENT ON TABLE authsync.rejected_requests IS 'Requests to a project''s webhook URLs that were refused: the newest 100 of each provider, for a week; never a secret or a body.';
+
+COMMENT ON COLUMN authsync.rejected_requests.received_at IS 'When the last of them came.';
+
+COMMENT ON COLUMN authsync.rejected_requests.status IS 'The HTTP status of the answer; 503 asks the sender to try again.';
+
+COMMENT ON COLUMN authsync.rejected_requests.reason IS 'A word for programs, such as signature_mismatch or timestamp_too_old.';
+
+COMMENT ON COLUMN authsync.rejected_requests.detail IS 'A sentence for people: what is wrong, and what to do.';
+
+COMMENT ON COLUMN authsync.rejected_requests.body_bytes IS 'The size of the body, as announced or as read; NULL: not known.';
+
+COMMENT ON COLUMN authsync.rejected_requests.header_names IS 'The names of the headers, without their values.';
+
+COMMENT ON COLUMN authsync.rejected_requests.remote_address IS 'Where it came from; NULL: not known.';
+
+COMMENT ON COLUMN authsync.rejected_requests.request_count IS 'How many requests the row stands for: those of one reason and address within a second; in a flood also the rest of it.';
+
+ALTER TABLE authsync.rejected_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.rejected_requests_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW authsync.rejections AS
+ SELECT r.project_id,
+    p.name AS project,
+    r.provider,
+    (sum(r.request_count) FILTER (WHERE (r.received_at > (clock_timestamp() - '01:00:00'::interval))))::bigint AS last_hour,
+    max(r.received_at) AS last_received_at,
+    (array_agg(r.status ORDER BY r.id DESC))[1] AS last_status,
+    (array_agg(r.reason ORDER BY r.id DESC))[1] AS last_reason,
+    (array_agg(r.detail ORDER BY r.id DESC))[1] AS last_detail,
+    array_agg(DISTINCT r.reason) AS reasons
+   FROM (authsync.rejected_requests r
+     JOIN authsync.projects p ON ((p.id = r.project_id)))
+  GROUP BY r.project_id, p.name, r.provider;
+
+COMMENT ON VIEW authsync.rejections IS 'Refused requests by integration: how many in the last hour, and why the last one; see rejected_requests.';
+
+COMMENT ON COLUMN authsync.rejections.last_hour IS 'Requests refused within the last hour; NULL: none.';
+
+COMMENT ON COLUMN authsync.rejections.last_detail IS 'What is wrong, and what to do.';
 
 CREATE SEQUENCE authsync.river_job_id_seq
     START WITH 1
@@ -2561,6 +2774,9 @@ ALTER TABLE ONLY authsync.inbox_default
 ALTER TABLE ONLY authsync.inbox_pending
     ADD CONSTRAINT inbox_pending_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY authsync.inbox_usage
+    ADD CONSTRAINT inbox_usage_pkey PRIMARY KEY (project_id, day);
+
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider);
 
@@ -2575,6 +2791,9 @@ ALTER TABLE ONLY authsync.projects
 
 ALTER TABLE ONLY authsync.rate_limits
     ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class);
+
+ALTER TABLE ONLY authsync.rejected_requests
+    ADD CONSTRAINT rejected_requests_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY authsync.river_job
     ADD CONSTRAINT river_job_pkey PRIMARY KEY (id);
@@ -2633,10 +2852,6 @@ CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btr
 
 CREATE INDEX event_outcomes_default_inbox_id_idx ON authsync.event_outcomes_default USING btree (inbox_id) WHERE (outcome = 'failed'::text);
 
-CREATE INDEX event_outcomes_pending_idx ON ONLY authsync.event_outcomes USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
-
-CREATE INDEX event_outcomes_default_project_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
-
 CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
 
 CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
@@ -2654,6 +2869,8 @@ CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btr
 CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
+
+CREATE INDEX rejected_requests_project_idx ON authsync.rejected_requests USING btree (project_id, provider, id);
 
 CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
 
@@ -2678,8 +2895,6 @@ ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event
 ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
 
 ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcomes_default_pkey;
-
-ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx;
 
 ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
 
@@ -2746,8 +2961,14 @@ ALTER TABLE ONLY authsync.destinations
 ALTER TABLE ONLY authsync.idempotency_keys
     ADD CONSTRAINT idempotency_keys_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES authsync.api_keys(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY authsync.inbox_usage
+    ADD CONSTRAINT inbox_usage_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.rejected_requests
+    ADD CONSTRAINT rejected_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.wanted_refreshes
     ADD CONSTRAINT wanted_refreshes_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

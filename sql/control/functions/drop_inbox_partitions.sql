@@ -66,6 +66,10 @@ BEGIN
             'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
         RETURN NEXT;
     END LOOP;
+    -- What is gone is used no longer.
+    DELETE FROM authsync.inbox_usage AS u
+    WHERE u.day < p_before
+        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
 END;
 $fn$;
 

@@ -1,11 +1,13 @@
 -- make_inbox_partitions makes the partitions of authsync.inbox and
--- authsync.event_outcomes for the given days (UTC) and for every other day of
--- which rows sit in a default partition; those rows move to where they belong.
+-- authsync.event_outcomes for the given days (UTC), and for every other day of
+-- which rows sit in a default partition.
 --
 -- Repeatable: a day that has its partitions is left alone.
--- Order:      concurrent calls take turns. Deliveries go on meanwhile, except while
---             rows move: then those that need the default partition wait. Waits
---             for locks end after two seconds with an error that leaves all as it was.
+-- Order:      concurrent calls take turns. Messages are stored meanwhile, except for moments:
+--             a few rows of a default partition move to where they belong; one that
+--             holds many becomes the partition of their days itself
+--             (keep_default_partitions). Waits for locks end after two seconds with an
+--             error that leaves all as it was.
 -- Result:     the days that were new, and how many rows moved.
 CREATE OR REPLACE FUNCTION authsync.make_inbox_partitions(
     p_from date,
@@ -15,14 +17,23 @@ RETURNS TABLE (day date, moved bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
+SET datestyle = 'ISO'
 SET lock_timeout = '2s'
 AS $fn$
 DECLARE
     v_parent    text;
     v_partition text;
     v_moved     bigint;
+    v_covered   datemultirange;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    day := authsync.keep_default_partitions();
+    IF day IS NOT NULL THEN
+        moved := 0;
+        RETURN NEXT;
+    END IF;
+    SELECT range_agg(daterange(b.from_day, b.to_day)) INTO v_covered FROM authsync.inbox_bounds AS b;
 
     FOR day IN
         SELECT p_from + n FROM generate_series(0, p_days - 1) AS n
@@ -33,7 +44,7 @@ BEGIN
         ORDER BY 1
     LOOP
         moved := 0;
-        CONTINUE WHEN to_regclass(format('authsync.%I', 'inbox_' || to_char(day, 'YYYYMMDD'))) IS NOT NULL;
+        CONTINUE WHEN coalesce(day <@ v_covered, false);
 
         FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
             v_partition := v_parent || '_' || to_char(day, 'YYYYMMDD');

@@ -1,0 +1,47 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+)
+
+// Of the newest messages of the project only: what is asked is whether any is accepted at all.
+const selectRejections = `
+	SELECT r.project, r.provider, r.last_hour, r.last_status, r.last_reason, EXISTS (
+	    SELECT
+	    FROM (
+	        SELECT i.provider
+	        FROM authsync.inbox AS i
+	        WHERE i.project_id = r.project_id AND i.received_at > clock_timestamp() - interval '1 hour'
+	        ORDER BY i.id DESC
+	        LIMIT 1000
+	    ) AS lately
+	    WHERE lately.provider = r.provider
+	) AS some_accepted
+	FROM authsync.rejections AS r
+	WHERE r.last_hour > 0
+	ORDER BY some_accepted, r.last_hour DESC, r.project, r.provider`
+
+// rejectedRequests names integrations whose requests were refused within the last hour. Where
+// others were accepted it is a warning, for anybody who knows the URL can cause it.
+func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
+	type row struct {
+		Project, Provider string
+		LastHour          int64
+		LastStatus        int
+		LastReason        string
+		SomeAccepted      bool
+	}
+	found, err := collect[row](ctx, c, selectRejections)
+	return named(found, func(r row) Fault {
+		f := Fault{
+			What:    fmt.Sprintf("%d of %s for project %s within the last hour, the last for %s", r.LastHour, r.Provider, r.Project, r.LastReason),
+			Next:    "authsync events rejected " + r.Project + " says why",
+			Warning: r.SomeAccepted || r.LastStatus != 401,
+		}
+		if !r.SomeAccepted {
+			f.What += "; none was accepted"
+		}
+		return f
+	}), err
+}
