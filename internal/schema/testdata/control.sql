@@ -250,11 +250,11 @@ BEGIN
         -- Nobody writes to a day of the past, except a clock that is far off.
         EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
         EXECUTE format(
-            'SELECT count(*) FILTER (WHERE e.outcome IS NULL), count(*) FILTER (WHERE e.outcome = ''failed'')
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
              FROM authsync.%I AS i
              JOIN authsync.projects AS p ON p.id = i.project_id
              LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-             WHERE e.outcome IS NULL
+             WHERE e.outcome IS NULL OR e.outcome = ''pending''
                 OR (e.outcome = ''failed'' AND EXISTS (
                     SELECT FROM authsync.river_job AS r
                     WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
@@ -2039,7 +2039,7 @@ CREATE TABLE authsync.event_outcomes (
     reason text,
     applied_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text, 'pending'::text])))
 )
 PARTITION BY RANGE (received_at);
 
@@ -2051,7 +2051,7 @@ COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, 
 
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
 
-COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed.';
+COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed or is pending.';
 
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
@@ -2139,7 +2139,7 @@ CREATE TABLE authsync.event_outcomes_default (
     reason text,
     applied_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text])))
+    CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text, 'pending'::text])))
 );
 
 COMMENT ON TABLE authsync.event_outcomes_default IS 'Outcomes for whose day no partition had been made; empty when all is well.';
@@ -2171,7 +2171,7 @@ COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the ev
 
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
 
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed or was ignored; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off; notes on what could not be taken over as it came.';
 
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 
@@ -2317,22 +2317,34 @@ COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret,
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
 
 CREATE VIEW authsync.overdue_messages AS
- SELECT m.inbox_id,
-    n.project_id,
+ SELECT w.inbox_id,
+    w.project_id,
     p.name AS project,
     i.provider,
     i.received_at,
     i.delivery_id
-   FROM (((authsync.inbox_pending n
-     LEFT JOIN authsync.projects p ON ((p.id = n.project_id)))
-     CROSS JOIN LATERAL unnest(n.inbox_ids) m(inbox_id))
+   FROM ((( SELECT m.inbox_id,
+            n.project_id,
+            n.received_from,
+            n.received_to
+           FROM (authsync.inbox_pending n
+             CROSS JOIN LATERAL unnest(n.inbox_ids) m(inbox_id))
+        UNION ALL
+         SELECT o.inbox_id,
+            o.project_id,
+            min(o.received_at) AS min,
+            max(o.received_at) AS max
+           FROM authsync.event_outcomes o
+          WHERE (o.outcome = 'pending'::text)
+          GROUP BY o.inbox_id, o.project_id) w
+     LEFT JOIN authsync.projects p ON ((p.id = w.project_id)))
      CROSS JOIN LATERAL ( SELECT d.provider,
             d.received_at,
             d.delivery_id
            FROM authsync.inbox d
-          WHERE ((d.id = m.inbox_id) AND ((d.received_at >= n.received_from) AND (d.received_at <= n.received_to)))
+          WHERE ((d.id = w.inbox_id) AND ((d.received_at >= w.received_from) AND (d.received_at <= w.received_to)))
          LIMIT 1) i)
-  WHERE (n.received_to < (clock_timestamp() - '00:01:00'::interval));
+  WHERE (w.received_to < (clock_timestamp() - '00:01:00'::interval));
 
 COMMENT ON VIEW authsync.overdue_messages IS 'Messages that have had no outcome for more than a minute; empty when all is well.';
 
@@ -2383,7 +2395,7 @@ COMMENT ON VIEW authsync.project_lag IS 'For each project how far applying is be
 
 COMMENT ON COLUMN authsync.project_lag.pending_messages IS 'Messages that wait to be applied.';
 
-COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that failed alone and are tried again; see authsync.event_failures.';
+COMMENT ON COLUMN authsync.project_lag.failing_events IS 'Events that are tried again alone: they failed (see authsync.event_failures), or a lock in the project''s database is in their way.';
 
 COMMENT ON COLUMN authsync.project_lag.oldest_pending_age IS 'Age of the oldest pending message; NULL: nothing is pending.';
 
@@ -2852,6 +2864,10 @@ CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btr
 
 CREATE INDEX event_outcomes_default_inbox_id_idx ON authsync.event_outcomes_default USING btree (inbox_id) WHERE (outcome = 'failed'::text);
 
+CREATE INDEX event_outcomes_pending_idx ON ONLY authsync.event_outcomes USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
+
+CREATE INDEX event_outcomes_default_project_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
+
 CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
 
 CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
@@ -2895,6 +2911,8 @@ ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event
 ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
 
 ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcomes_default_pkey;
+
+ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx;
 
 ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
 
