@@ -38,6 +38,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -242,7 +243,14 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.mirrors = mirror.New(mirror.Config{Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers})
+	inserts, err := inbox.NewJobs(a.log)
+	if err != nil {
+		return nil, err
+	}
+	a.mirrors = mirror.New(mirror.Config{
+		Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers,
+		Ledger: mirrorrepair.NewLedger(a.pool, inserts, nil),
+	})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
 		Destinations: destinationKinds{a.guard.CheckURL},
@@ -319,14 +327,17 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention, OthersAtWork: a.outbox.OthersAtWork,
 	}
+	repairs := mirrorrepair.Config{
+		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
+	}
 	pooled, err := a.isPooled(ctx)
 	if err != nil {
 		return nil, err
 	}
 	client, err := jobs.New(jobs.Config{
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
-		Workers:  []jobs.Register{applier.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register},
-		Periodic: slices.Concat(applier.Periodic(), backfill.Periodic(), outbox.Periodic()),
+		Workers:  []jobs.Register{applier.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register, mirrorrepair.Register(repairs)},
+		Periodic: slices.Concat(applier.Periodic(), backfill.Periodic(), outbox.Periodic(), mirrorrepair.Periodic()),
 		Hooks:    []rivertype.Hook{a.outbox.Hook()},
 	})
 	if err != nil {

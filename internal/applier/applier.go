@@ -37,6 +37,7 @@ import (
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
@@ -57,6 +58,7 @@ type Mirrors interface {
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 	CloseChanges(ctx context.Context, projectID uuid.UUID, events []mirror.Event, within time.Duration) ([]int, error)
 	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
+	Progress(projectID uuid.UUID) mirror.Progress
 }
 
 // Refreshes takes users that are to be read from their provider; see refresh.Queue.
@@ -247,6 +249,11 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
 	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
+	}
+	if len(b.toApply) > 0 {
+		if err := mirrorrepair.Record(ctx, tx, projectID, c.Mirrors.Progress(projectID)); err != nil {
+			return err
+		}
 	}
 	users := make(map[string][]string)
 	for _, w := range b.toRead {

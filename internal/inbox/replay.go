@@ -151,3 +151,72 @@ func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertMan
 	}
 	return inserted, nil
 }
+
+// lostPage is how many messages one transaction of ReplayLost looks at.
+const lostPage = 5000
+
+// Lost chooses the messages of a project with an event that became final at Since or later, by their
+// ids: those behind After, up to Last.
+type Lost struct {
+	ProjectID   uuid.UUID
+	Since       time.Time // zero: all that became final
+	After, Last int64
+}
+
+const selectLost = `
+SELECT i.id AS inbox_id, i.received_at, i.bytes, o.ordinal IS NOT NULL AS is_lost
+FROM (
+	SELECT d.id, d.received_at, octet_length(d.body)::bigint AS bytes
+	FROM authsync.inbox AS d
+	WHERE d.project_id = $1 AND d.id > $2 AND d.id <= $3
+	ORDER BY d.id
+	LIMIT $5
+) AS i
+LEFT JOIN LATERAL (
+	SELECT e.ordinal
+	FROM authsync.event_outcomes AS e
+	WHERE e.inbox_id = i.id AND e.received_at = i.received_at AND e.applied_at >= $4
+	LIMIT 1
+) AS o ON true
+ORDER BY i.id`
+
+// ReplayLost makes a page of messages wait again, in the caller's transaction, and gives how many they
+// are. next is the After of the page that follows; Last at the end. It is for what a mirror has lost, and looks at
+// each message by its key, however many there are.
+func (in *Inbox) ReplayLost(ctx context.Context, tx pgx.Tx, l Lost) (next int64, messages int, err error) {
+	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+		return 0, 0, fmt.Errorf("replay: %w", err)
+	}
+	since := l.Since
+	if since.IsZero() {
+		since = time.Unix(0, 0)
+	}
+	rows, err := tx.Query(ctx, selectLost, l.ProjectID, l.After, l.Last, since, lostPage)
+	if err != nil {
+		return 0, 0, fmt.Errorf("replay: choose messages: %w", err)
+	}
+	type row struct {
+		InboxID    int64
+		ReceivedAt time.Time
+		Bytes      int64
+		IsLost     bool
+	}
+	page, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
+	if err != nil {
+		return 0, 0, fmt.Errorf("replay: choose messages: %w", err)
+	}
+	next = l.Last
+	if len(page) == lostPage {
+		next = page[lostPage-1].InboxID
+	}
+	var lost []replayed
+	for _, m := range page {
+		if m.IsLost {
+			lost = append(lost, replayed{InboxID: m.InboxID, ProjectID: l.ProjectID, ReceivedAt: m.ReceivedAt, Bytes: m.Bytes})
+		}
+	}
+	if _, err = in.replayDeliveries(ctx, tx, lost); err != nil {
+		return 0, 0, fmt.Errorf("replay: %w", err)
+	}
+	return next, len(lost), nil
+}

@@ -37,7 +37,12 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
-const applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events($1::jsonb)`
+const (
+	applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events($1::jsonb)`
+	applyNext   = `
+		SELECT ordinal, outcome, coalesce(reason, '') AS reason, applied_to, change_id
+		FROM capydb_auth.apply_next($1::jsonb, $2, $3, $4)`
+)
 
 // Result is what became of one event.
 type Result struct {
@@ -71,6 +76,7 @@ type lane struct {
 	feed      chan struct{} // holds one for each read of the feed; see queryAll
 	// ownerUntil is until when the mirror counts as the project's, in nanoseconds.
 	ownerUntil atomic.Int64
+	progress   known
 
 	places int // of Mirrors.places, under its mutex
 
@@ -119,6 +125,10 @@ func sizeOf(docs [][]byte) int {
 
 func (l *lane) close(ctx context.Context) error {
 	err := l.group.Close(ctx)
+	if l.progress.told(true) {
+		_, telling := l.ledger().Exchange(ctx, l.projectID, l.progress.get())
+		err = errors.Join(err, telling)
+	}
 	l.pool.Close()
 	return err
 }
@@ -163,11 +173,19 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 		if err := l.install(ctx); err != nil {
 			return err
 		}
+		if err := l.learn(ctx); err != nil {
+			return err
+		}
 		return l.apply(ctx, docs, all, &flushing{until: time.Now().Add(flushBudget)})
 	}
 	err := apply()
 	if ctx.Err() == nil && l.cutOff(err) {
 		err = apply()
+	}
+	if pgdb.Code(err) == CodeLost {
+		if err = l.resume(ctx); err == nil {
+			err = apply()
+		}
 	}
 	if err != nil {
 		return l.delay(ctx, err)
@@ -235,7 +253,8 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	// does not answer at all.
 	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
 	defer cancel()
-	rows, err := l.pool.Query(ctx, applyEvents, join(docs))
+	known := l.progress.get()
+	rows, err := l.pool.Query(ctx, applyNext, join(docs), known.Epoch, known.AppliedTo, l.config.Now())
 	if err != nil {
 		return err
 	}
@@ -244,7 +263,7 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 		outcome, reason string
 		answered        int
 	)
-	_, err = pgx.ForEachRow(rows, []any{&ordinal, &outcome, &reason}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&ordinal, &outcome, &reason, &known.AppliedTo, &known.ChangeID}, func() error {
 		if ordinal < 0 || ordinal >= len(results) {
 			return fmt.Errorf("%w: for event %d of %d", errOddAnswer, ordinal, len(results))
 		}
@@ -260,6 +279,7 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	case answered != len(docs):
 		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(docs))
 	}
+	l.progress.advance(known, l.tell)
 	return nil
 }
 
@@ -272,22 +292,25 @@ var (
 // well, so the call is repeated once, at once, by a new connection; what it did by then the ledger knows.
 func (l *lane) cutOff(err error) bool {
 	var connect *pgconn.ConnectError
-	if err == nil || errors.Is(err, errNoAnswer) || errors.As(err, &connect) || unusable(err) {
+	var ledger *ledgerError
+	if err == nil || errors.As(err, &ledger) || errors.Is(err, errNoAnswer) || errors.As(err, &connect) || unusable(err) {
 		return false
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.SeverityUnlocalized == "ERROR" || !pgdb.Unavailable(err)) {
 		return false
 	}
 	l.pool.Reset() // the others were of the same server
+	l.progress.doubt()
 	return true
 }
 
 // delay closes the lane for a while if the database is away, and says when to come back.
 func (l *lane) delay(ctx context.Context, err error) error {
-	if pgdb.Code(err) == CodeBusy || contends(err) {
+	if code := pgdb.Code(err); code == CodeBusy || code == CodeLost || contends(err) {
 		return &DelayError{After: soon(), Err: err}
 	}
-	if ctx.Err() != nil { // we are being stopped; the database is not to blame
+	l.progress.doubt()
+	if _, is := errors.AsType[*ledgerError](err); is || ctx.Err() != nil { // we are being stopped, or it is the control database: this one is not to blame
 		return &DelayError{After: soon(), Err: err}
 	}
 	until := l.breaker.failed(err)

@@ -43,6 +43,9 @@ type Config struct {
 	LockTimeout time.Duration
 	// Workers is how many jobs may be worked at the same time; see Enter. 0 is 1000.
 	Workers int
+	// Ledger keeps how far each mirror is; nil: nobody does, and a mirror that was restored from a
+	// backup is not noticed.
+	Ledger Ledger
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
@@ -165,6 +168,8 @@ const (
 	CodeSuppressed = "US002"
 	// CodeFindingsGone: what a reconcile had found is gone; see ErrFindingsGone.
 	CodeFindingsGone = "US003"
+	// CodeLost: the mirror has lost calls that were applied to it; see Ledger.
+	CodeLost = "US004"
 )
 
 // delayed tells whether a failed call says nothing about the events in it. What
@@ -177,7 +182,7 @@ func delayed(err error) bool {
 		return true
 	}
 	switch pg.Code {
-	case CodeBusy, pgerrcode.ReadOnlySQLTransaction:
+	case CodeBusy, CodeLost, pgerrcode.ReadOnlySQLTransaction:
 		return true
 	}
 	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))

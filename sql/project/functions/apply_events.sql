@@ -61,19 +61,7 @@ DECLARE
     v_outcomes text[];
     v_reasons  text[];
 BEGIN
-    BEGIN
-        PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
-    EXCEPTION WHEN lock_not_available THEN
-        RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
-            USING ERRCODE = 'US001', HINT = 'Try again later.';
-    END;
-    BEGIN
-        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events
-            IN ROW EXCLUSIVE MODE;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
-            USING ERRCODE = 'US001', HINT = 'Nothing can be applied until it ends; pg_locks and pg_stat_activity say whose it is.';
-    END;
+    PERFORM capydb_auth.lock_mirror();
 
     v_before := capydb_auth.change_cursor(NULL);
 

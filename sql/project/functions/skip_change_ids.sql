@@ -16,7 +16,7 @@ DECLARE
     v_sequence regclass := pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass;
 BEGIN
     -- As apply_events does, so that no change comes in between.
-    PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    PERFORM capydb_auth.lock_mirror();
     RETURN setval(v_sequence, greatest(p_to, nextval(v_sequence)));
 END;
 $fn$;

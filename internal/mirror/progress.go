@@ -1,0 +1,277 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Progress is how far a mirror is: how many calls have written to it, since it was made.
+type Progress struct {
+	Epoch     uuid.UUID // made with the mirror; uuid.Nil: nothing is known
+	AppliedTo int64
+	ChangeID  int64     // the greatest id of user_changes that was ever given
+	AppliedAt time.Time // when the last call began, of what was found; zero: there was none
+}
+
+// Lost reports whether a mirror that is as found has lost what it had when it was p.
+func (p Progress) Lost(found Progress) bool {
+	return p.Epoch != found.Epoch || found.AppliedTo < p.AppliedTo
+}
+
+// Ledger keeps, in the control database, how far each mirror was at least, so that one that was restored
+// from a backup, or made anew, is noticed by whoever writes to it next:
+//
+//	call ──US004──▶ Lost: the loss is on record, with the job that applies again what was lost
+//	                  └▶ resume_mirror: the mirror counts on from where it had been
+//	                       └▶ Adopt: the ledger follows; then the call is repeated
+//
+// A process that dies in between leaves a mirror that refuses the next call too, and
+// whoever makes that one does it all again: each step is repeatable.
+type Ledger interface {
+	// Exchange notes how far the mirror is, and gives how far it was at least, by what all processes have noted.
+	// Of the zero Progress nothing is noted. If it gives the zero Progress, nothing is known.
+	Exchange(ctx context.Context, projectID uuid.UUID, p Progress) (Progress, error)
+	// Lost records that a mirror, known to have been further, was found like this, and has what was lost
+	// applied again. It gives the greatest id of a change that anybody was told of.
+	Lost(ctx context.Context, projectID uuid.UUID, known, found Progress) (changeID int64, err error)
+	// Adopt notes how far the mirror is from now on.
+	Adopt(ctx context.Context, projectID uuid.UUID, p Progress) error
+}
+
+// noLedger is for those who keep none.
+type noLedger struct{}
+
+func (noLedger) Exchange(_ context.Context, _ uuid.UUID, p Progress) (Progress, error) { return p, nil }
+
+func (noLedger) Lost(context.Context, uuid.UUID, Progress, Progress) (int64, error) { return 0, nil }
+
+func (noLedger) Adopt(context.Context, uuid.UUID, Progress) error { return nil }
+
+// exchangeEvery is how often a lane at work tells the ledger how far it is, and hears of other processes.
+const exchangeEvery = 2 * time.Second
+
+// known is what a lane knows of its mirror's progress.
+type known struct {
+	mu        sync.Mutex
+	progress  Progress
+	asked     time.Time   // when the ledger was asked last
+	telling   *time.Timer // is to tell the ledger; nil: it has been told
+	isClosing bool
+}
+
+func (k *known) get() Progress {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.progress
+}
+
+func (k *known) set(p Progress) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.progress, k.asked = p, time.Now()
+}
+
+// doubt has the ledger asked before the next call: it may go to another server.
+func (k *known) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked = time.Time{}
+}
+
+func (k *known) isFresh() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.progress.Epoch != uuid.Nil && time.Since(k.asked) < exchangeEvery
+}
+
+// advance notes what a call has come to, and has the ledger told soon.
+func (k *known) advance(p Progress, tell func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.progress.Epoch != p.Epoch || k.progress.AppliedTo >= p.AppliedTo {
+		return
+	}
+	k.progress = p
+	if k.telling == nil && !k.isClosing {
+		k.telling = time.AfterFunc(exchangeEvery, tell)
+	}
+}
+
+// told reports whether the ledger was still to be told.
+func (k *known) told(closing bool) (wasDue bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.isClosing = k.isClosing || closing
+	wasDue = k.telling != nil
+	if wasDue {
+		k.telling.Stop()
+		k.telling = nil
+	}
+	return wasDue
+}
+
+const selectProgress = `
+	SELECT p.epoch, p.applied_to, p.applied_at, pg_is_in_recovery() AS is_standby
+	FROM capydb_auth.mirror_progress AS p`
+
+var errStandby = errors.New("the project's database is a standby, which cannot be written to")
+
+// ReadProgress reads how far the mirror in a database is; the zero Progress where it does not say.
+func ReadProgress(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+},
+) (p Progress, err error) {
+	rows, err := db.Query(ctx, selectProgress)
+	if err != nil {
+		return Progress{}, fmt.Errorf("read how far the mirror is: %w", err)
+	}
+	type row struct {
+		Epoch     uuid.UUID
+		AppliedTo int64
+		AppliedAt *time.Time
+		IsStandby bool
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Progress{}, nil
+	case err != nil:
+		return Progress{}, fmt.Errorf("read how far the mirror is: %w", err)
+	case found.IsStandby: // it lags behind, and that is all right
+		return Progress{}, errStandby
+	}
+	p = Progress{Epoch: found.Epoch, AppliedTo: found.AppliedTo}
+	if found.AppliedAt != nil {
+		p.AppliedAt = found.AppliedAt.UTC()
+	}
+	return p, nil
+}
+
+// learn finds out how far the mirror must be, if that is not known, or was asked some time ago.
+func (l *lane) learn(ctx context.Context) error {
+	if l.progress.isFresh() {
+		return nil
+	}
+	mine := l.progress.get()
+	theirs, err := l.ledger().Exchange(ctx, l.projectID, mine)
+	if err == nil && theirs.Epoch == uuid.Nil {
+		var found Progress
+		if found, err = ReadProgress(ctx, l.pool); err != nil {
+			return err
+		}
+		if theirs, err = l.ledger().Exchange(ctx, l.projectID, found); theirs.Epoch == uuid.Nil {
+			theirs = found // the project is being deleted
+		}
+	}
+	if err != nil {
+		return &ledgerError{err}
+	}
+	l.progress.told(false)
+	if theirs.Epoch == mine.Epoch && theirs.AppliedTo < mine.AppliedTo {
+		theirs = mine
+	}
+	l.progress.set(theirs)
+	return nil
+}
+
+// tell tells the ledger how far the lane is; nobody waits for it.
+func (l *lane) tell() {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	if l.progress.told(false) {
+		if _, err := l.ledger().Exchange(ctx, l.projectID, l.progress.get()); err != nil {
+			l.config.Log.DebugContext(ctx, "mirror_progress_not_recorded", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
+		}
+	}
+}
+
+func (l *lane) ledger() Ledger {
+	if l.config.Ledger == nil {
+		return noLedger{}
+	}
+	return l.config.Ledger
+}
+
+// ledgerError marks an error of the control database: neither the events nor the mirror are to blame.
+type ledgerError struct{ err error }
+
+func (e *ledgerError) Error() string { return "look how far the mirror is: " + e.err.Error() }
+func (e *ledgerError) Unwrap() error { return e.err }
+
+// resume lets a mirror be written to again that has lost what was applied to it.
+func (l *lane) resume(ctx context.Context) error {
+	known, err := l.ledger().Exchange(ctx, l.projectID, l.progress.get())
+	if err != nil {
+		return &ledgerError{err}
+	}
+	found, err := ReadProgress(ctx, l.pool)
+	if err != nil {
+		return err
+	}
+	if !known.Lost(found) { // another process was faster
+		l.progress.set(known)
+		return nil
+	}
+	if l.config.Ledger != nil {
+		l.logLoss(ctx, known, found)
+	}
+	changeID, err := l.ledger().Lost(ctx, l.projectID, known, found)
+	if err != nil {
+		return &ledgerError{err}
+	}
+	next := Progress{ChangeID: max(changeID, known.ChangeID)}
+	err = l.pool.QueryRow(ctx, `SELECT epoch, applied_to FROM capydb_auth.resume_mirror($1, $2)`,
+		known.AppliedTo, next.ChangeID).Scan(&next.Epoch, &next.AppliedTo)
+	if err != nil {
+		return fmt.Errorf("resume the mirror: %w", err)
+	}
+	if err := l.ledger().Adopt(ctx, l.projectID, next); err != nil {
+		return &ledgerError{err}
+	}
+	l.progress.set(next)
+	return nil
+}
+
+func (l *lane) logLoss(ctx context.Context, known, found Progress) {
+	what := "mirror_rewound"
+	if known.Epoch != found.Epoch {
+		what = "mirror_recreated"
+	}
+	l.config.Log.ErrorContext(ctx, what, slog.String("project_id", l.projectID.String()),
+		slog.Int64("known_applied_to", known.AppliedTo), slog.Int64("found_applied_to", found.AppliedTo), slog.Time("applied_at", found.AppliedAt),
+		slog.String("next_step", "none: what was lost is applied again from the inbox; authsync doctor says when that is done"))
+}
+
+// Progress gives how far the project's mirror is at least, by the calls of this process; the zero
+// Progress if there was none. Whoever records what became of events notes it in the same transaction.
+func (m *Mirrors) Progress(projectID uuid.UUID) Progress {
+	m.mu.Lock()
+	l := m.lanes[projectID]
+	m.mu.Unlock()
+	if l == nil || m.config.Ledger == nil {
+		return Progress{}
+	}
+	return l.progress.get()
+}
+
+// Check looks whether the project's mirror has what was applied to it, and sees to it if not. The error is
+// a *DelayError, or one of the control database.
+func (m *Mirrors) Check(ctx context.Context, projectID uuid.UUID) error {
+	return m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+		if err := l.learn(ctx); err != nil {
+			return err
+		}
+		found, err := ReadProgress(ctx, l.pool)
+		if err != nil || !l.progress.get().Lost(found) {
+			return err
+		}
+		return l.resume(ctx)
+	})
+}
