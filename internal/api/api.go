@@ -7,13 +7,16 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 
+	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -31,6 +34,8 @@ type Config struct {
 	Refresher Refresher
 	Accounts  account.Accounts
 	Outbox    Outbox
+	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
+	Repair func(ctx context.Context, projectID uuid.UUID) (*mirrorrepair.Repair, error)
 	// Idempotency keeps answers to calls that may be sent again.
 	Idempotency Idempotency
 	// Rejections reads the requests that the receiver refused.

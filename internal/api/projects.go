@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -16,6 +17,35 @@ type projectBody struct {
 	// Database is the connection URL without the password; null where it cannot be opened.
 	Database  *string   `json:"database"`
 	CreatedAt time.Time `json:"created_at"`
+	// MirrorRepair is there for one project, if its mirror had ever lost something.
+	MirrorRepair *mirrorRepairBody `json:"mirror_repair,omitempty"`
+}
+
+// mirrorRepairBody is a mirror that had lost what was applied, and how far its repair is.
+type mirrorRepairBody struct {
+	Cause           string            `json:"cause"`
+	Summary         string            `json:"summary"`
+	FoundAt         time.Time         `json:"found_at"`
+	LostSince       *time.Time        `json:"lost_since"`
+	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"`
+	Messages        int64             `json:"messages"`
+	ReplayedAt      *time.Time        `json:"replayed_at"`
+	FinishedAt      *time.Time        `json:"finished_at"`
+	Reconciled      []string          `json:"reconciled_providers"`
+	Unreconciled    map[string]string `json:"unreconciled_providers"`
+}
+
+func newMirrorRepairBody(r *mirrorrepair.Repair) *mirrorRepairBody {
+	b := &mirrorRepairBody{
+		Cause: r.Cause, Summary: r.What() + "; " + r.Stage(), FoundAt: r.FoundAt.UTC(), LostSince: r.LostSince, NotInInboxUntil: r.NotInInboxUntil,
+		Messages: r.Messages, ReplayedAt: r.ReplayedAt, FinishedAt: r.FinishedAt, Reconciled: r.Reconciled, Unreconciled: r.Unreconciled,
+	}
+	for _, at := range []*time.Time{b.LostSince, b.NotInInboxUntil, b.ReplayedAt, b.FinishedAt} {
+		if at != nil {
+			*at = at.UTC()
+		}
+	}
+	return b
 }
 
 func newProjectBody(p project.Project) projectBody {
@@ -72,7 +102,17 @@ func (a *API) getProject(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil
+	body := newProjectBody(p)
+	if a.config.Repair != nil {
+		repair, err := a.config.Repair(r.Context(), p.ID)
+		if err != nil {
+			return answer{}, err
+		}
+		if repair != nil {
+			body.MirrorRepair = newMirrorRepairBody(repair)
+		}
+	}
+	return answer{status: http.StatusOK, body: body}, nil
 }
 
 func (a *API) updateProject(r *http.Request) (answer, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"github.com/authsync/authsync/internal/api"
@@ -12,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/idempotency"
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/refresh"
 	"github.com/authsync/authsync/internal/rejections"
@@ -44,7 +46,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.outboxAdmin, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people},
-		PublicURL:  a.settings.PublicURL, Log: a.log,
+		PublicURL:  a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})
 	if err != nil {
 		return nil, err
@@ -77,4 +79,13 @@ func (a *App) routeManagement(routes *mux.Router) {
 		routes.Handle(path, pages)
 	}
 	routes.PathPrefix(dashboard.RiverPath + "/").Handler(pages)
+}
+
+// newestRepair gives the newest repair of a project's mirror; nil if there was none.
+func (a *App) newestRepair(ctx context.Context, projectID uuid.UUID) (*mirrorrepair.Repair, error) {
+	all, err := mirrorrepair.Of(ctx, a.people, projectID, 1)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return &all[0], nil
 }

@@ -58,8 +58,7 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 		execute(t, b.project, `DROP SCHEMA capydb_auth CASCADE`)
 		b.doctorSays(t, "project shop: its database has no mirror (schema capydb_auth)",
 			"restore the database from a backup, or authsync integrations set shop auth0", "integrations", "set", "shop", "auth0")
-		b.doctorSays(t, "project shop: its mirror was made anew at ", "authsync events replay shop --all")
-		b.must(t, "events", "replay", "shop", "--all")
+		b.must(t, "send", "shop", "auth0", "user.created", "--wait") // whoever writes next notices; so does a job, within a minute
 		waittest.Until(t, func() bool { return b.run(t, "doctor").status == 0 })
 		require.Contains(t, b.must(t, "explain", "shop", "auth0|real"), "auth0|real")
 	})

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +77,18 @@ func (s *session) printEvents(events ...client.Event) error {
 	return s.print(t)
 }
 
+// repairFor is how long the repair of a mirror is said where its events are listed.
+const repairFor = 7 * 24 * time.Hour
+
+// noticeRepair says that the project's mirror had lost lately what events are on record for.
+func (s *session) noticeRepair(ctx context.Context, c *client.Client, name string) error {
+	p, err := c.Project(ctx, name)
+	if err != nil || p.MirrorRepair == nil || p.MirrorRepair.FinishedAt != nil && p.MirrorRepair.FoundAt.Before(s.Now().Add(-repairFor)) {
+		return err
+	}
+	return s.notice("Project %s: %s.", p.Name, printable(p.MirrorRepair.Summary))
+}
+
 func (s *session) newEventsList() *cobra.Command {
 	var f eventFlags
 	var limit int
@@ -114,6 +127,9 @@ to come.`,
 			}
 			if s.json {
 				return s.printJSON(events)
+			}
+			if err := s.noticeRepair(cmd.Context(), c, args[0]); err != nil {
+				return err
 			}
 			if err := s.printEvents(events...); err != nil {
 				return err

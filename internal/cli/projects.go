@@ -134,6 +134,11 @@ func (s *session) newProjectsShow() *cobra.Command {
 			if err := s.printProjects(p); err != nil {
 				return err
 			}
+			if r := p.MirrorRepair; r != nil {
+				if err := s.printf("\nMirror: %s.\n", printable(r.Summary)); err != nil {
+					return err
+				}
+			}
 			if err := s.printf("\n"); err != nil {
 				return err
 			}

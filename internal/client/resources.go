@@ -16,6 +16,22 @@ type Project struct {
 	Name      string    `json:"name"`
 	Database  *string   `json:"database"` // without the password; nil where it cannot be opened
 	CreatedAt time.Time `json:"created_at"`
+	// MirrorRepair is there if the mirror had ever lost what was applied to it; lists do not have it.
+	MirrorRepair *MirrorRepair `json:"mirror_repair,omitempty"`
+}
+
+// MirrorRepair is a mirror that had lost what was applied, and how far its repair is.
+type MirrorRepair struct {
+	Cause           string            `json:"cause"` // rewound or recreated
+	Summary         string            `json:"summary"`
+	FoundAt         time.Time         `json:"found_at"`
+	LostSince       *time.Time        `json:"lost_since"`         // nil: everything was lost
+	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"` // nil: the inbox had all of it
+	Messages        int64             `json:"messages"`
+	ReplayedAt      *time.Time        `json:"replayed_at"`
+	FinishedAt      *time.Time        `json:"finished_at"` // nil: it is at work
+	Reconciled      []string          `json:"reconciled_providers"`
+	Unreconciled    map[string]string `json:"unreconciled_providers"`
 }
 
 // Integration is a provider configured for a project.

@@ -6,33 +6,67 @@ import (
 	"time"
 )
 
-// failingFor is how long a destination fails before it is no passing trouble.
-const failingFor = 10 * time.Minute
+const (
+	// failingFor is how long a destination fails before it is no passing trouble, lateFor how long
+	// a delivery waits.
+	failingFor, lateFor = 10 * time.Minute, 30 * time.Minute
+)
 
-// selectTroubled lists the destinations that authsync stopped by itself, and those that
-// have failed for so long that it is no passing trouble. What a person paused is meant.
+// selectTroubled lists the destinations that authsync stopped by itself, those that a person stopped
+// and for which deliveries wait, those that have failed or wait for so long that it is no passing trouble, and
+// those with a notice.
 const selectTroubled = `
-	SELECT p.name, d.name,
-	       CASE WHEN d.state = 'active' THEN 'fails since ' || to_char(f.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
-	            ELSE 'is ' || d.state || coalesce(': ' || d.state_reason, '') END
-	FROM authsync.destinations AS d
-	JOIN authsync.projects AS p ON p.id = d.project_id
-	LEFT JOIN authsync.destination_flows AS f ON f.destination_id = d.id
-	WHERE (d.state <> 'active' AND d.state_by = 'authsync')
-	   OR (d.state = 'active' AND f.failing_since < now() - $1::interval)
-	ORDER BY p.name, d.name`
+	SELECT h.project, h.name, h.state, coalesce(h.state_reason, ''), h.state_by = 'authsync', h.state_since, h.failing_since,
+	       h.waiting + h.retrying, h.oldest_waiting_at, coalesce(h.waits_because, '')
+	FROM authsync.destination_health AS h
+	WHERE (h.state <> 'active' AND (h.state_by = 'authsync' OR h.waiting + h.retrying > 0))
+	   OR (h.state = 'active' AND h.failing_since < clock_timestamp() - $1::interval)
+	   OR (h.state = 'active' AND h.waiting > 0 AND h.oldest_waiting_at < clock_timestamp() - $2::interval)
+	   OR (h.state = 'active' AND h.state_reason IS NOT NULL)
+	ORDER BY h.project, h.name`
+
+type destinationRow struct {
+	Project, Name, State, Reason string
+	Stopped                      bool // by authsync
+	Since                        time.Time
+	FailingSince                 *time.Time
+	Waiting                      int64
+	Oldest                       *time.Time
+	WaitsBecause                 string
+}
 
 // destinations names those that do not get their deliveries.
 func destinations(ctx context.Context, c *Control) ([]Fault, error) {
-	type row struct{ Project, Name, State string }
-	found, err := collect[row](ctx, c, selectTroubled, failingFor)
+	found, err := collect[destinationRow](ctx, c, selectTroubled, failingFor, lateFor)
 	if err != nil {
 		return nil, err
 	}
-	return named(found, func(r row) Fault {
-		return Fault{
-			What: fmt.Sprintf("%s of project %s %s", r.Name, r.Project, r.State),
-			Next: fmt.Sprintf("authsync destinations show %s %s", r.Project, r.Name),
+	return named(found, func(r destinationRow) Fault {
+		f := Fault{What: fmt.Sprintf("%s of project %s ", r.Name, r.Project), Next: fmt.Sprintf("authsync destinations show %s %s", r.Project, r.Name)}
+		switch {
+		case r.State != "active":
+			f.What += "is " + r.State
+			if r.Reason != "" {
+				f.What += ": " + r.Reason
+			}
+			if r.Waiting > 0 {
+				f.What += fmt.Sprintf("; %d deliveries wait since %s", r.Waiting, moment(r.Since))
+			}
+			if !r.Stopped {
+				f.Next = fmt.Sprintf("authsync destinations resume %s %s", r.Project, r.Name)
+			}
+		case r.FailingSince != nil:
+			f.What += "fails since " + moment(*r.FailingSince)
+		case r.Waiting > 0 && r.Oldest != nil && r.Oldest.Before(c.Now().Add(-lateFor)):
+			f.What += fmt.Sprintf("is late: %d deliveries wait, the oldest since %s", r.Waiting, moment(*r.Oldest))
+			if r.WaitsBecause != "" {
+				f.What += ": " + r.WaitsBecause
+			}
+		default:
+			f.Warning = true
+			f.What += "has a notice: " + r.Reason
+			f.Next = fmt.Sprintf("see to it; authsync destinations resume %s %s takes the notice away", r.Project, r.Name)
 		}
+		return f
 	}), nil
 }

@@ -1,9 +1,28 @@
 package doctor
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
-// inboxPartitions counts messages that no partition of a day takes: retention cannot drop them.
+const partitionsNext = "run a process with the role worker (AUTHSYNC_ROLES): it makes the partitions"
+
+// inboxPartitions counts messages that no partition of a day takes, which retention cannot drop, and
+// looks whether the coming days have theirs.
 func inboxPartitions(ctx context.Context, c *Control) ([]Fault, error) {
-	return counted(`SELECT count(*) FROM authsync.inbox_default`,
-		"%d messages are in no day's partition", "run a process with the role worker (AUTHSYNC_ROLES): it makes the partitions")(ctx, c)
+	faults, err := counted(`SELECT count(*) FROM authsync.inbox_default`,
+		"%d messages are in no day's partition", partitionsNext)(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var days int
+	err = c.Pool.QueryRow(ctx, `
+		SELECT count(*) FROM authsync.inbox_days AS d WHERE d.day > (clock_timestamp() AT TIME ZONE 'UTC')::date`).Scan(&days)
+	if err != nil || days >= 2 {
+		return faults, err
+	}
+	return append(faults, Fault{
+		What: fmt.Sprintf("only %d of the coming days have a partition: maintain_inbox, which makes them every hour, has not run for days", days),
+		Next: partitionsNext,
+	}), nil
 }

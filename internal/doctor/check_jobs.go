@@ -1,9 +1,41 @@
 package doctor
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
-// stuckJobs counts jobs that should have finished.
+// selectFailing gives the kinds of jobs that fail again and again. Events and deliveries that fail have
+// checks of their own.
+const selectFailing = `
+	SELECT j.kind, count(*), (array_agg(j.errors[cardinality(j.errors)] ->> 'error' ORDER BY j.id DESC))[1]
+	FROM authsync.river_job AS j
+	WHERE j.kind NOT IN ('retry_event', 'deliver_again')
+	  AND (j.state = 'retryable' AND j.attempt >= 3 OR j.state = 'discarded' AND j.finalized_at > clock_timestamp() - interval '1 day')
+	GROUP BY j.kind
+	ORDER BY j.kind`
+
+// stuckJobs counts jobs that should have finished, and names those that fail.
 func stuckJobs(ctx context.Context, c *Control) ([]Fault, error) {
-	return counted(`SELECT count(*) FROM authsync.stuck_jobs`,
+	stuck, err := counted(`SELECT count(*) FROM authsync.stuck_jobs`,
 		"%d should have moved on", `psql "$DATABASE_URL" -c 'SELECT * FROM authsync.stuck_jobs'`)(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	type row struct {
+		Kind string
+		Jobs int64
+		Last *string
+	}
+	found, err := collect[row](ctx, c, selectFailing)
+	if err != nil {
+		return nil, err
+	}
+	return append(stuck, named(found, func(r row) Fault {
+		f := Fault{What: fmt.Sprintf("%d of %s failed again and again", r.Jobs, r.Kind), Next: "see the log of the workers, and River UI: /river/jobs"}
+		if r.Last != nil {
+			f.What += ": " + *r.Last
+		}
+		return f
+	})...), nil
 }

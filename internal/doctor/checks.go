@@ -23,12 +23,16 @@ type projectCheck struct {
 // controlChecks lists the checks of the control database, in the order of the output.
 func controlChecks() []controlCheck {
 	return []controlCheck{
-		{"jobs", "none is stuck", stuckJobs},
+		{"workers", "at work", workers},
+		{"jobs", "none is stuck or failing", stuckJobs},
+		{"messages", "none has waited for long", lateMessages},
 		{"rejected requests", "none within the last hour", rejectedRequests},
 		{"failed events", "there are none", failedEvents},
 		{"deliveries", "none failed", failedDeliveries},
 		{"inbox partitions", "each day has its own", inboxPartitions},
 		{"destinations", "none is stopped or failing", destinations},
+		{"sync runs", "none failed or is late", runs},
+		{"refreshes", "none was given up", refreshes},
 		{"clocks", "this machine and the database agree", clocks},
 	}
 }
@@ -39,6 +43,7 @@ func projectChecks() []projectCheck {
 	return []projectCheck{
 		{"credentials", credentials},
 		{"mirror", mirrorSchema},
+		{"repairs", repairs},
 	}
 }
 

@@ -82,3 +82,26 @@ func Of(ctx context.Context, db querier, projectID uuid.UUID, limit int) ([]Repa
 	}
 	return all, nil
 }
+
+// What says what was lost, in words.
+func (r *Repair) What() string {
+	at := r.FoundAt.UTC().Format("2006-01-02 15:04Z")
+	if r.Cause == Recreated || r.LostSince == nil {
+		return "its mirror was made anew, which was noticed at " + at
+	}
+	return fmt.Sprintf("its mirror had lost what was applied since %s, which was noticed at %s", r.LostSince.Add(margin).UTC().Format("2006-01-02 15:04Z"), at)
+}
+
+// Stage says how far the repair is, in words.
+func (r *Repair) Stage() string {
+	switch {
+	case r.FinishedAt != nil:
+		return fmt.Sprintf("%d messages were applied again", r.Messages)
+	case r.ReplayedAt != nil:
+		return fmt.Sprintf("%d messages were applied again, and reconciles are about to start", r.Messages)
+	case r.LastPendingID != nil:
+		return fmt.Sprintf("%d messages are being applied again", r.Messages)
+	default:
+		return fmt.Sprintf("the inbox is being looked through: %d messages so far are applied again", r.Messages)
+	}
+}

@@ -228,4 +228,3 @@ func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 	log.InfoContext(ctx, "mirror_repaired")
 	return nil
 }
-

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
+)
+
+// restart starts the server anew with other roles.
+func (b *testBundle) restart(t *testing.T, roles string) {
+	t.Helper()
+	require.NoError(t, b.app.Stop(context.WithoutCancel(t.Context())))
+	env := maps.Clone(b.env)
+	env["AUTHSYNC_ROLES"] = roles
+	c, err := config.Load(func(name string) string { return env[name] })
+	require.NoError(t, err)
+	b.app, err = app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	b.env["AUTHSYNC_URL"] = b.app.URL()
+}
+
+// TestDoctorFailsWithoutWorkers looks at a server at which nothing is done, and at which everything is wrong
+// that can be wrong then.
+func TestDoctorFailsWithoutWorkers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "destinations", "add", "shop", "noticed", "--kind", "webhook", "--url", "https://x.example.com")
+	b.restart(t, "receiver,api")
+	r := b.run(t, "doctor")
+	require.Equal(t, 1, r.status, r.out)
+	require.Contains(t, r.out, "failed   workers: no worker is running: messages are taken, but nothing is applied or delivered\n"+
+		"         next: start authsync serve with the role worker (AUTHSYNC_ROLES)\n")
+	require.Contains(t, r.out, " 1 failed, 0 warnings.")
+
+	b.must(t, "send", "shop", "auth0", "user.created")
+	execute(t, b.control, `
+		INSERT INTO authsync.river_leader (elected_at, expires_at, leader_id) VALUES (now() - interval '1 hour', now() + interval '1 hour', 'hangs');
+		DELETE FROM authsync.river_job WHERE kind IN ('schedule_reconciles', 'check_mirrors');
+		INSERT INTO authsync.river_queue (name, paused_at) VALUES ('deliver', '2026-01-31 12:00Z')
+			ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at;
+		UPDATE authsync.inbox_pending SET received_from = now() - interval '3 hours';
+		INSERT INTO authsync.river_job (kind, args, max_attempts, queue, state, attempt, errors)
+			VALUES ('mend_outbox', '{}', 25, 'default', 'retryable', 5, ARRAY['{"error": "it has no room"}'::jsonb]);
+		INSERT INTO authsync.wanted_refreshes (project_id, provider, user_id, problem, gave_up_at, asked_at)
+			SELECT id, 'auth0', 'auth0|1', 'the token is wrong', now(), now() FROM authsync.projects;
+		UPDATE authsync.destinations SET state_reason = 'the feed went back' WHERE name = 'noticed';
+		INSERT INTO authsync.backfills (project_id, provider, kind, state, phase, drift, finished_at)
+			SELECT id, 'clerk', 'reconcile', 'done', 'confirm', '{"held_back": "80 % are gone"}', now() FROM authsync.projects;
+		INSERT INTO authsync.backfills (project_id, provider, kind, state, waits_because, updated_at)
+			SELECT id, 'auth0', 'backfill', 'waiting', 'the rate limit is used up', now() - interval '2 hours' FROM authsync.projects;
+		UPDATE authsync.integrations SET options = '{"reconcile": {"every": "1h"}}', updated_at = now() - interval '1 day' WHERE provider = 'better_auth';
+		DO $$ DECLARE d record; BEGIN
+			FOR d IN SELECT * FROM authsync.inbox_days WHERE day > now() LOOP
+				EXECUTE format('DROP TABLE %s, %s', d.inbox_partition, d.outcomes_partition);
+			END LOOP;
+		END $$`)
+	r = b.run(t, "doctor")
+	require.Equal(t, 1, r.status, r.out)
+	for name, fault := range map[string][2]string{
+		"APausedQueue":        {"failed   workers: queue deliver has been paused since 2026-01-31 12:00Z, for all projects; 0 jobs wait in it", "resume it in River UI: /river/queues/deliver"},
+		"PeriodicJobsMissing": {"failed   workers: schedule_reconciles, check_mirrors should run every minute, and did not for 5 minutes", "see the log of the workers; restart them"},
+		"OldMessages":         {"failed   messages: 1 messages of project shop wait to be applied, the oldest for 3 hours", "authsync events list shop --outcome pending"},
+		"AJobThatFails":       {"failed   jobs: 1 of mend_outbox failed again and again: it has no room", "see the log of the workers, and River UI: /river/jobs"},
+		"RefreshesGivenUp":    {"failed   refreshes: users of auth0 in project shop are to be read from it: 0 wait, 1 were given up: the token is wrong", "see to the reason"},
+		"ANotice":             {"warning  destinations: noticed of project shop has a notice: the feed went back", "see to it; authsync destinations resume shop noticed"},
+		"DeletionsHeldBack":   {"warning  sync runs: the reconcile of clerk in project shop did not delete: 80 % are gone", "authsync reconcile shop clerk --dry-run"},
+		"ARunThatWaits":       {"failed   sync runs: the backfill of auth0 in project shop has waited for more than an hour: the rate limit is used up", "see to the reason, or end it: authsync backfill shop auth0 --cancel"},
+		"AScheduleThatStands": {"failed   sync runs: the reconcile of better_auth in project shop has been due for more than 10 minutes", "see the log of the workers"},
+		"NoPartitions":        {"failed   inbox partitions: only 0 of the coming days have a partition", "run a process with the role worker"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, r.out, fault[0])
+			require.Contains(t, r.out, "next: "+fault[1])
+		})
+	}
+}
+
+func TestDoctorFailsWhereDeliveriesWaitForAPerson(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "destinations", "add", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "pause", "shop", "crm")
+	require.Zero(t, b.run(t, "doctor").status, "nothing waits for it")
+	b.must(t, "send", "shop", "auth0", "user.created", "--wait")
+	waittest.Until(t, func() bool {
+		var waiting int
+		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT waiting FROM authsync.destination_health`).Scan(&waiting))
+		return waiting == 1
+	})
+	b.doctorSays(t, "failed   destinations: crm of project shop is paused; 1 deliveries wait since ", "authsync destinations resume shop crm")
+}
+
+func TestDoctorFailsWhereAReconcileLacksItsKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "integrations", "set", "shop", "clerk", "--option", "reconcile.every=1h")
+	execute(t, b.control, `INSERT INTO authsync.river_job (kind, args, max_attempts, queue) VALUES ('schedule_reconciles', '{}', 5, 'default')`)
+	waittest.Until(t, func() bool {
+		var failed bool
+		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.backfills WHERE state = 'failed')`).Scan(&failed))
+		return failed
+	})
+	b.doctorSays(t, "failed   sync runs: the last reconcile of clerk in project shop failed: ",
+		"see to the reason, such as a missing credential (authsync integrations set shop clerk), then: authsync reconcile shop clerk")
+	execute(t, b.control, `INSERT INTO authsync.backfills (project_id, provider, kind, state, started_at, finished_at)
+		SELECT project_id, provider, 'backfill', 'done', now(), now() FROM authsync.backfills`)
+	require.Zero(t, b.run(t, "doctor").status, "a later run made up for it")
+}
+
+func TestDoctorFailsOnAnOldCopy(t *testing.T) {
+	t.Parallel()
+
+	t.Run("UntilItIsRepaired", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|before", "--wait")
+		copied := pgtest.Copy(t, b.project)
+		b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|after", "--wait")
+		b.restart(t, "receiver,api")
+		require.NotContains(t, b.run(t, "doctor").out, "has lost")
+		pgtest.Restore(t, b.project, copied)
+		b.doctorSays(t, "failed   project shop: its database has lost what was applied since ", "a worker notices it within a minute")
+
+		b.restart(t, "receiver,worker,api")
+		waittest.Until(t, func() bool { return b.run(t, "doctor").status == 0 }, "it is not repaired by itself")
+		require.Contains(t, b.must(t, "explain", "shop", "auth0|after"), "auth0|after")
+		r := b.run(t, "projects", "show", "shop")
+		require.Contains(t, r.out, "its mirror had lost what was applied since ")
+		require.Contains(t, r.out, "2 messages were applied again", "that of some minutes before is among them")
+		require.Contains(t, b.run(t, "events", "list", "shop").err, "its mirror had lost what was applied since ")
+	})
+
+	t.Run("AndAfterwardsWhereTheInboxHasTooLittle", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		execute(t, b.control, `UPDATE authsync.projects SET created_at = now() - interval '40 days'`)
+		b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|real", "--wait")
+		execute(t, b.project, `DROP SCHEMA capydb_auth CASCADE`)
+		b.must(t, "integrations", "set", "shop", "auth0")
+		b.must(t, "send", "shop", "auth0", "user.created", "--wait")
+		waittest.Until(t, func() bool {
+			var finished bool
+			require.NoError(t, b.control.QueryRow(t.Context(),
+				`SELECT EXISTS (SELECT FROM authsync.mirror_repairs WHERE finished_at IS NOT NULL)`).Scan(&finished))
+			return finished
+		})
+		b.doctorSays(t, "messages received before ", "authsync integrations set shop auth0 with what reading needs, then authsync reconcile shop auth0")
+		execute(t, b.control, `INSERT INTO authsync.backfills (project_id, provider, kind, state, started_at, finished_at)
+			SELECT project_id, provider, 'reconcile', 'done', now(), now() FROM authsync.integrations`)
+		require.Zero(t, b.run(t, "doctor").status, "a reconcile brought back what the inbox has no longer")
+	})
+}
