@@ -84,8 +84,16 @@ func trouble(d client.Destination) string {
 	case d.WaitsBecause != nil:
 		return "waits: " + *d.WaitsBecause
 	default:
+		return noticeOf(d)
+	}
+}
+
+// noticeOf is what a person should know of a destination that is at work, or nothing.
+func noticeOf(d client.Destination) string {
+	if d.State != "active" || d.StateReason == nil {
 		return ""
 	}
+	return "notice: " + *d.StateReason
 }
 
 func (s *session) newDestinationsShow() *cobra.Command {
@@ -124,6 +132,7 @@ func (s *session) reportDestination(d client.Destination) error {
 		{"secrets", secretsOf(d)},
 		{"state", d.State + " since " + clock(d.StateSince) + ", by " + d.StateBy},
 		{"why", orDash(trouble(d))},
+		{"notice", orDash(strings.TrimPrefix(noticeOf(d), "notice: "))},
 		{"waiting", strings.TrimSuffix(count(d.Waiting)+", the oldest from "+clockOrDash(d.OldestWaitingAt), ", the oldest from -")},
 		{"retrying", count(d.Retrying)},
 		{"failed", count(d.Failed)},
@@ -189,7 +198,8 @@ func (s *session) newDestinationsResume() *cobra.Command {
 		Use:   "resume PROJECT NAME",
 		Short: "Send again, whoever stopped it",
 		Long: `Sends what was kept while the destination was paused or disabled, in order. It also
-ends the pause that a destination is given which only fails: it is tried at once.`,
+ends the pause that a destination is given which only fails: it is tried at once.
+The notice of a destination that is at work is taken away.`,
 		Example: "  authsync destinations resume shop crm",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

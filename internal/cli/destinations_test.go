@@ -270,11 +270,16 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	limited.Name, limited.WaitsBecause = "slow", new("HubSpot takes no more than 100 requests in 10 s")
 	unusable := fine
 	unusable.Name, unusable.Fault, unusable.Secrets = "lost", "sealed with a key that is not configured", nil
-	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, limited, unusable))
+	noticed := limited
+	noticed.Name, noticed.WaitsBecause, noticed.StateReason = "told", nil, new("The project's database has lost changes that were delivered.")
+	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, limited, unusable, noticed))
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(stopped))
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(broken))
+	noticed.WaitsBecause = limited.WaitsBecause
+	out.WriteString("\n")
+	require.NoError(t, s.reportDestination(noticed))
 	require.NoError(t, s.printSecret(&client.MadeSecret{Name: "signing_secret", Value: "whsec_x"}))
 	out.WriteString("\n")
 	require.NoError(t, s.printPreview(client.Preview{Wanted: true, Why: "every change is wanted.", Requests: []client.Request{

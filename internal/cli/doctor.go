@@ -14,8 +14,9 @@ func (s *session) newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Look for what is wrong with the server and its databases",
 		Long: `Checks the server, the control database, and the database of each project, and
-names for each fault the next step. It changes nothing. The exit status is 0 only
-if nothing failed; warnings do not count.
+names for each fault the next step: no worker at work, messages or deliveries that
+wait, runs and jobs that fail, a mirror that is damaged or has lost something. It
+changes nothing. The exit status is 0 only if nothing failed; warnings do not count.
 
 It needs the control database and its key (those of the dev server, else
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), and the server's URL and a key

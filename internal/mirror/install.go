@@ -20,7 +20,7 @@ type missingError struct{ until time.Time }
 
 func (e *missingError) Error() string {
 	return fmt.Sprintf("the project's database has no mirror (schema capydb_auth): restore it from a backup; from %s on the next event makes it "+
-		"anew, empty, and authsync integrations set does so at once; authsync events replay and a backfill fill it",
+		"anew, empty, and authsync integrations set does so at once; what the inbox has is applied again by itself then",
 		e.until.UTC().Format(time.RFC3339))
 }
 
@@ -80,7 +80,7 @@ func (l *lane) upgrade(ctx context.Context, mayCreate func(context.Context) erro
 		return err
 	}
 	if l.missing.Swap(0) != 0 && !state.Installed() {
-		log.ErrorContext(ctx, "mirror_made_anew", slog.String("next_step", "authsync events replay, and a backfill, fill it"))
+		log.ErrorContext(ctx, "mirror_made_anew", slog.String("next_step", "none: what the inbox has is applied again; authsync doctor says when that is done"))
 		return nil
 	}
 	log.InfoContext(ctx, "mirror_installed")

@@ -119,7 +119,19 @@ func (w *webhook) request(ctx context.Context, m destination.Message, body []byt
 	}
 	w.setHeaders(request.Header)
 	maps.Copy(request.Header, header)
+	w.addSvixHeaders(request.Header)
 	return request, nil
+}
+
+// addSvixHeaders repeats the three headers of the signature under Svix's names, if options ask for them. The
+// signature is the same: both sign id, time and body.
+func (w *webhook) addSvixHeaders(h http.Header) {
+	if !w.options.SvixHeaders {
+		return
+	}
+	for _, name := range []string{"-Id", "-Timestamp", "-Signature"} {
+		h.Set(string(standardwebhooks.Svix)+name, h.Get(string(standardwebhooks.Standard)+name))
+	}
 }
 
 func (w *webhook) setHeaders(h http.Header) {
@@ -165,5 +177,6 @@ func (w *webhook) Preview(ctx context.Context, m destination.Message) ([]destina
 	h.Set("Webhook-Id", m.ID)
 	h.Set("Webhook-Timestamp", "the time of the attempt")
 	h.Set("Webhook-Signature", destination.Masked)
+	w.addSvixHeaders(h)
 	return []destination.Request{{Method: http.MethodPost, URL: w.options.URL, Header: h, Body: body}}, nil
 }

@@ -50,6 +50,78 @@ func TestSvixVerifies(t *testing.T) {
 	}
 }
 
+// TestSvixVerifiesItsOwnHeaders is about verifiers that look for svix-* alone: Clerk's, and others that are Svix's under
+// another name.
+func TestSvixVerifiesItsOwnHeaders(t *testing.T) {
+	t.Parallel()
+	withSvix := func(c *destination.Config) {
+		c.Options = json.RawMessage(strings.Replace(string(c.Options), "{", `{"svix_headers": true, `, 1))
+	}
+	svixOnly := func(h http.Header) http.Header {
+		only := http.Header{}
+		for name, values := range h {
+			if strings.HasPrefix(name, "Svix-") {
+				only[name] = values
+			}
+		}
+		return only
+	}
+	verifier, err := svix.NewWebhook(secret)
+	require.NoError(t, err)
+	older, err := svix.NewWebhook(oldSecret)
+	require.NoError(t, err)
+
+	t.Run("OfEveryKindOfChange", func(t *testing.T) {
+		t.Parallel()
+		for _, m := range every() {
+			r := sent(t, m, withSvix)
+			require.Len(t, svixOnly(r.header), 3)
+			require.NoError(t, verifier.Verify(r.body, svixOnly(r.header)))
+			require.Error(t, verifier.Verify(append(r.body, ' '), svixOnly(r.header)), "a body that was changed")
+			require.Equal(t, m.ID, r.header.Get("Svix-Id"))
+			for _, name := range []string{"-Id", "-Timestamp", "-Signature"} {
+				require.Equal(t, r.header.Get("Webhook"+name), r.header.Get("Svix"+name), "both are there")
+			}
+		}
+	})
+
+	t.Run("WhileASecretIsRotated", func(t *testing.T) {
+		t.Parallel()
+		r := sent(t, destinationtest.Updated(), func(c *destination.Config) {
+			withSvix(c)
+			rotated(c)
+		})
+		require.NoError(t, verifier.Verify(r.body, svixOnly(r.header)))
+		require.NoError(t, older.Verify(r.body, svixOnly(r.header)), "whoever has the old one still gets through")
+	})
+
+	t.Run("AreNotSentUnlessAskedFor", func(t *testing.T) {
+		t.Parallel()
+		r := sent(t, destinationtest.Updated(), func(*destination.Config) {})
+		require.Empty(t, svixOnly(r.header))
+	})
+
+	t.Run("CannotBeGivenByHand", func(t *testing.T) {
+		t.Parallel()
+		c := config("https://app.example.com")
+		c.Options = json.RawMessage(`{"url": "https://app.example.com", "headers": {"svix-id": "mine"}}`)
+		_, err := webhook.Kind{}.New(c, destination.Deps{})
+		require.ErrorContains(t, err, "options.headers")
+	})
+
+	t.Run("AreShownByAPreviewWithoutTheSignature", func(t *testing.T) {
+		t.Parallel()
+		c := config("https://app.example.com")
+		withSvix(&c)
+		d, err := webhook.Kind{}.New(c, destination.Deps{})
+		require.NoError(t, err)
+		requests, err := d.Preview(t.Context(), destinationtest.Updated())
+		require.NoError(t, err)
+		require.Equal(t, destination.Masked, requests[0].Header.Get("Svix-Signature"))
+		require.Equal(t, destinationtest.Updated().ID, requests[0].Header.Get("Svix-Id"))
+	})
+}
+
 func TestTheOldSecretEnds(t *testing.T) {
 	t.Parallel()
 	until := destinationtest.EventAt()

@@ -43,6 +43,9 @@ type Options struct {
 	// Payload is a jq expression that makes the body; empty: the event as docs/events describes it.
 	Payload string                   `json:"payload,omitempty"`
 	Limit   *destination.LimitOption `json:"limit,omitempty"`
+	// SvixHeaders: the same id, time and signature are sent as svix-* as well, for verifiers that look for
+	// these names alone, such as Clerk's.
+	SvixHeaders bool `json:"svix_headers,omitempty"`
 }
 
 // Name is the kind's name.
@@ -115,7 +118,9 @@ func (w *webhook) setTarget(d destination.Deps) error {
 	}
 	for name, value := range w.options.Headers {
 		const field = "options.headers"
-		if err := exchange.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"); err != nil {
+		err := exchange.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+			"Svix-Id", "Svix-Timestamp", "Svix-Signature")
+		if err != nil {
 			return err
 		}
 		if err := exchange.CheckHeaderValue(field, name, value); err != nil {
