@@ -19,7 +19,7 @@ func (s *session) newProjectsUpdate() *cobra.Command {
 		Long: `Changes a project. A new connection URL, from a file, standard input or an environment
 variable, is for a new password or a database that moved: the mirror is installed
 there first, and nothing is changed if that fails. What the old database holds is not
-moved; authsync events replay brings back what the inbox still has.`,
+moved; what the new one lacks is applied again by itself, as far as the inbox has it.`,
 		Example: "  authsync projects update shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  authsync projects update shop --name boutique",
 		Args: takes(1, 1),
