@@ -106,6 +106,19 @@ func (l *Ledger) Adopt(ctx context.Context, projectID uuid.UUID, p mirror.Progre
 }
 
 const (
+	// lockProgress has the losses of a mirror be recorded one after another.
+	lockProgress = `SELECT p.epoch FROM authsync.mirror_progress AS p WHERE p.project_id = $1 FOR UPDATE`
+
+	// restartRepair has a repair that is at work begin anew: what it brought back is lost again. The
+	// same loss, found by another process, changes nothing.
+	restartRepair = `
+		UPDATE authsync.mirror_repairs AS r
+		SET cause = $2, epoch = $3, known_applied_to = $4, found_applied_to = $5, found_at = $6,
+		    last_inbox_id = (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), lost_since = least(r.lost_since, coalesce($7, '-infinity')),
+		    replay_cursor = 0, messages = 0, last_pending_id = NULL, replayed_at = NULL, reconciled_providers = '{}', unreconciled_providers = '{}'
+		WHERE r.project_id = $1 AND r.finished_at IS NULL AND (r.epoch, r.known_applied_to) <> ($3, $4)
+		RETURNING r.id`
+
 	// insertRepair puts a loss on record, once. What an earlier repair brought back after the time of the copy is lost
 	// again, though the events are on record with the time when they were applied first.
 	insertRepair = `
@@ -118,14 +131,17 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT least(s.since, min(r.lost_since)) AS since
 			FROM (SELECT coalesce($7::timestamptz, '-infinity') AS since) AS s
-			LEFT JOIN authsync.mirror_repairs AS r
-				ON r.project_id = p.id AND coalesce(r.replayed_at, 'infinity') >= s.since
+			LEFT JOIN authsync.mirror_repairs AS r ON r.project_id = p.id AND r.replayed_at >= s.since
 			GROUP BY s.since
 		) AS l
 		CROSS JOIN (SELECT min(d.day)::timestamp AT TIME ZONE 'UTC' AS since FROM authsync.inbox_days AS d) AS o
 		WHERE p.id = $1
 		ON CONFLICT ON CONSTRAINT mirror_repairs_known_key DO NOTHING
 		RETURNING id`
+
+	pruneRepairs = `DELETE FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at < $2`
+
+	countRepairs = `SELECT count(*) FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.found_at > $2`
 
 	// selectToldID gives the greatest id of a change that a destination of the project has heard of.
 	selectToldID = `
@@ -136,27 +152,26 @@ const (
 		WHERE d.project_id = $1`
 )
 
+const (
+	// keepRepairs is how long repairs that have ended are kept.
+	keepRepairs = 90 * 24 * time.Hour
+	// A mirror that loses something more often than that, as one does whose server makes a fool of us, is repaired later.
+	oftenRepairs, oftenWithin = 5, 10 * time.Minute
+)
+
 // Lost puts on record that a mirror has lost what was applied to it, and makes the job that brings it back;
 // see mirror.Ledger.
 func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mirror.Progress) (changeID int64, err error) {
-	cause := Rewound
-	if known.Epoch != found.Epoch {
-		cause = Recreated
-	}
-	var since *time.Time // nil: everything is lost
-	if !found.AppliedAt.IsZero() {
-		at := found.AppliedAt.Add(-margin)
-		since = &at
-	}
 	err = pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
-		var id int64
-		err := tx.QueryRow(ctx, insertRepair, projectID, cause, found.Epoch, known.AppliedTo, found.AppliedTo, l.now(), since).Scan(&id)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows): // another process was faster, or the project is gone
-		case err != nil:
+		if _, err := tx.Exec(ctx, lockProgress, projectID); err != nil {
+			return fmt.Errorf("lock how far the mirror is: %w", err)
+		}
+		id, err := l.record(ctx, tx, projectID, known, found)
+		if err != nil {
 			return fmt.Errorf("record the loss: %w", err)
-		default:
-			if _, err := l.jobs.InsertTx(ctx, tx, Args{ProjectID: projectID, RepairID: id}, nil); err != nil {
+		}
+		if id != 0 {
+			if err := l.insertJob(ctx, tx, projectID, id); err != nil {
 				return fmt.Errorf("insert the job that repairs the mirror: %w", err)
 			}
 		}
@@ -166,4 +181,42 @@ func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mir
 		return nil
 	})
 	return changeID, err
+}
+
+// record gives the repair of a loss, 0 if another process was faster or the project is gone.
+func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, known, found mirror.Progress) (id int64, err error) {
+	cause := Rewound
+	if known.Epoch != found.Epoch {
+		cause = Recreated
+	}
+	var since *time.Time // nil: everything is lost
+	if !found.AppliedAt.IsZero() {
+		at := found.AppliedAt.Add(-margin)
+		since = &at
+	}
+	if _, err := tx.Exec(ctx, pruneRepairs, projectID, l.now().Add(-keepRepairs)); err != nil {
+		return 0, err
+	}
+	args := []any{projectID, cause, found.Epoch, known.AppliedTo, found.AppliedTo, l.now(), since}
+	err = tx.QueryRow(ctx, restartRepair, args...).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tx.QueryRow(ctx, insertRepair, args...).Scan(&id)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return id, err
+}
+
+func (l *Ledger) insertJob(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, id int64) error {
+	var lately int
+	if err := tx.QueryRow(ctx, countRepairs, projectID, l.now().Add(-oftenWithin)).Scan(&lately); err != nil {
+		return err
+	}
+	var opts *river.InsertOpts
+	if lately > oftenRepairs {
+		opts = &river.InsertOpts{ScheduledAt: l.now().Add(oftenWithin)}
+	}
+	_, err := l.jobs.InsertTx(ctx, tx, Args{ProjectID: projectID, RepairID: id}, opts)
+	return err
 }

@@ -21,6 +21,8 @@ type Repair struct {
 	ID        int64
 	ProjectID uuid.UUID
 	Cause     string
+	// KnownAppliedTo is how far the mirror had been. A loss that is found while the repair is at work makes it begin anew, with another one.
+	KnownAppliedTo int64
 	// LostSince is since when what was applied is applied again; nil: everything is.
 	LostSince *time.Time
 	// NotInInboxUntil is before when what was received is in the inbox no longer; nil: it has everything.
@@ -39,7 +41,7 @@ type Repair struct {
 }
 
 const columns = `
-	r.id, r.project_id, r.cause, nullif(r.lost_since, '-infinity') AS lost_since, r.not_in_inbox_until, r.last_inbox_id,
+	r.id, r.project_id, r.cause, r.known_applied_to, nullif(r.lost_since, '-infinity') AS lost_since, r.not_in_inbox_until, r.last_inbox_id,
 	r.replay_cursor, r.messages, r.last_pending_id, r.replayed_at, r.reconciled_providers AS reconciled,
 	r.unreconciled_providers AS unreconciled, r.found_at, r.finished_at`
 

@@ -309,8 +309,10 @@ func TestLedger(t *testing.T) {
 		}
 		require.Equal(t, "everything", lost(10, time.Time{}))
 		require.Equal(t, "everything", lost(20, at), "the replay had not ended by then")
-		exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = $1`, at.Add(-time.Hour))
-		require.NotEqual(t, "everything", lost(30, at))
+		exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = $1, finished_at = $1`, at.Add(time.Hour))
+		require.Equal(t, "everything", lost(30, at), "the replay ended after that")
+		exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = $1, finished_at = $1`, at.Add(-time.Hour))
+		require.NotEqual(t, "everything", lost(40, at))
 	})
 
 	t.Run("RecordsALossOnce", func(t *testing.T) {
@@ -322,6 +324,33 @@ func TestLedger(t *testing.T) {
 		}
 		require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs`))
 		require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.river_job WHERE kind = 'repair_mirror'`))
+	})
+
+	t.Run("HasARepairBeginAnewThatIsAtWork", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.set(func() { b.running = true }) // so that it does not end
+		for known := range int64(20) {
+			_, err := b.ledger.Lost(t.Context(), b.projectID, mirror.Progress{Epoch: epoch, AppliedTo: known}, mirror.Progress{Epoch: uuid.New(), AppliedAt: at})
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs`), "whatever a server says about its mirror")
+		require.EqualValues(t, 19, value[int64](t, b.control, `SELECT known_applied_to FROM authsync.mirror_repairs`))
+		b.set(func() { b.running = false })
+		exec(t, b.control, `UPDATE authsync.river_job SET scheduled_at = now() WHERE kind = 'repair_mirror' AND state = 'scheduled'`)
+		b.repaired(t, 1)
+	})
+
+	t.Run("DoesNotLetAMirrorBeRepairedAllTheTime", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		for known := range int64(10) {
+			_, err := b.ledger.Lost(t.Context(), b.projectID, mirror.Progress{Epoch: epoch, AppliedTo: known}, mirror.Progress{Epoch: uuid.New(), AppliedAt: at})
+			require.NoError(t, err)
+			exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = now(), finished_at = coalesce(finished_at, now())`)
+		}
+		require.Equal(t, 5, value[int](t, b.control, `
+			SELECT count(*) FROM authsync.river_job WHERE kind = 'repair_mirror' AND scheduled_at > now() + interval '1 minute'`))
 	})
 
 	t.Run("KnowsWhatDestinationsHaveHeardOf", func(t *testing.T) {

@@ -108,7 +108,7 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	switch {
 	case err == nil, errors.Is(err, errGone):
 		return nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errRestarted):
 		return jobs.Yield()
 	case !errors.As(err, &wait):
 		w.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
@@ -131,7 +131,10 @@ func (w *repairWorker) roomFor(ctx context.Context, projectID uuid.UUID) error {
 }
 
 const (
-	moveOn = `UPDATE authsync.mirror_repairs SET replay_cursor = $2, messages = messages + $3 WHERE id = $1`
+	moveOn = `
+		UPDATE authsync.mirror_repairs
+		SET replay_cursor = $2, messages = messages + $3
+		WHERE id = $1 AND known_applied_to = $4 AND replay_cursor = $5 AND last_pending_id IS NULL`
 
 	endLooking = `
 		UPDATE authsync.mirror_repairs AS r
@@ -139,6 +142,9 @@ const (
 		WHERE r.id = $1
 		RETURNING r.last_pending_id`
 )
+
+// errRestarted says that a repair begins anew, because the mirror has lost something again.
+var errRestarted = errors.New("the repair begins anew")
 
 // replay has a page of messages applied again.
 func (w *repairWorker) replay(ctx context.Context, r *Repair) error {
@@ -151,8 +157,12 @@ func (w *repairWorker) replay(ctx context.Context, r *Repair) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, moveOn, r.ID, next, messages); err != nil {
+		tag, err := tx.Exec(ctx, moveOn, r.ID, next, messages, r.KnownAppliedTo, r.ReplayCursor)
+		switch {
+		case err != nil:
 			return fmt.Errorf("note how far the repair is: %w", err)
+		case tag.RowsAffected() == 0:
+			return errRestarted
 		}
 		r.ReplayCursor, r.Messages = next, r.Messages+int64(messages)
 		if next < r.LastInboxID {
@@ -165,13 +175,14 @@ func (w *repairWorker) replay(ctx context.Context, r *Repair) error {
 const endReplay = `
 	UPDATE authsync.mirror_repairs AS r
 	SET replayed_at = $2
-	WHERE r.id = $1
+	WHERE r.id = $1 AND r.known_applied_to = $3
 	  AND NOT EXISTS (SELECT FROM authsync.inbox_pending AS n WHERE n.project_id = r.project_id AND n.id <= r.last_pending_id)
+	  AND r.last_pending_id IS NOT NULL
 	RETURNING r.replayed_at`
 
 // replayed waits until the messages were applied.
 func (w *repairWorker) replayed(ctx context.Context, r *Repair) error {
-	err := w.Pool.QueryRow(ctx, endReplay, r.ID, w.Now()).Scan(&r.ReplayedAt)
+	err := w.Pool.QueryRow(ctx, endReplay, r.ID, w.Now(), r.KnownAppliedTo).Scan(&r.ReplayedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return &jobs.WaitError{After: lookAgain, Err: errors.New("messages are being applied again")}
 	}
@@ -183,9 +194,9 @@ const (
 		UPDATE authsync.mirror_repairs AS r
 		SET reconciled_providers = CASE WHEN $3::text IS NULL THEN array_append(r.reconciled_providers, $2) ELSE r.reconciled_providers END,
 		    unreconciled_providers = CASE WHEN $3 IS NULL THEN r.unreconciled_providers ELSE r.unreconciled_providers || jsonb_build_object($2, $3) END
-		WHERE r.id = $1`
+		WHERE r.id = $1 AND r.known_applied_to = $4`
 
-	finishRepair = `UPDATE authsync.mirror_repairs AS r SET finished_at = $2 WHERE r.id = $1`
+	finishRepair = `UPDATE authsync.mirror_repairs AS r SET finished_at = $2 WHERE r.id = $1 AND r.known_applied_to = $3`
 )
 
 // reconcile starts a reconcile for each provider that allows one, and ends the repair: users that were read
@@ -213,12 +224,16 @@ func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 		case err != nil:
 			return err
 		}
-		if _, err := w.Pool.Exec(ctx, noteReconcile, r.ID, name, why); err != nil {
+		if _, err := w.Pool.Exec(ctx, noteReconcile, r.ID, name, why, r.KnownAppliedTo); err != nil {
 			return fmt.Errorf("note the reconcile: %w", err)
 		}
 	}
-	if _, err := w.Pool.Exec(ctx, finishRepair, r.ID, w.Now()); err != nil {
+	tag, err := w.Pool.Exec(ctx, finishRepair, r.ID, w.Now(), r.KnownAppliedTo)
+	switch {
+	case err != nil:
 		return fmt.Errorf("end the repair: %w", err)
+	case tag.RowsAffected() == 0:
+		return errRestarted
 	}
 	log := w.Log.With(slog.String("project_id", r.ProjectID.String()), slog.Int64("messages", r.Messages))
 	if r.NotInInboxUntil != nil {
