@@ -182,7 +182,14 @@ func (b *testBundle) state(t *testing.T) string {
 
 func (b *testBundle) check(t *testing.T) {
 	t.Helper()
-	waittest.Until(t, func() bool { return b.mirrors.Check(t.Context(), b.projectID) == nil }, "the mirror cannot be checked")
+	var delay *mirror.DelayError
+	waittest.Until(t, func() bool {
+		err := b.mirrors.Check(t.Context(), b.projectID)
+		if err != nil {
+			require.ErrorAs(t, err, &delay)
+		}
+		return err == nil
+	}, "the mirror cannot be checked")
 }
 
 func value[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (v T) {

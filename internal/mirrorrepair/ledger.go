@@ -114,7 +114,7 @@ const (
 	restartRepair = `
 		UPDATE authsync.mirror_repairs AS r
 		SET cause = $2, epoch = $3, known_applied_to = $4, found_applied_to = $5, found_at = $6,
-		    last_inbox_id = (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), lost_since = least(r.lost_since, coalesce($7, '-infinity')),
+		    last_inbox_id = (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), lost_since = least(r.lost_since, coalesce($7::timestamptz, '-infinity')),
 		    replay_cursor = 0, messages = 0, last_pending_id = NULL, replayed_at = NULL, reconciled_providers = '{}', unreconciled_providers = '{}'
 		WHERE r.project_id = $1 AND r.finished_at IS NULL AND (r.epoch, r.known_applied_to) <> ($3, $4)
 		RETURNING r.id`
