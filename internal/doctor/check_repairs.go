@@ -53,12 +53,12 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 	}
 	conn, err := p.Store.Tenants().Connect(ctx, p.URL, pgdb.Options{ApplicationName: "authsync doctor", Project: p.ID})
 	if err != nil { // the check of the schema says it
-		return nil, nil //nolint:nilerr // likewise
+		return nil, nil
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	found, err := mirror.ReadProgress(ctx, conn)
 	if err != nil {
-		return []Fault{{What: err.Error(), Next: "give the URL of the primary: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
+		return []Fault{{What: err.Error(), Next: "give the URL of the primary: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
 	}
 	if !known.Lost(found) {
 		return nil, nil

@@ -240,13 +240,14 @@ func (l *lane) resume(ctx context.Context) error {
 }
 
 func (l *lane) logLoss(ctx context.Context, known, found Progress) {
-	what := "mirror_rewound"
-	if known.Epoch != found.Epoch {
-		what = "mirror_recreated"
-	}
-	l.config.Log.ErrorContext(ctx, what, slog.String("project_id", l.projectID.String()),
+	log := l.config.Log.With(slog.String("project_id", l.projectID.String()),
 		slog.Int64("known_applied_to", known.AppliedTo), slog.Int64("found_applied_to", found.AppliedTo), slog.Time("applied_at", found.AppliedAt),
 		slog.String("next_step", "none: what was lost is applied again from the inbox; authsync doctor says when that is done"))
+	if known.Epoch != found.Epoch {
+		log.ErrorContext(ctx, "mirror_recreated")
+		return
+	}
+	log.ErrorContext(ctx, "mirror_rewound")
 }
 
 // Progress gives how far the project's mirror is at least, by the calls of this process; the zero

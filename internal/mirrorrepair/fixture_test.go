@@ -135,18 +135,23 @@ func setup(t *testing.T) *testBundle {
 func (b *testBundle) deliver(t *testing.T, first, last int) {
 	t.Helper()
 	for i := first; i <= last; i++ {
-		kind, at := "user.updated", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(i)*time.Second).Format(time.RFC3339)
-		switch {
-		case i <= 10:
-			kind = "user.created"
-		case i%7 == 0:
-			kind = "user.deleted"
-		}
-		_, err := b.inbox.Append(t.Context(), inbox.Delivery{ProjectID: b.projectID, Provider: provider.Auth0, Body: fmt.Appendf(nil,
-			`{"type": %q, "id": "evt_%d", "time": %q, "data": {"object": {"user_id": "auth0|%d", "email": "u%d@example.com", "updated_at": %[3]q}}}`,
-			kind, i, at, i%10, i)})
-		require.NoError(t, err)
+		require.NoError(t, b.send(t.Context(), i))
 	}
+}
+
+// send stores one of these messages.
+func (b *testBundle) send(ctx context.Context, i int) error {
+	kind, at := "user.updated", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(i)*time.Second).Format(time.RFC3339)
+	switch {
+	case i <= 10:
+		kind = "user.created"
+	case i%7 == 0:
+		kind = "user.deleted"
+	}
+	_, err := b.inbox.Append(ctx, inbox.Delivery{ProjectID: b.projectID, Provider: provider.Auth0, Body: fmt.Appendf(nil,
+		`{"type": %q, "id": "evt_%d", "time": %q, "data": {"object": {"user_id": "auth0|%d", "email": "u%d@example.com", "updated_at": %[3]q}}}`,
+		kind, i, at, i%10, i)})
+	return err
 }
 
 // applied waits until all is applied that was delivered.
@@ -157,7 +162,7 @@ func (b *testBundle) applied(t *testing.T) {
 			SELECT NOT EXISTS (SELECT FROM authsync.inbox_pending)
 			   AND NOT EXISTS (SELECT FROM authsync.job_requests WHERE kind = 'apply_inbox' AND job_id IS NOT NULL)`)
 	}, "what was delivered is not applied: %s", b.logged())
-	require.Equal(t, "", value[string](t, b.control, `SELECT coalesce(string_agg(reason, '; '), '') FROM authsync.event_outcomes WHERE outcome = 'failed'`))
+	require.Empty(t, value[string](t, b.control, `SELECT coalesce(string_agg(reason, '; '), '') FROM authsync.event_outcomes WHERE outcome = 'failed'`))
 }
 
 // repaired waits until the mirror has been repaired so many times.
