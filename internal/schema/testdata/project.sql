@@ -108,19 +108,7 @@ DECLARE
     v_outcomes text[];
     v_reasons  text[];
 BEGIN
-    BEGIN
-        PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
-    EXCEPTION WHEN lock_not_available THEN
-        RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
-            USING ERRCODE = 'US001', HINT = 'Try again later.';
-    END;
-    BEGIN
-        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events
-            IN ROW EXCLUSIVE MODE;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
-            USING ERRCODE = 'US001', HINT = 'Nothing can be applied until it ends; pg_locks and pg_stat_activity say whose it is.';
-    END;
+    PERFORM capydb_auth.lock_mirror();
 
     v_before := capydb_auth.change_cursor(NULL);
 
@@ -146,6 +134,37 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_events(p_events jsonb) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
+
+CREATE FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_applied_to bigint;
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    UPDATE capydb_auth.mirror_progress AS p
+    -- Of two clocks the one that is behind: what was applied since is lost by a restore.
+    SET applied_to = p.applied_to + 1, applied_at = least(p_at, clock_timestamp())
+    WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
+    RETURNING p.applied_to INTO v_applied_to;
+    IF v_applied_to IS NULL THEN
+        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+            USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        e.ordinal, e.outcome, e.reason, v_applied_to,
+        -- A subquery, so that it is looked up once a call: when the events have been applied.
+        (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass), 0))
+    FROM capydb_auth.apply_events(p_events) AS e;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
 
 CREATE FUNCTION capydb_auth.apply_round(p_events jsonb[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
@@ -935,6 +954,29 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) IS 'Whether two JSON values are the same thing, perhaps written in two forms.';
 
+CREATE FUNCTION capydb_auth.lock_mirror() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE EXCEPTION 'another batch has been at work in this mirror for longer than lock_timeout'
+            USING ERRCODE = 'US001', HINT = 'Try again later.';
+    END;
+    BEGIN
+        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events,
+            capydb_auth.mirror_progress IN ROW EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
+            USING ERRCODE = 'US001', HINT = 'Nothing can be applied until it ends; pg_locks and pg_stat_activity say whose it is.';
+    END;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.lock_mirror() IS 'Lets one caller at a time write to the mirror, until its transaction ends.';
+
 CREATE TABLE capydb_auth.user_versions (
     user_id text NOT NULL,
     email capydb_auth.version,
@@ -1247,6 +1289,24 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) IS 'Raises US003 if the findings of a reconcile are gone.';
 
+CREATE FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigint) RETURNS TABLE(epoch uuid, applied_to bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.skip_change_ids(p_change_id);
+
+    RETURN QUERY
+    INSERT INTO capydb_auth.mirror_progress AS p (applied_to)
+    VALUES (p_applied_to + 1)
+    ON CONFLICT (singleton) DO UPDATE SET applied_to = greatest(p.applied_to, p_applied_to) + 1
+    RETURNING p.epoch, p.applied_to;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigint) IS 'Lets a mirror that was restored or made anew be written to again.';
+
 CREATE FUNCTION capydb_auth.skip_change_ids(p_to bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1255,7 +1315,7 @@ DECLARE
     v_sequence regclass := pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass;
 BEGIN
     -- As apply_events does, so that no change comes in between.
-    PERFORM pg_advisory_xact_lock(hashtextextended('capydb_auth.apply_events', 0));
+    PERFORM capydb_auth.lock_mirror();
     RETURN setval(v_sequence, greatest(p_to, nextval(v_sequence)));
 END;
 $$;
@@ -1389,6 +1449,25 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
+
+CREATE TABLE capydb_auth.mirror_progress (
+    singleton boolean DEFAULT true NOT NULL,
+    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
+    applied_to bigint DEFAULT 0 NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT mirror_progress_singleton_check CHECK (singleton)
+)
+WITH (fillfactor='10');
+
+COMMENT ON TABLE capydb_auth.mirror_progress IS 'How many calls have written to the mirror. The control database keeps a copy, which shows whether the mirror went back.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.singleton IS 'Lets there be one row.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Made with the mirror: one that was made anew has another.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with each call that applies events.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
 
 CREATE TABLE capydb_auth.owner (
     is_only boolean DEFAULT true NOT NULL,
@@ -1567,6 +1646,9 @@ CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
 
 COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that said it, and when by the provider''s clock.';
 
+ALTER TABLE ONLY capydb_auth.mirror_progress
+    ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY capydb_auth.owner
     ADD CONSTRAINT owner_pkey PRIMARY KEY (is_only);
 
@@ -1606,6 +1688,8 @@ REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events jsonb) FROM PUBLI
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events jsonb) FROM PUBLIC;
@@ -1626,6 +1710,8 @@ REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FR
 
 REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
@@ -1643,6 +1729,8 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider t
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
 
