@@ -2316,6 +2316,83 @@ COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret,
 
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
 
+CREATE TABLE authsync.mirror_progress (
+    project_id uuid NOT NULL,
+    epoch uuid NOT NULL,
+    applied_to bigint NOT NULL,
+    change_id bigint DEFAULT 0 NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE authsync.mirror_progress IS 'How far each project''s mirror was at least: one that is behind this, or of another epoch, has lost what was applied.';
+
+COMMENT ON COLUMN authsync.mirror_progress.epoch IS 'capydb_auth.mirror_progress.epoch in the project''s database.';
+
+COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'capydb_auth.mirror_progress.applied_to, at least.';
+
+COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'The greatest id of user_changes that the mirror had given, at least.';
+
+CREATE TABLE authsync.mirror_repairs (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    cause text NOT NULL,
+    epoch uuid NOT NULL,
+    known_applied_to bigint NOT NULL,
+    found_applied_to bigint NOT NULL,
+    lost_since timestamp with time zone NOT NULL,
+    not_in_inbox_until timestamp with time zone,
+    last_inbox_id bigint NOT NULL,
+    replay_cursor bigint DEFAULT 0 NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    last_pending_id bigint,
+    replayed_at timestamp with time zone,
+    reconciled_providers text[] DEFAULT '{}'::text[] NOT NULL,
+    unreconciled_providers jsonb DEFAULT '{}'::jsonb NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT mirror_repairs_cause_check CHECK ((cause = ANY (ARRAY['rewound'::text, 'recreated'::text])))
+);
+
+COMMENT ON TABLE authsync.mirror_repairs IS 'Mirrors that were found to have lost what was applied, and how far their repair is.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.cause IS 'rewound: the mirror is an older one, as after a restore from a backup; recreated: it was made anew, empty.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.epoch IS 'The epoch of the mirror as it was found.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.known_applied_to IS 'How far the mirror had been.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.found_applied_to IS 'How far it was when it was found.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.lost_since IS 'What was applied since then is applied again; -infinity: everything.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.not_in_inbox_until IS 'What was received before this is no longer in the inbox, so only a reconcile can bring it back; NULL: the inbox has everything.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.last_inbox_id IS 'The newest message when it was found: what came later is not lost.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.replay_cursor IS 'Messages up to this one (inbox.id) were looked through.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.messages IS 'How many messages wait, or waited, to be applied again.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.last_pending_id IS 'The last row of inbox_pending that the repair waits for; NULL: not all messages were looked through.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.replayed_at IS 'When all messages had been applied again.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.reconciled_providers IS 'Providers for which a reconcile was started.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.unreconciled_providers IS 'Provider -> why no reconcile could be started.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.finished_at IS 'When nothing was left to do; NULL: the repair is at work.';
+
+ALTER TABLE authsync.mirror_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.mirror_repairs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE VIEW authsync.overdue_messages AS
  SELECT w.inbox_id,
     w.project_id,
@@ -2795,6 +2872,15 @@ ALTER TABLE ONLY authsync.integrations
 ALTER TABLE ONLY authsync.job_requests
     ADD CONSTRAINT job_requests_pkey PRIMARY KEY (kind, subject);
 
+ALTER TABLE ONLY authsync.mirror_progress
+    ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (project_id);
+
+ALTER TABLE ONLY authsync.mirror_repairs
+    ADD CONSTRAINT mirror_repairs_known_key UNIQUE (project_id, epoch, known_applied_to);
+
+ALTER TABLE ONLY authsync.mirror_repairs
+    ADD CONSTRAINT mirror_repairs_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_name_key UNIQUE (name);
 
@@ -2984,6 +3070,12 @@ ALTER TABLE ONLY authsync.inbox_usage
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.mirror_progress
+    ADD CONSTRAINT mirror_progress_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.mirror_repairs
+    ADD CONSTRAINT mirror_repairs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.rejected_requests
     ADD CONSTRAINT rejected_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
