@@ -316,7 +316,7 @@ func joinReasons(reasons ...string) string {
 // attempt, and leaves the reason in the job's output, where SQL and River UI show it.
 func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
 	if ctx.Err() != nil { // we are being stopped; another process goes on
-		return jobs.Yield()
+		return jobs.Yield(ctx)
 	}
 	wait := &jobs.WaitError{After: time.Second, Err: err, Failed: true}
 	if delay, ok := errors.AsType[*mirror.DelayError](err); ok {

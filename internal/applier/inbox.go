@@ -43,7 +43,7 @@ func (w *inboxWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyInboxA
 	case err != nil:
 		return w.later(ctx, job.JobRow, err)
 	case yields:
-		return jobs.Yield()
+		return jobs.Yield(ctx)
 	default:
 		return nil
 	}

@@ -94,7 +94,7 @@ const longestWait = 30 * time.Second
 
 // output is what River keeps with a job that waits, and its UI shows.
 type output struct {
-	WaitReason          string `json:"wait_reason"`
+	WaitReason          string `json:"wait_reason,omitempty"`
 	ConsecutiveFailures int    `json:"consecutive_failures,omitempty"`
 }
 
@@ -139,5 +139,16 @@ func consecutiveFailures(job *rivertype.JobRow) int {
 	return metadata.Output.ConsecutiveFailures
 }
 
-// Yield puts a job behind those of others that wait.
-func Yield() error { return river.JobSnooze(0) }
+// Yield puts a job behind those of others that wait. Nothing failed, so the next failure is the first.
+func Yield(ctx context.Context) error {
+	if err := river.RecordOutput(ctx, output{}); err != nil {
+		return fmt.Errorf("forget why the job waited: %w", err)
+	}
+	return river.JobSnooze(0)
+}
+
+// Yields reports that an error is none, but what Yield or Wait has said.
+func Yields(err error) bool {
+	_, ok := errors.AsType[*river.JobSnoozeError](err)
+	return ok
+}

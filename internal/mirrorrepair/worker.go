@@ -92,7 +92,7 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	r, err := read(ctx, w.Pool, job.Args.RepairID)
 	for err == nil && r.LastPendingID == nil {
 		if !w.Now().Before(until) {
-			return jobs.Yield()
+			return jobs.Yield(ctx)
 		}
 		if err = w.roomFor(ctx, r.ProjectID); err == nil {
 			err = w.replay(ctx, &r)
@@ -109,7 +109,7 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	case err == nil, errors.Is(err, errGone):
 		return nil
 	case ctx.Err() != nil, errors.Is(err, errRestarted):
-		return jobs.Yield()
+		return jobs.Yield(ctx)
 	case !errors.As(err, &wait):
 		w.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 		wait = &jobs.WaitError{After: time.Second, Err: err, Failed: true}

@@ -50,7 +50,7 @@ func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]
 		case err != nil && !errors.Is(err, errChanged):
 			return err
 		case r.timeUp():
-			return jobs.Yield()
+			return jobs.Yield(ctx)
 		case err != nil:
 			continue // with what it is now
 		}

@@ -381,3 +381,23 @@ func TestHungDestinationDelaysNoOther(t *testing.T) {
 	}
 	close(release)
 }
+
+// A run whose time is up gives way to others. That is no failure, after which the next would have to wait, longer each time.
+func TestGivingWayIsNoFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.slice = 20 * time.Millisecond
+	b.outbox = b.newOutbox(t)
+	s := &sink{traits: destination.Traits{Parallel: 1}, answer: func(_ context.Context, messages []destination.Message) []destination.Result {
+		<-time.After(2 * b.slice) // as long as a slow receiver takes
+		return make([]destination.Result, len(messages))
+	}}
+	id := b.add(t, "sink", s)
+	b.work(t)
+	for n := range 5 {
+		b.change(t, fmt.Sprint("u", n), fmt.Sprint("v", n), fmt.Sprint("w", n))
+		b.eventually(t, id, fmt.Sprint("delivered ", 3*n+3))
+	}
+	require.Equal(t, "0", b.one(t, `SELECT count(*) FROM authsync.river_job WHERE metadata #>> '{output,consecutive_failures}' IS NOT NULL`))
+	require.NotEqual(t, "0", b.one(t, `SELECT sum((metadata ->> 'snoozes')::int) FROM authsync.river_job`), "runs gave way")
+}

@@ -74,7 +74,7 @@ func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) erro
 			return err
 		}
 		if !done {
-			return jobs.Yield()
+			return jobs.Yield(ctx)
 		}
 		finished, err := jobs.Release(ctx, w.config.Pool, job.JobRow, job.Args.ProjectID.String(), w.config.Now())
 		switch {

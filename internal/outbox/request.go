@@ -29,6 +29,8 @@ func (o *Outbox) later(ctx context.Context, job *rivertype.JobRow, err error) er
 	var known *waitError
 	var delay *mirror.DelayError
 	switch {
+	case jobs.Yields(err): // nothing is wrong: it was the turn of others
+		return err
 	case ctx.Err() != nil: // we are being stopped; another process goes on
 		return river.JobSnooze(0)
 	case errors.As(err, &known):

@@ -83,9 +83,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	defer cancel()
 	r := &run{worker: w, job: job}
 	err := r.work(working)
-	var snooze *river.JobSnoozeError
 	switch {
-	case err == nil, errors.As(err, &snooze):
+	case err == nil, jobs.Yields(err):
 		return err
 	case ctx.Err() != nil: // we are being stopped: another process goes on
 		return river.JobSnooze(0)
@@ -186,7 +185,7 @@ func (r *run) work(ctx context.Context) error {
 			return err
 		}
 	}
-	return jobs.Yield()
+	return jobs.Yield(ctx)
 }
 
 func (r *run) next(ctx context.Context) ([]wish, error) {
@@ -299,7 +298,7 @@ func (r *run) end(ctx context.Context) error {
 	case err != nil:
 		return errors.Join(errControl, err)
 	case finished == jobs.Busy:
-		return jobs.Yield()
+		return jobs.Yield(ctx)
 	default:
 		return nil
 	}
