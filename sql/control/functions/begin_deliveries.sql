@@ -20,7 +20,8 @@ BEGIN
     PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
-    WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id AND NOT d.begun;
+    -- Written so that no index is taken but that of the ids.
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $fn$;
 

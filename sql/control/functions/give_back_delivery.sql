@@ -11,6 +11,7 @@ CREATE OR REPLACE FUNCTION authsync.give_back_delivery(
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 DECLARE
     v_destination_id uuid;

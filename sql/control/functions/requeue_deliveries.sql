@@ -34,7 +34,8 @@ BEGIN
             merged_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
-        WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
+        -- Written so that no index is taken but that of the ids.
+        WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
               d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')

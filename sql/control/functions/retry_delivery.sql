@@ -12,6 +12,7 @@ CREATE OR REPLACE FUNCTION authsync.retry_delivery(
 RETURNS TABLE (state text, merged_into bigint, is_being_sent boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $fn$
 DECLARE
     v_destination_id uuid;
