@@ -56,7 +56,8 @@ BEGIN
     PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
-    WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id AND NOT d.begun;
+    -- Written so that no index is taken but that of the ids.
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
@@ -89,6 +90,7 @@ COMMENT ON FUNCTION authsync.bump_directory_version() IS 'Grows authsync.directo
 CREATE FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     v_destination_id uuid;
@@ -390,6 +392,7 @@ COMMENT ON FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_i
 CREATE FUNCTION authsync.give_back_delivery(p_id bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     v_destination_id uuid;
@@ -1156,7 +1159,8 @@ BEGIN
             merged_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
-        WHERE d.id = ANY (p_ids) AND d.destination_id = p_destination_id
+        -- Written so that no index is taken but that of the ids.
+        WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
               d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
@@ -1335,6 +1339,7 @@ COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now tim
 CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, merged_into bigint, is_being_sent boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     v_destination_id uuid;
