@@ -14,13 +14,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -286,11 +284,8 @@ func (b *testBundle) work(tb testing.TB) (stop func()) {
 
 func (b *testBundle) workWith(tb testing.TB, o *outbox.Outbox) (stop func()) {
 	tb.Helper()
-	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	o.Register(workers, queues)
-	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
-		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 10 * time.Minute,
+	client, err := jobs.New(jobs.Config{
+		Pool: b.control, Workers: []jobs.Register{o.Register}, Log: slog.New(slog.DiscardHandler), FetchPoll: 5 * time.Millisecond,
 		Hooks: []rivertype.Hook{o.Hook()},
 	})
 	require.NoError(tb, err)
