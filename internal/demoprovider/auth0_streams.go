@@ -235,14 +235,22 @@ func (a *Auth0) listDeliveries(w http.ResponseWriter, r *http.Request, stream *A
 	var list []any
 	for _, d := range found {
 		if statuses := query.Get("statuses"); statuses == "" || slices.Contains(strings.Split(statuses, ","), d.status) {
-			list = append(list, d.listed(stream.ID))
+			list = append(list, listedDelivery{d, stream.ID})
 		}
 	}
 	a.writePage(w, r, "deliveries", list)
 }
 
-// listed is a delivery as lists have it, with less of the event than was posted.
-func (d *auth0Delivery) listed(stream string) map[string]any {
+// listedDelivery is a delivery as lists have it, with less of the event than was posted. It is made when a page
+// is written, and only what is on the page.
+type listedDelivery struct {
+	*auth0Delivery
+
+	stream string
+}
+
+// MarshalJSON writes the entry of a list.
+func (d listedDelivery) MarshalJSON() ([]byte, error) {
 	var event map[string]any
 	text, err := json.Marshal(d.event)
 	if err != nil || json.Unmarshal(text, &event) != nil {
@@ -256,10 +264,10 @@ func (d *auth0Delivery) listed(stream string) map[string]any {
 			delete(object, "identities")
 		}
 	}
-	return map[string]any{
-		"id": d.id, "event_stream_id": stream, "event_type": d.kind, "status": d.status, "event": event,
+	return json.Marshal(map[string]any{
+		"id": d.id, "event_stream_id": d.stream, "event_type": d.kind, "status": d.status, "event": event,
 		"attempts": []any{map[string]any{"status": "failed", "timestamp": d.at.Add(time.Second).Format(time.RFC3339Nano), "error_message": "503", "duration": 12}},
-	}
+	})
 }
 
 func (a *Auth0) redeliver(w http.ResponseWriter, r *http.Request, stream *Auth0Stream) {
