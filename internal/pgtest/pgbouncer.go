@@ -95,7 +95,7 @@ func runPgBouncer(tb testing.TB, program, config string, port int) bool {
 	go func() { ended <- cmd.Wait() }()
 	tb.Cleanup(func() {
 		_ = stdin.Close() // it may have ended
-		<-ended //nolint:errcheck // it was killed
+		<-ended           //nolint:errcheck // it was killed
 	})
 	answers := false
 	waittest.Until(tb, func() bool {
