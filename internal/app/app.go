@@ -302,6 +302,12 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 		return nil, err
 	}
 	a.intake = inbox.New(pool, inserts, inbox.Config{Log: a.log, Registry: a.metrics.registry}) //nolint:contextcheck // likewise
+	a.health.parts = append(a.health.parts, part{"inbox", func(context.Context) error {
+		if a.intake.Ready() != nil {
+			return errors.New("takes no messages; the log of this process has the reason")
+		}
+		return nil
+	}})
 	stopNotes, err := a.startNotes(ctx, pool)
 	if err != nil {
 		pool.Close()

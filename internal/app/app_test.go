@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,7 +155,7 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	status, text = get(t, a.URL()+"/readyz")
 	require.Equal(t, http.StatusOK, status)
-	require.JSONEq(t, `{"status": "ready", "parts": {"control_database": "ok", "schema": "ok", "directory": "ok"}}`, text)
+	require.JSONEq(t, `{"status": "ready", "parts": {"control_database": "ok", "schema": "ok", "directory": "ok", "inbox": "ok"}}`, text)
 	status, text = get(t, a.URL()+"/nothing/here")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, text, "GET / lists what there is")
@@ -295,4 +296,26 @@ func TestStartRefusesAWrongKeyByItsForm(t *testing.T) {
 	_, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "AUTHSYNC_ENCRYPTION_KEY")
 	require.NotContains(t, err.Error(), "too short")
+}
+
+// A database that answers and takes nothing: who balances load is told, and nobody gets a 2xx.
+func TestReadyzSaysThatNothingIsStored(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	a, _ := in.start(t, config.Roles{Receiver: true})
+	_, err := in.controlDB.Exec(t.Context(), `
+		CREATE FUNCTION authsync.no_room() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+		CREATE TRIGGER no_room BEFORE INSERT ON authsync.inbox EXECUTE FUNCTION authsync.no_room()`)
+	require.NoError(t, err)
+	waittest.Until(t, func() bool { // it counts for some seconds, which a busy machine may let pass
+		require.Equal(t, http.StatusServiceUnavailable, client.Status(in.send(t, a.URL(), provider.Clerk, "user_1")))
+		status, text := get(t, a.URL()+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(text, `"inbox":"takes no messages; the log of this process has the reason"`)
+	})
+	_, err = in.controlDB.Exec(t.Context(), `DROP TRIGGER no_room ON authsync.inbox`)
+	require.NoError(t, err)
+	require.NoError(t, in.send(t, a.URL(), provider.Clerk, "user_1"))
+	status, text := get(t, a.URL()+"/readyz")
+	require.Equal(t, http.StatusOK, status, text)
 }

@@ -40,17 +40,22 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Delivery, results []bat
 	if pgdb.Retryable(err) || dayWasMade(err) {
 		ids, err = in.store(ctx, deliveries)
 	}
-	in.metrics.commit(len(deliveries), time.Since(begun), err)
+	took := time.Since(begun)
+	in.metrics.commit(len(deliveries), took, err)
 	if err == nil {
+		in.noteSuccess(ctx)
 		for i, id := range ids {
 			results[i].Value = id
 		}
 		return nil
 	}
-	in.config.Log.ErrorContext(ctx, "inbox_commit_failed",
-		slog.Int("deliveries", len(deliveries)), slog.Duration("took", time.Since(begun)),
-		slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
-	if len(deliveries) == 1 || !refused(err) {
+	if !refused(err) {
+		in.noteFailure(ctx, len(deliveries), took, err)
+		return err
+	}
+	in.config.Log.ErrorContext(ctx, "inbox_commit_refused",
+		slog.Int("deliveries", len(deliveries)), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
+	if len(deliveries) == 1 {
 		return err
 	}
 	// PostgreSQL refused what some delivery says. Nothing that passes Append

@@ -79,6 +79,7 @@ type Inbox struct {
 	group   *batch.Group[Delivery, int64]
 	wake    *batch.Group[struct{}, struct{}]
 	metrics metrics
+	trouble trouble
 }
 
 // Delivery is a verified request of a provider, on its way into the inbox.
