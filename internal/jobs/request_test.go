@@ -144,6 +144,30 @@ func TestASubjectWhoseJobIsGoneGetsAnother(t *testing.T) {
 	}
 }
 
+// What a clock dated that was ahead for a moment does not stand until then; who has to wait for long looks now and then.
+func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	for name, c := range map[string]struct{ state, putOff, comes string }{
+		"Tomorrow":   {"scheduled", "1 day", "10 minutes"},
+		"NextYear":   {"retryable", "1 year", "10 minutes"},
+		"TwelveMore": {"scheduled", "12 minutes", "10 minutes"},
+		"TenMore":    {"scheduled", "10 minutes", "10 minutes"},
+		"Soon":       {"scheduled", "5 seconds", "5 seconds"},
+	} {
+		subject := uuid.NewString()
+		one(t, control, requestJob, subject)
+		_, err := control.Exec(t.Context(), `
+			UPDATE authsync.river_job SET state = $2::text::authsync.river_job_state, scheduled_at = now() + $3::text::interval WHERE id = $1::text::bigint`,
+			one(t, control, jobOf, subject), c.state, c.putOff)
+		require.NoError(t, err)
+		one(t, control, `SELECT authsync.rescue_requests()::text`)
+		require.Equal(t, "true", one(t, control, `
+			SELECT (scheduled_at BETWEEN now() + $2::text::interval - interval '5 minutes' AND now() + $2::text::interval)::text
+			FROM authsync.river_job WHERE id = $1::text::bigint`, one(t, control, jobOf, subject), c.comes), name)
+	}
+}
+
 func TestASubjectThatHasLongBeenIdleIsForgotten(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)

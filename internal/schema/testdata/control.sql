@@ -1283,11 +1283,26 @@ BEGIN
         v_made := v_made + 1::bigint;
     END LOOP;
 
+    UPDATE authsync.river_job AS j
+    SET scheduled_at = clock_timestamp() + interval '10 minutes'
+    WHERE j.id = ANY (ARRAY(
+            SELECT r.job_id
+            FROM authsync.job_requests AS r
+            WHERE r.job_id IS NOT NULL
+              AND (
+                  SELECT s.scheduled_at > clock_timestamp() + interval '11 minutes' -- the minute keeps this from being done each second
+                  FROM authsync.river_job AS s
+                  WHERE s.id = r.job_id
+                  LIMIT 1
+              )
+        ))
+      AND j.state IN ('scheduled', 'retryable');
+
     RETURN v_made;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_requests() IS 'Makes jobs for subjects that have work but whose job is gone.';
+COMMENT ON FUNCTION authsync.rescue_requests() IS 'Makes jobs for subjects that have work but whose job is gone, and brings forward what waits for long.';
 
 CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
