@@ -254,6 +254,7 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
 	defer cancel()
 	known := l.progress.get()
+	clear(results)
 	rows, err := l.pool.Query(ctx, applyNext, join(docs), known.Epoch, known.AppliedTo, l.config.Now())
 	if err != nil {
 		return err
@@ -267,13 +268,19 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 		if ordinal < 0 || ordinal >= len(results) {
 			return fmt.Errorf("%w: for event %d of %d", errOddAnswer, ordinal, len(results))
 		}
-		results[ordinal] = Result{Outcome: outcome, Reason: reason}
+		if !isOutcome(outcome) || results[ordinal].Outcome != "" {
+			return fmt.Errorf("%w: event %d is %.20q", errOddAnswer, ordinal, outcome)
+		}
+		results[ordinal] = Result{Outcome: outcome, Reason: pgdb.Cut(reason)}
 		answered++
 		return nil
 	})
+	var odd pgx.ScanArgError
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), errNoAnswer):
 		return errNoAnswer
+	case errors.As(err, &odd):
+		return fmt.Errorf("%w: %.200s", errOddAnswer, err.Error())
 	case err != nil:
 		return err
 	case answered != len(docs):

@@ -156,7 +156,21 @@ func (e *DelayError) Unwrap() error { return e.Err }
 const (
 	Applied         = "applied"
 	OutcomeDeferred = "deferred"
+
+	outcomeStale     = "stale"
+	outcomeDuplicate = "duplicate"
+	outcomeUnchanged = "unchanged"
 )
+
+// isOutcome reports whether it is one that apply_events has. The function is in somebody else's database.
+func isOutcome(text string) bool {
+	switch text {
+	case Applied, OutcomeDeferred, outcomeStale, outcomeDuplicate, outcomeUnchanged:
+		return true
+	default:
+		return false
+	}
+}
 
 // SQLSTATEs of our own, raised by the functions of schema capydb_auth. The list
 // is repeated in sql/README.md, and a test compares the two.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/waittest"
 )
 
 // What a customer's database can do to us: settings, triggers, locks.
@@ -257,4 +258,51 @@ func TestAPublicationOfAllTablesChangesNothing(t *testing.T) {
 	}
 	_, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: "pg_monitor", EnsureUser: true})
 	require.NoError(t, err)
+}
+
+// Whoever owns the database may put anything in place of the function. It is not believed, nor kept at any length.
+func TestFunctionThatAnswersOddlyIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ answer, says string }{
+		"AnOutcomeOfItsOwn": {`SELECT 0, 'fine', '' UNION ALL SELECT 1, 'applied', ''`, `event 0 is "fine"`},
+		"AHugeOutcome":      {`SELECT 0, repeat('x', 1000000), '' UNION ALL SELECT 1, 'applied', ''`, `event 0 is "xxxxxxxxxxxxxxxxxxxx"`},
+		"OneEventTwice":     {`SELECT 0, 'applied', '' UNION ALL SELECT 0, 'stale', ''`, `event 0 is "stale"`},
+		"NoSuchEvent":       {`SELECT 0, 'applied', '' UNION ALL SELECT 7, 'applied', ''`, "for event 7 of 2"},
+		"Null":              {`SELECT NULL::integer, 'applied', ''`, "cannot scan NULL"},
+		"OneTooFew":         {`SELECT 0, 'applied', ''`, "for 1 of 2 events"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Project(t)
+			m := newMirrors(t, pool)
+			_, err := m.Apply(t.Context(), projectID(), users(2))
+			require.NoError(t, err)
+			exec(t, pool, answers(c.answer))
+			_, err = m.Apply(t.Context(), projectID(), users(2))
+			var delay *mirror.DelayError
+			require.ErrorAs(t, err, &delay, "no event's fault")
+			require.ErrorContains(t, err, c.says)
+			require.Less(t, len(err.Error()), 1000)
+			waittest.Until(t, func() bool { // it is put right by itself, after the wait that the error asks for
+				_, err := m.Apply(t.Context(), projectID(), users(2))
+				return err == nil
+			})
+		})
+	}
+	t.Run("AHugeReason", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		m := newMirrors(t, pool)
+		_, err := m.Apply(t.Context(), projectID(), users(2))
+		require.NoError(t, err)
+		exec(t, pool, answers(`SELECT g, 'stale', repeat('x', 1000000) FROM generate_series(0, 1) AS g`))
+		results, err := m.Apply(t.Context(), projectID(), users(2))
+		require.NoError(t, err)
+		require.Less(t, len(results[1].Reason), 1100)
+	})
+}
+
+func answers(query string) string {
+	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE (ordinal integer, outcome text, reason text)
+		LANGUAGE sql AS $$ ` + query + ` $$`
 }
