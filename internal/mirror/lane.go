@@ -176,7 +176,14 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 		if err := l.learn(ctx); err != nil {
 			return err
 		}
-		return l.apply(ctx, docs, all, &flushing{until: time.Now().Add(flushBudget)})
+		f := &flushing{until: time.Now().Add(flushBudget)}
+		if err := l.apply(ctx, docs, all, f); err != nil {
+			return err
+		}
+		if !f.succeeded {
+			return f.lack
+		}
+		return nil
 	}
 	err := apply()
 	if ctx.Err() == nil && l.cutOff(err) {
@@ -201,13 +208,23 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 const (
 	notTakenApart = "another event of the same batch fails: this one is tried alone"
 	contended     = "another transaction in the project's database is in the way"
+	noRoom        = "the project's database says that it lacks the resources for this event, and had them for others"
 )
 
 // flushing is what a flush knows, however often it has taken its call apart.
 type flushing struct {
 	until  time.Time
 	intact bool // the mirror is as it was made, so that a call that fails does so for what is in it
+	// succeeded: a call did. Otherwise the database lacks something for all (lack, nil: it was not said so), and
+	// not for those events that were tried alone, lacking of them.
+	succeeded bool
+	lack      error
+	lacking   int
 }
+
+// enoughLacking is how many events are tried alone of a database that says it lacks disk or memory, before
+// it is believed.
+const enoughLacking = 3
 
 // apply calls apply_events. If the call fails for what is in it, it is repeated
 // with each half, until the events that fail alone are found: one bad event never
@@ -222,6 +239,17 @@ func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *fl
 	}
 	switch {
 	case err == nil:
+		f.succeeded = true
+		return nil
+	case lacks(err):
+		f.lack = err
+		if len(docs) > 1 {
+			break
+		}
+		if f.lacking++; !f.succeeded && f.lacking >= enoughLacking {
+			return err
+		}
+		results[0] = Result{Outcome: OutcomeDeferred, Reason: noRoom + " (" + pgdb.Code(err) + ")"}
 		return nil
 	case delayed(err):
 		if errors.Is(err, errOddAnswer) {
@@ -235,7 +263,8 @@ func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *fl
 	case len(docs) == 1:
 		results[0] = Result{Err: err}
 		return nil
-	case time.Now().After(f.until):
+	}
+	if time.Now().After(f.until) {
 		for i := range results {
 			results[i] = Result{Outcome: OutcomeDeferred, Reason: notTakenApart}
 		}

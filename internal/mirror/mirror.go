@@ -202,6 +202,13 @@ func delayed(err error) bool {
 	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))
 }
 
+// lacks tells whether the database said of a call that it lacks disk or memory. So may a trigger of the customer's,
+// of one event: all others show which it is.
+func lacks(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.SeverityUnlocalized == "ERROR" && pgerrcode.IsInsufficientResources(pg.Code)
+}
+
 // contends tells whether a call lost against another transaction: never the fault of an event. The
 // function itself goes around most of that; what is left comes from the commit.
 func contends(err error) bool { return pgdb.Retryable(err) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -305,4 +306,48 @@ func TestFunctionThatAnswersOddlyIsNotBelieved(t *testing.T) {
 func answers(query string) string {
 	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE (ordinal integer, outcome text, reason text)
 		LANGUAGE sql AS $$ ` + query + ` $$`
+}
+
+// A trigger that says so of one event is believed of that one; a database that says so of all is waited for.
+func TestLackOfRoomForOneEventDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	lacking := func(t *testing.T, when string) ([]mirror.Result, error) {
+		t.Helper()
+		pool := pgtest.Project(t)
+		exec(t, pool, `
+			CREATE FUNCTION public.no_room() RETURNS trigger LANGUAGE plpgsql AS
+				$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+			CREATE TRIGGER no_room BEFORE INSERT ON capydb_auth.users FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION public.no_room()`)
+		return newMirrors(t, pool).Apply(t.Context(), projectID(), users(32))
+	}
+	for name, c := range map[string]struct {
+		when string
+		of   []int
+	}{
+		"First":   {`new.id = 'u0'`, []int{0}},
+		"Last":    {`new.id = 'u31'`, []int{31}},
+		"Several": {`new.id IN ('u1', 'u7', 'u8', 'u30')`, []int{1, 7, 8, 30}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			results, err := lacking(t, c.when)
+			require.NoError(t, err)
+			for i, r := range results {
+				require.NoError(t, r.Err)
+				if slices.Contains(c.of, i) {
+					require.Equal(t, mirror.OutcomeDeferred, r.Outcome, "event %d", i)
+					require.Contains(t, r.Reason, "53100")
+				} else {
+					require.Equal(t, mirror.Applied, r.Outcome, "event %d", i)
+				}
+			}
+		})
+	}
+	t.Run("All", func(t *testing.T) {
+		t.Parallel()
+		_, err := lacking(t, `true`)
+		var delay *mirror.DelayError
+		require.ErrorAs(t, err, &delay)
+		require.ErrorContains(t, err, "could not extend file")
+	})
 }
