@@ -34,9 +34,10 @@ func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
 	}
 	found, err := collect[row](ctx, c, selectRejections)
 	return named(found, func(r row) Fault {
+		why, next := refused(r.LastReason, r.Project, r.Provider)
 		f := Fault{
-			What:    fmt.Sprintf("%d of %s for project %s within the last hour, the last for %s", r.LastHour, r.Provider, r.Project, r.LastReason),
-			Next:    "authsync events rejected " + r.Project + " says why",
+			What:    fmt.Sprintf("%d of %s for project %s within the last hour, the last because %s", r.LastHour, r.Provider, r.Project, why),
+			Next:    next + "; authsync events rejected " + r.Project + " shows them",
 			Warning: r.SomeAccepted || r.LastStatus != 401,
 		}
 		if !r.SomeAccepted {
@@ -44,4 +45,21 @@ func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
 		}
 		return f
 	}), err
+}
+
+// refused says in a person's words why a request was refused, and what to do first.
+func refused(reason, projectName, providerName string) (why, next string) {
+	set := "authsync integrations set " + projectName + " " + providerName + " --webhook-signing-secret-file -"
+	switch reason {
+	case "signature_mismatch":
+		return "it was signed with another secret than the integration has", "compare it with the provider's, and give the right one: " + set
+	case "secret_of_other_integration":
+		return "it was signed with the secret of another integration", "point the provider at the URL of its own: authsync integrations list " + projectName
+	case "secret_not_set":
+		return "the integration has no signing secret", "give it the provider's: " + set
+	case "signature_missing", "signature_malformed":
+		return "it had no signature as " + providerName + " writes it", "see that the provider signs, and that no proxy takes headers away"
+	default:
+		return "of " + reason, "see what was refused"
+	}
 }
