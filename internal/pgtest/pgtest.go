@@ -68,7 +68,7 @@ func OddSettings() map[string]string {
 // Encoded returns a pool on a new, empty database in another encoding than UTF8.
 func Encoded(tb testing.TB, encoding string) *pgxpool.Pool {
 	tb.Helper()
-	return create(tb, ` TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '`+encoding+`'`)
+	return create(tb, ` TEMPLATE template0 LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '`+encoding+`'`)
 }
 
 // Tx returns a transaction in a control database that all tests share; it is

@@ -22,6 +22,8 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
+-- From PostgreSQL 18 on the plan is kept, and may be one for tables that were empty.
+SET enable_seqscan = off
 AS $fn$
     SELECT
         u.id,
