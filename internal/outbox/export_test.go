@@ -3,6 +3,7 @@ package outbox
 import (
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/mirror"
@@ -22,3 +23,17 @@ func (c *crowd) Besides(who string, now time.Time) bool { return c.besides(who, 
 
 // NextChunk is how many deliveries are loaded after a chunk.
 func NextChunk(chunk, fit, batch int) int { return nextChunk(chunk, fit, batch) }
+
+// The bounds of the filters that are kept.
+const (
+	MaxFilters = maxFilters
+	KeepFilter = keepFilter
+)
+
+// FilterOf is the filter of a destination that is configured so.
+func (o *Outbox) FilterOf(id uuid.UUID, kinds, fields []string, condition *string) Selection {
+	return o.filter(flow{ID: id, Kinds: kinds, Fields: fields, Condition: condition}).Selection
+}
+
+// Filters is how many are kept.
+func (o *Outbox) Filters() int { return len(o.filters.all) }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
@@ -131,15 +132,38 @@ func failing() func(context.Context, []destination.Message) []destination.Result
 type selection struct {
 	condition *string
 	b         *testBundle
+
+	mu    sync.Mutex
+	kills int
 }
 
-func (s selection) Wants(m destination.Message) (bool, string, error) {
+// kill is what an expression comes to that costs a worker each time.
+func (s *selection) kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	s.kills++
+	s.b.kills++
+	why := &jq.RunError{Detail: "condition took longer than 100ms", Halt: s.kills == jq.MaxKills}
+	if why.Halt {
+		s.kills = 0
+	}
+	return destination.ExpressionError(why, why.Detail)
+}
+
+func (s *selection) Wants(m destination.Message) (bool, string, error) {
 	switch {
 	case s.condition == nil:
 		return true, "it wants every change", nil
 	case *s.condition == "slow":
 		s.b.setClock(s.b.now().Add(time.Second))
 		return true, "the condition says so after a second", nil
+	case strings.HasPrefix(*s.condition, "bomb "): // for some users
+		if strings.HasPrefix(m.UserID, strings.TrimPrefix(*s.condition, "bomb ")) {
+			return false, "", s.kill()
+		}
+		return true, "the condition says so", nil
 	case *s.condition == "error":
 		return false, "", errors.New("cannot iterate over null")
 	default:
@@ -164,6 +188,7 @@ type testBundle struct {
 	pause time.Duration // the longest pause that is kept
 	feed  func() error  // asked before the project's database is read; nil: it is there
 	loads []int         // how many messages each call has loaded
+	kills int           // how many workers conditions have cost
 }
 
 // now is the clock of the outbox.
@@ -264,8 +289,10 @@ func (b *testBundle) newOutbox(tb testing.TB) *outbox.Outbox {
 			defer b.mu.Unlock()
 			return b.kinds[uuid.MustParse(name)], nil
 		},
-		Select: func(_, _ []string, condition *string) (outbox.Selection, error) { return selection{condition, b}, nil },
-		Now:    b.now,
+		Select: func(_, _ []string, condition *string) (outbox.Selection, error) {
+			return &selection{condition: condition, b: b}, nil
+		},
+		Now: b.now,
 		Retry: func(pause time.Duration) time.Duration {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -106,6 +106,7 @@ type Outbox struct {
 	config  Config
 	metrics metrics
 	built   builtCache
+	filters filterCache
 	places  places
 	crowd   crowd
 	sends   atomic.Int64

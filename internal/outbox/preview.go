@@ -25,7 +25,7 @@ type Preview struct {
 var ErrNoChange = errors.New("the mirror has no such change, or no change of this user")
 
 const selectPreviewed = `
-	SELECT d.id, d.kinds, d.fields, d.condition, f.relayed_to, d.updated_at, l.link
+	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.relayed_to, d.updated_at, l.link
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
 	LEFT JOIN authsync.destination_links AS l ON l.destination_id = d.id AND l.user_id = $2

@@ -108,17 +108,20 @@ func (w *relayWorker) lookAgain(ctx context.Context, projectID uuid.UUID) error 
 // flow is a destination and how far it is.
 type flow struct {
 	ID        uuid.UUID
+	Kind      string
 	Kinds     []string
 	Fields    []string
 	Condition *string
 	RelayedTo int64
 }
 
+// A destination whose filter halted goes no further until a person has changed it or has resumed the
+// destination: the feed keeps its changes.
 const selectFlows = `
-	SELECT d.id, d.kinds, d.fields, d.condition, f.relayed_to
+	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.relayed_to
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
-	WHERE d.project_id = $1
+	WHERE d.project_id = $1 AND NOT d.filter_halted
 	ORDER BY f.relayed_to, d.id`
 
 // relayAll relays page by page. Destinations that stand at the same place share a
@@ -204,16 +207,23 @@ type newDelivery struct {
 
 // relayTo makes a destination's deliveries of a page and moves it on, at once.
 func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange) error {
-	chosen, seen := o.wanted(projectID, f, changes, wantTime)
-	to := changes[seen-1].ID
+	chosen, seen, halt := o.wanted(projectID, f, changes, wantTime)
+	to := f.RelayedTo
+	if seen > 0 {
+		to = changes[seen-1].ID
+	}
 	wanted, err := json.Marshal(chosen)
 	if err != nil {
 		return fmt.Errorf("write deliveries: %w", err)
 	}
 	var made *int64
-	err = o.config.Pool.QueryRow(ctx, `SELECT authsync.relay_page($1, $2, $3, $4, $5)`, f.ID, f.RelayedTo, to, wanted, o.config.Now()).Scan(&made)
+	if halt != nil {
+		made, err = o.relayAndHalt(ctx, projectID, f, to, wanted, halt)
+	} else if err = o.config.Pool.QueryRow(ctx, relayAPage, f.ID, f.RelayedTo, to, wanted, o.config.Now()).Scan(&made); err != nil {
+		err = fmt.Errorf("make deliveries: %w", err)
+	}
 	if err != nil {
-		return fmt.Errorf("make deliveries: %w", err)
+		return err
 	}
 	if made == nil { // another worker, which took this one for dead, was faster
 		o.config.Log.DebugContext(ctx, "page_relayed_elsewhere", slog.String("destination_id", f.ID.String()))
@@ -222,23 +232,29 @@ func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, chang
 }
 
 // wanted gives the changes that a destination wants, among as many as it can be asked about in a time, which
-// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently.
-func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange, most time.Duration) (wanted []newDelivery, seen int) {
+// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently. halt
+// says that the filter costs workers again and again, the last of them at the first change that was not seen.
+func (o *Outbox) wanted(
+	projectID uuid.UUID, f flow, changes []mirror.FeedChange, most time.Duration,
+) (wanted []newDelivery, seen int, halt error) {
 	wanted = make([]newDelivery, 0, len(changes))
-	selection, broken := o.config.Select(f.Kinds, f.Fields, f.Condition)
+	selection := o.filter(f)
 	until := o.config.Now().Add(most)
 	for i := range changes {
 		if i > 0 && !o.config.Now().Before(until) {
-			return wanted, i
+			return wanted, i, nil
 		}
 		c := &changes[i]
 		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt}
-		err := broken
+		err := selection.broken
 		if err == nil {
 			var is bool
 			if is, _, err = selection.Wants(eventMessage(f.ID, projectID, c)); err == nil && !is {
 				continue
 			}
+		}
+		if destination.Halts(err) {
+			return wanted, i, err
 		}
 		if err != nil {
 			reason := "whether the destination wants this change cannot be said: " + err.Error()
@@ -246,7 +262,7 @@ func (o *Outbox) wanted(projectID uuid.UUID, f flow, changes []mirror.FeedChange
 		}
 		wanted = append(wanted, d)
 	}
-	return wanted, len(changes)
+	return wanted, len(changes), nil
 }
 
 // eventMessage is a change as an event of its own.

@@ -112,7 +112,7 @@ func optionalTime(at time.Time) *time.Time {
 
 const (
 	selectFlow = `
-		SELECT d.id, d.kinds, d.fields, d.condition, f.relayed_to
+		SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.relayed_to
 		FROM authsync.destinations AS d
 		JOIN authsync.destination_flows AS f ON f.destination_id = d.id
 		WHERE d.id = $1`
@@ -144,9 +144,11 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
 		})
 		for err == nil && len(chosen) > 0 {
-			wanted, seen := o.wanted(projectID, f, chosen, wantTime)
+			wanted, seen, halt := o.wanted(projectID, f, chosen, wantTime)
 			chosen = chosen[seen:]
-			err = o.replayPage(ctx, f, wanted, r.DryRun, done)
+			if err = o.replayPage(ctx, f, wanted, r.DryRun, done); err == nil && halt != nil {
+				err = o.haltPast(ctx, projectID, f, halt, r.DryRun)
+			}
 		}
 	}
 	return err

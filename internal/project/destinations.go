@@ -45,7 +45,8 @@ const (
 
 	updateDestination = `
 		UPDATE authsync.destinations AS d
-		SET name = $2, kinds = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, updated_at = now()
+		SET name = $2, kinds = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, updated_at = now(),
+		    filter_halted = d.filter_halted AND d.kinds = $3 AND d.fields = $4 AND d.condition IS NOT DISTINCT FROM $5
 		WHERE d.id = $1
 		RETURNING` + destinationColumns
 

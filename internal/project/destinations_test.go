@@ -186,6 +186,40 @@ func TestDestinationsAreOfTheirProject(t *testing.T) {
 	require.ErrorIs(t, err, project.ErrNoDestination)
 }
 
+func TestAHaltedFilterIsGivenAnotherTryOnceItIsChanged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	for name, c := range map[string]struct {
+		in   project.DestinationInput
+		want bool
+	}{
+		"nothing":          {project.DestinationInput{}, true},
+		"the-same":         {project.DestinationInput{Condition: new("true"), Fields: &[]string{"email"}}, true},
+		"options":          {project.DestinationInput{Options: json.RawMessage(`{"url": "https://example.com/other"}`)}, true},
+		"condition":        {project.DestinationInput{Condition: new(".kind == \"updated\"")}, false},
+		"no-condition":     {project.DestinationInput{Condition: new("")}, false},
+		"fields":           {project.DestinationInput{Fields: &[]string{"username"}}, false},
+		"kinds":            {project.DestinationInput{Kinds: &[]string{"deleted"}}, false},
+		"condition-beside": {project.DestinationInput{Name: new("renamed"), Condition: new("false")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := input(name, anyURL, nil)
+			in.Condition, in.Fields = new("true"), &[]string{"email"}
+			d, _, err := b.store.CreateDestination(t.Context(), shop.ID, "webhook", in, nothingElse)
+			require.NoError(t, err)
+			_, err = b.pool.Exec(t.Context(), `UPDATE authsync.destinations SET filter_halted = true, state = 'paused' WHERE id = $1`, d.ID)
+			require.NoError(t, err)
+			_, err = b.store.UpdateDestination(t.Context(), shop.ID, name, c.in)
+			require.NoError(t, err)
+			var halted bool
+			require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT filter_halted FROM authsync.destinations WHERE id = $1`, d.ID).Scan(&halted))
+			require.Equal(t, c.want, halted)
+		})
+	}
+}
+
 func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -17,6 +17,7 @@ CREATE TABLE authsync.destinations (
     state_by       text        NOT NULL DEFAULT 'person',
     state_reason   text,
     state_since    timestamptz NOT NULL DEFAULT now(),
+    filter_halted  boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT destinations_pkey PRIMARY KEY (id),
@@ -40,6 +41,7 @@ COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypte
 COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or said that it is gone.';
 COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
 COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition cost workers again and again: none of its changes are relayed until they are changed or it is resumed.';
 
 -- Apart from destinations, because it changes with every delivery.
 CREATE TABLE authsync.destination_flows (

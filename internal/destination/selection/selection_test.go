@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/destination/selection"
 	"github.com/authsync/authsync/internal/destinationtest"
 )
@@ -89,6 +90,31 @@ func TestWantsFails(t *testing.T) {
 			_, _, err = s.Wants(destinationtest.Updated())
 			require.ErrorAs(t, err, new(*destination.InvalidError))
 			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+// Whoever counts must keep the Selection: another one begins at none.
+func TestAnExpressionThatCostsWorkersHalts(t *testing.T) {
+	t.Parallel()
+	bomb, harmless := `("9" * 10000000 | tonumber + 1) == 1`, "true"
+	for name, c := range map[string]struct {
+		fields    []string
+		condition *string
+		says      string
+	}{
+		"Condition": {nil, &bomb, "condition took longer than"},
+		"Field":     {[]string{`.email | ("9" * 10000000 | tonumber + 1)`}, &harmless, "the field .email"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := selection.Compile(nil, c.fields, c.condition)
+			require.NoError(t, err)
+			for i := range jq.MaxKills {
+				_, _, err = s.Wants(destinationtest.Updated())
+				require.ErrorContains(t, err, c.says)
+				require.Equal(t, i == jq.MaxKills-1, destination.Halts(err), "only the last one")
+			}
 		})
 	}
 }

@@ -1,7 +1,8 @@
 -- resume_destination makes a destination active, closes its circuit breaker, and asks
 -- for the job that delivers. A job that waits for the breaker is brought forward, and
 -- deliveries that wait for their next attempt are tried with the others. Those that are
--- being sent at this moment go on by themselves.
+-- being sent at this moment go on by themselves. Changes that a halted filter kept back are
+-- relayed.
 --
 -- Repeatable: yes.
 -- Order:      of no matter.
@@ -14,17 +15,21 @@ RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
+DECLARE
+    v_project_id uuid;
 BEGIN
     UPDATE authsync.destination_flows AS f
     SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
     WHERE f.destination_id = p_destination_id;
 
     UPDATE authsync.destinations AS d
-    SET state        = 'active',
-        state_by     = 'person',
-        state_reason = NULL,
-        state_since  = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END
-    WHERE d.id = p_destination_id;
+    SET state         = 'active',
+        state_by      = 'person',
+        state_reason  = NULL,
+        state_since   = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END,
+        filter_halted = false
+    WHERE d.id = p_destination_id
+    RETURNING d.project_id INTO v_project_id;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -51,6 +56,8 @@ BEGIN
             WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text;
         END IF;
     END IF;
+
+    PERFORM authsync.request_relay(v_project_id);
     RETURN true;
 END;
 $fn$;

@@ -1,0 +1,34 @@
+-- halt_filter pauses a destination whose fields or condition cost workers again and again, and
+-- keeps its changes where they are: the relay passes it by until a person has changed
+-- them or has resumed it.
+--
+-- Repeatable: yes. A filter that has been changed meanwhile is another one, and stays.
+-- Order:      after relay_page in the same transaction, which has locked the row of destination_flows.
+-- Result:     true if the destination has this filter still. What a person has set stays, see
+--             halt_destination; the relay passes the destination by all the same.
+CREATE OR REPLACE FUNCTION authsync.halt_filter(
+    p_destination_id uuid,
+    p_kinds          text[],
+    p_fields         text[],
+    p_condition      text,
+    p_reason         text,
+    p_now            timestamptz
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $fn$
+BEGIN
+    UPDATE authsync.destinations AS d
+    SET filter_halted = true
+    WHERE d.id = p_destination_id AND d.kinds = p_kinds AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'authsync', p_reason, p_now);
+    RETURN true;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.halt_filter(uuid, text[], text[], text, text, timestamptz)
+    IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
