@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func bombed(t *testing.T, b *testBundle, s *sink, condition string) (id uuid.UUI
 	id = b.addFrom(t, "bomb", s, &condition, outbox.From{})
 	for i := range jq.MaxKills {
 		b.change(t, fmt.Sprint("bad", i))
-		b.until(t, fmt.Sprint(i+1), func() string { return fmt.Sprint(b.killed()) })
+		b.until(t, strconv.Itoa(i+1), func() string { return strconv.Itoa(b.killed()) })
 	}
 	b.until(t, pausedForItsCondition, func() string { return b.stateOf(t, id) })
 	return id
@@ -112,6 +113,23 @@ func TestResumedWithAnotherConditionGetsAllChangesSince(t *testing.T) {
 	require.Equal(t, jq.MaxKills, b.killed())
 }
 
+// As soon as the condition is another one, what was kept back is made, and waits until the destination is resumed.
+func TestAnotherConditionIsRelayedWhilePaused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &sink{}
+	b.work(t)
+	id := bombed(t, b, s, "bomb ")
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destinations SET condition = NULL, filter_halted = false WHERE id = $1`, id)
+	require.NoError(t, err)
+	b.change(t, "u1")
+	b.eventually(t, id, "failed 2, ready 2")
+	require.Equal(t, pausedForItsCondition, b.stateOf(t, id))
+	require.NoError(t, b.outbox.Resume(t.Context(), id))
+	b.eventually(t, id, "delivered 2, failed 2")
+	require.Equal(t, "bad2 u1", s.users())
+}
+
 // Who resumes a destination as it is finds it paused again.
 func TestResumedAsItIsHaltsAgain(t *testing.T) {
 	t.Parallel()
@@ -142,7 +160,7 @@ func TestPausedByAPersonHaltsToo(t *testing.T) {
 		}
 		b.change(t, fmt.Sprint("bad", i))
 		b.eventually(t, otherID, fmt.Sprint("delivered ", i+1))
-		b.until(t, fmt.Sprint(min(i+1, jq.MaxKills+1)), func() string { return fmt.Sprint(b.killed()) })
+		b.until(t, strconv.Itoa(min(i+1, jq.MaxKills+1)), func() string { return strconv.Itoa(b.killed()) })
 	}
 	b.change(t, "bad", "bad")
 	b.eventually(t, otherID, fmt.Sprint("delivered ", jq.MaxKills+4))

@@ -17,7 +17,7 @@ import (
 const (
 	destinationColumns = `
 		d.id, d.project_id, d.name, d.kind, d.kinds, d.fields, d.condition, d.options, d.secrets_sealed,
-		d.state, d.state_by, d.state_reason, d.state_since, d.created_at, d.updated_at`
+		d.state, d.state_by, d.state_reason, d.state_since, d.filter_halted, d.created_at, d.updated_at`
 
 	selectDestinations = `
 		SELECT` + destinationColumns + `
@@ -49,6 +49,8 @@ const (
 		    filter_halted = d.filter_halted AND d.kinds = $3 AND d.fields = $4 AND d.condition IS NOT DISTINCT FROM $5
 		WHERE d.id = $1
 		RETURNING` + destinationColumns
+
+	requestRelay = `SELECT authsync.request_relay($1)`
 
 	removeDestination = `SELECT authsync.remove_destination($1)`
 )
@@ -112,6 +114,7 @@ type destinationRow struct {
 	StateBy       string
 	StateReason   *string
 	StateSince    time.Time
+	FilterHalted  bool
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
@@ -216,6 +219,7 @@ func (s *Store) changeDestination(
 		if err != nil {
 			return err
 		}
+		halted := row.FilterHalted
 		secrets, err := openSecrets(s.keyring, row.ProjectID, row.ID, row.SecretsSealed)
 		if err != nil {
 			return err
@@ -228,8 +232,16 @@ func (s *Store) changeDestination(
 		}
 		row, err = writeDestination(ctx, tx, updateDestination, row.ID, row.Name,
 			row.Kinds, row.Fields, row.Condition, row.Options, row.SecretsSealed)
+		if err != nil {
+			return err
+		}
 		d = s.destination(row)
-		return err
+		if halted && !row.FilterHalted { // the filter is another one: the changes that were kept back go on
+			if _, err := tx.Exec(ctx, requestRelay, row.ProjectID); err != nil {
+				return fmt.Errorf("request the relay: %w", err)
+			}
+		}
+		return nil
 	})
 	return d, err
 }

@@ -220,6 +220,24 @@ func TestAHaltedFilterIsGivenAnotherTryOnceItIsChanged(t *testing.T) {
 	}
 }
 
+func TestAnotherFilterHasWhatWasKeptBackRelayed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	d, _ := b.webhook(t, shop, "hook")
+	relays := func(in project.DestinationInput) (n int) {
+		_, err := b.store.UpdateDestination(t.Context(), shop.ID, "hook", in)
+		require.NoError(t, err)
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.river_job WHERE kind = 'relay_changes'`).Scan(&n))
+		return n
+	}
+	require.Zero(t, relays(project.DestinationInput{Condition: new("true")}), "nothing was kept back")
+	_, err := b.pool.Exec(t.Context(), `UPDATE authsync.destinations SET filter_halted = true WHERE id = $1`, d.ID)
+	require.NoError(t, err)
+	require.Zero(t, relays(project.DestinationInput{Name: new("hook")}))
+	require.Equal(t, 1, relays(project.DestinationInput{Condition: new("false")}))
+}
+
 func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

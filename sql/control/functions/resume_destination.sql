@@ -16,11 +16,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 DECLARE
-    v_project_id uuid;
+    v_was authsync.destinations;
 BEGIN
     UPDATE authsync.destination_flows AS f
     SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
     WHERE f.destination_id = p_destination_id;
+
+    SELECT d.* INTO v_was
+    FROM authsync.destinations AS d
+    WHERE d.id = p_destination_id
+    FOR NO KEY UPDATE;
 
     UPDATE authsync.destinations AS d
     SET state         = 'active',
@@ -28,8 +33,7 @@ BEGIN
         state_reason  = NULL,
         state_since   = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END,
         filter_halted = false
-    WHERE d.id = p_destination_id
-    RETURNING d.project_id INTO v_project_id;
+    WHERE d.id = p_destination_id;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -57,7 +61,9 @@ BEGIN
         END IF;
     END IF;
 
-    PERFORM authsync.request_relay(v_project_id);
+    IF v_was.filter_halted THEN
+        PERFORM authsync.request_relay(v_was.project_id);
+    END IF;
     RETURN true;
 END;
 $fn$;
