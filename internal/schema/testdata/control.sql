@@ -431,6 +431,24 @@ $$;
 
 COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) IS 'Pauses or disables a destination; its deliveries are kept.';
 
+CREATE FUNCTION authsync.halt_filter(p_destination_id uuid, p_kinds text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destinations AS d
+    SET filter_halted = true
+    WHERE d.id = p_destination_id AND d.kinds = p_kinds AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'authsync', p_reason, p_now);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.halt_filter(p_destination_id uuid, p_kinds text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
+
 CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1308,16 +1326,24 @@ CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timesta
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_was authsync.destinations;
 BEGIN
     UPDATE authsync.destination_flows AS f
     SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
     WHERE f.destination_id = p_destination_id;
 
+    SELECT d.* INTO v_was
+    FROM authsync.destinations AS d
+    WHERE d.id = p_destination_id
+    FOR NO KEY UPDATE;
+
     UPDATE authsync.destinations AS d
-    SET state        = 'active',
-        state_by     = 'person',
-        state_reason = NULL,
-        state_since  = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END
+    SET state         = 'active',
+        state_by      = 'person',
+        state_reason  = NULL,
+        state_since   = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END,
+        filter_halted = false
     WHERE d.id = p_destination_id;
     IF NOT FOUND THEN
         RETURN false;
@@ -1344,6 +1370,10 @@ BEGIN
             SET job_id = authsync.start_job(r.kind, r.args, true)
             WHERE r.kind = 'deliver' AND r.subject = p_destination_id::text;
         END IF;
+    END IF;
+
+    IF v_was.filter_halted THEN
+        PERFORM authsync.request_relay(v_was.project_id);
     END IF;
     RETURN true;
 END;
@@ -1814,6 +1844,7 @@ CREATE TABLE authsync.destinations (
     state_by text DEFAULT 'person'::text NOT NULL,
     state_reason text,
     state_since timestamp with time zone DEFAULT now() NOT NULL,
+    filter_halted boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT destinations_kind_check CHECK ((kind = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text]))),
@@ -1844,6 +1875,8 @@ COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sen
 COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
 
 COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+
+COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition cost workers again and again: none of its changes are relayed until they are changed or it is resumed.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
