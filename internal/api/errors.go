@@ -227,7 +227,7 @@ func ofDatabases(err error) *failure {
 	case errors.As(err, &refusedRow):
 		return &failure{code: rowRefused, detail: err.Error()}
 	case errors.As(err, &delayed):
-		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + delayed.Error()}
+		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + pgdb.Describe(delayed.Err)}
 	case pgdb.Unavailable(err):
 		return &failure{code: controlDatabaseAway, detail: "authsync's own database cannot be reached now; try again in a few seconds"}
 	case errors.Is(err, context.Canceled):

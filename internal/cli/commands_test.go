@@ -184,7 +184,7 @@ func TestDoctorCountsWhatFailed(t *testing.T) {
 
 	r = b.run(t, "doctor")
 	require.Equal(t, 1, r.status)
-	require.Contains(t, r.out, "failed   failed events: 1 could not be applied")
+	require.Contains(t, r.out, "failed   failed events: 1 of project shop could not be applied")
 	require.Contains(t, b.must(t, "events", "list", "shop", "--outcome", "failed"), "nobody")
 }
 

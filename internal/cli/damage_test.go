@@ -56,6 +56,7 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 		b := setup(t)
 		b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|real", "--wait")
 		execute(t, b.project, `DROP SCHEMA capydb_auth CASCADE`)
+		require.NotContains(t, b.run(t, "doctor").out, "give the URL of the primary", "that is for a standby")
 		b.doctorSays(t, "project shop: its database has no mirror (schema capydb_auth)",
 			"restore the database from a backup, or authsync integrations set shop auth0", "integrations", "set", "shop", "auth0")
 		b.must(t, "send", "shop", "auth0", "user.created", "--wait") // whoever writes next notices; so does a job, within a minute

@@ -122,7 +122,7 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, name := range []string{"fine", "failing", "stopped", "meant"} {
+	for _, name := range []string{"fine", "failing", "stopped", "meant", "lately"} {
 		b.must(t, "destinations", "add", "shop", name, "--kind", "webhook", "--url", "https://x.example.com")
 	}
 	_, err := b.control.Exec(t.Context(), `
@@ -130,6 +130,9 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_flows SET failing_since = '2026-01-31T12:00:00Z'
 		WHERE destination_id = (SELECT id FROM authsync.destinations WHERE name = 'failing')`)
+	require.NoError(t, err)
+	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_flows SET failing_since = clock_timestamp()
+		WHERE destination_id = (SELECT id FROM authsync.destinations WHERE name = 'lately')`)
 	require.NoError(t, err)
 	b.must(t, "destinations", "pause", "shop", "meant")
 	_, err = b.control.Exec(t.Context(), `INSERT INTO authsync.deliveries
@@ -140,7 +143,8 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.out, "failed   destinations: failing of project shop fails since 2026-01-31 12:00Z\n         next: authsync destinations show shop failing\n")
+	require.Contains(t, r.out, "warning  destinations: lately of project shop fails since ", "it may pass")
 	require.Contains(t, r.out, "failed   destinations: stopped of project shop is paused: the token is wrong\n")
-	require.Contains(t, r.out, "failed   deliveries: 1 failed and are not retried")
+	require.Contains(t, r.out, "failed   deliveries: 1 of project shop failed and are not retried")
 	require.NotContains(t, r.out, "meant")
 }

@@ -82,6 +82,9 @@ func (e *RefusedError) Error() string {
 	if e.Detail == "" {
 		return fmt.Sprintf("the server answers %d %s", e.Status, e.Title)
 	}
+	if id, is := strings.CutPrefix(e.Instance, "urn:authsync:request:"); is && e.Status == http.StatusInternalServerError {
+		return fmt.Sprintf("%s: request %s (%d)", e.Detail, id, e.Status)
+	}
 	return fmt.Sprintf("%s (%d)", e.Detail, e.Status)
 }
 

@@ -4,6 +4,10 @@ import "context"
 
 // failedDeliveries counts deliveries that are not tried again by themselves.
 func failedDeliveries(ctx context.Context, c *Control) ([]Fault, error) {
-	return counted(`SELECT count(*) FROM authsync.deliveries WHERE state = 'failed'`,
-		"%d failed and are not retried", "authsync deliveries list PROJECT --state failed says why; authsync deliveries retry sends them again")(ctx, c)
+	return perProject(`
+		SELECT p.name, count(*)
+		FROM authsync.deliveries AS d JOIN authsync.projects AS p ON p.id = d.project_id
+		WHERE d.state = 'failed'
+		GROUP BY p.name ORDER BY 2 DESC, 1`,
+		"%d of project %s failed and are not retried", "authsync deliveries list %s --state failed says why; authsync deliveries retry sends them again")(ctx, c)
 }

@@ -13,15 +13,15 @@ const (
 )
 
 // selectTroubled lists the destinations that authsync stopped by itself, those that a person stopped
-// and for which deliveries wait, those that have failed or wait for so long that it is no passing trouble, and
+// and for which deliveries wait, those that fail or wait for so long that it is no passing trouble, and
 // those with a notice.
 const selectTroubled = `
 	SELECT h.project, h.name, h.state, coalesce(h.state_reason, ''), h.state_by = 'authsync', h.state_since, h.failing_since,
 	       h.waiting + h.retrying, h.oldest_waiting_at, coalesce(h.waits_because, '')
 	FROM authsync.destination_health AS h
 	WHERE (h.state <> 'active' AND (h.state_by = 'authsync' OR h.waiting + h.retrying > 0))
-	   OR (h.state = 'active' AND h.failing_since < clock_timestamp() - $1::interval)
-	   OR (h.state = 'active' AND h.waiting > 0 AND h.oldest_waiting_at < clock_timestamp() - $2::interval)
+	   OR (h.state = 'active' AND h.failing_since IS NOT NULL)
+	   OR (h.state = 'active' AND h.waiting > 0 AND h.oldest_waiting_at < clock_timestamp() - $1::interval)
 	   OR (h.state = 'active' AND h.state_reason IS NOT NULL)
 	ORDER BY h.project, h.name`
 
@@ -37,7 +37,7 @@ type destinationRow struct {
 
 // destinations names those that do not get their deliveries.
 func destinations(ctx context.Context, c *Control) ([]Fault, error) {
-	found, err := collect[destinationRow](ctx, c, selectTroubled, failingFor, lateFor)
+	found, err := collect[destinationRow](ctx, c, selectTroubled, lateFor)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,7 @@ func destinations(ctx context.Context, c *Control) ([]Fault, error) {
 			}
 		case r.FailingSince != nil:
 			f.What += "fails since " + moment(*r.FailingSince)
+			f.Warning = r.FailingSince.After(c.Now().Add(-failingFor)) // it may pass
 		case r.Waiting > 0 && r.Oldest != nil && r.Oldest.Before(c.Now().Add(-lateFor)):
 			f.What += fmt.Sprintf("is late: %d deliveries wait, the oldest since %s", r.Waiting, moment(*r.Oldest))
 			if r.WaitsBecause != "" {

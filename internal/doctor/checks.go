@@ -59,6 +59,21 @@ func collect[T any](ctx context.Context, c *Control, query string, args ...any) 
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
 }
 
+// perProject makes a fault of each project in which a query, which gives names and numbers, counts what should
+// not be; what has one %d and the project's name as %s, next the name as %s.
+func perProject(query, what, next string) func(context.Context, *Control) ([]Fault, error) {
+	return func(ctx context.Context, c *Control) ([]Fault, error) {
+		type row struct {
+			Project string
+			N       int64
+		}
+		found, err := collect[row](ctx, c, query)
+		return named(found, func(r row) Fault {
+			return Fault{What: fmt.Sprintf(what, r.N, r.Project), Next: fmt.Sprintf(next, r.Project)}
+		}), err
+	}
+}
+
 // counted makes a fault of a query that counts what should not be; what has one %d.
 func counted(query, what, next string) func(context.Context, *Control) ([]Fault, error) {
 	return func(ctx context.Context, c *Control) ([]Fault, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -350,4 +351,24 @@ func TestLackOfRoomForOneEventDelaysNoOther(t *testing.T) {
 		require.ErrorAs(t, err, &delay)
 		require.ErrorContains(t, err, "could not extend file")
 	})
+}
+
+// Who reads a user while somebody has locked the table is told so, and to come back.
+func TestReadingALockedTableIsADelay(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	_, err := m.Apply(t.Context(), projectID(), users(1))
+	require.NoError(t, err)
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE capydb_auth.users IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	_, err = m.History(t.Context(), projectID(), "u0", 0)
+	var delay *mirror.DelayError
+	require.ErrorAs(t, err, &delay)
+	require.Contains(t, pgdb.Describe(delay.Err), "another transaction has locked a table or a row that is needed")
+	require.NoError(t, tx.Rollback(t.Context()))
+	_, err = m.History(t.Context(), projectID(), "u0", 0)
+	require.NoError(t, err)
 }

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // ErrNoUser says that the mirror has no user with the id asked for.
@@ -125,9 +128,17 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 		return History{}, ErrNoUser
 	}
 	if err != nil {
-		return History{}, fmt.Errorf("read the user from the mirror: %w", err)
+		return History{}, unread(fmt.Errorf("read the user from the mirror: %w", err))
 	}
 	return h, nil
+}
+
+// unread makes a *DelayError of an error of reading that passes: somebody has locked a table of the mirror.
+func unread(err error) error {
+	if contends(err) || pgdb.Code(err) == pgerrcode.QueryCanceled {
+		return &DelayError{After: soon(), Err: err}
+	}
+	return err
 }
 
 // changes reads a page of a user's changes in the order of their ids.

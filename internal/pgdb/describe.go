@@ -177,6 +177,8 @@ func state(code string) string {
 		return "the server is starting, stopping or recovering: it will take connections again by itself"
 	case "57P04": // database_dropped
 		return "the database was dropped"
+	case "55P03": // lock_not_available
+		return "another transaction has locked a table or a row that is needed: it goes on once that one ends (pg_stat_activity shows who waits for whom)"
 	case "57P05": // idle_session_timeout
 		return "the server ended the idle session"
 	default:
