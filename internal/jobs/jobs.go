@@ -64,5 +64,5 @@ const (
 	sweepEvery = time.Second
 	// endedFor is how long a job may have ended here without its end being recorded; River retries
 	// that for some seconds, and gives up.
-	endedFor = 2 * time.Second
+	endedFor = 4 * time.Second
 )

@@ -176,7 +176,9 @@ func (w *againWorker) conclude(ctx context.Context, job *river.Job[AgainArgs], s
 	if r.halted {
 		return nil, w.giveBack(ctx, job.Args.DeliveryID)
 	}
-	return nil, laterError(&s.result)
+	later := laterError(&s.result)
+	later.after = s.again.Sub(w.config.Now()) // the job comes back when the delivery says that it is next attempted
+	return nil, later
 }
 
 // attemptError is what River shows of an attempt that failed. The reason may quote what the

@@ -43,7 +43,7 @@ func TestFailingUserHoldsBackOnlyItself(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.pause = time.Hour
-	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Response: "oops", Reason: "it failed"})}
+	s := &sink{answer: failingFor("bad", destination.Result{Outcome: destination.Retry, Status: 500, Response: "oops", Reason: "it failed", After: time.Hour})}
 	id := b.add(t, "sink", s)
 	b.work(t)
 	b.change(t, "bad", "bad", "good", "good")
