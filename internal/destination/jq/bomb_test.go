@@ -114,6 +114,19 @@ func TestAnExpressionThatCostsWorkersHalts(t *testing.T) {
 	require.Equal(t, 1, halts, "only the last one")
 }
 
+func TestAnExpressionThatIsAlwaysSlowHalts(t *testing.T) {
+	t.Parallel()
+	e := compile(t, `if . == null then [range(1e9)] else [.] end`)
+	for n := range jq.MaxSlow {
+		_, err := e.All(t.Context(), jq.Of(nil))
+		var run *jq.RunError
+		require.ErrorAs(t, err, &run)
+		require.Equal(t, n == jq.MaxSlow-1, run.Halt, "after %d", n+1)
+	}
+	_, err := e.All(t.Context(), jq.Of(1))
+	require.NoError(t, err, "another value is no trouble")
+}
+
 func TestValuesPassThroughAWorkerAsTheyAre(t *testing.T) {
 	t.Parallel()
 	input := map[string]any{

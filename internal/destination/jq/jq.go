@@ -14,8 +14,8 @@
 //	                           processor time or past MaxMemory, and the next run gets a new one
 //
 // A worker that dies takes one run with it and nothing else. An expression that has cost
-// MaxKills workers within an hour says so in its error (RunError.Halt), so that its
-// destination can be paused.
+// MaxKills workers within an hour, or MaxSlow times all that a run may take, says so in its error (RunError.Halt), so
+// that its destination can be paused.
 package jq
 
 import (
@@ -39,7 +39,8 @@ const (
 	MaxMemory  = 128 << 20              // bytes of a worker's heap
 	MaxOutputs = 1000                   // values that one run gives
 	MaxBytes   = 1 << 20                // of one value, as JSON
-	MaxKills   = 3                      // workers that an expression may cost within killsWithin
+	MaxKills   = 3                      // workers that an expression may cost within an hour
+	MaxSlow    = 30                     // runs of an expression that may take MaxTime within an hour
 )
 
 const killsWithin = time.Hour
@@ -52,8 +53,8 @@ func (e *SourceError) Error() string { return e.Detail }
 // RunError says why an expression failed on a value.
 type RunError struct {
 	Detail string
-	// Halt: the expression has cost MaxKills workers within an hour. Running it on other
-	// values is of no use until a person has changed it.
+	// Halt: the expression has cost MaxKills workers within an hour, or MaxSlow times all the time of a run. Running
+	// it on other values is of no use until a person has changed it.
 	Halt bool
 }
 
@@ -98,6 +99,7 @@ type Expression struct {
 
 	mu    sync.Mutex
 	kills []time.Time
+	slow  []time.Time
 }
 
 // Compile checks an expression and makes it ready to run. Name is where it stands, such as
@@ -250,13 +252,22 @@ func (e *Expression) stopped() error {
 
 // killed notes that the expression has cost a worker.
 func (e *Expression) killed(why *RunError, now time.Time) error {
+	return e.costs(&e.kills, MaxKills, "it has been ended by force", why, now)
+}
+
+// wasSlow notes that the expression has cost all the time that a run may take.
+func (e *Expression) wasSlow(now time.Time) error {
+	return e.costs(&e.slow, MaxSlow, "it has taken all its time", e.tookTooLong(), now)
+}
+
+func (e *Expression) costs(times *[]time.Time, most int, what string, why *RunError, now time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.kills = append(slices.DeleteFunc(e.kills, func(at time.Time) bool { return now.Sub(at) > killsWithin }), now)
-	if len(e.kills) >= MaxKills {
-		e.kills = nil // who resumes the destination as it is gets as many tries again
+	*times = append(slices.DeleteFunc(*times, func(at time.Time) bool { return now.Sub(at) > killsWithin }), now)
+	if len(*times) >= most {
+		*times = nil // who resumes the destination as it is gets as many tries again
 		why.Halt = true
-		why.Detail += fmt.Sprintf(" (it has been ended by force %d times within an hour)", MaxKills)
+		why.Detail += fmt.Sprintf(" (%s %d times within an hour)", what, most)
 	}
 	return why
 }

@@ -92,7 +92,7 @@ func (e *Expression) inWorker(ctx context.Context, input *Input, values []any) (
 	p.give(w)
 	switch {
 	case a.TooLong:
-		return nil, e.tookTooLong()
+		return nil, e.wasSlow(time.Now())
 	case a.Failure != "":
 		return nil, e.fails(a.Failure)
 	}
