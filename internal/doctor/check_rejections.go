@@ -22,6 +22,9 @@ const selectRejections = `
 	WHERE r.last_hour > 0
 	ORDER BY some_accepted, r.last_hour DESC, r.project, r.provider`
 
+// quotaExceeded is the reason of a project that takes nothing any more.
+const quotaExceeded = "storage_quota_exceeded"
+
 // rejectedRequests names integrations whose requests were refused within the last hour. Where
 // others were accepted it is a warning, for anybody who knows the URL can cause it.
 func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
@@ -38,7 +41,7 @@ func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
 		f := Fault{
 			What:    fmt.Sprintf("%d of %s for project %s within the last hour, the last because %s", r.LastHour, r.Provider, r.Project, why),
 			Next:    next + "; authsync events rejected " + r.Project + " shows them",
-			Warning: r.SomeAccepted || r.LastStatus != 401,
+			Warning: r.LastReason != quotaExceeded && (r.SomeAccepted || r.LastStatus != 401),
 		}
 		if !r.SomeAccepted {
 			f.What += "; none was accepted"
@@ -57,6 +60,9 @@ func refused(reason, projectName, providerName string) (why, next string) {
 		return "it was signed with the secret of another integration", "point the provider at the URL of its own: authsync integrations list " + projectName
 	case "secret_not_set":
 		return "the integration has no signing secret", "give it the provider's: " + set
+	case quotaExceeded:
+		return "the project has stored as many messages as it may",
+			"allow more (AUTHSYNC_PROJECT_QUOTA_BYTES), or keep messages for less long (AUTHSYNC_INBOX_RETENTION); providers send again for a while"
 	case "signature_missing", "signature_malformed":
 		return "it had no signature as " + providerName + " writes it", "see that the provider signs, and that no proxy takes headers away"
 	default:

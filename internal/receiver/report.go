@@ -67,13 +67,13 @@ func (d *request) checkQuota() answer {
 	if d.config.Usage == nil {
 		return answer{}
 	}
-	stored, quota, exceeded := d.config.Usage.Exceeded(d.projectID)
-	if !exceeded {
+	if _, _, exceeded := d.config.Usage.Exceeded(d.projectID); !exceeded {
 		return answer{}
 	}
 	return answer{
 		status: http.StatusServiceUnavailable, reason: reasonQuota, closes: true,
-		detail: fmt.Sprintf("The project has stored %d MB of messages, where it may store %d MB. It takes messages again once old ones are "+
-			"dropped (AUTHSYNC_INBOX_RETENTION), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).", stored>>20, quota>>20),
+		// How many are nobody's business who only knows the URL.
+		detail: "The project has stored as many messages as it may. It takes messages again once old ones are " +
+			"dropped (AUTHSYNC_INBOX_RETENTION), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).",
 	}
 }

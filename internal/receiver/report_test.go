@@ -182,6 +182,7 @@ func TestProjectBeyondItsQuotaIsAskedToComeLater(t *testing.T) {
 	got := send(t, b.auth0(t, strings.NewReader(`{}`)))
 	require.Equal(t, http.StatusServiceUnavailable, got.status)
 	require.Contains(t, got.detail, "AUTHSYNC_PROJECT_QUOTA_BYTES")
+	require.NotRegexp(t, `[0-9]`, got.detail, "how much there is is nobody's business who only knows the URL")
 	seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, seconds, 60)
