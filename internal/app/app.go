@@ -385,7 +385,7 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 	}
 	a.routeManagement(routes)
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
-	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(routes)), a.log, a.failed)
+	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(observeMissed(a.observe, routes))), a.log, a.failed)
 }
 
 // noReceiver answers webhooks that were routed to a process without that role.

@@ -17,9 +17,11 @@ import (
 type Message struct {
 	receiver.Message
 
-	// Events are those in the message, once their outcomes are known; none for a message
+	// Tally counts the events in the message, once their outcomes are known; nil for a message
 	// that was refused, or of which nothing became yet.
-	Events []inbox.Event
+	Tally *inbox.Tally
+	// Others is how many requests of no project came before this one and are not shown.
+	Others int64
 }
 
 const (
@@ -28,6 +30,8 @@ const (
 	// followEvery is how often the outcomes of messages are asked for, at most maxAsked at once.
 	followEvery = 50 * time.Millisecond
 	maxAsked    = 100
+	// maxBetween is how long a message that waits is not asked for at most.
+	maxBetween = time.Second
 	// patient is how long a message is waited for before it is shown as one that waits. It is
 	// shown again with its outcomes, unless they take longer than maxFollowed.
 	patient     = 10 * time.Second
@@ -39,6 +43,12 @@ type open struct {
 	receiver.Message
 
 	shown bool
+	asked time.Time
+}
+
+// due reports whether to ask for the outcomes of a message again: the longer it waits, the more seldom.
+func (m *open) due(now time.Time) bool {
+	return now.Sub(m.asked) >= min(now.Sub(m.ReceivedAt)/10, maxBetween)
 }
 
 // follower shows messages to a person, beside the receiver, which never waits for it.
@@ -46,13 +56,16 @@ type follower struct {
 	messages chan receiver.Message
 	on       atomic.Bool
 	lost     atomic.Int64
+	missed   missed // of no project
 }
 
-func newFollower() *follower { return &follower{messages: make(chan receiver.Message, followed)} }
+func newFollower() *follower {
+	return &follower{messages: make(chan receiver.Message, followed), missed: missed{now: time.Now}}
+}
 
 // observe is the receiver's Observe.
 func (f *follower) observe(m receiver.Message) {
-	if !f.on.Load() {
+	if !f.on.Load() || m.ProjectID == uuid.Nil && !f.missed.take(m) {
 		return
 	}
 	select {
@@ -63,8 +76,8 @@ func (f *follower) observe(m receiver.Message) {
 }
 
 // Follow shows every message that comes from now on, accepted or refused, as soon as it is
-// known what became of it, until ctx ends. Where more come than can be shown, lost hears how
-// many were left out.
+// known what became of it, until ctx ends; of requests of no project, the newest once a second.
+// Where more come than can be shown, lost hears how many were left out.
 func (d *Dev) Follow(ctx context.Context, show func(Message), lost func(n int64)) {
 	f := d.follower
 	f.on.Store(true)
@@ -91,6 +104,9 @@ func (d *Dev) Follow(ctx context.Context, show func(Message), lost func(n int64)
 			if n := f.lost.Swap(0); n > 0 {
 				lost(n)
 			}
+			if m, due := f.missed.held(); due {
+				show(m)
+			}
 		}
 	}
 }
@@ -98,53 +114,59 @@ func (d *Dev) Follow(ctx context.Context, show func(Message), lost func(n int64)
 // showKnown shows the messages whose events have outcomes, and once those that have waited
 // long. It returns the ones without outcomes.
 func (d *Dev) showKnown(ctx context.Context, waiting []open, show func(Message)) []open {
-	if len(waiting) == 0 {
-		return nil
+	var asked, rest []open // the turn of the rest comes before that of those asked for
+	now := time.Now()
+	for _, m := range waiting {
+		if len(asked) < maxAsked && m.due(now) {
+			m.asked = now
+			asked = append(asked, m)
+		} else {
+			rest = append(rest, m)
+		}
 	}
-	asked := waiting[:min(len(waiting), maxAsked)]
-	rest := slices.Clone(waiting[len(asked):]) // whose turn comes before that of those asked for
-	events, err := d.outcomes(ctx, asked)
+	if len(asked) == 0 {
+		return rest
+	}
+	tallies, err := d.tallies(ctx, asked)
 	if err != nil {
 		d.log.DebugContext(ctx, "messages_not_followed", slog.Any("error", err))
 	}
 	for _, m := range asked {
-		of := events[m.InboxID]
-		waited := time.Since(m.ReceivedAt)
-		switch pending := func(e inbox.Event) bool { return e.Outcome == inbox.Pending }; {
-		case len(of) > 0 && !slices.ContainsFunc(of, pending):
-			show(Message{m.Message, of})
+		tally, known := tallies[m.InboxID]
+		waited := now.Sub(m.ReceivedAt)
+		switch pending := func(o inbox.OutcomeTally) bool { return o.Outcome == inbox.Pending }; {
+		case known && !slices.ContainsFunc(tally.Outcomes, pending):
+			show(Message{Message: m.Message, Tally: &tally})
 			continue
 		case waited > maxFollowed:
 			continue
 		case waited > patient && !m.shown:
 			m.shown = true
-			show(Message{m.Message, nil})
+			show(Message{Message: m.Message})
 		}
 		rest = append(rest, m)
 	}
 	return rest
 }
 
-// outcomes reads the events of messages.
-func (d *Dev) outcomes(ctx context.Context, messages []open) (map[int64][]inbox.Event, error) {
-	filter := inbox.Filter{From: messages[0].ReceivedAt}
+// tallies counts the events of messages.
+func (d *Dev) tallies(ctx context.Context, messages []open) (map[int64]inbox.Tally, error) {
+	var ids []int64
+	from := messages[0].ReceivedAt
 	for _, m := range messages {
-		filter.InboxIDs = append(filter.InboxIDs, m.InboxID)
-		if m.ReceivedAt.Before(filter.From) {
-			filter.From = m.ReceivedAt
+		ids = append(ids, m.InboxID)
+		if m.ReceivedAt.Before(from) {
+			from = m.ReceivedAt
 		}
 	}
-	filter.From = filter.From.Add(-time.Second) // they are kept to the microsecond
-	found := map[int64][]inbox.Event{}
-	page, _, err := d.App.inbox.Events(ctx, filter, "", followed)
-	for _, e := range slices.Backward(page) {
-		found[e.InboxID] = append(found[e.InboxID], e)
-	}
-	return found, err
+	return d.App.inbox.Tallies(ctx, ids, from.Add(-time.Second)) // times are kept to the microsecond
 }
 
-// ProjectName is the name of a project that dev knows; its id where it does not.
+// ProjectName is the name of a project that dev knows; its id where it does not; empty for none.
 func (d *Dev) ProjectName(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
 	if id == d.Demo.ID {
 		return d.Demo.Name
 	}

@@ -179,6 +179,18 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, "401", string(answer))
 	first.says(t, "auth0        401 signature_mismatch: The request could not be verified")
 
+	// So is one that belongs to no project: its URL is wrong.
+	for path, says := range map[string]string{
+		"/api/capydb/v1/integrations/auth0/webhook/shop": "404 project_unknown at /api/capydb/v1/integrations/auth0/webhook/shop: ",
+		"/hooks/webhook": "404 path_unknown at /hooks/webhook: ",
+	} {
+		waittest.Until(t, func() bool { // one a second is shown
+			require.Equal(t, http.StatusNotFound, post(t, connection.URL+path))
+			return strings.Contains(first.out.String(), says)
+		})
+	}
+	require.Contains(t, first.out.String(), "authsync integrations list PROJECT prints the right URLs")
+
 	// The other commands find it through its directory.
 	elsewhere := map[string]string{"AUTHSYNC_DATA_DIR": dir}
 	r := run(t.Context(), elsewhere, "", "verify", "demo", "clerk")
@@ -274,4 +286,14 @@ func requireHealthy(t *testing.T, url string) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+func post(t *testing.T, url string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
 }

@@ -99,7 +99,7 @@ func (s *session) newEventsList() *cobra.Command {
 		Long: `Lists the events of a project, newest first. With --follow it lists them oldest first,
 and then prints each event once its outcome is known, until it is interrupted; with
 --json, each as an object on a line of its own. --limit 0 --follow begins with what is
-to come.`,
+to come. A server that is restarted meanwhile is waited for, and no event is missed.`,
 		Example: "  authsync events list demo --follow\n" +
 			"  authsync events list demo --outcome failed --since 24h --json",
 		Args: takes(1, 1),

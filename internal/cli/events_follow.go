@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 // followInterval is how often to ask for what is new.
 const followInterval = 500 * time.Millisecond
+
+// followAgain is how often to ask a server that does not answer.
+const followAgain = time.Second
 
 // followBack is how far to look back each time: commits overlap, so a message
 // may appear a moment after a younger one, and outcomes come later still.
@@ -63,6 +67,7 @@ func (t *eventFollower) begin(ctx context.Context, limit int) error {
 		return err
 	}
 	var events []client.Event
+	asked := t.Now()
 	if limit > 0 {
 		if events, err = t.client.Events(ctx, t.project, t.filter, limit); err != nil {
 			return err
@@ -80,35 +85,73 @@ func (t *eventFollower) begin(ctx context.Context, limit int) error {
 			t.printed[e.ID] = e.ReceivedAt
 		}
 	}
-	return t.take(events)
+	return t.take(events, asked)
 }
 
+// follow prints what becomes known until ctx ends. A server that is away, as while it is restarted, is waited
+// for: what came meanwhile is not missed, as the window moves on only when it has answered.
 func (t *eventFollower) follow(ctx context.Context) error {
-	tick := time.NewTicker(followInterval)
-	defer tick.Stop()
-	for {
-		f := t.filter
-		f.Since = t.from
-		events, err := t.client.Events(ctx, t.project, f, 0)
-		if err != nil {
+	for away := false; ; {
+		pause := followInterval
+		err := t.look(ctx)
+		switch {
+		case err == nil:
+			away = false
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !passes(err):
 			return err
+		default:
+			pause = followAgain
+			if !away {
+				if err := t.notice("authsync: the server does not answer (%s); trying again every second, Ctrl-C ends it", printable(err.Error())); err != nil {
+					return err
+				}
+			}
+			away = true
 		}
-		if err := t.take(events); err != nil {
-			return err
-		}
+		timer := time.NewTimer(pause)
 		select {
-		case <-tick.C:
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return ctx.Err()
 		}
 	}
 }
 
+// serverError is an error of asking the server, other than one of printing.
+type serverError struct{ error }
+
+func (e serverError) Unwrap() error { return e.error }
+
+// passes reports whether an error is the server's being away or in trouble, rather than an answer.
+func passes(err error) bool {
+	if _, is := errors.AsType[serverError](err); !is {
+		return false
+	}
+	status := client.Status(err)
+	return status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+}
+
+// look asks once for what is new, and prints it.
+func (t *eventFollower) look(ctx context.Context) error {
+	f := t.filter
+	f.Since = t.from
+	asked := t.Now()
+	events, err := t.client.Events(ctx, t.project, f, 0)
+	if err != nil {
+		return serverError{err}
+	}
+	return t.take(events, asked)
+}
+
 // pending is the outcome of an event that has none yet.
 const pending = "pending"
 
-// take prints those of the events, newest first, that have an outcome and are not printed yet.
-func (t *eventFollower) take(events []client.Event) error {
+// take prints those of the events, newest first, that have an outcome and are not printed yet. They were
+// asked for at a time: an answer may take long, and what came meanwhile is not in it.
+func (t *eventFollower) take(events []client.Event, asked time.Time) error {
 	open := false
 	for _, e := range slices.Backward(events) {
 		if _, seen := t.printed[e.ID]; seen {
@@ -124,7 +167,7 @@ func (t *eventFollower) take(events []client.Event) error {
 		}
 	}
 	// While something is pending the window stays, so that it is seen when done.
-	if next := t.Now().Add(-followBack); !open && next.After(t.from) {
+	if next := asked.Add(-followBack); !open && next.After(t.from) {
 		t.from = next
 		maps.DeleteFunc(t.printed, func(_ string, at time.Time) bool { return at.Before(t.from) })
 	}

@@ -69,65 +69,107 @@ func TestWrongSigningSecretIsSeen(t *testing.T) {
 func TestLineOfAMessage(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.Local)
-	text := func(s string) *string { return &s }
-	event := func(typ, outcome, reason string) inbox.Event {
-		e := inbox.Event{EventID: text("evt_1"), Type: text(typ), Outcome: outcome}
-		if reason != "" {
-			e.Reason = text(reason)
+	of := func(events int64, typ string, outcomes ...inbox.OutcomeTally) *inbox.Tally {
+		return &inbox.Tally{Events: events, EventID: new("evt_0"), Types: []inbox.TypeTally{{Type: &typ, Events: events}}, Outcomes: outcomes}
+	}
+	outcome := func(n int64, outcome, id, reason string) inbox.OutcomeTally {
+		o := inbox.OutcomeTally{Outcome: outcome, Events: n, Ordinal: 3, EventID: &id, Reason: &reason}
+		if id == "" {
+			o.EventID = nil
 		}
-		return e
+		return o
 	}
 	for name, tc := range map[string]struct {
 		message receiver.Message
-		events  []inbox.Event
+		tally   *inbox.Tally
 		project string
 		want    string
+		others  int64
 	}{
 		"Applied": {
 			receiver.Message{Provider: "clerk", InboxID: 1, MessageID: "msg_1", Status: 204},
-			[]inbox.Event{event("user.created", "applied", "")},
+			of(1, "user.created", outcome(1, "applied", "evt_0", "")),
 			"demo",
 			"10:20:30 clerk        user.created msg_1: applied",
+			0,
 		},
 		"WithoutAnIDOfItsOwn": {
 			receiver.Message{Provider: "auth0", InboxID: 1, Status: 204},
-			[]inbox.Event{event("user.updated", "stale", "newer events had said all of it")},
+			of(1, "user.updated", outcome(1, "stale", "evt_0", "newer events had said all of it")),
 			"demo",
-			"10:20:30 auth0        user.updated evt_1: stale: newer events had said all of it",
+			"10:20:30 auth0        user.updated evt_0: stale: newer events had said all of it",
+			0,
 		},
-		"Several": {
+		"OneOfManyFailed": {
 			receiver.Message{Provider: "auth0", InboxID: 1, Status: 204},
-			[]inbox.Event{event("user.updated", "applied", "x"), event("user.updated", "applied", ""), event("user.deleted", "failed", "no such thing")},
+			of(1500, "user.created", outcome(1499, "applied", "evt_9", "a note"), outcome(1, "failed", "evt_3", "no such thing")),
 			"demo",
-			"10:20:30 auth0        user.deleted, 2 user.updated evt_1: 2 applied, failed: no such thing",
+			"10:20:30 auth0        1500 user.created evt_0: 1499 applied, failed: evt_3: no such thing",
+			0,
+		},
+		"SeveralFailedThatHaveNoIDs": {
+			receiver.Message{Provider: "auth0", InboxID: 7, Status: 204},
+			of(12, "user.created", outcome(2, "failed", "", "no such thing"), outcome(10, "stale", "", "")),
+			"demo",
+			"10:20:30 auth0        12 user.created evt_0: 2 failed, 10 stale: 7-3: no such thing",
+			0,
+		},
+		"OfMoreTypesThanALineTakes": {
+			receiver.Message{Provider: "auth0", InboxID: 7, Status: 204},
+			&inbox.Tally{
+				Events: 9, EventID: new("evt_0"), OtherTypes: 3, Outcomes: []inbox.OutcomeTally{outcome(9, "applied", "evt_0", "")},
+				Types: []inbox.TypeTally{{Type: new("user.updated"), Events: 5}, {Events: 1}},
+			},
+			"demo",
+			"10:20:30 auth0        5 user.updated, unknown type, 3 other types evt_0: 9 applied",
+			0,
 		},
 		"OfAnotherProject": {
 			receiver.Message{Provider: "clerk", InboxID: 1, MessageID: "msg_1", Status: 204},
-			[]inbox.Event{event("user.created", "applied", "")},
+			of(1, "user.created", outcome(1, "applied", "evt_0", "")),
 			"shop",
 			"10:20:30 clerk        [shop] user.created msg_1: applied",
+			0,
 		},
 		"Refused": {
 			receiver.Message{Provider: "better_auth", Status: 401, Reason: "signature_mismatch", Detail: "No signing\nsecret matches."},
 			nil, "demo",
 			"10:20:30 better_auth  401 signature_mismatch: No signing secret matches.",
+			0,
+		},
+		"OfNoProject": {
+			receiver.Message{Provider: "clerk", Status: 404, Reason: "project_unknown", Path: "/x/%1B", Detail: "There is no project shop."},
+			nil, "",
+			"10:20:30 clerk        404 project_unknown at /x/%1B: There is no project shop. authsync integrations list PROJECT prints the right URLs.",
+			0,
+		},
+		"OneOfManyOfNoProject": {
+			receiver.Message{Provider: "unknown", Status: 404, Reason: "path_unknown", Path: "/webhook", Detail: "There is nothing."},
+			nil, "",
+			"10:20:30 unknown      404 path_unknown at /webhook: There is nothing. authsync integrations list PROJECT prints the right URLs. (and 12 more to URLs of no project)",
+			12,
 		},
 		"NotJSON": {
 			receiver.Message{Provider: "auth0", InboxID: 7, Status: 400, Reason: "body_not_json"},
-			[]inbox.Event{{Outcome: "failed", Reason: text("the body is not JSON")}},
+			&inbox.Tally{
+				Events: 1, Outcomes: []inbox.OutcomeTally{{Outcome: "failed", Events: 1, Reason: new("the body is not JSON")}},
+				Types: []inbox.TypeTally{{Events: 1}},
+			},
 			"demo",
 			"10:20:30 auth0        unknown type message 7: failed: the body is not JSON (answered 400)",
+			0,
 		},
 		"Pending": {
 			receiver.Message{Provider: "auth0", InboxID: 7, Status: 204},
 			nil, "demo",
 			"10:20:30 auth0        message 7: pending; authsync doctor may tell why",
+			0,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.message.ReceivedAt = at
-			require.Equal(t, tc.want, messageLine(tc.project, app.Message{Message: tc.message, Events: tc.events}))
+			require.Equal(t, tc.want, messageLine(tc.project, app.Message{Message: tc.message, Tally: tc.tally, Others: tc.others}))
 		})
 	}
 }

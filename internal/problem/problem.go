@@ -106,6 +106,8 @@ func codeOf(status int) string {
 		return "conflict"
 	case http.StatusRequestEntityTooLarge:
 		return "body_too_large"
+	case http.StatusUnsupportedMediaType:
+		return "unsupported_media_type"
 	case http.StatusUnprocessableEntity:
 		return "invalid_request"
 	case http.StatusTooManyRequests:

@@ -12,6 +12,7 @@ const (
 	accepted = "accepted"
 
 	reasonMethod        = "method_not_allowed"
+	reasonNoPath        = "path_unknown"
 	reasonNoProvider    = "provider_unknown"
 	reasonNoProject     = "project_unknown"
 	reasonNoIntegration = "integration_missing"

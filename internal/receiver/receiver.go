@@ -64,11 +64,13 @@ type Usage interface {
 	Add(projectID uuid.UUID, receivedAt time.Time, bytes int)
 }
 
-// Message is a request to the webhook URL of a project, as an observer hears of it.
+// Message is a request to a webhook URL, as an observer hears of it.
 type Message struct {
 	ReceivedAt time.Time
-	ProjectID  uuid.UUID
+	ProjectID  uuid.UUID // zero where no project is known
 	Provider   string
+	// Path is that of the URL, percent-encoded and cut short; only where no project is known.
+	Path string
 	// InboxID is 0 where it was not stored.
 	InboxID   int64
 	MessageID string // the sender's id
@@ -89,8 +91,8 @@ type Config struct {
 	Directory Directory
 	Inbox     Inbox
 	Log       *slog.Logger
-	// Rejections, Usage and Observe may be nil. Observe hears of every request to a
-	// project's URL and must not wait.
+	// Rejections, Usage and Observe may be nil. Observe hears of every request and must
+	// not wait.
 	Rejections Rejections
 	Usage      Usage
 	Observe    func(Message)

@@ -181,6 +181,7 @@ type reply struct {
 	status int
 	header http.Header
 	detail string
+	code   string
 	closes bool // the connection
 }
 
@@ -200,11 +201,13 @@ func send(t *testing.T, r *http.Request) reply {
 	var document struct {
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
+		Code   string `json:"code"`
 	}
 	require.NoError(t, json.Unmarshal(body, &document), "%s", body)
 	require.Equal(t, response.StatusCode, document.Status)
 	require.NotEmpty(t, document.Detail)
-	got.detail = document.Detail
+	require.NotEqual(t, "internal_error", document.Code, "no refusal is an error in here")
+	got.detail, got.code = document.Detail, document.Code
 	return got
 }
 

@@ -6,23 +6,25 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/rejections"
 )
 
-// report tells those who look what became of a request to a project's URL. A request for
-// a project that there is not belongs to nobody: it is counted and that is all.
+// report tells those who look what became of a request. One for a project that there is not
+// belongs to nobody: it is noted nowhere, but the observer hears of it.
 func (d *request) report(a answer) {
-	if !d.known {
-		return
-	}
-	if d.config.Rejections != nil && a.status != http.StatusNoContent && a.reason != reasonNotJSON {
+	if d.known && d.config.Rejections != nil && a.status != http.StatusNoContent && a.reason != reasonNotJSON {
 		d.config.Rejections.Add(d.rejection(&a))
 	}
 	if d.config.Observe != nil {
 		m := Message{
 			ReceivedAt: d.received, ProjectID: d.projectID, Provider: d.provider, InboxID: d.inboxID, MessageID: d.proof.DeliveryID,
 			Status: a.status, Reason: a.reason, Detail: a.detail, Bytes: len(d.body),
+		}
+		if !d.known {
+			m.ProjectID, m.Path = uuid.Nil, ShortPath(d.r)
 		}
 		d.config.Observe(m)
 	}

@@ -118,6 +118,9 @@ func TestRefusedRequestIsNoted(t *testing.T) {
 			got := send(t, r)
 			require.Equal(t, tc.status, got.status)
 			require.NotContains(t, got.detail, "Better Auth expects", "a stranger is not told")
+			require.Equal(t, map[int]string{
+				401: "unauthenticated", 404: "not_found", 413: "body_too_large", 415: "unsupported_media_type",
+			}[tc.status], got.code)
 			require.Len(t, n.got().rejected, 1)
 			q := n.got().rejected[0]
 			require.Equal(t, tc.provider, q.Provider)
@@ -133,19 +136,42 @@ func TestRefusedRequestIsNoted(t *testing.T) {
 		})
 	}
 
-	t.Run("OfAProjectThatIsNoneIsCountedOnly", func(t *testing.T) {
-		t.Parallel()
-		b, n := setupNotes(t)
-		for range 10 {
-			got := send(t, b.auth0(t, strings.NewReader(`{}`), func(r *http.Request) {
-				r.URL.Path = strings.Replace(r.URL.Path, b.project.String(), uuid.NewString(), 1)
-			}))
-			require.Equal(t, http.StatusNotFound, got.status)
-		}
-		require.Empty(t, n.got().rejected)
-		require.Empty(t, n.got().messages)
-		require.InDelta(t, 10, b.count(t, "auth0", "project_unknown"), 0)
-	})
+	for name, tc := range map[string]struct {
+		method, path string // of the URL; %s is the id of a project with integrations
+		status       int
+		reason       string
+		shown        string // of the path
+	}{
+		"OfAProjectThatIsNone":  {"POST", "/api/capydb/v1/integrations/auth0/webhook/0f0e0d0c-0000-4000-8000-000000000000", 404, "project_unknown", "0f0e0d0c-0000-4000-8000-000000000000"},
+		"OfAnIDThatIsNoUUID":    {"POST", "/api/capydb/v1/integrations/clerk/webhook/shop", 404, "project_unknown", "/clerk/webhook/shop"},
+		"OfAProviderThatIsNone": {"POST", "/api/capydb/v1/integrations/okta/webhook/%s", 404, "provider_unknown", "/okta/webhook/"},
+		"ByAnotherMethod":       {"GET", "/api/capydb/v1/integrations/auth0/webhook/%s", 405, "method_not_allowed", "/auth0/webhook/"},
+		"OfALongPath":           {"POST", "/api/capydb/v1/integrations/auth0/webhook/" + strings.Repeat("x", 5000), 404, "project_unknown", "xxx…"},
+		"WithControlCharacters": {"POST", "/api/capydb/v1/integrations/auth0/webhook/a%%1B%%5B31m%%0A%%E2%%80%%AE", 404, "project_unknown", "a%1B%5B31m%0A%E2%80%AE"},
+	} {
+		t.Run(name+"IsToldToTheObserverOnly", func(t *testing.T) {
+			t.Parallel()
+			b, n := setupNotes(t)
+			path := tc.path
+			if strings.Contains(path, "%") {
+				path = strings.ReplaceAll(strings.ReplaceAll(path, "%s", b.project.String()), "%%", "%")
+			}
+			r, err := http.NewRequestWithContext(t.Context(), tc.method, b.url+path, strings.NewReader(`{}`))
+			require.NoError(t, err)
+			require.Equal(t, tc.status, send(t, r).status)
+			require.Empty(t, n.got().rejected)
+			require.Len(t, n.got().messages, 1)
+			m := n.got().messages[0]
+			require.Equal(t, uuid.Nil, m.ProjectID)
+			require.Equal(t, tc.status, m.Status)
+			require.Equal(t, tc.reason, m.Reason)
+			require.NotEmpty(t, m.Detail)
+			require.Contains(t, m.Path, tc.shown)
+			require.LessOrEqual(t, len([]rune(m.Path)), 101)
+			require.NotContains(t, m.Path, "\x1b")
+			require.NotContains(t, m.Path, "\n")
+		})
+	}
 
 	t.Run("InAFloodNoOtherSecretIsTried", func(t *testing.T) {
 		t.Parallel()
