@@ -142,7 +142,7 @@ func (d *Drift) heldBack(met int64, said *int64, o Order, options *provider.Reco
 		reason = fmt.Sprintf("the provider says that it has %d users but listed %d; no user is deleted by a short list", *said, met)
 	case share > limit && !few && !o.Force:
 		reason = fmt.Sprintf("%d of %d users of the mirror were not in the provider's list: %s %%, where the limit is %s %% "+
-			"(option reconcile.max_deleted_percent). If the list is right (is the key that of this instance?), run it again with force",
+			"(option reconcile.max_deleted_percent). If the list is right (is the key that of this instance?), run it again with --force (in the API: force)",
 			d.Surplus, d.Compared, percent(share), percent(limit))
 	default:
 		return nil

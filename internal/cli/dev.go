@@ -25,8 +25,8 @@ starts a PostgreSQL of its own in AUTHSYNC_DATA_DIR (.authsync), makes a project
 demo with all three providers, and on the first start sends itself signed events
 and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080). It then prints a
 line for every webhook that comes: its type, its id and what became of it, or why it
-was refused. Of those to a URL of no project it shows the newest once a second, and counts the
-others.
+was refused. Of those to a URL of no project it shows the newest once a second, and
+counts the others.
 
 The data directory has connection.env, for shells and for the other commands, which
 find the server through it; demo-secrets.env with the demo project's signing

@@ -91,8 +91,8 @@ func (s source) damageError(problems []Problem) error {
 		advice = append(advice, "what is missing must be restored from a backup")
 	}
 	if lost && s.kind == Project {
-		advice = append(advice, fmt.Sprintf("or, to have the mirror made anew, run ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, repeat "+
-			"authsync integrations set, and replay the events", s.kind.Name()))
+		advice = append(advice, fmt.Sprintf("or, to have the mirror made anew, run ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, and repeat "+
+			"authsync integrations set: what the inbox has is then applied again by itself, and destinations get those changes once more", s.kind.Name()))
 	}
 	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(advice, "; "))
 }
