@@ -31,6 +31,14 @@ func clerk(t *testing.T, account *demoprovider.Account) *scene {
 	return s
 }
 
+// withShop makes a project and nothing else.
+func withShop(t *testing.T) *scene {
+	t.Helper()
+	s := newScene(t, "")
+	s.shop()
+	return s
+}
+
 func TestBackfill(t *testing.T) {
 	t.Parallel()
 	walk{
@@ -127,13 +135,8 @@ func TestRepair(t *testing.T) {
 func TestOutbound(t *testing.T) {
 	t.Parallel()
 	walk{
-		file: "docs/outbound.md",
-		begin: func(t *testing.T) *scene {
-			t.Helper()
-			s := newScene(t, "")
-			s.shop()
-			return s
-		},
+		file:  "docs/outbound.md",
+		begin: withShop,
 		blocks: map[string]step{
 			"options.base_url: https://10.0.0.5 is a private address (10.0.0.0/8); give a public one, or let the operator add": {
 				instead: func(s *scene, shown string) {
@@ -183,13 +186,8 @@ func TestFeed(t *testing.T) {
 func TestDatabases(t *testing.T) {
 	t.Parallel()
 	walk{
-		file: "docs/databases.md",
-		begin: func(t *testing.T) *scene {
-			t.Helper()
-			s := newScene(t, "")
-			s.shop()
-			return s
-		},
+		file:  "docs/databases.md",
+		begin: withShop,
 		blocks: map[string]step{
 			"postgres://user:password@host:5432/database?sslmode=verify-full": {
 				instead: func(s *scene, shown string) {
