@@ -90,6 +90,8 @@ func ours(err error) string {
 	switch {
 	case errors.Is(err, ErrControlDatabase):
 		return ErrControlDatabase.Error() + ", where projects and credentials are kept: give the database that the project's application uses"
+	case errors.Is(err, ErrNotPostgres):
+		return ErrNotPostgres.Error() + ": check both; PostgreSQL's port is 5432 unless it was given another"
 	case errors.Is(err, ErrPooled):
 		return ErrPooled.Error() + ": give a direct connection, or one through the pooler's session mode"
 	}
@@ -277,7 +279,7 @@ func quoted(name string) string { return `"` + strings.ReplaceAll(Cut(name), `"`
 // starting, or full. A wrong password, a database that does not exist or TLS that does not come about
 // stay until somebody changes them.
 func Passing(err error) bool {
-	if !Unavailable(err) || errors.Is(err, ErrControlDatabase) || errors.Is(err, ErrPooled) {
+	if !Unavailable(err) || errors.Is(err, ErrControlDatabase) || errors.Is(err, ErrPooled) || errors.Is(err, ErrNotPostgres) {
 		return false
 	}
 	if _, ok := errors.AsType[*OwnedError](err); ok {

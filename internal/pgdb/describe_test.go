@@ -144,6 +144,7 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 		}()
 		return "postgres://u:s3cret@" + listener.Addr().String() + "/d?sslmode="
 	}
+	const notPostgres = "what answers at the host and port does not speak PostgreSQL's protocol: check both"
 	https := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(https.Close)
 	// speaksTLS answers as PostgreSQL with ssl on does, with a certificate of nobody's.
@@ -161,7 +162,11 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 		"NoSocket":          {"postgres://u:s3cret@/d?host=/no/such/directory", "there is no socket in that directory", true},
 		"NoAnswer":          {listen(t, func(net.Conn) {}) + "disable&connect_timeout=1", "the server does not answer in time", true},
 		"ClosesAtOnce":      {listen(t, func(c net.Conn) { c.Close() }) + "disable", "the other side closed the connection", true},
-		"SpeaksSomething":   {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("220 mail ready, how do you do\r\n")); c.Close() }) + "disable", "", true},
+		"SpeaksMail":        {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("220 mail ready, how do you do\r\n")) }) + "disable", notPostgres, false},
+		"SpeaksHTTP":        {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }) + "disable", notPostgres, false},
+		"SpeaksHTTPNotTLS":  {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }) + "require", notPostgres, false},
+		"SpeaksMySQL":       {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("J\x00\x00\x00\n8.0.36\x00")) }) + "prefer", notPostgres, false},
+		"SpeaksRedis":       {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("-ERR unknown command\r\n")) }) + "disable", notPostgres, false},
 		"UnknownAuthority":  {listen(t, speaksTLS) + "verify-ca", "comes from an authority that is not trusted here", false},
 		"CertificateOfMore": {listen(t, speaksTLS) + "verify-full", "certificate", false},
 	} {

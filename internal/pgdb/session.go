@@ -90,6 +90,7 @@ func (s *session) TraceConnectStart(ctx context.Context, data pgx.TraceConnectSt
 	config := data.ConnConfig
 	config.Tracer = nil
 	cutError(&config.Config)
+	refuseStrangers(&config.Config)
 	if s.bounds {
 		bound(&config.Config)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -128,6 +129,35 @@ func (t *Tenants) Connect(ctx context.Context, text string, opts Options) (*pgx.
 		return nil, err
 	}
 	return pgx.ConnectConfig(ctx, config)
+}
+
+// IsControl tells by its address whether a stored URL leads to the control database, as where its role may not
+// connect there. An address that is written in another way is not recognised.
+func (t *Tenants) IsControl(text string) bool {
+	if t == nil {
+		return false
+	}
+	given, _, err := t.settings(text)
+	if err != nil {
+		return false
+	}
+	control, err := checked(t.Control, operators)
+	return err == nil && given.place() == control.place()
+}
+
+// place is where a database is, as far as its address tells.
+func (s settings) place() string {
+	host, port, database := s[hostParam], s[portParam], s[databaseParam]
+	if ip, err := netip.ParseAddr(host); host == "localhost" || host == "" || err == nil && ip.IsLoopback() {
+		host = "localhost"
+	}
+	if port == "" {
+		port = "5432"
+	}
+	if database == "" {
+		database = s[userParam]
+	}
+	return strings.ToLower(host) + " " + port + " " + database
 }
 
 // SafeURL is the function SafeURL for a URL as it is stored.

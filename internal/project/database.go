@@ -34,6 +34,9 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 	if schema.NeedsPerson(err) {
 		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %v", shown, err)}
 	}
+	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege && s.tenants.IsControl(databaseURL) {
+		err = pgdb.ErrControlDatabase // a role that may not connect there is not to be let in
+	}
 	detail := pgdb.Describe(err)
 	switch {
 	case pgdb.Code(err) == pgerrcode.InsufficientPrivilege && !pgdb.Connecting(err):
