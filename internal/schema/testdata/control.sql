@@ -2206,7 +2206,14 @@ CREATE VIEW authsync.events AS
     e.user_id,
     e.event_time,
     COALESCE(e.outcome, 'pending'::text) AS outcome,
-    e.reason,
+    COALESCE(e.reason,
+        CASE
+            WHEN (e.outcome IS NULL) THEN ( SELECT (r.metadata #>> '{output,wait_reason}'::text[])
+               FROM (authsync.job_requests q
+                 JOIN authsync.river_job r ON (((r.id = q.job_id) AND (r.state <> 'running'::authsync.river_job_state))))
+              WHERE ((q.kind = 'apply_inbox'::text) AND (q.subject = (i.project_id)::text)))
+            ELSE NULL::text
+        END) AS reason,
     i.received_at,
     e.applied_at,
     i.id AS inbox_id,
@@ -2224,7 +2231,7 @@ COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the ev
 
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
 
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
 
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 

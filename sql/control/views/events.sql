@@ -13,7 +13,13 @@ SELECT
     e.user_id,
     e.event_time,
     coalesce(e.outcome, 'pending') AS outcome,
-    e.reason,
+    -- Looked up by keys, and for events without an outcome alone.
+    coalesce(e.reason, CASE WHEN e.outcome IS NULL THEN (
+        SELECT r.metadata #>> '{output,wait_reason}'
+        FROM authsync.job_requests AS q
+        JOIN authsync.river_job AS r ON r.id = q.job_id AND r.state <> 'running'
+        WHERE q.kind = 'apply_inbox' AND q.subject = i.project_id::text
+    ) END) AS reason,
     i.received_at,
     e.applied_at,
     i.id AS inbox_id,
@@ -28,7 +34,7 @@ COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM 
 COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it was deleted.';
 COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
 COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.inbox; grows with time.';
