@@ -137,6 +137,11 @@ func TestDoctorFailsOnAnOldCopy(t *testing.T) {
 		require.Contains(t, r.out, "its mirror had lost what was applied since ")
 		require.Contains(t, r.out, "2 messages were applied again", "that of some minutes before is among them")
 		require.Contains(t, b.run(t, "events", "list", "shop").err, "its mirror had lost what was applied since ")
+		healed := b.must(t, "doctor")
+		require.Regexp(t, `ok +project shop: its mirror had lost what was applied since .*; that is repaired: 2 messages were applied again`, healed)
+		require.Contains(t, healed, "ok       project shop: postgres://")
+		execute(t, b.control, `UPDATE authsync.mirror_repairs SET found_at = found_at - interval '8 days'`)
+		require.NotContains(t, b.must(t, "doctor"), "that is repaired", "it is not said for ever")
 	})
 
 	t.Run("AndAfterwardsWhereTheInboxHasTooLittle", func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// lastingLoss is how long a loss that nothing brings back makes doctor fail; then it is only said.
+// lastingLoss is how long a loss that nothing brings back makes doctor fail, and one that was repaired is said.
 const lastingLoss = 7 * 24 * time.Hour
 
 // repairs looks whether the mirror has what was applied to it, and how far the repair is of what it had lost.
@@ -86,8 +86,14 @@ func repairFault(ctx context.Context, p *Project, r *mirrorrepair.Repair) ([]Fau
 		}}, nil
 	}
 	open, err := unreconciled(ctx, p, r)
-	if err != nil || len(open) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(open) == 0 {
+		if r.FoundAt.Before(p.Now().Add(-lastingLoss)) {
+			return nil, nil
+		}
+		return []Fault{{Note: true, What: fmt.Sprintf("%s; that is repaired: %s", lost, r.Stage())}}, nil
 	}
 	f := Fault{Warning: r.FoundAt.Before(p.Now().Add(-lastingLoss)), What: lost + "; what the inbox has was applied again"}
 	if r.NotInInboxUntil != nil {

@@ -8,6 +8,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type Fault struct {
 	Next string
 	// Warning: it is worth knowing, but does not make doctor fail.
 	Warning bool
+	// Note: nothing is wrong any more; it is said all the same.
+	Note bool
 }
 
 // Config is what a run of doctor needs.
@@ -142,8 +145,10 @@ func (e *examination) tell(name, fine string, faults []Fault, err error) error {
 	if err != nil {
 		faults = append(faults, Fault{What: "this could not be checked: " + err.Error(), Next: "see the error; then run authsync doctor again"})
 	}
-	if len(faults) == 0 {
-		return e.Report(Result{Check: name, Status: OK, Found: fine})
+	if !slices.ContainsFunc(faults, func(f Fault) bool { return !f.Note }) {
+		if err := e.Report(Result{Check: name, Status: OK, Found: fine}); err != nil {
+			return err
+		}
 	}
 	for _, f := range faults {
 		if err := e.fault(name, f); err != nil {
@@ -155,7 +160,10 @@ func (e *examination) tell(name, fine string, faults []Fault, err error) error {
 
 func (e *examination) fault(name string, f Fault) error {
 	r := Result{Check: name, Status: Failed, Found: oneLine(f.What), Next: f.Next}
-	if f.Warning {
+	switch {
+	case f.Note:
+		r.Status = OK
+	case f.Warning:
 		r.Status = Warning
 	}
 	return e.Report(r)
