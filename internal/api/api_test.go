@@ -433,6 +433,29 @@ func TestOurOwnTroubleIsNotTheCallers(t *testing.T) {
 	require.Equal(t, "5", answer.header.Get("Retry-After"))
 }
 
+// A command that gives up waiting, or a browser that goes on, is no trouble of the server's.
+func TestCallerWhoIsGoneIsNoWarning(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, http.StatusCreated, b.call(t, http.MethodPost, "/projects", `{"name": "shop", "database_url": "`+someURL+`"}`).status)
+	for _, call := range []struct{ method, path, body string }{
+		{http.MethodGet, "/projects/shop/events", ""},
+		{http.MethodGet, "/projects/shop/users/u1", ""},
+		{http.MethodGet, "/projects/shop/deliveries", ""},
+		{http.MethodPatch, "/projects/shop", `{"name": "store"}`},
+	} {
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		r := httptest.NewRequestWithContext(ctx, call.method, api.Prefix+call.path, strings.NewReader(call.body))
+		r.Header.Set("Authorization", "Bearer "+b.key)
+		r.Header.Set("Content-Type", "application/json")
+		b.handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	require.Equal(t, 4, strings.Count(b.log.String(), `"status":503`), b.log.String())
+	require.NotContains(t, b.log.String(), `"level":"WARN"`)
+	require.NotContains(t, b.log.String(), `"level":"ERROR"`)
+}
+
 func TestChangesAreLoggedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -107,6 +107,7 @@ func (a *API) handle(rt route, r *http.Request) (answer, error) {
 func (a *API) log(r *http.Request, rt route, key project.Key, status int, took time.Duration, err error) {
 	level := slog.LevelDebug
 	switch {
+	case errors.Is(r.Context().Err(), context.Canceled): // its sender is gone, which is no trouble of ours
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case status >= http.StatusInternalServerError:

@@ -119,7 +119,9 @@ func (a *App) forOperators(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
 			problem.Write(w, r, http.StatusUnauthorized, "", how)
 		case err != nil:
-			a.log.WarnContext(r.Context(), "key_not_checked", slog.Any("error", err))
+			if r.Context().Err() == nil {
+				a.log.WarnContext(r.Context(), "key_not_checked", slog.Any("error", err))
+			}
 			problem.Write(w, r, http.StatusServiceUnavailable, "", "the control database cannot be asked now", problem.RetryAfter(5*time.Second))
 		case key.ProjectID != nil:
 			problem.Write(w, r, http.StatusForbidden, "", "the metrics are of all projects: "+how)

@@ -78,13 +78,22 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		err = d.startSession(w, r, key)
 	}
 	if err != nil {
-		d.config.Log.ErrorContext(r.Context(), "sign_in_failed", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		d.logTrouble(r, "sign_in_failed", err)
 		w.Header().Set("Retry-After", "5")
 		d.writeSignIn(w, r, http.StatusServiceUnavailable, signInView{Next: next, Fault: "The database cannot be asked now. Try again in a few seconds."})
 		return
 	}
 	d.config.Log.InfoContext(r.Context(), "signed_in", slog.String("key_id", key.ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
+}
+
+// logTrouble logs that the database could not be asked, unless it is the browser that is gone.
+func (d *Dashboard) logTrouble(r *http.Request, what string, err error) {
+	level := slog.LevelError
+	if r.Context().Err() != nil {
+		level = slog.LevelDebug
+	}
+	d.config.Log.LogAttrs(r.Context(), level, what, slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
 }
 
 // refuse shows the form again.

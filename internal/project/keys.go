@@ -136,7 +136,7 @@ func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, erro
 		return Key{}, fmt.Errorf("find key: %w", err)
 	}
 	if found.NoteUse {
-		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil { // no reason to refuse the request
+		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil && ctx.Err() == nil { // no reason to refuse the request
 			s.log.WarnContext(ctx, "key_use_not_noted", slog.String("key_id", found.ID.String()), slog.Any("error", err))
 		}
 	}
