@@ -42,6 +42,8 @@ func (d *Dev) settle(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("project %s: %w", DemoProject, err)
 	}
+	demo := d.Demo
+	d.terminal.demo.Store(&demo)
 	secrets, err := d.demoSecrets(ctx)
 	if err != nil {
 		return err

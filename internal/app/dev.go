@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,7 +51,7 @@ type Dev struct {
 
 	follower *follower
 	progress func(string)
-	screen   screen
+	terminal *terminal
 	log      *slog.Logger
 	server   *localpg.Server
 	steps    steps
@@ -78,8 +77,7 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
 	quiet := slog.New(slog.DiscardHandler) // until the log file is there
-	d := &Dev{Dir: dir, follower: newFollower(), progress: c.Progress, log: quiet, steps: steps{log: quiet}}
-	d.screen.out = c.Warnings
+	d := &Dev{Dir: dir, follower: newFollower(), terminal: newTerminal(c.Warnings), progress: c.Progress, log: quiet, steps: steps{log: quiet}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
@@ -116,7 +114,7 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 // Stop stops everything in reverse, PostgreSQL last. Nothing that was
 // acknowledged is lost if ctx ends before that.
 func (d *Dev) Stop(ctx context.Context) error {
-	d.screen.off.Store(true)
+	d.terminal.close()
 	return d.steps.stop(ctx)
 }
 
@@ -168,24 +166,10 @@ func (d *Dev) openLog(c config.Config) (stopFunc, error) {
 	}
 	d.log = slog.New(slog.NewMultiHandler(
 		NewLogger(c, file).Handler(),
-		slog.NewTextHandler(&d.screen, &slog.HandlerOptions{Level: slog.LevelWarn}),
+		d.terminal,
 	))
 	d.steps.log = d.log
 	return func(context.Context) error { return file.Close() }, nil
-}
-
-// screen shows warnings until the server is told to stop: what is cut off then
-// complains, which is of no concern to a person.
-type screen struct {
-	out io.Writer
-	off atomic.Bool
-}
-
-func (s *screen) Write(line []byte) (int, error) {
-	if s.off.Load() {
-		return len(line), nil
-	}
-	return s.out.Write(line)
 }
 
 func (d *Dev) startPostgres(ctx context.Context) (stopFunc, error) {
