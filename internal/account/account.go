@@ -82,8 +82,7 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	source, err := sourcer.NewSource(credentials, options, deps)
 	switch {
 	case errors.Is(err, fetch.ErrNoCredentials):
-		return Account{}, &NotPossibleError{Detail: fmt.Sprintf("%v; store what is missing with authsync integrations set PROJECT %[2]s, "+
-			"or PUT …/integrations/%[2]s", err, kind.Name())}
+		return Account{}, &NotPossibleError{Detail: fmt.Sprintf("%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())}
 	case pgdb.Unavailable(err):
 		return Account{}, err
 	case err != nil:

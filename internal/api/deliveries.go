@@ -33,7 +33,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
 		if errors.Is(err, project.ErrNoDestination) {
 			return answer{}, wrong(inQuery, "destination", problem.Invalid,
-				"the project has no destination %.80q: GET …/destinations lists those there are", name)
+				"the project has no destination %.80q: the list of its destinations has those there are", name)
 		}
 		if err != nil {
 			return answer{}, err

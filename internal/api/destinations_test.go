@@ -221,7 +221,7 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusUnprocessableEntity, "take one of created"},
 		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of held"},
 		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusUnprocessableEntity, "take one of created"},
-		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "GET …/destinations lists"},
+		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "the list of its destinations has those there are"},
 		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusUnprocessableEntity, "take next_cursor"},
 	} {
 		t.Run(name, func(t *testing.T) {

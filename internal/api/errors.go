@@ -154,7 +154,7 @@ func ofThings(err error) *failure {
 	}{
 		{project.ErrNoProject, projectNotFound, ""},
 		{project.ErrNoIntegration, integrationNotFound, ""},
-		{project.ErrNoKey, keyNotFound, ""},
+		{project.ErrNoKey, keyNotFound, "there is no key of this id: GET " + Prefix + "/keys lists those there are"},
 		{project.ErrNoDestination, destinationNotFound, "the project has no such destination: GET …/destinations lists those there are"},
 		{outbox.ErrNoDelivery, deliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are"},
 		{outbox.ErrNoChange, changeNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"},
@@ -162,7 +162,7 @@ func ofThings(err error) *failure {
 		{inbox.ErrNoDelivery, eventNotFound, ""},
 		{backfill.ErrNoRun, runNotFound, ""},
 		{project.ErrNameTaken, nameTaken, "there is a project of this name already: choose another name, or use that project"},
-		{project.ErrDestinationTaken, nameTaken, "the project has a destination of this name already: choose another name, or change that one with PATCH"},
+		{project.ErrDestinationTaken, nameTaken, "the project has a destination of this name already: choose another name, or change that one"},
 		{project.ErrDatabaseExists, databaseExists, ""},
 	} {
 		if !errors.Is(err, missing.err) {

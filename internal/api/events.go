@@ -174,7 +174,7 @@ func (a *API) event(r *http.Request) (inbox.Event, error) {
 	}
 	if err != nil {
 		return inbox.Event{}, fail(eventNotFound,
-			"the path must name an event by its id in the list of events, such as 17.0; to find a provider's event id, list with event_id")
+			"there is no event %.80q: GET …/events lists events by their ids, such as 17.0, and takes a provider's as event_id", text)
 	}
 	e, err := a.config.Events.Event(r.Context(), inboxID, int(ordinal))
 	if err == nil && e.ProjectID != p.ID {

@@ -90,7 +90,7 @@ func (a *API) revokeKey(r *http.Request) (answer, error) {
 	}
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return answer{}, fail(keyNotFound, "the path must end with the id of a key: GET %s/keys lists them", Prefix)
+		return answer{}, fail(keyNotFound, "there is no key of this id: GET %s/keys lists those there are", Prefix)
 	}
 	if err := a.config.Store.RevokeKey(r.Context(), id); err != nil {
 		return answer{}, err

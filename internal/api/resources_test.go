@@ -232,8 +232,8 @@ func TestKeysAreMadeListedAndRevoked(t *testing.T) {
 	id, _ := made.body["id"].(string)
 	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/keys/"+id, "").status)
 	require.Equal(t, http.StatusUnauthorized, b.callWith(t, secret, http.MethodGet, "/projects/shop", "").status)
-	b.call(t, http.MethodDelete, "/keys/"+uuid.NewString(), "").refused(t, http.StatusNotFound, "no such key")
-	b.call(t, http.MethodDelete, "/keys/"+secret, "").refused(t, http.StatusNotFound, "the id of a key")
+	b.call(t, http.MethodDelete, "/keys/"+uuid.NewString(), "").refused(t, http.StatusNotFound, "no key of this id")
+	b.call(t, http.MethodDelete, "/keys/"+secret, "").refused(t, http.StatusNotFound, "no key of this id")
 	b.call(t, http.MethodPost, "/keys", `{"name": " "}`).refused(t, http.StatusUnprocessableEntity, "1 to 100")
 	b.call(t, http.MethodPost, "/keys", `{"name": "x", "project_id": "gone"}`).refused(t, http.StatusUnprocessableEntity, "no project of this id or name")
 }

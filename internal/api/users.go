@@ -88,7 +88,7 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 	history, err := a.config.Users.History(r.Context(), p.ID, id, before)
 	if errors.Is(err, mirror.ErrNoUser) {
 		return answer{}, fail(userNotFound,
-			"project %s has no user of this id; percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
+			"project %s has no user of this id: percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
 	}
 	if err != nil {
 		return answer{}, ofDatabase(p, err)

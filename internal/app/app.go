@@ -397,7 +397,8 @@ func noReceiver(w http.ResponseWriter, r *http.Request) {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is")
+	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is",
+		problem.Code("path_not_found"))
 }
 
 // tenantsOf is how a server connects to the databases of projects.

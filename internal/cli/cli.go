@@ -13,12 +13,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/pgdb"
 )
@@ -66,6 +68,9 @@ func words(err error) string {
 	if pgdb.Connecting(err) {
 		return "cannot connect to the database: " + pgdb.Describe(err)
 	}
+	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
+		return strings.Replace(err.Error(), refused.Error(), refusal(refused), 1)
+	}
 	return err.Error()
 }
 
@@ -85,7 +90,10 @@ func newRoot(p Process) *cobra.Command {
 and keeps a table capydb_auth.users in your own PostgreSQL database up to date,
 so that user data is one JOIN away.
 
-Start with: authsync dev`,
+Start with: authsync dev
+
+Tables fit the terminal. In a pipe or a file rows stay whole, unless COLUMNS is
+exported and says how wide they may be; --json is for scripts.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Version:           thisVersion().String(),

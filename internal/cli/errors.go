@@ -53,6 +53,49 @@ func report(w io.Writer, err error, asJSON bool) (status int) {
 	return status
 }
 
+// nextStep is the command's own, by the code of a refusal. What the server says of these ends with the
+// step of who calls its API.
+func nextStep(code string) string {
+	switch code {
+	case "project_not_found":
+		return "authsync projects list shows those there are"
+	case "integration_not_found":
+		return "authsync integrations list PROJECT shows those there are, authsync integrations set makes one"
+	case "event_not_found":
+		return "authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event"
+	case "user_not_found":
+		return "authsync users list PROJECT shows those there are, authsync refresh PROJECT USER reads one from the provider"
+	case "change_not_found":
+		return "authsync explain PROJECT USER shows a user's changes"
+	case "destination_not_found":
+		return "authsync destinations list PROJECT shows those there are"
+	case "delivery_not_found":
+		return "authsync deliveries list PROJECT shows those there are"
+	case "key_not_found":
+		return "authsync keys list shows those there are"
+	case "run_unfinished":
+		return "the command with --status shows how far it is, with --cancel it ends it"
+	case "path_not_found":
+		return "AUTHSYNC_URL is the server's base URL, most often without a path, and the server must be as new as this command"
+	default:
+		return ""
+	}
+}
+
+// refusal is what the server says, with the next step of who uses the command.
+func refusal(refused *client.RefusedError) string {
+	step := nextStep(refused.Code)
+	if step == "" {
+		return refused.Error()
+	}
+	what := *refused
+	if end := strings.LastIndex(what.Detail, ": "); end >= 0 {
+		what.Detail = what.Detail[:end]
+	}
+	what.Detail += ": " + step
+	return what.Error()
+}
+
 // problemOf is an error as a problem document: what the server answered, or with a code of ours. Those
 // have no status, which is one of HTTP.
 func problemOf(err error) any {

@@ -155,7 +155,8 @@ func (s *session) printHistory(u client.User, events []client.Event) error {
 	if err := s.print(t); err != nil || u.NextCursor == nil {
 		return err
 	}
-	return s.printf("\nOlder changes are not shown: GET /projects/…/users/…?cursor=%s has them.\n", *u.NextCursor)
+	return s.printf("\nOlder changes are not shown. The project's database has them all:\n"+
+		"SELECT * FROM capydb_auth.user_changes WHERE user_id = '%s' ORDER BY id\n", strings.ReplaceAll(cell(u.User["id"]), "'", "''"))
 }
 
 // told says what an event did to the row.

@@ -7,11 +7,14 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +37,7 @@ type Client struct {
 
 // New makes a client of the server at a base URL. Without a key it can only
 // send webhooks.
-func New(url string, key config.Secret) *Client {
+func New(base string, key config.Secret) *Client {
 	return &Client{
 		http: &http.Client{
 			Timeout: 2 * time.Minute,
@@ -46,7 +49,7 @@ func New(url string, key config.Secret) *Client {
 			// A redirect would carry the key elsewhere, or turn a POST into a GET.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		url: url, key: key,
+		url: base, key: key,
 	}
 }
 
@@ -68,6 +71,8 @@ type RefusedError struct {
 	Instance string       `json:"instance,omitempty"`
 	// RetryAfter is the header of that name, in seconds; empty where there was none.
 	RetryAfter string `json:"-"`
+	// elsewhere says what to do where the answer is hardly one of authsync's.
+	elsewhere string
 }
 
 // FieldError is what is wrong with one thing that was sent.
@@ -80,7 +85,7 @@ type FieldError struct {
 
 func (e *RefusedError) Error() string {
 	if e.Detail == "" {
-		return fmt.Sprintf("the server answers %d %s", e.Status, e.Title)
+		return fmt.Sprintf("the server answers %d %s%s", e.Status, e.Title, e.elsewhere)
 	}
 	if id, is := strings.CutPrefix(e.Instance, "urn:authsync:request:"); is && e.Status == http.StatusInternalServerError {
 		return fmt.Sprintf("%s: request %s (%d)", e.Detail, id, e.Status)
@@ -130,8 +135,8 @@ func (c *Client) Deliver(ctx context.Context, provider, projectID string, header
 	return err
 }
 
-func (c *Client) send(ctx context.Context, method, url string, header http.Header, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (c *Client) send(ctx context.Context, method, address string, header http.Header, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
@@ -153,11 +158,29 @@ func (c *Client) send(ctx context.Context, method, url string, header http.Heade
 		_ = json.Unmarshal(answer, refused) // what cannot be read leaves the status, which is enough
 	}
 	refused.Status = resp.StatusCode
+	refused.elsewhere = c.otherThan(resp)
 	refused.RetryAfter = resp.Header.Get("Retry-After")
 	if refused.Title == "" {
 		refused.Title = http.StatusText(resp.StatusCode)
 	}
 	return nil, refused
+}
+
+// otherThan says what to do about an answer that is no problem document: it comes from a proxy, or from
+// something other than an authsync server.
+func (c *Client) otherThan(resp *http.Response) string {
+	switch to, err := resp.Location(); {
+	case err == nil:
+		to.Path, _, _ = strings.Cut(to.Path, Prefix)
+		to.RawQuery, to.Fragment, to.User = "", "", nil
+		return fmt.Sprintf(", to %s: set AUTHSYNC_URL to where it leads", strings.TrimSuffix(to.String(), "/"))
+	case resp.StatusCode == http.StatusBadRequest && strings.HasPrefix(c.url, "http://"):
+		return ": if it takes HTTPS, write https:// in AUTHSYNC_URL"
+	case resp.StatusCode/100 == 4:
+		return ": is an authsync server at AUTHSYNC_URL?"
+	default:
+		return ""
+	}
 }
 
 func (c *Client) unreachable(err error) error {
@@ -167,8 +190,35 @@ func (c *Client) unreachable(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing answers at %s: start it with authsync dev or authsync serve, or set AUTHSYNC_URL: %w", c.url, syscall.ECONNREFUSED)
 	}
-	return fmt.Errorf("reach the server: %w", err)
+	const check = "check AUTHSYNC_URL"
+	_, isTLS := errors.AsType[tls.RecordHeaderError](err)
+	verification, isVerification := errors.AsType[*tls.CertificateVerificationError](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case isTLS || strings.Contains(err.Error(), plainAnswer):
+		return fmt.Errorf("%s does not speak TLS: write http:// in AUTHSYNC_URL, or put a proxy with a certificate before it", c.url)
+	case isVerification:
+		return fmt.Errorf("the certificate of %s is refused: %w: %s, or have this machine trust the authority that signed it", c.url, verification.Err, check)
+	case isDNS && dns.IsNotFound:
+		return fmt.Errorf("DNS knows no host of the name %q: %s", dns.Name, check)
+	case isDNS:
+		return fmt.Errorf("DNS does not answer for the host %q: try again, or check the resolver of this machine", dns.Name)
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return fmt.Errorf("no route leads to %s: %s and the network between", c.url, check)
+	case isNet && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s does not answer in time: %s, the network between and the load of the server: %w", c.url, check, context.DeadlineExceeded)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("%s closed the connection (%w): it may be starting again; if it stays so, %s", c.url, io.EOF, check)
+	}
+	if named, ok := errors.AsType[*url.Error](err); ok { // which repeats method and URL
+		err = named.Err
+	}
+	return fmt.Errorf("reach the server at %s: %w", c.url, err)
 }
+
+// plainAnswer is the text, which has no type, of net/http for a server that answers a TLS hello in plain HTTP.
+const plainAnswer = "server gave HTTP response to HTTPS client"
 
 // Readiness is what the server says of its parts: "ok", or what is wrong.
 type Readiness struct {

@@ -1,9 +1,12 @@
 package client_test
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,6 +91,51 @@ func TestOtherServersAreNamed(t *testing.T) {
 
 	_, err = client.New("http://127.0.0.1:1", "").Projects(t.Context())
 	require.ErrorContains(t, err, "nothing answers at http://127.0.0.1:1")
+}
+
+// What net/http says of a wrong URL is for programmers.
+func TestWrongURLsAreExplained(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, location string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if location != "" {
+				w.Header().Set("Location", location)
+			}
+			w.WriteHeader(status)
+		}
+	}
+	start := func(handler http.HandlerFunc, withTLS bool) *httptest.Server {
+		server := httptest.NewUnstartedServer(handler)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if withTLS {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		t.Cleanup(server.Close)
+		return server
+	}
+	plain, secure := start(answer(http.StatusOK, ""), false), start(answer(http.StatusOK, ""), true)
+	for name, tc := range map[string]struct{ url, says string }{
+		"HTTPSToHTTP": {"https" + strings.TrimPrefix(plain.URL, "http"), "does not speak TLS: write http:// in AUTHSYNC_URL"},
+		"HTTPToHTTPS": {"http" + strings.TrimPrefix(secure.URL, "https"), "the server answers 400 Bad Request: if it takes HTTPS, write https:// in AUTHSYNC_URL"},
+		"Certificate": {secure.URL, "is refused"},
+		"UnknownName": {"http://authsync.invalid", "check AUTHSYNC_URL"},
+		"MovedToHTTPS": {
+			start(answer(http.StatusMovedPermanently, "https://sync.example.com/api/capydb/v1/projects?limit=200"), false).URL,
+			"the server answers 301 Moved Permanently, to https://sync.example.com: set AUTHSYNC_URL to where it leads",
+		},
+		"SignInOfAProxy": {start(answer(http.StatusFound, "/login"), false).URL, "/login: set AUTHSYNC_URL to where it leads"},
+		"NotFound":       {start(answer(http.StatusNotFound, ""), false).URL, "the server answers 404 Not Found: is an authsync server at AUTHSYNC_URL?"},
+		"ClosesAtOnce":   {start(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false).URL, "closed the connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := client.New(tc.url, "capy_test_key").Projects(t.Context())
+			require.ErrorContains(t, err, tc.says)
+			require.NotContains(t, err.Error(), "Get \"")
+		})
+	}
 }
 
 func TestAWebhookGoesWhereTheProviderWouldSendIt(t *testing.T) {

@@ -161,7 +161,7 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 	}
 	switch len(all) {
 	case 0:
-		return "", &ChooseError{Detail: "the project has no integration, so there is no provider to ask: set one up first (PUT …/integrations/{provider})"}
+		return "", &ChooseError{Detail: "the project has no integration, so there is no provider to ask: set one up first (authsync integrations set PROJECT PROVIDER)"}
 	case 1:
 		return all[0], nil
 	}
