@@ -46,11 +46,10 @@ const (
 	maxSaid = 1000
 )
 
-// shownOtherwise are warnings that the lines about messages show, and attributes that are of use in the log alone.
-var (
-	shownOtherwise = []string{"event_failed"}
-	ofNoUseAtOnce  = []string{"next_try", "sqlstate", "took", "duration", "attempt", "job_id"}
-)
+// ofNoUseAtOnce reports attributes that are of use in the log alone.
+func ofNoUseAtOnce(key string) bool {
+	return slices.Contains([]string{"next_try", "sqlstate", "took", "duration", "attempt", "job_id"}, key)
+}
 
 func newTerminal(out io.Writer) *terminal {
 	return &terminal{terminalState: &terminalState{now: time.Now, out: out, said: map[string]*saidBefore{}}}
@@ -76,7 +75,7 @@ func (t *terminal) WithGroup(string) slog.Handler { return t }
 
 // Handle is part of slog.Handler.
 func (t *terminal) Handle(_ context.Context, r slog.Record) error {
-	if slices.Contains(shownOtherwise, r.Message) {
+	if r.Message == "event_failed" { // the line about its message says it
 		return nil
 	}
 	text := t.text(r)
@@ -114,7 +113,7 @@ func (t *terminal) text(r slog.Record) string {
 	add := func(a slog.Attr) bool {
 		value := strings.Join(strings.Fields(a.Value.Resolve().String()), " ")
 		switch {
-		case slices.Contains(ofNoUseAtOnce, a.Key) || value == "":
+		case ofNoUseAtOnce(a.Key) || value == "":
 		case a.Key == "project_id" || a.Key == "project":
 			if demo := t.demo.Load(); demo != nil && demo.ID.String() == value {
 				value = demo.Name

@@ -13,8 +13,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 

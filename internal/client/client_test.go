@@ -1,8 +1,7 @@
 package client_test
 
 import (
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -106,7 +105,7 @@ func TestWrongURLsAreExplained(t *testing.T) {
 	}
 	start := func(handler http.HandlerFunc, withTLS bool) *httptest.Server {
 		server := httptest.NewUnstartedServer(handler)
-		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 		if withTLS {
 			server.StartTLS()
 		} else {

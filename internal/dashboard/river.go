@@ -60,7 +60,7 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		d.serveRiver(w, r, key)
 	case !isOver(err):
-		d.logTrouble(r, "session_not_checked", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "session_not_checked", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
 		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 	case isPage(r):

@@ -78,7 +78,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		err = d.startSession(w, r, key)
 	}
 	if err != nil {
-		d.logTrouble(r, "sign_in_failed", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "sign_in_failed", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
 		w.Header().Set("Retry-After", "5")
 		d.writeSignIn(w, r, http.StatusServiceUnavailable, signInView{Next: next, Fault: "The database cannot be asked now. Try again in a few seconds."})
 		return
@@ -87,13 +87,12 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
 }
 
-// logTrouble logs that the database could not be asked, unless it is the browser that is gone.
-func (d *Dashboard) logTrouble(r *http.Request, what string, err error) {
-	level := slog.LevelError
+// troubleLevel is how bad it is that the database could not be asked: not at all where the browser is gone.
+func troubleLevel(r *http.Request) slog.Level {
 	if r.Context().Err() != nil {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	d.config.Log.LogAttrs(r.Context(), level, what, slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+	return slog.LevelError
 }
 
 // refuse shows the form again.
