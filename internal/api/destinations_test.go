@@ -139,6 +139,7 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	b.call(t, http.MethodPost, path, `{"change_id": "7"}`).refused(t, http.StatusUnprocessableEntity, "change_id must be a whole number")
 	b.call(t, http.MethodPost, path, `{"user_id": "gone"}`).refused(t, http.StatusNotFound, "no such user")
 	b.call(t, http.MethodPost, path, `{"user_id": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
+	b.call(t, http.MethodPost, path, `{"user_id": "busy"}`).refused(t, http.StatusServiceUnavailable, "no room now to run the destination's expressions")
 	b.outbox.err = context.DeadlineExceeded
 	b.call(t, http.MethodPost, path, `{"user_id": "a"}`).refused(t, http.StatusServiceUnavailable, "the database of project shop")
 }

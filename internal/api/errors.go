@@ -127,6 +127,8 @@ func ofRequest(err error) *failure {
 		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	case errors.As(err, &invalid):
 		return invalidField(invalid.Field, invalid.Detail)
+	case destination.Unavailable(err):
+		return &failure{code: controlDatabaseAway, detail: "the server has no room now to run the destination's expressions; try again in a few seconds"}
 	case errors.As(err, &misshapen):
 		return invalidField(misshapen.Field, err.Error())
 	case errors.As(err, &choose):

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -84,6 +86,8 @@ func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, c
 		return outbox.Preview{}, outbox.ErrNoChange
 	case "odd":
 		return outbox.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
+	case "busy":
+		return outbox.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
 	case "unwanted":
 		return outbox.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
 	}

@@ -3,6 +3,8 @@ package destination_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"html"
 	"net/url"
 	"regexp"
@@ -16,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/destinationtest"
 )
 
@@ -24,6 +27,28 @@ func TestMessageID(t *testing.T) {
 	id := destination.MessageID(destinationtest.DestinationID(), 42)
 	require.Equal(t, "msg_3f2b8c1d5e6f4a7b8c9d0e1f2a3b4c5d_42", id)
 	require.NotContains(t, id, ".")
+}
+
+// What becomes of a message whose request could not be made depends on whose fault that is.
+func TestUnmade(t *testing.T) {
+	t.Parallel()
+	unavailable := destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "payload: no processes")
+	for name, c := range map[string]struct {
+		err  error
+		want destination.Outcome
+	}{
+		"NoWorkerCouldBeHad":        {unavailable, destination.Later},
+		"NoWorkerWithinABatch":      {fmt.Errorf("row 3: %w", unavailable), destination.Later},
+		"TheExpressionFails":        {destination.ExpressionError(&jq.RunError{Detail: "payload fails"}, "payload fails"), destination.GiveUp},
+		"TheExpressionCostsTooMuch": {destination.ExpressionError(&jq.RunError{Detail: "payload", Halt: true}, "payload"), destination.Pause},
+		"TheMessageIsOdd":           {errors.New("the user is no object"), destination.GiveUp},
+	} {
+		result := destination.Unmade(c.err, "why")
+		require.Equal(t, c.want, result.Outcome, name)
+		require.Contains(t, result.Reason, "why", name)
+		require.Zero(t, result.Status, name)
+		require.Equal(t, c.want == destination.Later, result.After > 0, name)
+	}
 }
 
 func TestInput(t *testing.T) {

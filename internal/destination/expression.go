@@ -2,6 +2,7 @@ package destination
 
 import (
 	"errors"
+	"time"
 
 	"github.com/authsync/authsync/internal/destination/jq"
 )
@@ -19,10 +20,20 @@ func Unmade(err error, reason string) Result {
 	if Halts(err) {
 		return Result{Outcome: Pause, Reason: reason + "; change the expression, and resume the destination"}
 	}
-	if _, is := errors.AsType[*jq.UnavailableError](err); is {
-		return Result{Outcome: Retry, Reason: reason}
+	if Unavailable(err) {
+		return Result{Outcome: Later, Reason: reason, After: unavailableFor}
 	}
 	return Result{Outcome: GiveUp, Reason: reason}
+}
+
+// unavailableFor is how long a destination waits for a worker that could not be had.
+const unavailableFor = 5 * time.Second
+
+// Unavailable reports whether an error says that no worker could be had for an expression, or that its run was stopped. That is
+// our trouble: it says nothing of the expression or the change, and costs no delivery an attempt.
+func Unavailable(err error) bool {
+	_, is := errors.AsType[*jq.UnavailableError](err)
+	return is
 }
 
 // Halts reports whether an error is of an expression that had to be ended by force again and again.

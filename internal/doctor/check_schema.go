@@ -40,7 +40,7 @@ func problemFault(state schema.State, p schema.Problem, repair string) Fault {
 		f.Next = p.Repair
 	case p.Blocks && state.Kind == schema.Project:
 		f.Next = fmt.Sprintf("restore it from a backup; or, to have the mirror made anew: ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, then %[2]s, "+
-			"after which what the inbox has is applied again by itself", state.Schema, repair)
+			"after which what the inbox has is applied again by itself, and destinations are not told again of what they had been told", state.Schema, repair)
 	case p.Blocks:
 		f.Next = "restore it from a backup"
 	default:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
@@ -20,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/mirrorrepair"
+	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -41,6 +43,8 @@ type testBundle struct {
 	inbox            *inbox.Inbox
 	mirrors          *mirror.Mirrors
 	ledger           *mirrorrepair.Ledger
+	outbox           *outbox.Outbox
+	sinks            map[uuid.UUID]*sink // by destination
 
 	mu        sync.Mutex
 	url       string
@@ -100,7 +104,7 @@ func setup(t *testing.T) *testBundle {
 	t.Helper()
 	b := &testBundle{
 		control: pgtest.Control(t), project: pgtest.Project(t), projectID: uuid.New(), now: time.Now,
-		providers: []string{provider.Auth0, provider.Clerk},
+		providers: []string{provider.Auth0, provider.Clerk}, sinks: make(map[uuid.UUID]*sink),
 	}
 	b.url = pgtest.URL(t, b.project)
 	_, err := b.control.Exec(t.Context(), `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
@@ -114,14 +118,17 @@ func setup(t *testing.T) *testBundle {
 	b.ledger = mirrorrepair.NewLedger(b.control, inserts, nil)
 	b.mirrors = mirror.New(mirror.Config{Database: b.database, Log: log, Now: b.clock, Ledger: b.ledger})
 	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	b.newOutbox(t)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: slog.New(slog.DiscardHandler),
+		Hooks: []rivertype.Hook{b.outbox.Hook()},
 		Workers: []jobs.Register{
 			applier.Register(applier.Config{Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
 			mirrorrepair.Register(mirrorrepair.Config{
 				Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Start: b.start,
 				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil },
 			}),
+			b.outbox.Register,
 		},
 	})
 	require.NoError(t, err)

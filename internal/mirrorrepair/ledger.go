@@ -110,7 +110,7 @@ const (
 	lockProgress = `SELECT p.epoch FROM authsync.mirror_progress AS p WHERE p.project_id = $1 FOR UPDATE`
 
 	// restartRepair has a repair that is at work begin anew: what it brought back is lost again. The
-	// same loss, found by another process, changes nothing.
+	// same loss, found by another process, changes nothing. Its changes are still those behind the first loss.
 	restartRepair = `
 		UPDATE authsync.mirror_repairs AS r
 		SET cause = $2, epoch = $3, known_applied_to = $4, found_applied_to = $5, found_at = $6,
@@ -123,9 +123,9 @@ const (
 	// again, though the events are on record with the time when they were applied first.
 	insertRepair = `
 		INSERT INTO authsync.mirror_repairs (
-			project_id, cause, epoch, known_applied_to, found_applied_to, found_at, last_inbox_id, lost_since, not_in_inbox_until
+			project_id, cause, epoch, known_applied_to, found_applied_to, found_at, last_inbox_id, lost_change_id, lost_since, not_in_inbox_until
 		)
-		SELECT p.id, $2, $3, $4, $5, $6, (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), l.since,
+		SELECT p.id, $2, $3, $4, $5, $6, (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), $8, l.since,
 		       CASE WHEN greatest(l.since, p.created_at) < o.since THEN o.since END
 		FROM authsync.projects AS p
 		CROSS JOIN LATERAL (
@@ -150,7 +150,35 @@ const (
 		JOIN authsync.destination_flows AS f ON f.destination_id = d.id
 		LEFT JOIN LATERAL (SELECT max(e.change_id) AS change_id FROM authsync.deliveries AS e WHERE e.destination_id = d.id) AS l ON true
 		WHERE d.project_id = $1`
+
+	// noteReached notes how far each destination had read the changes that are lost: those it had passed are
+	// not sent to it again. It is told by time where it had not passed all, for of lost changes that have
+	// no delivery nothing else is known.
+	noteReached = `
+		WITH told AS (
+			UPDATE authsync.destinations AS d
+			SET state_reason = $3
+			WHERE d.project_id = $1 AND d.state = 'active'
+		)
+		UPDATE authsync.destination_flows AS f
+		SET passed_until = CASE
+			WHEN f.relayed_to >= $2 THEN 'infinity'
+			WHEN f.relayed_to = 0 THEN 'epoch'
+			ELSE least(f.passed_until, coalesce(l.changed_at, d.created_at) - interval '5 minutes')
+		END
+		FROM authsync.destinations AS d
+		LEFT JOIN LATERAL (
+			SELECT e.changed_at FROM authsync.deliveries AS e WHERE e.destination_id = d.id ORDER BY e.change_id DESC LIMIT 1
+		) AS l ON true
+		WHERE d.project_id = $1 AND f.destination_id = d.id`
 )
+
+// noticeOfLoss is what a person is told of each destination of the project.
+func noticeOfLoss(at time.Time) string {
+	return "The project's database had lost changes, which was noticed at " + at.UTC().Format("2006-01-02 15:04Z") + ". They are brought back, and " +
+		"what this destination had been told of is not sent again. Users that are read from their provider meanwhile are not sent either, if " +
+		"they are older than that: authsync destinations replay sends them"
+}
 
 const (
 	// keepRepairs is how long repairs that have ended are kept.
@@ -166,17 +194,22 @@ func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mir
 		if _, err := tx.Exec(ctx, lockProgress, projectID); err != nil {
 			return fmt.Errorf("lock how far the mirror is: %w", err)
 		}
-		id, err := l.record(ctx, tx, projectID, known, found)
+		if err := tx.QueryRow(ctx, selectToldID, projectID).Scan(&changeID); err != nil {
+			return fmt.Errorf("read what destinations have heard of: %w", err)
+		}
+		changeID = max(changeID, known.ChangeID)
+		id, err := l.record(ctx, tx, projectID, known, found, changeID)
 		if err != nil {
 			return fmt.Errorf("record the loss: %w", err)
 		}
-		if id != 0 {
-			if err := l.insertJob(ctx, tx, projectID, id); err != nil {
-				return fmt.Errorf("insert the job that repairs the mirror: %w", err)
-			}
+		if id == 0 {
+			return nil
 		}
-		if err := tx.QueryRow(ctx, selectToldID, projectID).Scan(&changeID); err != nil {
-			return fmt.Errorf("read what destinations have heard of: %w", err)
+		if _, err := tx.Exec(ctx, noteReached, projectID, known.ChangeID, noticeOfLoss(l.now())); err != nil {
+			return fmt.Errorf("note how far destinations are: %w", err)
+		}
+		if err := l.insertJob(ctx, tx, projectID, id); err != nil {
+			return fmt.Errorf("insert the job that repairs the mirror: %w", err)
 		}
 		return nil
 	})
@@ -184,7 +217,7 @@ func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mir
 }
 
 // record gives the repair of a loss, 0 if another process was faster or the project is gone.
-func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, known, found mirror.Progress) (id int64, err error) {
+func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, known, found mirror.Progress, changeID int64) (id int64, err error) {
 	cause := Rewound
 	if known.Epoch != found.Epoch {
 		cause = Recreated
@@ -200,7 +233,7 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kno
 	args := []any{projectID, cause, found.Epoch, known.AppliedTo, found.AppliedTo, l.now(), since}
 	err = tx.QueryRow(ctx, restartRepair, args...).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = tx.QueryRow(ctx, insertRepair, args...).Scan(&id)
+		err = tx.QueryRow(ctx, insertRepair, append(args, changeID)...).Scan(&id)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil

@@ -129,12 +129,11 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 		return nil, err
 	}
 	loaded[0].message.PutOff = putOff
-	tried := []sent{{
-		outgoing: loaded[0], outcome: outcomeFailed,
-		result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[0].failed},
-	}}
+	tried := []sent{{outgoing: loaded[0]}}
 	s := &tried[0]
-	if s.failed == "" {
+	if s.isGone {
+		*s = w.unsentResult(loaded[0])
+	} else {
 		sending, cancel := context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
 		defer cancel()
 		*s = w.try(sending, r.to, loaded, false)[0]
@@ -160,7 +159,7 @@ func (w *againWorker) attempt(ctx context.Context, job *river.Job[AgainArgs], r 
 // conclude says to River what became of an attempt.
 func (w *againWorker) conclude(ctx context.Context, job *river.Job[AgainArgs], s *sent, r recorded) (failed, err error) {
 	switch s.outcome {
-	case outcomeDelivered:
+	case outcomeDelivered, outcomeCancelled:
 		return nil, nil
 	case outcomeRetry:
 		w.mu.Lock()

@@ -80,6 +80,9 @@ func (p *pipe) loadChunk(ctx context.Context, chunk []taken) ([]outgoing, error)
 		return nil, err
 	}
 	loaded := outgoings(states, chunk, messages)
+	if err := p.gone(ctx, p.id, loaded); err != nil {
+		return nil, err
+	}
 	bytes := 0
 	for i := range loaded {
 		bytes += weight(&loaded[i].message)
@@ -105,11 +108,8 @@ func (p *pipe) hand(loaded []outgoing) {
 	for i := range loaded {
 		p.flying[loaded[i].ID] = weight(&loaded[i].message)
 		p.weight += p.flying[loaded[i].ID]
-		if loaded[i].failed != "" {
-			p.done <- []sent{{
-				outgoing: loaded[i], outcome: outcomeFailed,
-				result: destination.Result{Outcome: destination.GiveUp, Reason: loaded[i].failed},
-			}}
+		if loaded[i].isGone {
+			p.done <- []sent{p.unsentResult(loaded[i])}
 			continue
 		}
 		good = append(good, loaded[i])

@@ -164,6 +164,14 @@ func (s *selection) Wants(m destination.Message) (bool, string, error) {
 			return false, "", s.kill()
 		}
 		return true, "the condition says so", nil
+	case *s.condition == "worker": // for which a worker is needed
+		s.b.mu.Lock()
+		defer s.b.mu.Unlock()
+		if s.b.noWorker {
+			why := &jq.UnavailableError{Err: errors.New("start a worker: resource temporarily unavailable")}
+			return false, "", destination.ExpressionError(why, why.Error())
+		}
+		return true, "the condition says so", nil
 	case *s.condition == "error":
 		return false, "", errors.New("cannot iterate over null")
 	default:
@@ -189,6 +197,8 @@ type testBundle struct {
 	feed  func() error  // asked before the project's database is read; nil: it is there
 	loads []int         // how many messages each call has loaded
 	kills int           // how many workers conditions have cost
+	// noWorker: none can be had for a condition.
+	noWorker bool
 }
 
 // now is the clock of the outbox.
@@ -211,6 +221,12 @@ func (b *testBundle) setPause(longest time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pause = longest
+}
+
+func (b *testBundle) setNoWorker(none bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.noWorker = none
 }
 
 func (b *testBundle) setFeed(feed func() error) {

@@ -31,12 +31,14 @@ type taken struct {
 	Link          *string
 }
 
-// outgoing is a delivery with its message; where there is none, failed says why.
+// outgoing is a delivery with its message.
 type outgoing struct {
 	taken
 
 	message destination.Message
-	failed  string
+	isGone  bool   // its change cannot be read: there is no message
+	unsent  string // then: the outcome
+	because string // then: the reason
 }
 
 // load reads what the deliveries say from the project's database. Its error is a
@@ -46,7 +48,8 @@ func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool,
 	if err != nil {
 		return nil, err
 	}
-	return outgoings(states, all, messages), nil
+	loaded := outgoings(states, all, messages)
+	return loaded, o.gone(ctx, destinationID, loaded)
 }
 
 // outgoings joins deliveries with their messages.
@@ -59,8 +62,12 @@ func outgoings(states bool, all []taken, messages map[int64]destination.Message)
 		}
 		loaded[i] = outgoing{taken: t, message: m}
 		if !ok {
-			loaded[i].failed = errGone.Error()
+			loaded[i].isGone = true
 			continue
+		}
+		alone := !states || len(t.United) == 0 && t.FirstChangeID == t.ChangeID
+		if alone && m.Kind == destination.Created && t.Kind == destination.Updated { // see ofOlderUser
+			loaded[i].message.Kind, loaded[i].message.Before = t.Kind, unknownBefore(t.UserID)
 		}
 		loaded[i].message.Attempt = t.Attempts + 1
 		if states && t.Begun {

@@ -18,7 +18,7 @@
 //	  ▲        │ ▲ ──▶ coalesced    united with a newer one of the user, which was sent
 //	  │        ▼ │
 //	  │     retrying ─▶ failed      after some fifteen attempts, or at once where it is hopeless
-//	  └──────────────────┴──────▶ (replayed)            cancelled: by a person
+//	  └──────────────────┴──────▶ (replayed)            cancelled: by a person, or the mirror lost its change and made no such one again
 //
 // Of a user's deliveries to a destination only one is ready or retrying; the others are
 // held until it is finished. Whoever makes or finishes deliveries locks the row
@@ -59,6 +59,7 @@ type Feed interface {
 	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
 	LatestChange(ctx context.Context, projectID uuid.UUID, userID string) (int64, error)
 	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error
+	Check(ctx context.Context, projectID uuid.UUID) error
 }
 
 // Selection says which changes a destination wants, and why not.

@@ -59,7 +59,10 @@ func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID
 		return Preview{}, err
 	}
 	var unsaid error
-	if p.Wanted, p.Why, unsaid = selection.Wants(message); unsaid != nil {
+	if p.Wanted, p.Why, unsaid = selection.Wants(message); destination.Unavailable(unsaid) {
+		return Preview{}, unsaid
+	}
+	if unsaid != nil {
 		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+unsaid.Error()
 	}
 	built, err := o.build(ctx, destinationID, t.UpdatedAt)

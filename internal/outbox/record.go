@@ -22,6 +22,7 @@ const (
 	outcomeDelivered = "delivered"
 	outcomeRetry     = "retry"
 	outcomeFailed    = "failed"
+	outcomeCancelled = "cancelled"
 	outcomeLater     = "later"
 	outcomeProbe     = "probe" // failed as the breaker's probe, which costs no attempt
 )

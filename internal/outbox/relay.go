@@ -91,7 +91,7 @@ func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) erro
 // lookAgain looks for changes after the project went idle, and requests a job for them. If that
 // fails, the job runs once more, finds that the project has no job, and requests one.
 func (w *relayWorker) lookAgain(ctx context.Context, projectID uuid.UUID) error {
-	flows, err := query[flow](ctx, w.config.Pool, selectFlows, projectID)
+	flows, err := query[standing](ctx, w.config.Pool, selectFlows, projectID)
 	if err != nil {
 		return fmt.Errorf("read the destinations: %w", err)
 	}
@@ -99,7 +99,7 @@ func (w *relayWorker) lookAgain(ctx context.Context, projectID uuid.UUID) error 
 		return nil
 	}
 	newest, err := w.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
-	if err == nil && !slices.ContainsFunc(flows, func(f flow) bool { return f.RelayedTo != newest }) {
+	if err == nil && !slices.ContainsFunc(flows, func(f standing) bool { return f.RelayedTo < newest }) {
 		return nil
 	}
 	return RequestRelay(ctx, w.config.Pool, projectID)
@@ -115,12 +115,18 @@ type flow struct {
 	RelayedTo int64
 }
 
+// standing is a flow with what its mirror has lost.
+type standing struct {
+	flow
+	loss
+}
+
 // A destination whose filter halted goes no further until a person has changed it or has resumed the
 // destination: the feed keeps its changes.
 const selectFlows = `
-	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.relayed_to
+	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.relayed_to, ` + lossColumns + `
 	FROM authsync.destinations AS d
-	JOIN authsync.destination_flows AS f ON f.destination_id = d.id
+	JOIN authsync.destination_flows AS f ON f.destination_id = d.id` + lossJoin + `
 	WHERE d.project_id = $1 AND NOT d.filter_halted
 	ORDER BY f.relayed_to, d.id`
 
@@ -128,31 +134,35 @@ const selectFlows = `
 // page; of several places each gets its turn, so that one that is given the past does
 // not hold up the others. done is false if the time was up before the end.
 func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.Time) (done bool, err error) {
-	ended := make(map[int64]bool) // places behind which there was nothing more
+	ended := make(map[int64]bool)        // places behind which there was nothing more
+	waiting := make(map[uuid.UUID]error) // destinations that go no further now; the others do
 	page := relayFirst
 	for turn := 0; ; turn++ {
-		flows, err := query[flow](ctx, o.config.Pool, selectFlows, projectID)
+		flows, err := query[standing](ctx, o.config.Pool, selectFlows, projectID)
 		if err != nil {
 			return false, fmt.Errorf("read the destinations: %w", err)
 		}
-		var groups [][]flow
+		var groups [][]standing
 		for _, f := range flows {
 			last := len(groups) - 1
 			switch {
-			case ended[f.RelayedTo]:
+			case ended[f.RelayedTo], waiting[f.ID] != nil:
 			case last >= 0 && groups[last][0].RelayedTo == f.RelayedTo:
 				groups[last] = append(groups[last], f)
 			default:
-				groups = append(groups, []flow{f})
+				groups = append(groups, []standing{f})
 			}
 		}
 		if len(groups) == 0 {
+			for _, err := range waiting {
+				return false, err
+			}
 			return true, nil
 		}
 		if time.Now().After(until) {
 			return false, nil
 		}
-		end, next, err := o.relayGroup(ctx, projectID, groups[turn%len(groups)], page)
+		end, next, err := o.relayGroup(ctx, projectID, groups[turn%len(groups)], page, waiting)
 		if err != nil {
 			return false, err
 		}
@@ -164,8 +174,8 @@ func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.T
 }
 
 // relayGroup relays a page to destinations that stand at the same place. end is that
-// behind which there was nothing more, next how many changes to read in the next page.
-func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []flow, page int) (end *int64, next int, err error) {
+// behind which there was nothing more, next how many changes to read in the next page. Who has to wait is added to waiting.
+func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []standing, page int, waiting map[uuid.UUID]error) (end *int64, next int, err error) {
 	from := group[0].RelayedTo
 	changes, err := o.config.Feed.ReadChanges(ctx, projectID, from, page)
 	if err != nil {
@@ -177,14 +187,19 @@ func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []fl
 		case err != nil:
 			return nil, 0, err
 		case newest < from:
-			return nil, page, o.restored(ctx, projectID, group, newest)
+			return &from, page, o.restored(ctx, projectID, group, newest)
 		case newest > from:
 			return nil, page, nil // it came just now
 		}
 		return &from, page, nil
 	}
-	for _, f := range group {
-		if err := o.relayTo(ctx, projectID, f, changes); err != nil {
+	for i := range group {
+		err := o.relayTo(ctx, projectID, &group[i], changes)
+		if _, is := errors.AsType[*waitError](err); is {
+			waiting[group[i].ID] = err
+			continue
+		}
+		if err != nil {
 			return nil, 0, err
 		}
 	}
@@ -202,23 +217,38 @@ type newDelivery struct {
 	Kind      string    `json:"kind"`
 	Changed   []string  `json:"changed"`
 	ChangedAt time.Time `json:"changed_at"`
+	EventID   string    `json:"event_id"`
 	Reason    *string   `json:"reason,omitempty"`
+	// DeliveryID is that of the change as it was made first; see unrepeated.
+	DeliveryID *int64 `json:"delivery_id,omitempty"`
 }
 
 // relayTo makes a destination's deliveries of a page and moves it on, at once.
-func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, changes []mirror.FeedChange) error {
-	chosen, seen, halt := o.wanted(projectID, f, changes, wantTime)
+func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f *standing, changes []mirror.FeedChange) error {
+	kept, moved, err := o.unrepeated(ctx, f, changes)
+	if err != nil {
+		return err
+	}
+	chosen, seen, stop := o.wanted(projectID, f.flow, kept, wantTime)
 	to := f.RelayedTo
-	if seen > 0 {
-		to = changes[seen-1].ID
+	switch {
+	case seen == len(kept):
+		to = changes[len(changes)-1].ID
+	case seen > 0:
+		to = kept[seen-1].ID
+	}
+	for i := range moved {
+		if moved[i].ChangeID <= to {
+			chosen = append(chosen, moved[i])
+		}
 	}
 	wanted, err := json.Marshal(chosen)
 	if err != nil {
 		return fmt.Errorf("write deliveries: %w", err)
 	}
 	var made *int64
-	if halt != nil {
-		made, err = o.relayAndHalt(ctx, projectID, f, to, wanted, halt)
+	if destination.Halts(stop) {
+		made, err = o.relayAndHalt(ctx, projectID, f.flow, to, wanted, stop)
 	} else if err = o.config.Pool.QueryRow(ctx, relayAPage, f.ID, f.RelayedTo, to, wanted, o.config.Now()).Scan(&made); err != nil {
 		err = fmt.Errorf("make deliveries: %w", err)
 	}
@@ -228,15 +258,22 @@ func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f flow, chang
 	if made == nil { // another worker, which took this one for dead, was faster
 		o.config.Log.DebugContext(ctx, "page_relayed_elsewhere", slog.String("destination_id", f.ID.String()))
 	}
+	if destination.Unavailable(stop) {
+		return &waitError{after: unavailableFor, because: stop.Error()}
+	}
 	return nil
 }
 
+// unavailableFor is how long a project waits for a worker that could not be had for an expression.
+const unavailableFor = 5 * time.Second
+
 // wanted gives the changes that a destination wants, among as many as it can be asked about in a time, which
-// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently. halt
-// says that the filter costs workers again and again, the last of them at the first change that was not seen.
+// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently. stop is why the
+// first change that was not seen was not: the filter costs workers again and again (destination.Halts), or none
+// could be had now (destination.Unavailable).
 func (o *Outbox) wanted(
 	projectID uuid.UUID, f flow, changes []mirror.FeedChange, most time.Duration,
-) (wanted []newDelivery, seen int, halt error) {
+) (wanted []newDelivery, seen int, stop error) {
 	wanted = make([]newDelivery, 0, len(changes))
 	selection := o.filter(f)
 	until := o.config.Now().Add(most)
@@ -245,7 +282,7 @@ func (o *Outbox) wanted(
 			return wanted, i, nil
 		}
 		c := &changes[i]
-		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt}
+		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt, EventID: c.EventID}
 		err := selection.broken
 		if err == nil {
 			var is bool
@@ -253,7 +290,7 @@ func (o *Outbox) wanted(
 				continue
 			}
 		}
-		if destination.Halts(err) {
+		if destination.Halts(err) || destination.Unavailable(err) {
 			return wanted, i, err
 		}
 		if err != nil {
@@ -273,43 +310,33 @@ func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) dest
 	}
 }
 
-// becauseRestored is why a destination is told to go on from another place.
+// becauseRestored is what a person is told of a destination whose feed went back.
 const becauseRestored = "The project's database has lost changes that were delivered, as if it was restored from a copy. " +
 	"Deliveries go on with the changes that come now; run a reconcile, and replay what is missing."
 
-const moveBack = `
-	WITH moved AS (
-		UPDATE authsync.destination_flows AS f
-		SET relayed_to = $2
-		WHERE f.destination_id = $1 AND f.relayed_to = $3
-		RETURNING f.destination_id
-	)
+const noteRestored = `
 	UPDATE authsync.destinations AS d
-	SET state_reason = CASE WHEN d.state = 'active' THEN $4 ELSE d.state_reason END
-	FROM moved AS m
-	WHERE d.id = m.destination_id`
+	SET state_reason = $2
+	WHERE d.id = $1 AND d.state = 'active' AND d.state_reason IS NULL`
 
 // restored sees to it that destinations go on after a project's database has lost
 // changes: ids that they have heard of do not come again with another meaning. It is
-// said, because what was lost may be missing in the mirror, or at the destination.
-func (o *Outbox) restored(ctx context.Context, projectID uuid.UUID, group []flow, newest int64) error {
+// said, because what was lost may be missing in the mirror, or at the destination. They stay where they are: what
+// comes now has greater ids.
+func (o *Outbox) restored(ctx context.Context, projectID uuid.UUID, group []standing, newest int64) error {
 	from := group[0].RelayedTo
 	if err := o.config.Feed.SkipChangeIDs(ctx, projectID, from); err != nil {
 		return err
 	}
-	for _, f := range group {
-		tag, err := o.config.Pool.Exec(ctx, moveBack, f.ID, newest, from, becauseRestored)
+	for i := range group {
+		tag, err := o.config.Pool.Exec(ctx, noteRestored, group[i].ID, becauseRestored)
 		if err != nil {
-			return fmt.Errorf("move a destination back: %w", err)
+			return fmt.Errorf("note that the feed went back: %w", err)
 		}
-		if tag.RowsAffected() == 0 {
-			continue
+		if tag.RowsAffected() > 0 {
+			o.config.Log.ErrorContext(ctx, "feed_went_back", slog.String("project_id", projectID.String()),
+				slog.String("destination_id", group[i].ID.String()), slog.Int64("from", from), slog.Int64("to", newest))
 		}
-		o.config.Log.ErrorContext(ctx, "feed_went_back", slog.String("project_id", projectID.String()),
-			slog.String("destination_id", f.ID.String()), slog.Int64("from", from), slog.Int64("to", newest))
 	}
 	return nil
 }
-
-// errGone is why a delivery fails whose change cannot be read any more.
-var errGone = errors.New("the change is no longer in the project's database")

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
 )
 
@@ -144,10 +145,15 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
 		})
 		for err == nil && len(chosen) > 0 {
-			wanted, seen, halt := o.wanted(projectID, f, chosen, wantTime)
+			wanted, seen, stop := o.wanted(projectID, f, chosen, wantTime)
 			chosen = chosen[seen:]
-			if err = o.replayPage(ctx, f, wanted, r.DryRun, done); err == nil && halt != nil {
-				err = o.haltPast(ctx, projectID, f, halt, r.DryRun)
+			err = o.replayPage(ctx, f, wanted, r.DryRun, done)
+			switch {
+			case err != nil:
+			case destination.Halts(stop):
+				err = o.haltPast(ctx, projectID, f, stop, r.DryRun)
+			default:
+				err = stop
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func (s source) damageError(problems []Problem) error {
 	}
 	if lost && s.kind == Project {
 		advice = append(advice, fmt.Sprintf("or, to have the mirror made anew, run ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, and repeat "+
-			"authsync integrations set: what the inbox has is then applied again by itself, and destinations get those changes once more", s.kind.Name()))
+			"authsync integrations set: what the inbox has is then applied again by itself, and destinations are not told again of what they had been told", s.kind.Name()))
 	}
 	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(advice, "; "))
 }

@@ -47,6 +47,7 @@ COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or conditio
 CREATE TABLE authsync.destination_flows (
     destination_id  uuid        NOT NULL,
     relayed_to      bigint      NOT NULL,
+    passed_until    timestamptz NOT NULL DEFAULT 'infinity',
     lease           uuid,
     leased_until    timestamptz,
     -- squawk-ignore prefer-bigint-over-int
@@ -63,6 +64,7 @@ CREATE TABLE authsync.destination_flows (
 
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
 COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+COMMENT ON COLUMN authsync.destination_flows.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
 COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
 COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
 COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
@@ -80,6 +82,7 @@ CREATE TABLE authsync.deliveries (
     kind            text        NOT NULL,
     changed         text[]      NOT NULL,
     changed_at      timestamptz NOT NULL,
+    event_id        text,
     state           text        NOT NULL,
     -- squawk-ignore prefer-bigint-over-int
     attempts        integer     NOT NULL DEFAULT 0,
@@ -108,6 +111,7 @@ COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that w
 COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
 COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
+COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: by it a change is known that a repaired mirror makes once more, under another id.';
 COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change began once, so that it may have arrived, whatever is noted of it.';

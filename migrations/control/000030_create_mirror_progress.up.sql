@@ -31,6 +31,7 @@ CREATE TABLE authsync.mirror_repairs (
     lost_since             timestamptz NOT NULL,
     not_in_inbox_until     timestamptz,
     last_inbox_id          bigint      NOT NULL,
+    lost_change_id         bigint      NOT NULL DEFAULT 0,
     replay_cursor          bigint      NOT NULL DEFAULT 0,
     messages               bigint      NOT NULL DEFAULT 0,
     last_pending_id        bigint,
@@ -55,6 +56,7 @@ COMMENT ON COLUMN authsync.mirror_repairs.lost_since IS 'What was applied since 
 COMMENT ON COLUMN authsync.mirror_repairs.not_in_inbox_until
     IS 'What was received before this is no longer in the inbox, so only a reconcile can bring it back; NULL: the inbox has everything.';
 COMMENT ON COLUMN authsync.mirror_repairs.last_inbox_id IS 'The newest message when it was found: what came later is not lost.';
+COMMENT ON COLUMN authsync.mirror_repairs.lost_change_id IS 'The greatest id of a change that anybody had been told of: changes of the repair, and later ones, have greater ids.';
 COMMENT ON COLUMN authsync.mirror_repairs.replay_cursor IS 'Messages up to this one (inbox.id) were looked through.';
 COMMENT ON COLUMN authsync.mirror_repairs.messages IS 'How many messages wait, or waited, to be applied again.';
 COMMENT ON COLUMN authsync.mirror_repairs.last_pending_id IS 'The last row of inbox_pending that the repair waits for; NULL: not all messages were looked through.';

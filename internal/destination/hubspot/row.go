@@ -77,7 +77,7 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		if m.Before != nil {
 			// An expression that fails on the row as it was has given nothing then.
 			was, err = p.value(ctx, beforeInput)
-			if destination.Halts(err) {
+			if destination.Halts(err) || destination.Unavailable(err) {
 				return err
 			}
 			if err != nil {

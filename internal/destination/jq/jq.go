@@ -60,7 +60,8 @@ type RunError struct {
 
 func (e *RunError) Error() string { return e.Detail }
 
-// UnavailableError says that no worker could be had. It says nothing about the expression: try again later.
+// UnavailableError says that no worker could be had, or that the caller stopped the run. It says nothing about the expression:
+// try again later.
 type UnavailableError struct{ Err error }
 
 func (e *UnavailableError) Error() string { return "run a jq expression: " + e.Err.Error() }
@@ -247,7 +248,7 @@ func (e *Expression) tookTooLong() *RunError {
 }
 
 func (e *Expression) stopped() error {
-	return &RunError{Detail: e.name + " was stopped before it was done"}
+	return &UnavailableError{errors.New(e.name + " was stopped before it was done")}
 }
 
 // killed notes that the expression has cost a worker.

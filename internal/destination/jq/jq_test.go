@@ -98,7 +98,7 @@ func TestRunIsBounded(t *testing.T) {
 	for name, c := range map[string]struct{ source, says string }{
 		"Forever":         {"[repeat(1)]", "took longer than 100ms"},
 		"ForeverInside":   {"def f: f; f", "took longer than 100ms"},
-		"Doubling":        {`reduce range(1000) as $i ("x"; . + .)`, "took longer than 100ms"},
+		"Doubling":        {`reduce range(1000) as $i ("x"; . + .)`, "took longer than 100ms|needs more memory"},
 		"ManyValues":      {"range(5000)", "more than 1000 values"},
 		"TwoValues":       {".user.email, .user.name", "gives 2 values"},
 		"Fails":           {".user.email.domain", "fails on this change"},
@@ -111,7 +111,7 @@ func TestRunIsBounded(t *testing.T) {
 			begun := time.Now()
 			_, _, err := compile(t, c.source).One(t.Context(), jq.Of(change()))
 			require.ErrorAs(t, err, new(*jq.RunError))
-			require.ErrorContains(t, err, c.says)
+			require.Regexp(t, c.says, err.Error())
 			require.Less(t, len(err.Error()), 500)
 			require.Less(t, time.Since(begun), 20*time.Second)
 		})
@@ -131,6 +131,7 @@ func TestRunIsBounded(t *testing.T) {
 		cancel()
 		_, _, err := compile(t, "[repeat(1)]").One(ctx, jq.Of(nil))
 		require.ErrorContains(t, err, "was stopped")
+		require.ErrorAs(t, err, new(*jq.UnavailableError), "the expression is not to blame")
 	})
 }
 

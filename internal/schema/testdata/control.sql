@@ -577,11 +577,17 @@ CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb,
 DECLARE
     v_made bigint;
 BEGIN
+    UPDATE authsync.deliveries AS d
+    SET change_id = r.change_id, first_change_id = NULL, begun = true
+    FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
+    CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
+    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
+
     INSERT INTO authsync.deliveries (
-        project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, reason, created_at, finished_at
+        project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
     )
     SELECT
-        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
             WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
@@ -593,7 +599,7 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
@@ -603,7 +609,7 @@ BEGIN
             WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
             LIMIT 1
         ) AS made ON true
-        WHERE made.found IS NULL
+        WHERE made.found IS NULL AND r.delivery_id IS NULL
     ) AS c
     LEFT JOIN LATERAL (
         SELECT true AS found
@@ -846,7 +852,7 @@ BEGIN
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
-        WHERE r.outcome IN ('delivered', 'failed')
+        WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
           AND (d.id = r.id OR d.state IN ('held', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),
@@ -1057,6 +1063,68 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
+
+CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH change AS MATERIALIZED (
+        SELECT c.*
+        FROM unnest(p_change_ids, p_user_ids, p_event_ids, p_providers, p_changed_at)
+            AS c (id, user_id, event_id, provider, changed_at)
+    ),
+    -- One look for each user, however many changes of the user are asked about.
+    person AS MATERIALIZED (
+        SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
+        FROM change AS c
+        JOIN authsync.destinations AS d ON d.id = p_destination_id
+        GROUP BY d.project_id, c.user_id
+    ),
+    outcome AS MATERIALIZED (
+        SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
+        FROM person AS p
+        CROSS JOIN LATERAL (
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
+              AND o.applied_at < p_found_at
+        ) AS e
+        GROUP BY p.user_id, e.event_id
+    ),
+    delivery AS MATERIALIZED (
+        SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
+        FROM person AS p
+        CROSS JOIN LATERAL (
+            SELECT o.id, o.event_id, o.state
+            FROM authsync.deliveries AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
+              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+        ) AS e
+        ORDER BY p.user_id, e.event_id, e.id
+    ),
+    -- The first of each provider's.
+    run AS MATERIALIZED (
+        SELECT b.provider, min(b.finished_at) AS finished_at
+        FROM authsync.backfills AS b
+        JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
+        WHERE b.state = 'done' AND b.started_at >= p_found_at
+        GROUP BY b.provider
+    )
+    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false)
+    FROM change AS c
+    LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
+    LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
+    LEFT JOIN run AS r ON r.provider = c.provider;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) IS 'Which changes a repaired mirror has made once more, and what had become of them at a destination.';
 
 CREATE FUNCTION authsync.request_delivery(p_destination_id uuid) RETURNS boolean
     LANGUAGE sql
@@ -1778,6 +1846,7 @@ CREATE TABLE authsync.deliveries (
     kind text NOT NULL,
     changed text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
+    event_id text,
     state text NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     begun boolean DEFAULT false NOT NULL,
@@ -1804,6 +1873,8 @@ COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id 
 COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
 
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
+
+COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: by it a change is known that a repaired mirror makes once more, under another id.';
 
 COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed or put off, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
 
@@ -1942,6 +2013,7 @@ COMMENT ON COLUMN authsync.delivery_failures.holds_back IS 'How many later deliv
 CREATE TABLE authsync.destination_flows (
     destination_id uuid NOT NULL,
     relayed_to bigint NOT NULL,
+    passed_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     lease uuid,
     leased_until timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,
@@ -1958,6 +2030,8 @@ CREATE TABLE authsync.destination_flows (
 COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
 
 COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+
+COMMENT ON COLUMN authsync.destination_flows.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
 
 COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
 
@@ -2403,6 +2477,7 @@ CREATE TABLE authsync.mirror_repairs (
     lost_since timestamp with time zone NOT NULL,
     not_in_inbox_until timestamp with time zone,
     last_inbox_id bigint NOT NULL,
+    lost_change_id bigint DEFAULT 0 NOT NULL,
     replay_cursor bigint DEFAULT 0 NOT NULL,
     messages bigint DEFAULT 0 NOT NULL,
     last_pending_id bigint,
@@ -2429,6 +2504,8 @@ COMMENT ON COLUMN authsync.mirror_repairs.lost_since IS 'What was applied since 
 COMMENT ON COLUMN authsync.mirror_repairs.not_in_inbox_until IS 'What was received before this is no longer in the inbox, so only a reconcile can bring it back; NULL: the inbox has everything.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.last_inbox_id IS 'The newest message when it was found: what came later is not lost.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.lost_change_id IS 'The greatest id of a change that anybody had been told of: changes of the repair, and later ones, have greater ids.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.replay_cursor IS 'Messages up to this one (inbox.id) were looked through.';
 

@@ -7,8 +7,10 @@
 --             retrying; the others are held until that one is finished.
 -- Result:     how many it made.
 --
--- p_changes is an array of objects: change_id, user_id, kind, changed, changed_at, and
--- reason, which says why it cannot be delivered; such a one is made as failed.
+-- p_changes is an array of objects: change_id, user_id, kind, changed, changed_at, event_id, and
+-- reason, which says why it cannot be delivered; such a one is made as failed. One with a
+-- delivery_id makes no delivery: a repaired mirror has made the change of that delivery once more, under
+-- this id. It may have been sent before.
 CREATE OR REPLACE FUNCTION authsync.make_deliveries(
     p_destination_id uuid,
     p_changes        jsonb,
@@ -24,11 +26,17 @@ AS $fn$
 DECLARE
     v_made bigint;
 BEGIN
+    UPDATE authsync.deliveries AS d
+    SET change_id = r.change_id, first_change_id = NULL, begun = true
+    FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
+    CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
+    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
+
     INSERT INTO authsync.deliveries (
-        project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, reason, created_at, finished_at
+        project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
     )
     SELECT
-        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at,
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
             WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
@@ -40,7 +48,7 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, reason text
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
@@ -50,7 +58,7 @@ BEGIN
             WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
             LIMIT 1
         ) AS made ON true
-        WHERE made.found IS NULL
+        WHERE made.found IS NULL AND r.delivery_id IS NULL
     ) AS c
     LEFT JOIN LATERAL (
         SELECT true AS found

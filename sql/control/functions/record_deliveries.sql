@@ -7,7 +7,7 @@
 --             this opened it; whether the destination has been disabled.
 --
 -- p_results is an array of objects: id; state and attempts, as they were; united, the ids of
--- those that were sent along; outcome: delivered, retry, failed, later (it costs no attempt, and
+-- those that were sent along; outcome: delivered, retry, failed, cancelled (there is nothing to send), later (it costs no attempt, and
 -- without a status it was not sent at all) or probe (failed as the probe of the breaker, which costs
 -- none either); status, response, reason; next_attempt_at and job_id of one that goes on by a
 -- job of its own; sent_at; deferrals, where the other side put it off: how often it has, see
@@ -77,7 +77,7 @@ BEGIN
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
-        WHERE r.outcome IN ('delivered', 'failed')
+        WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
           AND (d.id = r.id OR d.state IN ('held', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),

@@ -1,0 +1,81 @@
+-- repeated_changes looks which changes a repaired mirror has made once more, under new ids, and what
+-- had become of them at a destination.
+--
+-- Repeatable: it changes nothing.
+-- Order:      of no matter.
+-- Result:     one row a change: when its event was final before the loss was found, NULL if it was not; the
+--             delivery of the lost change, if the destination has one; whether a backfill or a reconcile of
+--             the provider that began after the loss had ended before the change.
+CREATE OR REPLACE FUNCTION authsync.repeated_changes(
+    p_destination_id uuid,
+    p_lost_to        bigint,
+    p_found_at       timestamptz,
+    p_change_ids     bigint[],
+    p_user_ids       text[],
+    p_event_ids      text[],
+    p_providers      text[],
+    p_changed_at     timestamptz[]
+)
+RETURNS TABLE (change_id bigint, applied_at timestamptz, delivery_id bigint, delivery_state text, is_complete boolean)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+BEGIN
+    RETURN QUERY
+    WITH change AS MATERIALIZED (
+        SELECT c.*
+        FROM unnest(p_change_ids, p_user_ids, p_event_ids, p_providers, p_changed_at)
+            AS c (id, user_id, event_id, provider, changed_at)
+    ),
+    -- One look for each user, however many changes of the user are asked about.
+    person AS MATERIALIZED (
+        SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
+        FROM change AS c
+        JOIN authsync.destinations AS d ON d.id = p_destination_id
+        GROUP BY d.project_id, c.user_id
+    ),
+    outcome AS MATERIALIZED (
+        SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
+        FROM person AS p
+        CROSS JOIN LATERAL (
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
+              AND o.applied_at < p_found_at
+        ) AS e
+        GROUP BY p.user_id, e.event_id
+    ),
+    delivery AS MATERIALIZED (
+        SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
+        FROM person AS p
+        CROSS JOIN LATERAL (
+            SELECT o.id, o.event_id, o.state
+            FROM authsync.deliveries AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
+              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+        ) AS e
+        ORDER BY p.user_id, e.event_id, e.id
+    ),
+    -- The first of each provider's.
+    run AS MATERIALIZED (
+        SELECT b.provider, min(b.finished_at) AS finished_at
+        FROM authsync.backfills AS b
+        JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
+        WHERE b.state = 'done' AND b.started_at >= p_found_at
+        GROUP BY b.provider
+    )
+    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false)
+    FROM change AS c
+    LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
+    LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
+    LEFT JOIN run AS r ON r.provider = c.provider;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.repeated_changes(uuid, bigint, timestamptz, bigint[], text[], text[], text[], timestamptz[])
+    IS 'Which changes a repaired mirror has made once more, and what had become of them at a destination.';
