@@ -88,7 +88,19 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 			return err
 		}
 	}
+	if err := s.notePending(ctx, c, project); err != nil {
+		return err
+	}
 	return s.noteRejected(ctx, c, project)
+}
+
+// notePending says that events of the project wait, and why: what they are about is known only once they are applied.
+func (s *session) notePending(ctx context.Context, c *client.Client, project string) error {
+	waiting, err := c.Events(ctx, project, client.EventFilter{Outcome: pending}, 1)
+	if err != nil || len(waiting) == 0 || waiting[0].Reason == nil {
+		return err
+	}
+	return s.notice("Events of project %s wait to be applied, and may be about this user: %s", project, printable(*waiting[0].Reason))
 }
 
 func (s *session) printUser(project string, u client.User) error {

@@ -226,6 +226,30 @@ func wideEvent() client.Event {
 	}
 }
 
+// A project whose database cannot be used has nothing but pending events, of which nothing is known yet.
+func TestPendingEventsSayWhatTheyWaitFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|ada", "--wait")
+	const reason = "the disk of the database is full: make room there"
+	require.NotContains(t, b.run(t, "explain", "shop", "auth0|ada").err, "wait to be applied")
+	b.restart(t, "receiver,api")
+	b.must(t, "send", "shop", "auth0", "user.updated", "--user", "auth0|ada")
+	execute(t, b.control, `UPDATE authsync.river_job SET state = 'scheduled', metadata = '{"output": {"wait_reason": "`+reason+`"}}'
+		WHERE kind = 'apply_inbox' AND finalized_at IS NULL`)
+	for _, args := range [][]string{
+		{"events", "list", "shop"},
+		{"events", "list", "shop", "--outcome", "pending"},
+		{"events", "show", "shop", "2.0"},
+	} {
+		require.Contains(t, b.must(t, args...), reason, args)
+	}
+	require.Contains(t, b.must(t, "events", "list", "shop", "--json"), `"reason": "`+reason+`"`)
+	r := b.run(t, "explain", "shop", "auth0|ada")
+	require.Zero(t, r.status)
+	require.Contains(t, r.err, "Events of project shop wait to be applied, and may be about this user: "+reason)
+}
+
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -251,6 +275,13 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		"Projects": func(s *session) error {
 			url := "postgres://authsync@db.internal.example.com:5432/shop_production"
 			return s.printProjects(client.Project{ID: "0b0c5f0a-7d7e-4d60-9a53-0d7d7b0f7a11", Name: strings.Repeat("shop", 8), Database: &url, CreatedAt: at})
+		},
+		"Integrations": func(s *session) error {
+			return s.printIntegrations("shop", client.Integration{Provider: "better_auth", Config: client.IntegrationConfig{WebhookReceiver: user}})
+		},
+		"Rejected": func(s *session) error {
+			address := "2001:0db8:85a3:0000:0000:8a2e:0370:7334"
+			return s.printRejected(client.Rejected{ReceivedAt: at, Provider: "better_auth", Status: 401, Reason: "signature_mismatch", RequestCount: 1e6, RemoteAddress: &address})
 		},
 		"Users": func(s *session) error {
 			email := strings.Repeat("ada.", 10) + "@example.com"

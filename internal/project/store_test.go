@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -277,6 +278,32 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 	b.mirror.failWith(pgdb.ErrControlDatabase)
 	_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
 	require.ErrorContains(t, err, "this is authsync's own database, where projects and credentials are kept: give the database that")
+}
+
+// To let a role into the control database is no advice, however its address is written.
+func TestControlDatabaseIsNotToBeOpenedForAProject(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mirror.failWith(&pgconn.PgError{Code: "42501", Message: `permission denied for database "authsync"`})
+	own := b.pool.Config().ConnConfig
+	for name, tc := range map[string]struct {
+		host, database string
+		says           string
+	}{
+		"AsItIsWritten": {"127.0.0.1", own.Database, "this is authsync's own database"},
+		"ByAName":       {"localhost", own.Database, "this is authsync's own database"},
+		"OfIPv6":        {"[::1]", own.Database, "this is authsync's own database"},
+		"OtherDatabase": {"127.0.0.1", "shop", "GRANT CREATE, CONNECT ON DATABASE"},
+		"OtherServer":   {"192.0.2.7", own.Database, "GRANT CREATE, CONNECT ON DATABASE"},
+	} {
+		_, err := b.store.CreateProject(t.Context(), "second", fmt.Sprintf("postgres://app:s3cret@%s:%d/%s", tc.host, own.Port, tc.database), false)
+		var refused *project.DatabaseError
+		require.ErrorAs(t, err, &refused, name)
+		require.ErrorContains(t, err, tc.says, name)
+		if tc.says == "this is authsync's own database" {
+			require.NotContains(t, err.Error(), "GRANT", name)
+		}
+	}
 }
 
 // What was claimed for a project that could not be made is given free again.
