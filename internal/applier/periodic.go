@@ -7,18 +7,14 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 )
 
 const maintainEvery = time.Hour
 
 // Periodic gives the jobs that a client with these workers inserts by itself.
 func Periodic() []*river.PeriodicJob {
-	every := func(pause time.Duration, args river.JobArgs) *river.PeriodicJob {
-		return river.NewPeriodicJob(river.PeriodicInterval(pause),
-			func() (river.JobArgs, *river.InsertOpts) { return args, nil },
-			&river.PeriodicJobOpts{RunOnStart: true})
-	}
-	return []*river.PeriodicJob{every(maintainEvery, maintainArgs{})}
+	return []*river.PeriodicJob{jobs.Every(maintainEvery, maintainArgs{})}
 }
 
 // maintainArgs are the arguments of maintain_inbox.

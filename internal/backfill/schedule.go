@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -21,11 +22,7 @@ const lookEvery = time.Minute
 
 // Periodic gives the jobs that a River client with these workers inserts by itself.
 func Periodic() []*river.PeriodicJob {
-	return []*river.PeriodicJob{river.NewPeriodicJob(
-		river.PeriodicInterval(lookEvery),
-		func() (river.JobArgs, *river.InsertOpts) { return scheduleArgs{}, nil },
-		&river.PeriodicJobOpts{RunOnStart: true},
-	)}
+	return []*river.PeriodicJob{jobs.Every(lookEvery, scheduleArgs{})}
 }
 
 // scheduleArgs are the arguments of schedule_reconciles.

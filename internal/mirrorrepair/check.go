@@ -24,11 +24,7 @@ const (
 
 // Periodic gives the jobs that a client with these workers inserts by itself.
 func Periodic() []*river.PeriodicJob {
-	return []*river.PeriodicJob{river.NewPeriodicJob(
-		river.PeriodicInterval(checkEvery),
-		func() (river.JobArgs, *river.InsertOpts) { return checkArgs{}, nil },
-		&river.PeriodicJobOpts{RunOnStart: true},
-	)}
+	return []*river.PeriodicJob{jobs.Every(checkEvery, checkArgs{})}
 }
 
 // checkArgs are the arguments of check_mirrors.

@@ -99,10 +99,5 @@ func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueC
 
 // Periodic gives the jobs that a River client with these workers inserts by itself.
 func Periodic() []*river.PeriodicJob {
-	every := func(pause time.Duration, args river.JobArgs) *river.PeriodicJob {
-		return river.NewPeriodicJob(river.PeriodicInterval(pause),
-			func() (river.JobArgs, *river.InsertOpts) { return args, nil },
-			&river.PeriodicJobOpts{RunOnStart: true})
-	}
-	return []*river.PeriodicJob{every(mendEvery, mendArgs{}), every(trimEvery, trimArgs{})}
+	return []*river.PeriodicJob{jobs.Every(mendEvery, mendArgs{}), jobs.Every(trimEvery, trimArgs{})}
 }
