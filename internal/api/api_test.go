@@ -173,7 +173,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	b.outbox = &fakeOutbox{pool: b.pool}
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
-		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, jobs, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
+		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),

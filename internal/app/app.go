@@ -243,13 +243,9 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	if err != nil {
 		return nil, err
 	}
-	inserts, err := inbox.NewJobs(a.log)
-	if err != nil {
-		return nil, err
-	}
 	a.mirrors = mirror.New(mirror.Config{
 		Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers,
-		Ledger: mirrorrepair.NewLedger(a.pool, inserts, nil),
+		Ledger: mirrorrepair.NewLedger(a.pool, nil),
 	})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,

@@ -10,7 +10,6 @@ import (
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
@@ -20,10 +19,6 @@ import (
 
 // startBackfills makes what starts backfills and what they read with.
 func (a *App) startBackfills(context.Context) (stopFunc, error) {
-	jobs, err := inbox.NewJobs(a.log)
-	if err != nil {
-		return nil, err
-	}
 	transport := a.guard.Transport()
 	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
 	a.accounts = &account.Integrations{
@@ -37,7 +32,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 		},
 		Providers: a.providers,
 	}
-	a.backfills = backfill.NewStore(a.pool, jobs, a.accounts)
+	a.backfills = backfill.NewStore(a.pool, a.accounts)
 	a.shared = account.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
 	return func(context.Context) error {

@@ -21,9 +21,8 @@
 //
 // The cursor moves after its page is in the mirror, never before. Whatever dies,
 // at whatever point: the job runs again and goes on from the last committed
-// page. That page may be applied twice, which changes nothing. A run whose job a person
-// cancelled or deleted gets another within a minute (schedule_reconciles); what ends a run
-// is Store.Cancel.
+// page. That page may be applied twice, which changes nothing. A run has one job
+// (package jobs): if a person cancels or deletes that, the run gets another. What ends a run is Store.Cancel.
 package backfill
 
 import (
@@ -32,7 +31,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/jobs"
 )
 
 // Queue is the queue of the jobs: they are long, and must not take the places
@@ -147,13 +147,11 @@ func (e *RunningError) Error() string {
 type Args struct {
 	RunID     uuid.UUID `json:"run_id"`
 	ProjectID uuid.UUID `json:"project_id"`
+	RunKind   string    `json:"run_kind"` // for who looks at the jobs
 }
 
 // Kind names the job.
-func (Args) Kind() string { return "backfill" }
+func (Args) Kind() string { return jobs.Backfill }
 
-// InsertOpts lets the job run as often as it takes: each death of a worker costs
-// an attempt, and the run knows itself when it has had enough.
-func (Args) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: Queue, MaxAttempts: 30_000}
-}
+// subject is what the job exists once for.
+func (a Args) subject() string { return a.RunID.String() }

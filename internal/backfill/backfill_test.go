@@ -374,20 +374,6 @@ func TestStore(t *testing.T) {
 		require.Equal(t, latest, again)
 	})
 
-	t.Run("ARunWithoutAJobGetsANewOneAndGoesOn", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t, 30, 10)
-		run := b.start(t)
-		_, err := b.control.Exec(t.Context(), `
-			UPDATE authsync.backfills SET cursor = '10', pages = 1, read = 10;
-			UPDATE authsync.river_job SET state = 'cancelled', finalized_at = now()`)
-		require.NoError(t, err)
-		require.Equal(t, run.ID, b.start(t).ID)
-		b.work(t, b.mirrors, 0)
-		require.Equal(t, int64(30), b.ends(t, backfill.Done).Read)
-		require.Equal(t, "20 20 20 0", b.mirrored(t), "from where it was")
-	})
-
 	t.Run("SaysWhatIsMissing", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, 30, 10)

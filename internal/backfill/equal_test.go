@@ -50,7 +50,7 @@ func newTables(t *testing.T, idType, columns string) *tables {
 		},
 		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.BetterAuth}, nil },
 	}
-	b.accounts, b.store = accounts, backfill.NewStore(b.control, b.jobs, accounts)
+	b.accounts, b.store = accounts, backfill.NewStore(b.control, accounts)
 	b.work(t, b.mirrors, 0)
 	return &tables{testBundle: b}
 }

@@ -45,7 +45,7 @@ func (b *testBundle) beside(t *testing.T, n int, newAccount func() *tenant) []uu
 		Log:      slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
-	b.store = backfill.NewStore(b.control, b.jobs, b.accounts)
+	b.store = backfill.NewStore(b.control, b.accounts)
 	return others
 }
 

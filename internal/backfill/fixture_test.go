@@ -11,15 +11,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
@@ -70,6 +68,12 @@ func (a *tenant) Close() error {
 	defer a.mu.Unlock()
 	a.closed++
 	return nil
+}
+
+func (a *tenant) timesClosed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closed
 }
 
 // requireClosed waits until what was opened is closed, which follows the end of the run.
@@ -140,7 +144,6 @@ type testBundle struct {
 	projectID        uuid.UUID
 	account          *tenant
 	accounts         account.Accounts // the tenant, unless a test has another
-	jobs             *river.Client[pgx.Tx]
 	store            *backfill.Store
 	mirrors          *mirror.Mirrors
 }
@@ -155,11 +158,8 @@ func setup(tb testing.TB, users, pageSize int) *testBundle {
 	_, err := b.control.Exec(tb.Context(),
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
 	require.NoError(tb, err)
-	jobs, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
-	require.NoError(tb, err)
-	b.jobs = jobs
 	b.accounts = b.account
-	b.store = backfill.NewStore(b.control, jobs, b.account)
+	b.store = backfill.NewStore(b.control, b.account)
 	url := pgtest.URL(tb, b.project)
 	b.mirrors = newMirrors(url)
 	tb.Cleanup(func() { require.NoError(tb, b.mirrors.Close(context.Background())) })
@@ -185,12 +185,13 @@ func (b *testBundle) work(t *testing.T, mirrors backfill.Mirrors, slice time.Dur
 	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
 }
 
-func newClient(pool *pgxpool.Pool, c backfill.Config) (*river.Client[pgx.Tx], error) {
-	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	backfill.Register(c, workers, queues)
-	return river.NewClient(riverpgxv5.New(pool), &river.Config{
-		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(slog.DiscardHandler),
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond, JobTimeout: 10 * time.Minute,
+func newClient(pool *pgxpool.Pool, c backfill.Config, periodic ...*river.PeriodicJob) (*jobs.Client, error) {
+	return jobs.New(jobs.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Periodic: periodic, FetchPoll: 5 * time.Millisecond,
+		Workers: []jobs.Register{func(workers *river.Workers, queues map[string]river.QueueConfig) {
+			backfill.Register(c, workers, queues)
+			queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: 1}
+		}},
 	})
 }
 

@@ -156,7 +156,7 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 0, 0)
 	accounts := &current{}
-	b.accounts, b.store = accounts, backfill.NewStore(b.control, b.jobs, accounts)
+	b.accounts, b.store = accounts, backfill.NewStore(b.control, accounts)
 	b.work(t, b.mirrors, 0)
 	rapid.Check(t, func(rt *rapid.T) {
 		_, err := b.project.Exec(context.Background(), `

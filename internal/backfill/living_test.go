@@ -203,7 +203,7 @@ func (l *living) User(_ context.Context, id string) (fetch.User, error) {
 func setupLiving(t *testing.T, l *living, slice time.Duration) *testBundle {
 	t.Helper()
 	b := setup(t, 0, 0)
-	b.accounts, b.store = l, backfill.NewStore(b.control, b.jobs, l)
+	b.accounts, b.store = l, backfill.NewStore(b.control, l)
 	b.work(t, b.mirrors, slice)
 	return b
 }

@@ -85,7 +85,7 @@ func TestEveryProvider(t *testing.T) {
 				},
 				Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{c.provider}, nil },
 			}
-			b.accounts, b.store = accounts, backfill.NewStore(b.control, b.jobs, accounts)
+			b.accounts, b.store = accounts, backfill.NewStore(b.control, accounts)
 			b.work(t, b.mirrors, 0)
 			ends := func(kind string) (run backfill.Run) {
 				_, err := b.store.Start(t.Context(), b.projectID, c.provider, backfill.Order{Kind: kind})

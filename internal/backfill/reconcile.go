@@ -8,8 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/riverqueue/river"
-
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/refresh"
@@ -46,7 +45,7 @@ func (s *slice) reconcile(ctx context.Context) error {
 			return err
 		}
 		if s.timeUp() {
-			return river.JobSnooze(0)
+			return jobs.Yield(ctx)
 		}
 	}
 	for s.row.State != Done {
@@ -54,7 +53,7 @@ func (s *slice) reconcile(ctx context.Context) error {
 			return err
 		}
 		if s.timeUp() && s.row.State != Done {
-			return river.JobSnooze(0)
+			return jobs.Yield(ctx)
 		}
 	}
 	return nil
@@ -92,7 +91,7 @@ func (s *slice) restart(ctx context.Context) error {
 	if err := s.findings.Begin(ctx); err != nil {
 		return err
 	}
-	return river.JobSnooze(0)
+	return jobs.Yield(ctx)
 }
 
 // drift is a copy of the run's drift, to be changed.

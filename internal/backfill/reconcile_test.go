@@ -346,7 +346,7 @@ func TestReconcileThatIsInterruptedCountsOnce(t *testing.T) {
 	t.Parallel()
 	l := newLiving()
 	b := setup(t, 0, 0)
-	b.accounts, b.store = l, backfill.NewStore(b.control, b.jobs, l)
+	b.accounts, b.store = l, backfill.NewStore(b.control, l)
 	drifted(t, l, b)
 	b.work(t, &flaky{Mirrors: b.mirrors}, time.Nanosecond) // one step a slice
 	d := b.reconcile(t, backfill.Order{}).Drift

@@ -46,18 +46,8 @@ type scheduleWorker struct {
 const selectDue = `SELECT project_id, provider FROM authsync.due_reconciles(now())`
 
 // Work starts the reconciles that are due. One that cannot be started is on record
-// as failed, and due again when its time has passed. Before that, runs that lost their job
-// get another: as long as they stand still, none of the integration is due.
+// as failed, and due again when its time has passed.
 func (w *scheduleWorker) Work(ctx context.Context, _ *river.Job[scheduleArgs]) error {
-	mended, err := w.store.mend(ctx)
-	for _, run := range mended {
-		w.log.WarnContext(ctx, "run_got_another_job", slog.String("project_id", run.ProjectID.String()),
-			slog.String("provider", run.Provider), slog.String("kind", run.Kind), slog.String("run_id", run.ID.String()))
-	}
-	return errors.Join(err, w.startDue(ctx))
-}
-
-func (w *scheduleWorker) startDue(ctx context.Context) error {
 	rows, err := w.store.pool.Query(ctx, selectDue)
 	if err != nil {
 		return fmt.Errorf("look for reconciles that are due: %w", err)

@@ -8,13 +8,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -120,14 +117,10 @@ func (refusing) Open(context.Context, uuid.UUID, string) (account.Account, error
 // serve starts all workers, and the jobs that come by themselves.
 func (b *testBundle) serve(t *testing.T, accounts account.Accounts) {
 	t.Helper()
-	b.store = backfill.NewStore(b.control, b.jobs, accounts)
-	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}}
-	log := slog.New(slog.DiscardHandler)
-	backfill.Register(backfill.Config{Pool: b.control, Store: b.store, Accounts: accounts, Mirrors: b.mirrors, Log: log}, workers, queues)
-	client, err := river.NewClient(riverpgxv5.New(b.control), &river.Config{
-		Schema: inbox.RiverSchema, Workers: workers, Queues: queues, Logger: log, PeriodicJobs: backfill.Periodic(),
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Millisecond,
-	})
+	b.store = backfill.NewStore(b.control, accounts)
+	client, err := newClient(b.control, backfill.Config{
+		Pool: b.control, Store: b.store, Accounts: accounts, Mirrors: b.mirrors, Log: slog.New(slog.DiscardHandler),
+	}, backfill.Periodic()...)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
 	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -95,9 +96,9 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 		case f.page.Next == "":
 			return nil
 		case f.page.Wait > 0:
-			return river.JobSnooze(s.config.Retry(f.page.Wait))
+			return jobs.Wait(ctx, s.job.JobRow, cmp.Or(f.page.Note, "the provider asks to wait"), &jobs.WaitError{After: s.config.Retry(f.page.Wait)})
 		case timeUp:
-			return river.JobSnooze(0)
+			return jobs.Yield(ctx)
 		}
 	}
 }
@@ -272,7 +273,8 @@ func (s *slice) commit(ctx context.Context, next row) error {
 		if err := outbox.RequestRelay(ctx, tx, next.ProjectID); err != nil || next.State != Done {
 			return err
 		}
-		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, s.job)
+		// A job that cannot be ended here finds, when it runs again, that nothing is left to do.
+		_, err = jobs.Finish(ctx, tx, s.job.JobRow, s.job.Args.subject(), now)
 		return err
 	})
 	if err != nil {
@@ -280,7 +282,7 @@ func (s *slice) commit(ctx context.Context, next row) error {
 	}
 	if !moved {
 		// The next slice, if there is one, finds out what happened.
-		return river.JobSnooze(0)
+		return jobs.Yield(ctx)
 	}
 	next.Troubles = 0
 	s.row, s.marked = next, now

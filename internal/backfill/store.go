@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 )
 
 const (
 	columns = `
-		b.id, b.project_id, b.provider, b.kind, b.options, b.state, b.phase, b.job_id, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
+		b.id, b.project_id, b.provider, b.kind, b.options, b.state, b.phase, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
 		extract(epoch FROM b.worked)::double precision AS worked, b.troubles, b.waits_because, b.error, b.report, b.drift,
 		b.started_at, b.updated_at, b.finished_at`
 
@@ -28,16 +28,10 @@ const (
 		ON CONFLICT (project_id, provider) WHERE state IN ('running', 'waiting') DO NOTHING
 		RETURNING ` + columns
 
-	// The run that is in the way, and whether a job works on it: a person may
-	// have cancelled or deleted the job alone.
 	selectUnfinished = `
-		SELECT ` + columns + `,
-			EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = b.job_id AND j.finalized_at IS NULL) AS has_job
+		SELECT ` + columns + `
 		FROM authsync.backfills AS b
-		WHERE b.project_id = $1 AND b.provider = $2 AND b.state IN ('running', 'waiting')
-		FOR UPDATE OF b`
-
-	updateJob = `UPDATE authsync.backfills SET job_id = $2 WHERE id = $1`
+		WHERE b.project_id = $1 AND b.provider = $2 AND b.state IN ('running', 'waiting')`
 
 	selectLatest = `
 		SELECT ` + columns + `
@@ -62,7 +56,6 @@ type row struct {
 	Options      Order
 	State        string
 	Phase        string
-	JobID        int64
 	Cursor       string
 	Total        *int64
 	Pages        int64
@@ -79,12 +72,6 @@ type row struct {
 	StartedAt    time.Time
 	UpdatedAt    time.Time
 	FinishedAt   *time.Time
-}
-
-type unfinished struct {
-	row
-
-	HasJob bool
 }
 
 // run is the row as it is shown.
@@ -120,21 +107,17 @@ func (b *row) run() Run {
 // Store starts, shows and cancels runs. It is safe for concurrent use.
 type Store struct {
 	pool     *pgxpool.Pool
-	jobs     *river.Client[pgx.Tx]
 	accounts account.Accounts
 }
 
-// NewStore makes a Store on the control database. jobs only inserts.
-func NewStore(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], accounts account.Accounts) *Store {
-	return &Store{pool: pool, jobs: jobs, accounts: accounts}
+// NewStore makes a Store on the control database.
+func NewStore(pool *pgxpool.Pool, accounts account.Accounts) *Store {
+	return &Store{pool: pool, accounts: accounts}
 }
 
 // Start begins a run; a worker takes it up at once. Errors: *RunningError
 // if there is an unfinished one, *account.NotPossibleError if the credentials do not
 // allow reading users, project.ErrNoProject, project.ErrNoIntegration.
-//
-// A run whose job was cancelled or deleted in River gets a new job, and goes on; so it does
-// by itself, see mend.
 func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string, o Order) (Run, error) {
 	account, err := s.accounts.Open(ctx, projectID, providerName)
 	if err != nil {
@@ -154,19 +137,18 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		b, err := queryOne[row](ctx, tx, insertRun, projectID, providerName, o.Kind, o)
 		if errors.Is(err, pgx.ErrNoRows) {
-			other, err := queryOne[unfinished](ctx, tx, selectUnfinished, projectID, providerName)
+			other, err := queryOne[row](ctx, tx, selectUnfinished, projectID, providerName)
 			if err != nil {
 				return err
 			}
-			if other.HasJob || other.Kind != o.Kind {
-				return &RunningError{Run: other.run()}
-			}
-			b = other.row
-		} else if err != nil {
+			return &RunningError{Run: other.run()}
+		}
+		if err != nil {
 			return err
 		}
 		run = b.run()
-		return s.giveJob(ctx, tx, &b)
+		args := Args{RunID: b.ID, ProjectID: b.ProjectID, RunKind: b.Kind}
+		return jobs.Request(ctx, tx, args, args.subject())
 	})
 	switch {
 	case pgdb.Code(err) == pgerrcode.ForeignKeyViolation:
@@ -175,16 +157,6 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 		return Run{}, fmt.Errorf("start %s: %w", o.Kind, err)
 	}
 	return run, nil
-}
-
-// giveJob makes the job that works on the run.
-func (s *Store) giveJob(ctx context.Context, tx pgx.Tx, b *row) error {
-	job, err := s.jobs.InsertTx(ctx, tx, Args{RunID: b.ID, ProjectID: b.ProjectID}, &river.InsertOpts{Tags: []string{b.Kind}})
-	if err != nil {
-		return fmt.Errorf("insert job: %w", err)
-	}
-	_, err = tx.Exec(ctx, updateJob, b.ID, job.Job.ID)
-	return err
 }
 
 // Latest gives the newest run of a kind, or ErrNoRun.

@@ -15,10 +15,12 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/account"
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/refresh"
 )
 
@@ -96,10 +98,9 @@ func newWorker(c Config) *worker {
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	w.busy.Add(1)
 	defer w.busy.Add(-1)
-	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID)
+	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID, job.Kind, job.Args.subject())
 	if errors.Is(err, pgx.ErrNoRows) {
-		w.held.release(job.Args.RunID)
-		return nil // finished, cancelled, or gone with its project
+		return w.leave(ctx, job)
 	}
 	if err != nil {
 		return err
@@ -119,6 +120,21 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	return s.end(ctx, working, err)
 }
 
+// leave ends the job of a run that is finished, cancelled, or gone with its project, and a job that
+// is not the one of its run: a person had it run again.
+func (w *worker) leave(ctx context.Context, job *river.Job[Args]) error {
+	finished, err := jobs.Finish(ctx, w.config.Pool, job.JobRow, job.Args.subject(), time.Now())
+	switch {
+	case err != nil:
+		return err
+	case finished == jobs.Busy:
+		return jobs.Yield(ctx)
+	case finished == jobs.Idle: // otherwise another job may be at work with the account
+		w.held.release(job.Args.RunID)
+	}
+	return nil
+}
+
 var errSlow = errors.New("a page was not read and applied within 28 seconds")
 
 // NextRetry comes back soon after the death of a worker.
@@ -129,13 +145,12 @@ func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
 // end says what follows from an error: nothing more, or another slice after a while.
 func (s *slice) end(ctx, working context.Context, err error) error {
 	if ctx.Err() != nil { // we are being stopped: another process goes on
-		return river.JobSnooze(0)
+		return jobs.Yield(ctx)
 	}
 	if errors.Is(context.Cause(working), errSlow) {
 		err = errSlow
 	}
 	var (
-		snooze      *river.JobSnoozeError
 		credentials *fetch.CredentialsError
 		protocol    *fetch.ProtocolError
 		notPossible *account.NotPossibleError
@@ -143,7 +158,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		delayed     *mirror.DelayError
 	)
 	switch {
-	case errors.As(err, &snooze):
+	case jobs.Yields(err):
 		return err
 	case errors.As(err, &credentials), errors.As(err, &protocol), errors.As(err, &notPossible), errors.Is(err, fetch.ErrNoCredentials):
 		return s.fail(ctx, err.Error(), err)
@@ -152,9 +167,9 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	case errors.Is(err, mirror.ErrFindingsGone):
 		return s.restart(ctx)
 	case errors.As(err, &limited):
-		return s.wait(ctx, err.Error(), max(limited.After, time.Second), s.row.Troubles)
+		return s.wait(ctx, err, err.Error(), max(limited.After, time.Second), s.row.Troubles)
 	case errors.As(err, &delayed):
-		return s.wait(ctx, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err), delayed.After, s.row.Troubles)
+		return s.wait(ctx, err, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err), delayed.After, s.row.Troubles)
 	case errors.Is(err, errControl):
 		return err // our own database: nothing can be noted
 	}
@@ -163,7 +178,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		return s.fail(ctx, "given up after many attempts in a row: "+pgdb.Describe(err), err)
 	}
 	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_put_off", s.attrs(slog.Any("error", err))...)
-	return s.wait(ctx, pgdb.Describe(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
+	return s.wait(ctx, err, pgdb.Describe(err), min(firstPause<<min(troubles-1, 20), maxPause), troubles)
 }
 
 // errControl marks an error of the control database.
@@ -173,7 +188,8 @@ const (
 	takeRun = `
 		UPDATE authsync.backfills AS b
 		SET state = 'running', updated_at = now()
-		WHERE b.id = $1 AND b.job_id = $2 AND b.state IN ('running', 'waiting')
+		WHERE b.id = $1 AND b.state IN ('running', 'waiting')
+			AND EXISTS (SELECT FROM authsync.job_requests AS q WHERE q.kind = $3 AND q.subject = $4 AND q.job_id = $2)
 		RETURNING ` + columns
 
 	putOff = `
@@ -187,18 +203,26 @@ const (
 		WHERE id = $1 AND state IN ('running', 'waiting')`
 )
 
-// wait puts the run off, which costs the job no attempt.
-func (s *slice) wait(ctx context.Context, because string, pause time.Duration, troubles int) error {
+// wait puts the run off, which costs the job no attempt. What stands in the row may quote a user, what
+// stands with the job does not.
+func (s *slice) wait(ctx context.Context, err error, because string, pause time.Duration, troubles int) error {
 	if _, err := s.config.Pool.Exec(ctx, putOff, s.row.ID, because, troubles); err != nil {
 		return errors.Join(errControl, err)
 	}
-	return river.JobSnooze(s.config.Retry(pause))
+	return jobs.Wait(ctx, s.job.JobRow, redact.Reason(err), &jobs.WaitError{After: s.config.Retry(pause)})
 }
 
 // fail ends the run for good. What stands in the row may quote a user, what is logged does not.
 func (s *slice) fail(ctx context.Context, because string, err error) error {
-	if _, err := s.config.Pool.Exec(ctx, failRun, s.row.ID, because); err != nil {
-		return errors.Join(errControl, err)
+	gone := pgdb.InTx(ctx, s.config.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, failRun, s.row.ID, because); err != nil {
+			return err
+		}
+		_, err := jobs.Release(ctx, tx, s.job.JobRow, s.job.Args.subject(), time.Now()) // the job is to end as cancelled
+		return err
+	})
+	if gone != nil {
+		return errors.Join(errControl, gone)
 	}
 	s.held.release(s.row.ID)
 	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_failed", s.attrs(slog.Any("error", err))...)

@@ -72,7 +72,7 @@ type measured struct {
 // run works a run to its end, with the workers as the server has them.
 func (a *apply) run(ctx context.Context, fake *fake, kind string) (m measured, err error) {
 	mirrors := a.newMirrors()
-	store := backfill.NewStore(a.pool, a.jobs, fake)
+	store := backfill.NewStore(a.pool, fake)
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
 	backfill.Register(backfill.Config{Pool: a.pool, Store: store, Accounts: fake, Mirrors: mirrors, Log: a.log}, workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(a.pool), &river.Config{

@@ -29,10 +29,11 @@
 //	                      taken up again. cancel, delete: the delivery goes on a minute after
 //	                      the time of its next attempt. To end it, authsync deliveries cancel.
 //	backfill              retry: goes on from the last page. cancel, delete: so does the run, a
-//	                      reconcile as well, by a new job within a minute. To end a run,
+//	                      reconcile as well, by a new job within seconds. To end a run,
 //	                      authsync backfill or reconcile … --cancel.
-//	refresh_users         retry: goes on. cancel, delete: a new one comes within seconds.
-//	maintain_inbox, mend_outbox, trim_deliveries, schedule_reconciles
+//	refresh_users,        retry: goes on. cancel, delete: a new one comes within seconds.
+//	repair_mirror
+//	maintain_inbox, mend_outbox, trim_deliveries, schedule_reconciles, check_mirrors
 //	                      come again by themselves.
 //
 // A job that runs is only asked to stop, and cannot be deleted. To pause a queue holds back

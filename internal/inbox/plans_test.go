@@ -86,7 +86,7 @@ func hotStatements() map[string]func(t *testing.T, tx pgx.Tx) {
 		"RequestNewJob":  run(`SELECT authsync.request_job('apply_inbox', 'another', '{}')`),
 		"HasWork":        run(`SELECT authsync.has_work('apply_inbox', $1)`, project.String()),
 		"FinishIfIdle":   run(`SELECT authsync.finish_if_idle('apply_inbox', $1, `+theJob+`, $2, $2, true)`, project.String(), now()),
-		"RescueRequests": run(`SELECT authsync.rescue_requests()`),
+		"RescueRequests": run(`SELECT authsync.rescue_requests(NULL)`),
 		"RescueJobs":     run(`SELECT authsync.rescue_jobs('me', '{}', '{}', '45 s', '30 s', $1)`, now()),
 	}
 }

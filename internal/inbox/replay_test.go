@@ -6,10 +6,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/pgtest"
 )
 
@@ -99,19 +100,21 @@ func TestReplayOfFailedEventsTriesThemNow(t *testing.T) {
 	record(t, pool, in, waits, lost, fine)
 	finishJobs(t, pool)
 	// The job of the first waits for its next try, that of the second was discarded.
-	retry := func(o inbox.Outcome) int64 {
+	retry := func(o inbox.Outcome, end func(job *rivertype.JobRow)) int64 {
 		tx, err := pool.Begin(t.Context())
 		require.NoError(t, err)
 		result, err := newJobs(t).InsertTx(t.Context(), tx, inbox.RetryEventArgs{
 			ProjectID: o.ProjectID, InboxID: o.InboxID, ReceivedAt: o.ReceivedAt, Ordinal: o.Ordinal,
-		}, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+		}, nil)
 		require.NoError(t, err)
 		require.NoError(t, tx.Commit(t.Context()))
-		return result.Job.ID
+		job := jobstest.Fetch(t, pool, "worker", inbox.EventsQueue)
+		require.Equal(t, result.Job.ID, job.ID)
+		end(job)
+		return job.ID
 	}
-	waiting, discarded := retry(waits), retry(lost)
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'retryable', attempt = 3 WHERE id = $1`, waiting)
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'discarded', finalized_at = now() WHERE id = $1`, discarded)
+	waiting := retry(waits, func(job *rivertype.JobRow) { jobstest.Fail(t, pool, job, time.Now().Add(time.Hour)) })
+	discarded := retry(lost, func(job *rivertype.JobRow) { jobstest.Discard(t, pool, job) })
 
 	for range 2 { // a second time makes no more jobs
 		jobs, err := in.Replay(t.Context(), inbox.Filter{Outcome: inbox.Failed})

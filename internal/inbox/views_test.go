@@ -6,9 +6,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/pgtest"
 )
 
@@ -32,7 +34,7 @@ func TestProjectLagSaysHowFarBehindAProjectIs(t *testing.T) {
 	finishJobs(t, pool)
 	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now().Add(-time.Hour) })
 	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now() })
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'scheduled', metadata = '{"output": {"wait_reason": "no such host"}}' WHERE state = 'available'`)
+	jobstest.Snooze(t, pool, jobstest.Fetch(t, pool, "worker", river.QueueDefault), time.Now().Add(time.Hour), []byte(`{"output": {"wait_reason": "no such host"}}`))
 	exec(t, pool, `INSERT INTO authsync.river_job (kind, queue, max_attempts, args) VALUES ('retry_event', 'events', 25, jsonb_build_object('project_id', $1::text))`, delivery().ProjectID.String())
 
 	lag := row(t, pool, `SELECT pending_messages::bigint, failing_events, last_applied_at, wait_reason,
@@ -55,11 +57,11 @@ func TestProjectLagSaysHowFarBehindAProjectIs(t *testing.T) {
 	one, err := in.Event(t.Context(), page[0].InboxID, 0)
 	require.NoError(t, err)
 	require.Equal(t, page[0], one)
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'running' WHERE kind = 'apply_inbox' AND state = 'scheduled'`)
+	require.Equal(t, 1, jobstest.Retry(t, pool, "apply_inbox"))
+	require.NotNil(t, jobstest.Fetch(t, pool, "worker", river.QueueDefault))
 	one, err = in.Event(t.Context(), page[0].InboxID, 0)
 	require.NoError(t, err)
 	require.Nil(t, one.Reason, "it is being applied")
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'scheduled' WHERE kind = 'apply_inbox' AND state = 'running'`)
 	appliedAt, ok := lag["last_applied_at"].(time.Time)
 	require.True(t, ok)
 	require.True(t, now().Equal(appliedAt))
@@ -100,8 +102,12 @@ func TestStuckShowsWhatMovesNoMore(t *testing.T) {
 	overdue := stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now().Add(-2 * time.Minute) })
 	stored(t, in, func(d *inbox.Delivery) { d.ReceivedAt = time.Now() })
 	require.Zero(t, value[int64](t, pool, `SELECT count(*) FROM authsync.stuck_jobs`))
-	exec(t, pool, `UPDATE authsync.river_job SET state = 'running', attempted_at = now() - interval '2 minutes', attempted_by = '{old,worker-7}'`)
-	exec(t, pool, `INSERT INTO authsync.river_job (kind, max_attempts, args, scheduled_at) VALUES ('retry_event', 25, '{}', now() - interval '2 minutes')`)
+	client := jobstest.ClientAt(t, pool, time.Now().Add(-3*time.Minute))
+	for ordinal := range 2 { // one of which is taken
+		_, err := client.Insert(t.Context(), inbox.RetryEventArgs{InboxID: overdue.InboxID, Ordinal: ordinal}, nil)
+		require.NoError(t, err)
+	}
+	require.NotNil(t, jobstest.FetchAt(t, pool, "worker-7", inbox.EventsQueue, time.Now().Add(-2*time.Minute)))
 
 	require.Equal(t, []int64{overdue.InboxID}, value[[]int64](t, pool, `SELECT array_agg(inbox_id ORDER BY inbox_id) FROM authsync.overdue_messages`))
 	require.Equal(t, []string{"available", "running"}, value[[]string](t, pool, `SELECT array_agg(state::text ORDER BY state::text) FROM authsync.stuck_jobs`))

@@ -197,7 +197,7 @@ func (c *Client) stopRescue() {
 }
 
 const rescueJobs = `
-	SELECT r.rescued, r.suspects, authsync.rescue_requests()
+	SELECT r.rescued, r.suspects, authsync.rescue_requests($6)
 	FROM authsync.rescue_jobs($1, $2, $3, $4, $5, $6) AS r`
 
 // sweep rescues jobs until ctx ends.

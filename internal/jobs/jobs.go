@@ -4,9 +4,8 @@
 //
 // # One job for each subject
 //
-// The jobs that look for work (apply_inbox for a project, relay_changes for a project,
-// deliver for a destination, refresh_users for a provider of a project, sync_run for a run)
-// exist once for each subject, or not at all. A row of authsync.job_requests says which:
+// The jobs that look for work (apply_inbox, relay_changes and repair_mirror for a project, deliver for a
+// destination, refresh_users for a provider of a project, backfill for a run) exist once for each subject, or not at all. A row of authsync.job_requests says which:
 //
 //	       request_job: UPDATE, and insert the job
 //	     ┌────────────────────────────────────────────┐

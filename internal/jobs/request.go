@@ -21,12 +21,24 @@ const (
 	RelayChanges = "relay_changes" // of a project
 	Deliver      = "deliver"       // of a destination
 	RefreshUsers = "refresh_users" // of a provider of a project
+	Backfill     = "backfill"      // of a run: a backfill or a reconcile
+	RepairMirror = "repair_mirror" // of a project
 )
 
 // DB is a pool or a transaction of the control database.
 type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+const requestJob = `SELECT authsync.request_job($1, $2, $3)`
+
+// Request asks for the job of a subject, in the transaction that makes its work; see authsync.request_job.
+func Request(ctx context.Context, db DB, args river.JobArgs, subject string) error {
+	if _, err := db.Exec(ctx, requestJob, args.Kind(), subject, args); err != nil {
+		return fmt.Errorf("request a job: %w", err)
+	}
+	return nil
 }
 
 // Finished says what became of an attempt to end a job.
@@ -46,6 +58,15 @@ const finishIfIdle = `SELECT authsync.finish_if_idle($1, $2, $3, $4, $5, $6)`
 // last statement.
 func Finish(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now time.Time) (Finished, error) {
 	return finish(ctx, db, job, subject, now, true)
+}
+
+// End ends the job of a subject, or lets it go on where there is more to do.
+func End(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now time.Time) error {
+	finished, err := Finish(ctx, db, job, subject, now)
+	if err == nil && finished == Busy {
+		return Yield(ctx)
+	}
+	return err
 }
 
 // Release lets the subject go idle without completing the job, which looks for work once

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -10,9 +11,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/waittest"
@@ -26,13 +30,13 @@ const (
 	jobOf = `SELECT coalesce(job_id, 0)::text FROM authsync.job_requests WHERE subject = $1`
 )
 
-// fetch makes the job of the subject run, as River does.
-func fetch(t *testing.T, control *pgxpool.Pool, subject string) {
+// fetch makes the job of the subject run, which is the only one.
+func fetch(t *testing.T, control *pgxpool.Pool, subject string) *rivertype.JobRow {
 	t.Helper()
-	_, err := control.Exec(t.Context(), `
-		UPDATE authsync.river_job SET state = 'running', attempt = 1, attempted_at = clock_timestamp(), attempted_by = '{me}'
-		WHERE id = (SELECT job_id FROM authsync.job_requests WHERE subject = $1)`, subject)
-	require.NoError(t, err)
+	job := jobstest.Fetch(t, control, "me", river.QueueDefault)
+	require.NotNil(t, job)
+	require.Equal(t, one(t, control, jobOf, subject), strconv.FormatInt(job.ID, 10))
+	return job
 }
 
 const finish = `
@@ -127,44 +131,147 @@ func TestASubjectWhoseJobIsGoneGetsAnother(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)
 	for name, c := range map[string]struct {
-		end  string
+		end  func(job *rivertype.JobRow)
 		made string
 	}{
-		"cancelled": {`UPDATE authsync.river_job SET state = 'cancelled', finalized_at = now() WHERE id = $1::text::bigint`, "1"},
-		"discarded": {`UPDATE authsync.river_job SET state = 'discarded', finalized_at = now() WHERE id = $1::text::bigint`, "1"},
-		"deleted":   {`DELETE FROM authsync.river_job WHERE id = $1::text::bigint`, "1"},
-		"put off":   {`UPDATE authsync.river_job SET state = 'scheduled', scheduled_at = now() + interval '1 hour' WHERE id = $1::text::bigint`, "0"},
+		"cancelled": {func(job *rivertype.JobRow) {
+			_, err := jobstest.Client(t, control).JobCancel(t.Context(), job.ID)
+			require.NoError(t, err)
+		}, "1"},
+		"discarded": {func(job *rivertype.JobRow) { jobstest.Discard(t, control, job) }, "1"},
+		"deleted": {func(job *rivertype.JobRow) {
+			_, err := control.Exec(t.Context(), `DELETE FROM authsync.river_job WHERE id = $1`, job.ID)
+			require.NoError(t, err)
+		}, "1"},
+		"put off": {func(job *rivertype.JobRow) { jobstest.Snooze(t, control, job, time.Now().Add(time.Hour), nil) }, "0"},
+		"running": {func(*rivertype.JobRow) {}, "0"},
 	} {
 		subject := uuid.NewString()
 		one(t, control, requestJob, subject)
-		_, err := control.Exec(t.Context(), c.end, one(t, control, jobOf, subject))
-		require.NoError(t, err)
-		require.Equal(t, c.made, one(t, control, `SELECT authsync.rescue_requests()::text`), name)
-		require.Equal(t, "0", one(t, control, `SELECT authsync.rescue_requests()::text`), name)
+		job := fetch(t, control, subject)
+		if name == "cancelled" { // while it waits; one that runs is told
+			jobstest.Snooze(t, control, job, time.Now().Add(time.Hour), nil)
+		}
+		c.end(job)
+		require.Equal(t, c.made, one(t, control, `SELECT authsync.rescue_requests(NULL)::text`), name)
+		require.Equal(t, "0", one(t, control, `SELECT authsync.rescue_requests(NULL)::text`), name)
+		if c.made == "1" {
+			fetch(t, control, subject)
+		}
 	}
+}
+
+// Those who request the job of a busy subject hold its row at all times, one after another.
+func TestRequestersDoNotKeepASubjectFromItsJob(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	subject := uuid.NewString()
+	one(t, control, requestJob, subject)
+	require.NoError(t, pgdb.InTx(t.Context(), control, func(tx pgx.Tx) error {
+		var made string
+		require.NoError(t, tx.QueryRow(t.Context(), requestJob, subject).Scan(&made))
+		require.Equal(t, "false", made)
+		_, err := control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
+		require.NoError(t, err)
+		require.Equal(t, "1", one(t, control, `SELECT authsync.rescue_requests(NULL)::text`))
+		return nil
+	}))
+}
+
+// Each process rescues. One that looks while another one has just made the job of a subject makes no second one.
+func TestTwoRescuersMakeOneJob(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	const subjects = 30 // more than PL/pgSQL reads ahead, so that the last row is locked after the first job was made
+	for range subjects {
+		one(t, control, requestJob, uuid.NewString())
+	}
+	_, err := control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
+	require.NoError(t, err)
+	other, err := control.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), `LOCK TABLE authsync.river_job IN SHARE MODE`) // nobody else makes a job
+	require.NoError(t, err)
+	made := make(chan int64, 1)
+	go func() {
+		defer close(made)
+		var n int64
+		if err := control.QueryRow(t.Context(), `SELECT authsync.rescue_requests(NULL)`).Scan(&n); err == nil {
+			made <- n
+		}
+	}()
+	waittest.Until(t, func() bool {
+		return one(t, control, `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == "1"
+	})
+	var last int64
+	require.NoError(t, other.QueryRow(t.Context(), `
+		UPDATE authsync.job_requests AS r
+		SET job_id = authsync.start_job(r.kind, r.args, false)
+		WHERE r.subject = (SELECT max(m.subject) FROM authsync.job_requests AS m)
+		RETURNING r.job_id`).Scan(&last))
+	require.NoError(t, other.Commit(t.Context()))
+	require.EqualValues(t, subjects-1, waittest.Receive(t, made))
+	require.Equal(t, strconv.Itoa(subjects), one(t, control, `SELECT count(*)::text FROM authsync.river_job`))
+	require.Equal(t, "1", one(t, control, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id = $1`, last))
+}
+
+// Somebody deleted what says that there is something to do, or put it there by hand.
+func TestWorkThatNobodyAskedForGetsItsJob(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	_, err := control.Exec(t.Context(), `
+		WITH p AS (
+			INSERT INTO authsync.projects (name, database_url_sealed) VALUES ('shop', ''), ('idle', '') RETURNING id, name
+		), shop AS (
+			SELECT p.id FROM p WHERE p.name = 'shop'
+		), pending AS (
+			INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to) SELECT id, '{1}', 1, now(), now() FROM shop
+		), repairs AS (
+			INSERT INTO authsync.mirror_repairs (project_id, cause, epoch, known_applied_to, found_applied_to, lost_since, last_inbox_id, found_at)
+			SELECT id, 'rewound', gen_random_uuid(), 2, 1, now(), 0, now() FROM shop
+		), refreshes AS (
+			INSERT INTO authsync.wanted_refreshes (project_id, provider, user_id)
+			SELECT id, 'auth0', u FROM shop, unnest('{a,b}'::text[]) AS u
+		)
+		INSERT INTO authsync.backfills (project_id, provider, kind, state, finished_at)
+		SELECT id, 'auth0', 'reconcile', s.state, s.finished_at FROM shop
+		CROSS JOIN (VALUES ('waiting', NULL::timestamptz), ('done', now())) AS s (state, finished_at)`)
+	require.NoError(t, err)
+	require.Equal(t, "4", one(t, control, `SELECT authsync.request_idle(now())::text`))
+	require.Equal(t, "0", one(t, control, `SELECT authsync.request_idle(now())::text`))
+	require.Equal(t, "apply_inbox default project_id, backfill backfills project_id run_id run_kind, refresh_users refreshes project_id provider, "+
+		"repair_mirror default project_id", one(t, control, `
+		SELECT string_agg(concat_ws(' ', j.kind, j.queue, (SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(j.args) AS k)), ', ' ORDER BY j.kind)
+		FROM authsync.job_requests AS r JOIN authsync.river_job AS j ON j.id = r.job_id`))
 }
 
 // What a clock dated that was ahead for a moment does not stand until then; who has to wait for long looks now and then.
 func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)
-	for name, c := range map[string]struct{ state, putOff, comes string }{
-		"Tomorrow":   {"scheduled", "1 day", "10 minutes"},
-		"NextYear":   {"retryable", "1 year", "10 minutes"},
-		"TwelveMore": {"scheduled", "12 minutes", "10 minutes"},
-		"TenMore":    {"scheduled", "10 minutes", "10 minutes"},
-		"Soon":       {"scheduled", "5 seconds", "5 seconds"},
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	snooze := func(tb testing.TB, pool *pgxpool.Pool, job *rivertype.JobRow, until time.Time) {
+		tb.Helper()
+		jobstest.Snooze(tb, pool, job, until, nil)
+	}
+	for name, c := range map[string]struct {
+		putOff    func(testing.TB, *pgxpool.Pool, *rivertype.JobRow, time.Time)
+		by, comes time.Duration
+	}{
+		"Tomorrow":   {snooze, 24 * time.Hour, 10 * time.Minute},
+		"NextYear":   {jobstest.Fail, 365 * 24 * time.Hour, 10 * time.Minute},
+		"TwelveMore": {snooze, 12 * time.Minute, 10 * time.Minute},
+		"TenMore":    {snooze, 10 * time.Minute, 10 * time.Minute},
+		"Soon":       {snooze, 5 * time.Second, 5 * time.Second},
 	} {
 		subject := uuid.NewString()
 		one(t, control, requestJob, subject)
-		_, err := control.Exec(t.Context(), `
-			UPDATE authsync.river_job SET state = $2::text::authsync.river_job_state, scheduled_at = now() + $3::text::interval WHERE id = $1::text::bigint`,
-			one(t, control, jobOf, subject), c.state, c.putOff)
-		require.NoError(t, err)
-		one(t, control, `SELECT authsync.rescue_requests()::text`)
-		require.Equal(t, "true", one(t, control, `
-			SELECT (scheduled_at BETWEEN now() + $2::text::interval - interval '5 minutes' AND now() + $2::text::interval)::text
-			FROM authsync.river_job WHERE id = $1::text::bigint`, one(t, control, jobOf, subject), c.comes), name)
+		c.putOff(t, control, fetch(t, control, subject), now.Add(c.by))
+		one(t, control, `SELECT authsync.rescue_requests($1)::text`, now)
+		var comes time.Time
+		require.NoError(t, control.QueryRow(t.Context(), `
+			SELECT j.scheduled_at FROM authsync.river_job AS j JOIN authsync.job_requests AS r ON r.job_id = j.id WHERE r.subject = $1`, subject).Scan(&comes))
+		require.Equal(t, now.Add(c.comes), comes.UTC(), name)
 	}
 }
 

@@ -46,12 +46,8 @@ type checkWorker struct {
 func (w *checkWorker) Timeout(*river.Job[checkArgs]) time.Duration { return jobs.Timeout }
 
 // Work looks at the mirrors that have been applied to: one whose project has no events now may have
-// been restored as well. A database that is away is looked at again in a minute. Repairs that lost their
-// job, because somebody deleted it, get another.
+// been restored as well. A database that is away is looked at again in a minute.
 func (w *checkWorker) Work(ctx context.Context, _ *river.Job[checkArgs]) error {
-	if err := w.rescue(ctx); err != nil {
-		return err
-	}
 	rows, err := w.Pool.Query(ctx, `SELECT p.project_id FROM authsync.mirror_progress AS p ORDER BY p.project_id`)
 	if err != nil {
 		return fmt.Errorf("read which mirrors there are: %w", err)
@@ -73,21 +69,4 @@ func (w *checkWorker) Work(ctx context.Context, _ *river.Job[checkArgs]) error {
 		})
 	}
 	return group.Wait()
-}
-
-func (w *checkWorker) rescue(ctx context.Context) error {
-	rows, err := w.Pool.Query(ctx, `SELECT r.project_id, r.id FROM authsync.mirror_repairs AS r WHERE r.finished_at IS NULL`)
-	if err != nil {
-		return fmt.Errorf("read which repairs are at work: %w", err)
-	}
-	unfinished, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Args])
-	if err != nil {
-		return fmt.Errorf("read which repairs are at work: %w", err)
-	}
-	for _, args := range unfinished {
-		if _, err := river.ClientFromContext[pgx.Tx](ctx).Insert(ctx, args, nil); err != nil {
-			return fmt.Errorf("insert the job that repairs the mirror: %w", err)
-		}
-	}
-	return nil
 }

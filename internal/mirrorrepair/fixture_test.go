@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/inbox"
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/outbox"
@@ -115,7 +116,7 @@ func setup(t *testing.T) *testBundle {
 	require.NoError(t, err)
 	b.inbox = inbox.New(b.control, inserts, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
-	b.ledger = mirrorrepair.NewLedger(b.control, inserts, nil)
+	b.ledger = mirrorrepair.NewLedger(b.control, b.clock)
 	b.mirrors = mirror.New(mirror.Config{Database: b.database, Log: log, Now: b.clock, Ledger: b.ledger})
 	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
 	b.newOutbox(t)
@@ -125,7 +126,7 @@ func setup(t *testing.T) *testBundle {
 		Workers: []jobs.Register{
 			applier.Register(applier.Config{Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
 			mirrorrepair.Register(mirrorrepair.Config{
-				Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Start: b.start,
+				Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Start: b.start, Now: b.clock,
 				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil },
 			}),
 			b.outbox.Register,
@@ -180,6 +181,15 @@ func (b *testBundle) repaired(t *testing.T, times int) {
 	}, "the mirror is not repaired: %s", b.logged())
 	b.applied(t)
 	require.Equal(t, times, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs`))
+}
+
+// retried is repaired, of a repair whose job waits.
+func (b *testBundle) retried(t *testing.T, times int) {
+	t.Helper()
+	waittest.Until(t, func() bool {
+		jobstest.Retry(t, b.control, jobs.RepairMirror)
+		return value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs WHERE finished_at IS NOT NULL`) == times
+	}, "the mirror is not repaired: %s", b.logged())
 }
 
 // state is the mirror as its readers see it, and its ledger.

@@ -26,8 +26,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 )
@@ -38,16 +38,15 @@ const margin = 5 * time.Minute
 // Ledger is the mirror.Ledger of a control database. It is safe for concurrent use.
 type Ledger struct {
 	pool *pgxpool.Pool
-	jobs *river.Client[pgx.Tx]
 	now  func() time.Time
 }
 
-// NewLedger makes a Ledger. jobs only inserts; now nil is time.Now.
-func NewLedger(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], now func() time.Time) *Ledger {
+// NewLedger makes a Ledger; now nil is time.Now.
+func NewLedger(pool *pgxpool.Pool, now func() time.Time) *Ledger {
 	if now == nil {
 		now = time.Now
 	}
-	return &Ledger{pool: pool, jobs: jobs, now: now}
+	return &Ledger{pool: pool, now: now}
 }
 
 const (
@@ -141,8 +140,6 @@ const (
 
 	pruneRepairs = `DELETE FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at < $2`
 
-	countRepairs = `SELECT count(*) FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.found_at > $2`
-
 	// selectToldID gives the greatest id of a change that a destination of the project has heard of.
 	selectToldID = `
 		SELECT coalesce(max(greatest(f.relayed_to, l.change_id)), 0)
@@ -180,14 +177,10 @@ func noticeOfLoss(at time.Time) string {
 		"they are older than that: authsync destinations replay sends them"
 }
 
-const (
-	// keepRepairs is how long repairs that have ended are kept.
-	keepRepairs = 90 * 24 * time.Hour
-	// A mirror that loses something more often than that, as one does whose server makes a fool of us, is repaired later.
-	oftenRepairs, oftenWithin = 5, 10 * time.Minute
-)
+// keepRepairs is how long repairs that have ended are kept.
+const keepRepairs = 90 * 24 * time.Hour
 
-// Lost puts on record that a mirror has lost what was applied to it, and makes the job that brings it back;
+// Lost puts on record that a mirror has lost what was applied to it, and requests the job that brings it back;
 // see mirror.Ledger.
 func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mirror.Progress) (changeID int64, err error) {
 	err = pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
@@ -208,10 +201,7 @@ func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mir
 		if _, err := tx.Exec(ctx, noteReached, projectID, known.ChangeID, noticeOfLoss(l.now())); err != nil {
 			return fmt.Errorf("note how far destinations are: %w", err)
 		}
-		if err := l.insertJob(ctx, tx, projectID, id); err != nil {
-			return fmt.Errorf("insert the job that repairs the mirror: %w", err)
-		}
-		return nil
+		return jobs.Request(ctx, tx, Args{ProjectID: projectID}, projectID.String())
 	})
 	return changeID, err
 }
@@ -239,17 +229,4 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kno
 		return 0, nil
 	}
 	return id, err
-}
-
-func (l *Ledger) insertJob(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, id int64) error {
-	var lately int
-	if err := tx.QueryRow(ctx, countRepairs, projectID, l.now().Add(-oftenWithin)).Scan(&lately); err != nil {
-		return err
-	}
-	var opts *river.InsertOpts
-	if lately > oftenRepairs {
-		opts = &river.InsertOpts{ScheduledAt: l.now().Add(oftenWithin)}
-	}
-	_, err := l.jobs.InsertTx(ctx, tx, Args{ProjectID: projectID, RepairID: id}, opts)
-	return err
 }

@@ -45,22 +45,21 @@ const columns = `
 	r.replay_cursor, r.messages, r.last_pending_id, r.replayed_at, r.reconciled_providers AS reconciled,
 	r.unreconciled_providers AS unreconciled, r.found_at, r.finished_at`
 
-var errGone = errors.New("the repair is gone, with its project")
-
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func read(ctx context.Context, db querier, id int64) (Repair, error) {
-	rows, err := db.Query(ctx, `SELECT `+columns+` FROM authsync.mirror_repairs AS r WHERE r.id = $1`, id)
+// unfinished gives the repair of a project that is at work; the zero Repair if there is none.
+func unfinished(ctx context.Context, db querier, projectID uuid.UUID) (Repair, error) {
+	rows, err := db.Query(ctx, `SELECT `+columns+` FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at IS NULL`, projectID)
 	if err != nil {
 		return Repair{}, fmt.Errorf("read the repair: %w", err)
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Repair])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return Repair{}, errGone
+		return Repair{}, nil
 	case err != nil:
 		return Repair{}, fmt.Errorf("read the repair: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/pgtest"
@@ -252,7 +254,7 @@ func TestRepair(t *testing.T) {
 				WHERE kind = 'repair_mirror' AND metadata #>> '{output,wait_reason}' LIKE 'a backfill of Auth0 is at work%')`)
 		})
 		b.set(func() { b.running = false })
-		exec(t, b.control, `UPDATE authsync.river_job SET scheduled_at = now() WHERE kind = 'repair_mirror' AND state = 'scheduled'`)
+		jobstest.Retry(t, b.control, jobs.RepairMirror)
 		b.repaired(t, 1)
 		require.Equal(t, []string{"auth0 reconcile"}, b.started)
 		repairs, err := mirrorrepair.Of(t.Context(), b.control, b.projectID, 10)
@@ -293,7 +295,6 @@ func TestRepair(t *testing.T) {
 				SELECT EXISTS (SELECT FROM gone)`)
 		})
 		b.set(func() { b.running = false })
-		exec(t, b.control, `INSERT INTO authsync.river_job (kind, args, max_attempts, queue) VALUES ('check_mirrors', '{}', 5, 'default')`)
 		b.repaired(t, 1)
 	})
 }
@@ -344,20 +345,29 @@ func TestLedger(t *testing.T) {
 		require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs`), "whatever a server says about its mirror")
 		require.EqualValues(t, 19, value[int64](t, b.control, `SELECT known_applied_to FROM authsync.mirror_repairs`))
 		b.set(func() { b.running = false })
-		exec(t, b.control, `UPDATE authsync.river_job SET scheduled_at = now() WHERE kind = 'repair_mirror' AND state = 'scheduled'`)
-		b.repaired(t, 1)
+		b.retried(t, 1)
 	})
 
 	t.Run("DoesNotLetAMirrorBeRepairedAllTheTime", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		for known := range int64(10) {
+		lose := func(known int64) {
 			_, err := b.ledger.Lost(t.Context(), b.projectID, mirror.Progress{Epoch: epoch, AppliedTo: known}, mirror.Progress{Epoch: uuid.New(), AppliedAt: at})
 			require.NoError(t, err)
-			exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = now(), finished_at = coalesce(finished_at, now())`)
 		}
-		require.Equal(t, 5, value[int](t, b.control, `
-			SELECT count(*) FROM authsync.river_job WHERE kind = 'repair_mirror' AND scheduled_at > now() + interval '1 minute'`))
+		for known := range 5 {
+			lose(int64(known))
+			b.repaired(t, known+1)
+		}
+		lose(5)
+		waittest.Until(t, func() bool {
+			return value[bool](t, b.control, `
+				SELECT EXISTS (SELECT FROM authsync.river_job WHERE state = 'scheduled' AND scheduled_at > now() + interval '5 minutes'
+					AND metadata #>> '{output,wait_reason}' = 'the mirror has lost something more than 5 times within 10m0s')`)
+		})
+		require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs WHERE finished_at IS NULL AND last_pending_id IS NULL`))
+		b.set(func() { b.now = func() time.Time { return time.Now().Add(10 * time.Minute) } })
+		b.retried(t, 6)
 	})
 
 	t.Run("KnowsWhatDestinationsHaveHeardOf", func(t *testing.T) {

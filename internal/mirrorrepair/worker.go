@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/backfill"
@@ -34,22 +33,13 @@ const (
 	lookAgain, runLookAgain = time.Second, 10 * time.Second
 )
 
-// Args are the arguments of repair_mirror, which brings back what a mirror has lost.
+// Args are the arguments of repair_mirror, which brings back what a project's mirror has lost.
 type Args struct {
 	ProjectID uuid.UUID `json:"project_id"`
-	RepairID  int64     `json:"repair_id"`
 }
 
 // Kind names the job.
-func (Args) Kind() string { return "repair_mirror" }
-
-// InsertOpts makes a second job for the same repair a no-op as long as the first is not finished.
-func (Args) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
-		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
-		rivertype.JobStateRunning, rivertype.JobStateScheduled,
-	}}}
-}
+func (Args) Kind() string { return jobs.RepairMirror }
 
 // Config is what the workers need.
 type Config struct {
@@ -88,10 +78,20 @@ func (w *repairWorker) Timeout(*river.Job[Args]) time.Duration { return jobs.Tim
 // Work goes on with a repair from where it stands. If the process dies, messages that were
 // made to wait may be made to once more, which is harmless.
 func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
-	until := w.Now().Add(slice)
-	r, err := read(ctx, w.Pool, job.Args.RepairID)
+	until, subject := time.Now().Add(slice), job.Args.ProjectID.String()
+	owns, err := jobs.Owns(ctx, w.Pool, job.JobRow, subject)
+	var r Repair
+	if err == nil && owns {
+		r, err = unfinished(ctx, w.Pool, job.Args.ProjectID)
+	}
+	if err == nil && r.ID == 0 {
+		return jobs.End(ctx, w.Pool, job.JobRow, subject, w.Now())
+	}
+	if err == nil && r.ReplayCursor == 0 {
+		err = w.notTooOften(ctx, r.ProjectID)
+	}
 	for err == nil && r.LastPendingID == nil {
-		if !w.Now().Before(until) {
+		if !time.Now().Before(until) {
 			return jobs.Yield(ctx)
 		}
 		if err = w.roomFor(ctx, r.ProjectID); err == nil {
@@ -106,8 +106,8 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	}
 	var wait *jobs.WaitError
 	switch {
-	case err == nil, errors.Is(err, errGone):
-		return nil
+	case err == nil:
+		return jobs.End(ctx, w.Pool, job.JobRow, subject, w.Now())
 	case ctx.Err() != nil, errors.Is(err, errRestarted):
 		return jobs.Yield(ctx)
 	case !errors.As(err, &wait):
@@ -115,6 +115,35 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 		wait = &jobs.WaitError{After: time.Second, Err: err, Failed: true}
 	}
 	return jobs.Wait(ctx, job.JobRow, redact.Reason(wait.Err), wait)
+}
+
+const (
+	// A mirror that loses something more often than that, as one does whose server makes a fool of us, is repaired later.
+	oftenRepairs, oftenWithin = 5, 10 * time.Minute
+
+	selectOften = `
+		SELECT r.found_at
+		FROM authsync.mirror_repairs AS r
+		WHERE r.project_id = $1
+		ORDER BY r.found_at DESC
+		OFFSET $2
+		LIMIT 1`
+)
+
+// notTooOften waits if the mirror was repaired so often of late.
+func (w *repairWorker) notTooOften(ctx context.Context, projectID uuid.UUID) error {
+	var found time.Time
+	err := w.Pool.QueryRow(ctx, selectOften, projectID, oftenRepairs).Scan(&found)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read how often the mirror was repaired: %w", err)
+	}
+	if after := found.Add(oftenWithin).Sub(w.Now()); after > 0 {
+		return &jobs.WaitError{After: after, Err: fmt.Errorf("the mirror has lost something more than %d times within %s", oftenRepairs, oftenWithin)}
+	}
+	return nil
 }
 
 // roomFor waits while so much of the project waits already that more must not be put before what comes now.

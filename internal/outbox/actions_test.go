@@ -209,7 +209,7 @@ func (b *testBundle) mend(t *testing.T) {
 	})
 	require.NoError(t, err)
 	before := b.one(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'mend_outbox' AND state = 'completed'`)
-	_, err = b.control.Exec(t.Context(), `SELECT authsync.rescue_requests()`) // as each process does each second
+	_, err = b.control.Exec(t.Context(), `SELECT authsync.rescue_requests(NULL)`) // as each process does each second
 	require.NoError(t, err)
 	_, err = client.Insert(t.Context(), outbox.Mend(), nil)
 	require.NoError(t, err)
@@ -232,11 +232,11 @@ func TestDeletedJobsAreMadeUpFor(t *testing.T) {
 	b.eventually(t, id, "held 1, retrying 1")
 	stop()
 	b.change(t, "good")
-	_, err := b.control.Exec(t.Context(), `
-		DELETE FROM authsync.river_job;
-		UPDATE authsync.deliveries SET next_attempt_at = now() - interval '2 minutes' WHERE state = 'retrying'`)
+	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
 	require.NoError(t, err)
+	b.setClock(time.Now().Add(2 * time.Hour)) // the time of the attempt has passed
 	b.mend(t)
+	b.setClock(time.Time{})
 	s.set(nil)
 	b.work(t)
 	b.eventually(t, id, "delivered 3")
@@ -269,8 +269,7 @@ func TestUnspokenChangeIsFound(t *testing.T) {
 	b.apply(t, "u1") // and no request
 	b.mend(t)
 	require.Equal(t, "delivered 1", b.states(t, id), "it is looked at only now and then")
-	_, err := b.control.Exec(t.Context(), `UPDATE authsync.job_requests SET idle_since = now() - interval '6 minutes'`)
-	require.NoError(t, err)
+	b.setClock(time.Now().Add(6 * time.Minute))
 	b.mend(t)
 	b.eventually(t, id, "delivered 2")
 }

@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -43,7 +44,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	b.pause = 20 * time.Millisecond
 	for i := range 3 { // each failed probe doubles the wait
 		b.setClock(until.Add(time.Second))
-		require.NoError(t, b.kick(t, id))
+		b.kick(t)
 		waittest.Until(t, func() bool { return s.tried() == before+1+i }, "one probe")
 		next := open(i + 2)
 		wait := next.Sub(b.now())
@@ -54,7 +55,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 
 	b.setClock(until.Add(time.Second))
 	s.set(nil)
-	require.NoError(t, b.kick(t, id))
+	b.kick(t)
 	b.eventually(t, id, "delivered 8")
 	require.Equal(t, "0 0", b.one(t, `SELECT concat_ws(' ', failures, opened, open_until) FROM authsync.destination_flows`))
 }
@@ -79,13 +80,10 @@ func TestBatchThatFailsIsOneFailure(t *testing.T) {
 	require.Equal(t, "1", b.one(t, `SELECT concat_ws(' ', failures, open_until) FROM authsync.destination_flows`))
 }
 
-// kick brings forward the jobs that wait for a time of the real clock, where the test has another.
-func (b *testBundle) kick(t *testing.T, _ uuid.UUID) error {
+// kick has jobs run that wait for a time of the real clock, where the test has another.
+func (b *testBundle) kick(t *testing.T) {
 	t.Helper()
-	_, err := b.control.Exec(t.Context(), `
-		UPDATE authsync.river_job SET state = 'available', scheduled_at = now()
-		WHERE state IN ('scheduled', 'retryable', 'available') AND kind LIKE 'deliver%'`)
-	return err
+	jobstest.Retry(t, b.control, jobs.Deliver, outbox.AgainArgs{}.Kind())
 }
 
 func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
@@ -103,7 +101,7 @@ func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
 	b.setClock(begun.Add(5*24*time.Hour + time.Minute))
 	b.change(t, "u2")
 	waittest.Until(t, func() bool {
-		require.NoError(t, b.kick(t, id))
+		b.kick(t)
 		return b.one(t, `SELECT state FROM authsync.destinations`) == "disabled"
 	})
 	require.Contains(t, b.one(t, `SELECT state_reason FROM authsync.destinations`), "Every attempt has failed since")
@@ -112,7 +110,7 @@ func TestDestinationThatOnlyFailsIsDisabled(t *testing.T) {
 	b.change(t, "u3")
 	require.NoError(t, b.outbox.Resume(t.Context(), id))
 	b.until(t, "delivered 3", func() string { // one that was being sent waits for a time of the test's clock
-		require.NoError(t, b.kick(t, id))
+		b.kick(t)
 		return b.states(t, id)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -134,11 +135,8 @@ func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
 			b.logTables(t)
 			require.FailNow(rt, "not all is delivered", "%d left: %s", left, b.states(t, id))
 		}
+		jobstest.Retry(t, b.control)
 		_, err := b.control.Exec(t.Context(), `
-			UPDATE authsync.river_job SET state = 'available', scheduled_at = now()
-			WHERE state IN ('scheduled', 'retryable')`)
-		require.NoError(rt, err)
-		_, err = b.control.Exec(t.Context(), `
 			UPDATE authsync.destination_flows SET open_until = CASE WHEN open_until IS NOT NULL THEN now() END,
 				lease = CASE WHEN leased_until < now() + interval '27 seconds' THEN NULL ELSE lease END
 			WHERE open_until > now() OR leased_until < now() + interval '27 seconds'`)

@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/waittest"
 )
@@ -200,7 +203,10 @@ func TestResumeTakesBackWhatWaits(t *testing.T) {
 // River finds that its job is dead, and if there were no attempts left for that, when it is mended.
 func TestWhatADeadProcessWasSendingGoesOn(t *testing.T) {
 	t.Parallel()
-	for name, attempt := range map[string]int{"Rescued": 1, "Discarded": 14} {
+	for name, end := range map[string]func(testing.TB, *pgxpool.Pool, *rivertype.JobRow){
+		"Rescued":   func(testing.TB, *pgxpool.Pool, *rivertype.JobRow) {},
+		"Discarded": jobstest.Discard,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
@@ -212,18 +218,16 @@ func TestWhatADeadProcessWasSendingGoesOn(t *testing.T) {
 			b.eventually(t, id, "retrying 1")
 			stop()
 			s.set(nil)
-			_, err := b.control.Exec(t.Context(), `
-				UPDATE authsync.river_job
-				SET state = 'running', attempt = $1, attempted_at = now() - interval '2 hours', attempted_by = ARRAY['dead']
-				WHERE kind = 'deliver_again'`, attempt)
-			require.NoError(t, err)
-			_, err = b.control.Exec(t.Context(), `UPDATE authsync.deliveries SET next_attempt_at = now() - interval '2 hours'`)
-			require.NoError(t, err)
+			require.Equal(t, 1, jobstest.Retry(t, b.control, outbox.AgainArgs{}.Kind()))
+			job := jobstest.Fetch(t, b.control, "dead", outbox.QueueAgain)
+			require.NotNil(t, job)
+			b.setClock(time.Now().Add(2 * time.Hour)) // its time has passed
 			require.NoError(t, b.outbox.Resume(t.Context(), id))
 			require.Equal(t, "retrying 1", b.states(t, id))
+			end(t, b.control, job)
 			b.work(t)
 			b.until(t, "delivered 1", func() string {
-				_, err := b.control.Exec(t.Context(), `SELECT authsync.mend_deliveries($1, now())`, id) // as it is each half minute
+				_, err := b.control.Exec(t.Context(), `SELECT authsync.mend_deliveries($1, $2)`, id, b.now()) // as it is each half minute
 				require.NoError(t, err)
 				return b.states(t, id)
 			})

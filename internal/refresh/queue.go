@@ -59,9 +59,6 @@ const (
 		ON CONFLICT (project_id, provider, user_id) DO UPDATE
 		SET asked = w.asked + 1, tries = 0, next_try_at = clock_timestamp(), problem = NULL, gave_up_at = NULL`
 
-	requestRefresh = `
-		SELECT authsync.request_job($1, $2, jsonb_build_object('project_id', $3::uuid, 'provider', $4::text))`
-
 	forgetGivenUp = `
 		DELETE FROM authsync.wanted_refreshes
 		WHERE project_id = $1 AND provider = $2 AND user_id = $3 AND gave_up_at IS NOT NULL`
@@ -78,10 +75,7 @@ func (q *Queue) Want(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, provid
 		return fmt.Errorf("ask for users to be read: %w", err)
 	}
 	args := Args{ProjectID: projectID, Provider: providerName}
-	if _, err := tx.Exec(ctx, requestRefresh, jobs.RefreshUsers, args.subject(), projectID, providerName); err != nil {
-		return fmt.Errorf("request the job that reads users: %w", err)
-	}
-	return nil
+	return jobs.Request(ctx, tx, args, args.subject())
 }
 
 // isLasting reports an error that only a person can end.

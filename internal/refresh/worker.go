@@ -293,15 +293,11 @@ func (r *run) finish(ctx context.Context) error {
 
 // end ends the job unless somebody has asked meanwhile.
 func (r *run) end(ctx context.Context) error {
-	finished, err := jobs.Finish(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject(), time.Now())
-	switch {
-	case err != nil:
-		return errors.Join(errControl, err)
-	case finished == jobs.Busy:
-		return jobs.Yield(ctx)
-	default:
-		return nil
+	err := jobs.End(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject(), time.Now())
+	if err == nil || jobs.Yields(err) {
+		return err
 	}
+	return errors.Join(errControl, err)
 }
 
 // putOff notes why no user could be read, and comes back later, which costs the

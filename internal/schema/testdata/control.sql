@@ -468,6 +468,10 @@ BEGIN
                 WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
                   AND w.gave_up_at IS NULL
             );
+        WHEN 'backfill' THEN
+            RETURN EXISTS (SELECT FROM authsync.backfills AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
+        WHEN 'repair_mirror' THEN
+            RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         ELSE
             RETURN false;
     END CASE;
@@ -1140,30 +1144,39 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT count(*) FILTER (WHERE CASE o.kind
-        WHEN 'deliver' THEN authsync.request_delivery(o.subject)
-        WHEN 'relay_changes' THEN authsync.request_relay(o.subject)
-        ELSE authsync.request_job(o.kind, o.subject::text, jsonb_build_object('project_id', o.subject))
+        WHEN 'relay_changes' THEN authsync.request_relay(o.subject::uuid)
+        ELSE authsync.request_job(o.kind, o.subject, o.args)
     END)
     FROM (
-        SELECT 'deliver' AS kind, d.id AS subject
-        FROM authsync.destinations AS d
-        LEFT JOIN authsync.job_requests AS r ON r.kind = 'deliver' AND r.subject = d.id::text
-        WHERE r.job_id IS NULL AND authsync.has_work('deliver', d.id::text)
+        SELECT w.kind, w.subject, w.args
+        FROM (
+            SELECT 'deliver' AS kind, d.id::text AS subject, jsonb_build_object('destination_id', d.id) AS args
+            FROM authsync.destinations AS d
+            UNION ALL
+            SELECT k.kind, p.id::text, jsonb_build_object('project_id', p.id)
+            FROM authsync.projects AS p
+            CROSS JOIN unnest('{apply_inbox,repair_mirror}'::text[]) AS k (kind)
+            UNION ALL
+            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider, jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
+            FROM authsync.wanted_refreshes AS u
+            WHERE u.gave_up_at IS NULL
+            UNION ALL
+            SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
+            FROM authsync.backfills AS b
+            WHERE b.state IN ('running', 'waiting')
+        ) AS w
+        LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
+        WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)
         UNION ALL
-        SELECT DISTINCT 'relay_changes', d.project_id
+        SELECT DISTINCT 'relay_changes', d.project_id::text, NULL::jsonb
         FROM authsync.destinations AS d
         LEFT JOIN authsync.job_requests AS r ON r.kind = 'relay_changes' AND r.subject = d.project_id::text
         WHERE r.job_id IS NULL AND (r.idle_since IS NULL OR r.idle_since < p_looked_before)
-        UNION ALL
-        SELECT 'apply_inbox', p.id
-        FROM authsync.projects AS p
-        LEFT JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.id::text
-        WHERE r.job_id IS NULL AND authsync.has_work('apply_inbox', p.id::text)
         ORDER BY 1, 2
     ) AS o;
 $$;
 
-COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: unsent deliveries, and feeds not looked at for a while.';
+COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: of work that has none, and of feeds not looked at for a while.';
 
 CREATE FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, p_notify boolean DEFAULT true) RETURNS boolean
     LANGUAGE plpgsql
@@ -1343,7 +1356,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) IS 'Makes running jobs available that nobody works any more, and frees the leases of dead clients.';
 
-CREATE FUNCTION authsync.rescue_requests() RETURNS bigint
+CREATE FUNCTION authsync.rescue_requests(p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1351,6 +1364,7 @@ CREATE FUNCTION authsync.rescue_requests() RETURNS bigint
     SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
+    v_now     timestamptz := coalesce(p_now, clock_timestamp());
     v_request authsync.job_requests;
     v_made    bigint := 0::bigint;
 BEGIN
@@ -1361,8 +1375,12 @@ BEGIN
           -- One look-up for each. NOT EXISTS may be answered by reading all jobs.
           AND (SELECT j.finalized_at IS NULL FROM authsync.river_job AS j WHERE j.id = r.job_id LIMIT 1) IS NOT TRUE
         ORDER BY r.kind, r.subject
-        FOR UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE SKIP LOCKED
     LOOP
+        -- The row is as it is now, but the job was looked for as of the beginning: another call may have made one since.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM authsync.river_job AS j WHERE j.id = v_request.job_id AND j.finalized_at IS NULL
+        );
         UPDATE authsync.job_requests AS r
         SET job_id = authsync.start_job(v_request.kind, v_request.args, true)
         WHERE r.kind = v_request.kind AND r.subject = v_request.subject;
@@ -1370,13 +1388,13 @@ BEGIN
     END LOOP;
 
     UPDATE authsync.river_job AS j
-    SET scheduled_at = clock_timestamp() + interval '10 minutes'
+    SET scheduled_at = v_now + interval '10 minutes'
     WHERE j.id = ANY (ARRAY(
             SELECT r.job_id
             FROM authsync.job_requests AS r
             WHERE r.job_id IS NOT NULL
               AND (
-                  SELECT s.scheduled_at > clock_timestamp() + interval '11 minutes' -- the minute keeps this from being done each second
+                  SELECT s.scheduled_at > v_now + interval '11 minutes' -- the minute keeps this from being done each second
                   FROM authsync.river_job AS s
                   WHERE s.id = r.job_id
                   LIMIT 1
@@ -1388,7 +1406,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_requests() IS 'Makes jobs for subjects that have work but whose job is gone, and brings forward what waits for long.';
+COMMENT ON FUNCTION authsync.rescue_requests(p_now timestamp with time zone) IS 'Makes jobs for subjects that have work but whose job is gone, and brings forward what waits for long.';
 
 CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -1511,6 +1529,7 @@ DECLARE
         WHEN 'relay_changes' THEN 'relay'
         WHEN 'deliver' THEN 'deliver'
         WHEN 'refresh_users' THEN 'refreshes'
+        WHEN 'backfill' THEN 'backfills'
         ELSE 'default'
     END;
     v_id    bigint;
@@ -1724,7 +1743,6 @@ CREATE TABLE authsync.backfills (
     kind text NOT NULL,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     state text DEFAULT 'waiting'::text NOT NULL,
-    job_id bigint DEFAULT 0 NOT NULL,
     cursor text DEFAULT ''::text NOT NULL,
     total bigint,
     pages bigint DEFAULT 0 NOT NULL,
@@ -1756,8 +1774,6 @@ COMMENT ON COLUMN authsync.backfills.kind IS 'backfill: fills the mirror; reconc
 COMMENT ON COLUMN authsync.backfills.options IS 'What was asked for beside the kind.';
 
 COMMENT ON COLUMN authsync.backfills.state IS 'running, waiting (for its turn or for what waits_because says), done, failed or cancelled.';
-
-COMMENT ON COLUMN authsync.backfills.job_id IS 'The job that works on the run (river_job.id).';
 
 COMMENT ON COLUMN authsync.backfills.cursor IS 'Where the next page begins; all before it is in the mirror.';
 

@@ -1,6 +1,6 @@
--- request_idle asks for jobs that nobody asked for: of destinations that have something to
--- send and no job, of projects with messages to apply and no job, and of projects whose feed has not
--- been looked at for a while, because somebody may have changed the mirror who could not say so.
+-- request_idle asks for jobs that nobody asked for: of subjects that have something to do and
+-- no job, because somebody deleted their rows or changed what is to be done by hand, and of projects whose feed
+-- has not been looked at for a while, because somebody may have changed the mirror who could not say so.
 --
 -- Repeatable: yes.
 -- Order:      of no matter; subjects come in one order, so that two callers cannot deadlock.
@@ -13,28 +13,37 @@ LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
     SELECT count(*) FILTER (WHERE CASE o.kind
-        WHEN 'deliver' THEN authsync.request_delivery(o.subject)
-        WHEN 'relay_changes' THEN authsync.request_relay(o.subject)
-        ELSE authsync.request_job(o.kind, o.subject::text, jsonb_build_object('project_id', o.subject))
+        WHEN 'relay_changes' THEN authsync.request_relay(o.subject::uuid)
+        ELSE authsync.request_job(o.kind, o.subject, o.args)
     END)
     FROM (
-        SELECT 'deliver' AS kind, d.id AS subject
-        FROM authsync.destinations AS d
-        LEFT JOIN authsync.job_requests AS r ON r.kind = 'deliver' AND r.subject = d.id::text
-        WHERE r.job_id IS NULL AND authsync.has_work('deliver', d.id::text)
+        SELECT w.kind, w.subject, w.args
+        FROM (
+            SELECT 'deliver' AS kind, d.id::text AS subject, jsonb_build_object('destination_id', d.id) AS args
+            FROM authsync.destinations AS d
+            UNION ALL
+            SELECT k.kind, p.id::text, jsonb_build_object('project_id', p.id)
+            FROM authsync.projects AS p
+            CROSS JOIN unnest('{apply_inbox,repair_mirror}'::text[]) AS k (kind)
+            UNION ALL
+            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider, jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
+            FROM authsync.wanted_refreshes AS u
+            WHERE u.gave_up_at IS NULL
+            UNION ALL
+            SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
+            FROM authsync.backfills AS b
+            WHERE b.state IN ('running', 'waiting')
+        ) AS w
+        LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
+        WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)
         UNION ALL
-        SELECT DISTINCT 'relay_changes', d.project_id
+        SELECT DISTINCT 'relay_changes', d.project_id::text, NULL::jsonb
         FROM authsync.destinations AS d
         LEFT JOIN authsync.job_requests AS r ON r.kind = 'relay_changes' AND r.subject = d.project_id::text
         WHERE r.job_id IS NULL AND (r.idle_since IS NULL OR r.idle_since < p_looked_before)
-        UNION ALL
-        SELECT 'apply_inbox', p.id
-        FROM authsync.projects AS p
-        LEFT JOIN authsync.job_requests AS r ON r.kind = 'apply_inbox' AND r.subject = p.id::text
-        WHERE r.job_id IS NULL AND authsync.has_work('apply_inbox', p.id::text)
         ORDER BY 1, 2
     ) AS o;
 $fn$;
 
 COMMENT ON FUNCTION authsync.request_idle(timestamptz)
-    IS 'Asks for jobs that nobody asked for: unsent deliveries, and feeds not looked at for a while.';
+    IS 'Asks for jobs that nobody asked for: of work that has none, and of feeds not looked at for a while.';

@@ -20,6 +20,7 @@ DECLARE
         WHEN 'relay_changes' THEN 'relay'
         WHEN 'deliver' THEN 'deliver'
         WHEN 'refresh_users' THEN 'refreshes'
+        WHEN 'backfill' THEN 'backfills'
         ELSE 'default'
     END;
     v_id    bigint;
