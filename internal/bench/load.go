@@ -109,13 +109,14 @@ func (l *load) percentile(p float64) time.Duration {
 type plan struct {
 	connections int
 	duration    time.Duration
-	requests    int64 // 0: no bound
-	first       int64 // where the numbers of events and users begin
-	again       int64 // by how much the numbers of users are smaller: they have had events before
+	requests    int64         // 0: no bound
+	every       time.Duration // an open loop: a request is due so long after the one before, answered or not, as long as a connection is free; 0: at once
+	first       int64         // where the numbers of events and users begin
+	again       int64         // by how much the numbers of users are smaller: they have had events before
 }
 
 // generate keeps connections busy: each sends a request when the one before is
-// answered. An answer other than 204 is an error.
+// answered, and the next one is due. An answer other than 204 is an error.
 func generate(ctx context.Context, address string, t template, p plan) (load, error) {
 	conns := make([]net.Conn, p.connections)
 	defer func() {
@@ -152,6 +153,18 @@ func generate(ctx context.Context, address string, t template, p plan) (load, er
 				n := next.Add(1)
 				if p.requests > 0 && n > p.requests {
 					break
+				}
+				if p.every > 0 {
+					due := time.NewTimer(time.Until(begun.Add(time.Duration(n-1) * p.every)))
+					select {
+					case <-due.C:
+					case <-ctx.Done():
+						due.Stop()
+						errs[i] = context.Cause(ctx)
+					}
+					if errs[i] != nil {
+						break
+					}
 				}
 				t.number(request, p.first+n, p.first+n-p.again)
 				sent := time.Now()
