@@ -68,7 +68,7 @@ func (w *againWorker) NextRetry(job *river.Job[AgainArgs]) time.Time {
 const selectAgain = `
 	SELECT d.state, coalesce(d.job_id, 0) AS job_id, d.deferrals > 0 AS put_off, m.id AS failed_with
 	FROM authsync.deliveries AS d
-	LEFT JOIN authsync.deliveries AS m ON m.id = d.merged_into AND m.state = 'failed'
+	LEFT JOIN authsync.deliveries AS m ON m.id = d.merged_into AND m.state IS NOT DISTINCT FROM 'failed'
 	WHERE d.id = $1`
 
 // again tries the delivery. failed is what River is to show of an attempt that failed; err
@@ -80,7 +80,7 @@ func (w *againWorker) again(ctx context.Context, job *river.Job[AgainArgs]) (fai
 		JobID      int64
 		PutOff     bool   // by the other side, though others got through
 		FailedWith *int64 // the newer one that it was united with, if that failed
-	}](ctx, w.config.Pool, selectAgain, job.Args.DeliveryID)
+	}](ctx, w.config.Pool, selectAgain, planned, job.Args.DeliveryID)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil

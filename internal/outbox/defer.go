@@ -48,7 +48,7 @@ func (r *run) countDeferrals(ctx context.Context, results []sent) error {
 		ID         int64
 		Deferrals  int
 		DeferredAt *time.Time
-	}](ctx, r.config.Pool, selectDeferrals, slices.Collect(maps.Keys(of)))
+	}](ctx, r.config.Pool, selectDeferrals, planned, slices.Collect(maps.Keys(of)))
 	if err != nil {
 		return fmt.Errorf("read how often deliveries were put off: %w", err)
 	}

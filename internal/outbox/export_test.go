@@ -37,3 +37,19 @@ func (o *Outbox) FilterOf(id uuid.UUID, kinds, fields []string, condition *strin
 
 // Filters is how many are kept.
 func (o *Outbox) Filters() int { return len(o.filters.all) }
+
+// The statements that the tests of plans run.
+const (
+	Planned          = planned
+	SelectFlows      = selectFlows
+	SelectTarget     = selectTarget
+	LeaseDestination = leaseDestination
+	HeldChanges      = heldChanges
+	SelectDeferrals  = selectDeferrals
+	SelectAgain      = selectAgain
+	SelectKnown      = selectKnown
+	SelectToMend     = selectToMend
+	ListDeliveries   = listDeliveries
+	FindDelivery     = findDelivery
+	RequestRelayOf   = requestRelay
+)

@@ -89,7 +89,7 @@ func (o *Outbox) ListDeliveries(ctx context.Context, projectID uuid.UUID, f Filt
 	if f.DestinationID != uuid.Nil {
 		destinationID = &f.DestinationID
 	}
-	all, err = query[Delivery](ctx, o.config.Pool, listDeliveries, pgx.QueryExecModeExec, projectID, destinationID,
+	all, err = query[Delivery](ctx, o.config.Pool, listDeliveries, planned, projectID, destinationID,
 		optional(f.State), optional(f.UserID), optional(f.Kind), before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
@@ -113,7 +113,7 @@ func optional(text string) *string {
 
 // FindDelivery gives one delivery, or ErrNoDelivery.
 func (o *Outbox) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (Delivery, error) {
-	d, err := queryOne[Delivery](ctx, o.config.Pool, findDelivery, projectID, id)
+	d, err := queryOne[Delivery](ctx, o.config.Pool, findDelivery, planned, projectID, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Delivery{}, ErrNoDelivery
 	}

@@ -146,6 +146,9 @@ type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
+// planned has a statement planned for its arguments, each time: a plan that was made for empty tables reads all of a full one.
+const planned = pgx.QueryExecModeExec
+
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

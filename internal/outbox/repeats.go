@@ -115,7 +115,7 @@ func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.Feed
 	if len(ids) == 0 {
 		return known, nil
 	}
-	rows, err := o.config.Pool.Query(ctx, selectRepeats, pgx.QueryExecModeExec, f.ID, *f.LostTo, *f.FoundAt, ids, users, events, providers, times)
+	rows, err := o.config.Pool.Query(ctx, selectRepeats, planned, f.ID, *f.LostTo, *f.FoundAt, ids, users, events, providers, times)
 	if err != nil {
 		return nil, fmt.Errorf("look for changes that were relayed before: %w", err)
 	}

@@ -78,7 +78,7 @@ const selectReplayed = `
 func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
 	after := int64(0)
 	for {
-		rows, err := o.config.Pool.Query(ctx, selectReplayed, pgx.QueryExecModeExec, destinationID, after, last, optional(r.State),
+		rows, err := o.config.Pool.Query(ctx, selectReplayed, planned, destinationID, after, last, optional(r.State),
 			optional(r.UserID), optional(r.Kind), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (o *Outbox) replayPage(ctx context.Context, f flow, wanted []newDelivery, d
 	for i := range wanted {
 		ids[i] = wanted[i].ChangeID
 	}
-	rows, err := o.config.Pool.Query(ctx, selectKnown, f.ID, ids)
+	rows, err := o.config.Pool.Query(ctx, selectKnown, planned, f.ID, ids)
 	if err != nil {
 		return err
 	}

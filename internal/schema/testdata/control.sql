@@ -99,15 +99,15 @@ DECLARE
 BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
-    WHERE d.id = p_id AND d.project_id = p_project_id;
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = p_id AND d.project_id = p_project_id AND d.state IN ('held', 'ready', 'retrying', 'failed')
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('held', 'ready', 'retrying', 'failed')
     RETURNING d.user_id, d.state INTO v_user_id, v_state;
     IF NOT FOUND THEN
-        RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id = p_project_id);
+        RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
     END IF;
 
     IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
@@ -402,12 +402,12 @@ BEGIN
 
     UPDATE authsync.deliveries AS d
     SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = p_id AND d.state = 'retrying';
+    WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'retrying';
     IF FOUND THEN
         PERFORM authsync.request_delivery(v_destination_id);
         RETURN true;
     END IF;
-    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'failed') THEN
+    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'failed') THEN
         RETURN authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) > 0;
     END IF;
     RETURN false;
@@ -1477,12 +1477,12 @@ DECLARE
 BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
-    WHERE d.id = p_id AND d.project_id = p_project_id;
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
     SELECT d.state, d.merged_into INTO state, merged_into
     FROM authsync.deliveries AS d
-    WHERE d.id = p_id AND d.project_id = p_project_id;
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     IF NOT FOUND THEN
         RETURN;
     END IF;

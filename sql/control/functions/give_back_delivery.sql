@@ -21,12 +21,12 @@ BEGIN
 
     UPDATE authsync.deliveries AS d
     SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = p_id AND d.state = 'retrying';
+    WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'retrying';
     IF FOUND THEN
         PERFORM authsync.request_delivery(v_destination_id);
         RETURN true;
     END IF;
-    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = 'failed') THEN
+    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'failed') THEN
         RETURN authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) > 0;
     END IF;
     RETURN false;

@@ -19,12 +19,12 @@ DECLARE
 BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
-    WHERE d.id = p_id AND d.project_id = p_project_id;
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
     SELECT d.state, d.merged_into INTO state, merged_into
     FROM authsync.deliveries AS d
-    WHERE d.id = p_id AND d.project_id = p_project_id;
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     IF NOT FOUND THEN
         RETURN;
     END IF;
