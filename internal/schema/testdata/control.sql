@@ -1157,7 +1157,8 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
             FROM authsync.projects AS p
             CROSS JOIN unnest('{apply_inbox,repair_mirror}'::text[]) AS k (kind)
             UNION ALL
-            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider, jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
+            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider,
+                jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
             FROM authsync.wanted_refreshes AS u
             WHERE u.gave_up_at IS NULL
             UNION ALL

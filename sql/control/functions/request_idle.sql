@@ -26,7 +26,8 @@ AS $fn$
             FROM authsync.projects AS p
             CROSS JOIN unnest('{apply_inbox,repair_mirror}'::text[]) AS k (kind)
             UNION ALL
-            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider, jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
+            SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider,
+                jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
             FROM authsync.wanted_refreshes AS u
             WHERE u.gave_up_at IS NULL
             UNION ALL
