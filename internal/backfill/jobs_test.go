@@ -2,6 +2,7 @@ package backfill_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/riverqueue/river/rivertype"
@@ -95,6 +96,7 @@ func TestAJobThatIsNotTheRunsDoesNothing(t *testing.T) {
 	b.start(t)
 	b.loseJob(t, false)
 	reached, goOn := make(chan struct{}), make(chan struct{})
+	free := sync.OnceFunc(func() { close(goOn) })
 	b.account.before = func(cursor string) (*fetch.Page, error) {
 		if cursor == "10" {
 			close(reached)
@@ -103,6 +105,7 @@ func TestAJobThatIsNotTheRunsDoesNothing(t *testing.T) {
 		return nil, nil
 	}
 	b.work(t, b.mirrors, 0) // rescued, the run has a second job
+	t.Cleanup(free)
 	waittest.Receive(t, reached)
 	closed := b.account.timesClosed()
 	require.Equal(t, 1, jobstest.RetryIn(t, b.control, []rivertype.JobState{rivertype.JobStateCancelled}, jobs.Backfill))
@@ -110,7 +113,7 @@ func TestAJobThatIsNotTheRunsDoesNothing(t *testing.T) {
 		return one(t, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE state = 'completed' AND kind = 'backfill'`) == "1"
 	})
 	require.Equal(t, closed, b.account.timesClosed(), "what the run's own job works with")
-	close(goOn)
+	free()
 	b.ends(t, backfill.Done)
 	require.Equal(t, "30 30 30 0", b.mirrored(t))
 	b.restful(t)
