@@ -149,7 +149,8 @@ func (b *testBundle) deliver(t *testing.T, first, last int) {
 
 // send stores one of these messages.
 func (b *testBundle) send(ctx context.Context, i int) error {
-	kind, at := "user.updated", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(i)*time.Second).Format(time.RFC3339)
+	kind, at := "user.updated", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(i)*10*time.Minute).Format(time.RFC3339)
+	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration((i-1)%10+1) * 10 * time.Minute).Format(time.RFC3339)
 	switch {
 	case i <= 10:
 		kind = "user.created"
@@ -157,8 +158,8 @@ func (b *testBundle) send(ctx context.Context, i int) error {
 		kind = "user.deleted"
 	}
 	_, err := b.inbox.Append(ctx, inbox.Delivery{ProjectID: b.projectID, Provider: provider.Auth0, Body: fmt.Appendf(nil,
-		`{"type": %q, "id": "evt_%d", "time": %q, "data": {"object": {"user_id": "auth0|%d", "email": "u%d@example.com", "updated_at": %[3]q}}}`,
-		kind, i, at, i%10, i)})
+		`{"type": %q, "id": "evt_%d", "time": %q, "data": {"object": {"user_id": "auth0|%d", "email": "u%d@example.com", "updated_at": %[3]q, "created_at": %[6]q}}}`,
+		kind, i, at, i%10, i, made)})
 	return err
 }
 
