@@ -13,12 +13,13 @@ SELECT
     e.user_id,
     e.event_time,
     coalesce(e.outcome, 'pending') AS outcome,
-    -- Looked up by keys, and for events without an outcome alone.
+    -- Looked up by keys, and for events without an outcome alone. A job that has only just begun to try
+    -- again may well have the same to say.
     coalesce(e.reason, CASE WHEN e.outcome IS NULL THEN (
         SELECT r.metadata #>> '{output,wait_reason}'
         FROM authsync.job_requests AS q
-        JOIN authsync.river_job AS r ON r.id = q.job_id AND r.state <> 'running'
-        WHERE q.kind = 'apply_inbox' AND q.subject = i.project_id::text
+        JOIN authsync.river_job AS r ON r.id = q.job_id
+        WHERE (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds') AND q.kind = 'apply_inbox' AND q.subject = i.project_id::text
     ) END) AS reason,
     i.received_at,
     e.applied_at,
