@@ -40,7 +40,7 @@ test/race: $(TEST_TOOLS) ## Run the tests with the race detector
 	@scripts/test.sh -race $(ARGS)
 
 test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
-	@scripts/test.sh ./internal/docstest $(ARGS)
+	@scripts/test.sh ./internal/testkit/docstest $(ARGS)
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
@@ -65,7 +65,7 @@ bench: build ## Measure receiving, applying, reading all users and delivering; A
 	@bin/authsync bench $(ARGS)
 
 bench/kill: ## Kill the process of a backfill of 200,000 users ten times, and tell its memory
-	@scripts/test.sh -run NONE -bench KilledBackfill -benchtime 1x ./internal/backfill
+	@scripts/test.sh -run NONE -bench KilledBackfill -benchtime 1x ./internal/sync/syncrun
 
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

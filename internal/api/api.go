@@ -15,10 +15,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/sync/source"
 )
 
 // Prefix is the base of all paths.
@@ -32,10 +32,10 @@ type Config struct {
 	Grants    Grants
 	Backfills Backfills
 	Refresher Refresher
-	Accounts  account.Accounts
+	Accounts  source.Accounts
 	Outbox    Outbox
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
-	Repair func(ctx context.Context, projectID uuid.UUID) (*mirrorrepair.Repair, error)
+	Repair func(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error)
 	// Idempotency keeps answers to calls that may be sent again.
 	Idempotency Idempotency
 	// Rejections reads the requests that the receiver refused.

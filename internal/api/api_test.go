@@ -19,20 +19,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/idempotency"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/api/idempotency"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/refresh"
-	"github.com/authsync/authsync/internal/rejections"
+	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // testBundle is a server as its callers see it, on a database of its own.
@@ -104,7 +104,7 @@ func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, reader mirror.Reader)
 type fakeAccounts struct {
 	mu     sync.Mutex
 	err    error
-	source fetch.Source
+	source userapi.Source
 }
 
 // fakeRefresher finds and does what it is told.
@@ -123,10 +123,10 @@ func (f *fakeRefresher) Refresh(_ context.Context, _ uuid.UUID, userID, provider
 	return f.repair, f.err
 }
 
-func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (account.Account, error) {
+func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (source.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return account.Account{Source: a.source}, a.err
+	return source.Account{Source: a.source}, a.err
 }
 
 func (a *fakeAccounts) failWith(err error) {
@@ -163,7 +163,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	b.store, err = project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: outbound.New(outbound.Config{}), Log: quiet, Destinations: fakeKinds{},
+		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeKinds{},
 	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)
@@ -173,7 +173,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	b.outbox = &fakeOutbox{pool: b.pool}
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
-		Grants: b.mirror, Backfills: backfill.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
+		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),

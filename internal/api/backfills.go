@@ -9,21 +9,21 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 // Backfills starts backfills and reconciles, and tells of them; see backfill.Store.
 type Backfills interface {
 	// Start returns *backfill.RunningError while there is an unfinished run of either
 	// kind, and *account.NotPossibleError where the credentials do not allow it.
-	Start(ctx context.Context, projectID uuid.UUID, providerName string, o backfill.Order) (backfill.Run, error)
+	Start(ctx context.Context, projectID uuid.UUID, providerName string, o syncrun.Order) (syncrun.Run, error)
 	// Latest returns backfill.ErrNoRun where there was none of the kind yet.
-	Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error)
+	Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
 	// Cancel gives the run that it cancelled, else the newest one, or backfill.ErrNoRun.
-	Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error)
+	Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
 }
 
 // startRun starts a run of a kind. A reconcile takes what is asked for from the body.
@@ -33,7 +33,7 @@ func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		order := backfill.Order{Kind: kind}
+		order := syncrun.Order{Kind: kind}
 		if kind == provider.KindReconcile {
 			var in struct {
 				DryRun bool `json:"dry_run"`
@@ -61,7 +61,7 @@ func (a *API) cancelRun(kind string) func(*http.Request) (answer, error) {
 }
 
 func (a *API) onRun(
-	kind string, do func(ctx context.Context, projectID uuid.UUID, providerName, kind string) (backfill.Run, error),
+	kind string, do func(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error),
 ) func(*http.Request) (answer, error) {
 	return func(r *http.Request) (answer, error) {
 		p, of, err := a.integration(r)
@@ -93,14 +93,14 @@ func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &r
 // is nothing to say.
 func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *backfillStart {
 	if !i.FetchChanged {
-		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider, provider.KindBackfill); !errors.Is(err, backfill.ErrNoRun) {
+		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider, provider.KindBackfill); !errors.Is(err, syncrun.ErrNoRun) {
 			return nil
 		}
 	}
-	order := backfill.Order{Kind: provider.KindBackfill}
+	order := syncrun.Order{Kind: provider.KindBackfill}
 	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider, order)
-	var running *backfill.RunningError
-	var notPossible *account.NotPossibleError
+	var running *syncrun.RunningError
+	var notPossible *source.UnsupportedError
 	if i.FetchChanged && errors.As(err, &running) && running.Run.Kind == provider.KindReconcile {
 		if _, err = a.config.Backfills.Cancel(ctx, projectID, i.Provider, provider.KindReconcile); err == nil {
 			run, err = a.config.Backfills.Start(ctx, projectID, i.Provider, order)

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 const clerkPath = "/projects/shop/integrations/clerk"
@@ -29,7 +29,7 @@ func TestBackfillStartsByItself(t *testing.T) {
 	b.project(t, "shop")
 	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
 
-	b.accounts.failWith(&account.NotPossibleError{Detail: "secret_key is missing"})
+	b.accounts.failWith(&source.UnsupportedError{Detail: "secret_key is missing"})
 	require.Equal(t, object{"started": false, "run_id": nil, "reason": "secret_key is missing"}, b.put(t, signing))
 	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status)
 
@@ -45,7 +45,7 @@ func TestBackfillStartsByItself(t *testing.T) {
 	require.Equal(t, true, told["started"])
 	run := b.call(t, "GET", clerkPath+"/backfill", "")
 	require.Equal(t, run.body["id"], told["run_id"])
-	require.Equal(t, backfill.Waiting, run.body["state"])
+	require.Equal(t, syncrun.Waiting, run.body["state"])
 
 	require.Nil(t, b.put(t, `{}`), "nothing has changed")
 	require.Nil(t, b.put(t, signing), "a signing secret reads no users")
@@ -55,7 +55,7 @@ func TestBackfillStartsByItself(t *testing.T) {
 	require.Equal(t, run.body["id"], told["run_id"])
 	require.Contains(t, told["reason"], "goes on")
 
-	require.Equal(t, backfill.Cancelled, b.call(t, "DELETE", clerkPath+"/backfill", "").body["state"])
+	require.Equal(t, syncrun.Cancelled, b.call(t, "DELETE", clerkPath+"/backfill", "").body["state"])
 	require.Nil(t, b.put(t, `{"secret_key": "sk_test_two"}`), "the same key again")
 	told, ok = b.put(t, `{"secret_key": "sk_test_three"}`).(object)
 	require.True(t, ok)
@@ -73,11 +73,11 @@ func TestReconcileEndsWhenOtherCredentialsAreStored(t *testing.T) {
 	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
 	require.Equal(t, 202, b.call(t, "POST", clerkPath+"/reconcile", "").status)
 	b.put(t, signing)
-	require.Equal(t, backfill.Waiting, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"], "a signing secret reads no users")
+	require.Equal(t, syncrun.Waiting, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"], "a signing secret reads no users")
 	told, ok := b.put(t, `{"secret_key": "sk_test_one"}`).(object)
 	require.True(t, ok)
 	require.Equal(t, true, told["started"])
-	require.Equal(t, backfill.Cancelled, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"])
+	require.Equal(t, syncrun.Cancelled, b.call(t, "GET", clerkPath+"/reconcile", "").body["state"])
 }
 
 func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
@@ -90,7 +90,7 @@ func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 409, again.status)
 	require.Contains(t, again.body["detail"], first.body["id"])
 
-	b.accounts.failWith(&account.NotPossibleError{Detail: "secret_key is missing"})
+	b.accounts.failWith(&source.UnsupportedError{Detail: "secret_key is missing"})
 	refused := b.call(t, "POST", clerkPath+"/backfill", "")
 	require.Equal(t, 422, refused.status)
 	require.Equal(t, "secret_key is missing", refused.body["detail"])
@@ -119,7 +119,7 @@ func TestReconcileTakesWhatIsAskedFor(t *testing.T) {
 	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status, "a reconcile is no backfill")
 	require.Equal(t, 404, b.call(t, "DELETE", clerkPath+"/backfill", "").status)
 	require.Equal(t, first.body["id"], b.call(t, "GET", path, "").body["id"])
-	require.Equal(t, backfill.Cancelled, b.call(t, "DELETE", path, "").body["state"])
+	require.Equal(t, syncrun.Cancelled, b.call(t, "DELETE", path, "").body["state"])
 	plain := b.call(t, "POST", path, "")
 	require.Equal(t, []any{202, false, false}, []any{plain.status, plain.body["dry_run"], plain.body["force"]})
 }

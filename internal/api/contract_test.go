@@ -17,9 +17,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbox"
 )
 
 // operation is one call as docs/openapi.yaml describes it, on things that exist.
@@ -35,7 +35,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	event := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
-	b.outbox.deliveries = []outbox.Delivery{{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}}}
+	b.outbox.deliveries = []delivery.Delivery{{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",
 		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]))
@@ -179,7 +179,7 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 		"ProjectName":      {"POST", "/projects", `{"name": "A B"}`, "name"},
 		"ProjectURL":       {"POST", "/projects", `{"name": "a", "database_url": "mysql://x"}`, "database_url"},
 		"ProjectEmptyURL":  {"POST", "/projects", `{"name": "a", "database_url": ""}`, "database_url"},
-		"ProjectTakeOver":  {"POST", "/projects", `{"name": "a", "take_over": true}`, "take_over"},
+		"ProjectTakeOver":  {"POST", "/projects", `{"name": "a", "adopt": true}`, "adopt"},
 		"ProjectNoChange":  {"PATCH", "/projects/shop", `{}`, "name"},
 		"ProjectRename":    {"PATCH", "/projects/shop", `{"name": "-"}`, "name"},
 		"Credential":       {"PUT", "/projects/shop/integrations/clerk", `{"credentials": {"secret": "x"}}`, "credentials.secret"},

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -19,7 +19,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	given := given(r)
-	f := outbox.Filter{State: given["state"], UserID: given["user_id"], Kind: given["kind"], Cursor: given["cursor"]}
+	f := delivery.ListFilter{State: given["state"], UserID: given["user_id"], Kind: given["kind"], Cursor: given["cursor"]}
 	if f.Limit, err = limitOf(r); err != nil {
 		return answer{}, err
 	}
@@ -59,8 +59,8 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 		if err != nil {
 			return err
 		}
-		if d.State == outbox.StateDelivered {
-			return &outbox.StateError{Detail: "it is delivered: to send it again, replay the destination, with user_id or since and until"}
+		if d.State == delivery.StateDelivered {
+			return &delivery.StateError{Detail: "it is delivered: to send it again, replay the destination, with user_id or since and until"}
 		}
 		return a.config.Outbox.Retry(ctx, projectID, id)
 	})

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -126,7 +126,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, wrongField("since",
 			"since is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := outbox.Replay{UserID: in.UserID, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
+	replay := delivery.Replay{UserID: in.UserID, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
 	if replay.From, err = parseSince(in.Since); err != nil {
 		return answer{}, err
 	}
@@ -151,12 +151,12 @@ func changeKinds() []string {
 }
 
 func deliveryStates() []string {
-	return append([]string{"held", "ready", "retrying"}, finishedStates()...)
+	return append([]string{"blocked", "ready", "retrying"}, finishedStates()...)
 }
 
 // finishedStates are those from which a delivery can be taken up again.
 func finishedStates() []string {
-	return []string{outbox.StateDelivered, outbox.StateCoalesced, outbox.StateFailed, outbox.StateCancelled}
+	return []string{delivery.StateDelivered, delivery.StateCoalesced, delivery.StateFailed, delivery.StateCancelled}
 }
 
 // among refuses a value that is none of those there are; empty is not given.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -34,13 +34,13 @@ type destinationBody struct {
 	StateSince  time.Time                      `json:"state_since"`
 
 	FailingSince    *time.Time `json:"failing_since"`
-	OpenUntil       *time.Time `json:"open_until"`
+	OpenUntil       *time.Time `json:"breaker_open_until"`
 	Waiting         int64      `json:"waiting"`
 	Retrying        int64      `json:"retrying"`
 	Failed          int64      `json:"failed"`
 	OldestWaitingAt *time.Time `json:"oldest_waiting_at"`
 	LastSuccessAt   *time.Time `json:"last_success_at"`
-	WaitsBecause    *string    `json:"waits_because"`
+	WaitsBecause    *string    `json:"wait_reason"`
 
 	// Fault says why the destination cannot be used; absent when all is well.
 	Fault     string    `json:"fault,omitempty"`
@@ -50,7 +50,7 @@ type destinationBody struct {
 	Secret *project.MadeSecret `json:"secret,omitempty"`
 }
 
-func newDestinationBody(d project.Destination, h outbox.Health) destinationBody {
+func newDestinationBody(d project.Destination, h delivery.Health) destinationBody {
 	for name, s := range d.Secrets {
 		s.OldUntil = utc(s.OldUntil)
 		d.Secrets[name] = s
@@ -58,8 +58,8 @@ func newDestinationBody(d project.Destination, h outbox.Health) destinationBody 
 	return destinationBody{
 		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Kind: d.Kind, Kinds: d.Kinds, Fields: d.Fields, Condition: d.Condition,
 		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
-		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitsBecause,
-		FailingSince: utc(h.FailingSince), OpenUntil: utc(h.OpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
+		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitReason,
+		FailingSince: utc(h.FailingSince), OpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
 		LastSuccessAt: utc(h.LastSuccessAt), Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
@@ -126,7 +126,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := newDestinationBody(d, outbox.Health{})
+	body := newDestinationBody(d, delivery.Health{})
 	body.Secret = secret
 	return answer{
 		status: http.StatusCreated, body: body,
@@ -136,23 +136,23 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 
 // parseSince reads the beginning of deliveries. A time to come is refused: taken as now, it would
 // deliver what the caller meant to leave out.
-func parseSince(text string) (outbox.From, error) {
+func parseSince(text string) (delivery.From, error) {
 	switch text {
 	case "", "now":
-		return outbox.From{}, nil
+		return delivery.From{}, nil
 	case "beginning":
-		return outbox.From{Beginning: true}, nil
+		return delivery.From{Beginning: true}, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return outbox.From{}, wrongField("since",
+		return delivery.From{}, wrongField("since",
 			"since is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
 	}
 	if at.After(time.Now().Add(clockSkew)) {
-		return outbox.From{}, wrongField("since",
+		return delivery.From{}, wrongField("since",
 			"since is %.60s, which is yet to come: give a time that has passed; changes from now on are delivered anyway", text)
 	}
-	return outbox.From{Time: at}, nil
+	return delivery.From{Time: at}, nil
 }
 
 func (a *API) listDestinations(r *http.Request) (answer, error) {

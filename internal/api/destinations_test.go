@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -19,11 +19,11 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.health = outbox.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
+	b.outbox.health = delivery.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
 	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "kind": "webhook", "kinds": ["deleted"],
 		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "since": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
-	require.Equal(t, outbox.From{Beginning: true}, b.outbox.from)
+	require.Equal(t, delivery.From{Beginning: true}, b.outbox.from)
 	id, _ := made.body["id"].(string)
 	require.Equal(t, api.Prefix+"/projects/"+shop.ID.String()+"/destinations/"+id, made.header.Get("Location"))
 	secret, ok := made.body["secret"].(map[string]any)
@@ -66,12 +66,12 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 	b.project(t, "shop")
 	for name, tc := range map[string]struct {
 		from string
-		want outbox.From
+		want delivery.From
 	}{
-		"absent":    {"", outbox.From{}},
-		"now":       {`, "since": "now"`, outbox.From{}},
-		"beginning": {`, "since": "beginning"`, outbox.From{Beginning: true}},
-		"time":      {`, "since": "2020-05-04T10:20:30Z"`, outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
+		"absent":    {"", delivery.From{}},
+		"now":       {`, "since": "now"`, delivery.From{}},
+		"beginning": {`, "since": "beginning"`, delivery.From{Beginning: true}},
+		"time":      {`, "since": "2020-05-04T10:20:30Z"`, delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
@@ -111,7 +111,7 @@ func TestDestinationIsPausedAndResumed(t *testing.T) {
 	b.destination(t, "/projects/shop", "app")
 	path := "/projects/shop/destinations/app"
 	paused := b.call(t, http.MethodPost, path+"/pause", `{"reason": "the CRM is being moved"}`)
-	require.Equal(t, []any{"paused", "person", "the CRM is being moved"},
+	require.Equal(t, []any{"paused", "user", "the CRM is being moved"},
 		[]any{paused.body["state"], paused.body["state_by"], paused.body["state_reason"]})
 	require.Equal(t, "paused", b.call(t, http.MethodPost, path+"/pause", "").body["state"], "twice is as once")
 	require.Equal(t, "active", b.call(t, http.MethodPost, path+"/resume", "").body["state"])
@@ -152,12 +152,12 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	path := "/projects/shop/destinations/app/replay"
 	answer := b.call(t, http.MethodPost, path, `{"since": "2020-05-04T10:20:30Z", "until": "2020-05-05T00:00:00Z", "user_id": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
-	require.Equal(t, outbox.Replay{
-		From: outbox.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
+	require.Equal(t, delivery.Replay{
+		From: delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"since": "beginning"}`).body["dry_run"])
-	require.Equal(t, outbox.Replay{From: outbox.From{Beginning: true}}, b.outbox.replayed)
+	require.Equal(t, delivery.Replay{From: delivery.From{Beginning: true}}, b.outbox.replayed)
 }
 
 func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
@@ -165,10 +165,10 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	b.outbox.deliveries = []outbox.Delivery{
+	b.outbox.deliveries = []delivery.Delivery{
 		{ID: 1, State: "failed", UserID: "u", Kind: "updated"},
 		{ID: 2, State: "delivered"},
-		{ID: 4, State: "held"},
+		{ID: 4, State: "blocked"},
 	}
 	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&kind=updated&limit=5&cursor=c", "")
 	require.Len(t, answer.data(t), 3)
@@ -176,7 +176,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
 	require.NoError(t, err)
-	require.Equal(t, outbox.Filter{DestinationID: app.ID, State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
+	require.Equal(t, delivery.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
 
 	path := "/projects/shop/deliveries/"
 	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)
@@ -218,9 +218,9 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"ReplayOfWhat":    {post, destinations + "/app/replay", `{"dry_run": true}`, http.StatusUnprocessableEntity, "say what to deliver again"},
 		"ReplayFromNow":   {post, destinations + "/app/replay", `{"since": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
 		"ReplayTo":        {post, destinations + "/app/replay", `{"until": "now"}`, http.StatusUnprocessableEntity, "until must be a time"},
-		"ReplayState":     {post, destinations + "/app/replay", `{"state": "held"}`, http.StatusUnprocessableEntity, "take one of delivered, coalesced, failed, cancelled"},
+		"ReplayState":     {post, destinations + "/app/replay", `{"state": "blocked"}`, http.StatusUnprocessableEntity, "take one of delivered, coalesced, failed, cancelled"},
 		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusUnprocessableEntity, "take one of created"},
-		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of held"},
+		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of blocked"},
 		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusUnprocessableEntity, "take one of created"},
 		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "the list of its destinations has those there are"},
 		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusUnprocessableEntity, "take next_cursor"},

@@ -10,19 +10,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/refresh"
-	"github.com/authsync/authsync/internal/rejections"
+	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 // failure is an error whose answer is known.
@@ -90,8 +90,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 
 // pauseAfter is how long a caller should wait after an error that may pass.
 func pauseAfter(err error) time.Duration {
-	var limited *fetch.RateLimitError
-	var temporary *fetch.TemporaryError
+	var limited *userapi.RateLimitError
+	var temporary *userapi.TemporaryError
 	switch {
 	case errors.As(err, &limited):
 		return limited.After + time.Second - 1 // whole seconds, rounded up
@@ -135,7 +135,7 @@ func ofRequest(err error) *failure {
 		return invalidField("provider", err.Error())
 	case errors.As(err, &refused):
 		return invalidField("role", err.Error())
-	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, outbox.ErrBadCursor),
+	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, delivery.ErrBadCursor),
 		errors.Is(err, rejections.ErrBadCursor):
 		f, _ := errors.AsType[*failure](wrong(inQuery, "cursor", problem.Invalid,
 			"cursor is not one that this list returned: take next_cursor of the page before, or leave it out"))
@@ -146,8 +146,8 @@ func ofRequest(err error) *failure {
 
 // ofThings knows errors of what a call is about.
 func ofThings(err error) *failure {
-	var running *backfill.RunningError
-	var state *outbox.StateError
+	var running *syncrun.RunningError
+	var state *delivery.StateError
 	var unknown *refresh.UnknownError
 	for _, missing := range []struct {
 		err    error
@@ -158,11 +158,11 @@ func ofThings(err error) *failure {
 		{project.ErrNoIntegration, integrationNotFound, ""},
 		{project.ErrNoKey, keyNotFound, "there is no key of this id: GET " + Prefix + "/keys lists those there are"},
 		{project.ErrNoDestination, destinationNotFound, "the project has no such destination: GET …/destinations lists those there are"},
-		{outbox.ErrNoDelivery, deliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are"},
-		{outbox.ErrNoChange, changeNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"},
+		{delivery.ErrNoDelivery, deliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are"},
+		{delivery.ErrNoChange, changeNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"},
 		{inbox.ErrNoEvent, eventNotFound, ""},
-		{inbox.ErrNoDelivery, eventNotFound, ""},
-		{backfill.ErrNoRun, runNotFound, ""},
+		{inbox.ErrNoMessage, eventNotFound, ""},
+		{syncrun.ErrNoRun, runNotFound, ""},
 		{project.ErrNameTaken, nameTaken, "there is a project of this name already: choose another name, or use that project"},
 		{project.ErrDestinationTaken, nameTaken, "the project has a destination of this name already: choose another name, or change that one"},
 		{project.ErrDatabaseExists, databaseExists, ""},
@@ -189,15 +189,15 @@ func ofThings(err error) *failure {
 
 // ofProvider knows errors of what providers say, or cannot be asked.
 func ofProvider(err error) *failure {
-	var notAllowed *account.NotPossibleError
-	var credentials *fetch.CredentialsError
-	var limited *fetch.RateLimitError
-	var temporary *fetch.TemporaryError
-	var protocol *fetch.ProtocolError
-	var noStream *fetch.NoStreamError
-	var notNow *fetch.NotNowError
+	var notAllowed *source.UnsupportedError
+	var credentials *userapi.CredentialsError
+	var limited *userapi.RateLimitError
+	var temporary *userapi.TemporaryError
+	var protocol *userapi.ProtocolError
+	var noStream *userapi.NoStreamError
+	var notNow *userapi.NotNowError
 	switch {
-	case errors.As(err, &notAllowed), errors.Is(err, fetch.ErrNoCredentials):
+	case errors.As(err, &notAllowed), errors.Is(err, userapi.ErrNoCredentials):
 		return &failure{code: notPossible, detail: err.Error()}
 	case errors.As(err, &credentials):
 		return &failure{code: credentialsRefused, detail: err.Error()}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -22,7 +22,7 @@ import (
 type Events interface {
 	Events(ctx context.Context, f inbox.Filter, cursor string, limit int) (page []inbox.Event, next string, err error)
 	Event(ctx context.Context, inboxID int64, ordinal int) (inbox.Event, error)
-	Body(ctx context.Context, inboxID int64) (inbox.StoredDelivery, error)
+	Body(ctx context.Context, inboxID int64) (inbox.StoredMessage, error)
 	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
 }
 
@@ -143,7 +143,7 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "delivery_body_shown",
+	a.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "message_body_shown",
 		slog.String("project_id", e.ProjectID.String()), slog.Int64("inbox_id", e.InboxID),
 		slog.String("key_id", caller(r).ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
 	body := deliveryBody{eventBody: newEventBody(e), Headers: d.Headers}

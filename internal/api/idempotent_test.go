@@ -15,8 +15,8 @@ import (
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/refresh"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // post makes a call with an Idempotency-Key.

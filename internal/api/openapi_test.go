@@ -17,14 +17,14 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/receiver"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/receiver"
-	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 type object = map[string]any
@@ -99,7 +99,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	text := "x"
 	b.mirror.history = mirror.History{
 		User:    mirror.User{ID: "user_1", Email: &text, CreatedAt: &at, Raw: json.RawMessage(`{"id": "user_1"}`), Provider: &text, LastEventProcessed: &at},
-		Sources: []mirror.Source{{Column: "email", EventID: &text, SaidAt: &at, SentAt: &at}, {Column: "username"}},
+		Sources: []mirror.Source{{Column: "email", EventID: &text, SetAt: &at, SentAt: &at}, {Column: "username"}},
 		Changes: []mirror.Change{{
 			ID: 1, Kind: "created", Changed: []string{"email"}, After: json.RawMessage(`{"email": "x"}`),
 			Provider: "clerk", EventID: "e", EventAt: at, ChangedAt: at,
@@ -143,13 +143,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 409)
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
 	check("DELETE", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
-	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.backfills SET worked = '3 s', read = 30, total = 60, error = 'x', waits_because = 'y',
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.sync_runs SET worked = '3 s', read = 30, total = 60, error = 'x', wait_reason = 'y',
 		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"]}'`)
 	require.NoError(t, err)
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
 	const redeliverPath = "/projects/{project}/integrations/{provider}/redeliver"
 	check("POST", "/projects/shop/integrations/clerk/redeliver", redeliverPath, "", 422)
-	b.accounts.source = fakeSource{streams: []fetch.RedeliveryStream{{
+	b.accounts.source = fakeSource{streams: []userapi.RedeliveryStream{{
 		ID: "est_1", Types: map[string]int{"user.created": 2}, Oldest: &at, Newest: &at, Problem: &text, Notes: []string{"n"},
 	}, {ID: "est_2", Types: map[string]int{}, Notes: []string{}}}}
 	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"since": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
@@ -160,8 +160,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 404)
 	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, `{"dry_run": true, "force": true}`, 202)
 	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 409)
-	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.backfills SET drift = $1 WHERE kind = 'reconcile'`, backfill.Drift{
-		Missing: 1, Columns: map[string]int64{"email": 1}, HeldBack: &text, Compared: 7, Restarts: 1,
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.sync_runs SET drift = $1 WHERE kind = 'reconcile'`, syncrun.Drift{
+		Missing: 1, Columns: map[string]int64{"email": 1}, DeletionsBlockedReason: &text, Compared: 7, Restarts: 1,
 		Users: []mirror.Drifted{{UserID: "user_1", Finding: mirror.Missing, Columns: []string{}, State: mirror.StateFound}},
 	})
 	require.NoError(t, err)
@@ -203,12 +203,12 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	const one = "/projects/{project}/destinations/{destination}"
 	const app = "/projects/shop/destinations/app"
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
-	b.outbox.health = outbox.Health{Waiting: 1, WaitsBecause: &text, FailingSince: &at, OpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
-	b.outbox.deliveries = []outbox.Delivery{
+	b.outbox.health = delivery.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
+	b.outbox.deliveries = []delivery.Delivery{
 		{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}},
 		{
 			ID: 2, State: "coalesced", Kind: "updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
-			LastResponse: &text, Reason: &text, MergedInto: &id, JobID: &id, FinishedAt: &at,
+			LastResponse: &text, Reason: &text, CoalescedInto: &id, JobID: &id, FinishedAt: &at,
 		},
 		{ID: 3, State: "delivered", Kind: "deleted", Changed: []string{}},
 	}
@@ -241,7 +241,7 @@ func TestMatcherFindsFaults(t *testing.T) {
 	schema := object{"$ref": "#/components/schemas/Project"}
 	require.Empty(t, m.faults("", schema, good))
 	for name, value := range map[string]any{
-		"id": 1.0, "name": nil, "created_at": "yesterday", "surplus": "x",
+		"id": 1.0, "name": nil, "created_at": "yesterday", "orphaned": "x",
 	} {
 		bad := object{name: value}
 		for k, v := range good {

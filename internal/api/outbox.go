@@ -6,28 +6,28 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/authsync/authsync/internal/outbox"
+	"github.com/authsync/authsync/internal/delivery"
 )
 
 // Outbox sends changes on to destinations, and tells of it; see outbox.Outbox.
 type Outbox interface {
 	// Start begins a destination's deliveries, in the transaction that makes it.
-	Cursor(ctx context.Context, projectID uuid.UUID, from outbox.From) (int64, error)
+	Cursor(ctx context.Context, projectID uuid.UUID, from delivery.From) (int64, error)
 	Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error
 	Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error
 	// Resume closes the breaker as well.
 	Resume(ctx context.Context, destinationID uuid.UUID) error
 	// Health tells how a project's destinations fare, by their ids.
-	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]outbox.Health, error)
+	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error)
 	// Preview returns outbox.ErrNoChange where there is no such change, or none of the user.
-	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (outbox.Preview, error)
-	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r outbox.Replay) (outbox.Replayed, error)
+	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (delivery.Preview, error)
+	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r delivery.Replay) (delivery.Replayed, error)
 
 	// ListDeliveries returns outbox.ErrBadCursor for a cursor that is none.
-	ListDeliveries(ctx context.Context, projectID uuid.UUID, f outbox.Filter) (page []outbox.Delivery, next string, err error)
+	ListDeliveries(ctx context.Context, projectID uuid.UUID, f delivery.ListFilter) (page []delivery.Delivery, next string, err error)
 	// FindDelivery, Retry and Cancel return outbox.ErrNoDelivery where the project has
 	// none of that id; Retry and Cancel *outbox.StateError where its state does not allow it.
-	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (outbox.Delivery, error)
+	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (delivery.Delivery, error)
 	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
 	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error
 }

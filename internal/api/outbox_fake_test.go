@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
-	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -27,13 +27,13 @@ type fakeOutbox struct {
 
 	mu         sync.Mutex
 	err        error // of what asks the project's database
-	from       outbox.From
+	from       delivery.From
 	resumed    int
-	health     outbox.Health
+	health     delivery.Health
 	previewed  previewOf
-	replayed   outbox.Replay
-	filter     outbox.Filter
-	deliveries []outbox.Delivery
+	replayed   delivery.Replay
+	filter     delivery.ListFilter
+	deliveries []delivery.Delivery
 }
 
 // previewOf is what a preview was asked for.
@@ -42,7 +42,7 @@ type previewOf struct {
 	changeID int64
 }
 
-func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from outbox.From) (int64, error) {
+func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from delivery.From) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.from = from
@@ -64,67 +64,67 @@ func (o *fakeOutbox) Resume(ctx context.Context, id uuid.UUID) error {
 	return o.Pause(ctx, id, project.ByPerson, project.Active, "")
 }
 
-func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]outbox.Health, error) {
+func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error) {
 	rows, err := o.pool.Query(ctx, `SELECT id FROM authsync.destinations WHERE project_id = $1`, projectID)
 	if err != nil {
 		return nil, err
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	health := map[uuid.UUID]outbox.Health{}
+	health := map[uuid.UUID]delivery.Health{}
 	for _, id := range ids {
 		health[id] = o.health
 	}
 	return health, err
 }
 
-func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (outbox.Preview, error) {
+func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (delivery.Preview, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.previewed = previewOf{userID, changeID}
 	switch userID {
 	case "gone":
-		return outbox.Preview{}, outbox.ErrNoChange
+		return delivery.Preview{}, delivery.ErrNoChange
 	case "odd":
-		return outbox.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
+		return delivery.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
 	case "busy":
-		return outbox.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
+		return delivery.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
 	case "unwanted":
-		return outbox.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
+		return delivery.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
 	}
-	return outbox.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
+	return delivery.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
 		Method: http.MethodPost, URL: "https://example.com/hook", Header: http.Header{"Webhook-Id": {"msg_1_2"}}, Body: json.RawMessage(`{"a": 1}`),
 	}}}, o.err
 }
 
-func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r outbox.Replay) (outbox.Replayed, error) {
+func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r delivery.Replay) (delivery.Replayed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.replayed = r
-	return outbox.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
+	return delivery.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
 }
 
-func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f outbox.Filter) ([]outbox.Delivery, string, error) {
+func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f delivery.ListFilter) ([]delivery.Delivery, string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Cursor == "bad" {
-		return nil, "", outbox.ErrBadCursor
+		return nil, "", delivery.ErrBadCursor
 	}
 	o.filter = f
 	return o.deliveries, "next", nil
 }
 
-func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (outbox.Delivery, error) {
+func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (delivery.Delivery, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d outbox.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d delivery.Delivery) bool { return d.ID == id })
 	if i < 0 {
-		return outbox.Delivery{}, outbox.ErrNoDelivery
+		return delivery.Delivery{}, delivery.ErrNoDelivery
 	}
 	return o.deliveries[i], nil
 }
 
 func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {
-	return o.set(id, "ready", "held", "it waits for an earlier one")
+	return o.set(id, "ready", "blocked", "it waits for an earlier one")
 }
 
 func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
@@ -134,12 +134,12 @@ func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
 func (o *fakeOutbox) set(id int64, state, not, why string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d outbox.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d delivery.Delivery) bool { return d.ID == id })
 	switch {
 	case i < 0:
-		return outbox.ErrNoDelivery
+		return delivery.ErrNoDelivery
 	case o.deliveries[i].State == not:
-		return &outbox.StateError{Detail: why}
+		return &delivery.StateError{Detail: why}
 	}
 	o.deliveries[i].State = state
 	return nil

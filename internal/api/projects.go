@@ -6,9 +6,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/sync/repair"
 )
 
 type projectBody struct {
@@ -35,7 +35,7 @@ type mirrorRepairBody struct {
 	Unreconciled    map[string]string `json:"unreconciled_providers"`
 }
 
-func newMirrorRepairBody(r *mirrorrepair.Repair) *mirrorRepairBody {
+func newMirrorRepairBody(r *repair.Repair) *mirrorRepairBody {
 	b := &mirrorRepairBody{
 		Cause: r.Cause, Summary: r.What() + "; " + r.Stage(), FoundAt: r.FoundAt.UTC(), LostSince: r.LostSince, NotInInboxUntil: r.NotInInboxUntil,
 		Messages: r.Messages, ReplayedAt: r.ReplayedAt, FinishedAt: r.FinishedAt, Reconciled: r.Reconciled, Unreconciled: r.Unreconciled,
@@ -60,7 +60,7 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	var in struct {
 		Name        string  `json:"name"`
 		DatabaseURL *string `json:"database_url"`
-		TakeOver    bool    `json:"take_over"`
+		TakeOver    bool    `json:"adopt"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -72,7 +72,7 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 				"database_url is empty: give a URL, or leave it out to get a new database")
 		}
 	} else if in.TakeOver {
-		return answer{}, wrongField("take_over", "take_over is for a mirror that is there already: give its database_url as well")
+		return answer{}, wrongField("adopt", "adopt is for a mirror that is there already: give its database_url as well")
 	}
 	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.TakeOver)
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	var in struct {
 		Name        *string `json:"name"`
 		DatabaseURL *string `json:"database_url"`
-		TakeOver    bool    `json:"take_over"`
+		TakeOver    bool    `json:"adopt"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -132,7 +132,7 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 		return answer{}, wrong(inBody, "name", problem.Missing, "give what to change: name, database_url, or both")
 	}
 	if in.TakeOver && in.DatabaseURL == nil {
-		return answer{}, wrongField("take_over", "take_over is for the mirror of another database: give its database_url as well")
+		return answer{}, wrongField("adopt", "adopt is for the mirror of another database: give its database_url as well")
 	}
 	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, TakeOver: in.TakeOver}
 	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {

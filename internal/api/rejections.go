@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/rejections"
 )
 
 // Rejections reads the requests that the receiver refused; see rejections.List.

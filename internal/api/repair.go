@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/refresh"
 )
 
 // Refresher reads single users from their provider; see refresh.One.
@@ -59,7 +59,7 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if of.Name() != provider.Auth0 { // before anybody is asked for credentials that would not help
 		return answer{}, noRedelivery(of.Name())
 	}
-	order := fetch.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
+	order := userapi.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
 	if order.From, err = moment(inBody, "since", in.Since); err != nil {
 		return answer{}, err
 	}
@@ -74,7 +74,7 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	defer opened.Close()
-	redeliverer, can := opened.Source.(fetch.Redeliverer)
+	redeliverer, can := opened.Source.(userapi.Redeliverer)
 	if !can {
 		return answer{}, noRedelivery(of.Name())
 	}

@@ -8,26 +8,26 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/source"
 )
 
 // fakeSource is a source that can only be asked for redeliveries.
 type fakeSource struct {
-	fetch.Source
+	userapi.Source
 
-	streams []fetch.RedeliveryStream
+	streams []userapi.RedeliveryStream
 	err     error
-	asked   *fetch.RedeliverRequest
+	asked   *userapi.RedeliverRequest
 }
 
-func (s fakeSource) Redeliver(_ context.Context, _ string, r fetch.RedeliverRequest) (fetch.Redelivery, error) {
+func (s fakeSource) Redeliver(_ context.Context, _ string, r userapi.RedeliverRequest) (userapi.Redelivery, error) {
 	if s.asked != nil {
 		*s.asked = r
 	}
-	return fetch.Redelivery{DryRun: r.DryRun, From: &r.From, Streams: s.streams}, s.err
+	return userapi.Redelivery{DryRun: r.DryRun, From: &r.From, Streams: s.streams}, s.err
 }
 
 func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
@@ -53,11 +53,11 @@ func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
 		{&refresh.ChooseError{Detail: "say which"}, 422, "say which", ""},
 		{&refresh.UnknownError{Detail: "nobody knows"}, 404, "nobody knows", ""},
 		{&refresh.RefusedError{Err: errors.New("constraint")}, 422, "cannot be written: constraint", ""},
-		{&account.NotPossibleError{Detail: "secret_key is missing"}, 422, "secret_key is missing", ""},
-		{&fetch.CredentialsError{Detail: "the key is refused"}, 422, "the key is refused", ""},
-		{&fetch.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
-		{&fetch.TemporaryError{Detail: "no answer"}, 503, "no answer", "30"},
-		{&fetch.ProtocolError{Detail: "odd"}, 502, "options.base_url", ""},
+		{&source.UnsupportedError{Detail: "secret_key is missing"}, 422, "secret_key is missing", ""},
+		{&userapi.CredentialsError{Detail: "the key is refused"}, 422, "the key is refused", ""},
+		{&userapi.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
+		{&userapi.TemporaryError{Detail: "no answer"}, 503, "no answer", "30"},
+		{&userapi.ProtocolError{Detail: "odd"}, 502, "options.base_url", ""},
 		{&mirror.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
 	} {
 		b.repairs.err = c.err
@@ -73,7 +73,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	const path = "/projects/shop/integrations/auth0/redeliver"
-	var asked fetch.RedeliverRequest
+	var asked userapi.RedeliverRequest
 	b.accounts.source = fakeSource{asked: &asked}
 	got := b.call(t, "POST", path, `{"since": "2026-05-04T10:00:00Z", "until": "2026-05-04T12:00:00+01:00", "stream": "est_1", "dry_run": true}`)
 	require.Equal(t, 200, got.status, got.text)
@@ -81,7 +81,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	require.True(t, asked.To.Equal(time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)))
 	require.Equal(t, []any{"est_1", true}, []any{asked.Stream, asked.DryRun})
 	require.Equal(t, 200, b.call(t, "POST", path, "").status)
-	require.Equal(t, fetch.RedeliverRequest{}, asked)
+	require.Equal(t, userapi.RedeliverRequest{}, asked)
 
 	for body, says := range map[string]string{
 		`{"since": "yesterday"}`: "since must be a time",
@@ -95,9 +95,9 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/redeliver", "").status)
 
 	for status, err := range map[int]error{
-		404: &fetch.NoStreamError{Detail: "no stream; name one of est_1"},
-		409: &fetch.NotNowError{Detail: "under way already"},
-		422: &fetch.CredentialsError{Detail: "lacks the permission read:event_streams"},
+		404: &userapi.NoStreamError{Detail: "no stream; name one of est_1"},
+		409: &userapi.NotNowError{Detail: "under way already"},
+		422: &userapi.CredentialsError{Detail: "lacks the permission read:event_streams"},
 	} {
 		b.accounts.source = fakeSource{err: err}
 		got = b.call(t, "POST", path, "")
@@ -108,7 +108,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Equal(t, 422, got.status)
 	require.Contains(t, got.body["detail"], "Clerk's dashboard")
-	b.accounts.failWith(&account.NotPossibleError{Detail: "client_secret is missing"})
+	b.accounts.failWith(&source.UnsupportedError{Detail: "client_secret is missing"})
 	require.Contains(t, b.call(t, "POST", path, "").body["detail"], "client_secret")
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Contains(t, got.body["detail"], "Clerk's dashboard", "no credential would help")

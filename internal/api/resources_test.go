@@ -17,13 +17,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestProjectLivesAndGoes(t *testing.T) {
@@ -100,7 +100,7 @@ func TestListsComeInPages(t *testing.T) {
 func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.accounts.failWith(&account.NotPossibleError{Detail: "give session_token"})
+	b.accounts.failWith(&source.UnsupportedError{Detail: "give session_token"})
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 
@@ -242,8 +242,8 @@ func TestKeysAreMadeListedAndRevoked(t *testing.T) {
 func (b *testBundle) deliver(t *testing.T, p project.Project, outcome, userID string, body []byte) (id string) {
 	t.Helper()
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	inboxID, err := b.inbox.Append(t.Context(), inbox.Delivery{
-		ProjectID: p.ID, Provider: "clerk", DeliveryID: "msg_1", ReceivedAt: at,
+	inboxID, err := b.inbox.Append(t.Context(), inbox.Message{
+		ProjectID: p.ID, Provider: "clerk", MessageID: "msg_1", ReceivedAt: at,
 		Headers: map[string]string{"Content-Type": "application/json"}, Body: body,
 	})
 	require.NoError(t, err)
@@ -299,11 +299,11 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 	require.Equal(t, "user_1", shown.body["user_id"])
 	require.NotContains(t, shown.body, "body", "personal data is shown only on request")
 	require.Equal(t, shown.body, b.call(t, http.MethodGet, events+"/"+strings.TrimSuffix(applied, ".0"), "").body)
-	require.NotContains(t, b.log.String(), "delivery_body_shown")
+	require.NotContains(t, b.log.String(), "message_body_shown")
 	full := b.call(t, http.MethodGet, events+"/"+applied+"?body=true", "")
 	require.Equal(t, "as it came: ä", full.body["body"])
 	require.Equal(t, map[string]any{"Content-Type": "application/json"}, full.body["headers"])
-	require.Contains(t, b.log.String(), "delivery_body_shown")
+	require.Contains(t, b.log.String(), "message_body_shown")
 	require.Equal(t, "/w==", b.call(t, http.MethodGet, events+"/"+failed+"?body=true", "").body["body_base64"])
 
 	for _, path := range []string{"/" + foreign, "/999.0", strings.Replace("/"+applied, ".0", ".1", 1)} {

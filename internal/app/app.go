@@ -29,28 +29,28 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/authsync/authsync/internal/account"
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/applier"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/dashboard"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/ingest/apply"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/receiver"
+	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/mirrorrepair"
-	"github.com/authsync/authsync/internal/outbound"
-	"github.com/authsync/authsync/internal/outbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/receiver"
 	"github.com/authsync/authsync/internal/redact"
-	"github.com/authsync/authsync/internal/refresh"
-	"github.com/authsync/authsync/internal/rejections"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/usage"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 // Config is what Start needs.
@@ -88,15 +88,15 @@ type App struct {
 	rejections *rejections.Recorder
 	usage      *usage.Counter
 	observe    func(receiver.Message)
-	guard      *outbound.Guard // of all requests to addresses that customers chose
-	tenants    *pgdb.Tenants   // connects to the databases of projects
-	accounts   account.Accounts
-	shared     *account.Shared // of those who read single users
-	backfills  *backfill.Store
+	guard      *egress.Guard // of all requests to addresses that customers chose
+	tenants    *pgdb.Tenants // connects to the databases of projects
+	accounts   source.Accounts
+	shared     *source.Shared // of those who read single users
+	backfills  *syncrun.Store
 	refreshes  *refresh.Queue
-	outbox     *outbox.Outbox
+	outbox     *delivery.Outbox
 	// outboxAdmin is the API's, with connections of its own.
-	outboxAdmin *outbox.Outbox
+	outboxAdmin *delivery.Outbox
 	api         *api.API             // nil without the role api, as is the dashboard
 	dashboard   *dashboard.Dashboard // the web pages
 }
@@ -112,7 +112,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	a := &App{
 		settings: c.Settings, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
-		guard: outbound.New(outbound.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe,
+		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe,
 		tenants: tenantsOf(c.Settings),
 	}
 	defer func() {
@@ -245,7 +245,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	}
 	a.mirrors = mirror.New(mirror.Config{
 		Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers,
-		Ledger: mirrorrepair.NewLedger(a.pool, nil),
+		Ledger: repair.NewLedger(a.pool, nil),
 	})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
@@ -325,11 +325,11 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	if !a.settings.Roles.Worker {
 		return nil, nil
 	}
-	applies := applier.Config{
+	applies := apply.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention, OthersAtWork: a.outbox.OthersAtWork,
+		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.outbox.OthersActive,
 	}
-	repairs := mirrorrepair.Config{
+	repairs := repair.Config{
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
 	}
 	pooled, err := a.isPooled(ctx)
@@ -338,8 +338,8 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	client, err := jobs.New(jobs.Config{
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
-		Workers:  []jobs.Register{applier.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register, mirrorrepair.Register(repairs)},
-		Periodic: slices.Concat(applier.Periodic(), backfill.Periodic(), outbox.Periodic(), mirrorrepair.Periodic()),
+		Workers:  []jobs.Register{apply.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register, repair.Register(repairs)},
+		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), delivery.Periodic(), repair.Periodic()),
 		Hooks:    []rivertype.Hook{a.outbox.Hook()},
 	})
 	if err != nil {
@@ -401,7 +401,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 func tenantsOf(c config.Config) *pgdb.Tenants {
 	return &pgdb.Tenants{
 		Control: c.DatabaseURL.Reveal(),
-		Guard:   outbound.New(outbound.Config{Allow: c.AllowDatabaseTargets, Setting: outbound.DatabaseSetting}),
+		Guard:   egress.New(egress.Config{Allow: c.AllowDatabaseTargets, Setting: egress.DatabaseSetting}),
 	}
 }
 

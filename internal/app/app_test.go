@@ -18,13 +18,13 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/localpg"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -164,7 +164,7 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	for _, line := range []string{
 		`authsync_http_requests_total{area="webhook",code="204",method="post"} 3`,
-		`authsync_deliveries_total{provider="clerk",result="accepted"} 1`,
+		`authsync_messages_total{provider="clerk",result="accepted"} 1`,
 		`authsync_control_connections{pool="receiver",state="max"} 4`,
 		`authsync_inbox_commit_deliveries_count`,
 		`go_goroutines`,

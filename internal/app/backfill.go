@@ -8,32 +8,32 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/refresh"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 // startBackfills makes what starts backfills and what they read with.
 func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	transport := a.guard.Transport()
-	deps := fetch.Deps{Transport: transport, Limits: fetch.NewLimits()}
-	a.accounts = &account.Integrations{
+	deps := userapi.Deps{Transport: transport, Limits: userapi.NewLimits()}
+	a.accounts = &source.Integrations{
 		Credentials: a.stored.Credentials,
-		Deps: func(ctx context.Context, projectID uuid.UUID) (fetch.Deps, error) {
+		Deps: func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error) {
 			of := deps
-			of.SQL = func(databaseURL provider.Secret, tables provider.UserTables) (fetch.Source, error) {
+			of.SQL = func(databaseURL provider.Secret, tables provider.UserTables) (userapi.Source, error) {
 				return a.tables(ctx, projectID, databaseURL, tables)
 			}
 			return of, nil
 		},
 		Providers: a.providers,
 	}
-	a.backfills = backfill.NewStore(a.pool, a.accounts)
-	a.shared = account.NewShared(a.accounts)
+	a.backfills = syncrun.NewStore(a.pool, a.accounts)
+	a.shared = source.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
 	return func(context.Context) error {
 		a.shared.Close()
@@ -56,7 +56,7 @@ func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, err
 // the project's database.
 func (a *App) tables(
 	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
-) (fetch.Source, error) {
+) (userapi.Source, error) {
 	url, what := string(databaseURL), "credentials.database_url"
 	if url == "" {
 		what = "the project's database"
@@ -83,7 +83,7 @@ func (a *App) checkSource(ctx context.Context, projectID uuid.UUID, databaseURL 
 
 // readingWorkers adds the workers that read from providers to the job client.
 func (a *App) readingWorkers(workers *river.Workers, queues map[string]river.QueueConfig) {
-	backfill.Register(backfill.Config{
+	syncrun.Register(syncrun.Config{
 		Pool: a.pool, Store: a.backfills, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
 	}, workers, queues)
 	refresh.Register(refresh.Config{

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
@@ -44,7 +44,7 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	c.Store, err = project.NewStore(project.Config{
-		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: outbound.New(outbound.Config{}), Tenants: tenants, Log: log,
+		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: egress.New(egress.Config{}), Tenants: tenants, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))

@@ -12,14 +12,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/backfill"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 // DemoProviderFile is the name, within the data directory, of the file in which the
@@ -164,12 +164,12 @@ func (d *Dev) connectDemoProvider(ctx context.Context, bases map[string]string) 
 
 func (d *Dev) backfillDemo(ctx context.Context, name string) error {
 	_, err := d.App.backfills.Latest(ctx, d.Demo.ID, name, provider.KindBackfill)
-	if !errors.Is(err, backfill.ErrNoRun) {
+	if !errors.Is(err, syncrun.ErrNoRun) {
 		return err
 	}
-	_, err = d.App.backfills.Start(ctx, d.Demo.ID, name, backfill.Order{Kind: provider.KindBackfill})
-	var running *backfill.RunningError
-	var notPossible *account.NotPossibleError
+	_, err = d.App.backfills.Start(ctx, d.Demo.ID, name, syncrun.Order{Kind: provider.KindBackfill})
+	var running *syncrun.RunningError
+	var notPossible *source.UnsupportedError
 	switch {
 	case errors.As(err, &running), errors.Is(err, project.ErrNoIntegration):
 		return nil

@@ -2,8 +2,8 @@ package app
 
 import (
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/destination/registry"
-	"github.com/authsync/authsync/internal/destination/selection"
 )
 
 // destinationKinds checks destinations as the outbox will make them.
@@ -16,7 +16,7 @@ func (destinationKinds) Lookup(kind string) (destination.Kind, error) { return r
 func (k destinationKinds) Check(
 	kind destination.Kind, c destination.Config, kinds, fields []string, condition *string,
 ) error {
-	if _, err := selection.Compile(kinds, fields, condition); err != nil {
+	if _, err := filter.Compile(kinds, fields, condition); err != nil {
 		return err
 	}
 	_, err := kind.New(c, destination.Deps{CheckURL: k.checkURL})

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/localpg"
-	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
@@ -225,8 +225,8 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	settings.EncryptionKey = key
 	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
 	// What a developer tries things with runs on her machine.
-	settings.AllowTargets = settings.AllowTargets.And(outbound.Loopback())
-	settings.AllowDatabaseTargets = settings.AllowDatabaseTargets.And(outbound.Loopback())
+	settings.AllowTargets = settings.AllowTargets.And(egress.Loopback())
+	settings.AllowDatabaseTargets = settings.AllowDatabaseTargets.And(egress.Loopback())
 	if err := d.beforeStart(ctx, settings); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/inbox"
-	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/receiver"
 )
 
 // Message is a webhook as `authsync dev` shows it: what came, and what became of it.

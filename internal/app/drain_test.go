@@ -16,7 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // startWith starts a server with changed settings; it must be stopped by the test.

@@ -14,8 +14,8 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // TestASlowProjectDatabaseHoldsNothingOfOthers has many calls wait for the database of one project.

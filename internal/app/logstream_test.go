@@ -16,13 +16,13 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/outbound"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // entry is an entry of a log stream.
@@ -69,7 +69,7 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := install(t)
-			in.settings.AllowTargets = outbound.Loopback()
+			in.settings.AllowTargets = egress.Loopback()
 			a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 			c := client.New(a.URL(), in.key)
 			defer c.Close()
@@ -85,8 +85,8 @@ func TestLogStreamsKeepTheMirrorEqual(t *testing.T) {
 			})
 			require.Zero(t, in.users(t))
 
-			tenant := demoprovider.NewAuth0(demoprovider.NewAccount(users), fetchtest.NewClock().Now)
-			in.allowReading(t, fetchtest.Start(t, tenant))
+			tenant := demoprovider.NewAuth0(demoprovider.NewAccount(users), userapitest.NewClock().Now)
+			in.allowReading(t, userapitest.Start(t, tenant))
 			for round := range rounds {
 				var entries []string
 				for i := range users {
@@ -135,7 +135,7 @@ func (in *installation) requireRead(t *testing.T) {
 	waittest.Until(t, func() bool {
 		var wanted, pending int
 		require.NoError(t, control.Pool.QueryRow(t.Context(), `
-			SELECT (SELECT count(*) FROM authsync.wanted_refreshes),
+			SELECT (SELECT count(*) FROM authsync.refresh_requests),
 				(SELECT count(*) FROM authsync.river_job WHERE kind IN ('apply_inbox', 'refresh_users') AND finalized_at IS NULL)`).Scan(&wanted, &pending))
 		return wanted+pending == 0
 	})
@@ -159,7 +159,7 @@ func (in *installation) allowReading(t *testing.T, baseURL string) {
 	require.NoError(t, err)
 	store, err := project.NewStore(project.Config{
 		Pool: in.control(t).Pool, Keyring: keyring, Mirror: mirror.New(mirror.Config{}),
-		Targets: outbound.New(outbound.Config{Allow: outbound.Loopback()}), Log: slog.New(slog.DiscardHandler),
+		Targets: egress.New(egress.Config{Allow: egress.Loopback()}), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	_, err = store.PutIntegration(t.Context(), uuid.MustParse(in.projectID), provider.Auth0, given, options)
@@ -179,7 +179,7 @@ func (in *installation) control(t *testing.T) *app.Control {
 func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	in.settings.AllowTargets = outbound.Loopback()
+	in.settings.AllowTargets = egress.Loopback()
 	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 	c := client.New(a.URL(), in.key)
 	defer c.Close()
@@ -190,13 +190,13 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
 	require.ErrorContains(t, err, "credentials.client_secret")
 
-	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(3), fetchtest.NewClock().Now)
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(3), userapitest.NewClock().Now)
 	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
 	tenant.Streams.To = a.URL()
 	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
 		ID: "est_AAAAAAAAAAAAAAAAAAAAAA", Name: "authsync", Endpoint: c.WebhookURL(provider.Auth0, in.projectID), Token: signingSecret,
 	}}
-	in.allowReading(t, fetchtest.Start(t, tenant))
+	in.allowReading(t, userapitest.Start(t, tenant))
 	got, err := c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), provider.Auth0)
 	require.NoError(t, err)
 	require.Equal(t, []string{"missing", "created"}, []string{got.Found, got.Done})

@@ -9,14 +9,14 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/backfill"
+	"github.com/authsync/authsync/internal/api/idempotency"
 	"github.com/authsync/authsync/internal/dashboard"
-	"github.com/authsync/authsync/internal/idempotency"
-	"github.com/authsync/authsync/internal/inbox"
-	"github.com/authsync/authsync/internal/mirrorrepair"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/refresh"
-	"github.com/authsync/authsync/internal/rejections"
+	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 const (
@@ -42,7 +42,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	}
 	events := inbox.New(a.people, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
 	a.api, err = api.New(api.Config{
-		Store: a.Store, Events: events, Users: a.mirrors, Grants: a.mirrors, Backfills: backfill.NewStore(a.people, a.accounts),
+		Store: a.Store, Events: events, Users: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.outboxAdmin, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people},
@@ -82,8 +82,8 @@ func (a *App) routeManagement(routes *mux.Router) {
 }
 
 // newestRepair gives the newest repair of a project's mirror; nil if there was none.
-func (a *App) newestRepair(ctx context.Context, projectID uuid.UUID) (*mirrorrepair.Repair, error) {
-	all, err := mirrorrepair.Of(ctx, a.people, projectID, 1)
+func (a *App) newestRepair(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error) {
+	all, err := repair.Of(ctx, a.people, projectID, 1)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}

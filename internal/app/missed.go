@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/authsync/authsync/internal/receiver"
+	"github.com/authsync/authsync/internal/ingest/receiver"
 )
 
 // observeMissed has the observer, if there is one, hear of webhooks that no receiver heard of: those whose

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/ingest/receiver"
 	"github.com/authsync/authsync/internal/problem"
-	"github.com/authsync/authsync/internal/receiver"
 )
 
 func TestRequestsOfNoProjectAreShownOncePerSecondAndThenCounted(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/authsync/authsync/internal/rejections"
-	"github.com/authsync/authsync/internal/usage"
+	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/ingest/usage"
 )
 
 // startNotes begins to note what the receiver refuses and how much it stores. What is returned

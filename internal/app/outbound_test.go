@@ -9,10 +9,10 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // TestProvidersAreReadWhereTheOperatorAllows: a provider on a private address,
@@ -20,7 +20,7 @@ import (
 func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	base := fetchtest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(3), fetchtest.NewClock().Now))
+	base := userapitest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(3), userapitest.NewClock().Now))
 	roles := config.Roles{Worker: true, API: true}
 	put := func(c *client.Client) error {
 		return c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
@@ -41,14 +41,14 @@ func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	require.ErrorContains(t, err, "is a loopback address (127.0.0.0/8); give a public one, or let the operator add it to AUTHSYNC_ALLOW_TARGETS")
 	stop()
 
-	in.settings.AllowTargets = outbound.Loopback()
+	in.settings.AllowTargets = egress.Loopback()
 	open, stop := connect()
 	require.NoError(t, put(open))
 	waittest.Until(t, func() bool { return in.users(t) == 3 })
 	stop()
 
 	// What was stored while it was allowed is refused when it is not any more.
-	in.settings.AllowTargets = outbound.Targets{}
+	in.settings.AllowTargets = egress.Targets{}
 	strict, _ = connect()
 	_, err = strict.StartRun(t.Context(), "shop", provider.Clerk, client.Backfill, nil)
 	require.NoError(t, err)

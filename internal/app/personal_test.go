@@ -15,11 +15,11 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // lockedBuffer is a log that several goroutines write and a test reads.
@@ -76,7 +76,7 @@ func TestPersonalDataIsNeitherInTheLogNorInJobs(t *testing.T) {
 		_, _ = w.Write([]byte(`{"message": "` + person + `@example.com is not welcome"}`))
 	}))
 	t.Cleanup(rude.Close)
-	in.settings.AllowTargets = outbound.Loopback()
+	in.settings.AllowTargets = egress.Loopback()
 	var log lockedBuffer
 	c := in.settings
 	c.Roles = config.Roles{Receiver: true, Worker: true, API: true}

@@ -8,9 +8,9 @@ import (
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // Behind a pooler that gives each transaction another session all works but what changes the schema.

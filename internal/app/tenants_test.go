@@ -18,11 +18,11 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // reader makes a role that may connect to a database and nothing more, and gives its URL there.
@@ -60,7 +60,7 @@ func TestDatabaseOfAnIntegrationIsNoOthers(t *testing.T) {
 	store := in.control(t).Store
 	_, err = store.CreateProject(t.Context(), "other", pgtest.URL(t, other), false)
 	require.NoError(t, err)
-	in.settings.AllowDatabaseTargets = outbound.Targets{Prefixes: outbound.Loopback().Prefixes}
+	in.settings.AllowDatabaseTargets = egress.Targets{Prefixes: egress.Loopback().Prefixes}
 	c := in.connect(t)
 	put := func(databaseURL, schemaName string) error {
 		return c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/better-auth", map[string]any{

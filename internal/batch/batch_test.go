@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/batch"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

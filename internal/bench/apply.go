@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/authsync/authsync/internal/applier"
+	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -24,8 +24,8 @@ const (
 	patience = 2 * time.Minute
 )
 
-// apply measures the second half of the road: from the inbox to the row.
-type apply struct {
+// applyBench measures the second half of the road: from the inbox to the row.
+type applyBench struct {
 	*environment
 
 	users    *pgxpool.Pool // the project database
@@ -70,8 +70,8 @@ func (e *environment) applying(ctx context.Context, w io.Writer, c Config) error
 	return nil
 }
 
-func (e *environment) newApply(ctx context.Context) (_ *apply, err error) {
-	a := &apply{environment: e}
+func (e *environment) newApply(ctx context.Context) (_ *applyBench, err error) {
+	a := &applyBench{environment: e}
 	if a.template, err = e.newTemplate(e.path()); err != nil {
 		return nil, err
 	}
@@ -85,12 +85,12 @@ func (e *environment) newApply(ctx context.Context) (_ *apply, err error) {
 	return a, nil
 }
 
-func (a *apply) close(ctx context.Context) {
+func (a *applyBench) close(ctx context.Context) {
 	a.receiver.close(ctx)
 	a.users.Close()
 }
 
-func (a *apply) newMirrors() *mirror.Mirrors {
+func (a *applyBench) newMirrors() *mirror.Mirrors {
 	return mirror.New(mirror.Config{
 		Database: func(context.Context, uuid.UUID) (string, error) { return a.server.URL(projectDatabase), nil },
 		Log:      a.log,
@@ -98,13 +98,13 @@ func (a *apply) newMirrors() *mirror.Mirrors {
 }
 
 // startApplier starts authsync's own workers.
-func (a *apply) startApplier(ctx context.Context) (stop func() error, err error) {
+func (a *applyBench) startApplier(ctx context.Context) (stop func() error, err error) {
 	mirrors := a.newMirrors()
-	applies := applier.Config{
+	applies := apply.Config{
 		Pool: a.pool, Inbox: a.receiver.inbox, Directory: a.environment, Mirrors: mirrors, Log: a.log, Retention: 24 * time.Hour,
 	}
 	client, err := jobs.New(jobs.Config{
-		Pool: a.pool, Log: a.log, Workers: []jobs.Register{applier.Register(applies, applyWorkers)}, Periodic: applier.Periodic(),
+		Pool: a.pool, Log: a.log, Workers: []jobs.Register{apply.Register(applies, applyWorkers)}, Periodic: apply.Periodic(),
 	})
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (a *apply) startApplier(ctx context.Context) (stop func() error, err error)
 type starter func(ctx context.Context) (stop func() error, err error)
 
 // backlog stores events while no worker runs, then measures how fast they become rows.
-func (a *apply) backlog(ctx context.Context, events int, start starter) (rate float64, err error) {
+func (a *applyBench) backlog(ctx context.Context, events int, start starter) (rate float64, err error) {
 	if err := a.restart(ctx); err != nil {
 		return 0, err
 	}
@@ -144,7 +144,7 @@ func (a *apply) backlog(ctx context.Context, events int, start starter) (rate fl
 
 // fullLoad sends events as fast as they are taken, while they are applied, and
 // measures until the last one is a row.
-func (a *apply) fullLoad(ctx context.Context, events int) (rate float64, memory int, err error) {
+func (a *applyBench) fullLoad(ctx context.Context, events int) (rate float64, memory int, err error) {
 	if err := a.restart(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -164,7 +164,7 @@ func (a *apply) fullLoad(ctx context.Context, events int) (rate float64, memory 
 }
 
 // lightLoad sends one event at a time and looks for its row from the moment of the answer.
-func (a *apply) lightLoad(ctx context.Context, events int) (l load, err error) {
+func (a *applyBench) lightLoad(ctx context.Context, events int) (l load, err error) {
 	if err := a.restart(ctx); err != nil {
 		return load{}, err
 	}
@@ -200,7 +200,7 @@ func (a *apply) lightLoad(ctx context.Context, events int) (l load, err error) {
 }
 
 // send posts events to a server of its own.
-func (a *apply) send(ctx context.Context, p plan) error {
+func (a *applyBench) send(ctx context.Context, p plan) error {
 	address, stop, err := serve(ctx, a.receiver.handler)
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (a *apply) send(ctx context.Context, p plan) error {
 
 // awaitUsers waits until the mirror has so many rows. The more there are, the less
 // often it looks, so that looking stays cheap beside the work.
-func (a *apply) awaitUsers(ctx context.Context, users int) error {
+func (a *applyBench) awaitUsers(ctx context.Context, users int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the rows did not appear in time"))
 	defer cancel()
 	pause := time.NewTicker(2*time.Millisecond + time.Duration(users)*5*time.Microsecond)
@@ -234,7 +234,7 @@ func (a *apply) awaitUsers(ctx context.Context, users int) error {
 }
 
 // restart empties the inbox and the mirror.
-func (a *apply) restart(ctx context.Context) error {
+func (a *applyBench) restart(ctx context.Context) error {
 	if err := a.empty(ctx); err != nil {
 		return err
 	}

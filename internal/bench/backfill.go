@@ -10,9 +10,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
-	"github.com/authsync/authsync/internal/backfill"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
 const (
@@ -70,18 +70,18 @@ type measured struct {
 }
 
 // run works a run to its end, with the workers as the server has them.
-func (a *apply) run(ctx context.Context, fake *fake, kind string) (m measured, err error) {
+func (a *applyBench) run(ctx context.Context, fake *fake, kind string) (m measured, err error) {
 	mirrors := a.newMirrors()
-	store := backfill.NewStore(a.pool, fake)
+	store := syncrun.NewStore(a.pool, fake)
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	backfill.Register(backfill.Config{Pool: a.pool, Store: store, Accounts: fake, Mirrors: mirrors, Log: a.log}, workers, queues)
+	syncrun.Register(syncrun.Config{Pool: a.pool, Store: store, Accounts: fake, Mirrors: mirrors, Log: a.log}, workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(a.pool), &river.Config{
 		Schema: inbox.RiverSchema, Logger: a.log, Workers: workers, Queues: queues, JobTimeout: 30 * time.Second,
 	})
 	if err != nil {
 		return m, fmt.Errorf("make the client of jobs: %w", err)
 	}
-	if _, err := store.Start(ctx, a.endpoint.ProjectID, fake.kind.Name(), backfill.Order{Kind: kind}); err != nil {
+	if _, err := store.Start(ctx, a.endpoint.ProjectID, fake.kind.Name(), syncrun.Order{Kind: kind}); err != nil {
 		return m, err
 	}
 	before, begun := a.cpuTime(), time.Now()
@@ -100,7 +100,7 @@ func (a *apply) run(ctx context.Context, fake *fake, kind string) (m measured, e
 
 // awaitRun waits for the end of a run, which must have seen every user and no
 // trouble, and gives the most memory that was seen meanwhile.
-func (a *apply) awaitRun(ctx context.Context, store *backfill.Store, fake *fake, kind string) (memory int, err error) {
+func (a *applyBench) awaitRun(ctx context.Context, store *syncrun.Store, fake *fake, kind string) (memory int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute+time.Duration(fake.users)*runPatience, errors.New("it did not end in time"))
 	defer cancel()
 	pause := time.NewTicker(lookEvery)
@@ -112,7 +112,7 @@ func (a *apply) awaitRun(ctx context.Context, store *backfill.Store, fake *fake,
 		switch {
 		case err != nil:
 			return 0, err
-		case run.State == backfill.Done && run.Read == users && run.Failed == 0 && run.Applied+run.Unchanged == users:
+		case run.State == syncrun.Done && run.Read == users && run.Failed == 0 && run.Applied+run.Unchanged == users:
 			return memory, nil
 		case run.Finished():
 			why := ""

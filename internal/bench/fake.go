@@ -13,11 +13,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsync/authsync/internal/account"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/source"
 )
 
 const (
@@ -56,7 +56,7 @@ func newFake() (*fake, error) {
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, fmt.Errorf("read the sample: %w", err)
 	}
-	f := &fake{kind: kind, user: doc.Data, transport: outbound.New(outbound.Config{Allow: outbound.Loopback()}).Transport()}
+	f := &fake{kind: kind, user: doc.Data, transport: egress.New(egress.Config{Allow: egress.Loopback()}).Transport()}
 	if missing := 1400 - len(f.user); missing > 0 {
 		f.user = bytes.Replace(f.user, []byte(`"notes":""`), []byte(`"notes":"`+strings.Repeat("lorem ipsum ", missing/12)+`"`), 1)
 	}
@@ -68,9 +68,9 @@ func newFake() (*fake, error) {
 }
 
 // Open opens the account of the fake.
-func (f *fake) Open(context.Context, uuid.UUID, string) (account.Account, error) {
-	source, err := f.kind.NewSource(provider.Credentials{SecretKey: fakeKey}, provider.Options{BaseURL: f.url}, fetch.Deps{Transport: f.transport})
-	return account.Account{Source: source, Importer: f.kind, Alone: true}, err
+func (f *fake) Open(context.Context, uuid.UUID, string) (source.Account, error) {
+	users, err := f.kind.NewSource(provider.Credentials{SecretKey: fakeKey}, provider.Options{BaseURL: f.url}, userapi.Deps{Transport: f.transport})
+	return source.Account{Source: users, Importer: f.kind, Alone: true}, err
 }
 
 // serve answers until it is stopped.

@@ -15,10 +15,10 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/receiver"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
-	"github.com/authsync/authsync/internal/receiver"
 )
 
 // referenceConns is the pool of the reference, found to be the best on two
@@ -139,7 +139,7 @@ CREATE TABLE bench_deliveries (
     id          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project_id  uuid        NOT NULL,
     provider    text        NOT NULL,
-    delivery_id text,
+    message_id text,
     received_at timestamptz NOT NULL,
     headers     jsonb       NOT NULL,
     body        bytea       NOT NULL
@@ -172,8 +172,8 @@ func (r *reference) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	headers := map[string]string{"Content-Type": q.Header.Get("Content-Type"), "User-Agent": q.Header.Get("User-Agent")}
-	_, err = r.pool.Exec(q.Context(), `INSERT INTO bench_deliveries (project_id, provider, delivery_id, received_at, headers, body)
-		VALUES ($1, $2, $3, $4, $5, $6)`, id, "auth0", proof.DeliveryID, now, headers, body)
+	_, err = r.pool.Exec(q.Context(), `INSERT INTO bench_deliveries (project_id, provider, message_id, received_at, headers, body)
+		VALUES ($1, $2, $3, $4, $5, $6)`, id, "auth0", proof.MessageID, now, headers, body)
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

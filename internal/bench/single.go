@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 )
 
@@ -28,7 +28,7 @@ func (singleArgs) Kind() string { return "bench_apply_one" }
 // call the mirror's function, leave the job to River.
 type singleWorker struct {
 	river.WorkerDefaults[singleArgs]
-	*apply
+	*applyBench
 
 	mirrors chan *mirror.Mirrors // one a call at a time, or they would share calls
 }
@@ -43,7 +43,7 @@ func (w *singleWorker) Work(ctx context.Context, job *river.Job[singleArgs]) err
 	m := <-w.mirrors
 	defer func() { w.mirrors <- m }()
 	for _, d := range deliveries {
-		for _, e := range w.endpoint.Provider.Decode(d.Delivery, w.endpoint.Options) {
+		for _, e := range w.endpoint.Provider.Decode(d.Message, w.endpoint.Options) {
 			event := mirror.Event{Event: e, Provider: d.Provider, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt}
 			if _, err := m.Apply(ctx, job.Args.ProjectID, []mirror.Event{event}); err != nil {
 				return err
@@ -54,7 +54,7 @@ func (w *singleWorker) Work(ctx context.Context, job *river.Job[singleArgs]) err
 }
 
 // startSingle turns authsync's jobs into one an event and starts workers on them.
-func (a *apply) startSingle(ctx context.Context) (stop func() error, err error) {
+func (a *applyBench) startSingle(ctx context.Context) (stop func() error, err error) {
 	_, err = a.pool.Exec(ctx, `
 		WITH removed AS (DELETE FROM authsync.river_job), requests AS (DELETE FROM authsync.job_requests), pending AS (DELETE FROM authsync.inbox_pending)
 		INSERT INTO authsync.river_job (kind, max_attempts, args)
@@ -64,7 +64,7 @@ func (a *apply) startSingle(ctx context.Context) (stop func() error, err error) 
 		return nil, fmt.Errorf("make a job an event: %w", err)
 	}
 	const calls = 4 // more would only wait for the mirror's lock
-	worker := &singleWorker{apply: a, mirrors: make(chan *mirror.Mirrors, calls)}
+	worker := &singleWorker{applyBench: a, mirrors: make(chan *mirror.Mirrors, calls)}
 	for range calls {
 		worker.mirrors <- a.newMirrors()
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/schema"
@@ -99,7 +99,7 @@ func (d *delivery) startServer(ctx context.Context, url string) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	settings.AllowTargets, settings.AllowDatabaseTargets = outbound.Loopback(), outbound.Loopback()
+	settings.AllowTargets, settings.AllowDatabaseTargets = egress.Loopback(), egress.Loopback()
 	d.address = listener.Addr().String()
 	if d.app, err = app.Start(ctx, app.Config{Settings: settings, Log: d.log, Listener: listener}); err != nil {
 		return err
@@ -167,7 +167,7 @@ const (
 	nothingPending = `SELECT l.pending_messages = 0 FROM authsync.project_lag AS l WHERE l.project_id = $1`
 	nobodySends    = `
 		SELECT coalesce(bool_and(f.lease IS NULL), true)
-		FROM authsync.destination_flows AS f
+		FROM authsync.destination_progress AS f
 		JOIN authsync.destinations AS d ON d.id = f.destination_id
 		WHERE d.project_id <> $1`
 

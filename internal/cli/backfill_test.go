@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/cli"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // lockedBuffer may be read while the command writes.
@@ -146,7 +146,7 @@ func TestBackfillCommand(t *testing.T) {
 	t.Run("NoWaitStatusAndCancelReturnAtOnce", func(t *testing.T) {
 		t.Parallel()
 		for flag, method := range map[string]string{"--no-wait": "POST", "--status": "GET", "--cancel": "DELETE"} {
-			url, calls := backfillServer(t, 202, someRun("running", 10, "waits_because", "a pause of 1m0s"))
+			url, calls := backfillServer(t, 202, someRun("running", 10, "wait_reason", "a pause of 1m0s"))
 			status, out, errs := runCommand(t.Context(), t, url, "backfill", "shop", "better_auth", flag)
 			require.Equal(t, 0, status, errs.String())
 			require.Equal(t, "clerk  running    0.0%  10 of 200,000 users  waits: a pause of 1m0s\n", out.String())

@@ -127,7 +127,7 @@ func flagLookups() map[string]lookup {
 		"project":     projectNames,
 		"provider":    fixed(provider.Names()...),
 		"outcome":     fixed("applied", "duplicate", "failed", "ignored", "pending", "stale"),
-		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "held", "ready", "retrying"),
+		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "blocked", "ready", "retrying"),
 		"kinds":       fixed("created", "updated", "deleted", "restored"),
 		"destination": destinationNames,
 		"kind":        fixed("created", "updated", "deleted", "restored", "webhook", "http", "hubspot"),

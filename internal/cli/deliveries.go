@@ -17,7 +17,7 @@ func (s *session) newDeliveries() *cobra.Command {
 		Short: "List, show, retry and cancel deliveries to destinations",
 		Long: `A delivery is one change of a user on its way to one destination. Its states:
 
-  held       an earlier one of the same user and destination is not finished
+  blocked    an earlier one of the same user and destination is not finished
   ready      to be sent
   retrying   it failed, or was put off, and is tried again, for about three days
   delivered  the destination has it, or needs nothing
@@ -78,8 +78,8 @@ func whyOf(d client.Outgoing) string {
 	switch {
 	case d.Reason != nil && *d.Reason != "":
 		return *d.Reason
-	case d.MergedInto != nil:
-		return "part of " + count(*d.MergedInto)
+	case d.CoalescedInto != nil:
+		return "part of " + count(*d.CoalescedInto)
 	case d.LastStatus != nil:
 		return "answered " + strconv.Itoa(*d.LastStatus)
 	default:
@@ -140,7 +140,7 @@ func (s *session) printOneOutgoing(d client.Outgoing) error {
 		{"next try", clockOrDash(d.NextAttemptAt)},
 		{"status", status},
 		{"answer", orNull(d.LastResponse)},
-		{"part of", number(d.MergedInto)},
+		{"part of", number(d.CoalescedInto)},
 		{"job", number(d.JobID)},
 		{"made", clock(d.CreatedAt)},
 		{"finished", clockOrDash(d.FinishedAt)},

@@ -77,12 +77,12 @@ func trouble(d client.Destination) string {
 		return "unusable: " + d.Fault
 	case d.State != "active":
 		return "by " + d.StateBy + ": " + orNull(d.StateReason)
-	case d.OpenUntil != nil:
-		return "fails since " + clockOrDash(d.FailingSince) + "; tried again at " + clock(*d.OpenUntil)
+	case d.BreakerOpenUntil != nil:
+		return "fails since " + clockOrDash(d.FailingSince) + "; tried again at " + clock(*d.BreakerOpenUntil)
 	case d.FailingSince != nil:
 		return "fails since " + clock(*d.FailingSince)
-	case d.WaitsBecause != nil:
-		return "waits: " + *d.WaitsBecause
+	case d.WaitReason != nil:
+		return "waits: " + *d.WaitReason
 	default:
 		return noticeOf(d)
 	}

@@ -33,7 +33,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	out := b.must(t, "destinations", "add", "shop", "app", "--kind", "webhook", "--url", sink(t), "--fields", "email")
 	require.Regexp(t, `signing_secret, shown this once and never again:\n  whsec_\S{30,}\n`, out)
 	b.must(t, "destinations", "pause", "shop", "app", "--reason", "for the test")
-	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by person: for the test")
+	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: for the test")
 
 	shown := b.must(t, "destinations", "test", "shop", "app", "--user", "u-1")
 	require.Contains(t, shown, "Wanted")
@@ -126,12 +126,12 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 		b.must(t, "destinations", "add", "shop", name, "--kind", "webhook", "--url", "https://x.example.com")
 	}
 	_, err := b.control.Exec(t.Context(), `
-		UPDATE authsync.destinations SET state = 'paused', state_by = 'authsync', state_reason = 'the token is wrong' WHERE name = 'stopped'`)
+		UPDATE authsync.destinations SET state = 'paused', state_by = 'system', state_reason = 'the token is wrong' WHERE name = 'stopped'`)
 	require.NoError(t, err)
-	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_flows SET failing_since = '2026-01-31T12:00:00Z'
+	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_progress SET failing_since = '2026-01-31T12:00:00Z'
 		WHERE destination_id = (SELECT id FROM authsync.destinations WHERE name = 'failing')`)
 	require.NoError(t, err)
-	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_flows SET failing_since = clock_timestamp()
+	_, err = b.control.Exec(t.Context(), `UPDATE authsync.destination_progress SET failing_since = clock_timestamp()
 		WHERE destination_id = (SELECT id FROM authsync.destinations WHERE name = 'lately')`)
 	require.NoError(t, err)
 	b.must(t, "destinations", "pause", "shop", "meant")

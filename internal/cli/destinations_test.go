@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // recorded is a call that a command made.
@@ -120,7 +120,7 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 
 func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 	t.Parallel()
-	const d = `{"id": "i", "name": "crm", "kind": "hubspot", "state": "paused", "state_by": "person", "options": {}, "secret": {"name": "s", "value": "whsec_new"}}`
+	const d = `{"id": "i", "name": "crm", "kind": "hubspot", "state": "paused", "state_by": "user", "options": {}, "secret": {"name": "s", "value": "whsec_new"}}`
 	for name, tc := range map[string]struct {
 		args   []string
 		answer string
@@ -258,26 +258,26 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	var out strings.Builder
 	s := &session{Process: Process{Out: &out, Err: &out}}
 	fine := client.Destination{
-		Name: "app", ID: "0b0c", Kind: "webhook", Kinds: []string{"created", "deleted"}, Options: []byte(`{"url":"https://x"}`), State: "active", StateBy: "person",
+		Name: "app", ID: "0b0c", Kind: "webhook", Kinds: []string{"created", "deleted"}, Options: []byte(`{"url":"https://x"}`), State: "active", StateBy: "user",
 		Secrets: map[string]client.SecretState{"signing_secret": {Set: true, OldUntil: &at}}, LastSuccessAt: &at, StateSince: at, CreatedAt: at, UpdatedAt: at,
 	}
 	stopped := fine
-	stopped.Name, stopped.Kind, stopped.State, stopped.StateBy, stopped.Failed = "crm", "hubspot", "paused", "authsync", 2
+	stopped.Name, stopped.Kind, stopped.State, stopped.StateBy, stopped.Failed = "crm", "hubspot", "paused", "system", 2
 	stopped.StateReason, stopped.Waiting, stopped.OldestWaitingAt = new("HubSpot knows no property plan: make it"), 12, &at
 	broken := fine
-	broken.Name, broken.FailingSince, broken.OpenUntil, broken.Condition, broken.Fields = "billing", &at, &at, new(".user.email"), []string{"email"}
+	broken.Name, broken.FailingSince, broken.BreakerOpenUntil, broken.Condition, broken.Fields = "billing", &at, &at, new(".user.email"), []string{"email"}
 	limited := fine
-	limited.Name, limited.WaitsBecause = "slow", new("HubSpot takes no more than 100 requests in 10 s")
+	limited.Name, limited.WaitReason = "slow", new("HubSpot takes no more than 100 requests in 10 s")
 	unusable := fine
 	unusable.Name, unusable.Fault, unusable.Secrets = "lost", "sealed with a key that is not configured", nil
 	noticed := limited
-	noticed.Name, noticed.WaitsBecause, noticed.StateReason = "told", nil, new("The project's database has lost changes that were delivered.")
+	noticed.Name, noticed.WaitReason, noticed.StateReason = "told", nil, new("The project's database has lost changes that were delivered.")
 	require.NoError(t, s.printDestinations("shop", fine, broken, stopped, limited, unusable, noticed))
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(stopped))
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(broken))
-	noticed.WaitsBecause = limited.WaitsBecause
+	noticed.WaitReason = limited.WaitReason
 	out.WriteString("\n")
 	require.NoError(t, s.reportDestination(noticed))
 	require.NoError(t, s.printSecret(&client.MadeSecret{Name: "signing_secret", Value: "whsec_x"}))
@@ -292,7 +292,7 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", UserID: "auth0|1", Kind: "updated", Changed: []string{"email"}, State: "failed",
 		Attempts: 3, LastAttemptAt: &at, LastStatus: &status, LastResponse: new("{\"no\":\n1}"), Reason: new("the value of plan is refused"), ChangedAt: at, CreatedAt: at, FinishedAt: &at,
 	}
-	merged := client.Outgoing{ID: 16, Destination: "crm", UserID: "auth0|1", Kind: "updated", State: "coalesced", MergedInto: &into, ChangedAt: at}
+	merged := client.Outgoing{ID: 16, Destination: "crm", UserID: "auth0|1", Kind: "updated", State: "coalesced", CoalescedInto: &into, ChangedAt: at}
 	retrying := client.Outgoing{ID: 15, Destination: "app", UserID: "auth0|2", Kind: "deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
 	require.NoError(t, s.printOutgoing("No deliveries.", failed, merged, retrying))
 	out.WriteString("\n")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/app"
-	"github.com/authsync/authsync/internal/inbox"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 )
 
 // devMessage is a line of dev's --json for a message.

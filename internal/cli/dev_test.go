@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // patience bounds each wait for a process on a busy machine.

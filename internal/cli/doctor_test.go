@@ -10,8 +10,8 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // restart starts the server anew with other roles.
@@ -48,13 +48,13 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 			ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at;
 		UPDATE authsync.inbox_pending SET received_from = now() - interval '3 hours';
 		INSERT INTO authsync.river_job (kind, args, max_attempts, queue, state, attempt, errors)
-			VALUES ('mend_outbox', '{}', 25, 'default', 'retryable', 5, ARRAY['{"error": "it has no room"}'::jsonb]);
-		INSERT INTO authsync.wanted_refreshes (project_id, provider, user_id, problem, gave_up_at, asked_at)
+			VALUES ('rescue_deliveries', '{}', 25, 'default', 'retryable', 5, ARRAY['{"error": "it has no room"}'::jsonb]);
+		INSERT INTO authsync.refresh_requests (project_id, provider, user_id, problem, abandoned_at, asked_at)
 			SELECT id, 'auth0', 'auth0|1', 'the token is wrong', now(), now() FROM authsync.projects;
 		UPDATE authsync.destinations SET state_reason = 'the feed went back' WHERE name = 'noticed';
-		INSERT INTO authsync.backfills (project_id, provider, kind, state, phase, drift, finished_at)
-			SELECT id, 'clerk', 'reconcile', 'done', 'confirm', '{"held_back": "80 % are gone"}', now() FROM authsync.projects;
-		INSERT INTO authsync.backfills (project_id, provider, kind, state, waits_because, updated_at)
+		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, phase, drift, finished_at)
+			SELECT id, 'clerk', 'reconcile', 'done', 'confirm', '{"deletions_blocked_reason": "80 % are gone"}', now() FROM authsync.projects;
+		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, wait_reason, updated_at)
 			SELECT id, 'auth0', 'backfill', 'waiting', 'the rate limit is used up', now() - interval '2 hours' FROM authsync.projects;
 		UPDATE authsync.integrations SET options = '{"reconcile": {"every": "1h"}}', updated_at = now() - interval '1 day' WHERE provider = 'better_auth';
 		DO $$ DECLARE d record; BEGIN
@@ -68,7 +68,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 		"APausedQueue":        {"failed   workers: queue deliver has been paused since 2026-01-31 12:00Z, for all projects; 0 jobs wait in it", "resume it in River UI: /river/queues/deliver"},
 		"PeriodicJobsMissing": {"failed   workers: schedule_reconciles, check_mirrors should run every minute, and did not for 5 minutes", "see the log of the workers; restart them"},
 		"OldMessages":         {"failed   messages: 1 messages of project shop wait to be applied, the oldest for 3 hours", "authsync events list shop --outcome pending"},
-		"AJobThatFails":       {"failed   jobs: 1 of mend_outbox failed again and again: it has no room", "see the log of the workers, and River UI: /river/jobs"},
+		"AJobThatFails":       {"failed   jobs: 1 of rescue_deliveries failed again and again: it has no room", "see the log of the workers, and River UI: /river/jobs"},
 		"RefreshesGivenUp":    {"failed   refreshes: users of auth0 in project shop are to be read from it: 0 wait, 1 were given up: the token is wrong", "see to the reason"},
 		"ANotice":             {"warning  destinations: noticed of project shop has a notice: the feed went back", "see to it; authsync destinations resume shop noticed"},
 		"DeletionsHeldBack":   {"warning  sync runs: the reconcile of clerk in project shop did not delete: 80 % are gone", "authsync reconcile shop clerk --dry-run"},
@@ -106,13 +106,13 @@ func TestDoctorFailsWhereAReconcileLacksItsKey(t *testing.T) {
 	execute(t, b.control, `INSERT INTO authsync.river_job (kind, args, max_attempts, queue) VALUES ('schedule_reconciles', '{}', 5, 'default')`)
 	waittest.Until(t, func() bool {
 		var failed bool
-		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.backfills WHERE state = 'failed')`).Scan(&failed))
+		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.sync_runs WHERE state = 'failed')`).Scan(&failed))
 		return failed
 	})
 	b.doctorSays(t, "failed   sync runs: the last reconcile of clerk in project shop failed: ",
 		"see to the reason, such as a missing credential (authsync integrations set shop clerk), then: authsync reconcile shop clerk")
-	execute(t, b.control, `INSERT INTO authsync.backfills (project_id, provider, kind, state, started_at, finished_at)
-		SELECT project_id, provider, 'backfill', 'done', now(), now() FROM authsync.backfills`)
+	execute(t, b.control, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, started_at, finished_at)
+		SELECT project_id, provider, 'backfill', 'done', now(), now() FROM authsync.sync_runs`)
 	require.Zero(t, b.run(t, "doctor").status, "a later run made up for it")
 }
 
@@ -159,7 +159,7 @@ func TestDoctorFailsOnAnOldCopy(t *testing.T) {
 			return finished
 		})
 		b.doctorSays(t, "messages received before ", "authsync integrations set shop auth0 with what reading needs, then authsync reconcile shop auth0")
-		execute(t, b.control, `INSERT INTO authsync.backfills (project_id, provider, kind, state, started_at, finished_at)
+		execute(t, b.control, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, started_at, finished_at)
 			SELECT project_id, provider, 'reconcile', 'done', now(), now() FROM authsync.integrations`)
 		require.Zero(t, b.run(t, "doctor").status, "a reconcile brought back what the inbox has no longer")
 	})

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {

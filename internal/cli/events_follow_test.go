@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // A server that is restarted is away for a while: the connection breaks, or a proxy says so.

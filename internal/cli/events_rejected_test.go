@@ -10,9 +10,9 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/inbox"
-	"github.com/authsync/authsync/internal/receiver"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/receiver"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // A wrong signing secret is seen wherever somebody looks.

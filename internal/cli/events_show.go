@@ -23,7 +23,7 @@ type job struct {
 	Attempt     int        `json:"attempt"`
 	MaxAttempts int        `json:"max_attempts"`
 	NextTry     *time.Time `json:"next_try_at"`
-	WaitsFor    *string    `json:"waits_because"`
+	WaitsFor    *string    `json:"wait_reason"`
 	LastError   *string    `json:"last_error"`
 }
 

@@ -113,7 +113,7 @@ func (s *session) printUser(project string, u client.User) error {
 		if source.EventID != nil {
 			by = *source.EventID
 		}
-		t.add(source.Column, cell(u.User[source.Column]), clockOrDash(source.SaidAt), by)
+		t.add(source.Column, cell(u.User[source.Column]), clockOrDash(source.SetAt), by)
 	}
 	return s.print(t)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func everyCommand(root *cobra.Command) []*cobra.Command {
@@ -81,7 +81,7 @@ func TestTablesGolden(t *testing.T) {
 			"id": "auth0|1", "email": "ada@example.com", "username": nil, "deleted_at": nil,
 			"last_event_processed": at.Format(time.RFC3339Nano), "provider": "auth0",
 		},
-		Sources: []client.Source{{Column: "email", EventID: text("evt_1"), SaidAt: &at}, {Column: "username"}, {Column: "deleted_at", EventID: text("evt_1"), SaidAt: &at}},
+		Sources: []client.Source{{Column: "email", EventID: text("evt_1"), SetAt: &at}, {Column: "username"}, {Column: "deleted_at", EventID: text("evt_1"), SetAt: &at}},
 		Changes: []client.Change{{Kind: "created", Changed: []string{"email"}, Provider: "auth0", EventID: "evt_1"}},
 	}
 	require.NoError(t, s.printUser("shop", user))

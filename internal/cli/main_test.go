@@ -14,8 +14,8 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/config"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // programName makes this test binary behave as authsync, for the tests that

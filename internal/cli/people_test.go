@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // runAtTerminal runs a command as a person at a terminal of so many columns does.
@@ -269,7 +269,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		},
 		"Destinations": func(s *session) error {
 			return s.printDestinations("shop", client.Destination{
-				Name: strings.Repeat("long", 15), Kind: "webhook", State: "paused", StateBy: "authsync", StateReason: &why, Waiting: 1e6, LastSuccessAt: &at,
+				Name: strings.Repeat("long", 15), Kind: "webhook", State: "paused", StateBy: "system", StateReason: &why, Waiting: 1e6, LastSuccessAt: &at,
 			})
 		},
 		"Projects": func(s *session) error {

@@ -38,8 +38,8 @@ func progress(run client.Run, cells int) string {
 	if run.Failed > 0 {
 		parts = append(parts, thousands(run.Failed)+" failed")
 	}
-	if run.WaitsBecause != nil {
-		parts = append(parts, "waits: "+printable(*run.WaitsBecause))
+	if run.WaitReason != nil {
+		parts = append(parts, "waits: "+printable(*run.WaitReason))
 	}
 	return strings.Join(parts, "  ")
 }
@@ -47,7 +47,7 @@ func progress(run client.Run, cells int) string {
 // phaseWords is a phase behind the walk, as a person reads it.
 func phaseWords(phase string) string {
 	switch phase {
-	case "surplus":
+	case "orphaned":
 		return "looks for users that the provider does not have"
 	case "confirm":
 		return "asks the provider about single users"

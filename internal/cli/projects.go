@@ -44,14 +44,14 @@ GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.
 
 The mirror in a database belongs to one project, or two would mix their users. One
 whose project was deleted while the database was away, or a copy of a project's
-database, is attached with --take-over.`,
+database, is attached with --adopt.`,
 		Example: "  authsync projects create shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  pass show shop/db-url | authsync projects create shop --database-url-file -\n" +
 			"  authsync projects create playground",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if takeOver && !from.given() {
-				return usagef("--take-over is for a mirror that is there already: give its database with --database-url-file or --database-url-env")
+				return usagef("--adopt is for a mirror that is there already: give its database with --database-url-file or --database-url-env")
 			}
 			in := map[string]any{"name": args[0]}
 			if from.given() {
@@ -60,7 +60,7 @@ database, is attached with --take-over.`,
 					return err
 				}
 				in["database_url"] = databaseURL
-				in["take_over"] = takeOver
+				in["adopt"] = takeOver
 			}
 			c, err := s.client()
 			if err != nil {

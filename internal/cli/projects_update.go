@@ -34,7 +34,7 @@ moved; what the new one lacks is applied again by itself, as far as the inbox ha
 					return err
 				}
 				in["database_url"] = databaseURL
-				in["take_over"] = takeOver
+				in["adopt"] = takeOver
 			}
 			if len(in) == 0 {
 				return usagef("nothing to change: give --name, --database-url-file or --database-url-env")

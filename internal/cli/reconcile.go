@@ -52,7 +52,7 @@ mirror equals the provider in the end, so --dry-run can watch for drift.`,
 func findings() map[string]string {
 	return map[string]string{
 		"missing": "missing in the mirror", "differing": "differs", "deleted": "deleted in the mirror only",
-		"surplus": "not at the provider", "placeholder": "placeholder, unknown to the provider",
+		"orphaned": "not at the provider", "placeholder": "placeholder, unknown to the provider",
 	}
 }
 
@@ -67,7 +67,7 @@ func stateWords(state string) string {
 // reportDrift prints the users that differ, and then the numbers.
 func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	d := run.Drift
-	found := d.Missing + d.Differing + d.DeletedHere + d.Surplus + d.Placeholders
+	found := d.Missing + d.Differing + d.DeletedHere + d.Orphaned + d.Placeholders
 	if found == 0 {
 		if err := f.printf("Equal: %s users compared in %s.\n", thousands(run.Read), took); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 		{words["missing"], d.Missing},
 		{words["differing"], d.Differing},
 		{words["deleted"], d.DeletedHere},
-		{words["surplus"], d.Surplus},
+		{words["orphaned"], d.Orphaned},
 		{words["placeholder"], d.Placeholders},
 	} {
 		numbers.add(n.name, thousands(n.users))
@@ -112,8 +112,8 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	if err := f.reportNoDrift(run); err != nil {
 		return err
 	}
-	if d.HeldBack != nil {
-		if err := f.notice("No user was deleted: %s.", printable(*d.HeldBack)); err != nil {
+	if d.DeletionsBlockedReason != nil {
+		if err := f.notice("No user was deleted: %s.", printable(*d.DeletionsBlockedReason)); err != nil {
 			return err
 		}
 	}

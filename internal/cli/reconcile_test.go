@@ -11,7 +11,7 @@ import (
 
 // reconciled is a reconcile of 200,000 users that has ended, with what it found.
 func reconciled(drift map[string]any, more ...any) map[string]any {
-	all := map[string]any{"columns": map[string]any{}, "users": []any{}, "held_back": nil}
+	all := map[string]any{"columns": map[string]any{}, "users": []any{}, "deletions_blocked_reason": nil}
 	maps.Copy(all, drift)
 	return someRun("done", 200_000, append([]any{"kind", "reconcile", "finished_at", "2026-05-04T10:21:10Z", "drift", all}, more...)...)
 }
@@ -25,7 +25,7 @@ func TestReconcileCommand(t *testing.T) {
 
 	t.Run("Equal", func(t *testing.T) {
 		t.Parallel()
-		url, calls := backfillServer(t, 202, someRun("running", 10, "phase", "walk"), someRun("running", 200_000, "phase", "surplus"), reconciled(nil))
+		url, calls := backfillServer(t, 202, someRun("running", 10, "phase", "walk"), someRun("running", 200_000, "phase", "orphaned"), reconciled(nil))
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "better-auth")
 		require.Equal(t, 0, status, errs.String())
 		require.Equal(t, "Equal: 200,000 users compared in 40s.\n", out.String())
@@ -35,10 +35,10 @@ func TestReconcileCommand(t *testing.T) {
 	t.Run("ReportsAndRepairs", func(t *testing.T) {
 		t.Parallel()
 		url, _ := backfillServer(t, 202, reconciled(map[string]any{
-			"missing": 1200, "differing": 2, "surplus": 1, "repaired": 1203, "columns": map[string]any{"email": 2, "username": 1},
+			"missing": 1200, "differing": 2, "orphaned": 1, "repaired": 1203, "columns": map[string]any{"email": 2, "username": 1},
 			"users": []any{
 				drifted("user_1", "missing", "repaired"), drifted("user_2", "differing", "repaired", "email", "username"),
-				drifted("user_3", "surplus", "repaired"),
+				drifted("user_3", "orphaned", "repaired"),
 			},
 		}))
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
@@ -77,8 +77,8 @@ Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed
 	t.Run("SaysWhyNobodyWasDeleted", func(t *testing.T) {
 		t.Parallel()
 		run := reconciled(map[string]any{
-			"surplus": 30_000, "left": 30_000, "held_back": "30000 of 200000 users of the mirror were not in the provider's list",
-			"users": []any{drifted("user_3", "surplus", "open")},
+			"orphaned": 30_000, "left": 30_000, "deletions_blocked_reason": "30000 of 200000 users of the mirror were not in the provider's list",
+			"users": []any{drifted("user_3", "orphaned", "open")},
 		})
 		url, _ := backfillServer(t, 202, run)
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
@@ -91,11 +91,11 @@ Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed
 		require.Equal(t, 1, status)
 		var told struct {
 			Drift struct {
-				Surplus int `json:"surplus"`
+				Orphaned int `json:"orphaned"`
 			} `json:"drift"`
 		}
 		require.NoError(t, json.Unmarshal([]byte(out.String()), &told))
-		require.Equal(t, 30_000, told.Drift.Surplus)
+		require.Equal(t, 30_000, told.Drift.Orphaned)
 	})
 
 	t.Run("SaysThatTheOneThatRunsIsAnother", func(t *testing.T) {

@@ -134,7 +134,7 @@ func (g *signer) read(header http.Header, body []byte, now time.Time) (sent, err
 	for name := range header {
 		kept[name] = header.Get(name)
 	}
-	events := g.kind.Decode(provider.Delivery{DeliveryID: proof.DeliveryID, ReceivedAt: now, Headers: kept, Body: body}, g.options)
+	events := g.kind.Decode(provider.Message{MessageID: proof.MessageID, ReceivedAt: now, Headers: kept, Body: body}, g.options)
 	return sent{EventID: events[0].ID, Type: events[0].Type, UserID: events[0].UserID}, nil
 }
 

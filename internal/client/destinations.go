@@ -11,31 +11,31 @@ import (
 
 // Destination is where a project's changes are sent on to.
 type Destination struct {
-	ID              string                 `json:"id"`
-	ProjectID       string                 `json:"project_id"`
-	Name            string                 `json:"name"`
-	Kind            string                 `json:"kind"`
-	Kinds           []string               `json:"kinds"`
-	Fields          []string               `json:"fields"`
-	Condition       *string                `json:"condition"`
-	Options         json.RawMessage        `json:"options"`
-	Secrets         map[string]SecretState `json:"secrets"`
-	State           string                 `json:"state"`
-	StateBy         string                 `json:"state_by"`
-	StateReason     *string                `json:"state_reason"`
-	StateSince      time.Time              `json:"state_since"`
-	FailingSince    *time.Time             `json:"failing_since"`
-	OpenUntil       *time.Time             `json:"open_until"`
-	Waiting         int64                  `json:"waiting"`
-	Retrying        int64                  `json:"retrying"`
-	Failed          int64                  `json:"failed"`
-	OldestWaitingAt *time.Time             `json:"oldest_waiting_at"`
-	LastSuccessAt   *time.Time             `json:"last_success_at"`
-	WaitsBecause    *string                `json:"waits_because"`
-	CreatedAt       time.Time              `json:"created_at"`
-	UpdatedAt       time.Time              `json:"updated_at"`
-	Fault           string                 `json:"fault,omitempty"` // why it cannot be used
-	Secret          *MadeSecret            `json:"secret,omitempty"`
+	ID               string                 `json:"id"`
+	ProjectID        string                 `json:"project_id"`
+	Name             string                 `json:"name"`
+	Kind             string                 `json:"kind"`
+	Kinds            []string               `json:"kinds"`
+	Fields           []string               `json:"fields"`
+	Condition        *string                `json:"condition"`
+	Options          json.RawMessage        `json:"options"`
+	Secrets          map[string]SecretState `json:"secrets"`
+	State            string                 `json:"state"`
+	StateBy          string                 `json:"state_by"`
+	StateReason      *string                `json:"state_reason"`
+	StateSince       time.Time              `json:"state_since"`
+	FailingSince     *time.Time             `json:"failing_since"`
+	BreakerOpenUntil *time.Time             `json:"breaker_open_until"`
+	Waiting          int64                  `json:"waiting"`
+	Retrying         int64                  `json:"retrying"`
+	Failed           int64                  `json:"failed"`
+	OldestWaitingAt  *time.Time             `json:"oldest_waiting_at"`
+	LastSuccessAt    *time.Time             `json:"last_success_at"`
+	WaitReason       *string                `json:"wait_reason"`
+	CreatedAt        time.Time              `json:"created_at"`
+	UpdatedAt        time.Time              `json:"updated_at"`
+	Fault            string                 `json:"fault,omitempty"` // why it cannot be used
+	Secret           *MadeSecret            `json:"secret,omitempty"`
 }
 
 // SecretState tells that a secret is set, and until when the one before it is valid too.
@@ -92,7 +92,7 @@ type Outgoing struct {
 	LastStatus    *int       `json:"last_status"`
 	LastResponse  *string    `json:"last_response"`
 	Reason        *string    `json:"reason"`
-	MergedInto    *int64     `json:"merged_into"`
+	CoalescedInto *int64     `json:"coalesced_into"`
 	JobID         *int64     `json:"job_id"`
 	ChangedAt     time.Time  `json:"changed_at"`
 	CreatedAt     time.Time  `json:"created_at"`

@@ -165,7 +165,7 @@ type Event struct {
 	AppliedAt  *time.Time `json:"applied_at"`
 	InboxID    int64      `json:"inbox_id"`
 	Ordinal    int        `json:"ordinal"`
-	DeliveryID *string    `json:"delivery_id"`
+	MessageID  *string    `json:"message_id"`
 }
 
 // Delivery is an event with the request that brought it, which holds personal data.
@@ -191,7 +191,7 @@ type User struct {
 type Source struct {
 	Column  string     `json:"column"`
 	EventID *string    `json:"event_id"`
-	SaidAt  *time.Time `json:"said_at"`
+	SetAt   *time.Time `json:"set_at"`
 	SentAt  *time.Time `json:"sent_at"`
 }
 

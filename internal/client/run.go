@@ -15,28 +15,28 @@ const (
 
 // Run is a backfill or a reconcile.
 type Run struct {
-	ID           string     `json:"id"`
-	ProjectID    string     `json:"project_id"`
-	Provider     string     `json:"provider"`
-	Kind         string     `json:"kind"`
-	DryRun       bool       `json:"dry_run"`
-	Force        bool       `json:"force"`
-	State        string     `json:"state"`
-	Phase        string     `json:"phase"`
-	Total        *int64     `json:"total"`
-	Read         int64      `json:"read"`
-	Applied      int64      `json:"applied"`
-	Unchanged    int64      `json:"unchanged"`
-	Failed       int64      `json:"failed"`
-	PerSecond    *float64   `json:"per_second"`
-	SecondsLeft  *float64   `json:"seconds_left"`
-	WaitsBecause *string    `json:"waits_because"`
-	Error        *string    `json:"error"`
-	Report       RunReport  `json:"report"`
-	Drift        *Drift     `json:"drift"`
-	StartedAt    time.Time  `json:"started_at"`
-	UpdatedAt    time.Time  `json:"updated_at"`
-	FinishedAt   *time.Time `json:"finished_at"`
+	ID          string     `json:"id"`
+	ProjectID   string     `json:"project_id"`
+	Provider    string     `json:"provider"`
+	Kind        string     `json:"kind"`
+	DryRun      bool       `json:"dry_run"`
+	Force       bool       `json:"force"`
+	State       string     `json:"state"`
+	Phase       string     `json:"phase"`
+	Total       *int64     `json:"total"`
+	Read        int64      `json:"read"`
+	Applied     int64      `json:"applied"`
+	Unchanged   int64      `json:"unchanged"`
+	Failed      int64      `json:"failed"`
+	PerSecond   *float64   `json:"per_second"`
+	SecondsLeft *float64   `json:"seconds_left"`
+	WaitReason  *string    `json:"wait_reason"`
+	Error       *string    `json:"error"`
+	Report      RunReport  `json:"report"`
+	Drift       *Drift     `json:"drift"`
+	StartedAt   time.Time  `json:"started_at"`
+	UpdatedAt   time.Time  `json:"updated_at"`
+	FinishedAt  *time.Time `json:"finished_at"`
 }
 
 // RunReport is what a person should know of it beside the numbers.
@@ -53,21 +53,21 @@ type RunEntry struct {
 
 // Drift is how mirror and provider differed; of a reconcile only.
 type Drift struct {
-	Missing      int64            `json:"missing"`
-	Differing    int64            `json:"differing"`
-	DeletedHere  int64            `json:"deleted_here"`
-	Surplus      int64            `json:"surplus"`
-	Placeholders int64            `json:"placeholders"`
-	Columns      map[string]int64 `json:"columns"`
-	Unreported   int64            `json:"unreported"`
-	Tolerated    map[string]int64 `json:"tolerated"`
-	Repaired     int64            `json:"repaired"`
-	Failed       int64            `json:"failed"`
-	Left         int64            `json:"left"`
-	HeldBack     *string          `json:"held_back"`
-	Users        []Drifted        `json:"users"`
-	Compared     int64            `json:"compared"`
-	Restarts     int              `json:"restarts,omitempty"`
+	Missing                int64            `json:"missing"`
+	Differing              int64            `json:"differing"`
+	DeletedHere            int64            `json:"deleted_here"`
+	Orphaned               int64            `json:"orphaned"`
+	Placeholders           int64            `json:"placeholders"`
+	Columns                map[string]int64 `json:"columns"`
+	Unreported             int64            `json:"unreported"`
+	Tolerated              map[string]int64 `json:"tolerated"`
+	Repaired               int64            `json:"repaired"`
+	Failed                 int64            `json:"failed"`
+	Left                   int64            `json:"left"`
+	DeletionsBlockedReason *string          `json:"deletions_blocked_reason"`
+	Users                  []Drifted        `json:"users"`
+	Compared               int64            `json:"compared"`
+	Restarts               int              `json:"restarts,omitempty"`
 }
 
 // Drifted is a user that differs, or differed.

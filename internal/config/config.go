@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/clientaddr"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pasted"
 )
 
@@ -108,8 +108,8 @@ type Config struct {
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration
 
-	AllowTargets         outbound.Targets
-	AllowDatabaseTargets outbound.Targets
+	AllowTargets         egress.Targets
+	AllowDatabaseTargets egress.Targets
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/clientaddr"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/pgdb"
 )
@@ -114,21 +114,21 @@ func settings() []setting {
 			"how long requests and jobs may take to finish after SIGTERM", time.Second,
 			func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
 		{
-			name: outbound.Setting,
+			name: egress.Setting,
 			doc: "private addresses, ranges (10.1.0.0/16) and host names, separated by commas, " +
 				"that may be given as addresses of providers and destinations; http:// is taken for them as well",
 			parse: func(c *Config, value string) (err error) {
-				c.AllowTargets, err = outbound.ParseTargets(value)
+				c.AllowTargets, err = egress.ParseTargets(value)
 				return err
 			},
 			show: func(c *Config) string { return c.AllowTargets.String() },
 		},
 		{
-			name: outbound.DatabaseSetting, fallback: "private",
+			name: egress.DatabaseSetting, fallback: "private",
 			doc: "where the databases that are given for projects and integrations may be beside public addresses: private (all private addresses), none, " +
 				"or addresses, ranges and host names, separated by commas; this machine only if it is listed",
 			parse: func(c *Config, value string) (err error) {
-				c.AllowDatabaseTargets, err = outbound.ParseTargets(value)
+				c.AllowDatabaseTargets, err = egress.ParseTargets(value)
 				return err
 			},
 			show: func(c *Config) string { return c.AllowDatabaseTargets.String() },

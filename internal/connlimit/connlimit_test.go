@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/authsync/authsync/internal/connlimit"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -24,7 +24,7 @@
 //	relay_changes,        retry of one that is finished: finds nothing to do. cancel, delete:
 //	deliver               a new one comes within seconds. To hold deliveries
 //	                      back, pause the destination.
-//	deliver_again         retry: tries now, or hands the delivery to the destination's job if the
+//	retry_delivery         retry: tries now, or hands the delivery to the destination's job if the
 //	                      destination is paused or only fails; one that was given up is
 //	                      taken up again. cancel, delete: the delivery goes on a minute after
 //	                      the time of its next attempt. To end it, authsync deliveries cancel.
@@ -33,7 +33,7 @@
 //	                      authsync backfill or reconcile … --cancel.
 //	refresh_users,        retry: goes on. cancel, delete: a new one comes within seconds.
 //	repair_mirror
-//	maintain_inbox, mend_outbox, trim_deliveries, schedule_reconciles, check_mirrors
+//	maintain_inbox, rescue_deliveries, prune_deliveries, schedule_reconciles, check_mirrors
 //	                      come again by themselves.
 //
 // A job that runs is only asked to stop, and cannot be deleted. To pause a queue holds back

@@ -19,12 +19,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/authsync/authsync/internal/dashboard"
-	"github.com/authsync/authsync/internal/inbox"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -56,7 +56,7 @@ func setupAt(t *testing.T, publicURL string) *testBundle {
 	require.NoError(t, err)
 	log := slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.store, err = project.NewStore(project.Config{
-		Pool: b.pool, Keyring: b.ring, Mirror: noMirror{}, Targets: outbound.New(outbound.Config{}), Log: log,
+		Pool: b.pool, Keyring: b.ring, Mirror: noMirror{}, Targets: egress.New(egress.Config{}), Log: log,
 	})
 	require.NoError(t, err)
 	b.handler, err = dashboard.New(dashboard.Config{

@@ -52,11 +52,11 @@ type Message struct {
 	// Attempt is 1 the first time. For a kind that takes states it is more than 1 if anything that
 	// is united in it may have arrived before; then the other side may hold another state than Before.
 	Attempt int
-	// Link is what an earlier Result asked to remember of this user; empty: nothing.
-	Link string
-	// PutOff: the other side has asked to send this message later, and has taken others
+	// ExternalID is what an earlier Result asked to remember of this user; empty: nothing.
+	ExternalID string
+	// Deferred: the other side has asked to send this message later, and has taken others
 	// since. If it asks so again, it speaks of this message, and not of all that is sent.
-	PutOff bool
+	Deferred bool
 }
 
 // Outcome says what became of a message.
@@ -69,8 +69,8 @@ const (
 	Retry
 	// GiveUp says that it failed, and will as often as it is sent. A person may replay it.
 	GiveUp
-	// Later says that nothing is wrong with it, but the other side takes no more now. It costs no attempt.
-	Later
+	// Deferred says that nothing is wrong with it, but the other side takes no more now. It costs no attempt.
+	Deferred
 	// Pause says that no message will get through until a person mends what Reason says
 	// (a token, a property). The message waits.
 	Pause
@@ -92,13 +92,13 @@ type Result struct {
 	// Shared, of a Later, says that it holds for whatever is sent: our own limit is used up, or the
 	// other side says that the account's is. Otherwise the message may be what is put off.
 	Shared bool
-	// Link is to be remembered of the user; empty: to be forgotten; nil: as it was.
-	Link *string
+	// ExternalID is to be remembered of the user; empty: to be forgotten; nil: as it was.
+	ExternalID *string
 }
 
 // Destination sends messages to one configured system. It is safe for concurrent use.
 type Destination interface {
-	Traits() Traits
+	Traits() Capabilities
 	// Send sends messages, at most Traits.Batch of them, each about another user, and
 	// gives a result for each, in order. When ctx ends, what is not yet
 	// answered is a Retry; it may have arrived, and will come again with the same id.
@@ -108,8 +108,8 @@ type Destination interface {
 	Preview(ctx context.Context, message Message) ([]Request, error)
 }
 
-// Traits say how a destination wants to be served.
-type Traits struct {
+// Capabilities say how a destination wants to be served.
+type Capabilities struct {
 	// States: it takes the user's newest state, so that waiting changes of a user are
 	// united into one. Otherwise each change is an event of its own.
 	States bool
@@ -134,19 +134,19 @@ type Limit struct {
 // Limiter keeps to the limits of an account, over all processes.
 type Limiter interface {
 	// Take waits until a request of the class may be sent, which must happen within a second.
-	// If that is too long a wait, the error is a *LaterError.
+	// If that is too long a wait, the error is a *DeferredError.
 	Take(ctx context.Context, class string) error
 	// Block lets no request of the class through for a while, because the other side said so.
 	Block(ctx context.Context, class string, d time.Duration, because string) error
 }
 
-// LaterError says that a request may be sent only after a longer wait.
-type LaterError struct {
+// DeferredError says that a request may be sent only after a longer wait.
+type DeferredError struct {
 	After  time.Duration
 	Reason string
 }
 
-func (e *LaterError) Error() string { return e.Reason }
+func (e *DeferredError) Error() string { return e.Reason }
 
 // Request is a request as Preview shows it; secrets are masked.
 type Request struct {

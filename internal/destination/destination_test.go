@@ -19,7 +19,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
-	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 func TestMessageID(t *testing.T) {
@@ -37,8 +37,8 @@ func TestUnmade(t *testing.T) {
 		err  error
 		want destination.Outcome
 	}{
-		"NoWorkerCouldBeHad":        {unavailable, destination.Later},
-		"NoWorkerWithinABatch":      {fmt.Errorf("row 3: %w", unavailable), destination.Later},
+		"NoWorkerCouldBeHad":        {unavailable, destination.Deferred},
+		"NoWorkerWithinABatch":      {fmt.Errorf("row 3: %w", unavailable), destination.Deferred},
 		"TheExpressionFails":        {destination.ExpressionError(&jq.RunError{Detail: "payload fails"}, "payload fails"), destination.GiveUp},
 		"TheExpressionCostsTooMuch": {destination.ExpressionError(&jq.RunError{Detail: "payload", Halt: true}, "payload"), destination.Pause},
 		"TheMessageIsOdd":           {errors.New("the user is no object"), destination.GiveUp},
@@ -47,7 +47,7 @@ func TestUnmade(t *testing.T) {
 		require.Equal(t, c.want, result.Outcome, name)
 		require.Contains(t, result.Reason, "why", name)
 		require.Zero(t, result.Status, name)
-		require.Equal(t, c.want == destination.Later, result.After > 0, name)
+		require.Equal(t, c.want == destination.Deferred, result.After > 0, name)
 	}
 }
 
@@ -101,9 +101,9 @@ func TestDropEmpty(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	apply := func(o destination.LimitOption, project, id uuid.UUID) destination.Traits {
+	apply := func(o destination.LimitOption, project, id uuid.UUID) destination.Capabilities {
 		t.Helper()
-		var traits destination.Traits
+		var traits destination.Capabilities
 		require.NoError(t, o.Apply(&traits, destination.Config{ProjectID: project, ID: id}, "requests"))
 		return traits
 	}
@@ -128,7 +128,7 @@ func TestLimits(t *testing.T) {
 		"zone is \"Local\"":  {Daily: 1, Zone: "Local"},
 		"zone is \"CEST+2\"": {Daily: 1, Zone: "CEST+2"},
 	} {
-		err := o.Apply(new(destination.Traits), destination.Config{}, "requests")
+		err := o.Apply(new(destination.Capabilities), destination.Config{}, "requests")
 		require.ErrorAs(t, err, new(*destination.InvalidError))
 		require.ErrorContains(t, err, says)
 	}

@@ -21,7 +21,7 @@ func Unmade(err error, reason string) Result {
 		return Result{Outcome: Pause, Reason: reason + "; change the expression, and resume the destination"}
 	}
 	if Unavailable(err) {
-		return Result{Outcome: Later, Reason: reason, After: unavailableFor}
+		return Result{Outcome: Deferred, Reason: reason, After: unavailableFor}
 	}
 	return Result{Outcome: GiveUp, Reason: reason}
 }

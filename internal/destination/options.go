@@ -79,7 +79,7 @@ type LimitOption struct {
 const maxPer = time.Hour
 
 // Apply sets the limit of requests of a class. No option, no limit. The error is an *InvalidError.
-func (o *LimitOption) Apply(t *Traits, c Config, class string) error {
+func (o *LimitOption) Apply(t *Capabilities, c Config, class string) error {
 	if o == nil {
 		return nil
 	}

@@ -16,10 +16,10 @@ const (
 // and for which deliveries wait, those that fail or wait for so long that it is no passing trouble, and
 // those with a notice.
 const selectTroubled = `
-	SELECT h.project, h.name, h.state, coalesce(h.state_reason, ''), h.state_by = 'authsync', h.state_since, h.failing_since,
-	       h.waiting + h.retrying, h.oldest_waiting_at, coalesce(h.waits_because, '')
+	SELECT h.project, h.name, h.state, coalesce(h.state_reason, ''), h.state_by = 'system', h.state_since, h.failing_since,
+	       h.waiting + h.retrying, h.oldest_waiting_at, coalesce(h.wait_reason, '')
 	FROM authsync.destination_health AS h
-	WHERE (h.state <> 'active' AND (h.state_by = 'authsync' OR h.waiting + h.retrying > 0))
+	WHERE (h.state <> 'active' AND (h.state_by = 'system' OR h.waiting + h.retrying > 0))
 	   OR (h.state = 'active' AND h.failing_since IS NOT NULL)
 	   OR (h.state = 'active' AND h.waiting > 0 AND h.oldest_waiting_at < clock_timestamp() - $1::interval)
 	   OR (h.state = 'active' AND h.state_reason IS NOT NULL)
@@ -32,7 +32,7 @@ type destinationRow struct {
 	FailingSince                 *time.Time
 	Waiting                      int64
 	Oldest                       *time.Time
-	WaitsBecause                 string
+	WaitReason                   string
 }
 
 // destinations names those that do not get their deliveries.
@@ -60,8 +60,8 @@ func destinations(ctx context.Context, c *Control) ([]Fault, error) {
 			f.Warning = r.FailingSince.After(c.Now().Add(-failingFor)) // it may pass
 		case r.Waiting > 0 && r.Oldest != nil && r.Oldest.Before(c.Now().Add(-lateFor)):
 			f.What += fmt.Sprintf("is late: %d deliveries wait, the oldest since %s", r.Waiting, moment(*r.Oldest))
-			if r.WaitsBecause != "" {
-				f.What += ": " + r.WaitsBecause
+			if r.WaitReason != "" {
+				f.What += ": " + r.WaitReason
 			}
 		default:
 			f.Warning = true

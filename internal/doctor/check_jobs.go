@@ -10,7 +10,7 @@ import (
 const selectFailing = `
 	SELECT j.kind, count(*), (array_agg(j.errors[cardinality(j.errors)] ->> 'error' ORDER BY j.id DESC))[1]
 	FROM authsync.river_job AS j
-	WHERE j.kind NOT IN ('retry_event', 'deliver_again')
+	WHERE j.kind NOT IN ('retry_event', 'retry_delivery')
 	  AND (j.state = 'retryable' AND j.attempt >= 3 OR j.state = 'discarded' AND j.finalized_at > clock_timestamp() - interval '1 day')
 	GROUP BY j.kind
 	ORDER BY j.kind`

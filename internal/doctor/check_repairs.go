@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/mirrorrepair"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/sync/repair"
 )
 
 // lastingLoss is how long a loss that nothing brings back makes doctor fail, and one that was repaired is said.
@@ -25,7 +25,7 @@ func repairs(ctx context.Context, p *Project) ([]Fault, error) {
 	if err != nil || len(behind) > 0 {
 		return behind, err
 	}
-	found, err := mirrorrepair.Of(ctx, p.Pool, p.ID, maxNamed)
+	found, err := repair.Of(ctx, p.Pool, p.ID, maxNamed)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 }
 
 // repairFault says what is still missing after a loss.
-func repairFault(ctx context.Context, p *Project, r *mirrorrepair.Repair) ([]Fault, error) {
+func repairFault(ctx context.Context, p *Project, r *repair.Repair) ([]Fault, error) {
 	lost := r.What()
 	if r.FinishedAt == nil {
 		return []Fault{{
@@ -116,16 +116,16 @@ func repairFault(ctx context.Context, p *Project, r *mirrorrepair.Repair) ([]Fau
 
 // unreconciled gives the providers of whom something may be missing: no reconcile or backfill has come to its
 // end since the loss, and the inbox does not have everything, or users had been read from the provider.
-func unreconciled(ctx context.Context, p *Project, r *mirrorrepair.Repair) ([]string, error) {
+func unreconciled(ctx context.Context, p *Project, r *repair.Repair) ([]string, error) {
 	type row struct {
 		Provider     string
 		Read, Caught bool
 	}
 	all, err := collect[row](ctx, p.Control, `
 		SELECT i.provider,
-		       EXISTS (SELECT FROM authsync.backfills AS b
+		       EXISTS (SELECT FROM authsync.sync_runs AS b
 		               WHERE b.project_id = i.project_id AND b.provider = i.provider AND b.applied > 0 AND b.started_at < $2),
-		       EXISTS (SELECT FROM authsync.backfills AS b
+		       EXISTS (SELECT FROM authsync.sync_runs AS b
 		               WHERE b.project_id = i.project_id AND b.provider = i.provider AND b.state = 'done' AND b.started_at >= $2)
 		FROM authsync.integrations AS i
 		WHERE i.project_id = $1`, p.ID, r.FoundAt)

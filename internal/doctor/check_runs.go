@@ -15,24 +15,24 @@ const (
 
 // selectRuns gives the newest run of each kind that failed, or has waited for long, or whose deletions were stopped by a guard.
 const selectRuns = `
-	SELECT p.name, r.provider, r.kind, r.state, coalesce(r.error, r.waits_because, ''),
-	       coalesce(CASE WHEN r.kind = 'reconcile' AND r.phase = 'confirm' THEN r.drift ->> 'held_back' END, '')
+	SELECT p.name, r.provider, r.kind, r.state, coalesce(r.error, r.wait_reason, ''),
+	       coalesce(CASE WHEN r.kind = 'reconcile' AND r.phase = 'confirm' THEN r.drift ->> 'deletions_blocked_reason' END, '')
 	FROM (
 		SELECT DISTINCT ON (b.project_id, b.provider, b.kind) b.*
-		FROM authsync.backfills AS b
+		FROM authsync.sync_runs AS b
 		WHERE b.options ->> 'dry_run' IS DISTINCT FROM 'true'
 		ORDER BY b.project_id, b.provider, b.kind, b.started_at DESC, b.id
 	) AS r
 	JOIN authsync.projects AS p ON p.id = r.project_id
 	JOIN authsync.integrations AS i ON i.project_id = r.project_id AND i.provider = r.provider
 	WHERE (r.state = 'failed' AND NOT EXISTS ( -- a later one that came to its end has made up for it
-	          SELECT FROM authsync.backfills AS l
+	          SELECT FROM authsync.sync_runs AS l
 	          WHERE l.project_id = r.project_id AND l.provider = r.provider AND l.state = 'done' AND l.started_at > r.started_at))
 	   OR (r.state = 'waiting' AND r.updated_at < clock_timestamp() - $1::interval)
-	   OR (r.state = 'done' AND r.kind = 'reconcile' AND r.drift ->> 'held_back' IS NOT NULL)
+	   OR (r.state = 'done' AND r.kind = 'reconcile' AND r.drift ->> 'deletions_blocked_reason' IS NOT NULL)
 	ORDER BY p.name, r.provider, r.kind`
 
-type runRow struct{ Project, Provider, Kind, State, Reason, HeldBack string }
+type runRow struct{ Project, Provider, Kind, State, Reason, DeletionsBlockedReason string }
 
 // runs names backfills and reconciles that do not come to their end, and reconciles that are due and do not start.
 func runs(ctx context.Context, c *Control) ([]Fault, error) {
@@ -66,7 +66,7 @@ func runFault(r runRow) Fault {
 	case "done":
 		return Fault{
 			Warning: true,
-			What:    fmt.Sprintf("the reconcile of %s in project %s did not delete: %s", r.Provider, r.Project, r.HeldBack),
+			What:    fmt.Sprintf("the reconcile of %s in project %s did not delete: %s", r.Provider, r.Project, r.DeletionsBlockedReason),
 			Next:    "authsync reconcile " + r.Project + " " + r.Provider + " --dry-run shows them",
 		}
 	case "waiting":
@@ -90,8 +90,8 @@ func refreshes(ctx context.Context, c *Control) ([]Fault, error) {
 		Problem           string
 	}
 	found, err := collect[row](ctx, c, `
-		SELECT w.project, w.provider, w.waiting, w.given_up, coalesce(w.problem, w.wait_reason, '')
-		FROM authsync.waiting_refreshes AS w
+		SELECT w.project, w.provider, w.waiting, w.given_up, coalesce(w.last_error, w.wait_reason, '')
+		FROM authsync.pending_refreshes AS w
 		WHERE w.given_up > 0 OR w.oldest < clock_timestamp() - $1::interval
 		ORDER BY 1, 2`, waitsFor)
 	if err != nil {
@@ -100,7 +100,7 @@ func refreshes(ctx context.Context, c *Control) ([]Fault, error) {
 	return named(found, func(r row) Fault {
 		return Fault{
 			What: fmt.Sprintf("users of %s in project %s are to be read from it: %d wait, %d were given up: %s", r.Provider, r.Project, r.Waiting, r.GivenUp, r.Problem),
-			Next: "see to the reason, then authsync refresh " + r.Project + " USER; SELECT * FROM authsync.waiting_refreshes names them",
+			Next: "see to the reason, then authsync refresh " + r.Project + " USER; SELECT * FROM authsync.pending_refreshes names them",
 		}
 	}), nil
 }

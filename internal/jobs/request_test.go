@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/authsync/authsync/internal/jobstest"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/jobstest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 const (
@@ -230,10 +230,10 @@ func TestWorkThatNobodyAskedForGetsItsJob(t *testing.T) {
 			INSERT INTO authsync.mirror_repairs (project_id, cause, epoch, known_applied_to, found_applied_to, lost_since, last_inbox_id, found_at)
 			SELECT id, 'rewound', gen_random_uuid(), 2, 1, now(), 0, now() FROM shop
 		), refreshes AS (
-			INSERT INTO authsync.wanted_refreshes (project_id, provider, user_id)
+			INSERT INTO authsync.refresh_requests (project_id, provider, user_id)
 			SELECT id, 'auth0', u FROM shop, unnest('{a,b}'::text[]) AS u
 		)
-		INSERT INTO authsync.backfills (project_id, provider, kind, state, finished_at)
+		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, finished_at)
 		SELECT id, 'auth0', 'reconcile', s.state, s.finished_at FROM shop
 		CROSS JOIN (VALUES ('waiting', NULL::timestamptz), ('done', now())) AS s (state, finished_at)`)
 	require.NoError(t, err)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // args are those of a job that does what the test says.
@@ -264,7 +264,7 @@ func TestLeasesGoWithTheirJobs(t *testing.T) {
 				INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed)
 				SELECT p.id, 'd', 'webhook', '' FROM p RETURNING id
 			)
-			INSERT INTO authsync.destination_flows (destination_id, relayed_to, lease, leased_by, leased_job, leased_until)
+			INSERT INTO authsync.destination_progress (destination_id, cursor, lease, leased_by, leased_job, leased_until)
 			SELECT d.id, 0, gen_random_uuid(), $1, $2, now() + interval '30 seconds' + $3::text::interval FROM d
 			RETURNING destination_id::text`, by, job, taken)
 	}
@@ -281,6 +281,6 @@ func TestLeasesGoWithTheirJobs(t *testing.T) {
 	_, err := control.Exec(t.Context(), `SELECT authsync.rescue_jobs('me', '{3}', '{dead}', '45 seconds', '30 seconds', NULL)`)
 	require.NoError(t, err)
 	for name, c := range cases {
-		require.Equal(t, c.free, one(t, control, `SELECT (lease IS NULL)::text FROM authsync.destination_flows WHERE destination_id = $1::text::uuid`, c.id), name)
+		require.Equal(t, c.free, one(t, control, `SELECT (lease IS NULL)::text FROM authsync.destination_progress WHERE destination_id = $1::text::uuid`, c.id), name)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // start starts a server and stops it with the test.

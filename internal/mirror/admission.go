@@ -24,7 +24,7 @@ const (
 // errCrowded is why a job is sent away whose project has its share of the workers.
 var errCrowded = errors.New("other jobs of this project are waiting for its database already")
 
-// Enter asks for a place in the project's lane, before anything is read for
+// Acquire asks for a place in the project's lane, before anything is read for
 // the job. It waits for one, and returns what gives it back. A *DelayError says
 // that the database is away, or that so many jobs of this project wait already
 // that more of them would take the workers from other projects.
@@ -32,15 +32,15 @@ var errCrowded = errors.New("other jobs of this project are waiting for its data
 // A project may take as many workers as all projects together leave free: alone
 // half of them, beside another a third, and so on. So there is always room for
 // one that comes new, and none stands idle for a rule.
-func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
-	l, err := m.lane(ctx, projectID)
+func (m *Mirrors) Acquire(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return nil, &DelayError{After: soon(), Err: err}
 	}
 	if err := l.ready(ctx); err != nil {
 		return nil, err
 	}
-	if !m.places.take(l) {
+	if !m.slots.take(l) {
 		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
 	}
 	timer := time.NewTimer(maxEntering)
@@ -48,15 +48,15 @@ func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(),
 	select {
 	case l.active <- struct{}{}:
 	case <-timer.C:
-		m.places.give(l)
+		m.slots.give(l)
 		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
 	case <-ctx.Done():
-		m.places.give(l)
+		m.slots.give(l)
 		return nil, &DelayError{After: busyDelay, Err: context.Cause(ctx)}
 	}
 	leave = func() {
 		<-l.active
-		m.places.give(l)
+		m.slots.give(l)
 	}
 	if l.breaker.isOpen() { // it went away while we waited
 		if err := l.ready(ctx); err != nil {
@@ -70,14 +70,14 @@ func (m *Mirrors) Enter(ctx context.Context, projectID uuid.UUID) (leave func(),
 // Ready reports whether the project's database can be used, as far as is known: a *DelayError
 // says that it is away. After a pause one caller finds out whether it is back, the others wait for that.
 func (m *Mirrors) Ready(ctx context.Context, projectID uuid.UUID) error {
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return &DelayError{After: soon(), Err: err}
 	}
 	return l.ready(ctx)
 }
 
-func (l *lane) ready(ctx context.Context) error {
+func (l *tenant) ready(ctx context.Context) error {
 	until, err := l.breaker.enter(ctx, l.pool.Ping)
 	switch {
 	case err == nil:
@@ -88,35 +88,35 @@ func (l *lane) ready(ctx context.Context) error {
 	return &DelayError{After: l.turn(until), Err: err}
 }
 
-// places are the workers, shared by the lanes.
-type places struct {
+// slots are the workers, shared by the lanes.
+type slots struct {
 	mu    sync.Mutex
 	total int
 	taken int
 }
 
 // take takes a place for the lane, if it has no more than are free.
-func (p *places) take(l *lane) bool {
+func (p *slots) take(l *tenant) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l.places >= p.total-p.taken {
+	if l.slots >= p.total-p.taken {
 		return false
 	}
-	l.places++
+	l.slots++
 	p.taken++
 	return true
 }
 
-func (p *places) give(l *lane) {
+func (p *slots) give(l *tenant) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.places--
+	l.slots--
 	p.taken--
 }
 
 // turn gives a job that is sent away its time to come back: not before until,
 // and after those that were sent away before it.
-func (l *lane) turn(until time.Time) time.Duration {
+func (l *tenant) turn(until time.Time) time.Duration {
 	l.turns.Lock()
 	defer l.turns.Unlock()
 	now := l.config.Now()

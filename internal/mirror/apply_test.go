@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // one reads a single text, NULL as "NULL".
@@ -172,7 +172,7 @@ func TestOneBadEventFailsAlone(t *testing.T) {
 		events[i].UserID = fmt.Sprintf("u%d", i)
 	}
 	bad := "bad@example.com"
-	events[17].Says[provider.Email] = &bad
+	events[17].Fields[provider.Email] = &bad
 	events[18] = withRaw(events[18], `{"n": "\u0000"}`)
 
 	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), events)

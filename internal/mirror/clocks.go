@@ -31,7 +31,7 @@ const selectClocks = `
 // that were in the mirror at this time. The error is a *DelayError.
 func (m *Mirrors) Clocks(ctx context.Context, projectID uuid.UUID, userIDs []string) (map[string]Clocks, error) {
 	clocks := make(map[string]Clocks, len(userIDs))
-	err := m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err := m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		rows, err := l.pool.Query(ctx, selectClocks, userIDs)
 		if err != nil {
 			return err
@@ -81,8 +81,8 @@ func later(t time.Time, than *time.Time) time.Time {
 
 // query runs statements on the project's database beside those that apply events.
 // The error is a *DelayError if the database is away, else that of do.
-func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(context.Context, *lane) error) error {
-	l, err := m.lane(ctx, projectID)
+func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(context.Context, *tenant) error) error {
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return &DelayError{After: soon(), Err: err}
 	}

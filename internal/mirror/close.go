@@ -18,7 +18,7 @@ func (m *Mirrors) CloseChanges(ctx context.Context, projectID uuid.UUID, events 
 	for i := range events {
 		users[i], ids[i], clocks[i] = events[i].UserID, events[i].ID, events[i].At
 	}
-	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		rows, err := l.pool.Query(ctx, closeChanges, users, ids, clocks, within)
 		if err != nil {
 			return err

@@ -17,8 +17,8 @@ const (
 	Deleted   = "deleted"   // the mirror has the user as deleted
 	// Unreported is a user who differs in nothing but what the provider sends no event for.
 	Unreported = "unreported"
-	// Surplus is a user that the mirror has and the provider has not.
-	Surplus = "surplus"
+	// Orphaned is a user that the mirror has and the provider has not.
+	Orphaned = "orphaned"
 	// Placeholder is a placeholder that the provider does not know.
 	Placeholder = "placeholder"
 )
@@ -48,7 +48,7 @@ func (m *Mirrors) Compare(
 	if len(events) == 0 {
 		return nil, nil
 	}
-	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, encodeAll(events), rules))
 		return err
 	})

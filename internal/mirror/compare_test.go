@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestTheSameValueInTwoForms(t *testing.T) {

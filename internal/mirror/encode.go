@@ -51,7 +51,7 @@ func encode(e *Event) []byte {
 	}
 	b = append(b, `,"says":{`...)
 	first := true
-	for column, value := range e.Says {
+	for column, value := range e.Fields {
 		if !first {
 			b = append(b, ',')
 		}

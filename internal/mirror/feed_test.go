@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 const applySQL = `SELECT FROM capydb_auth.apply_events($1::jsonb)`

@@ -34,7 +34,7 @@ const (
 // List reads users by id, those behind after, at most limit. Given an address of e-mail, only those
 // with that one, whatever the case of its letters; deleted ones too.
 func (m *Mirrors) List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]Listed, error) {
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return nil, err
 	}

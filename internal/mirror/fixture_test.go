@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func projectID() uuid.UUID { return uuid.MustParse("0a6f6e3c-7c1b-4f0e-9a55-2d6a8c1e4b10") }
@@ -54,12 +54,12 @@ func update(id string, second int, says ...string) mirror.Event {
 	at := time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC)
 	e := mirror.Event{
 		Event: provider.Event{
-			ID: id, Type: "user.updated", UserID: "u1", At: at, SentAt: at, Says: provider.Says{provider.DeletedAt: nil},
+			ID: id, Type: "user.updated", UserID: "u1", At: at, SentAt: at, Fields: provider.Fields{provider.DeletedAt: nil},
 		},
 		Provider: provider.Auth0, InboxID: int64(second), ReceivedAt: at,
 	}
 	for i := 0; i < len(says); i += 2 {
-		e.Says[provider.Column(says[i])] = &says[i+1]
+		e.Fields[provider.Column(says[i])] = &says[i+1]
 	}
 	return e
 }
@@ -69,7 +69,7 @@ func deletion(id string, second int) mirror.Event {
 	e := update(id, second)
 	e.Type, e.DeletedClock, e.At = "user.deleted", e.At, time.Time{}
 	text := e.DeletedClock.Format(time.RFC3339)
-	e.Says[provider.DeletedAt] = &text
+	e.Fields[provider.DeletedAt] = &text
 	return e
 }
 

@@ -85,7 +85,7 @@ const (
 
 	// What the role may do beyond reading, also by way of PUBLIC or of a role that it belongs to. A trigger
 	// runs with the rights of whoever writes, which is us.
-	selectSurplus = `
+	selectOrphaned = `
 		SELECT format('%s on %s', p.privilege, c.oid::regclass)
 		FROM unnest($2::text[]) AS o (name)
 		JOIN pg_class AS c ON c.oid = o.name::regclass
@@ -111,7 +111,7 @@ func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, reader Reader)
 	if err := reader.check(); err != nil {
 		return Granted{}, err
 	}
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return Granted{}, err
 	}
@@ -165,13 +165,13 @@ func grant(ctx context.Context, tx pgx.Tx, reader Reader) (granted []string, err
 			return nil, fmt.Errorf("grant rights: %w", err)
 		}
 	}
-	surplus, err := texts(ctx, tx, selectSurplus, reader.Role, ours)
+	orphaned, err := texts(ctx, tx, selectOrphaned, reader.Role, ours)
 	if err != nil {
 		return nil, fmt.Errorf("check the rights of the role: %w", err)
 	}
-	if len(surplus) > 0 {
+	if len(orphaned) > 0 {
 		return nil, grantError("role %q would still have %s, through PUBLIC, a role that it belongs to, or a grant of somebody else: "+
-			"nothing was granted; take that away first, or take another role", reader.Role, surplus[0])
+			"nothing was granted; take that away first, or take another role", reader.Role, orphaned[0])
 	}
 	return granted, nil
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// anewAfter is how long schema capydb_auth may be missing before it is made anew. Whoever restores
+// recreateAfter is how long schema capydb_auth may be missing before it is made anew. Whoever restores
 // the database from a backup shall find it empty, not with empty tables that are in the way.
-const anewAfter = 2 * time.Minute
+const recreateAfter = 2 * time.Minute
 
 // missingError says that a project has no mirror, though it had one.
 type missingError struct{ until time.Time }
@@ -27,17 +27,17 @@ func (e *missingError) Error() string {
 // install brings the mirror up to date when the lane is used for the first time, and again when
 // a call has found it damaged, and looks from time to time whether it is still the
 // project's: another installation of authsync may have taken it over. It does not
-// create what must have been there; see makeAnew.
-func (l *lane) install(ctx context.Context) error {
-	return l.prepare(ctx, l.makeAnew)
+// create what must have been there; see recreate.
+func (l *tenant) install(ctx context.Context) error {
+	return l.prepare(ctx, l.recreate)
 }
 
 // create is install for somebody who asks for the mirror to be there.
-func (l *lane) create(ctx context.Context) error {
+func (l *tenant) create(ctx context.Context) error {
 	return l.prepare(ctx, func(context.Context) error { return nil })
 }
 
-func (l *lane) prepare(ctx context.Context, mayCreate func(context.Context) error) error {
+func (l *tenant) prepare(ctx context.Context, mayCreate func(context.Context) error) error {
 	installed, now := l.installed.Load(), l.config.Now()
 	if installed && now.UnixNano() < l.ownerUntil.Load() {
 		return nil
@@ -58,7 +58,7 @@ func (l *lane) prepare(ctx context.Context, mayCreate func(context.Context) erro
 	return nil
 }
 
-func (l *lane) upgrade(ctx context.Context, mayCreate func(context.Context) error) error {
+func (l *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) error) error {
 	if err := mayBeOf(ctx, l.pool, l.projectID, false); err != nil {
 		return err
 	}
@@ -87,14 +87,14 @@ func (l *lane) upgrade(ctx context.Context, mayCreate func(context.Context) erro
 	return nil
 }
 
-// makeAnew allows to create the schema once it has been missing for a while. The project has had its
+// recreate allows to create the schema once it has been missing for a while. The project has had its
 // mirror: the call that stored its integration has put it there.
-func (l *lane) makeAnew(ctx context.Context) error {
+func (l *tenant) recreate(ctx context.Context) error {
 	now := l.config.Now()
 	if l.missing.CompareAndSwap(0, now.UnixNano()) {
 		l.config.Log.ErrorContext(ctx, "mirror_missing", slog.String("project_id", l.projectID.String()))
 	}
-	until := time.Unix(0, l.missing.Load()).Add(anewAfter)
+	until := time.Unix(0, l.missing.Load()).Add(recreateAfter)
 	if now.Before(until) {
 		return &missingError{until}
 	}
@@ -104,7 +104,7 @@ func (l *lane) makeAnew(ctx context.Context) error {
 // damage gives the error of a call as one of the mirror, if the mirror is not as it was made: functions or
 // tables were dropped or changed, the database was restored. Then the events
 // are not its cause, and the next call installs what can be installed.
-func (l *lane) damage(ctx context.Context, err error) error {
+func (l *tenant) damage(ctx context.Context, err error) error {
 	if pgdb.Code(err) == "" {
 		return nil
 	}

@@ -62,8 +62,8 @@ func Deferred(results []Result) error {
 	return nil
 }
 
-// lane is the way to one project's mirror: one call at a time.
-type lane struct {
+// tenant is the way to one project's mirror: one call at a time.
+type tenant struct {
 	projectID uuid.UUID
 	url       string
 	config    Config
@@ -78,13 +78,13 @@ type lane struct {
 	ownerUntil atomic.Int64
 	progress   known
 
-	places int // of Mirrors.places, under its mutex
+	slots int // of Mirrors.places, under its mutex
 
 	turns sync.Mutex
 	next  time.Time // when the job that was sent away last comes back
 }
 
-func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string) (*lane, error) {
+func newTenant(ctx context.Context, config Config, projectID uuid.UUID, url string) (*tenant, error) {
 	pool, err := config.Tenants.Open(ctx, url, pgdb.Options{
 		ApplicationName: "authsync mirror",
 		Project:         projectID,
@@ -101,7 +101,7 @@ func newLane(ctx context.Context, config Config, projectID uuid.UUID, url string
 	if err != nil {
 		return nil, fmt.Errorf("open the database of project %s: %w", projectID, err)
 	}
-	l := &lane{projectID: projectID, url: url, config: config, pool: pool, active: make(chan struct{}, maxActive), feed: make(chan struct{}, maxFeed)}
+	l := &tenant{projectID: projectID, url: url, config: config, pool: pool, active: make(chan struct{}, maxActive), feed: make(chan struct{}, maxFeed)}
 	l.breaker.now = config.Now
 	l.group = batch.New(batch.Config[[][]byte, []Result]{
 		Flush:    l.flush,
@@ -123,7 +123,7 @@ func sizeOf(docs [][]byte) int {
 	return size
 }
 
-func (l *lane) close(ctx context.Context) error {
+func (l *tenant) close(ctx context.Context) error {
 	err := l.group.Close(ctx)
 	if l.progress.told(true) {
 		_, telling := l.ledger().Exchange(ctx, l.projectID, l.progress.get())
@@ -138,7 +138,7 @@ func (l *lane) close(ctx context.Context) error {
 // events, none or a part that the ledger knows has been applied, and the same call
 // can be repeated at any time.
 func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event) ([]Result, error) {
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return nil, &DelayError{After: soon(), Err: err}
 	}
@@ -163,7 +163,7 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 }
 
 // flush applies the events of several jobs by one call.
-func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Result[[]Result]) error {
+func (l *tenant) flush(ctx context.Context, jobs [][][]byte, results []batch.Result[[]Result]) error {
 	var docs [][]byte
 	for _, job := range jobs {
 		docs = append(docs, job...)
@@ -173,7 +173,7 @@ func (l *lane) flush(ctx context.Context, jobs [][][]byte, results []batch.Resul
 		if err := l.install(ctx); err != nil {
 			return err
 		}
-		if err := l.learn(ctx); err != nil {
+		if err := l.readProgress(ctx); err != nil {
 			return err
 		}
 		f := &flushing{until: time.Now().Add(flushBudget)}
@@ -229,7 +229,7 @@ const enoughLacking = 3
 // apply calls apply_events. If the call fails for what is in it, it is repeated
 // with each half, until the events that fail alone are found: one bad event never
 // fails its neighbours. An error means that the events are not the cause.
-func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *flushing) error {
+func (l *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *flushing) error {
 	err := l.call(ctx, docs, results)
 	if err != nil && !delayed(err) && !contends(err) && !f.intact {
 		if damage := l.damage(ctx, err); damage != nil {
@@ -277,7 +277,7 @@ func (l *lane) apply(ctx context.Context, docs [][]byte, results []Result, f *fl
 	return l.apply(ctx, docs[half:], results[half:], f)
 }
 
-func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error {
+func (l *tenant) call(ctx context.Context, docs [][]byte, results []Result) error {
 	// The server's statement_timeout comes first; this is for a server that
 	// does not answer at all.
 	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
@@ -315,7 +315,7 @@ func (l *lane) call(ctx context.Context, docs [][]byte, results []Result) error 
 	case answered != len(docs):
 		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(docs))
 	}
-	l.progress.advance(known, l.tell)
+	l.progress.advance(known, l.report)
 	return nil
 }
 
@@ -326,7 +326,7 @@ var (
 
 // cutOff reports that a connection broke or was ended in the middle of a call. The database may be
 // well, so the call is repeated once, at once, by a new connection; what it did by then the ledger knows.
-func (l *lane) cutOff(err error) bool {
+func (l *tenant) cutOff(err error) bool {
 	var connect *pgconn.ConnectError
 	var ledger *ledgerError
 	if err == nil || errors.As(err, &ledger) || errors.Is(err, errNoAnswer) || errors.As(err, &connect) || unusable(err) {
@@ -341,7 +341,7 @@ func (l *lane) cutOff(err error) bool {
 }
 
 // delay closes the lane for a while if the database is away, and says when to come back.
-func (l *lane) delay(ctx context.Context, err error) error {
+func (l *tenant) delay(ctx context.Context, err error) error {
 	if code := pgdb.Code(err); code == CodeBusy || code == CodeLost || contends(err) {
 		return &DelayError{After: soon(), Err: err}
 	}
@@ -355,7 +355,7 @@ func (l *lane) delay(ctx context.Context, err error) error {
 	if unusable(err) {
 		log.WarnContext(ctx, "mirror_unusable")
 	} else {
-		log.WarnContext(ctx, "project_database_away")
+		log.WarnContext(ctx, "project_database_unavailable")
 	}
 	return &DelayError{After: l.turn(until), Err: err}
 }

@@ -52,10 +52,10 @@ type Config struct {
 // concurrent use.
 type Mirrors struct {
 	config Config
-	places places
+	slots  slots
 
-	mu    sync.Mutex
-	lanes map[uuid.UUID]*lane
+	mu      sync.Mutex
+	tenants map[uuid.UUID]*tenant
 }
 
 // New makes Mirrors; it connects to nothing before it has to.
@@ -75,15 +75,15 @@ func New(config Config) *Mirrors {
 	if config.Workers == 0 {
 		config.Workers = 1000
 	}
-	return &Mirrors{config: config, lanes: make(map[uuid.UUID]*lane), places: places{total: config.Workers}}
+	return &Mirrors{config: config, tenants: make(map[uuid.UUID]*tenant), slots: slots{total: config.Workers}}
 }
 
 // Close lets the calls under way end and closes all connections. Calls that
 // still run when ctx ends are cut off; their jobs run again.
 func (m *Mirrors) Close(ctx context.Context) error {
 	m.mu.Lock()
-	lanes := m.lanes
-	m.lanes = make(map[uuid.UUID]*lane)
+	lanes := m.tenants
+	m.tenants = make(map[uuid.UUID]*tenant)
 	m.mu.Unlock()
 
 	var errs []error
@@ -93,8 +93,8 @@ func (m *Mirrors) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// lane gives the project's lane, a new one if its database has moved.
-func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) {
+// tenant gives the project's lane, a new one if its database has moved.
+func (m *Mirrors) tenant(ctx context.Context, projectID uuid.UUID) (*tenant, error) {
 	url, err := m.config.Database(ctx, projectID)
 	if err != nil {
 		m.forget(ctx, projectID)
@@ -103,15 +103,15 @@ func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) 
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old := m.lanes[projectID]
+	old := m.tenants[projectID]
 	if old != nil && old.url == url {
 		return old, nil
 	}
-	l, err := newLane(ctx, m.config, projectID, url)
+	l, err := newTenant(ctx, m.config, projectID, url)
 	if err != nil {
 		return nil, err
 	}
-	m.lanes[projectID] = l
+	m.tenants[projectID] = l
 	if old != nil {
 		m.closeLater(ctx, old)
 	}
@@ -122,19 +122,19 @@ func (m *Mirrors) lane(ctx context.Context, projectID uuid.UUID) (*lane, error) 
 func (m *Mirrors) forget(ctx context.Context, projectID uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.lanes[projectID]; old != nil {
-		delete(m.lanes, projectID)
+	if old := m.tenants[projectID]; old != nil {
+		delete(m.tenants, projectID)
 		m.closeLater(ctx, old)
 	}
 }
 
 // closeLater lets the call under way end.
-func (m *Mirrors) closeLater(ctx context.Context, l *lane) {
+func (m *Mirrors) closeLater(ctx context.Context, l *tenant) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.CallTimeout)
 		defer cancel()
 		if err := l.close(ctx); err != nil {
-			m.config.Log.WarnContext(ctx, "lane_not_drained", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
+			m.config.Log.WarnContext(ctx, "tenant_drain_timeout", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
 		}
 	}()
 }

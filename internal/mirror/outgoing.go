@@ -83,7 +83,7 @@ func (m *Mirrors) ChangeCursor(ctx context.Context, projectID uuid.UUID, since t
 	if !since.IsZero() {
 		at = &since
 	}
-	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		return l.pool.QueryRow(ctx, changeCursor, at).Scan(&id)
 	})
 	return id, err
@@ -91,7 +91,7 @@ func (m *Mirrors) ChangeCursor(ctx context.Context, projectID uuid.UUID, since t
 
 // LatestChange is the id of a user's newest change; 0: there is none.
 func (m *Mirrors) LatestChange(ctx context.Context, projectID uuid.UUID, userID string) (id int64, err error) {
-	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		return l.pool.QueryRow(ctx, latestChange, userID).Scan(&id)
 	})
 	return id, err
@@ -100,7 +100,7 @@ func (m *Mirrors) LatestChange(ctx context.Context, projectID uuid.UUID, userID 
 // SkipChangeIDs makes the ids of coming changes greater than one given. It is for a
 // database that was restored from a copy: see the function of that name in sql/.
 func (m *Mirrors) SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error {
-	return m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	return m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		_, err := l.pool.Exec(ctx, skipChangeIDs, to)
 		return err
 	})
@@ -111,7 +111,7 @@ func (m *Mirrors) SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int
 const maxFeed = 2
 
 func queryAll[T any](ctx context.Context, m *Mirrors, projectID uuid.UUID, sql string, args ...any) (all []T, err error) {
-	err = m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
 		select {
 		case l.feed <- struct{}{}:
 		case <-ctx.Done():

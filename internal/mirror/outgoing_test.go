@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // userRow is what the mirror says of a user now, as destinations see it; empty: no such user.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func hasSchema(t *testing.T, pool *pgxpool.Pool) (has bool) {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 const (
@@ -89,7 +89,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"ApplyDeletionsWithoutAClock": run(applyEvents, events("user-%d", func(e *mirror.Event) {
 			text := at.Format(time.RFC3339)
 			e.Raw, e.At, e.DeletedClock, e.DeletedClockIsReceipt = nil, time.Time{}, at, true
-			e.Says = provider.Says{provider.DeletedAt: &text}
+			e.Fields = provider.Fields{provider.DeletedAt: &text}
 		})),
 		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users($1::jsonb, '{}', true)`, events("user-%d", as)),
 		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($1, 'auth0', $2::jsonb, '{}', true)`, projectID(), events("user-%d", as)),
@@ -107,7 +107,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"History":        run(mirror.SelectChanges, "user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
-		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_surplus($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
+		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
 		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', (
 			SELECT jsonb_agg(jsonb_build_object('user_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
 	}

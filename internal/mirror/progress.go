@@ -61,7 +61,7 @@ const exchangeEvery = 2 * time.Second
 type known struct {
 	mu        sync.Mutex
 	progress  Progress
-	asked     time.Time   // when the ledger was asked last
+	readAt    time.Time   // when the ledger was asked last
 	telling   *time.Timer // is to tell the ledger; nil: it has been told
 	isClosing bool
 }
@@ -75,20 +75,20 @@ func (k *known) get() Progress {
 func (k *known) set(p Progress) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.progress, k.asked = p, time.Now()
+	k.progress, k.readAt = p, time.Now()
 }
 
 // doubt has the ledger asked before the next call: it may go to another server.
 func (k *known) doubt() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.asked = time.Time{}
+	k.readAt = time.Time{}
 }
 
 func (k *known) isFresh() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.progress.Epoch != uuid.Nil && time.Since(k.asked) < exchangeEvery
+	return k.progress.Epoch != uuid.Nil && time.Since(k.readAt) < exchangeEvery
 }
 
 // advance notes what a call has come to, and has the ledger told soon.
@@ -154,8 +154,8 @@ func ReadProgress(ctx context.Context, db interface {
 	return p, nil
 }
 
-// learn finds out how far the mirror must be, if that is not known, or was asked some time ago.
-func (l *lane) learn(ctx context.Context) error {
+// readProgress finds out how far the mirror must be, if that is not known, or was asked some time ago.
+func (l *tenant) readProgress(ctx context.Context) error {
 	if l.progress.isFresh() {
 		return nil
 	}
@@ -181,8 +181,8 @@ func (l *lane) learn(ctx context.Context) error {
 	return nil
 }
 
-// tell tells the ledger how far the lane is; nobody waits for it.
-func (l *lane) tell() {
+// report tells the ledger how far the lane is; nobody waits for it.
+func (l *tenant) report() {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	if l.progress.told(false) {
@@ -192,7 +192,7 @@ func (l *lane) tell() {
 	}
 }
 
-func (l *lane) ledger() Ledger {
+func (l *tenant) ledger() Ledger {
 	if l.config.Ledger == nil {
 		return noLedger{}
 	}
@@ -206,7 +206,7 @@ func (e *ledgerError) Error() string { return "look how far the mirror is: " + e
 func (e *ledgerError) Unwrap() error { return e.err }
 
 // resume lets a mirror be written to again that has lost what was applied to it.
-func (l *lane) resume(ctx context.Context) error {
+func (l *tenant) resume(ctx context.Context) error {
 	known, err := l.ledger().Exchange(ctx, l.projectID, l.progress.get())
 	if err != nil {
 		return &ledgerError{err}
@@ -239,7 +239,7 @@ func (l *lane) resume(ctx context.Context) error {
 	return nil
 }
 
-func (l *lane) logLoss(ctx context.Context, known, found Progress) {
+func (l *tenant) logLoss(ctx context.Context, known, found Progress) {
 	log := l.config.Log.With(slog.String("project_id", l.projectID.String()),
 		slog.Int64("known_applied_to", known.AppliedTo), slog.Int64("found_applied_to", found.AppliedTo), slog.Time("applied_at", found.AppliedAt),
 		slog.String("next_step", "none: what was lost is applied again from the inbox; authsync doctor says when that is done"))
@@ -254,7 +254,7 @@ func (l *lane) logLoss(ctx context.Context, known, found Progress) {
 // Progress if there was none. Whoever records what became of events notes it in the same transaction.
 func (m *Mirrors) Progress(projectID uuid.UUID) Progress {
 	m.mu.Lock()
-	l := m.lanes[projectID]
+	l := m.tenants[projectID]
 	m.mu.Unlock()
 	if l == nil || m.config.Ledger == nil {
 		return Progress{}
@@ -265,8 +265,8 @@ func (m *Mirrors) Progress(projectID uuid.UUID) Progress {
 // Check looks whether the project's mirror has what was applied to it, and sees to it if not. The error is
 // a *DelayError, or one of the control database.
 func (m *Mirrors) Check(ctx context.Context, projectID uuid.UUID) error {
-	return m.query(ctx, projectID, func(ctx context.Context, l *lane) error {
-		if err := l.learn(ctx); err != nil {
+	return m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
+		if err := l.readProgress(ctx); err != nil {
 			return err
 		}
 		found, err := ReadProgress(ctx, l.pool)

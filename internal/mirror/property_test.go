@@ -18,8 +18,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // columns are the mirrored columns other than raw, in the table's order.
@@ -49,7 +49,7 @@ func statements(e mirror.Event) map[string]statement {
 	if !e.DeletedClock.IsZero() {
 		life.version.at, life.unclocked = e.DeletedClock, e.DeletedClockIsReceipt
 	}
-	for column, value := range e.Says {
+	for column, value := range e.Fields {
 		s := profile
 		if column == provider.DeletedAt {
 			s = life
@@ -156,18 +156,18 @@ func event(t *rapid.T, prefix string, i int) mirror.Event {
 	e.ID = fmt.Sprintf("%s-evt-%02d", prefix, rapid.IntRange(0, 99).Draw(t, "id")*100+i)
 	e.UserID = prefix + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "user")
 	e.SentAt = instant().Draw(t, "sent_at")
-	e.Says = provider.Says{}
+	e.Fields = provider.Fields{}
 	if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
 		e.Type = "user.deleted"
 		e.DeletedClock, e.DeletedClockIsReceipt = clock(t, "deleted", e.ReceivedAt)
 		text := e.DeletedClock.Truncate(time.Second).Format(time.RFC3339)
-		e.Says[provider.DeletedAt] = &text
+		e.Fields[provider.DeletedAt] = &text
 		if rapid.Bool().Draw(t, "without profile") {
 			return e
 		}
 	} else {
 		e.Type = "user.updated"
-		e.Says[provider.DeletedAt] = nil
+		e.Fields[provider.DeletedAt] = nil
 	}
 	e.At, e.AtIsReceipt = clock(t, "at", e.ReceivedAt)
 	e.NoLedger = rapid.Bool().Draw(t, "read by authsync itself")
@@ -175,7 +175,7 @@ func event(t *rapid.T, prefix string, i int) mirror.Event {
 		if c == provider.DeletedAt || !rapid.Bool().Draw(t, "says "+string(c)) {
 			continue
 		}
-		e.Says[c] = nil
+		e.Fields[c] = nil
 		if rapid.Bool().Draw(t, "value") {
 			text := fmt.Sprintf("%s of %s", c, e.ID)
 			switch c {
@@ -183,7 +183,7 @@ func event(t *rapid.T, prefix string, i int) mirror.Event {
 				text = instant().Draw(t, string(c)).Format(time.RFC3339)
 			default:
 			}
-			e.Says[c] = &text
+			e.Fields[c] = &text
 		}
 	}
 	if rapid.Bool().Draw(t, "says raw") {

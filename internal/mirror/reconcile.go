@@ -41,7 +41,7 @@ func (m *Mirrors) Reconcile(projectID, runID uuid.UUID, provider string) *Reconc
 	return &Reconcile{m, projectID, runID, provider}
 }
 
-func (r *Reconcile) query(ctx context.Context, do func(context.Context, *lane) error) error {
+func (r *Reconcile) query(ctx context.Context, do func(context.Context, *tenant) error) error {
 	err := r.mirrors.query(ctx, r.projectID, do)
 	if pgdb.Code(err) == CodeFindingsGone {
 		return ErrFindingsGone
@@ -51,7 +51,7 @@ func (r *Reconcile) query(ctx context.Context, do func(context.Context, *lane) e
 
 // exec runs a statement whose first arguments are the run and the provider.
 func (r *Reconcile) exec(ctx context.Context, sql string, args ...any) error {
-	return r.query(ctx, func(ctx context.Context, l *lane) error {
+	return r.query(ctx, func(ctx context.Context, l *tenant) error {
 		_, err := l.pool.Exec(ctx, sql, append([]any{r.runID, r.provider}, args...)...)
 		return err
 	})
@@ -71,7 +71,7 @@ const forgetAt = 50_000
 // forget forgets the findings of a run, or of all runs of the provider.
 func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 	for forgotten := int64(1); forgotten > 0; {
-		err := r.query(ctx, func(ctx context.Context, l *lane) error {
+		err := r.query(ctx, func(ctx context.Context, l *tenant) error {
 			return l.pool.QueryRow(ctx, `SELECT capydb_auth.reconcile_forget($1, $2, $3)`, r.provider, runID, forgetAt).Scan(&forgotten)
 		})
 		if err != nil {
@@ -93,24 +93,24 @@ func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Com
 	if len(events) == 0 {
 		return nil, nil
 	}
-	err = r.query(ctx, func(ctx context.Context, l *lane) error {
+	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
 		findings, err = findingsOf(l.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rules, whole))
 		return err
 	})
 	return findings, err
 }
 
-const reconcileSurplus = `SELECT coalesce(last_id, ''), users FROM capydb_auth.reconcile_surplus($1, $2, $3, $4, $5, $6)`
+const reconcileOrphaned = `SELECT coalesce(last_id, ''), users FROM capydb_auth.reconcile_orphaned($1, $2, $3, $4, $5, $6)`
 
-// Surplus looks at limit users behind one for those that the walk, which began
+// Orphaned looks at limit users behind one for those that the walk, which began
 // at begun, did not meet, and notes them; placeholders too, if told to. It gives the
 // id to go on behind, empty at the end, and how many of those it has looked at are live
 // users of the provider whom the mirror had before the run.
-func (r *Reconcile) Surplus(
+func (r *Reconcile) Orphaned(
 	ctx context.Context, begun time.Time, placeholders bool, after string, limit int,
 ) (last string, users int64, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *lane) error {
-		return l.pool.QueryRow(ctx, reconcileSurplus, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
+	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
+		return l.pool.QueryRow(ctx, reconcileOrphaned, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
 	})
 	return last, users, err
 }
@@ -126,21 +126,21 @@ const selectOpen = `
 	FROM capydb_auth.reconcile_findings AS f
 	WHERE f.run_id = $1 AND f.provider = $2
 	  AND (f.state = 'open' OR ($3 AND f.state = 'found'))
-	  AND ($4 OR f.finding NOT IN ('surplus', 'placeholder'))
+	  AND ($4 OR f.finding NOT IN ('orphaned', 'placeholder'))
 	ORDER BY f.user_id
 	LIMIT $5`
 
 // Open gives some users about whom the provider is to be asked. found includes
 // those that differ for certain but are not repaired, as after an interruption;
-// surplus includes surplus users and placeholders.
-func (r *Reconcile) Open(ctx context.Context, found, surplus bool, limit int) (open []Open, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *lane) error {
+// orphaned includes orphaned users and placeholders.
+func (r *Reconcile) Open(ctx context.Context, found, orphaned bool, limit int) (open []Open, err error) {
+	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
 		// In one transaction, so that a run whose findings are gone is not taken for one that has none.
 		return pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
-			open, err = collect[Open](ctx, tx, selectOpen, planned, r.runID, r.provider, found, surplus, limit)
+			open, err = collect[Open](ctx, tx, selectOpen, planned, r.runID, r.provider, found, orphaned, limit)
 			return err
 		})
 	})
@@ -213,12 +213,12 @@ const (
 	countMet = `
 		SELECT count(*)
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.user_id <> '' AND f.finding NOT IN ('surplus', 'placeholder')`
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.user_id <> '' AND f.finding NOT IN ('orphaned', 'placeholder')`
 )
 
 // Totals counts the findings, and gives up to limit users that are not equal.
 func (r *Reconcile) Totals(ctx context.Context, limit int) (t Totals, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *lane) error {
+	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
 		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
 		return pgx.BeginTxFunc(ctx, l.pool, options, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestFindingsAreForgottenBitByBit(t *testing.T) {

@@ -24,7 +24,7 @@ type Rehearsal struct {
 // feed ever sees any of it. Constraints that the customer deferred are checked as a
 // commit would. Its only error is a *DelayError, as of Apply.
 func (m *Mirrors) Rehearse(ctx context.Context, projectID uuid.UUID, events []Event) (Rehearsal, error) {
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return Rehearsal{}, &DelayError{After: soon(), Err: err}
 	}
@@ -39,7 +39,7 @@ func (m *Mirrors) Rehearse(ctx context.Context, projectID uuid.UUID, events []Ev
 	return r, nil
 }
 
-func (l *lane) rehearse(ctx context.Context, events []Event) (r Rehearsal, err error) {
+func (l *tenant) rehearse(ctx context.Context, events []Event) (r Rehearsal, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout, errNoAnswer)
 	defer cancel()
 	tx, err := l.pool.Begin(ctx)

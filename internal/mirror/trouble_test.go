@@ -16,8 +16,8 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // What a customer's database can do to us: settings, triggers, locks.
@@ -205,7 +205,7 @@ func TestManyProjectsShareTheWorkers(t *testing.T) {
 
 	crowd := func(id uuid.UUID) (admitted int, delays []time.Duration) {
 		for {
-			_, err := m.Enter(t.Context(), id)
+			_, err := m.Acquire(t.Context(), id)
 			if err == nil {
 				admitted++
 				continue
@@ -237,11 +237,11 @@ func TestADatabaseThatIsAwayIsTriedAgain(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
 	require.Error(t, err)
-	_, err = m.Enter(t.Context(), projectID())
+	_, err = m.Acquire(t.Context(), projectID())
 	require.ErrorContains(t, err, "connect", "the lane is closed")
 
 	now = now.Add(time.Minute)
-	_, err = m.Enter(t.Context(), projectID())
+	_, err = m.Acquire(t.Context(), projectID())
 	require.ErrorContains(t, err, "connect", "it was tried, and is away still")
 }
 

@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/clerk"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // second is a time of the clock by which messages are received.
@@ -38,9 +38,9 @@ type message struct {
 func decode(messages []message) []mirror.Event {
 	var events []mirror.Event
 	for i, m := range messages {
-		d := provider.Delivery{InboxID: int64(i + 1), ReceivedAt: second(m.at), Body: []byte(m.body)}
+		d := provider.Message{InboxID: int64(i + 1), ReceivedAt: second(m.at), Body: []byte(m.body)}
 		if m.of.Name() == provider.Clerk {
-			d.DeliveryID = fmt.Sprint("msg_", i)
+			d.MessageID = fmt.Sprint("msg_", i)
 		}
 		for _, e := range m.of.Decode(d, provider.Options{}) {
 			events = append(events, mirror.Event{Event: e, Provider: m.of.Name(), InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})

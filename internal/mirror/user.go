@@ -43,7 +43,7 @@ type User struct {
 type Source struct {
 	Column  string     `json:"column"   db:"column_name"`
 	EventID *string    `json:"event_id"` // nil: no event spoke of the column
-	SaidAt  *time.Time `json:"said_at"`  // the provider's clock; nil likewise
+	SetAt   *time.Time `json:"set_at"`   // the provider's clock; nil likewise
 	SentAt  *time.Time `json:"sent_at"`
 }
 
@@ -88,7 +88,7 @@ const (
 		FROM capydb_auth.users WHERE id = $1`
 
 	selectSources = `
-		SELECT column_name, event_id, said_at, sent_at
+		SELECT column_name, event_id, set_at, sent_at
 		FROM capydb_auth.user_sources WHERE user_id = $1`
 
 	// By both columns of the index, so that no plan can walk through the feed by id.
@@ -104,7 +104,7 @@ const (
 // moment: the newest of those before an id, 0 for the newest of all. It returns ErrNoUser where the mirror
 // has no such user.
 func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (History, error) {
-	l, err := m.lane(ctx, projectID)
+	l, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return History{}, err
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // role makes a role that may log in and own the database of the pool, and gives the URL with which it does.

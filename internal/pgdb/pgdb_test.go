@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestOpen(t *testing.T) {

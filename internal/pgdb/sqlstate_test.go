@@ -19,8 +19,8 @@ import (
 
 	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestClassesOfSQLSTATEs(t *testing.T) {

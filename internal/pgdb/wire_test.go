@@ -17,8 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/hostiletest"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/testkit/hostiletest"
 )
 
 const (

@@ -58,11 +58,11 @@ func (s *Store) ownedBy(ctx context.Context, owner uuid.UUID) string {
 	const because = "Two projects in one mirror would mix their users"
 	if p, err := s.FindProject(ctx, owner.String()); err == nil {
 		return fmt.Sprintf("the mirror there belongs to project %s. %s: give this one a database of its own, or delete project %[1]s first; "+
-			"if that one has moved to another database, take the mirror over (--take-over, \"take_over\": true)", p.Name, because)
+			"if that one has moved to another database, take the mirror over (--adopt, \"adopt\": true)", p.Name, because)
 	}
 	return fmt.Sprintf("the mirror there belongs to project %s, of which this authsync does not know: another installation may be writing to it. "+
 		"%s: give a database of its own; or, if that project is gone for good or this is a copy of its database, take the mirror over "+
-		"(--take-over, \"take_over\": true)", owner, because)
+		"(--adopt, \"adopt\": true)", owner, because)
 }
 
 // release gives a mirror free that the project does not have any more. Where that is

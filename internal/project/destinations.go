@@ -61,8 +61,8 @@ const (
 	Paused   = "paused"
 	Disabled = "disabled"
 
-	ByPerson   = "person"
-	ByAuthsync = "authsync"
+	ByPerson   = "user"
+	ByAuthsync = "system"
 )
 
 // Destination is where a project's changes are sent on to, as it may be shown.

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -72,7 +72,7 @@ func (k fakeKind) SendsSecretsTo(options json.RawMessage) []string {
 	if k == "webhook" || json.Unmarshal(options, &o) != nil || o.URL == "" {
 		return nil
 	}
-	return []string{outbound.Origin(o.URL)}
+	return []string{egress.Origin(o.URL)}
 }
 
 func (k fakeKind) NewSecret() (name, value string, ok bool) {
@@ -147,7 +147,7 @@ func TestWhatBelongsToANewDestinationIsInItsTransaction(t *testing.T) {
 	broken := errors.New("broken")
 	_, _, err := b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("x", anyURL, nil),
 		also(func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
-			_, err := tx.Exec(ctx, `INSERT INTO authsync.destination_flows (destination_id, relayed_to) VALUES ($1, 0)`, d.ID)
+			_, err := tx.Exec(ctx, `INSERT INTO authsync.destination_progress (destination_id, cursor) VALUES ($1, 0)`, d.ID)
 			require.NoError(t, err)
 			return broken
 		}))

@@ -244,7 +244,7 @@ func (d *Directory) logTurn(ctx context.Context, err error) {
 		d.config.Log.WarnContext(ctx, "directory_not_followed", slog.Any("error", err), slog.Bool("loaded", d.Loaded()))
 		return
 	}
-	d.config.Log.InfoContext(ctx, "directory_followed_again")
+	d.config.Log.InfoContext(ctx, "directory_follow_recovered")
 }
 
 // lookNow takes those who wait along: the look begins after they asked.

@@ -10,10 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/outbound"
-	"github.com/authsync/authsync/internal/pgtest"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // BenchmarkReload shows what a change costs each process: everything is read
@@ -34,7 +34,7 @@ func benchmarkReload(b *testing.B, projects int) {
 	require.NoError(b, err)
 	log := slog.New(slog.DiscardHandler)
 	store, err := project.NewStore(project.Config{
-		Pool: pool, Keyring: ring, Mirror: &installer{}, Targets: outbound.New(outbound.Config{}), Log: log,
+		Pool: pool, Keyring: ring, Mirror: &installer{}, Targets: egress.New(egress.Config{}), Log: log,
 	})
 	require.NoError(b, err)
 	var last project.Project

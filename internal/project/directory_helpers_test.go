@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 const never = 24 * time.Hour // an interval at which no poll of the test happens after the first

@@ -15,11 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
@@ -205,7 +205,7 @@ func TestLastStateIsServedWhileTheDatabaseIsAway(t *testing.T) {
 		return err == nil
 	})
 	require.Equal(t, 1, log.count("directory_not_followed"), "an outage is told once")
-	waittest.Until(t, func() bool { return log.count("directory_followed_again") == 1 })
+	waittest.Until(t, func() bool { return log.count("directory_follow_recovered") == 1 })
 }
 
 // setAway makes a database refuse everybody, superusers too, and throws out who is there.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -202,11 +202,11 @@ func (s *Store) merge(
 
 // reconcileDefault is how often a reconcile starts by itself unless the options say it.
 func reconcileDefault(kind provider.Provider, c provider.Credentials, o provider.Options) *string {
-	sourcer, sources := kind.(fetch.Sourcer)
+	sourcer, sources := kind.(userapi.Sourcer)
 	if !sources {
 		return nil
 	}
-	if can, _ := fetch.CanRead(sourcer, c, o); !can {
+	if can, _ := userapi.CanRead(sourcer, c, o); !can {
 		return nil
 	}
 	every := sourcer.ReconcileEvery()

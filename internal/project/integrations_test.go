@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
@@ -168,7 +168,7 @@ func TestAddressesThatStayAreNotCheckedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
-	before := storeAllowing(t, b, outbound.Targets{Names: []string{"web"}}, b.key)
+	before := storeAllowing(t, b, egress.Targets{Names: []string{"web"}}, b.key)
 	_, err := before.PutIntegration(t.Context(), shop.ID, "better-auth", nil, json.RawMessage(`{"base_url": "http://web:3000"}`))
 	require.NoError(t, err, "the operator allows it")
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -14,7 +14,7 @@ import (
 func TestCredentialsAreNotSentToAnotherHostUnlessTheyAreKnown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	store := storeAllowing(t, b, outbound.Loopback(), b.key)
+	store := storeAllowing(t, b, egress.Loopback(), b.key)
 	const clerkKey = "sk_live_bm90IGEgcmVhbCBrZXkgYXQgYWxs"
 	for name, c := range map[string]struct {
 		provider                string

@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -91,9 +91,9 @@ func storeAt(t *testing.T, b *testBundle, now func() time.Time) *project.Store {
 	return storeWith(t, b, project.Config{Now: now}, b.key)
 }
 
-func storeAllowing(t *testing.T, b *testBundle, allow outbound.Targets, keys ...string) *project.Store {
+func storeAllowing(t *testing.T, b *testBundle, allow egress.Targets, keys ...string) *project.Store {
 	t.Helper()
-	return storeWith(t, b, project.Config{Targets: outbound.New(outbound.Config{Allow: allow})}, keys...)
+	return storeWith(t, b, project.Config{Targets: egress.New(egress.Config{Allow: allow})}, keys...)
 }
 
 // storeWith fills in what the configuration leaves open.
@@ -103,7 +103,7 @@ func storeWith(t *testing.T, b *testBundle, c project.Config, keys ...string) *p
 	require.NoError(t, err)
 	c.Pool, c.Keyring, c.Mirror, c.Log, c.Destinations = b.pool, ring, b.mirror, slog.New(slog.DiscardHandler), fakeKinds{}
 	if c.Targets == nil {
-		c.Targets = outbound.New(outbound.Config{})
+		c.Targets = egress.New(egress.Config{})
 	}
 	store, err := project.NewStore(c)
 	require.NoError(t, err)

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Delivery is one HTTP request of a provider, as the inbox keeps it.
-type Delivery struct {
+// Message is one HTTP request of a provider, as the inbox keeps it.
+type Message struct {
 	InboxID    int64
-	DeliveryID string // the sender's id from its headers (svix-id, webhook-id); empty where it sends none
+	MessageID  string // the sender's id from its headers (svix-id, webhook-id); empty where it sends none
 	ReceivedAt time.Time
 	Headers    map[string]string // the headers worth keeping, by canonical name
 	Body       []byte
@@ -34,10 +34,10 @@ const (
 	DeletedAt    Column = "deleted_at"
 )
 
-// Says is what an event says about a user. A column that is absent is left
+// Fields is what an event says about a user. A column that is absent is left
 // alone; a nil value clears it. Times are RFC 3339 in UTC with at most
 // microseconds, and lie within what PostgreSQL's timestamptz holds. Text holds no U+0000.
-type Says map[Column]*string
+type Fields map[Column]*string
 
 // Verdict is what decoding alone can tell about an event.
 type Verdict int
@@ -85,9 +85,9 @@ type Event struct {
 	SentAt time.Time
 	// LastSignInIsLeast: the last sign-in is not before what is said of it, but it may be later.
 	LastSignInIsLeast bool
-	// Says always speaks of DeletedAt when the verdict is Apply: NULL unless
+	// Fields always speaks of DeletedAt when the verdict is Apply: NULL unless
 	// the event is a deletion.
-	Says Says
+	Fields Fields
 	// Raw is the user object as it came, in a form that jsonb takes; nil where the event carries none.
 	Raw json.RawMessage
 

@@ -47,7 +47,7 @@ type Provider interface {
 	CheckStrength(c Credentials) error
 	// Decode translates a delivery into its events, at least one. It never
 	// fails: what cannot be understood is an event with a verdict of its own.
-	Decode(d Delivery, o Options) []Event
+	Decode(d Message, o Options) []Event
 	// Sign makes the request that the provider would send for a sample event.
 	Sign(s Sample, c Credentials, o Options, now time.Time) (http.Header, []byte, error)
 }
@@ -83,8 +83,8 @@ type Verifier interface {
 
 // Proof is how a request was proven genuine.
 type Proof struct {
-	// DeliveryID is the sender's id of the delivery, empty where it sends none in its headers.
-	DeliveryID string
+	// MessageID is the sender's id of the delivery, empty where it sends none in its headers.
+	MessageID string
 	// Secret tells which of several secrets matched ("1" is the first given). Never the secret itself.
 	Secret string
 	// Method names the way, such as "bearer" or "svix".

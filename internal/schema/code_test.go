@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // code makes a source with one table and the given files of sql/.

@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // theirs is what a customer may have put into the schema of the mirror, and on it.

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // goldenMajor is the PostgreSQL whose pg_dump the golden files are of, the

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/migrations"
 	"github.com/authsync/authsync/sql"
 )

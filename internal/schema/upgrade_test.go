@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/migrations"
 )
 

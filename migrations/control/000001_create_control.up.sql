@@ -35,10 +35,10 @@ COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret,
 
 -- One row. It lets every process notice a change of projects and integrations by one cheap read.
 CREATE TABLE authsync.directory_version (
-    only_row boolean NOT NULL DEFAULT true,
+    singleton boolean NOT NULL DEFAULT true,
     version  bigint  NOT NULL DEFAULT 1,
-    CONSTRAINT directory_version_pkey PRIMARY KEY (only_row),
-    CONSTRAINT directory_version_only_row_check CHECK (only_row)
+    CONSTRAINT directory_version_pkey PRIMARY KEY (singleton),
+    CONSTRAINT directory_version_singleton_check CHECK (singleton)
 );
 
 COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when they see it grow.';
@@ -73,7 +73,7 @@ CREATE TABLE authsync.inbox (
     id          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
     project_id  uuid        NOT NULL,
     provider    text        NOT NULL,
-    delivery_id text,
+    message_id text,
     received_at timestamptz NOT NULL,
     headers     jsonb       NOT NULL,
     body        bytea       NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE authsync.inbox (
 ) PARTITION BY RANGE (received_at);
 
 COMMENT ON TABLE authsync.inbox IS 'Every verified delivery as it came, one row each. Only ever appended to; partitioned by day, retention drops partitions.';
-COMMENT ON COLUMN authsync.inbox.delivery_id IS 'The sender''s id of the delivery, from its headers (svix-id, webhook-id); NULL where it sends none.';
+COMMENT ON COLUMN authsync.inbox.message_id IS 'The sender''s id of the message, from its headers (svix-id, webhook-id); NULL where it sends none.';
 COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read whole.';
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';

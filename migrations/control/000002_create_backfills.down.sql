@@ -1,2 +1,2 @@
 -- Forgets all runs; their jobs end by themselves. What they mirrored stays.
-DROP TABLE authsync.backfills;
+DROP TABLE authsync.sync_runs;

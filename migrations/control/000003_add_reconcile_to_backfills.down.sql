@@ -1,4 +1,4 @@
 -- Takes the phase and the drift of reconciles away.
-ALTER TABLE authsync.backfills
+ALTER TABLE authsync.sync_runs
     DROP COLUMN drift,
     DROP COLUMN phase;

@@ -14,7 +14,7 @@ CREATE TABLE authsync.destinations (
     options        jsonb       NOT NULL DEFAULT '{}',
     secrets_sealed bytea       NOT NULL,
     state          text        NOT NULL DEFAULT 'active',
-    state_by       text        NOT NULL DEFAULT 'person',
+    state_by       text        NOT NULL DEFAULT 'user',
     state_reason   text,
     state_since    timestamptz NOT NULL DEFAULT now(),
     filter_halted  boolean     NOT NULL DEFAULT false,
@@ -27,7 +27,7 @@ CREATE TABLE authsync.destinations (
     CONSTRAINT destinations_kind_check CHECK (kind IN ('hubspot', 'webhook', 'http')),
     CONSTRAINT destinations_kinds_check CHECK (kinds <@ '{created,updated,deleted,restored}' AND kinds <> '{}'),
     CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
-    CONSTRAINT destinations_state_by_check CHECK (state_by IN ('person', 'authsync'))
+    CONSTRAINT destinations_state_by_check CHECK (state_by IN ('user', 'system'))
 );
 
 COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent on to.';
@@ -44,33 +44,33 @@ COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state
 COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition cost workers again and again: none of its changes are relayed until they are changed or it is resumed.';
 
 -- Apart from destinations, because it changes with every delivery.
-CREATE TABLE authsync.destination_flows (
+CREATE TABLE authsync.destination_progress (
     destination_id  uuid        NOT NULL,
-    relayed_to      bigint      NOT NULL,
+    cursor      bigint      NOT NULL,
     passed_until    timestamptz NOT NULL DEFAULT 'infinity',
     lease           uuid,
     leased_until    timestamptz,
     -- squawk-ignore prefer-bigint-over-int
-    failures        integer     NOT NULL DEFAULT 0,
+    consecutive_failures        integer     NOT NULL DEFAULT 0,
     failing_since   timestamptz,
-    open_until      timestamptz,
+    breaker_open_until      timestamptz,
     -- squawk-ignore prefer-bigint-over-int
-    opened          integer     NOT NULL DEFAULT 0,
+    breaker_trips          integer     NOT NULL DEFAULT 0,
     last_success_at timestamptz,
-    CONSTRAINT destination_flows_pkey PRIMARY KEY (destination_id),
-    CONSTRAINT destination_flows_destination_id_fkey
+    CONSTRAINT destination_progress_pkey PRIMARY KEY (destination_id),
+    CONSTRAINT destination_progress_destination_id_fkey
         FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
 );
 
-COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
-COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
-COMMENT ON COLUMN authsync.destination_flows.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
-COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
-COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
-COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
-COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
-COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
-COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+COMMENT ON TABLE authsync.destination_progress IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'The greatest id of user_changes up to which its deliveries have been made.';
+COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
+COMMENT ON COLUMN authsync.destination_progress.lease IS 'Which run of a job sends to it now.';
+COMMENT ON COLUMN authsync.destination_progress.leased_until IS 'Until when no other run may send.';
+COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempts that failed since the last one that did not.';
+COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often in a row the breaker opened.';
 
 CREATE TABLE authsync.deliveries (
     id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -93,7 +93,7 @@ CREATE TABLE authsync.deliveries (
     last_status     integer,
     last_response   text,
     reason          text,
-    merged_into     bigint,
+    coalesced_into     bigint,
     job_id          bigint,
     created_at      timestamptz NOT NULL DEFAULT now(),
     finished_at     timestamptz,
@@ -103,8 +103,8 @@ CREATE TABLE authsync.deliveries (
     CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
     CONSTRAINT deliveries_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored')),
     CONSTRAINT deliveries_state_check
-        CHECK (state IN ('held', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
-    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('held', 'ready', 'retrying')))
+        CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
+    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('blocked', 'ready', 'retrying')))
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
@@ -112,7 +112,7 @@ COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id 
 COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: by it a change is known that a repaired mirror makes once more, under another id.';
-COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier one of the same user comes first; ready; retrying: failed, with a job of its own; delivered; coalesced: united with coalesced_into; failed; cancelled.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change began once, so that it may have arrived, whatever is noted of it.';
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
@@ -124,7 +124,7 @@ CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, change
 
 -- A user's unfinished deliveries to one destination, in order.
 CREATE INDEX deliveries_lane_idx ON authsync.deliveries (destination_id, user_id, change_id)
-    WHERE state IN ('held', 'ready', 'retrying');
+    WHERE state IN ('blocked', 'ready', 'retrying');
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
@@ -134,32 +134,32 @@ CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, user_
 -- For retention.
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE state IN ('delivered', 'coalesced', 'cancelled');
 
-CREATE TABLE authsync.destination_links (
+CREATE TABLE authsync.external_ids (
     destination_id uuid        NOT NULL,
     user_id        text        NOT NULL,
-    link           text        NOT NULL,
+    external_id         text        NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT destination_links_pkey PRIMARY KEY (destination_id, user_id),
-    CONSTRAINT destination_links_destination_id_fkey
+    CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, user_id),
+    CONSTRAINT external_ids_destination_id_fkey
         FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
 );
 
-COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
+COMMENT ON TABLE authsync.external_ids IS 'What a destination calls a user, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.rate_limits (
-    account       text        NOT NULL,
-    class         text        NOT NULL,
-    due           timestamptz NOT NULL DEFAULT '-infinity',
+    scope         text        NOT NULL,
+    bucket        text        NOT NULL,
+    tat           timestamptz NOT NULL DEFAULT '-infinity',
     blocked_until timestamptz NOT NULL DEFAULT '-infinity',
-    because       text,
+    reason        text,
     day           date,
     day_requests  bigint      NOT NULL DEFAULT 0,
-    CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class)
+    CONSTRAINT rate_limits_pkey PRIMARY KEY (scope, bucket)
 );
 
 COMMENT ON TABLE authsync.rate_limits IS 'How much of a rate limit is used; shared by all processes and all destinations with the same account.';
-COMMENT ON COLUMN authsync.rate_limits.account IS 'A digest of what the other side counts by, such as an access token.';
-COMMENT ON COLUMN authsync.rate_limits.class IS 'Which of the account''s limits.';
-COMMENT ON COLUMN authsync.rate_limits.due IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
+COMMENT ON COLUMN authsync.rate_limits.scope IS 'A digest of what the other side counts by, such as an access token.';
+COMMENT ON COLUMN authsync.rate_limits.bucket IS 'Which of the account''s limits.';
+COMMENT ON COLUMN authsync.rate_limits.tat IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
 COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
 COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';

@@ -1,3 +1,3 @@
 -- Whose deliveries failed is counted anew.
 
-ALTER TABLE authsync.destination_flows DROP COLUMN failing_users;
+ALTER TABLE authsync.destination_progress DROP COLUMN breaker_failed_records;

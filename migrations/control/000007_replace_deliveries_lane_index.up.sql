@@ -8,7 +8,7 @@
 --        (CONCURRENTLY would leave an upgrade that was cut short for a person to mend.)
 
 -- squawk-ignore require-concurrent-index-creation
-CREATE INDEX deliveries_held_idx ON authsync.deliveries (destination_id, user_id, change_id) WHERE state = 'held';
+CREATE INDEX deliveries_blocked_idx ON authsync.deliveries (destination_id, user_id, change_id) WHERE state = 'blocked';
 
 -- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination_id, user_id) WHERE state IN ('ready', 'retrying');

@@ -1,5 +1,5 @@
 -- Leases lapse.
 
-ALTER TABLE authsync.destination_flows
+ALTER TABLE authsync.destination_progress
     DROP COLUMN leased_job,
     DROP COLUMN leased_by;

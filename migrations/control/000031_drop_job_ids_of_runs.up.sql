@@ -6,7 +6,7 @@
 
 INSERT INTO authsync.job_requests (kind, subject, args, job_id)
 SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind), b.job_id
-FROM authsync.backfills AS b
+FROM authsync.sync_runs AS b
 WHERE b.state IN ('running', 'waiting');
 
 -- Their jobs are of the older version, and end by themselves: what has no job gets one within a second.
@@ -16,4 +16,4 @@ FROM authsync.mirror_repairs AS r
 WHERE r.finished_at IS NULL;
 
 -- squawk-ignore ban-drop-column
-ALTER TABLE authsync.backfills DROP COLUMN job_id;
+ALTER TABLE authsync.sync_runs DROP COLUMN job_id;

@@ -16,7 +16,7 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     state    text   NOT NULL,
     CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, user_id),
     CONSTRAINT reconcile_findings_finding_check
-        CHECK (finding IN ('begun', 'equal', 'missing', 'differing', 'deleted', 'surplus', 'placeholder', 'unreported')),
+        CHECK (finding IN ('begun', 'equal', 'missing', 'differing', 'deleted', 'orphaned', 'placeholder', 'unreported')),
     CONSTRAINT reconcile_findings_state_check CHECK (state IN ('none', 'open', 'found', 'repaired', 'failed'))
 );
 
@@ -24,7 +24,7 @@ COMMENT ON TABLE capydb_auth.reconcile_findings
     IS 'What the reconcile that runs has found out about each user; authsync''s own, emptied when it ends.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.finding
-    IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported, see compare_users.';
+    IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state
     IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';

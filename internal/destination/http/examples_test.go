@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 type row = destinationtest.Row

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/destination/httpsend"
+	"github.com/authsync/authsync/internal/egress"
 )
 
 const (
@@ -83,7 +83,7 @@ func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
 	var origins []string
 	for _, request := range o.Requests {
 		scheme, host := splitURL(request.URL)
-		origins = append(origins, outbound.Origin(scheme+"://"+host))
+		origins = append(origins, egress.Origin(scheme+"://"+host))
 	}
 	slices.Sort(origins)
 	return slices.Compact(origins)
@@ -98,27 +98,27 @@ func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destina
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err
 	}
-	h := &api{options: o, now: d.Now, traits: destination.Traits{States: o.Latest, Batch: 1, Parallel: parallel}}
+	h := &api{options: o, now: d.Now, traits: destination.Capabilities{States: o.Latest, Batch: 1, Parallel: parallel}}
 	if h.now == nil {
 		h.now = time.Now
 	}
-	if err := cmp.Or(h.setSecrets(c.Secrets), h.setRequests(d), h.setStatuses(), o.Limit.Apply(&h.traits, c, exchange.Class)); err != nil {
+	if err := cmp.Or(h.setSecrets(c.Secrets), h.setRequests(d), h.setStatuses(), o.Limit.Apply(&h.traits, c, httpsend.Class)); err != nil {
 		return nil, err
 	}
-	h.sender = exchange.NewSender(d, h.traits.Account != "", k.AttemptTime)
+	h.sender = httpsend.NewSender(d, h.traits.Account != "", k.AttemptTime)
 	return h, nil
 }
 
 // api is a configured destination.
 type api struct {
 	options  Options
-	traits   destination.Traits
+	traits   destination.Capabilities
 	requests map[string]*request
 	outcomes outcomes
 	// secrets are the values; masked has the same names, to show a request.
 	secrets, masked map[string]any
 	hidden          []string
-	sender          *exchange.Sender
+	sender          *httpsend.Sender
 	now             func() time.Time
 }
 
@@ -134,7 +134,7 @@ func (h *api) setSecrets(s destination.Secrets) error {
 			return &destination.InvalidError{Detail: fmt.Sprintf(
 				"secrets.%s is too short: it has %d bytes, and one of less than %d could not be told from other text in an answer, to hide it", name, len(value), minSecret)}
 		}
-		if err := exchange.CheckHeaderValue("secrets", name, value); err != nil {
+		if err := httpsend.CheckHeaderValue("secrets", name, value); err != nil {
 			return err
 		}
 		h.secrets[name], h.masked[name] = value, destination.Masked
@@ -147,7 +147,7 @@ func (h *api) setSecrets(s destination.Secrets) error {
 }
 
 // Traits say how it wants to be served.
-func (h *api) Traits() destination.Traits { return h.traits }
+func (h *api) Traits() destination.Capabilities { return h.traits }
 
 // Send sends messages, one request each.
 func (h *api) Send(ctx context.Context, messages []destination.Message) []destination.Result {

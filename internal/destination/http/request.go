@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
@@ -46,7 +46,7 @@ func (h *api) setRequests(d destination.Deps) error {
 		h.requests[kind] = r
 	}
 	if name := h.options.IdempotencyHeader; name != nil && *name != "" {
-		return exchange.CheckHeaderName("options.idempotency_header", *name)
+		return httpsend.CheckHeaderName("options.idempotency_header", *name)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (h *api) compileURL(name, source string, d destination.Deps) (*template, er
 
 func (h *api) setHeaders(r *request, name string, headers map[string]string) error {
 	for header, source := range headers {
-		if err := exchange.CheckHeaderName(name, header, "User-Agent"); err != nil {
+		if err := httpsend.CheckHeaderName(name, header, "User-Agent"); err != nil {
 			return err
 		}
 		t, err := parseTemplate(name+"."+header, source, h.secrets)
@@ -131,7 +131,7 @@ func (h *api) setHeaders(r *request, name string, headers map[string]string) err
 			return err
 		}
 		if text, constant := t.constant(); constant {
-			if err := exchange.CheckHeaderValue(name, header, text); err != nil {
+			if err := httpsend.CheckHeaderValue(name, header, text); err != nil {
 				return err
 			}
 		}
@@ -213,7 +213,7 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 		q.header.Set("Content-Type", "application/json")
 	}
 	q.header.Set("Accept", "application/json")
-	q.header.Set("User-Agent", exchange.UserAgent)
+	q.header.Set("User-Agent", httpsend.UserAgent)
 	switch name := h.options.IdempotencyHeader; {
 	case name == nil:
 		q.header.Set(idempotency, m.ID)
@@ -228,7 +228,7 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 			continue
 		}
 		if err == nil {
-			err = exchange.CheckHeaderValue(t.name, name, text)
+			err = httpsend.CheckHeaderValue(t.name, name, text)
 		}
 		if err != nil {
 			return nil, err
@@ -302,10 +302,10 @@ func texts(value any) (all []string) {
 }
 
 func tooLarge(size int) error {
-	if size <= exchange.MaxBody {
+	if size <= httpsend.MaxBody {
 		return nil
 	}
-	return &destination.InvalidError{Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed", size, exchange.MaxBody)}
+	return &destination.InvalidError{Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed", size, httpsend.MaxBody)}
 }
 
 // build makes the request to send.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/http"
-	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 func serve(t *testing.T, handler nethttp.Handler) string {
@@ -192,7 +192,7 @@ func TestStatuses(t *testing.T) {
 		"Usual": {"", map[int]destination.Outcome{
 			200: destination.Delivered, 204: destination.Delivered, 302: destination.GiveUp, 400: destination.GiveUp, 401: destination.Pause,
 			403: destination.GiveUp, 404: destination.GiveUp, 408: destination.Retry, 422: destination.GiveUp, 425: destination.Retry,
-			429: destination.Later, 500: destination.Retry, 503: destination.Retry, 599: destination.Retry,
+			429: destination.Deferred, 500: destination.Retry, 503: destination.Retry, 599: destination.Retry,
 		}},
 		"Said": {`, "success": [404, "3xx"], "retry": [409, "401"], "give_up": ["5xx", 429]`, map[int]destination.Outcome{
 			200: destination.Delivered, 302: destination.Delivered, 401: destination.Retry, 404: destination.Delivered, 409: destination.Retry,
@@ -219,14 +219,14 @@ func TestStatuses(t *testing.T) {
 
 func TestRetryAfterIsKeptTo(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]destination.Outcome{429: destination.Later, 503: destination.Later, 500: destination.Later, 400: destination.GiveUp} {
+	for status, want := range map[int]destination.Outcome{429: destination.Deferred, 503: destination.Deferred, 500: destination.Deferred, 400: destination.GiveUp} {
 		url := serve(t, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 			w.Header().Set("Retry-After", "11")
 			w.WriteHeader(status)
 		}))
 		result := send(t, with(t, url, `{"url": "URL/"}`, ""), destinationtest.Updated())
 		require.Equal(t, want, result.Outcome)
-		if want == destination.Later {
+		if want == destination.Deferred {
 			require.Equal(t, 11*time.Second, result.After)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 // crowd is n new users.
@@ -35,8 +35,8 @@ func requireOwn(tb testing.TB, b *testBundle, users []*user, results []destinati
 	tb.Helper()
 	for i, r := range results {
 		require.Equal(tb, destination.Delivered, r.Outcome, r.Reason)
-		require.NotNil(tb, r.Link)
-		require.Equal(tb, strings.ToLower(users[i].Email), b.portal.Contact(*r.Link)["email"])
+		require.NotNil(tb, r.ExternalID)
+		require.Equal(tb, strings.ToLower(users[i].Email), b.portal.Contact(*r.ExternalID)["email"])
 		require.NotContains(tb, r.Response, "results", "a row has an answer of its own")
 	}
 	require.Len(tb, b.contacts(), len(users))
@@ -71,7 +71,7 @@ func TestBatch(t *testing.T) {
 					continue
 				}
 				require.Equal(t, destination.Delivered, r.Outcome, r.Reason)
-				require.Equal(t, users[i].Email, b.portal.Contact(*r.Link)["email"])
+				require.Equal(t, users[i].Email, b.portal.Contact(*r.ExternalID)["email"])
 			}
 			require.Len(t, b.contacts(), 59)
 			require.Empty(t, b.portal.Violations())
@@ -87,22 +87,22 @@ func TestBatch(t *testing.T) {
 		changes := make([]destination.Message, len(users))
 		for i, u := range users {
 			changes[i] = message(t, u, u.with(func(u *user) { u.First = "Changed" }))
-			changes[i].Link = *results[i].Link
+			changes[i].ExternalID = *results[i].ExternalID
 		}
-		changes[5].Link = "55"            // not there: found by its property
-		changes[6].Link = changes[7].Link // nor can two rows be about one contact
+		changes[5].ExternalID = "55"                  // not there: found by its property
+		changes[6].ExternalID = changes[7].ExternalID // nor can two rows be about one contact
 		into := b.portal.Add(map[string]string{"phone": "1"})
-		b.portal.Merge(changes[8].Link, into)
+		b.portal.Merge(changes[8].ExternalID, into)
 		after := b.send(t, changes...)
 		for i, r := range after {
 			require.Equal(t, destination.Delivered, r.Outcome, r.Reason)
-			require.Equal(t, "Changed", b.portal.Contact(*r.Link)["firstname"])
+			require.Equal(t, "Changed", b.portal.Contact(*r.ExternalID)["firstname"])
 			switch i {
 			case 6: // by what was remembered, wrongly
 			case 8:
-				require.Equal(t, into, *r.Link)
+				require.Equal(t, into, *r.ExternalID)
 			default:
-				require.Equal(t, *results[i].Link, *r.Link)
+				require.Equal(t, *results[i].ExternalID, *r.ExternalID)
 			}
 		}
 		require.Empty(t, b.portal.Violations())
@@ -120,9 +120,9 @@ func TestBatch(t *testing.T) {
 		messages[1] = message(t, users[1].with(func(u *user) { u.Email = "old@example.com" }), users[1])
 		messages[2] = message(t, users[2], gone(users[2]))
 		results := b.send(t, messages...)
-		require.Equal(t, byPath, *results[0].Link)
-		require.Equal(t, byOld, *results[1].Link)
-		require.Empty(t, *results[2].Link)
+		require.Equal(t, byPath, *results[0].ExternalID)
+		require.Equal(t, byOld, *results[1].ExternalID)
+		require.Empty(t, *results[2].ExternalID)
 		require.Len(t, b.contacts(), 3)
 	})
 
@@ -132,7 +132,7 @@ func TestBatch(t *testing.T) {
 		users := crowd(4)
 		users[2].Email = "USER_1@example.com"
 		results := b.send(t, created(t, users)...)
-		require.Equal(t, *results[1].Link, *results[2].Link)
+		require.Equal(t, *results[1].ExternalID, *results[2].ExternalID)
 		require.Len(t, b.contacts(), 3)
 		require.Empty(t, b.portal.Violations())
 	})
@@ -160,7 +160,7 @@ func TestBatch(t *testing.T) {
 					require.Contains(t, r.Reason, "names no contact")
 					continue
 				}
-				require.Equal(t, users[i].Email, b.portal.Contact(*r.Link)["email"])
+				require.Equal(t, users[i].Email, b.portal.Contact(*r.ExternalID)["email"])
 			}
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 // BenchmarkSend measures what a batch of new users costs here, HubSpot's own time left out.

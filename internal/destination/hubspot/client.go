@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/httpsend"
 )
 
 // maxAnswer is far more than a batch of 100 contacts answers.
@@ -55,13 +55,13 @@ func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Re
 	}
 	response, err := h.client.Do(sent)
 	if err != nil {
-		result := exchange.Unanswered(slow, h.mask, err)
+		result := httpsend.Unanswered(slow, h.mask, err)
 		return nil, &result
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		result := exchange.Unanswered(slow, h.mask, err)
+		result := httpsend.Unanswered(slow, h.mask, err)
 		result.Status = response.StatusCode
 		return nil, &result
 	}
@@ -91,7 +91,7 @@ func (h *hubspot) encode(ctx context.Context, r request) (*http.Request, error) 
 }
 
 func header(authorization string, body bool) http.Header {
-	out := http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "User-Agent": {exchange.UserAgent}}
+	out := http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "User-Agent": {httpsend.UserAgent}}
 	if body {
 		out.Set("Content-Type", "application/json")
 	}
@@ -149,7 +149,7 @@ func (h *hubspot) turn(ctx context.Context) *destination.Result {
 		return nil
 	}
 	if err := h.limiter.Take(ctx, class); err != nil {
-		result := exchange.NotNow(ctx, err)
+		result := httpsend.NotNow(ctx, err)
 		return &result
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/hubspot"
-	"github.com/authsync/authsync/internal/destinationtest"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 func TestConformance(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 func gone(u *user) *user { return u.with(func(u *user) { u.DeletedAt = "2026-05-04T03:02:01Z" }) }
@@ -23,7 +23,7 @@ func TestDelete(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withID)
 		m := message(t, ada(), gone(ada()))
-		m.Link = "123"
+		m.ExternalID = "123"
 		r := b.send1(t, m)
 		require.Equal(t, destination.Delivered, r.Outcome)
 		require.Contains(t, r.Reason, "on_delete is nothing")
@@ -38,7 +38,7 @@ func TestDelete(t *testing.T) {
 			id := b.delivered(t, created)
 			m := message(t, ada(), gone(ada().with(func(u *user) { u.First = "Redacted" })))
 			if linked {
-				m.Link = id
+				m.ExternalID = id
 			}
 			require.Equal(t, id, b.delivered(t, m))
 			require.Equal(t, map[string]string{
@@ -52,15 +52,15 @@ func TestDelete(t *testing.T) {
 		t.Parallel()
 		b := setup(t, flag)
 		m := message(t, nil, ada())
-		m.Link = b.delivered(t, m)
+		m.ExternalID = b.delivered(t, m)
 		renamed := ada().with(func(u *user) { u.First = "Augusta" })
 		m.Kind, m.User, m.Before = destination.Deleted, gone(renamed).json(t), ada().json(t)
 		b.delivered(t, m)
 		back := message(t, gone(renamed), renamed)
-		back.Link = m.Link
+		back.ExternalID = m.ExternalID
 		b.delivered(t, back)
-		require.Equal(t, "active", b.portal.Contact(m.Link)["user_status"])
-		require.Equal(t, "Augusta", b.portal.Contact(m.Link)["firstname"], "changed while the user was deleted")
+		require.Equal(t, "active", b.portal.Contact(m.ExternalID)["user_status"])
+		require.Equal(t, "Augusta", b.portal.Contact(m.ExternalID)["firstname"], "changed while the user was deleted")
 	})
 
 	t.Run("NoContactIsMadeForADeletedUser", func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestDelete(t *testing.T) {
 		for _, options := range []string{flag, archive} {
 			b := setup(t, options)
 			m := message(t, nil, gone(ada()))
-			m.Link = "77"
+			m.ExternalID = "77"
 			require.Empty(t, b.delivered(t, m), "what is not there is forgotten")
 			require.Empty(t, b.contacts())
 		}
@@ -78,9 +78,9 @@ func TestDelete(t *testing.T) {
 		t.Parallel()
 		b := setup(t, archive)
 		m := message(t, nil, ada())
-		m.Link = b.delivered(t, m)
+		m.ExternalID = b.delivered(t, m)
 		d := message(t, ada(), gone(ada()))
-		d.Link = m.Link
+		d.ExternalID = m.ExternalID
 		require.Empty(t, b.delivered(t, d))
 		require.Empty(t, b.contacts())
 		require.Empty(t, b.delivered(t, d), "told again")
@@ -93,7 +93,7 @@ func TestDelete(t *testing.T) {
 		b := setup(t, archive)
 		m := message(t, nil, ada())
 		d := message(t, ada(), gone(ada()))
-		d.Link = b.delivered(t, m)
+		d.ExternalID = b.delivered(t, m)
 		b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultBefore, Status: 200, Body: "<html>sign in</html>"})
 		require.Equal(t, destination.Retry, b.send1(t, d).Outcome)
 		require.Len(t, b.contacts(), 1)
@@ -105,7 +105,7 @@ func TestDelete(t *testing.T) {
 		m := message(t, nil, ada())
 		id := b.delivered(t, m)
 		d := message(t, ada(), gone(ada()))
-		d.Link = id
+		d.ExternalID = id
 		require.Empty(t, b.delivered(t, d), "a released contact is forgotten")
 		require.Equal(t, id, b.delivered(t, message(t, nil, ada().with(func(u *user) { u.ID = "user_2" }))))
 		taken := map[string]string{"email": "ada@example.com", "firstname": "Ada", "lastname": "Lovelace", idProperty: "user_2"}
@@ -113,7 +113,7 @@ func TestDelete(t *testing.T) {
 
 		d.Attempt = 2 // the first was not recorded, so that the contact is still remembered
 		require.Empty(t, b.delivered(t, d))
-		d.Link = ""
+		d.ExternalID = ""
 		require.Empty(t, b.delivered(t, d))
 		require.Equal(t, taken, b.portal.Contact(id))
 	})
@@ -131,7 +131,7 @@ func TestChange(t *testing.T) {
 		t.Parallel()
 		b, id := known(t, `{}`)
 		m := message(t, ada(), ada().with(func(u *user) { u.Email, u.First, u.Last = "new@example.com", "", " " }))
-		m.Link = id
+		m.ExternalID = id
 		b.delivered(t, m)
 		require.Equal(t, map[string]string{"email": "new@example.com", "firstname": "Ada", "lastname": "Lovelace"}, b.portal.Contact(id))
 	})
@@ -142,7 +142,7 @@ func TestChange(t *testing.T) {
 		calls := len(b.calls())
 		for _, link := range []string{id, ""} {
 			m := message(t, ada(), ada().with(func(u *user) { u.Raw = map[string]any{"logins": 2} }))
-			m.Link = link
+			m.ExternalID = link
 			r := b.send1(t, m)
 			require.Equal(t, destination.Delivered, r.Outcome)
 			require.Contains(t, r.Reason, "no mapped property")
@@ -154,11 +154,11 @@ func TestChange(t *testing.T) {
 		t.Parallel()
 		b, id := known(t, withID)
 		away := message(t, ada(), ada().with(func(u *user) { u.First = "Augusta" }))
-		away.Link = id
+		away.ExternalID = id
 		b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultAfter})
 		require.Equal(t, destination.Retry, b.send1(t, away).Outcome)
 		back := message(t, ada(), ada()) // both changes united: away and back
-		back.Link, back.Attempt = id, 2
+		back.ExternalID, back.Attempt = id, 2
 		b.delivered(t, back)
 		require.Equal(t, "Ada", b.portal.Contact(id)["firstname"])
 	})
@@ -194,7 +194,7 @@ func TestChange(t *testing.T) {
 		b, id := known(t, withID)
 		other := b.portal.Add(map[string]string{"email": "new@example.com"})
 		m := message(t, ada(), ada().with(func(u *user) { u.Email, u.First = "new@example.com", "Augusta" }))
-		m.Link = id
+		m.ExternalID = id
 		r := b.send1(t, m)
 		require.Equal(t, destination.Retry, r.Outcome)
 		m.Attempt = 5

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 const withID = `{"id_property": "authsync_user_id"}`
@@ -28,14 +28,14 @@ func TestFind(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withID)
 		m := message(t, nil, ada())
-		m.Link = b.delivered(t, m)
-		b.portal.Remove(m.Link)
-		m.Link = b.portal.Add(map[string]string{"email": "ada@example.com", "firstname": "Augusta", "lastname": "typed by hand"})
+		m.ExternalID = b.delivered(t, m)
+		b.portal.Remove(m.ExternalID)
+		m.ExternalID = b.portal.Add(map[string]string{"email": "ada@example.com", "firstname": "Augusta", "lastname": "typed by hand"})
 		next := message(t, ada(), ada().with(func(u *user) { u.First = "Augusta Ada" }))
-		next.Link = m.Link
-		require.Equal(t, m.Link, b.delivered(t, next))
-		require.Equal(t, "typed by hand", b.portal.Contact(m.Link)["lastname"])
-		require.Equal(t, "Augusta Ada", b.portal.Contact(m.Link)["firstname"])
+		next.ExternalID = m.ExternalID
+		require.Equal(t, m.ExternalID, b.delivered(t, next))
+		require.Equal(t, "typed by hand", b.portal.Contact(m.ExternalID)["lastname"])
+		require.Equal(t, "Augusta Ada", b.portal.Contact(m.ExternalID)["firstname"])
 		require.JSONEq(t, `{"properties": {"firstname": "Augusta Ada"}}`, string(b.portal.Calls()[3].Body))
 	})
 
@@ -60,7 +60,7 @@ func TestFind(t *testing.T) {
 			r := b.send1(t, message(t, nil, u))
 			require.Equal(t, destination.Retry, r.Outcome)
 			require.Contains(t, r.Reason, "which contact "+byEmail+" has")
-			require.Equal(t, id, *r.Link)
+			require.Equal(t, id, *r.ExternalID)
 			require.Equal(t, "Ada", b.portal.Contact(id)["firstname"], "the rest is written all the same")
 		}
 	})
@@ -107,7 +107,7 @@ func TestFind(t *testing.T) {
 		m := message(t, nil, ada())
 		r := b.send1(t, m)
 		require.Equal(t, destination.Retry, r.Outcome)
-		require.Nil(t, r.Link)
+		require.Nil(t, r.ExternalID)
 		m.Attempt = 5
 		r = b.send1(t, m)
 		require.Equal(t, destination.GiveUp, r.Outcome)
@@ -161,7 +161,7 @@ func TestMissing(t *testing.T) {
 	change := func(t *testing.T) destination.Message {
 		t.Helper()
 		m := message(t, ada(), ada().with(func(u *user) { u.First = "Augusta" }))
-		m.Link = "55" // deleted in HubSpot
+		m.ExternalID = "55" // deleted in HubSpot
 		return m
 	}
 
@@ -214,9 +214,9 @@ func TestMissing(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"missing": "skip"}`)
 		m := change(t)
-		m.Link = b.portal.Add(map[string]string{"email": "ada@example.com"})
+		m.ExternalID = b.portal.Add(map[string]string{"email": "ada@example.com"})
 		into := b.portal.Add(map[string]string{"email": "countess@example.com"})
-		b.portal.Merge(m.Link, into)
+		b.portal.Merge(m.ExternalID, into)
 		require.Equal(t, into, b.delivered(t, m))
 		require.Equal(t, "Augusta", b.portal.Contact(into)["firstname"])
 	})
@@ -228,7 +228,7 @@ func TestMissing(t *testing.T) {
 		b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultBefore, Status: 404, Body: "<html>404</html>"})
 		r := b.send1(t, m)
 		require.Equal(t, destination.Retry, r.Outcome)
-		require.Nil(t, r.Link)
+		require.Nil(t, r.ExternalID)
 		require.Empty(t, b.contacts())
 	})
 }

@@ -26,8 +26,8 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/destination/httpsend"
+	"github.com/authsync/authsync/internal/egress"
 )
 
 const (
@@ -70,7 +70,7 @@ func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
 	if json.Unmarshal(raw, &o) != nil {
 		return nil
 	}
-	return []string{outbound.Origin(cmp.Or(o.BaseURL, defaultBaseURL))}
+	return []string{egress.Origin(cmp.Or(o.BaseURL, defaultBaseURL))}
 }
 
 // NewSecret says that HubSpot gives out the token.
@@ -88,7 +88,7 @@ func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destina
 	}
 	h := &hubspot{
 		options: o, token: token, mask: destination.NewMask(token), limiter: d.Limiter, now: d.Now,
-		attemptTime: cmp.Or(k.AttemptTime, exchange.AttemptTime), client: exchange.Client(d),
+		attemptTime: cmp.Or(k.AttemptTime, httpsend.AttemptTime), client: httpsend.Client(d),
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -119,13 +119,13 @@ type hubspot struct {
 
 // Traits say that it takes states, in batches, at the pace of the portal. The portal is
 // known by its number, else by the token: then a new token has limits of its own, for a day.
-func (h *hubspot) Traits() destination.Traits {
+func (h *hubspot) Traits() destination.Capabilities {
 	portal := string(h.PortalID)
 	if portal == "" {
 		portal = h.token
 	}
 	digest := sha256.Sum256([]byte(Name + "\x00" + h.BaseURL + "\x00" + portal))
-	return destination.Traits{
+	return destination.Capabilities{
 		States: true, Batch: batchMax, Parallel: parallel,
 		Account: hex.EncodeToString(digest[:16]),
 		Limits: map[string]destination.Limit{class: {

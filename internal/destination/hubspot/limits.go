@@ -37,7 +37,7 @@ func (h *hubspot) limited(ctx context.Context, a *answer, header http.Header) *d
 		wait, reason = h.asked(header, spell(header)), "HubSpot's limit for "+spell(header).String()+" is reached"
 	}
 	h.block(ctx, wait, reason)
-	out := h.result(a, destination.Later, "%s", reason)
+	out := h.result(a, destination.Deferred, "%s", reason)
 	out.After, out.Shared = wait, true
 	return out
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/fetchtest"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 // pacer is a Limiter by that clock. Short waits move the clock, longer ones are refused.
 type pacer struct {
-	clock *fetchtest.Clock
+	clock *userapitest.Clock
 	limit destination.Limit
 	long  time.Duration // waits beyond this are a LaterError
 
@@ -45,7 +45,7 @@ func (p *pacer) Take(_ context.Context, class string) error {
 	}
 	wait := max(free.Sub(now), 0)
 	if wait > p.long {
-		return &destination.LaterError{After: wait, Reason: "it is not its turn: " + p.because}
+		return &destination.DeferredError{After: wait, Reason: "it is not its turn: " + p.because}
 	}
 	p.clock.Advance(wait)
 	p.sent = append(p.sent, now.Add(wait))
@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	limited := func(t *testing.T, l hubspottest.Limits, options string) (*testBundle, *pacer) {
 		t.Helper()
-		c := fetchtest.NewClock()
+		c := userapitest.NewClock()
 		c.Advance(time.Date(2026, 5, 4, 20, 30, 0, 0, time.UTC).Sub(c.Now()))
 		config := unlimited()
 		config.Limits, config.Now = l, c.Now
@@ -86,7 +86,7 @@ func TestLimits(t *testing.T) {
 		p.clock.Advance(3 * time.Second)
 		users := append(crowd(2), ada().with(func(u *user) { u.ID, u.Email = "user_9", "user_0@example.com" }))
 		for i, r := range b.send(t, created(t, users)...) { // a batch, and one alone
-			require.Equal(t, destination.Later, r.Outcome)
+			require.Equal(t, destination.Deferred, r.Outcome)
 			require.True(t, r.Shared, "it is the portal that takes no more")
 			require.Equal(t, 7*time.Second, r.After, "as Retry-After says")
 			if i == 2 {
@@ -97,7 +97,7 @@ func TestLimits(t *testing.T) {
 			require.Contains(t, r.Response, "TEN_SECONDLY_ROLLING")
 		}
 		require.Len(t, b.portal.Violations(), 1, "the limiter of this test knows no limit")
-		require.Equal(t, destination.Later, b.send1(t, message(t, nil, crowd(1)[0])).Outcome)
+		require.Equal(t, destination.Deferred, b.send1(t, message(t, nil, crowd(1)[0])).Outcome)
 		require.Len(t, b.portal.Violations(), 1, "blocked")
 		p.clock.Advance(7 * time.Second)
 		b.delivered(t, message(t, nil, crowd(1)[0]))
@@ -118,7 +118,7 @@ func TestLimits(t *testing.T) {
 		b.delivered(t, message(t, nil, ada()))
 		require.Equal(t, []string{"api 1h0m0s: HubSpot's requests of the day are used up"}, p.blocks, "looked at again after an hour")
 		r := b.send1(t, message(t, nil, crowd(1)[0]))
-		require.Equal(t, destination.Later, r.Outcome)
+		require.Equal(t, destination.Deferred, r.Outcome)
 		require.Empty(t, b.portal.Violations())
 		p.clock.Advance(time.Hour)
 		r = b.send1(t, message(t, nil, crowd(1)[0]))
@@ -166,7 +166,7 @@ func TestLimits(t *testing.T) {
 				Kind: hubspottest.FaultBefore, Status: 429, Body: c.body, Header: http.Header{"Retry-After": {c.header}},
 			})
 			r := b.send1(t, message(t, nil, ada()))
-			require.Equal(t, destination.Later, r.Outcome)
+			require.Equal(t, destination.Deferred, r.Outcome)
 			require.Equal(t, c.after, r.After, c)
 			require.Len(t, p.blocks, 1)
 		}
@@ -176,7 +176,7 @@ func TestLimits(t *testing.T) {
 		t.Parallel()
 		b := setupOn(t, hubspottest.New(unlimited()), `{}`, destination.Deps{Limiter: broken{}})
 		r := b.send1(t, message(t, nil, ada()))
-		require.Equal(t, destination.Later, r.Outcome)
+		require.Equal(t, destination.Deferred, r.Outcome)
 		require.Positive(t, r.After)
 		require.Empty(t, b.calls())
 	})

@@ -17,8 +17,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/fetchtest"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 // direct hands requests to a portal without a network between.
@@ -83,19 +83,19 @@ func (p *person) message(tb testing.TB) destination.Message {
 	tb.Helper()
 	p.attempts++
 	m := message(tb, p.before, p.row)
-	m.Attempt, m.Link = p.attempts, p.link
+	m.Attempt, m.ExternalID = p.attempts, p.link
 	return m
 }
 
 func (p *person) record(rt *rapid.T, r destination.Result) {
-	if r.Link != nil {
-		p.link = *r.Link
+	if r.ExternalID != nil {
+		p.link = *r.ExternalID
 	}
 	switch r.Outcome {
 	case destination.Delivered:
 		p.waits = false
 	case destination.Retry:
-	case destination.Later:
+	case destination.Deferred:
 		p.attempts--
 	default:
 		rt.Fatalf("outcome %d: %s", r.Outcome, r.Reason)
@@ -105,7 +105,7 @@ func (p *person) record(rt *rapid.T, r destination.Result) {
 // world is a portal, two workers, and users with a history.
 type world struct {
 	portal  *hubspottest.HubSpot
-	clock   *fetchtest.Clock
+	clock   *userapitest.Clock
 	workers []destination.Destination
 	people  []*person
 }
@@ -122,7 +122,7 @@ type variant struct {
 
 func newWorld(tb testing.TB, rt *rapid.T, v variant) *world {
 	tb.Helper()
-	w := &world{clock: fetchtest.NewClock()}
+	w := &world{clock: userapitest.NewClock()}
 	config := unlimited()
 	config.Now = w.clock.Now
 	config.Limits = hubspottest.Limits{Window: rapid.IntRange(8, 30).Draw(rt, "window"), RetryAfter: rapid.Bool().Draw(rt, "retry after")}
@@ -313,8 +313,8 @@ func TestRunsAtTheSameTimeMakeNoDuplicate(t *testing.T) {
 								left = append(left, again[i])
 								continue
 							}
-							if r.Link != nil {
-								links[run][again[i].UserID] = *r.Link
+							if r.ExternalID != nil {
+								links[run][again[i].UserID] = *r.ExternalID
 							}
 						}
 						again = left

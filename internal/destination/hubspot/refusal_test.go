@@ -13,7 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/hubspot"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 func TestRefusal(t *testing.T) {
@@ -146,7 +146,7 @@ func TestSlowAnswerIsGivenUpAfterFifteenSeconds(t *testing.T) {
 		require.Equal(t, 15*time.Second, time.Since(begun), "one wait, not one for each")
 		require.Equal(t, "no answer: there was none within 15s", results[0].Reason)
 		require.Equal(t, destination.Retry, results[1].Outcome)
-		require.Equal(t, destination.Later, results[2].Outcome, "it was not sent")
+		require.Equal(t, destination.Deferred, results[2].Outcome, "it was not sent")
 		require.Positive(t, results[2].After)
 	})
 }
@@ -181,7 +181,7 @@ func TestPreview(t *testing.T) {
 	require.Equal(t, append(looks, "POST  "+all), show(message(t, nil, u)))
 
 	m := message(t, ada().with(func(u *user) { u.First = "A" }), u)
-	m.Link = "123"
+	m.ExternalID = "123"
 	require.Equal(t, append([]string{`PATCH /123 {"properties":{"firstname":"Ada"}}`}, looks...), show(m), "missing is skip")
 	require.Empty(t, show(message(t, ada(), u)), "no mapped property changed")
 	require.Empty(t, b.calls(), "nothing is sent")
@@ -194,7 +194,7 @@ func TestPreview(t *testing.T) {
 
 func TestTraits(t *testing.T) {
 	t.Parallel()
-	traits := func(options string) destination.Traits {
+	traits := func(options string) destination.Capabilities {
 		return open(t, "http://hubspot.example", options, destination.Deps{}).Traits()
 	}
 	plain := traits(`{}`)

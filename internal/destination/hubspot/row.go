@@ -47,7 +47,7 @@ func (r *row) done(result destination.Result) { r.result = &result }
 // such failure.
 func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 	ctx = context.WithoutCancel(ctx)
-	r := &row{message: m, link: m.Link, change: map[string]string{}, full: map[string]string{}}
+	r := &row{message: m, link: m.ExternalID, change: map[string]string{}, full: map[string]string{}}
 	if err := h.fill(ctx, r); err != nil {
 		r.done(destination.Unmade(err, err.Error()))
 	}

@@ -224,12 +224,12 @@ func first(t texts) string {
 // heedTrouble stops sending where the next request would meet the same.
 func (s *sending) heedTrouble(trouble *destination.Result) {
 	switch trouble.Outcome {
-	case destination.Pause, destination.Later:
+	case destination.Pause, destination.Deferred:
 		s.stopped = trouble
 	case destination.Retry:
 		if trouble.Status == 0 {
 			s.stopped = &destination.Result{
-				Outcome: destination.Later, Shared: true, After: afterTrouble, Reason: "it was not sent: another request had no answer",
+				Outcome: destination.Deferred, Shared: true, After: afterTrouble, Reason: "it was not sent: another request had no answer",
 			}
 		}
 	default:
@@ -244,7 +244,7 @@ func (s *sending) alone(ctx context.Context, r *row) {
 	}
 	if s.stopped != nil {
 		result := *s.stopped
-		if result.Outcome == destination.Later { // nobody answered about this one
+		if result.Outcome == destination.Deferred { // nobody answered about this one
 			result.Status, result.Response = 0, ""
 		}
 		r.done(result)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/hubspot"
-	"github.com/authsync/authsync/internal/hubspottest"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -129,10 +129,10 @@ func (b *testBundle) delivered(tb testing.TB, m destination.Message) string {
 	tb.Helper()
 	r := b.send1(tb, m)
 	require.Equal(tb, destination.Delivered, r.Outcome, r.Reason)
-	if r.Link == nil {
-		return m.Link
+	if r.ExternalID == nil {
+		return m.ExternalID
 	}
-	return *r.Link
+	return *r.ExternalID
 }
 
 // contacts are the properties of all contacts, in the order of their creation.

@@ -85,7 +85,7 @@ func (s *sending) writeRest(ctx context.Context, r *row, id, other string, prope
 		}
 	}
 	result := collision(r, "contact "+id+" cannot get the user's e-mail address, which "+named(other)+" has")
-	result.Link = &id
+	result.ExternalID = &id
 	return result
 }
 
@@ -119,7 +119,7 @@ func (s *sending) archive(ctx context.Context, id string) *destination.Result {
 		return s.refused(a)
 	}
 	result := s.result(a, destination.Delivered, "contact %s was archived", id)
-	result.Link = new(string)
+	result.ExternalID = new(string)
 	return result
 }
 
@@ -132,9 +132,9 @@ func (s *sending) delivered(a *answer, r *row) *destination.Result {
 		return s.result(a, destination.Retry, "HubSpot's answer names no contact")
 	}
 	result := s.result(a, destination.Delivered, "")
-	result.Link = &said.ID
+	result.ExternalID = &said.ID
 	if value, set := s.OnDelete.set[s.IDProperty]; r.deleted() && set && value == "" {
-		result.Link = new(string)
+		result.ExternalID = new(string)
 	}
 	return result
 }
@@ -241,17 +241,17 @@ func (s *sending) absent(ctx context.Context, r *row) *destination.Result {
 	forget := new(string)
 	switch {
 	case r.deleted():
-		return &destination.Result{Outcome: destination.Delivered, Reason: "the user is deleted and has no contact; none was made", Link: forget}
+		return &destination.Result{Outcome: destination.Delivered, Reason: "the user is deleted and has no contact; none was made", ExternalID: forget}
 	case !s.mayCreate(r) && s.Missing == missingSkip:
-		return &destination.Result{Outcome: destination.Delivered, Reason: "skipped: the user has no contact, and missing is skip", Link: forget}
+		return &destination.Result{Outcome: destination.Delivered, Reason: "skipped: the user has no contact, and missing is skip", ExternalID: forget}
 	case !s.mayCreate(r):
 		return &destination.Result{
-			Outcome: destination.GiveUp, Link: forget,
+			Outcome: destination.GiveUp, ExternalID: forget,
 			Reason: "the user has no contact, and missing is log: make or restore the contact in HubSpot, then retry the delivery",
 		}
 	case r.key == "" && r.email == "":
 		return &destination.Result{
-			Outcome: destination.GiveUp, Link: forget,
+			Outcome: destination.GiveUp, ExternalID: forget,
 			Reason: "the user has no e-mail address, so that no contact could be found again: set the option id_property, or leave such users out with the condition .user.email != null",
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
@@ -38,9 +38,9 @@ type data struct {
 // body makes the body; nil: there is nothing to send. The error can be shown.
 func (w *webhook) body(ctx context.Context, m destination.Message) (json.RawMessage, error) {
 	body, err := w.shape(ctx, m)
-	if err == nil && len(body) > exchange.MaxBody {
+	if err == nil && len(body) > httpsend.MaxBody {
 		return nil, &destination.InvalidError{
-			Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed with options.payload", len(body), exchange.MaxBody),
+			Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed with options.payload", len(body), httpsend.MaxBody),
 		}
 	}
 	return body, err
@@ -139,7 +139,7 @@ func (w *webhook) setHeaders(h http.Header) {
 		h.Set(name, value)
 	}
 	h.Set("Content-Type", "application/json")
-	h.Set("User-Agent", exchange.UserAgent)
+	h.Set("User-Agent", httpsend.UserAgent)
 }
 
 // sign makes one signature for each secret that is valid now, so that the receiver may

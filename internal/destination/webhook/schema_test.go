@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/selection"
+	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/destination/webhook"
-	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 // catalogue compiles the schemas of docs/events by type of event.
@@ -69,7 +69,7 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 	for _, m := range append(every(), firstSeenDeleted) {
 		body := bodyOf(t, m)
 		require.NoError(t, schemas["user-event"].Validate(body))
-		for _, kind := range selection.Kinds() {
+		for _, kind := range filter.Kinds() {
 			err := schemas["user."+kind].Validate(body)
 			require.Equal(t, kind == m.Kind, err == nil, "%s against %s: %v", m.Kind, kind, err)
 		}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
-	"github.com/authsync/authsync/internal/destinationtest"
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 // receiver takes webhooks and answers with a status and a header.
@@ -153,13 +153,13 @@ func TestAnswers(t *testing.T) {
 		"Unauthorized":           {401, nil, destination.Retry, 0, "401"},
 		"NotFound":               {404, nil, destination.Retry, 0, "404"},
 		"Gone":                   {410, nil, destination.Disable, 0, "resume"},
-		"TooMany":                {429, nil, destination.Later, 30 * time.Second, "takes no more for 30s"},
-		"TooManyFor7Seconds":     {429, []string{"Retry-After", "7"}, destination.Later, 7 * time.Second, "7s"},
-		"TooManyUntil":           {429, []string{"Date", now.UTC().Format(http.TimeFormat), "Retry-After", now.Add(time.Minute).UTC().Format(http.TimeFormat)}, destination.Later, time.Minute, "1m0s"},
-		"TooManyForNoTime":       {429, []string{"Retry-After", "0"}, destination.Later, time.Second, "1s"},
-		"TooManyForAMonth":       {429, []string{"Retry-After", "2592000"}, destination.Later, time.Hour, "1h"},
+		"TooMany":                {429, nil, destination.Deferred, 30 * time.Second, "takes no more for 30s"},
+		"TooManyFor7Seconds":     {429, []string{"Retry-After", "7"}, destination.Deferred, 7 * time.Second, "7s"},
+		"TooManyUntil":           {429, []string{"Date", now.UTC().Format(http.TimeFormat), "Retry-After", now.Add(time.Minute).UTC().Format(http.TimeFormat)}, destination.Deferred, time.Minute, "1m0s"},
+		"TooManyForNoTime":       {429, []string{"Retry-After", "0"}, destination.Deferred, time.Second, "1s"},
+		"TooManyForAMonth":       {429, []string{"Retry-After", "2592000"}, destination.Deferred, time.Hour, "1h"},
 		"Unavailable":            {503, nil, destination.Retry, 0, "503"},
-		"UnavailableFor9Seconds": {503, []string{"Retry-After", "9"}, destination.Later, 9 * time.Second, "9s"},
+		"UnavailableFor9Seconds": {503, []string{"Retry-After", "9"}, destination.Deferred, 9 * time.Second, "9s"},
 		"ErrorWithRetryAfter":    {500, []string{"Retry-After", "9"}, destination.Retry, 0, "500"},
 		"UnknownStatus":          {599, nil, destination.Retry, 0, "599"},
 	} {
@@ -222,17 +222,17 @@ func TestExamples(t *testing.T) {
 // A name may lead to a private address only when it is looked up, long after it was stored.
 func TestTargetThatIsGuarded(t *testing.T) {
 	t.Parallel()
-	guard := outbound.New(outbound.Config{})
+	guard := egress.New(egress.Config{})
 	_, err := webhook.Kind{}.New(config("https://10.0.0.5/hook"), destination.Deps{CheckURL: guard.CheckURL})
 	require.ErrorAs(t, err, new(*destination.InvalidError))
 	require.ErrorContains(t, err, "options.url: https://10.0.0.5")
-	require.ErrorContains(t, err, outbound.Setting)
+	require.ErrorContains(t, err, egress.Setting)
 
 	url, requests := receiver(t, http.StatusOK)
 	d, err := webhook.Kind{}.New(config(url), destination.Deps{Client: guard.Client(time.Second)})
 	require.NoError(t, err)
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Pause, result.Outcome, "no other message gets through either")
-	require.Contains(t, result.Reason, outbound.Setting)
+	require.Contains(t, result.Reason, egress.Setting)
 	require.Empty(t, requests)
 }

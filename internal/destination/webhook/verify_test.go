@@ -17,7 +17,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
-	"github.com/authsync/authsync/internal/destinationtest"
+	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
 // rotated is a destination whose secret was replaced a moment ago.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/exchange"
+	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
@@ -70,11 +70,11 @@ func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destina
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err
 	}
-	w := &webhook{options: o, now: d.Now, traits: destination.Traits{Batch: 1, Parallel: parallel}}
+	w := &webhook{options: o, now: d.Now, traits: destination.Capabilities{Batch: 1, Parallel: parallel}}
 	if w.now == nil {
 		w.now = time.Now
 	}
-	if err := cmp.Or(w.setTarget(d), w.setKeys(c.Secrets), o.Limit.Apply(&w.traits, c, exchange.Class)); err != nil {
+	if err := cmp.Or(w.setTarget(d), w.setKeys(c.Secrets), o.Limit.Apply(&w.traits, c, httpsend.Class)); err != nil {
 		return nil, err
 	}
 	if o.Payload != "" {
@@ -87,17 +87,17 @@ func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destina
 	// Nothing is ever sent that holds the key; the mask is for a server that knows it and answers with it.
 	secrets := []string{c.Secrets.Values[SigningSecret], c.Secrets.Old[SigningSecret].Value}
 	w.mask = destination.NewMask(secrets...)
-	w.sender = exchange.NewSender(d, w.traits.Account != "", k.AttemptTime)
+	w.sender = httpsend.NewSender(d, w.traits.Account != "", k.AttemptTime)
 	return w, nil
 }
 
 type webhook struct {
 	options Options
-	traits  destination.Traits
+	traits  destination.Capabilities
 	keys    []key // the newest first
 	payload *jq.Expression
 	mask    destination.Mask
-	sender  *exchange.Sender
+	sender  *httpsend.Sender
 	now     func() time.Time
 }
 
@@ -118,12 +118,12 @@ func (w *webhook) setTarget(d destination.Deps) error {
 	}
 	for name, value := range w.options.Headers {
 		const field = "options.headers"
-		err := exchange.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+		err := httpsend.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
 			"Svix-Id", "Svix-Timestamp", "Svix-Signature")
 		if err != nil {
 			return err
 		}
-		if err := exchange.CheckHeaderValue(field, name, value); err != nil {
+		if err := httpsend.CheckHeaderValue(field, name, value); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func parseKey(field, secret string) ([]byte, error) {
 }
 
 // Traits say how it wants to be served.
-func (w *webhook) Traits() destination.Traits { return w.traits }
+func (w *webhook) Traits() destination.Capabilities { return w.traits }
 
 // Send sends messages, one request each.
 func (w *webhook) Send(ctx context.Context, messages []destination.Message) []destination.Result {

@@ -23,12 +23,12 @@ type envelope struct {
 
 // Decode translates an event of any form, or several: an array, an object that
 // holds a log stream's batch, or one object a line.
-func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event {
+func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	b := batch{d: d, o: o}
 	doc, err := payload.Parse(d.Body)
 	switch {
 	case err != nil && !isLines(d.Body):
-		return payload.FailedDelivery(d, err.Error())
+		return payload.FailedMessage(d, err.Error())
 	case err != nil:
 		for n, line := range lines(d.Body) {
 			object, problem := parseLine(n, line)
@@ -47,7 +47,7 @@ func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event
 			b.add(element, "")
 		}
 	default:
-		return payload.FailedDelivery(d, "the event is "+doc.Kind()+", not an object")
+		return payload.FailedMessage(d, "the event is "+doc.Kind()+", not an object")
 	}
 	return b.close()
 }
@@ -59,7 +59,7 @@ const maxEvents = 10_000
 
 // batch collects the events of a delivery that has several.
 type batch struct {
-	d       provider.Delivery
+	d       provider.Message
 	o       provider.Options
 	events  []provider.Event
 	refused bool
@@ -89,14 +89,14 @@ func (b *batch) add(v payload.Value, problem string) {
 func (b *batch) close() []provider.Event {
 	switch {
 	case b.refused:
-		return payload.FailedDelivery(b.d, fmt.Sprintf("the body holds more than %d events: none was taken", maxEvents))
+		return payload.FailedMessage(b.d, fmt.Sprintf("the body holds more than %d events: none was taken", maxEvents))
 	case len(b.events) == 0:
-		return []provider.Event{payload.EmptyDelivery(b.d)}
+		return []provider.Event{payload.EmptyMessage(b.d)}
 	}
 	return b.events
 }
 
-func decode(d provider.Delivery, o provider.Options, env *envelope, ordinal int) provider.Event {
+func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) provider.Event {
 	if env.isEntry() {
 		return decodeEntry(d, env, ordinal)
 	}

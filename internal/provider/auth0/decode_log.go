@@ -23,7 +23,7 @@ const (
 // tells that something was done, and mostly to whom, but carries no profile as
 // it is afterwards.
 type entry struct {
-	d       provider.Delivery
+	d       provider.Message
 	event   provider.Event
 	sentAt  payload.Time
 	userID  payload.Value
@@ -33,7 +33,7 @@ type entry struct {
 // decodeEntry translates an entry of a log stream: a deletion is applied, an
 // entry about a user who may have changed asks for the user to be read, and
 // everything else is ignored with the reason.
-func decodeEntry(d provider.Delivery, env *envelope, ordinal int) provider.Event {
+func decodeEntry(d provider.Message, env *envelope, ordinal int) provider.Event {
 	en := entry{d: d, event: payload.New(d, ordinal)}
 	e := &en.event
 	idKey, id := "log_id", env.logID

@@ -9,12 +9,12 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 func decode(t *testing.T, body string) []provider.Event {
 	t.Helper()
-	events := auth0.New().Decode(provider.Delivery{ReceivedAt: providertest.ReceivedAt(), Body: []byte(body)}, provider.Options{})
+	events := auth0.New().Decode(provider.Message{ReceivedAt: providertest.ReceivedAt(), Body: []byte(body)}, provider.Options{})
 	providertest.RequireValid(t, events)
 	return events
 }

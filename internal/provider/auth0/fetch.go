@@ -12,10 +12,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // Auth0's Management API, v2 (its documentation, 2026-08-20).
@@ -61,7 +61,7 @@ func baseURL(c provider.Credentials, o provider.Options) (string, error) {
 	if o.BaseURL == "" {
 		return "https://" + c.Domain, nil
 	}
-	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	base, err := userapi.ParseBase("options.base_url", o.BaseURL)
 	if err != nil {
 		return "", err
 	}
@@ -73,15 +73,15 @@ func (Provider) SendsTo(c provider.Credentials, o provider.Options) provider.Rec
 	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"client_secret"}}
 	switch {
 	case o.BaseURL != "":
-		r.Origin = outbound.Origin(o.BaseURL)
+		r.Origin = egress.Origin(o.BaseURL)
 	case c.Domain != "":
-		r.Origin, r.Field = outbound.Origin("https://"+c.Domain), "credentials.domain"
+		r.Origin, r.Field = egress.Origin("https://"+c.Domain), "credentials.domain"
 	}
 	return r
 }
 
 type source struct {
-	client      *fetch.Client
+	client      *userapi.Client
 	base        string
 	credentials provider.Credentials
 	tokens      tokens
@@ -101,7 +101,7 @@ func (Provider) ReconcileEvery() string { return "1w" }
 // creation; Auth0 lists no more than that. Beyond it an export job is made and
 // downloaded; see place. The source is an io.Closer: it keeps the download open
 // between pages, for a minute at most.
-func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
@@ -115,25 +115,25 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.De
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("missing: %s (of an application that may use the Management API with read:users; %s): %w",
-			strings.Join(missing, ", "), wherePermission, fetch.ErrNoCredentials)
+			strings.Join(missing, ", "), wherePermission, userapi.ErrNoCredentials)
 	}
 	base, err := baseURL(c, o)
 	if err != nil {
 		return nil, err
 	}
 	s := &source{base: base, credentials: c}
-	s.client = fetch.NewClient(provider.Title(provider.Auth0), d, fetch.Rate{}, c.ClientSecret)
+	s.client = userapi.NewClient(provider.Title(provider.Auth0), d, userapi.Rate{}, c.ClientSecret)
 	return s, nil
 }
 
 // do sends a request that reads users.
-func (s *source) do(ctx context.Context, r fetch.Request) (*fetch.Response, error) {
+func (s *source) do(ctx context.Context, r userapi.Request) (*userapi.Response, error) {
 	return s.doWith(ctx, readUsers, r)
 }
 
 // doWith sends a request to the Management API that needs a permission. A token
 // that is refused is replaced once.
-func (s *source) doWith(ctx context.Context, permission string, r fetch.Request) (*fetch.Response, error) {
+func (s *source) doWith(ctx context.Context, permission string, r userapi.Request) (*userapi.Response, error) {
 	for attempt := 1; ; attempt++ {
 		token, err := s.token(ctx)
 		if err != nil {
@@ -151,17 +151,17 @@ func (s *source) doWith(ctx context.Context, permission string, r fetch.Request)
 	}
 }
 
-func (s *source) checkRights(what, permission string, answer *fetch.Response, token string) error {
+func (s *source) checkRights(what, permission string, answer *userapi.Response, token string) error {
 	words := s.client.Say(readProblem(answer.Body).Message, token)
 	if words != "" {
 		words = ". Auth0 says: " + words
 	}
 	switch answer.Status {
 	case http.StatusUnauthorized:
-		return &fetch.CredentialsError{Detail: fmt.Sprintf("Auth0 does not accept its own token for credentials.client_id (401, %s): "+
+		return &userapi.CredentialsError{Detail: fmt.Sprintf("Auth0 does not accept its own token for credentials.client_id (401, %s): "+
 			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)}
 	case http.StatusForbidden:
-		return &fetch.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
+		return &userapi.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
 			"grant it (%s)%s", permission, what, wherePermission, words)}
 	default:
 		return nil
@@ -183,7 +183,7 @@ func readProblem(body []byte) problem {
 	return p
 }
 
-func (s *source) unexpected(what string, answer *fetch.Response) error {
+func (s *source) unexpected(what string, answer *userapi.Response) error {
 	p := readProblem(answer.Body)
 	return s.client.Unexpected(what, answer, s.client.Say(strings.TrimSpace(p.Message+" "+p.ErrorCode)))
 }
@@ -196,31 +196,31 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 
 // User reads one user. Auth0 answers 404 for one that is deleted; a 404 that is
 // not in Auth0's form proves nothing.
-func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	address := s.base + "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
-	answer, err := s.do(ctx, fetch.Request{What: what, URL: address, MaxBody: maxUser})
+	answer, err := s.do(ctx, userapi.Request{What: what, URL: address, MaxBody: maxUser})
 	if err != nil {
-		return fetch.User{}, err
+		return userapi.User{}, err
 	}
 	if answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound {
-		return fetch.User{}, fetch.ErrGone
+		return userapi.User{}, userapi.ErrGone
 	}
 	if !answer.OK() {
-		return fetch.User{}, s.unexpected(what, answer)
+		return userapi.User{}, s.unexpected(what, answer)
 	}
 	object, err := payload.Parse(answer.Body)
 	if err == nil {
-		var entry fetch.Entry
-		entry, err = fetch.ReadEntry(object, keyUserID, keyCreatedAt)
+		var entry userapi.Entry
+		entry, err = userapi.ReadEntry(object, keyUserID, keyCreatedAt)
 		if err == nil && entry.ID != id {
 			err = errors.New("it is another user than was asked for")
 		}
 	}
 	if err != nil {
-		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+		return userapi.User{}, s.client.Unexpected(what, answer, err.Error())
 	}
-	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
 }
 
 // exportFields are all keys of a user that an export can have. Which of them it

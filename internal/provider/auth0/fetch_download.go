@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -31,7 +31,7 @@ var errLink = errors.New("the link to the export is refused")
 // download is an export on its way: gzipped JSON lines, of which never more
 // than a page is in memory. One goroutine uses it at a time.
 type download struct {
-	stream *fetch.Stream
+	stream *userapi.Stream
 	lines  *bufio.Reader
 	job    string
 	line   int64 // how many lines were read
@@ -43,7 +43,7 @@ func (d *download) close() { d.stream.Close() } //nolint:gosec // it was only re
 
 // download opens the link and passes over the lines before the place.
 func (s *source) download(ctx context.Context, at place, link string) (*download, error) {
-	stream, err := s.client.Open(ctx, fetch.Request{What: "download the export", URL: link})
+	stream, err := s.client.Open(ctx, userapi.Request{What: "download the export", URL: link})
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *source) download(ctx context.Context, at place, link string) (*download
 		return nil, fmt.Errorf("%w (%d)", errLink, stream.Status)
 	case stream.Status != http.StatusOK || strings.HasPrefix(stream.Header.Get("Content-Type"), "text/html"):
 		stream.Close() //nolint:gosec // nothing is read
-		return nil, s.client.Unexpected("download the export", &fetch.Response{Status: stream.Status}, "it is no export")
+		return nil, s.client.Unexpected("download the export", &userapi.Response{Status: stream.Status}, "it is no export")
 	}
 	return &download{stream: stream, job: at.Job}, nil
 }
@@ -81,22 +81,22 @@ func (d *download) unpack() error {
 
 // page reads the lines behind the first `from`. It fails only if not one line
 // more can be read.
-func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (fetch.Page, error) {
+func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (userapi.Page, error) {
 	release := d.stream.Bind(ctx)
 	defer release()
 	if d.lines == nil {
 		if err := d.unpack(); err != nil {
-			return fetch.Page{}, err
+			return userapi.Page{}, err
 		}
 	}
 	for d.line < from {
 		if _, _, err := d.next(false); errors.Is(err, io.EOF) {
-			return fetch.Page{}, &errGoneExport{fmt.Sprintf("it has %d lines where %d were read before", d.line, from)}
+			return userapi.Page{}, &errGoneExport{fmt.Sprintf("it has %d lines where %d were read before", d.line, from)}
 		} else if err != nil {
-			return fetch.Page{}, err
+			return userapi.Page{}, err
 		}
 	}
-	page := fetch.Page{Partial: true} // an export holds the fields that were listed, see exportFields
+	page := userapi.Page{Partial: true} // an export holds the fields that were listed, see exportFields
 	for size := 0; d.line < from+pageLines && size < pageBytes; {
 		text, long, err := d.next(true)
 		if errors.Is(err, io.EOF) {
@@ -106,7 +106,7 @@ func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (f
 		if err != nil {
 			d.broken = true
 			if d.line == from || ctx.Err() != nil {
-				return fetch.Page{}, err
+				return userapi.Page{}, err
 			}
 			return page, nil
 		}
@@ -116,10 +116,10 @@ func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (f
 		}
 		object, err := readLine(text, long)
 		if err != nil {
-			page.Bad = append(page.Bad, fetch.Bad{Place: fmt.Sprintf("line %d", d.line), Reason: err.Error()})
+			page.Bad = append(page.Bad, userapi.Bad{Place: fmt.Sprintf("line %d", d.line), Reason: err.Error()})
 			continue
 		}
-		page.Users = append(page.Users, fetch.User{Object: object, FetchedAt: fetchedAt})
+		page.Users = append(page.Users, userapi.User{Object: object, FetchedAt: fetchedAt})
 	}
 	return page, nil
 }
@@ -131,7 +131,7 @@ func readLine(text []byte, long bool) (json.RawMessage, error) {
 	if !json.Valid(text) {
 		return nil, errors.New("the line is not JSON")
 	}
-	if _, err := fetch.ReadEntry(payload.Value(text), keyUserID, keyCreatedAt); err != nil {
+	if _, err := userapi.ReadEntry(payload.Value(text), keyUserID, keyCreatedAt); err != nil {
 		return nil, err
 	}
 	return text, nil

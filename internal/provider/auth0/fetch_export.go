@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 
 // beginExport asks for an export of all connections. again says that users were
 // read before, which come again now.
-func (s *source) beginExport(ctx context.Context, at place, again bool, note string) (fetch.Page, error) {
+func (s *source) beginExport(ctx context.Context, at place, again bool, note string) (userapi.Page, error) {
 	type field struct {
 		Name string `json:"name"`
 	}
@@ -35,17 +35,17 @@ func (s *source) beginExport(ctx context.Context, at place, again bool, note str
 		order.Fields = append(order.Fields, field{name})
 	}
 	var made job
-	answer, err := s.do(ctx, fetch.Request{
+	answer, err := s.do(ctx, userapi.Request{
 		What: exportUsers, Method: http.MethodPost, URL: s.base + "/api/v2/jobs/users-exports", JSON: order, Read: made.read,
 	})
 	if err != nil {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	if !answer.OK() {
-		return fetch.Page{}, s.unexpected(exportUsers, answer)
+		return userapi.Page{}, s.unexpected(exportUsers, answer)
 	}
-	next, err := fetch.EncodeCursor(place{Mode: byExport, Total: at.Total, Job: made.ID, Asked: answer.SentAt.UTC(), Restarts: at.Restarts})
-	return fetch.Page{Next: next, Total: at.Total, Wait: pollEvery, Restarted: again, Note: note}, err
+	next, err := userapi.EncodeCursor(place{Mode: byExport, Total: at.Total, Job: made.ID, Asked: answer.SentAt.UTC(), Restarts: at.Restarts})
+	return userapi.Page{Next: next, Total: at.Total, Wait: pollEvery, Restarted: again, Note: note}, err
 }
 
 // pollEvery is how often a job is asked how far it is, unless it says more.
@@ -73,20 +73,20 @@ func (j *job) read(body []byte) error {
 
 // wait is the page that says how far a job is. A job that is at work for longer
 // than Auth0 lets one be is not waited for any more.
-func (j *job) wait(at place, now time.Time) (fetch.Page, error) {
+func (j *job) wait(at place, now time.Time) (userapi.Page, error) {
 	age := now.Sub(at.Asked)
 	if age > maxJobAge {
-		return fetch.Page{}, &fetch.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: job %s has been at work for %s and is not done, though Auth0 ends one after %s. "+
+		return userapi.Page{}, &userapi.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: job %s has been at work for %s and is not done, though Auth0 ends one after %s. "+
 			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Job, age.Round(time.Minute), maxJobAge)}
 	}
-	next, err := fetch.EncodeCursor(at)
+	next, err := userapi.EncodeCursor(at)
 	left := time.Duration(min(max(j.TimeLeft, 0), 3600) * float64(time.Second))
 	wait := min(max(left/2, age/10, pollEvery), 30*time.Second)
 	note := "Auth0 prepares the export"
 	if j.Percentage > 0 {
 		note = fmt.Sprintf("%s: %.0f %%", note, j.Percentage)
 	}
-	return fetch.Page{Next: next, Total: at.Total, Wait: wait, Note: note}, err
+	return userapi.Page{Next: next, Total: at.Total, Wait: wait, Note: note}, err
 }
 
 // errGoneExport says that a job is lost, and with it the place of the walk.
@@ -98,12 +98,12 @@ func (e *errGoneExport) Error() string { return e.why }
 // opens one and passes over the lines that were read before. A download that
 // breaks off is never the end: what came whole is a page, and the next one
 // begins behind it.
-func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error) {
+func (s *source) pageOfExport(ctx context.Context, at place) (userapi.Page, error) {
 	var broken error
 	for attempt := range maxReopens + 1 {
 		if attempt > 0 {
 			if err := s.client.BackOff(ctx, attempt); err != nil {
-				return fetch.Page{}, err
+				return userapi.Page{}, err
 			}
 		}
 		d := s.take(at)
@@ -113,7 +113,7 @@ func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error)
 				return s.restart(ctx, at, lost.why)
 			}
 			if err != nil {
-				return fetch.Page{}, err
+				return userapi.Page{}, err
 			}
 			if found.Location == "" {
 				return found.wait(at, s.client.Now())
@@ -122,7 +122,7 @@ func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error)
 				broken = err
 				continue
 			} else if err != nil {
-				return fetch.Page{}, err
+				return userapi.Page{}, err
 			}
 		}
 		page, err := d.page(ctx, at.Line, at.Asked)
@@ -131,18 +131,18 @@ func (s *source) pageOfExport(ctx context.Context, at place) (fetch.Page, error)
 		}
 		d.close()
 		if ctx.Err() != nil {
-			return fetch.Page{}, fmt.Errorf("%s of Auth0: %w", exportUsers, context.Cause(ctx))
+			return userapi.Page{}, fmt.Errorf("%s of Auth0: %w", exportUsers, context.Cause(ctx))
 		}
 		if lost, ok := errors.AsType[*errGoneExport](err); ok {
 			return s.restart(ctx, at, lost.why)
 		}
 		broken = err
 	}
-	return fetch.Page{}, &fetch.TemporaryError{Detail: fmt.Sprintf("%s of Auth0: behind line %d %v (attempts: %d)", exportUsers, at.Line, broken, maxReopens+1)}
+	return userapi.Page{}, &userapi.TemporaryError{Detail: fmt.Sprintf("%s of Auth0: behind line %d %v (attempts: %d)", exportUsers, at.Line, broken, maxReopens+1)}
 }
 
 // goOn keeps the download for the next page, if there is one.
-func (s *source) goOn(ctx context.Context, at place, d *download, page fetch.Page) (fetch.Page, error) {
+func (s *source) goOn(ctx context.Context, at place, d *download, page userapi.Page) (userapi.Page, error) {
 	page.Total = at.Total
 	at.Line = d.line
 	switch {
@@ -157,22 +157,22 @@ func (s *source) goOn(ctx context.Context, at place, d *download, page fetch.Pag
 		return page, nil
 	case at.Line > 2*at.Total+maxLines:
 		d.close()
-		return fetch.Page{}, fetch.NoProgress("Auth0", "an export has no end", at.Line, at.Total)
+		return userapi.Page{}, userapi.NoProgress("Auth0", "an export has no end", at.Line, at.Total)
 	case d.broken:
 		d.close()
 	default:
 		s.keep(d)
 	}
 	var err error
-	page.Next, err = fetch.EncodeCursor(at)
+	page.Next, err = userapi.EncodeCursor(at)
 	return page, err
 }
 
 // restart makes another job in place of one that came to nothing.
-func (s *source) restart(ctx context.Context, at place, why string) (fetch.Page, error) {
+func (s *source) restart(ctx context.Context, at place, why string) (userapi.Page, error) {
 	at.Restarts++
 	if at.Restarts > maxRestarts {
-		return fetch.Page{}, &fetch.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: %d exports came to nothing, the last one so: %s. "+
+		return userapi.Page{}, &userapi.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: %d exports came to nothing, the last one so: %s. "+
 			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Restarts, why)}
 	}
 	return s.beginExport(ctx, at, true, "the export is begun anew: "+why)
@@ -181,7 +181,7 @@ func (s *source) restart(ctx context.Context, at place, why string) (fetch.Page,
 // findJob asks for the job. Without a location it is still at work.
 func (s *source) findJob(ctx context.Context, at place) (job, error) {
 	var found job
-	answer, err := s.do(ctx, fetch.Request{What: readJob, URL: s.base + "/api/v2/jobs/" + url.PathEscape(at.Job), Read: found.read})
+	answer, err := s.do(ctx, userapi.Request{What: readJob, URL: s.base + "/api/v2/jobs/" + url.PathEscape(at.Job), Read: found.read})
 	if err != nil {
 		return job{}, err
 	}

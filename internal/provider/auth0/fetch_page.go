@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -34,7 +34,7 @@ type place struct {
 	// Of the list: how far it was read, by pages of which size, and when the user
 	// read last was created. Back says that the walk has gone back, so that users
 	// come again.
-	fetch.Mark
+	userapi.Mark
 	Size    int64     `json:"size,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 	Back    int       `json:"back,omitempty"`
@@ -50,12 +50,12 @@ type place struct {
 
 // Page reads up to 50 users of the list or up to 500 lines of the export.
 // While Auth0 prepares an export, pages are empty and say how long to wait.
-func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byList}
 	if cursor != "" {
 		at.Mode = ""
-		if err := fetch.DecodeCursor(cursor, &at); err != nil {
-			return fetch.Page{}, err
+		if err := userapi.DecodeCursor(cursor, &at); err != nil {
+			return userapi.Page{}, err
 		}
 	}
 	switch {
@@ -64,7 +64,7 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	case at.Mode == byExport && at.Job != "" && at.Line >= 0:
 		return s.pageOfExport(ctx, at)
 	default:
-		return fetch.Page{}, fetch.ForeignCursor()
+		return userapi.Page{}, userapi.ForeignCursor()
 	}
 }
 
@@ -75,8 +75,8 @@ var errTooMany = errors.New("more users than can be listed")
 // up, so that a user may stand before this page who stood in it: then the walk
 // goes back by as much. Users come again, which does no harm. Where the list does
 // not keep to what was asked for, or reaches no further, the users are exported.
-func (s *source) pageOfList(ctx context.Context, at place) (fetch.Page, error) {
-	export := func(total int64, why string) (fetch.Page, error) {
+func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error) {
+	export := func(total int64, why string) (userapi.Page, error) {
 		return s.beginExport(ctx, place{Total: total}, at.begun(), why)
 	}
 	for empty := 0; ; {
@@ -90,7 +90,7 @@ func (s *source) pageOfList(ctx context.Context, at place) (fetch.Page, error) {
 			return export(max(l.Total, at.Total), "the tenant has too many users to be listed: they are exported")
 		}
 		if err != nil {
-			return fetch.Page{}, err
+			return userapi.Page{}, err
 		}
 		nothing := l.Size() <= at.Offset-number*size // nobody behind the place
 		gone := at.Total - l.Total
@@ -100,16 +100,16 @@ func (s *source) pageOfList(ctx context.Context, at place) (fetch.Page, error) {
 			return export(l.Total, "the list becomes shorter again and again: the users are exported")
 		case gone > 0 && at.begun():
 			at.Back++
-			at.Mark, at.Created = fetch.Mark{Offset: max(at.Offset-gone, 0)}, time.Time{} // what comes again is no circle
+			at.Mark, at.Created = userapi.Mark{Offset: max(at.Offset-gone, 0)}, time.Time{} // what comes again is no circle
 			continue
 		case nothing && at.Offset >= l.Total:
-			return fetch.Page{Total: l.Total}, nil
+			return userapi.Page{Total: l.Total}, nil
 		case nothing && empty == maxEmpty:
 			return export(l.Total, fmt.Sprintf("the list ends at user %d although Auth0 counts %d: the users are exported", at.Offset, l.Total))
 		case nothing:
 			empty++
 			if err := s.client.BackOff(ctx, empty); err != nil {
-				return fetch.Page{}, err
+				return userapi.Page{}, err
 			}
 			continue
 		}
@@ -126,19 +126,19 @@ func (at *place) begun() bool { return at.Offset > 0 || at.Back > 0 }
 // take makes a page of an answer that begins at a position and should have so many
 // entries, and moves the place behind it. behind is false if the answer does not
 // lie behind the place.
-func (at *place) take(l fetch.List, from, asked int64) (page fetch.Page, behind bool, err error) {
+func (at *place) take(l userapi.List, from, asked int64) (page userapi.Page, behind bool, err error) {
 	known := at.Offset - from // of the page, which begins with a multiple of its size
 	size := l.Size()
-	l.Entries = slices.DeleteFunc(l.Entries, func(e fetch.Entry) bool { return e.Place < known })
+	l.Entries = slices.DeleteFunc(l.Entries, func(e userapi.Entry) bool { return e.Place < known })
 	last := at.Created
 	for _, entry := range l.Entries {
 		if entry.Created.Before(last) {
-			return fetch.Page{}, false, nil
+			return userapi.Page{}, false, nil
 		}
 		last = entry.Created
 	}
 	if at.Repeats(l.IDs()) {
-		return fetch.Page{}, false, nil
+		return userapi.Page{}, false, nil
 	}
 	at.Add(l.IDs())
 	at.Offset, at.Created = from+size, last
@@ -146,19 +146,19 @@ func (at *place) take(l fetch.List, from, asked int64) (page fetch.Page, behind 
 		at.Size = size
 	}
 	page = l.Page()
-	page.Next, err = fetch.EncodeCursor(at)
+	page.Next, err = userapi.EncodeCursor(at)
 	return page, true, err
 }
 
 const listUsers = "list the users"
 
 // list asks for one page of GET /users.
-func (s *source) list(ctx context.Context, what string, number, size int64) (l fetch.List, err error) {
+func (s *source) list(ctx context.Context, what string, number, size int64) (l userapi.List, err error) {
 	query := url.Values{
 		"page": {strconv.FormatInt(number, 10)}, "per_page": {strconv.FormatInt(size, 10)},
 		"include_totals": {"true"}, "sort": {keyCreatedAt + ":1"},
 	}
-	answer, err := s.do(ctx, fetch.Request{
+	answer, err := s.do(ctx, userapi.Request{
 		What: what, URL: s.base + "/api/v2/users?" + query.Encode(),
 		Read: func(body []byte) error {
 			doc, err := payload.Parse(body)
@@ -172,18 +172,18 @@ func (s *source) list(ctx context.Context, what string, number, size int64) (l f
 			if err != nil || total < 0 {
 				return errors.New("it does not say how many users there are")
 			}
-			l = fetch.Split(doc.Member("users"), keyUserID, keyCreatedAt)
+			l = userapi.Split(doc.Member("users"), keyUserID, keyCreatedAt)
 			l.Total = total
 			return nil
 		},
 	})
 	switch {
 	case err != nil:
-		return fetch.List{}, err
+		return userapi.List{}, err
 	case answer.Status == http.StatusBadRequest && readProblem(answer.Body).ErrorCode == "invalid_paging":
-		return fetch.List{}, errTooMany
+		return userapi.List{}, errTooMany
 	case !answer.OK():
-		return fetch.List{}, s.unexpected(what, answer)
+		return userapi.List{}, s.unexpected(what, answer)
 	}
 	l.SentAt = answer.SentAt
 	return l, nil

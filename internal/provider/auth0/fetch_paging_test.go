@@ -8,20 +8,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 // Whatever the list does, the export has everybody.
 func TestMisbehavingLists(t *testing.T) {
 	t.Parallel()
-	fetchtest.Misbehaving(t, func(tb testing.TB) *fetchtest.Case {
+	userapitest.Misbehaving(t, func(tb testing.TB) *userapitest.Case {
 		tb.Helper()
 		_, c := fake(tb, 420)
 		return c
-	}, slices.Collect(maps.Keys(fetchtest.Pagings()))...)
+	}, slices.Collect(maps.Keys(userapitest.Pagings()))...)
 }
 
 func TestExportThatIsNeverReadyEndsTheWalk(t *testing.T) {
@@ -34,7 +34,7 @@ func TestExportThatIsNeverReadyEndsTheWalk(t *testing.T) {
 	for {
 		page, err := source.Page(t.Context(), cursor)
 		if err != nil {
-			var protocol *fetch.ProtocolError
+			var protocol *userapi.ProtocolError
 			require.ErrorAs(t, err, &protocol)
 			require.ErrorContains(t, err, "has been at work for 8h")
 			require.Less(t, server.Requests("/jobs/"), 1200, "the longer it takes, the less often it is asked")
@@ -60,7 +60,7 @@ func TestExportThatIsShortSaysSo(t *testing.T) {
 func TestAddressMayNameTheAPIOrNot(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 3)
-	base := fetchtest.Start(t, server)
+	base := userapitest.Start(t, server)
 	for _, path := range []string{"", "/", "//", "/api/v2", "/api/v2/", "//api//v2//"} {
 		source, err := auth0.New().NewSource(credentials(), provider.Options{BaseURL: base + path}, c.Clock.Deps())
 		require.NoError(t, err)

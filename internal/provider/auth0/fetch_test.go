@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 func credentials() provider.Credentials {
@@ -25,17 +25,17 @@ func credentials() provider.Credentials {
 }
 
 // fake is an Auth0 tenant with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*demoprovider.Auth0, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.Auth0, *userapitest.Case) {
 	tb.Helper()
-	clock := fetchtest.NewClock()
+	clock := userapitest.NewClock()
 	account := demoprovider.NewAccount(n)
 	server := demoprovider.NewAuth0(account, clock.Now)
-	base := fetchtest.Start(tb, server)
+	base := userapitest.Start(tb, server)
 	pages, snapshot := "/api/v2/users", false
 	if n >= 1000 {
 		pages, snapshot = "/exports/", true
 	}
-	return server, &fetchtest.Case{
+	return server, &userapitest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: pages, User: "/api/v2/users/", Snapshot: snapshot,
 		ID: demoprovider.Auth0ID, Key: "user_id",
 		Reject: func() {
@@ -44,7 +44,7 @@ func fake(tb testing.TB, n int) (*demoprovider.Auth0, *fetchtest.Case) {
 		},
 		Credential: "credentials.client_secret",
 		Secrets:    []string{demoprovider.Auth0ClientSecret, "eyJ-token", "s1gned"},
-		Open: func(d fetch.Deps) fetch.Source {
+		Open: func(d userapi.Deps) userapi.Source {
 			source, err := auth0.New().NewSource(credentials(), provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
 			return source
@@ -52,7 +52,7 @@ func fake(tb testing.TB, n int) (*demoprovider.Auth0, *fetchtest.Case) {
 	}
 }
 
-func open(tb testing.TB, c *fetchtest.Case) fetch.Source {
+func open(tb testing.TB, c *userapitest.Case) userapi.Source {
 	tb.Helper()
 	source := c.Open(c.Clock.Deps())
 	closer, ok := source.(io.Closer)
@@ -75,7 +75,7 @@ func TestSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
+			userapitest.Conformance(t, func(tb testing.TB) *userapitest.Case {
 				tb.Helper()
 				server, c := fake(tb, setup.users)
 				setup.change(server)
@@ -86,9 +86,9 @@ func TestSource(t *testing.T) {
 }
 
 // walk reads all pages and returns them.
-func walk(t *testing.T, source fetch.Source, c *fetchtest.Case, onPage func(n int, p fetch.Page)) []fetch.Page {
+func walk(t *testing.T, source userapi.Source, c *userapitest.Case, onPage func(n int, p userapi.Page)) []userapi.Page {
 	t.Helper()
-	var pages []fetch.Page
+	var pages []userapi.Page
 	for cursor := ""; len(pages) < 10_000; {
 		page, err := source.Page(t.Context(), cursor)
 		require.NoError(t, err)
@@ -106,7 +106,7 @@ func walk(t *testing.T, source fetch.Source, c *fetchtest.Case, onPage func(n in
 	return nil
 }
 
-func read(pages []fetch.Page) (users int, bad []fetch.Bad) {
+func read(pages []userapi.Page) (users int, bad []userapi.Bad) {
 	for _, page := range pages {
 		users += len(page.Users)
 		bad = append(bad, page.Bad...)
@@ -129,8 +129,8 @@ func TestAThousandUsersAreExported(t *testing.T) {
 func TestListThatGrowsTooLongIsExported(t *testing.T) {
 	t.Parallel()
 	_, c := fake(t, 990)
-	var restarted fetch.Page
-	pages := walk(t, open(t, c), c, func(n int, p fetch.Page) {
+	var restarted userapi.Page
+	pages := walk(t, open(t, c), c, func(n int, p userapi.Page) {
 		if n == 3 {
 			for range 20 {
 				c.Account.Create()
@@ -195,7 +195,7 @@ func TestExportIsBegunAnew(t *testing.T) {
 		closer, ok := source.(io.Closer)
 		require.True(t, ok)
 		var notes []string
-		pages := walk(t, source, c, func(n int, p fetch.Page) {
+		pages := walk(t, source, c, func(n int, p userapi.Page) {
 			if n == 2 { // 500 users were read when everything stands still for a day
 				require.NoError(t, closer.Close())
 				c.Clock.Advance(25 * time.Hour)
@@ -216,7 +216,7 @@ func TestExportIsBegunAnew(t *testing.T) {
 		for {
 			page, err := source.Page(t.Context(), cursor)
 			if err != nil {
-				var protocol *fetch.ProtocolError
+				var protocol *userapi.ProtocolError
 				require.ErrorAs(t, err, &protocol)
 				require.ErrorContains(t, err, "6 exports came to nothing, the last one so: the export is empty")
 				require.Equal(t, 5, restarts)
@@ -240,7 +240,7 @@ func TestBrokenLinesAreReportedWithTheirNumber(t *testing.T) {
 	}
 	got, bad := read(walk(t, open(t, c), c, nil))
 	require.Equal(t, 1200-6, got)
-	require.Equal(t, []fetch.Bad{
+	require.Equal(t, []userapi.Bad{
 		{Place: "line 17", Reason: "the line is not JSON"},
 		{Place: "line 600", Reason: "it is a text, not a user object"},
 		{Place: "line 601", Reason: "the user object has no user_id"},
@@ -257,7 +257,7 @@ func TestTruncatedExportGoesOnWhereItBroke(t *testing.T) {
 		server.Fail(demoprovider.Fault{Path: "/exports/", Cut: true})
 		var ids []string
 		source := open(t, c)
-		ids = c.Walk(t, "", func() fetch.Source { return source }, nil)
+		ids = c.Walk(t, "", func() userapi.Source { return source }, nil)
 		slices.Sort(ids)
 		require.Equal(t, c.Want(), ids)
 		require.Equal(t, 2, server.Requests("/exports/"))
@@ -373,8 +373,8 @@ func TestOnlyABareHostNameIsADomain(t *testing.T) {
 
 func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := auth0.New().NewSource(provider.Credentials{Domain: demoprovider.Auth0Domain}, provider.Options{}, fetch.Deps{})
-	require.ErrorIs(t, err, fetch.ErrNoCredentials)
+	_, err := auth0.New().NewSource(provider.Credentials{Domain: demoprovider.Auth0Domain}, provider.Options{}, userapi.Deps{})
+	require.ErrorIs(t, err, userapi.ErrNoCredentials)
 	require.ErrorContains(t, err, "missing: credentials.client_id, credentials.client_secret (")
 	_, err = auth0.New().NewVerifier(provider.Credentials{SecretKey: "sk_test_x"}, provider.Options{})
 	require.EqualError(t, err, "credentials.secret_key is for Clerk only")

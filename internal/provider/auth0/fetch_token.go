@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // tokens keeps the token of the Management API, which lives for a day.
@@ -52,7 +52,7 @@ type tokenAnswer struct {
 
 func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {
 	var granted tokenAnswer
-	answer, err := s.client.Do(ctx, fetch.Request{
+	answer, err := s.client.Do(ctx, userapi.Request{
 		What: "get a token", Method: http.MethodPost, URL: s.base + "/oauth/token",
 		Form: url.Values{
 			"grant_type":    {"client_credentials"},
@@ -65,12 +65,12 @@ func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {
 				return errors.New("it is not JSON")
 			}
 			if json.Unmarshal(body, &granted) != nil || granted.AccessToken == "" {
-				return &fetch.ProtocolError{Detail: "it grants no token"}
+				return &userapi.ProtocolError{Detail: "it grants no token"}
 			}
 			return nil
 		},
 	})
-	if _, foreign := errors.AsType[*fetch.ProtocolError](err); foreign {
+	if _, foreign := errors.AsType[*userapi.ProtocolError](err); foreign {
 		return granted, s.notAuth0("")
 	}
 	if err != nil {
@@ -88,15 +88,15 @@ func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {
 	}
 	words := s.client.Say(refusal.Error + ": " + refusal.Description)
 	if answer.Status == http.StatusUnauthorized {
-		return granted, &fetch.CredentialsError{Detail: "Auth0 refuses credentials.client_id or credentials.client_secret: " +
+		return granted, &userapi.CredentialsError{Detail: "Auth0 refuses credentials.client_id or credentials.client_secret: " +
 			"copy both again from the settings of the application of that domain. Auth0 says: " + words}
 	}
-	return granted, &fetch.CredentialsError{Detail: "Auth0 grants the application of credentials.client_id no token for the Management API: " +
+	return granted, &userapi.CredentialsError{Detail: "Auth0 grants the application of credentials.client_id no token for the Management API: " +
 		"authorize it there with the permission read:users (" + wherePermission + "), and if credentials.domain is a custom domain, " +
 		"give the tenant's own one, such as shop.eu.auth0.com. Auth0 says: " + words}
 }
 
 func (s *source) notAuth0(how string) error {
-	return &fetch.ProtocolError{Detail: "the server of credentials.domain is not Auth0's: its /oauth/token does not answer as Auth0 does" + how +
+	return &userapi.ProtocolError{Detail: "the server of credentials.domain is not Auth0's: its /oauth/token does not answer as Auth0 does" + how +
 		". Give the tenant's domain, such as shop.eu.auth0.com (Auth0 dashboard, Applications, your application, Settings)"}
 }

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // The permissions of the Management API that a redelivery needs.
@@ -27,13 +27,13 @@ const whole = "2006-01-02T15:04:05Z"
 // webhook is the project's receiver, and asks Auth0 to send them again; see
 // fetch.Redeliverer. It needs the permissions read:event_streams,
 // read:event_deliveries and update:event_deliveries.
-func (s *source) Redeliver(ctx context.Context, projectID string, r fetch.RedeliverRequest) (fetch.Redelivery, error) {
+func (s *source) Redeliver(ctx context.Context, projectID string, r userapi.RedeliverRequest) (userapi.Redelivery, error) {
 	r.From, r.To = outwards(r.From, r.To)
 	streams, err := s.streams(ctx, projectID, r.Stream)
 	if err != nil {
-		return fetch.Redelivery{}, err
+		return userapi.Redelivery{}, err
 	}
-	result := fetch.Redelivery{DryRun: r.DryRun, From: orNil(r.From), To: orNil(r.To)}
+	result := userapi.Redelivery{DryRun: r.DryRun, From: orNil(r.From), To: orNil(r.To)}
 	budget := budget{pages: countPages, until: s.client.Now().Add(countTime)}
 	var first error
 	good := 0
@@ -51,7 +51,7 @@ func (s *source) Redeliver(ctx context.Context, projectID string, r fetch.Redeli
 		result.Streams = append(result.Streams, one)
 	}
 	if good == 0 {
-		return fetch.Redelivery{}, first
+		return userapi.Redelivery{}, first
 	}
 	return result, nil
 }
@@ -59,9 +59,9 @@ func (s *source) Redeliver(ctx context.Context, projectID string, r fetch.Redeli
 // redeliver does it for one stream. What it returns is good as far as it goes,
 // also with an error.
 func (s *source) redeliver(
-	ctx context.Context, of eventStream, projectID string, r fetch.RedeliverRequest, b *budget,
-) (fetch.RedeliveryStream, error) {
-	result := fetch.RedeliveryStream{
+	ctx context.Context, of eventStream, projectID string, r userapi.RedeliverRequest, b *budget,
+) (userapi.RedeliveryStream, error) {
+	result := userapi.RedeliveryStream{
 		ID: of.ID, Name: of.Name, Endpoint: of.endpoint(), Enabled: of.Status != streamDisabled,
 		Types: map[string]int{}, Notes: of.notes(projectID),
 	}
@@ -77,7 +77,7 @@ func (s *source) redeliver(
 }
 
 // ask asks for all failed deliveries of a stream, whether they were counted or not.
-func (s *source) ask(ctx context.Context, stream string, r fetch.RedeliverRequest) error {
+func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequest) error {
 	const what = "ask for a redelivery"
 	body := map[string]any{"statuses": []string{statusFailed}}
 	if !r.From.IsZero() {
@@ -86,7 +86,7 @@ func (s *source) ask(ctx context.Context, stream string, r fetch.RedeliverReques
 	if !r.To.IsZero() {
 		body["date_to"] = r.To.Format(whole)
 	}
-	answer, err := s.doWith(ctx, writeEventDeliveries, fetch.Request{
+	answer, err := s.doWith(ctx, writeEventDeliveries, userapi.Request{
 		What: what, Method: http.MethodPost, URL: s.streamURL(stream, "/redeliver"), JSON: body,
 		Read: func(body []byte) error {
 			if len(bytes.TrimSpace(body)) > 0 && !json.Valid(body) {
@@ -99,7 +99,7 @@ func (s *source) ask(ctx context.Context, stream string, r fetch.RedeliverReques
 	case err != nil:
 		return err
 	case answer.Status == http.StatusConflict:
-		return &fetch.NotNowError{Detail: fmt.Sprintf("Auth0 does not redeliver the failed deliveries of event stream %s now (409%s): "+
+		return &userapi.NotNowError{Detail: fmt.Sprintf("Auth0 does not redeliver the failed deliveries of event stream %s now (409%s): "+
 			"some of them are under way already, by a redelivery that was asked for before. "+
 			"Wait some minutes, see whether they arrive (authsync events list), and ask again; or choose others with from and to",
 			s.client.Say(stream), s.said(answer))}
@@ -111,7 +111,7 @@ func (s *source) ask(ctx context.Context, stream string, r fetch.RedeliverReques
 }
 
 // said is what Auth0 says in an answer, to be put behind its status.
-func (s *source) said(answer *fetch.Response) string {
+func (s *source) said(answer *userapi.Response) string {
 	if words := s.client.Say(readProblem(answer.Body).Message); words != "" {
 		return ", " + words
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -34,7 +34,7 @@ type budget struct {
 func (b *budget) spent(now time.Time) bool { return b.pages <= 0 || now.After(b.until) }
 
 // countFailed counts the failed deliveries of a stream into the result, and keeps none.
-func (s *source) countFailed(ctx context.Context, result *fetch.RedeliveryStream, r fetch.RedeliverRequest, b *budget) error {
+func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStream, r userapi.RedeliverRequest, b *budget) error {
 	query := url.Values{"statuses": {statusFailed}}
 	if !r.From.IsZero() {
 		query.Set("date_from", r.From.Format(whole))
@@ -50,7 +50,7 @@ func (s *source) countFailed(ctx context.Context, result *fetch.RedeliveryStream
 		}
 		b.pages--
 		page, err := s.page(ctx, readEventDeliveries, "list the failed deliveries", path, "deliveries", query, from)
-		if limited, ok := errors.AsType[*fetch.RateLimitError](err); ok && from != "" {
+		if limited, ok := errors.AsType[*userapi.RateLimitError](err); ok && from != "" {
 			result.Notes = append(result.Notes, "counting ended early: "+limited.Error())
 			return nil
 		}
@@ -116,7 +116,7 @@ func (d *delivery) at() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func count(result *fetch.RedeliveryStream, c *fetch.Client, entry json.RawMessage) {
+func count(result *userapi.RedeliveryStream, c *userapi.Client, entry json.RawMessage) {
 	var d delivery
 	if json.Unmarshal(entry, &d) != nil {
 		d = delivery{} // it counts all the same

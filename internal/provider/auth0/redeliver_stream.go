@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // What the Management API says of event streams (its definition, 2026-10).
@@ -84,12 +84,12 @@ func (s *source) streams(ctx context.Context, projectID, id string) ([]eventStre
 	case len(chosen) > 0:
 		return chosen, nil
 	case len(all) == 0:
-		return nil, &fetch.NoStreamError{Detail: "this Auth0 tenant has no event stream, so nothing can be redelivered: " +
+		return nil, &userapi.NoStreamError{Detail: "this Auth0 tenant has no event stream, so nothing can be redelivered: " +
 			"create one (Auth0 dashboard, Event Streams, Create, Webhook), then run authsync reconcile. Log streams cannot redeliver"}
 	case id != "":
-		return nil, &fetch.NoStreamError{Detail: s.client.Say("this Auth0 tenant has no event stream "+strconv.Quote(id)) + ". There are: " + s.shown(all)}
+		return nil, &userapi.NoStreamError{Detail: s.client.Say("this Auth0 tenant has no event stream "+strconv.Quote(id)) + ". There are: " + s.shown(all)}
 	default:
-		return nil, &fetch.NoStreamError{Detail: "no event stream of this Auth0 tenant is a webhook whose path ends with " + receiverPath(projectID) +
+		return nil, &userapi.NoStreamError{Detail: "no event stream of this Auth0 tenant is a webhook whose path ends with " + receiverPath(projectID) +
 			". There are: " + s.shown(all) + ". If a proxy brings one of them here by another path, name it: --stream est_…"}
 	}
 }
@@ -152,7 +152,7 @@ func (s *source) page(ctx context.Context, permission, what, path, key string, q
 		query.Set("from", from)
 	}
 	var page listAnswer
-	answer, err := s.doWith(ctx, permission, fetch.Request{
+	answer, err := s.doWith(ctx, permission, userapi.Request{
 		What: what, URL: s.base + path + "?" + query.Encode(),
 		Read: func(body []byte) error {
 			var err error

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 func began() time.Time { return time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC) }
 
 // streams is a tenant whose stream A goes to the project's receiver.
-func streams(tb testing.TB, more ...demoprovider.Auth0Stream) (*demoprovider.Auth0, *fetchtest.Case) {
+func streams(tb testing.TB, more ...demoprovider.Auth0Stream) (*demoprovider.Auth0, *userapitest.Case) {
 	tb.Helper()
 	server, c := fake(tb, 3)
 	server.Scope = demoprovider.Auth0StreamScopes
@@ -34,9 +34,9 @@ func streams(tb testing.TB, more ...demoprovider.Auth0Stream) (*demoprovider.Aut
 	return server, c
 }
 
-func redeliver(tb testing.TB, c *fetchtest.Case, r fetch.RedeliverRequest) (fetch.Redelivery, error) {
+func redeliver(tb testing.TB, c *userapitest.Case, r userapi.RedeliverRequest) (userapi.Redelivery, error) {
 	tb.Helper()
-	redeliverer, ok := open(tb, c).(fetch.Redeliverer)
+	redeliverer, ok := open(tb, c).(userapi.Redeliverer)
 	require.True(tb, ok)
 	return redeliverer.Redeliver(tb.Context(), shopProject, r)
 }
@@ -59,7 +59,7 @@ func TestRedeliverAsksForAllThatFailed(t *testing.T) {
 	for _, n := range []int{0, 1, 99, 100, 250} {
 		server, c := streams(t)
 		fail(server, streamA, n)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Len(t, got.Streams, 1)
 		one := got.Streams[0]
@@ -90,7 +90,7 @@ func TestRedeliverTakesBareLists(t *testing.T) {
 		server, c := streams(t)
 		server.Streams.Bare = true
 		fail(server, streamA, n)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, want.failed, got.Streams[0].Failed)
 		require.Equal(t, want.complete, got.Streams[0].Complete, "a full list does not say whether there is more")
@@ -115,7 +115,7 @@ func TestRedeliverRoundsOutwards(t *testing.T) {
 			t.Parallel()
 			server, c := streams(t)
 			fail(server, streamA, 10)
-			got, err := redeliver(t, c, fetch.RedeliverRequest{From: tc.from, To: tc.to})
+			got, err := redeliver(t, c, userapi.RedeliverRequest{From: tc.from, To: tc.to})
 			require.NoError(t, err)
 			one := got.Streams[0]
 			require.Equal(t, len(tc.want), one.Failed)
@@ -141,7 +141,7 @@ func TestDryRunAsksForNothing(t *testing.T) {
 	server, c := streams(t)
 	server.Scope = "read:event_streams read:event_deliveries"
 	fail(server, streamA, 5)
-	got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{DryRun: true})
 	require.NoError(t, err)
 	require.True(t, got.DryRun)
 	require.Equal(t, 5, got.Streams[0].Failed)
@@ -159,8 +159,8 @@ func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 		server, c := streams(t)
 		server.Scope = strings.Join(without, " ")
 		fail(server, streamA, 1)
-		_, err := redeliver(t, c, fetch.RedeliverRequest{})
-		var refused *fetch.CredentialsError
+		_, err := redeliver(t, c, userapi.RedeliverRequest{})
+		var refused *userapi.CredentialsError
 		require.ErrorAs(t, err, &refused)
 		require.ErrorContains(t, err, "lacks the permission "+missing)
 		require.ErrorContains(t, err, "Auth0 Management API, Machine to Machine Applications")
@@ -169,7 +169,7 @@ func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 	// Auth0 lets either of the two read deliveries; where it does not, ours is named.
 	server, c := streams(t)
 	server.Fail(demoprovider.Fault{Path: "/deliveries", Status: http.StatusForbidden, Body: `{"statusCode":403,"message":"Insufficient scope"}`})
-	_, err := redeliver(t, c, fetch.RedeliverRequest{})
+	_, err := redeliver(t, c, userapi.RedeliverRequest{})
 	require.ErrorContains(t, err, "lacks the permission "+all[1])
 	require.ErrorContains(t, err, "Auth0 says: Insufficient scope")
 }
@@ -178,7 +178,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 	t.Parallel()
 	other := demoprovider.Auth0Stream{ID: streamB, Name: "crm", Endpoint: "https://hook:s3cret@crm.example.com/in?key=s3cret#s3cret"}
 	aws := demoprovider.Auth0Stream{ID: "est_CCCCCCCCCCCCCCCCCCCCCC", Name: "lake"}
-	ids := func(r fetch.Redelivery) (list []string) {
+	ids := func(r userapi.Redelivery) (list []string) {
 		for _, s := range r.Streams {
 			list = append(list, s.ID)
 		}
@@ -190,7 +190,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server, c := streams(t, other, aws)
 		fail(server, streamA, 2)
 		fail(server, streamB, 2)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, []string{streamA}, ids(got))
 		require.Equal(t, 2, server.Streams.With(streamB, "failed"))
@@ -202,7 +202,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server, c := streams(t, proxied)
 		fail(server, streamA, 1)
 		fail(server, streamB, 2)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, []string{streamA, streamB}, ids(got), "each is asked and reported")
 		require.Equal(t, 1, server.Streams.With(streamA, "pending"))
@@ -214,7 +214,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server, c := streams(t, other)
 		fail(server, streamA, 1)
 		fail(server, streamB, 2)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{Stream: streamB})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{Stream: streamB})
 		require.NoError(t, err)
 		require.Equal(t, []string{streamB}, ids(got))
 		require.Equal(t, "crm.example.com/in", got.Streams[0].Endpoint)
@@ -227,22 +227,22 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		disabled := other
 		disabled.Disabled = true
 		server.Streams.Streams = []demoprovider.Auth0Stream{disabled, aws}
-		for _, r := range []fetch.RedeliverRequest{{}, {Stream: streamA}} {
+		for _, r := range []userapi.RedeliverRequest{{}, {Stream: streamA}} {
 			_, err := redeliver(t, c, r)
-			var none *fetch.NoStreamError
+			var none *userapi.NoStreamError
 			require.ErrorAs(t, err, &none)
 			require.ErrorContains(t, err, streamB+" (crm.example.com/in, disabled), "+aws.ID+" (no webhook, eventbridge)")
 			require.NotContains(t, err.Error(), "s3cret")
 		}
-		_, err := redeliver(t, c, fetch.RedeliverRequest{})
+		_, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.ErrorContains(t, err, "name it: --stream est_")
 	})
 	t.Run("NoneAtAll", func(t *testing.T) {
 		t.Parallel()
 		server, c := streams(t)
 		server.Streams.Streams = nil
-		_, err := redeliver(t, c, fetch.RedeliverRequest{})
-		var none *fetch.NoStreamError
+		_, err := redeliver(t, c, userapi.RedeliverRequest{})
+		var none *userapi.NoStreamError
 		require.ErrorAs(t, err, &none)
 		require.ErrorContains(t, err, "has no event stream")
 	})
@@ -255,10 +255,10 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		}
 		server.Streams.Streams = append(others, server.Streams.Streams...)
 		fail(server, streamA, 1)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, []string{streamA}, ids(got))
-		_, err = redeliver(t, c, fetch.RedeliverRequest{Stream: "est_none"})
+		_, err = redeliver(t, c, userapi.RedeliverRequest{Stream: "est_none"})
 		require.ErrorContains(t, err, "221 more")
 	})
 }
@@ -268,7 +268,7 @@ func TestDisabledStreamIsSaidToBe(t *testing.T) {
 	server, c := streams(t)
 	server.Streams.Streams[0].Disabled = true
 	fail(server, streamA, 1)
-	got, err := redeliver(t, c, fetch.RedeliverRequest{})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{})
 	require.NoError(t, err)
 	one := got.Streams[0]
 	require.False(t, one.Enabled)
@@ -284,8 +284,8 @@ func TestRedeliverySaysWhenItCannotBeNow(t *testing.T) {
 	server, c := streams(t)
 	server.Streams.Busy = true
 	fail(server, streamA, 1)
-	_, err := redeliver(t, c, fetch.RedeliverRequest{})
-	var notNow *fetch.NotNowError
+	_, err := redeliver(t, c, userapi.RedeliverRequest{})
+	var notNow *userapi.NotNowError
 	require.ErrorAs(t, err, &notNow)
 	require.ErrorContains(t, err, "under way already")
 	require.ErrorContains(t, err, "One or more events is not in a state")
@@ -297,7 +297,7 @@ func TestTroubleWithOneStreamDoesNotHideTheOther(t *testing.T) {
 	fail(server, streamA, 1)
 	fail(server, streamB, 2)
 	server.Fail(demoprovider.Fault{Path: streamA + "/redeliver", Status: http.StatusConflict, Body: `{"statusCode":409,"message":"busy"}`})
-	got, err := redeliver(t, c, fetch.RedeliverRequest{})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{})
 	require.NoError(t, err)
 	require.Contains(t, *got.Streams[0].Problem, "busy")
 	require.False(t, got.Streams[0].Requested)
@@ -317,7 +317,7 @@ func TestRedeliverOutlivesPassingTrouble(t *testing.T) {
 		demoprovider.Fault{Path: "/deliveries", Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}},
 		demoprovider.Fault{Path: "/redeliver", Status: http.StatusBadGateway, Body: "<html>"},
 	)
-	got, err := redeliver(t, c, fetch.RedeliverRequest{})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{})
 	require.NoError(t, err)
 	require.Equal(t, 150, got.Streams[0].Failed, "a page that is read twice is counted once")
 	require.True(t, got.Streams[0].Requested)
@@ -331,24 +331,24 @@ func TestRedeliverSaysWhatLasts(t *testing.T) {
 		fault demoprovider.Fault
 		want  any
 	}{
-		"ListFails":       {demoprovider.Fault{Path: "/event-streams", Status: 500}, new(*fetch.TemporaryError)},
-		"ListIsAPage":     {demoprovider.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, new(*fetch.ProtocolError)},
-		"ListHasNoList":   {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, new(*fetch.TemporaryError)},
-		"ListIsNull":      {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `null`}, new(*fetch.TemporaryError)},
-		"NextIsANumber":   {demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, new(*fetch.TemporaryError)},
-		"DeliveriesFail":  {demoprovider.Fault{Path: "/deliveries", Status: 503}, new(*fetch.TemporaryError)},
-		"DeliveriesGone":  {demoprovider.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, new(*fetch.ProtocolError)},
-		"LongPause":       {demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, new(*fetch.RateLimitError)},
-		"RedeliverFails":  {demoprovider.Fault{Path: "/redeliver", Status: 500}, new(*fetch.TemporaryError)},
-		"RedeliverIsOdd":  {demoprovider.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, new(*fetch.TemporaryError)},
-		"RedeliverRefuse": {demoprovider.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, new(*fetch.ProtocolError)},
+		"ListFails":       {demoprovider.Fault{Path: "/event-streams", Status: 500}, new(*userapi.TemporaryError)},
+		"ListIsAPage":     {demoprovider.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, new(*userapi.ProtocolError)},
+		"ListHasNoList":   {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, new(*userapi.TemporaryError)},
+		"ListIsNull":      {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `null`}, new(*userapi.TemporaryError)},
+		"NextIsANumber":   {demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, new(*userapi.TemporaryError)},
+		"DeliveriesFail":  {demoprovider.Fault{Path: "/deliveries", Status: 503}, new(*userapi.TemporaryError)},
+		"DeliveriesGone":  {demoprovider.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, new(*userapi.ProtocolError)},
+		"LongPause":       {demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, new(*userapi.RateLimitError)},
+		"RedeliverFails":  {demoprovider.Fault{Path: "/redeliver", Status: 500}, new(*userapi.TemporaryError)},
+		"RedeliverIsOdd":  {demoprovider.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, new(*userapi.TemporaryError)},
+		"RedeliverRefuse": {demoprovider.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, new(*userapi.ProtocolError)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, c := streams(t)
 			fail(server, streamA, 1)
 			server.Fail(slices.Repeat([]demoprovider.Fault{tc.fault}, 20)...)
-			_, err := redeliver(t, c, fetch.RedeliverRequest{})
+			_, err := redeliver(t, c, userapi.RedeliverRequest{})
 			require.ErrorAs(t, err, tc.want)
 		})
 	}
@@ -360,7 +360,7 @@ func TestRedeliverTakesAnEmptyAnswer(t *testing.T) {
 	server, c := streams(t)
 	fail(server, streamA, 1)
 	server.Fail(demoprovider.Fault{Path: "/redeliver", Status: http.StatusAccepted})
-	got, err := redeliver(t, c, fetch.RedeliverRequest{})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{})
 	require.NoError(t, err)
 	require.True(t, got.Streams[0].Requested)
 }
@@ -372,7 +372,7 @@ func TestCountingIsBounded(t *testing.T) {
 		server, c := streams(t, demoprovider.Auth0Stream{ID: streamB, Endpoint: receiver})
 		fail(server, streamA, 10_001)
 		fail(server, streamB, 3)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, 100, server.Requests("/deliveries"))
 		require.Equal(t, 10_000, got.Streams[0].Failed)
@@ -391,7 +391,7 @@ func TestCountingIsBounded(t *testing.T) {
 				c.Clock.Advance(11 * time.Second)
 			}
 		}
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Equal(t, 300, got.Streams[0].Failed)
 		require.False(t, got.Streams[0].Complete)
@@ -406,7 +406,7 @@ func TestCountingIsBounded(t *testing.T) {
 				server.Fail(demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
 			}
 		}
-		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{DryRun: true})
 		require.NoError(t, err)
 		require.Equal(t, 100, got.Streams[0].Failed)
 		require.False(t, got.Streams[0].Complete)
@@ -419,7 +419,7 @@ func TestCountingIsBounded(t *testing.T) {
 			return demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[{"id":"` + id + `","status":"failed"}],"next":"` + next + `"}`}
 		}
 		server.Fail(slices.Repeat([]demoprovider.Fault{page("x", "two"), page("y", "one")}, 50)...)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{DryRun: true})
 		require.NoError(t, err)
 		require.Equal(t, 3, server.Requests("/deliveries"))
 		require.Equal(t, 2, got.Streams[0].Failed, "each is counted once")
@@ -436,7 +436,7 @@ func TestCountingIsBounded(t *testing.T) {
 					"configuration":{"webhook_endpoint":"https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/` + shopProject + `"}}}],"next":"more"}`})
 			}
 		}
-		got, err := redeliver(t, c, fetch.RedeliverRequest{})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{})
 		require.NoError(t, err)
 		require.Len(t, got.Streams, 1, "and asked once")
 		require.Equal(t, 3, server.Streams.With(streamA, "pending"))
@@ -445,7 +445,7 @@ func TestCountingIsBounded(t *testing.T) {
 		t.Parallel()
 		server, c := streams(t)
 		server.Fail(slices.Repeat([]demoprovider.Fault{{Path: "/deliveries", Status: 200, Body: `{"deliveries":[{"id":"x","status":"failed"}],"next":"same"}`}}, 9)...)
-		got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+		got, err := redeliver(t, c, userapi.RedeliverRequest{DryRun: true})
 		require.NoError(t, err)
 		require.Equal(t, 2, server.Requests("/deliveries"))
 		require.False(t, got.Streams[0].Complete)
@@ -464,7 +464,7 @@ func TestOddDeliveriesAreCountedToo(t *testing.T) {
 		{"event_type":"user.deleted","event":"text","attempts":[{"timestamp":"2026-05-03T09:00:00.5Z"}]},
 		{"status":"failed","event_type":"user.deleted","event":{"time":"yesterday"},"attempts":{}},
 		{"status":"failed","event_type":"user.deleted","event":{"time":"2026-05-03T12:00:00+02:00"}},` + strings.Join(kinds, ",") + `]}`})
-	got, err := redeliver(t, c, fetch.RedeliverRequest{DryRun: true})
+	got, err := redeliver(t, c, userapi.RedeliverRequest{DryRun: true})
 	require.NoError(t, err)
 	one := got.Streams[0]
 	require.Equal(t, 66, one.Failed, "one is under way")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 func TestVerifySecret(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(providertest.Main(m)) }

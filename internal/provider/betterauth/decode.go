@@ -35,18 +35,18 @@ func keys() *payload.Keys {
 //
 // A deletion carries the row as it was before, with an updatedAt from then; its
 // own clock is the timestamp, else the time of receipt.
-func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event {
+func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
-		return payload.FailedDelivery(d, err.Error())
+		return payload.FailedMessage(d, err.Error())
 	}
 	if !doc.IsObject() {
-		return payload.FailedDelivery(d, payload.NotObject("the body", doc))
+		return payload.FailedMessage(d, payload.NotObject("the body", doc))
 	}
 	return []provider.Event{decode(d, o, doc)}
 }
 
-func decode(d provider.Delivery, o provider.Options, doc payload.Value) provider.Event {
+func decode(d provider.Message, o provider.Options, doc payload.Value) provider.Event {
 	e := payload.New(d, 0)
 	var typ, event, id, timestamp, user, data payload.Value
 	for key, value := range doc.Members() {
@@ -105,9 +105,9 @@ func decode(d provider.Delivery, o provider.Options, doc payload.Value) provider
 func (Provider) MayRace(e *provider.Event) bool { return e.Type == userUpdated }
 
 // setID takes the signed id of the delivery, else the one in the body, else a digest.
-func setID(e *provider.Event, d provider.Delivery, id payload.Value) (problem string) {
-	if d.DeliveryID != "" {
-		return payload.SetDeliveryID(e, d)
+func setID(e *provider.Event, d provider.Message, id payload.Value) (problem string) {
+	if d.MessageID != "" {
+		return payload.SetMessageID(e, d)
 	}
 	return payload.SetID(e, d, "id", id)
 }

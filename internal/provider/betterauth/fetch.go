@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // The admin API of better-auth 1.7.7, as observed.
@@ -26,7 +26,7 @@ const (
 )
 
 // defaultRate is what a server allows a client for a path; customers may change it.
-func defaultRate() fetch.Rate { return fetch.Rate{Requests: 100, Window: 10 * time.Second} }
+func defaultRate() userapi.Rate { return userapi.Rate{Requests: 100, Window: 10 * time.Second} }
 
 // checkFetch checks what reading users needs, as far as it is given.
 func checkFetch(c provider.Credentials, o provider.Options) error {
@@ -43,7 +43,7 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 	if o.BaseURL == "" {
 		return nil
 	}
-	_, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	_, err := userapi.ParseBase("options.base_url", o.BaseURL)
 	return err
 }
 
@@ -74,13 +74,13 @@ func checkTables(t provider.UserTables) error {
 func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
 	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"session_token"}}
 	if o.BaseURL != "" {
-		r.Origin = outbound.Origin(o.BaseURL)
+		r.Origin = egress.Origin(o.BaseURL)
 	}
 	return r
 }
 
 type source struct {
-	client *fetch.Client
+	client *userapi.Client
 	base   string
 	token  string
 }
@@ -95,7 +95,7 @@ func (Provider) ReconcileEvery() string { return "6h" }
 // The admin API lists by position. The walk is in order of the ids, the only
 // order in which no two users are equal (many may be created at one instant, by
 // an import), and asks at its end for the users who were created meanwhile.
-func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
@@ -113,9 +113,9 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.De
 		missing = append(missing, "credentials.session_token")
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("missing: %s (or options.source, to read your tables): %w", strings.Join(missing, ", "), fetch.ErrNoCredentials)
+		return nil, fmt.Errorf("missing: %s (or options.source, to read your tables): %w", strings.Join(missing, ", "), userapi.ErrNoCredentials)
 	}
-	base, err := fetch.ParseBase("options.base_url", o.BaseURL)
+	base, err := userapi.ParseBase("options.base_url", o.BaseURL)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +123,12 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.De
 		base.Path = defaultPath
 	}
 	return &source{
-		client: fetch.NewClient(clientName, d, defaultRate(), c.SessionToken), base: base.String(), token: string(c.SessionToken),
+		client: userapi.NewClient(clientName, d, defaultRate(), c.SessionToken), base: base.String(), token: string(c.SessionToken),
 	}, nil
 }
 
-func (s *source) request(what, path string, query url.Values) fetch.Request {
-	return fetch.Request{What: what, URL: s.base + path + "?" + query.Encode(), Bearer: s.token}
+func (s *source) request(what, path string, query url.Values) userapi.Request {
+	return userapi.Request{What: what, URL: s.base + path + "?" + query.Encode(), Bearer: s.token}
 }
 
 // Count asks for the number of users.
@@ -138,32 +138,32 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 }
 
 // User reads one user. Only a 404 that says USER_NOT_FOUND proves that there is none.
-func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	request := s.request(what, "/admin/get-user", url.Values{"id": {id}})
 	request.MaxBody = maxUser
 	answer, err := s.client.Do(ctx, request)
 	if err != nil {
-		return fetch.User{}, err
+		return userapi.User{}, err
 	}
 	if answer.Status == http.StatusNotFound && readProblem(answer.Body).Code == "USER_NOT_FOUND" {
-		return fetch.User{}, fetch.ErrGone
+		return userapi.User{}, userapi.ErrGone
 	}
 	if !answer.OK() {
-		return fetch.User{}, s.refused(what, answer)
+		return userapi.User{}, s.refused(what, answer)
 	}
 	object, err := payload.Parse(answer.Body)
 	if err == nil {
-		var entry fetch.Entry
-		entry, err = fetch.ReadEntry(object, keyID, keyCreatedAt)
+		var entry userapi.Entry
+		entry, err = userapi.ReadEntry(object, keyID, keyCreatedAt)
 		if err == nil && entry.ID != id {
 			err = errors.New("it is another user than was asked for")
 		}
 	}
 	if err != nil {
-		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+		return userapi.User{}, s.client.Unexpected(what, answer, err.Error())
 	}
-	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
 }
 
 // problem is the server's own words in an answer that is no success.
@@ -181,7 +181,7 @@ func readProblem(body []byte) problem {
 }
 
 // refused says why an answer is no success and what to do.
-func (s *source) refused(what string, answer *fetch.Response) error {
+func (s *source) refused(what string, answer *userapi.Response) error {
 	p := readProblem(answer.Body)
 	words := s.client.Say(strings.TrimSpace(p.Code + " " + p.Message))
 	detail := ""
@@ -199,5 +199,5 @@ func (s *source) refused(what string, answer *fetch.Response) error {
 	if words != "" {
 		detail += ". The server says: " + words
 	}
-	return &fetch.CredentialsError{Detail: detail}
+	return &userapi.CredentialsError{Detail: detail}
 }

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -28,40 +28,40 @@ const clockSkew = 5 * time.Minute
 // place is where a walk stands.
 type place struct {
 	Mode string `json:"mode"`
-	fetch.Mark
+	userapi.Mark
 
 	// Since is when the walk began.
 	Since time.Time `json:"since,omitzero"`
 }
 
 // Page reads up to 500 users, by position: see fetch.Positions.
-func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byID, Since: s.client.Now().UTC()}
 	if cursor != "" {
 		at = place{}
-		if err := fetch.DecodeCursor(cursor, &at); err != nil {
-			return fetch.Page{}, err
+		if err := userapi.DecodeCursor(cursor, &at); err != nil {
+			return userapi.Page{}, err
 		}
 	}
 	switch {
 	case at.Offset < 0:
-		return fetch.Page{}, fetch.ForeignCursor()
+		return userapi.Page{}, userapi.ForeignCursor()
 	case at.Mode == byID:
 		return s.pageByID(ctx, at)
 	case at.Mode == byNewest:
 		return s.pageByNewest(ctx, at)
 	default:
-		return fetch.Page{}, fetch.ForeignCursor()
+		return userapi.Page{}, userapi.ForeignCursor()
 	}
 }
 
-func (s *source) pageByID(ctx context.Context, at place) (fetch.Page, error) {
-	positions := fetch.Positions{Name: clientName, Client: s.client, List: func(ctx context.Context, from int64) (fetch.List, error) {
+func (s *source) pageByID(ctx context.Context, at place) (userapi.Page, error) {
+	positions := userapi.Positions{Name: clientName, Client: s.client, List: func(ctx context.Context, from int64) (userapi.List, error) {
 		return s.list(ctx, listUsers, byID, from, pageSize)
 	}}
 	part, err := positions.Next(ctx, &at.Mark)
 	if err != nil {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	page := part.Page()
 	page.Restarted = part.Restarted
@@ -71,19 +71,19 @@ func (s *source) pageByID(ctx context.Context, at place) (fetch.Page, error) {
 		}
 		at = place{Mode: byNewest, Since: at.Since}
 	}
-	page.Next, err = fetch.EncodeCursor(at)
+	page.Next, err = userapi.EncodeCursor(at)
 	return page, err
 }
 
 // pageByNewest reads the users who were created since the walk began. More of
 // them push the list down, so that users come again rather than not at all.
-func (s *source) pageByNewest(ctx context.Context, at place) (fetch.Page, error) {
+func (s *source) pageByNewest(ctx context.Context, at place) (userapi.Page, error) {
 	l, err := s.list(ctx, "list the newest users", byNewest, at.Offset, pageSize)
 	if err != nil {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	since := at.Since.Add(-clockSkew)
-	old := slices.IndexFunc(l.Entries, func(e fetch.Entry) bool { return e.Created.Before(since) })
+	old := slices.IndexFunc(l.Entries, func(e userapi.Entry) bool { return e.Created.Before(since) })
 	if old >= 0 {
 		l.Entries, l.Bad = l.Entries[:old], nil
 		return l.Page(), nil
@@ -93,12 +93,12 @@ func (s *source) pageByNewest(ctx context.Context, at place) (fetch.Page, error)
 		return page, nil
 	}
 	if ids := l.IDs(); len(ids) == 0 || ids[0] == at.First {
-		return fetch.Page{}, fetch.NoProgress(clientName, fmt.Sprintf("behind position %d of the newest users it gives the newest again", at.Offset), at.Offset, l.Total)
+		return userapi.Page{}, userapi.NoProgress(clientName, fmt.Sprintf("behind position %d of the newest users it gives the newest again", at.Offset), at.Offset, l.Total)
 	}
 	at.Add(l.IDs())
 	at.Offset += l.Size()
 	if at.Offset < l.Total {
-		page.Next, err = fetch.EncodeCursor(at)
+		page.Next, err = userapi.EncodeCursor(at)
 	}
 	return page, err
 }
@@ -106,7 +106,7 @@ func (s *source) pageByNewest(ctx context.Context, at place) (fetch.Page, error)
 // list asks for a part of the list. The server answers 200 and an empty list to
 // any trouble with its database; but then it does not repeat the limit. So an
 // answer without the limit is never a list, however it looks.
-func (s *source) list(ctx context.Context, what, order string, offset, limit int64) (fetch.List, error) {
+func (s *source) list(ctx context.Context, what, order string, offset, limit int64) (userapi.List, error) {
 	query := url.Values{
 		"limit": {strconv.FormatInt(limit, 10)}, "offset": {strconv.FormatInt(offset, 10)}, "sortBy": {keyID}, "sortDirection": {"asc"},
 	}
@@ -114,7 +114,7 @@ func (s *source) list(ctx context.Context, what, order string, offset, limit int
 		query.Set("sortBy", keyCreatedAt)
 		query.Set("sortDirection", "desc")
 	}
-	var l fetch.List
+	var l userapi.List
 	request := s.request(what, "/admin/list-users", query)
 	request.Read = func(body []byte) error {
 		doc, err := payload.Parse(body)
@@ -131,16 +131,16 @@ func (s *source) list(ctx context.Context, what, order string, offset, limit int
 		if err != nil || total < 0 {
 			return errors.New("it does not say how many users there are")
 		}
-		l = fetch.Split(doc.Member("users"), keyID, keyCreatedAt)
+		l = userapi.Split(doc.Member("users"), keyID, keyCreatedAt)
 		l.Total = total
 		return nil
 	}
 	answer, err := s.client.Do(ctx, request)
 	switch {
 	case err != nil:
-		return fetch.List{}, err
+		return userapi.List{}, err
 	case !answer.OK():
-		return fetch.List{}, s.refused(what, answer)
+		return userapi.List{}, s.refused(what, answer)
 	}
 	l.SentAt = answer.SentAt
 	return l, nil

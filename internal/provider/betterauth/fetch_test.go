@@ -10,26 +10,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 // fake is a Better Auth server with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*demoprovider.BetterAuth, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.BetterAuth, *userapitest.Case) {
 	tb.Helper()
-	clock := fetchtest.NewClock()
+	clock := userapitest.NewClock()
 	account := demoprovider.NewAccount(n)
 	server := demoprovider.NewBetterAuth(account, clock.Now)
-	base := fetchtest.Start(tb, server)
-	return server, &fetchtest.Case{
+	base := userapitest.Start(tb, server)
+	return server, &userapitest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: "/admin/list-users", User: "/admin/get-user",
 		ID: demoprovider.BetterAuthID, Key: "id",
 		Reject:     func() { server.Token = "another" },
 		Credential: "credentials.session_token",
 		Secrets:    []string{demoprovider.BetterAuthToken},
-		Open: func(d fetch.Deps) fetch.Source {
+		Open: func(d userapi.Deps) userapi.Source {
 			source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
 			return source
@@ -39,7 +39,7 @@ func fake(tb testing.TB, n int) (*demoprovider.BetterAuth, *fetchtest.Case) {
 
 func TestSource(t *testing.T) {
 	t.Parallel()
-	fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
+	userapitest.Conformance(t, func(tb testing.TB) *userapitest.Case {
 		tb.Helper()
 		_, c := fake(tb, 1100)
 		return c
@@ -55,7 +55,7 @@ func TestEmptyListWithoutTheLimitIsTrouble(t *testing.T) {
 	server.BrokenDatabase = true
 	for _, cursor := range []string{"", first.Next} {
 		_, err = source.Page(t.Context(), cursor)
-		var temporary *fetch.TemporaryError
+		var temporary *userapi.TemporaryError
 		require.ErrorAs(t, err, &temporary)
 		require.ErrorContains(t, err, "does not repeat the limit")
 	}
@@ -77,7 +77,7 @@ func TestListThatEndsTooEarlyIsTrouble(t *testing.T) {
 		if err != nil {
 			require.ErrorContains(t, err, "counts 1700: it ends at position 1400")
 			require.Equal(t, 1400, got)
-			var protocol *fetch.ProtocolError
+			var protocol *userapi.ProtocolError
 			require.ErrorAs(t, err, &protocol)
 			return
 		}
@@ -91,7 +91,7 @@ func TestUsersCreatedMeanwhileAreAskedForAtTheEnd(t *testing.T) {
 	t.Parallel()
 	_, c := fake(t, 600)
 	source := c.Open(c.Clock.Deps())
-	var pages []fetch.Page
+	var pages []userapi.Page
 	for cursor := ""; len(pages) == 0 || cursor != ""; {
 		page, err := source.Page(t.Context(), cursor)
 		require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestUsersCreatedMeanwhileAreAskedForAtTheEnd(t *testing.T) {
 func TestAddressMayHaveAPath(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 3)
-	base := fetchtest.Start(t, server)
+	base := userapitest.Start(t, server)
 	for path, want := range map[string]bool{"": true, "/": true, "//": true, "//api//auth//": true, "/api/auth": true, "/api/auth/": true, "/auth": false} {
 		source, err := betterauth.New().NewSource(provider.Credentials{SessionToken: demoprovider.BetterAuthToken}, provider.Options{BaseURL: base + path}, c.Clock.Deps())
 		require.NoError(t, err)
@@ -152,20 +152,20 @@ func TestAnswersOfAnotherShapeAreRefused(t *testing.T) {
 	page, err = source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, page.Users, 1, "an id may be a number")
-	require.Equal(t, []fetch.Bad{{Place: "entry 2", Reason: "the user object has no id"}, {Place: "entry 3", Reason: "it is null, not a user object"}}, page.Bad)
+	require.Equal(t, []userapi.Bad{{Place: "entry 2", Reason: "the user object has no id"}, {Place: "entry 3", Reason: "it is null, not a user object"}}, page.Bad)
 }
 
 func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := betterauth.New().NewSource(provider.Credentials{}, provider.Options{}, fetch.Deps{})
-	require.ErrorIs(t, err, fetch.ErrNoCredentials)
+	_, err := betterauth.New().NewSource(provider.Credentials{}, provider.Options{}, userapi.Deps{})
+	require.ErrorIs(t, err, userapi.ErrNoCredentials)
 	require.ErrorContains(t, err, "missing: options.base_url, credentials.session_token (or options.source")
-	_, err = betterauth.New().NewSource(provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, fetch.Deps{})
+	_, err = betterauth.New().NewSource(provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, userapi.Deps{})
 	require.ErrorContains(t, err, "cannot be read from here")
 
 	opened := errors.New("opened")
 	_, err = betterauth.New().NewSource(provider.Credentials{DatabaseURL: "postgres://x"}, provider.Options{Source: &provider.UserTables{UserTable: "people"}},
-		fetch.Deps{SQL: func(url provider.Secret, tables provider.UserTables) (fetch.Source, error) {
+		userapi.Deps{SQL: func(url provider.Secret, tables provider.UserTables) (userapi.Source, error) {
 			require.Equal(t, provider.Secret("postgres://x"), url)
 			require.Equal(t, "people", tables.UserTable)
 			return nil, opened

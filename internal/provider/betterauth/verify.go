@@ -163,7 +163,7 @@ func proof(method, id, position string, err error) (provider.Proof, error) {
 	if err != nil {
 		return provider.Proof{}, err
 	}
-	return provider.Proof{DeliveryID: id, Secret: position, Method: method}, nil
+	return provider.Proof{MessageID: id, Secret: position, Method: method}, nil
 }
 
 func (v verifier) verifyHex(signature string, body []byte) (position string, err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 // The check value of X-Better-Auth-Signature, computed once with another
@@ -145,7 +145,7 @@ func TestSvixHeadersAreStandardWebhooks(t *testing.T) {
 	require.NoError(t, err)
 	proof, err := verifier(t, provider.Options{}, "s3cret").Verify(h, []byte("{}"), providertest.ReceivedAt())
 	require.NoError(t, err)
-	require.Equal(t, provider.Proof{DeliveryID: "msg_1", Secret: "1", Method: "standard_webhooks"}, proof)
+	require.Equal(t, provider.Proof{MessageID: "msg_1", Secret: "1", Method: "standard_webhooks"}, proof)
 }
 
 func TestKeysOfASecret(t *testing.T) {

@@ -105,7 +105,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 	if err != nil {
 		return provider.Proof{}, err
 	}
-	return provider.Proof{DeliveryID: id, Secret: position, Method: "svix"}, nil
+	return provider.Proof{MessageID: id, Secret: position, Method: "svix"}, nil
 }
 
 // ValidBody accepts an object; an array, which Clerk never sends, is accepted

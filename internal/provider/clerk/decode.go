@@ -37,20 +37,20 @@ func keys() *payload.Keys {
 
 // Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's
 // id is the delivery's, svix-id, which is the same on every retry and replay.
-func (Provider) Decode(d provider.Delivery, o provider.Options) []provider.Event {
+func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
-		return payload.FailedDelivery(d, err.Error())
+		return payload.FailedMessage(d, err.Error())
 	}
 	if !doc.IsObject() {
-		return payload.FailedDelivery(d, payload.NotObject("the body", doc))
+		return payload.FailedMessage(d, payload.NotObject("the body", doc))
 	}
 	return []provider.Event{decode(d, o, doc)}
 }
 
-func decode(d provider.Delivery, o provider.Options, doc payload.Value) provider.Event {
+func decode(d provider.Message, o provider.Options, doc payload.Value) provider.Event {
 	e := payload.New(d, 0)
-	if problem := payload.SetDeliveryID(&e, d); problem != "" {
+	if problem := payload.SetMessageID(&e, d); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
 	var typ, timestamp, instance, data payload.Value

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/outbound"
+	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // Clerk's Backend API (its OpenAPI definition, 2026-05-12, and its page on limits).
@@ -31,11 +31,11 @@ const (
 
 // rate is what Clerk allows an instance, which has one secret key for each of
 // its users to share.
-func rate(key provider.Secret) fetch.Rate {
+func rate(key provider.Secret) userapi.Rate {
 	if isTestKey(key) {
-		return fetch.Rate{Requests: 100, Window: 10 * time.Second}
+		return userapi.Rate{Requests: 100, Window: 10 * time.Second}
 	}
-	return fetch.Rate{Requests: 1000, Window: 10 * time.Second}
+	return userapi.Rate{Requests: 1000, Window: 10 * time.Second}
 }
 
 func isTestKey(key provider.Secret) bool { return strings.HasPrefix(string(key), "sk_test_") }
@@ -50,7 +50,7 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 }
 
 func baseURL(o provider.Options) (string, error) {
-	base, err := fetch.ParseBase("options.base_url", cmp.Or(o.BaseURL, backendAPI))
+	base, err := userapi.ParseBase("options.base_url", cmp.Or(o.BaseURL, backendAPI))
 	if err != nil {
 		return "", err
 	}
@@ -60,12 +60,12 @@ func baseURL(o provider.Options) (string, error) {
 // SendsTo says where the secret key goes.
 func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
 	return provider.Recipient{
-		Origin: outbound.Origin(cmp.Or(o.BaseURL, backendAPI)), Field: "options.base_url", Credentials: []string{"secret_key"},
+		Origin: egress.Origin(cmp.Or(o.BaseURL, backendAPI)), Field: "options.base_url", Credentials: []string{"secret_key"},
 	}
 }
 
 type source struct {
-	client *fetch.Client
+	client *userapi.Client
 	base   string
 	key    string
 }
@@ -79,26 +79,26 @@ func (Provider) ReconcileEvery() string { return "24h" }
 // A walk is in order of creation, 500 users a page. Users who sign up meanwhile
 // come at its end, so it neither skips nor repeats one. Where Clerk refuses the
 // cursor or passes over it, the walk goes on by position; see place.
-func (Provider) NewSource(c provider.Credentials, o provider.Options, d fetch.Deps) (fetch.Source, error) {
+func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
 	if c.SecretKey == "" {
-		return nil, fmt.Errorf("credentials.secret_key is missing (Clerk dashboard, API keys): %w", fetch.ErrNoCredentials)
+		return nil, fmt.Errorf("credentials.secret_key is missing (Clerk dashboard, API keys): %w", userapi.ErrNoCredentials)
 	}
 	base, err := baseURL(o)
 	if err != nil {
 		return nil, err
 	}
-	return &source{client: fetch.NewClient(provider.Title(provider.Clerk), d, rate(c.SecretKey), c.SecretKey), base: base, key: string(c.SecretKey)}, nil
+	return &source{client: userapi.NewClient(provider.Title(provider.Clerk), d, rate(c.SecretKey), c.SecretKey), base: base, key: string(c.SecretKey)}, nil
 }
 
-func (s *source) request(what, path string, query url.Values) fetch.Request {
+func (s *source) request(what, path string, query url.Values) userapi.Request {
 	address := s.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	return fetch.Request{What: what, URL: address, Bearer: s.key, Header: map[string]string{"Clerk-API-Version": apiVersion}}
+	return userapi.Request{What: what, URL: address, Bearer: s.key, Header: map[string]string{"Clerk-API-Version": apiVersion}}
 }
 
 // Count asks for the number of users.
@@ -126,32 +126,32 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 
 // User reads one user. Clerk answers 404 for one that is deleted; a 404 that is
 // not in Clerk's form proves nothing.
-func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	request := s.request(what, "/users/"+url.PathEscape(id), nil)
 	request.MaxBody = maxUser
 	answer, err := s.client.Do(ctx, request)
 	if err != nil {
-		return fetch.User{}, err
+		return userapi.User{}, err
 	}
 	if answer.Status == http.StatusNotFound && readProblem(answer.Body).code != "" {
-		return fetch.User{}, fetch.ErrGone
+		return userapi.User{}, userapi.ErrGone
 	}
 	if !answer.OK() {
-		return fetch.User{}, s.refused(what, answer)
+		return userapi.User{}, s.refused(what, answer)
 	}
 	object, err := payload.Parse(answer.Body)
 	if err == nil {
-		var entry fetch.Entry
-		entry, err = fetch.ReadEntry(object, keyID, keyCreatedAt)
+		var entry userapi.Entry
+		entry, err = userapi.ReadEntry(object, keyID, keyCreatedAt)
 		if err == nil && entry.ID != id {
 			err = errors.New("it is another user than was asked for")
 		}
 	}
 	if err != nil {
-		return fetch.User{}, s.client.Unexpected(what, answer, err.Error())
+		return userapi.User{}, s.client.Unexpected(what, answer, err.Error())
 	}
-	return fetch.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
 }
 
 const (
@@ -182,7 +182,7 @@ func readProblem(body []byte) problem {
 }
 
 // refused says why an answer is no success, in Clerk's words, and what to do.
-func (s *source) refused(what string, answer *fetch.Response) error {
+func (s *source) refused(what string, answer *userapi.Response) error {
 	said := readProblem(answer.Body)
 	words := s.client.Say(said.message)
 	if said.traceID != "" {
@@ -200,5 +200,5 @@ func (s *source) refused(what string, answer *fetch.Response) error {
 	if words != "" {
 		detail += ". Clerk says: " + words
 	}
-	return &fetch.CredentialsError{Detail: detail}
+	return &userapi.CredentialsError{Detail: detail}
 }

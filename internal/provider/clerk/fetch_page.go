@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/authsync/authsync/internal/provider/fetch"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // The ways to walk. By cursor Clerk says what comes behind a user; by offset it
@@ -22,13 +22,13 @@ const (
 // place is where a walk stands.
 type place struct {
 	Mode string `json:"mode"`
-	fetch.Mark
+	userapi.Mark
 
 	// Created is when the user read last was created: what comes behind is no older.
 	Created time.Time `json:"created,omitzero"`
 }
 
-func (at *place) add(l *fetch.List) {
+func (at *place) add(l *userapi.List) {
 	at.Add(l.IDs())
 	if n := len(l.Entries); n > 0 {
 		at.Created = l.Entries[n-1].Created
@@ -37,7 +37,7 @@ func (at *place) add(l *fetch.List) {
 
 // behind reports that an answer lies behind the place: it is in the order of
 // creation, and has no user who was read before.
-func (at *place) behind(l *fetch.List) bool {
+func (at *place) behind(l *userapi.List) bool {
 	last := at.Created
 	for _, entry := range l.Entries {
 		if entry.Created.Before(last) {
@@ -50,12 +50,12 @@ func (at *place) behind(l *fetch.List) bool {
 
 // Page reads up to 500 users. The walk is over with a page that has none, if
 // Clerk counts no more either.
-func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byCursor}
 	if cursor != "" {
 		at.Mode = ""
-		if err := fetch.DecodeCursor(cursor, &at); err != nil {
-			return fetch.Page{}, err
+		if err := userapi.DecodeCursor(cursor, &at); err != nil {
+			return userapi.Page{}, err
 		}
 	}
 	switch {
@@ -64,11 +64,11 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 	case at.Mode == byCursor && at.Offset >= 0:
 		return s.pageByCursor(ctx, at)
 	default:
-		return fetch.Page{}, fetch.ForeignCursor()
+		return userapi.Page{}, userapi.ForeignCursor()
 	}
 }
 
-func (s *source) pageByCursor(ctx context.Context, at place) (fetch.Page, error) {
+func (s *source) pageByCursor(ctx context.Context, at place) (userapi.Page, error) {
 	last := ""
 	if n := len(at.Recent); n > 0 {
 		last = at.Recent[n-1]
@@ -76,9 +76,9 @@ func (s *source) pageByCursor(ctx context.Context, at place) (fetch.Page, error)
 	l, answer, err := s.list(ctx, url.Values{byCursor: {last}})
 	switch {
 	case err != nil:
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	case !answer.OK() && (last == "" || !cursorRefused(answer.Status)):
-		return fetch.Page{}, s.refused(listUsers, answer)
+		return userapi.Page{}, s.refused(listUsers, answer)
 	case !answer.OK():
 		next := byCursor // which works again with a user who is there
 		if answer.Status == http.StatusUnprocessableEntity {
@@ -92,7 +92,7 @@ func (s *source) pageByCursor(ctx context.Context, at place) (fetch.Page, error)
 		at.add(&l)
 		at.Offset += l.Size() // bad ones have a position, too
 		page := l.Page()
-		page.Next, err = fetch.EncodeCursor(at)
+		page.Next, err = userapi.EncodeCursor(at)
 		return page, err
 	}
 	end, err := false, error(nil)
@@ -100,7 +100,7 @@ func (s *source) pageByCursor(ctx context.Context, at place) (fetch.Page, error)
 		end, err = s.isEnd(ctx, at, last)
 	}
 	if end || err != nil {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	return s.pageByOffset(ctx, at, byCursor, "")
 }
@@ -111,7 +111,7 @@ func (s *source) isEnd(ctx context.Context, at place, last string) (bool, error)
 	if last != "" {
 		_, err := s.User(ctx, last)
 		if err != nil {
-			if errors.Is(err, fetch.ErrGone) {
+			if errors.Is(err, userapi.ErrGone) {
 				err = nil
 			}
 			return false, err
@@ -128,8 +128,8 @@ func cursorRefused(status int) bool {
 }
 
 // pageByOffset reads the page behind a place by position; next is the way to go on.
-func (s *source) pageByOffset(ctx context.Context, at place, next, note string) (fetch.Page, error) {
-	positions := fetch.Positions{Name: "Clerk", Client: s.client, Total: s.Count, List: func(ctx context.Context, from int64) (fetch.List, error) {
+func (s *source) pageByOffset(ctx context.Context, at place, next, note string) (userapi.Page, error) {
+	positions := userapi.Positions{Name: "Clerk", Client: s.client, Total: s.Count, List: func(ctx context.Context, from int64) (userapi.List, error) {
 		l, answer, err := s.list(ctx, url.Values{byOffset: {strconv.FormatInt(from, 10)}})
 		if err == nil && !answer.OK() {
 			err = s.refused(listUsers, answer)
@@ -138,7 +138,7 @@ func (s *source) pageByOffset(ctx context.Context, at place, next, note string) 
 	}}
 	part, err := positions.Next(ctx, &at.Mark)
 	if err != nil || part.End {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	page := part.Page()
 	page.Note, page.Restarted = note, part.Restarted
@@ -146,14 +146,14 @@ func (s *source) pageByOffset(ctx context.Context, at place, next, note string) 
 	if n := len(part.Entries); n > 0 {
 		at.Created = part.Entries[n-1].Created
 	}
-	page.Next, err = fetch.EncodeCursor(at)
+	page.Next, err = userapi.EncodeCursor(at)
 	return page, err
 }
 
 const listUsers = "list the users"
 
 // list asks for a part of GET /users. The status of the answer is for the caller to judge.
-func (s *source) list(ctx context.Context, where url.Values) (fetch.List, *fetch.Response, error) {
+func (s *source) list(ctx context.Context, where url.Values) (userapi.List, *userapi.Response, error) {
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}, "order_by": {"+" + keyCreatedAt}}
 	for name, values := range where {
 		if values[0] != "" {
@@ -161,14 +161,14 @@ func (s *source) list(ctx context.Context, where url.Values) (fetch.List, *fetch
 		}
 	}
 	request := s.request(listUsers, "/users", query)
-	var l fetch.List
+	var l userapi.List
 	request.Read = func(body []byte) error {
 		doc, err := payload.Parse(body)
 		if err == nil && !doc.IsArray() {
 			err = errors.New("it is " + doc.Kind() + ", not a list")
 		}
 		if err == nil {
-			l = fetch.Split(doc, keyID, keyCreatedAt)
+			l = userapi.Split(doc, keyID, keyCreatedAt)
 		}
 		return err
 	}

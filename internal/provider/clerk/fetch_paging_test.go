@@ -3,12 +3,12 @@ package clerk_test
 import (
 	"testing"
 
-	"github.com/authsync/authsync/internal/fetchtest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 func TestMisbehavingLists(t *testing.T) {
 	t.Parallel()
-	fetchtest.Misbehaving(t, func(tb testing.TB) *fetchtest.Case {
+	userapitest.Misbehaving(t, func(tb testing.TB) *userapitest.Case {
 		tb.Helper()
 		_, c := fake(tb, 1100)
 		return c

@@ -11,26 +11,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 // fake is a Clerk with n users, and the case of the suite for it.
-func fake(tb testing.TB, n int) (*demoprovider.Clerk, *fetchtest.Case) {
+func fake(tb testing.TB, n int) (*demoprovider.Clerk, *userapitest.Case) {
 	tb.Helper()
-	clock := fetchtest.NewClock()
+	clock := userapitest.NewClock()
 	account := demoprovider.NewAccount(n)
 	server := demoprovider.NewClerk(account, clock.Now)
-	base := fetchtest.Start(tb, server)
-	return server, &fetchtest.Case{
+	base := userapitest.Start(tb, server)
+	return server, &userapitest.Case{
 		Account: account, Clock: clock, Server: &server.Server, Pages: "/v1/users", User: "/v1/users/",
 		ID: demoprovider.ClerkID, Key: "id",
 		Reject:     func() { server.Key = "sk_test_another" },
 		Credential: "credentials.secret_key",
 		Secrets:    []string{demoprovider.ClerkKey},
-		Open: func(d fetch.Deps) fetch.Source {
+		Open: func(d userapi.Deps) userapi.Source {
 			source, err := clerk.New().NewSource(provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: base}, d)
 			require.NoError(tb, err)
 			return source
@@ -44,7 +44,7 @@ func TestVersionIsPinned(t *testing.T) {
 	versions := map[string]bool{}
 	server.Begun = func(r *http.Request) { versions[r.Header.Get("Clerk-Api-Version")] = true }
 	source := c.Open(c.Clock.Deps())
-	c.Walk(t, "", func() fetch.Source { return source }, nil)
+	c.Walk(t, "", func() userapi.Source { return source }, nil)
 	_, err := source.User(t.Context(), demoprovider.ClerkID(1))
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"2026-05-12": true}, versions, "of every request")
@@ -53,7 +53,7 @@ func TestVersionIsPinned(t *testing.T) {
 func TestAddressMayNameTheVersionOrNot(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 3)
-	root := strings.TrimSuffix(fetchtest.Start(t, server), "/v1")
+	root := strings.TrimSuffix(userapitest.Start(t, server), "/v1")
 	for _, path := range []string{"", "/", "//", "/v1", "/v1/", "//v1//", "/./v1", " "} {
 		source, err := clerk.New().NewSource(provider.Credentials{SecretKey: demoprovider.ClerkKey}, provider.Options{BaseURL: root + path}, c.Clock.Deps())
 		require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
+			userapitest.Conformance(t, func(tb testing.TB) *userapitest.Case {
 				tb.Helper()
 				server, c := fake(tb, 1100)
 				change(server)
@@ -96,7 +96,7 @@ func TestWalkAsksForWholePagesByCursor(t *testing.T) {
 	server.Begun = func(r *http.Request) { asked = append(asked, r.URL.RawQuery) }
 	source := c.Open(c.Clock.Deps())
 	cursors := []string{}
-	c.Walk(t, "", func() fetch.Source { return source }, func(p fetch.Page) { cursors = append(cursors, p.Next) })
+	c.Walk(t, "", func() userapi.Source { return source }, func(p userapi.Page) { cursors = append(cursors, p.Next) })
 	require.Equal(t, []string{
 		"limit=500&order_by=%2Bcreated_at",
 		"limit=500&order_by=%2Bcreated_at&starting_after=" + demoprovider.ClerkID(499),
@@ -130,7 +130,7 @@ func TestRefusedCursorGoesOnByPositionForGood(t *testing.T) {
 	}
 	source := c.Open(c.Clock.Deps())
 	var notes []string
-	c.Walk(t, "", func() fetch.Source { return source }, func(p fetch.Page) { notes = append(notes, p.Note) })
+	c.Walk(t, "", func() userapi.Source { return source }, func(p userapi.Page) { notes = append(notes, p.Note) })
 	require.Equal(t, []string{"/", demoprovider.ClerkID(499) + "/", "/490", "/980", "/1470", "/1690", "/"}, asked,
 		"each begins with the ten users that were read last; the last request counts them")
 	require.Equal(t, []string{"", "Clerk did not take the cursor: this page was read by position", "", "", ""}, notes)
@@ -144,7 +144,7 @@ func TestUsersWithoutAnIDAreReported(t *testing.T) {
 	first, err := source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, first.Users, 498)
-	require.Equal(t, []fetch.Bad{{Place: "entry 3", Reason: "the user object has no id"}}, first.Bad)
+	require.Equal(t, []userapi.Bad{{Place: "entry 3", Reason: "the user object has no id"}}, first.Bad)
 	require.Contains(t, first.Next, `"offset":499`, "they have a position; that behind the last user comes again")
 	for _, refuse := range []bool{false, true} {
 		server.RefuseCursor = refuse
@@ -181,7 +181,7 @@ func TestStatedRateIsNeverExceeded(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 3)
 	deps := c.Clock.Deps()
-	deps.Limits = fetch.NewLimits()
+	deps.Limits = userapi.NewLimits()
 	for range 10 { // sources of one process share the limit
 		source := c.Open(deps)
 		for range 50 {
@@ -224,8 +224,8 @@ func TestAnswersOfAnotherShapeAreRefused(t *testing.T) {
 
 func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := clerk.New().NewSource(provider.Credentials{WebhookSigningSecret: provider.Secrets{"whsec_x"}}, provider.Options{}, fetch.Deps{})
-	require.ErrorIs(t, err, fetch.ErrNoCredentials)
+	_, err := clerk.New().NewSource(provider.Credentials{WebhookSigningSecret: provider.Secrets{"whsec_x"}}, provider.Options{}, userapi.Deps{})
+	require.ErrorIs(t, err, userapi.ErrNoCredentials)
 	require.ErrorContains(t, err, "credentials.secret_key is missing")
 	for want, o := range map[string]provider.Options{
 		"must begin with https://":       {BaseURL: "ftp://api.clerk.example"},

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/authsync/authsync/internal/provider/clerk"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 func TestImports(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
-	"github.com/authsync/authsync/internal/providertest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 func credentials() provider.Credentials {
@@ -23,7 +23,7 @@ func TestOnlySvixHeadersCount(t *testing.T) {
 	require.NoError(t, err)
 	proof, err := v.Verify(header, body, providertest.ReceivedAt())
 	require.NoError(t, err)
-	require.Equal(t, provider.Proof{DeliveryID: "msg_1", Secret: "1", Method: "svix"}, proof)
+	require.Equal(t, provider.Proof{MessageID: "msg_1", Secret: "1", Method: "svix"}, proof)
 
 	renamed := http.Header{
 		"Webhook-Id": header["Svix-Id"], "Webhook-Timestamp": header["Svix-Timestamp"], "Webhook-Signature": header["Svix-Signature"],

@@ -43,7 +43,7 @@ func (c *Change) Note(text string) { c.notes = append(c.notes, text) }
 // A deletion often repeats the profile as it was before. Those values count
 // only if the object tells by an updated_at of its own how old they are: with
 // the deletion's clock they would overwrite newer ones that came earlier.
-func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
+func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
 	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
 
 	id := c.User[ID]
@@ -57,8 +57,8 @@ func (c *Change) Apply(d provider.Delivery, e provider.Event) provider.Event {
 	b.event.UserID = userID
 
 	b.envelope(c.SentAt)
-	b.event.Says = make(provider.Says, 9)
-	b.event.Says[provider.DeletedAt] = nil
+	b.event.Fields = make(provider.Fields, 9)
+	b.event.Fields[provider.DeletedAt] = nil
 	if c.Deletes {
 		b.deletion(c)
 	}
@@ -194,7 +194,7 @@ func (b *builder) deletion(c *Change) {
 
 func (b *builder) sayTime(column provider.Column, field Field, v Value) {
 	if v.IsNull() {
-		b.event.Says[column] = nil
+		b.event.Fields[column] = nil
 	} else if t, ok := ParseTime(v); ok {
 		b.say(column, Format(t.Time))
 	} else if !v.IsAbsent() && field != UpdatedAt { // of which profileClock speaks
@@ -212,7 +212,7 @@ func (b *builder) sayText(column provider.Column, field Field, v Value) {
 	switch {
 	case v.IsAbsent():
 	case v.IsNull():
-		b.event.Says[column] = nil
+		b.event.Fields[column] = nil
 	case v.IsText():
 		text := b.text(field, v)
 		if isBlank(text) {
@@ -248,8 +248,8 @@ func (b *builder) sayNames(first, last, full Value) {
 	}
 	switch {
 	case full.IsNull():
-		b.event.Says[provider.FirstName] = nil
-		b.event.Says[provider.LastName] = nil
+		b.event.Fields[provider.FirstName] = nil
+		b.event.Fields[provider.LastName] = nil
 	case full.IsText():
 		firstName, lastName := splitName(b.text(FullName, full))
 		b.sayOrClear(provider.FirstName, firstName)
@@ -278,7 +278,7 @@ func (b *builder) text(field Field, v Value) string {
 
 func (b *builder) sayOrClear(column provider.Column, text string) {
 	if text == "" {
-		b.event.Says[column] = nil
+		b.event.Fields[column] = nil
 		return
 	}
 	b.say(column, text)
@@ -286,7 +286,7 @@ func (b *builder) sayOrClear(column provider.Column, text string) {
 
 func (b *builder) say(column provider.Column, text string) {
 	b.texts[b.used] = text
-	b.event.Says[column] = &b.texts[b.used]
+	b.event.Fields[column] = &b.texts[b.used]
 	b.used++
 }
 

@@ -22,7 +22,7 @@ func keys() *payload.Keys {
 // apply makes a change of a user object and an envelope's time, "" for none.
 func apply(t *testing.T, object, sentAt string, deletes bool) provider.Event {
 	t.Helper()
-	d := provider.Delivery{ReceivedAt: received(), Body: []byte("{}")}
+	d := provider.Message{ReceivedAt: received(), Body: []byte("{}")}
 	e := payload.New(d, 0)
 	e.ID, e.Type = "e", "t"
 	c := payload.Change{Keys: keys(), Path: "user", Object: parse(t, object), Deletes: deletes}
@@ -166,14 +166,14 @@ func TestClocks(t *testing.T) {
 			require.Equal(t, c.updatedAt, said(e, provider.UpdatedAt))
 			require.Equal(t, c.saysNothingButDeletedAt, e.Raw == nil)
 			if c.saysNothingButDeletedAt {
-				require.Len(t, e.Says, 1)
+				require.Len(t, e.Fields, 1)
 			}
 		})
 	}
 }
 
 func said(e provider.Event, column provider.Column) string {
-	if value := e.Says[column]; value != nil {
+	if value := e.Fields[column]; value != nil {
 		return *value
 	}
 	return ""
@@ -220,8 +220,8 @@ func TestNames(t *testing.T) {
 			e := apply(t, object, "", false)
 			for column, want := range map[provider.Column]string{provider.FirstName: c.first, provider.LastName: c.last} {
 				got, says := "unsaid", false
-				if _, says = e.Says[column]; says {
-					if got = said(e, column); e.Says[column] == nil {
+				if _, says = e.Fields[column]; says {
+					if got = said(e, column); e.Fields[column] == nil {
 						got = "NULL"
 					}
 				}

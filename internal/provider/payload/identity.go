@@ -21,7 +21,7 @@ const (
 // New begins an event of a delivery. Until something better is known it was
 // sent when it was received. A delivery lists its events in their sequence: each counts
 // as received a microsecond after the one before it.
-func New(d provider.Delivery, ordinal int) provider.Event {
+func New(d provider.Message, ordinal int) provider.Event {
 	return provider.Event{Ordinal: ordinal, SentAt: Receipt(d.ReceivedAt).Add(time.Duration(ordinal) * time.Microsecond)}
 }
 
@@ -32,16 +32,16 @@ func Ignored(e provider.Event, reason string) provider.Event {
 }
 
 // Failed ends an event that cannot be understood.
-func Failed(d provider.Delivery, e provider.Event, reason string) provider.Event {
-	if e.ID == "" && SetDeliveryID(&e, d) != "" {
+func Failed(d provider.Message, e provider.Event, reason string) provider.Event {
+	if e.ID == "" && SetMessageID(&e, d) != "" {
 		setDigest(&e, d)
 	}
 	e.Verdict, e.Reason = provider.Fail, reason
 	return e
 }
 
-// FailedDelivery is the one event of a delivery of which nothing can be understood.
-func FailedDelivery(d provider.Delivery, reason string) []provider.Event {
+// FailedMessage is the one event of a delivery of which nothing can be understood.
+func FailedMessage(d provider.Message, reason string) []provider.Event {
 	return []provider.Event{Failed(d, New(d, 0), reason)}
 }
 
@@ -53,7 +53,7 @@ func Unmirrored(e provider.Event) provider.Event {
 // SetID gives an event the id that the sender gave it, or the digest of the
 // body where it gave none. An id is never altered; the problem, if any, says
 // what is wrong with it.
-func SetID(e *provider.Event, d provider.Delivery, key string, id Value) (problem string) {
+func SetID(e *provider.Event, d provider.Message, key string, id Value) (problem string) {
 	if id.IsAbsent() || id.IsNull() {
 		setDigest(e, d)
 		return ""
@@ -63,29 +63,29 @@ func SetID(e *provider.Event, d provider.Delivery, key string, id Value) (proble
 	return problem
 }
 
-// SetDeliveryID gives an event the id of its delivery, or the digest of the
+// SetMessageID gives an event the id of its delivery, or the digest of the
 // body where the delivery has none. It is for providers that send one event a delivery.
-func SetDeliveryID(e *provider.Event, d provider.Delivery) (problem string) {
-	if d.DeliveryID == "" {
+func SetMessageID(e *provider.Event, d provider.Message) (problem string) {
+	if d.MessageID == "" {
 		setDigest(e, d)
 		return ""
 	}
-	if problem := checkIdentity("the delivery's id", d.DeliveryID, maxEventID); problem != "" {
+	if problem := checkIdentity("the delivery's id", d.MessageID, maxEventID); problem != "" {
 		return problem
 	}
-	e.ID = d.DeliveryID
+	e.ID = d.MessageID
 	return ""
 }
 
 // WithDigest computes the digest of the body, so that it is not computed again
 // for each event of a delivery that has many.
-func WithDigest(d provider.Delivery) provider.Delivery {
+func WithDigest(d provider.Message) provider.Message {
 	sum := sha256.Sum256(d.Body)
 	d.BodyDigest = hex.EncodeToString(sum[:])
 	return d
 }
 
-func setDigest(e *provider.Event, d provider.Delivery) {
+func setDigest(e *provider.Event, d provider.Message) {
 	if d.BodyDigest == "" {
 		d = WithDigest(d)
 	}
@@ -110,7 +110,7 @@ func SetType(e *provider.Event, key string, v Value) (problem string) {
 
 // SetSentAt reads the envelope's time: the first of the values that is one. Where none can be
 // read, or it lies in the future, the time of receipt stays; Change.Apply notes why.
-func SetSentAt(e *provider.Event, d provider.Delivery, values ...Value) Time {
+func SetSentAt(e *provider.Event, d provider.Message, values ...Value) Time {
 	var sent Time
 	for _, v := range values {
 		if t, ok := ParseTime(v); ok {
@@ -173,8 +173,8 @@ func NotObject(path string, v Value) string {
 	return fmt.Sprintf("%s is %s, not an object", path, v.Kind())
 }
 
-// EmptyDelivery is the one event of a delivery that carries none.
-func EmptyDelivery(d provider.Delivery) provider.Event {
+// EmptyMessage is the one event of a delivery that carries none.
+func EmptyMessage(d provider.Message) provider.Event {
 	e := New(d, 0)
 	setDigest(&e, d)
 	return Ignored(e, "the body holds no event: its array is empty")

@@ -17,7 +17,7 @@ func Import(
 	object json.RawMessage, i provider.Import, o provider.Options, c Change, prepare func(c *Change, whole bool),
 ) provider.Event {
 	e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, SentAt: Receipt(i.FetchedAt)}
-	d := provider.Delivery{ReceivedAt: i.FetchedAt}
+	d := provider.Message{ReceivedAt: i.FetchedAt}
 	doc, err := Parse(object)
 	if err != nil {
 		return Failed(d, e, strings.Replace(err.Error(), "the body", "the user", 1))

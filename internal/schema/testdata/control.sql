@@ -36,7 +36,7 @@ CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes js
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -53,7 +53,7 @@ CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[])
     AS $$
 BEGIN
     -- As all who write several deliveries do, so that none waits for the other in a circle.
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
     -- Written so that no index is taken but that of the ids.
@@ -63,17 +63,40 @@ $$;
 
 COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Notes, before they are sent, that deliveries may have arrived.';
 
-CREATE FUNCTION authsync.block_limit(p_account text, p_class text, p_until timestamp with time zone, p_because text) RETURNS void
+CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    INSERT INTO authsync.rate_limits AS l (account, class, blocked_until, because)
-    VALUES (p_account, p_class, p_until, p_because)
-    ON CONFLICT (account, class) DO UPDATE SET blocked_until = excluded.blocked_until, because = excluded.because
+    INSERT INTO authsync.rate_limits AS l (scope, bucket, blocked_until, reason)
+    VALUES (p_scope, p_bucket, p_until, p_reason)
+    ON CONFLICT (scope, bucket) DO UPDATE SET blocked_until = excluded.blocked_until, reason = excluded.reason
     WHERE l.blocked_until < excluded.blocked_until;
 $$;
 
-COMMENT ON FUNCTION authsync.block_limit(p_account text, p_class text, p_until timestamp with time zone, p_because text) IS 'Lets no request of an account''s class go before a time.';
+COMMENT ON FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) IS 'Lets no request of an account''s class go before a time.';
+
+CREATE FUNCTION authsync.blocked_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) RETURNS TABLE(change_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT n.change_id
+    FROM unnest(p_user_ids) AS u (user_id)
+    CROSS JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        ORDER BY w.change_id
+        LIMIT p_limit
+    ) AS n;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.blocked_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are blocked for a destination, the earliest of each.';
 
 CREATE FUNCTION authsync.bump_directory_version() RETURNS trigger
     LANGUAGE plpgsql
@@ -100,11 +123,11 @@ BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('held', 'ready', 'retrying', 'failed')
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
     RETURNING d.user_id, d.state INTO v_user_id, v_state;
     IF NOT FOUND THEN
         RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
@@ -127,7 +150,7 @@ CREATE FUNCTION authsync.choose_probe(p_destination_id uuid) RETURNS bigint
 DECLARE
     v_id bigint;
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
 
     SELECT d.id INTO v_id
     FROM authsync.deliveries AS d
@@ -152,7 +175,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    PERFORM authsync.take_back_deliveries(p_destination_id, ARRAY[v_id]);
+    PERFORM authsync.requeue_ready_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $$;
@@ -227,90 +250,6 @@ $$;
 
 COMMENT ON FUNCTION authsync.client_lock_key(p_client_id text) IS 'The key of the advisory lock that says that a River client lives.';
 
-CREATE FUNCTION authsync.drop_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
-    SET lock_timeout TO '500ms'
-    AS $_$
-DECLARE
-    v_days   date[] := ARRAY[]::date[];
-    v_suffix text;
-    v_open   bigint;
-    v_failed bigint;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
-
-    FOR day, v_suffix IN
-        SELECT to_date(d.suffix, 'YYYYMMDD'), d.suffix
-        FROM pg_inherits AS h
-        JOIN pg_class AS c ON c.oid = h.inhrelid
-        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS d (suffix)
-        WHERE h.inhparent = 'authsync.inbox'::regclass AND to_date(d.suffix, 'YYYYMMDD') < p_before
-        ORDER BY 1
-    LOOP
-        -- Nobody writes to a day of the past, except a clock that is far off.
-        EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
-        EXECUTE format(
-            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
-             FROM authsync.%I AS i
-             JOIN authsync.projects AS p ON p.id = i.project_id
-             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-             WHERE e.outcome IS NULL OR e.outcome = ''pending''
-                OR (e.outcome = ''failed'' AND EXISTS (
-                    SELECT FROM authsync.river_job AS r
-                    WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
-                      AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
-            'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
-            INTO v_open, v_failed;
-        dropped := v_open = 0 AND v_failed = 0;
-        IF dropped THEN
-            v_days := v_days || day;
-        ELSE
-            reason := format('%s deliveries without outcome, %s failed events that are tried again', v_open, v_failed);
-            RETURN NEXT;
-        END IF;
-    END LOOP;
-
-    dropped := true;
-    reason := NULL;
-    FOREACH day IN ARRAY v_days LOOP
-        EXECUTE format('DROP TABLE authsync.%I, authsync.%I',
-            'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
-        RETURN NEXT;
-    END LOOP;
-    -- What is gone is used no longer.
-    DELETE FROM authsync.inbox_usage AS u
-    WHERE u.day < p_before
-        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
-END;
-$_$;
-
-COMMENT ON FUNCTION authsync.drop_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
-
-CREATE FUNCTION authsync.drop_old_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-    v_dropped bigint;
-BEGIN
-    DELETE FROM authsync.deliveries AS d
-    WHERE d.id = ANY (ARRAY(
-        SELECT o.id
-        FROM authsync.deliveries AS o
-        WHERE o.state IN ('delivered', 'coalesced', 'cancelled') AND o.finished_at < p_before
-        ORDER BY o.finished_at
-        LIMIT p_limit
-        FOR UPDATE SKIP LOCKED
-    ));
-    GET DIAGNOSTICS v_dropped = ROW_COUNT;
-    RETURN v_dropped;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.drop_old_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Removes deliveries that were finished before a time; failed ones stay.';
-
 CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS TABLE(project_id uuid, provider text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -324,7 +263,7 @@ CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS 
                 min(b.started_at) FILTER (WHERE b.kind = 'backfill')
             ) AS began,
             coalesce(bool_or(b.finished_at IS NULL), false) AS is_busy
-        FROM authsync.backfills AS b
+        FROM authsync.sync_runs AS b
         WHERE b.project_id = i.project_id AND b.provider = i.provider
     ) AS last
     CROSS JOIN LATERAL (
@@ -389,33 +328,6 @@ $$;
 
 COMMENT ON FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) IS 'Ends the job of a subject unless there is more to do.';
 
-CREATE FUNCTION authsync.give_back_delivery(p_id bigint) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    AS $$
-DECLARE
-    v_destination_id uuid;
-BEGIN
-    SELECT d.destination_id INTO v_destination_id FROM authsync.deliveries AS d WHERE d.id = p_id;
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
-
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'retrying';
-    IF FOUND THEN
-        PERFORM authsync.request_delivery(v_destination_id);
-        RETURN true;
-    END IF;
-    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'failed') THEN
-        RETURN authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) > 0;
-    END IF;
-    RETURN false;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.give_back_delivery(p_id bigint) IS 'Hands a delivery from its own job to that of its destination.';
-
 CREATE FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -424,7 +336,7 @@ BEGIN
     UPDATE authsync.destinations AS d
     SET state = p_state, state_by = p_by, state_reason = p_reason, state_since = p_now
     WHERE d.id = p_destination_id
-      AND (p_by = 'person' OR d.state = 'active' OR (d.state = 'paused' AND d.state_by = 'authsync' AND p_state = 'disabled'));
+      AND (p_by = 'user' OR d.state = 'active' OR (d.state = 'paused' AND d.state_by = 'system' AND p_state = 'disabled'));
     RETURN FOUND;
 END;
 $$;
@@ -442,7 +354,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'authsync', p_reason, p_now);
+    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'system', p_reason, p_now);
     RETURN true;
 END;
 $$;
@@ -464,12 +376,12 @@ BEGIN
         WHEN 'refresh_users' THEN
             RETURN EXISTS (
                 SELECT
-                FROM authsync.wanted_refreshes AS w
+                FROM authsync.refresh_requests AS w
                 WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
-                  AND w.gave_up_at IS NULL
+                  AND w.abandoned_at IS NULL
             );
         WHEN 'backfill' THEN
-            RETURN EXISTS (SELECT FROM authsync.backfills AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
+            RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         ELSE
@@ -479,29 +391,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.has_work(p_kind text, p_subject text) IS 'Whether there is something to do for the job of a kind and subject.';
-
-CREATE FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) RETURNS TABLE(change_id bigint)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-BEGIN
-    RETURN QUERY
-    SELECT n.change_id
-    FROM unnest(p_user_ids) AS u (user_id)
-    CROSS JOIN LATERAL (
-        SELECT w.change_id
-        FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
-        ORDER BY w.change_id
-        LIMIT p_limit
-    ) AS n;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.held_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are held for a destination, the earliest of each.';
 
 CREATE FUNCTION authsync.keep_default_partitions() RETURNS date
     LANGUAGE plpgsql
@@ -561,7 +450,7 @@ CREATE FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    UPDATE authsync.destination_flows AS f
+    UPDATE authsync.destination_progress AS f
     SET lease = p_lease, leased_by = p_leased_by, leased_job = p_leased_job, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);
@@ -594,8 +483,8 @@ BEGIN
         c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
-            WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
-            ELSE 'held'
+            WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
+            ELSE 'blocked'
         END,
         c.reason,
         p_now,
@@ -603,7 +492,8 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text, delivery_id bigint
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text,
+            delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
@@ -624,9 +514,9 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'held'
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'blocked'
         LIMIT 1
-    ) AS held ON true
+    ) AS blocked ON true
     ORDER BY c.change_id;
 
     GET DIAGNOSTICS v_made = ROW_COUNT;
@@ -703,52 +593,6 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
-CREATE FUNCTION authsync.mend_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-DECLARE
-    v_users text[];
-    v_ready bigint;
-BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
-
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.next_attempt_at < p_now - interval '1 minute'
-      AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
-    GET DIAGNOSTICS v_ready = ROW_COUNT;
-
-    -- One walk over what is held, with one look for each user; see promote_deliveries.
-    SELECT array_agg(u.user_id) INTO v_users
-    FROM (
-        SELECT DISTINCT w.user_id
-        FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.state = 'held'
-    ) AS u
-    LEFT JOIN LATERAL (
-        SELECT true AS found
-        FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
-        LIMIT 1
-    ) AS under_way ON true
-    WHERE under_way.found IS NULL;
-    IF v_users IS NOT NULL THEN
-        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
-    END IF;
-    IF v_ready > 0 THEN
-        PERFORM authsync.request_delivery(p_destination_id);
-    END IF;
-    RETURN v_ready;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.mend_deliveries(p_destination_id uuid, p_now timestamp with time zone) IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
-
 CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -765,7 +609,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
@@ -784,6 +628,90 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Lets the next delivery of each user go, where none is under way.';
+
+CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_dropped bigint;
+BEGIN
+    DELETE FROM authsync.deliveries AS d
+    WHERE d.id = ANY (ARRAY(
+        SELECT o.id
+        FROM authsync.deliveries AS o
+        WHERE o.state IN ('delivered', 'coalesced', 'cancelled') AND o.finished_at < p_before
+        ORDER BY o.finished_at
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_dropped = ROW_COUNT;
+    RETURN v_dropped;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Removes deliveries that were finished before a time; failed ones stay.';
+
+CREATE FUNCTION authsync.prune_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '500ms'
+    AS $_$
+DECLARE
+    v_days   date[] := ARRAY[]::date[];
+    v_suffix text;
+    v_open   bigint;
+    v_failed bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+
+    FOR day, v_suffix IN
+        SELECT to_date(d.suffix, 'YYYYMMDD'), d.suffix
+        FROM pg_inherits AS h
+        JOIN pg_class AS c ON c.oid = h.inhrelid
+        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS d (suffix)
+        WHERE h.inhparent = 'authsync.inbox'::regclass AND to_date(d.suffix, 'YYYYMMDD') < p_before
+        ORDER BY 1
+    LOOP
+        -- Nobody writes to a day of the past, except a clock that is far off.
+        EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
+        EXECUTE format(
+            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
+             FROM authsync.%I AS i
+             JOIN authsync.projects AS p ON p.id = i.project_id
+             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
+             WHERE e.outcome IS NULL OR e.outcome = ''pending''
+                OR (e.outcome = ''failed'' AND EXISTS (
+                    SELECT FROM authsync.river_job AS r
+                    WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
+                      AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
+            'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
+            INTO v_open, v_failed;
+        dropped := v_open = 0 AND v_failed = 0;
+        IF dropped THEN
+            v_days := v_days || day;
+        ELSE
+            reason := format('%s deliveries without outcome, %s failed events that are tried again', v_open, v_failed);
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+
+    dropped := true;
+    reason := NULL;
+    FOREACH day IN ARRAY v_days LOOP
+        EXECUTE format('DROP TABLE authsync.%I, authsync.%I',
+            'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
+        RETURN NEXT;
+    END LOOP;
+    -- What is gone is used no longer.
+    DELETE FROM authsync.inbox_usage AS u
+    WHERE u.day < p_before
+        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.prune_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
 
 CREATE FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) RETURNS bigint
     LANGUAGE sql
@@ -806,7 +734,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) IS 'Forgets subjects of jobs that have had no work for a day.';
 
-CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) RETURNS TABLE(promoted bigint, open_until timestamp with time zone, is_disabled boolean)
+CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) RETURNS TABLE(promoted bigint, breaker_open_until timestamp with time zone, is_disabled boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -814,7 +742,7 @@ CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results json
     SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
-    v_flow      authsync.destination_flows;
+    v_progress      authsync.destination_progress;
     v_users     text[];
     v_delivered bigint;
     v_failed    bigint;
@@ -826,8 +754,8 @@ DECLARE
 BEGIN
     promoted := 0;
     is_disabled := false;
-    SELECT f.* INTO v_flow
-    FROM authsync.destination_flows AS f
+    SELECT f.* INTO v_progress
+    FROM authsync.destination_progress AS f
     WHERE f.destination_id = p_destination_id
     FOR UPDATE;
     IF NOT FOUND THEN
@@ -838,8 +766,8 @@ BEGIN
     WITH result AS MATERIALIZED (
         SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
-            id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_link boolean, link text
+            id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that no index is taken but that of the ids.
@@ -854,16 +782,16 @@ BEGIN
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
             r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
-        CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
+        CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
-          AND (d.id = r.id OR d.state IN ('held', 'failed'))
+          AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),
     finish AS (
         UPDATE authsync.deliveries AS d
         SET state           = CASE WHEN m.id = m.newest_id THEN m.outcome ELSE 'coalesced' END,
-            merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
+            coalesced_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
             first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
             attempts        = CASE WHEN m.id = m.newest_id THEN m.attempts + 1 ELSE d.attempts END,
             last_attempt_at = p_now,
@@ -891,19 +819,19 @@ BEGIN
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
-        INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
-        SELECT p_destination_id, d.user_id, r.link, p_now
+        INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
+        SELECT p_destination_id, d.user_id, r.external_id, p_now
         FROM result AS r
         JOIN authsync.deliveries AS d ON d.id = r.id
-        WHERE NOT r.keeps_link AND r.link <> ''
+        WHERE NOT r.keeps_external_id AND r.external_id <> ''
         ORDER BY d.user_id
-        ON CONFLICT (destination_id, user_id) DO UPDATE SET link = excluded.link, updated_at = excluded.updated_at
-        WHERE l.link <> excluded.link
+        ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
+        WHERE l.external_id <> excluded.external_id
     ),
     forget AS (
-        DELETE FROM authsync.destination_links AS l
+        DELETE FROM authsync.external_ids AS l
         USING result AS r, authsync.deliveries AS d
-        WHERE NOT r.keeps_link AND r.link = '' AND d.id = r.id
+        WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
           AND l.destination_id = p_destination_id AND l.user_id = d.user_id
     )
     SELECT array_agg(DISTINCT m.user_id) INTO v_users
@@ -923,18 +851,18 @@ BEGIN
     FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
 
     IF v_delivered > 0 THEN
-        UPDATE authsync.destination_flows AS f
-        SET failures        = 0,
-            failing_users   = '{}',
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures        = 0,
+            breaker_failed_records   = '{}',
             failing_since   = NULL,
-            open_until      = NULL,
-            opened          = 0,
+            breaker_open_until      = NULL,
+            breaker_trips          = 0,
             last_success_at = p_now,
-            through_at      = greatest(f.through_at, v_through)
+            last_success_sent_at      = greatest(f.last_success_sent_at, v_through)
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
-            SELECT u.user_id FROM unnest(v_flow.failing_users) AS u (user_id)
+            SELECT u.user_id FROM unnest(v_progress.breaker_failed_records) AS u (user_id)
             UNION
             SELECT min(d.user_id)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
@@ -944,31 +872,31 @@ BEGIN
             LIMIT p_open_after
         );
         -- What was under way when it opened does not open it again.
-        IF v_probe OR (v_flow.open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
-            v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
+        IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
+            v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
         END IF;
-        UPDATE authsync.destination_flows AS f
-        SET failures      = f.failures + v_failed,
-            failing_users = v_failing,
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures      = f.consecutive_failures + v_failed,
+            breaker_failed_records = v_failing,
             failing_since = coalesce(f.failing_since, p_now),
-            open_until    = coalesce(v_open, f.open_until),
-            opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
+            breaker_open_until    = coalesce(v_open, f.breaker_open_until),
+            breaker_trips        = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
         -- One user alone may be what fails.
-        IF v_flow.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
+        IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
-                p_destination_id, 'disabled', 'authsync',
+                p_destination_id, 'disabled', 'system',
                 format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
-                    to_char(v_flow.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+                    to_char(v_progress.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
                 p_now);
         END IF;
-    ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
+    ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
         -- The probe was refused for what it was, or asked to come later: somebody is there.
-        UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_users = '{}', open_until = NULL, opened = 0
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
         WHERE f.destination_id = p_destination_id;
     END IF;
-    open_until := v_open;
+    breaker_open_until := v_open;
     RETURN NEXT;
 END;
 $$;
@@ -1025,9 +953,9 @@ CREATE FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to b
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    UPDATE authsync.destination_flows AS f
-    SET relayed_to = p_to
-    WHERE f.destination_id = p_destination_id AND f.relayed_to = p_from;
+    UPDATE authsync.destination_progress AS f
+    SET cursor = p_to
+    WHERE f.destination_id = p_destination_id AND f.cursor = p_from;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -1042,7 +970,7 @@ CREATE FUNCTION authsync.remove_destination(p_id uuid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_id FOR UPDATE;
     DELETE FROM authsync.destinations AS d WHERE d.id = p_id;
     RETURN FOUND;
 END;
@@ -1056,7 +984,7 @@ CREATE FUNCTION authsync.remove_project(p_id uuid) RETURNS boolean
     AS $$
 BEGIN
     PERFORM
-    FROM authsync.destination_flows AS f
+    FROM authsync.destination_progress AS f
     JOIN authsync.destinations AS d ON d.id = f.destination_id
     WHERE d.project_id = p_id
     ORDER BY f.destination_id
@@ -1115,7 +1043,7 @@ BEGIN
     -- The first of each provider's.
     run AS MATERIALIZED (
         SELECT b.provider, min(b.finished_at) AS finished_at
-        FROM authsync.backfills AS b
+        FROM authsync.sync_runs AS b
         JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
         WHERE b.state = 'done' AND b.started_at >= p_found_at
         GROUP BY b.provider
@@ -1159,11 +1087,11 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
             UNION ALL
             SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider,
                 jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
-            FROM authsync.wanted_refreshes AS u
-            WHERE u.gave_up_at IS NULL
+            FROM authsync.refresh_requests AS u
+            WHERE u.abandoned_at IS NULL
             UNION ALL
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
-            FROM authsync.backfills AS b
+            FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
@@ -1243,20 +1171,20 @@ DECLARE
     v_users    text[];
     v_requeued bigint;
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
 
     WITH requeue AS (
         UPDATE authsync.deliveries AS d
-        SET state           = 'held',
+        SET state           = 'blocked',
             attempts        = 0,
             deferrals       = 0,
             deferred_at     = NULL,
             next_attempt_at = NULL,
             reason          = NULL,
-            merged_into     = NULL,
+            coalesced_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
         -- Written so that no index is taken but that of the ids.
@@ -1280,6 +1208,89 @@ $$;
 
 COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Takes finished deliveries up again.';
 
+CREATE FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_taken bigint;
+BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT d.id, d.job_id
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND (p_ids IS NULL OR d.id = ANY (p_ids))
+    ),
+    idle AS MATERIALIZED (
+        SELECT j.id
+        FROM own AS o
+        JOIN authsync.river_job AS j ON j.id = o.job_id
+        WHERE j.state <> 'running'
+        ORDER BY j.id
+        FOR UPDATE OF j
+    )
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    FROM own AS o
+    WHERE d.id = o.id
+      -- IN hashes the jobs, which EXISTS would walk for each delivery.
+      AND (o.job_id IN (SELECT i.id FROM idle AS i) OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = o.job_id));
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
+    RETURN v_taken;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
+
+CREATE FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_users text[];
+    v_ready bigint;
+BEGIN
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.next_attempt_at < p_now - interval '1 minute'
+      AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
+    GET DIAGNOSTICS v_ready = ROW_COUNT;
+
+    -- One walk over what is blocked, with one look for each user; see promote_deliveries.
+    SELECT array_agg(u.user_id) INTO v_users
+    FROM (
+        SELECT DISTINCT w.user_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.state = 'blocked'
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE under_way.found IS NULL;
+    IF v_users IS NOT NULL THEN
+        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
+    END IF;
+    IF v_ready > 0 THEN
+        PERFORM authsync.request_delivery(p_destination_id);
+    END IF;
+    RETURN v_ready;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
+
 CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1299,7 +1310,7 @@ BEGIN
         FROM authsync.river_job AS r
         WHERE r.state = 'running'
         UNION
-        SELECT f.leased_by FROM authsync.destination_flows AS f WHERE f.leased_by IS NOT NULL
+        SELECT f.leased_by FROM authsync.destination_progress AS f WHERE f.leased_by IS NOT NULL
     ) AS c
     WHERE c.client_id <> p_client_id
       AND pg_try_advisory_xact_lock_shared(authsync.client_lock_key(c.client_id));
@@ -1345,7 +1356,7 @@ BEGIN
         PERFORM pg_notify('authsync.river_insert', json_build_object('queue', v_queue)::text);
     END LOOP;
 
-    UPDATE authsync.destination_flows AS f
+    UPDATE authsync.destination_progress AS f
     SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL
     WHERE f.leased_by = ANY (v_dead)
        OR (f.leased_by = p_client_id AND f.leased_job <> ALL (p_at_work) AND f.leased_until < v_now + p_lease - interval '2 seconds');
@@ -1416,8 +1427,8 @@ CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timesta
 DECLARE
     v_was authsync.destinations;
 BEGIN
-    UPDATE authsync.destination_flows AS f
-    SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
+    UPDATE authsync.destination_progress AS f
+    SET consecutive_failures = 0, breaker_failed_records = '{}', failing_since = NULL, breaker_open_until = NULL, breaker_trips = 0
     WHERE f.destination_id = p_destination_id;
 
     SELECT d.* INTO v_was
@@ -1427,7 +1438,7 @@ BEGIN
 
     UPDATE authsync.destinations AS d
     SET state         = 'active',
-        state_by      = 'person',
+        state_by      = 'user',
         state_reason  = NULL,
         state_since   = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END,
         filter_halted = false
@@ -1439,7 +1450,7 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET deferrals = 0, deferred_at = NULL
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
-    PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
+    PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.
@@ -1468,7 +1479,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active again, and its waiting deliveries go on.';
 
-CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, merged_into bigint, is_being_sent boolean)
+CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, coalesced_into bigint, is_being_sent boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1479,9 +1490,9 @@ BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
-    SELECT d.state, d.merged_into INTO state, merged_into
+    SELECT d.state, d.coalesced_into INTO state, coalesced_into
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     IF NOT FOUND THEN
@@ -1489,7 +1500,7 @@ BEGIN
     END IF;
     is_being_sent := false;
     IF state = 'retrying' THEN
-        is_being_sent := authsync.take_back_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        is_being_sent := authsync.requeue_ready_deliveries(v_destination_id, ARRAY[p_id]) = 0;
         IF NOT is_being_sent THEN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL
@@ -1504,6 +1515,33 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Takes a finished delivery up again, or has one that waits for its next attempt tried now.';
+
+CREATE FUNCTION authsync.return_delivery(p_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_destination_id uuid;
+BEGIN
+    SELECT d.destination_id INTO v_destination_id FROM authsync.deliveries AS d WHERE d.id = p_id;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'retrying';
+    IF FOUND THEN
+        PERFORM authsync.request_delivery(v_destination_id);
+        RETURN true;
+    END IF;
+    IF EXISTS (SELECT FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM 'failed') THEN
+        RETURN authsync.requeue_deliveries(v_destination_id, ARRAY[p_id]) > 0;
+    END IF;
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.return_delivery(p_id bigint) IS 'Hands a delivery from its own job to that of its destination.';
 
 CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1548,44 +1586,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts a job of those that exist once for each subject.';
 
-CREATE FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-DECLARE
-    v_taken bigint;
-BEGIN
-    WITH own AS MATERIALIZED (
-        SELECT d.id, d.job_id
-        FROM authsync.deliveries AS d
-        WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND (p_ids IS NULL OR d.id = ANY (p_ids))
-    ),
-    idle AS MATERIALIZED (
-        SELECT j.id
-        FROM own AS o
-        JOIN authsync.river_job AS j ON j.id = o.job_id
-        WHERE j.state <> 'running'
-        ORDER BY j.id
-        FOR UPDATE OF j
-    )
-    UPDATE authsync.deliveries AS d
-    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
-    FROM own AS o
-    WHERE d.id = o.id
-      -- IN hashes the jobs, which EXISTS would walk for each delivery.
-      AND (o.job_id IN (SELECT i.id FROM idle AS i) OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = o.job_id));
-    GET DIAGNOSTICS v_taken = ROW_COUNT;
-    RETURN v_taken;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.take_back_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
-
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, united bigint[], link text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -1626,9 +1627,9 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        f.relayed_to,
+        f.cursor,
         h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
-        coalesce(u.ids, '{}'), l.link
+        coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
@@ -1642,18 +1643,18 @@ BEGIN
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
-    JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
-    LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
+    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
             bool_or(o.begun) AS begun,
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
-            max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
+            max(o.change_id) FILTER (WHERE o.state = 'blocked') AS last_change_id
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
             UNION ALL
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
@@ -1665,9 +1666,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) IS 'Deliveries that can be sent now, each with what can be united with it.';
+COMMENT ON FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) IS 'Deliveries that can be sent now, each with what can be coalesced with it.';
 
-CREATE FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) RETURNS TABLE(is_granted boolean, wait interval, because text)
+CREATE FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) RETURNS TABLE(is_granted boolean, wait interval, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1678,13 +1679,13 @@ DECLARE
     v_spacing interval := interval '0';
     v_at      timestamptz;
 BEGIN
-    INSERT INTO authsync.rate_limits AS l (account, class)
-    VALUES (p_account, p_class)
-    ON CONFLICT (account, class) DO NOTHING;
+    INSERT INTO authsync.rate_limits AS l (scope, bucket)
+    VALUES (p_scope, p_bucket)
+    ON CONFLICT (scope, bucket) DO NOTHING;
 
     SELECT l.* INTO v_limit
     FROM authsync.rate_limits AS l
-    WHERE l.account = p_account AND l.class = p_class
+    WHERE l.scope = p_scope AND l.bucket = p_bucket
     FOR UPDATE;
 
     IF v_limit.day IS DISTINCT FROM v_today THEN
@@ -1693,29 +1694,29 @@ BEGIN
     IF p_requests > 0 THEN
         v_spacing := (p_per + p_late) / greatest(p_requests - v_burst, 1);
     END IF;
-    v_at := greatest(p_now, v_limit.blocked_until, v_limit.due - (v_burst - 1) * v_spacing);
+    v_at := greatest(p_now, v_limit.blocked_until, v_limit.tat - (v_burst - 1) * v_spacing);
     is_granted := false;
     IF p_daily > 0 AND v_limit.day_requests >= p_daily THEN
         wait := ((v_today + 1)::timestamp AT TIME ZONE p_zone) - p_now;
-        because := format('the %s requests that the account allows for a day (%s) are used up', p_daily, p_zone);
+        reason := format('the %s requests that the account allows for a day (%s) are used up', p_daily, p_zone);
     ELSIF v_at > p_now + p_patience THEN
         wait := v_at - p_now;
-        because := CASE
-            WHEN v_limit.blocked_until >= v_at THEN coalesce(v_limit.because, 'the other side takes no requests for a while')
+        reason := CASE
+            WHEN v_limit.blocked_until >= v_at THEN coalesce(v_limit.reason, 'the other side takes no requests for a while')
             ELSE format('the account allows %s requests in %s s, and they are spoken for', p_requests, extract(epoch FROM p_per)::integer)
         END;
     ELSE
         is_granted := true;
         wait := v_at - p_now;
         UPDATE authsync.rate_limits AS l
-        SET due = greatest(v_limit.due, v_at) + v_spacing, day = v_today, day_requests = v_limit.day_requests + 1
-        WHERE l.account = p_account AND l.class = p_class;
+        SET tat = greatest(v_limit.tat, v_at) + v_spacing, day = v_today, day_requests = v_limit.day_requests + 1
+        WHERE l.scope = p_scope AND l.bucket = p_bucket;
     END IF;
     RETURN NEXT;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.take_permit(p_account text, p_class text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Lets a request of an account go within its limits, over all processes.';
+COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Lets a request of an account go within its limits, over all processes.';
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1737,122 +1738,6 @@ COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has
 
 COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project that the key may manage; NULL: all.';
 
-CREATE TABLE authsync.backfills (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    project_id uuid NOT NULL,
-    provider text NOT NULL,
-    kind text NOT NULL,
-    options jsonb DEFAULT '{}'::jsonb NOT NULL,
-    state text DEFAULT 'waiting'::text NOT NULL,
-    cursor text DEFAULT ''::text NOT NULL,
-    total bigint,
-    pages bigint DEFAULT 0 NOT NULL,
-    read bigint DEFAULT 0 NOT NULL,
-    applied bigint DEFAULT 0 NOT NULL,
-    unchanged bigint DEFAULT 0 NOT NULL,
-    failed bigint DEFAULT 0 NOT NULL,
-    worked interval DEFAULT '00:00:00'::interval NOT NULL,
-    troubles integer DEFAULT 0 NOT NULL,
-    waits_because text,
-    error text,
-    report jsonb DEFAULT '{"bad": []}'::jsonb NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    finished_at timestamp with time zone,
-    phase text DEFAULT 'walk'::text NOT NULL,
-    drift jsonb,
-    CONSTRAINT backfills_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
-    CONSTRAINT backfills_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
-    CONSTRAINT backfills_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'surplus'::text, 'confirm'::text]))),
-    CONSTRAINT backfills_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
-    CONSTRAINT backfills_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
-);
-
-COMMENT ON TABLE authsync.backfills IS 'Runs that read all users of a provider. Read the view authsync.backfill_progress instead.';
-
-COMMENT ON COLUMN authsync.backfills.kind IS 'backfill: fills the mirror; reconcile: compares it with the provider as well.';
-
-COMMENT ON COLUMN authsync.backfills.options IS 'What was asked for beside the kind.';
-
-COMMENT ON COLUMN authsync.backfills.state IS 'running, waiting (for its turn or for what waits_because says), done, failed or cancelled.';
-
-COMMENT ON COLUMN authsync.backfills.cursor IS 'Where the next page begins; all before it is in the mirror.';
-
-COMMENT ON COLUMN authsync.backfills.total IS 'How many users the provider says there are; NULL where it does not say.';
-
-COMMENT ON COLUMN authsync.backfills.pages IS 'Pages applied, each counted once.';
-
-COMMENT ON COLUMN authsync.backfills.read IS 'Users read so far.';
-
-COMMENT ON COLUMN authsync.backfills.applied IS 'Of these, those that were new or differed from the mirror.';
-
-COMMENT ON COLUMN authsync.backfills.unchanged IS 'Of these, those that said nothing new.';
-
-COMMENT ON COLUMN authsync.backfills.failed IS 'Entries that are not in the mirror; the first hundred are in report, with the reason.';
-
-COMMENT ON COLUMN authsync.backfills.worked IS 'Time worked, without waiting; what the rate is computed of.';
-
-COMMENT ON COLUMN authsync.backfills.troubles IS 'How often it was put off in a row since the last page; too many end the run.';
-
-COMMENT ON COLUMN authsync.backfills.waits_because IS 'Why the run waits; NULL while it does not.';
-
-COMMENT ON COLUMN authsync.backfills.error IS 'Why the run failed, for a person.';
-
-COMMENT ON COLUMN authsync.backfills.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
-
-COMMENT ON COLUMN authsync.backfills.phase IS 'walk: reads all users. Of a reconcile then surplus: looks for users that the walk did not meet; confirm: asks about single users.';
-
-COMMENT ON COLUMN authsync.backfills.drift IS 'What a reconcile found: how many users were missing, differed (by column) or were surplus, and what became of them.';
-
-CREATE TABLE authsync.projects (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    name text NOT NULL,
-    database_url_sealed bytea NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
-);
-
-COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
-
-COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
-
-COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
-
-CREATE VIEW authsync.backfill_progress AS
- SELECT b.id AS run_id,
-    p.id AS project_id,
-    p.name AS project,
-    b.provider,
-    b.kind,
-    b.state,
-    b.total,
-    b.read,
-    b.applied,
-    b.unchanged,
-    b.failed,
-    round(((100.0 * (LEAST(b.read, b.total))::numeric) / (NULLIF(b.total, 0))::numeric), 1) AS percent,
-    s.per_second,
-        CASE
-            WHEN ((b.finished_at IS NULL) AND (b.phase = 'walk'::text) AND (s.per_second > (0)::numeric)) THEN make_interval(secs => (((GREATEST((b.total - b.read), (0)::bigint))::numeric / s.per_second))::double precision)
-            ELSE NULL::interval
-        END AS time_left,
-    b.waits_because,
-    b.error,
-    b.started_at,
-    b.updated_at,
-    b.finished_at,
-    b.phase
-   FROM ((authsync.backfills b
-     JOIN authsync.projects p ON ((p.id = b.project_id)))
-     CROSS JOIN LATERAL ( SELECT round(((b.read)::numeric / NULLIF(EXTRACT(epoch FROM b.worked), (0)::numeric)), 1) AS per_second) s)
-  ORDER BY b.started_at DESC;
-
-COMMENT ON VIEW authsync.backfill_progress IS 'How far each backfill and reconcile is, newest first.';
-
-COMMENT ON COLUMN authsync.backfill_progress.per_second IS 'Users a second while it worked.';
-
-COMMENT ON COLUMN authsync.backfill_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
-
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
@@ -1872,15 +1757,15 @@ CREATE TABLE authsync.deliveries (
     last_status integer,
     last_response text,
     reason text,
-    merged_into bigint,
+    coalesced_into bigint,
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
     deferrals integer DEFAULT 0 NOT NULL,
     deferred_at timestamp with time zone,
-    CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text])))),
+    CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
     CONSTRAINT deliveries_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text]))),
-    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['held'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
@@ -1893,7 +1778,7 @@ COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the 
 
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: by it a change is known that a repaired mirror makes once more, under another id.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'held: an earlier one of the same user comes first; ready; retrying: failed or put off, with a job of its own; delivered; coalesced: united with merged_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier one of the same user comes first; ready; retrying: failed or put off, with a job of its own; delivered; coalesced: united with coalesced_into; failed; cancelled.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -1929,7 +1814,7 @@ CREATE TABLE authsync.destinations (
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     secrets_sealed bytea NOT NULL,
     state text DEFAULT 'active'::text NOT NULL,
-    state_by text DEFAULT 'person'::text NOT NULL,
+    state_by text DEFAULT 'user'::text NOT NULL,
     state_reason text,
     state_since timestamp with time zone DEFAULT now() NOT NULL,
     filter_halted boolean DEFAULT false NOT NULL,
@@ -1938,7 +1823,7 @@ CREATE TABLE authsync.destinations (
     CONSTRAINT destinations_kind_check CHECK ((kind = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text]))),
     CONSTRAINT destinations_kinds_check CHECK (((kinds <@ '{created,updated,deleted,restored}'::text[]) AND (kinds <> '{}'::text[]))),
     CONSTRAINT destinations_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
-    CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['person'::text, 'authsync'::text]))),
+    CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['user'::text, 'system'::text]))),
     CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text])))
 );
 
@@ -1965,6 +1850,20 @@ COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
 COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
 
 COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition cost workers again and again: none of its changes are relayed until they are changed or it is resumed.';
+
+CREATE TABLE authsync.projects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    database_url_sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
+COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
+
+COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
+
+COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
@@ -2012,7 +1911,7 @@ CREATE VIEW authsync.delivery_failures AS
     j.state AS job_state,
     ( SELECT count(*) AS count
            FROM authsync.deliveries h
-          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'held'::text))) AS holds_back
+          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'blocked'::text))) AS holds_back
    FROM (((authsync.deliveries o
      JOIN authsync.destinations d ON ((d.id = o.destination_id)))
      JOIN authsync.projects p ON ((p.id = o.project_id)))
@@ -2027,48 +1926,48 @@ COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job 
 
 COMMENT ON COLUMN authsync.delivery_failures.holds_back IS 'How many later deliveries of the same user wait for it.';
 
-CREATE TABLE authsync.destination_flows (
+CREATE TABLE authsync.destination_progress (
     destination_id uuid NOT NULL,
-    relayed_to bigint NOT NULL,
+    cursor bigint NOT NULL,
     passed_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     lease uuid,
     leased_until timestamp with time zone,
-    failures integer DEFAULT 0 NOT NULL,
+    consecutive_failures integer DEFAULT 0 NOT NULL,
     failing_since timestamp with time zone,
-    open_until timestamp with time zone,
-    opened integer DEFAULT 0 NOT NULL,
+    breaker_open_until timestamp with time zone,
+    breaker_trips integer DEFAULT 0 NOT NULL,
     last_success_at timestamp with time zone,
-    failing_users text[] DEFAULT '{}'::text[] NOT NULL,
-    through_at timestamp with time zone,
+    breaker_failed_records text[] DEFAULT '{}'::text[] NOT NULL,
+    last_success_sent_at timestamp with time zone,
     leased_by text,
     leased_job bigint
 );
 
-COMMENT ON TABLE authsync.destination_flows IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+COMMENT ON TABLE authsync.destination_progress IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
 
-COMMENT ON COLUMN authsync.destination_flows.relayed_to IS 'The greatest id of user_changes up to which its deliveries have been made.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'The greatest id of user_changes up to which its deliveries have been made.';
 
-COMMENT ON COLUMN authsync.destination_flows.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
+COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
 
-COMMENT ON COLUMN authsync.destination_flows.lease IS 'Which run of a job sends to it now.';
+COMMENT ON COLUMN authsync.destination_progress.lease IS 'Which run of a job sends to it now.';
 
-COMMENT ON COLUMN authsync.destination_flows.leased_until IS 'Until when no other run may send.';
+COMMENT ON COLUMN authsync.destination_progress.leased_until IS 'Until when no other run may send.';
 
-COMMENT ON COLUMN authsync.destination_flows.failures IS 'Attempts that failed since the last one that did not.';
+COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempts that failed since the last one that did not.';
 
-COMMENT ON COLUMN authsync.destination_flows.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
 
-COMMENT ON COLUMN authsync.destination_flows.open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
 
-COMMENT ON COLUMN authsync.destination_flows.opened IS 'How often in a row the breaker opened.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often in a row the breaker opened.';
 
-COMMENT ON COLUMN authsync.destination_flows.failing_users IS 'Users with a delivery whose first attempt failed since the last attempt that did not; as many as open the breaker.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users with a delivery whose first attempt failed since the last attempt that did not; as many as open the breaker.';
 
-COMMENT ON COLUMN authsync.destination_flows.through_at IS 'When that was sent which was sent last of all that got through.';
+COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When that was sent which was sent last of all that got through.';
 
-COMMENT ON COLUMN authsync.destination_flows.leased_by IS 'The River client that holds the lease.';
+COMMENT ON COLUMN authsync.destination_progress.leased_by IS 'The River client that holds the lease.';
 
-COMMENT ON COLUMN authsync.destination_flows.leased_job IS 'The job that took it (river_job.id).';
+COMMENT ON COLUMN authsync.destination_progress.leased_job IS 'The job that took it (river_job.id).';
 
 CREATE TABLE authsync.job_requests (
     kind text NOT NULL,
@@ -2107,18 +2006,18 @@ CREATE VIEW authsync.destination_health AS
     x.failed,
     f.last_success_at,
     f.failing_since,
-    f.open_until,
-    f.relayed_to,
-    COALESCE(j.waits_because, rj.waits_because) AS waits_because
+    f.breaker_open_until,
+    f.cursor,
+    COALESCE(j.wait_reason, rj.wait_reason) AS wait_reason
    FROM (((((((authsync.destinations d
      JOIN authsync.projects p ON ((p.id = d.project_id)))
-     LEFT JOIN authsync.destination_flows f ON ((f.destination_id = d.id)))
+     LEFT JOIN authsync.destination_progress f ON ((f.destination_id = d.id)))
      CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (o.state <> 'retrying'::text)) AS waiting,
             min(o.changed_at) AS oldest_waiting_at
            FROM ( SELECT h.state,
                     h.changed_at
                    FROM authsync.deliveries h
-                  WHERE ((h.destination_id = d.id) AND (h.state = 'held'::text))
+                  WHERE ((h.destination_id = d.id) AND (h.state = 'blocked'::text))
                 UNION ALL
                  SELECT u.state,
                     u.changed_at
@@ -2130,11 +2029,11 @@ CREATE VIEW authsync.destination_health AS
      CROSS JOIN LATERAL ( SELECT count(*) AS failed
            FROM authsync.deliveries o
           WHERE ((o.destination_id = d.id) AND (o.state = 'failed'::text))) x)
-     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS waits_because
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
            FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
           WHERE ((k.kind = 'deliver'::text) AND (k.subject = (d.id)::text))) j ON (true))
-     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS waits_because
+     LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
            FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
           WHERE ((k.kind = 'relay_changes'::text) AND (k.subject = (d.project_id)::text))) rj ON (true));
@@ -2149,23 +2048,14 @@ COMMENT ON COLUMN authsync.destination_health.retrying IS 'Deliveries that faile
 
 COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were given up; see authsync.delivery_failures.';
 
-COMMENT ON COLUMN authsync.destination_health.open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_health.breaker_open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
 
-COMMENT ON COLUMN authsync.destination_health.waits_because IS 'Why nothing is sent now, while its job or its project''s is put off.';
-
-CREATE TABLE authsync.destination_links (
-    destination_id uuid NOT NULL,
-    user_id text NOT NULL,
-    link text NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE authsync.destination_links IS 'What a destination calls a user, such as the record id of a CRM contact.';
+COMMENT ON COLUMN authsync.destination_health.wait_reason IS 'Why nothing is sent now, while its job or its project''s is put off.';
 
 CREATE TABLE authsync.directory_version (
-    only_row boolean DEFAULT true NOT NULL,
+    singleton boolean DEFAULT true NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
-    CONSTRAINT directory_version_only_row_check CHECK (only_row)
+    CONSTRAINT directory_version_singleton_check CHECK (singleton)
 );
 
 COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when they see it grow.';
@@ -2203,7 +2093,7 @@ CREATE TABLE authsync.inbox (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
     provider text NOT NULL,
-    delivery_id text,
+    message_id text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
     body bytea NOT NULL
@@ -2212,7 +2102,7 @@ PARTITION BY RANGE (received_at);
 
 COMMENT ON TABLE authsync.inbox IS 'Every verified delivery as it came, one row each. Only ever appended to; partitioned by day, retention drops partitions.';
 
-COMMENT ON COLUMN authsync.inbox.delivery_id IS 'The sender''s id of the delivery, from its headers (svix-id, webhook-id); NULL where it sends none.';
+COMMENT ON COLUMN authsync.inbox.message_id IS 'The sender''s id of the message, from its headers (svix-id, webhook-id); NULL where it sends none.';
 
 COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read whole.';
 
@@ -2309,7 +2199,7 @@ CREATE VIEW authsync.events AS
     e.applied_at,
     i.id AS inbox_id,
     COALESCE(e.ordinal, 0) AS ordinal,
-    i.delivery_id
+    i.message_id
    FROM ((authsync.inbox i
      LEFT JOIN authsync.event_outcomes e ON (((e.inbox_id = i.id) AND (e.received_at = i.received_at) AND (e.project_id = i.project_id))))
      LEFT JOIN authsync.projects p ON ((p.id = i.project_id)));
@@ -2332,7 +2222,16 @@ COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.in
 
 COMMENT ON COLUMN authsync.events.ordinal IS 'Place of the event in its delivery, from 0.';
 
-COMMENT ON COLUMN authsync.events.delivery_id IS 'The sender''s id of the delivery, where it sends one in its headers.';
+COMMENT ON COLUMN authsync.events.message_id IS 'The sender''s id of the message, where it sends one in its headers.';
+
+CREATE TABLE authsync.external_ids (
+    destination_id uuid NOT NULL,
+    user_id text NOT NULL,
+    external_id text NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE authsync.external_ids IS 'What a destination calls a user, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.idempotency_keys (
     api_key_id uuid NOT NULL,
@@ -2388,7 +2287,7 @@ CREATE TABLE authsync.inbox_default (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
     provider text NOT NULL,
-    delivery_id text,
+    message_id text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
     body bytea NOT NULL
@@ -2553,7 +2452,7 @@ CREATE VIEW authsync.overdue_messages AS
     p.name AS project,
     i.provider,
     i.received_at,
-    i.delivery_id
+    i.message_id
    FROM ((( SELECT m.inbox_id,
             n.project_id,
             n.received_from,
@@ -2571,13 +2470,40 @@ CREATE VIEW authsync.overdue_messages AS
      LEFT JOIN authsync.projects p ON ((p.id = w.project_id)))
      CROSS JOIN LATERAL ( SELECT d.provider,
             d.received_at,
-            d.delivery_id
+            d.message_id
            FROM authsync.inbox d
           WHERE ((d.id = w.inbox_id) AND ((d.received_at >= w.received_from) AND (d.received_at <= w.received_to)))
          LIMIT 1) i)
   WHERE (w.received_to < (clock_timestamp() - '00:01:00'::interval));
 
 COMMENT ON VIEW authsync.overdue_messages IS 'Messages that have had no outcome for more than a minute; empty when all is well.';
+
+CREATE VIEW authsync.pending_refreshes AS
+SELECT
+    NULL::uuid AS project_id,
+    NULL::text AS project,
+    NULL::text AS provider,
+    NULL::bigint AS waiting,
+    NULL::timestamp with time zone AS oldest,
+    NULL::bigint AS given_up,
+    NULL::text[] COLLATE pg_catalog."C" AS users_with_problems,
+    NULL::text AS last_error,
+    NULL::text AS wait_reason,
+    NULL::bigint AS job_id,
+    NULL::text AS job_state,
+    NULL::timestamp with time zone AS next_try_at;
+
+COMMENT ON VIEW authsync.pending_refreshes IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
+
+COMMENT ON COLUMN authsync.pending_refreshes.oldest IS 'Since when the first of them waits.';
+
+COMMENT ON COLUMN authsync.pending_refreshes.given_up IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
+
+COMMENT ON COLUMN authsync.pending_refreshes.users_with_problems IS 'The first ten that could not be read or written.';
+
+COMMENT ON COLUMN authsync.pending_refreshes.last_error IS 'What is wrong with one of them.';
+
+COMMENT ON COLUMN authsync.pending_refreshes.wait_reason IS 'Why all of them wait.';
 
 CREATE VIEW authsync.project_lag AS
  SELECT p.id AS project_id,
@@ -2648,26 +2574,93 @@ CREATE VIEW authsync.project_usage AS
 COMMENT ON VIEW authsync.project_usage IS 'How much each project has stored in the inbox, about; see AUTHSYNC_PROJECT_QUOTA_BYTES.';
 
 CREATE TABLE authsync.rate_limits (
-    account text NOT NULL,
-    class text NOT NULL,
-    due timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    scope text NOT NULL,
+    bucket text NOT NULL,
+    tat timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     blocked_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    because text,
+    reason text,
     day date,
     day_requests bigint DEFAULT 0 NOT NULL
 );
 
 COMMENT ON TABLE authsync.rate_limits IS 'How much of a rate limit is used; shared by all processes and all destinations with the same account.';
 
-COMMENT ON COLUMN authsync.rate_limits.account IS 'A digest of what the other side counts by, such as an access token.';
+COMMENT ON COLUMN authsync.rate_limits.scope IS 'A digest of what the other side counts by, such as an access token.';
 
-COMMENT ON COLUMN authsync.rate_limits.class IS 'Which of the account''s limits.';
+COMMENT ON COLUMN authsync.rate_limits.bucket IS 'Which of the account''s limits.';
 
-COMMENT ON COLUMN authsync.rate_limits.due IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
+COMMENT ON COLUMN authsync.rate_limits.tat IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
 
 COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
 
 COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';
+
+CREATE TABLE authsync.sync_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    kind text NOT NULL,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    cursor text DEFAULT ''::text NOT NULL,
+    total bigint,
+    pages bigint DEFAULT 0 NOT NULL,
+    read bigint DEFAULT 0 NOT NULL,
+    applied bigint DEFAULT 0 NOT NULL,
+    unchanged bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    worked interval DEFAULT '00:00:00'::interval NOT NULL,
+    consecutive_failures integer DEFAULT 0 NOT NULL,
+    wait_reason text,
+    error text,
+    report jsonb DEFAULT '{"bad": []}'::jsonb NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    phase text DEFAULT 'walk'::text NOT NULL,
+    drift jsonb,
+    CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
+    CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
+    CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'orphaned'::text, 'confirm'::text]))),
+    CONSTRAINT sync_runs_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
+    CONSTRAINT sync_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE authsync.sync_runs IS 'Runs that read all users of a provider. Read the view authsync.sync_run_progress instead.';
+
+COMMENT ON COLUMN authsync.sync_runs.kind IS 'backfill: fills the mirror; reconcile: compares it with the provider as well.';
+
+COMMENT ON COLUMN authsync.sync_runs.options IS 'What was asked for beside the kind.';
+
+COMMENT ON COLUMN authsync.sync_runs.state IS 'running, waiting (for its turn or for what wait_reason says), done, failed or cancelled.';
+
+COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; all before it is in the mirror.';
+
+COMMENT ON COLUMN authsync.sync_runs.total IS 'How many users the provider says there are; NULL where it does not say.';
+
+COMMENT ON COLUMN authsync.sync_runs.pages IS 'Pages applied, each counted once.';
+
+COMMENT ON COLUMN authsync.sync_runs.read IS 'Users read so far.';
+
+COMMENT ON COLUMN authsync.sync_runs.applied IS 'Of these, those that were new or differed from the mirror.';
+
+COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Of these, those that said nothing new.';
+
+COMMENT ON COLUMN authsync.sync_runs.failed IS 'Entries that are not in the mirror; the first hundred are in report, with the reason.';
+
+COMMENT ON COLUMN authsync.sync_runs.worked IS 'Time worked, without waiting; what the rate is computed of.';
+
+COMMENT ON COLUMN authsync.sync_runs.consecutive_failures IS 'How often it was put off in a row since the last page; too many end the run.';
+
+COMMENT ON COLUMN authsync.sync_runs.wait_reason IS 'Why the run waits; NULL while it does not.';
+
+COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for a person.';
+
+COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
+
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users. Of a reconcile then orphaned: looks for users that the walk did not meet; confirm: asks about single users.';
+
+COMMENT ON COLUMN authsync.sync_runs.drift IS 'What a reconcile found: how many users were missing, differed (by column) or were orphaned, and what became of them.';
 
 CREATE VIEW authsync.reconciles AS
  SELECT b.id AS run_id,
@@ -2680,19 +2673,19 @@ CREATE VIEW authsync.reconciles AS
     ((d.drift ->> 'missing'::text))::bigint AS missing,
     ((d.drift ->> 'differing'::text))::bigint AS differing,
     ((d.drift ->> 'deleted_here'::text))::bigint AS deleted_here,
-    ((d.drift ->> 'surplus'::text))::bigint AS surplus,
+    ((d.drift ->> 'orphaned'::text))::bigint AS orphaned,
     ((d.drift ->> 'placeholders'::text))::bigint AS placeholders,
     ((d.drift ->> 'repaired'::text))::bigint AS repaired,
     ((d.drift ->> 'failed'::text))::bigint AS failed,
     ((d.drift ->> 'left'::text))::bigint AS left_as_is,
-    (d.drift ->> 'held_back'::text) AS held_back,
+    (d.drift ->> 'deletions_blocked_reason'::text) AS deletions_blocked_reason,
     (d.drift -> 'columns'::text) AS columns,
     b.error,
     b.started_at,
     b.finished_at,
     ((d.drift ->> 'unreported'::text))::bigint AS unreported,
     (d.drift -> 'tolerated'::text) AS tolerated
-   FROM ((authsync.backfills b
+   FROM ((authsync.sync_runs b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
      CROSS JOIN LATERAL ( SELECT
                 CASE
@@ -2708,19 +2701,46 @@ COMMENT ON COLUMN authsync.reconciles.missing IS 'Users whom the mirror did not 
 
 COMMENT ON COLUMN authsync.reconciles.deleted_here IS 'Users deleted in the mirror whom the provider has.';
 
-COMMENT ON COLUMN authsync.reconciles.surplus IS 'Users of the mirror whom the provider does not have.';
+COMMENT ON COLUMN authsync.reconciles.orphaned IS 'Users of the mirror whom the provider does not have.';
 
 COMMENT ON COLUMN authsync.reconciles.placeholders IS 'Rows of ensure_user whose id the provider does not know.';
 
-COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that held_back is about.';
+COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that deletions_blocked_reason is about.';
 
-COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
+COMMENT ON COLUMN authsync.reconciles.deletions_blocked_reason IS 'Why orphaned users were not deleted.';
 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
 
 COMMENT ON COLUMN authsync.reconciles.unreported IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
 
 COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';
+
+CREATE TABLE authsync.refresh_requests (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    request_count bigint DEFAULT 1 NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_error text,
+    abandoned_at timestamp with time zone,
+    CONSTRAINT refresh_requests_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+);
+
+COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.pending_refreshes instead.';
+
+COMMENT ON COLUMN authsync.refresh_requests.request_count IS 'How often it was asked for; a request answers all that were asked before it began.';
+
+COMMENT ON COLUMN authsync.refresh_requests.requested_at IS 'When it was asked for first.';
+
+COMMENT ON COLUMN authsync.refresh_requests.attempts IS 'How often this user could not be read or written, while others could.';
+
+COMMENT ON COLUMN authsync.refresh_requests.next_attempt_at IS 'Not to be tried before.';
+
+COMMENT ON COLUMN authsync.refresh_requests.last_error IS 'Why the last try failed.';
+
+COMMENT ON COLUMN authsync.refresh_requests.abandoned_at IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
 
 CREATE TABLE authsync.rejected_requests (
     id bigint NOT NULL,
@@ -2907,59 +2927,40 @@ COMMENT ON COLUMN authsync.stuck_jobs.age IS 'For how long it has been in this s
 
 COMMENT ON COLUMN authsync.stuck_jobs.worker IS 'Who took it last.';
 
-CREATE VIEW authsync.waiting_refreshes AS
-SELECT
-    NULL::uuid AS project_id,
-    NULL::text AS project,
-    NULL::text AS provider,
-    NULL::bigint AS waiting,
-    NULL::timestamp with time zone AS oldest,
-    NULL::bigint AS given_up,
-    NULL::text[] COLLATE pg_catalog."C" AS users_with_problems,
-    NULL::text AS problem,
-    NULL::text AS wait_reason,
-    NULL::bigint AS job_id,
-    NULL::text AS job_state,
-    NULL::timestamp with time zone AS next_try_at;
+CREATE VIEW authsync.sync_run_progress AS
+ SELECT b.id AS run_id,
+    p.id AS project_id,
+    p.name AS project,
+    b.provider,
+    b.kind,
+    b.state,
+    b.total,
+    b.read,
+    b.applied,
+    b.unchanged,
+    b.failed,
+    round(((100.0 * (LEAST(b.read, b.total))::numeric) / (NULLIF(b.total, 0))::numeric), 1) AS percent,
+    s.per_second,
+        CASE
+            WHEN ((b.finished_at IS NULL) AND (b.phase = 'walk'::text) AND (s.per_second > (0)::numeric)) THEN make_interval(secs => (((GREATEST((b.total - b.read), (0)::bigint))::numeric / s.per_second))::double precision)
+            ELSE NULL::interval
+        END AS time_left,
+    b.wait_reason,
+    b.error,
+    b.started_at,
+    b.updated_at,
+    b.finished_at,
+    b.phase
+   FROM ((authsync.sync_runs b
+     JOIN authsync.projects p ON ((p.id = b.project_id)))
+     CROSS JOIN LATERAL ( SELECT round(((b.read)::numeric / NULLIF(EXTRACT(epoch FROM b.worked), (0)::numeric)), 1) AS per_second) s)
+  ORDER BY b.started_at DESC;
 
-COMMENT ON VIEW authsync.waiting_refreshes IS 'Users to be read from their provider because a log entry was about them; empty when all is well.';
+COMMENT ON VIEW authsync.sync_run_progress IS 'How far each backfill and reconcile is, newest first.';
 
-COMMENT ON COLUMN authsync.waiting_refreshes.oldest IS 'Since when the first of them waits.';
+COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Users a second while it worked.';
 
-COMMENT ON COLUMN authsync.waiting_refreshes.given_up IS 'Users that could not be read or written again and again; authsync refresh PROJECT USER tries once more.';
-
-COMMENT ON COLUMN authsync.waiting_refreshes.users_with_problems IS 'The first ten that could not be read or written.';
-
-COMMENT ON COLUMN authsync.waiting_refreshes.problem IS 'What is wrong with one of them.';
-
-COMMENT ON COLUMN authsync.waiting_refreshes.wait_reason IS 'Why all of them wait.';
-
-CREATE TABLE authsync.wanted_refreshes (
-    project_id uuid NOT NULL,
-    provider text NOT NULL,
-    user_id text NOT NULL COLLATE pg_catalog."C",
-    asked bigint DEFAULT 1 NOT NULL,
-    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    tries integer DEFAULT 0 NOT NULL,
-    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    problem text,
-    gave_up_at timestamp with time zone,
-    CONSTRAINT wanted_refreshes_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
-);
-
-COMMENT ON TABLE authsync.wanted_refreshes IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.waiting_refreshes instead.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.asked IS 'How often it was asked for; a request answers all that were asked before it began.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.asked_at IS 'When it was asked for first.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.tries IS 'How often this user could not be read or written, while others could.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.next_try_at IS 'Not to be tried before.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.problem IS 'Why the last try failed.';
-
-COMMENT ON COLUMN authsync.wanted_refreshes.gave_up_at IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
+COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
 
 ALTER TABLE ONLY authsync.event_outcomes ATTACH PARTITION authsync.event_outcomes_default DEFAULT;
 
@@ -2975,20 +2976,14 @@ ALTER TABLE ONLY authsync.api_keys
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY authsync.backfills
-    ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
-
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id);
 
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY authsync.destination_flows
-    ADD CONSTRAINT destination_flows_pkey PRIMARY KEY (destination_id);
-
-ALTER TABLE ONLY authsync.destination_links
-    ADD CONSTRAINT destination_links_pkey PRIMARY KEY (destination_id, user_id);
+ALTER TABLE ONLY authsync.destination_progress
+    ADD CONSTRAINT destination_progress_pkey PRIMARY KEY (destination_id);
 
 ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_pkey PRIMARY KEY (id);
@@ -2997,13 +2992,16 @@ ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_project_id_name_key UNIQUE (project_id, name);
 
 ALTER TABLE ONLY authsync.directory_version
-    ADD CONSTRAINT directory_version_pkey PRIMARY KEY (only_row);
+    ADD CONSTRAINT directory_version_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY authsync.event_outcomes
     ADD CONSTRAINT event_outcomes_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
 
 ALTER TABLE ONLY authsync.event_outcomes_default
     ADD CONSTRAINT event_outcomes_default_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
+
+ALTER TABLE ONLY authsync.external_ids
+    ADD CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, user_id);
 
 ALTER TABLE ONLY authsync.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (api_key_id, key_hash);
@@ -3042,7 +3040,10 @@ ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY authsync.rate_limits
-    ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (account, class);
+    ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (scope, bucket);
+
+ALTER TABLE ONLY authsync.refresh_requests
+    ADD CONSTRAINT refresh_requests_pkey PRIMARY KEY (project_id, provider, user_id);
 
 ALTER TABLE ONLY authsync.rejected_requests
     ADD CONSTRAINT rejected_requests_pkey PRIMARY KEY (id);
@@ -3071,20 +3072,16 @@ ALTER TABLE ONLY authsync.schema_migrations
 ALTER TABLE ONLY authsync.schema_objects
     ADD CONSTRAINT schema_objects_pkey PRIMARY KEY (kind, identity);
 
-ALTER TABLE ONLY authsync.wanted_refreshes
-    ADD CONSTRAINT wanted_refreshes_pkey PRIMARY KEY (project_id, provider, user_id);
+ALTER TABLE ONLY authsync.sync_runs
+    ADD CONSTRAINT sync_runs_pkey PRIMARY KEY (id);
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
 
-CREATE INDEX backfills_project_id_idx ON authsync.backfills USING btree (project_id, provider, started_at DESC);
-
-CREATE UNIQUE INDEX backfills_unfinished_key ON authsync.backfills USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
+CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = 'blocked'::text);
 
 CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, user_id) WHERE (state = 'failed'::text);
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
-
-CREATE INDEX deliveries_held_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = 'held'::text);
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, id);
 
@@ -3126,6 +3123,8 @@ CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, 
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
 
+CREATE INDEX refresh_requests_next_attempt_at_idx ON authsync.refresh_requests USING btree (project_id, provider, next_attempt_at) WHERE (abandoned_at IS NULL);
+
 CREATE INDEX rejected_requests_project_idx ON authsync.rejected_requests USING btree (project_id, provider, id);
 
 CREATE INDEX river_job_args_index ON authsync.river_job USING gin (args);
@@ -3144,7 +3143,9 @@ CREATE INDEX river_notification_created_at_idx ON authsync.river_notification US
 
 CREATE INDEX river_notification_topic_id_idx ON authsync.river_notification USING btree (topic, id);
 
-CREATE INDEX wanted_refreshes_next_try_at_idx ON authsync.wanted_refreshes USING btree (project_id, provider, next_try_at) WHERE (gave_up_at IS NULL);
+CREATE INDEX sync_runs_project_id_idx ON authsync.sync_runs USING btree (project_id, provider, started_at DESC);
+
+CREATE UNIQUE INDEX sync_runs_unfinished_key ON authsync.sync_runs USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
 
 ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_idx;
 
@@ -3164,15 +3165,15 @@ ALTER INDEX authsync.inbox_project_idx ATTACH PARTITION authsync.inbox_default_p
 
 ALTER INDEX authsync.inbox_provider_idx ATTACH PARTITION authsync.inbox_default_project_id_provider_id_idx;
 
-CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
+CREATE OR REPLACE VIEW authsync.pending_refreshes AS
  SELECT p.id AS project_id,
     p.name AS project,
     w.provider,
-    count(*) FILTER (WHERE (w.gave_up_at IS NULL)) AS waiting,
-    min(w.asked_at) FILTER (WHERE (w.gave_up_at IS NULL)) AS oldest,
-    count(*) FILTER (WHERE (w.gave_up_at IS NOT NULL)) AS given_up,
-    (array_agg(w.user_id ORDER BY w.asked_at) FILTER (WHERE (w.problem IS NOT NULL)))[1:10] AS users_with_problems,
-    max(w.problem) AS problem,
+    count(*) FILTER (WHERE (w.abandoned_at IS NULL)) AS waiting,
+    min(w.requested_at) FILTER (WHERE (w.abandoned_at IS NULL)) AS oldest,
+    count(*) FILTER (WHERE (w.abandoned_at IS NOT NULL)) AS given_up,
+    (array_agg(w.user_id ORDER BY w.requested_at) FILTER (WHERE (w.last_error IS NOT NULL)))[1:10] AS users_with_problems,
+    max(w.last_error) AS last_error,
     (r.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason,
     r.id AS job_id,
     (r.state)::text AS job_state,
@@ -3180,7 +3181,7 @@ CREATE OR REPLACE VIEW authsync.waiting_refreshes AS
             WHEN (r.state = ANY (ARRAY['available'::authsync.river_job_state, 'scheduled'::authsync.river_job_state, 'retryable'::authsync.river_job_state])) THEN r.scheduled_at
             ELSE NULL::timestamp with time zone
         END AS next_try_at
-   FROM (((authsync.wanted_refreshes w
+   FROM (((authsync.refresh_requests w
      JOIN authsync.projects p ON ((p.id = w.project_id)))
      LEFT JOIN authsync.job_requests j ON (((j.kind = 'refresh_users'::text) AND (j.subject = (((w.project_id)::text || '/'::text) || w.provider)))))
      LEFT JOIN authsync.river_job r ON ((r.id = j.job_id)))
@@ -3201,20 +3202,17 @@ COMMENT ON TRIGGER projects_bump_directory_version ON authsync.projects IS 'Make
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY authsync.backfills
-    ADD CONSTRAINT backfills_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY authsync.destination_flows
-    ADD CONSTRAINT destination_flows_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY authsync.destination_links
-    ADD CONSTRAINT destination_links_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY authsync.destination_progress
+    ADD CONSTRAINT destination_progress_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.external_ids
+    ADD CONSTRAINT external_ids_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.idempotency_keys
     ADD CONSTRAINT idempotency_keys_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES authsync.api_keys(id) ON DELETE CASCADE;
@@ -3231,9 +3229,12 @@ ALTER TABLE ONLY authsync.mirror_progress
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY authsync.refresh_requests
+    ADD CONSTRAINT refresh_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY authsync.rejected_requests
     ADD CONSTRAINT rejected_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY authsync.wanted_refreshes
-    ADD CONSTRAINT wanted_refreshes_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY authsync.sync_runs
+    ADD CONSTRAINT sync_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 

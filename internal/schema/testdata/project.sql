@@ -1118,6 +1118,72 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) IS 'Forgets some findings of reconciles; call it until it gives 0.';
 
+CREATE FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH looked_at AS MATERIALIZED (
+        SELECT
+            u.id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
+            END AS finding
+        FROM capydb_auth.users AS u
+        WHERE u.id > p_after
+        ORDER BY u.id
+        LIMIT p_limit
+    ),
+    candidate AS MATERIALIZED (
+        SELECT l.id, l.is_live, l.finding, f.finding AS known
+        FROM looked_at AS l
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.user_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
+        SELECT p_provider, c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND c.known IS NULL
+        ON CONFLICT (provider, user_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN max(c.id) END,
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  -- Not EXISTS, which may be answered by reading the table.
+                  AND coalesce((
+                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
+                      FROM capydb_auth.user_versions AS v
+                      WHERE v.user_id = c.id
+                      LIMIT 1
+                  ), false)
+              )
+        )
+    FROM candidate AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
+
 CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1190,72 +1256,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
-
-CREATE FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
-
-    RETURN QUERY
-    WITH looked_at AS MATERIALIZED (
-        SELECT
-            u.id,
-            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
-            CASE
-                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
-                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'surplus'
-            END AS finding
-        FROM capydb_auth.users AS u
-        WHERE u.id > p_after
-        ORDER BY u.id
-        LIMIT p_limit
-    ),
-    candidate AS MATERIALIZED (
-        SELECT l.id, l.is_live, l.finding, f.finding AS known
-        FROM looked_at AS l
-        LEFT JOIN LATERAL (
-            SELECT i.finding
-            FROM capydb_auth.reconcile_findings AS i
-            WHERE i.provider = p_provider AND i.user_id = l.id COLLATE "C"
-            LIMIT 1
-        ) AS f ON true
-    ),
-    note AS (
-        INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
-        SELECT p_provider, c.id, p_run_id, c.finding, 'open'
-        FROM candidate AS c
-        WHERE c.finding IS NOT NULL
-          AND c.known IS NULL
-        ON CONFLICT (provider, user_id) DO NOTHING
-    )
-    SELECT
-        CASE WHEN count(*) = p_limit THEN max(c.id) END,
-        count(*) FILTER (
-            WHERE c.is_live
-              AND c.known IN ('missing', 'deleted') IS NOT TRUE
-              AND NOT (
-                  c.known IS NOT DISTINCT FROM 'equal'
-                  -- Not EXISTS, which may be answered by reading the table.
-                  AND coalesce((
-                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
-                      FROM capydb_auth.user_versions AS v
-                      WHERE v.user_id = c.id
-                      LIMIT 1
-                  ), false)
-              )
-        )
-    FROM candidate AS c;
-END;
-$$;
-
-COMMENT ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
 
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
@@ -1524,7 +1524,7 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     finding text NOT NULL,
     columns text[] DEFAULT '{}'::text[] NOT NULL,
     state text NOT NULL,
-    CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'surplus'::text, 'placeholder'::text, 'unreported'::text]))),
+    CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'orphaned'::text, 'placeholder'::text, 'unreported'::text]))),
     CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
 );
 
@@ -1532,7 +1532,7 @@ COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the reconcile that runs
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; surplus here; a placeholder; unreported, see compare_users.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
@@ -1631,7 +1631,7 @@ CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
         CASE
             WHEN n.is_newer THEN n.received_at
             ELSE (c.source).at
-        END AS said_at,
+        END AS set_at,
         CASE
             WHEN n.is_newer THEN n.received_at
             ELSE (c.source).sent_at
@@ -1721,11 +1721,11 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider tex
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_surplus(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 

@@ -17,7 +17,7 @@ SET enable_seqscan = off
 AS $fn$
 BEGIN
     -- As all who write several deliveries do, so that none waits for the other in a circle.
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
     -- Written so that no index is taken but that of the ids.

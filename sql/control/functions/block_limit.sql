@@ -5,18 +5,18 @@
 -- Order:      of no matter.
 -- Result:     nothing.
 CREATE OR REPLACE FUNCTION authsync.block_limit(
-    p_account text,
-    p_class   text,
+    p_scope text,
+    p_bucket  text,
     p_until   timestamptz,
-    p_because text
+    p_reason text
 )
 RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
-    INSERT INTO authsync.rate_limits AS l (account, class, blocked_until, because)
-    VALUES (p_account, p_class, p_until, p_because)
-    ON CONFLICT (account, class) DO UPDATE SET blocked_until = excluded.blocked_until, because = excluded.because
+    INSERT INTO authsync.rate_limits AS l (scope, bucket, blocked_until, reason)
+    VALUES (p_scope, p_bucket, p_until, p_reason)
+    ON CONFLICT (scope, bucket) DO UPDATE SET blocked_until = excluded.blocked_until, reason = excluded.reason
     WHERE l.blocked_until < excluded.blocked_until;
 $fn$;
 

@@ -22,11 +22,11 @@ BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('held', 'ready', 'retrying', 'failed')
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
     RETURNING d.user_id, d.state INTO v_user_id, v_state;
     IF NOT FOUND THEN
         RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);

@@ -17,7 +17,7 @@ AS $fn$
 DECLARE
     v_id bigint;
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
 
     SELECT d.id INTO v_id
     FROM authsync.deliveries AS d
@@ -42,7 +42,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    PERFORM authsync.take_back_deliveries(p_destination_id, ARRAY[v_id]);
+    PERFORM authsync.requeue_ready_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $fn$;

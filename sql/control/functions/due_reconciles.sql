@@ -23,7 +23,7 @@ AS $fn$
                 min(b.started_at) FILTER (WHERE b.kind = 'backfill')
             ) AS began,
             coalesce(bool_or(b.finished_at IS NULL), false) AS is_busy
-        FROM authsync.backfills AS b
+        FROM authsync.sync_runs AS b
         WHERE b.project_id = i.project_id AND b.provider = i.provider
     ) AS last
     CROSS JOIN LATERAL (

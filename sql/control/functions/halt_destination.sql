@@ -19,7 +19,7 @@ BEGIN
     UPDATE authsync.destinations AS d
     SET state = p_state, state_by = p_by, state_reason = p_reason, state_since = p_now
     WHERE d.id = p_destination_id
-      AND (p_by = 'person' OR d.state = 'active' OR (d.state = 'paused' AND d.state_by = 'authsync' AND p_state = 'disabled'));
+      AND (p_by = 'user' OR d.state = 'active' OR (d.state = 'paused' AND d.state_by = 'system' AND p_state = 'disabled'));
     RETURN FOUND;
 END;
 $fn$;

@@ -3,7 +3,7 @@
 -- them or has resumed it.
 --
 -- Repeatable: yes. A filter that has been changed meanwhile is another one, and stays.
--- Order:      after relay_page in the same transaction, which has locked the row of destination_flows.
+-- Order:      after relay_page in the same transaction, which has locked the row of destination_progress.
 -- Result:     true if the destination has this filter still. What a person has set stays, see
 --             halt_destination; the relay passes the destination by all the same.
 CREATE OR REPLACE FUNCTION authsync.halt_filter(
@@ -25,7 +25,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'authsync', p_reason, p_now);
+    PERFORM authsync.halt_destination(p_destination_id, 'paused', 'system', p_reason, p_now);
     RETURN true;
 END;
 $fn$;

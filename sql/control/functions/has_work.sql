@@ -24,12 +24,12 @@ BEGIN
         WHEN 'refresh_users' THEN
             RETURN EXISTS (
                 SELECT
-                FROM authsync.wanted_refreshes AS w
+                FROM authsync.refresh_requests AS w
                 WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
-                  AND w.gave_up_at IS NULL
+                  AND w.abandoned_at IS NULL
             );
         WHEN 'backfill' THEN
-            RETURN EXISTS (SELECT FROM authsync.backfills AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
+            RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         ELSE

@@ -16,7 +16,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
-    UPDATE authsync.destination_flows AS f
+    UPDATE authsync.destination_progress AS f
     SET lease = p_lease, leased_by = p_leased_by, leased_job = p_leased_job, leased_until = p_until
     WHERE f.destination_id = p_destination_id
       AND (f.lease IS NULL OR f.lease = p_lease OR f.leased_until <= p_now);

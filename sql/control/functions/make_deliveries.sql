@@ -1,10 +1,10 @@
 -- make_deliveries makes the deliveries of changes that a destination wants. The caller
--- holds the row of destination_flows: nobody else makes or finishes deliveries of
+-- holds the row of destination_progress: nobody else makes or finishes deliveries of
 -- this destination meanwhile.
 --
 -- Repeatable: a change that has a delivery already is left out.
 -- Order:      of a user's deliveries only the earliest unfinished one is ready or
---             retrying; the others are held until that one is finished.
+--             retrying; the others are blocked until that one is finished.
 -- Result:     how many it made.
 --
 -- p_changes is an array of objects: change_id, user_id, kind, changed, changed_at, event_id, and
@@ -39,8 +39,8 @@ BEGIN
         c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
-            WHEN c.place = 1 AND under_way.found IS NULL AND held.found IS NULL THEN 'ready'
-            ELSE 'held'
+            WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
+            ELSE 'blocked'
         END,
         c.reason,
         p_now,
@@ -48,7 +48,8 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text, delivery_id bigint
+            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text,
+            delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
@@ -69,9 +70,9 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'held'
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'blocked'
         LIMIT 1
-    ) AS held ON true
+    ) AS blocked ON true
     ORDER BY c.change_id;
 
     GET DIAGNOSTICS v_made = ROW_COUNT;

@@ -1,5 +1,5 @@
 -- promote_deliveries lets the next delivery of each user go, where none is ready or
--- retrying. The caller holds the row of destination_flows.
+-- retrying. The caller holds the row of destination_progress.
 --
 -- Repeatable: yes.
 -- Order:      the delivery of the earliest change comes first.
@@ -24,7 +24,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'held'
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n

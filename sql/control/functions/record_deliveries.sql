@@ -6,18 +6,18 @@
 -- Result:     how many next ones became ready; until when the breaker is open, if
 --             this opened it; whether the destination has been disabled.
 --
--- p_results is an array of objects: id; state and attempts, as they were; united, the ids of
+-- p_results is an array of objects: id; state and attempts, as they were; coalesced, the ids of
 -- those that were sent along; outcome: delivered, retry, failed, cancelled (there is nothing to send), later (it costs no attempt, and
 -- without a status it was not sent at all) or probe (failed as the probe of the breaker, which costs
 -- none either); status, response, reason; next_attempt_at and job_id of one that goes on by a
 -- job of its own; sent_at; deferrals, where the other side put it off: how often it has, see
--- deliveries.deferrals; link, if keeps_link is false: what to remember of the user, empty for nothing.
+-- deliveries.deferrals; external_id, if keeps_external_id is false: what to remember of the user, empty for nothing.
 --
 -- send: results with the same number failed together. The breaker counts users whose deliveries failed
 -- at their first attempt, one for each send; p_open_after of them open it: one user's data
 -- that is refused again and again says nothing of the others.
 --
--- Of those that were united the newest gets the outcome, the others were coalesced into it.
+-- Of those that were coalesced the newest gets the outcome, the others were coalesced into it.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
     p_destination_id uuid,
     p_results        jsonb,
@@ -27,7 +27,7 @@ CREATE OR REPLACE FUNCTION authsync.record_deliveries(
     p_open_at_most   interval,
     p_disable_after  interval
 )
-RETURNS TABLE (promoted bigint, open_until timestamptz, is_disabled boolean)
+RETURNS TABLE (promoted bigint, breaker_open_until timestamptz, is_disabled boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -35,7 +35,7 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
 DECLARE
-    v_flow      authsync.destination_flows;
+    v_progress      authsync.destination_progress;
     v_users     text[];
     v_delivered bigint;
     v_failed    bigint;
@@ -47,8 +47,8 @@ DECLARE
 BEGIN
     promoted := 0;
     is_disabled := false;
-    SELECT f.* INTO v_flow
-    FROM authsync.destination_flows AS f
+    SELECT f.* INTO v_progress
+    FROM authsync.destination_progress AS f
     WHERE f.destination_id = p_destination_id
     FOR UPDATE;
     IF NOT FOUND THEN
@@ -59,8 +59,8 @@ BEGIN
     WITH result AS MATERIALIZED (
         SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
-            id bigint, state text, attempts integer, united bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_link boolean, link text
+            id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that no index is taken but that of the ids.
@@ -75,16 +75,16 @@ BEGIN
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
             r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
-        CROSS JOIN LATERAL unnest(r.id || r.united) AS u (id)
+        CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
-          AND (d.id = r.id OR d.state IN ('held', 'failed'))
+          AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),
     finish AS (
         UPDATE authsync.deliveries AS d
         SET state           = CASE WHEN m.id = m.newest_id THEN m.outcome ELSE 'coalesced' END,
-            merged_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
+            coalesced_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
             first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
             attempts        = CASE WHEN m.id = m.newest_id THEN m.attempts + 1 ELSE d.attempts END,
             last_attempt_at = p_now,
@@ -112,19 +112,19 @@ BEGIN
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
-        INSERT INTO authsync.destination_links AS l (destination_id, user_id, link, updated_at)
-        SELECT p_destination_id, d.user_id, r.link, p_now
+        INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
+        SELECT p_destination_id, d.user_id, r.external_id, p_now
         FROM result AS r
         JOIN authsync.deliveries AS d ON d.id = r.id
-        WHERE NOT r.keeps_link AND r.link <> ''
+        WHERE NOT r.keeps_external_id AND r.external_id <> ''
         ORDER BY d.user_id
-        ON CONFLICT (destination_id, user_id) DO UPDATE SET link = excluded.link, updated_at = excluded.updated_at
-        WHERE l.link <> excluded.link
+        ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
+        WHERE l.external_id <> excluded.external_id
     ),
     forget AS (
-        DELETE FROM authsync.destination_links AS l
+        DELETE FROM authsync.external_ids AS l
         USING result AS r, authsync.deliveries AS d
-        WHERE NOT r.keeps_link AND r.link = '' AND d.id = r.id
+        WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
           AND l.destination_id = p_destination_id AND l.user_id = d.user_id
     )
     SELECT array_agg(DISTINCT m.user_id) INTO v_users
@@ -144,18 +144,18 @@ BEGIN
     FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
 
     IF v_delivered > 0 THEN
-        UPDATE authsync.destination_flows AS f
-        SET failures        = 0,
-            failing_users   = '{}',
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures        = 0,
+            breaker_failed_records   = '{}',
             failing_since   = NULL,
-            open_until      = NULL,
-            opened          = 0,
+            breaker_open_until      = NULL,
+            breaker_trips          = 0,
             last_success_at = p_now,
-            through_at      = greatest(f.through_at, v_through)
+            last_success_sent_at      = greatest(f.last_success_sent_at, v_through)
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
-            SELECT u.user_id FROM unnest(v_flow.failing_users) AS u (user_id)
+            SELECT u.user_id FROM unnest(v_progress.breaker_failed_records) AS u (user_id)
             UNION
             SELECT min(d.user_id)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
@@ -165,31 +165,31 @@ BEGIN
             LIMIT p_open_after
         );
         -- What was under way when it opened does not open it again.
-        IF v_probe OR (v_flow.open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
-            v_open := p_now + least(p_open_for * 2 ^ least(v_flow.opened, 20), p_open_at_most);
+        IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
+            v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
         END IF;
-        UPDATE authsync.destination_flows AS f
-        SET failures      = f.failures + v_failed,
-            failing_users = v_failing,
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures      = f.consecutive_failures + v_failed,
+            breaker_failed_records = v_failing,
             failing_since = coalesce(f.failing_since, p_now),
-            open_until    = coalesce(v_open, f.open_until),
-            opened        = f.opened + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
+            breaker_open_until    = coalesce(v_open, f.breaker_open_until),
+            breaker_trips        = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
         -- One user alone may be what fails.
-        IF v_flow.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
+        IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
-                p_destination_id, 'disabled', 'authsync',
+                p_destination_id, 'disabled', 'system',
                 format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
-                    to_char(v_flow.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+                    to_char(v_progress.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
                 p_now);
         END IF;
-    ELSIF v_answered AND v_flow.open_until IS NOT NULL THEN
+    ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
         -- The probe was refused for what it was, or asked to come later: somebody is there.
-        UPDATE authsync.destination_flows AS f
-        SET failures = 0, failing_users = '{}', open_until = NULL, opened = 0
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
         WHERE f.destination_id = p_destination_id;
     END IF;
-    open_until := v_open;
+    breaker_open_until := v_open;
     RETURN NEXT;
 END;
 $fn$;

@@ -16,9 +16,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
-    UPDATE authsync.destination_flows AS f
-    SET relayed_to = p_to
-    WHERE f.destination_id = p_destination_id AND f.relayed_to = p_from;
+    UPDATE authsync.destination_progress AS f
+    SET cursor = p_to
+    WHERE f.destination_id = p_destination_id AND f.cursor = p_from;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

@@ -1,7 +1,7 @@
 -- remove_destination removes a destination with all its deliveries.
 --
 -- Repeatable: yes.
--- Order:      as all who write several deliveries do, it locks the row of destination_flows first. A
+-- Order:      as all who write several deliveries do, it locks the row of destination_progress first. A
 --             plain DELETE would meet a run that is at work in the other order, and one of them fail.
 -- Result:     true if there was such a destination.
 CREATE OR REPLACE FUNCTION authsync.remove_destination(
@@ -12,7 +12,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_id FOR UPDATE;
     DELETE FROM authsync.destinations AS d WHERE d.id = p_id;
     RETURN FOUND;
 END;

@@ -2,7 +2,7 @@
 -- as it is.
 --
 -- Repeatable: yes.
--- Order:      it locks the rows of destination_flows first; see remove_destination.
+-- Order:      it locks the rows of destination_progress first; see remove_destination.
 -- Result:     true if there was such a project.
 CREATE OR REPLACE FUNCTION authsync.remove_project(
     p_id uuid
@@ -13,7 +13,7 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 BEGIN
     PERFORM
-    FROM authsync.destination_flows AS f
+    FROM authsync.destination_progress AS f
     JOIN authsync.destinations AS d ON d.id = f.destination_id
     WHERE d.project_id = p_id
     ORDER BY f.destination_id

@@ -64,7 +64,7 @@ BEGIN
     -- The first of each provider's.
     run AS MATERIALIZED (
         SELECT b.provider, min(b.finished_at) AS finished_at
-        FROM authsync.backfills AS b
+        FROM authsync.sync_runs AS b
         JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
         WHERE b.state = 'done' AND b.started_at >= p_found_at
         GROUP BY b.provider

@@ -28,11 +28,11 @@ AS $fn$
             UNION ALL
             SELECT DISTINCT 'refresh_users', u.project_id || '/' || u.provider,
                 jsonb_build_object('project_id', u.project_id, 'provider', u.provider)
-            FROM authsync.wanted_refreshes AS u
-            WHERE u.gave_up_at IS NULL
+            FROM authsync.refresh_requests AS u
+            WHERE u.abandoned_at IS NULL
             UNION ALL
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
-            FROM authsync.backfills AS b
+            FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject

@@ -18,20 +18,20 @@ DECLARE
     v_users    text[];
     v_requeued bigint;
 BEGIN
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
 
     WITH requeue AS (
         UPDATE authsync.deliveries AS d
-        SET state           = 'held',
+        SET state           = 'blocked',
             attempts        = 0,
             deferrals       = 0,
             deferred_at     = NULL,
             next_attempt_at = NULL,
             reason          = NULL,
-            merged_into     = NULL,
+            coalesced_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
         -- Written so that no index is taken but that of the ids.

@@ -42,7 +42,7 @@ BEGIN
         FROM authsync.river_job AS r
         WHERE r.state = 'running'
         UNION
-        SELECT f.leased_by FROM authsync.destination_flows AS f WHERE f.leased_by IS NOT NULL
+        SELECT f.leased_by FROM authsync.destination_progress AS f WHERE f.leased_by IS NOT NULL
     ) AS c
     WHERE c.client_id <> p_client_id
       AND pg_try_advisory_xact_lock_shared(authsync.client_lock_key(c.client_id));
@@ -88,7 +88,7 @@ BEGIN
         PERFORM pg_notify('authsync.river_insert', json_build_object('queue', v_queue)::text);
     END LOOP;
 
-    UPDATE authsync.destination_flows AS f
+    UPDATE authsync.destination_progress AS f
     SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL
     WHERE f.leased_by = ANY (v_dead)
        OR (f.leased_by = p_client_id AND f.leased_job <> ALL (p_at_work) AND f.leased_until < v_now + p_lease - interval '2 seconds');

@@ -18,8 +18,8 @@ AS $fn$
 DECLARE
     v_was authsync.destinations;
 BEGIN
-    UPDATE authsync.destination_flows AS f
-    SET failures = 0, failing_users = '{}', failing_since = NULL, open_until = NULL, opened = 0
+    UPDATE authsync.destination_progress AS f
+    SET consecutive_failures = 0, breaker_failed_records = '{}', failing_since = NULL, breaker_open_until = NULL, breaker_trips = 0
     WHERE f.destination_id = p_destination_id;
 
     SELECT d.* INTO v_was
@@ -29,7 +29,7 @@ BEGIN
 
     UPDATE authsync.destinations AS d
     SET state         = 'active',
-        state_by      = 'person',
+        state_by      = 'user',
         state_reason  = NULL,
         state_since   = CASE WHEN d.state = 'active' THEN d.state_since ELSE p_now END,
         filter_halted = false
@@ -41,7 +41,7 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET deferrals = 0, deferred_at = NULL
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
-    PERFORM authsync.take_back_deliveries(p_destination_id, NULL);
+    PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River goes by the database's clock, from which ours may differ.

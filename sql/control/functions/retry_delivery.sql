@@ -9,7 +9,7 @@ CREATE OR REPLACE FUNCTION authsync.retry_delivery(
     p_project_id uuid,
     p_id         bigint
 )
-RETURNS TABLE (state text, merged_into bigint, is_being_sent boolean)
+RETURNS TABLE (state text, coalesced_into bigint, is_being_sent boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -20,9 +20,9 @@ BEGIN
     SELECT d.destination_id INTO v_destination_id
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
-    PERFORM FROM authsync.destination_flows AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
-    SELECT d.state, d.merged_into INTO state, merged_into
+    SELECT d.state, d.coalesced_into INTO state, coalesced_into
     FROM authsync.deliveries AS d
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     IF NOT FOUND THEN
@@ -30,7 +30,7 @@ BEGIN
     END IF;
     is_being_sent := false;
     IF state = 'retrying' THEN
-        is_being_sent := authsync.take_back_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        is_being_sent := authsync.requeue_ready_deliveries(v_destination_id, ARRAY[p_id]) = 0;
         IF NOT is_being_sent THEN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL

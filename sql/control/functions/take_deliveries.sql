@@ -1,6 +1,6 @@
 -- take_deliveries gives deliveries that can be sent now: of each user the earliest. For
 -- a destination that takes states, everything else that waits of the user comes
--- along, and what failed before, to be united with it.
+-- along, and what failed before, to be coalesced with it.
 --
 -- Repeatable: it changes nothing; who holds the destination's lease sends.
 -- Order:      by change. But if the first has been put off by the other side, the newest that has not
@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
 )
 RETURNS TABLE (
     id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text,
-    kind text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, united bigint[], link text
+    kind text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, coalesced bigint[], external_id text
 )
 LANGUAGE plpgsql
 STABLE
@@ -62,9 +62,9 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        f.relayed_to,
+        f.cursor,
         h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
-        coalesce(u.ids, '{}'), l.link
+        coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
@@ -78,18 +78,18 @@ BEGIN
         SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
-    JOIN authsync.destination_flows AS f ON f.destination_id = p_destination_id
-    LEFT JOIN authsync.destination_links AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
+    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
             bool_or(o.begun) AS begun,
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
-            max(o.change_id) FILTER (WHERE o.state = 'held') AS last_change_id
+            max(o.change_id) FILTER (WHERE o.state = 'blocked') AS last_change_id
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'held'
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
             UNION ALL
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
@@ -102,4 +102,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.take_deliveries(uuid, boolean, integer, bigint[], bigint, text)
-    IS 'Deliveries that can be sent now, each with what can be united with it.';
+    IS 'Deliveries that can be sent now, each with what can be coalesced with it.';

@@ -12,8 +12,8 @@
 --
 -- p_requests, p_daily: 0 is no such limit. p_patience: a longer wait is not granted.
 CREATE OR REPLACE FUNCTION authsync.take_permit(
-    p_account  text,
-    p_class    text,
+    p_scope  text,
+    p_bucket   text,
     p_requests integer,
     p_per      interval,
     p_daily    integer,
@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION authsync.take_permit(
     p_patience interval,
     p_now      timestamptz
 )
-RETURNS TABLE (is_granted boolean, wait interval, because text)
+RETURNS TABLE (is_granted boolean, wait interval, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
@@ -33,13 +33,13 @@ DECLARE
     v_spacing interval := interval '0';
     v_at      timestamptz;
 BEGIN
-    INSERT INTO authsync.rate_limits AS l (account, class)
-    VALUES (p_account, p_class)
-    ON CONFLICT (account, class) DO NOTHING;
+    INSERT INTO authsync.rate_limits AS l (scope, bucket)
+    VALUES (p_scope, p_bucket)
+    ON CONFLICT (scope, bucket) DO NOTHING;
 
     SELECT l.* INTO v_limit
     FROM authsync.rate_limits AS l
-    WHERE l.account = p_account AND l.class = p_class
+    WHERE l.scope = p_scope AND l.bucket = p_bucket
     FOR UPDATE;
 
     IF v_limit.day IS DISTINCT FROM v_today THEN
@@ -48,23 +48,23 @@ BEGIN
     IF p_requests > 0 THEN
         v_spacing := (p_per + p_late) / greatest(p_requests - v_burst, 1);
     END IF;
-    v_at := greatest(p_now, v_limit.blocked_until, v_limit.due - (v_burst - 1) * v_spacing);
+    v_at := greatest(p_now, v_limit.blocked_until, v_limit.tat - (v_burst - 1) * v_spacing);
     is_granted := false;
     IF p_daily > 0 AND v_limit.day_requests >= p_daily THEN
         wait := ((v_today + 1)::timestamp AT TIME ZONE p_zone) - p_now;
-        because := format('the %s requests that the account allows for a day (%s) are used up', p_daily, p_zone);
+        reason := format('the %s requests that the account allows for a day (%s) are used up', p_daily, p_zone);
     ELSIF v_at > p_now + p_patience THEN
         wait := v_at - p_now;
-        because := CASE
-            WHEN v_limit.blocked_until >= v_at THEN coalesce(v_limit.because, 'the other side takes no requests for a while')
+        reason := CASE
+            WHEN v_limit.blocked_until >= v_at THEN coalesce(v_limit.reason, 'the other side takes no requests for a while')
             ELSE format('the account allows %s requests in %s s, and they are spoken for', p_requests, extract(epoch FROM p_per)::integer)
         END;
     ELSE
         is_granted := true;
         wait := v_at - p_now;
         UPDATE authsync.rate_limits AS l
-        SET due = greatest(v_limit.due, v_at) + v_spacing, day = v_today, day_requests = v_limit.day_requests + 1
-        WHERE l.account = p_account AND l.class = p_class;
+        SET tat = greatest(v_limit.tat, v_at) + v_spacing, day = v_today, day_requests = v_limit.day_requests + 1
+        WHERE l.scope = p_scope AND l.bucket = p_bucket;
     END IF;
     RETURN NEXT;
 END;

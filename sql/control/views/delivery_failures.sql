@@ -22,7 +22,7 @@ SELECT
     (
         SELECT count(*)
         FROM authsync.deliveries AS h
-        WHERE h.destination_id = o.destination_id AND h.user_id = o.user_id AND h.state = 'held'
+        WHERE h.destination_id = o.destination_id AND h.user_id = o.user_id AND h.state = 'blocked'
     ) AS holds_back
 FROM authsync.deliveries AS o
 JOIN authsync.destinations AS d ON d.id = o.destination_id

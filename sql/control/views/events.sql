@@ -25,7 +25,7 @@ SELECT
     e.applied_at,
     i.id AS inbox_id,
     coalesce(e.ordinal, 0) AS ordinal,
-    i.delivery_id
+    i.message_id
 FROM authsync.inbox AS i
 LEFT JOIN authsync.event_outcomes AS e
     ON e.inbox_id = i.id AND e.received_at = i.received_at AND e.project_id = i.project_id
@@ -40,4 +40,4 @@ COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read
 COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
 COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.inbox; grows with time.';
 COMMENT ON COLUMN authsync.events.ordinal IS 'Place of the event in its delivery, from 0.';
-COMMENT ON COLUMN authsync.events.delivery_id IS 'The sender''s id of the delivery, where it sends one in its headers.';
+COMMENT ON COLUMN authsync.events.message_id IS 'The sender''s id of the message, where it sends one in its headers.';

@@ -7,7 +7,7 @@ SELECT
     p.name AS project,
     i.provider,
     i.received_at,
-    i.delivery_id
+    i.message_id
 FROM (
     SELECT m.inbox_id, n.project_id, n.received_from, n.received_to
     FROM authsync.inbox_pending AS n
@@ -21,7 +21,7 @@ FROM (
 ) AS w
 LEFT JOIN authsync.projects AS p ON p.id = w.project_id
 CROSS JOIN LATERAL (
-    SELECT d.provider, d.received_at, d.delivery_id
+    SELECT d.provider, d.received_at, d.message_id
     FROM authsync.inbox AS d
     WHERE d.id = w.inbox_id AND d.received_at BETWEEN w.received_from AND w.received_to
     LIMIT 1

@@ -1,5 +1,5 @@
 -- reconciles shows what each reconcile has found and done, newest first. The numbers
--- are NULL until it has read all users; see backfill_progress for how far it is.
+-- are NULL until it has read all users; see sync_run_progress for how far it is.
 CREATE OR REPLACE VIEW authsync.reconciles AS
 SELECT
     b.id AS run_id,
@@ -12,19 +12,19 @@ SELECT
     (d.drift ->> 'missing')::bigint      AS missing,
     (d.drift ->> 'differing')::bigint    AS differing,
     (d.drift ->> 'deleted_here')::bigint AS deleted_here,
-    (d.drift ->> 'surplus')::bigint      AS surplus,
+    (d.drift ->> 'orphaned')::bigint      AS orphaned,
     (d.drift ->> 'placeholders')::bigint AS placeholders,
     (d.drift ->> 'repaired')::bigint     AS repaired,
     (d.drift ->> 'failed')::bigint       AS failed,
     (d.drift ->> 'left')::bigint         AS left_as_is,
-    d.drift ->> 'held_back'              AS held_back,
+    d.drift ->> 'deletions_blocked_reason'              AS deletions_blocked_reason,
     d.drift -> 'columns'                 AS columns,
     b.error,
     b.started_at,
     b.finished_at,
     (d.drift ->> 'unreported')::bigint   AS unreported,
     d.drift -> 'tolerated'               AS tolerated
-FROM authsync.backfills AS b
+FROM authsync.sync_runs AS b
 JOIN authsync.projects AS p ON p.id = b.project_id
 CROSS JOIN LATERAL (SELECT CASE WHEN b.phase = 'confirm' THEN b.drift END AS drift) AS d
 WHERE b.kind = 'reconcile'
@@ -33,10 +33,10 @@ ORDER BY b.started_at DESC;
 COMMENT ON VIEW authsync.reconciles IS 'What each reconcile has found and done, newest first.';
 COMMENT ON COLUMN authsync.reconciles.missing IS 'Users whom the mirror did not have.';
 COMMENT ON COLUMN authsync.reconciles.deleted_here IS 'Users deleted in the mirror whom the provider has.';
-COMMENT ON COLUMN authsync.reconciles.surplus IS 'Users of the mirror whom the provider does not have.';
+COMMENT ON COLUMN authsync.reconciles.orphaned IS 'Users of the mirror whom the provider does not have.';
 COMMENT ON COLUMN authsync.reconciles.placeholders IS 'Rows of ensure_user whose id the provider does not know.';
-COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that held_back is about.';
-COMMENT ON COLUMN authsync.reconciles.held_back IS 'Why surplus users were not deleted.';
+COMMENT ON COLUMN authsync.reconciles.left_as_is IS 'Users who differ and were left so: of a dry run all, else those that deletions_blocked_reason is about.';
+COMMENT ON COLUMN authsync.reconciles.deletions_blocked_reason IS 'Why orphaned users were not deleted.';
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
 COMMENT ON COLUMN authsync.reconciles.unreported
     IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';

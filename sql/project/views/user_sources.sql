@@ -1,6 +1,6 @@
 -- user_sources tells of each column of a user which event said its value, and
 -- when: one row a user and column. It answers "why does this row look like this".
--- event_id and said_at are NULL for a column of which no event ever spoke. What was said
+-- event_id and set_at are NULL for a column of which no event ever spoke. What was said
 -- without a clock has its time of receipt. It is read with the rights of whoever
 -- reads it, so that row-level security of users holds here too.
 CREATE OR REPLACE VIEW capydb_auth.user_sources
@@ -11,7 +11,7 @@ SELECT
     c.column_name,
     c.value,
     CASE WHEN n.is_newer THEN n.event_id    ELSE (c.source).event_id END AS event_id,
-    CASE WHEN n.is_newer THEN n.received_at ELSE (c.source).at       END AS said_at,
+    CASE WHEN n.is_newer THEN n.received_at ELSE (c.source).at       END AS set_at,
     CASE WHEN n.is_newer THEN n.received_at ELSE (c.source).sent_at  END AS sent_at
 FROM capydb_auth.users AS u
 LEFT JOIN capydb_auth.user_versions AS v ON v.user_id = u.id

@@ -22,7 +22,7 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/fetch"
+	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 const (
@@ -49,7 +49,7 @@ type source struct {
 }
 
 // New makes a source. It asks the database nothing yet. The source is an io.Closer.
-func New(c Config) fetch.Source {
+func New(c Config) userapi.Source {
 	c.What = cmp.Or(c.What, "credentials.database_url")
 	c.Tables.Schema = cmp.Or(c.Tables.Schema, "public")
 	c.Tables.UserTable = cmp.Or(c.Tables.UserTable, "user")
@@ -74,7 +74,7 @@ type place struct {
 
 	// Mark notices a table that is none: a view, or a server, that gives the same
 	// rows again.
-	fetch.Mark
+	userapi.Mark
 }
 
 // Count counts the users.
@@ -97,20 +97,20 @@ type row struct {
 }
 
 // Page reads up to 500 users.
-func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
+func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: mode}
 	if cursor != "" {
 		at = place{}
-		if err := fetch.DecodeCursor(cursor, &at); err != nil {
-			return fetch.Page{}, err
+		if err := userapi.DecodeCursor(cursor, &at); err != nil {
+			return userapi.Page{}, err
 		}
 		if at.Mode != mode || at.ID == nil {
-			return fetch.Page{}, fetch.ForeignCursor()
+			return userapi.Page{}, userapi.ForeignCursor()
 		}
 	}
 	q, err := s.look(ctx)
 	if err != nil {
-		return fetch.Page{}, err
+		return userapi.Page{}, err
 	}
 	readAt := s.Now()
 	var rows []row
@@ -120,12 +120,12 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 		rows, err = s.rows(ctx, q.next, pageSize, *at.ID)
 	}
 	if isBadID(err) {
-		return fetch.Page{}, fetch.ForeignCursor()
+		return userapi.Page{}, userapi.ForeignCursor()
 	}
 	if err != nil {
-		return fetch.Page{}, s.explain(ctx, "read users", err)
+		return userapi.Page{}, s.explain(ctx, "read users", err)
 	}
-	var page fetch.Page
+	var page userapi.Page
 	for _, r := range rows {
 		page.Users = append(page.Users, r.user(readAt))
 	}
@@ -134,30 +134,30 @@ func (s *source) Page(ctx context.Context, cursor string) (fetch.Page, error) {
 		ids[i] = r.ID
 	}
 	if at.Repeats(ids) {
-		return fetch.Page{}, fetch.NoProgress("the tables", "behind one user they give users again that stood before", at.Offset, 0)
+		return userapi.Page{}, userapi.NoProgress("the tables", "behind one user they give users again that stood before", at.Offset, 0)
 	}
 	if len(rows) == pageSize {
 		at.ID = &rows[len(rows)-1].ID
 		at.Add(ids)
 		at.Offset += pageSize
-		page.Next, err = fetch.EncodeCursor(at)
+		page.Next, err = userapi.EncodeCursor(at)
 	}
 	return page, err
 }
 
 // User reads one user.
-func (s *source) User(ctx context.Context, id string) (fetch.User, error) {
+func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	q, err := s.look(ctx)
 	if err != nil {
-		return fetch.User{}, err
+		return userapi.User{}, err
 	}
 	readAt := s.Now()
 	rows, err := s.rows(ctx, q.one, 1, id)
 	switch {
 	case isBadID(err), err == nil && len(rows) == 0: // an id that the column's type cannot hold is no user's
-		return fetch.User{}, fetch.ErrGone
+		return userapi.User{}, userapi.ErrGone
 	case err != nil:
-		return fetch.User{}, s.explain(ctx, "read a user", err)
+		return userapi.User{}, s.explain(ctx, "read a user", err)
 	default:
 		return rows[0].user(readAt), nil
 	}
@@ -171,8 +171,8 @@ func (s *source) rows(ctx context.Context, query string, args ...any) ([]row, er
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[row])
 }
 
-func (r row) user(readAt time.Time) fetch.User {
-	return fetch.User{Object: r.Object, FetchedAt: readAt, LastSignInAt: r.LastSignInAt}
+func (r row) user(readAt time.Time) userapi.User {
+	return userapi.User{Object: r.Object, FetchedAt: readAt, LastSignInAt: r.LastSignInAt}
 }
 
 // isBadID reports that a text is no value of the id column's type.
@@ -215,8 +215,8 @@ func (s *source) sessionTable(ctx context.Context) (*table, error) {
 	if err == nil {
 		return sessions, nil
 	}
-	_, refused := errors.AsType[*fetch.CredentialsError](err)
-	_, missing := errors.AsType[*fetch.ProtocolError](err)
+	_, refused := errors.AsType[*userapi.CredentialsError](err)
+	_, missing := errors.AsType[*userapi.ProtocolError](err)
 	if s.Tables.SessionTable == "" && (refused || missing) {
 		return nil, nil //nolint:nilnil // no table is no error
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/fetchtest"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/pgtest"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
-	"github.com/authsync/authsync/internal/provider/fetch"
-	"github.com/authsync/authsync/internal/waittest"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 const password = "hush-of-the-reader"
@@ -54,7 +54,7 @@ func (b *testBundle) exec(tb testing.TB, statement string, args ...any) {
 	require.NoError(tb, err)
 }
 
-func (b *testBundle) open(tables provider.UserTables) fetch.Source {
+func (b *testBundle) open(tables provider.UserTables) userapi.Source {
 	return sqlsource.New(sqlsource.Config{Pool: b.reader, Tables: tables})
 }
 
@@ -65,7 +65,7 @@ const betterAuthTables = `
 
 func TestSource(t *testing.T) {
 	t.Parallel()
-	fetchtest.Conformance(t, func(tb testing.TB) *fetchtest.Case {
+	userapitest.Conformance(t, func(tb testing.TB) *userapitest.Case {
 		tb.Helper()
 		b := setup(tb)
 		b.exec(tb, betterAuthTables)
@@ -75,7 +75,7 @@ func TestSource(t *testing.T) {
 			return []any{demoprovider.BetterAuthID(i), "Emmy"}, nil
 		}))
 		require.NoError(tb, err)
-		account, clock := demoprovider.NewAccount(users), fetchtest.NewClock()
+		account, clock := demoprovider.NewAccount(users), userapitest.NewClock()
 		account.Changed = func(i int, exists bool) {
 			if exists {
 				b.exec(tb, `INSERT INTO "user" (id, name) VALUES ($1, 'Emmy')`, demoprovider.BetterAuthID(i))
@@ -83,12 +83,12 @@ func TestSource(t *testing.T) {
 			}
 			b.exec(tb, `DELETE FROM "user" WHERE id = $1`, demoprovider.BetterAuthID(i))
 		}
-		return &fetchtest.Case{
+		return &userapitest.Case{
 			Account: account, Clock: clock, ID: demoprovider.BetterAuthID, Key: "id",
 			Reject:     func() { b.exec(tb, `REVOKE SELECT ON "user", session FROM `+b.role) },
 			Credential: "GRANT SELECT ON",
 			Secrets:    []string{password},
-			Open: func(d fetch.Deps) fetch.Source {
+			Open: func(d userapi.Deps) userapi.Source {
 				return sqlsource.New(sqlsource.Config{Pool: b.reader, Now: d.Now})
 			},
 		}
@@ -96,7 +96,7 @@ func TestSource(t *testing.T) {
 }
 
 // object reads a user and returns its object.
-func object(t *testing.T, source fetch.Source, id string) (user map[string]any, lastSignInAt *time.Time) {
+func object(t *testing.T, source userapi.Source, id string) (user map[string]any, lastSignInAt *time.Time) {
 	t.Helper()
 	read, err := source.User(t.Context(), id)
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestNamesAndTypesAreTheCustomers(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "1200"}, []string{got[0], got[1], got[1199]})
 
 	_, err := source.User(t.Context(), "99999999999999")
-	require.ErrorIs(t, err, fetch.ErrGone)
+	require.ErrorIs(t, err, userapi.ErrGone)
 	_, err = source.Page(t.Context(), `{"mode":"sql","id":"x"}`)
 	require.ErrorContains(t, err, "begin the walk anew")
 }
@@ -225,7 +225,7 @@ func TestViewsThatDoNotGetOn(t *testing.T) {
 		first, err := source.Page(t.Context(), "")
 		require.NoError(t, err)
 		_, err = source.Page(t.Context(), first.Next)
-		var protocol *fetch.ProtocolError
+		var protocol *userapi.ProtocolError
 		require.ErrorAs(t, err, &protocol)
 		require.ErrorContains(t, err, "500 entries were read so far")
 	})
@@ -251,8 +251,8 @@ func TestViewsThatDoNotGetOn(t *testing.T) {
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var refused *fetch.CredentialsError
-	var protocol *fetch.ProtocolError
+	var refused *userapi.CredentialsError
+	var protocol *userapi.ProtocolError
 
 	_, err := b.open(provider.UserTables{}).Page(t.Context(), "")
 	require.ErrorAs(t, err, &protocol)
@@ -288,7 +288,7 @@ func TestChangedTablesAreLookedAtAgain(t *testing.T) {
 	require.NoError(t, err)
 	b.exec(t, `ALTER TABLE "user" DROP COLUMN image`)
 	_, err = source.Page(t.Context(), "")
-	var temporary *fetch.TemporaryError
+	var temporary *userapi.TemporaryError
 	require.ErrorAs(t, err, &temporary)
 	_, err = source.Page(t.Context(), "")
 	require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestUnreachableDatabaseIsTemporary(t *testing.T) {
 	require.NoError(t, err)
 	source := sqlsource.New(sqlsource.Config{Pool: pool, Owned: true})
 	_, err = source.Page(t.Context(), "")
-	var temporary *fetch.TemporaryError
+	var temporary *userapi.TemporaryError
 	require.ErrorAs(t, err, &temporary)
 	require.NotContains(t, err.Error(), password)
 	closer, ok := source.(io.Closer)
@@ -314,7 +314,7 @@ func TestWrongPasswordIsNamed(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `ALTER ROLE `+b.role+` PASSWORD 'another'`)
 	_, _, err := b.open(provider.UserTables{}).Count(t.Context())
-	var refused *fetch.CredentialsError
+	var refused *userapi.CredentialsError
 	require.ErrorAs(t, err, &refused)
 	require.ErrorContains(t, err, "credentials.database_url")
 	require.NotContains(t, err.Error(), password)

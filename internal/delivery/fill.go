@@ -1,0 +1,126 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// What is in hand is bounded by its size, too: a user may have a megabyte. What is not loaded
+// stays ready, for taking deliveries changes nothing.
+const (
+	maxInFlightBytes = 32 << 20
+	firstChunk       = 32 // deliveries that the first call loads; the next ones load a quarter of what may be in hand
+)
+
+const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
+
+// take gives deliveries that can be sent now; of a destination whose breaker is open
+// the one to try it with.
+func (p *pipe) take(ctx context.Context, room int) ([]readyDelivery, error) {
+	var ready []readyDelivery
+	var err error
+	if p.probe {
+		ready, err = p.takeProbe(ctx)
+	} else {
+		except := make([]int64, 0, len(p.inFlight))
+		for id := range p.inFlight {
+			except = append(except, id)
+		}
+		ready, err = query[readyDelivery](ctx, p.config.Pool, takeDeliveries, p.id, p.to.capabilities.States, room, except)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take deliveries: %w", err)
+	}
+	return ready, nil
+}
+
+func (p *pipe) takeProbe(ctx context.Context) ([]readyDelivery, error) {
+	var id *int64
+	if err := p.config.Pool.QueryRow(ctx, `SELECT authsync.choose_probe($1)`, p.id).Scan(&id); err != nil || id == nil {
+		return nil, err
+	}
+	return query[readyDelivery](ctx, p.config.Pool, takeOne, p.id, p.to.capabilities.States, *id, "ready")
+}
+
+// fill takes at most room of what is ready and hands it to the senders. more: there may be more of it.
+func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
+	ready, err := p.take(ctx, room)
+	if err != nil {
+		return false, err
+	}
+	if len(ready) == 0 && p.probe {
+		return false, p.returnProbe(ctx)
+	}
+	isFull := len(ready) == room
+	for len(ready) > 0 && p.inFlightBytes < p.config.MaxInFlightBytes {
+		n := min(p.chunk, len(ready))
+		loaded, err := p.loadChunk(ctx, ready[:n])
+		if err != nil {
+			return false, err
+		}
+		p.dispatch(loaded)
+		ready = ready[n:]
+	}
+	return (isFull || len(ready) > 0) && !p.probe, nil
+}
+
+// loadChunk reads what deliveries say, and finds out how many to load by the next call.
+func (p *pipe) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoing, error) {
+	states := p.to.capabilities.States
+	read := func() (map[int64]destination.Message, error) {
+		if states {
+			return p.messages(ctx, p.id, states, chunk)
+		}
+		return p.events(ctx, chunk)
+	}
+	messages, err := read()
+	if err != nil {
+		return nil, err
+	}
+	loaded := outgoings(states, chunk, messages)
+	if err := p.gone(ctx, p.id, loaded); err != nil {
+		return nil, err
+	}
+	bytes := 0
+	for i := range loaded {
+		bytes += messageSize(&loaded[i].message)
+	}
+	p.messageBytes = max(bytes/len(chunk), 1)
+	p.chunk = nextChunk(p.chunk, p.config.MaxInFlightBytes/4/p.messageBytes, p.to.capabilities.Batch)
+	return loaded, nil
+}
+
+// nextChunk is how many deliveries to load after a chunk: as many as fit, at most twice
+// as many, and whole batches.
+func nextChunk(chunk, fit, batch int) int {
+	next := min(max(fit, 1), 2*chunk, maxWindow)
+	if next > batch {
+		next -= next % batch
+	}
+	return next
+}
+
+// dispatch gives loaded deliveries to the senders.
+func (p *pipe) dispatch(loaded []outgoing) {
+	good := make([]outgoing, 0, len(loaded))
+	for i := range loaded {
+		p.inFlight[loaded[i].ID] = messageSize(&loaded[i].message)
+		p.inFlightBytes += p.inFlight[loaded[i].ID]
+		if loaded[i].isGone {
+			p.done <- []sent{p.unsentResult(loaded[i])}
+			continue
+		}
+		good = append(good, loaded[i])
+	}
+	for len(good) > 0 {
+		n := min(p.to.capabilities.Batch, len(good))
+		p.todo <- good[:n:n]
+		good = good[n:]
+		if p.started < p.to.capabilities.Parallel {
+			p.started++
+			p.senders.Go(p.send)
+		}
+	}
+}

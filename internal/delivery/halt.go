@@ -1,0 +1,81 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+const (
+	relayAPage = `SELECT authsync.relay_page($1, $2, $3, $4, $5)`
+	haltFilter = `SELECT authsync.halt_filter($1, $2, $3, $4, $5, $6)`
+)
+
+// haltReason is why a destination is paused whose filter costs workers again and again.
+func haltReason(err error) string {
+	return clean(err.Error() + "; change the condition, and resume the destination")
+}
+
+// relayAndHalt makes the deliveries of the changes before the one at which a destination's filter came to
+// its halt, and pauses the destination there. made is nil if it stands elsewhere: then whoever moved it finds out.
+func (o *Outbox) relayAndHalt(
+	ctx context.Context, projectID uuid.UUID, f subscriber, to int64, wanted json.RawMessage, why error,
+) (made *int64, err error) {
+	var halted bool
+	err = pgdb.InTx(ctx, o.config.Pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, relayAPage, f.ID, f.Cursor, to, wanted, o.config.Now()).Scan(&made); err != nil {
+			return fmt.Errorf("make deliveries: %w", err)
+		}
+		if made == nil {
+			return nil
+		}
+		halted, err = o.haltFilter(ctx, tx, f, why)
+		return err
+	})
+	if err == nil && halted {
+		o.logPaused(ctx, projectID, f)
+	}
+	return made, err
+}
+
+// haltFilter reports whether the destination has the filter still.
+func (o *Outbox) haltFilter(ctx context.Context, db pgx.Tx, f subscriber, why error) (halted bool, err error) {
+	err = db.QueryRow(ctx, haltFilter, f.ID, f.Kinds, f.Fields, f.Condition, haltReason(why), o.config.Now()).Scan(&halted)
+	if err != nil {
+		return false, fmt.Errorf("pause the destination: %w", err)
+	}
+	return halted, nil
+}
+
+// logPaused writes the log and the metrics.
+func (o *Outbox) logPaused(ctx context.Context, projectID uuid.UUID, f subscriber) {
+	o.metrics.disabled.WithLabelValues(f.Kind, StatePaused).Inc()
+	o.config.Log.ErrorContext(ctx, "destination_paused", slog.String("project_id", projectID.String()),
+		slog.String("destination_id", f.ID.String()), slog.String("kind", f.Kind), slog.String("because", "filter"))
+}
+
+// haltPast pauses a destination whose filter came to its halt at a change that it has passed, which a replay asks about.
+// The error says so to whoever asked for the replay.
+func (o *Outbox) haltPast(ctx context.Context, projectID uuid.UUID, f subscriber, why error, dryRun bool) error {
+	if dryRun {
+		return &StateError{haltReason(why)}
+	}
+	var halted bool
+	err := pgdb.InTx(ctx, o.config.Pool, func(tx pgx.Tx) (err error) {
+		halted, err = o.haltFilter(ctx, tx, f, why)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if halted {
+		o.logPaused(ctx, projectID, f)
+	}
+	return &StateError{haltReason(why)}
+}

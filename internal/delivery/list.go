@@ -1,0 +1,172 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// Delivery is a change on its way to a destination.
+type Delivery struct {
+	ID            int64      `json:"id"`
+	DestinationID uuid.UUID  `json:"destination_id"`
+	Destination   string     `json:"destination"`
+	ChangeID      int64      `json:"change_id"`
+	MessageID     string     `json:"message_id" db:"-"`
+	UserID        string     `json:"user_id"`
+	Kind          string     `json:"kind"`
+	Changed       []string   `json:"changed"`
+	State         string     `json:"state"`
+	Attempts      int        `json:"attempts"`
+	Deferrals     int        `json:"deferrals"`
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+	LastAttemptAt *time.Time `json:"last_attempt_at"`
+	LastStatus    *int       `json:"last_status"`
+	LastResponse  *string    `json:"last_response"`
+	Reason        *string    `json:"reason"`
+	CoalescedInto *int64     `json:"coalesced_into"`
+	JobID         *int64     `json:"job_id"`
+	ChangedAt     time.Time  `json:"changed_at"`
+	CreatedAt     time.Time  `json:"created_at"`
+	FinishedAt    *time.Time `json:"finished_at"`
+}
+
+// ListFilter chooses deliveries; what is empty chooses all.
+type ListFilter struct {
+	DestinationID uuid.UUID
+	State         string
+	UserID        string
+	Kind          string
+	Limit         int    // 0: 50; at most 500
+	Cursor        string // what ListDeliveries gave to go on
+}
+
+// ErrBadCursor says that a cursor is none that ListDeliveries gave.
+var ErrBadCursor = errors.New("the cursor is not one that a list gave: leave it out to begin anew")
+
+const (
+	listDefault = 50
+	listAtMost  = 500
+
+	selectDelivery = `
+		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.kind, o.changed, o.state, o.attempts, o.deferrals,
+		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
+		       o.changed_at, o.created_at, o.finished_at
+		FROM authsync.deliveries AS o
+		JOIN authsync.destinations AS d ON d.id = o.destination_id
+		WHERE o.project_id = $1`
+
+	findDelivery = selectDelivery + ` AND o.id = $2`
+
+	// A condition that is not given is folded away before the plan is made.
+	listDeliveries = selectDelivery + `
+		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
+		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.kind = $5)
+		  AND ($6::bigint = 0 OR o.id < $6)
+		ORDER BY o.id DESC
+		LIMIT $7`
+)
+
+// ListDeliveries lists deliveries of a project, the newest first; next goes on
+// with the list, and is empty at its end.
+func (o *Outbox) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListFilter) (all []Delivery, next string, err error) {
+	before := int64(0)
+	if f.Cursor != "" {
+		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {
+			return nil, "", ErrBadCursor
+		}
+	}
+	limit := min(cmp.Or(f.Limit, listDefault), listAtMost)
+	var destinationID *uuid.UUID
+	if f.DestinationID != uuid.Nil {
+		destinationID = &f.DestinationID
+	}
+	all, err = query[Delivery](ctx, o.config.Pool, listDeliveries, planned, projectID, destinationID,
+		optional(f.State), optional(f.UserID), optional(f.Kind), before, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list deliveries: %w", err)
+	}
+	if len(all) > limit {
+		all = all[:limit]
+		next = strconv.FormatInt(all[limit-1].ID, 10)
+	}
+	for i := range all {
+		all[i].complete()
+	}
+	return all, next, nil
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// FindDelivery gives one delivery, or ErrNoDelivery.
+func (o *Outbox) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (Delivery, error) {
+	d, err := queryOne[Delivery](ctx, o.config.Pool, findDelivery, planned, projectID, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Delivery{}, ErrNoDelivery
+	}
+	if err != nil {
+		return Delivery{}, fmt.Errorf("read the delivery: %w", err)
+	}
+	d.complete()
+	return d, nil
+}
+
+// complete fills in what is not stored, and shows times in UTC.
+func (d *Delivery) complete() {
+	d.MessageID = destination.MessageID(d.DestinationID, d.ChangeID)
+	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
+	for _, at := range []*time.Time{d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt} {
+		if at != nil {
+			*at = at.UTC()
+		}
+	}
+}
+
+// Health is how a destination fares.
+type Health struct {
+	DestinationID    uuid.UUID
+	Waiting          int64 // deliveries that wait for their turn
+	Retrying         int64
+	Failed           int64
+	OldestWaitingAt  *time.Time // of what is not delivered the oldest change
+	LastSuccessAt    *time.Time
+	FailingSince     *time.Time
+	BreakerOpenUntil *time.Time // the circuit breaker is open
+	WaitReason       *string    // why nothing is sent now
+}
+
+const selectHealth = `
+	SELECT destination_id, waiting, retrying, failed, oldest_waiting_at, last_success_at, failing_since, breaker_open_until, wait_reason
+	FROM authsync.destination_health
+	WHERE project_id = $1`
+
+// Health tells how each destination of a project fares.
+func (o *Outbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]Health, error) {
+	all, err := query[Health](ctx, o.config.Pool, selectHealth, projectID)
+	if err != nil {
+		return nil, fmt.Errorf("read how destinations fare: %w", err)
+	}
+	byID := make(map[uuid.UUID]Health, len(all))
+	for _, h := range all {
+		for _, at := range []*time.Time{h.OldestWaitingAt, h.LastSuccessAt, h.FailingSince, h.BreakerOpenUntil} {
+			if at != nil {
+				*at = at.UTC()
+			}
+		}
+		byID[h.DestinationID] = h
+	}
+	return byID, nil
+}

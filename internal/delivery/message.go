@@ -1,0 +1,178 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// readyDelivery is a delivery that can be sent now, as authsync.take_deliveries gives it.
+type readyDelivery struct {
+	ID            int64
+	ProjectID     uuid.UUID
+	ChangeID      int64
+	FirstChangeID int64 // of a destination that takes states: the earliest that is united
+	LastChangeID  int64 // likewise the newest
+	AsOf          int64 // likewise: up to which change the user's deliveries have been made
+	UserID        string
+	Kind          string
+	Changed       []string
+	ChangedAt     time.Time
+	State         string
+	Attempts      int
+	Begun         bool    // likewise: something of it may have arrived
+	Coalesced     []int64 // ids of the deliveries that are sent along
+	ExternalID    *string
+}
+
+// outgoing is a delivery with its message.
+type outgoing struct {
+	readyDelivery
+
+	message destination.Message
+	isGone  bool   // its change cannot be read: there is no message
+	unsent  string // then: the outcome
+	because string // then: the reason
+}
+
+// load reads what the deliveries say from the project's database. Its error is a
+// *mirror.DelayError while that is away.
+func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) ([]outgoing, error) {
+	messages, err := o.messages(ctx, destinationID, states, all)
+	if err != nil {
+		return nil, err
+	}
+	loaded := outgoings(states, all, messages)
+	return loaded, o.gone(ctx, destinationID, loaded)
+}
+
+// outgoings joins deliveries with their messages.
+func outgoings(states bool, all []readyDelivery, messages map[int64]destination.Message) []outgoing {
+	loaded := make([]outgoing, len(all))
+	for i, t := range all {
+		m, ok := messages[t.LastChangeID]
+		if !states {
+			m, ok = messages[t.ChangeID]
+		}
+		loaded[i] = outgoing{readyDelivery: t, message: m}
+		if !ok {
+			loaded[i].isGone = true
+			continue
+		}
+		alone := !states || len(t.Coalesced) == 0 && t.FirstChangeID == t.ChangeID
+		if alone && m.Kind == destination.Created && t.Kind == destination.Updated { // see ofOlderUser
+			loaded[i].message.Kind, loaded[i].message.Before = t.Kind, unknownBefore(t.UserID)
+		}
+		loaded[i].message.Attempt = t.Attempts + 1
+		if states && t.Begun {
+			loaded[i].message.Attempt = max(loaded[i].message.Attempt, 2)
+		}
+		if t.ExternalID != nil {
+			loaded[i].message.ExternalID = *t.ExternalID
+		}
+	}
+	return loaded
+}
+
+// messages gives the messages by the newest change in each.
+func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) (map[int64]destination.Message, error) {
+	if len(all) == 0 {
+		return nil, nil //nolint:nilnil // nothing is asked for
+	}
+	projectID := all[0].ProjectID
+	if !states {
+		ids := make([]int64, len(all))
+		for i, t := range all {
+			ids[i] = t.ChangeID
+		}
+		return o.eventMessages(ctx, destinationID, projectID, ids)
+	}
+	messages := make(map[int64]destination.Message, len(all))
+	first, last := make([]int64, len(all)), make([]int64, len(all))
+	asOf := all[0].AsOf
+	for i, t := range all {
+		first[i], last[i] = t.FirstChangeID, t.LastChangeID
+	}
+	users, err := o.config.Feed.UserStates(ctx, projectID, first, last, asOf)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		m := destination.Message{
+			ID: destination.MessageID(destinationID, u.LastID), ChangeID: u.LastID, ProjectID: projectID, UserID: u.UserID,
+			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
+		}
+		if m.Kind, m.Changed, err = compareRows(u.Before, u.User); err != nil {
+			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
+		}
+		messages[u.LastID] = m
+	}
+	return messages, nil
+}
+
+// eventMessages gives the messages of changes, each as an event of its own.
+func (o *Outbox) eventMessages(ctx context.Context, destinationID, projectID uuid.UUID, ids []int64) (map[int64]destination.Message, error) {
+	changes, err := o.config.Feed.ChangesByID(ctx, projectID, ids)
+	if err != nil {
+		return nil, err
+	}
+	messages := make(map[int64]destination.Message, len(changes))
+	for i := range changes {
+		messages[changes[i].ID] = eventMessage(destinationID, projectID, &changes[i])
+	}
+	return messages, nil
+}
+
+// columns are those of users that a message shows, in the order of the table.
+func columns() []string {
+	return []string{
+		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at", "last_sign_in_at", "deleted_at", "raw",
+	}
+}
+
+// compareRows says what happened to a user between two rows; both come from the same
+// database, which writes equal values equally.
+func compareRows(before, after json.RawMessage) (kind string, changed []string, err error) {
+	var was, is map[string]json.RawMessage
+	if err := json.Unmarshal(after, &is); err != nil {
+		return "", nil, err
+	}
+	if before != nil {
+		if err := json.Unmarshal(before, &was); err != nil {
+			return "", nil, err
+		}
+	}
+	changed = []string{}
+	for _, column := range columns() {
+		if before == nil && isNull(is[column]) || before != nil && bytes.Equal(orNull(was[column]), orNull(is[column])) {
+			continue
+		}
+		changed = append(changed, column)
+	}
+	switch {
+	case !isNull(is["deleted_at"]):
+		kind = destination.Deleted
+	case before == nil:
+		kind = destination.Created
+	case !isNull(was["deleted_at"]):
+		kind = destination.Restored
+	default:
+		kind = destination.Updated
+	}
+	return kind, changed, nil
+}
+
+func isNull(value json.RawMessage) bool { return bytes.Equal(orNull(value), []byte("null")) }
+
+func orNull(value json.RawMessage) json.RawMessage {
+	if len(value) == 0 {
+		return json.RawMessage("null")
+	}
+	return value
+}

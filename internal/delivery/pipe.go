@@ -1,0 +1,349 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+const (
+	// minWindow is how many deliveries a run has in hand at least, so that none of
+	// its senders waits while the next ones are read.
+	minWindow = 256
+	maxWindow = 1000
+	// recordAtMost is how many results are noted by one call.
+	recordAtMost = 500
+	// lookEvery is how often a run that waits for answers looks for what has come meanwhile.
+	lookEvery = 50 * time.Millisecond
+	// checkEvery is how often a run finds out whether somebody has changed the destination.
+	checkEvery = time.Second
+)
+
+var (
+	// errHalted says that the destination was paused, disabled or removed.
+	errHalted = errors.New("the destination takes nothing more")
+	// errChanged says that it has another configuration now.
+	errChanged = errors.New("the destination was changed")
+)
+
+// work sends until nothing is ready, or the time is up. An error says why there is
+// no more to be done now.
+func (r *run) work(ctx context.Context) error {
+	r.probe = false
+	may, open, err := r.admit(ctx)
+	if err != nil || !may {
+		return err
+	}
+	if open != nil {
+		if err := r.admitProbe(ctx, *open); err != nil {
+			return err
+		}
+	}
+	p := newPipe(ctx, r)
+	err = p.loop(ctx)
+	p.close()
+	if errors.Is(err, errHalted) {
+		return nil
+	}
+	return err
+}
+
+// pipe is a run while it sends: the deliveries in hand are read, sent, and noted at the
+// same time.
+//
+//	fill ──▶ todo ──▶ senders (Traits.Parallel) ──▶ done ──▶ record
+type pipe struct {
+	*run
+
+	window        int
+	todo          chan []outgoing
+	done          chan []sent
+	sending       context.Context //nolint:containedctx // it is that of the senders, which end with the pipe
+	cancel        context.CancelFunc
+	senders       sync.WaitGroup
+	started       int
+	inFlightBytes int // of the messages in hand, in bytes
+	chunk         int // how many deliveries to load by the next call
+	messageBytes  int // bytes of a message, as the last chunk had it
+	readAhead     readAhead
+	// deferred: somebody was told to come later; sentSinceDeferral counts what was, or would be, sent then.
+	deferred          atomic.Bool
+	sentSinceDeferral atomic.Int64
+	checked           time.Time     // when the destination was last found as it was
+	spent             time.Duration // by its statements, since it last left room for others
+	stopReason        error         // why nothing more is taken
+}
+
+func newPipe(ctx context.Context, r *run) *pipe {
+	traits := r.to.capabilities
+	window := min(max(minWindow, 2*traits.Batch*traits.Parallel), maxWindow)
+	p := &pipe{run: r, window: window, todo: make(chan []outgoing, window), done: make(chan []sent, window+traits.Parallel)}
+	p.chunk, p.checked = max(firstChunk, traits.Batch), time.Now()
+	p.sending, p.cancel = context.WithDeadline(ctx, r.begun.Add(r.config.Cut))
+	return p
+}
+
+// close waits for the senders.
+func (p *pipe) close() {
+	p.stop(errHalted)
+	p.cancel()
+	close(p.todo)
+	p.senders.Wait()
+}
+
+// loop fills, and notes what was sent, until nothing is in hand and nothing more to be had.
+func (p *pipe) loop(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	look := true // there may be something to take
+	for {
+		if p.timeUp() {
+			p.stop(nil)
+			look = false
+		}
+		if p.stopReason == nil {
+			if err := p.check(ctx); err != nil {
+				p.stop(err)
+			}
+		}
+		width := p.windowSize() // asked for once: it changes when others begin
+		if look && p.stopReason == nil && len(p.inFlight) <= width/2 && p.inFlightBytes <= p.config.MaxInFlightBytes/2 {
+			begun := time.Now()
+			var err error
+			if look, err = p.fill(ctx, width-len(p.inFlight)); err != nil {
+				p.stop(err)
+			}
+			p.spent += time.Since(begun)
+		}
+		if len(p.inFlight) == 0 && (!look || p.stopReason != nil) {
+			return p.stopReason
+		}
+		if len(p.inFlight) == 0 {
+			continue
+		}
+		select {
+		case first := <-p.done:
+			begun := time.Now()
+			more, err := p.recordResults(ctx, first)
+			if err != nil {
+				return err
+			}
+			look = look || more
+			if p.spent += time.Since(begun); look || len(p.inFlight) > 0 {
+				p.yieldToOthers(ctx)
+			}
+		case <-ticker.C:
+			look = !p.probe
+		}
+	}
+}
+
+// check stops the pipe if somebody has paused, removed or changed the destination.
+func (p *pipe) check(ctx context.Context) error {
+	if time.Since(p.checked) < checkEvery {
+		return nil
+	}
+	p.checked = time.Now()
+	t, err := p.target(ctx)
+	switch {
+	case errors.Is(err, errNoDestination) || err == nil && t.State != StateActive:
+		return errHalted
+	case err == nil && !t.UpdatedAt.Equal(p.to.updatedAt):
+		return errChanged
+	}
+	return err
+}
+
+// release takes a delivery out of what is in hand.
+func (p *pipe) release(id int64) {
+	p.inFlightBytes -= p.inFlight[id]
+	delete(p.inFlight, id)
+}
+
+// stop takes what nobody sends yet out of the pipe; it stays ready. why is kept if it
+// is the first reason.
+func (p *pipe) stop(why error) {
+	if p.stopReason == nil {
+		p.stopReason = why
+	}
+	for {
+		select {
+		case chunk := <-p.todo:
+			for i := range chunk {
+				p.release(chunk[i].ID)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// send is a sender's work. Once somebody was put off, one more is sent, which may show that only
+// some are; the others stay ready, for the other side has said that it takes no more now.
+func (p *pipe) send() {
+	for chunk := range p.todo {
+		if p.deferred.Load() && p.sentSinceDeferral.Add(1) > 1 {
+			p.done <- unsent(chunk)
+			continue
+		}
+		tried := p.sendChunk(p.sending, p.to, chunk, p.probe)
+		for i := range tried {
+			if tried[i].result.Outcome == destination.Deferred {
+				p.deferred.Store(true)
+			}
+		}
+		p.done <- tried
+	}
+}
+
+// unsent are deliveries that are not sent after all.
+func unsent(chunk []outgoing) []sent {
+	kept := make([]sent, len(chunk))
+	for i := range chunk {
+		kept[i].outgoing = chunk[i]
+	}
+	return kept
+}
+
+// recordResults records results, and stops the pipe if they say so. more: others became ready, or
+// stayed so.
+func (p *pipe) recordResults(ctx context.Context, results []sent) (more bool, err error) {
+	for len(results) < recordAtMost {
+		select {
+		case next := <-p.done:
+			results = append(results, next...)
+			continue
+		default:
+		}
+		break
+	}
+	var known []sent
+	for i := range results {
+		if results[i].outcome != "" {
+			known = append(known, results[i])
+		} else {
+			more = true
+		}
+		if results[i].err != nil {
+			p.stop(results[i].err)
+		}
+	}
+	if len(known) > 0 {
+		r, err := p.record(ctx, known)
+		if err != nil {
+			return false, err
+		}
+		more = more || r.Promoted > 0 || p.probe
+		p.stopOnRefusal(r, known)
+		if p.probe { // only written while no sender reads it
+			p.probe = false
+		}
+	}
+	for i := range results {
+		p.release(results[i].ID)
+	}
+	if ctx.Err() != nil {
+		p.stop(context.Cause(ctx))
+	}
+	return more, nil
+}
+
+// stopOnRefusal stops the pipe if results say that nothing more is taken now.
+func (p *pipe) stopOnRefusal(r recorded, results []sent) {
+	switch {
+	case r.halted || r.IsDisabled:
+		p.stop(errHalted)
+	case r.BreakerOpenUntil != nil:
+		p.stop(&waitError{after: r.BreakerOpenUntil.Sub(p.config.Now()), reason: "the destination has failed several times in a row: " +
+			"it is tried again at " + r.BreakerOpenUntil.UTC().Format(time.RFC3339)})
+	}
+	for i := range results {
+		if result := &results[i].result; result.Outcome == destination.Deferred && !results[i].aside {
+			p.stop(deferralError(result))
+		}
+	}
+	if p.stopReason == nil { // who was put off goes on alone
+		p.sentSinceDeferral.Store(0)
+		p.deferred.Store(false)
+	}
+}
+
+func deferralError(result *destination.Result) *waitError {
+	because := result.Reason
+	if because == "" {
+		because = "the destination takes no more for a while"
+	}
+	return &waitError{after: max(result.After, 100*time.Millisecond), reason: because}
+}
+
+const beginDeliveries = `SELECT authsync.begin_deliveries($1, $2)`
+
+// begin notes that states may have arrived from now on, whatever becomes of us.
+func (o *Outbox) begin(ctx context.Context, to *cachedDestination, chunk []outgoing) error {
+	if !to.capabilities.States {
+		return nil
+	}
+	var ids []int64
+	for i := range chunk {
+		ids = append(append(ids, chunk[i].ID), chunk[i].Coalesced...)
+	}
+	if _, err := o.config.Pool.Exec(ctx, beginDeliveries, to.id, ids); err != nil {
+		return fmt.Errorf("note that deliveries are sent: %w", err)
+	}
+	return nil
+}
+
+// sendChunk sends deliveries and judges the results. Those that were cut off because we are being
+// stopped have no outcome: they may have arrived, and come again.
+func (o *Outbox) sendChunk(ctx context.Context, to *cachedDestination, chunk []outgoing, probe bool) []sent {
+	messages := make([]destination.Message, len(chunk))
+	tried := make([]sent, len(chunk))
+	for i := range chunk {
+		messages[i] = chunk[i].message
+	}
+	if err := o.begin(ctx, to, chunk); err != nil {
+		for i := range chunk {
+			tried[i] = sent{outgoing: chunk[i], err: err}
+		}
+		return tried
+	}
+	begun, sentAt, send := time.Now(), o.config.Now(), o.sends.Add(1)
+	results := o.sendAll(ctx, to, messages)
+	for i := range chunk {
+		tried[i] = sent{outgoing: chunk[i], result: results[i], send: send, sentAt: sentAt, took: time.Since(begun)}
+		if ctx.Err() != nil && results[i].Outcome == destination.Retry {
+			continue
+		}
+		o.classify(&tried[i], probe)
+	}
+	return tried
+}
+
+// becauseCrashed is the reason of messages that made a destination panic. It is a bug of
+// ours, and must not hold up the others.
+const becauseCrashed = "sending this change crashed authsync: please report it; it can be replayed with a version that mends it"
+
+// sendAll calls Send and gives a result for each message, whatever Send does.
+func (o *Outbox) sendAll(ctx context.Context, to *cachedDestination, messages []destination.Message) (results []destination.Result) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			o.config.Log.ErrorContext(ctx, "destination_crashed", slog.String("kind", to.kind), slog.String("stack", string(debug.Stack())))
+			results = make([]destination.Result, len(messages))
+			for i := range results {
+				results[i] = destination.Result{Outcome: destination.GiveUp, Reason: becauseCrashed}
+			}
+		}
+	}()
+	results = make([]destination.Result, len(messages))
+	for i := copy(results, to.Send(ctx, messages)); i < len(results); i++ {
+		results[i] = destination.Result{Outcome: destination.Retry, Reason: "the destination gave no result for this change"}
+	}
+	return results
+}

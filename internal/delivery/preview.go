@@ -1,0 +1,119 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// Preview is what a change would make of a destination.
+type Preview struct {
+	Wanted    bool                  `json:"wanted"`
+	Why       string                `json:"why"` // why it is wanted or not
+	MessageID string                `json:"message_id"`
+	Requests  []destination.Request `json:"requests"`
+}
+
+// ErrNoChange says that there is no such change, or that the user has none.
+var ErrNoChange = errors.New("the mirror has no such change, or no change of this user")
+
+const selectPreviewed = `
+	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.cursor, d.updated_at, l.external_id
+	FROM authsync.destinations AS d
+	JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.user_id = $2
+	WHERE d.id = $1`
+
+// Preview shows the requests that a change would make, without sending any: the newest
+// change of a user, or the one with the id if that is not 0.
+func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (Preview, error) {
+	var err error
+	if changeID == 0 {
+		if changeID, err = o.config.Feed.LatestChange(ctx, projectID, userID); err != nil {
+			return Preview{}, err
+		}
+	}
+	changes, err := o.config.Feed.ChangesByID(ctx, projectID, []int64{changeID})
+	if err != nil {
+		return Preview{}, err
+	}
+	if len(changes) == 0 {
+		return Preview{}, ErrNoChange
+	}
+	c := &changes[0]
+	t, err := o.previewed(ctx, destinationID, c.UserID)
+	if err != nil {
+		return Preview{}, err
+	}
+	message := eventMessage(destinationID, projectID, c)
+	p := Preview{MessageID: message.ID, Requests: []destination.Request{}}
+	selection, err := o.config.NewFilter(t.Kinds, t.Fields, t.Condition)
+	if err != nil {
+		return Preview{}, err
+	}
+	var unsaid error
+	if p.Wanted, p.Why, unsaid = selection.Wants(message); destination.Unavailable(unsaid) {
+		return Preview{}, unsaid
+	}
+	if unsaid != nil {
+		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+unsaid.Error()
+	}
+	built, err := o.build(ctx, destinationID, t.UpdatedAt)
+	if err != nil {
+		return Preview{}, err
+	}
+	if built.capabilities.States {
+		if message, err = o.stateOf(ctx, destinationID, projectID, c.ID); err != nil {
+			return Preview{}, err
+		}
+	}
+	message.Attempt = 1
+	if t.ExternalID != nil {
+		message.ExternalID = *t.ExternalID
+	}
+	requests, err := built.Preview(ctx, message)
+	if err != nil {
+		return Preview{}, err
+	}
+	p.Requests = append(p.Requests, requests...)
+	return p, nil
+}
+
+// stateOf is the message of one change to a destination that takes states.
+func (o *Outbox) stateOf(ctx context.Context, destinationID, projectID uuid.UUID, changeID int64) (destination.Message, error) {
+	messages, err := o.messages(ctx, destinationID, true,
+		[]readyDelivery{{ProjectID: projectID, FirstChangeID: changeID, LastChangeID: changeID, AsOf: math.MaxInt64}})
+	if err != nil {
+		return destination.Message{}, err
+	}
+	message, ok := messages[changeID]
+	if !ok {
+		return destination.Message{}, ErrNoChange
+	}
+	return message, nil
+}
+
+type previewed struct {
+	subscriber
+
+	UpdatedAt  time.Time
+	ExternalID *string
+}
+
+func (o *Outbox) previewed(ctx context.Context, destinationID uuid.UUID, userID string) (previewed, error) {
+	t, err := queryOne[previewed](ctx, o.config.Pool, selectPreviewed, destinationID, userID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return previewed{}, errNoDestination
+	}
+	if err != nil {
+		return previewed{}, fmt.Errorf("read the destination: %w", err)
+	}
+	return t, nil
+}

@@ -1,0 +1,193 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/mirror"
+)
+
+// Replay chooses what a destination is to be told again. What is empty chooses all.
+type Replay struct {
+	// From: changes of that time on. The zero value: those that have a delivery.
+	From   From
+	To     time.Time // changes before that time
+	UserID string
+	Kind   string
+	// State of the deliveries, one of the finished ones; empty: all finished but coalesced.
+	State  string
+	DryRun bool
+}
+
+// Replayed is what a replay came to.
+type Replayed struct {
+	Matched  int64 `json:"matched"`
+	Requeued int64 `json:"requeued"` // taken up again, or made
+	DryRun   bool  `json:"dry_run"`
+}
+
+// replayPage is how many deliveries one transaction takes up.
+const replayPage = 1000
+
+// Replay takes finished deliveries up again. Where From says from when, and no state is asked for,
+// changes that have no delivery get one if the destination wants them: those before its
+// beginning, and those that it did not want when they came. It goes page by page; after an
+// error the result says what is done, and calling again does the rest.
+//
+// Order holds among what waits: what was delivered before is not held back by it.
+func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID, r Replay) (done Replayed, err error) {
+	done.DryRun = r.DryRun
+	if r.State != "" && !slices.Contains([]string{StateDelivered, StateCoalesced, StateFailed, StateCancelled}, r.State) {
+		return done, &StateError{"only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not " + r.State}
+	}
+	var last int64 // those that are made now are not taken up again
+	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
+	}
+	if r.State == "" && r.From != (From{}) { // first, because they are older
+		if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
+			return done, fmt.Errorf("replay changes: %w", err)
+		}
+	}
+	if err := o.replayDeliveries(ctx, destinationID, last, r, &done); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
+	}
+	return done, nil
+}
+
+const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
+
+const selectReplayed = `
+	SELECT o.id
+	FROM authsync.deliveries AS o
+	WHERE o.destination_id = $1 AND o.id > $2 AND o.id <= $3
+	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
+	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.kind = $6)
+	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
+	ORDER BY o.id
+	LIMIT $9`
+
+func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
+	after := int64(0)
+	for {
+		rows, err := o.config.Pool.Query(ctx, selectReplayed, planned, destinationID, after, last, optional(r.State),
+			optional(r.UserID), optional(r.Kind), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 && !r.DryRun {
+			var n *int64
+			if err := o.config.Pool.QueryRow(ctx, requeue, destinationID, ids).Scan(&n); err != nil {
+				return err
+			}
+			if n != nil {
+				done.Requeued += *n
+			}
+		}
+		done.Matched += int64(len(ids))
+		if len(ids) < replayPage {
+			return nil
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+func optionalTime(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+const (
+	selectSubscriber = `
+		SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.cursor
+		FROM authsync.destinations AS d
+		JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+		WHERE d.id = $1`
+
+	selectKnown = `SELECT o.change_id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.change_id = ANY ($2)`
+)
+
+// replayChanges makes deliveries of changes that the destination has passed.
+func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uuid.UUID, r Replay, done *Replayed) error {
+	f, err := queryOne[subscriber](ctx, o.config.Pool, selectSubscriber, destinationID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// What is behind comes by itself.
+	after, err := o.Cursor(ctx, projectID, r.From)
+	page := relayFirst
+	for err == nil && after < f.Cursor {
+		var changes []mirror.FeedChange
+		changes, err = o.config.Feed.ReadChanges(ctx, projectID, after, page)
+		if err != nil || len(changes) == 0 {
+			break
+		}
+		after, page = changes[len(changes)-1].ID, nextPage(page, changes)
+		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
+			return c.ID > f.Cursor || r.UserID != "" && c.UserID != r.UserID || r.Kind != "" && c.Kind != r.Kind ||
+				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
+		})
+		for err == nil && len(chosen) > 0 {
+			wanted, seen, stop := o.wanted(projectID, f, chosen, wantTime)
+			chosen = chosen[seen:]
+			err = o.replayPage(ctx, f, wanted, r.DryRun, done)
+			switch {
+			case err != nil:
+			case destination.Halts(stop):
+				err = o.haltPast(ctx, projectID, f, stop, r.DryRun)
+			default:
+				err = stop
+			}
+		}
+	}
+	return err
+}
+
+func (o *Outbox) replayPage(ctx context.Context, f subscriber, wanted []newDelivery, dryRun bool, done *Replayed) error {
+	ids := make([]int64, len(wanted))
+	for i := range wanted {
+		ids[i] = wanted[i].ChangeID
+	}
+	rows, err := o.config.Pool.Query(ctx, selectKnown, planned, f.ID, ids)
+	if err != nil {
+		return err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	wanted = slices.DeleteFunc(wanted, func(d newDelivery) bool { return slices.Contains(known, d.ChangeID) })
+	done.Matched += int64(len(wanted))
+	if dryRun || len(wanted) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(wanted)
+	if err != nil {
+		return err
+	}
+	var made *int64
+	if err := o.config.Pool.QueryRow(ctx, `SELECT authsync.add_past_deliveries($1, $2, $3)`, f.ID, doc, o.config.Now()).Scan(&made); err != nil {
+		return err
+	}
+	if made != nil {
+		done.Requeued += *made
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+// Package filter decides which changes a destination wants: by kind, by the fields that
+// changed, by a condition.
+package filter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/jq"
+)
+
+// maxFields bounds how many values are compared for each change.
+const maxFields = 100
+
+// columns are those of users that a field may begin with.
+func columns() []string {
+	return []string{
+		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at",
+		"last_sign_in_at", "deleted_at", "raw", "provider",
+	}
+}
+
+// Kinds are the kinds of change.
+func Kinds() []string {
+	return []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
+}
+
+// Selection is what a destination wants. It is safe for concurrent use.
+type Selection struct {
+	kinds     []string
+	fields    []field
+	condition *jq.Expression
+}
+
+// field is a value of a user whose change matters.
+type field struct {
+	name string
+	path []string
+	expr *jq.Expression // in place of path
+}
+
+// Compile checks a selection. No kinds are all kinds, no fields all fields. A field is a path of
+// names with dots between them, such as email or raw.app_metadata.plan; one that begins with a
+// dot is a jq expression over the user, for names that hold dots themselves. The
+// condition sees destination.Input. The error is a *destination.InvalidError.
+func Compile(kinds, fields []string, condition *string) (*Selection, error) {
+	s := &Selection{kinds: kinds}
+	for _, kind := range kinds {
+		if !slices.Contains(Kinds(), kind) {
+			return nil, invalid("kinds has %.40q: there is %s", kind, strings.Join(Kinds(), ", "))
+		}
+	}
+	if len(fields) > maxFields {
+		return nil, invalid("fields has %d entries: at most %d are compared; leave it out for all, or use a condition", len(fields), maxFields)
+	}
+	for _, name := range fields {
+		f, err := compileField(name)
+		if err != nil {
+			return nil, err
+		}
+		s.fields = append(s.fields, f)
+	}
+	if condition != nil {
+		compiled, err := jq.Compile("condition", *condition)
+		if err != nil {
+			return nil, invalid("%s", err)
+		}
+		s.condition = compiled
+	}
+	return s, nil
+}
+
+func invalid(format string, args ...any) error {
+	return &destination.InvalidError{Detail: fmt.Sprintf(format, args...)}
+}
+
+func compileField(name string) (field, error) {
+	if strings.HasPrefix(name, ".") {
+		expr, err := jq.Compile(fmt.Sprintf("the field %.60s", name), name)
+		if err != nil {
+			return field{}, invalid("%s", err)
+		}
+		return field{name: name, expr: expr}, nil
+	}
+	path := strings.Split(name, ".")
+	if slices.Contains(path, "") {
+		return field{}, invalid("fields has %.60q: a field is a path such as email or raw.app_metadata.plan", name)
+	}
+	if !slices.Contains(columns(), path[0]) {
+		return field{}, invalid("fields has %.60q, which begins with no column of users: there is %s; what only the provider has is in raw, as in raw.app_metadata.plan",
+			name, strings.Join(columns(), ", "))
+	}
+	return field{name: name, path: path}, nil
+}
+
+// Wants reports whether the destination wants a change; why says why not. A change that
+// deletes or restores a user passes the test of the fields always. The error
+// says that the condition, or a field that is an expression, fails on this change: a *destination.InvalidError.
+func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err error) {
+	if len(s.kinds) > 0 && !slices.Contains(s.kinds, m.Kind) {
+		return false, fmt.Sprintf("its kind is %s, and the destination wants %s", m.Kind, strings.Join(s.kinds, ", ")), nil
+	}
+	fieldsMatter := len(s.fields) > 0 && m.Kind != destination.Deleted && m.Kind != destination.Restored
+	if !fieldsMatter && s.condition == nil {
+		return true, "", nil
+	}
+	input, err := destination.Input(m)
+	if err != nil {
+		return false, "", err
+	}
+	if fieldsMatter {
+		changed, err := s.changed(input["before"], input["user"])
+		if err != nil {
+			return false, "", err
+		}
+		if !changed {
+			return false, "none of the fields that matter changed: " + s.names(), nil
+		}
+	}
+	if s.condition == nil {
+		return true, "", nil
+	}
+	holds, err := s.condition.True(context.Background(), jq.Of(input))
+	if err != nil {
+		return false, "", destination.ExpressionError(err, err.Error())
+	}
+	if !holds {
+		return false, "its condition is not true of this change", nil
+	}
+	return true, "", nil
+}
+
+func (s *Selection) names() string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// changed reports whether a field differs. A user who is new had null everywhere.
+func (s *Selection) changed(before, user any) (bool, error) {
+	for _, f := range s.fields {
+		old, err := f.of(before)
+		if err != nil {
+			return false, err
+		}
+		now, err := f.of(user)
+		if err != nil {
+			return false, err
+		}
+		if gojq.Compare(old, now) != 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// of finds the value in a user; what is not there is null.
+func (f field) of(user any) (any, error) {
+	if user == nil {
+		return nil, nil
+	}
+	if f.expr != nil {
+		all, err := f.expr.All(context.Background(), jq.Of(user))
+		if err != nil {
+			return nil, destination.ExpressionError(err, err.Error())
+		}
+		if len(all) == 1 {
+			return all[0], nil
+		}
+		return all, nil
+	}
+	value := user
+	for _, key := range f.path {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[key]
+		case []any:
+			value = nil
+			if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(v) {
+				value = v[i]
+			}
+		default:
+			return nil, nil
+		}
+	}
+	return value, nil
+}

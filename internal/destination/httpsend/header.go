@@ -1,0 +1,47 @@
+package httpsend
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// reserved are headers of which a wrong value breaks the connection, not the request.
+func reserved() []string {
+	return []string{
+		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Te", "Trailer",
+		"Proxy-Authorization", "Proxy-Connection", "Expect",
+	}
+}
+
+// CheckHeaderName says why a header of this name cannot be set. Own are those that the kind
+// sets itself, canonical. The error is an *InvalidError.
+func CheckHeaderName(field, name string, own ...string) error {
+	odd := func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	}
+	switch canonical := http.CanonicalHeaderKey(name); {
+	case name == "" || len(name) > 100 || strings.ContainsFunc(name, odd):
+		return &destination.InvalidError{Detail: fmt.Sprintf("%s has the name %.40q: a header's name has letters, digits and hyphens, such as X-Api-Version", field, name)}
+	case slices.Contains(reserved(), canonical):
+		return &destination.InvalidError{Detail: fmt.Sprintf("%s sets %s, which the connection itself decides: leave it out", field, canonical)}
+	case slices.Contains(own, canonical):
+		return &destination.InvalidError{Detail: fmt.Sprintf("%s sets %s, which authsync sets itself: leave it out", field, canonical)}
+	}
+	return nil
+}
+
+// CheckHeaderValue says why a header cannot have this value, without showing it.
+func CheckHeaderValue(field, name, value string) error {
+	if len(value) > 8<<10 {
+		return &destination.InvalidError{Detail: fmt.Sprintf("%s: the value of %s has %d bytes; servers take at most 8192", field, name, len(value))}
+	}
+	odd := func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }
+	if strings.ContainsFunc(value, odd) {
+		return &destination.InvalidError{Detail: fmt.Sprintf("%s: the value of %s holds a line break or another control character: take it out", field, name)}
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+// Package apply is where River's jobs turn deliveries into rows. On the road
+// of a webhook it stands between the inbox, whose deliveries it reads, and the
+// mirror, whose one function it calls; what became of each event it writes back
+// beside the inbox.
+//
+//	apply_inbox        what waits of a project, part by part: read, decode, apply by
+//	                   one call, record outcomes and settle, the last two in one
+//	                   transaction. There is one for each project, or none (package jobs)
+//	retry_event        an event that failed alone: the same for it, with the
+//	                   database's words as the job's error, retried with back-off
+//	maintain_inbox     every hour: make the coming days' partitions, drop the old ones
+//
+// A worker that dies between the mirror's commit and its own leaves a job that
+// runs again; the mirror's ledger then answers with the outcomes of the first
+// time. A project database that is away costs a job no attempt: it is snoozed.
+//
+// An event that only says that a user may have changed is no call of the mirror: the
+// user is put down to be read from the provider (package refresh).
+package apply
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/redact"
+	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/sync/source"
+)
+
+// Directory tells how a project's integration is configured.
+type Directory interface {
+	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
+}
+
+// Mirrors applies events; see mirror.Mirrors.
+type Mirrors interface {
+	Acquire(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
+	Ready(ctx context.Context, projectID uuid.UUID) error
+	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
+	CloseChanges(ctx context.Context, projectID uuid.UUID, events []mirror.Event, within time.Duration) ([]int, error)
+	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
+	Progress(projectID uuid.UUID) mirror.Progress
+}
+
+// Refreshes takes users that are to be read from their provider; see refresh.Queue.
+type Refreshes interface {
+	// Possible returns *account.NotPossibleError where the credentials do not allow it.
+	Possible(ctx context.Context, projectID uuid.UUID, providerName string) error
+	Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error
+}
+
+// Config is what the workers need.
+type Config struct {
+	Pool      *pgxpool.Pool // the control database
+	Inbox     *inbox.Inbox
+	Directory Directory
+	Mirrors   Mirrors
+	Refreshes Refreshes
+	Log       *slog.Logger
+	// Retention is how long deliveries are kept; see inbox.Maintain.
+	Retention time.Duration
+	// OthersActive reports whether jobs of other projects began lately in this process, to whom a
+	// backlog leaves room; nil: there are none.
+	OthersActive func(job *rivertype.JobRow) bool
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// errProjectGone is the reason of events whose project was deleted meanwhile.
+var errProjectGone = errors.New("the project was deleted before this event was applied")
+
+// decode translates stored deliveries into events. Events that the mirror need
+// not see have their outcome already; the others are in toApply, their outcomes
+// (at the indexes in places) still open.
+func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, err error) {
+	for _, d := range deliveries {
+		kind, options, err := c.integration(ctx, projectID, d.Provider)
+		if errors.Is(err, project.ErrNoProject) {
+			b.fail(projectID, d, errProjectGone)
+			continue
+		}
+		if err != nil {
+			return batch{}, err
+		}
+		events, err := c.decodeOne(ctx, kind, d, options)
+		if err != nil {
+			b.fail(projectID, d, err)
+			continue
+		}
+		for _, e := range events {
+			if e.Verdict == provider.Refresh {
+				if err := c.canRefresh(ctx, projectID, d.Provider, &b); err != nil {
+					return batch{}, err
+				}
+			}
+			b.add(projectID, d, e)
+		}
+	}
+	return b, nil
+}
+
+// errCrashed is the reason of a delivery that made a decoder panic. It is a bug
+// of ours, and must not take the neighbours along, again with each attempt.
+var errCrashed = errors.New("reading this delivery crashed authsync's decoder: please report it; it can be replayed with a version that mends it")
+
+func (c *Config) decodeOne(
+	ctx context.Context, kind provider.Provider, d inbox.StoredMessage, options provider.Options,
+) (events []provider.Event, err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			c.Log.ErrorContext(ctx, "decoder_crashed", slog.Int64("inbox_id", d.InboxID), slog.String("provider", d.Provider),
+				slog.String("stack", string(debug.Stack())))
+			events, err = nil, errCrashed
+		}
+	}()
+	return kind.Decode(d.Message, options), nil
+}
+
+// enter takes a place in the project's lane. A project that is gone has no lane,
+// and needs none for what is left to be done for it.
+func (c *Config) enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
+	leave, err = c.Mirrors.Acquire(ctx, projectID)
+	if errors.Is(err, project.ErrNoProject) {
+		return func() {}, nil
+	}
+	return leave, err
+}
+
+// ready reports whether the project's database can be used, as far as is known. A project that is
+// gone needs none for what is left to be done for it.
+func (c *Config) ready(ctx context.Context, projectID uuid.UUID) error {
+	if err := c.Mirrors.Ready(ctx, projectID); !errors.Is(err, project.ErrNoProject) {
+		return err
+	}
+	return nil
+}
+
+// integration gives the provider and its options. What was accepted is applied:
+// an integration that was removed after the delivery came counts as one with
+// default options, and one whose secrets cannot be read is good enough, for nothing
+// is verified here.
+func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (provider.Provider, provider.Options, error) {
+	endpoint, err := c.Directory.Lookup(ctx, projectID, name)
+	if errors.Is(err, project.ErrNoIntegration) {
+		kind, err := registry.Lookup(name)
+		return kind, provider.Options{}, err
+	}
+	if errors.Is(err, project.ErrUnusable) && endpoint.Provider != nil {
+		err = nil
+	}
+	return endpoint.Provider, endpoint.Options, err
+}
+
+// batch is the events of one job on their way to their outcomes.
+type batch struct {
+	outcomes []inbox.Outcome
+	toApply  []mirror.Event
+	places   []int // places[i] is where in outcomes that of toApply[i] stands
+	toRead   []wanted
+	// unreadable says by provider why users cannot be read; empty: they can.
+	unreadable map[string]string
+}
+
+// wanted is a user to be read from a provider, because of the event of an outcome.
+type wanted struct {
+	place            int
+	provider, userID string
+}
+
+func (b *batch) add(projectID uuid.UUID, d inbox.StoredMessage, e provider.Event) {
+	o := inbox.Outcome{
+		InboxID: d.InboxID, Ordinal: e.Ordinal, ReceivedAt: d.ReceivedAt, ProjectID: projectID,
+		EventID: e.ID, Type: e.Type, UserID: e.UserID, EventTime: e.Time(), Reason: e.Reason,
+	}
+	switch e.Verdict {
+	case provider.Ignore:
+		o.Outcome = inbox.Ignored
+	case provider.Fail:
+		o.Outcome = inbox.Failed
+	case provider.Refresh:
+		o.Outcome = inbox.Ignored
+		if o.Reason = b.unreadable[d.Provider]; o.Reason == "" {
+			o.Reason = "an entry of a log stream has no profile: the user is read from " + provider.Title(d.Provider) + " instead"
+			b.toRead = append(b.toRead, wanted{len(b.outcomes), d.Provider, e.UserID})
+		}
+	case provider.Apply:
+		b.toApply = append(b.toApply, mirror.Event{Event: e, Provider: d.Provider, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})
+		b.places = append(b.places, len(b.outcomes))
+	}
+	b.outcomes = append(b.outcomes, o)
+}
+
+// changed reports that the mirror may have changed.
+func (b *batch) changed() bool {
+	return slices.ContainsFunc(b.outcomes, func(o inbox.Outcome) bool { return o.Outcome == inbox.Applied })
+}
+
+func (b *batch) fail(projectID uuid.UUID, d inbox.StoredMessage, err error) {
+	b.outcomes = append(b.outcomes, inbox.Outcome{
+		InboxID: d.InboxID, ReceivedAt: d.ReceivedAt, ProjectID: projectID, Outcome: inbox.Failed, Reason: err.Error(),
+	})
+}
+
+// canRefresh looks, once a batch and provider, whether users can be read.
+func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerName string, b *batch) error {
+	if _, known := b.unreadable[providerName]; known {
+		return nil
+	}
+	const noProfile = "an entry of a log stream has no profile, and the user cannot be read: "
+	why := ""
+	err := c.Refreshes.Possible(ctx, projectID, providerName)
+	var notPossible *source.UnsupportedError
+	switch {
+	case errors.As(err, &notPossible):
+		why = noProfile + notPossible.Detail
+	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
+		why = noProfile + "the integration was removed"
+	case err != nil:
+		return err
+	}
+	if b.unreadable == nil {
+		b.unreadable = make(map[string]string)
+	}
+	b.unreadable[providerName] = why
+	return nil
+}
+
+// record notes the outcomes of a batch, asks for the users that are to be read, and has
+// the changes relayed, in the transaction that finishes the job: none is without the others.
+func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
+	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
+		return err
+	}
+	if len(b.toApply) > 0 {
+		if err := repair.Record(ctx, tx, projectID, c.Mirrors.Progress(projectID)); err != nil {
+			return err
+		}
+	}
+	users := make(map[string][]string)
+	for _, w := range b.toRead {
+		users[w.provider] = append(users[w.provider], w.userID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(users)) { // the order that Want needs
+		if err := c.Refreshes.Request(ctx, tx, projectID, name, users[name]); err != nil {
+			return err
+		}
+	}
+	if b.changed() {
+		return delivery.RequestRelay(ctx, tx, projectID)
+	}
+	return nil
+}
+
+// apply hands the batch to the mirror and fills in the outcomes. An error
+// means that nothing can be said yet about any event. Events that a lock in the project's database
+// is in the way of are left pending, to be tried again alone at the time given.
+func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again time.Time) error {
+	if err := c.rehearse(ctx, projectID, b); err != nil {
+		return err
+	}
+	if len(b.toApply) == 0 {
+		return nil
+	}
+	results, err := c.Mirrors.Apply(ctx, projectID, b.toApply)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		o := &b.outcomes[b.places[i]]
+		if r.Err != nil {
+			o.Outcome, o.Err = inbox.Failed, r.Err
+			o.Reason = joinReasons(pgdb.Describe(r.Err), o.Reason)
+			continue
+		}
+		if r.Outcome == mirror.OutcomeDeferred {
+			o.Outcome, o.RetryAt = inbox.Pending, again
+			o.Reason = joinReasons(r.Reason, "trying again at "+again.UTC().Format(time.RFC3339), o.Reason)
+			continue
+		}
+		o.Outcome = r.Outcome
+		o.Reason = joinReasons(r.Reason, o.Reason)
+	}
+	return c.settleRaces(ctx, projectID, b, results)
+}
+
+func joinReasons(reasons ...string) string {
+	var said []string
+	for _, r := range reasons {
+		if r != "" {
+			said = append(said, r)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// later turns an error that has nothing to do with the events into a wait, which costs the job no
+// attempt, and leaves the reason in the job's output, where SQL and River UI show it.
+func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
+	if ctx.Err() != nil { // we are being stopped; another process goes on
+		return jobs.Yield(ctx)
+	}
+	wait := &jobs.WaitError{After: time.Second, Err: err, Failed: true}
+	if delay, ok := errors.AsType[*mirror.DelayError](err); ok {
+		wait, err = &jobs.WaitError{After: delay.After, Err: err}, delay.Err
+	} else {
+		c.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
+	}
+	return jobs.Wait(ctx, job, redact.Reason(err), wait)
+}
+
+// logOutcomes writes one line a part, and one for each event that failed.
+func (c *Config) logOutcomes(ctx context.Context, jobID int64, outcomes []inbox.Outcome) {
+	counts := make(map[string]int)
+	for _, o := range outcomes {
+		counts[o.Outcome]++
+		if o.Outcome == inbox.Failed {
+			// Without the reason: a customer's trigger may put anything into it.
+			c.Log.WarnContext(ctx, "event_failed", slog.String("project_id", o.ProjectID.String()),
+				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal))
+		}
+	}
+	c.Log.DebugContext(ctx, "events_applied", slog.Int64("job_id", jobID), slog.Any("outcomes", counts))
+}

@@ -1,0 +1,121 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/redact"
+)
+
+// eventWorker works retry_event: an event that failed or was put off among others, tried alone.
+type eventWorker struct {
+	river.WorkerDefaults[inbox.RetryEventArgs]
+	*Config
+}
+
+// Work applies one event. Its error is what the database says about it, or why
+// it cannot be understood; in the latter case the job is cancelled, for only
+// another version of authsync or another setting can change that. Either way the
+// event is `failed` in authsync.events until a run succeeds.
+func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) error {
+	outcome, understood, err := w.work(ctx, job)
+	switch {
+	case err != nil:
+		return w.later(ctx, job.JobRow, err)
+	case outcome.Outcome == inbox.Pending: // no attempt, however often
+		return jobs.Wait(ctx, job.JobRow, lockInTheWay, &jobs.WaitError{After: outcome.RetryAt.Sub(w.Now()), Failed: true, Exact: true})
+	case outcome.Outcome != inbox.Failed:
+		return nil
+	case understood:
+		return failure(&outcome)
+	default:
+		return river.JobCancel(failure(&outcome))
+	}
+}
+
+// lockInTheWay is why a job waits whose event is deferred. The event's reason may quote the user.
+const lockInTheWay = "another transaction in the project's database is in the way; authsync.events has the whole reason"
+
+// failure is what River shows of an event that failed. The reason may quote the user, so
+// it is in authsync.events alone, and in the API.
+func failure(o *inbox.Outcome) error {
+	if o.Err == nil {
+		return fmt.Errorf("event %d.%d failed: authsync.events has the reason", o.InboxID, o.Ordinal)
+	}
+	return fmt.Errorf("event %d.%d failed: %s; authsync.events has the whole reason", o.InboxID, o.Ordinal, redact.Text(o.Err))
+}
+
+// work applies the event and records its outcome; understood tells whether
+// it went to the mirror.
+func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) (o inbox.Outcome, understood bool, err error) {
+	args := job.Args
+	leave, err := w.enter(ctx, args.ProjectID)
+	if err != nil {
+		return o, false, err
+	}
+	defer leave()
+	deliveries, err := w.Inbox.Load(ctx, args.ProjectID, []int64{args.InboxID}, args.ReceivedAt, args.ReceivedAt)
+	if err != nil {
+		return o, false, fmt.Errorf("load delivery: %w", err)
+	}
+	b, err := w.decode(ctx, args.ProjectID, deliveries)
+	if err != nil {
+		return o, false, fmt.Errorf("decode delivery: %w", err)
+	}
+	understood = b.keep(args.Ordinal)
+	if len(b.outcomes) == 0 {
+		return inbox.Outcome{
+			Outcome: inbox.Failed,
+			Reason:  fmt.Sprintf("event %d of delivery %d is no longer in the inbox", args.Ordinal, args.InboxID),
+		}, false, nil
+	}
+	if err := w.apply(ctx, args.ProjectID, &b, w.Now().Add(jobs.Backoff(job.JobRow, firstDeferral, 0))); err != nil {
+		return o, false, err
+	}
+	err = pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+		return w.record(ctx, tx, args.ProjectID, &b)
+	})
+	if err != nil {
+		return o, false, err
+	}
+	w.logOutcomes(ctx, job.ID, b.outcomes)
+	return b.outcomes[0], understood, nil
+}
+
+// keep reduces the batch to the event with the given ordinal, and reports
+// whether that goes to the mirror.
+func (b *batch) keep(ordinal int) bool {
+	var kept batch
+	next := 0
+	for place, o := range b.outcomes {
+		applies := next < len(b.places) && b.places[next] == place
+		if o.Ordinal == ordinal {
+			if applies {
+				kept.toApply = append(kept.toApply, b.toApply[next])
+				kept.places = append(kept.places, len(kept.outcomes))
+			}
+			for _, w := range b.toRead {
+				if w.place == place {
+					w.place = len(kept.outcomes)
+					kept.toRead = append(kept.toRead, w)
+				}
+			}
+			kept.outcomes = append(kept.outcomes, o)
+		}
+		if applies {
+			next++
+		}
+	}
+	*b = kept
+	return len(kept.toApply) > 0
+}
+
+// Timeout leaves the mirror's own time limits room to speak first.
+func (w *eventWorker) Timeout(*river.Job[inbox.RetryEventArgs]) time.Duration { return jobs.Timeout }

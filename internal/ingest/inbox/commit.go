@@ -1,0 +1,166 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/authsync/authsync/internal/batch"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// NewJobs makes the River client that inserts jobs and works none.
+func NewJobs(log *slog.Logger) (*river.Client[pgx.Tx], error) {
+	client, err := river.NewClient(riverpgxv5.New(nil), &river.Config{
+		Schema: RiverSchema,
+		Logger: log,
+		// River wakes the workers at most once in this time; a job that comes
+		// within it would wait for their next look.
+		FetchCooldown: river.FetchCooldownMin,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the client that inserts jobs: %w", err)
+	}
+	return client, nil
+}
+
+// flush stores the deliveries of several callers by one commit.
+func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batch.Result[int64]) error {
+	begun := time.Now()
+	ids, err := in.store(ctx, deliveries)
+	if pgdb.Retryable(err) || dayWasMade(err) {
+		ids, err = in.store(ctx, deliveries)
+	}
+	took := time.Since(begun)
+	in.metrics.commit(len(deliveries), took, err)
+	if err == nil {
+		in.noteSuccess(ctx)
+		for i, id := range ids {
+			results[i].Value = id
+		}
+		return nil
+	}
+	if !refused(err) {
+		in.noteFailure(ctx, len(deliveries), took, err)
+		return err
+	}
+	in.config.Log.ErrorContext(ctx, "inbox_commit_refused",
+		slog.Int("deliveries", len(deliveries)), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
+	if len(deliveries) == 1 {
+		return err
+	}
+	// PostgreSQL refused what some delivery says. Nothing that passes Append
+	// should be able to do that; should it, the neighbours are not to suffer.
+	for i := range deliveries {
+		var id []int64
+		if id, results[i].Err = in.store(ctx, deliveries[i:i+1]); results[i].Err == nil {
+			results[i].Value = id[0]
+		}
+	}
+	return nil
+}
+
+// wakeWorkers tells the workers, soon, that there are jobs. It does not wait. A
+// call that is under way may have come too early, so one more may wait behind it;
+// that one serves all who come meanwhile.
+//
+// The notification is not part of the commit: PostgreSQL lets only one
+// transaction that notifies commit at a time, sync to the disk included. Should it
+// get lost, the workers find the jobs when they next look, half a second later.
+func (in *Inbox) wakeWorkers(ctx context.Context) {
+	if n, _ := in.wake.Waiting(); n > 0 {
+		return
+	}
+	go func() { _, _ = in.wake.Do(context.WithoutCancel(ctx), struct{}{}) }() // ErrFull: another one waits
+}
+
+// notifyWorkers is what River's own client does after an insert: the channel is
+// that of its notifier, the payload names the queue.
+func (in *Inbox) notifyWorkers(ctx context.Context, _ []struct{}, _ []batch.Result[struct{}]) error {
+	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
+	defer cancel()
+	_, err := in.pool.Exec(ctx, `SELECT pg_notify('authsync.river_insert', '{"queue": "default"}')`)
+	if err != nil {
+		in.config.Log.DebugContext(ctx, "workers_not_woken", slog.Any("error", err))
+	}
+	return nil
+}
+
+// dayWasMade reports whether the deliveries were on their way into the default
+// partition when the partition of their day was made: PostgreSQL then says that
+// the default one no longer takes them, by a check violation without a constraint.
+func dayWasMade(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23514" && e.ConstraintName == "" && strings.HasPrefix(e.TableName, "inbox_")
+}
+
+// refused reports whether the error is about the data rather than the server:
+// class 22 (data exception), 23 (constraint) or 54 (program limit).
+func refused(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
+}
+
+// storeMessages inserts deliveries, says what waits for each project, and sees to it that each
+// has a job, as one statement, and so one transaction in one round trip.
+//
+// ids grow in the order of the arrays, because defaults are evaluated after the sort.
+const storeMessages = `
+WITH stored AS (
+    INSERT INTO authsync.inbox AS i (project_id, provider, message_id, received_at, headers, body)
+    SELECT d.project_id, d.provider, nullif(d.message_id, ''), d.received_at, d.headers::jsonb, d.body
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
+        WITH ORDINALITY AS d (project_id, provider, message_id, received_at, headers, body, place)
+    ORDER BY d.place
+    RETURNING i.id, i.project_id, i.received_at, octet_length(i.body) AS bytes
+), pending AS (
+    INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
+    SELECT s.project_id, array_agg(s.id ORDER BY s.id), sum(s.bytes), min(s.received_at), max(s.received_at)
+    FROM stored AS s
+    GROUP BY s.project_id
+), requested AS (
+    SELECT authsync.request_job('apply_inbox', p.project_id::text, jsonb_build_object('project_id', p.project_id), false) AS made
+    FROM (SELECT DISTINCT s.project_id FROM stored AS s ORDER BY s.project_id) AS p
+)
+SELECT s.id, (SELECT coalesce(bool_or(r.made), false) FROM requested AS r) AS made FROM stored AS s ORDER BY s.id`
+
+// store inserts deliveries and what they need to be applied, and returns their ids once
+// the commit is known: rows end only with the server's word that it is ready for
+// the next statement, which follows the commit. If there is a new job, it wakes the workers.
+func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
+	defer cancel()
+	n := len(deliveries)
+	projects, providers, names := make([][16]byte, n), make([]string, n), make([]string, n)
+	times, headers, bodies := make([]time.Time, n), make([]string, n), make([][]byte, n)
+	for i, d := range deliveries {
+		projects[i], providers[i], names[i] = d.ProjectID, d.Provider, d.MessageID
+		times[i], headers[i], bodies[i] = d.ReceivedAt, headersJSON(d.Headers), d.Body
+		if d.Body == nil {
+			bodies[i] = []byte{} // an empty body is not NULL
+		}
+	}
+	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, times, headers, bodies)
+	if err != nil {
+		return nil, fmt.Errorf("insert deliveries: %w", err)
+	}
+	ids := make([]int64, 0, n)
+	var id int64
+	var made bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &made}, func() error { ids = append(ids, id); return nil }); err != nil {
+		return nil, fmt.Errorf("insert deliveries: %w", err)
+	}
+	if made {
+		in.wakeWorkers(ctx)
+	}
+	return ids, nil
+}

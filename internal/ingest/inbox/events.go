@@ -1,0 +1,245 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Errors of the queries.
+var (
+	ErrNoEvent   = errors.New("there is no such event in the inbox; retention may have dropped it")
+	ErrNoMessage = errors.New("there is no such delivery in the inbox; retention may have dropped it")
+	ErrBadCursor = errors.New("the cursor is not one that a list of events returned")
+)
+
+// Event is one row of authsync.events: an event, or a delivery whose events are
+// not known yet. Fields are nil where there is nothing to say.
+type Event struct {
+	InboxID    int64      `db:"inbox_id"    json:"inbox_id"`
+	Ordinal    int        `db:"ordinal"     json:"ordinal"`
+	ProjectID  uuid.UUID  `db:"project_id"  json:"project_id"`
+	Project    *string    `db:"project"     json:"project"`
+	Provider   string     `db:"provider"    json:"provider"`
+	EventID    *string    `db:"event_id"    json:"event_id"`
+	Type       *string    `db:"type"        json:"type"`
+	UserID     *string    `db:"user_id"     json:"user_id"`
+	EventTime  *time.Time `db:"event_time"  json:"event_time"`
+	Outcome    string     `db:"outcome"     json:"outcome"`
+	Reason     *string    `db:"reason"      json:"reason"`
+	ReceivedAt time.Time  `db:"received_at" json:"received_at"`
+	AppliedAt  *time.Time `db:"applied_at"  json:"applied_at"`
+	MessageID  *string    `db:"message_id" json:"message_id"`
+}
+
+// Filter chooses events; what is zero is no condition.
+type Filter struct {
+	ProjectID uuid.UUID
+	Provider  string // as in the database
+	EventID   string
+	Type      string
+	UserID    string
+	Outcome   string    // one of the outcomes, or Pending
+	From, To  time.Time // received at From or later, before To
+	InboxIDs  []int64
+	// AfterID asks for deliveries with a greater id, as one who follows the inbox
+	// does. Commits overlap: a delivery may appear a moment after one with a
+	// greater id. Who must miss none asks again from some thousand ids below, or
+	// from a time some ten seconds back, and skips what it has seen.
+	AfterID int64
+}
+
+// where is a WHERE clause in the making.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// add takes a condition in which $? stands for the argument.
+func (w *where) add(condition string, arg any) {
+	w.args = append(w.args, arg)
+	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "$?", "$"+strconv.Itoa(len(w.args))))
+}
+
+func (w *where) text(condition, arg string) {
+	if arg != "" {
+		w.add(condition, arg)
+	}
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return "true"
+	}
+	return strings.Join(w.conditions, " AND ")
+}
+
+func (f *Filter) where() *where {
+	w := &where{}
+	if f.ProjectID != uuid.Nil {
+		w.add("e.project_id = $?", f.ProjectID)
+	}
+	w.text("e.provider = $?", f.Provider)
+	w.text("e.event_id = $?", f.EventID)
+	w.text("e.type = $?", f.Type)
+	w.text("e.user_id = $?", f.UserID)
+	w.text("e.outcome = $?", f.Outcome)
+	if f.Outcome == Failed { // the view's column can't use the index of failures, this can
+		w.conditions = append(w.conditions,
+			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.outcome = 'failed')")
+	}
+	if !f.From.IsZero() {
+		w.add("e.received_at >= $?", f.From)
+	}
+	if !f.To.IsZero() {
+		w.add("e.received_at < $?", f.To)
+	}
+	if f.InboxIDs != nil {
+		w.add("e.inbox_id = ANY ($?)", f.InboxIDs)
+	}
+	if f.AfterID != 0 {
+		w.add("e.inbox_id > $?", f.AfterID)
+	}
+	return w
+}
+
+const selectEvents = `
+SELECT e.inbox_id, e.ordinal, e.project_id, e.project, e.provider, e.event_id, e.type, e.user_id, e.event_time,
+    e.outcome, e.reason, e.received_at, e.applied_at, e.message_id
+FROM `
+
+// Events returns the newest limit events that the filter chooses, newest first.
+// next is the cursor of the following page, empty on the last one. An empty
+// cursor asks for the first page. Errors: ErrBadCursor; else the database's.
+func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
+	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		page, next, err = eventsOf(ctx, tx, f, cursor, limit)
+		return err
+	})
+	return page, next, err
+}
+
+// fromIndexes has a transaction's statements read the ends of indexes, which is what a page is made for: without
+// statistics, right after a bulk load, the planner takes a project for a few rows, and reads and sorts them all.
+const fromIndexes = `SELECT
+	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
+	set_config('plan_cache_mode', 'force_custom_plan', true)`
+
+func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int) (page []Event, next string, err error) {
+	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+		return nil, "", fmt.Errorf("read events: %w", err)
+	}
+	limit = max(limit, 1)
+	sql, args, err := f.page(cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	page, err = readEvents(ctx, tx, sql, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		last := page[limit-1]
+		next = fmt.Sprintf("%d-%d", last.InboxID, last.Ordinal)
+	}
+	return page, next, nil
+}
+
+// page is the statement for a page, and one event more.
+func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
+	w := f.where()
+	if cursor != "" {
+		id, ordinal, err := parseCursor(cursor)
+		if err != nil {
+			return "", nil, err
+		}
+		w.add("e.inbox_id <= $?", id) // the index takes this, not the next
+		w.args = append(w.args, ordinal)
+		n := len(w.args)
+		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
+	}
+	w.args = append(w.args, limit+1)
+	sql = selectEvents + f.from(w) + " WHERE " + w.String() + fmt.Sprintf(" ORDER BY e.inbox_id DESC, e.ordinal DESC LIMIT $%d", len(w.args))
+	return sql, w.args, nil
+}
+
+func parseCursor(cursor string) (id int64, ordinal int, err error) {
+	first, second, _ := strings.Cut(cursor, "-")
+	id, err = strconv.ParseInt(first, 10, 64)
+	if err != nil {
+		return 0, 0, ErrBadCursor
+	}
+	place, err := strconv.ParseInt(second, 10, 32)
+	if err != nil {
+		return 0, 0, ErrBadCursor
+	}
+	return id, int(place), nil
+}
+
+// UserEvents returns the newest limit events about a user, newest first.
+func (in *Inbox) UserEvents(ctx context.Context, projectID uuid.UUID, userID string, limit int) ([]Event, error) {
+	page, _, err := in.Events(ctx, Filter{ProjectID: projectID, UserID: userID}, "", limit)
+	return page, err
+}
+
+// Event returns one event; that of a pending delivery has ordinal 0. Errors:
+// ErrNoEvent; else the database's.
+func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, error) {
+	found, err := readEvents(ctx, in.pool, selectEvents+allEvents+" WHERE e.inbox_id = $1 AND e.ordinal = $2", inboxID, ordinal)
+	if err != nil {
+		return Event{}, err
+	}
+	if len(found) == 0 {
+		return Event{}, ErrNoEvent
+	}
+	return found[0], nil
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func readEvents(ctx context.Context, db querier, sql string, args ...any) ([]Event, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	for i := range events {
+		e := &events[i]
+		for _, t := range []*time.Time{e.EventTime, &e.ReceivedAt, e.AppliedAt} {
+			if t != nil {
+				*t = t.UTC()
+			}
+		}
+	}
+	return events, nil
+}
+
+// Body returns a delivery as it came. Errors: ErrNoMessage; else the database's.
+func (in *Inbox) Body(ctx context.Context, inboxID int64) (StoredMessage, error) {
+	rows, err := in.pool.Query(ctx, selectMessage+"WHERE i.id = $1", inboxID)
+	if err != nil {
+		return StoredMessage{}, fmt.Errorf("read delivery: %w", err)
+	}
+	d, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return StoredMessage{}, ErrNoMessage
+	}
+	if err != nil {
+		return StoredMessage{}, fmt.Errorf("read delivery: %w", err)
+	}
+	return d, nil
+}

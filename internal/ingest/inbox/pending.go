@@ -1,0 +1,132 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/jobs"
+)
+
+// loadBytes is how much LoadPending reads at once, about.
+const loadBytes = 4 << 20
+
+// PendingBatch is a part of what waits of a project.
+type PendingBatch struct {
+	Messages []StoredMessage
+	// Last is where the next part begins. More: there may be one, for this one is full.
+	Last int64
+	More bool
+
+	rows []int64
+}
+
+// Rows of what waits, as many as make a batch. A job that is not the project's reads none.
+const selectPending = `
+SELECT p.id, p.inbox_ids, p.received_from, p.received_to, p.messages, p.bytes
+FROM (
+    SELECT n.*, sum(n.messages) OVER w - n.messages AS messages_before, sum(n.bytes) OVER w - n.bytes AS bytes_before
+    FROM (
+        SELECT *
+        FROM authsync.inbox_pending AS n
+        WHERE n.project_id = $1 AND n.id > $2
+        ORDER BY n.id
+        LIMIT $4
+    ) AS n
+    WINDOW w AS (ORDER BY n.id)
+) AS p
+WHERE p.messages_before < $4 AND p.bytes_before < $5
+  AND EXISTS (SELECT FROM authsync.job_requests AS r WHERE r.kind = 'apply_inbox' AND r.subject = $6 AND r.job_id = $3)
+ORDER BY p.id`
+
+// LoadPending reads messages that wait to be applied, in the order in which they came, behind a
+// part that was read before; 0 begins at the first. Commits overlap: there may be one that comes before a
+// part that was read, so who is done begins anew. jobID is the job that asks, most how many messages make a batch.
+func (in *Inbox) LoadPending(ctx context.Context, projectID uuid.UUID, jobID, after int64, most int) (p PendingBatch, err error) {
+	rows, err := in.pool.Query(ctx, selectPending, projectID, after, jobID, most, loadBytes, projectID.String())
+	if err != nil {
+		return PendingBatch{}, fmt.Errorf("read what waits: %w", err)
+	}
+	var (
+		row, bytes, total int64
+		messages          int
+		ids, all          []int64
+		from, to          time.Time
+		first, last       time.Time
+	)
+	_, err = pgx.ForEachRow(rows, []any{&row, &ids, &from, &to, &messages, &bytes}, func() error {
+		p.rows, all = append(p.rows, row), append(all, ids...)
+		total += bytes
+		if first.IsZero() || from.Before(first) {
+			first = from
+		}
+		if to.After(last) {
+			last = to
+		}
+		return nil
+	})
+	if err != nil {
+		return PendingBatch{}, fmt.Errorf("read what waits: %w", err)
+	}
+	if len(p.rows) == 0 {
+		return p, nil
+	}
+	p.Last, p.More = p.rows[len(p.rows)-1], len(all) >= most || total >= loadBytes
+	slices.Sort(all)
+	all = slices.Compact(all) // one that is replayed may wait twice
+	p.Messages, err = in.Load(ctx, projectID, all, first, last)
+	return p, err
+}
+
+// Empty reports that nothing waits.
+func (p *PendingBatch) Empty() bool { return len(p.rows) == 0 }
+
+const deletePending = `DELETE FROM authsync.inbox_pending WHERE project_id = $1 AND id = ANY ($2)`
+
+// Settle says that a part waits no longer, in the transaction that records its outcomes.
+func (in *Inbox) Settle(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p *PendingBatch) error {
+	if _, err := tx.Exec(ctx, deletePending, projectID, p.rows); err != nil {
+		return fmt.Errorf("settle what waited: %w", err)
+	}
+	return nil
+}
+
+// part is messages of a project that are to wait together.
+type part struct {
+	projectID   uuid.UUID
+	ids         []int64
+	bytes       int64
+	first, last time.Time
+}
+
+func (p *part) add(e replayed) {
+	p.ids, p.bytes = append(p.ids, e.InboxID), p.bytes+e.Bytes
+	if e.ReceivedAt.Before(p.first) {
+		p.first = e.ReceivedAt
+	}
+	if e.ReceivedAt.After(p.last) {
+		p.last = e.ReceivedAt
+	}
+}
+
+const (
+	insertPending = `
+		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to) VALUES ($1, $2, $3, $4, $5)`
+
+	requestApply = `SELECT authsync.request_job($1, $2::uuid::text, jsonb_build_object('project_id', $2::uuid))`
+)
+
+// append makes messages wait again, and requests the job that applies them.
+func (p *part) append(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, insertPending, p.projectID, p.ids, p.bytes, p.first, p.last); err != nil {
+		return fmt.Errorf("make messages wait: %w", err)
+	}
+	if _, err := tx.Exec(ctx, requestApply, jobs.ApplyInbox, p.projectID); err != nil {
+		return fmt.Errorf("request the job that applies them: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,362 @@
+// Package receiver takes the webhooks of identity providers. It is the first
+// station of a webhook's road: it checks that a request is genuine, hands it to
+// the inbox, and answers once it is durable. It understands no payload, but stores none
+// of the live tokens and secrets that a provider is known to send.
+//
+//	route ─▶ directory ─▶ read ─▶ verify ─▶ redact ─▶ append ─▶ JSON? ─▶ 204
+//	 405       404         413      401                503        400
+//	           503         415                413                 (stored all the same)
+//	                       503
+//
+// A sender gives up for good on a 4xx (Auth0 on every one of them, 429
+// included), so only what would be refused again tomorrow gets one. Whatever may
+// pass, a slow connection included, is 503 with Retry-After.
+//
+// # What bounds a request
+//
+// The server around the handler bounds the time to send the headers. From then on:
+// MaxBody the size, ReadTimeout the time in which the body must be there (so a
+// megabyte needs at least 100 kB/s), MaxBuffered the memory of all bodies at
+// once and each project's and address's share of it, AppendTimeout the wait for the commit. An answer takes some 20 seconds at
+// the very worst.
+package receiver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Directory knows the integrations; see project.Directory.
+type Directory interface {
+	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
+	LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
+	// Others are the project's integrations with other providers.
+	Others(projectID uuid.UUID, providerName string) []project.Endpoint
+}
+
+// Rejections notes refused requests where people look; see rejections.Recorder.
+type Rejections interface {
+	Wants(projectID uuid.UUID, providerName string) bool
+	Add(r rejections.Request)
+}
+
+// Usage counts what projects store; see usage.Counter.
+type Usage interface {
+	Exceeded(projectID uuid.UUID) (stored, quota int64, exceeded bool)
+	Add(projectID uuid.UUID, receivedAt time.Time, bytes int)
+}
+
+// Message is a request to a webhook URL, as an observer hears of it.
+type Message struct {
+	ReceivedAt time.Time
+	ProjectID  uuid.UUID // zero where no project is known
+	Provider   string
+	// Path is that of the URL, percent-encoded and cut short; only where no project is known.
+	Path string
+	// InboxID is 0 where it was not stored.
+	InboxID   int64
+	MessageID string // the sender's id
+	Status    int
+	Reason    string // accepted, or why it was refused
+	Detail    string // the same in a sentence; empty where it was accepted
+	Bytes     int
+}
+
+// Inbox makes deliveries durable; see inbox.Inbox.
+type Inbox interface {
+	Append(ctx context.Context, d inbox.Message) (int64, error)
+}
+
+// Config is what the receiver needs. Directory, Inbox and Log are required;
+// what is zero gets the value that its comment names.
+type Config struct {
+	Directory Directory
+	Inbox     Inbox
+	Log       *slog.Logger
+	// Rejections, Usage and Observe may be nil. Observe hears of every request and must
+	// not wait.
+	Rejections Rejections
+	Usage      Usage
+	Observe    func(Message)
+	// Address tells where a request came from; nil: the other end of the connection.
+	Address func(*http.Request) netip.Addr
+	// MaxBody is the largest body taken, in bytes: 1 MiB. An Auth0 profile is some
+	// 2 kB, Clerk allows metadata of some 8 kB.
+	MaxBody int64
+	// MaxBuffered bounds the bodies of all requests together, in bytes: 64 MiB. See budget.
+	MaxBuffered int64
+	// ReadTimeout is how long a sender may take over the body: 10 s.
+	ReadTimeout time.Duration
+	// WaitTimeout is how long a request may wait for memory: half of ReadTimeout.
+	WaitTimeout time.Duration
+	// AppendTimeout is how long a delivery may wait to be durable: 8 s.
+	AppendTimeout time.Duration
+	// Now is the clock: time.Now.
+	Now func() time.Time
+	// Registry takes the metrics; nil: there are none.
+	Registry prometheus.Registerer
+}
+
+type handler struct {
+	config  Config
+	metrics metrics
+	budget  *budget
+}
+
+// New makes the handler for Path.
+func New(config Config) http.Handler {
+	config.MaxBody = cmp.Or(config.MaxBody, 1<<20)
+	config.MaxBuffered = cmp.Or(config.MaxBuffered, 64<<20)
+	config.ReadTimeout = cmp.Or(config.ReadTimeout, 10*time.Second)
+	config.WaitTimeout = cmp.Or(config.WaitTimeout, config.ReadTimeout/2)
+	config.AppendTimeout = cmp.Or(config.AppendTimeout, 8*time.Second)
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Address == nil {
+		config.Address = peer
+	}
+	return &handler{config: config, metrics: newMetrics(config.Registry), budget: newBudget(config.MaxBuffered, config.MaxBody)}
+}
+
+// peer is the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	address, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Addr().Unmap()
+}
+
+// ServeHTTP receives one delivery.
+//
+// What has been read whole is verified and stored whether or not the sender is
+// still there: many give up after a second or two and never send again, and one that
+// closes its side of the connection after the last byte (a half-close) looks the same
+// to net/http as one that is gone. So nothing here hangs on the request's context; each
+// step has a bound of its own.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now(), address: h.config.Address(r)}
+	defer func() { h.budget.release(&d.claim) }()
+	ctx := context.WithoutCancel(r.Context())
+	answer := d.receive(ctx)
+	h.metrics.messages.WithLabelValues(d.provider, answer.reason).Inc()
+	d.report(answer)
+	if answer.status == http.StatusNoContent {
+		if h.config.Log.Enabled(ctx, slog.LevelDebug) {
+			h.config.Log.LogAttrs(ctx, slog.LevelDebug, "message_accepted", append(d.attrs(ctx), slog.Int64("inbox_id", d.inboxID),
+				slog.String("method", d.proof.Method), slog.String("secret", d.proof.Secret))...)
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	attrs := append(d.attrs(ctx), slog.Int("status", answer.status), slog.String("reason", answer.reason))
+	if answer.cause != nil {
+		attrs = append(attrs, slog.Any("error", answer.cause))
+	}
+	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "message_rejected", attrs...)
+	d.write(answer)
+}
+
+// request is a delivery on its way through the handler.
+type request struct {
+	*handler
+
+	w        http.ResponseWriter
+	r        *http.Request
+	received time.Time
+
+	projectID uuid.UUID
+	known     bool // there is such a project
+	provider  string
+	address   netip.Addr
+	claim     claim // of handler.budget
+	body      []byte
+	proof     provider.Proof
+	inboxID   int64
+}
+
+// answer is what a sender is told. reason is the word for log and metrics.
+type answer struct {
+	status int
+	reason string
+	detail string
+	cause  error // for the log
+	closes bool  // the connection can't be used further
+}
+
+// receive runs the stations of the package comment; each ends the road by a status.
+func (d *request) receive(ctx context.Context) answer {
+	if d.r.Method != http.MethodPost {
+		return answer{status: http.StatusMethodNotAllowed, reason: reasonMethod, detail: "Webhooks are sent by POST."}
+	}
+	endpoint, a := d.lookup(ctx)
+	if a.status != 0 {
+		return a
+	}
+	if a := d.checkQuota(); a.status != 0 {
+		return a
+	}
+	if a := d.read(); a.status != 0 { //nolint:contextcheck // who has not sent all of it may give up
+		return a
+	}
+	verifier, a := d.verify(ctx, endpoint.Verifier)
+	if a.status != 0 {
+		return a
+	}
+	invalid := verifier.ValidBody(d.body)
+	if errors.Is(invalid, provider.ErrTooManyEvents) {
+		return answer{
+			status: http.StatusRequestEntityTooLarge, reason: reasonTooMany, cause: invalid,
+			detail: capital(invalid.Error()) + ". None was taken: send fewer in a request.",
+		}
+	}
+	// Whether or not it is JSON: what is genuine is kept whatever it holds, but for
+	// secrets of end users.
+	if a := d.store(ctx, verifier.Redact(d.body)); a.status != 0 {
+		return a
+	}
+	if err := invalid; err != nil {
+		return answer{
+			status: http.StatusBadRequest, reason: reasonNotJSON, cause: err,
+			detail: fmt.Sprintf("The request is genuine and was stored as delivery %d, but its body can't be understood: %s. "+
+				"Sending it again changes nothing.", d.inboxID, err),
+		}
+	}
+	return answer{status: http.StatusNoContent, reason: accepted}
+}
+
+func (d *request) lookup(ctx context.Context) (project.Endpoint, answer) {
+	vars := mux.Vars(d.r)
+	name, err := provider.ParseName(vars["provider"])
+	if err != nil {
+		return project.Endpoint{}, answer{status: http.StatusNotFound, reason: reasonNoProvider, cause: err, detail: "In the URL: " + err.Error() + "."}
+	}
+	d.provider = name
+	if d.projectID, err = uuid.Parse(vars["projectID"]); err != nil || len(vars["projectID"]) != 36 {
+		return project.Endpoint{}, answer{
+			status: http.StatusNotFound, reason: reasonNoProject,
+			detail: "The URL does not end in a project's id. Copy the URL that authsync gave for the integration (config.webhook_receiver).",
+		}
+	}
+	endpoint, err := d.config.Directory.Lookup(ctx, d.projectID, name)
+	d.known = err == nil || errors.Is(err, project.ErrNoIntegration)
+	return endpoint, d.lookupAnswer(err)
+}
+
+func (d *request) lookupAnswer(err error) answer {
+	switch {
+	case err == nil:
+		return answer{}
+	case errors.Is(err, project.ErrNoProject):
+		return answer{
+			status: http.StatusNotFound, reason: reasonNoProject, cause: err,
+			detail: fmt.Sprintf("There is no project %s. Compare the URL with the one that authsync gave for the integration.", d.projectID),
+		}
+	case errors.Is(err, project.ErrNoIntegration):
+		return answer{
+			status: http.StatusNotFound, reason: reasonNoIntegration, cause: err,
+			detail: fmt.Sprintf("Project %s has no integration with %s. Make one (PUT /api/capydb/v1/projects/%s/integrations/%s), "+
+				"or stop the provider from sending here.", d.projectID, d.provider, d.projectID, d.provider),
+		}
+	default:
+		return unavailable(reasonDirectory, err)
+	}
+}
+
+// verify checks the request, and before it refuses one for good makes sure that
+// the secrets are not those of a moment ago. The verifier returned is the one
+// that was satisfied.
+func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provider.Verifier, answer) {
+	var err error
+	if d.proof, err = verifier.Verify(d.r.Header, d.body, d.received); err == nil {
+		return verifier, answer{}
+	}
+	if !errors.Is(err, provider.ErrTooOld) && !errors.Is(err, provider.ErrTooNew) {
+		fresh, lookupErr := d.config.Directory.LookupFresh(ctx, d.projectID, d.provider)
+		if a := d.lookupAnswer(lookupErr); a.status != 0 {
+			return nil, a
+		}
+		if d.proof, err = fresh.Verifier.Verify(d.r.Header, d.body, d.received); err == nil {
+			return fresh.Verifier, answer{}
+		}
+	}
+	reason, advice := explain(err)
+	return nil, answer{
+		status: http.StatusUnauthorized, reason: reason, cause: err,
+		detail: fmt.Sprintf("The request could not be verified: %s. %s", err, advice),
+	}
+}
+
+func (d *request) store(ctx context.Context, body []byte) answer {
+	limited, cancel := context.WithTimeout(ctx, d.config.AppendTimeout)
+	defer cancel()
+	begun := time.Now()
+	var err error
+	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Message{
+		ProjectID: d.projectID, Provider: d.provider, MessageID: d.proof.MessageID,
+		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: body,
+	})
+	switch {
+	case err == nil:
+		d.metrics.appended.Observe(time.Since(begun).Seconds())
+		if d.config.Usage != nil {
+			d.config.Usage.Add(d.projectID, d.received, len(body))
+		}
+		return answer{}
+	case errors.Is(err, inbox.ErrFull):
+		return unavailable(reasonInboxFull, err)
+	default:
+		return unavailable(reasonNotStored, err)
+	}
+}
+
+func (d *request) attrs(ctx context.Context) []slog.Attr {
+	return []slog.Attr{
+		slog.String("provider", d.provider), slog.String("project_id", d.projectID.String()),
+		slog.String("message_id", d.proof.MessageID), slog.Int("bytes", len(d.body)),
+		slog.Duration("took", d.config.Now().Sub(d.received)), slog.String("request_id", problem.RequestID(ctx)),
+	}
+}
+
+func (d *request) write(a answer) {
+	var options []problem.Option
+	switch a.status {
+	case http.StatusServiceUnavailable:
+		// Spread out, so that those refused together do not come back together.
+		after := 2 * time.Second
+		if a.reason == reasonQuota {
+			after = time.Minute // sooner would be in vain
+		}
+		options = append(options, problem.RetryAfter(after+rand.N(5*time.Second)))
+	case http.StatusUnauthorized:
+		d.w.Header().Set("WWW-Authenticate", "Webhook")
+	case http.StatusMethodNotAllowed:
+		d.w.Header().Set("Allow", http.MethodPost)
+	}
+	if a.closes {
+		d.w.Header().Set("Connection", "close")
+	}
+	problem.Write(d.w, d.r, a.status, "", a.detail, options...)
+}
+
+// capital begins a sentence with an error's text.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -1,0 +1,81 @@
+package receiver
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// report tells those who look what became of a request. One for a project that there is not
+// belongs to nobody: it is noted nowhere, but the observer hears of it.
+func (d *request) report(a answer) {
+	if d.known && d.config.Rejections != nil && a.status != http.StatusNoContent && a.reason != reasonNotJSON {
+		d.config.Rejections.Add(d.rejection(&a))
+	}
+	if d.config.Observe != nil {
+		m := Message{
+			ReceivedAt: d.received, ProjectID: d.projectID, Provider: d.provider, InboxID: d.inboxID, MessageID: d.proof.MessageID,
+			Status: a.status, Reason: a.reason, Detail: a.detail, Bytes: len(d.body),
+		}
+		if !d.known {
+			m.ProjectID, m.Path = uuid.Nil, ShortPath(d.r)
+		}
+		d.config.Observe(m)
+	}
+}
+
+// rejection is what is noted of a refused request. A secret of another integration is said
+// there, not to the sender.
+func (d *request) rejection(a *answer) rejections.Request {
+	if a.reason == reasonMismatch || a.reason == reasonMissing || a.reason == reasonMalformed {
+		if other := d.otherIntegration(); other != "" {
+			a.reason = reasonOtherSecret
+			a.detail = fmt.Sprintf("The request is signed as the project's integration with %s expects it: either it was sent to the wrong "+
+				"URL, or the secrets of two providers were mixed up.", provider.Title(other))
+		}
+	}
+	bytes := int64(len(d.body))
+	if d.body == nil {
+		bytes = d.r.ContentLength
+	}
+	return rejections.Request{
+		ProjectID: d.projectID, Provider: d.provider, ReceivedAt: d.received, Status: a.status, Reason: a.reason, Detail: a.detail,
+		BodyBytes: bytes, HeaderNames: slices.Collect(maps.Keys(d.r.Header)), Address: d.address,
+	}
+}
+
+// otherIntegration is the provider whose integration of the same project would have
+// accepted the request. It is looked for only where the finding is noted.
+func (d *request) otherIntegration() string {
+	if d.body == nil || !d.config.Rejections.Wants(d.projectID, d.provider) {
+		return ""
+	}
+	for _, other := range d.config.Directory.Others(d.projectID, d.provider) {
+		if _, err := other.Verifier.Verify(d.r.Header, d.body, d.received); err == nil {
+			return other.Provider.Name()
+		}
+	}
+	return ""
+}
+
+// checkQuota refuses, in a way that providers try again, what a project may not store any more.
+func (d *request) checkQuota() answer {
+	if d.config.Usage == nil {
+		return answer{}
+	}
+	if _, _, exceeded := d.config.Usage.Exceeded(d.projectID); !exceeded {
+		return answer{}
+	}
+	return answer{
+		status: http.StatusServiceUnavailable, reason: reasonQuota, closes: true,
+		// How many are nobody's business who only knows the URL.
+		detail: "The project has stored as many messages as it may. It takes messages again once old ones are " +
+			"dropped (AUTHSYNC_INBOX_RETENTION), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).",
+	}
+}

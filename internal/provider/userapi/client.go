@@ -1,0 +1,353 @@
+package userapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+const (
+	maxAttempts  = 4
+	maxPauses    = 10               // that an answer asked for, within one call
+	retryFor     = 10 * time.Second // no attempt begins later than this after the first
+	firstBackOff = 500 * time.Millisecond
+	redirectsMax = 5
+	// defaultMaxBody suits a list of 500 users with metadata of up to 64 kB each.
+	defaultMaxBody = 32 << 20
+)
+
+// Client sends requests to one provider account: it paces them, retries what is
+// worth retrying, and explains what went wrong without repeating a secret or a
+// body. It is safe for concurrent use.
+type Client struct {
+	name    string
+	deps    Deps
+	limiter *limiter
+	secrets []string
+	http    *http.Client
+}
+
+// NewClient makes a client for the provider with that name, as in "Clerk". The
+// first secret is the one that identifies the account, whose rate limit is
+// shared; no secret appears in an error.
+func NewClient(name string, d Deps, r Rate, secrets ...provider.Secret) *Client {
+	d = d.withDefaults()
+	c := &Client{name: name, deps: d, limiter: d.Limits.of(secrets[0], r)}
+	for _, secret := range secrets {
+		c.secrets = append(c.secrets, string(secret))
+	}
+	c.http = &http.Client{Transport: d.Transport, CheckRedirect: sameHost}
+	return c
+}
+
+// Request is one request, or several if the first do not succeed.
+type Request struct {
+	// What says what it is for, as in "list the users".
+	What   string
+	Method string // empty: GET
+	URL    string
+	// Bearer is the token of the Authorization header; empty: none.
+	Bearer string
+	// Header is sent beside the headers that every request has; nil: none.
+	Header map[string]string
+	// Form is the body; nil: none. JSON likewise.
+	Form url.Values
+	JSON any
+	// MaxBody is the longest answer that is read; 0: 32 MiB.
+	MaxBody int64
+	// Read takes the body of a 2xx answer. If it cannot, the answer is taken
+	// to be broken on the way and the request is sent again. Nil: any JSON will do.
+	Read func(body []byte) error
+}
+
+// Response is an answer that is no reason to try again: its status is neither
+// 408 nor 429 nor 5xx, and its body is whole.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	// SentAt is when the request was sent.
+	SentAt time.Time
+}
+
+// OK reports a status of 2xx.
+func (r *Response) OK() bool { return r.Status/100 == 2 }
+
+// Do sends the request until there is an answer. The errors are those of a
+// Source; the status of an answer is for the caller to judge.
+func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
+	var answer *Response
+	err := c.retry(ctx, r, func() error {
+		var err error
+		answer, err = c.once(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// trouble is an attempt that may succeed if it is made again.
+type trouble struct {
+	detail  string
+	pause   time.Duration
+	asked   bool // the answer asked for that pause
+	limited bool // by a 429
+	foreign bool // it looks like the answer of some other server
+}
+
+func (t *trouble) Error() string { return t.detail }
+
+// retry makes attempts until one has succeeded or there is no use in another.
+func (c *Client) retry(ctx context.Context, r Request, attempt func() error) error {
+	begun := c.deps.Now()
+	backOff := firstBackOff
+	for attempts, pauses := 0, 0; ; {
+		if err := c.pace(ctx); err != nil {
+			return fmt.Errorf("%s of %s: %w", r.What, c.name, err)
+		}
+		err := attempt()
+		failed, again := errors.AsType[*trouble](err)
+		if !again {
+			return err
+		}
+		late := c.deps.Now().Sub(begun) >= retryFor
+		if failed.asked && failed.limited && pauses < maxPauses && !late {
+			// The pause is kept by all requests of the account, at the next turn.
+			pauses++
+			c.limiter.block(c.deps.Now(), c.spread(failed.pause))
+			continue
+		}
+		attempts++
+		if attempts == maxAttempts || late {
+			return c.giveUp(r, failed, attempts)
+		}
+		pause := backOff/2 + time.Duration(c.deps.Jitter()*float64(backOff))
+		if failed.asked {
+			pause = c.spread(failed.pause)
+		}
+		if err := c.pause(ctx, pause); err != nil {
+			if _, long := errors.AsType[*RateLimitError](err); long && !failed.asked {
+				return c.giveUp(r, failed, attempts)
+			}
+			return fmt.Errorf("%s of %s: %w", r.What, c.name, err)
+		}
+		backOff *= 2
+	}
+}
+
+// spread makes an asked pause a little longer, so that not all come back at once.
+func (c *Client) spread(pause time.Duration) time.Duration {
+	return pause + time.Duration(c.deps.Jitter()*float64(min(pause/10, time.Second)))
+}
+
+func (c *Client) giveUp(r Request, failed *trouble, attempts int) error {
+	switch {
+	case failed.limited:
+		return fmt.Errorf("%s of %s: %w", r.What, c.name, &RateLimitError{After: max(failed.pause, 10*time.Second)})
+	case failed.foreign:
+		return &ProtocolError{Detail: fmt.Sprintf("%s of %s: %s", r.What, c.name, failed.detail)}
+	default:
+		return &TemporaryError{Detail: fmt.Sprintf("%s of %s: %s (attempts: %d)", r.What, c.name, failed.detail, attempts)}
+	}
+}
+
+// pace waits for the turn of the next request.
+func (c *Client) pace(ctx context.Context) error {
+	return c.pause(ctx, c.limiter.reserve(c.deps.Now(), c.deps.MaxPause))
+}
+
+// pause waits in place, or says how long the wait would have been.
+func (c *Client) pause(ctx context.Context, d time.Duration) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if d <= 0 {
+		return nil
+	}
+	deadline, bounded := ctx.Deadline()
+	if d > c.deps.MaxPause || bounded && time.Until(deadline) <= d {
+		return &RateLimitError{After: d}
+	}
+	return c.deps.Sleep(ctx, d)
+}
+
+// once makes one attempt and reads the answer to its end.
+func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
+	limit := cmp.Or(r.MaxBody, defaultMaxBody)
+	bounded, cancel := context.WithTimeout(ctx, c.deps.Timeout)
+	defer cancel()
+	answer, sentAt, err := c.send(bounded, ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	body, err := readBody(bounded, answer.Body, limit)
+	switch {
+	case ctx.Err() != nil:
+		return nil, c.ended(ctx, r)
+	case err != nil:
+		return nil, &trouble{detail: "the answer broke off: " + c.reason(err)}
+	case int64(len(body)) > limit:
+		return nil, &ProtocolError{Detail: fmt.Sprintf("%s of %s: the answer is longer than %d MiB, which is refused", r.What, c.name, limit>>20)}
+	}
+	response := &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, SentAt: sentAt}
+	if response.OK() {
+		return response, c.read(r, response)
+	}
+	return response, nil
+}
+
+// readBody reads up to one byte more than the limit. A long body waits for room.
+func readBody(ctx context.Context, from io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, min(limit, smallBody)+1))
+	if err != nil || int64(len(body)) <= smallBody {
+		return body, err
+	}
+	if err := grow(ctx); err != nil {
+		return nil, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(from, limit+1-int64(len(body))))
+	return append(body, rest...), err
+}
+
+// read hands a 2xx body to the one who asked for it.
+func (c *Client) read(r Request, answer *Response) error {
+	read := r.Read
+	if read == nil {
+		read = anyJSON
+	}
+	err := read(answer.Body)
+	if err == nil {
+		return nil
+	}
+	if final, ok := errors.AsType[*ProtocolError](err); ok {
+		return final
+	}
+	detail := "the answer cannot be read: " + err.Error()
+	html := strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html")
+	if html {
+		detail = "the answer is a web page, not JSON: is the address right?"
+	}
+	return &trouble{detail: detail, foreign: html}
+}
+
+func anyJSON(body []byte) error {
+	if !json.Valid(body) {
+		return errors.New("it is not JSON")
+	}
+	return nil
+}
+
+// send sends one request and looks at the head of the answer. ctx bounds the
+// attempt, caller the whole call.
+func (c *Client) send(ctx, caller context.Context, r Request) (*http.Response, time.Time, error) {
+	request, err := c.newRequest(ctx, r)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	sentAt := c.deps.Now()
+	answer, err := c.http.Do(request)
+	if err != nil {
+		if caller.Err() != nil {
+			return nil, sentAt, c.ended(caller, r)
+		}
+		if blocked, is := errors.AsType[*egress.BlockedError](err); is {
+			return nil, sentAt, &ProtocolError{Detail: fmt.Sprintf("%s of %s: %s", r.What, c.name, c.Say(blocked.Error()))}
+		}
+		return nil, sentAt, &trouble{detail: c.reason(err)}
+	}
+	now := c.deps.Now()
+	if pause, yes := exhausted(answer.Header, now); yes {
+		c.limiter.block(now, pause)
+	}
+	status := answer.StatusCode
+	retry := status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+	if !retry && (status < 300 || status >= 400) {
+		return answer, sentAt, nil
+	}
+	answer.Body.Close() //nolint:gosec // it is not of interest
+	if !retry {
+		return nil, sentAt, &ProtocolError{Detail: fmt.Sprintf(
+			"%s of %s: the server redirects to another address, which is not followed: give the final address", r.What, c.name)}
+	}
+	failed := &trouble{detail: "the server answered " + statusText(status), limited: status == http.StatusTooManyRequests}
+	failed.pause, failed.asked = askedPause(answer.Header, now)
+	return nil, sentAt, failed
+}
+
+func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+	var body io.Reader
+	contentType := ""
+	switch {
+	case r.Form != nil:
+		body, contentType = strings.NewReader(r.Form.Encode()), "application/x-www-form-urlencoded"
+	case r.JSON != nil:
+		text, err := json.Marshal(r.JSON)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request to %s of %s: %w", r.What, c.name, err)
+		}
+		body, contentType = bytes.NewReader(text), "application/json"
+	}
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), r.URL, body)
+	if err != nil || !isHTTP(request.URL) {
+		// The cause would quote the address, which may be signed.
+		return nil, &ProtocolError{Detail: fmt.Sprintf("%s of %s: the address is no https:// address", r.What, c.name)}
+	}
+	request.Header.Set("User-Agent", c.deps.UserAgent)
+	request.Header.Set("Accept", "application/json")
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	for name, value := range r.Header {
+		request.Header.Set(name, value)
+	}
+	if r.Bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+r.Bearer)
+	}
+	return request, nil
+}
+
+func (c *Client) ended(ctx context.Context, r Request) error {
+	return fmt.Errorf("%s of %s: %w", r.What, c.name, context.Cause(ctx))
+}
+
+// reason is an error of the network without the address, which may be signed.
+func (c *Client) reason(err error) string {
+	if timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && timeout.Timeout() {
+		return fmt.Sprintf("no answer within %s", c.deps.Timeout)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return c.Say(err.Error())
+}
+
+func statusText(status int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
+}
+
+// Now is the time by the source's clock.
+func (c *Client) Now() time.Time { return c.deps.Now() }
+
+// BackOff waits before another attempt at something, the longer the more there
+// were; the first is number 1.
+func (c *Client) BackOff(ctx context.Context, attempt int) error {
+	backOff := firstBackOff << min(attempt-1, 3)
+	return c.pause(ctx, backOff/2+time.Duration(c.deps.Jitter()*float64(backOff)))
+}

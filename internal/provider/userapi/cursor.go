@@ -1,0 +1,38 @@
+package userapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// EncodeCursor writes the place of a walk as JSON, so that a person who looks
+// at a run can read it.
+func EncodeCursor(place any) (string, error) {
+	text, err := json.Marshal(place)
+	if err != nil {
+		return "", fmt.Errorf("encode the place of the walk: %w", err)
+	}
+	return string(text), nil
+}
+
+// DecodeCursor reads what EncodeCursor wrote. Unknown keys are refused: a place
+// that is understood by half would be another place.
+func DecodeCursor(cursor string, place any) error {
+	decoder := json.NewDecoder(bytes.NewReader([]byte(cursor)))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(place)
+	if err == nil && decoder.More() {
+		err = errors.New("there is more behind it")
+	}
+	if err != nil {
+		return ForeignCursor()
+	}
+	return nil
+}
+
+// ForeignCursor is the error for a place that is none of the source's own.
+func ForeignCursor() error {
+	return &ProtocolError{Detail: "the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew"}
+}

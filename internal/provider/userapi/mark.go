@@ -1,0 +1,102 @@
+package userapi
+
+import (
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"slices"
+)
+
+// recents is how many ids a walk remembers of those it read last.
+const recents = 10
+
+// Mark is how far a walk over a list has come, and proves that it gets on: a list
+// that passes over its parameters, goes in circles or has no order is noticed by
+// what the mark remembers, in a space that does not grow with the list.
+type Mark struct {
+	// Offset is how many entries lie before the one that comes next.
+	Offset int64 `json:"offset,omitempty"`
+	// First is the id that was read first. To meet it again is to have gone in a circle.
+	First string `json:"first,omitempty"`
+	// Recent are the ids that were read last, in their order.
+	Recent []string `json:"recent,omitempty"`
+	// Step and Page notice circles that do not go through the first user, whatever
+	// their length: they remember one page, that of step 1, 2, 4, 8, … (Brent's way).
+	Step int64  `json:"step,omitempty"`
+	Page string `json:"page,omitempty"`
+	// Rewinds is how often the walk had to begin anew.
+	Rewinds int `json:"rewinds,omitempty"`
+}
+
+// Begun reports that something was read.
+func (m *Mark) Begun() bool { return m.First != "" }
+
+// Repeats reports that ids were read before, as far as the mark remembers, so
+// that a page of them does not lie behind it.
+func (m *Mark) Repeats(ids []string) bool {
+	return m.Begun() && slices.ContainsFunc(ids, func(id string) bool { return id == m.First || slices.Contains(m.Recent, id) }) ||
+		len(ids) > 0 && m.Page == fingerprint(ids)
+}
+
+// Add notes that ids were read.
+func (m *Mark) Add(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	if m.First == "" {
+		m.First = ids[0]
+	}
+	if m.Step++; m.Step&(m.Step-1) == 0 {
+		m.Page = fingerprint(ids)
+	}
+	m.Recent = slices.Compact(append(slices.Clip(m.Recent), ids[max(len(ids)-2*recents, 0):]...))
+	m.Recent = slices.Clone(m.Recent[max(len(m.Recent)-recents, 0):])
+}
+
+func fingerprint(ids []string) string {
+	sum := fnv.New128a()
+	for _, id := range ids {
+		sum.Write([]byte(id))
+		sum.Write([]byte{0})
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// join finds the place in a list up to which it was read: the ids read last stand
+// there, in their order and close together. first and last are the places of the
+// first and the last of them.
+func (m *Mark) join(l *List) (first, last int64, joined bool) {
+	const (
+		few    = 3 // must be there of the ten; the others may have been deleted
+		others = 5 // may have come between them
+	)
+	found, at := 0, -1
+	first, last = -1, -1
+	for _, entry := range l.Entries {
+		i := slices.Index(m.Recent, entry.ID)
+		switch {
+		case i < 0:
+			continue
+		case i == at:
+			last = entry.Place // named twice
+			continue
+		case i < at: // not in their order
+			return 0, 0, false
+		case first < 0:
+			first = entry.Place
+		}
+		found, at, last = found+1, i, entry.Place
+	}
+	joined = found >= min(few, len(m.Recent)) && last-first < recents+others
+	return first, last, joined
+}
+
+// NoProgress is the error for a list that does not get on; what says what was seen.
+func NoProgress(name, what string, read, total int64) error {
+	counted := ""
+	if total > 0 {
+		counted = fmt.Sprintf(", which counts %d", total)
+	}
+	return &ProtocolError{Detail: fmt.Sprintf("list the users of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
+		"Is there a proxy on the way that drops or changes parameters?", name, counted, what, read)}
+}

@@ -1,0 +1,37 @@
+package userapi
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// maxSaid is how much of a provider's own words is shown, in characters.
+const maxSaid = 300
+
+// Say prepares a provider's own words for an error: on one line, not too long,
+// and without any secret, also if the provider repeats what it was sent.
+func (c *Client) Say(text string, more ...string) string {
+	for _, secret := range append(more, c.secrets...) {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar
+	}), " ")
+	if short := []rune(text); len(short) > maxSaid {
+		text = string(short[:maxSaid]) + "…"
+	}
+	return text
+}
+
+// Unexpected is the error for an answer that the caller has no better words for.
+// said is what the provider says in it; it may be empty.
+func (c *Client) Unexpected(what string, answer *Response, said string) error {
+	detail := fmt.Sprintf("%s of %s: the server answered %s", what, c.name, statusText(answer.Status))
+	if said != "" {
+		detail += ": " + said
+	}
+	return &ProtocolError{Detail: detail}
+}

@@ -1,0 +1,230 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/source"
+)
+
+// oneTimeout bounds a refresh that somebody waits for.
+const oneTimeout = 40 * time.Second
+
+// One reads single users because somebody asked for it, who waits for the answer.
+type One struct {
+	Pool     *pgxpool.Pool // the control database
+	Accounts source.Accounts
+	Mirror   Mirror
+	// Providers gives the names of the providers that a project has.
+	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
+}
+
+// What was found, beside mirror.Equal, Missing and Differing.
+const (
+	DeletedHere = "deleted_here" // the mirror has the user as deleted, the provider has not
+	Gone        = "gone"         // the provider has no such user
+)
+
+// What was done.
+const (
+	Nothing  = "nothing"
+	Created  = "created"
+	Updated  = "updated"
+	Restored = "restored"
+	Removed  = "deleted" // deleted_at was set
+)
+
+// Repair is what a refresh found and did.
+type Repair struct {
+	UserID   string `json:"user_id"`
+	Provider string `json:"provider"`
+	Found    string `json:"found"`
+	// Columns are those that differed.
+	Columns []string `json:"columns"`
+	Done    string   `json:"done"`
+	// Note is what a person should know beside it; nil: nothing.
+	Note *string `json:"note"`
+	// EventID stands in the mirror for what was written by this.
+	EventID string `json:"event_id"`
+}
+
+// ChooseError says that the provider to be asked does not follow from the project
+// and the mirror, and how to name it.
+type ChooseError struct{ Detail string }
+
+func (e *ChooseError) Error() string { return e.Detail }
+
+// UnknownError says that neither the provider nor the mirror knows the user.
+type UnknownError struct{ Detail string }
+
+func (e *UnknownError) Error() string { return e.Detail }
+
+// RefusedError says that the project's database refuses the row.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string {
+	return "the user was read but cannot be written: " + pgdb.Describe(e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Refresh asks the provider about a user and brings the mirror to the answer. An
+// empty provider is the one that the row came from, else the only one of the project.
+// Errors: *ChooseError, *UnknownError, *RefusedError, those of account.Accounts and
+// of a Source, and *mirror.DelayError.
+func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, providerName string) (Repair, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, oneTimeout, &userapi.TemporaryError{
+		Detail: fmt.Sprintf("the provider and the project's database did not answer within %s", oneTimeout),
+	})
+	defer cancel()
+	name, err := o.choose(ctx, projectID, userID, providerName)
+	if err != nil {
+		return Repair{}, ended(ctx, err)
+	}
+	opened, err := o.Accounts.Open(ctx, projectID, name)
+	if err != nil {
+		return Repair{}, ended(ctx, err)
+	}
+	defer opened.Close()
+	reader := Reader{
+		Account: opened, Mirror: o.Mirror, ProjectID: projectID, Provider: name,
+		Kind: provider.KindRefresh, RunID: uuid.NewString(),
+	}
+	answers, err := reader.Read(ctx, []string{userID})
+	if err != nil {
+		return Repair{}, ended(ctx, err)
+	}
+	answer := answers[0]
+	if answer.Err != nil {
+		return Repair{}, unreadable(answer.Err)
+	}
+	if answer.IsUnknown {
+		return Repair{}, &UnknownError{Detail: fmt.Sprintf("neither %s nor the mirror has a user of this id: "+
+			"check the id; if it is of another provider of the project, name that", provider.Title(name))}
+	}
+	results, err := reader.Apply(ctx, answers)
+	if err != nil {
+		return Repair{}, ended(ctx, err)
+	}
+	if results[0].Err != nil {
+		return Repair{}, &RefusedError{results[0].Err}
+	}
+	if err := mirror.Deferred(results); err != nil {
+		return Repair{}, err
+	}
+	if err := delivery.RequestRelay(ctx, o.Pool, projectID); err != nil {
+		return Repair{}, err
+	}
+	repair := told(&answer, results[0], name)
+	repair.EventID = provider.KindRefresh + ":" + reader.RunID
+	_, err = o.Pool.Exec(ctx, deleteAbandoned, projectID, name, userID)
+	return repair, err
+}
+
+// ended gives the cause of an end of time that was ours, not the caller's.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// unreadable is the error of a user object that cannot be understood.
+func unreadable(err error) error {
+	if _, ok := errors.AsType[*userapi.ProtocolError](err); ok {
+		return err
+	}
+	return &userapi.ProtocolError{Detail: "the provider's answer about this user cannot be understood: " + err.Error()}
+}
+
+// choose finds the provider to be asked.
+func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	all, err := o.Providers(ctx, projectID)
+	if err != nil {
+		return "", err
+	}
+	switch len(all) {
+	case 0:
+		return "", &ChooseError{Detail: "the project has no integration, so there is no provider to ask: set one up first (authsync integrations set PROJECT PROVIDER)"}
+	case 1:
+		return all[0], nil
+	}
+	clocks, err := o.Mirror.Clocks(ctx, projectID, []string{userID})
+	if err != nil {
+		return "", err
+	}
+	row, known := clocks[userID]
+	switch {
+	case !known || row.Provider == nil:
+		what := "the mirror has no such user"
+		if known {
+			what = "of this user the mirror has a placeholder only"
+		}
+		return "", &ChooseError{Detail: fmt.Sprintf("the project has several providers (%s), and %s: say which one to ask (--provider, or provider in the body)",
+			strings.Join(all, ", "), what)}
+	case !slices.Contains(all, *row.Provider):
+		return "", &ChooseError{Detail: fmt.Sprintf("the user came from %s, which the project does not have any more: say which one to ask (%s)",
+			*row.Provider, strings.Join(all, ", "))}
+	default:
+		return *row.Provider, nil
+	}
+}
+
+// told says what an answer and its result mean.
+func told(a *Answer, result mirror.Result, name string) Repair {
+	r := Repair{UserID: a.UserID, Provider: name, Found: a.Finding, Columns: a.Columns, Done: Nothing}
+	if r.Columns == nil {
+		r.Columns = []string{}
+	}
+	done := Updated
+	switch {
+	case a.Gone:
+		r.Found, done = Gone, Removed
+	case a.Finding == mirror.Deleted:
+		r.Found, done = DeletedHere, Restored
+	case a.Finding == mirror.Missing:
+		done = Created
+	case a.Finding == mirror.Unreported: // it differs all the same
+		r.Found = mirror.Differing
+	}
+	note := ""
+	switch {
+	case a.MayBeAnothers:
+		note = "the row in the mirror is, or may be, of another provider of the project, so it stays as it is"
+	case !a.NeedsRepair():
+	case result.Outcome == mirror.Applied:
+		r.Done = done
+	default:
+		note = "an event that came meanwhile was newer: what it said stays"
+	}
+	if note == "" && len(a.Tolerated) > 0 {
+		note = "not compared, because only one side says it, or only for this moment: " + strings.Join(a.Tolerated, ", ")
+	}
+	if note != "" {
+		r.Note = &note
+	}
+	return r
+}
+
+// isRefusal reports that the provider refuses what is stored, or is not what it should be.
+func isRefusal(err error) bool {
+	var credentials *userapi.CredentialsError
+	var protocol *userapi.ProtocolError
+	return errors.As(err, &credentials) || errors.As(err, &protocol) || errors.Is(err, userapi.ErrNoCredentials)
+}

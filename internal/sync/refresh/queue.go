@@ -1,0 +1,85 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/sync/source"
+)
+
+// JobQueue is the River queue of the jobs refresh_users: a provider that answers
+// slowly must not hold up deliveries.
+const JobQueue = "refreshes"
+
+// Args are the arguments of the job refresh_users, which reads the users of a
+// project and provider that authsync.refresh_requests names.
+type Args struct {
+	ProjectID uuid.UUID `json:"project_id"`
+	Provider  string    `json:"provider"`
+}
+
+// Kind names the job.
+func (Args) Kind() string { return jobs.RefreshUsers }
+
+// subject is what the job exists once for.
+func (a Args) subject() string { return a.ProjectID.String() + "/" + a.Provider }
+
+// Queue takes requests to read users. Many requests for a user need one request of the provider, but it
+// must begin after the last of them. There is one job for all users of a project and
+// provider; see authsync.request_job.
+type Queue struct {
+	accounts source.Accounts
+}
+
+// NewQueue makes a Queue.
+func NewQueue(accounts source.Accounts) *Queue { return &Queue{accounts: accounts} }
+
+// Possible returns nil if users can be read with the credentials that are stored;
+// the errors are those of account.Accounts.
+func (q *Queue) Possible(ctx context.Context, projectID uuid.UUID, providerName string) error {
+	opened, err := q.accounts.Open(ctx, projectID, providerName)
+	if err != nil {
+		return err
+	}
+	opened.Close()
+	return nil
+}
+
+const (
+	requestUsers = `
+		INSERT INTO authsync.refresh_requests AS w (project_id, provider, user_id)
+		SELECT DISTINCT $1::uuid, $2, u.user_id COLLATE "C" AS user_id
+		FROM unnest($3::text[]) AS u (user_id)
+		ORDER BY user_id
+		ON CONFLICT (project_id, provider, user_id) DO UPDATE
+		SET request_count = w.request_count + 1, attempts = 0, next_attempt_at = clock_timestamp(), last_error = NULL, abandoned_at = NULL`
+
+	deleteAbandoned = `
+		DELETE FROM authsync.refresh_requests
+		WHERE project_id = $1 AND provider = $2 AND user_id = $3 AND abandoned_at IS NOT NULL`
+)
+
+// Request asks for users to be read, in the caller's transaction. A transaction that
+// asks for several providers does it in the order of their names, lest it meets
+// another one that asks for the same.
+func (q *Queue) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error {
+	if len(userIDs) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, requestUsers, projectID, providerName, userIDs); err != nil {
+		return fmt.Errorf("ask for users to be read: %w", err)
+	}
+	args := Args{ProjectID: projectID, Provider: providerName}
+	return jobs.Request(ctx, tx, args, args.subject())
+}
+
+// isLasting reports an error that only a person can end.
+func isLasting(err error) bool {
+	var notPossible *source.UnsupportedError
+	return errors.As(err, &notPossible) || isRefusal(err)
+}

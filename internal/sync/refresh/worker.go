@@ -1,0 +1,337 @@
+package refresh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/redact"
+	"github.com/authsync/authsync/internal/sync/source"
+)
+
+const (
+	// maxWorkers is how many providers' users a process reads at the same time.
+	maxWorkers = 20
+	// batchSize is how many users share a look at the mirror and a call of it.
+	batchSize = 50
+	// sliceLength is how long a job works before others have their turn, readTime how
+	// long the provider has for a batch, whose answers must be written in what is left
+	// of workTime. That is below the time after which a job counts as dead.
+	sliceLength = 10 * time.Second
+	readTime    = 10 * time.Second
+	workTime    = 28 * time.Second
+
+	// maxAttempts of one user, with pauses that double from firstPause on: an hour or so.
+	maxAttempts = 8
+	firstPause  = 30 * time.Second
+	// deferralPause is how long a user waits whose row is locked in the project's database.
+	deferralPause = 5 * time.Second
+	// lastingPause is kept where a person has to do something first.
+	lastingPause = 5 * time.Minute
+	troublePause = 2 * time.Second
+)
+
+// Config is what the workers need.
+type Config struct {
+	Pool     *pgxpool.Pool // the control database
+	Queue    *Queue
+	Accounts source.Accounts
+	Mirror   Mirror
+	Log      *slog.Logger
+	// ReadTime is how long the provider has for a batch; 0: 10 s.
+	ReadTime time.Duration
+	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
+	Retry func(time.Duration) time.Duration
+}
+
+// Register adds the workers and their queue to a River client that is to be made.
+func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+	c.ReadTime = cmp.Or(c.ReadTime, readTime)
+	if c.Retry == nil {
+		c.Retry = func(pause time.Duration) time.Duration { return pause }
+	}
+	river.AddWorker(workers, &worker{config: c})
+	queues[JobQueue] = river.QueueConfig{MaxWorkers: maxWorkers}
+}
+
+// worker works refresh_users.
+type worker struct {
+	river.WorkerDefaults[Args]
+
+	config Config
+}
+
+// Work reads users for a slice of time. If the process dies meanwhile, those that
+// were not settled are read again.
+func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	working, cancel := context.WithTimeoutCause(ctx, workTime, errSlow)
+	defer cancel()
+	r := &run{worker: w, job: job}
+	err := r.work(working)
+	switch {
+	case err == nil, jobs.Yields(err):
+		return err
+	case ctx.Err() != nil: // we are being stopped: another process goes on
+		return river.JobSnooze(0)
+	case errors.Is(err, errControl):
+		return err
+	case errors.Is(context.Cause(working), errSlow):
+		err = errSlow
+	}
+	return r.deferRun(ctx, err)
+}
+
+// errControl marks an error of the control database: nothing can be noted.
+var errControl = errors.New("note which users were read")
+
+// NextRetry comes back soon after the death of a worker.
+func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
+	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
+}
+
+// Timeout leaves the worker's own time limit room to speak first.
+func (w *worker) Timeout(*river.Job[Args]) time.Duration { return workTime + 2*time.Second }
+
+// run is one turn of a job.
+type run struct {
+	*worker
+
+	job        *river.Job[Args]
+	progressed bool
+}
+
+// refreshRequest is a user to be read.
+type refreshRequest struct {
+	UserID       string
+	RequestCount int64
+	Attempts     int
+}
+
+const (
+	// What was asked for until now is answered by a request that begins now.
+	nextRequests = `
+		SELECT user_id, request_count, attempts
+		FROM authsync.refresh_requests
+		WHERE project_id = $1 AND provider = $2 AND abandoned_at IS NULL AND next_attempt_at <= clock_timestamp()
+		ORDER BY next_attempt_at, user_id
+		LIMIT $3`
+
+	// The rows are locked in the order in which Want locks them. What was asked for
+	// meanwhile stays, to be read again.
+	settleRequests = `
+		WITH done AS (
+			SELECT d.user_id, d.request_count, nullif(d.problem, '') AS problem, d.pause, d.gives_up, d.is_deferred
+			FROM unnest($3::text[], $4::bigint[], $5::text[], $6::double precision[], $7::boolean[], $8::boolean[])
+				AS d (user_id, request_count, problem, pause, gives_up, is_deferred)
+		), locked AS MATERIALIZED (
+			SELECT w.user_id, d.problem, d.pause, d.gives_up, d.is_deferred
+			FROM authsync.refresh_requests AS w
+			JOIN done AS d ON d.user_id = w.user_id
+			WHERE w.project_id = $1 AND w.provider = $2 AND w.request_count = d.request_count
+			ORDER BY w.user_id
+			FOR UPDATE OF w
+		), removed AS (
+			DELETE FROM authsync.refresh_requests AS w
+			USING locked AS l
+			WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NULL
+		)
+		UPDATE authsync.refresh_requests AS w
+		SET attempts = w.attempts + CASE WHEN l.is_deferred THEN 0 ELSE 1 END, last_error = l.problem, next_attempt_at = clock_timestamp() + l.pause * interval '1 second',
+			abandoned_at = CASE WHEN l.gives_up THEN clock_timestamp() END
+		FROM locked AS l
+		WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NOT NULL`
+
+	// Seconds; by the clock that nextRequests goes by.
+	nextTry = `
+		SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::double precision
+		FROM authsync.refresh_requests
+		WHERE project_id = $1 AND provider = $2 AND abandoned_at IS NULL`
+
+	deleteRequests = `DELETE FROM authsync.refresh_requests WHERE project_id = $1 AND provider = $2`
+)
+
+func (r *run) work(ctx context.Context) error {
+	owns, err := jobs.Owns(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject())
+	if err != nil {
+		return errors.Join(errControl, err)
+	}
+	if !owns {
+		return r.end(ctx)
+	}
+	for until := time.Now().Add(sliceLength); time.Now().Before(until); {
+		wishes, err := r.next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(wishes) == 0 {
+			return r.finish(ctx)
+		}
+		if err := r.refresh(ctx, wishes); err != nil {
+			return err
+		}
+	}
+	return jobs.Yield(ctx)
+}
+
+func (r *run) next(ctx context.Context) ([]refreshRequest, error) {
+	rows, err := r.config.Pool.Query(ctx, nextRequests, r.job.Args.ProjectID, r.job.Args.Provider, batchSize)
+	if err != nil {
+		return nil, errors.Join(errControl, err)
+	}
+	wishes, err := pgx.CollectRows(rows, pgx.RowToStructByName[refreshRequest])
+	if err != nil {
+		return nil, errors.Join(errControl, err)
+	}
+	return wishes, nil
+}
+
+// refresh reads users, brings the mirror to what was read, and settles their wishes.
+func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
+	args := r.job.Args
+	opened, err := r.config.Accounts.Open(ctx, args.ProjectID, args.Provider)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	reader := Reader{
+		Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
+		Kind: provider.KindRefresh, RunID: uuid.NewString(), Time: r.config.ReadTime,
+	}
+	ids, byID := make([]string, len(wishes)), make(map[string]refreshRequest, len(wishes))
+	for i, wish := range wishes {
+		ids[i], byID[wish.UserID] = wish.UserID, wish
+	}
+	answers, failed := reader.Read(ctx, ids)
+	if errors.Is(failed, errSlow) && len(answers) > 0 {
+		failed = nil // the others come with the next batch
+	}
+	if err := aboutNoUser(answers); err != nil {
+		return err
+	}
+	results, err := reader.Apply(ctx, answers)
+	if err != nil {
+		return err
+	}
+	if err := delivery.RequestRelay(ctx, r.config.Pool, r.job.Args.ProjectID); err != nil {
+		return errors.Join(errControl, err)
+	}
+	if err := r.settle(ctx, byID, answers, results); err != nil {
+		return err
+	}
+	return failed
+}
+
+// aboutNoUser gives the error of several answers if all of them have one: then it is
+// not about single users, and none of them may be given up for it.
+func aboutNoUser(answers []Answer) error {
+	understood := slices.ContainsFunc(answers, func(a Answer) bool { return a.Err == nil })
+	if understood || len(answers) < 3 {
+		return nil
+	}
+	return answers[0].Err
+}
+
+// settle removes the wishes that were fulfilled, and puts off those that could not be.
+func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answers []Answer, results []mirror.Result) error {
+	n := len(answers)
+	if n == 0 {
+		return nil
+	}
+	ids, asked, problems := make([]string, n), make([]int64, n), make([]string, n)
+	pauses, givesUp, deferred := make([]float64, n), make([]bool, n), make([]bool, n) // pauses in seconds
+	for i := range answers {
+		wish := wishes[answers[i].UserID]
+		ids[i], asked[i] = wish.UserID, wish.RequestCount
+		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
+			problems[i] = pgdb.Describe(err)
+			givesUp[i] = wish.Attempts+1 >= maxAttempts
+			pauses[i] = r.config.Retry(firstPause << min(wish.Attempts, maxAttempts)).Seconds()
+		} else if results[i].Outcome == mirror.OutcomeDeferred { // no try, however often
+			problems[i], deferred[i] = results[i].Reason, true
+			pauses[i] = r.config.Retry(deferralPause).Seconds()
+		}
+	}
+	args := r.job.Args
+	if _, err := r.config.Pool.Exec(ctx, settleRequests, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp, deferred); err != nil {
+		return errors.Join(errControl, err)
+	}
+	r.progressed = true
+	r.config.Log.DebugContext(ctx, "users_refreshed", slog.Int64("job_id", r.job.ID), slog.Int("users", n))
+	return nil
+}
+
+// finish ends the job if nobody has asked meanwhile, or waits for a user whose
+// next try is later.
+func (r *run) finish(ctx context.Context) error {
+	args := r.job.Args
+	var next *float64
+	if err := r.config.Pool.QueryRow(ctx, nextTry, args.ProjectID, args.Provider).Scan(&next); err != nil {
+		return errors.Join(errControl, err)
+	}
+	if next == nil {
+		return r.end(ctx)
+	}
+	return jobs.Wait(ctx, r.job.JobRow, "users that could not be read are tried again", &jobs.WaitError{
+		After: time.Duration(*next * float64(time.Second)), Progressed: true,
+	})
+}
+
+// end ends the job unless somebody has asked meanwhile.
+func (r *run) end(ctx context.Context) error {
+	err := jobs.End(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject(), time.Now())
+	if err == nil || jobs.Yields(err) {
+		return err
+	}
+	return errors.Join(errControl, err)
+}
+
+// deferRun notes why no user could be read, and comes back later, which costs the
+// job no attempt.
+func (r *run) deferRun(ctx context.Context, err error) error {
+	var limited *userapi.RateLimitError
+	var delayed *mirror.DelayError
+	because, wait := redact.Reason(err), &jobs.WaitError{Err: err, Progressed: r.progressed}
+	switch {
+	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
+		return r.abandon(ctx)
+	case errors.As(err, &limited):
+		wait.After = max(limited.After, time.Second)
+	case errors.As(err, &delayed):
+		wait.After, because = delayed.After, "the project's database cannot be used now: "+redact.Reason(delayed.Err)
+	case isLasting(err):
+		wait.After = lastingPause
+	default:
+		wait.After, wait.Failed, wait.Most = troublePause, true, lastingPause
+	}
+	args := r.job.Args
+	r.config.Log.WarnContext(ctx, "refreshes_deferred", slog.String("project_id", args.ProjectID.String()),
+		slog.String("provider", args.Provider), slog.Duration("for", wait.After), slog.Any("error", err))
+	wait.After = r.config.Retry(wait.After)
+	return jobs.Wait(ctx, r.job.JobRow, because, wait)
+}
+
+// abandon drops the wishes of an integration that was removed: there is nobody
+// to ask any more.
+func (r *run) abandon(ctx context.Context) error {
+	args := r.job.Args
+	if _, err := r.config.Pool.Exec(ctx, deleteRequests, args.ProjectID, args.Provider); err != nil {
+		return errors.Join(errControl, err)
+	}
+	r.config.Log.InfoContext(ctx, "refreshes_abandoned", slog.String("project_id", args.ProjectID.String()), slog.String("provider", args.Provider))
+	return r.end(ctx)
+}

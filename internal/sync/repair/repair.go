@@ -1,0 +1,108 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// The causes of a repair.
+const (
+	Rewound   = "rewound"   // the mirror is an older one
+	Recreated = "recreated" // it was made anew, empty
+)
+
+// Repair is a mirror that had lost what was applied, and how far its repair is.
+type Repair struct {
+	ID        int64
+	ProjectID uuid.UUID
+	Cause     string
+	// KnownAppliedTo is how far the mirror had been. A loss that is found while the repair is at work makes it begin anew, with another one.
+	KnownAppliedTo int64
+	// LostSince is since when what was applied is applied again; nil: everything is.
+	LostSince *time.Time
+	// NotInInboxUntil is before when what was received is in the inbox no longer; nil: it has everything.
+	NotInInboxUntil *time.Time
+	LastInboxID     int64
+	ReplayCursor    int64
+	// Messages are those that were, or are to be, applied again; all of them once LastPendingID is known.
+	Messages      int64
+	LastPendingID *int64
+	ReplayedAt    *time.Time
+	// Reconciled are providers for which a reconcile was started, Unreconciled says why none could be.
+	Reconciled   []string
+	Unreconciled map[string]string
+	FoundAt      time.Time
+	FinishedAt   *time.Time
+}
+
+const columns = `
+	r.id, r.project_id, r.cause, r.known_applied_to, nullif(r.lost_since, '-infinity') AS lost_since, r.not_in_inbox_until, r.last_inbox_id,
+	r.replay_cursor, r.messages, r.last_pending_id, r.replayed_at, r.reconciled_providers AS reconciled,
+	r.unreconciled_providers AS unreconciled, r.found_at, r.finished_at`
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// unfinished gives the repair of a project that is at work; the zero Repair if there is none.
+func unfinished(ctx context.Context, db querier, projectID uuid.UUID) (Repair, error) {
+	rows, err := db.Query(ctx, `SELECT `+columns+` FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at IS NULL`, projectID)
+	if err != nil {
+		return Repair{}, fmt.Errorf("read the repair: %w", err)
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Repair])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Repair{}, nil
+	case err != nil:
+		return Repair{}, fmt.Errorf("read the repair: %w", err)
+	}
+	return r, nil
+}
+
+// Of gives the newest repairs of a project, at most limit, the newest first.
+func Of(ctx context.Context, db querier, projectID uuid.UUID, limit int) ([]Repair, error) {
+	rows, err := db.Query(ctx, `
+		SELECT `+columns+`
+		FROM authsync.mirror_repairs AS r
+		WHERE r.project_id = $1
+		ORDER BY r.id DESC
+		LIMIT $2`, projectID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the repairs of the mirror: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Repair])
+	if err != nil {
+		return nil, fmt.Errorf("read the repairs of the mirror: %w", err)
+	}
+	return all, nil
+}
+
+// What says what was lost, in words.
+func (r *Repair) What() string {
+	at := r.FoundAt.UTC().Format("2006-01-02 15:04Z")
+	if r.Cause == Recreated || r.LostSince == nil {
+		return "its mirror was made anew, which was noticed at " + at
+	}
+	return fmt.Sprintf("its mirror had lost what was applied since %s, which was noticed at %s", r.LostSince.Add(margin).UTC().Format("2006-01-02 15:04Z"), at)
+}
+
+// Stage says how far the repair is, in words.
+func (r *Repair) Stage() string {
+	switch {
+	case r.FinishedAt != nil:
+		return fmt.Sprintf("%d messages were applied again", r.Messages)
+	case r.ReplayedAt != nil:
+		return fmt.Sprintf("%d messages were applied again, and reconciles are about to start", r.Messages)
+	case r.LastPendingID != nil:
+		return fmt.Sprintf("%d messages are being applied again", r.Messages)
+	default:
+		return fmt.Sprintf("the inbox is being looked through: %d messages so far are applied again", r.Messages)
+	}
+}

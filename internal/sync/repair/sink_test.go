@@ -1,0 +1,145 @@
+package repair_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/filter"
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// sink is a destination in memory, and its kind.
+type sink struct {
+	states bool
+
+	mu      sync.Mutex
+	arrived []destination.Message
+}
+
+func (s *sink) Name() string                            { return "webhook" }
+func (s *sink) SecretNames() []string                   { return nil }
+func (s *sink) NewSecret() (_, _ string, ok bool)       { return "", "", false }
+func (s *sink) SendsSecretsTo(json.RawMessage) []string { return nil }
+func (s *sink) Traits() destination.Capabilities {
+	return destination.Capabilities{States: s.states, Batch: 1, Parallel: 4}
+}
+
+func (s *sink) New(destination.Config, destination.Deps) (destination.Destination, error) {
+	return s, nil
+}
+
+func (s *sink) Preview(context.Context, destination.Message) ([]destination.Request, error) {
+	return nil, nil
+}
+
+func (s *sink) Send(_ context.Context, messages []destination.Message) []destination.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived = append(s.arrived, messages...)
+	return make([]destination.Result, len(messages))
+}
+
+func (s *sink) messages() []destination.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.arrived)
+}
+
+// told shows what arrived, such as "created evt_1", sorted.
+func (s *sink) told() []string {
+	all := []string{}
+	for _, m := range s.messages() {
+		all = append(all, m.Kind+" "+m.EventID)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// of shows what arrived about a user, in order.
+func (s *sink) of(user string) string {
+	var all []string
+	for _, m := range s.messages() {
+		if m.UserID == user {
+			all = append(all, m.Kind+" "+m.EventID)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func (b *testBundle) newOutbox(t *testing.T) {
+	t.Helper()
+	var err error
+	b.outbox, err = delivery.New(delivery.Config{
+		Pool: b.control, Feed: b.mirrors,
+		Open: func(_ context.Context, id uuid.UUID) (delivery.Opened, error) {
+			return delivery.Opened{Kind: id.String(), Config: destination.Config{ID: id}}, nil
+		},
+		Kind: func(name string) (destination.Kind, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.sinks[uuid.MustParse(name)], nil
+		},
+		NewFilter: func(kinds, fields []string, condition *string) (delivery.Filter, error) {
+			return filter.Compile(kinds, fields, condition)
+		},
+		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
+	})
+	require.NoError(t, err)
+}
+
+// add makes a destination.
+func (b *testBundle) add(t *testing.T, name string, s *sink, from delivery.From) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	b.set(func() { b.sinks[id] = s })
+	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `
+			INSERT INTO authsync.destinations (id, project_id, name, kind, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, b.projectID, name)
+		if err != nil {
+			return err
+		}
+		cursor, err := b.outbox.Cursor(t.Context(), b.projectID, from)
+		require.NoError(t, err)
+		return b.outbox.Start(t.Context(), tx, id, b.projectID, cursor)
+	}))
+	return id
+}
+
+// relayed waits until a destination has been relayed all changes that there are.
+func (b *testBundle) relayed(t *testing.T, id uuid.UUID) {
+	t.Helper()
+	require.NoError(t, delivery.RequestRelay(t.Context(), b.control, b.projectID))
+	waittest.Until(t, func() bool {
+		return value[int64](t, b.control, `SELECT cursor FROM authsync.destination_progress WHERE destination_id = $1`, id) >=
+			value[int64](t, b.project, newestChange)
+	}, "changes are not relayed: %s", b.logged())
+}
+
+// settled waits until nothing is on its way to a destination.
+func (b *testBundle) settled(t *testing.T, id uuid.UUID) {
+	t.Helper()
+	b.relayed(t, id)
+	waittest.Until(t, func() bool {
+		return value[int](t, b.control, `SELECT count(*) FROM authsync.deliveries WHERE destination_id = $1 AND finished_at IS NULL`, id) == 0
+	}, "deliveries do not end: %s", b.logged())
+}
+
+// ends counts deliveries by their state.
+func (b *testBundle) ends(t *testing.T, id uuid.UUID) string {
+	t.Helper()
+	return value[string](t, b.control, `
+		SELECT coalesce(string_agg(state || ' ' || n, ', ' ORDER BY state), '')
+		FROM (SELECT state, count(*) AS n FROM authsync.deliveries WHERE destination_id = $1 GROUP BY state) AS s`, id)
+}

@@ -1,0 +1,110 @@
+// Package source opens the provider accounts of integrations, so that their
+// users can be read: all of them by backfill and reconcile, single ones by
+// refresh. What is behind an account is a fetch.Source.
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/provider/userapi"
+)
+
+// Account is an integration whose users can be read.
+type Account struct {
+	Source   userapi.Source
+	Importer provider.Importer
+	Options  provider.Options
+	// Digest changes with the credentials and options that the Source was made of.
+	Digest string
+	// Alone: the project has no other integration, so a user whom this provider
+	// does not know is known by none.
+	Alone bool
+}
+
+// Close ends what the Source keeps open between two pages.
+func (a *Account) Close() {
+	if closer, ok := a.Source.(io.Closer); ok {
+		_ = closer.Close() // it was only read from
+	}
+}
+
+// Accounts opens the provider accounts of integrations.
+type Accounts interface {
+	// Open prepares to read the users of an integration; it sends nothing.
+	// Errors: *UnsupportedError, project.ErrNoProject, project.ErrNoIntegration.
+	Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error)
+}
+
+// Integrations opens accounts by the credentials that are stored.
+type Integrations struct {
+	// Credentials gives the credentials and options of an integration; see project.Store.
+	Credentials func(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error)
+	// Deps gives what the sources of a project need.
+	Deps func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error)
+	// Providers gives the names of the providers that a project has.
+	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
+}
+
+// Open opens an account; see Accounts.
+func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
+	kind, err := registry.Lookup(providerName)
+	if err != nil {
+		return Account{}, &UnsupportedError{Detail: err.Error()}
+	}
+	importer, imports := kind.(provider.Importer)
+	sourcer, sources := kind.(userapi.Sourcer)
+	if !imports || !sources {
+		return Account{}, &UnsupportedError{Detail: "the users of " + provider.Title(kind.Name()) + " cannot be read"}
+	}
+	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
+	if err != nil {
+		return Account{}, err
+	}
+	all, err := i.Providers(ctx, projectID)
+	if err != nil {
+		return Account{}, err
+	}
+	deps, err := i.Deps(ctx, projectID)
+	if err != nil {
+		return Account{}, err
+	}
+	source, err := sourcer.NewSource(credentials, options, deps)
+	switch {
+	case errors.Is(err, userapi.ErrNoCredentials):
+		return Account{}, &UnsupportedError{Detail: fmt.Sprintf("%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())}
+	case pgdb.Unavailable(err):
+		return Account{}, err
+	case err != nil:
+		return Account{}, &UnsupportedError{Detail: fmt.Sprintf("the users cannot be read: %v", err)}
+	}
+	digest, err := digestOf(credentials, options)
+	if err != nil {
+		return Account{}, err
+	}
+	return Account{Source: source, Importer: importer, Options: options, Digest: digest, Alone: len(all) == 1}, nil
+}
+
+func digestOf(credentials provider.Credentials, options provider.Options) (string, error) {
+	text, err := json.Marshal([]any{credentials, options})
+	if err != nil {
+		return "", fmt.Errorf("digest credentials: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// UnsupportedError says why users cannot be read, and what to do.
+type UnsupportedError struct{ Detail string }
+
+func (e *UnsupportedError) Error() string { return e.Detail }

@@ -1,0 +1,76 @@
+package source
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/provider/userapi"
+)
+
+// Shared keeps the accounts that it opened, so that those who read single users use
+// one access token and one connection: a token costs a request, and at Auth0 money.
+// Credentials are looked up each time, so a new secret counts from the next call on.
+// Do not read pages through it: a walk keeps downloads open, which are its own.
+type Shared struct {
+	accounts Accounts
+
+	mu   sync.Mutex
+	kept map[sharedKey]Account
+}
+
+type sharedKey struct {
+	projectID uuid.UUID
+	provider  string
+}
+
+// NewShared opens accounts by others; call Close in the end.
+func NewShared(accounts Accounts) *Shared {
+	return &Shared{accounts: accounts, kept: make(map[sharedKey]Account)}
+}
+
+// Open opens an account, or gives the one that is open; see Accounts. Closing
+// what it returns does nothing.
+func (s *Shared) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
+	opened, err := s.accounts.Open(ctx, projectID, providerName)
+	key := sharedKey{projectID, providerName}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, known := s.kept[key]
+	switch {
+	case err != nil:
+		return Account{}, err
+	case known && kept.Digest == opened.Digest:
+		opened.Close()
+		opened.Source = kept.Source
+	case known:
+		kept.Close()
+		s.kept[key] = opened
+	default:
+		s.kept[key] = opened
+	}
+	opened.Source = shared(opened.Source)
+	return opened, nil
+}
+
+// Close closes what is open.
+func (s *Shared) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, kept := range s.kept {
+		kept.Close()
+		delete(s.kept, key)
+	}
+}
+
+// shared hides that a Source can be closed, from those who share it.
+func shared(s userapi.Source) userapi.Source {
+	if redeliverer, can := s.(userapi.Redeliverer); can {
+		return struct {
+			userapi.Source
+			userapi.Redeliverer
+		}{s, redeliverer}
+	}
+	return struct{ userapi.Source }{s}
+}

@@ -1,0 +1,11 @@
+// Package crashtest kills authsync and PostgreSQL at random moments under load
+// and looks whether a promise broke: what was answered with 2xx has its effect
+// exactly once, and every change arrives at the destination. It walks the whole road of a webhook
+// (provider → receiver → inbox → applier → mirror → outbox → destination) with real processes, and
+// holds nothing but tests. Beside it, two servers keep the contacts of a made-up CRM in step with users,
+// while it fails and they die.
+//
+//	go test ./internal/testkit/crashtest -v                     about a hundred seconds
+//	go test ./internal/testkit/crashtest -v -short              fewer rounds
+//	go test ./internal/testkit/crashtest -v -args -seed 17      the same moments again, as far as moments repeat
+package crashtest

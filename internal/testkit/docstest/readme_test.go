@@ -1,0 +1,224 @@
+package docstest_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/testkit/docstest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+const partOfIt = "this test is a part of it"
+
+const auth0Stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
+
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	var orders string
+	var clerk, auth0 string // base URLs
+	var crm string
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
+	walk{
+		file: "README.md",
+		begin: func(t *testing.T) *scene {
+			t.Helper()
+			stage, err := theStage()
+			require.NoError(t, err)
+			t.Cleanup(func() { // as root, PostgreSQL's data lies where its account can reach it
+				if moved, err := os.ReadFile(filepath.Join(stage.clone, ".authsync", "postgres", "moved-to")); err == nil {
+					require.NoError(t, os.RemoveAll(strings.TrimSpace(string(moved))))
+				}
+			})
+			s := newScene(t, stage.clone)
+			clerk, auth0 = userapitest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(12), time.Now)), userapitest.Start(t, tenant)
+			crm = s.receiver().URL
+			s.values["a signing secret of Clerk's"] = "whsec_cmVhZG1lLXRlc3Qtc2lnbmluZy1zZWNyZXQ="
+			return s
+		},
+		commands: map[string]step{
+			"make run": {beside: "Ctrl-C stops it"},
+			"bin/authsync dev --demo-provider": {before: func(s *scene) {
+				s.server.Interrupt()
+				waittest.Receive(s.t, s.server.Done())
+			}, beside: "Ctrl-C stops it", after: func(s *scene) {
+				s.hidden("set -a; . .authsync/connection.env; set +a") // its port is another one, in this test
+			}},
+			"bin/authsync reconcile demo auth0 --dry-run": {status: 1}, // somebody is missing
+			"make test":   {untested: partOfIt},
+			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},
+			"make check":  {untested: partOfIt},
+			"make bench":  {untested: "it takes minutes and all of the machine; the tests of internal/bench run it on less"},
+			"make fuzz":   {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
+			"make golden": {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
+			"authsync keys create ops": {
+				before: func(s *scene) {
+					s.server.Interrupt()
+					waittest.Receive(s.t, s.server.Done())
+					s.newShell() // production is another machine
+					s.serve()
+				},
+				after: func(s *scene) {
+					s.values["the API key"] = regexp.MustCompile(`capy_live_\w+`).FindString(s.last("capy_live_"))
+				},
+			},
+			"authsync projects create shop --database-url-file -": {
+				input: func(s *scene) string { return s.project + "\n" },
+				after: func(s *scene) {
+					s.values["the project"] = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(s.last("shop"))
+				},
+			},
+			"authsync integrations set shop auth0 --generate-secret": {after: func(s *scene) {
+				s.values["Auth0's receiver"], s.values["Auth0's secret"] = s.generated("auth0")
+				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", demoprovider.Auth0ID(3)))
+				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, demoprovider.Auth0ID(3))
+			}},
+			"authsync integrations set shop better-auth --generate-secret": {after: (*scene).signUp},
+			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
+				tenant.Streams.To = s.url
+				tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
+				s.put("auth0", readAuth0(auth0))
+			}},
+			"authsync reconcile shop clerk --dry-run": {before: func(s *scene) {
+				s.hidden("authsync backfill shop clerk --status || authsync backfill shop clerk")
+			}},
+		},
+		blocks: map[string]step{
+			"SELECT o.id, o.total, u.email": {instead: func(_ *scene, text string) { orders = text }},
+			"              verify the signature,          one River job a project:         one call a batch, guarded by the": {
+				untested: "it is a picture",
+			},
+			`curl -X PUT "$AUTHSYNC_URL/api/capydb/v1/projects/$PROJECT_ID/integrations/clerk" \`: {before: func(s *scene) {
+				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
+			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
+			`import { createHmac, randomUUID } from "node:crypto";`: {instead: (*scene).keepSnippet},
+			"INSERT INTO orders (user_id, total) VALUES (capydb_auth.ensure_user('auth0|…'), 42);": {before: func(s *scene) {
+				s.execute(s.project, `CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, user_id text REFERENCES capydb_auth.users (id), total numeric)`)
+			}},
+		},
+		paste: func(s *scene) []string {
+			return []string{
+				"https://authsync.example.com", s.url, "capy_live_…", s.values["the API key"], "PROJECT_ID=…", "PROJECT_ID=" + s.values["the project"],
+				"whsec_…", s.values["a signing secret of Clerk's"], "sk_live_…", demoprovider.ClerkKey, "auth0|…", demoprovider.Auth0ID(3),
+				"https://app.example.com", crm,
+			}
+		},
+		end: func(s *scene) {
+			s.count(1, `SELECT count(*) FROM (`+strings.TrimSuffix(strings.TrimSpace(orders), ";")+`) AS o`)
+		},
+	}.run(t)
+}
+
+// keepSnippet puts the lines for a Better Auth server into a file, and what such a server has of its own.
+func (s *scene) keepSnippet(text string) {
+	s.t.Helper()
+	keepSnippet(s.t, s.dir, text)
+}
+
+func keepSnippet(t *testing.T, dir, text string) {
+	t.Helper()
+	const yours = "  // … your own: database, plugins and so on\n"
+	require.Contains(t, text, yours)
+	own := `
+		database: memoryAdapter({ user: [], session: [], account: [], verification: [] }), emailAndPassword: { enabled: true },
+		secret: "of-this-test-alone-and-long-enough", baseURL: "http://localhost:3000", telemetry: { enabled: false }, rateLimit: { enabled: false },
+		user: { deleteUser: { enabled: true }, additionalFields: {
+			plan: { type: "string", required: false, defaultValue: "free" },
+			note: { type: "string", required: false, defaultValue: "for nobody else", returned: false },
+		} },
+		plugins: [{ id: "twice", endpoints: { twice: createAuthEndpoint("/twice", { method: "POST" }, async (ctx) => {
+			const [user] = await ctx.context.internalAdapter.listUsers(1);
+			for (const name of ["Once", "Twice"]) await ctx.context.internalAdapter.updateUser(user.id, { name });
+			return ctx.json({});
+		}) } }],
+`
+	head := `import { memoryAdapter } from "better-auth/adapters/memory"; import { createAuthEndpoint } from "better-auth/api";` + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.ts"), []byte(head+strings.Replace(text, yours, own, 1)), 0o600))
+}
+
+// generated finds what integrations set --generate-secret printed to be pasted.
+func (s *scene) generated(provider string) (url, secret string) {
+	s.t.Helper()
+	out := s.last("/integrations/" + provider + "/webhook/")
+	url = regexp.MustCompile(`http://\S+/webhook/[0-9a-f-]+`).FindString(out)
+	found := regexp.MustCompile(`webhook_signing_secret, shown this once and never again:\s+(\S+)`).FindStringSubmatch(out)
+	require.NotNil(s.t, found, out)
+	return url, found[1]
+}
+
+// signUp lets a user sign up, change and go at a Better Auth that has the lines of the README.
+func (s *scene) signUp() {
+	s.t.Helper()
+	url, secret := s.generated("better-auth")
+	env := environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret)
+	s.node(env, "auth.ts", betterAuthCalls+`
+		const { user } = await (await call("/sign-up/email", { email: "ada@example.com", password: "correct horse battery", name: "Ada Lovelace" })).json();
+		await call("/update-user", { name: "Augusta King" });
+		await call("/sign-up/email", { email: "eve@example.com", password: "correct horse battery", name: "Eve" });
+		await call("/delete-user", { password: "correct horse battery" });
+		process.exit(0); // the deliveries were waited for`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'ada@example.com' AND first_name = 'Augusta' AND deleted_at IS NULL
+		AND raw ->> 'plan' = 'free' AND NOT raw ? 'note'`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'eve@example.com' AND deleted_at IS NOT NULL`)
+}
+
+// betterAuthCalls is a browser that calls the Better Auth server of auth.ts.
+const betterAuthCalls = `
+	import { auth } from "./auth.mjs";
+	let cookie = "";
+	async function call(path, body) {
+		const answer = await auth.handler(new Request("http://localhost:3000/api/auth" + path, {
+			method: "POST", headers: { "content-type": "application/json", origin: "http://localhost:3000", cookie }, body: JSON.stringify(body),
+		}));
+		if (answer.status !== 200) throw new Error(path + ": " + answer.status + " " + await answer.text());
+		cookie = answer.headers.getSetCookie().map((c) => c.split(";")[0]).join("; ") || cookie;
+		return answer;
+	}
+`
+
+// node runs a program beside a TypeScript or JavaScript file until its end.
+func (s *scene) node(env []string, file, program string) string {
+	s.t.Helper()
+	run := s.startNode(env, file, program)
+	waittest.Receive(s.t, run.Done())
+	require.True(s.t, run.Succeeded(), run.Output())
+	return run.Output()
+}
+
+func (s *scene) startNode(env []string, file, program string) *docstest.Program {
+	s.t.Helper()
+	modules, err := filepath.Abs(filepath.Join(root, ".bin", "docs-node-2", "node_modules"))
+	require.NoError(s.t, err)
+	require.DirExists(s.t, modules, "make tools installs what programs of the docs need, with npm")
+	if _, err := os.Lstat(filepath.Join(s.dir, "node_modules")); err != nil {
+		require.NoError(s.t, os.Symlink(modules, filepath.Join(s.dir, "node_modules")))
+	}
+	name := strings.TrimSuffix(file, filepath.Ext(file))
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name+".run.mjs"), []byte(program), 0o600))
+	strip := `const fs = require("fs"), { transform } = require("sucrase");
+		fs.writeFileSync("` + name + `.mjs", transform(fs.readFileSync("` + file + `", "utf8"), { transforms: ["typescript"] }).code);`
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "strip.cjs"), []byte(strip), 0o600))
+	run, err := docstest.Start(s.t.Context(), s.dir, "sh -c 'node strip.cjs && exec node "+name+".run.mjs'", env)
+	require.NoError(s.t, err)
+	return run
+}
+
+func auth0Event(id, user string) string {
+	return `{"id": "` + id + `", "type": "user.created", "time": "2026-03-01T12:00:00Z", "data": {"object": {
+		"user_id": "` + user + `", "email": "ada@example.com", "created_at": "2026-03-01T12:00:00Z", "updated_at": "2026-03-01T12:00:00Z"}}}`
+}
+
+// readAuth0 is what a reader stores to let authsync read a tenant.
+func readAuth0(base string) map[string]any {
+	return map[string]any{"credentials": map[string]string{
+		"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,
+	}, "options": map[string]string{"base_url": base}}
+}

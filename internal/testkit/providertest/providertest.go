@@ -1,0 +1,316 @@
+// Package providertest is what every provider must pass: that it verifies what
+// it signs and refuses everything else, and that what it decodes keeps the
+// promises of provider.Event.
+package providertest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// Subject is a provider under test, with what differs from one to another.
+type Subject struct {
+	Provider provider.Provider
+	Options  provider.Options
+	// Secrets are three good secrets, all different.
+	Secrets [3]provider.Secret
+	// BadSecrets are malformed.
+	BadSecrets []provider.Secret
+	// Columns are keys of the user object for Sample.Set, and by them the
+	// column that they set. All values are texts.
+	Columns map[string]provider.Column
+	// OtherTypes are types of the provider that are not mirrored.
+	OtherTypes []string
+	// SignsBody and SignsTime: the signature covers them.
+	SignsBody, SignsTime bool
+	// HasEventID: samples carry the event's id.
+	HasEventID bool
+}
+
+// Run runs the suite.
+func Run(t *testing.T, s Subject) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, Subject){
+		"VerifiesOwnSignature":       verifiesOwnSignature,
+		"EverySecretIsAccepted":      everySecretIsAccepted,
+		"OtherSecretIsRefused":       otherSecretIsRefused,
+		"MissingSignatureIsRefused":  missingSignatureIsRefused,
+		"EveryHeaderIsCovered":       everyHeaderIsCovered,
+		"TamperedBodyIsRefused":      tamperedBodyIsRefused,
+		"OldAndFutureTimeAreRefused": oldAndFutureTimeAreRefused,
+		"WithoutSecretNothingPasses": withoutSecretNothingPasses,
+		"BadSecretIsNotInTheError":   badSecretIsNotInTheError,
+		"OwnSampleIsApplied":         ownSampleIsApplied,
+		"DeletionIsApplied":          deletionIsApplied,
+		"NullClears":                 nullClears,
+		"OtherTypesAreIgnored":       otherTypesAreIgnored,
+		"BodyThatIsNotJSONFails":     bodyThatIsNotJSONFails,
+		"BadOptionsAreRefused":       badOptionsAreRefused,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
+func (s Subject) credentials(secrets ...provider.Secret) provider.Credentials {
+	return provider.Credentials{WebhookSigningSecret: secrets}
+}
+
+func (s Subject) sign(t *testing.T, sample provider.Sample, secret provider.Secret) (http.Header, []byte) {
+	t.Helper()
+	header, body, err := s.Provider.Sign(sample, s.credentials(secret), s.Options, ReceivedAt())
+	require.NoError(t, err)
+	require.Equal(t, "application/json", header.Get("Content-Type"))
+	return header, body
+}
+
+func (s Subject) verifier(t *testing.T, secrets ...provider.Secret) provider.Verifier {
+	t.Helper()
+	v, err := s.Provider.NewVerifier(s.credentials(secrets...), s.Options)
+	require.NoError(t, err)
+	return v
+}
+
+// receive verifies a sample and decodes it, as receiver and applier do.
+func (s Subject) receive(t *testing.T, sample provider.Sample) provider.Event {
+	t.Helper()
+	header, body := s.sign(t, sample, s.Secrets[0])
+	v := s.verifier(t, s.Secrets[0])
+	proof, err := v.Verify(header, body, ReceivedAt())
+	require.NoError(t, err)
+	require.NoError(t, v.ValidBody(body))
+	events := s.Provider.Decode(provider.Message{MessageID: proof.MessageID, ReceivedAt: ReceivedAt(), Body: body}, s.Options)
+	RequireValid(t, events)
+	require.Len(t, events, 1)
+	return events[0]
+}
+
+func verifiesOwnSignature(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	proof, err := s.verifier(t, s.Secrets[0]).Verify(header, body, ReceivedAt())
+	require.NoError(t, err)
+	require.Equal(t, "1", proof.Secret)
+	require.NotEmpty(t, proof.Method)
+}
+
+func everySecretIsAccepted(t *testing.T, s Subject) {
+	t.Helper()
+	v := s.verifier(t, s.Secrets[:]...)
+	for i, secret := range s.Secrets {
+		header, body := s.sign(t, provider.Sample{Type: "user.created"}, secret)
+		proof, err := v.Verify(header, body, ReceivedAt())
+		require.NoError(t, err)
+		require.Equal(t, string(rune('1'+i)), proof.Secret)
+	}
+}
+
+func otherSecretIsRefused(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	_, err := s.verifier(t, s.Secrets[1], s.Secrets[2]).Verify(header, body, ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrNoMatch)
+	requireNoSecret(t, err, s.Secrets[:]...)
+}
+
+func missingSignatureIsRefused(t *testing.T, s Subject) {
+	t.Helper()
+	_, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	v := s.verifier(t, s.Secrets[0])
+	_, err := v.Verify(http.Header{"Content-Type": {"application/json"}}, body, ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrMissingSignature)
+	_, err = v.Verify(nil, nil, ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrMissingSignature)
+}
+
+// everyHeaderIsCovered changes each header of the request in turn, and takes it away.
+func everyHeaderIsCovered(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	v := s.verifier(t, s.Secrets[0])
+	for name := range header {
+		if name == "Content-Type" {
+			continue
+		}
+		for _, value := range []string{"", " ", "0", header.Get(name) + "1", header.Get(name)[1:], strings.Repeat("a", 100_000)} {
+			tampered := header.Clone()
+			tampered.Set(name, value)
+			_, err := v.Verify(tampered, body, ReceivedAt())
+			require.Error(t, err, "%s: %.20q", name, value)
+		}
+	}
+}
+
+func tamperedBodyIsRefused(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	_, err := s.verifier(t, s.Secrets[0]).Verify(header, append(body, ' '), ReceivedAt())
+	if s.SignsBody {
+		require.ErrorIs(t, err, provider.ErrNoMatch)
+	} else {
+		require.NoError(t, err, "a static secret proves nothing about the body")
+	}
+}
+
+func oldAndFutureTimeAreRefused(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	v := s.verifier(t, s.Secrets[0])
+	const tolerance = 5 * time.Minute
+	for _, at := range []time.Duration{-tolerance, 0, tolerance} {
+		_, err := v.Verify(header, body, ReceivedAt().Add(at))
+		require.NoError(t, err, "%s passes", at)
+	}
+	_, tooOld := v.Verify(header, body, ReceivedAt().Add(tolerance+time.Second))
+	_, tooNew := v.Verify(header, body, ReceivedAt().Add(-tolerance-time.Second))
+	if s.SignsTime {
+		require.ErrorIs(t, tooOld, provider.ErrTooOld)
+		require.ErrorIs(t, tooNew, provider.ErrTooNew)
+	} else {
+		require.NoError(t, tooOld)
+		require.NoError(t, tooNew)
+	}
+}
+
+func withoutSecretNothingPasses(t *testing.T, s Subject) {
+	t.Helper()
+	header, body := s.sign(t, provider.Sample{Type: "user.created"}, s.Secrets[0])
+	_, err := s.verifier(t).Verify(header, body, ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrNoSecret)
+	_, _, err = s.Provider.Sign(provider.Sample{Type: "user.created"}, provider.Credentials{}, s.Options, ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrNoSecret)
+}
+
+func badSecretIsNotInTheError(t *testing.T, s Subject) {
+	t.Helper()
+	bad := append([]provider.Secret{"", " ", "\t\n", "two\nlines-of-it"}, s.BadSecrets...)
+	for _, secret := range bad {
+		for _, c := range []provider.Credentials{s.credentials(secret), s.credentials(s.Secrets[0], secret)} {
+			_, err := s.Provider.NewVerifier(c, s.Options)
+			require.ErrorContains(t, err, "webhook_signing_secret")
+			requireNoSecret(t, err, secret, s.Secrets[0])
+			_, _, err = s.Provider.Sign(provider.Sample{Type: "user.created"}, c, s.Options, ReceivedAt())
+			require.Error(t, err)
+			requireNoSecret(t, err, secret, s.Secrets[0])
+		}
+	}
+}
+
+func requireNoSecret(t *testing.T, err error, secrets ...provider.Secret) {
+	t.Helper()
+	for _, secret := range secrets {
+		if text := strings.TrimPrefix(strings.TrimSpace(string(secret)), "whsec_"); len(text) > 2 {
+			require.NotContains(t, err.Error(), text)
+		}
+	}
+}
+
+func ownSampleIsApplied(t *testing.T, s Subject) {
+	t.Helper()
+	for _, typ := range []string{"user.created", "user.updated"} {
+		set := make(map[string]any)
+		for key := range s.Columns {
+			set[key] = "value-of-" + key
+		}
+		at := ReceivedAt().Add(-3 * time.Second)
+		e := s.receive(t, provider.Sample{Type: typ, ID: "event-1", UserID: "user-1", Set: set, At: at})
+		require.Equal(t, provider.Apply, e.Verdict)
+		require.Empty(t, e.Reason)
+		if s.HasEventID {
+			require.Equal(t, "event-1", e.ID)
+		}
+		require.Equal(t, typ, e.Type)
+		require.Equal(t, "user-1", e.UserID)
+		require.Equal(t, at, e.At)
+		require.Nil(t, e.Fields[provider.DeletedAt])
+		for key, column := range s.Columns {
+			require.NotNil(t, e.Fields[column], column)
+			require.Equal(t, "value-of-"+key, *e.Fields[column])
+		}
+		for _, column := range []provider.Column{provider.CreatedAt, provider.UpdatedAt} {
+			require.NotNil(t, e.Fields[column], column)
+		}
+		require.Contains(t, string(e.Raw), "user-1")
+	}
+}
+
+func deletionIsApplied(t *testing.T, s Subject) {
+	t.Helper()
+	at := ReceivedAt().Add(-3 * time.Second)
+	e := s.receive(t, provider.Sample{Type: "user.deleted", UserID: "user-1", At: at})
+	require.Equal(t, provider.Apply, e.Verdict)
+	require.NotNil(t, e.Fields[provider.DeletedAt])
+	require.False(t, e.DeletedClock.Before(at))
+	require.True(t, e.At.Before(at), "the profile of a deletion is from before it, if there is one")
+}
+
+func nullClears(t *testing.T, s Subject) {
+	t.Helper()
+	set := make(map[string]any)
+	for key := range s.Columns {
+		set[key] = nil
+	}
+	set["name"] = nil
+	e := s.receive(t, provider.Sample{Type: "user.updated", Set: set})
+	require.Equal(t, provider.Apply, e.Verdict)
+	for _, column := range s.Columns {
+		value, says := e.Fields[column]
+		require.True(t, says, column)
+		require.Nil(t, value, column)
+	}
+}
+
+func otherTypesAreIgnored(t *testing.T, s Subject) {
+	t.Helper()
+	for _, typ := range append(s.OtherTypes, "planet.colonised", "user.", "USER.CREATED") {
+		e := s.receive(t, provider.Sample{Type: typ})
+		require.Equal(t, provider.Ignore, e.Verdict, typ)
+		require.Equal(t, typ, e.Type)
+		require.NotEmpty(t, e.Reason)
+	}
+}
+
+func bodyThatIsNotJSONFails(t *testing.T, s Subject) {
+	t.Helper()
+	v := s.verifier(t, s.Secrets[0])
+	bodies := map[string]string{
+		"":                           "empty",
+		"user.created":               "not JSON",
+		`{"type":`:                   "not JSON",
+		`{"type":"user.created"}}`:   "not JSON",
+		"42":                         "a number",
+		`"text"`:                     "a text",
+		"null":                       "null",
+		strings.Repeat("[", 200_000): "deeper than 10000 levels",
+	}
+	for body, want := range bodies {
+		require.ErrorContains(t, v.ValidBody([]byte(body)), want)
+		events := s.Provider.Decode(provider.Message{ReceivedAt: ReceivedAt(), Body: []byte(body)}, s.Options)
+		RequireValid(t, events)
+		require.Len(t, events, 1)
+		require.Equal(t, provider.Fail, events[0].Verdict)
+		require.Contains(t, events[0].Reason, want)
+	}
+	for _, body := range []string{"{}", `[{}]`, ` {"data":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "} "} {
+		require.True(t, json.Valid([]byte(body)))
+		require.NoError(t, v.ValidBody([]byte(body)))
+		events := s.Provider.Decode(provider.Message{ReceivedAt: ReceivedAt(), Body: []byte(body)}, s.Options)
+		RequireValid(t, events)
+		require.Equal(t, provider.Fail, events[0].Verdict)
+	}
+}
+
+func badOptionsAreRefused(t *testing.T, s Subject) {
+	t.Helper()
+	_, err := s.Provider.NewVerifier(s.credentials(s.Secrets[0]), provider.Options{AbsentFields: "drop"})
+	require.ErrorContains(t, err, "absent_fields")
+}

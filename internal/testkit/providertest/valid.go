@@ -1,0 +1,111 @@
+package providertest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// RequireValid checks what provider.Event promises of every event, whatever
+// the delivery was.
+func RequireValid(t *testing.T, events []provider.Event) {
+	t.Helper()
+	require.NotEmpty(t, events, "a delivery has at least one event")
+	for i := range events {
+		e := &events[i]
+		require.Equal(t, i, e.Ordinal)
+		requireText(t, "the id", e.ID, 512)
+		require.Equal(t, e.IDIsDigest, strings.HasPrefix(e.ID, "sha256:") && e.IDIsDigest)
+		requireStorable(t, e.Type)
+		requireStorable(t, e.Reason)
+		require.False(t, e.SentAt.IsZero())
+		for _, clock := range []time.Time{e.At, e.DeletedClock, e.SentAt} {
+			require.Equal(t, time.UTC, clock.Location())
+			require.Equal(t, clock.Truncate(time.Microsecond), clock)
+		}
+		if e.Verdict == provider.Refresh {
+			requireText(t, "the user's id", e.UserID, 1024)
+			requireText(t, "the type", e.Type, 256)
+			require.False(t, e.At.IsZero())
+			require.Zero(t, e.DeletedClock)
+			require.Nil(t, e.Fields)
+			require.Nil(t, e.Raw)
+			continue
+		}
+		if e.Verdict != provider.Apply {
+			require.NotEmpty(t, e.Reason, "an event that is not applied says why")
+			require.Nil(t, e.Fields)
+			require.Nil(t, e.Raw)
+			continue
+		}
+		requireText(t, "the user's id", e.UserID, 1024)
+		requireText(t, "the type", e.Type, 256)
+		requireClocks(t, e)
+		requireSays(t, e.Fields)
+		if e.Raw != nil {
+			requireRaw(t, e.Raw)
+		}
+	}
+}
+
+func requireClocks(t *testing.T, e *provider.Event) {
+	t.Helper()
+	deletedAt, says := e.Fields[provider.DeletedAt]
+	require.True(t, says, "an applied event always speaks of deleted_at")
+	require.Equal(t, deletedAt != nil, !e.DeletedClock.IsZero(), "exactly deletions have a deletion's clock")
+	require.Equal(t, e.Raw != nil, !e.At.IsZero(), "exactly what carries a profile has a clock for it")
+	if e.At.IsZero() {
+		require.Len(t, e.Fields, 1, "without a clock no column is said but deleted_at")
+	}
+	require.False(t, e.Time().IsZero())
+}
+
+func requireSays(t *testing.T, says provider.Fields) {
+	t.Helper()
+	for column, value := range says {
+		if value == nil {
+			continue
+		}
+		requireStorable(t, *value)
+		switch column {
+		case provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt:
+			at, err := time.Parse(time.RFC3339Nano, *value)
+			require.NoError(t, err)
+			require.True(t, strings.HasSuffix(*value, "Z"), "%s is in UTC", column)
+			require.Equal(t, at.Truncate(time.Microsecond), at)
+			require.True(t, at.Year() >= 1 && at.Year() <= 9999)
+		case provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL:
+		default:
+			require.Failf(t, "unknown column", "%s", column)
+		}
+	}
+}
+
+func requireRaw(t *testing.T, raw json.RawMessage) {
+	t.Helper()
+	require.True(t, json.Valid(raw))
+	require.Equal(t, byte('{'), raw[0])
+	require.True(t, utf8.Valid(raw))
+	for _, part := range strings.Split(strings.ReplaceAll(string(raw), `\\`, ""), `\u`)[1:] {
+		require.NotEqual(t, "0000", part[:4], "jsonb refuses an escaped U+0000")
+	}
+}
+
+func requireText(t *testing.T, what, text string, limit int) {
+	t.Helper()
+	require.NotEmpty(t, text, what)
+	require.LessOrEqual(t, len(text), limit, what)
+	requireStorable(t, text)
+}
+
+func requireStorable(t *testing.T, text string) {
+	t.Helper()
+	require.True(t, utf8.ValidString(text))
+	require.NotContains(t, text, "\x00")
+}

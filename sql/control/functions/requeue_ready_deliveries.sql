@@ -1,0 +1,49 @@
+-- requeue_ready_deliveries hands deliveries from jobs of their own to that of their destination, except
+-- those that such a job is sending at this moment: they would be on their way twice. The
+-- caller holds the row of destination_progress and requests the destination's job.
+--
+-- Repeatable: yes.
+-- Order:      jobs are locked in the order of their ids, so that none of them begins meanwhile; one
+--             that begins afterwards finds that it has nothing to do.
+-- Result:     how many it handed over. p_ids: NULL for all of the destination.
+CREATE OR REPLACE FUNCTION authsync.requeue_ready_deliveries(
+    p_destination_id uuid,
+    p_ids            bigint[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+DECLARE
+    v_taken bigint;
+BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT d.id, d.job_id
+        FROM authsync.deliveries AS d
+        WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND (p_ids IS NULL OR d.id = ANY (p_ids))
+    ),
+    idle AS MATERIALIZED (
+        SELECT j.id
+        FROM own AS o
+        JOIN authsync.river_job AS j ON j.id = o.job_id
+        WHERE j.state <> 'running'
+        ORDER BY j.id
+        FOR UPDATE OF j
+    )
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    FROM own AS o
+    WHERE d.id = o.id
+      -- IN hashes the jobs, which EXISTS would walk for each delivery.
+      AND (o.job_id IN (SELECT i.id FROM idle AS i) OR NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = o.job_id));
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
+    RETURN v_taken;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.requeue_ready_deliveries(uuid, bigint[])
+    IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';

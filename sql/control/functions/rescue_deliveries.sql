@@ -1,0 +1,58 @@
+-- rescue_deliveries brings deliveries of a destination on their way again after somebody
+-- deleted or cancelled jobs, or deleted deliveries: a delivery whose own job is gone
+-- goes back to the destination's job, and where of a user's deliveries none is
+-- under way the next one goes.
+--
+-- Repeatable: yes; when all is well it changes nothing.
+-- Order:      a user's earliest first, as ever.
+-- Result:     how many it set going.
+CREATE OR REPLACE FUNCTION authsync.rescue_deliveries(
+    p_destination_id uuid,
+    p_now            timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $fn$
+DECLARE
+    v_users text[];
+    v_ready bigint;
+BEGIN
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+
+    UPDATE authsync.deliveries AS d
+    SET state = 'ready', next_attempt_at = NULL, job_id = NULL
+    WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.next_attempt_at < p_now - interval '1 minute'
+      AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
+    GET DIAGNOSTICS v_ready = ROW_COUNT;
+
+    -- One walk over what is blocked, with one look for each user; see promote_deliveries.
+    SELECT array_agg(u.user_id) INTO v_users
+    FROM (
+        SELECT DISTINCT w.user_id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.state = 'blocked'
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE under_way.found IS NULL;
+    IF v_users IS NOT NULL THEN
+        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
+    END IF;
+    IF v_ready > 0 THEN
+        PERFORM authsync.request_delivery(p_destination_id);
+    END IF;
+    RETURN v_ready;
+END;
+$fn$;
+
+COMMENT ON FUNCTION authsync.rescue_deliveries(uuid, timestamptz)
+    IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
