@@ -85,7 +85,7 @@ func hotStatements(t *testing.T, conn *pgx.Conn) map[string]func(t *testing.T, t
 	const (
 		results = `(
 			SELECT jsonb_agg(jsonb_build_object(
-				'id', t.id, 'state', t.state, 'attempts', t.attempts, 'united', t.united, 'outcome', $3::text, 'send', t.id,
+				'id', t.id, 'state', t.state, 'attempts', t.attempts, 'coalesced', t.coalesced, 'outcome', $3::text, 'send', t.id,
 				'status', 200, 'next_attempt_at', now(), 'keeps_external_id', false, 'external_id', 'contact'))
 			FROM authsync.take_deliveries($1, $2, 20, '{}', NULL, NULL) AS t)`
 		record  = `SELECT * FROM authsync.record_deliveries($1, ` + results + `, now(), 100, '1 minute', '1 minute', '1 day')`

@@ -110,11 +110,14 @@ func TestAnExpressionThatCostsWorkersHalts(t *testing.T) {
 			t.Parallel()
 			s, err := filter.Compile(nil, c.fields, c.condition)
 			require.NoError(t, err)
-			for i := range jq.MaxKills {
+			runs := 0
+			for !destination.Halts(err) { // on a busy machine a run may be ended between two steps, which costs no worker
 				_, _, err = s.Wants(destinationtest.Updated())
 				require.ErrorContains(t, err, c.says)
-				require.Equal(t, i == jq.MaxKills-1, destination.Halts(err), "only the last one")
+				runs++
+				require.Less(t, runs, jq.MaxKills+jq.MaxSlow)
 			}
+			require.GreaterOrEqual(t, runs, jq.MaxKills)
 		})
 	}
 }

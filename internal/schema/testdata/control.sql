@@ -2192,7 +2192,7 @@ CREATE VIEW authsync.events AS
             WHEN (e.outcome IS NULL) THEN ( SELECT (r.metadata #>> '{output,wait_reason}'::text[])
                FROM (authsync.job_requests q
                  JOIN authsync.river_job r ON ((r.id = q.job_id)))
-              WHERE (((r.state <> 'running'::authsync.river_job_state) OR (r.attempted_at > (statement_timestamp() - '00:00:10'::interval))) AND (q.kind = 'apply_inbox'::text) AND (q.subject = (i.project_id)::text)))
+              WHERE ((q.kind = 'apply_inbox'::text) AND (q.subject = (i.project_id)::text) AND ((r.state <> 'running'::authsync.river_job_state) OR (r.attempted_at > (statement_timestamp() - '00:00:10'::interval)))))
             ELSE NULL::text
         END) AS reason,
     i.received_at,
@@ -2529,7 +2529,7 @@ CREATE VIEW authsync.project_lag AS
      LEFT JOIN LATERAL ( SELECT (r.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
            FROM (authsync.job_requests q
              JOIN authsync.river_job r ON ((r.id = q.job_id)))
-          WHERE (((r.state <> 'running'::authsync.river_job_state) OR (r.attempted_at > (statement_timestamp() - '00:00:10'::interval))) AND (q.kind = 'apply_inbox'::text) AND (q.subject = (p.id)::text))) job ON (true))
+          WHERE ((q.kind = 'apply_inbox'::text) AND (q.subject = (p.id)::text) AND ((r.state <> 'running'::authsync.river_job_state) OR (r.attempted_at > (statement_timestamp() - '00:00:10'::interval))))) job ON (true))
      LEFT JOIN LATERAL ( SELECT i.received_at
            FROM authsync.inbox i
           WHERE (i.project_id = p.id)

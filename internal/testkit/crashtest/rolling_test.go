@@ -22,7 +22,7 @@ import (
 // build builds authsync with more files than this one has, or other ones: a release to come.
 func build(t *testing.T, name string, files map[string]string) string {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	require.NoError(t, err)
 	dir := t.TempDir()
 	replace := map[string]string{}

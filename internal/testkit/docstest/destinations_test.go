@@ -134,7 +134,7 @@ func (s *scene) compile(lines string) {
 	first, rest, _ := strings.Cut(lines, "\n")
 	program := "package main\n\nimport (\n\t\"context\"\n\t\"io\"\n\t\"log\"\n\t\"net/http\"\n\t\"os\"\n\n\t" + strings.TrimPrefix(first, "import ") +
 		"\n)\n\nfunc handleOnce(context.Context, string, []byte) error { return nil }\n\nfunc main() {\n" + rest + "\n}\n"
-	dir := filepath.Join(s.stage.clone, "internal", "docstest", "example")
+	dir := filepath.Join(s.stage.clone, "internal", "testkit", "docstest", "example")
 	require.NoError(s.t, os.MkdirAll(dir, 0o750))
 	require.NoError(s.t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o600))
 	vet := exec.CommandContext(s.t.Context(), "go", "vet", "./internal/testkit/docstest/example")

@@ -28,7 +28,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-const root = "../.."
+const root = "../../.."
 
 // stage is what all walks share: a copy of the project as a fresh clone has it, with
 // bin/authsync built in it, and a PostgreSQL.

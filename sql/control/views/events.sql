@@ -19,7 +19,8 @@ SELECT
         SELECT r.metadata #>> '{output,wait_reason}'
         FROM authsync.job_requests AS q
         JOIN authsync.river_job AS r ON r.id = q.job_id
-        WHERE (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds') AND q.kind = 'apply_inbox' AND q.subject = i.project_id::text
+        WHERE q.kind = 'apply_inbox' AND q.subject = i.project_id::text
+          AND (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds')
     ) END) AS reason,
     i.received_at,
     e.applied_at,

@@ -28,7 +28,8 @@ LEFT JOIN LATERAL (
     SELECT r.metadata #>> '{output,wait_reason}' AS wait_reason
     FROM authsync.job_requests AS q
     JOIN authsync.river_job AS r ON r.id = q.job_id
-    WHERE (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds') AND q.kind = 'apply_inbox' AND q.subject = p.id::text
+    WHERE q.kind = 'apply_inbox' AND q.subject = p.id::text
+      AND (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds')
 ) AS job ON true
 LEFT JOIN LATERAL (
     SELECT i.received_at
