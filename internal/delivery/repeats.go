@@ -202,7 +202,7 @@ func (o *Outbox) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 	type row struct {
 		loss
 
-		RelayedTo int64
+		Cursor int64
 	}
 	f, err := queryOne[row](ctx, o.config.Pool, `
 		SELECT f.cursor, `+lossColumns+`
@@ -218,7 +218,7 @@ func (o *Outbox) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 		if err != nil {
 			return err
 		}
-		isRepaired = f.RelayedTo >= newest
+		isRepaired = f.Cursor >= newest
 	}
 	for i := range all {
 		d := &all[i]
