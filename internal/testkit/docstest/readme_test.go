@@ -93,7 +93,7 @@ func TestREADME(t *testing.T) {
 		},
 		blocks: map[string]step{
 			"SELECT o.id, o.total, u.email": {instead: func(_ *scene, text string) { orders = text }},
-			"              verify the signature,          one River job a project:         one call a batch, guarded by the": {
+			"              verify the signature,          one River job per project:       one call per batch, guarded by the": {
 				untested: "it is a picture",
 			},
 			`curl -X PUT "$AUTHSYNC_URL/api/capydb/v1/projects/$PROJECT_ID/integrations/clerk" \`: {before: func(s *scene) {
