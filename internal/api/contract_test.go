@@ -179,7 +179,7 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 		"ProjectName":      {"POST", "/projects", `{"name": "A B"}`, "name"},
 		"ProjectURL":       {"POST", "/projects", `{"name": "a", "database_url": "mysql://x"}`, "database_url"},
 		"ProjectEmptyURL":  {"POST", "/projects", `{"name": "a", "database_url": ""}`, "database_url"},
-		"ProjectTakeOver":  {"POST", "/projects", `{"name": "a", "adopt": true}`, "adopt"},
+		"ProjectAdopt":     {"POST", "/projects", `{"name": "a", "adopt": true}`, "adopt"},
 		"ProjectNoChange":  {"PATCH", "/projects/shop", `{}`, "name"},
 		"ProjectRename":    {"PATCH", "/projects/shop", `{"name": "-"}`, "name"},
 		"Credential":       {"PUT", "/projects/shop/integrations/clerk", `{"credentials": {"secret": "x"}}`, "credentials.secret"},

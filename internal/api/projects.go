@@ -60,7 +60,7 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	var in struct {
 		Name        string  `json:"name"`
 		DatabaseURL *string `json:"database_url"`
-		TakeOver    bool    `json:"adopt"`
+		Adopt       bool    `json:"adopt"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -71,10 +71,10 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 			return answer{}, wrongField("database_url",
 				"database_url is empty: give a URL, or leave it out to get a new database")
 		}
-	} else if in.TakeOver {
+	} else if in.Adopt {
 		return answer{}, wrongField("adopt", "adopt is for a mirror that is there already: give its database_url as well")
 	}
-	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.TakeOver)
+	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.Adopt)
 	if err != nil {
 		return answer{}, err
 	}
@@ -123,7 +123,7 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	var in struct {
 		Name        *string `json:"name"`
 		DatabaseURL *string `json:"database_url"`
-		TakeOver    bool    `json:"adopt"`
+		Adopt       bool    `json:"adopt"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -131,10 +131,10 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	if in.Name == nil && in.DatabaseURL == nil {
 		return answer{}, wrong(inBody, "name", problem.Missing, "give what to change: name, database_url, or both")
 	}
-	if in.TakeOver && in.DatabaseURL == nil {
+	if in.Adopt && in.DatabaseURL == nil {
 		return answer{}, wrongField("adopt", "adopt is for the mirror of another database: give its database_url as well")
 	}
-	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, TakeOver: in.TakeOver}
+	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, Adopt: in.Adopt}
 	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {
 		return answer{}, err
 	}

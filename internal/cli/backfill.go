@@ -11,11 +11,11 @@ func (s *session) newBackfill() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backfill PROJECT PROVIDER",
 		Short: "Read all users of a provider into the mirror",
-		Long: `Starts a backfill, or attaches to the one that runs, and shows how far it is. The
+		Long: `Starts a backfill, or attaches to the running one, and shows its progress. The
 server does the work: Ctrl-C leaves it running, and the same command attaches to it
-again. Webhooks go on meanwhile, and newer data is never overwritten.
+again. Webhooks are processed meanwhile, and newer data is never overwritten.
 
-The credentials for reading users must be stored: secret_key for Clerk; domain,
+Credentials for reading users must be stored: secret_key for Clerk; domain,
 client_id and client_secret for Auth0; session_token and option base_url, or option
 source, for Better Auth.`,
 		Example: "  authsync backfill shop clerk\n" +

@@ -86,14 +86,14 @@ func newRoot(p Process) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "authsync",
 		Short: "Mirror the users of Auth0, Clerk and Better Auth into PostgreSQL",
-		Long: `authsync takes the webhooks of identity providers (Auth0, Clerk, Better Auth)
-and keeps a table capydb_auth.users in your own PostgreSQL database up to date,
-so that user data is one JOIN away.
+		Long: `authsync receives webhooks from identity providers (Auth0, Clerk, Better Auth)
+and keeps the table capydb_auth.users in your own PostgreSQL database up to
+date, so that user data is one JOIN away.
 
 Start with: authsync dev
 
-Tables fit the terminal. In a pipe or a file rows stay whole, unless COLUMNS is
-exported and says how wide they may be; --json is for scripts.`,
+Tables are cut to the width of the terminal. In a pipe or a file, rows are printed
+whole unless COLUMNS sets a width. Use --json in scripts.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Version:           thisVersion().String(),

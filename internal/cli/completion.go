@@ -19,12 +19,12 @@ func shells() map[string]func(*cobra.Command) error {
 func (s *session) newCompletion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion SHELL",
-		Short: "Print a script that completes commands in a shell",
-		Long: `Prints a script for bash, zsh, fish or powershell that completes commands, flags,
-and what they take: projects, providers, destinations, outcomes. Names are looked up
-on the server as you type, for at most a second.`,
+		Short: "Print a shell completion script",
+		Long: `Prints a script for bash, zsh, fish or powershell that completes commands, flags
+and their values: projects, providers, destinations, outcomes. Names are looked up
+on the server as you type, within a second at most.`,
 		Example: "  source <(authsync completion bash)                  # in this shell\n" +
-			"  authsync completion zsh > \"${fpath[1]}/_authsync\"    # for good\n" +
+			"  authsync completion zsh > \"${fpath[1]}/_authsync\"    # permanently\n" +
 			"  authsync completion fish > ~/.config/fish/completions/authsync.fish",
 		Args:      takes(1, 1),
 		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},

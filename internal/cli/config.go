@@ -9,9 +9,9 @@ import (
 func (s *session) newConfig() *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
-		Short: "Print every setting, its value and what it means",
-		Long: `Prints every environment variable that authsync reads, the value in force and
-what it means. Secrets print as ***. Fails if a value is wrong, so it can check
+		Short: "Print all settings, their values and meanings",
+		Long: `Prints every environment variable that authsync reads, its effective value and
+its meaning. Secrets print as ***. Fails if a value is invalid, so it can check
 the environment of a deployment before serve runs in it.`,
 		Example: "  authsync config\n  AUTHSYNC_ROLES=worker authsync config --json",
 		Args:    takes(0, 0),

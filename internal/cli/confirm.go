@@ -14,7 +14,7 @@ var errNotConfirmed = errors.New("not confirmed: nothing was done")
 
 // yesFlag adds --yes to a command that cannot be undone.
 func yesFlag(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask whether it is meant")
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask for confirmation")
 }
 
 // confirm makes sure that what cannot be undone is meant: by --yes, or by asking who sits at the

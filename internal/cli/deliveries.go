@@ -15,15 +15,15 @@ func (s *session) newDeliveries() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "deliveries",
 		Short: "List, show, retry and cancel deliveries to destinations",
-		Long: `A delivery is one change of a user on its way to one destination. Its states:
+		Long: `A delivery is one change of a user for one destination. Its states:
 
-  blocked    an earlier one of the same user and destination is not finished
-  ready      to be sent
-  retrying   it failed, or was put off, and is tried again, for about three days
-  delivered  the destination has it, or needs nothing
-  coalesced  sent as part of a newer one
-  failed     given up: it can be retried
-  cancelled  a person gave it up`,
+  blocked    waits for an earlier delivery of the same user
+  ready      waits to be sent
+  retrying   failed or was deferred, and is retried for about three days
+  delivered  accepted by the destination, or nothing to send
+  coalesced  sent as part of a newer delivery
+  failed     no more automatic retries; can be retried by hand
+  cancelled  cancelled by a user`,
 	})
 	cmd.AddCommand(s.newDeliveriesList(), s.newDeliveriesShow(), s.newDeliveriesRetry(), s.newDeliveriesCancel())
 	return cmd
@@ -90,7 +90,7 @@ func whyOf(d client.Outgoing) string {
 func (s *session) newDeliveriesShow() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show PROJECT ID",
-		Short:   "Show one delivery, with the last answer to it",
+		Short:   "Show a delivery and the last response to it",
 		Example: "  authsync deliveries show shop 17",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -164,10 +164,9 @@ func (s *session) newDeliveriesRetry() *cobra.Command {
 	var destination string
 	cmd := &cobra.Command{
 		Use:   "retry PROJECT [ID...]",
-		Short: "Try deliveries again now",
-		Long: `Tries deliveries again now: those given by id, or all that failed of a destination.
-A delivery that was delivered is not retried; authsync destinations replay sends it
-again.`,
+		Short: "Retry deliveries now",
+		Long: `Retries deliveries now: those given by id, or all failed ones of a destination.
+A successful delivery is not retried; authsync destinations replay sends it again.`,
 		Example: "  authsync deliveries retry shop 17 18\n" +
 			"  authsync deliveries retry shop --failed --destination crm",
 		Args: takes(1, -1),
@@ -185,7 +184,7 @@ again.`,
 			return s.actOnDeliveries(cmd, args, "retry")
 		},
 	}
-	cmd.Flags().BoolVar(&failed, "failed", false, "all that failed, of the destination")
+	cmd.Flags().BoolVar(&failed, "failed", false, "all failed deliveries of the destination")
 	cmd.Flags().StringVar(&destination, "destination", "", "the destination's name, with --failed")
 	return cmd
 }
@@ -194,9 +193,9 @@ func (s *session) newDeliveriesCancel() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "cancel PROJECT ID...",
-		Short: "Never send deliveries that are not finished",
-		Long: `Gives deliveries up: they are not sent, and the user's later ones no longer wait for
-them. What has been sent cannot be called back.`,
+		Short: "Cancel unfinished deliveries",
+		Long: `Cancels deliveries: they are not sent, and the user's later ones no longer wait for
+them. A request that was already sent cannot be undone.`,
 		Example: "  authsync deliveries cancel shop 17",
 		Args:    takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

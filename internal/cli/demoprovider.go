@@ -20,11 +20,11 @@ import (
 func (s *session) newDemoProvider() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "demo-provider",
-		Short: "Change the users of the demo provider of authsync dev",
-		Long: `The demo provider stands in for Clerk, Auth0 and Better Auth, so that everything
-that reads users can be tried without an account. authsync dev --demo-provider runs
-it. A change of a user sends a signed webhook, as the provider would; --lose-webhook
-loses it, for reconcile, refresh and redeliver to find.`,
+		Short: "Change the demo provider's users",
+		Long: `The demo provider stands in for Clerk, Auth0 and Better Auth, to try out everything
+that reads users without an account. authsync dev --demo-provider runs it. Changing
+a user sends a signed webhook, as the provider would; --lose-webhook loses it, to try
+reconcile, refresh and redeliver.`,
 	})
 	users := asGroup(&cobra.Command{Use: "users", Short: "List, add, update and delete users"})
 	users.AddCommand(s.newDemoUsersList(), s.newDemoUsersChange(demoprovider.Add), s.newDemoUsersChange(demoprovider.Update), s.newDemoUsersChange(demoprovider.Delete))
@@ -78,12 +78,12 @@ func shortUser(u demoprovider.User) string {
 
 func (s *session) newDemoUsersChange(action string) *cobra.Command {
 	c := demoprovider.Change{Action: action}
-	use, short, example, number := action+" PROVIDER ID", "Change a user, and send the webhook", " 'auth0|…' --email ada@example.org", 2
+	use, short, example, number := action+" PROVIDER ID", "Update a user and send the webhook", " 'auth0|…' --email ada@example.org", 2
 	switch action {
 	case demoprovider.Add:
-		use, short, example, number = "add PROVIDER", "Add a user, and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
+		use, short, example, number = "add PROVIDER", "Add a user and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
 	case demoprovider.Delete:
-		short, example = "Delete a user, and send the webhook", " 'auth0|…' --lose-webhook"
+		short, example = "Delete a user and send the webhook", " 'auth0|…' --lose-webhook"
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Example: "  authsync demo-provider users " + action + " auth0" + example,
@@ -116,7 +116,7 @@ func (s *session) newDemoUsersChange(action string) *cobra.Command {
 		f.StringVar(&c.FirstName, "first-name", "", "the first name")
 		f.StringVar(&c.LastName, "last-name", "", "the last name")
 	}
-	f.BoolVar(&c.LoseWebhook, "lose-webhook", false, "lose the webhook about it")
+	f.BoolVar(&c.LoseWebhook, "lose-webhook", false, "do not send the webhook")
 	return cmd
 }
 

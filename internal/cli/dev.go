@@ -20,29 +20,28 @@ func (s *session) newDev() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a server with everything it needs, PostgreSQL included",
-		Long: `Runs a server for trying out and for development. Nothing has to be configured: it
-starts a PostgreSQL of its own in AUTHSYNC_DATA_DIR (.authsync), makes a project
-demo with all three providers, and on the first start sends itself signed events
-and shows the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080). It then prints a
-line for every webhook that comes: its type, its id and what became of it, or why it
-was refused. Of those to a URL of no project it shows the newest once a second, and
-counts the others.
+		Long: `Runs a server for development and for trying authsync out. It needs no configuration:
+it starts its own PostgreSQL in AUTHSYNC_DATA_DIR (.authsync), creates a project demo
+with all three providers, and on the first start sends itself signed events and shows
+the rows. It listens on AUTHSYNC_LISTEN (127.0.0.1:8080), and prints a line for every
+webhook: its type, its id and its outcome, or why it was rejected. Of requests to
+unknown projects it shows the newest once a second and counts the others.
 
-The data directory has connection.env, for shells and for the other commands, which
-find the server through it; demo-secrets.env with the demo project's signing
-secrets; and authsync.log. Ctrl-C stops everything; it is still there the next time.
-Remove the directory to start over.
+The data directory contains connection.env, for shells and for the other commands,
+which find the server through it; demo-secrets.env with the demo project's signing
+secrets; and authsync.log. Ctrl-C stops the server; the data stays. Remove the
+directory to start over.
 
---demo-provider also runs a Clerk, an Auth0 and a Better Auth with made-up users, on
-this machine only, so that backfill, reconcile, refresh and redeliver can be tried
-without an account. From then on it comes with every start.`,
+--demo-provider also runs stand-ins for Clerk, Auth0 and Better Auth with generated
+users, on this machine only, to try backfill, reconcile, refresh and redeliver without
+an account. From then on every start includes it.`,
 		Example: "  authsync dev\n" +
 			"  authsync dev --demo-provider\n" +
 			"  AUTHSYNC_DATA_DIR=/tmp/try AUTHSYNC_LISTEN=127.0.0.1:0 authsync dev",
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.dev(cmd.Context(), demoProvider) },
 	}
-	cmd.Flags().BoolVar(&demoProvider, "demo-provider", false, "run stand-ins for the providers as well, with users to read")
+	cmd.Flags().BoolVar(&demoProvider, "demo-provider", false, "also run stand-ins for the providers, with users to read")
 	return cmd
 }
 

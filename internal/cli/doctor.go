@@ -12,11 +12,11 @@ import (
 func (s *session) newDoctor() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what is wrong with the server and its databases",
-		Long: `Checks the server, the control database, and the database of each project, and
-names for each fault the next step: no worker at work, messages or deliveries that
-wait, runs and jobs that fail, a mirror that is damaged or has lost something. It
-changes nothing. The exit status is 0 only if nothing failed; warnings do not count.
+		Short: "Check the server and its databases for problems",
+		Long: `Checks the server, the control database and the project databases, and suggests a
+next step for each problem: no running worker, waiting messages or deliveries, failing
+runs and jobs, a damaged or incomplete mirror. It changes nothing. The exit status is
+0 only if nothing failed; warnings do not count.
 
 It needs the control database and its key (those of the dev server, else
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), and the server's URL and a key

@@ -13,15 +13,15 @@ import (
 func (s *session) newEvents() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "events",
-		Short: "List, show and replay events; list requests that were refused",
+		Short: "List, show and replay events; list rejected requests",
 		Long: `An event is one thing that happened to a user. Each has one outcome:
 
-  pending    received, its job has not finished
+  pending    received, not yet processed
   applied    it set at least one column
-  stale      newer events had said all of it before
-  duplicate  the same event had come before
-  ignored    not about the mirror: another type, a test event
-  failed     it could not be applied; a job of its own tries again`,
+  stale      newer events had already set all of its columns
+  duplicate  the same event had arrived before
+  ignored    does not concern the mirror: another type, a test event
+  failed     it could not be applied; its own job retries it`,
 	})
 	cmd.AddCommand(s.newEventsList(), s.newEventsShow(), s.newEventsReplay(), s.newEventsRejected())
 	return cmd
@@ -38,7 +38,7 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.provider, "provider", "", "only events of this provider")
 	flags.StringVar(&f.kind, "type", "", "only events of this type, such as user.updated")
 	flags.StringVar(&f.user, "user", "", "only events about this user")
-	flags.StringVar(&f.event, "event", "", "only the event with this id of the provider's")
+	flags.StringVar(&f.event, "event", "", "only the event with this provider event id")
 	flags.StringVar(&f.since, "since", "", "only events received since then: RFC 3339, or how long ago, such as 2h")
 }
 
@@ -97,9 +97,9 @@ func (s *session) newEventsList() *cobra.Command {
 		Use:   "list PROJECT",
 		Short: "List the events of a project, newest first, or follow them",
 		Long: `Lists the events of a project, newest first. With --follow it lists them oldest first,
-and then prints each event once its outcome is known, until it is interrupted; with
---json, each as an object on a line of its own. --limit 0 --follow begins with what is
-to come. A server that is restarted meanwhile is waited for, and no event is missed.`,
+then prints each event once its outcome is known, until it is interrupted; with
+--json, one object per line. --limit 0 --follow prints only new events. If the server
+restarts meanwhile, the command waits for it and misses no event.`,
 		Example: "  authsync events list demo --follow\n" +
 			"  authsync events list demo --outcome failed --since 24h --json",
 		Args: takes(1, 1),
@@ -138,7 +138,7 @@ to come. A server that is restarted meanwhile is waited for, and no event is mis
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many events; with --follow, of those that have come already")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many events; with --follow, of the existing ones")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print events as their outcomes become known")
 	return cmd
 }

@@ -19,12 +19,12 @@ func (s *session) newEventsRejected() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "rejected PROJECT",
-		Short: "List requests that were refused, and why",
-		Long: `Lists requests to the project's webhook URLs that were refused, newest first: such as
-those whose signature matches no secret. They hold no event, because nobody knows who
-sent them; neither their bodies nor their signatures are kept. A row stands for all
-requests of the same reason and address within a second (REQUESTS). The newest 100 of
-each provider are kept, for a week.`,
+		Short: "List rejected requests and the reasons",
+		Long: `Lists rejected requests to the project's webhook URLs, newest first, such as those
+whose signature matches no secret. Since the sender is unknown, they become no events,
+and neither bodies nor signatures are stored. Requests with the same reason and address
+within a second share a row (REQUESTS). The newest 100 of each provider are kept for a
+week.`,
 		Example: "  authsync events rejected demo\n" +
 			"  authsync events rejected demo --provider clerk --json",
 		Args: takes(1, 1),

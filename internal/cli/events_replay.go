@@ -11,12 +11,12 @@ func (s *session) newEventsReplay() *cobra.Command {
 	var dryRun, all bool
 	cmd := &cobra.Command{
 		Use:   "replay PROJECT [ID...]",
-		Short: "Take events up again",
-		Long: `Takes events up again from the inbox: those given by id, or all that the flags
-choose. Events that were applied stay as they are: the mirror knows them. Failed
-events are tried at once, without waiting for their next turn.
+		Short: "Apply events again",
+		Long: `Applies events from the inbox again: those given by id, or all that match the flags.
+Applied events are skipped, since the mirror has them. Failed events are retried
+immediately instead of at their next scheduled attempt.
 
---dry-run shows which events would be taken up, and does nothing.`,
+--dry-run shows which events would be replayed, and does nothing.`,
 		Example: "  authsync events replay demo 17.0 18.0\n" +
 			"  authsync events replay demo --outcome failed --since 24h --dry-run\n" +
 			"  authsync events replay demo --all",
@@ -60,8 +60,8 @@ events are tried at once, without waiting for their next turn.
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "all events that the inbox still has")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show which events would be taken up, and do nothing")
+	cmd.Flags().BoolVar(&all, "all", false, "all events still in the inbox")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show which events would be replayed, and do nothing")
 	return cmd
 }
 

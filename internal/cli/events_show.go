@@ -31,11 +31,11 @@ func (s *session) newEventsShow() *cobra.Command {
 	var body bool
 	cmd := &cobra.Command{
 		Use:   "show PROJECT ID",
-		Short: "Show one event: what came, what became of it, and its jobs",
-		Long: `Shows one event by its id in events list. Where the control database can be reached
-(that of the dev server, else DATABASE_URL) its jobs are shown as well, with their
-last error and when they are tried again. --body prints the request's body alone,
-byte for byte: it holds personal data, and the server notes who asked for it.`,
+		Short: "Show one event: its message, outcome and jobs",
+		Long: `Shows one event by its id in events list. If the control database is reachable (that
+of the dev server, otherwise DATABASE_URL), it also shows the event's jobs, with their
+last errors and next attempts. --body prints only the request body, byte for byte: it
+contains personal data, so the server logs who reads it.`,
 		Example: "  authsync events show demo 17.0\n" +
 			"  authsync events show demo 17.0 --body | jq .",
 		Args: takes(2, 2),
@@ -65,7 +65,7 @@ byte for byte: it holds personal data, and the server notes who asked for it.`,
 			return s.printEvent(e.Event, jobs)
 		},
 	}
-	cmd.Flags().BoolVar(&body, "body", false, "print the body of the request as it came")
+	cmd.Flags().BoolVar(&body, "body", false, "print the body of the request, unchanged")
 	return cmd
 }
 

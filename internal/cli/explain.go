@@ -27,14 +27,14 @@ const maxExplained = 20
 func (s *session) newExplain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain PROJECT USER",
-		Short: "Say why a user's row looks as it does",
+		Short: "Explain the values in a user's row",
 		Long: `Shows a user's row in the mirror, found by id or e-mail: the value of each column,
-the event that said it and when, by the provider's clock. Then the history: every
-event about the user that the inbox still has, oldest first, and what became of it;
-and the newest deliveries of its changes to destinations.
+the event that set it, and when, by the provider's clock. Then it shows the history:
+the user's events that are still in the inbox, oldest first, with their outcomes, and
+the newest deliveries of the user's changes.
 
-A column is won by the newest event that says something about it. An event that
-comes late fills what newer ones left unsaid and overwrites nothing they said.`,
+Each column keeps the value of the newest event that contains it. A late event fills
+columns that no newer event has set and overwrites nothing else.`,
 		Example: "  authsync explain demo 'auth0|demo-ada'\n" +
 			"  authsync explain demo ada.lovelace@example.com",
 		Args: takes(2, 2),

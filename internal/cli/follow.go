@@ -25,9 +25,9 @@ const (
 type following struct{ noWait, status, cancel bool }
 
 func (h *following) flags(cmd *cobra.Command, stays string) {
-	cmd.Flags().BoolVar(&h.noWait, "no-wait", false, "start it and return at once")
-	cmd.Flags().BoolVar(&h.status, "status", false, "show how far the newest one is, and start none")
-	cmd.Flags().BoolVar(&h.cancel, "cancel", false, "cancel the one that runs; "+stays)
+	cmd.Flags().BoolVar(&h.noWait, "no-wait", false, "start it and return immediately")
+	cmd.Flags().BoolVar(&h.status, "status", false, "show the progress of the latest run without starting one")
+	cmd.Flags().BoolVar(&h.cancel, "cancel", false, "cancel the running one; "+stays)
 }
 
 // run starts a run, or does with it what it is told.

@@ -10,20 +10,21 @@ func (s *session) newGrant() *cobra.Command {
 	reader := client.Reader{Read: []string{"mirror"}}
 	cmd := &cobra.Command{
 		Use:   "grant PROJECT ROLE [--read mirror,feed] [--ensure-user]",
-		Short: "Let a database role read the mirror, and nothing more",
-		Long: `Gives a role of the project's database SELECT on what --read names, and takes from
-it every other right on what authsync has made there:
+		Short: "Let a database role read the mirror, and nothing else",
+		Long: `Grants a role of the project's database SELECT on what --read lists, and revokes
+every other privilege it has on objects of authsync:
 
   mirror   the table users
-  feed     every change of every user, and which event said what: user_changes,
-           user_sources and the versions that it shows
+  feed     all changes of all users, and the event that set each column:
+           user_changes, user_sources and the versions behind it
 
-With --ensure-user it may also call ensure_user, which makes placeholders, and see
-view placeholders. Row-level security on the tables holds for the role; the output
-says which rows it will see. The role must exist. It may be repeated.
+With --ensure-user the role may also call ensure_user, which creates placeholders,
+and read the view placeholders. Row-level security on the tables applies to the role;
+the output says which rows it will see. The role must exist. The command can be
+repeated.
 
-A role that shall also make foreign keys to users needs one right more, which you
-give yourself: GRANT REFERENCES (id) ON capydb_auth.users TO the_role.`,
+To create foreign keys to users, the role also needs a privilege that you grant
+yourself: GRANT REFERENCES (id) ON capydb_auth.users TO the_role.`,
 		Example: "  authsync grant shop shop_app\n" +
 			"  authsync grant shop shop_app --ensure-user\n" +
 			"  authsync grant shop exporter --read mirror,feed",
@@ -41,8 +42,8 @@ give yourself: GRANT REFERENCES (id) ON capydb_auth.users TO the_role.`,
 			return s.printGrant(granted)
 		},
 	}
-	cmd.Flags().StringSliceVar(&reader.Read, "read", reader.Read, "what it may read: mirror, feed or both")
-	cmd.Flags().BoolVar(&reader.EnsureUser, "ensure-user", false, "let it make placeholders by calling ensure_user")
+	cmd.Flags().StringSliceVar(&reader.Read, "read", reader.Read, "what the role may read: mirror, feed or both")
+	cmd.Flags().BoolVar(&reader.EnsureUser, "ensure-user", false, "let the role create placeholders by calling ensure_user")
 	return cmd
 }
 

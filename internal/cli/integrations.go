@@ -20,8 +20,8 @@ func (s *session) newIntegrations() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "integrations",
 		Short: "Set up the providers of a project",
-		Long: `An integration is a provider (auth0, clerk, better_auth) that sends a project its
-webhooks. Credentials are sealed and never shown again.`,
+		Long: `An integration connects a provider (auth0, clerk, better_auth) to a project.
+Credentials are encrypted and never shown again.`,
 	})
 	cmd.AddCommand(s.newIntegrationsSet(), s.newIntegrationsList(), s.newIntegrationsShow(), s.newIntegrationsDelete())
 	return cmd
@@ -76,18 +76,18 @@ func (s *session) newIntegrationsSet() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "set PROJECT PROVIDER",
-		Short: "Set up a provider, or change its credentials and options",
-		Long: `Installs the mirror in the project's database, stores the credentials sealed, and
-prints the URL to point the provider at. What is not given stays as it was, so it
-can be called without a secret first to get the URL.
+		Short: "Set up a provider or change its credentials and options",
+		Long: `Installs the mirror in the project's database, stores the credentials encrypted, and
+prints the URL to enter at the provider. Settings that are left out stay unchanged, so
+you can run it without a secret first to get the URL.
 
-Secrets come from a file, from standard input (-) or from an environment
-variable, never from a flag. A file of signing secrets may hold several, a line
-each: all of them are accepted, the first signs. That is how a secret is changed
-without losing an event. At a terminal the command asks for what was not given.
+Secrets come from a file, standard input (-) or an environment variable, never from
+a flag. A file may contain several signing secrets, one per line: all are accepted,
+the first one signs. Use that to change a secret without losing an event. At a
+terminal the command prompts for missing secrets.
 
---generate-secret makes the signing secret, for Better Auth and Auth0, and prints
-it once: authsync never shows it again. Clerk makes its own.`,
+--generate-secret generates the signing secret, for Better Auth and Auth0, and prints
+it once: authsync never shows it again. Clerk generates its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
 			"  authsync integrations set shop better-auth --generate-secret\n" +
 			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +
@@ -140,12 +140,12 @@ it once: authsync never shows it again. Clerk makes its own.`,
 	f := cmd.Flags()
 	f.StringVar(&g.all.file, "credentials-file", "", "file with all credentials as a JSON object; - is standard input")
 	f.StringVar(&g.all.env, "credentials-env", "", "environment variable with the same")
-	f.StringVar(&g.signing.file, "webhook-signing-secret-file", "", "file with the signing secret, or several, a line each; - is standard input")
+	f.StringVar(&g.signing.file, "webhook-signing-secret-file", "", "file with the signing secret, or several, one per line; - is standard input")
 	f.StringVar(&g.signing.env, "webhook-signing-secret-env", "", "environment variable with the same")
 	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk: sk_…); - is standard input")
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
-	f.BoolVar(&g.generate, "generate-secret", false, "make the webhook signing secret and print it, once")
-	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the secret that is set, and refuse what it signs")
+	f.BoolVar(&g.generate, "generate-secret", false, "generate the webhook signing secret and print it once")
+	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the current secret, which is then rejected")
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
 }
@@ -332,8 +332,8 @@ func (s *session) newIntegrationsDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:     "delete PROJECT PROVIDER",
-		Short:   "Remove a provider and its credentials; rows stay",
-		Long:    "Removes a provider and its credentials: its webhooks are refused from then on.\nWhat was mirrored stays as it is.",
+		Short:   "Delete a provider and its credentials; rows stay",
+		Long:    "Deletes a provider and its credentials: its webhooks are rejected from then on.\nThe mirrored rows stay.",
 		Example: "  authsync integrations delete shop auth0",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

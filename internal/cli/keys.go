@@ -19,11 +19,11 @@ func (s *session) newKeys() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "keys",
 		Short: "Create, list and revoke keys of the management API",
-		Long: `A key opens the management API. It is shown once, when it is made.
+		Long: `An API key gives access to the management API. It is shown once, when it is created.
 
-The first key of an installation is made without one: where AUTHSYNC_API_KEY is
-not set but DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY are, keys create works on the
-control database itself.`,
+To create the first key of an installation, leave AUTHSYNC_API_KEY unset and set
+DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY: keys create then works on the control
+database directly.`,
 	})
 	cmd.AddCommand(s.newKeysCreate(), s.newKeysList(), s.newKeysRevoke())
 	return cmd
@@ -33,7 +33,7 @@ func (s *session) newKeysCreate() *cobra.Command {
 	var in newKey
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Make a key and print it, once",
+		Short: "Create a key and print it once",
 		Example: "  authsync keys create ops\n" +
 			"  authsync keys create ci --project shop --test",
 		Args: takes(1, 1),
@@ -53,7 +53,7 @@ func (s *session) newKeysCreate() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&in.Project, "project", "", "limit the key to this project (name or id)")
-	cmd.Flags().BoolVar(&in.Test, "test", false, "make a capy_test_ key instead of a capy_live_ one")
+	cmd.Flags().BoolVar(&in.Test, "test", false, "create a capy_test_ key instead of a capy_live_ one")
 	return cmd
 }
 
@@ -123,7 +123,7 @@ func text(id *uuid.UUID) *string {
 func (s *session) newKeysList() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the keys, without their secrets",
+		Short:   "List the keys without their secrets",
 		Example: "  authsync keys list --json",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -165,7 +165,7 @@ func (s *session) newKeysRevoke() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:     "revoke ID",
-		Short:   "Make a key useless, at once and for good",
+		Short:   "Revoke a key immediately and permanently",
 		Example: "  authsync keys revoke 3f2c8a1e-5b1d-4d0e-9f4e-0a4d8c2b7f61",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,9 +17,9 @@ func (s *session) newMigrate() *cobra.Command {
 		Use:   "migrate",
 		Short: "Install or upgrade the control database",
 		Long: `Installs, upgrades and inspects schema authsync in the control database
-(DATABASE_URL, else that of the running dev server). authsync dev migrates by
-itself; authsync serve refuses to start until authsync migrate up has run.
-Mirrors in project databases are installed and upgraded by the server.`,
+(DATABASE_URL, otherwise that of the running dev server). authsync dev migrates
+automatically; authsync serve refuses to start until authsync migrate up has run.
+The server installs and upgrades the mirrors in project databases.`,
 	})
 	cmd.AddCommand(s.newMigrateUp(), s.newMigrateDown(), s.newMigrateStatus())
 	return cmd
@@ -73,11 +73,11 @@ func (s *session) printMigration(r schema.Report) error {
 func (s *session) newMigrateUp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "up",
-		Short: "Bring the control database to the state this binary needs",
-		Long: `Runs the migrations that are missing, River's included, and applies functions
-and views that changed, or that somebody has dropped or changed by hand. Objects
-that authsync did not make are never touched. Safe to run from several processes
-at once, again, and while servers run: those of the version before go on.`,
+		Short: "Upgrade the control database to the version of this binary",
+		Long: `Runs the pending migrations, including River's, and applies functions and views that
+changed, or that were dropped or changed by hand. Objects that authsync did not create
+are never touched. Safe to repeat, to run from several processes at once, and while
+servers of the previous version are running.`,
 		Example: "  DATABASE_URL=postgres://authsync@db/authsync authsync migrate up",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -99,14 +99,14 @@ func (s *session) newMigrateDown() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "down --steps N",
-		Short: "Take back the newest migrations, with the data in their tables",
-		Long: `Takes back the newest migrations. The tables they made are dropped with all
-that is in them; taking back the first one drops the inbox and all projects.`,
+		Short: "Revert the newest migrations, dropping their tables and data",
+		Long: `Reverts the newest migrations. The tables they created are dropped with all their
+data; reverting the first one drops the inbox and all projects.`,
 		Example: "  authsync migrate down --steps 1 --yes",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if steps < 1 {
-				return usagef("--steps is missing: say how many migrations to take back, such as --steps 1")
+				return usagef("--steps is missing: say number of migrations to revert, such as --steps 1")
 			}
 			url, err := s.database()
 			if err != nil {
@@ -122,7 +122,7 @@ that is in them; taking back the first one drops the inbox and all projects.`,
 			return s.printMigration(report)
 		},
 	}
-	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to take back")
+	cmd.Flags().IntVar(&steps, "steps", 0, "number of migrations to revert")
 	yesFlag(cmd, &yes)
 	return cmd
 }
@@ -163,11 +163,11 @@ func (s *session) newMigrateStatus() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Compare the control database with this binary",
-		Long: `Compares the control database with what this binary needs and changes nothing.
-The state is current, compatible (a newer authsync has upgraded it, this one can go
-on working), behind (run authsync migrate up), newer (run a newer authsync),
-interrupted (a migration was cut short), damaged (something was dropped or changed
-by hand) or missing. The exit status is 0 only for current and compatible.`,
+		Long: `Compares the control database with the version of this binary; changes nothing.
+The state is current, compatible (upgraded by a newer authsync, but this one still
+works), behind (run authsync migrate up), newer (run a newer authsync), interrupted
+(a migration did not finish), damaged (something was dropped or changed by hand) or
+missing. The exit status is 0 only for current and compatible.`,
 		Example: "  authsync migrate status\n  authsync migrate status --json",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -14,8 +14,8 @@ func (s *session) newProjects() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "projects",
 		Short: "Create, list, change and detach projects",
-		Long: `A project is a tenant: it has one PostgreSQL database of its own, which holds its
-mirror capydb_auth.users. Commands take a project by its name or its id.`,
+		Long: `A project is a tenant: it has its own PostgreSQL database, which contains its mirror
+capydb_auth.users. Commands accept a project's name or id.`,
 	})
 	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsUpdate(), s.newProjectsDelete())
 	return cmd
@@ -31,26 +31,26 @@ func (s *session) printProjects(projects ...client.Project) error {
 
 func (s *session) newProjectsCreate() *cobra.Command {
 	from := source{flag: "database-url"}
-	takeOver := false
+	adopt := false
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a project",
-		Long: `Creates a project. Give the connection URL of its database in a file, on standard
-input or in an environment variable: it holds a password, so it is no flag. Without
-one, authsync creates a database for the project on the control server.
+		Long: `Creates a project. Pass the connection URL of its database in a file, on standard
+input or in an environment variable, since it contains a password. Without one,
+authsync creates a database for the project on the control server.
 
-The role of the URL must be able to connect and to create schema capydb_auth:
-GRANT CREATE ON DATABASE shop TO authsync. It needs no superuser.
+The role in the URL must be able to connect and to create schema capydb_auth:
+GRANT CREATE ON DATABASE shop TO authsync. It does not need superuser rights.
 
-The mirror in a database belongs to one project, or two would mix their users. One
-whose project was deleted while the database was away, or a copy of a project's
-database, is attached with --adopt.`,
+The mirror in a database belongs to one project, so that two cannot mix their users.
+Use --adopt for a mirror whose project was deleted while the database was down, or for
+a copy of a project's database.`,
 		Example: "  authsync projects create shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  pass show shop/db-url | authsync projects create shop --database-url-file -\n" +
 			"  authsync projects create playground",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if takeOver && !from.given() {
+			if adopt && !from.given() {
 				return usagef("--adopt is for a mirror that is there already: give its database with --database-url-file or --database-url-env")
 			}
 			in := map[string]any{"name": args[0]}
@@ -60,7 +60,7 @@ database, is attached with --adopt.`,
 					return err
 				}
 				in["database_url"] = databaseURL
-				in["adopt"] = takeOver
+				in["adopt"] = adopt
 			}
 			c, err := s.client()
 			if err != nil {
@@ -78,7 +78,7 @@ database, is attached with --adopt.`,
 	}
 	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
 	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "attach a mirror that belonged to another project")
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt a mirror that belonged to another project")
 	return cmd
 }
 
@@ -151,10 +151,10 @@ func (s *session) newProjectsDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete PROJECT",
-		Short: "Detach a project; its database stays as it is",
-		Long: `Detaches a project: its integrations with their credentials and its API keys go,
-and webhooks for it are refused from then on. Its database is not touched: the
-mirror stays there with all that is in it.`,
+		Short: "Detach a project; its database is not touched",
+		Long: `Detaches a project: its integrations, credentials and API keys are deleted, and its
+webhooks are rejected from then on. Its database is not touched: the mirror stays
+there with all its data.`,
 		Example: "  authsync projects delete shop --yes",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -12,14 +12,14 @@ import (
 func (s *session) newProjectsUpdate() *cobra.Command {
 	from := source{flag: "database-url"}
 	var name string
-	var takeOver bool
+	var adopt bool
 	cmd := &cobra.Command{
 		Use:   "update PROJECT",
-		Short: "Rename a project, or give it another database URL",
-		Long: `Changes a project. A new connection URL, from a file, standard input or an environment
-variable, is for a new password or a database that moved: the mirror is installed
-there first, and nothing is changed if that fails. What the old database holds is not
-moved; what the new one lacks is applied again by itself, as far as the inbox has it.`,
+		Short: "Rename a project or change its database URL",
+		Long: `Updates a project. Pass a new connection URL, in a file, on standard input or in an
+environment variable, for a new password or a database that moved. The mirror is
+installed there first; if that fails, nothing changes. Data is not moved from the old
+database; events missing in the new one are applied again from the inbox.`,
 		Example: "  authsync projects update shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  authsync projects update shop --name boutique",
 		Args: takes(1, 1),
@@ -34,7 +34,7 @@ moved; what the new one lacks is applied again by itself, as far as the inbox ha
 					return err
 				}
 				in["database_url"] = databaseURL
-				in["adopt"] = takeOver
+				in["adopt"] = adopt
 			}
 			if len(in) == 0 {
 				return usagef("nothing to change: give --name, --database-url-file or --database-url-env")
@@ -56,6 +56,6 @@ moved; what the new one lacks is applied again by itself, as far as the inbox ha
 	cmd.Flags().StringVar(&name, "name", "", "new name")
 	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
 	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "attach a mirror that belonged to another project")
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt a mirror that belonged to another project")
 	return cmd
 }

@@ -17,23 +17,22 @@ func (s *session) newReconcile() *cobra.Command {
 	var order client.Order
 	cmd := &cobra.Command{
 		Use:   "reconcile PROJECT PROVIDER",
-		Short: "Compare the mirror with the provider, and repair it",
-		Long: `Reads all users of the provider, reports which of them are missing in the mirror,
-differ or are deleted there, and which users of the mirror the provider does not have,
-and repairs all of it. --dry-run reports and changes nothing. What differs is
-written as a webhook would write it, so your feeds and triggers see it.
+		Short: "Compare the mirror with the provider and repair it",
+		Long: `Reads all users from the provider, reports which are missing, different or deleted in
+the mirror and which exist only there, and repairs the mirror. --dry-run only reports.
+Repairs are written like webhook events, so your feeds and triggers see them.
 
-A user whom the provider does not have is marked as deleted if the mirror knew of the
-user before this began and the provider, asked for that user alone, says that there is
-none. If these are more than 5 % of the users (option reconcile.max_deleted_percent),
-or if the list was empty or too short, none is: look at the report, and at whether the
-key is that of the right instance. --force lets the share be any.
+A user the provider does not have is marked as deleted if the mirror had the user
+before the run began and a separate lookup of the user also finds nothing. If that
+affects more than 5 % of the users (option reconcile.max_deleted_percent), or if the
+list was empty or too short, nobody is deleted: check the report, and that the API key
+belongs to the right instance. --force lifts the percentage limit.
 
-To have it done regularly:
+To run it regularly:
   authsync integrations set PROJECT PROVIDER --option reconcile.every=24h
 
 The server does the work: Ctrl-C leaves it running. The exit status is 0 only if the
-mirror equals the provider in the end, so --dry-run can watch for drift.`,
+mirror equals the provider at the end, so --dry-run can monitor drift.`,
 		Example: "  authsync reconcile shop clerk --dry-run\n" +
 			"  authsync reconcile shop clerk\n" +
 			"  authsync reconcile shop auth0 --status --json",
@@ -42,8 +41,8 @@ mirror equals the provider in the end, so --dry-run can watch for drift.`,
 			return s.run(cmd.Context(), args, client.Reconcile, &order, how)
 		},
 	}
-	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "report what differs, and change nothing")
-	cmd.Flags().BoolVar(&order.Force, "force", false, "delete users that the provider does not have, however many they are")
+	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "report differences, change nothing")
+	cmd.Flags().BoolVar(&order.Force, "force", false, "delete users the provider does not have, whatever their number")
 	how.flags(cmd, "what it repaired stays")
 	return cmd
 }

@@ -19,15 +19,15 @@ func (s *session) newRedeliver() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redeliver PROJECT PROVIDER",
 		Short: "Ask Auth0 to send failed deliveries again",
-		Long: `For the day after an outage. Lists the deliveries of Auth0's event streams to this
-project that failed, and asks Auth0 to send them again. They come with the ids that
-they had, so one that has arrived meanwhile is a duplicate, and an old one overwrites
-nothing newer. It may be repeated.
+		Long: `For use after an outage. Lists the failed deliveries of Auth0's event streams to this
+project and asks Auth0 to send them again. They keep their ids, so events that have
+arrived meanwhile are duplicates, and old events overwrite nothing newer. The command
+can be repeated.
 
 The stored application (domain, client_id, client_secret) needs the permissions
 read:event_streams, read:event_deliveries and update:event_deliveries on the Auth0
-Management API. Auth0 keeps failed deliveries for a limited time: what it has dropped,
-authsync reconcile finds.`,
+Management API. Auth0 keeps failed deliveries for a limited time: use authsync
+reconcile to find what it has dropped.`,
 		Example: "  authsync redeliver shop auth0 --dry-run\n" +
 			"  authsync redeliver shop auth0 --since 2026-01-31T08:00:00Z --until 2026-01-31T12:00:00Z\n" +
 			"  authsync redeliver shop auth0 --since 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",
@@ -54,10 +54,10 @@ authsync reconcile finds.`,
 			return s.printRedelivery(done)
 		},
 	}
-	cmd.Flags().StringVar(&from, "since", "", "only events from then on: a time (RFC 3339) or how long ago (24h)")
+	cmd.Flags().StringVar(&from, "since", "", "only events since then: a time (RFC 3339) or how long ago (24h)")
 	cmd.Flags().StringVar(&to, "until", "", "only events before then")
-	cmd.Flags().StringVar(&order.Stream, "stream", "", "id of the event stream; without it, those that go to this project")
-	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "list them, and ask for nothing")
+	cmd.Flags().StringVar(&order.Stream, "stream", "", "id of the event stream; default: those that send to this project")
+	cmd.Flags().BoolVar(&order.DryRun, "dry-run", false, "only list them")
 	return cmd
 }
 

@@ -13,15 +13,15 @@ func (s *session) newRefresh() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use:   "refresh PROJECT USER",
-		Short: "Read one user from the provider, and repair the row",
-		Long: `Asks the provider about one user, now, says how the mirror differs and brings it to
-what the provider says: a row that is missing is made, columns that differ are
-written, a user who is gone at the provider is marked as deleted, and one who is
-deleted in the mirror only is restored. It costs one call of the provider's API.
+		Short: "Read one user from the provider and repair the row",
+		Long: `Reads one user from the provider now, reports how the mirror differs, and repairs it:
+a missing row is created, different columns are updated, a user the provider no longer
+has is marked as deleted, and one deleted only in the mirror is restored. It costs one
+call to the provider's API.
 
-The provider is the one that the user came from. Where the project has several and
-the mirror cannot tell, --provider names it. The credentials for reading users must
-be stored; authsync backfill --help says which.`,
+The user is read from the provider it came from. If the project has several and the
+mirror does not know the user, use --provider. Credentials for reading users must be
+stored; authsync backfill --help lists them.`,
 		Example: "  authsync refresh shop 'auth0|5f7c8ec7c33c6c004bbafe82'\n" +
 			"  authsync refresh shop ada.lovelace@example.com --provider clerk --json",
 		Args: takes(2, 2),
@@ -50,7 +50,7 @@ be stored; authsync backfill --help says which.`,
 			return s.printRepair(repair)
 		},
 	}
-	cmd.Flags().StringVar(&from, "provider", "", "the provider to ask: auth0, clerk or better_auth")
+	cmd.Flags().StringVar(&from, "provider", "", "the provider to read from: auth0, clerk or better_auth")
 	return cmd
 }
 

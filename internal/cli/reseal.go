@@ -7,16 +7,16 @@ import (
 func (s *session) newReseal() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reseal",
-		Short: "Seal everything with the first encryption key",
-		Long: `Seals all credentials and database URLs anew with the first key of
+		Short: "Re-encrypt all secrets with the first encryption key",
+		Long: `Re-encrypts all credentials and database URLs with the first key of
 AUTHSYNC_ENCRYPTION_KEY. To replace a key without losing anything:
 
-  1. put the new key first and the old one behind it, separated by a comma, and
-     restart all processes
+  1. list the new key before the old one, separated by a comma, and restart all
+     processes
   2. run authsync reseal
-  3. take the old key away, and restart all processes
+  3. remove the old key and restart all processes
 
-It can be run again at any time, and beside running servers.`,
+It can be repeated at any time, also while servers are running.`,
 		Example: "  AUTHSYNC_ENCRYPTION_KEY=\"$NEW_KEY,$OLD_KEY\" authsync reseal",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

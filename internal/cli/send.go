@@ -28,14 +28,14 @@ func (s *session) newSend() *cobra.Command {
 	f := sendFlags{secret: source{flag: "secret"}}
 	cmd := &cobra.Command{
 		Use:   "send PROJECT PROVIDER TYPE",
-		Short: "Sign a sample event as the provider would, and post it",
-		Long: `Makes an event of the given type in the provider's own form, signs it with the
-integration's signing secret, and posts it to the webhook receiver. The address
-email can be set for every provider; all other keys are the provider's own.
+		Short: "Send a signed sample event to the receiver",
+		Long: `Builds an event of the given type in the provider's format, signs it with the
+integration's signing secret, and posts it to the webhook receiver. --set email=…
+works for every provider; all other keys are the provider's own.
 
-The API never gives a signing secret out: it is read from the control database
-(that of the dev server, else DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), or given
-by --secret-file or --secret-env.`,
+The API never returns a signing secret: it is read from the control database (that
+of the dev server, otherwise DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), or from
+--secret-file or --secret-env.`,
 		Example: "  authsync send demo clerk user.created --set first_name=Ada --set email=ada@example.com --wait\n" +
 			"  authsync send demo auth0 user.updated --user 'auth0|1' --set nickname=null\n" +
 			"  authsync send demo better-auth user.deleted --user u1 --at 2026-01-31T12:00:00Z\n" +
@@ -48,12 +48,12 @@ by --secret-file or --secret-env.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.user, "user", "", "the user's id; default: a new one")
 	flags.StringArrayVar(&f.set, "set", nil, "set a key of the user object, as key=value: JSON or text, null is an explicit null; may be repeated")
-	flags.StringVar(&f.id, "id", "", "the event's id; default: a new one. The same id again is a repetition")
+	flags.StringVar(&f.id, "id", "", "the event's id; default: a new one. Reusing an id makes a duplicate")
 	flags.StringVar(&f.at, "at", "", "the time of the change: RFC 3339, or how long ago, such as 1h; default: now")
 	flags.StringVar(&f.secret.file, "secret-file", "", "file with the signing secret; - is standard input")
 	flags.StringVar(&f.secret.env, "secret-env", "", "environment variable with the signing secret")
-	flags.BoolVar(&f.anyType, "any-type", false, "send the type also if the provider is not known to send it")
-	flags.BoolVar(&f.wait, "wait", false, "wait until it is known what became of the event")
+	flags.BoolVar(&f.anyType, "any-type", false, "also send types that the provider is not known to send")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the event's outcome")
 	return cmd
 }
 

@@ -14,20 +14,20 @@ func (s *session) newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a server against your own control database",
 		Long: `Runs a server in production: DATABASE_URL names the control database, and
-AUTHSYNC_ENCRYPTION_KEY holds the key that seals credentials. Any number of
+AUTHSYNC_ENCRYPTION_KEY is the key that encrypts credentials. Any number of
 processes may run, each with all roles or some of them (AUTHSYNC_ROLES):
 
-  receiver   takes webhooks and makes them durable
+  receiver   accepts webhooks and stores them
   worker     applies them to the mirrors
-  api        answers management calls, and shows River UI at /river/
+  api        serves the management API, and River UI at /river/
 
-Whatever its roles, a process answers /healthz, /readyz and /metrics.
+Every process serves /healthz, /readyz and /metrics.
 
-The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C stop
-it in an orderly way: for AUTHSYNC_DRAIN_DELAY it still answers, with /readyz at 503 and
-the connection closed after each answer; what is under way then has
-AUTHSYNC_SHUTDOWN_TIMEOUT to finish. A second signal stops it at once. The log
-goes to standard error. authsync config lists all settings.`,
+The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C shut
+the server down gracefully: for AUTHSYNC_DRAIN_DELAY it still serves requests, with
+/readyz at 503 and connections closed after each response; requests and jobs in
+progress then have AUTHSYNC_SHUTDOWN_TIMEOUT to finish. A second signal stops it
+immediately. The log goes to standard error. authsync config lists all settings.`,
 		Example: "  export DATABASE_URL=postgres://authsync:secret@db/authsync\n" +
 			"  export AUTHSYNC_ENCRYPTION_KEY=$(openssl rand -base64 32)   # keep it: nothing can be read without it\n" +
 			"  authsync migrate up && authsync serve",

@@ -13,9 +13,9 @@ import (
 func (s *session) newUsers() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "users",
-		Short: "List the mirrored users, and find them by e-mail",
-		Long: `Lists users as the mirror has them. authsync explain says why a row looks as it does,
-authsync refresh reads one from the provider.`,
+		Short: "List mirrored users, or find them by e-mail",
+		Long: `Lists the users in the mirror. authsync explain explains the values in a row,
+authsync refresh reads a user from the provider.`,
 	})
 	cmd.AddCommand(s.newUsersList())
 	return cmd
@@ -26,7 +26,7 @@ func (s *session) newUsersList() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list PROJECT",
-		Short: "List users by id, or those with an address of e-mail",
+		Short: "List users by id, or those with an e-mail address",
 		Example: "  authsync users list demo --email ada.lovelace@example.com\n" +
 			"  authsync users list demo --limit 10 --json",
 		Args: takes(1, 1),
@@ -51,7 +51,7 @@ func (s *session) newUsersList() *cobra.Command {
 			return s.printUsers(users...)
 		},
 	}
-	cmd.Flags().StringVar(&email, "email", "", "only users with this address; deleted ones too")
+	cmd.Flags().StringVar(&email, "email", "", "only users with this address, including deleted ones")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many users")
 	return cmd
 }

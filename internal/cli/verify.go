@@ -18,19 +18,18 @@ import (
 func (s *session) newVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PROJECT PROVIDER",
-		Short: "Run a synthetic user through the server, then roll it back",
-		Long: `Sends signed events about a made-up user to the running server, as the provider
-would: created, updated, an update that comes late, a repetition, deleted, and an
-update from before the deletion. For each it compares what became of the event, and
-the user's row, with what they should be.
+		Short: "Send a synthetic user through the server, then roll it back",
+		Long: `Sends signed events about a synthetic user to the running server, as the provider
+would: created, updated, a late update, a duplicate, deleted, and an update from
+before the deletion. For each it checks the event's outcome and the user's row.
 
-Nobody else ever sees the user: a worker applies the events in the project database
-and rolls the transaction back, so no row, no entry of the change feed and no
-delivery to a destination comes of them. The events are listed as ignored. A project
-whose triggers do what no rollback undoes is refused. The exit status is 0 only if
+Nobody else sees the user: a worker applies the events in the project database and
+rolls the transaction back, so they leave no row, no entry in the change feed and no
+delivery to a destination. The events are listed as ignored. Projects whose triggers
+have effects that a rollback cannot undo are refused. The exit status is 0 only if
 every check passed.
 
-It needs the control database and its key: those of the dev server, else
+It needs the control database and its key: those of the dev server, otherwise
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY.`,
 		Example: "  authsync verify demo clerk",
 		Args:    takes(2, 2),

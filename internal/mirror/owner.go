@@ -47,12 +47,12 @@ type database interface {
 // Install creates the mirror in a project database, or upgrades it, and makes it the
 // project's. It is repeatable and safe to run from several processes at once. A database
 // that is another's is not touched: the error is pgdb.ErrControlDatabase, or
-// *pgdb.OwnedError unless takeOver says that another project's mirror is meant.
+// *pgdb.OwnedError unless adopt says that another project's mirror is meant.
 // Others are fit for the person who gave the URL: they say what is wrong with it and
 // what to do.
-func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error {
+func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {
 	owner := projectID
-	if takeOver {
+	if adopt {
 		owner = uuid.Nil
 	}
 	conn, err := m.connect(ctx, databaseURL, owner)
@@ -60,7 +60,7 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 		return err
 	}
 	defer disconnect(ctx, conn)
-	if err := mayBeOf(ctx, conn, projectID, takeOver); err != nil {
+	if err := mayBeOf(ctx, conn, projectID, adopt); err != nil {
 		return err
 	}
 	options := schema.Options{
@@ -69,7 +69,7 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 	if _, err := schema.Up(ctx, databaseURL, schema.Project, options); err != nil {
 		return err
 	}
-	if !takeOver {
+	if !adopt {
 		return own(ctx, conn, projectID)
 	}
 	if _, err := conn.Exec(ctx, takeOwner, projectID); err != nil {
@@ -145,14 +145,14 @@ func placeOf(ctx context.Context, db database) (place, error) {
 }
 
 // mayBeOf refuses a database that is another's, before it is touched.
-func mayBeOf(ctx context.Context, db database, projectID uuid.UUID, takeOver bool) error {
+func mayBeOf(ctx context.Context, db database, projectID uuid.UUID, adopt bool) error {
 	p, err := placeOf(ctx, db)
 	switch {
 	case err != nil:
 		return err
 	case p.IsControl:
 		return pgdb.ErrControlDatabase
-	case !p.IsOurs || takeOver:
+	case !p.IsOurs || adopt:
 		return nil
 	}
 	_, err = hasOwner(ctx, db, projectID)

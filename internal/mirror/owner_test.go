@@ -58,7 +58,7 @@ func TestAMirrorWithoutAnOwnerIsTakenByWhoWritesFirst(t *testing.T) {
 
 // Whoever wrote there before a mirror was taken over notices, though it has long
 // been connected.
-func TestTakeOver(t *testing.T) {
+func TestAdopt(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
 	url := pgtest.URL(t, pool)

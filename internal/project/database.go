@@ -19,8 +19,8 @@ import (
 const releaseTimeout = 5 * time.Second
 
 // install makes sure that the mirror is in a project's database, and is the project's.
-func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error {
-	err := s.mirror.Install(ctx, databaseURL, projectID, takeOver)
+func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {
+	err := s.mirror.Install(ctx, databaseURL, projectID, adopt)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}

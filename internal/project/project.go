@@ -77,9 +77,9 @@ func (e *DatabaseError) Unwrap() error { return e.Err }
 type MirrorInstaller interface {
 	// Install creates the mirror in a database, or upgrades it, and makes it the
 	// project's. It is repeatable. Errors: pgdb.ErrControlDatabase; *pgdb.OwnedError, unless
-	// takeOver says that another project's mirror is meant; others are fit for the
+	// adopt says that another project's mirror is meant; others are fit for the
 	// person who gave the URL.
-	Install(ctx context.Context, databaseURL string, projectID uuid.UUID, takeOver bool) error
+	Install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error
 	// Release lets the next project have the mirror, if it is this project's.
 	Release(ctx context.Context, databaseURL string, projectID uuid.UUID) error
 }

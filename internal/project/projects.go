@@ -59,14 +59,14 @@ type projectRow struct {
 // empty URL it creates a database on the control server, named after the control
 // database and the project; the first integration puts the mirror there.
 //
-// The mirror in a database has one owner. takeOver makes this project the owner of one
+// The mirror in a database has one owner. adopt makes this project the owner of one
 // that was another's: of a project that is gone, or of a copy of its database.
 //
 // Errors: *InvalidError, *DatabaseError, ErrNameTaken, ErrDatabaseExists. If the
 // process dies on the way, either the project is there with its database, or
 // neither is (an empty database named …_new_… may be left and is in nobody's way;
 // a mirror that was installed then must be taken over).
-func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, takeOver bool) (Project, error) {
+func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, adopt bool) (Project, error) {
 	if err := checkName("project", name); err != nil {
 		return Project{}, err
 	}
@@ -84,7 +84,7 @@ func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, tak
 		return Project{}, err
 	}
 	id := uuid.New()
-	if err := s.install(ctx, databaseURL, id, takeOver); err != nil {
+	if err := s.install(ctx, databaseURL, id, adopt); err != nil {
 		return Project{}, err
 	}
 	p, err := s.insert(ctx, s.pool, id, name, databaseURL)
@@ -167,7 +167,7 @@ type ProjectChange struct { //nolint:revive // it is a change of a project, and 
 	// DatabaseURL moves a project to another database, or changes how to reach the one it
 	// has, such as by a new password.
 	DatabaseURL *string
-	TakeOver    bool // see CreateProject
+	Adopt       bool // see CreateProject
 }
 
 // UpdateProject changes a project. It first makes sure that the mirror is in the database of a new
@@ -188,7 +188,7 @@ func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c Projec
 		if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
 			return Project{}, err
 		}
-		if err := s.install(ctx, url, projectID, c.TakeOver); err != nil {
+		if err := s.install(ctx, url, projectID, c.Adopt); err != nil {
 			return Project{}, err
 		}
 		if sealed, err = s.sealURL(projectID, url); err != nil {
