@@ -26,11 +26,11 @@ const (
 		FROM capydb_auth.owner AS o
 		JOIN pg_attribute AS a ON a.attrelid = 'capydb_auth.owner'::regclass AND a.attname = 'project_id'`
 
-	insertOwner = `INSERT INTO capydb_auth.owner (project_id) VALUES ($1) ON CONFLICT (is_only) DO NOTHING`
+	insertOwner = `INSERT INTO capydb_auth.owner (project_id) VALUES ($1) ON CONFLICT (singleton) DO NOTHING`
 
 	takeOwner = `
 		INSERT INTO capydb_auth.owner AS o (project_id) VALUES ($1)
-		ON CONFLICT (is_only) DO UPDATE SET project_id = excluded.project_id, since = excluded.since
+		ON CONFLICT (singleton) DO UPDATE SET project_id = excluded.project_id, since = excluded.since
 		WHERE o.project_id <> excluded.project_id`
 
 	deleteOwner = `DELETE FROM capydb_auth.owner AS o WHERE o.project_id = $1`
@@ -102,7 +102,7 @@ func (m *Mirrors) Release(ctx context.Context, databaseURL string, projectID uui
 // mark has the catalog say whose the mirror is, for those who may not read it; see
 // pgdb.OwnerMark. A role that does not own the table cannot, and goes without.
 func mark(ctx context.Context, db database, owner uuid.UUID) error {
-	text := "The id of the project in the control database of its authsync."
+	text := "The id of the project in the control database."
 	if owner != uuid.Nil {
 		text = pgdb.OwnerMark(owner)
 	}

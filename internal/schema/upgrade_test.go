@@ -10,13 +10,14 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/migrations"
+	"github.com/authsync/authsync/sql"
 )
 
 // firstRelease is a binary that knows the first migration of the mirror and a view.
 func firstRelease(t *testing.T) schema.Source {
 	t.Helper()
 	files := fstest.MapFS{}
-	for _, name := range []string{"project/000001_create_mirror.up.sql", "project/000001_create_mirror.down.sql"} {
+	for _, name := range []string{"project/000001_create_users.up.sql", "project/000001_create_users.down.sql"} {
 		text, err := fs.ReadFile(migrations.Project, name)
 		require.NoError(t, err)
 		files[name] = &fstest.MapFile{Data: text}
@@ -25,6 +26,25 @@ func firstRelease(t *testing.T) schema.Source {
 		"project/revision":               {Data: []byte("1 first\n")},
 		"project/views/user_sources.sql": {Data: []byte(view("user_sources", "SELECT id AS user_id FROM capydb_auth.users"))},
 	})
+}
+
+// nextRelease is a binary that knows one more column and one more index of users than this one.
+func nextRelease(t *testing.T) schema.Source {
+	t.Helper()
+	files := fstest.MapFS{
+		"project/000900_add_locale_to_users.up.sql": {Data: []byte(`
+			ALTER TABLE capydb_auth.users ADD COLUMN locale text;
+			CREATE INDEX users_locale_idx ON capydb_auth.users (locale);`)},
+		"project/000900_add_locale_to_users.down.sql": {Data: []byte(`ALTER TABLE capydb_auth.users DROP COLUMN locale`)},
+	}
+	names, err := fs.Glob(migrations.Project, "project/*")
+	require.NoError(t, err)
+	for _, name := range names {
+		text, err := fs.ReadFile(migrations.Project, name)
+		require.NoError(t, err)
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	return schema.NewSource(schema.Project, files, sql.Project)
 }
 
 // TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade upgrades a mirror on
@@ -47,8 +67,9 @@ func TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade(t *testing.T) {
 		CREATE INDEX users_lower_email ON capydb_auth.users (lower(email));
 		GRANT SELECT ON capydb_auth.users TO PUBLIC`)
 
-	for range 2 { // an upgrade, and code that is applied again
-		_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
+	thisRelease := schema.SourceOf(schema.Project)
+	for _, release := range []schema.Source{thisRelease, nextRelease(t), nextRelease(t)} { // two upgrades, and code that is applied again
+		_, err = release.Up(t.Context(), dsn, schema.Options{})
 		require.NoError(t, err)
 		execute(t, pool, `TRUNCATE seen; INSERT INTO orders VALUES (capydb_auth.ensure_user('u2'))`)
 		require.Equal(t, []string{"u2"}, list(t, pool, `SELECT id FROM seen`), "the trigger fires")
@@ -64,6 +85,7 @@ func TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade(t *testing.T) {
 		execute(t, pool, `DELETE FROM orders WHERE user_id = 'u2'; DELETE FROM capydb_auth.users WHERE id = 'u2';
 			UPDATE capydb_auth.schema_code SET hash = 'other'`)
 	}
+	require.Equal(t, []string{"900"}, list(t, pool, `SELECT version::text FROM capydb_auth.schema_migrations`))
 }
 
 func TestNobodyButTheOwnerMayCallOurFunctions(t *testing.T) {

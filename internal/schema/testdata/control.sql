@@ -1720,10 +1720,10 @@ COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid,
     name text NOT NULL,
     hint text NOT NULL,
     key_hash bytea NOT NULL,
-    project_id uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone,
@@ -1732,11 +1732,11 @@ CREATE TABLE authsync.api_keys (
 
 COMMENT ON TABLE authsync.api_keys IS 'Keys of the management API. The key itself is shown once and never stored.';
 
+COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project the key may manage; NULL: all projects.';
+
 COMMENT ON COLUMN authsync.api_keys.hint IS 'The first characters of the key, to tell keys apart.';
 
 COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has 256 random bits, so a slow hash would add nothing.';
-
-COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project that the key may manage; NULL: all.';
 
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
@@ -1750,49 +1750,51 @@ CREATE TABLE authsync.deliveries (
     changed_at timestamp with time zone NOT NULL,
     event_id text,
     state text NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
+    reason text,
+    coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
     last_status integer,
     last_response text,
-    reason text,
-    coalesced_into bigint,
+    deferrals integer DEFAULT 0 NOT NULL,
+    deferred_at timestamp with time zone,
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
-    deferrals integer DEFAULT 0 NOT NULL,
-    deferred_at timestamp with time zone,
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
     CONSTRAINT deliveries_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
 );
 
-COMMENT ON TABLE authsync.deliveries IS 'One row a change and destination that wants it. What is sent is read from the project''s database when it is sent.';
+COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
 
 COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
 
-COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change that is united in it; NULL: it stands for its own change alone.';
+COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change coalesced into it; NULL: it stands for its own change alone.';
 
-COMMENT ON COLUMN authsync.deliveries.changed IS 'The columns of users that the change is about.';
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns of users.';
 
-COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: by it a change is known that a repaired mirror makes once more, under another id.';
+COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier one of the same user comes first; ready; retrying: failed or put off, with a job of its own; delivered; coalesced: united with coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery of the same user comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+
+COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
+
+COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
+
+COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
-COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change began once, so that it may have arrived, whatever is noted of it.';
+COMMENT ON COLUMN authsync.deliveries.last_response IS 'The last response of the destination, at most 4 kB.';
 
-COMMENT ON COLUMN authsync.deliveries.last_response IS 'What the other side answered last, at most 4 kB.';
+COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often it was deferred (429, 503) again after the destination had accepted a later request. A deferral costs no attempt, because it is about the destination; one that always hits the same delivery must still come to an end.';
 
-COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that says more than the state.';
+COMMENT ON COLUMN authsync.deliveries.deferred_at IS 'When the request that was last deferred was sent; NULL: none since it was last made ready.';
 
-COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that tries it again (river_job.id).';
-
-COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often the other side put it off (429, 503) after it had done so before, and then let one through that was sent later.';
-
-COMMENT ON COLUMN authsync.deliveries.deferred_at IS 'When it was sent that the other side put off the last time; NULL: never since it was taken up.';
+COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that retries it (river_job.id).';
 
 ALTER TABLE authsync.deliveries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.deliveries_id_seq
@@ -1827,29 +1829,29 @@ CREATE TABLE authsync.destinations (
     CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text])))
 );
 
-COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent on to.';
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
 
-COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; accepted by the command in place of the id.';
+COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
 
-COMMENT ON COLUMN authsync.destinations.kind IS 'What is at the other end.';
+COMMENT ON COLUMN authsync.destinations.kind IS 'What kind of system it is.';
 
-COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it wants.';
+COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it receives.';
 
-COMMENT ON COLUMN authsync.destinations.fields IS 'The fields whose change matters to it, such as email or raw.app_metadata.plan; empty: all.';
+COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
 
-COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are no secret.';
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are not secret.';
 
-COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with the key that is kept outside the database.';
+COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with a key kept outside the database.';
 
-COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or said that it is gone.';
+COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or answered that it is gone.';
 
-COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state.';
+COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state: user or system.';
 
 COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
 
-COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition cost workers again and again: none of its changes are relayed until they are changed or it is resumed.';
+COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition repeatedly cost too much to evaluate: its changes are not relayed until the filter is changed or it is resumed.';
 
 CREATE TABLE authsync.projects (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1861,9 +1863,9 @@ CREATE TABLE authsync.projects (
 
 COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
 
-COMMENT ON COLUMN authsync.projects.name IS 'Name for people; accepted by the command in place of the id.';
+COMMENT ON COLUMN authsync.projects.name IS 'Name for people; the command accepts it in place of the id.';
 
-COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with the key that is kept outside the database.';
+COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with a key kept outside the database.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
@@ -1931,43 +1933,43 @@ CREATE TABLE authsync.destination_progress (
     cursor bigint NOT NULL,
     passed_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     lease uuid,
+    leased_by text,
+    leased_job bigint,
     leased_until timestamp with time zone,
     consecutive_failures integer DEFAULT 0 NOT NULL,
     failing_since timestamp with time zone,
     breaker_open_until timestamp with time zone,
     breaker_trips integer DEFAULT 0 NOT NULL,
-    last_success_at timestamp with time zone,
     breaker_failed_records text[] DEFAULT '{}'::text[] NOT NULL,
-    last_success_sent_at timestamp with time zone,
-    leased_by text,
-    leased_job bigint
+    last_success_at timestamp with time zone,
+    last_success_sent_at timestamp with time zone
 );
 
-COMMENT ON TABLE authsync.destination_progress IS 'How far each destination is, and how it fares. Read the view authsync.destination_health instead.';
+COMMENT ON TABLE authsync.destination_progress IS 'The progress and health of each destination. Read the view authsync.destination_health instead.';
 
-COMMENT ON COLUMN authsync.destination_progress.cursor IS 'The greatest id of user_changes up to which its deliveries have been made.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this user_changes.id.';
 
-COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When its mirror last lost changes, it had passed all that were applied before this; infinity: all. See repeated_changes.';
+COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When the mirror last lost changes, the destination had passed all those applied before this; infinity: all. See repeated_changes.';
 
-COMMENT ON COLUMN authsync.destination_progress.lease IS 'Which run of a job sends to it now.';
+COMMENT ON COLUMN authsync.destination_progress.lease IS 'The run of a job that may send to it.';
 
-COMMENT ON COLUMN authsync.destination_progress.leased_until IS 'Until when no other run may send.';
+COMMENT ON COLUMN authsync.destination_progress.leased_by IS 'The River client that holds the lease; the lease ends with its process.';
 
-COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempts that failed since the last one that did not.';
+COMMENT ON COLUMN authsync.destination_progress.leased_job IS 'The job that took the lease (river_job.id).';
 
-COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these was; NULL: the last attempt succeeded.';
+COMMENT ON COLUMN authsync.destination_progress.leased_until IS 'No other run may send before this.';
 
-COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, and then one probe; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempts that failed since the last success.';
 
-COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often in a row the breaker opened.';
+COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these failed; NULL: the last attempt succeeded.';
 
-COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users with a delivery whose first attempt failed since the last attempt that did not; as many as open the breaker.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, then one probe; NULL: it is closed.';
 
-COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When that was sent which was sent last of all that got through.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often the breaker has opened since it was last closed.';
 
-COMMENT ON COLUMN authsync.destination_progress.leased_by IS 'The River client that holds the lease.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users whose delivery failed at its first attempt since the last success, at most as many as open the breaker. It counts users, not attempts, so that one user whose data is always refused delays nobody else.';
 
-COMMENT ON COLUMN authsync.destination_progress.leased_job IS 'The job that took it (river_job.id).';
+COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When the most recently sent of all successful requests was sent.';
 
 CREATE TABLE authsync.job_requests (
     kind text NOT NULL,
@@ -1978,17 +1980,17 @@ CREATE TABLE authsync.job_requests (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE authsync.job_requests IS 'The jobs that exist once for each subject, such as a project: which of them has work to do.';
+COMMENT ON TABLE authsync.job_requests IS 'Jobs that exist once per subject, such as a project, and which of them have work to do.';
 
 COMMENT ON COLUMN authsync.job_requests.kind IS 'The kind of the job.';
 
-COMMENT ON COLUMN authsync.job_requests.subject IS 'What it is about: a project, a destination, a provider of a project.';
+COMMENT ON COLUMN authsync.job_requests.subject IS 'What the job works on: a project, a destination, a sync run, a provider of a project.';
 
 COMMENT ON COLUMN authsync.job_requests.args IS 'The arguments of the job.';
 
-COMMENT ON COLUMN authsync.job_requests.job_id IS 'The job (river_job.id); NULL: there is nothing to do.';
+COMMENT ON COLUMN authsync.job_requests.job_id IS 'The job (river_job.id); NULL: nothing to do.';
 
-COMMENT ON COLUMN authsync.job_requests.idle_since IS 'When the last job found nothing more to do.';
+COMMENT ON COLUMN authsync.job_requests.idle_since IS 'When the last job ran out of work.';
 
 CREATE VIEW authsync.destination_health AS
  SELECT d.id AS destination_id,
@@ -2058,7 +2060,9 @@ CREATE TABLE authsync.directory_version (
     CONSTRAINT directory_version_singleton_check CHECK (singleton)
 );
 
-COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when they see it grow.';
+COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when it does.';
+
+COMMENT ON COLUMN authsync.directory_version.singleton IS 'Limits the table to one row.';
 
 CREATE TABLE authsync.event_outcomes (
     inbox_id bigint NOT NULL,
@@ -2077,15 +2081,15 @@ CREATE TABLE authsync.event_outcomes (
 )
 PARTITION BY RANGE (received_at);
 
-COMMENT ON TABLE authsync.event_outcomes IS 'What became of each event of a delivery. Read the view authsync.events instead.';
+COMMENT ON TABLE authsync.event_outcomes IS 'The outcome of each event of a message. Read the view authsync.events instead.';
 
-COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its delivery, from 0.';
+COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its message, from 0.';
 
-COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that both are dropped together.';
+COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that retention drops both together.';
 
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
 
-COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome was final; NULL while it failed or is pending.';
+COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome became final; NULL while it is failed or pending.';
 
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
@@ -2100,11 +2104,11 @@ CREATE TABLE authsync.inbox (
 )
 PARTITION BY RANGE (received_at);
 
-COMMENT ON TABLE authsync.inbox IS 'Every verified delivery as it came, one row each. Only ever appended to; partitioned by day, retention drops partitions.';
+COMMENT ON TABLE authsync.inbox IS 'Every verified message as received, one row each. Append-only; partitioned by day, retention drops partitions.';
 
 COMMENT ON COLUMN authsync.inbox.message_id IS 'The sender''s id of the message, from its headers (svix-id, webhook-id); NULL where it sends none.';
 
-COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read whole.';
+COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read in full.';
 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
@@ -2176,7 +2180,7 @@ CREATE TABLE authsync.event_outcomes_default (
     CONSTRAINT event_outcomes_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'duplicate'::text, 'ignored'::text, 'failed'::text, 'pending'::text])))
 );
 
-COMMENT ON TABLE authsync.event_outcomes_default IS 'Outcomes for whose day no partition had been made; empty when all is well.';
+COMMENT ON TABLE authsync.event_outcomes_default IS 'Outcomes of days without a partition; normally empty.';
 
 CREATE VIEW authsync.events AS
  SELECT i.project_id,
@@ -2231,7 +2235,7 @@ CREATE TABLE authsync.external_ids (
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE authsync.external_ids IS 'What a destination calls a user, such as the record id of a CRM contact.';
+COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a user, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.idempotency_keys (
     api_key_id uuid NOT NULL,
@@ -2243,17 +2247,17 @@ CREATE TABLE authsync.idempotency_keys (
     created_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE authsync.idempotency_keys IS 'Calls of the API that came with an Idempotency-Key, for a day.';
+COMMENT ON TABLE authsync.idempotency_keys IS 'API calls that came with an Idempotency-Key, kept for a day.';
 
 COMMENT ON COLUMN authsync.idempotency_keys.key_hash IS 'SHA-256 of the key.';
 
 COMMENT ON COLUMN authsync.idempotency_keys.request_hash IS 'SHA-256 of method, path, query and body: the same key with another request is a mistake.';
 
-COMMENT ON COLUMN authsync.idempotency_keys.claim IS 'Which attempt at the call works on it.';
+COMMENT ON COLUMN authsync.idempotency_keys.claim IS 'The attempt that is working on the call.';
 
-COMMENT ON COLUMN authsync.idempotency_keys.busy_until IS 'Until when that attempt may go on. Afterwards, without an answer, nobody knows whether it took effect.';
+COMMENT ON COLUMN authsync.idempotency_keys.busy_until IS 'How long that attempt may take. After this, without an answer, it is unknown whether the call took effect.';
 
-COMMENT ON COLUMN authsync.idempotency_keys.answer_sealed IS 'The answer, which may hold a secret, encrypted with the key that is kept outside the database; NULL: none yet.';
+COMMENT ON COLUMN authsync.idempotency_keys.answer_sealed IS 'The answer, encrypted with a key kept outside the database because it may hold a secret; NULL: none yet.';
 
 CREATE VIEW authsync.inbox_bounds AS
  SELECT (c.oid)::regclass AS inbox_partition,
@@ -2293,7 +2297,7 @@ CREATE TABLE authsync.inbox_default (
     body bytea NOT NULL
 );
 
-COMMENT ON TABLE authsync.inbox_default IS 'Deliveries for whose day no partition had been made; empty when all is well.';
+COMMENT ON TABLE authsync.inbox_default IS 'Messages of days without a partition; normally empty.';
 
 ALTER TABLE authsync.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.inbox_id_seq
@@ -2305,8 +2309,8 @@ ALTER TABLE authsync.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE authsync.inbox_pending (
-    project_id uuid NOT NULL,
     id bigint NOT NULL,
+    project_id uuid NOT NULL,
     inbox_ids bigint[] NOT NULL,
     messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
     bytes bigint NOT NULL,
@@ -2315,15 +2319,15 @@ CREATE TABLE authsync.inbox_pending (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
 
-COMMENT ON TABLE authsync.inbox_pending IS 'Messages that wait to be applied: one row a commit and project. Read the view authsync.project_lag instead.';
+COMMENT ON TABLE authsync.inbox_pending IS 'Messages waiting to be applied: one row per commit and project. Read the view authsync.project_lag instead.';
 
 COMMENT ON COLUMN authsync.inbox_pending.inbox_ids IS 'The messages (inbox.id), ascending.';
 
-COMMENT ON COLUMN authsync.inbox_pending.messages IS 'How many there are.';
+COMMENT ON COLUMN authsync.inbox_pending.messages IS 'Number of messages.';
 
-COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'The size of their bodies.';
+COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 
-COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; it and received_to say which days'' partitions to read.';
+COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
 
@@ -2343,28 +2347,28 @@ CREATE TABLE authsync.inbox_usage (
     byte_count bigint NOT NULL
 );
 
-COMMENT ON TABLE authsync.inbox_usage IS 'How much each project stored in the inbox on a day (UTC) that is still kept; counted every few seconds, so about right.';
+COMMENT ON TABLE authsync.inbox_usage IS 'How much each project stored in the inbox per day (UTC) still retained; updated every few seconds, so approximate.';
 
-COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies, headers, and 500 bytes for the rest of each message and its outcome.';
+COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies and headers, plus 500 bytes per message for its other columns and outcome.';
 
 CREATE TABLE authsync.integrations (
     project_id uuid NOT NULL,
     provider text NOT NULL,
     credentials_sealed bytea NOT NULL,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reconcile_default text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    reconcile_default text,
     CONSTRAINT integrations_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
 );
 
 COMMENT ON TABLE authsync.integrations IS 'The providers configured for a project.';
 
-COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with the key that is kept outside the database.';
+COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with a key kept outside the database.';
 
-COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are no secret, such as absent_fields.';
+COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are not secret, such as absent_fields.';
 
-COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts by itself unless option reconcile.every says it; NULL where the credentials allow no reading.';
+COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts unless the option reconcile.every sets it; NULL: the credentials do not allow reading users. A column, because the schedule is computed in SQL and the credentials are sealed.';
 
 CREATE TABLE authsync.mirror_progress (
     project_id uuid NOT NULL,
@@ -2375,13 +2379,13 @@ CREATE TABLE authsync.mirror_progress (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE authsync.mirror_progress IS 'How far each project''s mirror was at least: one that is behind this, or of another epoch, has lost what was applied.';
+COMMENT ON TABLE authsync.mirror_progress IS 'The least progress of each project''s mirror: one that is behind this, or of another epoch, has lost events.';
 
 COMMENT ON COLUMN authsync.mirror_progress.epoch IS 'capydb_auth.mirror_progress.epoch in the project''s database.';
 
-COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'capydb_auth.mirror_progress.applied_to, at least.';
+COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'Lower bound of capydb_auth.mirror_progress.applied_to.';
 
-COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'The greatest id of user_changes that the mirror had given, at least.';
+COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest user_changes.id the mirror has handed out.';
 
 CREATE TABLE authsync.mirror_repairs (
     id bigint NOT NULL,
@@ -2391,9 +2395,9 @@ CREATE TABLE authsync.mirror_repairs (
     known_applied_to bigint NOT NULL,
     found_applied_to bigint NOT NULL,
     lost_since timestamp with time zone NOT NULL,
+    lost_change_id bigint DEFAULT 0 NOT NULL,
     not_in_inbox_until timestamp with time zone,
     last_inbox_id bigint NOT NULL,
-    lost_change_id bigint DEFAULT 0 NOT NULL,
     replay_cursor bigint DEFAULT 0 NOT NULL,
     messages bigint DEFAULT 0 NOT NULL,
     last_pending_id bigint,
@@ -2405,29 +2409,29 @@ CREATE TABLE authsync.mirror_repairs (
     CONSTRAINT mirror_repairs_cause_check CHECK ((cause = ANY (ARRAY['rewound'::text, 'recreated'::text])))
 );
 
-COMMENT ON TABLE authsync.mirror_repairs IS 'Mirrors that were found to have lost what was applied, and how far their repair is.';
+COMMENT ON TABLE authsync.mirror_repairs IS 'Mirrors found to have lost events, and the progress of their repair.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.cause IS 'rewound: the mirror is an older one, as after a restore from a backup; recreated: it was made anew, empty.';
+COMMENT ON COLUMN authsync.mirror_repairs.cause IS 'rewound: the mirror is an older state of itself, as after a restore from a backup; recreated: it was created again, empty.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.epoch IS 'The epoch of the mirror as it was found.';
+COMMENT ON COLUMN authsync.mirror_repairs.epoch IS 'The epoch of the mirror when the loss was found.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.known_applied_to IS 'How far the mirror had been.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.found_applied_to IS 'How far it was when it was found.';
+COMMENT ON COLUMN authsync.mirror_repairs.found_applied_to IS 'How far it was when the loss was found.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.lost_since IS 'What was applied since then is applied again; -infinity: everything.';
+COMMENT ON COLUMN authsync.mirror_repairs.lost_since IS 'Events applied since then are applied again; -infinity: all events.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.not_in_inbox_until IS 'What was received before this is no longer in the inbox, so only a reconcile can bring it back; NULL: the inbox has everything.';
+COMMENT ON COLUMN authsync.mirror_repairs.lost_change_id IS 'The greatest change id handed out before the loss; changes made since have greater ids.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.last_inbox_id IS 'The newest message when it was found: what came later is not lost.';
+COMMENT ON COLUMN authsync.mirror_repairs.not_in_inbox_until IS 'Messages received before this are no longer in the inbox, so only a reconcile can restore their changes; NULL: the inbox has everything.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.lost_change_id IS 'The greatest id of a change that anybody had been told of: changes of the repair, and later ones, have greater ids.';
+COMMENT ON COLUMN authsync.mirror_repairs.last_inbox_id IS 'The newest message when the loss was found: later ones are not lost.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.replay_cursor IS 'Messages up to this one (inbox.id) were looked through.';
+COMMENT ON COLUMN authsync.mirror_repairs.replay_cursor IS 'Messages up to this one (inbox.id) have been scanned.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.messages IS 'How many messages wait, or waited, to be applied again.';
+COMMENT ON COLUMN authsync.mirror_repairs.messages IS 'Number of messages queued to be applied again.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.last_pending_id IS 'The last row of inbox_pending that the repair waits for; NULL: not all messages were looked through.';
+COMMENT ON COLUMN authsync.mirror_repairs.last_pending_id IS 'The last row of inbox_pending the repair waits for; NULL: not all messages have been scanned.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.replayed_at IS 'When all messages had been applied again.';
 
@@ -2435,7 +2439,7 @@ COMMENT ON COLUMN authsync.mirror_repairs.reconciled_providers IS 'Providers for
 
 COMMENT ON COLUMN authsync.mirror_repairs.unreconciled_providers IS 'Provider -> why no reconcile could be started.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.finished_at IS 'When nothing was left to do; NULL: the repair is at work.';
+COMMENT ON COLUMN authsync.mirror_repairs.finished_at IS 'When the repair ended; NULL: it is still at work.';
 
 ALTER TABLE authsync.mirror_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.mirror_repairs_id_seq
@@ -2583,15 +2587,17 @@ CREATE TABLE authsync.rate_limits (
     day_requests bigint DEFAULT 0 NOT NULL
 );
 
-COMMENT ON TABLE authsync.rate_limits IS 'How much of a rate limit is used; shared by all processes and all destinations with the same account.';
+COMMENT ON TABLE authsync.rate_limits IS 'The state of each rate limit, shared by all processes and all destinations with the same account.';
 
-COMMENT ON COLUMN authsync.rate_limits.scope IS 'A digest of what the other side counts by, such as an access token.';
+COMMENT ON COLUMN authsync.rate_limits.scope IS 'A digest of what the destination counts by, such as an access token.';
 
 COMMENT ON COLUMN authsync.rate_limits.bucket IS 'Which of the account''s limits.';
 
-COMMENT ON COLUMN authsync.rate_limits.tat IS 'When the next request would be due by even spacing; requests may run ahead of it by a burst.';
+COMMENT ON COLUMN authsync.rate_limits.tat IS 'Theoretical arrival time of the next request (GCRA): requests may precede it by the burst.';
 
-COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, because the other side said so.';
+COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, at the destination''s request.';
+
+COMMENT ON COLUMN authsync.rate_limits.reason IS 'Why requests are blocked.';
 
 COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';
 
@@ -2602,6 +2608,7 @@ CREATE TABLE authsync.sync_runs (
     kind text NOT NULL,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     state text DEFAULT 'waiting'::text NOT NULL,
+    phase text DEFAULT 'walk'::text NOT NULL,
     cursor text DEFAULT ''::text NOT NULL,
     total bigint,
     pages bigint DEFAULT 0 NOT NULL,
@@ -2614,11 +2621,10 @@ CREATE TABLE authsync.sync_runs (
     wait_reason text,
     error text,
     report jsonb DEFAULT '{"bad": []}'::jsonb NOT NULL,
+    drift jsonb,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
-    phase text DEFAULT 'walk'::text NOT NULL,
-    drift jsonb,
     CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
     CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'orphaned'::text, 'confirm'::text]))),
@@ -2628,39 +2634,39 @@ CREATE TABLE authsync.sync_runs (
 
 COMMENT ON TABLE authsync.sync_runs IS 'Runs that read all users of a provider. Read the view authsync.sync_run_progress instead.';
 
-COMMENT ON COLUMN authsync.sync_runs.kind IS 'backfill: fills the mirror; reconcile: compares it with the provider as well.';
+COMMENT ON COLUMN authsync.sync_runs.kind IS 'backfill: fills the mirror; reconcile: also compares it with the provider.';
 
-COMMENT ON COLUMN authsync.sync_runs.options IS 'What was asked for beside the kind.';
+COMMENT ON COLUMN authsync.sync_runs.options IS 'Options given when the run was started.';
 
-COMMENT ON COLUMN authsync.sync_runs.state IS 'running, waiting (for its turn or for what wait_reason says), done, failed or cancelled.';
+COMMENT ON COLUMN authsync.sync_runs.state IS 'running; waiting (for its turn, or for wait_reason); done; failed; cancelled.';
 
-COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; all before it is in the mirror.';
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
 
-COMMENT ON COLUMN authsync.sync_runs.total IS 'How many users the provider says there are; NULL where it does not say.';
+COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; everything before it is in the mirror.';
+
+COMMENT ON COLUMN authsync.sync_runs.total IS 'Number of users according to the provider; NULL where it does not say.';
 
 COMMENT ON COLUMN authsync.sync_runs.pages IS 'Pages applied, each counted once.';
 
 COMMENT ON COLUMN authsync.sync_runs.read IS 'Users read so far.';
 
-COMMENT ON COLUMN authsync.sync_runs.applied IS 'Of these, those that were new or differed from the mirror.';
+COMMENT ON COLUMN authsync.sync_runs.applied IS 'Users read that were new to the mirror or differed from it.';
 
-COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Of these, those that said nothing new.';
+COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Users read that changed nothing.';
 
-COMMENT ON COLUMN authsync.sync_runs.failed IS 'Entries that are not in the mirror; the first hundred are in report, with the reason.';
+COMMENT ON COLUMN authsync.sync_runs.failed IS 'Entries that could not be applied; the first hundred are in report, with the reason.';
 
-COMMENT ON COLUMN authsync.sync_runs.worked IS 'Time worked, without waiting; what the rate is computed of.';
+COMMENT ON COLUMN authsync.sync_runs.worked IS 'Time spent working, without waiting; the rate is computed from it.';
 
-COMMENT ON COLUMN authsync.sync_runs.consecutive_failures IS 'How often it was put off in a row since the last page; too many end the run.';
+COMMENT ON COLUMN authsync.sync_runs.consecutive_failures IS 'Failures since the last page; too many end the run.';
 
-COMMENT ON COLUMN authsync.sync_runs.wait_reason IS 'Why the run waits; NULL while it does not.';
+COMMENT ON COLUMN authsync.sync_runs.wait_reason IS 'Why the run is waiting; NULL: it is not.';
 
-COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for a person.';
+COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for people.';
 
 COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
 
-COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users. Of a reconcile then orphaned: looks for users that the walk did not meet; confirm: asks about single users.';
-
-COMMENT ON COLUMN authsync.sync_runs.drift IS 'What a reconcile found: how many users were missing, differed (by column) or were orphaned, and what became of them.';
+COMMENT ON COLUMN authsync.sync_runs.drift IS 'The result of a reconcile: how many users were missing, differed (by column) or were orphaned, and what was done about them.';
 
 CREATE VIEW authsync.reconciles AS
  SELECT b.id AS run_id,
@@ -2728,19 +2734,19 @@ CREATE TABLE authsync.refresh_requests (
     CONSTRAINT refresh_requests_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
 );
 
-COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row goes when it was done. Read the view authsync.pending_refreshes instead.';
+COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row is deleted once its user was read. Read the view authsync.pending_refreshes instead.';
 
-COMMENT ON COLUMN authsync.refresh_requests.request_count IS 'How often it was asked for; a request answers all that were asked before it began.';
+COMMENT ON COLUMN authsync.refresh_requests.request_count IS 'How often the refresh was requested; one read answers all requests made before it began.';
 
-COMMENT ON COLUMN authsync.refresh_requests.requested_at IS 'When it was asked for first.';
+COMMENT ON COLUMN authsync.refresh_requests.requested_at IS 'When it was first requested.';
 
-COMMENT ON COLUMN authsync.refresh_requests.attempts IS 'How often this user could not be read or written, while others could.';
+COMMENT ON COLUMN authsync.refresh_requests.attempts IS 'How often this user could not be read or written while others could.';
 
-COMMENT ON COLUMN authsync.refresh_requests.next_attempt_at IS 'Not to be tried before.';
+COMMENT ON COLUMN authsync.refresh_requests.next_attempt_at IS 'No attempt before this.';
 
-COMMENT ON COLUMN authsync.refresh_requests.last_error IS 'Why the last try failed.';
+COMMENT ON COLUMN authsync.refresh_requests.last_error IS 'Why the last attempt failed.';
 
-COMMENT ON COLUMN authsync.refresh_requests.abandoned_at IS 'When it was given up; NULL: not. Another entry about the user, or authsync refresh, tries again.';
+COMMENT ON COLUMN authsync.refresh_requests.abandoned_at IS 'When authsync gave up; NULL: it has not. Another entry about the user, or authsync refresh, starts over.';
 
 CREATE TABLE authsync.rejected_requests (
     id bigint NOT NULL,
@@ -2756,23 +2762,23 @@ CREATE TABLE authsync.rejected_requests (
     request_count bigint DEFAULT 1 NOT NULL
 );
 
-COMMENT ON TABLE authsync.rejected_requests IS 'Requests to a project''s webhook URLs that were refused: the newest 100 of each provider, for a week; never a secret or a body.';
+COMMENT ON TABLE authsync.rejected_requests IS 'Rejected requests to a project''s webhook URLs: the newest 100 per provider, kept for a week; never a secret or a body.';
 
-COMMENT ON COLUMN authsync.rejected_requests.received_at IS 'When the last of them came.';
+COMMENT ON COLUMN authsync.rejected_requests.received_at IS 'When the last of them was received.';
 
-COMMENT ON COLUMN authsync.rejected_requests.status IS 'The HTTP status of the answer; 503 asks the sender to try again.';
+COMMENT ON COLUMN authsync.rejected_requests.status IS 'The HTTP status of the answer; 503 asks the sender to retry.';
 
-COMMENT ON COLUMN authsync.rejected_requests.reason IS 'A word for programs, such as signature_mismatch or timestamp_too_old.';
+COMMENT ON COLUMN authsync.rejected_requests.reason IS 'A code for programs, such as signature_mismatch or timestamp_too_old.';
 
 COMMENT ON COLUMN authsync.rejected_requests.detail IS 'A sentence for people: what is wrong, and what to do.';
 
-COMMENT ON COLUMN authsync.rejected_requests.body_bytes IS 'The size of the body, as announced or as read; NULL: not known.';
+COMMENT ON COLUMN authsync.rejected_requests.body_bytes IS 'Size of the body, as announced or as read; NULL: unknown.';
 
 COMMENT ON COLUMN authsync.rejected_requests.header_names IS 'The names of the headers, without their values.';
 
-COMMENT ON COLUMN authsync.rejected_requests.remote_address IS 'Where it came from; NULL: not known.';
+COMMENT ON COLUMN authsync.rejected_requests.remote_address IS 'The address of the sender; NULL: unknown.';
 
-COMMENT ON COLUMN authsync.rejected_requests.request_count IS 'How many requests the row stands for: those of one reason and address within a second; in a flood also the rest of it.';
+COMMENT ON COLUMN authsync.rejected_requests.request_count IS 'Number of requests the row stands for: those with the same reason and address within a second; in a flood, also those not recorded on their own.';
 
 ALTER TABLE authsync.rejected_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.rejected_requests_id_seq

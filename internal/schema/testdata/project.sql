@@ -9,9 +9,9 @@ CREATE TYPE capydb_auth.version AS (
 	received_at timestamp with time zone
 );
 
-COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) and by which event a value was said; the greater one wins.';
+COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) and by which event a value was set; the greater one wins.';
 
-COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; else NULL.';
+COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; otherwise NULL.';
 
 CREATE FUNCTION capydb_auth.apply_around_locks(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
@@ -993,9 +993,9 @@ CREATE TABLE capydb_auth.user_versions (
     unclocked jsonb
 );
 
-COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event said its value, and when; NULL where no event spoke of it.';
+COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event set its value, and when; NULL where no event set it.';
 
-COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id of what was last said of it without a clock; NULL if nothing was.';
+COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id last set by an event without a clock; NULL: none. Kept apart because a deletion without a time is newer than everything received before it. See merge_unclocked.';
 
 CREATE FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1351,11 +1351,11 @@ CREATE TABLE capydb_auth.users (
     placeholder_since timestamp with time zone
 );
 
-COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Kept by authsync: read it, join it, reference it, do not write to it.';
+COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
 
 COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
 
-COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address as the provider gives it; not unique.';
+COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address, spelled as at the provider; not unique.';
 
 COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
 
@@ -1369,7 +1369,7 @@ COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at 
 
 COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
 
-COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider tells it.';
+COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider reports it.';
 
 COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
 
@@ -1377,9 +1377,9 @@ COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
 
 COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
 
-COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder, of which no event has told yet.';
+COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
 
-COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user made the row as a placeholder; NULL once an event has told of the user.';
+COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
 
 CREATE FUNCTION capydb_auth.user_row(p_user capydb_auth.users) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1460,30 +1460,30 @@ CREATE TABLE capydb_auth.mirror_progress (
 )
 WITH (fillfactor='10');
 
-COMMENT ON TABLE capydb_auth.mirror_progress IS 'How many calls have written to the mirror. The control database keeps a copy, which shows whether the mirror went back.';
+COMMENT ON TABLE capydb_auth.mirror_progress IS 'How many calls have written to the mirror. The control database keeps a copy, which shows whether the mirror went back in time.';
 
-COMMENT ON COLUMN capydb_auth.mirror_progress.singleton IS 'Lets there be one row.';
+COMMENT ON COLUMN capydb_auth.mirror_progress.singleton IS 'Limits the table to one row.';
 
-COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Made with the mirror: one that was made anew has another.';
+COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Set when the mirror is created: a mirror created again has another.';
 
 COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with each call that applies events.';
 
 COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
 
 CREATE TABLE capydb_auth.owner (
-    is_only boolean DEFAULT true NOT NULL,
+    singleton boolean DEFAULT true NOT NULL,
     project_id uuid NOT NULL,
     since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT owner_is_only_check CHECK (is_only)
+    CONSTRAINT owner_singleton_check CHECK (singleton)
 );
 
-COMMENT ON TABLE capydb_auth.owner IS 'The project whose mirror this is: one row; none while no project has it.';
+COMMENT ON TABLE capydb_auth.owner IS 'The project whose mirror this is: one row, or none while no project owns it.';
 
-COMMENT ON COLUMN capydb_auth.owner.is_only IS 'Lets there be one row.';
+COMMENT ON COLUMN capydb_auth.owner.singleton IS 'Limits the table to one row.';
 
-COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the control database of its authsync.';
+COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the control database.';
 
-COMMENT ON COLUMN capydb_auth.owner.since IS 'Since when it is this project''s.';
+COMMENT ON COLUMN capydb_auth.owner.since IS 'When the project became the owner.';
 
 CREATE VIEW capydb_auth.placeholders WITH (security_invoker='true') AS
  SELECT u.id AS user_id,
@@ -1507,15 +1507,15 @@ CREATE TABLE capydb_auth.processed_events (
     CONSTRAINT processed_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text])))
 );
 
-COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in users. It is what makes a repetition harmless.';
+COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in users, which makes a repetition harmless.';
 
-COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the delivery arrived that was processed first.';
+COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the message processed first was received.';
 
-COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The delivery that was processed first (authsync.inbox.id in the control database).';
+COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The message processed first (authsync.inbox.id in the control database).';
 
-COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that delivery, from 0.';
+COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that message, from 0.';
 
-COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already said all it says.';
+COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already set all its values.';
 
 CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     provider text NOT NULL COLLATE pg_catalog."C",
@@ -1528,15 +1528,15 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
 );
 
-COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the reconcile that runs has found out about each user; authsync''s own, emptied when it ends.';
+COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the running reconcile has found about each user; internal to authsync, emptied when the run ends.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty for the row that says which run the rows belong to.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty in the row that says which run the rows belong to.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: the provider is to be asked about this user; found: it differs for certain; repaired; failed.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this user is still to be read from the provider; found: certain to differ; repaired; failed.';
 
 CREATE TABLE capydb_auth.schema_code (
     singleton boolean DEFAULT true NOT NULL,
@@ -1599,15 +1599,15 @@ CREATE TABLE capydb_auth.user_changes (
 )
 WITH (toast_tuple_target='8160');
 
-COMMENT ON TABLE capydb_auth.user_changes IS 'The change feed: one row for each event that changed a value, in the order of commit. Applying every after in order gives users.';
+COMMENT ON TABLE capydb_auth.user_changes IS 'The change feed: one row for each event that changed a value, in commit order. Applying every after in order gives users.';
 
-COMMENT ON COLUMN capydb_auth.user_changes.id IS 'Grows in the order of commit: reading on from the last id seen misses nothing.';
+COMMENT ON COLUMN capydb_auth.user_changes.id IS 'Grows in commit order: reading on from the last id seen misses nothing.';
 
-COMMENT ON COLUMN capydb_auth.user_changes.changed IS 'The columns of users that got another value.';
+COMMENT ON COLUMN capydb_auth.user_changes.changed IS 'The columns of users that changed.';
 
-COMMENT ON COLUMN capydb_auth.user_changes.before IS 'The changed columns as they were; NULL where the user was new.';
+COMMENT ON COLUMN capydb_auth.user_changes.before IS 'The changed columns before the change; NULL where the user was new.';
 
-COMMENT ON COLUMN capydb_auth.user_changes.after IS 'The changed columns as they are.';
+COMMENT ON COLUMN capydb_auth.user_changes.after IS 'The changed columns after the change.';
 
 COMMENT ON COLUMN capydb_auth.user_changes.event_at IS 'The provider''s clock of the event.';
 
@@ -1651,7 +1651,7 @@ ALTER TABLE ONLY capydb_auth.mirror_progress
     ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY capydb_auth.owner
-    ADD CONSTRAINT owner_pkey PRIMARY KEY (is_only);
+    ADD CONSTRAINT owner_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY capydb_auth.processed_events
     ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at);

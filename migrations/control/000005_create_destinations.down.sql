@@ -1,4 +1,4 @@
--- Undoes 000004_create_outbox.up.sql. What was waiting to be delivered is lost.
+-- Removes destinations. Changes not yet delivered are lost to them; the change feeds in the project databases stay.
 DROP TABLE authsync.rate_limits;
 DROP TABLE authsync.external_ids;
 DROP TABLE authsync.deliveries;

@@ -1,0 +1,183 @@
+-- The road out: destinations, deliveries to them, and what keeps deliveries ordered and paced.
+--
+-- Why:   every change of a project's users goes on to the systems that must follow.
+-- Locks: projects for a moment, for the foreign key; the tables are new.
+
+CREATE TABLE authsync.destinations (
+    id             uuid        NOT NULL DEFAULT gen_random_uuid(),
+    project_id     uuid        NOT NULL,
+    name           text        NOT NULL,
+    kind           text        NOT NULL,
+    kinds          text[]      NOT NULL DEFAULT '{created,updated,deleted,restored}',
+    fields         text[]      NOT NULL DEFAULT '{}',
+    condition      text,
+    options        jsonb       NOT NULL DEFAULT '{}',
+    secrets_sealed bytea       NOT NULL,
+    state          text        NOT NULL DEFAULT 'active',
+    state_by       text        NOT NULL DEFAULT 'user',
+    state_reason   text,
+    state_since    timestamptz NOT NULL DEFAULT now(),
+    filter_halted  boolean     NOT NULL DEFAULT false,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT destinations_pkey PRIMARY KEY (id),
+    CONSTRAINT destinations_project_id_name_key UNIQUE (project_id, name),
+    CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
+    CONSTRAINT destinations_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    CONSTRAINT destinations_kind_check CHECK (kind IN ('hubspot', 'webhook', 'http')),
+    CONSTRAINT destinations_kinds_check CHECK (kinds <@ '{created,updated,deleted,restored}' AND kinds <> '{}'),
+    CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
+    CONSTRAINT destinations_state_by_check CHECK (state_by IN ('user', 'system'))
+);
+
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
+COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
+COMMENT ON COLUMN authsync.destinations.kind IS 'What kind of system it is.';
+COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it receives.';
+COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
+COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are not secret.';
+COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with a key kept outside the database.';
+COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or answered that it is gone.';
+COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state: user or system.';
+COMMENT ON COLUMN authsync.destinations.state_reason IS 'Why it is in this state, and what to do.';
+COMMENT ON COLUMN authsync.destinations.filter_halted IS 'Its fields or condition repeatedly cost too much to evaluate: its changes are not relayed until the filter is changed or it is resumed.';
+
+-- Apart from destinations, because it changes with every delivery.
+CREATE TABLE authsync.destination_progress (
+    destination_id         uuid        NOT NULL,
+    cursor                 bigint      NOT NULL,
+    passed_until           timestamptz NOT NULL DEFAULT 'infinity',
+    lease                  uuid,
+    leased_by              text,
+    leased_job             bigint,
+    leased_until           timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    consecutive_failures   integer     NOT NULL DEFAULT 0,
+    failing_since          timestamptz,
+    breaker_open_until     timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    breaker_trips          integer     NOT NULL DEFAULT 0,
+    breaker_failed_records text[]      NOT NULL DEFAULT '{}',
+    last_success_at        timestamptz,
+    last_success_sent_at   timestamptz,
+    CONSTRAINT destination_progress_pkey PRIMARY KEY (destination_id),
+    CONSTRAINT destination_progress_destination_id_fkey
+        FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE authsync.destination_progress IS 'The progress and health of each destination. Read the view authsync.destination_health instead.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this user_changes.id.';
+COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When the mirror last lost changes, the destination had passed all those applied before this; infinity: all. See repeated_changes.';
+COMMENT ON COLUMN authsync.destination_progress.lease IS 'The run of a job that may send to it.';
+COMMENT ON COLUMN authsync.destination_progress.leased_by IS 'The River client that holds the lease; the lease ends with its process.';
+COMMENT ON COLUMN authsync.destination_progress.leased_job IS 'The job that took the lease (river_job.id).';
+COMMENT ON COLUMN authsync.destination_progress.leased_until IS 'No other run may send before this.';
+COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempts that failed since the last success.';
+COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these failed; NULL: the last attempt succeeded.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, then one probe; NULL: it is closed.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often the breaker has opened since it was last closed.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users whose delivery failed at its first attempt since the last success, at most as many as open the breaker. It counts users, not attempts, so that one user whose data is always refused delays nobody else.';
+COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When the most recently sent of all successful requests was sent.';
+
+CREATE TABLE authsync.deliveries (
+    id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    project_id      uuid        NOT NULL,
+    destination_id  uuid        NOT NULL,
+    change_id       bigint      NOT NULL,
+    first_change_id bigint,
+    user_id         text        NOT NULL,
+    kind            text        NOT NULL,
+    changed         text[]      NOT NULL,
+    changed_at      timestamptz NOT NULL,
+    event_id        text,
+    state           text        NOT NULL,
+    reason          text,
+    coalesced_into  bigint,
+    begun           boolean     NOT NULL DEFAULT false,
+    -- squawk-ignore prefer-bigint-over-int
+    attempts        integer     NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    last_attempt_at timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    last_status     integer,
+    last_response   text,
+    -- squawk-ignore prefer-bigint-over-int
+    deferrals       integer     NOT NULL DEFAULT 0,
+    deferred_at     timestamptz,
+    job_id          bigint,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    finished_at     timestamptz,
+    CONSTRAINT deliveries_pkey PRIMARY KEY (id),
+    -- The change first: in the other order it would tempt the planner away from the indexes below.
+    CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id),
+    CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
+    CONSTRAINT deliveries_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored')),
+    CONSTRAINT deliveries_state_check
+        CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
+    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('blocked', 'ready', 'retrying')))
+);
+
+COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
+COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change coalesced into it; NULL: it stands for its own change alone.';
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns of users.';
+COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery of the same user comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
+COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
+COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
+COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
+COMMENT ON COLUMN authsync.deliveries.last_response IS 'The last response of the destination, at most 4 kB.';
+COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often it was deferred (429, 503) again after the destination had accepted a later request. A deferral costs no attempt, because it is about the destination; one that always hits the same delivery must still come to an end.';
+COMMENT ON COLUMN authsync.deliveries.deferred_at IS 'When the request that was last deferred was sent; NULL: none since it was last made ready.';
+COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that retries it (river_job.id).';
+
+-- What can be sent now, in order.
+CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, change_id) WHERE state = 'ready';
+
+-- A user's deliveries that wait for an earlier one, in order. Not one index with the next: each finished delivery
+-- asks whether its user has another one under way, which would walk over all that wait.
+CREATE INDEX deliveries_blocked_idx ON authsync.deliveries (destination_id, user_id, change_id) WHERE state = 'blocked';
+
+-- A user has at most one delivery under way to a destination.
+CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination_id, user_id) WHERE state IN ('ready', 'retrying');
+
+CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
+CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
+CREATE INDEX deliveries_retrying_idx ON authsync.deliveries (destination_id, next_attempt_at) WHERE state = 'retrying';
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, user_id) WHERE state = 'failed';
+
+-- For retention.
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE state IN ('delivered', 'coalesced', 'cancelled');
+
+CREATE TABLE authsync.external_ids (
+    destination_id uuid        NOT NULL,
+    user_id        text        NOT NULL,
+    external_id    text        NOT NULL,
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, user_id),
+    CONSTRAINT external_ids_destination_id_fkey
+        FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a user, such as the record id of a CRM contact.';
+
+CREATE TABLE authsync.rate_limits (
+    scope         text        NOT NULL,
+    bucket        text        NOT NULL,
+    tat           timestamptz NOT NULL DEFAULT '-infinity',
+    blocked_until timestamptz NOT NULL DEFAULT '-infinity',
+    reason        text,
+    day           date,
+    day_requests  bigint      NOT NULL DEFAULT 0,
+    CONSTRAINT rate_limits_pkey PRIMARY KEY (scope, bucket)
+);
+
+COMMENT ON TABLE authsync.rate_limits IS 'The state of each rate limit, shared by all processes and all destinations with the same account.';
+COMMENT ON COLUMN authsync.rate_limits.scope IS 'A digest of what the destination counts by, such as an access token.';
+COMMENT ON COLUMN authsync.rate_limits.bucket IS 'Which of the account''s limits.';
+COMMENT ON COLUMN authsync.rate_limits.tat IS 'Theoretical arrival time of the next request (GCRA): requests may precede it by the burst.';
+COMMENT ON COLUMN authsync.rate_limits.blocked_until IS 'No request before this, at the destination''s request.';
+COMMENT ON COLUMN authsync.rate_limits.reason IS 'Why requests are blocked.';
+COMMENT ON COLUMN authsync.rate_limits.day IS 'The day, in the account''s time zone, that day_requests counts.';

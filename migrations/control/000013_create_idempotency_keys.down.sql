@@ -1,2 +1,0 @@
--- Calls that are sent again take effect again.
-DROP TABLE authsync.idempotency_keys;

@@ -1,0 +1,2 @@
+-- Forgets what a running reconcile has found; the run begins anew.
+DROP TABLE capydb_auth.reconcile_findings;
