@@ -26,7 +26,8 @@ import (
 //	a user whom a backfill, a reconcile or a refresh finds missing, and who is
 //	older than the loss, before a run has been through all users since                ▶ passed by
 //	anything else                                                                     ▶ made; if it is a later event of a user
-//	                                                                                    who is older than the loss, as updated
+//	                                                                                    who is older than the loss, or whom the
+//	                                                                                    destination knew, as updated
 
 // loss is what the mirror of a destination lost last; the zero loss: nothing since the destination was made.
 type loss struct {
@@ -63,6 +64,7 @@ type repeat struct {
 	DeliveryID    *int64     // of the lost change
 	DeliveryState *string
 	IsComplete    bool // a run has been through all users of the provider since
+	IsKnown       bool // the destination had a delivery of the user before the loss, or had passed a change
 }
 
 const selectRepeats = `SELECT * FROM authsync.repeated_changes($1, $2, $3, $4, $5, $6, $7, $8)`
@@ -84,7 +86,7 @@ func (o *Outbox) unrepeated(ctx context.Context, f *standing, changes []mirror.F
 		case c.ID <= *f.LostTo:
 			kept = append(kept, c)
 		case !f.isRepeat(&c, r):
-			kept = append(kept, f.ofOlderUser(c))
+			kept = append(kept, f.ofOlderUser(c, r))
 		case r.DeliveryID != nil && *r.DeliveryState != StateDelivered && *r.DeliveryState != StateCoalesced:
 			moved = append(moved, newDelivery{
 				ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt, DeliveryID: r.DeliveryID,
@@ -104,8 +106,7 @@ func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.Feed
 	for i := range changes {
 		c := &changes[i]
 		amid := f.ReplayedAt == nil || c.ChangedAt.Before(f.ReplayedAt.Add(clocksApart))
-		found := isRead(c) && c.Kind == destination.Created
-		if c.ID <= *f.LostTo || !amid && !found {
+		if c.ID <= *f.LostTo || !amid && c.Kind != destination.Created {
 			continue
 		}
 		ids, users, events = append(ids, c.ID), append(users, c.UserID), append(events, c.EventID)
@@ -147,9 +148,13 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 }
 
 // ofOlderUser makes an event of a user who was there before the loss, but is new to the mirror now, what it is.
-func (f *standing) ofOlderUser(c mirror.FeedChange) mirror.FeedChange {
+func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange {
+	if c.Kind != destination.Created || isRead(&c) {
+		return c
+	}
 	at, ok := createdAt(&c)
-	if c.Kind != destination.Created || isRead(&c) || !ok || !at.Before(*f.FoundAt) || c.EventAt.Before(at.Add(creationTakes)) {
+	isOlder := ok && at.Before(*f.FoundAt) && !c.EventAt.Before(at.Add(creationTakes))
+	if !isOlder && !r.IsKnown {
 		return c
 	}
 	c.Kind, c.Before = destination.Updated, unknownBefore(c.UserID)

@@ -996,7 +996,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
-CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean)
+CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -1040,6 +1040,25 @@ BEGIN
         ) AS e
         ORDER BY p.user_id, e.event_id, e.id
     ),
+    known AS MATERIALIZED (
+        SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
+        FROM person AS p
+        JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.deliveries AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id
+              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+            LIMIT 1
+        ) AS delivered ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.event_outcomes AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.outcome = 'applied'
+              AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+            LIMIT 1
+        ) AS passed ON delivered.found IS NULL
+    ),
     -- The first of each provider's.
     run AS MATERIALIZED (
         SELECT b.provider, min(b.finished_at) AS finished_at
@@ -1048,10 +1067,12 @@ BEGIN
         WHERE b.state = 'done' AND b.started_at >= p_found_at
         GROUP BY b.provider
     )
-    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false)
+    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
+           coalesce(k.is_known, false)
     FROM change AS c
     LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
     LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
+    LEFT JOIN known AS k ON k.user_id = c.user_id
     LEFT JOIN run AS r ON r.provider = c.provider;
 END;
 $$;

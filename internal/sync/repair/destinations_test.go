@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -200,14 +201,20 @@ func TestReplayAfterALoss(t *testing.T) {
 	waittest.Until(t, func() bool { return len(s.told()) == 20 }, "%v", s.told())
 }
 
-// applyDirectly applies an event that is in no message of this project, made at a time, about a user made at another.
+// applyDirectly applies an event that is in no message of this project, made at a time, about a user made at another;
+// the zero time: it does not say when.
 func (b *testBundle) applyDirectly(t *testing.T, id, user string, created, at time.Time) {
 	t.Helper()
-	email, made := user+"@example.com", created.Format(time.RFC3339)
+	email := user + "@example.com"
+	fields := provider.Fields{provider.DeletedAt: nil, provider.Email: &email}
+	if !created.IsZero() {
+		made := created.Format(time.RFC3339)
+		fields[provider.CreatedAt] = &made
+	}
 	_, err := b.mirrors.Apply(t.Context(), b.projectID, []mirror.Event{{
 		Event: provider.Event{
 			ID: id, Type: "user.updated", UserID: user, At: at, SentAt: at, Raw: json.RawMessage(`{}`),
-			Fields: provider.Fields{provider.DeletedAt: nil, provider.Email: &email, provider.CreatedAt: &made},
+			Fields: fields,
 		},
 		Provider: provider.Auth0, InboxID: 1_000_000, ReceivedAt: at,
 	}})
@@ -249,6 +256,40 @@ func TestUsersOlderThanALossAreNotCreatedOnceMore(t *testing.T) {
 	require.Equal(t, "created backfill:run", s.of("never-there"))
 }
 
+// Of users whose provider does not say when they were made, it is known from what the destination was sent, or had passed.
+func TestUsersWithoutATimeOfCreationAreNotCreatedOnceMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	_, err := b.inbox.Append(t.Context(), inbox.Message{ProjectID: b.projectID, Provider: provider.Auth0, Body: []byte(
+		`{"type": "user.created", "id": "evt_passed", "time": "2026-03-01T12:00:00Z", "data": {"object": {"user_id": "passed", "email": "p@example.com"}}}`)})
+	require.NoError(t, err)
+	b.applied(t)
+	s := &sink{}
+	id := b.add(t, "crm", s, delivery.From{})
+	b.applyDirectly(t, "evt_1", "sent", time.Time{}, at)
+	b.applyDirectly(t, "evt_2", "sent-too", time.Time{}, at)
+	b.settled(t, id)
+	exec(t, b.control, `DELETE FROM authsync.inbox`) // the events below are applied before those above are, or those never are
+	anew(t, b, "")
+	b.check(t)
+	b.repaired(t, 1)
+
+	b.applyDirectly(t, "evt_3", "sent", time.Time{}, at.Add(time.Hour))
+	b.applyDirectly(t, "evt_4", "passed", time.Time{}, at.Add(time.Hour))
+	b.applyDirectly(t, "evt_5", "new", time.Time{}, at.Add(time.Hour))
+	b.settled(t, id)
+	exec(t, b.control, `UPDATE authsync.mirror_repairs SET replayed_at = replayed_at - interval '1 day'`)
+	b.applyDirectly(t, "evt_6", "sent-too", time.Time{}, at.Add(time.Hour))
+	b.applyDirectly(t, "evt_7", "new-too", time.Time{}, at.Add(time.Hour))
+	b.settled(t, id)
+	require.Equal(t, "created evt_1, updated evt_3", s.of("sent"))
+	require.Equal(t, "updated evt_4", s.of("passed"))
+	require.Equal(t, "created evt_2, updated evt_6", s.of("sent-too"))
+	require.Equal(t, "created evt_5", s.of("new"))
+	require.Equal(t, "created evt_7", s.of("new-too"))
+}
+
 // A delivery whose change is gone says why, and what to do.
 func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 	t.Parallel()
@@ -278,6 +319,24 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		require.Contains(t, end(), "cancelled the project's database lost this change")
 		require.Contains(t, end(), "authsync destinations replay")
 		require.Empty(t, s.told())
+	})
+	t.Run("ByALossWhoseRepairItHasNotRead", func(t *testing.T) {
+		t.Parallel()
+		b, s, end := setupPaused(t)
+		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = true`) // it reads no further
+		anew(t, b, "")
+		b.check(t)
+		b.repaired(t, 1)
+		exec(t, b.control, `UPDATE authsync.destinations SET state = 'active'`)
+		exec(t, b.control, `SELECT authsync.request_delivery(d.id) FROM authsync.destinations AS d`)
+		waittest.Until(t, func() bool {
+			return value[bool](t, b.control, `SELECT reason IS NOT NULL OR finished_at IS NOT NULL FROM authsync.deliveries`)
+		}, "the delivery is not looked at: %s", b.logged())
+		require.Equal(t, "retrying", value[string](t, b.control, `SELECT state FROM authsync.deliveries`))
+		require.Contains(t, value[string](t, b.control, `SELECT reason FROM authsync.deliveries`), "is being repaired")
+		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = false`)
+		require.Contains(t, end(), "delivered")
+		require.Equal(t, []string{"created evt_1"}, s.told())
 	})
 	t.Run("ByHand", func(t *testing.T) {
 		t.Parallel()

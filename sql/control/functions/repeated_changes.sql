@@ -5,7 +5,8 @@
 -- Order:      of no matter.
 -- Result:     one row a change: when its event was final before the loss was found, NULL if it was not; the
 --             delivery of the lost change, if the destination has one; whether a backfill or a reconcile of
---             the provider that began after the loss had ended before the change.
+--             the provider that began after the loss had ended before the change; whether the destination
+--             knew the user before the loss, by a delivery or by a change that it had passed.
 CREATE OR REPLACE FUNCTION authsync.repeated_changes(
     p_destination_id uuid,
     p_lost_to        bigint,
@@ -16,7 +17,7 @@ CREATE OR REPLACE FUNCTION authsync.repeated_changes(
     p_providers      text[],
     p_changed_at     timestamptz[]
 )
-RETURNS TABLE (change_id bigint, applied_at timestamptz, delivery_id bigint, delivery_state text, is_complete boolean)
+RETURNS TABLE (change_id bigint, applied_at timestamptz, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
@@ -61,6 +62,25 @@ BEGIN
         ) AS e
         ORDER BY p.user_id, e.event_id, e.id
     ),
+    known AS MATERIALIZED (
+        SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
+        FROM person AS p
+        JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.deliveries AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id
+              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+            LIMIT 1
+        ) AS delivered ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS found
+            FROM authsync.event_outcomes AS o
+            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.outcome = 'applied'
+              AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+            LIMIT 1
+        ) AS passed ON delivered.found IS NULL
+    ),
     -- The first of each provider's.
     run AS MATERIALIZED (
         SELECT b.provider, min(b.finished_at) AS finished_at
@@ -69,10 +89,12 @@ BEGIN
         WHERE b.state = 'done' AND b.started_at >= p_found_at
         GROUP BY b.provider
     )
-    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false)
+    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
+           coalesce(k.is_known, false)
     FROM change AS c
     LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
     LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
+    LEFT JOIN known AS k ON k.user_id = c.user_id
     LEFT JOIN run AS r ON r.provider = c.provider;
 END;
 $fn$;
