@@ -195,7 +195,7 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 		"DestinationURL":   {"POST", "/projects/shop/destinations", `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, "options.url"},
 		"Condition":        {"PATCH", "/projects/shop/destinations/app", `{"condition": "` + strings.Repeat("x", 40_000) + `"}`, "condition"},
 		"PauseReason":      {"POST", "/projects/shop/destinations/app/pause", `{"reason": "` + strings.Repeat("x", 600) + `"}`, "reason"},
-		"Test":             {"POST", "/projects/shop/destinations/app/test", `{}`, "user_id"},
+		"Test":             {"POST", "/projects/shop/destinations/app/preview", `{}`, "user_id"},
 		"Replay":           {"POST", "/projects/shop/destinations/app/replay", `{}`, "state"},
 		"ReplayUntil":      {"POST", "/projects/shop/destinations/app/replay", `{"until": "later"}`, "until"},
 		"EventsOutcome":    {"POST", "/projects/shop/events/replay", `{"outcome": "lost"}`, "outcome"},

@@ -124,7 +124,7 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	path := "/projects/shop/destinations/app/test"
+	path := "/projects/shop/destinations/app/preview"
 	shown := b.call(t, http.MethodPost, path, `{"user_id": "auth0|1"}`)
 	require.Equal(t, http.StatusOK, shown.status, shown.text)
 	require.Equal(t, previewOf{userID: "auth0|1"}, b.outbox.previewed)

@@ -220,9 +220,9 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	check("POST", app+"/pause", one+"/pause", `{"reason": "x"}`, 200)
 	check("POST", app+"/resume", one+"/resume", "", 200)
 	check("POST", app+"/rotate", one+"/rotate", "", 200)
-	check("POST", app+"/test", one+"/test", `{"user_id": "user_1"}`, 200)
-	check("POST", app+"/test", one+"/test", `{"user_id": "unwanted"}`, 200)
-	check("POST", app+"/test", one+"/test", `{"user_id": "odd"}`, 422)
+	check("POST", app+"/preview", one+"/preview", `{"user_id": "user_1"}`, 200)
+	check("POST", app+"/preview", one+"/preview", `{"user_id": "unwanted"}`, 200)
+	check("POST", app+"/preview", one+"/preview", `{"user_id": "odd"}`, 422)
 	check("POST", app+"/replay", one+"/replay", `{"state": "failed"}`, 200)
 
 	const delivery = "/projects/{project}/deliveries/{delivery}"

@@ -166,7 +166,7 @@ func TestEventsOfAllProvidersBecomeRows(t *testing.T) {
 		`authsync_http_requests_total{area="webhook",code="204",method="post"} 3`,
 		`authsync_messages_total{provider="clerk",result="accepted"} 1`,
 		`authsync_control_connections{pool="receiver",state="max"} 4`,
-		`authsync_inbox_commit_deliveries_count`,
+		`authsync_inbox_commit_messages_count`,
 		`go_goroutines`,
 	} {
 		require.Contains(t, text, line)

@@ -20,7 +20,7 @@ const (
 )
 
 // outages measures what an outage of a project's database leaves behind, which is many messages of a commit each,
-// what that means for a project beside it, and what destinations add to applying.
+// what that means for a project beside it, and what destinations create to applying.
 func (e *environment) outages(ctx context.Context, w io.Writer, c Config) (err error) {
 	say := func(format string, args ...any) { fmt.Fprintf(w, "  "+format+"\n", args...) }
 	fmt.Fprintln(w, "\nBacklogs: from the receipt of an event to its outcome, through a whole server")

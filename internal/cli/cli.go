@@ -106,8 +106,9 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 	})
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
-		&cobra.Group{ID: "set", Title: "Set up:"},
-		&cobra.Group{ID: "look", Title: "Try and look:"},
+		&cobra.Group{ID: "configure", Title: "Configure:"},
+		&cobra.Group{ID: "sync", Title: "Sync:"},
+		&cobra.Group{ID: "inspect", Title: "Inspect:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, command := range commands {
@@ -115,10 +116,11 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 			root.AddCommand(command)
 		}
 	}
-	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newReseal(), s.newConfig())
-	add("set", s.newProjects(), s.newIntegrations(), s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(),
-		s.newDestinations(), s.newGrant(), s.newKeys())
-	add("look", s.newSend(), s.newDemoProvider(), s.newVerify(), s.newEvents(), s.newUsers(), s.newDeliveries(), s.newExplain(), s.newDoctor(), s.newBench())
+	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
+	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys())
+	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver())
+	add("inspect", s.newEvents(), s.newUsers(), s.newDeliveries(), s.newExplain(), s.newDoctor(),
+		s.newSend(), s.newSelfTest(), s.newDemoProvider(), s.newBench())
 	help := newHelp()
 	root.SetHelpCommand(help)
 	root.AddCommand(s.newVersion(), s.newCompletion(), help)

@@ -23,12 +23,12 @@ func TestCommandsAgainstAServer(t *testing.T) {
 	for _, name := range []string{"auth0", "clerk", "better-auth"} {
 		t.Run("Verify/"+name, func(t *testing.T) {
 			t.Parallel()
-			out := b.must(t, "verify", "shop", name)
+			out := b.must(t, "self-test", "shop", name)
 			require.Contains(t, out, "6 of 6 checks passed.")
 			require.NotContains(t, out, "not ok")
 
 			var checks []check
-			decode(t, b.must(t, "verify", "shop", name, "--json"), &checks)
+			decode(t, b.must(t, "self-test", "shop", name, "--json"), &checks)
 			require.Len(t, checks, 6)
 		})
 
@@ -84,11 +84,11 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		require.Len(t, events, 1)
 		require.Equal(t, "applied", events[0].Outcome)
 
-		out := b.must(t, "events", "show", "shop", events[0].ID)
+		out := b.must(t, "events", "get", "shop", events[0].ID)
 		require.Contains(t, out, "u-list")
 		require.Contains(t, out, "No job is left")
 		var body struct{ Type string }
-		decode(t, b.must(t, "events", "show", "shop", events[0].ID, "--body"), &body)
+		decode(t, b.must(t, "events", "get", "shop", events[0].ID, "--body"), &body)
 		require.Equal(t, "user.created", body.Type)
 
 		dry := b.run(t, "events", "replay", "shop", "--user", "u-list", "--dry-run")
@@ -106,7 +106,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 	t.Run("ProjectsAndKeys", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, b.must(t, "projects", "list"), "shop")
-		shown := b.must(t, "projects", "show", "shop")
+		shown := b.must(t, "projects", "get", "shop")
 		require.Contains(t, shown, "better_auth")
 		require.NotContains(t, shown, "whsec_")
 
@@ -194,13 +194,13 @@ func TestResealReplacesTheKey(t *testing.T) {
 	env := maps.Clone(b.env)
 	newKey := seal.NewKey()
 	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey
-	require.Equal(t, 1, run(t.Context(), env, "", "verify", "shop", "clerk").status, "the new key alone opens nothing yet")
+	require.Equal(t, 1, run(t.Context(), env, "", "self-test", "shop", "clerk").status, "the new key alone opens nothing yet")
 
 	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey + "," + b.env["AUTHSYNC_ENCRYPTION_KEY"]
-	r := run(t.Context(), env, "", "reseal")
+	r := run(t.Context(), env, "", "keys", "rotate-encryption")
 	require.Zero(t, r.status, r.err)
 	require.Contains(t, r.out, "Sealed anew: 4.", "a database URL and three integrations")
-	require.Contains(t, run(t.Context(), env, "", "reseal").out, "Sealed anew: 0.")
+	require.Contains(t, run(t.Context(), env, "", "keys", "rotate-encryption").out, "Sealed anew: 0.")
 
 	env["AUTHSYNC_ENCRYPTION_KEY"] = newKey
 	r = run(t.Context(), env, "", "send", "shop", "clerk", "user.created")

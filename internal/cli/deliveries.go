@@ -89,9 +89,9 @@ func whyOf(d client.Outgoing) string {
 
 func (s *session) newDeliveriesShow() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show PROJECT ID",
+		Use:     "get PROJECT ID",
 		Short:   "Show a delivery and the last response to it",
-		Example: "  authsync deliveries show shop 17",
+		Example: "  authsync deliveries get shop 17",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := deliveryIDs(args[1:])

@@ -27,7 +27,7 @@ a user sends a signed webhook, as the provider would; --lose-webhook loses it, t
 reconcile, refresh and redeliver.`,
 	})
 	users := asGroup(&cobra.Command{Use: "users", Short: "List, add, update and delete users"})
-	users.AddCommand(s.newDemoUsersList(), s.newDemoUsersChange(demoprovider.Add), s.newDemoUsersChange(demoprovider.Update), s.newDemoUsersChange(demoprovider.Delete))
+	users.AddCommand(s.newDemoUsersList(), s.newDemoUsersChange(demoprovider.Create), s.newDemoUsersChange(demoprovider.Update), s.newDemoUsersChange(demoprovider.Delete))
 	cmd.AddCommand(users)
 	return cmd
 }
@@ -80,8 +80,8 @@ func (s *session) newDemoUsersChange(action string) *cobra.Command {
 	c := demoprovider.Change{Action: action}
 	use, short, example, number := action+" PROVIDER ID", "Update a user and send the webhook", " 'auth0|…' --email ada@example.org", 2
 	switch action {
-	case demoprovider.Add:
-		use, short, example, number = "add PROVIDER", "Add a user and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
+	case demoprovider.Create:
+		use, short, example, number = "create PROVIDER", "Add a user and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
 	case demoprovider.Delete:
 		short, example = "Delete a user and send the webhook", " 'auth0|…' --lose-webhook"
 	}

@@ -51,7 +51,7 @@ func TestDemoProvider(t *testing.T) {
 	}
 
 	// A change comes by a webhook, and is what a read of the user gives.
-	ada := changed("add", "clerk", "--email", "ada@example.com", "--first-name", "Ada")
+	ada := changed("create", "clerk", "--email", "ada@example.com", "--first-name", "Ada")
 	require.Contains(t, must("demo-provider", "users", "list", "clerk"), "Ada")
 	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", ada).out, "ada@example.com") })
 	require.Contains(t, must("refresh", "demo", ada), "is as Clerk has the user")
@@ -66,11 +66,11 @@ func TestDemoProvider(t *testing.T) {
 	require.Contains(t, must("reconcile", "demo", "clerk"), "1 repaired")
 
 	// Auth0 sends again what it could not deliver.
-	eve := changed("add", "auth0", "--email", "eve@example.com", "--lose-webhook")
+	eve := changed("create", "auth0", "--email", "eve@example.com", "--lose-webhook")
 	require.NotZero(t, try("explain", "demo", eve).status)
 	require.Contains(t, must("redeliver", "demo", "auth0"), "user.created 1")
 	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", eve).out, "eve@example.com") })
-	bob := changed("add", "better-auth", "--first-name", "Bob")
+	bob := changed("create", "better-auth", "--first-name", "Bob")
 	require.Equal(t, bob, changed("delete", "better-auth", bob))
 	require.Contains(t, must("reconcile", "demo", "better-auth"), "Equal: 600 users")
 

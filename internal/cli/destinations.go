@@ -60,7 +60,7 @@ func (s *session) newDestinationsList() *cobra.Command {
 func (s *session) printDestinations(project string, destinations ...client.Destination) error {
 	t := table{
 		head: []string{"NAME", "KIND", "STATE", "WAITING", "RETRYING", "FAILED", "LAST SUCCESS", "WHY"},
-		none: "No destinations: make one with authsync destinations add " + project + " NAME --kind KIND.",
+		none: "No destinations: make one with authsync destinations create " + project + " NAME --kind KIND.",
 	}
 	for _, d := range destinations {
 		t.add(d.Name, d.Kind, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
@@ -98,9 +98,9 @@ func noticeOf(d client.Destination) string {
 
 func (s *session) newDestinationsShow() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show PROJECT NAME",
+		Use:     "get PROJECT NAME",
 		Short:   "Show a destination, its settings and how it fares",
-		Example: "  authsync destinations show shop crm",
+		Example: "  authsync destinations get shop crm",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.client()
@@ -268,11 +268,11 @@ the receiver can be changed meanwhile; the secret before the old one signs no mo
 func (s *session) newDestinationsRemove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "remove PROJECT NAME",
+		Use:   "delete PROJECT NAME",
 		Short: "Remove a destination, with all that waits for it",
 		Long: `Removes a destination, its secrets and its deliveries: what waits is never sent.
 What was sent stays where it was sent to. To keep what waits, pause it instead.`,
-		Example: "  authsync destinations remove shop crm --yes",
+		Example: "  authsync destinations delete shop crm --yes",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.confirm(yes, "What waits for destination "+args[1]+" is never sent; pausing it would keep that"); err != nil {

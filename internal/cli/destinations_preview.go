@@ -16,12 +16,12 @@ func (s *session) newDestinationsTest() *cobra.Command {
 	var user string
 	var change int64
 	cmd := &cobra.Command{
-		Use:   "test PROJECT NAME --user ID",
+		Use:   "preview PROJECT NAME --user ID",
 		Short: "Show what a user's newest change would send, without sending it",
 		Long: `Shows whether the destination wants the newest change of a user, or the change of
 an id, and the requests that it would make, secrets masked. Nothing is sent.`,
-		Example: "  authsync destinations test shop crm --user 'auth0|demo-ada'\n" +
-			"  authsync destinations test shop crm --change 17 --json",
+		Example: "  authsync destinations preview shop crm --user 'auth0|demo-ada'\n" +
+			"  authsync destinations preview shop crm --change 17 --json",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := map[string]any{}

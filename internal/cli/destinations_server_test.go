@@ -30,17 +30,17 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-1", "--wait")
-	out := b.must(t, "destinations", "add", "shop", "app", "--kind", "webhook", "--url", sink(t), "--fields", "email")
+	out := b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", sink(t), "--fields", "email")
 	require.Regexp(t, `signing_secret, shown this once and never again:\n  whsec_\S{30,}\n`, out)
 	b.must(t, "destinations", "pause", "shop", "app", "--reason", "for the test")
 	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: for the test")
 
-	shown := b.must(t, "destinations", "test", "shop", "app", "--user", "u-1")
+	shown := b.must(t, "destinations", "preview", "shop", "app", "--user", "u-1")
 	require.Contains(t, shown, "Wanted")
 	require.Contains(t, shown, "POST http://127.0.0.1:")
 	require.Contains(t, shown, "Webhook-Id: msg_")
 	var preview client.Preview
-	b.decode(t, &preview, "destinations", "test", "shop", "app", "--user", "u-1")
+	b.decode(t, &preview, "destinations", "preview", "shop", "app", "--user", "u-1")
 	require.True(t, preview.Wanted)
 	require.Len(t, preview.Requests, 1)
 
@@ -56,7 +56,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	require.Equal(t, preview.MessageID, deliveries[0].MessageID)
 	id := count(deliveries[0].ID)
 	require.Contains(t, b.must(t, "explain", "shop", "u-1"), "Sent on, newest first:")
-	require.Contains(t, b.must(t, "deliveries", "show", "shop", id), preview.MessageID)
+	require.Contains(t, b.must(t, "deliveries", "get", "shop", id), preview.MessageID)
 
 	b.must(t, "deliveries", "cancel", "shop", id, "--yes")
 	require.Contains(t, b.must(t, "deliveries", "list", "shop", "--state", "cancelled", "--destination", "app"), "u-1")
@@ -76,19 +76,19 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	var rotated client.Destination
 	b.decode(t, &rotated, "destinations", "rotate", "shop", "app")
 	require.NotNil(t, rotated.Secrets["signing_secret"].OldUntil)
-	require.NotContains(t, b.must(t, "destinations", "show", "shop", "app"), rotated.Secret.Value)
-	require.Contains(t, b.must(t, "destinations", "set", "shop", "app", "--name", "app2", "--fields", ""), "app2")
+	require.NotContains(t, b.must(t, "destinations", "get", "shop", "app"), rotated.Secret.Value)
+	require.Contains(t, b.must(t, "destinations", "update", "shop", "app", "--name", "app2", "--fields", ""), "app2")
 	require.Contains(t, b.must(t, "destinations", "resume", "shop", "app2"), "Active.")
-	b.must(t, "destinations", "remove", "shop", "app2", "--yes")
+	b.must(t, "destinations", "delete", "shop", "app2", "--yes")
 	require.Contains(t, b.must(t, "destinations", "list", "shop"), "No destinations")
 }
 
 func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "add", "shop", "app", "--kind", "webhook", "--url", "https://app.example.com/hook")
+	b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", "https://app.example.com/hook")
 	b.env["SHORT"] = "whsec_c2hvcnQ="
-	add := func(flags ...string) []string { return append([]string{"destinations", "add", "shop", "x"}, flags...) }
+	add := func(flags ...string) []string { return append([]string{"destinations", "create", "shop", "x"}, flags...) }
 	for name, tc := range map[string]struct {
 		args []string
 		says string
@@ -101,10 +101,10 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		"UnknownOption":      {add("--kind", "webhook", "--url", "https://x.example.com", "--option", "uri=x"), "uri"},
 		"ShortSecret":        {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "signing_secret=SHORT"), "signing_secret"},
 		"UnknownSecret":      {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "token=SHORT"), "it takes signing_secret"},
-		"NameTaken":          {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
-		"UnknownDestination": {[]string{"destinations", "show", "shop", "none"}, "authsync destinations list PROJECT shows those there are (404)"},
+		"NameTaken":          {[]string{"destinations", "create", "shop", "app", "--kind", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
+		"UnknownDestination": {[]string{"destinations", "get", "shop", "none"}, "authsync destinations list PROJECT shows those there are (404)"},
 		"UnknownDelivery":    {[]string{"deliveries", "retry", "shop", "4711"}, "no such delivery"},
-		"UnknownUser":        {[]string{"destinations", "test", "shop", "app", "--user", "nobody"}, "no such user"},
+		"UnknownUser":        {[]string{"destinations", "preview", "shop", "app", "--user", "nobody"}, "no such user"},
 		"RotateToShort":      {[]string{"destinations", "rotate", "shop", "app", "--secret-env", "SHORT"}, "signing_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, name := range []string{"fine", "failing", "stopped", "meant", "lately"} {
-		b.must(t, "destinations", "add", "shop", name, "--kind", "webhook", "--url", "https://x.example.com")
+		b.must(t, "destinations", "create", "shop", name, "--kind", "webhook", "--url", "https://x.example.com")
 	}
 	_, err := b.control.Exec(t.Context(), `
 		UPDATE authsync.destinations SET state = 'paused', state_by = 'system', state_reason = 'the token is wrong' WHERE name = 'stopped'`)
@@ -142,7 +142,7 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status)
-	require.Contains(t, r.out, "failed   destinations: failing of project shop fails since 2026-01-31 12:00Z\n         next: authsync destinations show shop failing\n")
+	require.Contains(t, r.out, "failed   destinations: failing of project shop fails since 2026-01-31 12:00Z\n         next: authsync destinations get shop failing\n")
 	require.Contains(t, r.out, "warning  destinations: lately of project shop fails since ", "it may pass")
 	require.Contains(t, r.out, "failed   destinations: stopped of project shop is paused: the token is wrong\n")
 	require.Contains(t, r.out, "failed   deliveries: 1 of project shop failed and are not retried")

@@ -105,7 +105,7 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env, last := answering(t, http.StatusCreated, `{"name": "app", "secret": {"name": "signing_secret", "value": "whsec_once"}}`)
-			r := run(t.Context(), env, tc.stdin, append([]string{"destinations", "add", "shop", "app"}, tc.args...)...)
+			r := run(t.Context(), env, tc.stdin, append([]string{"destinations", "create", "shop", "app"}, tc.args...)...)
 			require.Zero(t, r.status, r.err)
 			sent := last()
 			require.Equal(t, "POST /projects/shop/destinations", sent.call)
@@ -128,20 +128,20 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 		body   string
 		says   string
 	}{
-		"Set":         {[]string{"destinations", "set", "shop", "crm", "--fields", "", "--condition", "", "--option", "x=null", "--remove-secret", "old", "--name", "crm2"}, d, "PATCH /projects/shop/destinations/crm", `{"name": "crm2", "fields": [], "condition": "", "options": {"x": null}, "secrets": {"old": null}}`, "paused"},
+		"Set":         {[]string{"destinations", "update", "shop", "crm", "--fields", "", "--condition", "", "--option", "x=null", "--remove-secret", "old", "--name", "crm2"}, d, "PATCH /projects/shop/destinations/crm", `{"name": "crm2", "fields": [], "condition": "", "options": {"x": null}, "secrets": {"old": null}}`, "paused"},
 		"List":        {[]string{"destinations", "list", "shop"}, `{"data": [` + d + `]}`, "GET /projects/shop/destinations", ``, "hubspot"},
-		"ListNone":    {[]string{"destinations", "list", "shop"}, `{"data": []}`, "GET /projects/shop/destinations", ``, "authsync destinations add shop NAME"},
-		"Show":        {[]string{"destinations", "show", "shop", "a b"}, d, "GET /projects/shop/destinations/a%20b", ``, "paused since"},
+		"ListNone":    {[]string{"destinations", "list", "shop"}, `{"data": []}`, "GET /projects/shop/destinations", ``, "authsync destinations create shop NAME"},
+		"Show":        {[]string{"destinations", "get", "shop", "a b"}, d, "GET /projects/shop/destinations/a%20b", ``, "paused since"},
 		"Pause":       {[]string{"destinations", "pause", "shop", "crm", "--reason", "moving"}, d, "POST /projects/shop/destinations/crm/pause", `{"reason": "moving"}`, "authsync destinations resume shop crm"},
 		"Resume":      {[]string{"destinations", "resume", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/resume", ``, "Active."},
 		"Rotate":      {[]string{"destinations", "rotate", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/rotate", `{}`, "shown this once and never again:\n  whsec_new"},
 		"RotateGiven": {[]string{"destinations", "rotate", "shop", "crm", "--secret-env", "TOKEN"}, d, "POST /projects/shop/destinations/crm/rotate", `{"value": "token-of-the-environment"}`, "valid for 24 hours"},
-		"Remove":      {[]string{"destinations", "remove", "shop", "crm", "--yes"}, ``, "DELETE /projects/shop/destinations/crm", ``, "Removed destination crm of project shop."},
-		"Test":        {[]string{"destinations", "test", "shop", "crm", "--change", "7"}, `{"wanted": false, "why": "of email nothing changed"}`, "POST /projects/shop/destinations/crm/test", `{"change_id": 7}`, "Not wanted: of email nothing changed."},
+		"Remove":      {[]string{"destinations", "delete", "shop", "crm", "--yes"}, ``, "DELETE /projects/shop/destinations/crm", ``, "Removed destination crm of project shop."},
+		"Test":        {[]string{"destinations", "preview", "shop", "crm", "--change", "7"}, `{"wanted": false, "why": "of email nothing changed"}`, "POST /projects/shop/destinations/crm/preview", `{"change_id": 7}`, "Not wanted: of email nothing changed."},
 		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--until", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "until": "2026-05-04T12:00:00Z", "dry_run": false}`, "On their way again: 4 of 5."},
 		"ReplayAll":   {[]string{"destinations", "replay", "shop", "crm", "--all", "--dry-run"}, `{"matched": 5, "dry_run": true}`, "POST /projects/shop/destinations/crm/replay", `{"since": "beginning", "dry_run": true}`, "Would be delivered again: 5. Nothing was done."},
 		"Deliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm", "--state", "failed", "--user", "u|1", "--limit", "9"}, `{"data": []}`, "GET /projects/shop/deliveries?destination=crm&limit=9&state=failed&user_id=u%7C1", ``, "No deliveries."},
-		"Delivery":    {[]string{"deliveries", "show", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
+		"Delivery":    {[]string{"deliveries", "get", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
 		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
 		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "On their way again: 2 of 2."},
 		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17", "--yes"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
@@ -174,7 +174,7 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 func TestSetKeepsTheOtherMembersOfAnOption(t *testing.T) {
 	t.Parallel()
 	env, last := answering(t, http.StatusOK, `{"name": "crm", "options": {"properties": {"plan": ".user.raw.plan", "city": ".user.raw.city"}, "tier": "starter"}}`)
-	r := run(t.Context(), env, "", "destinations", "set", "shop", "crm",
+	r := run(t.Context(), env, "", "destinations", "update", "shop", "crm",
 		"--option", "properties.city=null", "--option", "properties.age=.user.raw.age", "--option", "limits.day=7", "--option", "tier=professional")
 	require.Zero(t, r.status, r.err)
 	sent := last()
@@ -190,22 +190,22 @@ func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 		args []string
 		says string
 	}{
-		"NoKind":            {[]string{"destinations", "add", "shop", "app"}, "give webhook, hubspot or http"},
-		"FromIsNoTime":      {[]string{"destinations", "add", "shop", "app", "--kind", "webhook", "--since", "monday"}, "give now, beginning, a time"},
-		"SecretWithoutName": {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
-		"SecretOnTheLine":   {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret", "a=hunter2"}, "--help"},
-		"TwiceStdin":        {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
-		"SecretTwice":       {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--secret-env", "a=TOKEN", "--secret-file", "a=hunter2"}, "the secret a is given twice"},
-		"OptionsNoObject":   {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--options-file", "-"}, "must hold a JSON object"},
-		"OptionWithoutName": {[]string{"destinations", "add", "shop", "app", "--kind", "http", "--option", "url"}, "give key=value"},
-		"SetNothing":        {[]string{"destinations", "set", "shop", "app"}, "say what to change"},
-		"TestOfNothing":     {[]string{"destinations", "test", "shop", "app"}, "give either --user"},
-		"TestOfBoth":        {[]string{"destinations", "test", "shop", "app", "--user", "u", "--change", "1"}, "give either --user"},
+		"NoKind":            {[]string{"destinations", "create", "shop", "app"}, "give webhook, hubspot or http"},
+		"FromIsNoTime":      {[]string{"destinations", "create", "shop", "app", "--kind", "webhook", "--since", "monday"}, "give now, beginning, a time"},
+		"SecretWithoutName": {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
+		"SecretOnTheLine":   {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret", "a=hunter2"}, "--help"},
+		"TwiceStdin":        {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
+		"SecretTwice":       {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret-env", "a=TOKEN", "--secret-file", "a=hunter2"}, "the secret a is given twice"},
+		"OptionsNoObject":   {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--options-file", "-"}, "must hold a JSON object"},
+		"OptionWithoutName": {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--option", "url"}, "give key=value"},
+		"SetNothing":        {[]string{"destinations", "update", "shop", "app"}, "say what to change"},
+		"TestOfNothing":     {[]string{"destinations", "preview", "shop", "app"}, "give either --user"},
+		"TestOfBoth":        {[]string{"destinations", "preview", "shop", "app", "--user", "u", "--change", "1"}, "give either --user"},
 		"ReplayOfNothing":   {[]string{"destinations", "replay", "shop", "app", "--dry-run"}, "--state failed, or --all"},
 		"ReplayOfBoth":      {[]string{"destinations", "replay", "shop", "app", "--all", "--state", "failed"}, "not both"},
 		"ReplayFromMonday":  {[]string{"destinations", "replay", "shop", "app", "--since", "monday"}, "give now, beginning, a time"},
 		"ReplayToMonday":    {[]string{"destinations", "replay", "shop", "app", "--until", "monday"}, "no time"},
-		"RemoveWithoutYes":  {[]string{"destinations", "remove", "shop", "app"}, "--yes"},
+		"RemoveWithoutYes":  {[]string{"destinations", "delete", "shop", "app"}, "--yes"},
 		"RetryOfNothing":    {[]string{"deliveries", "retry", "shop"}, "say which deliveries"},
 		"RetryOfAWord":      {[]string{"deliveries", "retry", "shop", "msg_1"}, "such as 17"},
 		"RetryOfBoth":       {[]string{"deliveries", "retry", "shop", "1", "--failed"}, "not both"},
@@ -229,18 +229,18 @@ func TestWhatTheServerRefusesIsPassedOn(t *testing.T) {
 	t.Parallel()
 	env, _ := answering(t, http.StatusConflict, `{"status": 409, "detail": "it was delivered: to send it again, replay the destination"}`)
 	for _, args := range [][]string{
-		{"destinations", "add", "shop", "app", "--kind", "webhook"},
-		{"destinations", "set", "shop", "app", "--fields", "email"},
+		{"destinations", "create", "shop", "app", "--kind", "webhook"},
+		{"destinations", "update", "shop", "app", "--fields", "email"},
 		{"destinations", "list", "shop"},
-		{"destinations", "show", "shop", "app"},
-		{"destinations", "test", "shop", "app", "--user", "u"},
+		{"destinations", "get", "shop", "app"},
+		{"destinations", "preview", "shop", "app", "--user", "u"},
 		{"destinations", "pause", "shop", "app"},
 		{"destinations", "resume", "shop", "app"},
 		{"destinations", "rotate", "shop", "app"},
 		{"destinations", "replay", "shop", "app", "--all"},
-		{"destinations", "remove", "shop", "app", "--yes"},
+		{"destinations", "delete", "shop", "app", "--yes"},
 		{"deliveries", "list", "shop"},
-		{"deliveries", "show", "shop", "1"},
+		{"deliveries", "get", "shop", "1"},
 		{"deliveries", "retry", "shop", "1"},
 		{"deliveries", "cancel", "shop", "1", "--yes"},
 	} {

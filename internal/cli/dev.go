@@ -139,8 +139,8 @@ func (s *session) demoLines(d *app.Dev) string {
 The demo provider (%[1]s) has users of Clerk, Auth0 and Better Auth, which are read now:
 
   %[2]s backfill demo clerk
-  %[2]s demo-provider users add clerk --email ada@example.com --first-name Ada
-  %[2]s demo-provider users add auth0 --email eve@example.com --lose-webhook
+  %[2]s demo-provider users create clerk --email ada@example.com --first-name Ada
+  %[2]s demo-provider users create auth0 --email eve@example.com --lose-webhook
   %[2]s reconcile demo auth0 --dry-run
   %[2]s redeliver demo auth0
 `, d.DemoProvider, quoted(s.Program))

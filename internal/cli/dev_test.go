@@ -193,7 +193,7 @@ func TestDevServer(t *testing.T) {
 
 	// The other commands find it through its directory.
 	elsewhere := map[string]string{"AUTHSYNC_DATA_DIR": dir}
-	r := run(t.Context(), elsewhere, "", "verify", "demo", "clerk")
+	r := run(t.Context(), elsewhere, "", "self-test", "demo", "clerk")
 	require.Zero(t, r.status, r.out+r.err)
 	r = run(t.Context(), elsewhere, "", "doctor")
 	require.Zero(t, r.status, r.out+r.err)
@@ -258,7 +258,7 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, connection.DemoProjectID, kept.DemoProjectID)
 	require.Equal(t, connection.APIKey, kept.APIKey)
 	require.NotContains(t, kept.DatabaseURL.Reveal(), place.Host)
-	require.Zero(t, run(t.Context(), elsewhere, "", "verify", "demo", "better-auth").status)
+	require.Zero(t, run(t.Context(), elsewhere, "", "self-test", "demo", "better-auth").status)
 	require.Equal(t, 5, users(t, kept.DemoDatabaseURL.Reveal()))
 
 	// Killed, it leaves PostgreSQL behind; the next start takes care of that.
@@ -269,7 +269,7 @@ func TestDevServer(t *testing.T) {
 	healed := startProcess(t, env, "dev")
 	healed.says(t, greeted)
 	require.False(t, alive(t, orphan))
-	require.Zero(t, run(t.Context(), elsewhere, "", "verify", "demo", "auth0").status)
+	require.Zero(t, run(t.Context(), elsewhere, "", "self-test", "demo", "auth0").status)
 	require.Equal(t, 5, users(t, kept.DemoDatabaseURL.Reveal()))
 
 	// If PostgreSQL goes by itself, the server says so and ends.

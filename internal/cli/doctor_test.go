@@ -32,7 +32,7 @@ func (b *testBundle) restart(t *testing.T, roles string) {
 func TestDoctorFailsWithoutWorkers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "add", "shop", "noticed", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "noticed", "--kind", "webhook", "--url", "https://x.example.com")
 	b.restart(t, "receiver,api")
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status, r.out)
@@ -49,7 +49,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 		UPDATE authsync.inbox_pending SET received_from = now() - interval '3 hours';
 		INSERT INTO authsync.river_job (kind, args, max_attempts, queue, state, attempt, errors)
 			VALUES ('rescue_deliveries', '{}', 25, 'default', 'retryable', 5, ARRAY['{"error": "it has no room"}'::jsonb]);
-		INSERT INTO authsync.refresh_requests (project_id, provider, user_id, problem, abandoned_at, asked_at)
+		INSERT INTO authsync.refresh_requests (project_id, provider, user_id, last_error, abandoned_at, requested_at)
 			SELECT id, 'auth0', 'auth0|1', 'the token is wrong', now(), now() FROM authsync.projects;
 		UPDATE authsync.destinations SET state_reason = 'the feed went back' WHERE name = 'noticed';
 		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, phase, drift, finished_at)
@@ -87,7 +87,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 func TestDoctorFailsWhereDeliveriesWaitForAPerson(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "add", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
 	b.must(t, "destinations", "pause", "shop", "crm")
 	require.Zero(t, b.run(t, "doctor").status, "nothing waits for it")
 	b.must(t, "send", "shop", "auth0", "user.created", "--wait")
@@ -133,7 +133,7 @@ func TestDoctorFailsOnAnOldCopy(t *testing.T) {
 		b.restart(t, "receiver,worker,api")
 		waittest.Until(t, func() bool { return b.run(t, "doctor").status == 0 }, "it is not repaired by itself")
 		require.Contains(t, b.must(t, "explain", "shop", "auth0|after"), "auth0|after")
-		r := b.run(t, "projects", "show", "shop")
+		r := b.run(t, "projects", "get", "shop")
 		require.Contains(t, r.out, "its mirror had lost what was applied since ")
 		require.Contains(t, r.out, "2 messages were applied again", "that of some minutes before is among them")
 		require.Contains(t, b.run(t, "events", "list", "shop").err, "its mirror had lost what was applied since ")

@@ -300,9 +300,9 @@ func (s *session) newIntegrationsList() *cobra.Command {
 
 func (s *session) newIntegrationsShow() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show PROJECT PROVIDER",
+		Use:     "get PROJECT PROVIDER",
 		Short:   "Show one provider of a project, with its webhook URL",
-		Example: "  authsync integrations show demo clerk",
+		Example: "  authsync integrations get demo clerk",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, _, err := integrationPath(args[0], args[1])

@@ -41,7 +41,7 @@ func TestGenerateSecret(t *testing.T) {
 	first := printed(set("", "better-auth", "--generate-secret"))
 	require.True(t, strings.HasPrefix(first, "whsec_"), first)
 	require.Zero(t, sends(first, "better-auth"), "what it prints is what is stored")
-	require.NotContains(t, b.must(t, "integrations", "show", "shop", "better-auth", "--json"), first, "it is shown once")
+	require.NotContains(t, b.must(t, "integrations", "get", "shop", "better-auth", "--json"), first, "it is shown once")
 
 	bearer := printed(set("", "auth0", "--generate-secret", "--option", "absent_fields=clear"))
 	require.NotContains(t, bearer, "whsec_")

@@ -25,7 +25,7 @@ To create the first key of an installation, leave AUTHSYNC_API_KEY unset and set
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY: keys create then works on the control
 database directly.`,
 	})
-	cmd.AddCommand(s.newKeysCreate(), s.newKeysList(), s.newKeysRevoke())
+	cmd.AddCommand(s.newKeysCreate(), s.newKeysList(), s.newKeysRevoke(), s.newKeysRotateEncryption())
 	return cmd
 }
 

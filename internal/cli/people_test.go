@@ -33,8 +33,8 @@ func TestWhatCannotBeUndoneIsAskedAtATerminal(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
 		"Integration": {"integrations", "delete", "shop", "clerk"},
-		"Project":     {"projects", "delete", "shop"},
-		"Destination": {"destinations", "remove", "shop", "crm"},
+		"Project":     {"projects", "detach", "shop"},
+		"Destination": {"destinations", "delete", "shop", "crm"},
 		"Key":         {"keys", "revoke", "some"},
 		"Delivery":    {"deliveries", "cancel", "shop", "17"},
 	} {
@@ -115,7 +115,7 @@ func TestHelpAndVersion(t *testing.T) {
 	shown := run(t.Context(), nil, "", "help", "events", "list")
 	require.Zero(t, shown.status, shown.err)
 	require.Equal(t, run(t.Context(), nil, "", "events", "list", "--help").out, shown.out)
-	require.Contains(t, run(t.Context(), nil, "", "help").out, "Set up:")
+	require.Contains(t, run(t.Context(), nil, "", "help").out, "Configure:")
 
 	version := run(t.Context(), nil, "", "--version")
 	require.Zero(t, version.status)
@@ -141,7 +141,7 @@ func TestWordsAreCompleted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "projects", "update", "shop", "--name", "shop")
-	b.must(t, "destinations", "add", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
 
 	for name, tc := range map[string]struct{ words, want []string }{
 		"Commands":        {[]string{"event"}, []string{"events"}},
@@ -240,7 +240,7 @@ func TestPendingEventsSayWhatTheyWaitFor(t *testing.T) {
 	for _, args := range [][]string{
 		{"events", "list", "shop"},
 		{"events", "list", "shop", "--outcome", "pending"},
-		{"events", "show", "shop", "2.0"},
+		{"events", "get", "shop", "2.0"},
 	} {
 		require.Contains(t, b.must(t, args...), reason, args)
 	}

@@ -107,9 +107,9 @@ func (s *session) newProjectsList() *cobra.Command {
 
 func (s *session) newProjectsShow() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show PROJECT",
+		Use:     "get PROJECT",
 		Short:   "Show a project and its integrations",
-		Example: "  authsync projects show demo",
+		Example: "  authsync projects get demo",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.client()
@@ -150,12 +150,12 @@ func (s *session) newProjectsShow() *cobra.Command {
 func (s *session) newProjectsDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "delete PROJECT",
+		Use:   "detach PROJECT",
 		Short: "Detach a project; its database is not touched",
 		Long: `Detaches a project: its integrations, credentials and API keys are deleted, and its
 webhooks are rejected from then on. Its database is not touched: the mirror stays
 there with all its data.`,
-		Example: "  authsync projects delete shop --yes",
+		Example: "  authsync projects detach shop --yes",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be refused from now on, and its API keys are revoked"); err != nil {

@@ -17,8 +17,8 @@ func TestRefusalsNameTheCommandsNextStep(t *testing.T) {
 	}{
 		"Project":       {[]string{"events", "list", "shp"}, `there is no project "shp" that this key may see: authsync projects list shows those there are (404)`},
 		"User":          {[]string{"explain", "shop", "auth0|1"}, "project shop has no user of this id: authsync users list PROJECT shows those there are"},
-		"Event":         {[]string{"events", "show", "shop", "99.0"}, "retention may have dropped it: authsync events list PROJECT shows the ids"},
-		"ProvidersId":   {[]string{"events", "show", "shop", "evt_1"}, `there is no event "evt_1": authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event (404)`},
+		"Event":         {[]string{"events", "get", "shop", "99.0"}, "retention may have dropped it: authsync events list PROJECT shows the ids"},
+		"ProvidersId":   {[]string{"events", "get", "shop", "evt_1"}, `there is no event "evt_1": authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event (404)`},
 		"ReplayOfEvent": {[]string{"events", "replay", "shop", "evt_1"}, "authsync events list PROJECT shows the ids"},
 		"Destination":   {[]string{"destinations", "pause", "shop", "crm"}, "authsync destinations list PROJECT shows those there are (404)"},
 		"OfDeliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm"}, `the project has no destination "crm": the list of its destinations has those there are (422)`},

@@ -139,7 +139,7 @@ func (c *Client) ActOn(ctx context.Context, project, nameOrID, action string, in
 
 // Preview shows what a destination would be sent of a change.
 func (c *Client) Preview(ctx context.Context, project, nameOrID string, in map[string]any) (p Preview, err error) {
-	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/test", in, &p)
+	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/preview", in, &p)
 	return p, err
 }
 

@@ -111,7 +111,7 @@ func (d *Demo) object(name string, i int) (object map[string]any, err error) {
 
 // The changes that a person can make.
 const (
-	Add    = "add"
+	Create    = "create"
 	Update = "update"
 	Delete = "delete"
 )
@@ -152,7 +152,7 @@ func (d *Demo) Apply(ctx context.Context, c Change) (User, error) {
 	s := provider.Sample{At: at}
 	var i int
 	switch c.Action {
-	case Add:
+	case Create:
 		s.Type, i = "user.created", account.CreateAt(at)
 		account.SetProfile(i, c.Profile)
 	case Update, Delete:

@@ -49,7 +49,7 @@ func (d *Demo) users(w http.ResponseWriter, r *http.Request) {
 		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&c); err != nil {
-			refuse(w, r, http.StatusBadRequest, `the body must be JSON such as {"action": "add", "provider": "clerk", "email": "ada@example.com"}`)
+			refuse(w, r, http.StatusBadRequest, `the body must be JSON such as {"action": "create", "provider": "clerk", "email": "ada@example.com"}`)
 			return
 		}
 		user, err := d.Apply(r.Context(), c)

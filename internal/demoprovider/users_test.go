@@ -22,7 +22,7 @@ func TestChangesComeFromThisMachineOnly(t *testing.T) {
 		sent++
 		return nil, nil
 	}
-	const add = `{"action":"add","provider":"clerk","email":"ada@example.com"}`
+	const add = `{"action": "create","provider":"clerk","email":"ada@example.com"}`
 	for name, c := range map[string]struct {
 		host, kind, method, body string
 		status                   int
@@ -32,8 +32,8 @@ func TestChangesComeFromThisMachineOnly(t *testing.T) {
 		"BySixthVersion":  {"[::1]:4000", "application/json", http.MethodPost, add, 200},
 		"ByAnotherName":   {"evil.example.com", "application/json", http.MethodPost, add, 403},
 		"FromAForm":       {"127.0.0.1:4000", "text/plain", http.MethodPost, add, 415},
-		"UnknownKey":      {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"add","provider":"clerk","name":"x"}`, 400},
-		"UnknownProvider": {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"add","provider":"okta"}`, 422},
+		"UnknownKey":      {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action": "create","provider":"clerk","name":"x"}`, 400},
+		"UnknownProvider": {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action": "create","provider":"okta"}`, 422},
 		"UnknownAction":   {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"ban","provider":"clerk"}`, 422},
 		"UnknownUser":     {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"update","provider":"clerk","id":"x"}`, 404},
 		"UnknownMethod":   {"127.0.0.1:4000", "application/json", http.MethodDelete, add, 405},
@@ -55,7 +55,7 @@ func TestStateIsKept(t *testing.T) {
 	t.Parallel()
 	d := NewDemo(nil, time.Now)
 	d.Send = func(context.Context, string, provider.Sample, bool) ([]byte, error) { return nil, nil }
-	u, err := d.Apply(t.Context(), Change{Action: Add, Provider: "better-auth", Profile: Profile{FirstName: `Zoë "Z"`}})
+	u, err := d.Apply(t.Context(), Change{Action: Create, Provider: "better-auth", Profile: Profile{FirstName: `Zoë "Z"`}})
 	require.NoError(t, err)
 	_, err = d.Apply(t.Context(), Change{Action: Delete, Provider: "clerk", ID: ClerkID(7)})
 	require.NoError(t, err)

@@ -42,7 +42,7 @@ func destinations(ctx context.Context, c *Control) ([]Fault, error) {
 		return nil, err
 	}
 	return named(found, func(r destinationRow) Fault {
-		f := Fault{What: fmt.Sprintf("%s of project %s ", r.Name, r.Project), Next: fmt.Sprintf("authsync destinations show %s %s", r.Project, r.Name)}
+		f := Fault{What: fmt.Sprintf("%s of project %s ", r.Name, r.Project), Next: fmt.Sprintf("authsync destinations get %s %s", r.Project, r.Name)}
 		switch {
 		case r.State != "active":
 			f.What += "is " + r.State

@@ -160,7 +160,7 @@ func runOne(ctx context.Context, expr *jq.Expression, secret bool, name string, 
 	case err == nil:
 		return value, ok, nil
 	case secret && !isMasked(secrets) && !destination.Halts(err) && !destination.Unavailable(err):
-		return nil, false, destination.ExpressionError(err, name+" fails on this change; it uses secrets, so the cause is not kept: authsync destinations test shows it, with secrets masked")
+		return nil, false, destination.ExpressionError(err, name+" fails on this change; it uses secrets, so the cause is not kept: authsync destinations preview shows it, with secrets masked")
 	default:
 		return nil, false, destination.ExpressionError(err, err.Error())
 	}

@@ -30,14 +30,14 @@ type job struct {
 func (s *session) newEventsShow() *cobra.Command {
 	var body bool
 	cmd := &cobra.Command{
-		Use:   "show PROJECT ID",
+		Use:   "get PROJECT ID",
 		Short: "Show one event: its message, outcome and jobs",
 		Long: `Shows one event by its id in events list. If the control database is reachable (that
 of the dev server, otherwise DATABASE_URL), it also shows the event's jobs, with their
 last errors and next attempts. --body prints only the request body, byte for byte: it
 contains personal data, so the server logs who reads it.`,
-		Example: "  authsync events show demo 17.0\n" +
-			"  authsync events show demo 17.0 --body | jq .",
+		Example: "  authsync events get demo 17.0\n" +
+			"  authsync events get demo 17.0 --body | jq .",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.client()

@@ -4,20 +4,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (s *session) newReseal() *cobra.Command {
+func (s *session) newKeysRotateEncryption() *cobra.Command {
 	return &cobra.Command{
-		Use:   "reseal",
+		Use:   "rotate-encryption",
 		Short: "Re-encrypt all secrets with the first encryption key",
 		Long: `Re-encrypts all credentials and database URLs with the first key of
 AUTHSYNC_ENCRYPTION_KEY. To replace a key without losing anything:
 
   1. list the new key before the old one, separated by a comma, and restart all
      processes
-  2. run authsync reseal
+  2. run authsync keys rotate-encryption
   3. remove the old key and restart all processes
 
 It can be repeated at any time, also while servers are running.`,
-		Example: "  AUTHSYNC_ENCRYPTION_KEY=\"$NEW_KEY,$OLD_KEY\" authsync reseal",
+		Example: "  AUTHSYNC_ENCRYPTION_KEY=\"$NEW_KEY,$OLD_KEY\" authsync keys rotate-encryption",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			control, err := s.control(cmd.Context())

@@ -42,7 +42,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		var requests atomic.Int64
 		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 		defer app.Close()
-		b.must(t, "destinations", "add", "shop", "app", "--kind", "webhook", "--url", app.URL)
+		b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", app.URL)
 		listener, err := b.project.Acquire(t.Context())
 		require.NoError(t, err)
 		defer listener.Release()
@@ -50,7 +50,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		require.NoError(t, err)
 
 		for _, name := range []string{"auth0", "clerk", "better_auth"} {
-			require.Contains(t, b.must(t, "verify", "shop", name), "6 of 6 checks passed.")
+			require.Contains(t, b.must(t, "self-test", "shop", name), "6 of 6 checks passed.")
 		}
 		requireUnseen(t, b)
 
@@ -78,7 +78,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 			CREATE TRIGGER enqueue AFTER INSERT OR UPDATE ON capydb_auth.users
 				FOR EACH ROW EXECUTE FUNCTION public.enqueue()`)
 		require.NoError(t, err)
-		require.Contains(t, b.must(t, "verify", "shop", "clerk"), "6 of 6 checks passed.")
+		require.Contains(t, b.must(t, "self-test", "shop", "clerk"), "6 of 6 checks passed.")
 		requireUnseen(t, b)
 		queued, err := collectColumn[int](t.Context(), b.project, `SELECT count(*) FROM public.crm_queue`)
 		require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 			CREATE TRIGGER meddle BEFORE INSERT OR UPDATE ON capydb_auth.users
 				FOR EACH ROW EXECUTE FUNCTION public.meddle()`)
 		require.NoError(t, err)
-		r := b.run(t, "verify", "shop", "clerk")
+		r := b.run(t, "self-test", "shop", "clerk")
 		require.Equal(t, 1, r.status)
 		require.Contains(t, r.out, "not ok  created: the row is there: expected applied, email ada@example.com, first_name Ada, deleted no, got ")
 		require.Contains(t, r.out, "first_name somebody else")
@@ -107,7 +107,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		b := setup(t)
 		_, err := b.project.Exec(t.Context(), `ALTER TABLE capydb_auth.users ADD CONSTRAINT no_ada CHECK (first_name <> 'Ada')`)
 		require.NoError(t, err)
-		r := b.run(t, "verify", "shop", "clerk")
+		r := b.run(t, "self-test", "shop", "clerk")
 		require.Equal(t, 1, r.status)
 		require.Contains(t, r.out, "got failed (the database says: ")
 		require.Contains(t, r.out, "no_ada")
@@ -127,7 +127,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 			CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON capydb_auth.users DEFERRABLE INITIALLY DEFERRED
 				FOR EACH ROW EXECUTE FUNCTION public.refuse()`)
 		require.NoError(t, err)
-		r := b.run(t, "verify", "shop", "auth0")
+		r := b.run(t, "self-test", "shop", "auth0")
 		require.Equal(t, 1, r.status)
 		require.Contains(t, r.out, "no more users")
 		requireUnseen(t, b)
@@ -139,7 +139,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		var errs bytes.Buffer
 		status := Main(ctx, Process{
-			Args: []string{"verify", "shop", "clerk"}, Out: writerFunc(func(p []byte) {
+			Args: []string{"self-test", "shop", "clerk"}, Out: writerFunc(func(p []byte) {
 				if strings.HasPrefix(string(p), "ok") {
 					interrupt()
 				}
@@ -165,7 +165,7 @@ func TestSelfTestIsRefusedWhereARollbackDoesNotUndoAll(t *testing.T) {
 			CREATE OR REPLACE TRIGGER tell_crm AFTER INSERT ON capydb_auth.users
 				FOR EACH ROW EXECUTE FUNCTION public.tell_crm()`)
 		require.NoError(t, err, name)
-		r := b.run(t, "verify", "shop", "clerk")
+		r := b.run(t, "self-test", "shop", "clerk")
 		require.Equal(t, 1, r.status, name)
 		require.Contains(t, r.err, "trigger tell_crm of table capydb_auth.users", name)
 		require.Contains(t, r.err, "DISABLE TRIGGER", name)
@@ -175,7 +175,7 @@ func TestSelfTestIsRefusedWhereARollbackDoesNotUndoAll(t *testing.T) {
 	}
 	_, err := b.project.Exec(t.Context(), `ALTER TABLE capydb_auth.users DISABLE TRIGGER tell_crm`)
 	require.NoError(t, err)
-	require.Contains(t, b.must(t, "verify", "shop", "clerk"), "6 of 6 checks passed.")
+	require.Contains(t, b.must(t, "self-test", "shop", "clerk"), "6 of 6 checks passed.")
 }
 
 type writerFunc func([]byte)

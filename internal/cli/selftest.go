@@ -15,9 +15,9 @@ import (
 	"github.com/authsync/authsync/internal/selftest"
 )
 
-func (s *session) newVerify() *cobra.Command {
+func (s *session) newSelfTest() *cobra.Command {
 	return &cobra.Command{
-		Use:   "verify PROJECT PROVIDER",
+		Use:   "self-test PROJECT PROVIDER",
 		Short: "Send a synthetic user through the server, then roll it back",
 		Long: `Sends signed events about a synthetic user to the running server, as the provider
 would: created, updated, a late update, a duplicate, deleted, and an update from
@@ -31,7 +31,7 @@ every check passed.
 
 It needs the control database and its key: those of the dev server, otherwise
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY.`,
-		Example: "  authsync verify demo clerk",
+		Example: "  authsync self-test demo clerk",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.verify(cmd.Context(), args[0], args[1])

@@ -149,7 +149,7 @@ func (s *session) newDestinationsAdd() *cobra.Command {
 	var f destinationFlags
 	var kind, from string
 	cmd := &cobra.Command{
-		Use:   "add PROJECT NAME --kind KIND",
+		Use:   "create PROJECT NAME --kind KIND",
 		Short: "Make a destination: webhook, hubspot or http",
 		Long: `Makes a destination and begins to deliver: changes from now on, those of the past as
 well (--since beginning), or those since a time. What is wrong with the settings is
@@ -159,14 +159,14 @@ Secrets come from files, standard input (-) or environment variables, never from
 flag, where every user of the machine could see them. The signing secret of a webhook
 is made if you give none, and shown this once.
 
-What a change would send: authsync destinations test. The options of each kind are in
+What a change would send: authsync destinations preview. The options of each kind are in
 docs/destinations.`,
-		Example: "  authsync destinations add shop app --kind webhook --url https://app.example.com/hooks/users\n" +
-			"  authsync destinations add shop app --kind webhook --url https://app.example.com/hooks/users \\\n" +
+		Example: "  authsync destinations create shop app --kind webhook --url https://app.example.com/hooks/users\n" +
+			"  authsync destinations create shop app --kind webhook --url https://app.example.com/hooks/users \\\n" +
 			"    --kinds created,updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
-			"  authsync destinations add shop crm --kind hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
+			"  authsync destinations create shop crm --kind hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
 			"    --option properties.plan=.user.raw.app_metadata.plan --since beginning\n" +
-			"  authsync destinations add shop billing --kind http --kinds deleted \\\n" +
+			"  authsync destinations create shop billing --kind http --kinds deleted \\\n" +
 			"    --options-file billing.json --secret-file token=billing.token",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -223,7 +223,7 @@ func (s *session) newDestinationsSet() *cobra.Command {
 	var name string
 	var gone []string
 	cmd := &cobra.Command{
-		Use:   "set PROJECT NAME",
+		Use:   "update PROJECT NAME",
 		Short: "Change a destination's settings, secrets or name",
 		Long: `Changes what is given; the rest stays. --option name=value replaces the option of that
 name as a whole, name=null removes it, and name.member=value changes one member and
@@ -233,9 +233,9 @@ fields. Other kinds, fields and conditions count for changes from then on.
 A destination that authsync paused or disabled is active again once its options or
 secrets were changed. A secret that is replaced here is not valid any longer; use
 rotate for the signing secret of a webhook.`,
-		Example: "  authsync destinations set shop crm --secret-file access_token=-\n" +
-			"  authsync destinations set shop crm --option properties.plan=.user.raw.app_metadata.plan\n" +
-			"  authsync destinations set shop app --fields email --condition ''",
+		Example: "  authsync destinations update shop crm --secret-file access_token=-\n" +
+			"  authsync destinations update shop crm --option properties.plan=.user.raw.app_metadata.plan\n" +
+			"  authsync destinations update shop app --fields email --condition ''",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := s.destinationInput(cmd, f)
