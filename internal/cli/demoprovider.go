@@ -81,7 +81,7 @@ func (s *session) newDemoUsersChange(action string) *cobra.Command {
 	use, short, example, number := action+" PROVIDER ID", "Update a user and send the webhook", " 'auth0|…' --email ada@example.org", 2
 	switch action {
 	case demoprovider.Create:
-		use, short, example, number = "create PROVIDER", "Add a user and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
+		use, short, example, number = "create PROVIDER", "Create a user and send the webhook", " --email ada@example.com --first-name Ada --last-name Lovelace", 1
 	case demoprovider.Delete:
 		short, example = "Delete a user and send the webhook", " 'auth0|…' --lose-webhook"
 	}

@@ -88,7 +88,9 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 	b := setup(t)
 	b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", "https://app.example.com/hook")
 	b.env["SHORT"] = "whsec_c2hvcnQ="
-	add := func(flags ...string) []string { return append([]string{"destinations", "create", "shop", "x"}, flags...) }
+	add := func(flags ...string) []string {
+		return append([]string{"destinations", "create", "shop", "x"}, flags...)
+	}
 	for name, tc := range map[string]struct {
 		args []string
 		says string

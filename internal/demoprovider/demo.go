@@ -111,7 +111,7 @@ func (d *Demo) object(name string, i int) (object map[string]any, err error) {
 
 // The changes that a person can make.
 const (
-	Create    = "create"
+	Create = "create"
 	Update = "update"
 	Delete = "delete"
 )
