@@ -54,7 +54,7 @@ func TestFailingUserHoldsBackOnlyItself(t *testing.T) {
 	require.Equal(t, "500 oops it failed 1", b.one(t, `
 		SELECT concat_ws(' ', last_status, last_response, reason, attempts) FROM authsync.deliveries WHERE state = 'retrying'`))
 	require.Equal(t, "retrying scheduled 1", b.one(t, `
-		SELECT concat_ws(' ', state, job_state, holds_back) FROM authsync.delivery_failures`))
+		SELECT concat_ws(' ', state, job_state, blocked_deliveries) FROM authsync.delivery_failures`))
 
 	s.set(nil)
 	var deliveryID int64

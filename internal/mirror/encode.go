@@ -49,7 +49,7 @@ func encode(e *Event) []byte {
 	if e.LastSignInIsLeast {
 		b = append(b, `,"last_sign_in_at_is_least":true`...)
 	}
-	b = append(b, `,"says":{`...)
+	b = append(b, `,"fields":{`...)
 	first := true
 	for column, value := range e.Fields {
 		if !first {

@@ -80,7 +80,7 @@ func (l *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) er
 		return err
 	}
 	if l.missing.Swap(0) != 0 && !state.Installed() {
-		log.ErrorContext(ctx, "mirror_made_anew", slog.String("next_step", "none: what the inbox has is applied again; authsync doctor says when that is done"))
+		log.ErrorContext(ctx, "mirror_reinstalled", slog.String("next_step", "none: what the inbox has is applied again; authsync doctor says when that is done"))
 		return nil
 	}
 	log.InfoContext(ctx, "mirror_installed")

@@ -208,7 +208,7 @@ func TestMirrorThatWasDropped(t *testing.T) {
 
 		m.pass(2 * time.Minute)
 		m.applies(t, users(40))
-		require.Contains(t, m.logged(), "level=ERROR msg=mirror_made_anew")
+		require.Contains(t, m.logged(), "level=ERROR msg=mirror_reinstalled")
 		require.Contains(t, m.logged(), "what the inbox has is applied again")
 	})
 
@@ -223,7 +223,7 @@ func TestMirrorThatWasDropped(t *testing.T) {
 		m.pass(time.Minute)
 		m.applies(t, users(40))
 		require.Equal(t, "40", one(t, pool, `SELECT count(*)::text FROM capydb_auth.users`))
-		require.NotContains(t, m.logged(), "mirror_made_anew")
+		require.NotContains(t, m.logged(), "mirror_reinstalled")
 	})
 
 	t.Run("IsNotInstalledAmidARestore", func(t *testing.T) {

@@ -221,7 +221,7 @@ BEGIN
 
         IF (SELECT count(*) FROM (
                 SELECT FROM authsync.idempotency_keys AS k WHERE k.api_key_id = p_api_key_id LIMIT p_most
-            ) AS held) >= p_most THEN
+            ) AS existing) >= p_most THEN
             result := 'full';
             RETURN NEXT;
             RETURN;
@@ -1012,7 +1012,7 @@ BEGIN
             AS c (id, user_id, event_id, provider, changed_at)
     ),
     -- One look for each user, however many changes of the user are asked about.
-    person AS MATERIALIZED (
+    subject AS MATERIALIZED (
         SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
         FROM change AS c
         JOIN authsync.destinations AS d ON d.id = p_destination_id
@@ -1020,7 +1020,7 @@ BEGIN
     ),
     outcome AS MATERIALIZED (
         SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
-        FROM person AS p
+        FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
@@ -1031,7 +1031,7 @@ BEGIN
     ),
     delivery AS MATERIALIZED (
         SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
-        FROM person AS p
+        FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.id, o.event_id, o.state
             FROM authsync.deliveries AS o
@@ -1042,7 +1042,7 @@ BEGIN
     ),
     known AS MATERIALIZED (
         SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
-        FROM person AS p
+        FROM subject AS p
         JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
         LEFT JOIN LATERAL (
             SELECT true AS found
@@ -1934,7 +1934,7 @@ CREATE VIEW authsync.delivery_failures AS
     j.state AS job_state,
     ( SELECT count(*) AS count
            FROM authsync.deliveries h
-          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'blocked'::text))) AS holds_back
+          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'blocked'::text))) AS blocked_deliveries
    FROM (((authsync.deliveries o
      JOIN authsync.destinations d ON ((d.id = o.destination_id)))
      JOIN authsync.projects p ON ((p.id = o.project_id)))
@@ -1947,7 +1947,7 @@ COMMENT ON COLUMN authsync.delivery_failures.reason IS 'Why it failed the last t
 
 COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job that tries it again; NULL: there is none.';
 
-COMMENT ON COLUMN authsync.delivery_failures.holds_back IS 'How many later deliveries of the same user wait for it.';
+COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries of the same user wait for it.';
 
 CREATE TABLE authsync.destination_progress (
     destination_id uuid NOT NULL,

@@ -189,7 +189,7 @@ BEGIN
             (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
             (d.doc ->> 'received_at')::timestamptz AS received_at,
             coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
-            d.doc -> 'says'                        AS says,
+            d.doc -> 'fields'                        AS fields,
             d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
@@ -213,32 +213,32 @@ BEGIN
         SELECT
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
             e.version, e.life_version,
-            x.says, x.raw, x.merged,
-            u.held AS old,
-            v.held AS was,
+            x.fields, x.raw, x.merged,
+            u.stored AS old,
+            v.stored AS was,
             u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
             l.inbox_id                   AS known_inbox_id,
             l.outcome                    AS known_outcome,
             l.reason                     AS known_reason,
-            -- A column is set if the event says it and no greater version did. A
+            -- A column is set if the event has it and no greater version set it. A
             -- column that nobody said has no version, and the comparison is NULL.
-            -- Where clocks alone do not decide, says holds what is to be set.
-            x.says ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
-            x.says ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
-            x.says ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
-            x.says ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
-            x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
-            x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
-            x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at'
+            -- Where clocks alone do not decide, fields holds what is to be set.
+            x.fields ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
+            x.fields ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
+            x.fields ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
+            x.fields ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
+            x.fields ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
+            x.fields ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
+            x.fields ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
+            x.fields ? 'last_sign_in_at'
                 AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
-            x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
+            x.fields ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
         LEFT JOIN LATERAL (
-            SELECT i AS held, i.id, i.last_event_processed, i.last_sign_in_at
+            SELECT i AS stored, i.id, i.last_event_processed, i.last_sign_in_at
             FROM capydb_auth.users AS i
             WHERE i.id = e.user_id
             LIMIT 1
@@ -246,7 +246,7 @@ BEGIN
         -- By the id of users: versions of a row that somebody removed by hand do not
         -- count, not even after ensure_user made a placeholder in its place.
         LEFT JOIN LATERAL (
-            SELECT i AS held, i.*
+            SELECT i AS stored, i.*
             FROM capydb_auth.user_versions AS i
             WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
             LIMIT 1
@@ -272,15 +272,16 @@ BEGIN
         CROSS JOIN LATERAL (
             -- What is not before the last sign-in says nothing if a later one is known.
             SELECT CASE
-                WHEN e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at THEN e.says - 'last_sign_in_at'
-                ELSE e.says
-            END AS says
+                WHEN e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at
+                    THEN e.fields - 'last_sign_in_at'
+                ELSE e.fields
+            END AS fields
         ) AS s
         CROSS JOIN LATERAL (
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.held
+                    CASE WHEN e.raw IS NULL THEN s.fields ELSE s.fields || jsonb_build_object('raw', e.raw) END,
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.stored
                 )
             END AS merged
             OFFSET 0 -- once an event, not once a use
@@ -288,7 +289,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 m.merged,
-                coalesce(m.merged -> 'shown', s.says) AS says,
+                coalesce(m.merged -> 'shown', s.fields) AS fields,
                 CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
             OFFSET 0
         ) AS x
@@ -307,19 +308,19 @@ BEGIN
             -- It may have to be remembered without showing.
             coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
             greatest((m.version).at, (m.life_version).at)                             AS clock,
-            CASE WHEN m.sets_email           THEN m.says ->> 'email'      ELSE (m.old).email      END AS email,
-            CASE WHEN m.sets_first_name      THEN m.says ->> 'first_name' ELSE (m.old).first_name END AS first_name,
-            CASE WHEN m.sets_last_name       THEN m.says ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
-            CASE WHEN m.sets_username        THEN m.says ->> 'username'   ELSE (m.old).username   END AS username,
-            CASE WHEN m.sets_image_url       THEN m.says ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
+            CASE WHEN m.sets_email           THEN m.fields ->> 'email'      ELSE (m.old).email      END AS email,
+            CASE WHEN m.sets_first_name      THEN m.fields ->> 'first_name' ELSE (m.old).first_name END AS first_name,
+            CASE WHEN m.sets_last_name       THEN m.fields ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
+            CASE WHEN m.sets_username        THEN m.fields ->> 'username'   ELSE (m.old).username   END AS username,
+            CASE WHEN m.sets_image_url       THEN m.fields ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
             CASE WHEN m.sets_created_at
-                THEN (m.says ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
+                THEN (m.fields ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
             CASE WHEN m.sets_updated_at
-                THEN (m.says ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
+                THEN (m.fields ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
             CASE WHEN m.sets_last_sign_in_at
-                THEN (m.says ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
+                THEN (m.fields ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
             CASE WHEN m.sets_deleted_at
-                THEN (m.says ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
+                THEN (m.fields ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
             CASE WHEN m.sets_raw             THEN m.raw                   ELSE (m.old).raw        END AS raw
         FROM merge AS m
     ),
@@ -559,7 +560,7 @@ DECLARE
     v_user   text;
 BEGIN
     FOR v_change IN
-        WITH asked AS MATERIALIZED (
+        WITH requested AS MATERIALIZED (
             SELECT c.id, c.user_id
             FROM unnest(p_ids) AS a (id)
             CROSS JOIN LATERAL (
@@ -568,10 +569,10 @@ BEGIN
         ),
         span AS MATERIALIZED (
             SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
-            FROM asked AS a
+            FROM requested AS a
             GROUP BY a.user_id
         )
-        SELECT c.*, c.id = ANY (s.ids) AS is_asked
+        SELECT c.*, c.id = ANY (s.ids) AS is_requested
         FROM span AS s
         -- By both columns of the index, so that no plan can walk through the feed by id.
         CROSS JOIN LATERAL (
@@ -594,10 +595,10 @@ BEGIN
             ));
         END IF;
         -- Before and after have the same keys: of those that are only walked over, before is enough.
-        IF v_change.is_asked OR v_change.before IS NULL THEN
+        IF v_change.is_requested OR v_change.before IS NULL THEN
             v_row := v_row || v_change.after;
         END IF;
-        IF v_change.is_asked THEN
+        IF v_change.is_requested THEN
             id := v_change.id;
             user_id := v_change.user_id;
             kind := v_change.kind;
@@ -705,7 +706,7 @@ BEGIN
         SELECT
             (d.doc ->> 'ordinal')::integer AS ordinal,
             d.doc ->> 'user_id'            AS user_id,
-            d.doc -> 'says'                AS says,
+            d.doc -> 'fields'                AS fields,
             d.doc -> 'raw'                 AS raw,
             d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
             ROW((d.doc ->> 'at')::timestamptz,
@@ -723,15 +724,16 @@ BEGIN
         e.user_id,
         CASE
             WHEN h.is_missing THEN 'missing'
-            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.fields -> 'deleted_at') = 'null' THEN 'deleted'
             WHEN c.columns = '{}' THEN 'equal'
-            WHEN said.quiet_columns = said.columns AND (object.differing = '{}' OR said.is_quiet AND object.loud = '{}') THEN 'unreported'
+            WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
+                THEN 'unreported'
             ELSE 'differing'
         END,
         CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
-            said.is_disputed
+            verdict.is_disputed
             OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
             -- Versions alone do not tell there. (See merge_unclocked.)
             OR (h.versions).unclocked IS NOT NULL
@@ -739,19 +741,19 @@ BEGIN
     FROM event AS e
     -- Look-ups that no plan can turn into reading the tables.
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
     ) AS u ON true
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
     ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT
-            (u.held).last_event_processed IS NULL AS is_missing,
-            (u.held).deleted_at                   AS deleted_at,
-            u.held                                AS row,
-            v.held                                AS versions,
+            (u.stored).last_event_processed IS NULL AS is_missing,
+            (u.stored).deleted_at                   AS deleted_at,
+            u.stored                                AS row,
+            v.stored                                AS versions,
             -- What authsync has read itself says all there is to say.
-            coalesce((v.held).unclocked -> 'raw' ->> 'event_id', ((v.held).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+            coalesce((v.stored).unclocked -> 'raw' ->> 'event_id', ((v.stored).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
     CROSS JOIN LATERAL (
@@ -761,37 +763,37 @@ BEGIN
             coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
             coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            SELECT o.place, o.name, e.says ? o.name AND o.differs AS differs, o.is_newer
+            SELECT o.place, o.name, e.fields ? o.name AND o.differs AS differs, o.is_newer
             FROM (
                 VALUES
-                    (1, 'email',      e.says ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
-                    (2, 'first_name', e.says ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
-                    (3, 'last_name',  e.says ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
-                    (4, 'username',   e.says ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
-                    (5, 'image_url',  e.says ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
+                    (1, 'email',      e.fields ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
+                    (2, 'first_name', e.fields ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
+                    (3, 'last_name',  e.fields ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
+                    (4, 'username',   e.fields ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
+                    (5, 'image_url',  e.fields ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
                     -- JavaScript keeps milliseconds, PostgreSQL microseconds.
                     (6, 'created_at',
-                        date_trunc('milliseconds', (e.says ->> 'created_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'created_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
                         (h.versions).created_at > e.version),
                     (7, 'updated_at',
-                        date_trunc('milliseconds', (e.says ->> 'updated_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'updated_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
                         (h.versions).updated_at > e.version),
                     (8, 'last_sign_in_at',
-                        date_trunc('milliseconds', (e.says ->> 'last_sign_in_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'last_sign_in_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
-                        AND (e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
+                        AND (e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
                         (h.versions).last_sign_in_at > e.version),
                     (9, 'deleted_at',
-                        (e.says ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
+                        (e.fields ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
                         (h.versions).deleted_at > e.life_version)
             ) AS o (place, name, differs, is_newer)
         ) AS p
     ) AS found
     CROSS JOIN LATERAL (
         SELECT found.columns, found.is_disputed, found.is_quiet, CASE WHEN found.is_quiet THEN found.sign_in ELSE '{}' END AS quiet_columns
-    ) AS said
+    ) AS verdict
     CROSS JOIN LATERAL (
         SELECT
             coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
@@ -817,7 +819,7 @@ BEGIN
         ) AS k
     ) AS object
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN object.differing = '{}' THEN said.columns ELSE said.columns || 'raw'::text END AS columns
+        SELECT CASE WHEN object.differing = '{}' THEN verdict.columns ELSE verdict.columns || 'raw'::text END AS columns
     ) AS c;
 END;
 $$;
@@ -997,7 +999,7 @@ COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which e
 
 COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id last set by an event without a clock; NULL: none. Kept apart because a deletion without a time is newer than everything received before it. See merge_unclocked.';
 
-CREATE FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) RETURNS jsonb
+CREATE FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -1010,18 +1012,18 @@ DECLARE
     v_column    text;
     v_value     jsonb;
     v_version   capydb_auth.version;
-    v_held      capydb_auth.version;
+    v_stored    capydb_auth.version;
     v_kept_at   timestamptz;
 BEGIN
     FOR v_column, v_value IN
-        SELECT s.key, s.value FROM jsonb_each(p_said) AS s
+        SELECT s.key, s.value FROM jsonb_each(p_fields) AS s
     LOOP
-        v_held := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
+        v_stored := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
         v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
         v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
 
         IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
-            IF v_held.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+            IF v_stored.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
                 CONTINUE;
             END IF;
             IF v_kept_at IS NULL
@@ -1032,18 +1034,18 @@ BEGIN
                     v_column,
                     jsonb_build_object('value', v_value, 'received_at', p_received_at, 'event_id', v_version.event_id)
                 );
-                IF capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+                IF capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
                     v_shown := v_shown || jsonb_build_object(v_column, v_value);
                 END IF;
             END IF;
-        ELSIF v_held.at IS NULL OR v_version > v_held THEN
+        ELSIF v_stored.at IS NULL OR v_version > v_stored THEN
             v_raised := v_raised || v_column;
             IF v_kept_at IS NULL OR NOT capydb_auth.unclocked_is_newer(v_kept_at, v_version) THEN
                 v_shown := v_shown || jsonb_build_object(v_column, v_value);
                 IF v_version.at > v_kept_at + interval '1 minute' THEN
                     v_unclocked := v_unclocked - v_column;
                 END IF;
-            ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_held) THEN
+            ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_stored) THEN
                 -- What the column showed is older than this event, which is older than what was kept.
                 v_shown := v_shown || jsonb_build_object(v_column, v_unclocked -> v_column -> 'value');
             END IF;
@@ -1059,7 +1061,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) IS 'Merges an event into the versions of a user where clocks alone do not decide; called by apply_round only.';
+COMMENT ON FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) IS 'Merges an event into the versions of a user where clocks alone do not decide; called by apply_round only.';
 
 CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -1429,7 +1431,7 @@ BEGIN
     )
     SELECT
         x.id, x.user_id,
-        coalesce(s.next_before, capydb_auth.user_row(u.held), s.first_row),
+        coalesce(s.next_before, capydb_auth.user_row(u.stored), s.first_row),
         s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
     -- One call a user. Rows of all of them would be gone through again for each, which
@@ -1443,7 +1445,7 @@ BEGIN
         FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
     ) AS s
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
     ) AS u ON true
     WHERE s.found > 0;
 END;
@@ -1713,7 +1715,7 @@ REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_i
 
 REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_said jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 

@@ -57,7 +57,7 @@ BEGIN
 
         IF (SELECT count(*) FROM (
                 SELECT FROM authsync.idempotency_keys AS k WHERE k.api_key_id = p_api_key_id LIMIT p_most
-            ) AS held) >= p_most THEN
+            ) AS existing) >= p_most THEN
             result := 'full';
             RETURN NEXT;
             RETURN;

@@ -34,7 +34,7 @@ BEGIN
             AS c (id, user_id, event_id, provider, changed_at)
     ),
     -- One look for each user, however many changes of the user are asked about.
-    person AS MATERIALIZED (
+    subject AS MATERIALIZED (
         SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
         FROM change AS c
         JOIN authsync.destinations AS d ON d.id = p_destination_id
@@ -42,7 +42,7 @@ BEGIN
     ),
     outcome AS MATERIALIZED (
         SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
-        FROM person AS p
+        FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
@@ -53,7 +53,7 @@ BEGIN
     ),
     delivery AS MATERIALIZED (
         SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
-        FROM person AS p
+        FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.id, o.event_id, o.state
             FROM authsync.deliveries AS o
@@ -64,7 +64,7 @@ BEGIN
     ),
     known AS MATERIALIZED (
         SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
-        FROM person AS p
+        FROM subject AS p
         JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
         LEFT JOIN LATERAL (
             SELECT true AS found

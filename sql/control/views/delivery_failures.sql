@@ -23,7 +23,7 @@ SELECT
         SELECT count(*)
         FROM authsync.deliveries AS h
         WHERE h.destination_id = o.destination_id AND h.user_id = o.user_id AND h.state = 'blocked'
-    ) AS holds_back
+    ) AS blocked_deliveries
 FROM authsync.deliveries AS o
 JOIN authsync.destinations AS d ON d.id = o.destination_id
 JOIN authsync.projects AS p ON p.id = o.project_id
@@ -33,4 +33,4 @@ WHERE o.state IN ('retrying', 'failed');
 COMMENT ON VIEW authsync.delivery_failures IS 'Deliveries that failed, for good (failed) or until now (retrying).';
 COMMENT ON COLUMN authsync.delivery_failures.reason IS 'Why it failed the last time.';
 COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job that tries it again; NULL: there is none.';
-COMMENT ON COLUMN authsync.delivery_failures.holds_back IS 'How many later deliveries of the same user wait for it.';
+COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries of the same user wait for it.';

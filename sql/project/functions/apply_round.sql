@@ -42,7 +42,7 @@ BEGIN
             (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
             (d.doc ->> 'received_at')::timestamptz AS received_at,
             coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
-            d.doc -> 'says'                        AS says,
+            d.doc -> 'fields'                        AS fields,
             d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
             d.doc -> 'raw'                         AS raw,
             -- The clock of the profile, and that of being there or deleted:
@@ -66,32 +66,32 @@ BEGIN
         SELECT
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
             e.version, e.life_version,
-            x.says, x.raw, x.merged,
-            u.held AS old,
-            v.held AS was,
+            x.fields, x.raw, x.merged,
+            u.stored AS old,
+            v.stored AS was,
             u.last_event_processed IS NULL AS is_new,
             l.outcome IS NOT NULL        AS is_known,
             coalesce(l.is_same, false)   AS is_same,
             l.inbox_id                   AS known_inbox_id,
             l.outcome                    AS known_outcome,
             l.reason                     AS known_reason,
-            -- A column is set if the event says it and no greater version did. A
+            -- A column is set if the event has it and no greater version set it. A
             -- column that nobody said has no version, and the comparison is NULL.
-            -- Where clocks alone do not decide, says holds what is to be set.
-            x.says ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
-            x.says ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
-            x.says ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
-            x.says ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
-            x.says ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
-            x.says ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
-            x.says ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.says ? 'last_sign_in_at'
+            -- Where clocks alone do not decide, fields holds what is to be set.
+            x.fields ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
+            x.fields ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
+            x.fields ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
+            x.fields ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
+            x.fields ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
+            x.fields ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
+            x.fields ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
+            x.fields ? 'last_sign_in_at'
                 AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
-            x.says ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
+            x.fields ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
             x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
         FROM event AS e
         LEFT JOIN LATERAL (
-            SELECT i AS held, i.id, i.last_event_processed, i.last_sign_in_at
+            SELECT i AS stored, i.id, i.last_event_processed, i.last_sign_in_at
             FROM capydb_auth.users AS i
             WHERE i.id = e.user_id
             LIMIT 1
@@ -99,7 +99,7 @@ BEGIN
         -- By the id of users: versions of a row that somebody removed by hand do not
         -- count, not even after ensure_user made a placeholder in its place.
         LEFT JOIN LATERAL (
-            SELECT i AS held, i.*
+            SELECT i AS stored, i.*
             FROM capydb_auth.user_versions AS i
             WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
             LIMIT 1
@@ -125,15 +125,16 @@ BEGIN
         CROSS JOIN LATERAL (
             -- What is not before the last sign-in says nothing if a later one is known.
             SELECT CASE
-                WHEN e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at THEN e.says - 'last_sign_in_at'
-                ELSE e.says
-            END AS says
+                WHEN e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at
+                    THEN e.fields - 'last_sign_in_at'
+                ELSE e.fields
+            END AS fields
         ) AS s
         CROSS JOIN LATERAL (
             SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
                 capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN s.says ELSE s.says || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.held
+                    CASE WHEN e.raw IS NULL THEN s.fields ELSE s.fields || jsonb_build_object('raw', e.raw) END,
+                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.stored
                 )
             END AS merged
             OFFSET 0 -- once an event, not once a use
@@ -141,7 +142,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 m.merged,
-                coalesce(m.merged -> 'shown', s.says) AS says,
+                coalesce(m.merged -> 'shown', s.fields) AS fields,
                 CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
             OFFSET 0
         ) AS x
@@ -160,19 +161,19 @@ BEGIN
             -- It may have to be remembered without showing.
             coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
             greatest((m.version).at, (m.life_version).at)                             AS clock,
-            CASE WHEN m.sets_email           THEN m.says ->> 'email'      ELSE (m.old).email      END AS email,
-            CASE WHEN m.sets_first_name      THEN m.says ->> 'first_name' ELSE (m.old).first_name END AS first_name,
-            CASE WHEN m.sets_last_name       THEN m.says ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
-            CASE WHEN m.sets_username        THEN m.says ->> 'username'   ELSE (m.old).username   END AS username,
-            CASE WHEN m.sets_image_url       THEN m.says ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
+            CASE WHEN m.sets_email           THEN m.fields ->> 'email'      ELSE (m.old).email      END AS email,
+            CASE WHEN m.sets_first_name      THEN m.fields ->> 'first_name' ELSE (m.old).first_name END AS first_name,
+            CASE WHEN m.sets_last_name       THEN m.fields ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
+            CASE WHEN m.sets_username        THEN m.fields ->> 'username'   ELSE (m.old).username   END AS username,
+            CASE WHEN m.sets_image_url       THEN m.fields ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
             CASE WHEN m.sets_created_at
-                THEN (m.says ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
+                THEN (m.fields ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
             CASE WHEN m.sets_updated_at
-                THEN (m.says ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
+                THEN (m.fields ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
             CASE WHEN m.sets_last_sign_in_at
-                THEN (m.says ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
+                THEN (m.fields ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
             CASE WHEN m.sets_deleted_at
-                THEN (m.says ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
+                THEN (m.fields ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
             CASE WHEN m.sets_raw             THEN m.raw                   ELSE (m.old).raw        END AS raw
         FROM merge AS m
     ),

@@ -31,7 +31,7 @@ DECLARE
     v_user   text;
 BEGIN
     FOR v_change IN
-        WITH asked AS MATERIALIZED (
+        WITH requested AS MATERIALIZED (
             SELECT c.id, c.user_id
             FROM unnest(p_ids) AS a (id)
             CROSS JOIN LATERAL (
@@ -40,10 +40,10 @@ BEGIN
         ),
         span AS MATERIALIZED (
             SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
-            FROM asked AS a
+            FROM requested AS a
             GROUP BY a.user_id
         )
-        SELECT c.*, c.id = ANY (s.ids) AS is_asked
+        SELECT c.*, c.id = ANY (s.ids) AS is_requested
         FROM span AS s
         -- By both columns of the index, so that no plan can walk through the feed by id.
         CROSS JOIN LATERAL (
@@ -66,10 +66,10 @@ BEGIN
             ));
         END IF;
         -- Before and after have the same keys: of those that are only walked over, before is enough.
-        IF v_change.is_asked OR v_change.before IS NULL THEN
+        IF v_change.is_requested OR v_change.before IS NULL THEN
             v_row := v_row || v_change.after;
         END IF;
-        IF v_change.is_asked THEN
+        IF v_change.is_requested THEN
             id := v_change.id;
             user_id := v_change.user_id;
             kind := v_change.kind;

@@ -47,7 +47,7 @@ BEGIN
         SELECT
             (d.doc ->> 'ordinal')::integer AS ordinal,
             d.doc ->> 'user_id'            AS user_id,
-            d.doc -> 'says'                AS says,
+            d.doc -> 'fields'                AS fields,
             d.doc -> 'raw'                 AS raw,
             d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
             ROW((d.doc ->> 'at')::timestamptz,
@@ -65,15 +65,16 @@ BEGIN
         e.user_id,
         CASE
             WHEN h.is_missing THEN 'missing'
-            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.says -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.fields -> 'deleted_at') = 'null' THEN 'deleted'
             WHEN c.columns = '{}' THEN 'equal'
-            WHEN said.quiet_columns = said.columns AND (object.differing = '{}' OR said.is_quiet AND object.loud = '{}') THEN 'unreported'
+            WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
+                THEN 'unreported'
             ELSE 'differing'
         END,
         CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
-            said.is_disputed
+            verdict.is_disputed
             OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
             -- Versions alone do not tell there. (See merge_unclocked.)
             OR (h.versions).unclocked IS NOT NULL
@@ -81,19 +82,19 @@ BEGIN
     FROM event AS e
     -- Look-ups that no plan can turn into reading the tables.
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
     ) AS u ON true
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
     ) AS v ON true
     CROSS JOIN LATERAL (
         SELECT
-            (u.held).last_event_processed IS NULL AS is_missing,
-            (u.held).deleted_at                   AS deleted_at,
-            u.held                                AS row,
-            v.held                                AS versions,
+            (u.stored).last_event_processed IS NULL AS is_missing,
+            (u.stored).deleted_at                   AS deleted_at,
+            u.stored                                AS row,
+            v.stored                                AS versions,
             -- What authsync has read itself says all there is to say.
-            coalesce((v.held).unclocked -> 'raw' ->> 'event_id', ((v.held).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+            coalesce((v.stored).unclocked -> 'raw' ->> 'event_id', ((v.stored).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
     CROSS JOIN LATERAL (
@@ -103,37 +104,37 @@ BEGIN
             coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
             coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            SELECT o.place, o.name, e.says ? o.name AND o.differs AS differs, o.is_newer
+            SELECT o.place, o.name, e.fields ? o.name AND o.differs AS differs, o.is_newer
             FROM (
                 VALUES
-                    (1, 'email',      e.says ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
-                    (2, 'first_name', e.says ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
-                    (3, 'last_name',  e.says ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
-                    (4, 'username',   e.says ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
-                    (5, 'image_url',  e.says ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
+                    (1, 'email',      e.fields ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
+                    (2, 'first_name', e.fields ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
+                    (3, 'last_name',  e.fields ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
+                    (4, 'username',   e.fields ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
+                    (5, 'image_url',  e.fields ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
                     -- JavaScript keeps milliseconds, PostgreSQL microseconds.
                     (6, 'created_at',
-                        date_trunc('milliseconds', (e.says ->> 'created_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'created_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
                         (h.versions).created_at > e.version),
                     (7, 'updated_at',
-                        date_trunc('milliseconds', (e.says ->> 'updated_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'updated_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
                         (h.versions).updated_at > e.version),
                     (8, 'last_sign_in_at',
-                        date_trunc('milliseconds', (e.says ->> 'last_sign_in_at')::timestamptz)
+                        date_trunc('milliseconds', (e.fields ->> 'last_sign_in_at')::timestamptz)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
-                        AND (e.sign_in_is_least AND (e.says ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
+                        AND (e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
                         (h.versions).last_sign_in_at > e.version),
                     (9, 'deleted_at',
-                        (e.says ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
+                        (e.fields ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
                         (h.versions).deleted_at > e.life_version)
             ) AS o (place, name, differs, is_newer)
         ) AS p
     ) AS found
     CROSS JOIN LATERAL (
         SELECT found.columns, found.is_disputed, found.is_quiet, CASE WHEN found.is_quiet THEN found.sign_in ELSE '{}' END AS quiet_columns
-    ) AS said
+    ) AS verdict
     CROSS JOIN LATERAL (
         SELECT
             coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
@@ -159,7 +160,7 @@ BEGIN
         ) AS k
     ) AS object
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN object.differing = '{}' THEN said.columns ELSE said.columns || 'raw'::text END AS columns
+        SELECT CASE WHEN object.differing = '{}' THEN verdict.columns ELSE verdict.columns || 'raw'::text END AS columns
     ) AS c;
 END;
 $fn$;

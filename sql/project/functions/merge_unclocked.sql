@@ -18,11 +18,11 @@
 --   unclocked  what user_versions.unclocked is now; null: nothing
 --   is_noted   raised or unclocked differ from before
 --
--- p_said is column -> value, raw among them. What was said without a clock is not kept
+-- p_fields is column -> value, raw among them. What came without a clock is not kept
 -- where a column shows something whose clock is over a minute newer: no clock is
 -- further ahead of its receipt (payload.clockTolerance), so nothing can bring it back.
 CREATE OR REPLACE FUNCTION capydb_auth.merge_unclocked(
-    p_said                 jsonb,
+    p_fields               jsonb,
     p_received_at          timestamptz,
     p_version              capydb_auth.version,
     p_life_version         capydb_auth.version,
@@ -44,18 +44,18 @@ DECLARE
     v_column    text;
     v_value     jsonb;
     v_version   capydb_auth.version;
-    v_held      capydb_auth.version;
+    v_stored    capydb_auth.version;
     v_kept_at   timestamptz;
 BEGIN
     FOR v_column, v_value IN
-        SELECT s.key, s.value FROM jsonb_each(p_said) AS s
+        SELECT s.key, s.value FROM jsonb_each(p_fields) AS s
     LOOP
-        v_held := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
+        v_stored := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
         v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
         v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
 
         IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
-            IF v_held.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+            IF v_stored.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
                 CONTINUE;
             END IF;
             IF v_kept_at IS NULL
@@ -66,18 +66,18 @@ BEGIN
                     v_column,
                     jsonb_build_object('value', v_value, 'received_at', p_received_at, 'event_id', v_version.event_id)
                 );
-                IF capydb_auth.unclocked_is_newer(p_received_at, v_held) THEN
+                IF capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
                     v_shown := v_shown || jsonb_build_object(v_column, v_value);
                 END IF;
             END IF;
-        ELSIF v_held.at IS NULL OR v_version > v_held THEN
+        ELSIF v_stored.at IS NULL OR v_version > v_stored THEN
             v_raised := v_raised || v_column;
             IF v_kept_at IS NULL OR NOT capydb_auth.unclocked_is_newer(v_kept_at, v_version) THEN
                 v_shown := v_shown || jsonb_build_object(v_column, v_value);
                 IF v_version.at > v_kept_at + interval '1 minute' THEN
                     v_unclocked := v_unclocked - v_column;
                 END IF;
-            ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_held) THEN
+            ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_stored) THEN
                 -- What the column showed is older than this event, which is older than what was kept.
                 v_shown := v_shown || jsonb_build_object(v_column, v_unclocked -> v_column -> 'value');
             END IF;

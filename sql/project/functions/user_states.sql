@@ -51,7 +51,7 @@ BEGIN
     )
     SELECT
         x.id, x.user_id,
-        coalesce(s.next_before, capydb_auth.user_row(u.held), s.first_row),
+        coalesce(s.next_before, capydb_auth.user_row(u.stored), s.first_row),
         s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
     FROM pair AS x
     -- One call a user. Rows of all of them would be gone through again for each, which
@@ -65,7 +65,7 @@ BEGIN
         FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
     ) AS s
     LEFT JOIN LATERAL (
-        SELECT i AS held FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
     ) AS u ON true
     WHERE s.found > 0;
 END;
