@@ -61,8 +61,9 @@ verify: ## Check that go.mod is tidy and golden files are up to date
 	@go mod tidy -diff
 	@scripts/test.sh -run 'Golden|Revision' ./internal/schema
 
-bench: build ## Measure receiving, applying, reading all users and delivering; ARGS='--only apply' for a part
-	@bin/authsync bench $(ARGS)
+bench: ## Measure receiving, applying, reading all users and delivering; ARGS='--only apply' for a part
+	@go build -o .bin/bench ./scripts/bench
+	@.bin/bench $(ARGS)
 
 bench/kill: ## Kill the process of a backfill of 200,000 users ten times, and tell its memory
 	@scripts/test.sh -run NONE -bench KilledBackfill -benchtime 1x ./internal/sync/syncrun

@@ -56,7 +56,7 @@ func TestREADME(t *testing.T) {
 			"make test":   {untested: partOfIt},
 			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},
 			"make check":  {untested: partOfIt},
-			"make bench":  {untested: "it takes minutes and all of the machine; the tests of internal/bench run it on less"},
+			"make bench":  {untested: "it takes minutes and all of the machine; the tests of scripts/bench run it on less"},
 			"make fuzz":   {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
 			"make golden": {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
 			"authsync keys create ops": {

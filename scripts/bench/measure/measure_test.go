@@ -1,4 +1,4 @@
-package bench_test
+package measure_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/authsync/authsync/internal/bench"
+	"github.com/authsync/authsync/scripts/bench/measure"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := bench.Run(t.Context(), &out, bench.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5})
+	err := measure.Run(t.Context(), &out, measure.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5})
 	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Contains(t, text, "fsync on")
@@ -37,7 +37,7 @@ func TestRunStopsWhenAsked(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &cancelling{cancel: cancel}
-	err := bench.Run(ctx, out, bench.Config{Duration: time.Hour})
+	err := measure.Run(ctx, out, measure.Config{Duration: time.Hour})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -51,6 +51,6 @@ func (c *cancelling) Write(p []byte) (int, error) {
 
 func TestRunRefusesAnUnknownMeasurement(t *testing.T) {
 	t.Parallel()
-	err := bench.Run(t.Context(), &strings.Builder{}, bench.Config{Only: "everything"})
+	err := measure.Run(t.Context(), &strings.Builder{}, measure.Config{Only: "everything"})
 	require.ErrorContains(t, err, "take one of receive, apply, backfill, deliver")
 }

@@ -1,4 +1,4 @@
-// Package bench measures how much a machine can take, for `authsync bench`:
+// Package measure measures how much a machine can take, for make bench:
 // the road of a webhook from the socket to the row, and from there to a destination, beside
 // a plain way of doing the same, on the same PostgreSQL and in the same run. The absolute numbers are the
 // machine's; the ratios are authsync's.
@@ -7,7 +7,7 @@
 // interface, and the receiver, inbox and applier as they are. Load comes from this
 // very process: requests are prepared before, so that it costs little, but what it
 // costs, both sides pay.
-package bench
+package measure
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package bench_test
+package measure_test
 
 import (
 	"strings"
@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/bench"
+	"github.com/authsync/authsync/scripts/bench/measure"
 )
 
 func TestRunMeasuresWhatAnOutageLeavesBehind(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := bench.Run(t.Context(), &out, bench.Config{Only: "outage", Events: 80, Steady: 8})
+	err := measure.Run(t.Context(), &out, measure.Config{Only: "outage", Events: 80, Steady: 8})
 	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Regexp(t, `(?m)^ +alone +[\d.]+ ms +[\d.]+ ms$`, text)

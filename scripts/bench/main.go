@@ -1,17 +1,34 @@
-package cli
+// Command bench measures the throughput of this machine, for make bench. It is a program of its own so that
+// authsync carries none of it.
+package main
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/authsync/authsync/internal/bench"
+	"github.com/authsync/authsync/scripts/bench/measure"
 )
 
-func (s *session) newBench() *cobra.Command {
-	var c bench.Config
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	var c measure.Config
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the throughput of this machine",
@@ -21,17 +38,16 @@ the machine; compare the ratios. Then it measures backfills and reconciles of 20
 and 1,000,000 users, deliveries to webhooks, and how much a project's backlog slows
 down other projects. It takes about a quarter of an hour, two minutes of it for the
 first two parts. It needs no configuration and touches no running server or database.`,
-		Example: "  authsync bench\n  authsync bench --only receive --connections 64 --duration 10s\n" +
-			"  authsync bench --only backfill --users 50000\n  authsync bench --only deliver --changes 10000",
-		Args: takes(0, 0),
+		Example: "  make bench\n  make bench ARGS='--only receive --connections 64 --duration 10s'\n" +
+			"  make bench ARGS='--only backfill --users 50000'\n  make bench ARGS='--only deliver --changes 10000'",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case s.json:
-				return usagef("bench prints text only: leave --json away")
-			case c.Only != "" && !slices.Contains(bench.Parts(), c.Only):
-				return usagef("--only is %q: it takes one of %s", c.Only, strings.Join(bench.Parts(), ", "))
+			if c.Only != "" && !slices.Contains(measure.Parts(), c.Only) {
+				return fmt.Errorf("--only is %q: it takes one of %s", c.Only, strings.Join(measure.Parts(), ", "))
 			}
-			return bench.Run(cmd.Context(), s.Out, c)
+			return measure.Run(cmd.Context(), cmd.OutOrStdout(), c)
 		},
 	}
 	f := cmd.Flags()

@@ -1,4 +1,4 @@
-package bench_test
+package measure_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/bench"
+	"github.com/authsync/authsync/scripts/bench/measure"
 )
 
 // That there are numbers shows that every change has arrived, also beside a destination
@@ -14,7 +14,7 @@ import (
 func TestRunMeasuresDeliveries(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := bench.Run(t.Context(), &out, bench.Config{Only: "deliver", Changes: 400, Waiting: 800, Steady: 10})
+	err := measure.Run(t.Context(), &out, measure.Config{Only: "deliver", Changes: 400, Waiting: 800, Steady: 10})
 	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Regexp(t, `(?m)one UPDATE a delivery, backlog of 100 +[1-9]\d* +\d+ us$`, text)
