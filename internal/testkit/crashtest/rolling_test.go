@@ -45,7 +45,7 @@ func build(t *testing.T, name string, files map[string]string) string {
 // appended is a file of this version with more at its end.
 func appended(t *testing.T, path, more string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", path))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", path))
 	require.NoError(t, err)
 	return string(text) + more
 }
