@@ -27,9 +27,9 @@ type Message struct {
 const (
 	// followed is how many messages may wait to be shown; beyond that some are left out.
 	followed = 1000
-	// followEvery is how often the outcomes of messages are asked for, at most maxAsked at once.
+	// followEvery is how often the outcomes of messages are asked for, at most maxLookedUp at once.
 	followEvery = 50 * time.Millisecond
-	maxAsked    = 100
+	maxLookedUp = 100
 	// maxBetween is how long a message that waits is not asked for at most.
 	maxBetween = time.Second
 	// patient is how long a message is waited for before it is shown as one that waits. It is
@@ -117,7 +117,7 @@ func (d *Dev) showKnown(ctx context.Context, waiting []open, show func(Message))
 	var asked, rest []open // the turn of the rest comes before that of those asked for
 	now := time.Now()
 	for _, m := range waiting {
-		if len(asked) < maxAsked && m.due(now) {
+		if len(asked) < maxLookedUp && m.due(now) {
 			m.asked = now
 			asked = append(asked, m)
 		} else {

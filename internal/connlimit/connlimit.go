@@ -61,7 +61,7 @@ type Listener struct {
 	open      map[*Conn]struct{}
 	addresses map[netip.Addr]int
 	quiet     *list.List // of *Conn: new or idle ones, oldest first
-	room      chan struct{}
+	freed     chan struct{}
 	closed    chan struct{}
 	once      sync.Once
 }
@@ -71,7 +71,7 @@ func Listen(inner net.Listener, config Config) *Listener {
 	l := &Listener{
 		Listener: inner, config: config,
 		open: make(map[*Conn]struct{}), addresses: make(map[netip.Addr]int), quiet: list.New(),
-		room: make(chan struct{}, 1), closed: make(chan struct{}),
+		freed: make(chan struct{}, 1), closed: make(chan struct{}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsync_http_connections_dropped_total",
 			Help: "Connections closed for want of room, by reason (idle: to make room; address: its share was full).",
@@ -129,15 +129,15 @@ func (l *Listener) isClosed() bool {
 	}
 }
 
-// awaitRoom makes room for a connection that was accepted, or waits for it. It reports
+// awaitSlot makes room for a connection that was accepted, or waits for it. It reports
 // false once the listener is closed.
-func (l *Listener) awaitRoom() bool {
+func (l *Listener) awaitSlot() bool {
 	for {
 		if l.Len() < l.config.Max || l.drop("idle", func(*Conn) bool { return true }) {
 			return true
 		}
 		select {
-		case <-l.room:
+		case <-l.freed:
 		case <-l.closed:
 			return false
 		}
@@ -160,7 +160,7 @@ func (l *Listener) add(inner net.Conn) *Conn {
 			return nil
 		}
 	}
-	if !l.awaitRoom() {
+	if !l.awaitSlot() {
 		return nil
 	}
 	c := &Conn{Conn: inner, listener: l, address: address}
@@ -226,7 +226,7 @@ func (l *Listener) unquiet(c *Conn) {
 
 func (l *Listener) signal() {
 	select {
-	case l.room <- struct{}{}:
+	case l.freed <- struct{}{}:
 	default:
 	}
 }

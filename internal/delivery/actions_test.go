@@ -197,8 +197,8 @@ func TestPreviewShowsTheRequest(t *testing.T) {
 	}
 }
 
-// mend runs the job that mends, once.
-func (b *testBundle) mend(t *testing.T) {
+// rescue runs the job that mends, once.
+func (b *testBundle) rescue(t *testing.T) {
 	t.Helper()
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
 	o := b.newOutbox(t)
@@ -235,7 +235,7 @@ func TestDeletedJobsAreMadeUpFor(t *testing.T) {
 	_, err := b.control.Exec(t.Context(), `DELETE FROM authsync.river_job`)
 	require.NoError(t, err)
 	b.setClock(time.Now().Add(2 * time.Hour)) // the time of the attempt has passed
-	b.mend(t)
+	b.rescue(t)
 	b.setClock(time.Time{})
 	s.set(nil)
 	b.work(t)
@@ -249,7 +249,7 @@ func TestDeletedJobsAreMadeUpFor(t *testing.T) {
 	stop()
 	_, err = b.control.Exec(t.Context(), `DELETE FROM authsync.deliveries WHERE state = 'retrying'`)
 	require.NoError(t, err)
-	b.mend(t)
+	b.rescue(t)
 	s.set(nil)
 	b.eventually(t, id, "delivered 4")
 }
@@ -267,10 +267,10 @@ func TestUnspokenChangeIsFound(t *testing.T) {
 		return b.one(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NULL`)
 	})
 	b.apply(t, "u1") // and no request
-	b.mend(t)
+	b.rescue(t)
 	require.Equal(t, "delivered 1", b.states(t, id), "it is looked at only now and then")
 	b.setClock(time.Now().Add(6 * time.Minute))
-	b.mend(t)
+	b.rescue(t)
 	b.eventually(t, id, "delivered 2")
 }
 

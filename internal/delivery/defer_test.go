@@ -17,8 +17,8 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// putOff is what an answer 429 with a Retry-After of an hour is made of.
-func putOff() destination.Result {
+// deferredResult is what an answer 429 with a Retry-After of an hour is made of.
+func deferredResult() destination.Result {
 	return destination.Result{Outcome: destination.Deferred, Status: 429, Response: "slow down", After: time.Hour, Reason: "it answered 429"}
 }
 
@@ -51,7 +51,7 @@ func TestUserThatAloneIsPutOffEndsAsFailed(t *testing.T) {
 				if messages[0].Deferred {
 					told.Store(true)
 				}
-				return failingFor("bad", putOff())(ctx, messages)
+				return failingFor("bad", deferredResult())(ctx, messages)
 			}
 			b.add(t, "sink", s)
 			b.work(t)
@@ -93,7 +93,7 @@ func TestWhoIsPutOffAloneStopsNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.pause = time.Hour
-	s := &sink{answer: failingFor("bad", putOff())}
+	s := &sink{answer: failingFor("bad", deferredResult())}
 	id := b.add(t, "sink", s)
 	require.NoError(t, b.outbox.Pause(t.Context(), id, delivery.ByUser, delivery.StatePaused, ""))
 	b.work(t)
@@ -118,7 +118,7 @@ func TestLaterForEverybodyCostsNobodyAnAttempt(t *testing.T) {
 	b.work(t)
 	b.change(t, "first")
 	b.eventually(t, id, "delivered 1")
-	s.set(always(putOff()))
+	s.set(always(deferredResult()))
 	users := make([]string, 12)
 	for i := range users {
 		users[i] = "u" + strconv.Itoa(i)
@@ -219,7 +219,7 @@ func TestBacklogKeepsToALimitThatIsFoundByAnswers(t *testing.T) {
 func TestPutOffProbeClosesTheBreaker(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	s := &sink{answer: always(putOff())}
+	s := &sink{answer: always(deferredResult())}
 	id := b.add(t, "sink", s)
 	require.NoError(t, b.outbox.Pause(t.Context(), id, delivery.ByUser, delivery.StatePaused, ""))
 	b.work(t)

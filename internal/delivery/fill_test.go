@@ -57,7 +57,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	t.Parallel()
 	const users, bytes = 200, 20_000
 	b := setup(t)
-	b.slice, b.inHand = 5*time.Minute, 50*bytes
+	b.slice, b.maxInFlight = 5*time.Minute, 50*bytes
 	var mu sync.Mutex
 	sent, most := 0, 0
 	s := &sink{traits: destination.Capabilities{Batch: 1, Parallel: 4}}

@@ -189,7 +189,7 @@ type testBundle struct {
 	kinds            map[uuid.UUID]destination.Kind // by destination
 	events           int
 	slice, cut       time.Duration
-	inHand           int // bytes; 0: as ever
+	maxInFlight      int // bytes; 0: as ever
 
 	mu    sync.Mutex
 	clock time.Time     // zero: the real one
@@ -295,7 +295,7 @@ func setup(tb testing.TB) *testBundle {
 func (b *testBundle) newOutbox(tb testing.TB) *delivery.Outbox {
 	tb.Helper()
 	o, err := delivery.New(delivery.Config{
-		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, MaxInFlightBytes: b.inHand, Cut: b.cut,
+		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, MaxInFlightBytes: b.maxInFlight, Cut: b.cut,
 		Open: func(ctx context.Context, id uuid.UUID) (delivery.Opened, error) {
 			opened := delivery.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)

@@ -81,16 +81,16 @@ func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) erro
 		case err != nil:
 			return err
 		case finished == jobs.Idle:
-			return w.lookAgain(ctx, job.Args.ProjectID)
+			return w.recheck(ctx, job.Args.ProjectID)
 		case finished == jobs.Lost:
 			return nil
 		}
 	}
 }
 
-// lookAgain looks for changes after the project went idle, and requests a job for them. If that
+// recheck looks for changes after the project went idle, and requests a job for them. If that
 // fails, the job runs once more, finds that the project has no job, and requests one.
-func (w *relayWorker) lookAgain(ctx context.Context, projectID uuid.UUID) error {
+func (w *relayWorker) recheck(ctx context.Context, projectID uuid.UUID) error {
 	flows, err := query[standing](ctx, w.config.Pool, selectSubscribers, projectID)
 	if err != nil {
 		return fmt.Errorf("read the destinations: %w", err)

@@ -21,8 +21,8 @@ const (
 	returnGap = 10 * time.Millisecond
 )
 
-// errCrowded is why a job is sent away whose project has its share of the workers.
-var errCrowded = errors.New("other jobs of this project are waiting for its database already")
+// errTenantBusy is why a job is sent away whose project has its share of the workers.
+var errTenantBusy = errors.New("other jobs of this project are waiting for its database already")
 
 // Acquire asks for a place in the project's lane, before anything is read for
 // the job. It waits for one, and returns what gives it back. A *DelayError says
@@ -41,7 +41,7 @@ func (m *Mirrors) Acquire(ctx context.Context, projectID uuid.UUID) (leave func(
 		return nil, err
 	}
 	if !m.slots.take(l) {
-		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
+		return nil, &DelayError{After: l.turn(time.Time{}), Err: errTenantBusy}
 	}
 	timer := time.NewTimer(maxEntering)
 	defer timer.Stop()
@@ -49,7 +49,7 @@ func (m *Mirrors) Acquire(ctx context.Context, projectID uuid.UUID) (leave func(
 	case l.active <- struct{}{}:
 	case <-timer.C:
 		m.slots.give(l)
-		return nil, &DelayError{After: l.turn(time.Time{}), Err: errCrowded}
+		return nil, &DelayError{After: l.turn(time.Time{}), Err: errTenantBusy}
 	case <-ctx.Done():
 		m.slots.give(l)
 		return nil, &DelayError{After: busyDelay, Err: context.Cause(ctx)}

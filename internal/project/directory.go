@@ -104,7 +104,7 @@ func (d *Directory) Lookup(ctx context.Context, projectID uuid.UUID, providerNam
 // about to refuse a request for good because no secret matched: the secret may
 // be half a second old.
 func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (Endpoint, error) {
-	if err := d.lookAgain(ctx); err != nil {
+	if err := d.nextLook(ctx); err != nil {
 		return Endpoint{}, err
 	}
 	return d.state.Load().endpoint(projectID, providerName)
@@ -150,7 +150,7 @@ func (d *Directory) WaitLoaded(ctx context.Context) error {
 	if d.Loaded() {
 		return nil
 	}
-	return d.lookAgain(ctx)
+	return d.nextLook(ctx)
 }
 
 // ask answers from memory what memory knows, and denies only what a look that
@@ -162,15 +162,15 @@ func ask[T any](ctx context.Context, d *Directory, question func(*state) (T, err
 			return answer, err
 		}
 	}
-	if err := d.lookAgain(ctx); err != nil {
+	if err := d.nextLook(ctx); err != nil {
 		var none T
 		return none, err
 	}
 	return question(d.state.Load())
 }
 
-// lookAgain waits for a look that begins after the call.
-func (d *Directory) lookAgain(ctx context.Context) error {
+// nextLook waits for a look that begins after the call.
+func (d *Directory) nextLook(ctx context.Context) error {
 	d.mu.Lock()
 	if d.next == nil {
 		d.next = &look{done: make(chan struct{})}

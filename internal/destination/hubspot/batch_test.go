@@ -11,8 +11,8 @@ import (
 	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
-// crowd is n new users.
-func crowd(n int) []*user {
+// newUsers is n new users.
+func newUsers(n int) []*user {
 	out := make([]*user, n)
 	for i := range out {
 		id := fmt.Sprintf("user_%d", i)
@@ -49,7 +49,7 @@ func TestBatch(t *testing.T) {
 		t.Run("HundredNewUsersTakeOneCall"+name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, options)
-			users := crowd(100)
+			users := newUsers(100)
 			messages := created(t, users)
 			requireOwn(t, b, users, b.send(t, messages...))
 			require.Equal(t, []string{"POST /batch/upsert 200"}, b.calls())
@@ -60,7 +60,7 @@ func TestBatch(t *testing.T) {
 		t.Run("WhatABatchDoesNotTakeGoesAlone"+name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, options)
-			users := crowd(60)
+			users := newUsers(60)
 			b.portal.Add(map[string]string{"email": "someone@example.com"}, users[3].Email)
 			users[7].Email = "no address"
 			results := b.send(t, created(t, users)...)
@@ -82,7 +82,7 @@ func TestBatch(t *testing.T) {
 	t.Run("RememberedContactsAreUpdatedTogether", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withID)
-		users := crowd(100)
+		users := newUsers(100)
 		results := b.send(t, created(t, users)...)
 		changes := make([]destination.Message, len(users))
 		for i, u := range users {
@@ -112,7 +112,7 @@ func TestBatch(t *testing.T) {
 	t.Run("MessagesThatHangOnWhatIsFoundGoAlone", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"id_property": "authsync_user_id", "id_path": "raw.hubspot", "on_delete": {"set": {"user_status": "gone"}}}`)
-		users := crowd(4)
+		users := newUsers(4)
 		byPath := b.portal.Add(map[string]string{"phone": "1"})
 		byOld := b.portal.Add(map[string]string{"email": "old@example.com"})
 		users[0].Raw = map[string]any{"hubspot": byPath}
@@ -129,7 +129,7 @@ func TestBatch(t *testing.T) {
 	t.Run("TwoUsersWithOneAddressShareAContact", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{}`)
-		users := crowd(4)
+		users := newUsers(4)
 		users[2].Email = "USER_1@example.com"
 		results := b.send(t, created(t, users)...)
 		require.Equal(t, *results[1].ExternalID, *results[2].ExternalID)
@@ -140,7 +140,7 @@ func TestBatch(t *testing.T) {
 	t.Run("UnknownPropertyPausesWithoutBisecting", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"properties": {"email": ".user.email", "planet": "\"earth\""}}`)
-		for _, r := range b.send(t, created(t, crowd(50))...) {
+		for _, r := range b.send(t, created(t, newUsers(50))...) {
 			require.Equal(t, destination.Pause, r.Outcome)
 			require.Contains(t, r.Reason, `HubSpot has no contact property "planet": make it there`)
 			require.Contains(t, r.Reason, "take it out of the option properties")
@@ -153,7 +153,7 @@ func TestBatch(t *testing.T) {
 		t.Parallel()
 		for _, body := range []string{`{}`, `{"status":"COMPLETE","results":[]}`, `{"results":[{"id":""},{"objectWriteTraceId":"msg_user_0"},7]}`, `[]`} {
 			b := setup(t, withID)
-			users := crowd(3)
+			users := newUsers(3)
 			b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultBefore, Status: 207, Body: body})
 			for i, r := range b.send(t, created(t, users)...) {
 				if r.Outcome == destination.Retry { // it has a row, and the row no contact

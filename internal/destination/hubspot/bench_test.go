@@ -14,7 +14,7 @@ import (
 func BenchmarkSend(b *testing.B) {
 	portal := hubspottest.New(unlimited())
 	d := open(b, "http://portal.example", withID, destination.Deps{Client: &http.Client{Transport: direct{portal}}})
-	messages := created(b, crowd(100))
+	messages := created(b, newUsers(100))
 	for b.Loop() {
 		for _, r := range d.Send(b.Context(), messages) {
 			require.Equal(b, destination.Delivered, r.Outcome)

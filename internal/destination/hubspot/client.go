@@ -65,7 +65,7 @@ func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Re
 		result.Status = response.StatusCode
 		return nil, &result
 	}
-	h.heed(ctx, response.Header)
+	h.observeLimits(ctx, response.Header)
 	a := &answer{status: response.StatusCode, body: body}
 	if trouble := h.general(ctx, a, response.Header); trouble != nil {
 		return nil, trouble

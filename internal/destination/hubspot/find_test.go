@@ -184,7 +184,7 @@ func TestMissing(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"missing": "skip", "id_property": "authsync_user_id"}`)
 		var changes []destination.Message
-		for _, u := range crowd(3) {
+		for _, u := range newUsers(3) {
 			changes = append(changes, message(t, u, u.with(func(u *user) { u.First = "Changed" })))
 		}
 		for _, r := range b.send(t, changes...) {

@@ -42,8 +42,8 @@ func (h *hubspot) limited(ctx context.Context, a *answer, header http.Header) *d
 	return out
 }
 
-// heed looks ahead: after the last request that is allowed, none is sent to be refused.
-func (h *hubspot) heed(ctx context.Context, header http.Header) {
+// observeLimits looks ahead: after the last request that is allowed, none is sent to be refused.
+func (h *hubspot) observeLimits(ctx context.Context, header http.Header) {
 	if header.Get("X-HubSpot-RateLimit-Daily-Remaining") == "0" {
 		h.block(ctx, h.untilMidnight(), "HubSpot's requests of the day are used up")
 	}

@@ -84,7 +84,7 @@ func TestLimits(t *testing.T) {
 		b, p := limited(t, hubspottest.Limits{Window: 2, RetryAfter: true}, `{}`)
 		b.delivered(t, message(t, nil, ada()))
 		p.clock.Advance(3 * time.Second)
-		users := append(crowd(2), ada().with(func(u *user) { u.ID, u.Email = "user_9", "user_0@example.com" }))
+		users := append(newUsers(2), ada().with(func(u *user) { u.ID, u.Email = "user_9", "user_0@example.com" }))
 		for i, r := range b.send(t, created(t, users)...) { // a batch, and one alone
 			require.Equal(t, destination.Deferred, r.Outcome)
 			require.True(t, r.Shared, "it is the portal that takes no more")
@@ -97,10 +97,10 @@ func TestLimits(t *testing.T) {
 			require.Contains(t, r.Response, "TEN_SECONDLY_ROLLING")
 		}
 		require.Len(t, b.portal.Violations(), 1, "the limiter of this test knows no limit")
-		require.Equal(t, destination.Deferred, b.send1(t, message(t, nil, crowd(1)[0])).Outcome)
+		require.Equal(t, destination.Deferred, b.send1(t, message(t, nil, newUsers(1)[0])).Outcome)
 		require.Len(t, b.portal.Violations(), 1, "blocked")
 		p.clock.Advance(7 * time.Second)
-		b.delivered(t, message(t, nil, crowd(1)[0]))
+		b.delivered(t, message(t, nil, newUsers(1)[0]))
 	})
 
 	t.Run("LastRequestOfTheIntervalIsHeeded", func(t *testing.T) {
@@ -117,15 +117,15 @@ func TestLimits(t *testing.T) {
 		b, p := limited(t, hubspottest.Limits{Daily: 2, Zone: berlin}, `{"time_zone": "Europe/Berlin"}`)
 		b.delivered(t, message(t, nil, ada()))
 		require.Equal(t, []string{"api 1h0m0s: HubSpot's requests of the day are used up"}, p.blocks, "looked at again after an hour")
-		r := b.send1(t, message(t, nil, crowd(1)[0]))
+		r := b.send1(t, message(t, nil, newUsers(1)[0]))
 		require.Equal(t, destination.Deferred, r.Outcome)
 		require.Empty(t, b.portal.Violations())
 		p.clock.Advance(time.Hour)
-		r = b.send1(t, message(t, nil, crowd(1)[0]))
+		r = b.send1(t, message(t, nil, newUsers(1)[0]))
 		require.Equal(t, 30*time.Minute, r.After)
 		require.Contains(t, r.Response, "DAILY")
 		p.clock.Advance(r.After)
-		b.delivered(t, message(t, nil, crowd(1)[0]))
+		b.delivered(t, message(t, nil, newUsers(1)[0]))
 	})
 
 	t.Run("NightsWhenClocksChange", func(t *testing.T) {

@@ -292,7 +292,7 @@ func TestRunsAtTheSameTimeMakeNoDuplicate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, options)
-			users := crowd(30)
+			users := newUsers(30)
 			for i := range users {
 				users[i].Raw = map[string]any{"hubspot": 7} // so that some are looked for alone
 			}

@@ -23,7 +23,7 @@ func TestRefusal(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withID)
 		b.portal.SetTokens(map[string][]string{})
-		for _, r := range b.send(t, created(t, crowd(3))...) {
+		for _, r := range b.send(t, created(t, newUsers(3))...) {
 			require.Equal(t, destination.Pause, r.Outcome)
 			require.Equal(t, 401, r.Status)
 			require.Contains(t, r.Reason, "HubSpot refuses the access token")
@@ -119,7 +119,7 @@ func TestRefusal(t *testing.T) {
 		b := setup(t, withID)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for _, r := range b.destination.Send(ctx, append(created(t, crowd(3)), message(t, ada(), gone(ada())))) {
+		for _, r := range b.destination.Send(ctx, append(created(t, newUsers(3)), message(t, ada(), gone(ada())))) {
 			if r.Outcome != destination.Delivered { // on_delete is nothing
 				require.Equal(t, destination.Retry, r.Outcome)
 			}
@@ -142,7 +142,7 @@ func TestSlowAnswerIsGivenUpAfterFifteenSeconds(t *testing.T) {
 		d := open(t, "http://hubspot.example", `{"id_path": "raw.hubspot"}`, destination.Deps{Client: &http.Client{Transport: hanging{}}})
 		begun := time.Now()
 		alone := ada().with(func(u *user) { u.Raw = map[string]any{"hubspot": "1"} })
-		results := d.Send(t.Context(), created(t, append(crowd(2), alone)))
+		results := d.Send(t.Context(), created(t, append(newUsers(2), alone)))
 		require.Equal(t, 15*time.Second, time.Since(begun), "one wait, not one for each")
 		require.Equal(t, "no answer: there was none within 15s", results[0].Reason)
 		require.Equal(t, destination.Retry, results[1].Outcome)

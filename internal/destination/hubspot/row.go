@@ -37,9 +37,9 @@ type row struct {
 
 func (r *row) deleted() bool { return r.message.Kind == destination.Deleted }
 
-// again: an earlier attempt may have arrived, with or without its answer. What the
+// retry: an earlier attempt may have arrived, with or without its answer. What the
 // contact holds may then differ from Before, and all is said.
-func (r *row) again() bool { return r.message.Attempt > 1 }
+func (r *row) retry() bool { return r.message.Attempt > 1 }
 
 func (r *row) done(result destination.Result) { r.result = &result }
 
@@ -115,7 +115,7 @@ func (h *hubspot) settle(r *row) {
 		return
 	}
 	maps.Copy(r.full, h.onRestore)
-	if r.again() || r.message.Kind == destination.Restored {
+	if r.retry() || r.message.Kind == destination.Restored {
 		r.change = maps.Clone(r.full)
 		delete(r.change, h.IDProperty)
 	}

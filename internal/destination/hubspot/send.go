@@ -108,7 +108,7 @@ func (s *sending) needless(r *row) bool {
 // doubtful reports that a remembered contact may have become another user's: when an earlier
 // attempt at a deletion took the user's id out of it.
 func (s *sending) doubtful(r *row) bool {
-	return r.link != "" && r.deleted() && r.again() && s.IDProperty != ""
+	return r.link != "" && r.deleted() && r.retry() && s.IDProperty != ""
 }
 
 // choose is the batch that a row may be in; nil: it goes alone, because what is done
@@ -165,7 +165,7 @@ func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
 		for _, r := range rows {
 			r.done(*trouble)
 		}
-		s.heedTrouble(trouble)
+		s.stopOn(trouble)
 	case a.ok():
 		s.settleBatch(a, rows)
 	default:
@@ -199,7 +199,7 @@ func (s *sending) settleBatch(a *answer, rows []*row) {
 			continue // such as a conflict, which the row alone resolves
 		}
 		r.result = s.judge(&answer{a.status, raw}, fault)
-		s.heedTrouble(r.result)
+		s.stopOn(r.result)
 	}
 }
 
@@ -221,8 +221,8 @@ func first(t texts) string {
 	return t[0]
 }
 
-// heedTrouble stops sending where the next request would meet the same.
-func (s *sending) heedTrouble(trouble *destination.Result) {
+// stopOn stops sending where the next request would meet the same.
+func (s *sending) stopOn(trouble *destination.Result) {
 	switch trouble.Outcome {
 	case destination.Pause, destination.Deferred:
 		s.stopped = trouble
@@ -251,5 +251,5 @@ func (s *sending) alone(ctx context.Context, r *row) {
 		return
 	}
 	r.result = s.single(ctx, r)
-	s.heedTrouble(r.result)
+	s.stopOn(r.result)
 }

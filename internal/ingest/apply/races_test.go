@@ -66,7 +66,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, m.reason, b.eventually(t, id, 0, m.outcome))
 			}
-			require.Equal(t, c.wishes, b.wishes(t))
+			require.Equal(t, c.wishes, b.refreshRequests(t))
 		})
 	}
 
@@ -79,6 +79,6 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, b.eventually(t, id, 0, inbox.Applied))
 		}
-		require.Empty(t, b.wishes(t))
+		require.Empty(t, b.refreshRequests(t))
 	})
 }

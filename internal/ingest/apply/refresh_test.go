@@ -52,7 +52,7 @@ func (r *refreshes) say(possible, failing []error) {
 	r.possible, r.failing = possible, failing
 }
 
-func (b *testBundle) wishes(t *testing.T) []string {
+func (b *testBundle) refreshRequests(t *testing.T) []string {
 	t.Helper()
 	rows, err := b.control.Query(t.Context(), `SELECT provider || ' ' || user_id FROM wishes`)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestAnEntryAsksForTheUserToBeRead(t *testing.T) {
 	id := b.deliver(t, b.projectID, twoLogins)
 	require.Equal(t, "an entry of a log stream has no profile: the user is read from Auth0 instead", b.eventually(t, id, 0, inbox.Ignored))
 	b.eventually(t, id, 2, inbox.Ignored)
-	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.wishes(t))
+	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.refreshRequests(t))
 	require.Zero(t, b.changes(t))
 }
 
@@ -88,7 +88,7 @@ func TestAnEntryIsIgnoredWhereUsersCannotBeRead(t *testing.T) {
 		id := b.deliver(t, b.projectID, twoLogins)
 		require.Equal(t, "an entry of a log stream has no profile, and the user cannot be read: "+why, b.eventually(t, id, 0, inbox.Ignored))
 	}
-	require.Empty(t, b.wishes(t))
+	require.Empty(t, b.refreshRequests(t))
 }
 
 // The outcome and the wish are one commit: trouble before it leaves neither.
@@ -98,6 +98,6 @@ func TestAWishAndItsOutcomeAreOneCommit(t *testing.T) {
 	b.refreshes.say([]error{errors.New("the control database is away")}, []error{errors.New("cut off")})
 	id := b.deliver(t, b.projectID, twoLogins)
 	b.eventually(t, id, 2, inbox.Ignored)
-	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.wishes(t), "those of the attempt that was cut off are gone")
+	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.refreshRequests(t), "those of the attempt that was cut off are gone")
 	require.Empty(t, b.job(t, "apply_inbox").Errors)
 }

@@ -18,8 +18,8 @@ import (
 const firstRead = 4 << 10
 
 var (
-	errTooLarge = errors.New("the body is too large")
-	errNoRoom   = errors.New("the bodies of other requests take all the memory meant for them")
+	errTooLarge   = errors.New("the body is too large")
+	errMemoryFull = errors.New("the bodies of other requests take all the memory meant for them")
 )
 
 // read reads the body whole and notes when that was.
@@ -55,7 +55,7 @@ func (d *request) read() answer {
 		return answer{}
 	case errors.Is(err, errTooLarge):
 		return d.tooLarge()
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errMemoryFull):
 		a := unavailable(reasonNoMemory, err)
 		a.closes = true
 		return a
@@ -101,7 +101,7 @@ func (d *request) claimMemory() error {
 	ctx, cancel := context.WithTimeout(d.r.Context(), d.config.WaitTimeout)
 	defer cancel()
 	if !d.budget.take(ctx, &d.claim) {
-		return errNoRoom
+		return errMemoryFull
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (d *request) readAll() error {
 	size := min(firstRead+1, limit)
 	for {
 		if size > d.claim.size && !d.budget.grow(&d.claim, size) {
-			return errNoRoom
+			return errMemoryFull
 		}
 		body := make([]byte, len(d.body), size)
 		copy(body, d.body)

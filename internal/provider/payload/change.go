@@ -64,7 +64,7 @@ func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
 	}
 	updatedAt, state := b.instant(c.User[UpdatedAt])
 	switch {
-	case !c.Deletes || state == readable || state == ahead:
+	case !c.Deletes || state == readable || state == readAheadKeys:
 		b.profileClock(updatedAt, state)
 		b.profile(c)
 	case state == unreadable:
@@ -91,17 +91,17 @@ type builder struct {
 type instantState int
 
 const (
-	unsaid     instantState = iota // it is absent or null
-	readable                       // it can be the clock
-	unreadable                     // it is no instant
-	ahead                          // it lies in the future
+	unsaid        instantState = iota // it is absent or null
+	readable                          // it can be the clock
+	unreadable                        // it is no instant
+	readAheadKeys                     // it lies in the future
 )
 
 func (b *builder) instant(v Value) (Time, instantState) {
 	t, ok := ParseTime(v)
 	switch {
 	case ok && isAhead(t.Time, b.receivedAt):
-		return t, ahead
+		return t, readAheadKeys
 	case ok:
 		return t, readable
 	case v.IsAbsent() || v.IsNull():
@@ -138,7 +138,7 @@ func (b *builder) profileClock(updatedAt Time, state instantState) {
 	case readable:
 		b.event.At = updatedAt.Time
 		return
-	case ahead:
+	case readAheadKeys:
 		b.note(b.keys[UpdatedAt] + " lies in the future: " + b.instead())
 	case unreadable:
 		b.unreadable(UpdatedAt, "updated_at is left as it was, and "+b.instead())
@@ -167,7 +167,7 @@ func (b *builder) deletion(c *Change) {
 	clock := given
 	switch state {
 	case readable:
-	case ahead:
+	case readAheadKeys:
 		b.note(c.Keys[DeletedAt] + " lies in the future: " + b.instead())
 		clock = b.sent
 	case unreadable:

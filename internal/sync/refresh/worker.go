@@ -43,7 +43,7 @@ const (
 	deferralPause = 5 * time.Second
 	// lastingPause is kept where a person has to do something first.
 	lastingPause = 5 * time.Minute
-	troublePause = 2 * time.Second
+	failurePause = 2 * time.Second
 )
 
 // Config is what the workers need.
@@ -316,7 +316,7 @@ func (r *run) deferRun(ctx context.Context, err error) error {
 	case isLasting(err):
 		wait.After = lastingPause
 	default:
-		wait.After, wait.Failed, wait.Most = troublePause, true, lastingPause
+		wait.After, wait.Failed, wait.Most = failurePause, true, lastingPause
 	}
 	args := r.job.Args
 	r.config.Log.WarnContext(ctx, "refreshes_deferred", slog.String("project_id", args.ProjectID.String()),

@@ -29,8 +29,8 @@ const (
 	// maxWaiting is how many messages of the project may wait before more are made to: what
 	// comes now shall not wait behind all that was lost.
 	maxWaiting = 20_000
-	// lookAgain is how soon the job looks whether what waits was applied, runLookAgain whether a run has ended.
-	lookAgain, runLookAgain = time.Second, 10 * time.Second
+	// recheckAfter is how soon the job looks whether what waits was applied, recheckRunAfter whether a run has ended.
+	recheckAfter, recheckRunAfter = time.Second, 10 * time.Second
 )
 
 // Args are the arguments of repair_mirror, which brings back what a project's mirror has lost.
@@ -94,7 +94,7 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 		if !time.Now().Before(until) {
 			return jobs.Yield(ctx)
 		}
-		if err = w.roomFor(ctx, r.ProjectID); err == nil {
+		if err = w.awaitCapacity(ctx, r.ProjectID); err == nil {
 			err = w.replay(ctx, &r)
 		}
 	}
@@ -146,15 +146,15 @@ func (w *repairWorker) notTooOften(ctx context.Context, projectID uuid.UUID) err
 	return nil
 }
 
-// roomFor waits while so much of the project waits already that more must not be put before what comes now.
-func (w *repairWorker) roomFor(ctx context.Context, projectID uuid.UUID) error {
+// awaitCapacity waits while so much of the project waits already that more must not be put before what comes now.
+func (w *repairWorker) awaitCapacity(ctx context.Context, projectID uuid.UUID) error {
 	var waiting int64
 	err := w.Pool.QueryRow(ctx, `SELECT coalesce(sum(n.messages), 0) FROM authsync.inbox_pending AS n WHERE n.project_id = $1`, projectID).Scan(&waiting)
 	switch {
 	case err != nil:
 		return fmt.Errorf("count what waits: %w", err)
 	case waiting >= maxWaiting:
-		return &jobs.WaitError{After: lookAgain, Err: fmt.Errorf("%d messages of the project wait to be applied first", waiting)}
+		return &jobs.WaitError{After: recheckAfter, Err: fmt.Errorf("%d messages of the project wait to be applied first", waiting)}
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ const endReplay = `
 func (w *repairWorker) replayed(ctx context.Context, r *Repair) error {
 	err := w.Pool.QueryRow(ctx, endReplay, r.ID, w.Now(), r.KnownAppliedTo).Scan(&r.ReplayedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return &jobs.WaitError{After: lookAgain, Err: errors.New("messages are being applied again")}
+		return &jobs.WaitError{After: recheckAfter, Err: errors.New("messages are being applied again")}
 	}
 	return err
 }
@@ -245,7 +245,7 @@ func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 		var why *string
 		switch {
 		case errors.As(err, &running):
-			return &jobs.WaitError{After: runLookAgain, Err: fmt.Errorf("a %s of %s is at work; a reconcile follows it", running.Run.Kind, provider.Title(name))}
+			return &jobs.WaitError{After: recheckRunAfter, Err: fmt.Errorf("a %s of %s is at work; a reconcile follows it", running.Run.Kind, provider.Title(name))}
 		case errors.As(err, &notPossible):
 			why = &notPossible.Detail
 		case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):

@@ -70,14 +70,14 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 		cancel()
 		if pages != nil {
 			f := <-pages // nobody uses the Source once the slice is over
-			f.room.Release()
+			f.slot.Release()
 		}
 	}()
 	for {
 		f := <-pages
 		pages = nil
 		if f.err != nil {
-			f.room.Release()
+			f.slot.Release()
 			return f.err
 		}
 		timeUp := s.timeUp()
@@ -86,7 +86,7 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 		}
 		cursor := s.row.Cursor
 		err := s.page(ctx, f.page, apply)
-		f.room.Release()
+		f.slot.Release()
 		if err == nil && f.page.Next != "" {
 			err = s.progress(ctx, cursor, &f.page)
 		}
@@ -112,17 +112,17 @@ func (s *slice) timeUp() bool {
 
 type fetched struct {
 	page userapi.Page
-	room *userapi.Room
+	slot *userapi.ResponseSlot
 	err  error
 }
 
 // read reads a page in the background; exactly one value comes.
 func (s *slice) read(ctx context.Context, cursor string) <-chan fetched {
 	pages := make(chan fetched, 1)
-	ctx, room := s.rooms.With(ctx)
+	ctx, slot := s.responses.With(ctx)
 	go func() {
 		page, err := s.account.Source.Page(ctx, cursor)
-		pages <- fetched{page, room, err}
+		pages <- fetched{page, slot, err}
 	}()
 	return pages
 }

@@ -79,10 +79,10 @@ func Register(c Config, workers *river.Workers, queues map[string]river.QueueCon
 type worker struct {
 	river.WorkerDefaults[Args]
 
-	config  Config
-	sources sourceCache
-	rooms   *userapi.Rooms
-	busy    atomic.Int64 // places that are taken
+	config    Config
+	sources   sourceCache
+	responses *userapi.ResponseLimit
+	busy      atomic.Int64 // places that are taken
 }
 
 func newWorker(c Config) *worker {
@@ -90,7 +90,7 @@ func newWorker(c Config) *worker {
 	if c.Retry == nil {
 		c.Retry = func(pause time.Duration) time.Duration { return pause }
 	}
-	return &worker{config: c, sources: sourceCache{accounts: make(map[uuid.UUID]cachedSource)}, rooms: userapi.NewRooms(longAnswers)}
+	return &worker{config: c, sources: sourceCache{accounts: make(map[uuid.UUID]cachedSource)}, responses: userapi.NewResponseLimit(longAnswers)}
 }
 
 // Work goes on with a run for a slice of time. If the process dies meanwhile, or

@@ -26,9 +26,9 @@ func TestLongAnswersWaitForRoom(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	c := NewClient("Clerk", Deps{Transport: egress.New(egress.Config{Allow: egress.Loopback()}).Transport()}, Rate{}, "secret")
-	rooms := NewRooms(1)
+	rooms := NewResponseLimit(1)
 
-	first, room := rooms.With(t.Context())
+	first, slot := rooms.With(t.Context())
 	answer, err := c.Do(first, Request{What: "read", URL: server.URL})
 	require.NoError(t, err)
 	require.Len(t, answer.Body, len(long))
@@ -48,8 +48,8 @@ func TestLongAnswersWaitForRoom(t *testing.T) {
 	stop(stopped)
 	require.ErrorIs(t, <-done, stopped)
 
-	room.Release()
-	room.Release()
+	slot.Release()
+	slot.Release()
 	_, err = c.Do(second, Request{What: "read", URL: server.URL})
 	require.NoError(t, err)
 	other.Release()

@@ -116,7 +116,7 @@ func (w *retryWorker) returnDelivery(ctx context.Context, deliveryID int64) erro
 
 const takeOne = `SELECT * FROM authsync.take_deliveries($1, $2, 1, '{}', $3, $4)`
 
-func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r *run, putOff bool) (failed, err error) {
+func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r *run, deferred bool) (failed, err error) {
 	found, err := query[readyDelivery](ctx, w.config.Pool, takeOne, r.id, r.to.capabilities.States, job.Args.DeliveryID, stateRetrying)
 	if err != nil {
 		return nil, fmt.Errorf("take the delivery: %w", err)
@@ -128,7 +128,7 @@ func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r 
 	if err != nil {
 		return nil, err
 	}
-	loaded[0].message.Deferred = putOff
+	loaded[0].message.Deferred = deferred
 	tried := []sent{{outgoing: loaded[0]}}
 	s := &tried[0]
 	if s.isGone {

@@ -206,9 +206,9 @@ func (l *tenant) flush(ctx context.Context, jobs [][][]byte, results []batch.Res
 
 // Why events are deferred that the function did not defer itself. Either way each is tried alone later.
 const (
-	notTakenApart = "another event of the same batch fails: this one is tried alone"
-	contended     = "another transaction in the project's database is in the way"
-	noRoom        = "the project's database says that it lacks the resources for this event, and had them for others"
+	notTakenApart        = "another event of the same batch fails: this one is tried alone"
+	contended            = "another transaction in the project's database is in the way"
+	reasonOutOfResources = "the project's database says that it lacks the resources for this event, and had them for others"
 )
 
 // flushing is what a flush knows, however often it has taken its call apart.
@@ -249,7 +249,7 @@ func (l *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *
 		if f.lacking++; !f.succeeded && f.lacking >= enoughLacking {
 			return err
 		}
-		results[0] = Result{Outcome: OutcomeDeferred, Reason: noRoom + " (" + pgdb.Code(err) + ")"}
+		results[0] = Result{Outcome: OutcomeDeferred, Reason: reasonOutOfResources + " (" + pgdb.Code(err) + ")"}
 		return nil
 	case delayed(err):
 		if errors.Is(err, errOddAnswer) {

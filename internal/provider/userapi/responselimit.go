@@ -1,0 +1,55 @@
+package userapi
+
+import (
+	"context"
+	"fmt"
+)
+
+// smallBody is how much of an answer anybody may hold: a page of 500 users with
+// profiles of 4 kB.
+const smallBody = 2 << 20
+
+// ResponseLimit bounds how many long answers a process holds at the same time, so that
+// many sources may be read from at once without the memory for the longest
+// answer of each.
+type ResponseLimit struct{ places chan struct{} }
+
+// NewResponseLimit makes room for so many long answers.
+func NewResponseLimit(n int) *ResponseLimit { return &ResponseLimit{places: make(chan struct{}, n)} }
+
+// ResponseSlot is what one page may take. It is used by one goroutine at a time.
+type ResponseSlot struct {
+	limit *ResponseLimit
+	held  bool
+}
+
+type slotKey struct{}
+
+// With gives a slot to the page that is read with the context, until Release.
+func (r *ResponseLimit) With(ctx context.Context) (context.Context, *ResponseSlot) {
+	slot := &ResponseSlot{limit: r}
+	return context.WithValue(ctx, slotKey{}, slot), slot
+}
+
+// Release returns the slot, if the page took one.
+func (r *ResponseSlot) Release() {
+	if r.held {
+		r.held = false
+		<-r.limit.places
+	}
+}
+
+// grow waits for a slot for a long response. A context without a limit needs none.
+func grow(ctx context.Context) error {
+	slot, bounded := ctx.Value(slotKey{}).(*ResponseSlot)
+	if !bounded || slot.held {
+		return nil
+	}
+	select {
+	case slot.limit.places <- struct{}{}:
+		slot.held = true
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a slot for a long response: %w", context.Cause(ctx))
+	}
+}
