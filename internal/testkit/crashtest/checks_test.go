@@ -73,9 +73,10 @@ func (b *bundle) requireExactlyOnce(t *testing.T, what string) {
 	t.Helper()
 	ledger := map[string]ledgerRow{}
 	for _, row := range rowsOf[ledgerRow](t, b.project, `
-		SELECT e.event_id, min(e.outcome), count(*),
-		       (SELECT count(*) FROM capydb_auth.user_changes AS c WHERE c.event_id = e.event_id)
-		FROM capydb_auth.processed_events AS e GROUP BY e.event_id`) {
+		SELECT e.event_id, min(e.outcome), count(*), coalesce(min(c.changes), 0)
+		FROM capydb_auth.processed_events AS e
+		LEFT JOIN (SELECT event_id, count(*) AS changes FROM capydb_auth.user_changes GROUP BY event_id) AS c USING (event_id)
+		GROUP BY e.event_id`) {
 		ledger[row.EventID] = row
 		require.Equal(t, 1, row.Entries, "%s: event %s in the ledger", what, row.EventID)
 		changes := 0
