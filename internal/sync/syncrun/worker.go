@@ -194,7 +194,7 @@ const (
 
 	deferRun = `
 		UPDATE authsync.sync_runs
-		SET state = 'waiting', wait_reason = $2, consecutiveFailures = $3, updated_at = now()
+		SET state = 'waiting', wait_reason = $2, consecutive_failures = $3, updated_at = now()
 		WHERE id = $1 AND state IN ('running', 'waiting')`
 
 	failRun = `
