@@ -81,8 +81,6 @@ CREATE FUNCTION authsync.blocked_changes(p_destination_id uuid, p_user_ids text[
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
     AS $$
 BEGIN
     RETURN QUERY
@@ -91,9 +89,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w
-        WHERE w.state = 'blocked' -- see promote_deliveries
-          AND w.destination_id = p_destination_id AND w.user_id >= u.user_id AND w.user_id <= u.user_id
-        ORDER BY w.user_id, w.change_id
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        ORDER BY w.change_id
         LIMIT p_limit
     ) AS n;
 END;
@@ -149,8 +146,6 @@ CREATE FUNCTION authsync.choose_probe(p_destination_id uuid) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
     AS $$
 DECLARE
     v_id bigint;
@@ -159,10 +154,8 @@ BEGIN
 
     SELECT d.id INTO v_id
     FROM authsync.deliveries AS d
-    WHERE d.state = 'ready' AND d.last_attempt_at IS NULL -- see promote_deliveries
-      AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-      AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-    ORDER BY d.destination_id, d.change_id
+    WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.last_attempt_at IS NULL
+    ORDER BY d.change_id
     LIMIT 1;
     IF FOUND THEN
         RETURN v_id;
@@ -473,8 +466,6 @@ CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb,
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
     AS $$
 DECLARE
     v_made bigint;
@@ -483,8 +474,7 @@ BEGIN
     SET change_id = r.change_id, first_change_id = NULL, begun = true
     FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
     CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
-    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id
-      AND d.id = ANY (ARRAY(SELECT i.delivery_id FROM jsonb_to_recordset(p_changes) AS i (delivery_id bigint)));
+    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
 
     INSERT INTO authsync.deliveries (
         project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
@@ -506,12 +496,11 @@ BEGIN
             delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        -- One look for each change, whatever else waits; see promote_deliveries.
+        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
-            WHERE o.change_id = r.change_id AND o.destination_id >= p_destination_id AND o.destination_id <= p_destination_id
-            ORDER BY o.destination_id
+            WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
             LIMIT 1
         ) AS made ON true
         WHERE made.found IS NULL AND r.delivery_id IS NULL
@@ -519,17 +508,13 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.state IN ('ready', 'retrying')
-          AND u.destination_id = p_destination_id AND u.user_id >= c.user_id AND u.user_id <= c.user_id
-        ORDER BY u.user_id
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.state = 'blocked'
-          AND u.destination_id = p_destination_id AND u.user_id >= c.user_id AND u.user_id <= c.user_id
-        ORDER BY u.user_id
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'blocked'
         LIMIT 1
     ) AS blocked ON true
     ORDER BY c.change_id;
@@ -614,40 +599,29 @@ CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids te
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
     AS $$
 DECLARE
-    v_ids      bigint[];
     v_promoted bigint;
 BEGIN
-    -- Each look is a range of one index, in its order. No other index has that order, and nothing is sorted, so no
-    -- statistics, however wrong, lead the planner to another one. The limit keeps it one look for each user: as an
-    -- anti-join it was a walk over all that waits for the destination, at each promotion.
-    v_ids := ARRAY(
-        SELECT n.id
-        FROM unnest(p_user_ids) AS u (user_id)
-        CROSS JOIN LATERAL (
-            SELECT w.id
-            FROM authsync.deliveries AS w
-            WHERE w.state = 'blocked'
-              AND w.destination_id = p_destination_id AND w.user_id >= u.user_id AND w.user_id <= u.user_id
-            ORDER BY w.user_id, w.change_id
-            LIMIT 1
-        ) AS n
-        LEFT JOIN LATERAL (
-            SELECT true AS found
-            FROM authsync.deliveries AS w
-            WHERE w.state IN ('ready', 'retrying')
-              AND w.destination_id = p_destination_id AND w.user_id >= u.user_id AND w.user_id <= u.user_id
-            ORDER BY w.user_id
-            LIMIT 1
-        ) AS under_way ON true
-        WHERE under_way.found IS NULL
-    );
     UPDATE authsync.deliveries AS d
     SET state = 'ready'
-    WHERE d.id = ANY (v_ids);
+    FROM unnest(p_user_ids) AS u (user_id)
+    CROSS JOIN LATERAL (
+        SELECT w.id
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        ORDER BY w.change_id
+        LIMIT 1
+    ) AS n
+    -- The limit keeps it one look for each user. As an anti-join it was a walk over
+    -- all that waits for the destination, at each promotion.
+    LEFT JOIN LATERAL (
+        SELECT true AS found
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        LIMIT 1
+    ) AS under_way ON true
+    WHERE d.id = n.id AND under_way.found IS NULL;
     GET DIAGNOSTICS v_promoted = ROW_COUNT;
     RETURN v_promoted;
 END;
@@ -795,11 +769,9 @@ BEGIN
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
-        -- These looks by id have a limit: no plan makes a walk over all deliveries of them.
-        CROSS JOIN LATERAL (
-            SELECT o.destination_id, o.state, o.attempts FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1
-        ) AS d
-        WHERE d.destination_id = p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        -- Written so that no index is taken but that of the ids.
+        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -811,7 +783,7 @@ BEGIN
             r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
-        CROSS JOIN LATERAL (SELECT o.* FROM authsync.deliveries AS o WHERE o.id = u.id LIMIT 1) AS d
+        JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
           AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
@@ -829,7 +801,7 @@ BEGIN
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             finished_at     = p_now
         FROM member AS m
-        WHERE d.id = m.id AND d.id = ANY (ARRAY(SELECT i.id FROM member AS i))
+        WHERE d.id = m.id
     ),
     unfinished AS (
         UPDATE authsync.deliveries AS d
@@ -844,13 +816,13 @@ BEGIN
             last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
             reason          = r.reason
         FROM result AS r
-        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later') AND d.id = ANY (ARRAY(SELECT i.id FROM result AS i))
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
         INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
         SELECT p_destination_id, d.user_id, r.external_id, p_now
         FROM result AS r
-        CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
+        JOIN authsync.deliveries AS d ON d.id = r.id
         WHERE NOT r.keeps_external_id AND r.external_id <> ''
         ORDER BY d.user_id
         ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
@@ -858,9 +830,8 @@ BEGIN
     ),
     forget AS (
         DELETE FROM authsync.external_ids AS l
-        USING result AS r
-        CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
-        WHERE NOT r.keeps_external_id AND r.external_id = ''
+        USING result AS r, authsync.deliveries AS d
+        WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
           AND l.destination_id = p_destination_id AND l.user_id = d.user_id
     )
     SELECT array_agg(DISTINCT m.user_id) INTO v_users
@@ -895,7 +866,7 @@ BEGIN
             UNION
             SELECT min(d.user_id)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
-            CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
+            JOIN authsync.deliveries AS d ON d.id = r.id
             WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
             GROUP BY r.send
             LIMIT p_open_after
@@ -1643,8 +1614,6 @@ CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
     AS $$
 DECLARE
     v_first bigint;
@@ -1655,10 +1624,8 @@ BEGIN
         FROM (
             SELECT d.change_id, d.deferred_at
             FROM authsync.deliveries AS d
-            WHERE d.state = 'ready' AND d.id <> ALL (p_except) -- see promote_deliveries
-              AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-              AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-            ORDER BY d.destination_id, d.change_id
+            WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+            ORDER BY d.change_id
             LIMIT 1
         ) AS o
         CROSS JOIN LATERAL (
@@ -1666,10 +1633,8 @@ BEGIN
             FROM (
                 SELECT d.id, d.deferred_at
                 FROM authsync.deliveries AS d
-                WHERE d.state = 'ready'
-                  AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-                  AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-                ORDER BY d.destination_id DESC, d.change_id DESC
+                WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+                ORDER BY d.change_id DESC
                 LIMIT 50
             ) AS n
             WHERE n.deferred_at IS NULL AND n.id <> ALL (p_except)
@@ -1689,25 +1654,18 @@ BEGIN
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
-        WHERE p_id IS NULL AND d.state = 'ready' AND d.id <> ALL (p_except) AND d.id IS DISTINCT FROM v_scout
-          AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-          AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-        ORDER BY d.destination_id, d.change_id
+        WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+          AND d.id IS DISTINCT FROM v_scout
+        ORDER BY d.change_id
         LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
-        SELECT o.*
-        FROM (SELECT d.* FROM authsync.deliveries AS d WHERE d.id >= p_id AND d.id <= p_id ORDER BY d.id LIMIT 1) AS o
-        WHERE o.state = p_in_state
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
         UNION ALL
-        SELECT o.*
-        FROM (SELECT d.* FROM authsync.deliveries AS d WHERE d.id >= v_scout AND d.id <= v_scout ORDER BY d.id LIMIT 1) AS o
-        WHERE o.state = 'ready'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
-    LEFT JOIN LATERAL (
-        SELECT e.external_id FROM authsync.external_ids AS e WHERE e.destination_id = p_destination_id AND e.user_id = h.user_id LIMIT 1
-    ) AS l ON true
+    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
@@ -1715,17 +1673,13 @@ BEGIN
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
             max(o.change_id) FILTER (WHERE o.state = 'blocked') AS last_change_id
         FROM (
-            (SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'blocked'
-              AND w.destination_id = p_destination_id AND w.user_id >= h.user_id AND w.user_id <= h.user_id
-            ORDER BY w.user_id, w.change_id)
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
             UNION ALL
-            (SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'failed'
-              AND w.destination_id = p_destination_id AND w.user_id >= h.user_id AND w.user_id <= h.user_id
-            ORDER BY w.user_id)
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
         ) AS o
         WHERE p_states
     ) AS u ON true

@@ -17,8 +17,6 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_sort = off
-SET enable_incremental_sort = off
 AS $fn$
 BEGIN
     RETURN QUERY
@@ -27,9 +25,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w
-        WHERE w.state = 'blocked' -- see promote_deliveries
-          AND w.destination_id = p_destination_id AND w.user_id >= u.user_id AND w.user_id <= u.user_id
-        ORDER BY w.user_id, w.change_id
+        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        ORDER BY w.change_id
         LIMIT p_limit
     ) AS n;
 END;

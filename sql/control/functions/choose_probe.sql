@@ -13,8 +13,6 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
-SET enable_sort = off
-SET enable_incremental_sort = off
 AS $fn$
 DECLARE
     v_id bigint;
@@ -23,10 +21,8 @@ BEGIN
 
     SELECT d.id INTO v_id
     FROM authsync.deliveries AS d
-    WHERE d.state = 'ready' AND d.last_attempt_at IS NULL -- see promote_deliveries
-      AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-      AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-    ORDER BY d.destination_id, d.change_id
+    WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.last_attempt_at IS NULL
+    ORDER BY d.change_id
     LIMIT 1;
     IF FOUND THEN
         RETURN v_id;

@@ -22,8 +22,6 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_sort = off
-SET enable_incremental_sort = off
 AS $fn$
 DECLARE
     v_made bigint;
@@ -32,8 +30,7 @@ BEGIN
     SET change_id = r.change_id, first_change_id = NULL, begun = true
     FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
     CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
-    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id
-      AND d.id = ANY (ARRAY(SELECT i.delivery_id FROM jsonb_to_recordset(p_changes) AS i (delivery_id bigint)));
+    WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
 
     INSERT INTO authsync.deliveries (
         project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
@@ -55,12 +52,11 @@ BEGIN
             delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        -- One look for each change, whatever else waits; see promote_deliveries.
+        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
-            WHERE o.change_id = r.change_id AND o.destination_id >= p_destination_id AND o.destination_id <= p_destination_id
-            ORDER BY o.destination_id
+            WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
             LIMIT 1
         ) AS made ON true
         WHERE made.found IS NULL AND r.delivery_id IS NULL
@@ -68,17 +64,13 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.state IN ('ready', 'retrying')
-          AND u.destination_id = p_destination_id AND u.user_id >= c.user_id AND u.user_id <= c.user_id
-        ORDER BY u.user_id
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.state = 'blocked'
-          AND u.destination_id = p_destination_id AND u.user_id >= c.user_id AND u.user_id <= c.user_id
-        ORDER BY u.user_id
+        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'blocked'
         LIMIT 1
     ) AS blocked ON true
     ORDER BY c.change_id;

@@ -62,11 +62,9 @@ BEGIN
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
-        -- These looks by id have a limit: no plan makes a walk over all deliveries of them.
-        CROSS JOIN LATERAL (
-            SELECT o.destination_id, o.state, o.attempts FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1
-        ) AS d
-        WHERE d.destination_id = p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+        JOIN authsync.deliveries AS d ON d.id = r.id
+        -- Written so that no index is taken but that of the ids.
+        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -78,7 +76,7 @@ BEGIN
             r.outcome, r.attempts, r.status, r.response, r.reason
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
-        CROSS JOIN LATERAL (SELECT o.* FROM authsync.deliveries AS o WHERE o.id = u.id LIMIT 1) AS d
+        JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
           AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
@@ -96,7 +94,7 @@ BEGIN
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             finished_at     = p_now
         FROM member AS m
-        WHERE d.id = m.id AND d.id = ANY (ARRAY(SELECT i.id FROM member AS i))
+        WHERE d.id = m.id
     ),
     unfinished AS (
         UPDATE authsync.deliveries AS d
@@ -111,13 +109,13 @@ BEGIN
             last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
             reason          = r.reason
         FROM result AS r
-        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later') AND d.id = ANY (ARRAY(SELECT i.id FROM result AS i))
+        WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
         INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
         SELECT p_destination_id, d.user_id, r.external_id, p_now
         FROM result AS r
-        CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
+        JOIN authsync.deliveries AS d ON d.id = r.id
         WHERE NOT r.keeps_external_id AND r.external_id <> ''
         ORDER BY d.user_id
         ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
@@ -125,9 +123,8 @@ BEGIN
     ),
     forget AS (
         DELETE FROM authsync.external_ids AS l
-        USING result AS r
-        CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
-        WHERE NOT r.keeps_external_id AND r.external_id = ''
+        USING result AS r, authsync.deliveries AS d
+        WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
           AND l.destination_id = p_destination_id AND l.user_id = d.user_id
     )
     SELECT array_agg(DISTINCT m.user_id) INTO v_users
@@ -162,7 +159,7 @@ BEGIN
             UNION
             SELECT min(d.user_id)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
-            CROSS JOIN LATERAL (SELECT o.user_id FROM authsync.deliveries AS o WHERE o.id = r.id LIMIT 1) AS d
+            JOIN authsync.deliveries AS d ON d.id = r.id
             WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
             GROUP BY r.send
             LIMIT p_open_after

@@ -28,8 +28,6 @@ SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_sort = off
-SET enable_incremental_sort = off
 AS $fn$
 DECLARE
     v_first bigint;
@@ -40,10 +38,8 @@ BEGIN
         FROM (
             SELECT d.change_id, d.deferred_at
             FROM authsync.deliveries AS d
-            WHERE d.state = 'ready' AND d.id <> ALL (p_except) -- see promote_deliveries
-              AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-              AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-            ORDER BY d.destination_id, d.change_id
+            WHERE d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+            ORDER BY d.change_id
             LIMIT 1
         ) AS o
         CROSS JOIN LATERAL (
@@ -51,10 +47,8 @@ BEGIN
             FROM (
                 SELECT d.id, d.deferred_at
                 FROM authsync.deliveries AS d
-                WHERE d.state = 'ready'
-                  AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-                  AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-                ORDER BY d.destination_id DESC, d.change_id DESC
+                WHERE d.destination_id = p_destination_id AND d.state = 'ready'
+                ORDER BY d.change_id DESC
                 LIMIT 50
             ) AS n
             WHERE n.deferred_at IS NULL AND n.id <> ALL (p_except)
@@ -74,25 +68,18 @@ BEGIN
     FROM (
         (SELECT d.*
         FROM authsync.deliveries AS d
-        WHERE p_id IS NULL AND d.state = 'ready' AND d.id <> ALL (p_except) AND d.id IS DISTINCT FROM v_scout
-          AND (d.destination_id, d.change_id) >= (p_destination_id, 0)
-          AND (d.destination_id, d.change_id) <= (p_destination_id, 9223372036854775807)
-        ORDER BY d.destination_id, d.change_id
+        WHERE p_id IS NULL AND d.destination_id = p_destination_id AND d.state = 'ready' AND d.id <> ALL (p_except)
+          AND d.id IS DISTINCT FROM v_scout
+        ORDER BY d.change_id
         LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
-        SELECT o.*
-        FROM (SELECT d.* FROM authsync.deliveries AS d WHERE d.id >= p_id AND d.id <= p_id ORDER BY d.id LIMIT 1) AS o
-        WHERE o.state = p_in_state
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
         UNION ALL
-        SELECT o.*
-        FROM (SELECT d.* FROM authsync.deliveries AS d WHERE d.id >= v_scout AND d.id <= v_scout ORDER BY d.id LIMIT 1) AS o
-        WHERE o.state = 'ready'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
-    LEFT JOIN LATERAL (
-        SELECT e.external_id FROM authsync.external_ids AS e WHERE e.destination_id = p_destination_id AND e.user_id = h.user_id LIMIT 1
-    ) AS l ON true
+    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
@@ -100,17 +87,13 @@ BEGIN
             least(min(o.first_change_id), min(o.change_id)) AS first_change_id,
             max(o.change_id) FILTER (WHERE o.state = 'blocked') AS last_change_id
         FROM (
-            (SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'blocked'
-              AND w.destination_id = p_destination_id AND w.user_id >= h.user_id AND w.user_id <= h.user_id
-            ORDER BY w.user_id, w.change_id)
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
             UNION ALL
-            (SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
+            SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'failed'
-              AND w.destination_id = p_destination_id AND w.user_id >= h.user_id AND w.user_id <= h.user_id
-            ORDER BY w.user_id)
+            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
         ) AS o
         WHERE p_states
     ) AS u ON true
