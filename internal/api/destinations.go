@@ -33,14 +33,14 @@ type destinationBody struct {
 	StateReason *string                        `json:"state_reason"`
 	StateSince  time.Time                      `json:"state_since"`
 
-	FailingSince    *time.Time `json:"failing_since"`
-	OpenUntil       *time.Time `json:"breaker_open_until"`
-	Waiting         int64      `json:"waiting"`
-	Retrying        int64      `json:"retrying"`
-	Failed          int64      `json:"failed"`
-	OldestWaitingAt *time.Time `json:"oldest_waiting_at"`
-	LastSuccessAt   *time.Time `json:"last_success_at"`
-	WaitsBecause    *string    `json:"wait_reason"`
+	FailingSince     *time.Time `json:"failing_since"`
+	BreakerOpenUntil *time.Time `json:"breaker_open_until"`
+	Waiting          int64      `json:"waiting"`
+	Retrying         int64      `json:"retrying"`
+	Failed           int64      `json:"failed"`
+	OldestWaitingAt  *time.Time `json:"oldest_waiting_at"`
+	LastSuccessAt    *time.Time `json:"last_success_at"`
+	WaitsBecause     *string    `json:"wait_reason"`
 
 	// Fault says why the destination cannot be used; absent when all is well.
 	Fault     string    `json:"fault,omitempty"`
@@ -59,7 +59,7 @@ func newDestinationBody(d project.Destination, h delivery.Health) destinationBod
 		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Kind: d.Kind, Kinds: d.Kinds, Fields: d.Fields, Condition: d.Condition,
 		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
 		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitReason,
-		FailingSince: utc(h.FailingSince), OpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
+		FailingSince: utc(h.FailingSince), BreakerOpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
 		LastSuccessAt: utc(h.LastSuccessAt), Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }

@@ -5,9 +5,9 @@
 -- Order:      of no matter.
 -- Result:     nothing.
 CREATE OR REPLACE FUNCTION authsync.block_limit(
-    p_scope text,
-    p_bucket  text,
-    p_until   timestamptz,
+    p_scope  text,
+    p_bucket text,
+    p_until  timestamptz,
     p_reason text
 )
 RETURNS void

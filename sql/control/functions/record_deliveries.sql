@@ -84,7 +84,7 @@ BEGIN
     finish AS (
         UPDATE authsync.deliveries AS d
         SET state           = CASE WHEN m.id = m.newest_id THEN m.outcome ELSE 'coalesced' END,
-            coalesced_into     = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
+            coalesced_into  = CASE WHEN m.id <> m.newest_id THEN m.newest_id END,
             first_change_id = CASE WHEN m.id = m.newest_id THEN nullif(m.first_change_id, d.change_id) ELSE d.first_change_id END,
             attempts        = CASE WHEN m.id = m.newest_id THEN m.attempts + 1 ELSE d.attempts END,
             last_attempt_at = p_now,
@@ -145,13 +145,13 @@ BEGIN
 
     IF v_delivered > 0 THEN
         UPDATE authsync.destination_progress AS f
-        SET consecutive_failures        = 0,
-            breaker_failed_records   = '{}',
-            failing_since   = NULL,
-            breaker_open_until      = NULL,
+        SET consecutive_failures   = 0,
+            breaker_failed_records = '{}',
+            failing_since          = NULL,
+            breaker_open_until     = NULL,
             breaker_trips          = 0,
-            last_success_at = p_now,
-            last_success_sent_at      = greatest(f.last_success_sent_at, v_through)
+            last_success_at        = p_now,
+            last_success_sent_at   = greatest(f.last_success_sent_at, v_through)
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
@@ -169,11 +169,11 @@ BEGIN
             v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
         END IF;
         UPDATE authsync.destination_progress AS f
-        SET consecutive_failures      = f.consecutive_failures + v_failed,
+        SET consecutive_failures   = f.consecutive_failures + v_failed,
             breaker_failed_records = v_failing,
-            failing_since = coalesce(f.failing_since, p_now),
-            breaker_open_until    = coalesce(v_open, f.breaker_open_until),
-            breaker_trips        = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
+            failing_since          = coalesce(f.failing_since, p_now),
+            breaker_open_until     = coalesce(v_open, f.breaker_open_until),
+            breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
         -- One user alone may be what fails.
         IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN

@@ -12,7 +12,7 @@
 --
 -- p_requests, p_daily: 0 is no such limit. p_patience: a longer wait is not granted.
 CREATE OR REPLACE FUNCTION authsync.take_permit(
-    p_scope  text,
+    p_scope    text,
     p_bucket   text,
     p_requests integer,
     p_per      interval,
