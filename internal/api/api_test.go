@@ -96,7 +96,7 @@ func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, reader mirror.Reader)
 	}
 	return mirror.Granted{
 		Rights: []string{"USAGE ON SCHEMA capydb_auth"},
-		Sees:   []mirror.Sight{{Relation: "capydb_auth.users", Rows: "every row", Policies: []string{}}},
+		Sees:   []mirror.Visibility{{Relation: "capydb_auth.users", Rows: "every row", Policies: []string{}}},
 	}, m.err
 }
 

@@ -8,11 +8,11 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // maxReason is how long the reason of a pause may be, in bytes.
@@ -169,7 +169,7 @@ func among(in, name, given string, known []string) error {
 
 // ofDatabase says which database it was that a call could not use.
 func ofDatabase(p project.Project, err error) error {
-	var delayed *mirror.DelayError
+	var delayed *tenantdb.DelayError
 	if schema.NeedsPerson(err) {
 		return fail(databaseUnusable, "the database of project %s: %v", p.Name, pgdb.Redact(err))
 	}

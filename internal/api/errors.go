@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // failure is an error whose answer is known.
@@ -222,7 +223,7 @@ func ofProvider(err error) *failure {
 func ofDatabases(err error) *failure {
 	var unusable *project.DatabaseError
 	var refusedRow *refresh.RefusedError
-	var delayed *mirror.DelayError
+	var delayed *tenantdb.DelayError
 	switch {
 	case errors.As(err, &unusable):
 		return &failure{code: databaseUnusable, detail: err.Error()}

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/api/idempotency"
-	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Idempotency keeps the answers of calls that may be sent again; see idempotency.Keys.
@@ -99,7 +99,7 @@ func hadNoEffect(err error) bool {
 		return true
 	}
 	var known *failure
-	var delayed *mirror.DelayError // of calls that go through a mirror, all of which may be repeated anyway
+	var delayed *tenantdb.DelayError // of calls that go through a mirror, all of which may be repeated anyway
 	var connecting *pgconn.ConnectError
 	return errors.As(err, &known) || errors.As(err, &delayed) || pgdb.Code(err) != "" || errors.As(err, &connecting) || pgconn.SafeToRetry(err)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/sync/refresh"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -102,7 +102,7 @@ func TestCallThatFailedWithoutEffectMayBeRepeatedWithItsKey(t *testing.T) {
 	require.Equal(t, http.StatusCreated, b.post(t, b.key, "/keys", `{"name": "right"}`, "k").status)
 
 	const grants = "/projects/shop/grants"
-	b.mirror.failWith(&mirror.DelayError{Err: context.DeadlineExceeded})
+	b.mirror.failWith(&tenantdb.DelayError{Err: context.DeadlineExceeded})
 	require.Equal(t, http.StatusServiceUnavailable, b.post(t, b.key, grants, `{"role": "app"}`, "g").status)
 	b.mirror.failWith(&pgconn.PgError{Code: "42P01", Message: "refused"})
 	require.Equal(t, http.StatusInternalServerError, b.post(t, b.key, grants, `{"role": "app"}`, "g").status)

@@ -8,10 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // fakeSource is a source that can only be asked for redeliveries.
@@ -58,7 +58,7 @@ func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
 		{&userapi.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
 		{&userapi.TemporaryError{Detail: "no answer"}, 503, "no answer", "30"},
 		{&userapi.ProtocolError{Detail: "odd"}, 502, "options.base_url", ""},
-		{&mirror.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
+		{&tenantdb.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
 	} {
 		b.repairs.err = c.err
 		got := b.call(t, "POST", path, "")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -169,11 +169,11 @@ func TestPublishedSetUpWorks(t *testing.T) {
 	t.Parallel()
 	b := &testBundle{pool: pgtest.Control(t), log: &strings.Builder{}}
 	empty := pgtest.Empty(t)
-	mirrors := mirror.New(mirror.Config{
-		Database: func(ctx context.Context, id uuid.UUID) (string, error) { return b.store.DatabaseURL(ctx, id) },
-		Log:      slog.New(slog.DiscardHandler),
+	databases := tenantdb.New(tenantdb.Config{
+		URL: func(ctx context.Context, id uuid.UUID) (string, error) { return b.store.DatabaseURL(ctx, id) },
 	})
-	t.Cleanup(func() { require.NoError(t, mirrors.Close(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.WithoutCancel(t.Context()))) })
+	mirrors := mirror.New(mirror.Config{Databases: databases})
 	b.start(t, mirrors, mirrors, "https://sync.example.com")
 
 	made := b.call(t, http.MethodPost, "/projects", fmt.Sprintf(`{"name": "shop", "database_url": %q}`, pgtest.URL(t, empty)))
@@ -201,7 +201,7 @@ func TestUserOfADatabaseThatIsAwayIsTemporaryTrouble(t *testing.T) {
 	b := setup(t)
 	b.project(t, "shop")
 	for _, err := range []error{
-		&mirror.DelayError{After: time.Second, Err: fmt.Errorf("closed for a while: %w", context.DeadlineExceeded)},
+		&tenantdb.DelayError{After: time.Second, Err: fmt.Errorf("closed for a while: %w", context.DeadlineExceeded)},
 		fmt.Errorf("read: %w", &pgconn.PgError{Code: "57P03", Message: "the database system is starting up"}),
 	} {
 		b.mirror.failWith(err)

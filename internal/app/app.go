@@ -51,6 +51,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Config is what Start needs.
@@ -82,6 +83,7 @@ type App struct {
 	people     *pgxpool.Pool // of the management API
 	keyring    *seal.Keyring
 	directory  *project.Directory
+	databases  *tenantdb.Databases
 	mirrors    *mirror.Mirrors
 	inbox      *inbox.Inbox
 	intake     *inbox.Inbox // the receiver's own; nil without that role
@@ -243,10 +245,8 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.mirrors = mirror.New(mirror.Config{
-		Database: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers,
-		Ledger: repair.NewLedger(a.pool, nil),
-	})
+	a.databases = tenantdb.New(tenantdb.Config{URL: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers})
+	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), Log: a.log})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
 		Destinations: destinationKinds{a.guard.CheckURL},
@@ -263,7 +263,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	go func() { ended <- a.directory.Run(run) }()
 	stop := func(ctx context.Context) error {
 		cancel()
-		return errors.Join(<-ended, a.mirrors.Close(ctx))
+		return errors.Join(<-ended, a.databases.Close(ctx))
 	}
 	if err := a.directory.WaitLoaded(ctx); err != nil {
 		return nil, errors.Join(err, stop(ctx))
@@ -326,7 +326,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		return nil, nil
 	}
 	applies := apply.Config{
-		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Mirrors: a.mirrors, Refreshes: a.refreshes,
+		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.outbox.OthersActive,
 	}
 	repairs := repair.Config{

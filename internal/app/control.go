@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Control is direct access to the control database, with the key that opens
@@ -23,7 +24,7 @@ type Control struct {
 	Pool  *pgxpool.Pool
 	Store *project.Store
 
-	mirrors *mirror.Mirrors
+	databases *tenantdb.Databases
 }
 
 // OpenControl connects to the control database; call Close in the end. It
@@ -39,12 +40,12 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 	}
 	c := &Control{Pool: pool}
 	tenants := &pgdb.Tenants{Control: databaseURL.Reveal()} // the operator is at work, who may connect to any host
-	c.mirrors = mirror.New(mirror.Config{Database: c.database, Tenants: tenants, Log: log})
+	c.databases = tenantdb.New(tenantdb.Config{URL: c.databaseURL, Tenants: tenants, Log: log})
 	if err := mustBeCurrent(ctx, pool); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	c.Store, err = project.NewStore(project.Config{
-		Pool: pool, Keyring: keyring, Mirror: c.mirrors, Targets: egress.New(egress.Config{}), Tenants: tenants, Log: log,
+		Pool: pool, Keyring: keyring, Mirror: mirror.New(mirror.Config{Databases: c.databases, Log: log}), Targets: egress.New(egress.Config{}), Tenants: tenants, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
@@ -52,13 +53,13 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 	return c, nil
 }
 
-func (c *Control) database(ctx context.Context, id uuid.UUID) (string, error) {
+func (c *Control) databaseURL(ctx context.Context, id uuid.UUID) (string, error) {
 	return c.Store.DatabaseURL(ctx, id)
 }
 
 // Close closes all connections.
 func (c *Control) Close(ctx context.Context) error {
-	err := c.mirrors.Close(ctx)
+	err := c.databases.Close(ctx)
 	c.Pool.Close()
 	return err
 }

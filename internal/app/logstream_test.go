@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -158,7 +159,7 @@ func (in *installation) allowReading(t *testing.T, baseURL string) {
 	keyring, err := seal.ParseKeys(in.settings.EncryptionKey.Reveal())
 	require.NoError(t, err)
 	store, err := project.NewStore(project.Config{
-		Pool: in.control(t).Pool, Keyring: keyring, Mirror: mirror.New(mirror.Config{}),
+		Pool: in.control(t).Pool, Keyring: keyring, Mirror: mirror.New(mirror.Config{Databases: tenantdb.New(tenantdb.Config{})}),
 		Targets: egress.New(egress.Config{Allow: egress.Loopback()}), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)

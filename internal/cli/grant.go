@@ -59,8 +59,8 @@ func (s *session) printGrant(granted client.Grant) error {
 		return err
 	}
 	sees := table{head: []string{"OF", "IT SEES"}}
-	for _, sight := range granted.Sees {
-		sees.add(sight.Relation, sight.Rows)
+	for _, visible := range granted.Sees {
+		sees.add(visible.Relation, visible.Rows)
 	}
 	if err := s.printf("\n"); err != nil {
 		return err

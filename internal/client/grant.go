@@ -12,8 +12,8 @@ type Reader struct {
 	EnsureUser bool     `json:"ensure_user"`
 }
 
-// Sight is what a role sees of a table or view of a mirror.
-type Sight struct {
+// Visibility is what a role sees of a table or view of a mirror.
+type Visibility struct {
 	Relation    string   `json:"relation"`
 	Rows        string   `json:"rows"`
 	RowSecurity bool     `json:"row_security"`
@@ -22,9 +22,9 @@ type Sight struct {
 
 // Grant is what a role may do with a mirror.
 type Grant struct {
-	Role    string   `json:"role"`
-	Granted []string `json:"granted"`
-	Sees    []Sight  `json:"sees"`
+	Role    string       `json:"role"`
+	Granted []string     `json:"granted"`
+	Sees    []Visibility `json:"sees"`
 }
 
 // Grant lets a role of the project's database read the mirror.

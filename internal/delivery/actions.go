@@ -51,7 +51,7 @@ type From struct {
 }
 
 // Cursor is the id of the change behind which those are that a destination is told of. It asks the
-// project's database; a *mirror.DelayError says that it is away.
+// project's database; a *tenantdb.DelayError says that it is away.
 func (o *Outbox) Cursor(ctx context.Context, projectID uuid.UUID, from From) (int64, error) {
 	if from.Beginning {
 		return 0, nil

@@ -13,7 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -308,7 +308,7 @@ func TestProjectDatabaseAwayCostsNothing(t *testing.T) {
 	b := setup(t)
 	s := &sink{}
 	id := b.add(t, "sink", s)
-	b.setFeed(func() error { return &mirror.DelayError{After: time.Second, Err: errors.New("nobody listens")} })
+	b.setFeed(func() error { return &tenantdb.DelayError{After: time.Second, Err: errors.New("nobody listens")} })
 	b.work(t)
 	b.change(t, "u1")
 	b.until(t, "the project's database cannot be used now: nobody listens", func() string {

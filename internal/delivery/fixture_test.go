@@ -24,6 +24,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -283,11 +284,12 @@ func setup(tb testing.TB) *testBundle {
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
 	require.NoError(tb, err)
 	url := pgtest.URL(tb, b.project)
-	b.mirrors = mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      slog.New(slog.DiscardHandler), LockTimeout: 4 * time.Second,
+	databases := tenantdb.New(tenantdb.Config{
+		URL:         func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		LockTimeout: 4 * time.Second,
 	})
-	tb.Cleanup(func() { require.NoError(tb, b.mirrors.Close(context.Background())) })
+	tb.Cleanup(func() { require.NoError(tb, databases.Close(context.Background())) })
+	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	b.outbox = b.newOutbox(tb)
 	return b
 }

@@ -42,7 +42,7 @@ type outgoing struct {
 }
 
 // load reads what the deliveries say from the project's database. Its error is a
-// *mirror.DelayError while that is away.
+// *tenantdb.DelayError while that is away.
 func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) ([]outgoing, error) {
 	messages, err := o.messages(ctx, destinationID, states, all)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/jobs"
-	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/redact"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // waitError says that there is work, but that it cannot be done now.
@@ -27,7 +27,7 @@ func (e *waitError) Error() string { return e.reason }
 func (o *Outbox) snooze(ctx context.Context, job *rivertype.JobRow, err error) error {
 	reason, wait := redact.Reason(err), &jobs.WaitError{After: o.config.Retry(time.Second), Err: err, Failed: true}
 	var known *waitError
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	switch {
 	case jobs.Yields(err): // nothing is wrong: it was the turn of others
 		return err

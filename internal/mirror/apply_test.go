@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -204,7 +205,7 @@ func TestBusyMirrorDelaysAndBlamesNoEvent(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = newMirrors(t, pool).Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay)
 	var pg *pgconn.PgError
 	require.ErrorAs(t, err, &pg)
@@ -215,7 +216,7 @@ func TestDatabaseAwayDelaysAndClosesTheLane(t *testing.T) {
 	t.Parallel()
 	m := newMirrorsAt(t, "postgres://nobody:secret-word@127.0.0.1:1/nowhere")
 	events := []mirror.Event{update("e1", 1)}
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	for range 3 {
 		_, err := m.Apply(t.Context(), projectID(), events)
 		require.ErrorAs(t, err, &delay)

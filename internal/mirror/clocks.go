@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Clocks tell what an event about a user must be newer than to win over all
@@ -80,13 +82,13 @@ func later(t time.Time, than *time.Time) time.Time {
 }
 
 // query runs statements on the project's database beside those that apply events.
-// The error is a *DelayError if the database is away, else that of do.
+// The error is a *tenantdb.DelayError if the database is away, else that of do.
 func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(context.Context, *tenant) error) error {
 	l, err := m.tenant(ctx, projectID)
 	if err != nil {
-		return &DelayError{After: soon(), Err: err}
+		return tenantdb.Delay(err)
 	}
-	if err := l.ready(ctx); err != nil {
+	if err := l.db.Ready(ctx); err != nil {
 		return err
 	}
 	err = l.install(ctx)
@@ -96,7 +98,7 @@ func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(contex
 	if err != nil {
 		return l.delay(ctx, err)
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout+5*time.Second, errNoAnswer)
+	bounded, cancel := l.db.Bound(ctx)
 	defer cancel()
 	if err = do(bounded, l); bounded.Err() == nil && l.cutOff(err) {
 		err = do(bounded, l)
@@ -109,6 +111,6 @@ func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(contex
 	if err != nil && delayed(err) {
 		return l.delay(ctx, err)
 	}
-	l.breaker.succeeded()
+	l.db.Succeeded()
 	return err
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -35,11 +35,10 @@ func TestAConnectionThatIsEndedDelaysNothing(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Project(t)
 		url := pgtest.URL(t, pool)
-		m := mirror.New(mirror.Config{
-			Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-			Log:      discard(), LockTimeout: waittest.Bound, CallTimeout: waittest.Bound,
-		})
-		t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+		m := mirrorsOf(t, tenantdb.Config{
+			URL:         func(context.Context, uuid.UUID) (string, error) { return url, nil },
+			LockTimeout: waittest.Bound, CallTimeout: waittest.Bound,
+		}, discard())
 		_, err := m.Apply(t.Context(), projectID(), users(1))
 		require.NoError(t, err)
 		// The first call waits for a lock until it is ended.

@@ -34,18 +34,18 @@ const (
 // List reads users by id, those behind after, at most limit. Given an address of e-mail, only those
 // with that one, whatever the case of its letters; deleted ones too.
 func (m *Mirrors) List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]Listed, error) {
-	l, err := m.tenant(ctx, projectID)
+	t, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.install(ctx); err != nil {
+	if err := t.install(ctx); err != nil {
 		return nil, err
 	}
 	query, args := selectUsers, []any{planned, after, limit}
 	if email != "" {
 		query, args = selectUsersByEmail, append(args, email)
 	}
-	users, err := collect[Listed](ctx, l.pool, query, args...)
+	users, err := collect[Listed](ctx, t.pool, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list the users of the mirror: %w", err)
 	}

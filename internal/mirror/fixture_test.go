@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -26,14 +27,24 @@ func newMirrors(t *testing.T, pool *pgxpool.Pool) *mirror.Mirrors {
 
 func newMirrorsAt(t *testing.T, url string) *mirror.Mirrors {
 	t.Helper()
-	m := mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      discard(),
+	return mirrorsOf(t, tenantdb.Config{
+		URL: func(context.Context, uuid.UUID) (string, error) { return url, nil },
 		// Short, so that tests which wait for a lock are not slow.
 		LockTimeout: 200 * time.Millisecond,
-	})
-	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
-	return m
+	}, discard())
+}
+
+// mirrorsOf makes Mirrors in the databases that a configuration names.
+func mirrorsOf(t *testing.T, config tenantdb.Config, log *slog.Logger) *mirror.Mirrors {
+	t.Helper()
+	return mirror.New(mirror.Config{Databases: databasesOf(t, config), Log: log, Now: config.Now})
+}
+
+func databasesOf(t *testing.T, config tenantdb.Config) *tenantdb.Databases {
+	t.Helper()
+	databases := tenantdb.New(config)
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	return databases
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -41,7 +41,7 @@ type Reader struct {
 // Granted is what a role may do with the mirror.
 type Granted struct {
 	Rights []string // in the words of GRANT
-	Sees   []Sight
+	Sees   []Visibility
 }
 
 // relations are the tables and views that the reader may read.
@@ -111,19 +111,19 @@ func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, reader Reader)
 	if err := reader.check(); err != nil {
 		return Granted{}, err
 	}
-	l, err := m.tenant(ctx, projectID)
+	t, err := m.tenant(ctx, projectID)
 	if err != nil {
 		return Granted{}, err
 	}
-	if err := l.create(ctx); err != nil {
+	if err := t.create(ctx); err != nil {
 		return Granted{}, err
 	}
 	var granted Granted
-	err = pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+	err = pgdb.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 		if granted.Rights, err = grant(ctx, tx, reader); err != nil {
 			return err
 		}
-		granted.Sees, err = sights(ctx, tx, reader.Role)
+		granted.Sees, err = visibilities(ctx, tx, reader.Role)
 		return err
 	})
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {

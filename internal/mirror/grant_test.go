@@ -189,7 +189,7 @@ func TestGrantHeedsRowLevelSecurity(t *testing.T) {
 
 			granted, err := m.Grant(t.Context(), projectID(), readsAll(role))
 			require.NoError(t, err)
-			sees := map[string]mirror.Sight{}
+			sees := map[string]mirror.Visibility{}
 			for _, s := range granted.Sees {
 				sees[s.Relation] = s
 			}

@@ -9,11 +9,15 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // recreateAfter is how long schema capydb_auth may be missing before it is made anew. Whoever restores
 // the database from a backup shall find it empty, not with empty tables that are in the way.
 const recreateAfter = 2 * time.Minute
+
+// installTimeout bounds one installation or upgrade.
+const installTimeout = 20 * time.Second
 
 // missingError says that a project has no mirror, though it had one.
 type missingError struct{ until time.Time }
@@ -24,45 +28,44 @@ func (e *missingError) Error() string {
 		e.until.UTC().Format(time.RFC3339))
 }
 
-// install brings the mirror up to date when the lane is used for the first time, and again when
-// a call has found it damaged, and looks from time to time whether it is still the
-// project's: another installation of authsync may have taken it over. It does not
-// create what must have been there; see recreate.
-func (l *tenant) install(ctx context.Context) error {
-	return l.prepare(ctx, l.recreate)
+// install brings the mirror up to date when the database is used for the first time, and again when a call has found the
+// mirror damaged. It checks from time to time that the mirror is still the project's: another installation of authsync may
+// have adopted it. It does not create a mirror that must have existed; see recreate.
+func (t *tenant) install(ctx context.Context) error {
+	return t.prepare(ctx, t.recreate)
 }
 
-// create is install for somebody who asks for the mirror to be there.
-func (l *tenant) create(ctx context.Context) error {
-	return l.prepare(ctx, func(context.Context) error { return nil })
+// create is install for a caller that asks for the mirror to exist.
+func (t *tenant) create(ctx context.Context) error {
+	return t.prepare(ctx, func(context.Context) error { return nil })
 }
 
-func (l *tenant) prepare(ctx context.Context, mayCreate func(context.Context) error) error {
-	installed, now := l.installed.Load(), l.config.Now()
-	if installed && now.UnixNano() < l.ownerUntil.Load() {
+func (t *tenant) prepare(ctx context.Context, mayCreate func(context.Context) error) error {
+	installed, now := t.installed.Load(), t.config.Now()
+	if installed && now.UnixNano() < t.ownerUntil.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, installTimeout, tenantdb.ErrNoAnswer)
 	defer cancel()
 	if !installed {
-		if err := l.upgrade(ctx, mayCreate); err != nil {
+		if err := t.upgrade(ctx, mayCreate); err != nil {
 			return &installError{err}
 		}
 	}
-	if err := own(ctx, l.pool, l.projectID); err != nil {
-		l.installed.Store(false) // perhaps it was dropped: the next call finds out
+	if err := own(ctx, t.pool, t.projectID); err != nil {
+		t.installed.Store(false) // perhaps it was dropped: the next call finds out
 		return &installError{err}
 	}
-	l.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
-	l.installed.Store(true)
+	t.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
+	t.installed.Store(true)
 	return nil
 }
 
-func (l *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) error) error {
-	if err := mayBeOf(ctx, l.pool, l.projectID, false); err != nil {
+func (t *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) error) error {
+	if err := mayBeOf(ctx, t.pool, t.projectID, false); err != nil {
 		return err
 	}
-	state, err := schema.Inspect(ctx, l.pool, schema.Project)
+	state, err := schema.Inspect(ctx, t.pool, schema.Project)
 	if err != nil {
 		return err
 	}
@@ -72,14 +75,14 @@ func (l *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) er
 		}
 	}
 	if state.UpToDate() {
-		l.missing.Store(0)
+		t.missing.Store(0)
 		return nil
 	}
-	log := l.config.Log.With(slog.String("project_id", l.projectID.String()))
-	if _, err := schema.Up(ctx, l.url, schema.Project, schema.Options{Tenants: l.config.Tenants, Project: l.projectID, Logger: log}); err != nil {
+	log := t.config.Log.With(slog.String("project_id", t.projectID.String()))
+	if _, err := schema.Up(ctx, t.db.URL(), schema.Project, schema.Options{Tenants: t.config.Databases.Tenants(), Project: t.projectID, Logger: log}); err != nil {
 		return err
 	}
-	if l.missing.Swap(0) != 0 && !state.Installed() {
+	if t.missing.Swap(0) != 0 && !state.Installed() {
 		log.ErrorContext(ctx, "mirror_reinstalled", slog.String("next_step", "none: what the inbox has is applied again; authsync doctor says when that is done"))
 		return nil
 	}
@@ -89,12 +92,12 @@ func (l *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) er
 
 // recreate allows to create the schema once it has been missing for a while. The project has had its
 // mirror: the call that stored its integration has put it there.
-func (l *tenant) recreate(ctx context.Context) error {
-	now := l.config.Now()
-	if l.missing.CompareAndSwap(0, now.UnixNano()) {
-		l.config.Log.ErrorContext(ctx, "mirror_missing", slog.String("project_id", l.projectID.String()))
+func (t *tenant) recreate(ctx context.Context) error {
+	now := t.config.Now()
+	if t.missing.CompareAndSwap(0, now.UnixNano()) {
+		t.config.Log.ErrorContext(ctx, "mirror_missing", slog.String("project_id", t.projectID.String()))
 	}
-	until := time.Unix(0, l.missing.Load()).Add(recreateAfter)
+	until := time.Unix(0, t.missing.Load()).Add(recreateAfter)
 	if now.Before(until) {
 		return &missingError{until}
 	}
@@ -104,15 +107,15 @@ func (l *tenant) recreate(ctx context.Context) error {
 // damage gives the error of a call as one of the mirror, if the mirror is not as it was made: functions or
 // tables were dropped or changed, the database was restored. Then the events
 // are not its cause, and the next call installs what can be installed.
-func (l *tenant) damage(ctx context.Context, err error) error {
+func (t *tenant) damage(ctx context.Context, err error) error {
 	if pgdb.Code(err) == "" {
 		return nil
 	}
-	state, inspectErr := schema.Inspect(ctx, l.pool, schema.Project)
+	state, inspectErr := schema.Inspect(ctx, t.pool, schema.Project)
 	if inspectErr == nil && state.UpToDate() {
 		return nil // a trigger of the customer's, or the event itself
 	}
-	l.installed.Store(false)
+	t.installed.Store(false)
 	return &installError{errors.Join(err, inspectErr)}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -54,11 +55,10 @@ func newClocked(t *testing.T, pool *pgxpool.Pool) *clocked {
 	t.Helper()
 	url := pgtest.URL(t, pool)
 	c := &clocked{now: time.Now()}
-	c.Mirrors = mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      slog.New(slog.NewTextHandler(c, nil)), Now: c.Now, LockTimeout: time.Second,
-	})
-	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
+	c.Mirrors = mirrorsOf(t, tenantdb.Config{
+		URL: func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		Now: c.Now,
+	}, slog.New(slog.NewTextHandler(c, nil)))
 	return c
 }
 
@@ -66,7 +66,7 @@ func newClocked(t *testing.T, pool *pgxpool.Pool) *clocked {
 func (c *clocked) delays(t *testing.T, events []mirror.Event) error {
 	t.Helper()
 	_, err := c.Apply(t.Context(), projectID(), events)
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay)
 	return delay.Err
 }
@@ -125,7 +125,7 @@ func TestDamageThatHeals(t *testing.T) {
 		m := newClocked(t, pool)
 		m.applies(t, []mirror.Event{update("e0", 1, "email", "first@example.com")})
 		exec(t, pool, `DROP FUNCTION capydb_auth.read_changes(bigint, integer)`)
-		var delay *mirror.DelayError
+		var delay *tenantdb.DelayError
 		_, err := m.ReadChanges(t.Context(), projectID(), 0, 10)
 		require.ErrorAs(t, err, &delay)
 		m.pass(time.Minute)

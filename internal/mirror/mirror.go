@@ -1,22 +1,20 @@
-// Package mirror is the project databases: it installs the mirror (schema
-// capydb_auth), hands events to its function apply_events, and reads users back
-// for people who ask why a row looks as it does.
+// Package mirror is the content of the project databases: it installs the mirror (schema capydb_auth), applies events by its
+// function apply_events, compares users with it, reads users and changes back, and grants access to it. Package tenantdb holds
+// the connections.
 //
-// On the road of a webhook it is the last station: receiver → inbox → applier →
-// mirror. Every project has a lane of its own: jobs that come while a call runs
-// gather and share the next one, and a database that is away closes its lane for
-// a while, so that nobody else's jobs wait for it.
+// On the road of a webhook it is the last station: receiver → inbox → apply → mirror. Every project has one writer at a time:
+// jobs that come while a call runs share the next one, and a database that is unavailable delays only its own project's jobs.
 //
-//	      Enter    Apply                call fails
-//	jobs ───▶ lane ───▶ one call ──────────────▶ data: halve until one event is left, it alone fails
-//	            │                  └───────────▶ database away: everybody later, lane closed for 1 s … 30 s
-//	            └── closed or crowded: later
+//	                          call fails
+//	Apply ───▶ one call ──────────────────▶ because of an event: halve until one event is left, which alone fails
+//	                       └──────────────▶ because the database is unavailable: delay all, open the breaker of tenantdb
+//
+// A process that dies during a call leaves it committed or rolled back; the ledger in the mirror makes repeating it harmless.
 package mirror
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,39 +24,30 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Config is what Mirrors needs.
 type Config struct {
-	// Database gives the connection URL of a project's database.
-	Database func(ctx context.Context, projectID uuid.UUID) (string, error)
-	// Tenants connects by those URLs; nil: they are the operator's own.
-	Tenants *pgdb.Tenants
-	Log     *slog.Logger
-	Now     func() time.Time // nil: time.Now
-
-	// CallTimeout bounds one call of apply_events; 0 is 15 s.
-	CallTimeout time.Duration
-	// LockTimeout bounds the wait for a lock in the project database; 0 is 1 s.
-	LockTimeout time.Duration
-	// Workers is how many jobs may be worked at the same time; see Enter. 0 is 1000.
-	Workers int
+	// Databases holds the projects' databases. Closing it also ends what Mirrors does in them.
+	Databases *tenantdb.Databases
 	// Ledger keeps how far each mirror is; nil: nobody does, and a mirror that was restored from a
 	// backup is not noticed.
 	Ledger Ledger
+	Log    *slog.Logger
+	Now    func() time.Time // nil: time.Now
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
 // concurrent use.
 type Mirrors struct {
 	config Config
-	slots  slots
 
 	mu      sync.Mutex
 	tenants map[uuid.UUID]*tenant
 }
 
-// New makes Mirrors; it connects to nothing before it has to.
+// New makes Mirrors; it uses no database until it is called.
 func New(config Config) *Mirrors {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -66,90 +55,39 @@ func New(config Config) *Mirrors {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	if config.CallTimeout == 0 {
-		config.CallTimeout = 15 * time.Second
-	}
-	if config.LockTimeout == 0 {
-		config.LockTimeout = time.Second
-	}
-	if config.Workers == 0 {
-		config.Workers = 1000
-	}
-	return &Mirrors{config: config, tenants: make(map[uuid.UUID]*tenant), slots: slots{total: config.Workers}}
+	return &Mirrors{config: config, tenants: make(map[uuid.UUID]*tenant)}
 }
 
-// Close lets the calls under way end and closes all connections. Calls that
-// still run when ctx ends are cut off; their jobs run again.
-func (m *Mirrors) Close(ctx context.Context) error {
-	m.mu.Lock()
-	lanes := m.tenants
-	m.tenants = make(map[uuid.UUID]*tenant)
-	m.mu.Unlock()
-
-	var errs []error
-	for _, l := range lanes {
-		errs = append(errs, l.close(ctx))
-	}
-	return errors.Join(errs...)
-}
-
-// tenant gives the project's lane, a new one if its database has moved.
+// tenant gives the project's mirror, a new one if its database has moved.
 func (m *Mirrors) tenant(ctx context.Context, projectID uuid.UUID) (*tenant, error) {
-	url, err := m.config.Database(ctx, projectID)
-	if err != nil {
-		m.forget(ctx, projectID)
-		return nil, fmt.Errorf("find the database of project %s: %w", projectID, err)
-	}
-
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	old := m.tenants[projectID]
-	if old != nil && old.url == url {
-		return old, nil
-	}
-	l, err := newTenant(ctx, m.config, projectID, url)
+	db, err := m.config.Databases.Get(ctx, projectID)
 	if err != nil {
 		return nil, err
 	}
-	m.tenants[projectID] = l
-	if old != nil {
-		m.closeLater(ctx, old)
-	}
-	return l, nil
-}
-
-// forget closes the lane of a project whose database is no longer known.
-func (m *Mirrors) forget(ctx context.Context, projectID uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.tenants[projectID]; old != nil {
-		delete(m.tenants, projectID)
-		m.closeLater(ctx, old)
+	if t := m.tenants[projectID]; t != nil && t.db == db {
+		return t, nil
+	}
+	t := newTenant(m.config, db)
+	err = db.OnClose(func(ctx context.Context) error {
+		m.drop(t)
+		return t.close(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.tenants[projectID] = t
+	return t, nil
+}
+
+func (m *Mirrors) drop(t *tenant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tenants[t.projectID] == t {
+		delete(m.tenants, t.projectID)
 	}
 }
-
-// closeLater lets the call under way end.
-func (m *Mirrors) closeLater(ctx context.Context, l *tenant) {
-	go func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.CallTimeout)
-		defer cancel()
-		if err := l.close(ctx); err != nil {
-			m.config.Log.WarnContext(ctx, "tenant_drain_timeout", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
-		}
-	}()
-}
-
-// DelayError says that nothing is wrong with the events, but that they cannot
-// be applied now. Whoever has them tries again after a while; it costs no attempt.
-type DelayError struct {
-	After time.Duration
-	Err   error
-}
-
-func (e *DelayError) Error() string { return e.Err.Error() }
-
-// Unwrap gives the cause.
-func (e *DelayError) Unwrap() error { return e.Err }
 
 // Outcomes of an event. Applied: it set at least one value. OutcomeDeferred: a lock of another transaction was in
 // its way, it had no effect, and it is to be tried again.
@@ -186,10 +124,9 @@ const (
 	CodeLost = "US004"
 )
 
-// delayed tells whether a failed call says nothing about the events in it. What
-// did not come from the server is the connection's fault. What did is the
-// server's if it ended the session or if it is out of room; as an ordinary error
-// the same code may come from a customer's trigger, and be about one user only.
+// delayed reports whether the events are not the cause of a failed call. An error that did not come from the server is the
+// connection's. One that did is the server's if it ended the session or lacks resources; as an ordinary error the same code
+// may come from a customer's trigger, and concern one user only.
 func delayed(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

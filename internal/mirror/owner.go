@@ -14,9 +14,10 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// ownerLooks is how often a lane looks whether the mirror is still its project's.
+// ownerLooks is how often the mirror is checked to be still the project's.
 const ownerLooks = 10 * time.Second
 
 const (
@@ -35,7 +36,7 @@ const (
 
 	deleteOwner = `DELETE FROM capydb_auth.owner AS o WHERE o.project_id = $1`
 
-	selectPlace = `SELECT to_regclass('authsync.projects') IS NOT NULL AS is_control, to_regclass('capydb_auth.owner') IS NOT NULL AS is_ours`
+	selectContents = `SELECT to_regclass('authsync.projects') IS NOT NULL AS is_control, to_regclass('capydb_auth.owner') IS NOT NULL AS is_ours`
 )
 
 // database is a pool or a connection.
@@ -64,7 +65,7 @@ func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uui
 		return err
 	}
 	options := schema.Options{
-		Tenants: m.config.Tenants, Project: owner, Logger: m.config.Log.With(slog.String("project_id", projectID.String())),
+		Tenants: m.config.Databases.Tenants(), Project: owner, Logger: m.config.Log.With(slog.String("project_id", projectID.String())),
 	}
 	if _, err := schema.Up(ctx, databaseURL, schema.Project, options); err != nil {
 		return err
@@ -85,8 +86,8 @@ func (m *Mirrors) Release(ctx context.Context, databaseURL string, projectID uui
 		return err
 	}
 	defer disconnect(ctx, conn)
-	place, err := placeOf(ctx, conn)
-	if err != nil || !place.IsOurs {
+	found, err := contentsOf(ctx, conn)
+	if err != nil || !found.IsOurs {
 		return err
 	}
 	tag, err := conn.Exec(ctx, deleteOwner, projectID)
@@ -114,8 +115,8 @@ func mark(ctx context.Context, db database, owner uuid.UUID) error {
 }
 
 func (m *Mirrors) connect(ctx context.Context, databaseURL string, projectID uuid.UUID) (*pgx.Conn, error) {
-	conn, err := m.config.Tenants.Connect(ctx, databaseURL, pgdb.Options{
-		ApplicationName: "authsync mirror", ConnectTimeout: connectTimeout, Project: projectID,
+	conn, err := m.config.Databases.Tenants().Connect(ctx, databaseURL, pgdb.Options{
+		ApplicationName: "authsync mirror", ConnectTimeout: tenantdb.ConnectTimeout, Project: projectID,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to the project database: %w", err)
@@ -129,30 +130,30 @@ func disconnect(ctx context.Context, conn *pgx.Conn) {
 	_ = conn.Close(ctx) // nothing is open on it
 }
 
-// place is what a database is, before anything is done to it.
-type place struct{ IsControl, IsOurs bool }
+// contents is what a database holds before anything is done to it.
+type contents struct{ IsControl, IsOurs bool }
 
-func placeOf(ctx context.Context, db database) (place, error) {
-	rows, err := db.Query(ctx, selectPlace)
+func contentsOf(ctx context.Context, db database) (contents, error) {
+	rows, err := db.Query(ctx, selectContents)
 	if err != nil {
-		return place{}, fmt.Errorf("look what the database is: %w", err)
+		return contents{}, fmt.Errorf("look what the database is: %w", err)
 	}
-	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[place])
+	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[contents])
 	if err != nil {
-		return place{}, fmt.Errorf("look what the database is: %w", err)
+		return contents{}, fmt.Errorf("look what the database is: %w", err)
 	}
 	return p, nil
 }
 
 // mayBeOf refuses a database that is another's, before it is touched.
 func mayBeOf(ctx context.Context, db database, projectID uuid.UUID, adopt bool) error {
-	p, err := placeOf(ctx, db)
+	found, err := contentsOf(ctx, db)
 	switch {
 	case err != nil:
 		return err
-	case p.IsControl:
+	case found.IsControl:
 		return pgdb.ErrControlDatabase
-	case !p.IsOurs || adopt:
+	case !found.IsOurs || adopt:
 		return nil
 	}
 	_, err = hasOwner(ctx, db, projectID)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -34,7 +35,7 @@ func TestOneProjectOwnsAMirror(t *testing.T) {
 	require.Equal(t, first, owned.Owner)
 	_, err := m.Apply(t.Context(), second, []mirror.Event{update("e1", 1)})
 	require.ErrorAs(t, err, &owned, "nor does it write")
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay, "its events wait")
 
 	require.NoError(t, m.Release(t.Context(), url, second), "it is not the second's to give")
@@ -63,12 +64,10 @@ func TestAdopt(t *testing.T) {
 	pool := pgtest.Project(t)
 	url := pgtest.URL(t, pool)
 	var later atomic.Int64
-	old := mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Now:      func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
-		Log:      discard(),
-	})
-	t.Cleanup(func() { require.NoError(t, old.Close(context.Background())) })
+	old := mirrorsOf(t, tenantdb.Config{
+		URL: func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
+	}, discard())
 	_, err := old.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
 	require.NoError(t, err)
 

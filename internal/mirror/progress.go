@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Progress is how far a mirror is: how many calls have written to it, since it was made.
@@ -54,10 +56,10 @@ func (noLedger) Lost(context.Context, uuid.UUID, Progress, Progress) (int64, err
 
 func (noLedger) Adopt(context.Context, uuid.UUID, Progress) error { return nil }
 
-// exchangeEvery is how often a lane at work tells the ledger how far it is, and hears of other processes.
+// exchangeEvery is how often a mirror that is written to exchanges its progress with the ledger.
 const exchangeEvery = 2 * time.Second
 
-// known is what a lane knows of its mirror's progress.
+// known is what this process knows of a mirror's progress.
 type known struct {
 	mu        sync.Mutex
 	progress  Progress
@@ -155,48 +157,48 @@ func ReadProgress(ctx context.Context, db interface {
 }
 
 // readProgress finds out how far the mirror must be, if that is not known, or was asked some time ago.
-func (l *tenant) readProgress(ctx context.Context) error {
-	if l.progress.isFresh() {
+func (t *tenant) readProgress(ctx context.Context) error {
+	if t.progress.isFresh() {
 		return nil
 	}
-	mine := l.progress.get()
-	theirs, err := l.ledger().Exchange(ctx, l.projectID, mine)
+	mine := t.progress.get()
+	theirs, err := t.ledger().Exchange(ctx, t.projectID, mine)
 	if err == nil && theirs.Epoch == uuid.Nil {
 		var found Progress
-		if found, err = ReadProgress(ctx, l.pool); err != nil {
+		if found, err = ReadProgress(ctx, t.pool); err != nil {
 			return err
 		}
-		if theirs, err = l.ledger().Exchange(ctx, l.projectID, found); theirs.Epoch == uuid.Nil {
+		if theirs, err = t.ledger().Exchange(ctx, t.projectID, found); theirs.Epoch == uuid.Nil {
 			theirs = found // the project is being deleted
 		}
 	}
 	if err != nil {
 		return &ledgerError{err}
 	}
-	l.progress.told(false)
+	t.progress.told(false)
 	if theirs.Epoch == mine.Epoch && theirs.AppliedTo < mine.AppliedTo {
 		theirs = mine
 	}
-	l.progress.set(theirs)
+	t.progress.set(theirs)
 	return nil
 }
 
-// report tells the ledger how far the lane is; nobody waits for it.
-func (l *tenant) report() {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+// report tells the ledger how far the mirror is; nobody waits for it.
+func (t *tenant) report() {
+	ctx, cancel := context.WithTimeout(context.Background(), tenantdb.ConnectTimeout)
 	defer cancel()
-	if l.progress.told(false) {
-		if _, err := l.ledger().Exchange(ctx, l.projectID, l.progress.get()); err != nil {
-			l.config.Log.DebugContext(ctx, "mirror_progress_not_recorded", slog.String("project_id", l.projectID.String()), slog.Any("error", err))
+	if t.progress.told(false) {
+		if _, err := t.ledger().Exchange(ctx, t.projectID, t.progress.get()); err != nil {
+			t.config.Log.DebugContext(ctx, "mirror_progress_not_recorded", slog.String("project_id", t.projectID.String()), slog.Any("error", err))
 		}
 	}
 }
 
-func (l *tenant) ledger() Ledger {
-	if l.config.Ledger == nil {
+func (t *tenant) ledger() Ledger {
+	if t.config.Ledger == nil {
 		return noLedger{}
 	}
-	return l.config.Ledger
+	return t.config.Ledger
 }
 
 // ledgerError marks an error of the control database: neither the events nor the mirror are to blame.
@@ -206,41 +208,41 @@ func (e *ledgerError) Error() string { return "look how far the mirror is: " + e
 func (e *ledgerError) Unwrap() error { return e.err }
 
 // resume lets a mirror be written to again that has lost what was applied to it.
-func (l *tenant) resume(ctx context.Context) error {
-	known, err := l.ledger().Exchange(ctx, l.projectID, l.progress.get())
+func (t *tenant) resume(ctx context.Context) error {
+	known, err := t.ledger().Exchange(ctx, t.projectID, t.progress.get())
 	if err != nil {
 		return &ledgerError{err}
 	}
-	found, err := ReadProgress(ctx, l.pool)
+	found, err := ReadProgress(ctx, t.pool)
 	if err != nil {
 		return err
 	}
 	if !known.Lost(found) { // another process was faster
-		l.progress.set(known)
+		t.progress.set(known)
 		return nil
 	}
-	if l.config.Ledger != nil {
-		l.logLoss(ctx, known, found)
+	if t.config.Ledger != nil {
+		t.logLoss(ctx, known, found)
 	}
-	changeID, err := l.ledger().Lost(ctx, l.projectID, known, found)
+	changeID, err := t.ledger().Lost(ctx, t.projectID, known, found)
 	if err != nil {
 		return &ledgerError{err}
 	}
 	next := Progress{ChangeID: max(changeID, known.ChangeID)}
-	err = l.pool.QueryRow(ctx, `SELECT epoch, applied_to FROM capydb_auth.resume_mirror($1, $2)`,
+	err = t.pool.QueryRow(ctx, `SELECT epoch, applied_to FROM capydb_auth.resume_mirror($1, $2)`,
 		known.AppliedTo, next.ChangeID).Scan(&next.Epoch, &next.AppliedTo)
 	if err != nil {
 		return fmt.Errorf("resume the mirror: %w", err)
 	}
-	if err := l.ledger().Adopt(ctx, l.projectID, next); err != nil {
+	if err := t.ledger().Adopt(ctx, t.projectID, next); err != nil {
 		return &ledgerError{err}
 	}
-	l.progress.set(next)
+	t.progress.set(next)
 	return nil
 }
 
-func (l *tenant) logLoss(ctx context.Context, known, found Progress) {
-	log := l.config.Log.With(slog.String("project_id", l.projectID.String()),
+func (t *tenant) logLoss(ctx context.Context, known, found Progress) {
+	log := t.config.Log.With(slog.String("project_id", t.projectID.String()),
 		slog.Int64("known_applied_to", known.AppliedTo), slog.Int64("found_applied_to", found.AppliedTo), slog.Time("applied_at", found.AppliedAt),
 		slog.String("next_step", "none: what was lost is applied again from the inbox; authsync doctor says when that is done"))
 	if known.Epoch != found.Epoch {
@@ -254,25 +256,25 @@ func (l *tenant) logLoss(ctx context.Context, known, found Progress) {
 // Progress if there was none. Whoever records what became of events notes it in the same transaction.
 func (m *Mirrors) Progress(projectID uuid.UUID) Progress {
 	m.mu.Lock()
-	l := m.tenants[projectID]
+	t := m.tenants[projectID]
 	m.mu.Unlock()
-	if l == nil || m.config.Ledger == nil {
+	if t == nil || m.config.Ledger == nil {
 		return Progress{}
 	}
-	return l.progress.get()
+	return t.progress.get()
 }
 
 // Check looks whether the project's mirror has what was applied to it, and sees to it if not. The error is
-// a *DelayError, or one of the control database.
+// a *tenantdb.DelayError, or one of the control database.
 func (m *Mirrors) Check(ctx context.Context, projectID uuid.UUID) error {
-	return m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
-		if err := l.readProgress(ctx); err != nil {
+	return m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
+		if err := t.readProgress(ctx); err != nil {
 			return err
 		}
-		found, err := ReadProgress(ctx, l.pool)
-		if err != nil || !l.progress.get().Lost(found) {
+		found, err := ReadProgress(ctx, t.pool)
+		if err != nil || !t.progress.get().Lost(found) {
 			return err
 		}
-		return l.resume(ctx)
+		return t.resume(ctx)
 	})
 }

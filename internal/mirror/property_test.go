@@ -19,6 +19,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -347,7 +348,7 @@ func TestTwoWorkersAtOnceGiveTheSameUsers(t *testing.T) {
 			done.Go(func() {
 				for _, b := range batches[i] {
 					results, err := w.Apply(context.Background(), projectID(), b)
-					for delay := (*mirror.DelayError)(nil); errors.As(err, &delay); { // the other one is at work
+					for delay := (*tenantdb.DelayError)(nil); errors.As(err, &delay); { // the other one is at work
 						results, err = w.Apply(context.Background(), projectID(), b)
 					}
 					for _, r := range results {

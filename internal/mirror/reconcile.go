@@ -28,7 +28,7 @@ const (
 
 // Reconcile is the findings of a run in the project's database, from which the
 // run goes on after an interruption. All methods return ErrFindingsGone, or a
-// *DelayError while the database is away.
+// *tenantdb.DelayError while the database is away.
 type Reconcile struct {
 	mirrors   *Mirrors
 	projectID uuid.UUID
@@ -51,8 +51,8 @@ func (r *Reconcile) query(ctx context.Context, do func(context.Context, *tenant)
 
 // exec runs a statement whose first arguments are the run and the provider.
 func (r *Reconcile) exec(ctx context.Context, sql string, args ...any) error {
-	return r.query(ctx, func(ctx context.Context, l *tenant) error {
-		_, err := l.pool.Exec(ctx, sql, append([]any{r.runID, r.provider}, args...)...)
+	return r.query(ctx, func(ctx context.Context, t *tenant) error {
+		_, err := t.pool.Exec(ctx, sql, append([]any{r.runID, r.provider}, args...)...)
 		return err
 	})
 }
@@ -71,8 +71,8 @@ const forgetAt = 50_000
 // forget forgets the findings of a run, or of all runs of the provider.
 func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 	for forgotten := int64(1); forgotten > 0; {
-		err := r.query(ctx, func(ctx context.Context, l *tenant) error {
-			return l.pool.QueryRow(ctx, `SELECT capydb_auth.reconcile_forget($1, $2, $3)`, r.provider, runID, forgetAt).Scan(&forgotten)
+		err := r.query(ctx, func(ctx context.Context, t *tenant) error {
+			return t.pool.QueryRow(ctx, `SELECT capydb_auth.reconcile_forget($1, $2, $3)`, r.provider, runID, forgetAt).Scan(&forgotten)
 		})
 		if err != nil {
 			return err
@@ -93,8 +93,8 @@ func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Com
 	if len(events) == 0 {
 		return nil, nil
 	}
-	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
-		findings, err = findingsOf(l.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rules, whole))
+	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
+		findings, err = findingsOf(t.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rules, whole))
 		return err
 	})
 	return findings, err
@@ -109,8 +109,8 @@ const reconcileOrphaned = `SELECT coalesce(last_id, ''), users FROM capydb_auth.
 func (r *Reconcile) Orphaned(
 	ctx context.Context, begun time.Time, placeholders bool, after string, limit int,
 ) (last string, users int64, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
-		return l.pool.QueryRow(ctx, reconcileOrphaned, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
+	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
+		return t.pool.QueryRow(ctx, reconcileOrphaned, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
 	})
 	return last, users, err
 }
@@ -134,9 +134,9 @@ const selectOpen = `
 // those that differ for certain but are not repaired, as after an interruption;
 // orphaned includes orphaned users and placeholders.
 func (r *Reconcile) Open(ctx context.Context, found, orphaned bool, limit int) (open []Open, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
+	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
 		// In one transaction, so that a run whose findings are gone is not taken for one that has none.
-		return pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+		return pgdb.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
@@ -217,23 +217,23 @@ const (
 )
 
 // Totals counts the findings, and gives up to limit users that are not equal.
-func (r *Reconcile) Totals(ctx context.Context, limit int) (t Totals, err error) {
-	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
+func (r *Reconcile) Totals(ctx context.Context, limit int) (totals Totals, err error) {
+	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
 		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
-		return pgx.BeginTxFunc(ctx, l.pool, options, func(tx pgx.Tx) error {
+		return pgx.BeginTxFunc(ctx, t.pool, options, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
-			if err := tx.QueryRow(ctx, countMet, r.runID, r.provider).Scan(&t.Met); err != nil {
+			if err := tx.QueryRow(ctx, countMet, r.runID, r.provider).Scan(&totals.Met); err != nil {
 				return err
 			}
-			if t.Tallies, err = collect[Tally](ctx, tx, selectTallies, r.runID, r.provider); err != nil {
+			if totals.Tallies, err = collect[Tally](ctx, tx, selectTallies, r.runID, r.provider); err != nil {
 				return err
 			}
-			if t.Users, err = collect[Drifted](ctx, tx, selectDrifted, r.runID, r.provider, limit); err != nil {
+			if totals.Users, err = collect[Drifted](ctx, tx, selectDrifted, r.runID, r.provider, limit); err != nil {
 				return err
 			}
-			t.Columns = make(map[string]int64)
+			totals.Columns = make(map[string]int64)
 			rows, err := tx.Query(ctx, selectColumns, r.runID, r.provider)
 			if err != nil {
 				return err
@@ -241,13 +241,13 @@ func (r *Reconcile) Totals(ctx context.Context, limit int) (t Totals, err error)
 			var name string
 			var users int64
 			_, err = pgx.ForEachRow(rows, []any{&name, &users}, func() error {
-				t.Columns[name] = users
+				totals.Columns[name] = users
 				return nil
 			})
 			return err
 		})
 	})
-	return t, err
+	return totals, err
 }
 
 // End forgets the findings. Those of a run that never comes to this are forgotten

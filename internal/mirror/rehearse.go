@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Rehearsal is what Rehearse found.
@@ -22,27 +23,27 @@ type Rehearsal struct {
 // Rehearse applies events one after another, as Apply would, reads the user of
 // the last one, and rolls all of it back: no reader of the mirror or of its change
 // feed ever sees any of it. Constraints that the customer deferred are checked as a
-// commit would. Its only error is a *DelayError, as of Apply.
+// commit would. Its only error is a *tenantdb.DelayError, as of Apply.
 func (m *Mirrors) Rehearse(ctx context.Context, projectID uuid.UUID, events []Event) (Rehearsal, error) {
-	l, err := m.tenant(ctx, projectID)
+	t, err := m.tenant(ctx, projectID)
 	if err != nil {
-		return Rehearsal{}, &DelayError{After: soon(), Err: err}
+		return Rehearsal{}, tenantdb.Delay(err)
 	}
-	if err := l.install(ctx); err != nil {
-		return Rehearsal{}, l.delay(ctx, err)
+	if err := t.install(ctx); err != nil {
+		return Rehearsal{}, t.delay(ctx, err)
 	}
-	r, err := l.rehearse(ctx, events)
+	r, err := t.rehearse(ctx, events)
 	if err != nil {
-		return Rehearsal{}, l.delay(ctx, err)
+		return Rehearsal{}, t.delay(ctx, err)
 	}
-	l.breaker.succeeded()
+	t.db.Succeeded()
 	return r, nil
 }
 
-func (l *tenant) rehearse(ctx context.Context, events []Event) (r Rehearsal, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.config.CallTimeout, errNoAnswer)
+func (t *tenant) rehearse(ctx context.Context, events []Event) (r Rehearsal, err error) {
+	ctx, cancel := t.db.Bound(ctx)
 	defer cancel()
-	tx, err := l.pool.Begin(ctx)
+	tx, err := t.pool.Begin(ctx)
 	if err != nil {
 		return r, fmt.Errorf("begin a rehearsal: %w", err)
 	}
@@ -98,16 +99,16 @@ const selectIrreversible = `
 	JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
 	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 	JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-	JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+	JOIN pg_catalog.pg_language AS l ON t.oid = p.prolang
 	WHERE n.nspname = 'capydb_auth' AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-	  AND (NOT l.lanpltrusted AND l.lanname NOT IN ('internal', 'c')
+	  AND (NOT t.lanpltrusted AND t.lanname NOT IN ('internal', 'c')
 	    OR p.prosrc ~* '\m(dblink\w*|pg_background_launch|http_(get|post|put|patch|delete|head)|http|lo_export|pg_logical_emit_message)\s*\('
 	    OR p.prosrc ~* '\mto\s+program\M')
 	ORDER BY 1`
 
 // CheckRehearsable reports why a rehearsal in a project's database could leave a trace.
 func CheckRehearsable(ctx context.Context, tenants *pgdb.Tenants, databaseURL string) error {
-	pool, err := tenants.Open(ctx, databaseURL, pgdb.Options{MaxConns: 1, ConnectTimeout: connectTimeout})
+	pool, err := tenants.Open(ctx, databaseURL, pgdb.Options{MaxConns: 1, ConnectTimeout: tenantdb.ConnectTimeout})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -170,79 +171,41 @@ func TestTakingApartEndsInTime(t *testing.T) {
 	require.NotZero(t, failed)
 }
 
-func TestLaneThatIsClosedDelays(t *testing.T) {
+func TestADatabaseThatMovedIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	first, second := pgtest.Project(t), pgtest.Project(t)
 	urls := make(chan string, 2)
 	urls <- pgtest.URL(t, first)
 	urls <- pgtest.URL(t, second)
-	m := mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return <-urls, nil },
-		Log:      discard(),
-	})
-	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+	databases := databasesOf(t, tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return <-urls, nil }})
+	m := mirror.New(mirror.Config{Databases: databases})
 	for i, pool := range []*pgxpool.Pool{first, second} {
 		_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update(fmt.Sprintf("e%d", i), 1, "email", "a@example.com")})
 		require.NoError(t, err, "database %d", i)
 		require.Equal(t, "a@example.com", one(t, pool, selectEmail))
 	}
-	require.NoError(t, m.Close(t.Context()))
+	require.NoError(t, databases.Close(t.Context()))
 	urls <- pgtest.URL(t, first)
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("2", 1)})
-	require.NoError(t, err, "a lane is made anew")
+	require.NoError(t, err, "it is opened again")
 }
 
-func TestManyProjectsShareTheWorkers(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.Project(t)
-	url := pgtest.URL(t, pool)
-	const workers = 12
-	m := mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      discard(), Workers: workers,
-	})
-	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
-
-	crowd := func(id uuid.UUID) (admitted int, delays []time.Duration) {
-		for {
-			_, err := m.Acquire(t.Context(), id)
-			if err == nil {
-				admitted++
-				continue
-			}
-			var delay *mirror.DelayError
-			require.ErrorAs(t, err, &delay)
-			if delays = append(delays, delay.After); len(delays) == 3 {
-				return admitted, delays
-			}
-		}
-	}
-	one, delays := crowd(uuid.New())
-	require.Equal(t, workers/2, one, "alone a project gets half of the workers")
-	require.Less(t, delays[0], delays[1], "those sent away come back one after another")
-	require.Less(t, delays[1], delays[2])
-	two, _ := crowd(uuid.New())
-	require.Equal(t, workers/4, two, "of what is left the next one gets half")
-	three, _ := crowd(uuid.New())
-	require.Positive(t, three, "and there is always room for a new one")
-}
-
-func TestADatabaseThatIsAwayIsTriedAgain(t *testing.T) {
+func TestAnUnavailableDatabaseIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	m := mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return "postgres://nobody@127.0.0.1:1/nowhere", nil },
-		Log:      discard(), Now: func() time.Time { return now },
+	databases := databasesOf(t, tenantdb.Config{
+		URL: func(context.Context, uuid.UUID) (string, error) { return "postgres://nobody@127.0.0.1:1/nowhere", nil },
+		Now: func() time.Time { return now },
 	})
-	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+	m := mirror.New(mirror.Config{Databases: databases})
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})
 	require.Error(t, err)
-	_, err = m.Acquire(t.Context(), projectID())
-	require.ErrorContains(t, err, "connect", "the lane is closed")
+	_, err = databases.Acquire(t.Context(), projectID())
+	require.ErrorContains(t, err, "connect", "the breaker is open")
 
 	now = now.Add(time.Minute)
-	_, err = m.Acquire(t.Context(), projectID())
-	require.ErrorContains(t, err, "connect", "it was tried, and is away still")
+	_, err = databases.Acquire(t.Context(), projectID())
+	require.ErrorContains(t, err, "connect", "it was tried, and is still unavailable")
 }
 
 // A publication of all tables refuses changes of rows that have no key to know them by.
@@ -281,7 +244,7 @@ func TestFunctionThatAnswersOddlyIsNotBelieved(t *testing.T) {
 			require.NoError(t, err)
 			exec(t, pool, answers(c.answer))
 			_, err = m.Apply(t.Context(), projectID(), users(2))
-			var delay *mirror.DelayError
+			var delay *tenantdb.DelayError
 			require.ErrorAs(t, err, &delay, "no event's fault")
 			require.ErrorContains(t, err, c.says)
 			require.Less(t, len(err.Error()), 1000)
@@ -310,15 +273,15 @@ func answers(query string) string {
 }
 
 // A trigger that says so of one event is believed of that one; a database that says so of all is waited for.
-func TestLackOfRoomForOneEventDelaysNoOther(t *testing.T) {
+func TestLackOfSpaceForOneEventDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	lacking := func(t *testing.T, when string) ([]mirror.Result, error) {
 		t.Helper()
 		pool := pgtest.Project(t)
 		exec(t, pool, `
-			CREATE FUNCTION public.no_room() RETURNS trigger LANGUAGE plpgsql AS
+			CREATE FUNCTION public.no_space() RETURNS trigger LANGUAGE plpgsql AS
 				$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
-			CREATE TRIGGER no_room BEFORE INSERT ON capydb_auth.users FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION public.no_room()`)
+			CREATE TRIGGER no_space BEFORE INSERT ON capydb_auth.users FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION public.no_space()`)
 		return newMirrors(t, pool).Apply(t.Context(), projectID(), users(32))
 	}
 	for name, c := range map[string]struct {
@@ -347,7 +310,7 @@ func TestLackOfRoomForOneEventDelaysNoOther(t *testing.T) {
 	t.Run("All", func(t *testing.T) {
 		t.Parallel()
 		_, err := lacking(t, `true`)
-		var delay *mirror.DelayError
+		var delay *tenantdb.DelayError
 		require.ErrorAs(t, err, &delay)
 		require.ErrorContains(t, err, "could not extend file")
 	})
@@ -365,7 +328,7 @@ func TestReadingALockedTableIsADelay(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `LOCK TABLE capydb_auth.users IN ACCESS EXCLUSIVE MODE`)
 	require.NoError(t, err)
 	_, err = m.History(t.Context(), projectID(), "u0", 0)
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay)
 	require.Contains(t, pgdb.Describe(delay.Err), "another transaction has locked a table or a row that is needed")
 	require.NoError(t, tx.Rollback(t.Context()))

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // ErrNoUser says that the mirror has no user with the id asked for.
@@ -133,10 +134,10 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 	return h, nil
 }
 
-// unread makes a *DelayError of an error of reading that passes: somebody has locked a table of the mirror.
+// unread makes a *tenantdb.DelayError of an error of reading that passes: somebody has locked a table of the mirror.
 func unread(err error) error {
 	if contends(err) || pgdb.Code(err) == pgerrcode.QueryCanceled {
-		return &DelayError{After: soon(), Err: err}
+		return tenantdb.Delay(err)
 	}
 	return err
 }

@@ -44,6 +44,7 @@ import (
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // Directory tells how a project's integration is configured.
@@ -51,10 +52,14 @@ type Directory interface {
 	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
 }
 
+// Databases limits the jobs of each project; see tenantdb.Databases.
+type Databases interface {
+	Acquire(ctx context.Context, projectID uuid.UUID) (release func(), err error)
+	Ready(ctx context.Context, projectID uuid.UUID) error
+}
+
 // Mirrors applies events; see mirror.Mirrors.
 type Mirrors interface {
-	Acquire(ctx context.Context, projectID uuid.UUID) (leave func(), err error)
-	Ready(ctx context.Context, projectID uuid.UUID) error
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 	CloseChanges(ctx context.Context, projectID uuid.UUID, events []mirror.Event, within time.Duration) ([]int, error)
 	Rehearse(ctx context.Context, projectID uuid.UUID, events []mirror.Event) (mirror.Rehearsal, error)
@@ -73,6 +78,7 @@ type Config struct {
 	Pool      *pgxpool.Pool // the control database
 	Inbox     *inbox.Inbox
 	Directory Directory
+	Databases Databases
 	Mirrors   Mirrors
 	Refreshes Refreshes
 	Log       *slog.Logger
@@ -135,20 +141,20 @@ func (c *Config) decodeOne(
 	return kind.Decode(d.Message, options), nil
 }
 
-// enter takes a place in the project's lane. A project that is gone has no lane,
-// and needs none for what is left to be done for it.
-func (c *Config) enter(ctx context.Context, projectID uuid.UUID) (leave func(), err error) {
-	leave, err = c.Mirrors.Acquire(ctx, projectID)
+// acquire takes a slot of the project's database. A deleted project has no database, and needs none for what is left to be
+// done for it.
+func (c *Config) acquire(ctx context.Context, projectID uuid.UUID) (release func(), err error) {
+	release, err = c.Databases.Acquire(ctx, projectID)
 	if errors.Is(err, project.ErrNoProject) {
 		return func() {}, nil
 	}
-	return leave, err
+	return release, err
 }
 
-// ready reports whether the project's database can be used, as far as is known. A project that is
-// gone needs none for what is left to be done for it.
+// ready reports whether the project's database can be used, as far as is known. A deleted project needs none for what is left
+// to be done for it.
 func (c *Config) ready(ctx context.Context, projectID uuid.UUID) error {
-	if err := c.Mirrors.Ready(ctx, projectID); !errors.Is(err, project.ErrNoProject) {
+	if err := c.Databases.Ready(ctx, projectID); !errors.Is(err, project.ErrNoProject) {
 		return err
 	}
 	return nil
@@ -319,7 +325,7 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 		return jobs.Yield(ctx)
 	}
 	wait := &jobs.WaitError{After: time.Second, Err: err, Failed: true}
-	if delay, ok := errors.AsType[*mirror.DelayError](err); ok {
+	if delay, ok := errors.AsType[*tenantdb.DelayError](err); ok {
 		wait, err = &jobs.WaitError{After: delay.After, Err: err}, delay.Err
 	} else {
 		c.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))

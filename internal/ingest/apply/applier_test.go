@@ -24,6 +24,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -91,8 +92,8 @@ func setup(t *testing.T, after func() error) *testBundle {
 		b.projectID: pgtest.URL(t, b.project),
 		b.awayID:    "postgres://nobody@127.0.0.1:1/nowhere",
 	}
-	m := mirror.New(mirror.Config{
-		Database: func(_ context.Context, id uuid.UUID) (string, error) {
+	databases := tenantdb.New(tenantdb.Config{
+		URL: func(_ context.Context, id uuid.UUID) (string, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if url, ok := b.databases[id]; ok {
@@ -102,10 +103,11 @@ func setup(t *testing.T, after func() error) *testBundle {
 		},
 		Log: log, Workers: workers,
 	})
-	t.Cleanup(func() { require.NoError(t, m.Close(context.Background())) })
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	m := mirror.New(mirror.Config{Databases: databases, Log: log})
 
 	config := apply.Config{
-		Pool: b.control, Inbox: b.inbox, Mirrors: &mirrors{m, after}, Refreshes: b.refreshes, Log: log, Retention: 24 * time.Hour,
+		Pool: b.control, Inbox: b.inbox, Databases: databases, Mirrors: &mirrors{m, after}, Refreshes: b.refreshes, Log: log, Retention: 24 * time.Hour,
 		Directory:    directory{gone: map[uuid.UUID]bool{b.goneID: true}},
 		OthersActive: func(*rivertype.JobRow) bool { return b.others.Load() },
 	}

@@ -56,11 +56,11 @@ func failure(o *inbox.Outcome) error {
 // it went to the mirror.
 func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) (o inbox.Outcome, understood bool, err error) {
 	args := job.Args
-	leave, err := w.enter(ctx, args.ProjectID)
+	release, err := w.acquire(ctx, args.ProjectID)
 	if err != nil {
 		return o, false, err
 	}
-	defer leave()
+	defer release()
 	deliveries, err := w.Inbox.Load(ctx, args.ProjectID, []int64{args.InboxID}, args.ReceivedAt, args.ReceivedAt)
 	if err != nil {
 		return o, false, fmt.Errorf("load delivery: %w", err)

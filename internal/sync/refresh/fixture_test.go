@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -63,10 +64,9 @@ func setup(t *testing.T) *testBundle {
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
 	require.NoError(t, err)
 	url, log := pgtest.URL(t, b.project), slog.New(slog.DiscardHandler)
-	b.mirrors = mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil }, Log: log,
-	})
-	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	databases := tenantdb.New(tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return url, nil }})
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	b.accounts = source.NewShared(&source.Integrations{
 		Credentials: b.credentials, Providers: b.providers,
 		Deps: func(context.Context, uuid.UUID) (userapi.Deps, error) { return b.clock.Deps(), nil },

@@ -84,7 +84,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Refresh asks the provider about a user and brings the mirror to the answer. An
 // empty provider is the one that the row came from, else the only one of the project.
 // Errors: *ChooseError, *UnknownError, *RefusedError, those of account.Accounts and
-// of a Source, and *mirror.DelayError.
+// of a Source, and *tenantdb.DelayError.
 func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, providerName string) (Repair, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, oneTimeout, &userapi.TemporaryError{
 		Detail: fmt.Sprintf("the provider and the project's database did not answer within %s", oneTimeout),

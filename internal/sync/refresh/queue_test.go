@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // perUser is how many requests were made for one user.
@@ -223,7 +224,7 @@ type away struct {
 
 func (m *away) Clocks(ctx context.Context, projectID uuid.UUID, ids []string) (map[string]mirror.Clocks, error) {
 	if m.clocks.Add(1) <= 2 {
-		return nil, &mirror.DelayError{After: 7 * time.Second, Err: errors.New("no answer")}
+		return nil, &tenantdb.DelayError{After: 7 * time.Second, Err: errors.New("no answer")}
 	}
 	return m.Mirrors.Clocks(ctx, projectID, ids)
 }

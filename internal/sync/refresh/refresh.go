@@ -201,7 +201,7 @@ func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 }
 
 // Apply brings the mirror to those of the answers that need it; each of these
-// gets a result, the others an empty one. The error is a *mirror.DelayError.
+// gets a result, the others an empty one. The error is a *tenantdb.DelayError.
 func (r *Reader) Apply(ctx context.Context, answers []Answer) ([]mirror.Result, error) {
 	var events []mirror.Event
 	var places []int

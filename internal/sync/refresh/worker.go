@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 const (
@@ -304,7 +305,7 @@ func (r *run) end(ctx context.Context) error {
 // job no attempt.
 func (r *run) deferRun(ctx context.Context, err error) error {
 	var limited *userapi.RateLimitError
-	var delayed *mirror.DelayError
+	var delayed *tenantdb.DelayError
 	because, wait := redact.Reason(err), &jobs.WaitError{Err: err, Progressed: r.progressed}
 	switch {
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):

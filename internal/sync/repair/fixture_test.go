@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -117,14 +118,15 @@ func setup(t *testing.T) *testBundle {
 	b.inbox = inbox.New(b.control, inserts, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.Background())) })
 	b.ledger = repair.NewLedger(b.control, b.clock)
-	b.mirrors = mirror.New(mirror.Config{Database: b.database, Log: log, Now: b.clock, Ledger: b.ledger})
-	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	databases := tenantdb.New(tenantdb.Config{URL: b.database, Log: log, Now: b.clock})
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	b.mirrors = mirror.New(mirror.Config{Databases: databases, Ledger: b.ledger, Log: log, Now: b.clock})
 	b.newOutbox(t)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: slog.New(slog.DiscardHandler),
 		Hooks: []rivertype.Hook{b.outbox.Hook()},
 		Workers: []jobs.Register{
-			apply.Register(apply.Config{Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
+			apply.Register(apply.Config{Pool: b.control, Inbox: b.inbox, Databases: databases, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
 			repair.Register(repair.Config{
 				Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Start: b.start, Now: b.clock,
 				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil },
@@ -205,7 +207,7 @@ func (b *testBundle) state(t *testing.T) string {
 
 func (b *testBundle) check(t *testing.T) {
 	t.Helper()
-	var delay *mirror.DelayError
+	var delay *tenantdb.DelayError
 	waittest.Until(t, func() bool {
 		err := b.mirrors.Check(t.Context(), b.projectID)
 		if err != nil {

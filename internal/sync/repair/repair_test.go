@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -174,8 +175,9 @@ func TestMirrorThatIsIntact(t *testing.T) {
 	pgtest.Copy(t, b.project) // all connections break
 	b.deliver(t, 41, 60)
 	b.applied(t)
-	another := mirror.New(mirror.Config{Database: b.database, Ledger: b.ledger}) // another process takes part
-	t.Cleanup(func() { require.NoError(t, another.Close(context.Background())) })
+	databases := tenantdb.New(tenantdb.Config{URL: b.database}) // another process takes part
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	another := mirror.New(mirror.Config{Databases: databases, Ledger: b.ledger})
 	require.NoError(t, another.Check(t.Context(), b.projectID))
 	b.check(t)
 	require.Zero(t, value[int](t, b.control, `SELECT count(*) FROM authsync.mirror_repairs`))

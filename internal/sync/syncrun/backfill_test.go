@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -293,7 +294,7 @@ func TestTroubles(t *testing.T) {
 		t.Parallel()
 		b := setup(t, 30, 10)
 		away := &mirrors{Mirrors: b.mirrors}
-		away.err.Store(&mirror.DelayError{After: time.Second, Err: &pgconn.PgError{Code: "57P03", Message: "starting up"}})
+		away.err.Store(&tenantdb.DelayError{After: time.Second, Err: &pgconn.PgError{Code: "57P03", Message: "starting up"}})
 		b.work(t, away, 0)
 		b.start(t)
 		run := b.eventually(t, func(r syncrun.Run) bool { return r.WaitReason != nil })
@@ -318,7 +319,7 @@ func TestTroubles(t *testing.T) {
 type mirrors struct {
 	syncrun.Mirrors
 
-	err atomic.Pointer[mirror.DelayError]
+	err atomic.Pointer[tenantdb.DelayError]
 }
 
 func (m *mirrors) Apply(ctx context.Context, id uuid.UUID, events []mirror.Event) ([]mirror.Result, error) {

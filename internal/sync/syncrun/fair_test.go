@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -40,11 +41,9 @@ func (b *testBundle) beside(t *testing.T, n int, newAccount func() *tenant) []uu
 		others = append(others, id)
 	}
 	b.accounts = all
-	b.mirrors = mirror.New(mirror.Config{
-		Database: func(_ context.Context, id uuid.UUID) (string, error) { return urls[id], nil },
-		Log:      slog.New(slog.DiscardHandler),
-	})
-	t.Cleanup(func() { require.NoError(t, b.mirrors.Close(context.Background())) })
+	databases := tenantdb.New(tenantdb.Config{URL: func(_ context.Context, id uuid.UUID) (string, error) { return urls[id], nil }})
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	b.store = syncrun.NewStore(b.control, b.accounts)
 	return others
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -161,15 +162,16 @@ func setup(tb testing.TB, users, pageSize int) *testBundle {
 	b.accounts = b.account
 	b.store = syncrun.NewStore(b.control, b.account)
 	url := pgtest.URL(tb, b.project)
-	b.mirrors = newMirrors(url)
-	tb.Cleanup(func() { require.NoError(tb, b.mirrors.Close(context.Background())) })
+	databases := newDatabases(url)
+	tb.Cleanup(func() { require.NoError(tb, databases.Close(context.Background())) })
+	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	return b
 }
 
-func newMirrors(url string) *mirror.Mirrors {
-	return mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return url, nil },
-		Log:      slog.New(slog.DiscardHandler), LockTimeout: 4 * time.Second,
+func newDatabases(url string) *tenantdb.Databases {
+	return tenantdb.New(tenantdb.Config{
+		URL:         func(context.Context, uuid.UUID) (string, error) { return url, nil },
+		LockTimeout: 4 * time.Second,
 	})
 }
 

@@ -55,7 +55,7 @@ func work(args []string) int {
 	}
 	a := &tenant{users: users, pageSize: pageSize, before: func(string) (*userapi.Page, error) { say("read"); return nil, nil }}
 	client, err := newClient(pool, syncrun.Config{
-		Pool: pool, Accounts: a, Mirrors: &saying{newMirrors(args[1]), say}, Log: slog.New(slog.DiscardHandler),
+		Pool: pool, Accounts: a, Mirrors: &saying{mirror.New(mirror.Config{Databases: newDatabases(args[1])}), say}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil || client.Start(ctx) != nil {
 		return 1

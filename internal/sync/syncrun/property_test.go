@@ -80,8 +80,9 @@ func (w *world) read(t *rapid.T) {
 func TestPagesAndWebhooksInAnyOrderEndInTheProvidersState(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
-	mirrors := newMirrors(pgtest.URL(t, pool))
-	t.Cleanup(func() { require.NoError(t, mirrors.Close(context.Background())) })
+	databases := newDatabases(pgtest.URL(t, pool))
+	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	mirrors := mirror.New(mirror.Config{Databases: databases})
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++

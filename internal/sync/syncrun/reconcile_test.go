@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -332,11 +333,11 @@ type flaky struct {
 func (f *flaky) Apply(ctx context.Context, id uuid.UUID, events []mirror.Event) ([]mirror.Result, error) {
 	n := f.calls.Add(1)
 	if n%3 == 1 {
-		return nil, &mirror.DelayError{After: time.Millisecond, Err: fmt.Errorf("away before call %d", n)}
+		return nil, &tenantdb.DelayError{After: time.Millisecond, Err: fmt.Errorf("away before call %d", n)}
 	}
 	results, err := f.Mirrors.Apply(ctx, id, events)
 	if n%3 == 2 { // applied, but nobody knows
-		return nil, &mirror.DelayError{After: time.Millisecond, Err: fmt.Errorf("away after call %d", n)}
+		return nil, &tenantdb.DelayError{After: time.Millisecond, Err: fmt.Errorf("away after call %d", n)}
 	}
 	return results, err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 const (
@@ -155,7 +156,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		protocol    *userapi.ProtocolError
 		notPossible *source.UnsupportedError
 		limited     *userapi.RateLimitError
-		delayed     *mirror.DelayError
+		delayed     *tenantdb.DelayError
 	)
 	switch {
 	case jobs.Yields(err):

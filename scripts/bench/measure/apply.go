@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 const (
@@ -90,18 +91,22 @@ func (a *applyBench) close(ctx context.Context) {
 	a.users.Close()
 }
 
-func (a *applyBench) newMirrors() *mirror.Mirrors {
-	return mirror.New(mirror.Config{
-		Database: func(context.Context, uuid.UUID) (string, error) { return a.server.URL(projectDatabase), nil },
-		Log:      a.log,
+func (a *applyBench) newDatabases() *tenantdb.Databases {
+	return tenantdb.New(tenantdb.Config{
+		URL: func(context.Context, uuid.UUID) (string, error) { return a.server.URL(projectDatabase), nil },
+		Log: a.log,
 	})
+}
+
+func (a *applyBench) newMirrors(databases *tenantdb.Databases) *mirror.Mirrors {
+	return mirror.New(mirror.Config{Databases: databases, Log: a.log})
 }
 
 // startApplier starts authsync's own workers.
 func (a *applyBench) startApplier(ctx context.Context) (stop func() error, err error) {
-	mirrors := a.newMirrors()
+	databases := a.newDatabases()
 	applies := apply.Config{
-		Pool: a.pool, Inbox: a.receiver.inbox, Directory: a.environment, Mirrors: mirrors, Log: a.log, Retention: 24 * time.Hour,
+		Pool: a.pool, Inbox: a.receiver.inbox, Directory: a.environment, Databases: databases, Mirrors: a.newMirrors(databases), Log: a.log, Retention: 24 * time.Hour,
 	}
 	client, err := jobs.New(jobs.Config{
 		Pool: a.pool, Log: a.log, Workers: []jobs.Register{apply.Register(applies, applyWorkers)}, Periodic: apply.Periodic(),
@@ -115,7 +120,7 @@ func (a *applyBench) startApplier(ctx context.Context) (stop func() error, err e
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		return errors.Join(client.Stop(ctx), mirrors.Close(ctx))
+		return errors.Join(client.Stop(ctx), databases.Close(ctx))
 	}, nil
 }
 

@@ -71,10 +71,10 @@ type measured struct {
 
 // run works a run to its end, with the workers as the server has them.
 func (a *applyBench) run(ctx context.Context, fake *fake, kind string) (m measured, err error) {
-	mirrors := a.newMirrors()
+	databases := a.newDatabases()
 	store := syncrun.NewStore(a.pool, fake)
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	syncrun.Register(syncrun.Config{Pool: a.pool, Store: store, Accounts: fake, Mirrors: mirrors, Log: a.log}, workers, queues)
+	syncrun.Register(syncrun.Config{Pool: a.pool, Store: store, Accounts: fake, Mirrors: a.newMirrors(databases), Log: a.log}, workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(a.pool), &river.Config{
 		Schema: inbox.RiverSchema, Logger: a.log, Workers: workers, Queues: queues, JobTimeout: 30 * time.Second,
 	})
@@ -91,7 +91,7 @@ func (a *applyBench) run(ctx context.Context, fake *fake, kind string) (m measur
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		err = errors.Join(err, client.StopAndCancel(ctx), mirrors.Close(ctx))
+		err = errors.Join(err, client.StopAndCancel(ctx), databases.Close(ctx))
 	}()
 	m.memory, err = a.awaitRun(ctx, store, fake, kind)
 	m.took, m.cpu = time.Since(begun), a.cpuTime()-before

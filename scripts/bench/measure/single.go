@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // singleArgs are the arguments of the reference: one job an event.
@@ -65,8 +66,10 @@ func (a *applyBench) startSingle(ctx context.Context) (stop func() error, err er
 	}
 	const calls = 4 // more would only wait for the mirror's lock
 	worker := &singleWorker{applyBench: a, mirrors: make(chan *mirror.Mirrors, calls)}
-	for range calls {
-		worker.mirrors <- a.newMirrors()
+	databases := make([]*tenantdb.Databases, calls)
+	for i := range databases {
+		databases[i] = a.newDatabases()
+		worker.mirrors <- a.newMirrors(databases[i])
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, worker)
@@ -84,8 +87,8 @@ func (a *applyBench) startSingle(ctx context.Context) (stop func() error, err er
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		errs := []error{client.Stop(ctx)}
-		for range calls {
-			errs = append(errs, (<-worker.mirrors).Close(ctx))
+		for _, d := range databases {
+			errs = append(errs, d.Close(ctx))
 		}
 		return errors.Join(errs...)
 	}, nil

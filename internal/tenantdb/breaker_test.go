@@ -1,4 +1,4 @@
-package mirror
+package tenantdb
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-var errAway = errors.New("no such host")
+var errUnavailable = errors.New("no such host")
 
 // fakeClock is moved by the test.
 type fakeClock struct{ nanos atomic.Int64 }
@@ -31,16 +31,16 @@ func TestAnOutageIsNoticedToEndAfterAShareOfIt(t *testing.T) {
 		back := begun.Add(outage)
 		probe := func(context.Context) error {
 			if clock.now().Before(back) {
-				return errAway
+				return errUnavailable
 			}
 			return nil
 		}
 		last := begun
-		for until := b.failed(errAway); ; {
+		for until := b.failed(errUnavailable); ; {
 			require.LessOrEqual(t, until.Sub(last), 5*time.Second, "between two probes")
 			clock.move(until.Sub(clock.now()))
 			last = until
-			next, err := b.enter(t.Context(), probe)
+			next, err := b.allow(t.Context(), probe)
 			if err == nil {
 				break
 			}
@@ -52,15 +52,15 @@ func TestAnOutageIsNoticedToEndAfterAShareOfIt(t *testing.T) {
 
 func TestOthersWaitForTheProbesResult(t *testing.T) {
 	t.Parallel()
-	for name, result := range map[string]error{"the database is back": nil, "it is away": errAway} {
+	for name, result := range map[string]error{"the database is available again": nil, "it is unavailable": errUnavailable} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := &fakeClock{}
 			clock.move(time.Hour)
 			b := breaker{now: clock.now}
-			until := b.failed(errAway)
-			_, err := b.enter(t.Context(), nil)
-			require.ErrorIs(t, err, errAway, "it is not time yet: nobody probes")
+			until := b.failed(errUnavailable)
+			_, err := b.allow(t.Context(), nil)
+			require.ErrorIs(t, err, errUnavailable, "it is not time yet: nobody probes")
 			clock.move(until.Sub(clock.now()))
 
 			var probes atomic.Int64
@@ -71,20 +71,20 @@ func TestOthersWaitForTheProbesResult(t *testing.T) {
 			}
 			const callers = 20
 			results := make(chan error, callers)
-			var entered sync.WaitGroup
+			var started sync.WaitGroup
 			for range callers {
-				entered.Add(1)
+				started.Add(1)
 				go func() {
-					entered.Done()
-					_, err := b.enter(t.Context(), probe)
+					started.Done()
+					_, err := b.allow(t.Context(), probe)
 					results <- err
 				}()
 			}
-			entered.Wait()
-			gone, leave := context.WithCancel(t.Context())
-			leave()
-			_, err = b.enter(gone, probe)
-			require.ErrorIs(t, err, context.Canceled, "who has no patience leaves")
+			started.Wait()
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err = b.allow(ended, probe)
+			require.ErrorIs(t, err, context.Canceled, "a caller may stop waiting")
 			answer <- result
 			for range callers {
 				require.ErrorIs(t, waittest.Receive(t, results), result)
@@ -101,14 +101,14 @@ func TestAnAnswerAloneEndsNoOutage(t *testing.T) {
 	clock.move(time.Hour)
 	b := breaker{now: clock.now}
 	answers := func(context.Context) error { return nil }
-	b.failed(errAway)
+	b.failed(errUnavailable)
 	clock.move(time.Minute)
-	_, err := b.enter(t.Context(), answers)
+	_, err := b.allow(t.Context(), answers)
 	require.NoError(t, err)
-	require.Greater(t, b.failed(errAway).Sub(clock.now()), 3*time.Second, "not as at the beginning")
+	require.Greater(t, b.failed(errUnavailable).Sub(clock.now()), 3*time.Second, "not as at the beginning")
 	clock.move(time.Minute)
-	_, err = b.enter(t.Context(), answers)
+	_, err = b.allow(t.Context(), answers)
 	require.NoError(t, err)
 	b.succeeded()
-	require.Less(t, b.failed(errAway).Sub(clock.now()), time.Second)
+	require.Less(t, b.failed(errUnavailable).Sub(clock.now()), time.Second)
 }

@@ -1,4 +1,4 @@
-package mirror
+package tenantdb
 
 import (
 	"context"
@@ -7,25 +7,23 @@ import (
 	"time"
 )
 
-// How long to wait between two probes of a database that is away: a share of the time that it has been
-// away, so that the return is noticed after a share of the outage.
+// The pause between two probes of an unavailable database is a share of the outage so far, so that its end is noticed after a
+// share of its length.
 const (
 	firstPause = 250 * time.Millisecond
 	maxPause   = 4 * time.Second // with jitter below the 5 s between two probes
 	pauseShare = 16
 	// probeTime bounds one probe.
-	probeTime = connectTimeout
+	probeTime = ConnectTimeout
 )
 
-// breaker remembers that a database is away, so that the jobs of its project do
-// not each wait for a connection.
+// breaker remembers that a database is unavailable, so that the jobs of its project do not each wait for a connection.
 //
-//	closed ──failed──▶ open ──time is over──▶ probing: one asks, the others wait ──answered──▶ closed
+//	closed ──failed──▶ open ──pause over──▶ probing: one probes, the others wait ──answered──▶ closed
 //	                     ▲                        │
 //	                     └─────────failed─────────┘
 //
-// An answer lets everybody in, but only a call that succeeds ends the outage: if calls go on
-// failing, the pauses go on growing.
+// An answer closes the breaker, but only a call that succeeds ends the outage: if calls keep failing, the pauses keep growing.
 type breaker struct {
 	now func() time.Time
 
@@ -36,9 +34,9 @@ type breaker struct {
 	probing chan struct{} // closed when the probe has ended; nil: there is none
 }
 
-// enter reports until when to stay away; the zero time lets the caller in. When the time
-// is over, the first caller probes, and those who come meanwhile wait for what it finds out.
-func (b *breaker) enter(ctx context.Context, probe func(context.Context) error) (until time.Time, err error) {
+// allow reports until when the breaker is open; the zero time allows the call. When the pause is over, the first caller
+// probes, and the others wait for the result.
+func (b *breaker) allow(ctx context.Context, probe func(context.Context) error) (until time.Time, err error) {
 	for {
 		b.mu.Lock()
 		if b.until.IsZero() || b.now().Before(b.until) {
@@ -60,9 +58,9 @@ func (b *breaker) enter(ctx context.Context, probe func(context.Context) error) 
 	}
 }
 
-// probe asks whether the database is back. It belongs to no caller: those who wait for it may leave.
+// probe asks whether the database is available again. It belongs to no caller: those that wait for it may give up.
 func (b *breaker) probe(ctx context.Context, probe func(context.Context) error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, ErrNoAnswer)
 	defer cancel()
 	err := probe(ctx)
 	b.mu.Lock()
@@ -76,7 +74,7 @@ func (b *breaker) probe(ctx context.Context, probe func(context.Context) error) 
 	b.until, b.err = time.Time{}, nil
 }
 
-// failed opens the breaker and says until when.
+// failed opens the breaker, and says until when.
 func (b *breaker) failed(err error) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +91,7 @@ func (b *breaker) open(err error) time.Time {
 	return b.until
 }
 
-// isOpen reports whether calls are kept away now.
+// isOpen reports whether calls are refused now.
 func (b *breaker) isOpen() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

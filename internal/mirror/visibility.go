@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Sight is what a role sees of a table or view of the mirror.
-type Sight struct {
+// Visibility is what a role sees of a table or view of the mirror.
+type Visibility struct {
 	Relation string `json:"relation"`
 	// Rows says which rows it gets: every one, none, or those that some policies allow.
 	Rows string `json:"rows"`
@@ -18,9 +18,9 @@ type Sight struct {
 	Policies    []string `json:"policies"`
 }
 
-// selectSights lists what the role may read, and the policies that decide about it. The views are
+// selectVisibility lists what the role may read, and the policies that decide about it. The views are
 // read with the rights of whoever reads them, so the policies of users hold for them.
-const selectSights = `
+const selectVisibility = `
 	SELECT v.name AS relation, t.relrowsecurity AS row_security, r.rolbypassrls AS bypasses,
 	       array(SELECT p.polname::text FROM pg_policy AS p
 	             WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
@@ -32,14 +32,14 @@ const selectSights = `
 	             ORDER BY 1) AS restricting,
 	       u.relrowsecurity AS users_secured
 	FROM (VALUES (1, 'capydb_auth.users', 'users'), (2, 'capydb_auth.placeholders', 'users'), (3, 'capydb_auth.user_sources', 'users'),
-	             (4, 'capydb_auth.user_changes', 'user_changes'), (5, 'capydb_auth.user_versions', 'user_versions')) AS v (place, name, governed_by)
+	             (4, 'capydb_auth.user_changes', 'user_changes'), (5, 'capydb_auth.user_versions', 'user_versions')) AS v (ordinal, name, governed_by)
 	JOIN pg_roles AS r ON r.rolname = $1
 	JOIN pg_class AS t ON t.relnamespace = 'capydb_auth'::regnamespace AND t.relname = v.governed_by
 	JOIN pg_class AS u ON u.relnamespace = 'capydb_auth'::regnamespace AND u.relname = 'users'
 	WHERE has_any_column_privilege(r.oid, v.name::regclass, 'SELECT')
-	ORDER BY v.place`
+	ORDER BY v.ordinal`
 
-type sightRow struct {
+type visibilityRow struct {
 	Relation     string
 	RowSecurity  bool
 	Bypasses     bool
@@ -48,22 +48,22 @@ type sightRow struct {
 	UsersSecured bool
 }
 
-func sights(ctx context.Context, tx pgx.Tx, role string) ([]Sight, error) {
-	rows, err := collect[sightRow](ctx, tx, selectSights, role)
+func visibilities(ctx context.Context, tx pgx.Tx, role string) ([]Visibility, error) {
+	rows, err := collect[visibilityRow](ctx, tx, selectVisibility, role)
 	if err != nil {
-		return nil, fmt.Errorf("look what the role sees: %w", err)
+		return nil, fmt.Errorf("read what the role sees: %w", err)
 	}
-	all := make([]Sight, len(rows))
+	all := make([]Visibility, len(rows))
 	for i, r := range rows {
-		all[i] = Sight{
+		all[i] = Visibility{
 			Relation: r.Relation, RowSecurity: r.RowSecurity && !r.Bypasses,
-			Policies: append(append([]string{}, r.Allowing...), r.Restricting...), Rows: r.says(),
+			Policies: append(append([]string{}, r.Allowing...), r.Restricting...), Rows: r.rows(),
 		}
 	}
 	return all, nil
 }
 
-func (r sightRow) says() string {
+func (r visibilityRow) rows() string {
 	switch {
 	case r.RowSecurity && r.Bypasses:
 		return "every row: the role has BYPASSRLS"
