@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/api/idempotency"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/mirror"
@@ -92,7 +93,7 @@ func (m *fakeMirror) Grant(_ context.Context, _ uuid.UUID, reader mirror.Reader)
 	defer m.mu.Unlock()
 	m.reader = reader
 	if m.err == nil && reader.Role == "nobody" {
-		return mirror.Granted{}, &mirror.GrantError{Detail: "there is no role nobody"}
+		return mirror.Granted{}, fault.At("role", "there is no role nobody")
 	}
 	return mirror.Granted{
 		Rights: []string{"USAGE ON SCHEMA capydb_auth"},

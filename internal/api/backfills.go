@@ -9,20 +9,20 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
-// Backfills starts backfills and reconciles, and tells of them; see backfill.Store.
+// Backfills starts backfills and reconciles, and tells of them; see syncrun.Store.
 type Backfills interface {
-	// Start returns *backfill.RunningError while there is an unfinished run of either
-	// kind, and *account.NotPossibleError where the credentials do not allow it.
+	// Start returns *syncrun.RunningError while there is an unfinished run of either
+	// kind, and fault.NotPossible where the credentials do not allow it.
 	Start(ctx context.Context, projectID uuid.UUID, providerName string, o syncrun.Order) (syncrun.Run, error)
-	// Latest returns backfill.ErrNoRun where there was none of the kind yet.
+	// Latest returns syncrun.ErrNoRun where there was none of the kind yet.
 	Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
-	// Cancel gives the run that it cancelled, else the newest one, or backfill.ErrNoRun.
+	// Cancel gives the run that it cancelled, else the newest one, or syncrun.ErrNoRun.
 	Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
 }
 
@@ -100,7 +100,6 @@ func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.I
 	order := syncrun.Order{Kind: provider.KindBackfill}
 	run, err := a.config.Backfills.Start(ctx, projectID, i.Provider, order)
 	var running *syncrun.RunningError
-	var notPossible *source.UnsupportedError
 	if i.FetchChanged && errors.As(err, &running) && running.Run.Kind == provider.KindReconcile {
 		if _, err = a.config.Backfills.Cancel(ctx, projectID, i.Provider, provider.KindReconcile); err == nil {
 			run, err = a.config.Backfills.Start(ctx, projectID, i.Provider, order)
@@ -112,8 +111,8 @@ func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.I
 	case errors.As(err, &running):
 		reason := fmt.Sprintf("%s %s is %s and goes on, with these credentials", running.Run.Kind, running.Run.ID, running.Run.State)
 		return &backfillStart{RunID: &running.Run.ID, Reason: &reason}
-	case errors.As(err, &notPossible):
-		return notStarted(notPossible.Detail)
+	case fault.Is(err, fault.NotPossible):
+		return notStarted(err.Error())
 	default:
 		a.config.Log.ErrorContext(ctx, "backfill_not_started", slog.String("project_id", projectID.String()),
 			slog.String("provider", i.Provider), slog.Any("error", err))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -176,7 +177,7 @@ func (a *API) project(r *http.Request) (project.Project, error) {
 	p, err := a.config.Store.FindProject(r.Context(), name)
 	limit := caller(r).ProjectID
 	if errors.Is(err, project.ErrNoProject) || (err == nil && limit != nil && *limit != p.ID) {
-		return project.Project{}, fail(projectNotFound,
+		return project.Project{}, fail(fault.ProjectNotFound,
 			"there is no project %.80q that this key may see: GET %s/projects lists those there are", name, Prefix)
 	}
 	return p, err

@@ -1,85 +1,87 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
 
-// code names a kind of problem for programs. docs/openapi.yaml lists them; a test
-// compares the lists.
-type code string
-
-// The codes of problems. 400 says that a request cannot be read at all. What can be read
-// and is wrong, be it a name or a value, is a 422 with one of the errors for each field.
-const (
-	malformedRequest code = "malformed_request"
-
-	unauthenticated code = "unauthenticated"
-	keyLimited      code = "key_limited_to_project"
-
-	pathNotFound        code = "path_not_found"
-	projectNotFound     code = "project_not_found"
-	providerNotFound    code = "provider_not_found"
-	integrationNotFound code = "integration_not_found"
-	runNotFound         code = "run_not_found"
-	eventNotFound       code = "event_not_found"
-	userNotFound        code = "user_not_found"
-	changeNotFound      code = "change_not_found"
-	destinationNotFound code = "destination_not_found"
-	deliveryNotFound    code = "delivery_not_found"
-	streamNotFound      code = "stream_not_found"
-	keyNotFound         code = "key_not_found"
-
-	methodNotAllowed code = "method_not_allowed"
-
-	nameTaken            code = "name_taken"
-	databaseExists       code = "database_exists"
-	runUnfinished        code = "run_unfinished"
-	wrongState           code = "wrong_state"
-	redeliveryUnderWay   code = "redelivery_under_way"
-	idempotencyInUse     code = "idempotency_key_in_use"
-	idempotencyUnknown   code = "idempotency_outcome_unknown"
-	bodyTooLarge         code = "body_too_large"
-	invalidRequest       code = "invalid_request"
-	idempotencyReused    code = "idempotency_key_reused"
-	databaseUnusable     code = "database_unusable"
-	notPossible          code = "not_possible"
-	credentialsRefused   code = "credentials_refused"
-	rowRefused           code = "row_refused"
-	tooManyRequests      code = "too_many_requests"
-	internalError        code = "internal_error"
-	encryptionKeyMissing code = "encryption_key_missing"
-	providerError        code = "provider_error"
-	providerUnavailable  code = "provider_unavailable"
-	projectDatabaseAway  code = "project_database_unavailable"
-	controlDatabaseAway  code = "unavailable"
-	requestAbandoned     code = "request_abandoned"
+	"github.com/authsync/authsync/internal/fault"
 )
 
-// status is the one table from codes to statuses.
-func (c code) status() int {
-	switch c {
-	case malformedRequest:
-		return http.StatusBadRequest
-	case unauthenticated:
-		return http.StatusUnauthorized
-	case keyLimited:
-		return http.StatusForbidden
-	case pathNotFound, projectNotFound, providerNotFound, integrationNotFound, runNotFound, eventNotFound, userNotFound,
-		changeNotFound, destinationNotFound, deliveryNotFound, streamNotFound, keyNotFound:
-		return http.StatusNotFound
-	case methodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case nameTaken, databaseExists, runUnfinished, wrongState, redeliveryUnderWay, idempotencyInUse, idempotencyUnknown:
-		return http.StatusConflict
-	case bodyTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case invalidRequest, idempotencyReused, databaseUnusable, notPossible, credentialsRefused, rowRefused:
-		return http.StatusUnprocessableEntity
-	case tooManyRequests:
-		return http.StatusTooManyRequests
-	case providerError:
-		return http.StatusBadGateway
-	case providerUnavailable, projectDatabaseAway, controlDatabaseAway, requestAbandoned:
-		return http.StatusServiceUnavailable
-	case internalError, encryptionKeyMissing:
+// The codes that only HTTP has; those of package fault come beside them. 400 says that a request
+// cannot be read at all. What can be read and is wrong, be it a name or a value, is a 422 with one
+// of the errors for each field.
+const (
+	malformedRequest fault.Code = "malformed_request"
+
+	unauthenticated fault.Code = "unauthenticated"
+	keyLimited      fault.Code = "key_limited_to_project"
+
+	pathNotFound     fault.Code = "path_not_found"
+	providerNotFound fault.Code = "provider_not_found"
+	methodNotAllowed fault.Code = "method_not_allowed"
+
+	idempotencyInUse   fault.Code = "idempotency_key_in_use"
+	idempotencyUnknown fault.Code = "idempotency_outcome_unknown"
+	idempotencyReused  fault.Code = "idempotency_key_reused"
+
+	bodyTooLarge         fault.Code = "body_too_large"
+	tooManyRequests      fault.Code = "too_many_requests"
+	internalError        fault.Code = "internal_error"
+	encryptionKeyMissing fault.Code = "encryption_key_missing"
+	projectDatabaseAway  fault.Code = "project_database_unavailable"
+	controlDatabaseAway  fault.Code = "unavailable"
+	requestAbandoned     fault.Code = "request_abandoned"
+)
+
+// statuses is the one table from codes to statuses.
+var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if Go had such
+	malformedRequest: http.StatusBadRequest,
+
+	unauthenticated: http.StatusUnauthorized,
+	keyLimited:      http.StatusForbidden,
+
+	pathNotFound:              http.StatusNotFound,
+	providerNotFound:          http.StatusNotFound,
+	fault.ProjectNotFound:     http.StatusNotFound,
+	fault.IntegrationNotFound: http.StatusNotFound,
+	fault.RunNotFound:         http.StatusNotFound,
+	fault.EventNotFound:       http.StatusNotFound,
+	fault.UserNotFound:        http.StatusNotFound,
+	fault.ChangeNotFound:      http.StatusNotFound,
+	fault.DestinationNotFound: http.StatusNotFound,
+	fault.DeliveryNotFound:    http.StatusNotFound,
+	fault.StreamNotFound:      http.StatusNotFound,
+	fault.KeyNotFound:         http.StatusNotFound,
+	methodNotAllowed:          http.StatusMethodNotAllowed,
+
+	fault.NameTaken:          http.StatusConflict,
+	fault.DatabaseExists:     http.StatusConflict,
+	fault.RunUnfinished:      http.StatusConflict,
+	fault.WrongState:         http.StatusConflict,
+	fault.RedeliveryUnderWay: http.StatusConflict,
+	idempotencyInUse:         http.StatusConflict,
+	idempotencyUnknown:       http.StatusConflict,
+
+	bodyTooLarge:             http.StatusRequestEntityTooLarge,
+	fault.Invalid:            http.StatusUnprocessableEntity,
+	idempotencyReused:        http.StatusUnprocessableEntity,
+	fault.DatabaseUnusable:   http.StatusUnprocessableEntity,
+	fault.NotPossible:        http.StatusUnprocessableEntity,
+	fault.CredentialsRefused: http.StatusUnprocessableEntity,
+	fault.RowRefused:         http.StatusUnprocessableEntity,
+	tooManyRequests:          http.StatusTooManyRequests,
+
+	internalError:             http.StatusInternalServerError,
+	encryptionKeyMissing:      http.StatusInternalServerError,
+	fault.ProviderError:       http.StatusBadGateway,
+	fault.ProviderUnavailable: http.StatusServiceUnavailable,
+	projectDatabaseAway:       http.StatusServiceUnavailable,
+	controlDatabaseAway:       http.StatusServiceUnavailable,
+	requestAbandoned:          http.StatusServiceUnavailable,
+}
+
+func statusOf(code fault.Code) int {
+	if status, known := statuses[code]; known {
+		return status
 	}
 	return http.StatusInternalServerError
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -84,7 +85,7 @@ func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return answer{}, fail(deliveryNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
+		return answer{}, fail(fault.DeliveryNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
 	}
 	if err := do(r.Context(), p.ID, id); err != nil {
 		return answer{}, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -171,7 +172,7 @@ func among(in, name, given string, known []string) error {
 func ofDatabase(p project.Project, err error) error {
 	var delayed *tenantdb.DelayError
 	if schema.NeedsPerson(err) {
-		return fail(databaseUnusable, "the database of project %s: %v", p.Name, pgdb.Redact(err))
+		return fail(fault.DatabaseUnusable, "the database of project %s: %v", p.Name, pgdb.Redact(err))
 	}
 	if pgdb.Unavailable(err) && !errors.As(err, &delayed) {
 		return fail(projectDatabaseAway, "the database of project %s cannot be used now: %v", p.Name, pgdb.Redact(err))

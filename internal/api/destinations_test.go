@@ -11,6 +11,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -77,7 +78,7 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 		require.Equal(t, http.StatusCreated, made.status, made.text)
 		require.Equal(t, tc.want, b.outbox.from, name)
 	}
-	b.outbox.err = &project.InvalidError{Detail: "no"}
+	b.outbox.err = fault.New(fault.Invalid, "no")
 	b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "kind": "webhook"}`).refused(t, http.StatusUnprocessableEntity, "no")
 	b.call(t, http.MethodGet, "/projects/shop/destinations/x", "").refused(t, http.StatusNotFound, "no such destination")
 }

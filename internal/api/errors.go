@@ -12,37 +12,31 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/ingest/inbox"
-	"github.com/authsync/authsync/internal/ingest/rejections"
-	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
-	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/sync/refresh"
-	"github.com/authsync/authsync/internal/sync/source"
-	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // failure is an error whose answer is known.
 type failure struct {
-	code   code
+	code   fault.Code
 	detail string
 	fields []problem.Field
 }
 
 func (f *failure) Error() string { return f.detail }
 
-func fail(c code, format string, args ...any) error {
-	return &failure{code: c, detail: fmt.Sprintf(format, args...)}
+func fail(code fault.Code, format string, args ...any) error {
+	return &failure{code: code, detail: fmt.Sprintf(format, args...)}
 }
 
 // wrong is a 422 about one thing that was sent.
-func wrong(in, field, fault, format string, args ...any) error {
+func wrong(in, field, code, format string, args ...any) error {
 	detail := fmt.Sprintf(format, args...)
-	return &failure{invalidRequest, detail, []problem.Field{{In: in, Field: field, Code: fault, Detail: detail}}}
+	return &failure{fault.Invalid, detail, []problem.Field{{In: in, Field: field, Code: code, Detail: detail}}}
 }
 
 // wrongField is a 422 about a value in the body.
@@ -62,6 +56,7 @@ var (
 	errNoCredentials = fail(unauthenticated, "the request shows no key: send the header Authorization: Bearer capy_live_…")
 	errOtherScheme   = fail(unauthenticated, "the header Authorization must begin with Bearer, followed by a key (capy_live_… or capy_test_…)")
 	errUnknownKey    = fail(unauthenticated, "this key is unknown or was revoked: use another one, or make one with authsync keys create")
+	errNoKey         = fail(fault.KeyNotFound, "there is no key of this id: GET %s/keys lists those there are", Prefix)
 	errLimitedKey    = fail(keyLimited, "this key is limited to one project and may not make this call: use a key that is not")
 )
 
@@ -75,7 +70,7 @@ const providerRetryAfter = 30 * time.Second
 // writeError answers with the problem that err is, and returns its status.
 func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 	f := describe(err)
-	status := f.code.status()
+	status := statusOf(f.code)
 	opts := []problem.Option{problem.Code(string(f.code)), problem.Errors(inKnownFields(r, f.fields)...)}
 	switch {
 	case status == http.StatusUnauthorized:
@@ -92,143 +87,44 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 // pauseAfter is how long a caller should wait after an error that may pass.
 func pauseAfter(err error) time.Duration {
 	var limited *userapi.RateLimitError
-	var temporary *userapi.TemporaryError
 	switch {
 	case errors.As(err, &limited):
 		return limited.After + time.Second - 1 // whole seconds, rounded up
-	case errors.As(err, &temporary):
+	case fault.Is(err, fault.ProviderUnavailable):
 		return providerRetryAfter
 	default:
 		return retryAfter
 	}
 }
 
-// describe is the one table from errors to what is answered.
+// describe says what is answered to an error: that of the API itself as it is, that of the
+// domain by its code, and a few of libraries and databases by what they are.
 func describe(err error) *failure {
-	for _, table := range []func(error) *failure{ofRequest, ofThings, ofProvider, ofDatabases} {
-		if f := table(err); f != nil {
-			return f
-		}
-	}
-	return &failure{code: internalError, detail: "internal error: the log has the cause, under the id of this request"}
-}
-
-// ofRequest knows errors of what was sent.
-func ofRequest(err error) *failure {
 	var known *failure
-	var invalid *project.InvalidError
-	var misshapen *destination.InvalidError
 	var tooLarge *http.MaxBytesError
-	var choose *refresh.ChooseError
-	var refused *mirror.GrantError
+	var misshapen *destination.InvalidError
+	var state *delivery.StateError
+	var delayed *tenantdb.DelayError
+	coded, isCoded := fault.As(err)
 	switch {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &tooLarge):
 		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
-	case errors.As(err, &invalid):
-		return invalidField(invalid.Field, invalid.Detail)
+	case isCoded:
+		return ofCode(err, coded)
 	case destination.Unavailable(err):
 		return &failure{code: controlDatabaseAway, detail: "the server has no room now to run the destination's expressions; try again in a few seconds"}
 	case errors.As(err, &misshapen):
 		return invalidField(misshapen.Field, err.Error())
-	case errors.As(err, &choose):
-		return invalidField("provider", err.Error())
-	case errors.As(err, &refused):
-		return invalidField("role", err.Error())
-	case errors.Is(err, project.ErrBadCursor), errors.Is(err, inbox.ErrBadCursor), errors.Is(err, delivery.ErrBadCursor),
-		errors.Is(err, rejections.ErrBadCursor):
-		f, _ := errors.AsType[*failure](wrong(inQuery, "cursor", problem.Invalid,
-			"cursor is not one that this list returned: take next_cursor of the page before, or leave it out"))
-		return f
-	}
-	return nil
-}
-
-// ofThings knows errors of what a call is about.
-func ofThings(err error) *failure {
-	var running *syncrun.RunningError
-	var state *delivery.StateError
-	var unknown *refresh.UnknownError
-	for _, missing := range []struct {
-		err    error
-		code   code
-		detail string
-	}{
-		{project.ErrNoProject, projectNotFound, ""},
-		{project.ErrNoIntegration, integrationNotFound, ""},
-		{project.ErrNoKey, keyNotFound, "there is no key of this id: GET " + Prefix + "/keys lists those there are"},
-		{project.ErrNoDestination, destinationNotFound, "the project has no such destination: GET …/destinations lists those there are"},
-		{delivery.ErrNoDelivery, deliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are"},
-		{delivery.ErrNoChange, changeNotFound, "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"},
-		{inbox.ErrNoEvent, eventNotFound, ""},
-		{inbox.ErrNoMessage, eventNotFound, ""},
-		{syncrun.ErrNoRun, runNotFound, ""},
-		{project.ErrNameTaken, nameTaken, "there is a project of this name already: choose another name, or use that project"},
-		{project.ErrDestinationTaken, nameTaken, "the project has a destination of this name already: choose another name, or change that one"},
-		{project.ErrDatabaseExists, databaseExists, ""},
-	} {
-		if !errors.Is(err, missing.err) {
-			continue
-		}
-		if missing.detail == "" {
-			missing.detail = err.Error()
-		}
-		return &failure{code: missing.code, detail: missing.detail}
-	}
-	switch {
-	case errors.As(err, &running):
-		return &failure{code: runUnfinished, detail: fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
-			running.Run.Kind, running.Run.ID, running.Run.State)}
-	case errors.As(err, &unknown):
-		return &failure{code: userNotFound, detail: err.Error()}
+	case errors.Is(err, delivery.ErrBadCursor):
+		return describe(fault.ErrBadCursor)
+	case errors.Is(err, delivery.ErrNoDelivery):
+		return &failure{code: fault.DeliveryNotFound, detail: "the project has no such delivery: GET …/deliveries lists those there are"}
+	case errors.Is(err, delivery.ErrNoChange):
+		return &failure{code: fault.ChangeNotFound, detail: "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"}
 	case errors.As(err, &state):
-		return &failure{code: wrongState, detail: state.Detail}
-	}
-	return nil
-}
-
-// ofProvider knows errors of what providers say, or cannot be asked.
-func ofProvider(err error) *failure {
-	var notAllowed *source.UnsupportedError
-	var credentials *userapi.CredentialsError
-	var limited *userapi.RateLimitError
-	var temporary *userapi.TemporaryError
-	var protocol *userapi.ProtocolError
-	var noStream *userapi.NoStreamError
-	var notNow *userapi.NotNowError
-	switch {
-	case errors.As(err, &notAllowed), errors.Is(err, userapi.ErrNoCredentials):
-		return &failure{code: notPossible, detail: err.Error()}
-	case errors.As(err, &credentials):
-		return &failure{code: credentialsRefused, detail: err.Error()}
-	case errors.As(err, &noStream):
-		return &failure{code: streamNotFound, detail: err.Error()}
-	case errors.As(err, &notNow):
-		return &failure{code: redeliveryUnderWay, detail: err.Error()}
-	case errors.As(err, &limited):
-		return &failure{code: providerUnavailable, detail: err.Error() + ": send this again after that, see Retry-After"}
-	case errors.As(err, &temporary):
-		return &failure{code: providerUnavailable, detail: err.Error() + ": it may pass; send this again in a minute"}
-	case errors.As(err, &protocol):
-		return &failure{
-			code: providerError, detail: err.Error() +
-				" (trying again will not help: look at the integration's credentials and options.base_url first)",
-		}
-	}
-	return nil
-}
-
-// ofDatabases knows errors of the project's database and of authsync's own.
-func ofDatabases(err error) *failure {
-	var unusable *project.DatabaseError
-	var refusedRow *refresh.RefusedError
-	var delayed *tenantdb.DelayError
-	switch {
-	case errors.As(err, &unusable):
-		return &failure{code: databaseUnusable, detail: err.Error()}
-	case errors.As(err, &refusedRow):
-		return &failure{code: rowRefused, detail: err.Error()}
+		return &failure{code: fault.WrongState, detail: state.Detail}
 	case errors.As(err, &delayed):
 		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + pgdb.Describe(delayed.Err)}
 	case pgdb.Unavailable(err):
@@ -238,7 +134,32 @@ func ofDatabases(err error) *failure {
 	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
 		return &failure{code: encryptionKeyMissing, detail: err.Error()}
 	}
-	return nil
+	return &failure{code: internalError, detail: "internal error: the log has the cause, under the id of this request"}
+}
+
+// ofCode is the answer to an error of the domain. What was wrapped around it says where it happened.
+func ofCode(err error, coded *fault.Error) *failure {
+	switch {
+	case errors.Is(err, fault.ErrBadCursor):
+		return invalidIn(inQuery, coded.Field, coded.Message)
+	case coded.Code == fault.Invalid:
+		return invalidField(coded.Field, coded.Message)
+	}
+	return &failure{code: coded.Code, detail: err.Error() + advice(err, coded.Code)}
+}
+
+// advice says whether it is of use to ask a provider again.
+func advice(err error, code fault.Code) string {
+	switch {
+	case code == fault.ProviderError:
+		return " (trying again will not help: look at the integration's credentials and options.base_url first)"
+	case code != fault.ProviderUnavailable:
+		return ""
+	case errors.As(err, new(*userapi.RateLimitError)):
+		return ": send this again after that, see Retry-After"
+	default:
+		return ": it may pass; send this again in a minute"
+	}
 }
 
 // invalidField is a 422 about one field of the body. Where the error does not name it, the
@@ -247,7 +168,11 @@ func invalidField(field, detail string) *failure {
 	if field == "" {
 		field = leadingField(detail)
 	}
-	return &failure{invalidRequest, detail, []problem.Field{{In: inBody, Field: field, Code: problem.Invalid, Detail: detail}}}
+	return invalidIn(inBody, field, detail)
+}
+
+func invalidIn(in, field, detail string) *failure {
+	return &failure{fault.Invalid, detail, []problem.Field{{In: in, Field: field, Code: problem.Invalid, Detail: detail}}}
 }
 
 // leadingField is the path that a detail begins with, such as options.url of "options.url

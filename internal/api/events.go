@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
@@ -173,7 +174,7 @@ func (a *API) event(r *http.Request) (inbox.Event, error) {
 		ordinal, err = strconv.ParseInt(second, 10, 32)
 	}
 	if err != nil {
-		return inbox.Event{}, fail(eventNotFound,
+		return inbox.Event{}, fail(fault.EventNotFound,
 			"there is no event %.80q: GET …/events lists events by their ids, such as 17.0, and takes a provider's as event_id", text)
 	}
 	e, err := a.config.Events.Event(r.Context(), inboxID, int(ordinal))

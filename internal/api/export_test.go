@@ -8,3 +8,12 @@ func (a *API) Routes() []string {
 	}
 	return list
 }
+
+// Statuses gives the status of each code.
+func Statuses() map[string]int {
+	all := map[string]int{}
+	for code, status := range statuses {
+		all[string(code)] = status
+	}
+	return all
+}

@@ -12,7 +12,7 @@ import (
 
 // Grants lets database roles read a mirror; see mirror.Mirrors.
 type Grants interface {
-	// Grant returns the rights that the role has and what it sees, and *mirror.GrantError where
+	// Grant returns the rights that the role has and what it sees, and fault.Invalid where
 	// it cannot be made a reader.
 	Grant(ctx context.Context, projectID uuid.UUID, reader mirror.Reader) (mirror.Granted, error)
 }

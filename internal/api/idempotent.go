@@ -95,7 +95,7 @@ func (a *API) note(r *http.Request, err error) {
 // hadNoEffect reports whether a call that failed is known to have changed nothing: it was refused,
 // or its database never saw the statement or refused it.
 func hadNoEffect(err error) bool {
-	if describe(err).code.status() < http.StatusInternalServerError {
+	if statusOf(describe(err).code) < http.StatusInternalServerError {
 		return true
 	}
 	var known *failure

@@ -90,9 +90,13 @@ func (a *API) revokeKey(r *http.Request) (answer, error) {
 	}
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return answer{}, fail(keyNotFound, "there is no key of this id: GET %s/keys lists those there are", Prefix)
+		return answer{}, errNoKey
 	}
-	if err := a.config.Store.RevokeKey(r.Context(), id); err != nil {
+	err = a.config.Store.RevokeKey(r.Context(), id)
+	if errors.Is(err, project.ErrNoKey) {
+		return answer{}, errNoKey
+	}
+	if err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusNoContent}, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
@@ -36,7 +37,7 @@ func (a *API) listRejected(r *http.Request) (answer, error) {
 	var before int64
 	if cursor := given["cursor"]; cursor != "" {
 		if before, err = strconv.ParseInt(cursor, 10, 64); err != nil || before < 1 {
-			return answer{}, rejections.ErrBadCursor
+			return answer{}, fault.ErrBadCursor
 		}
 	}
 	list, err := a.config.Rejections.List(r.Context(), p.ID, name, before, limit+1)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/refresh"
@@ -91,5 +92,5 @@ func noRedelivery(name string) error {
 	if name == provider.Clerk {
 		instead = "in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or " + instead
 	}
-	return fail(notPossible, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
+	return fail(fault.NotPossible, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
 }

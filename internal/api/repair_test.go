@@ -8,9 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
-	"github.com/authsync/authsync/internal/sync/refresh"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -50,14 +49,14 @@ func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
 		says   string
 		retry  string
 	}{
-		{&refresh.ChooseError{Detail: "say which"}, 422, "say which", ""},
-		{&refresh.UnknownError{Detail: "nobody knows"}, 404, "nobody knows", ""},
-		{&refresh.RefusedError{Err: errors.New("constraint")}, 422, "cannot be written: constraint", ""},
-		{&source.UnsupportedError{Detail: "secret_key is missing"}, 422, "secret_key is missing", ""},
-		{&userapi.CredentialsError{Detail: "the key is refused"}, 422, "the key is refused", ""},
+		{fault.At("provider", "say which"), 422, "say which", ""},
+		{fault.New(fault.UserNotFound, "nobody knows"), 404, "nobody knows", ""},
+		{fault.New(fault.RowRefused, "the user was read but cannot be written: constraint"), 422, "cannot be written: constraint", ""},
+		{fault.New(fault.NotPossible, "secret_key is missing"), 422, "secret_key is missing", ""},
+		{fault.New(fault.CredentialsRefused, "the key is refused"), 422, "the key is refused", ""},
 		{&userapi.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
-		{&userapi.TemporaryError{Detail: "no answer"}, 503, "no answer", "30"},
-		{&userapi.ProtocolError{Detail: "odd"}, 502, "options.base_url", ""},
+		{fault.New(fault.ProviderUnavailable, "no answer"), 503, "no answer", "30"},
+		{fault.New(fault.ProviderError, "odd"), 502, "options.base_url", ""},
 		{&tenantdb.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
 	} {
 		b.repairs.err = c.err
@@ -95,9 +94,9 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/integrations/okta/redeliver", "").status)
 
 	for status, err := range map[int]error{
-		404: &userapi.NoStreamError{Detail: "no stream; name one of est_1"},
-		409: &userapi.NotNowError{Detail: "under way already"},
-		422: &userapi.CredentialsError{Detail: "lacks the permission read:event_streams"},
+		404: fault.New(fault.StreamNotFound, "no stream; name one of est_1"),
+		409: fault.New(fault.RedeliveryUnderWay, "under way already"),
+		422: fault.New(fault.CredentialsRefused, "lacks the permission read:event_streams"),
 	} {
 		b.accounts.source = fakeSource{err: err}
 		got = b.call(t, "POST", path, "")
@@ -108,7 +107,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Equal(t, 422, got.status)
 	require.Contains(t, got.body["detail"], "Clerk's dashboard")
-	b.accounts.failWith(&source.UnsupportedError{Detail: "client_secret is missing"})
+	b.accounts.failWith(fault.New(fault.NotPossible, "client_secret is missing"))
 	require.Contains(t, b.call(t, "POST", path, "").body["detail"], "client_secret")
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Contains(t, got.body["detail"], "Clerk's dashboard", "no credential would help")

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
-	"github.com/authsync/authsync/internal/project"
 )
 
 const (
@@ -91,7 +91,7 @@ func several(faults []problem.Field) error {
 	if more := len(faults) - 1; more > 0 {
 		detail += fmt.Sprintf(" (and %d more: see errors)", more)
 	}
-	return &failure{invalidRequest, detail, faults}
+	return &failure{fault.Invalid, detail, faults}
 }
 
 func unknownFields(values map[string]json.RawMessage, known []string) (faults []problem.Field) {
@@ -226,8 +226,8 @@ func parseQuery(r *http.Request, known []string) (map[string]string, error) {
 	}
 	given := map[string]string{}
 	var faults []problem.Field
-	note := func(name, fault, format string, args ...any) {
-		faults = append(faults, problem.Field{In: inQuery, Field: shortened(name), Code: fault, Detail: fmt.Sprintf(format, args...)})
+	note := func(name, code, format string, args ...any) {
+		faults = append(faults, problem.Field{In: inQuery, Field: shortened(name), Code: code, Detail: fmt.Sprintf(format, args...)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch value := values.Get(name); {
@@ -290,7 +290,7 @@ func pageOf[T any](r *http.Request, all []T, key func(T) string) (answer, error)
 	if cursor := given(r)["cursor"]; cursor != "" {
 		last := slices.IndexFunc(all, func(one T) bool { return key(one) == cursor })
 		if last < 0 {
-			return answer{}, project.ErrBadCursor
+			return answer{}, fault.ErrBadCursor
 		}
 		all = all[last+1:]
 	}

@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
@@ -100,7 +100,7 @@ func TestListsComeInPages(t *testing.T) {
 func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.accounts.failWith(&source.UnsupportedError{Detail: "give session_token"})
+	b.accounts.failWith(fault.New(fault.NotPossible, "give session_token"))
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -38,7 +39,7 @@ func changesBefore(r *http.Request) (int64, error) {
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, project.ErrBadCursor
+		return 0, fault.ErrBadCursor
 	}
 	return id, nil
 }
@@ -58,7 +59,7 @@ func (a *API) listUsers(r *http.Request) (answer, error) {
 	if cursor := given(r)["cursor"]; cursor != "" {
 		decoded, err := base64.RawURLEncoding.DecodeString(cursor)
 		if after = string(decoded); err != nil || !storable(after) || after == "" {
-			return answer{}, project.ErrBadCursor
+			return answer{}, fault.ErrBadCursor
 		}
 	}
 	users, err := a.config.Users.List(r.Context(), p.ID, given(r)["email"], after, limit+1)
@@ -87,7 +88,7 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 	}
 	history, err := a.config.Users.History(r.Context(), p.ID, id, before)
 	if errors.Is(err, mirror.ErrNoUser) {
-		return answer{}, fail(userNotFound,
+		return answer{}, fail(fault.UserNotFound,
 			"project %s has no user of this id: percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
 	}
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
@@ -169,11 +169,10 @@ func (d *Dev) backfillDemo(ctx context.Context, name string) error {
 	}
 	_, err = d.App.backfills.Start(ctx, d.Demo.ID, name, syncrun.Order{Kind: provider.KindBackfill})
 	var running *syncrun.RunningError
-	var notPossible *source.UnsupportedError
 	switch {
 	case errors.As(err, &running), errors.Is(err, project.ErrNoIntegration):
 		return nil
-	case errors.As(err, &notPossible):
+	case fault.Is(err, fault.NotPossible):
 		return fmt.Errorf("read the users of the demo provider: %w", err)
 	}
 	return err

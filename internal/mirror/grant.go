@@ -10,16 +10,13 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// GrantError says why a role cannot be made a reader of the mirror, and what to do.
-type GrantError struct{ Detail string }
-
-func (e *GrantError) Error() string { return e.Detail }
-
+// grantError says why a role cannot be made a reader of the mirror, and what to do.
 func grantError(format string, args ...any) error {
-	return &GrantError{Detail: fmt.Sprintf(format, args...)}
+	return fault.At("role", format, args...)
 }
 
 // What a role may read.
@@ -105,7 +102,7 @@ const (
 // that the role has now, and what it sees by them: row-level security on the
 // tables holds for it.
 //
-// A *GrantError says that there is no such role, or that it can write to the
+// fault.Invalid says that there is no such role, or that it can write to the
 // mirror anyway.
 func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, reader Reader) (Granted, error) {
 	if err := reader.check(); err != nil {

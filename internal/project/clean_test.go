@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -73,8 +74,7 @@ func TestPastedCredentialsAreCleanedOrRefused(t *testing.T) {
 				"no-break space (U+00A0)":                      tc.text[:2] + "\u00a0" + tc.text[2:],
 			} {
 				err := put(text)
-				var invalid *project.InvalidError
-				require.ErrorAs(t, err, &invalid, around)
+				require.True(t, fault.Is(err, fault.Invalid), "%s: %v", around, err)
 				require.ErrorContains(t, err, around)
 				require.ErrorContains(t, err, "credentials.")
 				require.NotContains(t, err.Error(), tc.text)
@@ -139,8 +139,7 @@ func TestWeakSecretsAreNotStored(t *testing.T) {
 	} {
 		for _, text := range texts {
 			_, err := b.store.PutIntegration(t.Context(), shop.ID, providerName, credentials(t, text), nil)
-			var invalid *project.InvalidError
-			require.ErrorAs(t, err, &invalid, text)
+			require.True(t, fault.Is(err, fault.Invalid), "%s: %v", text, err)
 			require.ErrorContains(t, err, "openssl rand", text)
 		}
 		_, err := b.store.FindIntegration(t.Context(), shop.ID, providerName)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -39,7 +40,7 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return nil, invalidAt("credentials."+name, "there is no credential %.60q: take one of %s",
+			return nil, fault.At("credentials."+name, "there is no credential %.60q: take one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		value := bytes.TrimSpace(given[name])
@@ -72,7 +73,7 @@ func sealSourceURL(given map[string]json.RawMessage, options json.RawMessage) (m
 		return nil, nil, invalid("options.source.database_url has the wrong form: it takes a string")
 	}
 	if _, twice := given[name]; twice {
-		return nil, nil, invalidAt("credentials.database_url", "give the database_url once: as credentials.database_url or in options.source")
+		return nil, nil, fault.At("credentials.database_url", "give the database_url once: as credentials.database_url or in options.source")
 	}
 	credentials := map[string]json.RawMessage{name: source[name]}
 	maps.Copy(credentials, given)
@@ -139,7 +140,7 @@ func givenOptions(text json.RawMessage) (provider.Options, error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return provider.Options{}, invalidAt("options."+name, "there is no option %.60q: take one of %s",
+			return provider.Options{}, fault.At("options."+name, "there is no option %.60q: take one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		if !strictly(name, given[name], &options) {

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // A cursor is opaque outside: the kind of list and the place of the last row in it.
@@ -14,11 +16,11 @@ func encodeCursor(kind, place string) string {
 func decodeCursor(kind, cursor string) (place string, err error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return "", ErrBadCursor
+		return "", fault.ErrBadCursor
 	}
 	place, ok := strings.CutPrefix(string(text), kind+":")
 	if !ok || !utf8.ValidString(place) || strings.Contains(place, "\x00") {
-		return "", ErrBadCursor
+		return "", fault.ErrBadCursor
 	}
 	return place, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
 )
@@ -26,13 +27,13 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 	}
 	shown := s.tenants.SafeURL(databaseURL)
 	if owned, is := errors.AsType[*pgdb.OwnedError](err); is {
-		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %s", shown, s.ownedBy(ctx, owned.Owner))}
+		return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("database %s: %s", shown, s.ownedBy(ctx, owned.Owner)))
 	}
 	if _, is := errors.AsType[*pgdb.URLError](err); is {
 		return invalid("%v", err)
 	}
 	if schema.NeedsPerson(err) {
-		return &DatabaseError{Err: err, Detail: fmt.Sprintf("database %s: %v", shown, err)}
+		return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("database %s: %v", shown, err))
 	}
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege && s.tenants.IsControl(databaseURL) {
 		err = pgdb.ErrControlDatabase // a role that may not connect there is not to be let in
@@ -49,7 +50,7 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 	case !pgdb.Unavailable(err) && !pgdb.Connecting(err) && !errors.Is(err, pgdb.ErrControlDatabase):
 		detail = "the mirror could not be put there: " + pgdb.Cut(pgdb.Redact(err).Error())
 	}
-	return &DatabaseError{Detail: fmt.Sprintf("database %s: %s", shown, detail), Err: err}
+	return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("database %s: %s", shown, detail))
 }
 
 // ownedBy says whose a mirror is, and what to do. A project of which this

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Bounds of what is given for a destination. They keep rows and sealed texts small.
@@ -148,7 +149,7 @@ func mergeOptions(stored, given json.RawMessage) (json.RawMessage, error) {
 // asInvalid makes what is wrong with a destination an error of this package.
 func asInvalid(err error) error {
 	if wrong, ok := errors.AsType[*destination.InvalidError](err); ok {
-		return &InvalidError{Detail: wrong.Detail, Field: wrong.Field}
+		return &fault.Error{Code: fault.Invalid, Field: wrong.Field, Message: wrong.Detail}
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -28,7 +29,7 @@ func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map
 			return invalid("secrets has a name %.60q: it takes 1 to 63 of a-z, 0-9 and _, and begins with a letter", name)
 		}
 		if known != nil && !slices.Contains(known, name) {
-			return invalidAt("secrets."+name, "a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
+			return fault.At("secrets."+name, "a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
 		}
 		delete(secrets.Old, name)
 		if value == nil {
@@ -76,7 +77,7 @@ const rotationOverlap = 24 * time.Hour
 // value, else by a new one. The old one stays valid for a day beside it; one that
 // was rotated away before is valid no more. The new one is returned, this once.
 //
-// Errors: ErrNoDestination, *InvalidError, and those of seal.Keyring.Open.
+// Errors: ErrNoDestination, fault.Invalid, and those of seal.Keyring.Open.
 func (s *Store) RotateSecret(
 	ctx context.Context, projectID uuid.UUID, idOrName string, value *string,
 ) (Destination, MadeSecret, error) {
@@ -100,7 +101,7 @@ func (s *Store) RotateSecret(
 			}
 		}
 		if fresh == old {
-			return invalidAt("value", "this is the secret that is in use already: give another one, or none to have one made")
+			return fault.At("value", "this is the secret that is in use already: give another one, or none to have one made")
 		}
 		if err := mergeSecrets(kind, secrets, map[string]*string{name: &fresh}); err != nil {
 			return err

@@ -123,7 +123,7 @@ type destinationRow struct {
 // what belongs to it in the same transaction. Where its kind makes a secret that
 // was not given, that is returned, this once.
 //
-// Errors: ErrNoProject, ErrDestinationTaken, *InvalidError, and those of prepare and what it returns.
+// Errors: ErrNoProject, ErrDestinationTaken, fault.Invalid, and those of prepare and what it returns.
 func (s *Store) CreateDestination(
 	ctx context.Context, projectID uuid.UUID, kind string, in DestinationInput, prepare Prepare,
 ) (Destination, *MadeSecret, error) {
@@ -201,7 +201,7 @@ func (s *Store) FindDestination(ctx context.Context, projectID uuid.UUID, idOrNa
 // Members of options and secrets that are given replace those of their name, and
 // those that are null go. Its state stays as it is.
 //
-// Errors: ErrNoDestination, ErrDestinationTaken, *InvalidError, and those of
+// Errors: ErrNoDestination, ErrDestinationTaken, fault.Invalid, and those of
 // seal.Keyring.Open if what is stored cannot be opened.
 func (s *Store) UpdateDestination(ctx context.Context, projectID uuid.UUID, idOrName string, in DestinationInput) (Destination, error) {
 	return s.changeDestination(ctx, projectID, idOrName, func(row *destinationRow, secrets *destination.Secrets) error {

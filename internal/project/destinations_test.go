@@ -15,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -312,8 +313,7 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, _, err := b.store.CreateDestination(t.Context(), shop.ID, bad.kind, bad.in, nothingElse)
-			var invalid *project.InvalidError
-			require.ErrorAs(t, err, &invalid)
+			require.True(t, fault.Is(err, fault.Invalid), err)
 			require.ErrorContains(t, err, bad.want)
 			require.NotContains(t, err.Error(), "s3cret")
 		})
@@ -390,8 +390,7 @@ func TestWhatCannotBeRotatedIsRefused(t *testing.T) {
 		"Empty":          {"hook", new(""), "is empty"},
 	} {
 		_, _, err := b.store.RotateSecret(t.Context(), shop.ID, bad.ref, bad.value)
-		var invalid *project.InvalidError
-		require.ErrorAs(t, err, &invalid, name)
+		require.True(t, fault.Is(err, fault.Invalid), "%s: %v", name, err)
 		require.ErrorContains(t, err, bad.want, name)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -78,7 +79,7 @@ type integrationRow struct {
 //
 // First of all the mirror is put into the project's database, so that whoever
 // has configured an integration knows that the database works. Errors:
-// ErrNoProject, *InvalidError, *DatabaseError, and those of seal.Keyring.Open
+// ErrNoProject, fault.Invalid, fault.DatabaseUnusable, and those of seal.Keyring.Open
 // if what is stored cannot be opened.
 func (s *Store) PutIntegration(
 	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage,
@@ -247,9 +248,9 @@ func (s *Store) checkGivenSource(ctx context.Context, projectID uuid.UUID, given
 	case err == nil || errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, new(*pgdb.OwnedError)):
-		return &DatabaseError{Detail: "credentials.database_url: that database holds the mirror of another project: give the one that your Better Auth server uses", Err: err}
+		return fault.Wrap(fault.DatabaseUnusable, err, "credentials.database_url: that database holds the mirror of another project: give the one that your Better Auth server uses")
 	default:
-		return &DatabaseError{Detail: "credentials.database_url: " + pgdb.Describe(err), Err: err}
+		return fault.Wrap(fault.DatabaseUnusable, err, "credentials.database_url: "+pgdb.Describe(err))
 	}
 }
 
@@ -272,7 +273,7 @@ func forFetch(credentials map[string]json.RawMessage, options json.RawMessage) (
 }
 
 // FindIntegration gives one integration of a project. The errors are
-// ErrNoProject, ErrNoIntegration and, for an unknown provider, *InvalidError.
+// ErrNoProject, ErrNoIntegration and, for an unknown provider, fault.Invalid.
 func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, providerName string) (Integration, error) {
 	kind, err := lookupProvider(providerName)
 	if err != nil {
@@ -290,7 +291,7 @@ func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, provid
 
 // Credentials gives the secrets and options of an integration, for those who
 // sign as the provider would. Errors: ErrNoProject, ErrNoIntegration,
-// *InvalidError for an unknown provider, and those of seal.Keyring.Open.
+// fault.Invalid for an unknown provider, and those of seal.Keyring.Open.
 func (s *Store) Credentials(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error) {
 	none := provider.Credentials{}
 	kind, err := lookupProvider(providerName)

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -83,7 +84,7 @@ type KeyInput struct {
 }
 
 // CreateKey makes a key. The secret is shown here once and stored nowhere.
-// Errors: *InvalidError, ErrNoProject.
+// Errors: fault.Invalid, ErrNoProject.
 func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret string, err error) {
 	in.Name = strings.TrimSpace(in.Name)
 	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !utf8.ValidString(in.Name) || strings.ContainsRune(in.Name, 0) {
@@ -205,11 +206,11 @@ func decodeKeyCursor(cursor string) (*time.Time, uuid.UUID, error) {
 	micros, text, _ := strings.Cut(place, ":")
 	n, err := strconv.ParseInt(micros, 10, 64)
 	if err != nil {
-		return nil, uuid.Nil, ErrBadCursor
+		return nil, uuid.Nil, fault.ErrBadCursor
 	}
 	id, ok := parseID(text)
 	if !ok {
-		return nil, uuid.Nil, ErrBadCursor
+		return nil, uuid.Nil, fault.ErrBadCursor
 	}
 	createdAt := time.UnixMicro(n)
 	return &createdAt, id, nil

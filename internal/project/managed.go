@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -92,11 +93,8 @@ func (s *Store) makeManaged(ctx context.Context, m managed, controlRole string) 
 	}
 	conn, err := s.tenants.Connect(ctx, pgdb.ManagedURL(m.role, m.password, m.temporary), pgdb.Options{ApplicationName: "authsync"})
 	if err != nil {
-		return &DatabaseError{
-			Detail: "the control server does not let the role in that was made for the project's database: let roles in by password there (pg_hba.conf), " +
-				"or give database_url. " + pgdb.Describe(err),
-			Err: err,
-		}
+		return fault.Wrap(fault.DatabaseUnusable, err, "the control server does not let the role in that was made for the project's database: let roles in by password there (pg_hba.conf), "+
+			"or give database_url. "+pgdb.Describe(err))
 	}
 	return conn.Close(ctx)
 }
@@ -118,11 +116,8 @@ func (s *Store) dropManaged(ctx context.Context, m managed) {
 
 func createError(err error, role string) error {
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {
-		return &DatabaseError{
-			Detail: fmt.Sprintf("the role %s may not create databases and roles on the control server: "+
-				"run ALTER ROLE %s CREATEDB CREATEROLE there as an administrator, or give database_url", quote(role), quote(role)),
-			Err: err,
-		}
+		return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("the role %s may not create databases and roles on the control server: "+
+			"run ALTER ROLE %s CREATEDB CREATEROLE there as an administrator, or give database_url", quote(role), quote(role)))
 	}
 	return fmt.Errorf("create the project's database: %w", err)
 }

@@ -22,56 +22,30 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/seal"
 )
 
 // Errors of the Store and the Directory. Those whose cause is what a person gave
-// are of type *InvalidError and *DatabaseError.
+// are fault.Invalid and fault.DatabaseUnusable.
 var (
-	ErrNoProject        = errors.New("there is no such project")
-	ErrNoIntegration    = errors.New("the project has no integration with this provider")
-	ErrNoKey            = errors.New("there is no such key")
-	ErrNameTaken        = errors.New("there is a project of this name already")
-	ErrNoDestination    = errors.New("the project has no such destination")
-	ErrDestinationTaken = errors.New("the project has a destination of this name already")
-	ErrDatabaseExists   = errors.New("the server has a database of the name that the project's would get")
-	ErrBadCursor        = errors.New("the cursor is not one that a list of this kind returned")
+	ErrNoProject        = fault.New(fault.ProjectNotFound, "there is no such project")
+	ErrNoIntegration    = fault.New(fault.IntegrationNotFound, "the project has no integration with this provider")
+	ErrNoKey            = fault.New(fault.KeyNotFound, "there is no such key")
+	ErrNameTaken        = fault.New(fault.NameTaken, "there is a project of this name already: choose another name, or use that project")
+	ErrNoDestination    = fault.New(fault.DestinationNotFound, "the project has no such destination: GET …/destinations lists those there are")
+	ErrDestinationTaken = fault.New(fault.NameTaken, "the project has a destination of this name already: choose another name, or change that one")
+	ErrDatabaseExists   = fault.New(fault.DatabaseExists, "the server has a database of the name that the project's would get")
 )
 
 // errNoKinds is our own mistake: only a process with Config.Destinations may change destinations.
 var errNoKinds = errors.New("this process does not know the kinds of destinations")
 
-// InvalidError says what is wrong with a value that a person gave, and what to
-// give instead. It never holds a secret.
-type InvalidError struct {
-	Detail string
-	// Field is the path of the wrong value, such as credentials.secret_key; empty: Detail begins with it.
-	Field string
-}
-
-func (e *InvalidError) Error() string { return e.Detail }
-
-// invalid takes a detail that begins with the path of the wrong value.
+// invalid takes a message that begins with the path of the wrong value; see also fault.At.
 func invalid(format string, args ...any) error {
-	return &InvalidError{Detail: fmt.Sprintf(format, args...)}
+	return fault.Newf(fault.Invalid, format, args...)
 }
-
-// invalidAt is for a detail that does not.
-func invalidAt(field, format string, args ...any) error {
-	return &InvalidError{Detail: fmt.Sprintf(format, args...), Field: field}
-}
-
-// DatabaseError says why a project's database cannot be used, and what to do.
-type DatabaseError struct {
-	Detail string
-	Err    error
-}
-
-func (e *DatabaseError) Error() string { return e.Detail }
-
-// Unwrap gives the cause.
-func (e *DatabaseError) Unwrap() error { return e.Err }
 
 // MirrorInstaller puts mirrors into project databases.
 type MirrorInstaller interface {

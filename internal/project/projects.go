@@ -62,7 +62,7 @@ type projectRow struct {
 // The mirror in a database has one owner. adopt makes this project the owner of one
 // that was another's: of a project that is gone, or of a copy of its database.
 //
-// Errors: *InvalidError, *DatabaseError, ErrNameTaken, ErrDatabaseExists. If the
+// Errors: fault.Invalid, fault.DatabaseUnusable, ErrNameTaken, ErrDatabaseExists. If the
 // process dies on the way, either the project is there with its database, or
 // neither is (an empty database named …_new_… may be left and is in nobody's way;
 // a mirror that was installed then must be taken over).

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -109,8 +110,7 @@ func TestCredentialsAreNotSentToAnotherHostUnlessTheyAreKnown(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			var invalid *project.InvalidError
-			require.ErrorAs(t, err, &invalid)
+			require.True(t, fault.Is(err, fault.Invalid), err)
 			require.ErrorContains(t, err, c.says)
 			require.NotContains(t, err.Error(), "hush")
 			after, optionsAfter, err := store.Credentials(t.Context(), shop.ID, c.provider)
@@ -147,8 +147,7 @@ func TestSecretsOfADestinationAreNotSentToAnotherHostUnlessTheyAreKnown(t *testi
 	const elsewhere = `{"url": "https://evil.example.com/v1"}`
 	for _, given := range []map[string]*string{nil, {}, {"token": &known}} {
 		err := update(elsewhere, given)
-		var invalid *project.InvalidError
-		require.ErrorAs(t, err, &invalid)
+		require.True(t, fault.Is(err, fault.Invalid), err)
 		require.ErrorContains(t, err, "options lead to another host than before (https://evil.example.com:443), to which the stored secrets would be sent: give secrets.key")
 		require.NotContains(t, err.Error(), "hush")
 	}

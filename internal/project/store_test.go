@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
@@ -181,8 +182,7 @@ func TestProjects(t *testing.T) {
 		t.Run(name+"AndIsRefused", func(t *testing.T) {
 			t.Parallel()
 			_, err := b.store.CreateProject(t.Context(), bad.name, bad.url, false)
-			var invalid *project.InvalidError
-			require.ErrorAs(t, err, &invalid)
+			require.True(t, fault.Is(err, fault.Invalid), err)
 			require.ErrorContains(t, err, bad.want)
 			require.NotContains(t, err.Error(), "s3cret")
 		})
@@ -225,7 +225,7 @@ func TestProjectsAreListedByNameInPages(t *testing.T) {
 
 	for _, cursor := range []string{"!", "a2V5czox"} { // no base64; "keys:1", of another list
 		_, _, err = b.store.ListProjects(t.Context(), nil, cursor, 2)
-		require.ErrorIs(t, err, project.ErrBadCursor)
+		require.ErrorIs(t, err, fault.ErrBadCursor)
 	}
 }
 
@@ -253,8 +253,7 @@ func TestProjectIsNotMadeWithADatabaseThatDoesNotWork(t *testing.T) {
 	b := setup(t)
 	b.mirror.failWith(errors.New("boom"))
 	_, err := b.store.CreateProject(t.Context(), "shop", someURL, false)
-	var unusable *project.DatabaseError
-	require.ErrorAs(t, err, &unusable)
+	require.True(t, fault.Is(err, fault.DatabaseUnusable), err)
 	_, err = b.store.FindProject(t.Context(), "shop")
 	require.ErrorIs(t, err, project.ErrNoProject)
 }
@@ -270,8 +269,7 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 	} {
 		b.mirror.failWith(&pgdb.OwnedError{Owner: owner})
 		_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
-		var refused *project.DatabaseError
-		require.ErrorAs(t, err, &refused)
+		require.True(t, fault.Is(err, fault.DatabaseUnusable), err)
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -297,8 +295,7 @@ func TestControlDatabaseIsNotToBeOpenedForAProject(t *testing.T) {
 		"OtherServer":   {"192.0.2.7", own.Database, "GRANT CREATE, CONNECT ON DATABASE"},
 	} {
 		_, err := b.store.CreateProject(t.Context(), "second", fmt.Sprintf("postgres://app:s3cret@%s:%d/%s", tc.host, own.Port, tc.database), false)
-		var refused *project.DatabaseError
-		require.ErrorAs(t, err, &refused, name)
+		require.True(t, fault.Is(err, fault.DatabaseUnusable), "%s: %v", name, err)
 		require.ErrorContains(t, err, tc.says, name)
 		if tc.says == "this is authsync's own database" {
 			require.NotContains(t, err.Error(), "GRANT", name)
@@ -465,8 +462,7 @@ func TestRoleThatMayNotCreateDatabasesIsTold(t *testing.T) {
 	store := storeWithKeys(t, &testBundle{pool: pool, mirror: b.mirror}, b.key)
 
 	_, err = store.CreateProject(t.Context(), "demo", "", false)
-	var database *project.DatabaseError
-	require.ErrorAs(t, err, &database)
+	require.True(t, fault.Is(err, fault.DatabaseUnusable), err)
 	require.ErrorContains(t, err, `ALTER ROLE "`+role+`" CREATEDB`)
 }
 
@@ -512,8 +508,7 @@ func TestDatabaseTroubleIsToldSoThatAPersonCanAct(t *testing.T) {
 	} {
 		b.mirror.failWith(tc.err)
 		_, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0", nil, nil)
-		var database *project.DatabaseError
-		require.ErrorAs(t, err, &database, tc.name)
+		require.True(t, fault.Is(err, fault.DatabaseUnusable), "%s: %v", tc.name, err)
 		require.ErrorIs(t, err, tc.err, tc.name)
 		require.ErrorContains(t, err, tc.want, tc.name)
 		require.ErrorContains(t, err, "postgres://shop@db.example.com:5433/shop", tc.name)

@@ -34,6 +34,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
@@ -43,7 +44,6 @@ import (
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/repair"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -68,7 +68,7 @@ type Mirrors interface {
 
 // Refreshes takes users that are to be read from their provider; see refresh.Queue.
 type Refreshes interface {
-	// Possible returns *account.NotPossibleError where the credentials do not allow it.
+	// Possible returns fault.NotPossible where the credentials do not allow it.
 	Possible(ctx context.Context, projectID uuid.UUID, providerName string) error
 	Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error
 }
@@ -234,10 +234,9 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 	const noProfile = "an entry of a log stream has no profile, and the user cannot be read: "
 	why := ""
 	err := c.Refreshes.Possible(ctx, projectID, providerName)
-	var notPossible *source.UnsupportedError
 	switch {
-	case errors.As(err, &notPossible):
-		why = noProfile + notPossible.Detail
+	case fault.Is(err, fault.NotPossible):
+		why = noProfile + err.Error()
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		why = noProfile + "the integration was removed"
 	case err != nil:

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/sync/source"
 )
 
 // refreshes notes who is to be read, or says what it is told.
@@ -81,7 +81,7 @@ func TestAnEntryIsIgnoredWhereUsersCannotBeRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	for err, why := range map[error]string{
-		&source.UnsupportedError{Detail: "credentials.domain is missing"}: "credentials.domain is missing",
+		fault.New(fault.NotPossible, "credentials.domain is missing"): "credentials.domain is missing",
 		project.ErrNoIntegration: "the integration was removed",
 	} {
 		b.refreshes.say([]error{err}, nil)

@@ -10,13 +10,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Errors of the queries.
 var (
-	ErrNoEvent   = errors.New("there is no such event in the inbox; retention may have dropped it")
-	ErrNoMessage = errors.New("there is no such delivery in the inbox; retention may have dropped it")
-	ErrBadCursor = errors.New("the cursor is not one that a list of events returned")
+	ErrNoEvent   = fault.New(fault.EventNotFound, "there is no such event in the inbox; retention may have dropped it")
+	ErrNoMessage = fault.New(fault.EventNotFound, "there is no such delivery in the inbox; retention may have dropped it")
 )
 
 // Event is one row of authsync.events: an event, or a delivery whose events are
@@ -116,7 +117,7 @@ FROM `
 
 // Events returns the newest limit events that the filter chooses, newest first.
 // next is the cursor of the following page, empty on the last one. An empty
-// cursor asks for the first page. Errors: ErrBadCursor; else the database's.
+// cursor asks for the first page. Errors: fault.ErrBadCursor; else the database's.
 func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
 	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		page, next, err = eventsOf(ctx, tx, f, cursor, limit)
@@ -175,11 +176,11 @@ func parseCursor(cursor string) (id int64, ordinal int, err error) {
 	first, second, _ := strings.Cut(cursor, "-")
 	id, err = strconv.ParseInt(first, 10, 64)
 	if err != nil {
-		return 0, 0, ErrBadCursor
+		return 0, 0, fault.ErrBadCursor
 	}
 	place, err := strconv.ParseInt(second, 10, 32)
 	if err != nil {
-		return 0, 0, ErrBadCursor
+		return 0, 0, fault.ErrBadCursor
 	}
 	return id, int(place), nil
 }

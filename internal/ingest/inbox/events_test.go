@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -188,7 +189,7 @@ func TestFilterChoosesEvents(t *testing.T) {
 		}
 		for _, cursor := range []string{"x", "1", "1-x", "-"} {
 			_, _, err := in.Events(t.Context(), inbox.Filter{}, cursor, 1)
-			require.ErrorIs(t, err, inbox.ErrBadCursor)
+			require.ErrorIs(t, err, fault.ErrBadCursor)
 		}
 	})
 

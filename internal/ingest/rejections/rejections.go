@@ -13,7 +13,6 @@ package rejections
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -268,6 +267,3 @@ func (r Reader) List(ctx context.Context, projectID uuid.UUID, provider string, 
 	}
 	return list, nil
 }
-
-// ErrBadCursor says that a cursor is none of List's.
-var ErrBadCursor = errors.New("the cursor is not one that a list of rejected requests returned")

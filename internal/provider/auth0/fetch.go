@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -158,11 +159,11 @@ func (s *source) checkRights(what, permission string, answer *userapi.Response, 
 	}
 	switch answer.Status {
 	case http.StatusUnauthorized:
-		return &userapi.CredentialsError{Detail: fmt.Sprintf("Auth0 does not accept its own token for credentials.client_id (401, %s): "+
-			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)}
+		return fault.Newf(fault.CredentialsRefused, "Auth0 does not accept its own token for credentials.client_id (401, %s): "+
+			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)
 	case http.StatusForbidden:
-		return &userapi.CredentialsError{Detail: fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
-			"grant it (%s)%s", permission, what, wherePermission, words)}
+		return fault.Newf(fault.CredentialsRefused, "the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
+			"grant it (%s)%s", permission, what, wherePermission, words)
 	default:
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -76,8 +77,8 @@ func (j *job) read(body []byte) error {
 func (j *job) wait(at place, now time.Time) (userapi.Page, error) {
 	age := now.Sub(at.Asked)
 	if age > maxJobAge {
-		return userapi.Page{}, &userapi.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: job %s has been at work for %s and is not done, though Auth0 ends one after %s. "+
-			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Job, age.Round(time.Minute), maxJobAge)}
+		return userapi.Page{}, fault.Newf(fault.ProviderError, "%s of Auth0: job %s has been at work for %s and is not done, though Auth0 ends one after %s. "+
+			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Job, age.Round(time.Minute), maxJobAge)
 	}
 	next, err := userapi.EncodeCursor(at)
 	left := time.Duration(min(max(j.TimeLeft, 0), 3600) * float64(time.Second))
@@ -138,7 +139,7 @@ func (s *source) pageOfExport(ctx context.Context, at place) (userapi.Page, erro
 		}
 		broken = err
 	}
-	return userapi.Page{}, &userapi.TemporaryError{Detail: fmt.Sprintf("%s of Auth0: behind line %d %v (attempts: %d)", exportUsers, at.Line, broken, maxReopens+1)}
+	return userapi.Page{}, fault.Newf(fault.ProviderUnavailable, "%s of Auth0: behind line %d %v (attempts: %d)", exportUsers, at.Line, broken, maxReopens+1)
 }
 
 // goOn keeps the download for the next page, if there is one.
@@ -172,8 +173,8 @@ func (s *source) goOn(ctx context.Context, at place, d *download, page userapi.P
 func (s *source) restart(ctx context.Context, at place, why string) (userapi.Page, error) {
 	at.Restarts++
 	if at.Restarts > maxRestarts {
-		return userapi.Page{}, &userapi.ProtocolError{Detail: fmt.Sprintf("%s of Auth0: %d exports came to nothing, the last one so: %s. "+
-			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Restarts, why)}
+		return userapi.Page{}, fault.Newf(fault.ProviderError, "%s of Auth0: %d exports came to nothing, the last one so: %s. "+
+			"Look at the tenant's logs, then begin the walk anew", exportUsers, at.Restarts, why)
 	}
 	return s.beginExport(ctx, at, true, "the export is begun anew: "+why)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -65,12 +66,12 @@ func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {
 				return errors.New("it is not JSON")
 			}
 			if json.Unmarshal(body, &granted) != nil || granted.AccessToken == "" {
-				return &userapi.ProtocolError{Detail: "it grants no token"}
+				return fault.New(fault.ProviderError, "it grants no token")
 			}
 			return nil
 		},
 	})
-	if _, foreign := errors.AsType[*userapi.ProtocolError](err); foreign {
+	if fault.Is(err, fault.ProviderError) {
 		return granted, s.notAuth0("")
 	}
 	if err != nil {
@@ -88,15 +89,15 @@ func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {
 	}
 	words := s.client.Say(refusal.Error + ": " + refusal.Description)
 	if answer.Status == http.StatusUnauthorized {
-		return granted, &userapi.CredentialsError{Detail: "Auth0 refuses credentials.client_id or credentials.client_secret: " +
-			"copy both again from the settings of the application of that domain. Auth0 says: " + words}
+		return granted, fault.New(fault.CredentialsRefused, "Auth0 refuses credentials.client_id or credentials.client_secret: "+
+			"copy both again from the settings of the application of that domain. Auth0 says: "+words)
 	}
-	return granted, &userapi.CredentialsError{Detail: "Auth0 grants the application of credentials.client_id no token for the Management API: " +
-		"authorize it there with the permission read:users (" + wherePermission + "), and if credentials.domain is a custom domain, " +
-		"give the tenant's own one, such as shop.eu.auth0.com. Auth0 says: " + words}
+	return granted, fault.New(fault.CredentialsRefused, "Auth0 grants the application of credentials.client_id no token for the Management API: "+
+		"authorize it there with the permission read:users ("+wherePermission+"), and if credentials.domain is a custom domain, "+
+		"give the tenant's own one, such as shop.eu.auth0.com. Auth0 says: "+words)
 }
 
 func (s *source) notAuth0(how string) error {
-	return &userapi.ProtocolError{Detail: "the server of credentials.domain is not Auth0's: its /oauth/token does not answer as Auth0 does" + how +
-		". Give the tenant's domain, such as shop.eu.auth0.com (Auth0 dashboard, Applications, your application, Settings)"}
+	return fault.New(fault.ProviderError, "the server of credentials.domain is not Auth0's: its /oauth/token does not answer as Auth0 does"+how+
+		". Give the tenant's domain, such as shop.eu.auth0.com (Auth0 dashboard, Applications, your application, Settings)")
 }

@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -99,10 +99,10 @@ func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequ
 	case err != nil:
 		return err
 	case answer.Status == http.StatusConflict:
-		return &userapi.NotNowError{Detail: fmt.Sprintf("Auth0 does not redeliver the failed deliveries of event stream %s now (409%s): "+
+		return fault.Newf(fault.RedeliveryUnderWay, "Auth0 does not redeliver the failed deliveries of event stream %s now (409%s): "+
 			"some of them are under way already, by a redelivery that was asked for before. "+
 			"Wait some minutes, see whether they arrive (authsync events list), and ask again; or choose others with from and to",
-			s.client.Say(stream), s.said(answer))}
+			s.client.Say(stream), s.said(answer))
 	case !answer.OK():
 		return s.unexpected(what, answer)
 	default:

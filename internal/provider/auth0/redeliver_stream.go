@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -84,13 +85,13 @@ func (s *source) streams(ctx context.Context, projectID, id string) ([]eventStre
 	case len(chosen) > 0:
 		return chosen, nil
 	case len(all) == 0:
-		return nil, &userapi.NoStreamError{Detail: "this Auth0 tenant has no event stream, so nothing can be redelivered: " +
-			"create one (Auth0 dashboard, Event Streams, Create, Webhook), then run authsync reconcile. Log streams cannot redeliver"}
+		return nil, fault.New(fault.StreamNotFound, "this Auth0 tenant has no event stream, so nothing can be redelivered: "+
+			"create one (Auth0 dashboard, Event Streams, Create, Webhook), then run authsync reconcile. Log streams cannot redeliver")
 	case id != "":
-		return nil, &userapi.NoStreamError{Detail: s.client.Say("this Auth0 tenant has no event stream "+strconv.Quote(id)) + ". There are: " + s.shown(all)}
+		return nil, fault.New(fault.StreamNotFound, s.client.Say("this Auth0 tenant has no event stream "+strconv.Quote(id))+". There are: "+s.shown(all))
 	default:
-		return nil, &userapi.NoStreamError{Detail: "no event stream of this Auth0 tenant is a webhook whose path ends with " + receiverPath(projectID) +
-			". There are: " + s.shown(all) + ". If a proxy brings one of them here by another path, name it: --stream est_…"}
+		return nil, fault.New(fault.StreamNotFound, "no event stream of this Auth0 tenant is a webhook whose path ends with "+receiverPath(projectID)+
+			". There are: "+s.shown(all)+". If a proxy brings one of them here by another path, name it: --stream est_…")
 	}
 }
 

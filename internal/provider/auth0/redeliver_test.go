@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
@@ -160,8 +161,7 @@ func TestRedeliverNamesTheMissingPermission(t *testing.T) {
 		server.Scope = strings.Join(without, " ")
 		fail(server, streamA, 1)
 		_, err := redeliver(t, c, userapi.RedeliverRequest{})
-		var refused *userapi.CredentialsError
-		require.ErrorAs(t, err, &refused)
+		require.True(t, fault.Is(err, fault.CredentialsRefused), err)
 		require.ErrorContains(t, err, "lacks the permission "+missing)
 		require.ErrorContains(t, err, "Auth0 Management API, Machine to Machine Applications")
 		require.NotContains(t, err.Error(), "eyJ-token")
@@ -229,8 +229,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server.Streams.Streams = []demoprovider.Auth0Stream{disabled, aws}
 		for _, r := range []userapi.RedeliverRequest{{}, {Stream: streamA}} {
 			_, err := redeliver(t, c, r)
-			var none *userapi.NoStreamError
-			require.ErrorAs(t, err, &none)
+			require.True(t, fault.Is(err, fault.StreamNotFound), err)
 			require.ErrorContains(t, err, streamB+" (crm.example.com/in, disabled), "+aws.ID+" (no webhook, eventbridge)")
 			require.NotContains(t, err.Error(), "s3cret")
 		}
@@ -242,8 +241,7 @@ func TestStreamsOfTheProjectAreChosen(t *testing.T) {
 		server, c := streams(t)
 		server.Streams.Streams = nil
 		_, err := redeliver(t, c, userapi.RedeliverRequest{})
-		var none *userapi.NoStreamError
-		require.ErrorAs(t, err, &none)
+		require.True(t, fault.Is(err, fault.StreamNotFound), err)
 		require.ErrorContains(t, err, "has no event stream")
 	})
 	t.Run("MoreThanAPage", func(t *testing.T) {
@@ -285,8 +283,7 @@ func TestRedeliverySaysWhenItCannotBeNow(t *testing.T) {
 	server.Streams.Busy = true
 	fail(server, streamA, 1)
 	_, err := redeliver(t, c, userapi.RedeliverRequest{})
-	var notNow *userapi.NotNowError
-	require.ErrorAs(t, err, &notNow)
+	require.True(t, fault.Is(err, fault.RedeliveryUnderWay), err)
 	require.ErrorContains(t, err, "under way already")
 	require.ErrorContains(t, err, "One or more events is not in a state")
 }
@@ -328,28 +325,28 @@ func TestRedeliverSaysWhatLasts(t *testing.T) {
 	t.Parallel()
 	page := http.Header{"Content-Type": {"text/html"}}
 	for name, tc := range map[string]struct {
-		fault demoprovider.Fault
-		want  any
+		answer demoprovider.Fault
+		want   fault.Code
 	}{
-		"ListFails":       {demoprovider.Fault{Path: "/event-streams", Status: 500}, new(*userapi.TemporaryError)},
-		"ListIsAPage":     {demoprovider.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, new(*userapi.ProtocolError)},
-		"ListHasNoList":   {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, new(*userapi.TemporaryError)},
-		"ListIsNull":      {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `null`}, new(*userapi.TemporaryError)},
-		"NextIsANumber":   {demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, new(*userapi.TemporaryError)},
-		"DeliveriesFail":  {demoprovider.Fault{Path: "/deliveries", Status: 503}, new(*userapi.TemporaryError)},
-		"DeliveriesGone":  {demoprovider.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, new(*userapi.ProtocolError)},
-		"LongPause":       {demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, new(*userapi.RateLimitError)},
-		"RedeliverFails":  {demoprovider.Fault{Path: "/redeliver", Status: 500}, new(*userapi.TemporaryError)},
-		"RedeliverIsOdd":  {demoprovider.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, new(*userapi.TemporaryError)},
-		"RedeliverRefuse": {demoprovider.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, new(*userapi.ProtocolError)},
+		"ListFails":       {demoprovider.Fault{Path: "/event-streams", Status: 500}, fault.ProviderUnavailable},
+		"ListIsAPage":     {demoprovider.Fault{Path: "/event-streams", Status: 200, Header: page, Body: "<html>"}, fault.ProviderError},
+		"ListHasNoList":   {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `{"streams":[]}`}, fault.ProviderUnavailable},
+		"ListIsNull":      {demoprovider.Fault{Path: "/event-streams", Status: 200, Body: `null`}, fault.ProviderUnavailable},
+		"NextIsANumber":   {demoprovider.Fault{Path: "/deliveries", Status: 200, Body: `{"deliveries":[],"next":7}`}, fault.ProviderUnavailable},
+		"DeliveriesFail":  {demoprovider.Fault{Path: "/deliveries", Status: 503}, fault.ProviderUnavailable},
+		"DeliveriesGone":  {demoprovider.Fault{Path: "/deliveries", Status: 404, Body: `{"statusCode":404,"message":"The event stream does not exist."}`}, fault.ProviderError},
+		"LongPause":       {demoprovider.Fault{Path: "/deliveries", Status: 429, Header: http.Header{"Retry-After": {"90"}}}, fault.ProviderUnavailable},
+		"RedeliverFails":  {demoprovider.Fault{Path: "/redeliver", Status: 500}, fault.ProviderUnavailable},
+		"RedeliverIsOdd":  {demoprovider.Fault{Path: "/redeliver", Status: 200, Body: "hello"}, fault.ProviderUnavailable},
+		"RedeliverRefuse": {demoprovider.Fault{Path: "/redeliver", Status: 400, Body: `{"message":"Payload validation error"}`}, fault.ProviderError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, c := streams(t)
 			fail(server, streamA, 1)
-			server.Fail(slices.Repeat([]demoprovider.Fault{tc.fault}, 20)...)
+			server.Fail(slices.Repeat([]demoprovider.Fault{tc.answer}, 20)...)
 			_, err := redeliver(t, c, userapi.RedeliverRequest{})
-			require.ErrorAs(t, err, tc.want)
+			require.True(t, fault.Is(err, tc.want), err)
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -199,5 +200,5 @@ func (s *source) refused(what string, answer *userapi.Response) error {
 	if words != "" {
 		detail += ". The server says: " + words
 	}
-	return &userapi.CredentialsError{Detail: detail}
+	return fault.New(fault.CredentialsRefused, detail)
 }

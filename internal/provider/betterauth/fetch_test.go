@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -55,8 +56,7 @@ func TestEmptyListWithoutTheLimitIsTrouble(t *testing.T) {
 	server.BrokenDatabase = true
 	for _, cursor := range []string{"", first.Next} {
 		_, err = source.Page(t.Context(), cursor)
-		var temporary *userapi.TemporaryError
-		require.ErrorAs(t, err, &temporary)
+		require.True(t, fault.Is(err, fault.ProviderUnavailable), err)
 		require.ErrorContains(t, err, "does not repeat the limit")
 	}
 	_, _, err = source.Count(t.Context())
@@ -77,8 +77,7 @@ func TestListThatEndsTooEarlyIsTrouble(t *testing.T) {
 		if err != nil {
 			require.ErrorContains(t, err, "counts 1700: it ends at position 1400")
 			require.Equal(t, 1400, got)
-			var protocol *userapi.ProtocolError
-			require.ErrorAs(t, err, &protocol)
+			require.True(t, fault.Is(err, fault.ProviderError), err)
 			return
 		}
 		require.NotEmpty(t, page.Next)

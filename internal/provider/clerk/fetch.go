@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -200,5 +201,5 @@ func (s *source) refused(what string, answer *userapi.Response) error {
 	if words != "" {
 		detail += ". Clerk says: " + words
 	}
-	return &userapi.CredentialsError{Detail: detail}
+	return fault.New(fault.CredentialsRefused, detail)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -158,9 +159,9 @@ func (c *Client) giveUp(r Request, failed *trouble, attempts int) error {
 	case failed.limited:
 		return fmt.Errorf("%s of %s: %w", r.What, c.name, &RateLimitError{After: max(failed.pause, 10*time.Second)})
 	case failed.foreign:
-		return &ProtocolError{Detail: fmt.Sprintf("%s of %s: %s", r.What, c.name, failed.detail)}
+		return fault.Newf(fault.ProviderError, "%s of %s: %s", r.What, c.name, failed.detail)
 	default:
-		return &TemporaryError{Detail: fmt.Sprintf("%s of %s: %s (attempts: %d)", r.What, c.name, failed.detail, attempts)}
+		return fault.Newf(fault.ProviderUnavailable, "%s of %s: %s (attempts: %d)", r.What, c.name, failed.detail, attempts)
 	}
 }
 
@@ -201,7 +202,7 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 	case err != nil:
 		return nil, &trouble{detail: "the answer broke off: " + c.reason(err)}
 	case int64(len(body)) > limit:
-		return nil, &ProtocolError{Detail: fmt.Sprintf("%s of %s: the answer is longer than %d MiB, which is refused", r.What, c.name, limit>>20)}
+		return nil, fault.Newf(fault.ProviderError, "%s of %s: the answer is longer than %d MiB, which is refused", r.What, c.name, limit>>20)
 	}
 	response := &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, SentAt: sentAt}
 	if response.OK() {
@@ -233,7 +234,7 @@ func (c *Client) read(r Request, answer *Response) error {
 	if err == nil {
 		return nil
 	}
-	if final, ok := errors.AsType[*ProtocolError](err); ok {
+	if final, ok := fault.As(err); ok && final.Code == fault.ProviderError {
 		return final
 	}
 	detail := "the answer cannot be read: " + err.Error()
@@ -265,7 +266,7 @@ func (c *Client) send(ctx, caller context.Context, r Request) (*http.Response, t
 			return nil, sentAt, c.ended(caller, r)
 		}
 		if blocked, is := errors.AsType[*egress.BlockedError](err); is {
-			return nil, sentAt, &ProtocolError{Detail: fmt.Sprintf("%s of %s: %s", r.What, c.name, c.Say(blocked.Error()))}
+			return nil, sentAt, fault.Newf(fault.ProviderError, "%s of %s: %s", r.What, c.name, c.Say(blocked.Error()))
 		}
 		return nil, sentAt, &trouble{detail: c.reason(err)}
 	}
@@ -280,8 +281,8 @@ func (c *Client) send(ctx, caller context.Context, r Request) (*http.Response, t
 	}
 	answer.Body.Close() //nolint:gosec // it is not of interest
 	if !retry {
-		return nil, sentAt, &ProtocolError{Detail: fmt.Sprintf(
-			"%s of %s: the server redirects to another address, which is not followed: give the final address", r.What, c.name)}
+		return nil, sentAt, fault.Newf(fault.ProviderError,
+			"%s of %s: the server redirects to another address, which is not followed: give the final address", r.What, c.name)
 	}
 	failed := &trouble{detail: "the server answered " + statusText(status), limited: status == http.StatusTooManyRequests}
 	failed.pause, failed.asked = askedPause(answer.Header, now)
@@ -304,7 +305,7 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), r.URL, body)
 	if err != nil || !isHTTP(request.URL) {
 		// The cause would quote the address, which may be signed.
-		return nil, &ProtocolError{Detail: fmt.Sprintf("%s of %s: the address is no https:// address", r.What, c.name)}
+		return nil, fault.Newf(fault.ProviderError, "%s of %s: the address is no https:// address", r.What, c.name)
 	}
 	request.Header.Set("User-Agent", c.deps.UserAgent)
 	request.Header.Set("Accept", "application/json")

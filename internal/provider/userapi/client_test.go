@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
@@ -42,8 +43,7 @@ func TestLongAnswersAreRefused(t *testing.T) {
 		w.Write(make([]byte, 2<<20+1)) //nolint:errcheck // the client leaves early
 	})
 	_, err := client.Do(t.Context(), userapi.Request{What: "ask", URL: address, MaxBody: 2 << 20})
-	var protocol *userapi.ProtocolError
-	require.ErrorAs(t, err, &protocol)
+	require.True(t, fault.Is(err, fault.ProviderError), err)
 	require.ErrorContains(t, err, "longer than 2 MiB")
 }
 
@@ -74,8 +74,7 @@ func TestRefusedAddressesAreNotTriedAgain(t *testing.T) {
 		address + "/x?Signature=s1gned":             address + " is a loopback address",
 	} {
 		_, err := client.Open(t.Context(), userapi.Request{What: "download", URL: refused})
-		var protocol *userapi.ProtocolError
-		require.ErrorAs(t, err, &protocol)
+		require.True(t, fault.Is(err, fault.ProviderError), err)
 		require.ErrorContains(t, err, "download of the server: "+says)
 		require.NotContains(t, err.Error(), "s1gned")
 	}

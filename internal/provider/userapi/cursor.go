@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // EncodeCursor writes the place of a walk as JSON, so that a person who looks
@@ -34,5 +36,5 @@ func DecodeCursor(cursor string, place any) error {
 
 // ForeignCursor is the error for a place that is none of the source's own.
 func ForeignCursor() error {
-	return &ProtocolError{Detail: "the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew"}
+	return fault.New(fault.ProviderError, "the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew")
 }

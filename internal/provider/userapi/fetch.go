@@ -8,13 +8,13 @@
 // A Source ends a call in one of these ways, and what the caller does follows
 // from the class alone:
 //
-//	*CredentialsError   stop; a person has to give other credentials or rights
-//	ErrNoCredentials    the same, known before any request
-//	*ProtocolError      stop; the provider answered what cannot be understood
-//	*RateLimitError     go on after the time that it names
-//	*TemporaryError     go on later; retries in place did not help
-//	ErrGone             of User: the user does not exist, for certain
-//	the context's error the caller has ended the call
+//	fault.CredentialsRefused   stop; a person has to give other credentials or rights
+//	ErrNoCredentials           the same, known before any request
+//	fault.ProviderError        stop; the provider answered what cannot be understood
+//	*RateLimitError            go on after the time that it names
+//	fault.ProviderUnavailable  go on later; retries in place did not help
+//	ErrGone                    of User: the user does not exist, for certain
+//	the context's error        the caller has ended the call
 package userapi
 
 import (

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // recents is how many ids a walk remembers of those it read last.
@@ -97,6 +99,6 @@ func NoProgress(name, what string, read, total int64) error {
 	if total > 0 {
 		counted = fmt.Sprintf(", which counts %d", total)
 	}
-	return &ProtocolError{Detail: fmt.Sprintf("list the users of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
-		"Is there a proxy on the way that drops or changes parameters?", name, counted, what, read)}
+	return fault.Newf(fault.ProviderError, "list the users of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
+		"Is there a proxy on the way that drops or changes parameters?", name, counted, what, read)
 }

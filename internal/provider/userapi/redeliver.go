@@ -12,7 +12,7 @@ type Redeliverer interface {
 	// receiver of a project, and asks for all of them to be sent again. That an
 	// event was asked for already does no harm: it comes with the id that it had.
 	//
-	// The errors are those of a Source, *NoStreamError and *NotNowError. If some
+	// The errors are those of a Source, fault.StreamNotFound and fault.RedeliveryUnderWay. If some
 	// streams were asked and others could not be, there is no error: the
 	// latter say so themselves, in Problem.
 	Redeliver(ctx context.Context, projectID string, r RedeliverRequest) (Redelivery, error)
@@ -59,13 +59,3 @@ type RedeliveryStream struct {
 	// Notes are what a person should know of the stream.
 	Notes []string `json:"notes"`
 }
-
-// NoStreamError says that there is no event stream to ask, and which there are.
-type NoStreamError struct{ Detail string }
-
-func (e *NoStreamError) Error() string { return e.Detail }
-
-// NotNowError says that the provider does not send again what is under way.
-type NotNowError struct{ Detail string }
-
-func (e *NotNowError) Error() string { return e.Detail }

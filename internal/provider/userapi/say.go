@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // maxSaid is how much of a provider's own words is shown, in characters.
@@ -33,5 +35,5 @@ func (c *Client) Unexpected(what string, answer *Response, said string) error {
 	if said != "" {
 		detail += ": " + said
 	}
-	return &ProtocolError{Detail: detail}
+	return fault.New(fault.ProviderError, detail)
 }

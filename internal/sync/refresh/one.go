@@ -3,7 +3,6 @@ package refresh
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
@@ -60,35 +59,13 @@ type Repair struct {
 	EventID string `json:"event_id"`
 }
 
-// ChooseError says that the provider to be asked does not follow from the project
-// and the mirror, and how to name it.
-type ChooseError struct{ Detail string }
-
-func (e *ChooseError) Error() string { return e.Detail }
-
-// UnknownError says that neither the provider nor the mirror knows the user.
-type UnknownError struct{ Detail string }
-
-func (e *UnknownError) Error() string { return e.Detail }
-
-// RefusedError says that the project's database refuses the row.
-type RefusedError struct{ Err error }
-
-func (e *RefusedError) Error() string {
-	return "the user was read but cannot be written: " + pgdb.Describe(e.Err)
-}
-
-// Unwrap gives the cause.
-func (e *RefusedError) Unwrap() error { return e.Err }
-
 // Refresh asks the provider about a user and brings the mirror to the answer. An
 // empty provider is the one that the row came from, else the only one of the project.
-// Errors: *ChooseError, *UnknownError, *RefusedError, those of account.Accounts and
-// of a Source, and *tenantdb.DelayError.
+// Errors: fault.Invalid, if the provider does not follow from the project and the mirror and has to
+// be named; fault.UserNotFound, if neither the provider nor the mirror knows the user;
+// fault.RowRefused; those of source.Integrations and of a Source; and *tenantdb.DelayError.
 func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, providerName string) (Repair, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, oneTimeout, &userapi.TemporaryError{
-		Detail: fmt.Sprintf("the provider and the project's database did not answer within %s", oneTimeout),
-	})
+	ctx, cancel := context.WithTimeoutCause(ctx, oneTimeout, fault.Newf(fault.ProviderUnavailable, "the provider and the project's database did not answer within %s", oneTimeout))
 	defer cancel()
 	name, err := o.choose(ctx, projectID, userID, providerName)
 	if err != nil {
@@ -112,15 +89,15 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 		return Repair{}, unreadable(answer.Err)
 	}
 	if answer.IsUnknown {
-		return Repair{}, &UnknownError{Detail: fmt.Sprintf("neither %s nor the mirror has a user of this id: "+
-			"check the id; if it is of another provider of the project, name that", provider.Title(name))}
+		return Repair{}, fault.Newf(fault.UserNotFound, "neither %s nor the mirror has a user of this id: "+
+			"check the id; if it is of another provider of the project, name that", provider.Title(name))
 	}
 	results, err := reader.Apply(ctx, answers)
 	if err != nil {
 		return Repair{}, ended(ctx, err)
 	}
 	if results[0].Err != nil {
-		return Repair{}, &RefusedError{results[0].Err}
+		return Repair{}, fault.Wrap(fault.RowRefused, results[0].Err, "the user was read but cannot be written: "+pgdb.Describe(results[0].Err))
 	}
 	if err := mirror.Deferred(results); err != nil {
 		return Repair{}, err
@@ -144,10 +121,10 @@ func ended(ctx context.Context, err error) error {
 
 // unreadable is the error of a user object that cannot be understood.
 func unreadable(err error) error {
-	if _, ok := errors.AsType[*userapi.ProtocolError](err); ok {
+	if fault.Is(err, fault.ProviderError) {
 		return err
 	}
-	return &userapi.ProtocolError{Detail: "the provider's answer about this user cannot be understood: " + err.Error()}
+	return fault.New(fault.ProviderError, "the provider's answer about this user cannot be understood: "+err.Error())
 }
 
 // choose finds the provider to be asked.
@@ -161,7 +138,7 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 	}
 	switch len(all) {
 	case 0:
-		return "", &ChooseError{Detail: "the project has no integration, so there is no provider to ask: set one up first (authsync integrations set PROJECT PROVIDER)"}
+		return "", fault.At("provider", "the project has no integration, so there is no provider to ask: set one up first (authsync integrations set PROJECT PROVIDER)")
 	case 1:
 		return all[0], nil
 	}
@@ -176,11 +153,11 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 		if known {
 			what = "of this user the mirror has a placeholder only"
 		}
-		return "", &ChooseError{Detail: fmt.Sprintf("the project has several providers (%s), and %s: say which one to ask (--provider, or provider in the body)",
-			strings.Join(all, ", "), what)}
+		return "", fault.At("provider", "the project has several providers (%s), and %s: say which one to ask (--provider, or provider in the body)",
+			strings.Join(all, ", "), what)
 	case !slices.Contains(all, *row.Provider):
-		return "", &ChooseError{Detail: fmt.Sprintf("the user came from %s, which the project does not have any more: say which one to ask (%s)",
-			*row.Provider, strings.Join(all, ", "))}
+		return "", fault.At("provider", "the user came from %s, which the project does not have any more: say which one to ask (%s)",
+			*row.Provider, strings.Join(all, ", "))
 	default:
 		return *row.Provider, nil
 	}
@@ -220,11 +197,4 @@ func told(a *Answer, result mirror.Result, name string) Repair {
 		r.Note = &note
 	}
 	return r
-}
-
-// isRefusal reports that the provider refuses what is stored, or is not what it should be.
-func isRefusal(err error) bool {
-	var credentials *userapi.CredentialsError
-	var protocol *userapi.ProtocolError
-	return errors.As(err, &credentials) || errors.As(err, &protocol) || errors.Is(err, userapi.ErrNoCredentials)
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/refresh"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
@@ -94,8 +94,7 @@ func TestRefreshBringsTheMirrorToWhatTheProviderSays(t *testing.T) {
 
 			id = f.id(99)
 			_, err := b.one.Refresh(t.Context(), b.projectID, id, "")
-			var unknown *refresh.UnknownError
-			require.ErrorAs(t, err, &unknown)
+			require.True(t, fault.Is(err, fault.UserNotFound), err)
 			require.ErrorContains(t, err, "check the id")
 			require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
 
@@ -125,21 +124,18 @@ func TestRefreshSaysWhatToDo(t *testing.T) {
 			b.clock.Advance(2 * time.Minute)
 
 			f.server.Fail(slices.Repeat([]demoprovider.Fault{{Status: http.StatusInternalServerError}}, 4)...)
-			var temporary *userapi.TemporaryError
-			require.ErrorAs(t, read(), &temporary)
+			require.True(t, fault.Is(read(), fault.ProviderUnavailable))
 
 			was := b.integrations[f.name]
 			b.store(f.name, &stored{provider.Credentials{
 				SecretKey: "sk_test_wrong", Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: "wrong", SessionToken: "wrong",
 			}, was.options})
-			var refused *userapi.CredentialsError
 			err := read()
-			require.ErrorAs(t, err, &refused)
+			require.True(t, fault.Is(err, fault.CredentialsRefused), err)
 			require.NotContains(t, err.Error(), "sk_test_wrong")
 
 			b.store(f.name, &stored{provider.Credentials{}, provider.Options{}})
-			var notPossible *source.UnsupportedError
-			require.ErrorAs(t, read(), &notPossible)
+			require.True(t, fault.Is(read(), fault.NotPossible))
 			require.ErrorContains(t, read(), "authsync integrations set PROJECT "+f.name)
 
 			b.store(f.name, nil)
@@ -155,14 +151,13 @@ func TestRefreshChoosesTheProvider(t *testing.T) {
 	read := func(id, name string) (refresh.Repair, error) {
 		return b.one.Refresh(t.Context(), b.projectID, id, name)
 	}
-	var choose *refresh.ChooseError
 	_, err := read("x", "")
-	require.ErrorAs(t, err, &choose)
+	require.True(t, fault.Is(err, fault.Invalid), err)
 	require.ErrorContains(t, err, "no integration")
 
 	tenant, instance := b.auth0(t, 3), b.clerk(t, 3)
 	_, err = read(demoprovider.ClerkID(1), "")
-	require.ErrorAs(t, err, &choose)
+	require.True(t, fault.Is(err, fault.Invalid), err)
 	require.ErrorContains(t, err, "(auth0, clerk), and the mirror has no such user")
 	b.exec(t, `SELECT capydb_auth.ensure_user('user_placeholder')`)
 	_, err = read("user_placeholder", "")
@@ -198,8 +193,7 @@ func TestRefreshTellsThatTheRowIsRefused(t *testing.T) {
 	b.auth0(t, 3)
 	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT nobody CHECK (email IS NULL)`)
 	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(1), "")
-	var refused *refresh.RefusedError
-	require.ErrorAs(t, err, &refused)
+	require.True(t, fault.Is(err, fault.RowRefused), err)
 	require.ErrorContains(t, err, "constraint nobody")
 }
 

@@ -2,12 +2,12 @@ package refresh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/sync/source"
 )
@@ -80,6 +80,5 @@ func (q *Queue) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, pro
 
 // isLasting reports an error that only a person can end.
 func isLasting(err error) bool {
-	var notPossible *source.UnsupportedError
-	return errors.As(err, &notPossible) || isRefusal(err)
+	return fault.Is(err, fault.NotPossible, fault.CredentialsRefused, fault.ProviderError)
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -341,8 +341,7 @@ func TestPossibleSaysWhatIsMissing(t *testing.T) {
 	possible := func() error { return b.queue.Possible(t.Context(), b.projectID, provider.Auth0) }
 	require.ErrorIs(t, possible(), project.ErrNoIntegration)
 	b.store(provider.Auth0, &stored{})
-	var notPossible *source.UnsupportedError
-	require.ErrorAs(t, possible(), &notPossible)
+	require.True(t, fault.Is(possible(), fault.NotPossible))
 	tenant := b.auth0(t, 1)
 	require.NoError(t, possible())
 	require.Zero(t, tenant.Requests(""), "it sends nothing")

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -118,7 +119,6 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	asked := time.Now()
 	clocks, known := all[id]
 	user, err := r.Account.Source.User(ctx, id)
-	var protocol *userapi.ProtocolError
 	switch {
 	case errors.Is(err, userapi.ErrGone):
 		answer := &Answer{UserID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asked)}
@@ -135,7 +135,7 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 		}
 		clocks.Supersede(&answer.event)
 		return answer, nil
-	case errors.As(err, &protocol):
+	case fault.Is(err, fault.ProviderError):
 		return &Answer{UserID: id, Err: err}, nil // perhaps about this user alone
 	case err != nil:
 		return nil, err

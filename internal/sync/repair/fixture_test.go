@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/jobs"
@@ -23,7 +24,6 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/sync/repair"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
@@ -96,7 +96,7 @@ func (b *testBundle) start(_ context.Context, _ uuid.UUID, name string, o syncru
 	case b.running:
 		return syncrun.Run{}, &syncrun.RunningError{Run: syncrun.Run{Kind: provider.KindBackfill}}
 	case name == provider.Clerk:
-		return syncrun.Run{}, &source.UnsupportedError{Detail: "there is no secret_key"}
+		return syncrun.Run{}, fault.New(fault.NotPossible, "there is no secret_key")
 	}
 	b.started = append(b.started, name+" "+o.Kind)
 	return syncrun.Run{}, nil

@@ -13,13 +13,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/redact"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
@@ -241,13 +241,13 @@ func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 		}
 		_, err := w.Start(ctx, r.ProjectID, name, syncrun.Order{Kind: provider.KindReconcile})
 		var running *syncrun.RunningError
-		var notPossible *source.UnsupportedError
 		var why *string
 		switch {
 		case errors.As(err, &running):
 			return &jobs.WaitError{After: recheckRunAfter, Err: fmt.Errorf("a %s of %s is at work; a reconcile follows it", running.Run.Kind, provider.Title(name))}
-		case errors.As(err, &notPossible):
-			why = &notPossible.Detail
+		case fault.Is(err, fault.NotPossible):
+			reason := err.Error()
+			why = &reason
 		case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):
 			continue
 		case err != nil:

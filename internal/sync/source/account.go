@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -42,7 +43,7 @@ func (a *Account) Close() {
 // Accounts opens the provider accounts of integrations.
 type Accounts interface {
 	// Open prepares to read the users of an integration; it sends nothing.
-	// Errors: *UnsupportedError, project.ErrNoProject, project.ErrNoIntegration.
+	// Errors: fault.NotPossible, project.ErrNoProject, project.ErrNoIntegration.
 	Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error)
 }
 
@@ -60,12 +61,12 @@ type Integrations struct {
 func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
 	kind, err := registry.Lookup(providerName)
 	if err != nil {
-		return Account{}, &UnsupportedError{Detail: err.Error()}
+		return Account{}, fault.New(fault.NotPossible, err.Error())
 	}
 	importer, imports := kind.(provider.Importer)
 	sourcer, sources := kind.(userapi.Sourcer)
 	if !imports || !sources {
-		return Account{}, &UnsupportedError{Detail: "the users of " + provider.Title(kind.Name()) + " cannot be read"}
+		return Account{}, fault.New(fault.NotPossible, "the users of "+provider.Title(kind.Name())+" cannot be read")
 	}
 	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
 	if err != nil {
@@ -82,11 +83,11 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	source, err := sourcer.NewSource(credentials, options, deps)
 	switch {
 	case errors.Is(err, userapi.ErrNoCredentials):
-		return Account{}, &UnsupportedError{Detail: fmt.Sprintf("%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())}
+		return Account{}, fault.Newf(fault.NotPossible, "%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())
 	case pgdb.Unavailable(err):
 		return Account{}, err
 	case err != nil:
-		return Account{}, &UnsupportedError{Detail: fmt.Sprintf("the users cannot be read: %v", err)}
+		return Account{}, fault.Newf(fault.NotPossible, "the users cannot be read: %v", err)
 	}
 	digest, err := digestOf(credentials, options)
 	if err != nil {
@@ -103,8 +104,3 @@ func digestOf(credentials provider.Credentials, options provider.Options) (strin
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
 }
-
-// UnsupportedError says why users cannot be read, and what to do.
-type UnsupportedError struct{ Detail string }
-
-func (e *UnsupportedError) Error() string { return e.Detail }

@@ -26,12 +26,13 @@
 package syncrun
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 )
 
@@ -134,14 +135,18 @@ func (r *Report) note(text string) {
 }
 
 // ErrNoRun says that there was no run of this kind yet.
-var ErrNoRun = errors.New("there was none of this provider yet")
+var ErrNoRun = fault.New(fault.RunNotFound, "there was none of this provider yet")
 
 // RunningError says that a run of the provider, of either kind, is not finished.
 type RunningError struct{ Run Run }
 
 func (e *RunningError) Error() string {
-	return e.Run.Kind + " " + e.Run.ID.String() + " of this provider is " + e.Run.State
+	return fmt.Sprintf("%[1]s %[2]s of this provider is %[3]s: GET …/%[1]s shows how far it is, DELETE …/%[1]s cancels it",
+		e.Run.Kind, e.Run.ID, e.Run.State)
 }
+
+// Unwrap gives the code.
+func (e *RunningError) Unwrap() error { return fault.New(fault.RunUnfinished, e.Error()) }
 
 // Args are the arguments of the job backfill.
 type Args struct {

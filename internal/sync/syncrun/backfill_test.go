@@ -14,12 +14,12 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/userapi"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -223,7 +223,7 @@ func TestTroubles(t *testing.T) {
 		waits string
 	}{
 		"RateLimitIsKept":               {fmt.Errorf("list: %w", &userapi.RateLimitError{After: time.Minute}), "the provider asks for a pause of 1m0s"},
-		"OutageIsWaitedFor":             {&userapi.TemporaryError{Detail: "the provider answers 502"}, "the provider answers 502"},
+		"OutageIsWaitedFor":             {fault.New(fault.ProviderUnavailable, "the provider answers 502"), "the provider answers 502"},
 		"AnythingElseIsTriedAgain":      {errors.New("who knows"), "who knows"},
 		"TablesThatAreAwayAreWaitedFor": {&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}, "dial tcp: refused"},
 	}
@@ -261,8 +261,8 @@ func TestTroubles(t *testing.T) {
 		err   error
 		tells string
 	}{
-		"RefusedCredentialsEndTheRun": {fmt.Errorf("x: %w", &userapi.CredentialsError{Detail: "Clerk refuses secret_key"}), "Clerk refuses secret_key"},
-		"AnotherServerEndsTheRun":     {&userapi.ProtocolError{Detail: "this is no Clerk"}, "this is no Clerk"},
+		"RefusedCredentialsEndTheRun": {fmt.Errorf("x: %w", fault.New(fault.CredentialsRefused, "Clerk refuses secret_key")), "Clerk refuses secret_key"},
+		"AnotherServerEndsTheRun":     {fault.New(fault.ProviderError, "this is no Clerk"), "this is no Clerk"},
 		"EndlessTroublesEndTheRun":    {errors.New("who knows"), "given up after many attempts in a row: who knows"},
 	}
 	for name, c := range final {
@@ -384,10 +384,9 @@ func TestStore(t *testing.T) {
 		require.ErrorIs(t, err, syncrun.ErrNoRun)
 		_, err = b.store.Start(t.Context(), uuid.New(), provider.Clerk, syncrun.Order{Kind: provider.KindBackfill})
 		require.ErrorIs(t, err, project.ErrNoProject)
-		b.account.openErr = &source.UnsupportedError{Detail: "give secret_key"}
-		var notPossible *source.UnsupportedError
+		b.account.openErr = fault.New(fault.NotPossible, "give secret_key")
 		_, err = b.store.Start(t.Context(), b.projectID, provider.Clerk, syncrun.Order{Kind: provider.KindBackfill})
-		require.ErrorAs(t, err, &notPossible)
+		require.True(t, fault.Is(err, fault.NotPossible), err)
 	})
 }
 

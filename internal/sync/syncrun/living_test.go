@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
@@ -194,7 +195,7 @@ func (l *living) User(_ context.Context, id string) (userapi.User, error) {
 		return userapi.User{}, userapi.ErrGone
 	}
 	if user["unreadable"] != nil {
-		return userapi.User{}, &userapi.ProtocolError{Detail: "it is another user than was asked for"}
+		return userapi.User{}, fault.New(fault.ProviderError, "it is another user than was asked for")
 	}
 	return userapi.User{Object: marshal(user), FetchedAt: asked}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -137,12 +138,11 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		Deps:      func(context.Context, uuid.UUID) (userapi.Deps, error) { return userapi.Deps{}, nil },
 		Providers: func(context.Context, uuid.UUID) ([]string, error) { return nil, nil },
 	}
-	var notPossible *source.UnsupportedError
 	for name, says := range map[string]string{
 		provider.Clerk: "secret_key", provider.Auth0: "client_secret", provider.BetterAuth: "session_token", "okta": "no provider",
 	} {
 		_, err := accounts.Open(t.Context(), uuid.New(), name)
-		require.ErrorAs(t, err, &notPossible, name)
+		require.True(t, fault.Is(err, fault.NotPossible), "%s: %v", name, err)
 		require.ErrorContains(t, err, says)
 	}
 	stored = provider.Credentials{SecretKey: "sk_live_one"}

@@ -3,11 +3,11 @@ package syncrun
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -309,7 +309,7 @@ func refused(answers []refresh.Answer) error {
 	if understood || len(answers) < askAbout/2 {
 		return nil
 	}
-	return &userapi.ProtocolError{Detail: fmt.Sprintf("none of %d users could be read: %v", len(answers), answers[0].Err)}
+	return fault.Newf(fault.ProviderError, "none of %d users could be read: %v", len(answers), answers[0].Err)
 }
 
 // finish ends the run with what was found and done.

@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/sync/source"
 )
 
 // lookEvery is how often schedules are looked at.
@@ -73,7 +73,6 @@ const insertFailed = `
 func (w *scheduleWorker) start(ctx context.Context, projectID uuid.UUID, providerName string) error {
 	run, err := w.store.Start(ctx, projectID, providerName, Order{Kind: provider.KindReconcile})
 	var running *RunningError
-	var notPossible *source.UnsupportedError
 	switch {
 	case err == nil:
 		w.log.InfoContext(ctx, "reconcile_scheduled", slog.String("project_id", projectID.String()),
@@ -81,8 +80,8 @@ func (w *scheduleWorker) start(ctx context.Context, projectID uuid.UUID, provide
 		return nil
 	case errors.As(err, &running), errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):
 		return nil // somebody was faster
-	case errors.As(err, &notPossible):
-		_, err = w.store.pool.Exec(ctx, insertFailed, projectID, providerName, provider.KindReconcile, notPossible.Detail)
+	case fault.Is(err, fault.NotPossible):
+		_, err = w.store.pool.Exec(ctx, insertFailed, projectID, providerName, provider.KindReconcile, err.Error())
 	}
 	if err != nil {
 		return fmt.Errorf("start the reconcile of project %s: %w", projectID, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
@@ -111,7 +112,7 @@ func TestDefaultScheduleIsOverridden(t *testing.T) {
 type refusing struct{}
 
 func (refusing) Open(context.Context, uuid.UUID, string) (source.Account, error) {
-	return source.Account{}, &source.UnsupportedError{Detail: "secret_key is missing"}
+	return source.Account{}, fault.New(fault.NotPossible, "secret_key is missing")
 }
 
 // serve starts all workers, and the jobs that come by themselves.

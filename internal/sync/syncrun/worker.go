@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -152,16 +153,13 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		err = errSlow
 	}
 	var (
-		credentials *userapi.CredentialsError
-		protocol    *userapi.ProtocolError
-		notPossible *source.UnsupportedError
-		limited     *userapi.RateLimitError
-		delayed     *tenantdb.DelayError
+		limited *userapi.RateLimitError
+		delayed *tenantdb.DelayError
 	)
 	switch {
 	case jobs.Yields(err):
 		return err
-	case errors.As(err, &credentials), errors.As(err, &protocol), errors.As(err, &notPossible), errors.Is(err, userapi.ErrNoCredentials):
+	case fault.Is(err, fault.CredentialsRefused, fault.ProviderError, fault.NotPossible):
 		return s.fail(ctx, err.Error(), err)
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		return s.fail(ctx, "the integration was removed before the "+s.row.Kind+" was done", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/payload"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
@@ -287,8 +288,7 @@ func foreignCursor(t *testing.T, c *Case) {
 	t.Helper()
 	for _, cursor := range []string{"page 2", `{"mode":"tea"}`, `{"x":1}`, `{}`, `7`} {
 		_, err := c.open(t).Page(t.Context(), cursor)
-		var protocol *userapi.ProtocolError
-		require.ErrorAs(t, err, &protocol, cursor)
+		require.True(t, fault.Is(err, fault.ProviderError), "%s: %v", cursor, err)
 		require.ErrorContains(t, err, "begin the walk anew")
 	}
 }
@@ -324,8 +324,7 @@ func refusedCredentials(t *testing.T, c *Case) {
 	_, begin := c.open(t).Page(t.Context(), "")
 	_, _, count := c.open(t).Count(t.Context())
 	for name, err := range map[string]error{"running": running, "page": page, "user": user, "begin": begin, "count": count} {
-		var refused *userapi.CredentialsError
-		require.ErrorAs(t, err, &refused, name)
+		require.True(t, fault.Is(err, fault.CredentialsRefused), "%s: %v", name, err)
 		require.ErrorContains(t, err, c.Credential, name)
 		c.safe(t, err)
 	}
@@ -382,27 +381,25 @@ func (c *Case) untilError(t *testing.T, source userapi.Source, cursor string) er
 func lastingTrouble(t *testing.T, c *Case) {
 	t.Helper()
 	cursor := c.inTheMiddle(t, c.open(t))
-	for _, fault := range []demoprovider.Fault{
+	for _, answer := range []demoprovider.Fault{
 		{Path: c.Pages, Status: 500, Body: strings.Join(c.Secrets, " ")},
 		{Path: c.Pages, Status: 503},
 		{Path: c.Pages, Cut: true},
 		{Path: c.Pages, Status: 200, Body: ""},
 	} {
-		c.Server.Fail(slices.Repeat([]demoprovider.Fault{fault}, 50)...)
+		c.Server.Fail(slices.Repeat([]demoprovider.Fault{answer}, 50)...)
 		err := c.untilError(t, c.open(t), cursor)
-		var temporary *userapi.TemporaryError
-		require.ErrorAs(t, err, &temporary, "%+v", fault)
+		require.True(t, fault.Is(err, fault.ProviderUnavailable), "%+v: %v", answer, err)
 		c.safe(t, err)
 		c.Server.Heal()
 	}
-	for _, fault := range []demoprovider.Fault{
+	for _, answer := range []demoprovider.Fault{
 		{Path: c.Pages, Status: 418},
 		{Path: c.Pages, Status: 200, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}},
 	} {
-		c.Server.Fail(slices.Repeat([]demoprovider.Fault{fault}, 50)...)
+		c.Server.Fail(slices.Repeat([]demoprovider.Fault{answer}, 50)...)
 		_, err := c.open(t).Page(t.Context(), cursor)
-		var protocol *userapi.ProtocolError
-		require.ErrorAs(t, err, &protocol, "%+v", fault)
+		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", answer, err)
 		c.safe(t, err)
 		c.Server.Heal()
 	}
@@ -473,8 +470,7 @@ func slowBody(t *testing.T, c *Case) {
 	deps.Timeout = 50 * time.Millisecond
 	c.Server.Fail(slices.Repeat([]demoprovider.Fault{{Path: c.Pages, Stall: true}}, 50)...)
 	err := c.untilError(t, c.with(t, deps), cursor)
-	var temporary *userapi.TemporaryError
-	require.ErrorAs(t, err, &temporary)
+	require.True(t, fault.Is(err, fault.ProviderUnavailable), err)
 }
 
 func redirect(t *testing.T, c *Case) {
@@ -484,8 +480,7 @@ func redirect(t *testing.T, c *Case) {
 	other := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
 	c.Server.Fail(demoprovider.Fault{Path: c.Pages, Status: 307, Header: http.Header{"Location": {other + "/users"}}})
 	_, err := c.open(t).Page(t.Context(), cursor)
-	var protocol *userapi.ProtocolError
-	require.ErrorAs(t, err, &protocol)
+	require.True(t, fault.Is(err, fault.ProviderError), err)
 	require.ErrorContains(t, err, "redirects to another address")
 	require.False(t, elsewhere)
 }

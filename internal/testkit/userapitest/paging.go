@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Pagings are lists that misbehave, by what they do.
@@ -79,8 +79,7 @@ func Misbehaving(t *testing.T, setup func(tb testing.TB) *Case, reads ...string)
 				}
 				return
 			}
-			var protocol *userapi.ProtocolError
-			require.ErrorAs(t, err, &protocol, "it is of no use to ask again")
+			require.True(t, fault.Is(err, fault.ProviderError), "it is of no use to ask again: %v", err)
 			require.Regexp(t, `\d`, err.Error(), "it says what it saw")
 			c.safe(t, err)
 		})

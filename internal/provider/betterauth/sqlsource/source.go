@@ -13,13 +13,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -215,9 +215,7 @@ func (s *source) sessionTable(ctx context.Context) (*table, error) {
 	if err == nil {
 		return sessions, nil
 	}
-	_, refused := errors.AsType[*userapi.CredentialsError](err)
-	_, missing := errors.AsType[*userapi.ProtocolError](err)
-	if s.Tables.SessionTable == "" && (refused || missing) {
+	if s.Tables.SessionTable == "" && fault.Is(err, fault.CredentialsRefused, fault.ProviderError) {
 		return nil, nil //nolint:nilnil // no table is no error
 	}
 	return nil, err

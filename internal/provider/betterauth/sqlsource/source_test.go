@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
@@ -225,8 +226,7 @@ func TestViewsThatDoNotGetOn(t *testing.T) {
 		first, err := source.Page(t.Context(), "")
 		require.NoError(t, err)
 		_, err = source.Page(t.Context(), first.Next)
-		var protocol *userapi.ProtocolError
-		require.ErrorAs(t, err, &protocol)
+		require.True(t, fault.Is(err, fault.ProviderError), err)
 		require.ErrorContains(t, err, "500 entries were read so far")
 	})
 	t.Run("RowsWithoutAnID", func(t *testing.T) {
@@ -251,16 +251,14 @@ func TestViewsThatDoNotGetOn(t *testing.T) {
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var refused *userapi.CredentialsError
-	var protocol *userapi.ProtocolError
 
 	_, err := b.open(provider.UserTables{}).Page(t.Context(), "")
-	require.ErrorAs(t, err, &protocol)
+	require.True(t, fault.Is(err, fault.ProviderError), err)
 	require.ErrorContains(t, err, `the database has no table "public"."user": name the tables of your Better Auth server in options.source`)
 
 	b.exec(t, betterAuthTables)
 	_, err = b.open(provider.UserTables{}).Page(t.Context(), "")
-	require.ErrorAs(t, err, &refused)
+	require.True(t, fault.Is(err, fault.CredentialsRefused), err)
 	require.ErrorContains(t, err, `may not read "public"."user". As its owner, run: GRANT USAGE ON SCHEMA "public" TO "`+b.role+`"; GRANT SELECT ON "public"."user" TO "`+b.role+`"`)
 
 	b.exec(t, `GRANT SELECT (name) ON "user" TO `+b.role)
@@ -274,7 +272,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	b.exec(t, `INSERT INTO "user" (id, name) VALUES ('u1', 'Emmy')`)
 	b.exec(t, `ALTER TABLE "user" ENABLE ROW LEVEL SECURITY`)
 	_, err = b.open(provider.UserTables{}).User(t.Context(), "u1")
-	require.ErrorAs(t, err, &refused, "a hidden user is not a deleted one")
+	require.True(t, fault.Is(err, fault.CredentialsRefused), "a hidden user is not a deleted one: %v", err)
 	require.ErrorContains(t, err, "row level security hides users")
 }
 
@@ -288,8 +286,7 @@ func TestChangedTablesAreLookedAtAgain(t *testing.T) {
 	require.NoError(t, err)
 	b.exec(t, `ALTER TABLE "user" DROP COLUMN image`)
 	_, err = source.Page(t.Context(), "")
-	var temporary *userapi.TemporaryError
-	require.ErrorAs(t, err, &temporary)
+	require.True(t, fault.Is(err, fault.ProviderUnavailable), err)
 	_, err = source.Page(t.Context(), "")
 	require.NoError(t, err)
 }
@@ -300,8 +297,7 @@ func TestUnreachableDatabaseIsTemporary(t *testing.T) {
 	require.NoError(t, err)
 	source := sqlsource.New(sqlsource.Config{Pool: pool, Owned: true})
 	_, err = source.Page(t.Context(), "")
-	var temporary *userapi.TemporaryError
-	require.ErrorAs(t, err, &temporary)
+	require.True(t, fault.Is(err, fault.ProviderUnavailable), err)
 	require.NotContains(t, err.Error(), password)
 	closer, ok := source.(io.Closer)
 	require.True(t, ok)
@@ -314,8 +310,7 @@ func TestWrongPasswordIsNamed(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `ALTER ROLE `+b.role+` PASSWORD 'another'`)
 	_, _, err := b.open(provider.UserTables{}).Count(t.Context())
-	var refused *userapi.CredentialsError
-	require.ErrorAs(t, err, &refused)
+	require.True(t, fault.Is(err, fault.CredentialsRefused), err)
 	require.ErrorContains(t, err, "credentials.database_url")
 	require.NotContains(t, err.Error(), password)
 }

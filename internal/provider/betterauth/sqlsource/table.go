@@ -9,9 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
 // table is what the catalog says of a table, as far as the role may read it.
@@ -50,7 +50,7 @@ const (
 func (s *source) table(ctx context.Context, name string) (*table, error) {
 	t := &table{name: pgx.Identifier{s.Tables.Schema, name}.Sanitize()}
 	if provider.IsSystemSchema(s.Tables.Schema) {
-		return nil, &userapi.ProtocolError{Detail: provider.SystemSchemaAdvice}
+		return nil, fault.New(fault.ProviderError, provider.SystemSchemaAdvice)
 	}
 	var (
 		oid    uint32
@@ -59,15 +59,15 @@ func (s *source) table(ctx context.Context, name string) (*table, error) {
 	)
 	err := s.Pool.QueryRow(ctx, selectTable, s.Tables.Schema, name).Scan(&oid, &role, &hidden)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, &userapi.ProtocolError{Detail: fmt.Sprintf("the database has no table %s: name the tables of your Better Auth server in options.source "+
-			"(schema, user_table, session_table)", t.name)}
+		return nil, fault.Newf(fault.ProviderError, "the database has no table %s: name the tables of your Better Auth server in options.source "+
+			"(schema, user_table, session_table)", t.name)
 	}
 	if err != nil {
 		return nil, s.explain(ctx, "look at table "+t.name, err)
 	}
 	if hidden {
-		return nil, &userapi.CredentialsError{Detail: fmt.Sprintf("row level security hides users of %s from the role %q, who would seem to be deleted: "+
-			"let a role read it that has BYPASSRLS or owns the table", t.name, role)}
+		return nil, fault.Newf(fault.CredentialsRefused, "row level security hides users of %s from the role %q, who would seem to be deleted: "+
+			"let a role read it that has BYPASSRLS or owns the table", t.name, role)
 	}
 	rows, err := s.Pool.Query(ctx, selectColumns, oid)
 	if err == nil {
@@ -78,8 +78,8 @@ func (s *source) table(ctx context.Context, name string) (*table, error) {
 	}
 	t.columns = slices.DeleteFunc(t.columns, func(c column) bool { return !c.Readable })
 	if len(t.columns) == 0 {
-		return nil, &userapi.CredentialsError{Detail: fmt.Sprintf("the role %q may not read %s. As its owner, run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[4]s",
-			role, t.name, pgx.Identifier{s.Tables.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize(), t.name)}
+		return nil, fault.Newf(fault.CredentialsRefused, "the role %q may not read %s. As its owner, run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[4]s",
+			role, t.name, pgx.Identifier{s.Tables.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize(), t.name)
 	}
 	return t, nil
 }
@@ -100,8 +100,8 @@ func (t *table) need(field string, names map[string]string) (column, error) {
 	}
 	c, ok := t.find(name)
 	if !ok {
-		return c, &userapi.ProtocolError{Detail: fmt.Sprintf("table %s has no column %s that may be read, for %s: name it in options.source.columns (or session_columns), "+
-			"and grant SELECT on it", t.name, pgx.Identifier{name}.Sanitize(), field)}
+		return c, fault.Newf(fault.ProviderError, "table %s has no column %s that may be read, for %s: name it in options.source.columns (or session_columns), "+
+			"and grant SELECT on it", t.name, pgx.Identifier{name}.Sanitize(), field)
 	}
 	return c, nil
 }
@@ -229,20 +229,20 @@ func (s *source) explain(ctx context.Context, what string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	case errors.As(err, new(*pgdb.FloodError)):
-		return &userapi.ProtocolError{Detail: what + ": " + pgdb.Describe(err)}
+		return fault.New(fault.ProviderError, what+": "+pgdb.Describe(err))
 	case pgdb.Connecting(err) && !pgdb.Passing(err), strings.HasPrefix(code, "28"): // invalid_authorization_specification, invalid_password
-		return &userapi.CredentialsError{Detail: s.What + ": " + pgdb.Describe(err)}
+		return fault.New(fault.CredentialsRefused, s.What+": "+pgdb.Describe(err))
 	case pgdb.Connecting(err):
-		return &userapi.TemporaryError{Detail: s.What + ": " + pgdb.Describe(err)}
+		return fault.New(fault.ProviderUnavailable, s.What+": "+pgdb.Describe(err))
 	case code == "42501": // insufficient_privilege
-		return &userapi.CredentialsError{Detail: what + ": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)"}
+		return fault.New(fault.CredentialsRefused, what+": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)")
 	case code == "42P01", code == "42703": // undefined_table, undefined_column
 		s.queries.Store(nil) // they are looked at again
-		return &userapi.TemporaryError{Detail: what + ": the tables were changed just now (SQLSTATE " + code + ")"}
+		return fault.New(fault.ProviderUnavailable, what+": the tables were changed just now (SQLSTATE "+code+")")
 	case pgdb.Unavailable(err), pgdb.Retryable(err), code == "57014", code == "": // query_canceled, by a timeout
-		return &userapi.TemporaryError{Detail: strings.TrimSpace(what + ": the database cannot answer now " + sqlState(code))}
+		return fault.New(fault.ProviderUnavailable, strings.TrimSpace(what+": the database cannot answer now "+sqlState(code)))
 	default:
-		return &userapi.ProtocolError{Detail: fmt.Sprintf("%s: the database refuses the query %s", what, sqlState(code))}
+		return fault.Newf(fault.ProviderError, "%s: the database refuses the query %s", what, sqlState(code))
 	}
 }
 
