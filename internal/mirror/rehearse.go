@@ -99,9 +99,9 @@ const selectIrreversible = `
 	JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
 	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 	JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-	JOIN pg_catalog.pg_language AS l ON t.oid = p.prolang
+	JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
 	WHERE n.nspname = 'capydb_auth' AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-	  AND (NOT t.lanpltrusted AND t.lanname NOT IN ('internal', 'c')
+	  AND (NOT l.lanpltrusted AND l.lanname NOT IN ('internal', 'c')
 	    OR p.prosrc ~* '\m(dblink\w*|pg_background_launch|http_(get|post|put|patch|delete|head)|http|lo_export|pg_logical_emit_message)\s*\('
 	    OR p.prosrc ~* '\mto\s+program\M')
 	ORDER BY 1`
