@@ -164,7 +164,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	b.store, err = project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeKinds{},
+		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeTypes{},
 	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)

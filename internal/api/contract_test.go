@@ -35,7 +35,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	event := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
-	b.outbox.deliveries = []delivery.Delivery{{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}}}
+	b.outbox.deliveries = []delivery.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",
 		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]))
@@ -190,9 +190,9 @@ func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 		"Option":           {"PUT", "/projects/shop/integrations/clerk", `{"options": {"colour": 1}}`, "options.colour"},
 		"OptionValue":      {"PUT", "/projects/shop/integrations/clerk", `{"options": {"absent_fields": "maybe"}}`, "options.absent_fields"},
 		"OptionInner":      {"PUT", "/projects/shop/integrations/clerk", `{"options": {"reconcile": {"every": "often"}}}`, "options.reconcile.every"},
-		"DestinationKind":  {"POST", "/projects/shop/destinations", `{"name": "x", "kind": "fax"}`, "kind"},
-		"DestinationSince": {"POST", "/projects/shop/destinations", `{"name": "x", "kind": "webhook", "since": "yore"}`, "since"},
-		"DestinationURL":   {"POST", "/projects/shop/destinations", `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, "options.url"},
+		"DestinationType":  {"POST", "/projects/shop/destinations", `{"name": "x", "type": "fax"}`, "type"},
+		"DestinationSince": {"POST", "/projects/shop/destinations", `{"name": "x", "type": "webhook", "since": "yore"}`, "since"},
+		"DestinationURL":   {"POST", "/projects/shop/destinations", `{"name": "x", "type": "webhook", "options": {"url": "https://10.0.0.1"}}`, "options.url"},
 		"Condition":        {"PATCH", "/projects/shop/destinations/app", `{"condition": "` + strings.Repeat("x", 40_000) + `"}`, "condition"},
 		"PauseReason":      {"POST", "/projects/shop/destinations/app/pause", `{"reason": "` + strings.Repeat("x", 600) + `"}`, "reason"},
 		"Test":             {"POST", "/projects/shop/destinations/app/preview", `{}`, "user_id"},

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -20,14 +21,14 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	given := given(r)
-	f := delivery.ListFilter{State: given["state"], UserID: given["user_id"], Kind: given["kind"], Cursor: given["cursor"]}
+	f := delivery.ListFilter{State: given["state"], UserID: given["user_id"], EventType: given["event_type"], Cursor: given["cursor"]}
 	if f.Limit, err = limitOf(r); err != nil {
 		return answer{}, err
 	}
 	if err := among(inQuery, "state", f.State, deliveryStates()); err != nil {
 		return answer{}, err
 	}
-	if err := among(inQuery, "kind", f.Kind, changeKinds()); err != nil {
+	if err := among(inQuery, "event_type", f.EventType, destination.EventTypes()); err != nil {
 		return answer{}, err
 	}
 	if name := given["destination"]; name != "" {

@@ -109,32 +109,32 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		Since  string `json:"since"`
-		Until  string `json:"until"`
-		UserID string `json:"user_id"`
-		Kind   string `json:"kind"`
-		State  string `json:"state"`
-		DryRun bool   `json:"dry_run"`
+		Since     string `json:"since"`
+		Until     string `json:"until"`
+		UserID    string `json:"user_id"`
+		EventType string `json:"event_type"`
+		State     string `json:"state"`
+		DryRun    bool   `json:"dry_run"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if in.Since == "" && in.Until == "" && in.UserID == "" && in.Kind == "" && in.State == "" {
+	if in.Since == "" && in.Until == "" && in.UserID == "" && in.EventType == "" && in.State == "" {
 		return answer{}, wrong(inBody, "state", problem.Missing,
-			"say what to deliver again: state, such as failed, user_id, kind, since or until; since beginning is everything")
+			"say what to deliver again: state, such as failed, user_id, event_type, since or until; since beginning is everything")
 	}
 	if in.Since == "now" {
 		return answer{}, wrongField("since",
 			"since is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := delivery.Replay{UserID: in.UserID, Kind: in.Kind, State: in.State, DryRun: in.DryRun}
+	replay := delivery.Replay{UserID: in.UserID, EventType: in.EventType, State: in.State, DryRun: in.DryRun}
 	if replay.From, err = parseSince(in.Since); err != nil {
 		return answer{}, err
 	}
 	if replay.To, err = moment(inBody, "until", in.Until); err != nil {
 		return answer{}, err
 	}
-	if err := among(inBody, "kind", in.Kind, changeKinds()); err != nil {
+	if err := among(inBody, "event_type", in.EventType, destination.EventTypes()); err != nil {
 		return answer{}, err
 	}
 	if err := among(inBody, "state", in.State, finishedStates()); err != nil {
@@ -145,10 +145,6 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, ofDatabase(p, err)
 	}
 	return answer{status: http.StatusOK, body: done}, nil
-}
-
-func changeKinds() []string {
-	return []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
 }
 
 func deliveryStates() []string {

@@ -22,8 +22,8 @@ type destinationBody struct {
 	ID          uuid.UUID                      `json:"id"`
 	ProjectID   uuid.UUID                      `json:"project_id"`
 	Name        string                         `json:"name"`
-	Kind        string                         `json:"kind"`
-	Kinds       []string                       `json:"kinds"`
+	Type        string                         `json:"type"`
+	EventTypes  []string                       `json:"event_types"`
 	Fields      []string                       `json:"fields"`
 	Condition   *string                        `json:"condition"`
 	Options     json.RawMessage                `json:"options"`
@@ -56,7 +56,7 @@ func newDestinationBody(d project.Destination, h delivery.Health) destinationBod
 		d.Secrets[name] = s
 	}
 	return destinationBody{
-		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Kind: d.Kind, Kinds: d.Kinds, Fields: d.Fields, Condition: d.Condition,
+		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields, Condition: d.Condition,
 		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
 		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitReason,
 		FailingSince: utc(h.FailingSince), BreakerOpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
@@ -66,16 +66,16 @@ func newDestinationBody(d project.Destination, h delivery.Health) destinationBod
 
 // destinationInput is what is given for a destination, when it is made and when it is changed.
 type destinationInput struct {
-	Name      *string            `json:"name"`
-	Kinds     *[]string          `json:"kinds"`
-	Fields    *[]string          `json:"fields"`
-	Condition json.RawMessage    `json:"condition"` // null is not the same as absent: it removes
-	Options   json.RawMessage    `json:"options"`
-	Secrets   map[string]*string `json:"secrets"`
+	Name       *string            `json:"name"`
+	EventTypes *[]string          `json:"event_types"`
+	Fields     *[]string          `json:"fields"`
+	Condition  json.RawMessage    `json:"condition"` // null is not the same as absent: it removes
+	Options    json.RawMessage    `json:"options"`
+	Secrets    map[string]*string `json:"secrets"`
 }
 
 func (in destinationInput) given() (project.DestinationInput, error) {
-	given := project.DestinationInput{Name: in.Name, Kinds: in.Kinds, Fields: in.Fields, Options: in.Options, Secrets: in.Secrets}
+	given := project.DestinationInput{Name: in.Name, EventTypes: in.EventTypes, Fields: in.Fields, Options: in.Options, Secrets: in.Secrets}
 	if in.Condition == nil {
 		return given, nil
 	}
@@ -96,19 +96,19 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		Name      *string            `json:"name"`
-		Kind      string             `json:"kind"`
-		Kinds     *[]string          `json:"kinds"`
-		Fields    *[]string          `json:"fields"`
-		Condition json.RawMessage    `json:"condition"`
-		Options   json.RawMessage    `json:"options"`
-		Secrets   map[string]*string `json:"secrets"`
-		Since     string             `json:"since"`
+		Name       *string            `json:"name"`
+		Type       string             `json:"type"`
+		EventTypes *[]string          `json:"event_types"`
+		Fields     *[]string          `json:"fields"`
+		Condition  json.RawMessage    `json:"condition"`
+		Options    json.RawMessage    `json:"options"`
+		Secrets    map[string]*string `json:"secrets"`
+		Since      string             `json:"since"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	given, err := destinationInput{in.Name, in.Kinds, in.Fields, in.Condition, in.Options, in.Secrets}.given()
+	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Options, in.Secrets}.given()
 	if err != nil {
 		return answer{}, err
 	}
@@ -116,7 +116,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	d, secret, err := a.config.Store.CreateDestination(r.Context(), p.ID, in.Kind, given,
+	d, secret, err := a.config.Store.CreateDestination(r.Context(), p.ID, in.Type, given,
 		func(ctx context.Context) (project.InTx, error) {
 			cursor, err := a.config.Outbox.Cursor(ctx, p.ID, from)
 			return func(ctx context.Context, tx pgx.Tx, d project.Destination) error {

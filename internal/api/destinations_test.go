@@ -21,7 +21,7 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	shop := b.project(t, "shop")
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
 	b.outbox.health = delivery.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
-	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "kind": "webhook", "kinds": ["deleted"],
+	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "type": "webhook", "event_types": ["user.deleted"],
 		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "since": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
 	require.Equal(t, delivery.From{Beginning: true}, b.outbox.from)
@@ -74,12 +74,12 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 		"beginning": {`, "since": "beginning"`, delivery.From{Beginning: true}},
 		"time":      {`, "since": "2020-05-04T10:20:30Z"`, delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
-		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "kind": "webhook"`+tc.from+`}`)
+		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "type": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
 		require.Equal(t, tc.want, b.outbox.from, name)
 	}
 	b.outbox.err = fault.New(fault.Invalid, "no")
-	b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "kind": "webhook"}`).refused(t, http.StatusUnprocessableEntity, "no")
+	b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "type": "webhook"}`).refused(t, http.StatusUnprocessableEntity, "no")
 	b.call(t, http.MethodGet, "/projects/shop/destinations/x", "").refused(t, http.StatusNotFound, "no such destination")
 }
 
@@ -151,11 +151,11 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	path := "/projects/shop/destinations/app/replay"
-	answer := b.call(t, http.MethodPost, path, `{"since": "2020-05-04T10:20:30Z", "until": "2020-05-05T00:00:00Z", "user_id": "u", "kind": "deleted", "state": "failed", "dry_run": true}`)
+	answer := b.call(t, http.MethodPost, path, `{"since": "2020-05-04T10:20:30Z", "until": "2020-05-05T00:00:00Z", "user_id": "u", "event_type": "user.deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
 	require.Equal(t, delivery.Replay{
 		From: delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
-		UserID: "u", Kind: "deleted", State: "failed", DryRun: true,
+		UserID: "u", EventType: "user.deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"since": "beginning"}`).body["dry_run"])
 	require.Equal(t, delivery.Replay{From: delivery.From{Beginning: true}}, b.outbox.replayed)
@@ -167,17 +167,17 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	b.outbox.deliveries = []delivery.Delivery{
-		{ID: 1, State: "failed", UserID: "u", Kind: "updated"},
+		{ID: 1, State: "failed", UserID: "u", EventType: "user.updated"},
 		{ID: 2, State: "delivered"},
 		{ID: 4, State: "blocked"},
 	}
-	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&kind=updated&limit=5&cursor=c", "")
+	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&event_type=user.updated&limit=5&cursor=c", "")
 	require.Len(t, answer.data(t), 3)
 	require.Equal(t, "next", answer.next(t))
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
 	require.NoError(t, err)
-	require.Equal(t, delivery.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", Kind: "updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
+	require.Equal(t, delivery.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
 
 	path := "/projects/shop/deliveries/"
 	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)
@@ -204,25 +204,25 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		status             int
 		want               string
 	}{
-		"UnknownKind":     {post, destinations, `{"name": "x", "kind": "fax"}`, http.StatusUnprocessableEntity, "take one of webhook"},
-		"NameTaken":       {post, destinations, `{"name": "app", "kind": "webhook"}`, http.StatusConflict, "choose another name"},
-		"BadName":         {post, destinations, `{"name": "A b", "kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
-		"NoName":          {post, destinations, `{"kind": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
-		"BadFrom":         {post, destinations, `{"name": "x", "kind": "webhook", "since": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
-		"FromToCome":      {post, destinations, `{"name": "x", "kind": "webhook", "since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "since is 2999-05-04T10:20:30Z, which is yet to come"},
+		"UnknownType":     {post, destinations, `{"name": "x", "type": "fax"}`, http.StatusUnprocessableEntity, "use one of webhook"},
+		"NameTaken":       {post, destinations, `{"name": "app", "type": "webhook"}`, http.StatusConflict, "choose another name"},
+		"BadName":         {post, destinations, `{"name": "A b", "type": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
+		"NoName":          {post, destinations, `{"type": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
+		"BadFrom":         {post, destinations, `{"name": "x", "type": "webhook", "since": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
+		"FromToCome":      {post, destinations, `{"name": "x", "type": "webhook", "since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "since is 2999-05-04T10:20:30Z, which is yet to come"},
 		"ReplayToCome":    {post, destinations + "/app/replay", `{"since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "give a time that has passed"},
-		"PrivateAddress":  {post, destinations, `{"name": "x", "kind": "webhook", "options": {"url": "https://10.0.0.1"}}`, http.StatusUnprocessableEntity, "private address"},
-		"ConditionNumber": {post, destinations, `{"name": "x", "kind": "webhook", "condition": 1}`, http.StatusUnprocessableEntity, "condition must be a string, or null"},
-		"KindsText":       {post, destinations, `{"name": "x", "kind": "webhook", "kinds": "created"}`, http.StatusUnprocessableEntity, "kinds must be a list of strings"},
-		"SecretNumber":    {post, destinations, `{"name": "x", "kind": "webhook", "secrets": {"signing": 5}}`, http.StatusUnprocessableEntity, "secrets must be an object of strings"},
-		"UnknownKey":      {patch, destinations + "/app", `{"kind": "http"}`, http.StatusUnprocessableEntity, "it takes name, kinds"},
+		"PrivateAddress":  {post, destinations, `{"name": "x", "type": "webhook", "options": {"url": "https://10.0.0.1"}}`, http.StatusUnprocessableEntity, "private address"},
+		"ConditionNumber": {post, destinations, `{"name": "x", "type": "webhook", "condition": 1}`, http.StatusUnprocessableEntity, "condition must be a string, or null"},
+		"EventTypesText":  {post, destinations, `{"name": "x", "type": "webhook", "event_types": "user.created"}`, http.StatusUnprocessableEntity, "event_types must be a list of strings"},
+		"SecretNumber":    {post, destinations, `{"name": "x", "type": "webhook", "secrets": {"signing": 5}}`, http.StatusUnprocessableEntity, "secrets must be an object of strings"},
+		"UnknownKey":      {patch, destinations + "/app", `{"type": "http"}`, http.StatusUnprocessableEntity, "it takes name, event_types"},
 		"ReplayOfWhat":    {post, destinations + "/app/replay", `{"dry_run": true}`, http.StatusUnprocessableEntity, "say what to deliver again"},
 		"ReplayFromNow":   {post, destinations + "/app/replay", `{"since": "now"}`, http.StatusUnprocessableEntity, "give beginning, or a time"},
 		"ReplayTo":        {post, destinations + "/app/replay", `{"until": "now"}`, http.StatusUnprocessableEntity, "until must be a time"},
 		"ReplayState":     {post, destinations + "/app/replay", `{"state": "blocked"}`, http.StatusUnprocessableEntity, "take one of delivered, coalesced, failed, cancelled"},
-		"ReplayKind":      {post, destinations + "/app/replay", `{"kind": "renamed"}`, http.StatusUnprocessableEntity, "take one of created"},
+		"ReplayEventType": {post, destinations + "/app/replay", `{"event_type": "user.renamed"}`, http.StatusUnprocessableEntity, "take one of user.created"},
 		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of blocked"},
-		"ListKind":        {http.MethodGet, "/projects/shop/deliveries?kind=lost", "", http.StatusUnprocessableEntity, "take one of created"},
+		"ListEventType":   {http.MethodGet, "/projects/shop/deliveries?event_type=lost", "", http.StatusUnprocessableEntity, "take one of user.created"},
 		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "the list of its destinations has those there are"},
 		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusUnprocessableEntity, "take next_cursor"},
 	} {

@@ -205,15 +205,15 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
 	b.outbox.health = delivery.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
 	b.outbox.deliveries = []delivery.Delivery{
-		{ID: 1, State: "ready", Kind: "created", Changed: []string{"email"}},
+		{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}},
 		{
-			ID: 2, State: "coalesced", Kind: "updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
+			ID: 2, State: "coalesced", EventType: "user.updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
 			LastResponse: &text, Reason: &text, CoalescedInto: &id, JobID: &id, FinishedAt: &at,
 		},
-		{ID: 3, State: "delivered", Kind: "deleted", Changed: []string{}},
+		{ID: 3, State: "delivered", EventType: "user.deleted", Changed: []string{}},
 	}
-	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook", "condition": "true"}`, 201)
-	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "kind": "webhook"}`, 409)
+	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
+	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook"}`, 409)
 	check("GET", "/projects/shop/destinations", "/projects/{project}/destinations", "", 200)
 	check("GET", app, one, "", 200)
 	check("PATCH", app, one, `{"condition": null}`, 200)

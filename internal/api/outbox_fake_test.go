@@ -145,43 +145,43 @@ func (o *fakeOutbox) set(id int64, state, not, why string) error {
 	return nil
 }
 
-// fakeKinds is a registry with one kind.
-type fakeKinds struct{}
+// fakeTypes is a registry with one type.
+type fakeTypes struct{}
 
-func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
-	if kind != "webhook" {
-		return nil, &destination.InvalidError{Field: "kind", Detail: "there is no kind of destination " + kind + ": take one of webhook"}
+func (fakeTypes) Lookup(name string) (destination.Type, error) {
+	if name != "webhook" {
+		return nil, &destination.InvalidError{Field: "type", Detail: "unknown destination type " + name + ": use one of webhook"}
 	}
-	return fakeKind{}, nil
+	return fakeType{}, nil
 }
 
-func (fakeKinds) Check(kind destination.Kind, c destination.Config, _, _ []string, _ *string) error {
-	_, err := kind.New(c, destination.Deps{})
+func (fakeTypes) Check(typ destination.Type, c destination.Config, _, _ []string, _ *string) error {
+	_, err := typ.New(c, destination.Deps{})
 	return err
 }
 
-type fakeKind struct{}
+type fakeType struct{}
 
-func (fakeKind) Name() string { return "webhook" }
+func (fakeType) Name() string { return "webhook" }
 
-func (fakeKind) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
+func (fakeType) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
 	if strings.Contains(string(c.Options), "10.0.0.1") {
 		return nil, &destination.InvalidError{Detail: "options.url leads to a private address: give a public one"}
 	}
 	return nil, nil //nolint:nilnil // only the check counts here
 }
 
-func (fakeKind) SecretNames() []string { return []string{"signing"} }
+func (fakeType) SecretNames() []string { return []string{"signing"} }
 
-func (fakeKind) SendsSecretsTo(json.RawMessage) []string { return nil }
+func (fakeType) SendsSecretsTo(json.RawMessage) []string { return nil }
 
-func (fakeKind) NewSecret() (name, value string, ok bool) {
+func (fakeType) NewSecret() (name, value string, ok bool) {
 	return "signing", "made-" + uuid.NewString(), true
 }
 
 func (b *testBundle) destination(t *testing.T, path, name string) reply {
 	t.Helper()
-	made := b.call(t, http.MethodPost, path+"/destinations", `{"name": "`+name+`", "kind": "webhook", "options": {"url": "https://example.com/hook"}}`)
+	made := b.call(t, http.MethodPost, path+"/destinations", `{"name": "`+name+`", "type": "webhook", "options": {"url": "https://example.com/hook"}}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
 	return made
 }

@@ -249,7 +249,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), Log: a.log})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
-		Destinations: destinationKinds{a.guard.CheckURL},
+		Destinations: destinationTypes{a.guard.CheckURL},
 	}
 	if a.Store, err = project.NewStore(ofStore); err != nil {
 		return nil, err

@@ -6,19 +6,19 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 )
 
-// destinationKinds checks destinations as the outbox will make them.
-type destinationKinds struct{ checkURL func(url string) error }
+// destinationTypes checks destinations as the outbox will make them.
+type destinationTypes struct{ checkURL func(url string) error }
 
-// Lookup finds a kind by its name.
-func (destinationKinds) Lookup(kind string) (destination.Kind, error) { return registry.Lookup(kind) }
+// Lookup finds a type by its name.
+func (destinationTypes) Lookup(name string) (destination.Type, error) { return registry.Lookup(name) }
 
 // Check says what is wrong with a destination before it is stored.
-func (k destinationKinds) Check(
-	kind destination.Kind, c destination.Config, kinds, fields []string, condition *string,
+func (k destinationTypes) Check(
+	typ destination.Type, c destination.Config, eventTypes, fields []string, condition *string,
 ) error {
-	if _, err := filter.Compile(kinds, fields, condition); err != nil {
+	if _, err := filter.Compile(eventTypes, fields, condition); err != nil {
 		return err
 	}
-	_, err := kind.New(c, destination.Deps{CheckURL: k.checkURL})
+	_, err := typ.New(c, destination.Deps{CheckURL: k.checkURL})
 	return err
 }

@@ -73,7 +73,7 @@ func (in *installation) addDestination(ctx context.Context, a *app.App, project 
 	c := client.New(a.URL(), in.key)
 	defer c.Close()
 	_, err := c.AddDestination(ctx, project, map[string]any{
-		"name": "hook-" + strings.ToLower(rand.Text()), "kind": "webhook", "options": map[string]any{"url": "https://hooks.example.com/users"},
+		"name": "hook-" + strings.ToLower(rand.Text()), "type": "webhook", "options": map[string]any{"url": "https://hooks.example.com/users"},
 	})
 	return err
 }

@@ -13,11 +13,11 @@ import (
 
 // startOutbox makes what sends changes on, for the workers and for the API.
 func (a *App) startOutbox(context.Context) (stopFunc, error) {
-	client := a.guard.Client(0) // each kind bounds its own attempts
+	client := a.guard.Client(0) // each type bounds its own attempts
 	settings := delivery.Config{
-		Pool: a.pool, Feed: a.mirrors, Open: a.openDestination, Kind: registry.Lookup,
-		NewFilter: func(kinds, fields []string, condition *string) (delivery.Filter, error) {
-			return filter.Compile(kinds, fields, condition)
+		Pool: a.pool, Feed: a.mirrors, Open: a.openDestination, Type: registry.Lookup,
+		NewFilter: func(eventTypes, fields []string, condition *string) (delivery.Filter, error) {
+			return filter.Compile(eventTypes, fields, condition)
 		},
 		Client: client, CheckURL: a.guard.CheckURL, Log: a.log.With(slog.String("part", "outbox")), Registry: a.metrics.registry,
 		Retention: a.settings.InboxRetention,
@@ -35,5 +35,5 @@ func (a *App) openDestination(ctx context.Context, id uuid.UUID) (delivery.Opene
 	if err != nil {
 		return delivery.Opened{}, err
 	}
-	return delivery.Opened{Kind: d.Kind, Config: config}, nil
+	return delivery.Opened{Type: d.Type, Config: config}, nil
 }

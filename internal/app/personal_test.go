@@ -89,7 +89,7 @@ func TestPersonalDataIsNeitherInTheLogNorInJobs(t *testing.T) {
 	api := client.New(a.URL(), in.key)
 	defer api.Close()
 	_, err = api.AddDestination(t.Context(), in.projectID, map[string]any{
-		"name": "rude", "kind": "webhook", "options": map[string]any{"url": rude.URL},
+		"name": "rude", "type": "webhook", "options": map[string]any{"url": rude.URL},
 	})
 	require.NoError(t, err)
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -39,7 +40,7 @@ func (s *session) withCompletion(cmd *cobra.Command) {
 			return nil
 		})
 	}
-	for name, find := range flagLookups() {
+	for name, find := range flagLookups(cmd) {
 		if cmd.Flags().Lookup(name) != nil {
 			if err := cmd.RegisterFlagCompletionFunc(name, s.complete(func([]string) lookup { return find })); err != nil {
 				panic(err) // registered twice, which is a bug
@@ -121,17 +122,22 @@ func argumentLookup(name string, cmd *cobra.Command) lookup {
 	}
 }
 
-// flagLookups are by the names of flags, which mean the same in every command.
-func flagLookups() map[string]lookup {
+// flagLookups are by the names of flags, which mean the same in every command; only the type is that of a
+// destination in some commands and that of an event in others.
+func flagLookups(cmd *cobra.Command) map[string]lookup {
+	types := fixed("user.created", "user.updated", "user.deleted")
+	if cmd.HasParent() && cmd.Parent().Name() == "destinations" {
+		types = fixed("http", "hubspot", "webhook")
+	}
 	return map[string]lookup{
 		"project":     projectNames,
 		"provider":    fixed(provider.Names()...),
 		"outcome":     fixed("applied", "duplicate", "failed", "ignored", "pending", "stale"),
 		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "blocked", "ready", "retrying"),
-		"kinds":       fixed("created", "updated", "deleted", "restored"),
+		"event-types": fixed(destination.EventTypes()...),
+		"event-type":  fixed(destination.EventTypes()...),
 		"destination": destinationNames,
-		"kind":        fixed("created", "updated", "deleted", "restored", "webhook", "http", "hubspot"),
-		"type":        fixed("user.created", "user.updated", "user.deleted"),
+		"type":        types,
 	}
 }
 
@@ -155,7 +161,7 @@ func destinationNames(ctx context.Context, c *client.Client, args []string) ([]s
 	destinations, err := c.Destinations(ctx, args[0])
 	names := make([]string, len(destinations))
 	for i, d := range destinations {
-		names[i] = cobra.CompletionWithDesc(d.Name, d.Kind+", "+d.State)
+		names[i] = cobra.CompletionWithDesc(d.Name, d.Type+", "+d.State)
 	}
 	return names, err
 }

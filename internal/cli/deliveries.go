@@ -60,15 +60,15 @@ func (s *session) newDeliveriesList() *cobra.Command {
 	flags.StringVar(&f.Destination, "destination", "", "only those to this destination")
 	flags.StringVar(&f.State, "state", "", "only those in this state, such as failed")
 	flags.StringVar(&f.User, "user", "", "only those about this user")
-	flags.StringVar(&f.Kind, "kind", "", "only those of this kind of change, such as deleted")
+	flags.StringVar(&f.EventType, "event-type", "", "only those of this event type, such as user.deleted")
 	flags.IntVar(&limit, "limit", 50, "at most so many deliveries")
 	return cmd
 }
 
 func (s *session) printOutgoing(none string, deliveries ...client.Outgoing) error {
-	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "KIND", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
+	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "TYPE", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
 	for _, d := range deliveries {
-		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.UserID, d.Kind, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
+		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.UserID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
 	}
 	return s.print(t)
 }
@@ -130,7 +130,7 @@ func (s *session) printOneOutgoing(d client.Outgoing) error {
 		{"destination", d.Destination},
 		{"message", d.MessageID},
 		{"user", d.UserID},
-		{"change", fmt.Sprintf("%d, %s: %s", d.ChangeID, d.Kind, cmp.Or(strings.Join(d.Changed, ", "), "-"))},
+		{"change", fmt.Sprintf("%d, %s: %s", d.ChangeID, d.EventType, cmp.Or(strings.Join(d.Changed, ", "), "-"))},
 		{"changed", clock(d.ChangedAt)},
 		{"state", d.State},
 		{"why", orDash(whyOf(d))},

@@ -59,11 +59,11 @@ func (s *session) newDestinationsList() *cobra.Command {
 
 func (s *session) printDestinations(project string, destinations ...client.Destination) error {
 	t := table{
-		head: []string{"NAME", "KIND", "STATE", "WAITING", "RETRYING", "FAILED", "LAST SUCCESS", "WHY"},
-		none: "No destinations: make one with authsync destinations create " + project + " NAME --kind KIND.",
+		head: []string{"NAME", "TYPE", "STATE", "WAITING", "RETRYING", "FAILED", "LAST SUCCESS", "WHY"},
+		none: "No destinations: make one with authsync destinations create " + project + " NAME --type TYPE.",
 	}
 	for _, d := range destinations {
-		t.add(d.Name, d.Kind, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
+		t.add(d.Name, d.Type, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
 	}
 	return s.print(t)
 }
@@ -124,8 +124,8 @@ func (s *session) reportDestination(d client.Destination) error {
 	return s.printFacts([][2]string{
 		{"name", d.Name},
 		{"id", d.ID},
-		{"kind", d.Kind},
-		{"kinds", strings.Join(d.Kinds, ", ")},
+		{"type", d.Type},
+		{"event types", strings.Join(d.EventTypes, ", ")},
 		{"fields", cmp.Or(strings.Join(d.Fields, ", "), "all")},
 		{"condition", cmp.Or(orNull(d.Condition), "-")},
 		{"options", string(d.Options)},

@@ -14,7 +14,7 @@ import (
 // destinationFlags are the settings of a destination as flags give them.
 type destinationFlags struct {
 	url, condition             string
-	kinds, fields              []string
+	eventTypes, fields         []string
 	options                    []string
 	optionsFile                string
 	secretFiles, secretsByName []string
@@ -23,10 +23,10 @@ type destinationFlags struct {
 func (f *destinationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.url, "url", "", "where a webhook goes; the same as --option url=…")
-	flags.StringSliceVar(&f.kinds, "kinds", nil, "kinds of change that it wants: created, updated, deleted, restored")
+	flags.StringSliceVar(&f.eventTypes, "event-types", nil, "event types to send: user.created, user.updated, user.deleted, user.restored (default all)")
 	flags.StringSliceVar(&f.fields, "fields", nil, "only updates that change one of these, such as email,raw.app_metadata.plan")
 	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true; '' for all")
-	flags.StringArrayVar(&f.options, "option", nil, "an option of the kind as name=value; the value is JSON or text; may be repeated")
+	flags.StringArrayVar(&f.options, "option", nil, "an option of the type as name=value; the value is JSON or text; may be repeated")
 	flags.StringVar(&f.optionsFile, "options-file", "", "file with all options as a JSON object; - is standard input")
 	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "a secret as name=FILE; - is standard input; may be repeated")
 	flags.StringArrayVar(&f.secretsByName, "secret-env", nil, "a secret as name=VARIABLE of the environment; may be repeated")
@@ -36,8 +36,8 @@ func (f *destinationFlags) register(cmd *cobra.Command) {
 func (s *session) destinationInput(cmd *cobra.Command, f destinationFlags) (map[string]any, error) {
 	in := map[string]any{}
 	given := cmd.Flags().Changed
-	if given("kinds") {
-		in["kinds"] = f.kinds
+	if given("event-types") {
+		in["event_types"] = f.eventTypes
 	}
 	if given("fields") {
 		in["fields"] = f.fields
@@ -147,9 +147,9 @@ func merge(into, set map[string]any) {
 
 func (s *session) newDestinationsAdd() *cobra.Command {
 	var f destinationFlags
-	var kind, from string
+	var typeName, from string
 	cmd := &cobra.Command{
-		Use:   "create PROJECT NAME --kind KIND",
+		Use:   "create PROJECT NAME --type TYPE",
 		Short: "Make a destination: webhook, hubspot or http",
 		Long: `Makes a destination and begins to deliver: changes from now on, those of the past as
 well (--since beginning), or those since a time. What is wrong with the settings is
@@ -159,25 +159,25 @@ Secrets come from files, standard input (-) or environment variables, never from
 flag, where every user of the machine could see them. The signing secret of a webhook
 is made if you give none, and shown this once.
 
-What a change would send: authsync destinations preview. The options of each kind are in
+What a change would send: authsync destinations preview. The options of each type are in
 docs/destinations.`,
-		Example: "  authsync destinations create shop app --kind webhook --url https://app.example.com/hooks/users\n" +
-			"  authsync destinations create shop app --kind webhook --url https://app.example.com/hooks/users \\\n" +
-			"    --kinds created,updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
-			"  authsync destinations create shop crm --kind hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
+		Example: "  authsync destinations create shop app --type webhook --url https://app.example.com/hooks/users\n" +
+			"  authsync destinations create shop app --type webhook --url https://app.example.com/hooks/users \\\n" +
+			"    --event-types user.created,user.updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
+			"  authsync destinations create shop crm --type hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
 			"    --option properties.plan=.user.raw.app_metadata.plan --since beginning\n" +
-			"  authsync destinations create shop billing --kind http --kinds deleted \\\n" +
+			"  authsync destinations create shop billing --type http --event-types user.deleted \\\n" +
 			"    --options-file billing.json --secret-file token=billing.token",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if kind == "" {
-				return usagef("--kind is missing: give webhook, hubspot or http")
+			if typeName == "" {
+				return usagef("--type is missing: give webhook, hubspot or http")
 			}
 			in, err := s.destinationInput(cmd, f)
 			if err != nil {
 				return err
 			}
-			in["name"], in["kind"] = args[1], kind
+			in["name"], in["type"] = args[1], typeName
 			if from != "" {
 				if in["since"], err = beginning(from, s.Now()); err != nil {
 					return err
@@ -201,7 +201,7 @@ docs/destinations.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&kind, "kind", "", "webhook, hubspot or http")
+	cmd.Flags().StringVar(&typeName, "type", "", "webhook, hubspot or http")
 	cmd.Flags().StringVar(&from, "since", "", "first changes to deliver: now (default), beginning, a time (RFC 3339), or how long ago, such as 72h")
 	return cmd
 }
@@ -228,7 +228,7 @@ func (s *session) newDestinationsSet() *cobra.Command {
 		Long: `Changes what is given; the rest stays. --option name=value replaces the option of that
 name as a whole, name=null removes it, and name.member=value changes one member and
 leaves the others. --condition '' and --fields '' remove a condition and the list of
-fields. Other kinds, fields and conditions count for changes from then on.
+fields. Other event types, fields and conditions count for changes from then on.
 
 A destination that authsync paused or disabled is active again once its options or
 secrets were changed. A secret that is replaced here is not valid any longer; use

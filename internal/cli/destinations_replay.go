@@ -7,7 +7,7 @@ import (
 )
 
 func (s *session) newDestinationsReplay() *cobra.Command {
-	var from, to, user, kind, state string
+	var from, to, user, eventType, state string
 	var all, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "replay PROJECT NAME",
@@ -16,11 +16,11 @@ func (s *session) newDestinationsReplay() *cobra.Command {
 a receiver can tell what it has had. --since also reaches changes from before the
 destination was made. --dry-run counts, and sends nothing.`,
 		Example: "  authsync destinations replay shop crm --state failed\n" +
-			"  authsync destinations replay shop crm --since 72h --kind deleted --dry-run\n" +
+			"  authsync destinations replay shop crm --since 72h --event-type user.deleted --dry-run\n" +
 			"  authsync destinations replay shop crm --all",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := s.replayInput(from, to, user, kind, state)
+			in, err := s.replayInput(from, to, user, eventType, state)
 			if err != nil {
 				return err
 			}
@@ -40,16 +40,16 @@ destination was made. --dry-run counts, and sends nothing.`,
 	flags.StringVar(&from, "since", "", "changes since then: beginning, RFC 3339, or how long ago, such as 72h")
 	flags.StringVar(&to, "until", "", "changes before then: RFC 3339, or how long ago")
 	flags.StringVar(&user, "user", "", "changes of this user")
-	flags.StringVar(&kind, "kind", "", "changes of this kind: created, updated, deleted or restored")
+	flags.StringVar(&eventType, "event-type", "", "changes of this event type, such as user.deleted")
 	flags.StringVar(&state, "state", "", "deliveries in this state: delivered, coalesced, failed or cancelled")
 	flags.BoolVar(&all, "all", false, "all changes since the beginning")
 	flags.BoolVar(&dryRun, "dry-run", false, "count, and deliver nothing")
 	return cmd
 }
 
-func (s *session) replayInput(from, to, user, kind, state string) (map[string]any, error) {
+func (s *session) replayInput(from, to, user, eventType, state string) (map[string]any, error) {
 	in := map[string]any{}
-	for name, value := range map[string]string{"user_id": user, "kind": kind, "state": state} {
+	for name, value := range map[string]string{"user_id": user, "event_type": eventType, "state": state} {
 		if value != "" {
 			in[name] = value
 		}

@@ -30,7 +30,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-1", "--wait")
-	out := b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", sink(t), "--fields", "email")
+	out := b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", sink(t), "--fields", "email")
 	require.Regexp(t, `signing_secret, shown this once and never again:\n  whsec_\S{30,}\n`, out)
 	b.must(t, "destinations", "pause", "shop", "app", "--reason", "for the test")
 	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: for the test")
@@ -86,7 +86,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", "https://app.example.com/hook")
+	b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", "https://app.example.com/hook")
 	b.env["SHORT"] = "whsec_c2hvcnQ="
 	add := func(flags ...string) []string {
 		return append([]string{"destinations", "create", "shop", "x"}, flags...)
@@ -95,15 +95,15 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		args []string
 		says string
 	}{
-		"NoJQ":               {add("--kind", "webhook", "--url", "https://x.example.com", "--condition", ".user.("), "condition is no jq expression: at line 1, character 7"},
-		"PrivateAddress":     {add("--kind", "webhook", "--url", "https://10.0.0.1/hook"), "10.0.0.1"},
-		"UnknownKind":        {add("--kind", "fax"), "take one of"},
-		"UnknownChangeKind":  {add("--kind", "webhook", "--url", "https://x.example.com", "--kinds", "renamed"), "renamed"},
-		"UnknownField":       {add("--kind", "webhook", "--url", "https://x.example.com", "--fields", "shoe_size"), "shoe_size"},
-		"UnknownOption":      {add("--kind", "webhook", "--url", "https://x.example.com", "--option", "uri=x"), "uri"},
-		"ShortSecret":        {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "signing_secret=SHORT"), "signing_secret"},
-		"UnknownSecret":      {add("--kind", "webhook", "--url", "https://x.example.com", "--secret-env", "token=SHORT"), "it takes signing_secret"},
-		"NameTaken":          {[]string{"destinations", "create", "shop", "app", "--kind", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
+		"NoJQ":               {add("--type", "webhook", "--url", "https://x.example.com", "--condition", ".user.("), "condition is no jq expression: at line 1, character 7"},
+		"PrivateAddress":     {add("--type", "webhook", "--url", "https://10.0.0.1/hook"), "10.0.0.1"},
+		"UnknownType":        {add("--type", "fax"), "use one of"},
+		"UnknownEventType":   {add("--type", "webhook", "--url", "https://x.example.com", "--event-types", "user.renamed"), `event_types has "user.renamed"`},
+		"UnknownField":       {add("--type", "webhook", "--url", "https://x.example.com", "--fields", "shoe_size"), "shoe_size"},
+		"UnknownOption":      {add("--type", "webhook", "--url", "https://x.example.com", "--option", "uri=x"), "uri"},
+		"ShortSecret":        {add("--type", "webhook", "--url", "https://x.example.com", "--secret-env", "signing_secret=SHORT"), "signing_secret"},
+		"UnknownSecret":      {add("--type", "webhook", "--url", "https://x.example.com", "--secret-env", "token=SHORT"), "it takes signing_secret"},
+		"NameTaken":          {[]string{"destinations", "create", "shop", "app", "--type", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
 		"UnknownDestination": {[]string{"destinations", "get", "shop", "none"}, "authsync destinations list PROJECT shows those there are (404)"},
 		"UnknownDelivery":    {[]string{"deliveries", "retry", "shop", "4711"}, "no such delivery"},
 		"UnknownUser":        {[]string{"destinations", "preview", "shop", "app", "--user", "nobody"}, "no such user"},
@@ -125,7 +125,7 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, name := range []string{"fine", "failing", "stopped", "meant", "lately"} {
-		b.must(t, "destinations", "create", "shop", name, "--kind", "webhook", "--url", "https://x.example.com")
+		b.must(t, "destinations", "create", "shop", name, "--type", "webhook", "--url", "https://x.example.com")
 	}
 	_, err := b.control.Exec(t.Context(), `
 		UPDATE authsync.destinations SET state = 'paused', state_by = 'system', state_reason = 'the token is wrong' WHERE name = 'stopped'`)
@@ -138,8 +138,8 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	require.NoError(t, err)
 	b.must(t, "destinations", "pause", "shop", "meant")
 	_, err = b.control.Exec(t.Context(), `INSERT INTO authsync.deliveries
-		(project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, finished_at)
-		SELECT project_id, id, 1, 'u', 'updated', '{}', now(), 'failed', now() FROM authsync.destinations WHERE name = 'fine'`)
+		(project_id, destination_id, change_id, user_id, event_type, changed, changed_at, state, finished_at)
+		SELECT project_id, id, 1, 'u', 'user.updated', '{}', now(), 'failed', now() FROM authsync.destinations WHERE name = 'fine'`)
 	require.NoError(t, err)
 
 	r := b.run(t, "doctor")

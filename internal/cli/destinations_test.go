@@ -77,29 +77,29 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 		want  string
 	}{
 		"Webhook": {
-			[]string{"--kind", "webhook", "--url", "https://app.example.com/hook"},
+			[]string{"--type", "webhook", "--url", "https://app.example.com/hook"},
 			"",
-			`{"name": "app", "kind": "webhook", "options": {"url": "https://app.example.com/hook"}}`,
+			`{"name": "app", "type": "webhook", "options": {"url": "https://app.example.com/hook"}}`,
 		},
 		"Selection": {
-			[]string{"--kind", "webhook", "--kinds", "created,deleted", "--fields", "email,raw.app_metadata.plan", "--condition", `.user.email != null`, "--since", "beginning"},
+			[]string{"--type", "webhook", "--event-types", "user.created,user.deleted", "--fields", "email,raw.app_metadata.plan", "--condition", `.user.email != null`, "--since", "beginning"},
 			"",
-			`{"name": "app", "kind": "webhook", "kinds": ["created", "deleted"], "fields": ["email", "raw.app_metadata.plan"], "condition": ".user.email != null", "since": "beginning"}`,
+			`{"name": "app", "type": "webhook", "event_types": ["user.created", "user.deleted"], "fields": ["email", "raw.app_metadata.plan"], "condition": ".user.email != null", "since": "beginning"}`,
 		},
 		"OptionsOverTheFile": {
-			[]string{"--kind", "http", "--options-file", options, "--option", "limit.requests=7", "--option", "mode=fast", "--url", "https://x.example.com"},
+			[]string{"--type", "http", "--options-file", options, "--option", "limit.requests=7", "--option", "mode=fast", "--url", "https://x.example.com"},
 			"",
-			`{"name": "app", "kind": "http", "options": {"url": "https://x.example.com", "limit": {"requests": 7, "per": "1s"}, "big": 9007199254740993, "mode": "fast"}}`,
+			`{"name": "app", "type": "http", "options": {"url": "https://x.example.com", "limit": {"requests": 7, "per": "1s"}, "big": 9007199254740993, "mode": "fast"}}`,
 		},
 		"SecretsFromEverywhere": {
-			[]string{"--kind", "http", "--secret-file", "a=" + secret, "--secret-file", "b=-", "--secret-env", "c=TOKEN"},
+			[]string{"--type", "http", "--secret-file", "a=" + secret, "--secret-file", "b=-", "--secret-env", "c=TOKEN"},
 			"secret-of-stdin\n",
-			`{"name": "app", "kind": "http", "secrets": {"a": "secret-of-the-file", "b": "secret-of-stdin", "c": "token-of-the-environment"}}`,
+			`{"name": "app", "type": "http", "secrets": {"a": "secret-of-the-file", "b": "secret-of-stdin", "c": "token-of-the-environment"}}`,
 		},
 		"FromATime": {
-			[]string{"--kind", "webhook", "--since", "2026-05-04T12:00:00+02:00"},
+			[]string{"--type", "webhook", "--since", "2026-05-04T12:00:00+02:00"},
 			"",
-			`{"name": "app", "kind": "webhook", "since": "2026-05-04T10:00:00Z"}`,
+			`{"name": "app", "type": "webhook", "since": "2026-05-04T10:00:00Z"}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 
 func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 	t.Parallel()
-	const d = `{"id": "i", "name": "crm", "kind": "hubspot", "state": "paused", "state_by": "user", "options": {}, "secret": {"name": "s", "value": "whsec_new"}}`
+	const d = `{"id": "i", "name": "crm", "type": "hubspot", "state": "paused", "state_by": "user", "options": {}, "secret": {"name": "s", "value": "whsec_new"}}`
 	for name, tc := range map[string]struct {
 		args   []string
 		answer string
@@ -190,14 +190,14 @@ func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 		args []string
 		says string
 	}{
-		"NoKind":            {[]string{"destinations", "create", "shop", "app"}, "give webhook, hubspot or http"},
-		"FromIsNoTime":      {[]string{"destinations", "create", "shop", "app", "--kind", "webhook", "--since", "monday"}, "give now, beginning, a time"},
-		"SecretWithoutName": {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
-		"SecretOnTheLine":   {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret", "a=hunter2"}, "--help"},
-		"TwiceStdin":        {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
-		"SecretTwice":       {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--secret-env", "a=TOKEN", "--secret-file", "a=hunter2"}, "the secret a is given twice"},
-		"OptionsNoObject":   {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--options-file", "-"}, "must hold a JSON object"},
-		"OptionWithoutName": {[]string{"destinations", "create", "shop", "app", "--kind", "http", "--option", "url"}, "give key=value"},
+		"NoType":            {[]string{"destinations", "create", "shop", "app"}, "give webhook, hubspot or http"},
+		"FromIsNoTime":      {[]string{"destinations", "create", "shop", "app", "--type", "webhook", "--since", "monday"}, "give now, beginning, a time"},
+		"SecretWithoutName": {[]string{"destinations", "create", "shop", "app", "--type", "http", "--secret-file", "hunter2"}, "--secret-file takes name=FILE"},
+		"SecretOnTheLine":   {[]string{"destinations", "create", "shop", "app", "--type", "http", "--secret", "a=hunter2"}, "--help"},
+		"TwiceStdin":        {[]string{"destinations", "create", "shop", "app", "--type", "http", "--options-file", "-", "--secret-file", "a=-"}, "one thing only"},
+		"SecretTwice":       {[]string{"destinations", "create", "shop", "app", "--type", "http", "--secret-env", "a=TOKEN", "--secret-file", "a=hunter2"}, "the secret a is given twice"},
+		"OptionsNoObject":   {[]string{"destinations", "create", "shop", "app", "--type", "http", "--options-file", "-"}, "must hold a JSON object"},
+		"OptionWithoutName": {[]string{"destinations", "create", "shop", "app", "--type", "http", "--option", "url"}, "give key=value"},
 		"SetNothing":        {[]string{"destinations", "update", "shop", "app"}, "say what to change"},
 		"TestOfNothing":     {[]string{"destinations", "preview", "shop", "app"}, "give either --user"},
 		"TestOfBoth":        {[]string{"destinations", "preview", "shop", "app", "--user", "u", "--change", "1"}, "give either --user"},
@@ -229,7 +229,7 @@ func TestWhatTheServerRefusesIsPassedOn(t *testing.T) {
 	t.Parallel()
 	env, _ := answering(t, http.StatusConflict, `{"status": 409, "detail": "it was delivered: to send it again, replay the destination"}`)
 	for _, args := range [][]string{
-		{"destinations", "create", "shop", "app", "--kind", "webhook"},
+		{"destinations", "create", "shop", "app", "--type", "webhook"},
 		{"destinations", "update", "shop", "app", "--fields", "email"},
 		{"destinations", "list", "shop"},
 		{"destinations", "get", "shop", "app"},
@@ -258,11 +258,11 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	var out strings.Builder
 	s := &session{Process: Process{Out: &out, Err: &out}}
 	fine := client.Destination{
-		Name: "app", ID: "0b0c", Kind: "webhook", Kinds: []string{"created", "deleted"}, Options: []byte(`{"url":"https://x"}`), State: "active", StateBy: "user",
+		Name: "app", ID: "0b0c", Type: "webhook", EventTypes: []string{"user.created", "user.deleted"}, Options: []byte(`{"url":"https://x"}`), State: "active", StateBy: "user",
 		Secrets: map[string]client.SecretState{"signing_secret": {Set: true, OldUntil: &at}}, LastSuccessAt: &at, StateSince: at, CreatedAt: at, UpdatedAt: at,
 	}
 	stopped := fine
-	stopped.Name, stopped.Kind, stopped.State, stopped.StateBy, stopped.Failed = "crm", "hubspot", "paused", "system", 2
+	stopped.Name, stopped.Type, stopped.State, stopped.StateBy, stopped.Failed = "crm", "hubspot", "paused", "system", 2
 	stopped.StateReason, stopped.Waiting, stopped.OldestWaitingAt = new("HubSpot knows no property plan: make it"), 12, &at
 	broken := fine
 	broken.Name, broken.FailingSince, broken.BreakerOpenUntil, broken.Condition, broken.Fields = "billing", &at, &at, new(".user.email"), []string{"email"}
@@ -289,11 +289,11 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	}}))
 	out.WriteString("\n")
 	failed := client.Outgoing{
-		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", UserID: "auth0|1", Kind: "updated", Changed: []string{"email"}, State: "failed",
+		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", UserID: "auth0|1", EventType: "user.updated", Changed: []string{"email"}, State: "failed",
 		Attempts: 3, LastAttemptAt: &at, LastStatus: &status, LastResponse: new("{\"no\":\n1}"), Reason: new("the value of plan is refused"), ChangedAt: at, CreatedAt: at, FinishedAt: &at,
 	}
-	merged := client.Outgoing{ID: 16, Destination: "crm", UserID: "auth0|1", Kind: "updated", State: "coalesced", CoalescedInto: &into, ChangedAt: at}
-	retrying := client.Outgoing{ID: 15, Destination: "app", UserID: "auth0|2", Kind: "deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
+	merged := client.Outgoing{ID: 16, Destination: "crm", UserID: "auth0|1", EventType: "user.updated", State: "coalesced", CoalescedInto: &into, ChangedAt: at}
+	retrying := client.Outgoing{ID: 15, Destination: "app", UserID: "auth0|2", EventType: "user.deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
 	require.NoError(t, s.printOutgoing("No deliveries.", failed, merged, retrying))
 	out.WriteString("\n")
 	require.NoError(t, s.printOneOutgoing(failed))

@@ -32,7 +32,7 @@ func (b *testBundle) restart(t *testing.T, roles string) {
 func TestDoctorFailsWithoutWorkers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "create", "shop", "noticed", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "noticed", "--type", "webhook", "--url", "https://x.example.com")
 	b.restart(t, "receiver,api")
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status, r.out)
@@ -87,7 +87,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 func TestDoctorFailsWhereDeliveriesWaitForAPerson(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.must(t, "destinations", "create", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "crm", "--type", "webhook", "--url", "https://x.example.com")
 	b.must(t, "destinations", "pause", "shop", "crm")
 	require.Zero(t, b.run(t, "doctor").status, "nothing waits for it")
 	b.must(t, "send", "shop", "auth0", "user.created", "--wait")

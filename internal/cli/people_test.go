@@ -141,7 +141,7 @@ func TestWordsAreCompleted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "projects", "update", "shop", "--name", "shop")
-	b.must(t, "destinations", "create", "shop", "crm", "--kind", "webhook", "--url", "https://x.example.com")
+	b.must(t, "destinations", "create", "shop", "crm", "--type", "webhook", "--url", "https://x.example.com")
 
 	for name, tc := range map[string]struct{ words, want []string }{
 		"Commands":        {[]string{"event"}, []string{"events"}},
@@ -263,13 +263,13 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		},
 		"Deliveries": func(s *session) error {
 			return s.printOutgoing("", client.Outgoing{
-				ID: 1234567, Destination: "a-destination-with-a-long-name", UserID: user, Kind: "updated", State: "retrying",
+				ID: 1234567, Destination: "a-destination-with-a-long-name", UserID: user, EventType: "user.updated", State: "retrying",
 				Attempts: 12, NextAttemptAt: &at, Reason: &why, ChangedAt: at,
 			})
 		},
 		"Destinations": func(s *session) error {
 			return s.printDestinations("shop", client.Destination{
-				Name: strings.Repeat("long", 15), Kind: "webhook", State: "paused", StateBy: "system", StateReason: &why, Waiting: 1e6, LastSuccessAt: &at,
+				Name: strings.Repeat("long", 15), Type: "webhook", State: "paused", StateBy: "system", StateReason: &why, Waiting: 1e6, LastSuccessAt: &at,
 			})
 		},
 		"Projects": func(s *session) error {

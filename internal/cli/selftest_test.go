@@ -42,7 +42,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		var requests atomic.Int64
 		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 		defer app.Close()
-		b.must(t, "destinations", "create", "shop", "app", "--kind", "webhook", "--url", app.URL)
+		b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", app.URL)
 		listener, err := b.project.Acquire(t.Context())
 		require.NoError(t, err)
 		defer listener.Release()

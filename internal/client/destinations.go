@@ -14,8 +14,8 @@ type Destination struct {
 	ID               string                 `json:"id"`
 	ProjectID        string                 `json:"project_id"`
 	Name             string                 `json:"name"`
-	Kind             string                 `json:"kind"`
-	Kinds            []string               `json:"kinds"`
+	Type             string                 `json:"type"`
+	EventTypes       []string               `json:"event_types"`
 	Fields           []string               `json:"fields"`
 	Condition        *string                `json:"condition"`
 	Options          json.RawMessage        `json:"options"`
@@ -82,7 +82,7 @@ type Outgoing struct {
 	ChangeID      int64      `json:"change_id"`
 	MessageID     string     `json:"message_id"`
 	UserID        string     `json:"user_id"`
-	Kind          string     `json:"kind"`
+	EventType     string     `json:"event_type"`
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`
 	Attempts      int        `json:"attempts"`
@@ -100,7 +100,7 @@ type Outgoing struct {
 }
 
 // OutgoingFilter narrows a list of deliveries; what is empty does not.
-type OutgoingFilter struct{ Destination, State, User, Kind string }
+type OutgoingFilter struct{ Destination, State, User, EventType string }
 
 // Destinations lists the destinations of a project.
 func (c *Client) Destinations(ctx context.Context, project string) ([]Destination, error) {
@@ -152,7 +152,7 @@ func (c *Client) ReplayDestination(ctx context.Context, project, nameOrID string
 // Outgoing lists deliveries to destinations, newest first, at most limit; 0 is no limit.
 func (c *Client) Outgoing(ctx context.Context, project string, f OutgoingFilter, limit int) ([]Outgoing, error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"destination": f.Destination, "state": f.State, "user_id": f.User, "kind": f.Kind} {
+	for name, value := range map[string]string{"destination": f.Destination, "state": f.State, "user_id": f.User, "event_type": f.EventType} {
 		if value != "" {
 			query.Set(name, value)
 		}

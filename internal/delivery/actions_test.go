@@ -43,7 +43,7 @@ func TestDeliveriesAreListedByPages(t *testing.T) {
 		cursor = next
 	}
 	require.Equal(t, []int64{4, 3, 2, 1}, seen)
-	failed, _, err := b.outbox.ListDeliveries(t.Context(), b.projectID, delivery.ListFilter{State: delivery.StateFailed, UserID: "u2", Kind: "created"})
+	failed, _, err := b.outbox.ListDeliveries(t.Context(), b.projectID, delivery.ListFilter{State: delivery.StateFailed, UserID: "u2", EventType: "user.created"})
 	require.NoError(t, err)
 	require.Len(t, failed, 1)
 	found, err := b.outbox.FindDelivery(t.Context(), b.projectID, failed[0].ID)
@@ -116,7 +116,7 @@ func TestReplayChoosesByFilter(t *testing.T) {
 	}{
 		{delivery.Replay{}, 4},
 		{delivery.Replay{UserID: "u1"}, 2},
-		{delivery.Replay{Kind: destination.Created}, 3},
+		{delivery.Replay{EventType: destination.UserCreated}, 3},
 		{delivery.Replay{State: delivery.StateFailed}, 0},
 		{delivery.Replay{To: time.Now().Add(-time.Hour)}, 0},
 		{delivery.Replay{From: delivery.From{Time: time.Now().Add(-time.Hour)}}, 4},
@@ -299,7 +299,7 @@ func TestPageIsRelayedOnce(t *testing.T) {
 	id := b.add(t, "sink", &sink{})
 	page := func(from, to int) string {
 		return b.one(t, `
-			SELECT authsync.relay_page($1, $2, $3, jsonb_build_array(jsonb_build_object('change_id', $3::bigint, 'user_id', 'u1', 'kind', 'updated',
+			SELECT authsync.relay_page($1, $2, $3, jsonb_build_array(jsonb_build_object('change_id', $3::bigint, 'user_id', 'u1', 'event_type', 'user.updated',
 				'changed', '["email"]'::jsonb, 'changed_at', now())), now())::text`, id, from, to)
 	}
 	require.Equal(t, "1", page(0, 5))

@@ -171,7 +171,7 @@ func TestFailedStateIsUnitedAgain(t *testing.T) {
 	require.Equal(t, "1 coalesced - 2, 2 coalesced 1 4, 3 coalesced - 4, 4 delivered 1 -", deliveries())
 	require.Len(t, s.messages(), 1)
 	m := s.messages()[0]
-	require.Equal(t, destination.Created, m.Kind)
+	require.Equal(t, destination.UserCreated, m.EventType)
 	require.Nil(t, m.Before, "nothing of the user has arrived yet")
 	require.EqualValues(t, 4, m.ChangeID)
 	require.Greater(t, m.Attempt, 1, "some of it may have")

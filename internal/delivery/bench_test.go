@@ -15,9 +15,9 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// hook is the kind webhook with an address and a secret of the test.
+// hook is the type webhook with an address and a secret of the test.
 type hook struct {
-	webhook.Kind
+	webhook.Type
 
 	url string
 }
@@ -28,7 +28,7 @@ func (h hook) New(c destination.Config, d destination.Deps) (destination.Destina
 	c.Options = []byte(fmt.Sprintf(`{"url": %q}`, h.url))
 	c.Secrets.Values = map[string]string{name: secret}
 	d.Client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	return h.Kind.New(c, d)
+	return h.Type.New(c, d)
 }
 
 // answering is a server that answers at once and says when each message came.
@@ -54,7 +54,7 @@ func BenchmarkWebhooks(b *testing.B) {
 		bundle.work(b)
 		b.ResetTimer()
 		begun := time.Now()
-		id := bundle.addKind(b, "hook", hook{url: url}, delivery.From{Beginning: true})
+		id := bundle.addType(b, "hook", hook{url: url}, delivery.From{Beginning: true})
 		waittest.Until(b, func() bool {
 			return bundle.states(b, id) == fmt.Sprint("delivered ", changes)
 		})
@@ -75,7 +75,7 @@ func BenchmarkWebhookLatency(b *testing.B) {
 	})
 	bundle.slice = 10 * time.Second
 	bundle.work(b)
-	bundle.addKind(b, "hook", hook{url: url}, delivery.From{})
+	bundle.addType(b, "hook", hook{url: url}, delivery.From{})
 	var took []time.Duration
 	for i := range max(b.N, 100) {
 		bundle.apply(b, fmt.Sprint("u", i))

@@ -16,7 +16,7 @@ type cachedDestination struct {
 	destination.Destination
 
 	id           uuid.UUID
-	kind         string
+	typeName     string
 	capabilities destination.Capabilities
 	updatedAt    time.Time
 	usedAt       time.Time
@@ -42,18 +42,18 @@ func (o *Outbox) build(ctx context.Context, id uuid.UUID, updatedAt time.Time) (
 	if err != nil {
 		return nil, fmt.Errorf("open the destination: %w", err)
 	}
-	kind, err := o.config.Kind(opened.Kind)
+	typ, err := o.config.Type(opened.Type)
 	if err != nil {
 		return nil, err
 	}
 	limits := &limiter{pool: o.config.Pool}
-	d, err := kind.New(opened.Config, destination.Deps{
+	d, err := typ.New(opened.Config, destination.Deps{
 		Client: o.config.Client, CheckURL: o.config.CheckURL, Limiter: limits, Now: o.config.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	b := &cachedDestination{Destination: d, id: id, kind: opened.Kind, capabilities: d.Traits(), updatedAt: updatedAt, usedAt: now}
+	b := &cachedDestination{Destination: d, id: id, typeName: opened.Type, capabilities: d.Traits(), updatedAt: updatedAt, usedAt: now}
 	b.capabilities.Batch, b.capabilities.Parallel = max(b.capabilities.Batch, 1), max(b.capabilities.Parallel, 1)
 	limits.scope, limits.limits = b.capabilities.Account, b.capabilities.Limits
 	o.destinations.keep(id, b, now)

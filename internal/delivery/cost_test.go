@@ -26,7 +26,7 @@ func backlog(tb testing.TB, db *pgxpool.Pool, projectID uuid.UUID, name string) 
 		_, err := db.Exec(tb.Context(), sql, args...)
 		require.NoError(tb, err)
 	}
-	exec(`INSERT INTO authsync.destinations (id, project_id, name, kind, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, projectID, name)
+	exec(`INSERT INTO authsync.destinations (id, project_id, name, type, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, projectID, name)
 	exec(`INSERT INTO authsync.destination_progress (destination_id, cursor) VALUES ($1, 0)`, id)
 	exec(`SELECT authsync.relay_page($1, 0, $2, `+changesOf+`, now())`, id, costUsers*costChanges, 1, costUsers*costChanges, costUsers)
 	return id
@@ -35,7 +35,7 @@ func backlog(tb testing.TB, db *pgxpool.Pool, projectID uuid.UUID, name string) 
 // changesOf are changes as authsync.make_deliveries takes them: from, to, and of how many users.
 const changesOf = `(
 	SELECT jsonb_agg(jsonb_build_object(
-		'change_id', i, 'user_id', format('user-%s', i % $5), 'kind', 'updated', 'changed', ARRAY['email'], 'changed_at', now()
+		'change_id', i, 'user_id', format('user-%s', i % $5), 'event_type', 'user.updated', 'changed', ARRAY['email'], 'changed_at', now()
 	))
 	FROM generate_series($3::bigint, $4::bigint) AS i)`
 

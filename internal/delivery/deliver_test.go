@@ -212,7 +212,7 @@ func TestStatesAreCoalesced(t *testing.T) {
 			continue
 		}
 		require.EqualValues(t, 4, m.ChangeID, "the newest")
-		require.Equal(t, destination.Created, m.Kind)
+		require.Equal(t, destination.UserCreated, m.EventType)
 		require.Nil(t, m.Before)
 		require.Contains(t, string(m.User), `"n": 4`)
 		require.Equal(t, []string{"id", "email", "raw"}, m.Changed)
@@ -234,7 +234,7 @@ func TestStateSpansWhatFailedBefore(t *testing.T) {
 	b.change(t, "u1")
 	b.eventually(t, id, "coalesced 1, delivered 1")
 	require.Nil(t, s.messages()[0].Before)
-	require.Equal(t, destination.Created, s.messages()[0].Kind)
+	require.Equal(t, destination.UserCreated, s.messages()[0].EventType)
 	require.EqualValues(t, 2, s.messages()[0].ChangeID)
 }
 

@@ -31,8 +31,8 @@ const (
 )
 
 // FilterOf is the filter of a destination that is configured so.
-func (o *Outbox) FilterOf(id uuid.UUID, kinds, fields []string, condition *string) Filter {
-	return o.filter(subscriber{ID: id, Kinds: kinds, Fields: fields, Condition: condition}).Filter
+func (o *Outbox) FilterOf(id uuid.UUID, eventTypes, fields []string, condition *string) Filter {
+	return o.filter(subscriber{ID: id, EventTypes: eventTypes, Fields: fields, Condition: condition}).Filter
 }
 
 // Filters is how many are kept.

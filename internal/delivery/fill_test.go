@@ -114,7 +114,7 @@ func TestAChangedConfigurationHoldsWhileARunIsAtWork(t *testing.T) {
 	b.work(t)
 	b.until(t, "true", func() string { return strconv.FormatBool(before.tried() > 0) })
 	b.mu.Lock()
-	b.kinds[id] = after
+	b.types[id] = after
 	b.mu.Unlock()
 	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destinations SET updated_at = clock_timestamp() WHERE id = $1`, id)
 	require.NoError(t, err)

@@ -20,11 +20,11 @@ const (
 type cachedFilter struct {
 	Filter
 
-	broken    error // why there is no Selection
-	kinds     []string
-	fields    []string
-	condition *string
-	usedAt    time.Time
+	broken     error // why there is no Selection
+	eventTypes []string
+	fields     []string
+	condition  *string
+	usedAt     time.Time
 }
 
 // filterCache keeps the filters of destinations: an expression that costs workers is found out by counting over
@@ -42,8 +42,8 @@ func (o *Outbox) filter(f subscriber) *cachedFilter {
 	defer c.mu.Unlock()
 	found := c.all[f.ID]
 	if found == nil || !found.is(f) {
-		found = &cachedFilter{kinds: f.Kinds, fields: f.Fields, condition: f.Condition}
-		found.Filter, found.broken = o.config.NewFilter(f.Kinds, f.Fields, f.Condition)
+		found = &cachedFilter{eventTypes: f.EventTypes, fields: f.Fields, condition: f.Condition}
+		found.Filter, found.broken = o.config.NewFilter(f.EventTypes, f.Fields, f.Condition)
 		c.keep(f.ID, found, now)
 	}
 	found.usedAt = now
@@ -52,7 +52,7 @@ func (o *Outbox) filter(f subscriber) *cachedFilter {
 
 func (f *cachedFilter) is(of subscriber) bool {
 	same := f.condition == nil && of.Condition == nil || f.condition != nil && of.Condition != nil && *f.condition == *of.Condition
-	return same && slices.Equal(f.kinds, of.Kinds) && slices.Equal(f.fields, of.Fields)
+	return same && slices.Equal(f.eventTypes, of.EventTypes) && slices.Equal(f.fields, of.Fields)
 }
 
 // keep adds a filter, and makes room for it.

@@ -15,14 +15,14 @@ func TestFilterIsKeptWhileItIsTheSame(t *testing.T) {
 	b := setup(t)
 	id, one, two := uuid.New(), "1", "2"
 	again := "1" // another pointer
-	first := b.outbox.FilterOf(id, []string{"created"}, []string{"email"}, &one)
-	require.Same(t, first, b.outbox.FilterOf(id, []string{"created"}, []string{"email"}, &again))
+	first := b.outbox.FilterOf(id, []string{"user.created"}, []string{"email"}, &one)
+	require.Same(t, first, b.outbox.FilterOf(id, []string{"user.created"}, []string{"email"}, &again))
 	for name, other := range map[string]delivery.Filter{
-		"OfAnotherDestination": b.outbox.FilterOf(uuid.New(), []string{"created"}, []string{"email"}, &one),
-		"OfOtherKinds":         b.outbox.FilterOf(id, []string{"deleted"}, []string{"email"}, &one),
-		"OfOtherFields":        b.outbox.FilterOf(id, []string{"created"}, []string{"username"}, &one),
-		"OfAnotherCondition":   b.outbox.FilterOf(id, []string{"created"}, []string{"email"}, &two),
-		"OfNoCondition":        b.outbox.FilterOf(id, []string{"created"}, []string{"email"}, nil),
+		"OfAnotherDestination": b.outbox.FilterOf(uuid.New(), []string{"user.created"}, []string{"email"}, &one),
+		"OfOtherEventTypes":    b.outbox.FilterOf(id, []string{"user.deleted"}, []string{"email"}, &one),
+		"OfOtherFields":        b.outbox.FilterOf(id, []string{"user.created"}, []string{"username"}, &one),
+		"OfAnotherCondition":   b.outbox.FilterOf(id, []string{"user.created"}, []string{"email"}, &two),
+		"OfNoCondition":        b.outbox.FilterOf(id, []string{"user.created"}, []string{"email"}, nil),
 	} {
 		require.NotSame(t, first, other, name)
 	}

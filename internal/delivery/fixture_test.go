@@ -29,7 +29,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// sink is a destination in memory, and its kind.
+// sink is a destination in memory, and its type.
 type sink struct {
 	traits destination.Capabilities
 	deps   destination.Deps
@@ -187,7 +187,7 @@ type testBundle struct {
 	projectID        uuid.UUID
 	mirrors          *mirror.Mirrors
 	outbox           *delivery.Outbox
-	kinds            map[uuid.UUID]destination.Kind // by destination
+	types            map[uuid.UUID]destination.Type // by destination
 	events           int
 	slice, cut       time.Duration
 	maxInFlight      int // bytes; 0: as ever
@@ -278,7 +278,7 @@ func setup(tb testing.TB) *testBundle {
 	tb.Helper()
 	b := &testBundle{
 		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
-		kinds: make(map[uuid.UUID]destination.Kind), pause: 20 * time.Millisecond, slice: 300 * time.Millisecond,
+		types: make(map[uuid.UUID]destination.Type), pause: 20 * time.Millisecond, slice: 300 * time.Millisecond,
 	}
 	_, err := b.control.Exec(tb.Context(),
 		`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
@@ -299,13 +299,13 @@ func (b *testBundle) newOutbox(tb testing.TB) *delivery.Outbox {
 	o, err := delivery.New(delivery.Config{
 		Pool: b.control, Feed: feed{b.mirrors, b}, Slice: b.slice, MaxInFlightBytes: b.maxInFlight, Cut: b.cut,
 		Open: func(ctx context.Context, id uuid.UUID) (delivery.Opened, error) {
-			opened := delivery.Opened{Kind: id.String(), Config: destination.Config{ID: id}}
+			opened := delivery.Opened{Type: id.String(), Config: destination.Config{ID: id}}
 			return opened, b.control.QueryRow(ctx, `SELECT options FROM authsync.destinations WHERE id = $1`, id).Scan(&opened.Config.Options)
 		},
-		Kind: func(name string) (destination.Kind, error) {
+		Type: func(name string) (destination.Type, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			return b.kinds[uuid.MustParse(name)], nil
+			return b.types[uuid.MustParse(name)], nil
 		},
 		NewFilter: func(_, _ []string, condition *string) (delivery.Filter, error) {
 			return &selection{condition: condition, b: b}, nil
@@ -352,20 +352,20 @@ func (b *testBundle) addFrom(tb testing.TB, name string, s *sink, condition *str
 	return b.addWith(tb, name, s, condition, from)
 }
 
-func (b *testBundle) addKind(tb testing.TB, name string, kind destination.Kind, from delivery.From) uuid.UUID {
+func (b *testBundle) addType(tb testing.TB, name string, typ destination.Type, from delivery.From) uuid.UUID {
 	tb.Helper()
-	return b.addWith(tb, name, kind, nil, from)
+	return b.addWith(tb, name, typ, nil, from)
 }
 
-func (b *testBundle) addWith(tb testing.TB, name string, kind destination.Kind, condition *string, from delivery.From) uuid.UUID {
+func (b *testBundle) addWith(tb testing.TB, name string, typ destination.Type, condition *string, from delivery.From) uuid.UUID {
 	tb.Helper()
 	id := uuid.New()
 	b.mu.Lock()
-	b.kinds[id] = kind
+	b.types[id] = typ
 	b.mu.Unlock()
 	require.NoError(tb, pgdb.InTx(tb.Context(), b.control, func(tx pgx.Tx) error {
 		_, err := tx.Exec(tb.Context(), `
-			INSERT INTO authsync.destinations (id, project_id, name, kind, condition, secrets_sealed) VALUES ($1, $2, $3, 'webhook', $4, '')`,
+			INSERT INTO authsync.destinations (id, project_id, name, type, condition, secrets_sealed) VALUES ($1, $2, $3, 'webhook', $4, '')`,
 			id, b.projectID, name, condition)
 		if err != nil {
 			return err

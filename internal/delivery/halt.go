@@ -46,7 +46,7 @@ func (o *Outbox) relayAndHalt(
 
 // haltFilter reports whether the destination has the filter still.
 func (o *Outbox) haltFilter(ctx context.Context, db pgx.Tx, f subscriber, why error) (halted bool, err error) {
-	err = db.QueryRow(ctx, haltFilter, f.ID, f.Kinds, f.Fields, f.Condition, haltReason(why), o.config.Now()).Scan(&halted)
+	err = db.QueryRow(ctx, haltFilter, f.ID, f.EventTypes, f.Fields, f.Condition, haltReason(why), o.config.Now()).Scan(&halted)
 	if err != nil {
 		return false, fmt.Errorf("pause the destination: %w", err)
 	}
@@ -55,9 +55,9 @@ func (o *Outbox) haltFilter(ctx context.Context, db pgx.Tx, f subscriber, why er
 
 // logPaused writes the log and the metrics.
 func (o *Outbox) logPaused(ctx context.Context, projectID uuid.UUID, f subscriber) {
-	o.metrics.disabled.WithLabelValues(f.Kind, StatePaused).Inc()
+	o.metrics.disabled.WithLabelValues(f.Type, StatePaused).Inc()
 	o.config.Log.ErrorContext(ctx, "destination_paused", slog.String("project_id", projectID.String()),
-		slog.String("destination_id", f.ID.String()), slog.String("kind", f.Kind), slog.String("because", "filter"))
+		slog.String("destination_id", f.ID.String()), slog.String("type", f.Type), slog.String("because", "filter"))
 }
 
 // haltPast pauses a destination whose filter came to its halt at a change that it has passed, which a replay asks about.

@@ -211,7 +211,7 @@ func TestAConditionChangedMeanwhileIsNotHalted(t *testing.T) {
 	id := b.addFrom(t, "sink", &sink{}, &now, delivery.From{})
 	halt := func(fields []string, condition *string) string {
 		return b.one(t, `
-			SELECT concat_ws(' ', authsync.halt_filter(d.id, d.kinds, $2, $3, 'r', $4), (SELECT filter_halted FROM authsync.destinations AS n WHERE n.id = d.id))
+			SELECT concat_ws(' ', authsync.halt_filter(d.id, d.event_types, $2, $3, 'r', $4), (SELECT filter_halted FROM authsync.destinations AS n WHERE n.id = d.id))
 			FROM authsync.destinations AS d WHERE d.id = $1`, id, fields, condition, time.Now())
 	}
 	old := "false"

@@ -22,7 +22,7 @@ type Delivery struct {
 	ChangeID      int64      `json:"change_id"`
 	MessageID     string     `json:"message_id" db:"-"`
 	UserID        string     `json:"user_id"`
-	Kind          string     `json:"kind"`
+	EventType     string     `json:"event_type"`
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`
 	Attempts      int        `json:"attempts"`
@@ -44,7 +44,7 @@ type ListFilter struct {
 	DestinationID uuid.UUID
 	State         string
 	UserID        string
-	Kind          string
+	EventType     string
 	Limit         int    // 0: 50; at most 500
 	Cursor        string // what ListDeliveries gave to go on
 }
@@ -57,7 +57,7 @@ const (
 	listAtMost  = 500
 
 	selectDelivery = `
-		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.kind, o.changed, o.state, o.attempts, o.deferrals,
+		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.event_type, o.changed, o.state, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at
 		FROM authsync.deliveries AS o
@@ -69,7 +69,7 @@ const (
 	// A condition that is not given is folded away before the plan is made.
 	listDeliveries = selectDelivery + `
 		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
-		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.kind = $5)
+		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.event_type = $5)
 		  AND ($6::bigint = 0 OR o.id < $6)
 		ORDER BY o.id DESC
 		LIMIT $7`
@@ -90,7 +90,7 @@ func (o *Outbox) ListDeliveries(ctx context.Context, projectID uuid.UUID, f List
 		destinationID = &f.DestinationID
 	}
 	all, err = query[Delivery](ctx, o.config.Pool, listDeliveries, planned, projectID, destinationID,
-		optional(f.State), optional(f.UserID), optional(f.Kind), before, limit+1)
+		optional(f.State), optional(f.UserID), optional(f.EventType), before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}

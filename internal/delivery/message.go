@@ -21,7 +21,7 @@ type readyDelivery struct {
 	LastChangeID  int64 // likewise the newest
 	AsOf          int64 // likewise: up to which change the user's deliveries have been made
 	UserID        string
-	Kind          string
+	EventType     string
 	Changed       []string
 	ChangedAt     time.Time
 	State         string
@@ -66,8 +66,8 @@ func outgoings(states bool, all []readyDelivery, messages map[int64]destination.
 			continue
 		}
 		alone := !states || len(t.Coalesced) == 0 && t.FirstChangeID == t.ChangeID
-		if alone && m.Kind == destination.Created && t.Kind == destination.Updated { // see ofOlderUser
-			loaded[i].message.Kind, loaded[i].message.Before = t.Kind, unknownBefore(t.UserID)
+		if alone && m.EventType == destination.UserCreated && t.EventType == destination.UserUpdated { // see ofOlderUser
+			loaded[i].message.EventType, loaded[i].message.Before = t.EventType, unknownBefore(t.UserID)
 		}
 		loaded[i].message.Attempt = t.Attempts + 1
 		if states && t.Begun {
@@ -108,7 +108,7 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 			ID: destination.MessageID(destinationID, u.LastID), ChangeID: u.LastID, ProjectID: projectID, UserID: u.UserID,
 			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
 		}
-		if m.Kind, m.Changed, err = compareRows(u.Before, u.User); err != nil {
+		if m.EventType, m.Changed, err = compareRows(u.Before, u.User); err != nil {
 			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
 		}
 		messages[u.LastID] = m
@@ -138,7 +138,7 @@ func columns() []string {
 
 // compareRows says what happened to a user between two rows; both come from the same
 // database, which writes equal values equally.
-func compareRows(before, after json.RawMessage) (kind string, changed []string, err error) {
+func compareRows(before, after json.RawMessage) (eventType string, changed []string, err error) {
 	var was, is map[string]json.RawMessage
 	if err := json.Unmarshal(after, &is); err != nil {
 		return "", nil, err
@@ -157,15 +157,15 @@ func compareRows(before, after json.RawMessage) (kind string, changed []string, 
 	}
 	switch {
 	case !isNull(is["deleted_at"]):
-		kind = destination.Deleted
+		eventType = destination.UserDeleted
 	case before == nil:
-		kind = destination.Created
+		eventType = destination.UserCreated
 	case !isNull(was["deleted_at"]):
-		kind = destination.Restored
+		eventType = destination.UserRestored
 	default:
-		kind = destination.Updated
+		eventType = destination.UserUpdated
 	}
-	return kind, changed, nil
+	return eventType, changed, nil
 }
 
 func isNull(value json.RawMessage) bool { return bytes.Equal(orNull(value), []byte("null")) }

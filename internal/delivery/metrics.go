@@ -17,17 +17,17 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	m := metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsync_delivery_attempts_total",
-			Help: "Attempts to deliver a change, by kind of destination and outcome (delivered, retry, failed, later, probe).",
-		}, []string{"kind", "outcome"}),
+			Help: "Attempts to deliver a change, by type of destination and outcome (delivered, retry, failed, later, probe).",
+		}, []string{"type", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsync_delivery_seconds",
-			Help:    "Time from the commit of a change to its delivery, by kind of destination.",
+			Help:    "Time from the commit of a change to its delivery, by type of destination.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 3, 14),
-		}, []string{"kind"}),
+		}, []string{"type"}),
 		disabled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsync_destinations_halted_total",
-			Help: "Destinations that authsync paused or disabled, by kind and state; a person must look.",
-		}, []string{"kind", "state"}),
+			Help: "Destinations that authsync paused or disabled, by type and state; a person must look.",
+		}, []string{"type", "state"}),
 	}
 	if registry != nil {
 		registry.MustRegister(m.attempts, m.seconds, m.disabled)
@@ -35,9 +35,9 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	return m
 }
 
-func (m *metrics) attempt(kind, outcome string, changedAt, now time.Time) {
-	m.attempts.WithLabelValues(kind, outcome).Inc()
+func (m *metrics) attempt(typeName, outcome string, changedAt, now time.Time) {
+	m.attempts.WithLabelValues(typeName, outcome).Inc()
 	if outcome == outcomeDelivered {
-		m.seconds.WithLabelValues(kind).Observe(now.Sub(changedAt).Seconds())
+		m.seconds.WithLabelValues(typeName).Observe(now.Sub(changedAt).Seconds())
 	}
 }

@@ -69,7 +69,7 @@ type Filter interface {
 
 // Opened is a destination as it is configured.
 type Opened struct {
-	Kind   string
+	Type   string
 	Config destination.Config
 }
 
@@ -79,10 +79,10 @@ type Config struct {
 	Feed Feed
 	// Open gives a destination with its secrets opened.
 	Open func(ctx context.Context, destinationID uuid.UUID) (Opened, error)
-	// Kind finds a kind by its name.
-	Kind func(name string) (destination.Kind, error)
+	// Type finds a destination type by its name.
+	Type func(name string) (destination.Type, error)
 	// NewFilter makes what chooses changes.
-	NewFilter func(kinds, fields []string, condition *string) (Filter, error)
+	NewFilter func(eventTypes, fields []string, condition *string) (Filter, error)
 	// Client and CheckURL are for the destinations; see destination.Deps.
 	Client   *http.Client
 	CheckURL func(url string) error
@@ -124,8 +124,8 @@ const (
 
 // New makes an Outbox. It starts nothing: see Register.
 func New(config Config) (*Outbox, error) {
-	if config.Pool == nil || config.Feed == nil || config.Open == nil || config.Kind == nil || config.NewFilter == nil {
-		return nil, errors.New("an outbox needs Pool, Feed, Open, Kind and Select")
+	if config.Pool == nil || config.Feed == nil || config.Open == nil || config.Type == nil || config.NewFilter == nil {
+		return nil, errors.New("an outbox needs Pool, Feed, Open, Type and NewFilter")
 	}
 	config.Slice, config.Cut = cmp.Or(config.Slice, sliceLength), cmp.Or(config.Cut, cutAfter)
 	config.MaxInFlightBytes = cmp.Or(config.MaxInFlightBytes, maxInFlightBytes)

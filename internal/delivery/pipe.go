@@ -334,7 +334,7 @@ const becauseCrashed = "sending this change crashed authsync: please report it; 
 func (o *Outbox) sendAll(ctx context.Context, to *cachedDestination, messages []destination.Message) (results []destination.Result) {
 	defer func() {
 		if crash := recover(); crash != nil {
-			o.config.Log.ErrorContext(ctx, "destination_crashed", slog.String("kind", to.kind), slog.String("stack", string(debug.Stack())))
+			o.config.Log.ErrorContext(ctx, "destination_crashed", slog.String("type", to.typeName), slog.String("stack", string(debug.Stack())))
 			results = make([]destination.Result, len(messages))
 			for i := range results {
 				results[i] = destination.Result{Outcome: destination.GiveUp, Reason: becauseCrashed}

@@ -34,14 +34,14 @@ func loadOutbox(t *testing.T, conn *pgx.Conn, users int) {
 	const destinations = `(SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid AS id, n FROM generate_series(1, 3) AS n) AS d`
 	exec(`INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '') ON CONFLICT DO NOTHING`, planProject())
 	exec(`
-		INSERT INTO authsync.destinations (id, project_id, name, kind, secrets_sealed)
+		INSERT INTO authsync.destinations (id, project_id, name, type, secrets_sealed)
 		SELECT d.id, $1, 'd' || d.n, 'webhook', '' FROM `+destinations+` ON CONFLICT DO NOTHING`, planProject())
 	exec(`INSERT INTO authsync.destination_progress (destination_id, cursor) SELECT d.id, 1000000 FROM ` + destinations + ` ON CONFLICT DO NOTHING`)
 	// A third is finished and a third failed, of users of their own.
 	exec(`
-		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, finished_at)
+		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, event_type, changed, changed_at, event_id, state, finished_at)
 		SELECT $1, d.id, 1000 + i, format(CASE i % 3 WHEN 0 THEN 'user-%s' WHEN 1 THEN 'done-%s' ELSE 'failed-%s' END, i / 3 % $2::int),
-			'updated', '{email}', now(), 'evt-' || i,
+			'user.updated', '{email}', now(), 'evt-' || i,
 			CASE WHEN i % 3 = 1 THEN 'delivered' WHEN i % 3 = 2 THEN 'failed' WHEN i / 3 < $2::int THEN 'ready' ELSE 'blocked' END,
 			CASE WHEN i % 3 > 0 THEN now() END
 		FROM `+destinations+`, generate_series(0, 3 * $2::int * $3::int - 1) AS i
@@ -91,7 +91,7 @@ func hotStatements(t *testing.T, conn *pgx.Conn) map[string]func(t *testing.T, t
 		record  = `SELECT * FROM authsync.record_deliveries($1, ` + results + `, now(), 100, '1 minute', '1 minute', '1 day')`
 		changes = `(
 			SELECT jsonb_agg(jsonb_build_object(
-				'change_id', 1000000 + i, 'user_id', format('user-%s', 7 * i), 'kind', 'updated', 'changed', ARRAY['email'], 'changed_at', now(), 'event_id', 'e'))
+				'change_id', 1000000 + i, 'user_id', format('user-%s', 7 * i), 'event_type', 'user.updated', 'changed', ARRAY['email'], 'changed_at', now(), 'event_id', 'e'))
 			FROM generate_series(1, 20) AS i)`
 		known  = `ARRAY(SELECT 1000 + 3 * i FROM generate_series(1, 20) AS i)`
 		users  = `ARRAY(SELECT format('user-%s', i) FROM generate_series(1, 20) AS i)`

@@ -25,7 +25,7 @@ type Preview struct {
 var ErrNoChange = errors.New("the mirror has no such change, or no change of this user")
 
 const selectPreviewed = `
-	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.cursor, d.updated_at, l.external_id
+	SELECT d.id, d.type, d.event_types, d.fields, d.condition, f.cursor, d.updated_at, l.external_id
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id
 	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.user_id = $2
@@ -54,7 +54,7 @@ func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID
 	}
 	message := eventMessage(destinationID, projectID, c)
 	p := Preview{MessageID: message.ID, Requests: []destination.Request{}}
-	selection, err := o.config.NewFilter(t.Kinds, t.Fields, t.Condition)
+	selection, err := o.config.NewFilter(t.EventTypes, t.Fields, t.Condition)
 	if err != nil {
 		return Preview{}, err
 	}

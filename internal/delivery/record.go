@@ -125,7 +125,7 @@ func (r *run) record(ctx context.Context, results []sent) (done recorded, err er
 	if err != nil {
 		return recorded{}, fmt.Errorf("note what became of deliveries: %w", err)
 	}
-	r.logResults(ctx, r.id, r.to.kind, results, done, now)
+	r.logResults(ctx, r.id, r.to.typeName, results, done, now)
 	return done, nil
 }
 
@@ -274,14 +274,14 @@ func pause(attempts int) time.Duration {
 
 // logResults writes the log and the metrics. Reasons are in the database; they may quote what the other
 // side says.
-func (o *Outbox) logResults(ctx context.Context, destinationID uuid.UUID, kind string, results []sent, r recorded, now time.Time) {
-	log := o.config.Log.With(slog.String("destination_id", destinationID.String()), slog.String("kind", kind))
+func (o *Outbox) logResults(ctx context.Context, destinationID uuid.UUID, typeName string, results []sent, r recorded, now time.Time) {
+	log := o.config.Log.With(slog.String("destination_id", destinationID.String()), slog.String("type", typeName))
 	if len(results) > 0 { // all are of one project
 		log = log.With(slog.String("project_id", results[0].ProjectID.String()))
 	}
 	for i := range results {
 		s := &results[i]
-		o.metrics.attempt(kind, s.outcome, s.ChangedAt, now)
+		o.metrics.attempt(typeName, s.outcome, s.ChangedAt, now)
 		level := slog.LevelDebug
 		if s.outcome == outcomeRetry || s.outcome == outcomeFailed || s.outcome == outcomeProbe {
 			level = slog.LevelWarn
@@ -296,7 +296,7 @@ func (o *Outbox) logResults(ctx context.Context, destinationID uuid.UUID, kind s
 	for i := range results {
 		switch results[i].result.Outcome {
 		case destination.Pause:
-			o.metrics.disabled.WithLabelValues(kind, StatePaused).Inc()
+			o.metrics.disabled.WithLabelValues(typeName, StatePaused).Inc()
 			log.ErrorContext(ctx, "destination_paused", slog.Int("status", results[i].result.Status))
 			return
 		case destination.Disable:
@@ -305,7 +305,7 @@ func (o *Outbox) logResults(ctx context.Context, destinationID uuid.UUID, kind s
 		}
 	}
 	if r.IsDisabled {
-		o.metrics.disabled.WithLabelValues(kind, StateDisabled).Inc()
+		o.metrics.disabled.WithLabelValues(typeName, StateDisabled).Inc()
 		log.ErrorContext(ctx, "destination_disabled")
 	}
 }

@@ -107,12 +107,12 @@ func (w *relayWorker) recheck(ctx context.Context, projectID uuid.UUID) error {
 
 // subscriber is a destination and how far it is.
 type subscriber struct {
-	ID        uuid.UUID
-	Kind      string
-	Kinds     []string
-	Fields    []string
-	Condition *string
-	Cursor    int64
+	ID         uuid.UUID
+	Type       string
+	EventTypes []string
+	Fields     []string
+	Condition  *string
+	Cursor     int64
 }
 
 // standing is a flow with what its mirror has lost.
@@ -124,7 +124,7 @@ type standing struct {
 // A destination whose filter halted goes no further until a person has changed it or has resumed the
 // destination: the feed keeps its changes.
 const selectSubscribers = `
-	SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.cursor, ` + lossColumns + `
+	SELECT d.id, d.type, d.event_types, d.fields, d.condition, f.cursor, ` + lossColumns + `
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id` + lossJoin + `
 	WHERE d.project_id = $1 AND NOT d.filter_halted
@@ -214,7 +214,7 @@ func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []st
 type newDelivery struct {
 	ChangeID  int64     `json:"change_id"`
 	UserID    string    `json:"user_id"`
-	Kind      string    `json:"kind"`
+	EventType string    `json:"event_type"`
 	Changed   []string  `json:"changed"`
 	ChangedAt time.Time `json:"changed_at"`
 	EventID   string    `json:"event_id"`
@@ -282,7 +282,7 @@ func (o *Outbox) wanted(
 			return wanted, i, nil
 		}
 		c := &changes[i]
-		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt, EventID: c.EventID}
+		d := newDelivery{ChangeID: c.ID, UserID: c.UserID, EventType: eventType(c.Kind), Changed: c.Changed, ChangedAt: c.ChangedAt, EventID: c.EventID}
 		err := selection.broken
 		if err == nil {
 			var is bool
@@ -302,11 +302,20 @@ func (o *Outbox) wanted(
 	return wanted, len(changes), nil
 }
 
+// The kinds of change that the feed has; see capydb_auth.user_changes.
+const (
+	feedCreated = "created"
+	feedUpdated = "updated"
+)
+
+// eventType gives the event type of a change of the feed.
+func eventType(kind string) string { return "user." + kind }
+
 // eventMessage is a change as an event of its own.
 func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) destination.Message {
 	return destination.Message{
-		ID: destination.MessageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed,
-		User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
+		ID: destination.MessageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, EventType: eventType(c.Kind),
+		Changed: c.Changed, User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
 	}
 }
 

@@ -89,7 +89,7 @@ func (o *Outbox) unrepeated(ctx context.Context, f *standing, changes []mirror.F
 			kept = append(kept, f.ofOlderUser(c, r))
 		case r.DeliveryID != nil && *r.DeliveryState != StateDelivered && *r.DeliveryState != StateCoalesced:
 			moved = append(moved, newDelivery{
-				ChangeID: c.ID, UserID: c.UserID, Kind: c.Kind, Changed: c.Changed, ChangedAt: c.ChangedAt, DeliveryID: r.DeliveryID,
+				ChangeID: c.ID, UserID: c.UserID, EventType: eventType(c.Kind), Changed: c.Changed, ChangedAt: c.ChangedAt, DeliveryID: r.DeliveryID,
 			})
 		case r.DeliveryID == nil && r.AppliedAt != nil && f.PassedUntil != nil && !r.AppliedAt.Before(*f.PassedUntil):
 			kept = append(kept, c)
@@ -106,7 +106,7 @@ func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.Feed
 	for i := range changes {
 		c := &changes[i]
 		amid := f.ReplayedAt == nil || c.ChangedAt.Before(f.ReplayedAt.Add(clocksApart))
-		if c.ID <= *f.LostTo || !amid && c.Kind != destination.Created {
+		if c.ID <= *f.LostTo || !amid && c.Kind != feedCreated {
 			continue
 		}
 		ids, users, events = append(ids, c.ID), append(users, c.UserID), append(events, c.EventID)
@@ -140,7 +140,7 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 	if r.AppliedAt != nil {
 		return true
 	}
-	if r.ChangeID == 0 || !isRead(c) || c.Kind != destination.Created || r.IsComplete {
+	if r.ChangeID == 0 || !isRead(c) || c.Kind != feedCreated || r.IsComplete {
 		return false
 	}
 	at, ok := createdAt(c)
@@ -149,7 +149,7 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 
 // ofOlderUser makes an event of a user who was there before the loss, but is new to the mirror now, what it is.
 func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange {
-	if c.Kind != destination.Created || isRead(&c) {
+	if c.Kind != feedCreated || isRead(&c) {
 		return c
 	}
 	at, ok := createdAt(&c)
@@ -157,7 +157,7 @@ func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange 
 	if !isOlder && !r.IsKnown {
 		return c
 	}
-	c.Kind, c.Before = destination.Updated, unknownBefore(c.UserID)
+	c.Kind, c.Before = feedUpdated, unknownBefore(c.UserID)
 	return c
 }
 

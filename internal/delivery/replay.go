@@ -18,10 +18,10 @@ import (
 // Replay chooses what a destination is to be told again. What is empty chooses all.
 type Replay struct {
 	// From: changes of that time on. The zero value: those that have a delivery.
-	From   From
-	To     time.Time // changes before that time
-	UserID string
-	Kind   string
+	From      From
+	To        time.Time // changes before that time
+	UserID    string
+	EventType string
 	// State of the deliveries, one of the finished ones; empty: all finished but coalesced.
 	State  string
 	DryRun bool
@@ -70,7 +70,7 @@ const selectReplayed = `
 	FROM authsync.deliveries AS o
 	WHERE o.destination_id = $1 AND o.id > $2 AND o.id <= $3
 	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
-	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.kind = $6)
+	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
 	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
 	ORDER BY o.id
 	LIMIT $9`
@@ -79,7 +79,7 @@ func (o *Outbox) replayDeliveries(ctx context.Context, destinationID uuid.UUID, 
 	after := int64(0)
 	for {
 		rows, err := o.config.Pool.Query(ctx, selectReplayed, planned, destinationID, after, last, optional(r.State),
-			optional(r.UserID), optional(r.Kind), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
+			optional(r.UserID), optional(r.EventType), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func optionalTime(at time.Time) *time.Time {
 
 const (
 	selectSubscriber = `
-		SELECT d.id, d.kind, d.kinds, d.fields, d.condition, f.cursor
+		SELECT d.id, d.type, d.event_types, d.fields, d.condition, f.cursor
 		FROM authsync.destinations AS d
 		JOIN authsync.destination_progress AS f ON f.destination_id = d.id
 		WHERE d.id = $1`
@@ -141,7 +141,7 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 		}
 		after, page = changes[len(changes)-1].ID, nextPage(page, changes)
 		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
-			return c.ID > f.Cursor || r.UserID != "" && c.UserID != r.UserID || r.Kind != "" && c.Kind != r.Kind ||
+			return c.ID > f.Cursor || r.UserID != "" && c.UserID != r.UserID || r.EventType != "" && eventType(c.Kind) != r.EventType ||
 				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
 		})
 		for err == nil && len(chosen) > 0 {

@@ -1,12 +1,12 @@
 // Package destination is what the systems that must follow have in common: what they
-// are told (a Message), what they answer (a Result), and how they are made. Each kind
+// are told (a Message), what they answer (a Result), and how they are made. Each type
 // has a folder of its own: webhook, http, hubspot.
 //
 // On the road of a change it is the last station:
 //
 //	user_changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
 //
-// A kind knows its wire format and nothing of order, retries, rate limits or
+// A type knows its wire format and nothing of order, retries, rate limits or
 // databases: these are the outbox's.
 package destination
 
@@ -19,18 +19,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// The kinds of change; see capydb_auth.user_changes.
+// The event types.
 const (
-	Created  = "created"
-	Updated  = "updated"
-	Deleted  = "deleted"
-	Restored = "restored"
+	UserCreated  = "user.created"
+	UserUpdated  = "user.updated"
+	UserDeleted  = "user.deleted"
+	UserRestored = "user.restored"
 )
+
+// EventTypes lists the event types.
+func EventTypes() []string { return []string{UserCreated, UserUpdated, UserDeleted, UserRestored} }
 
 // MaxResponse is how much of an answer is kept, in bytes.
 const MaxResponse = 4 << 10
 
-// Message is one change of a user, as a destination is told of it. For a kind that
+// Message is one change of a user, as a destination is told of it. For a destination that
 // takes states (Traits.States) it may unite several changes, and User is the user as the newest
 // change that is known to the outbox left it.
 type Message struct {
@@ -40,7 +43,7 @@ type Message struct {
 	ChangeID  int64
 	ProjectID uuid.UUID
 	UserID    string
-	Kind      string   // Created, Updated, Deleted or Restored
+	EventType string   // UserCreated, UserUpdated, UserDeleted or UserRestored
 	Changed   []string // columns of users that differ between Before and User
 	// User is the row of users, an object with one key a column of the mirror (id to raw),
 	// as the change left it. Before is the row as it was; nil where the user was new.
@@ -49,7 +52,7 @@ type Message struct {
 	EventID      string
 	EventAt      time.Time // the provider's clock
 	ChangedAt    time.Time // when it was committed to the mirror
-	// Attempt is 1 the first time. For a kind that takes states it is more than 1 if anything that
+	// Attempt is 1 the first time. For a destination that takes states it is more than 1 if anything that
 	// is united in it may have arrived before; then the other side may hold another state than Before.
 	Attempt int
 	// ExternalID is what an earlier Result asked to remember of this user; empty: nothing.
@@ -165,7 +168,7 @@ type Config struct {
 	ID        uuid.UUID
 	ProjectID uuid.UUID
 	Name      string
-	Options   json.RawMessage // of its kind; an object
+	Options   json.RawMessage // of its type; an object
 	Secrets   Secrets
 }
 
@@ -194,9 +197,9 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// Kind makes destinations of one kind.
-type Kind interface {
-	// Name is the kind's name in the API, the tables and the command.
+// Type makes destinations of one type.
+type Type interface {
+	// Name is the type's name in the API, the tables and the command.
 	Name() string
 	// New checks a configuration and makes the destination; it sends nothing. What a
 	// person has to change is an *InvalidError.

@@ -59,7 +59,7 @@ func TestInput(t *testing.T) {
 	text, err := json.Marshal(input)
 	require.NoError(t, err)
 	require.JSONEq(t, `{
-		"id": "msg_3f2b8c1d5e6f4a7b8c9d0e1f2a3b4c5d_1", "kind": "created", "change_id": 1,
+		"id": "msg_3f2b8c1d5e6f4a7b8c9d0e1f2a3b4c5d_1", "type": "user.created", "change_id": 1,
 		"changed": ["id", "email", "first_name", "last_name", "image_url", "created_at", "updated_at", "raw"],
 		"user": `+string(destinationtest.User(nil).JSON())+`, "before": null,
 		"project_id": "7e0c2b52-4a44-4f0b-9a8e-0d6f5b1c2a10", "provider": "auth0", "event_id": "evt_1",

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// DecodeOptions reads the options of a kind into a struct. What a person has to change is an *InvalidError.
+// DecodeOptions reads the options of a type into a struct. What a person has to change is an *InvalidError.
 func DecodeOptions(options json.RawMessage, into any) error {
 	if len(bytes.TrimSpace(options)) == 0 {
 		options = json.RawMessage("{}")

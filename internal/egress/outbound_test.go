@@ -295,14 +295,14 @@ func TestWebhookFollowsNoRebinding(t *testing.T) {
 	dns := newDNS(t, map[string][][]netip.Addr{"hooks.example": {addrs("93.184.216.34"), addrs("127.0.0.1"), addrs("::1", "127.0.0.1")}})
 	dialer := &recorder{}
 	guard := egress.New(egress.Config{Resolver: dns.resolver(), Dial: dialer.dial})
-	name, secret, _ := webhook.Kind{}.NewSecret()
-	d, err := webhook.Kind{}.New(destination.Config{
+	name, secret, _ := webhook.Type{}.NewSecret()
+	d, err := webhook.Type{}.New(destination.Config{
 		Options: json.RawMessage(`{"url": "https://hooks.example/"}`), Secrets: destination.Secrets{Values: map[string]string{name: secret}},
 	}, destination.Deps{Client: guard.Client(0), CheckURL: guard.CheckURL})
 	require.NoError(t, err)
 	for attempt := 1; attempt <= 3; attempt++ {
 		result := d.Send(t.Context(), []destination.Message{{
-			ID: "msg_1", UserID: "u1", Kind: destination.Created, User: json.RawMessage(`{"id": "u1"}`), Attempt: attempt,
+			ID: "msg_1", UserID: "u1", EventType: destination.UserCreated, User: json.RawMessage(`{"id": "u1"}`), Attempt: attempt,
 		}})[0]
 		if attempt == 1 {
 			require.Equal(t, destination.Retry, result.Outcome, "nobody is there")

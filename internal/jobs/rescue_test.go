@@ -261,7 +261,7 @@ func TestLeasesGoWithTheirJobs(t *testing.T) {
 			WITH p AS (
 				INSERT INTO authsync.projects (name, database_url_sealed) VALUES ('p' || md5(random()::text), '') RETURNING id
 			), d AS (
-				INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed)
+				INSERT INTO authsync.destinations (project_id, name, type, secrets_sealed)
 				SELECT p.id, 'd', 'webhook', '' FROM p RETURNING id
 			)
 			INSERT INTO authsync.destination_progress (destination_id, cursor, lease, leased_by, leased_job, leased_until)

@@ -88,8 +88,8 @@ func TestPastedSecretsOfDestinationsAreCleanedOrRefused(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	add := func(name, secret string) error {
-		kind := "http"
-		_, _, err := b.store.CreateDestination(t.Context(), shop.ID, kind, project.DestinationInput{
+		typeName := "http"
+		_, _, err := b.store.CreateDestination(t.Context(), shop.ID, typeName, project.DestinationInput{
 			Name: &name, Options: json.RawMessage(`{"url": "https://app.example.com"}`), Secrets: map[string]*string{"token": &secret},
 		}, nothingElse)
 		return err

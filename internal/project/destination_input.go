@@ -24,36 +24,36 @@ const (
 	maxSecret       = 8 << 10 // bytes of one
 )
 
-// DestinationKinds knows the kinds of destinations and checks what a person
+// DestinationTypes knows the types of destinations and checks what a person
 // gives. Its errors are *destination.InvalidError, for a person.
-type DestinationKinds interface {
-	// Lookup finds a kind by its name.
-	Lookup(kind string) (destination.Kind, error)
+type DestinationTypes interface {
+	// Lookup finds a type by its name.
+	Lookup(name string) (destination.Type, error)
 	// Check says whether changes can be selected like that, and whether the
-	// configuration makes a destination of the kind.
-	Check(kind destination.Kind, c destination.Config, kinds, fields []string, condition *string) error
+	// configuration makes a destination of the type.
+	Check(typ destination.Type, c destination.Config, eventTypes, fields []string, condition *string) error
 }
 
 // DestinationInput is what a person gives for a destination; what is nil is not given.
 type DestinationInput struct {
-	Name          *string
-	Kinds, Fields *[]string // empty: all
-	Condition     *string   // empty: none
-	Options       json.RawMessage
-	Secrets       map[string]*string // nil removes
+	Name               *string
+	EventTypes, Fields *[]string // empty: all
+	Condition          *string   // empty: none
+	Options            json.RawMessage
+	Secrets            map[string]*string // nil removes
 }
 
 // applyInput puts what was given in place and checks the whole. For a new
-// destination the secret that its kind makes is made where it was not given, and comes back.
+// destination the secret that its type makes is made where it was not given, and comes back.
 func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in DestinationInput) (*MadeSecret, error) {
-	if s.kinds == nil {
-		return nil, errNoKinds
+	if s.destinationTypes == nil {
+		return nil, errNoTypes
 	}
-	kind, err := s.kinds.Lookup(row.Kind)
+	typ, err := s.destinationTypes.Lookup(row.Type)
 	if err != nil {
 		return nil, asInvalid(err)
 	}
-	row.Kind = kind.Name() // as it is spelled in the table
+	row.Type = typ.Name() // as it is spelled in the table
 	if in.Name != nil {
 		row.Name = *in.Name
 	}
@@ -67,29 +67,29 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 	if row.Options, err = mergeOptions(before, in.Options); err != nil {
 		return nil, err
 	}
-	if err := mustKnowSecrets(kind, before, row.Options, secrets.Values, in.Secrets); err != nil {
+	if err := mustKnowSecrets(typ, before, row.Options, secrets.Values, in.Secrets); err != nil {
 		return nil, err
 	}
-	if err := mergeSecrets(kind, secrets, in.Secrets); err != nil {
+	if err := mergeSecrets(typ, secrets, in.Secrets); err != nil {
 		return nil, err
 	}
 	s.dropExpired(secrets)
 	var fresh *MadeSecret
 	if row.CreatedAt.IsZero() {
-		fresh = makeSecret(kind, secrets)
+		fresh = makeSecret(typ, secrets)
 	}
-	if err := s.kinds.Check(kind, row.config(*secrets), row.Kinds, row.Fields, row.Condition); err != nil {
+	if err := s.destinationTypes.Check(typ, row.config(*secrets), row.EventTypes, row.Fields, row.Condition); err != nil {
 		return nil, asInvalid(err)
 	}
 	return fresh, nil
 }
 
 func selectInput(row *destinationRow, in DestinationInput) error {
-	if in.Kinds != nil {
-		row.Kinds = slices.Compact(slices.Sorted(slices.Values(*in.Kinds)))
+	if in.EventTypes != nil {
+		row.EventTypes = slices.Compact(slices.Sorted(slices.Values(*in.EventTypes)))
 	}
-	if len(row.Kinds) == 0 {
-		row.Kinds = []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
+	if len(row.EventTypes) == 0 {
+		row.EventTypes = destination.EventTypes()
 	}
 	if in.Fields != nil {
 		row.Fields = slices.Compact(slices.Sorted(slices.Values(*in.Fields)))

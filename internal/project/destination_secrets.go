@@ -21,15 +21,15 @@ import (
 // mergeSecrets puts the given secrets in place of the stored ones of their name.
 // The old one is no longer valid, unlike after RotateSecret. Errors never
 // repeat what was given for one.
-func mergeSecrets(kind destination.Kind, secrets *destination.Secrets, given map[string]*string) error {
-	known, wellNamed := kind.SecretNames(), regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+func mergeSecrets(typ destination.Type, secrets *destination.Secrets, given map[string]*string) error {
+	known, wellNamed := typ.SecretNames(), regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
 		if !wellNamed.MatchString(name) {
 			return invalid("secrets has a name %.60q: it takes 1 to 63 of a-z, 0-9 and _, and begins with a letter", name)
 		}
 		if known != nil && !slices.Contains(known, name) {
-			return fault.At("secrets."+name, "a destination of kind %s has no secret %q: it takes %s", kind.Name(), name, namesOf(known))
+			return fault.At("secrets."+name, "a destination of type %s has no secret %q: it takes %s", typ.Name(), name, namesOf(known))
 		}
 		delete(secrets.Old, name)
 		if value == nil {
@@ -61,8 +61,8 @@ func namesOf(known []string) string {
 }
 
 // makeSecret makes the secret that a person need not give, where it is missing.
-func makeSecret(kind destination.Kind, secrets *destination.Secrets) *MadeSecret {
-	name, value, ok := kind.NewSecret()
+func makeSecret(typ destination.Type, secrets *destination.Secrets) *MadeSecret {
+	name, value, ok := typ.NewSecret()
 	if _, given := secrets.Values[name]; given || !ok {
 		return nil
 	}
@@ -73,7 +73,7 @@ func makeSecret(kind destination.Kind, secrets *destination.Secrets) *MadeSecret
 // rotationOverlap is for how long a secret that was rotated is valid beside its successor.
 const rotationOverlap = 24 * time.Hour
 
-// RotateSecret replaces the secret that a destination's kind makes: by the given
+// RotateSecret replaces the secret that a destination's type makes: by the given
 // value, else by a new one. The old one stays valid for a day beside it; one that
 // was rotated away before is valid no more. The new one is returned, this once.
 //
@@ -83,16 +83,16 @@ func (s *Store) RotateSecret(
 ) (Destination, MadeSecret, error) {
 	var made MadeSecret
 	d, err := s.changeDestination(ctx, projectID, idOrName, func(row *destinationRow, secrets *destination.Secrets) error {
-		if s.kinds == nil {
-			return errNoKinds
+		if s.destinationTypes == nil {
+			return errNoTypes
 		}
-		kind, err := s.kinds.Lookup(row.Kind)
+		typ, err := s.destinationTypes.Lookup(row.Type)
 		if err != nil {
 			return asInvalid(err)
 		}
-		name, fresh, ok := kind.NewSecret()
+		name, fresh, ok := typ.NewSecret()
 		if !ok {
-			return invalid("a destination of kind %s has no secret that could be rotated: set the new one with PATCH and secrets", row.Kind)
+			return invalid("a destination of type %s has no secret that could be rotated: set the new one with PATCH and secrets", row.Type)
 		}
 		old, was := secrets.Values[name]
 		if value != nil {
@@ -103,7 +103,7 @@ func (s *Store) RotateSecret(
 		if fresh == old {
 			return fault.At("value", "this is the secret that is in use already: give another one, or none to have one made")
 		}
-		if err := mergeSecrets(kind, secrets, map[string]*string{name: &fresh}); err != nil {
+		if err := mergeSecrets(typ, secrets, map[string]*string{name: &fresh}); err != nil {
 			return err
 		}
 		if was {
@@ -114,7 +114,7 @@ func (s *Store) RotateSecret(
 		}
 		s.dropExpired(secrets)
 		made = MadeSecret{Name: name, Value: fresh}
-		return asInvalid(s.kinds.Check(kind, row.config(*secrets), row.Kinds, row.Fields, row.Condition))
+		return asInvalid(s.destinationTypes.Check(typ, row.config(*secrets), row.EventTypes, row.Fields, row.Condition))
 	})
 	if err != nil {
 		return Destination{}, MadeSecret{}, err

@@ -16,7 +16,7 @@ import (
 
 const (
 	destinationColumns = `
-		d.id, d.project_id, d.name, d.kind, d.kinds, d.fields, d.condition, d.options, d.secrets_sealed,
+		d.id, d.project_id, d.name, d.type, d.event_types, d.fields, d.condition, d.options, d.secrets_sealed,
 		d.state, d.state_by, d.state_reason, d.state_since, d.filter_halted, d.created_at, d.updated_at`
 
 	selectDestinations = `
@@ -39,14 +39,14 @@ const (
 		SELECT count(*) FROM authsync.destinations WHERE project_id = $1`
 
 	insertDestination = `
-		INSERT INTO authsync.destinations AS d (id, project_id, name, kind, kinds, fields, condition, options, secrets_sealed)
+		INSERT INTO authsync.destinations AS d (id, project_id, name, type, event_types, fields, condition, options, secrets_sealed)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		RETURNING` + destinationColumns
 
 	updateDestination = `
 		UPDATE authsync.destinations AS d
-		SET name = $2, kinds = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, updated_at = now(),
-		    filter_halted = d.filter_halted AND d.kinds = $3 AND d.fields = $4 AND d.condition IS NOT DISTINCT FROM $5
+		SET name = $2, event_types = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, updated_at = now(),
+		    filter_halted = d.filter_halted AND d.event_types = $3 AND d.fields = $4 AND d.condition IS NOT DISTINCT FROM $5
 		WHERE d.id = $1
 		RETURNING` + destinationColumns
 
@@ -67,11 +67,11 @@ const (
 
 // Destination is where a project's changes are sent on to, as it may be shown.
 type Destination struct {
-	ID, ProjectID uuid.UUID
-	Name, Kind    string
-	Kinds, Fields []string        // which changes it wants; no fields: whatever changed
-	Condition     *string         // a jq expression that must hold; nil: none
-	Options       json.RawMessage // an object
+	ID, ProjectID      uuid.UUID
+	Name, Type         string
+	EventTypes, Fields []string        // which changes it wants; no fields: whatever changed
+	Condition          *string         // a jq expression that must hold; nil: none
+	Options            json.RawMessage // an object
 	// Secrets tells which secrets are set, by name. Nil where they cannot be opened; Fault says why.
 	Secrets     map[string]SecretState
 	Fault       string
@@ -104,30 +104,30 @@ type InTx func(ctx context.Context, tx pgx.Tx, d Destination) error
 type Prepare func(ctx context.Context) (InTx, error)
 
 type destinationRow struct {
-	ID, ProjectID uuid.UUID
-	Name, Kind    string
-	Kinds, Fields []string
-	Condition     *string
-	Options       json.RawMessage
-	SecretsSealed []byte
-	State         string
-	StateBy       string
-	StateReason   *string
-	StateSince    time.Time
-	FilterHalted  bool
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
+	ID, ProjectID      uuid.UUID
+	Name, Type         string
+	EventTypes, Fields []string
+	Condition          *string
+	Options            json.RawMessage
+	SecretsSealed      []byte
+	State              string
+	StateBy            string
+	StateReason        *string
+	StateSince         time.Time
+	FilterHalted       bool
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
 }
 
 // CreateDestination stores a new destination, with its secrets sealed, and does
-// what belongs to it in the same transaction. Where its kind makes a secret that
+// what belongs to it in the same transaction. Where its type makes a secret that
 // was not given, that is returned, this once.
 //
 // Errors: ErrNoProject, ErrDestinationTaken, fault.Invalid, and those of prepare and what it returns.
 func (s *Store) CreateDestination(
-	ctx context.Context, projectID uuid.UUID, kind string, in DestinationInput, prepare Prepare,
+	ctx context.Context, projectID uuid.UUID, typeName string, in DestinationInput, prepare Prepare,
 ) (Destination, *MadeSecret, error) {
-	made := destinationRow{ID: uuid.New(), ProjectID: projectID, Kind: kind, Options: json.RawMessage("{}")}
+	made := destinationRow{ID: uuid.New(), ProjectID: projectID, Type: typeName, Options: json.RawMessage("{}")}
 	secrets := destination.Secrets{Values: map[string]string{}}
 	fresh, err := s.applyInput(&made, &secrets, in)
 	if err != nil {
@@ -156,8 +156,8 @@ func (s *Store) CreateDestination(
 		if count >= maxDestinations {
 			return invalid("the project has %d destinations, which is the most there may be: remove one first", count)
 		}
-		row, err := writeDestination(ctx, tx, insertDestination, made.ID, projectID, made.Name, made.Kind,
-			made.Kinds, made.Fields, made.Condition, made.Options, made.SecretsSealed)
+		row, err := writeDestination(ctx, tx, insertDestination, made.ID, projectID, made.Name, made.Type,
+			made.EventTypes, made.Fields, made.Condition, made.Options, made.SecretsSealed)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (s *Store) changeDestination(
 			return err
 		}
 		row, err = writeDestination(ctx, tx, updateDestination, row.ID, row.Name,
-			row.Kinds, row.Fields, row.Condition, row.Options, row.SecretsSealed)
+			row.EventTypes, row.Fields, row.Condition, row.Options, row.SecretsSealed)
 		if err != nil {
 			return err
 		}
@@ -283,7 +283,7 @@ func (r destinationRow) config(secrets destination.Secrets) destination.Config {
 
 func (s *Store) destination(r destinationRow) Destination {
 	d := Destination{
-		ID: r.ID, ProjectID: r.ProjectID, Name: r.Name, Kind: r.Kind, Kinds: r.Kinds, Fields: r.Fields, Condition: r.Condition,
+		ID: r.ID, ProjectID: r.ProjectID, Name: r.Name, Type: r.Type, EventTypes: r.EventTypes, Fields: r.Fields, Condition: r.Condition,
 		Options: r.Options, State: r.State, StateBy: r.StateBy, StateReason: r.StateReason, StateSince: r.StateSince,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}

@@ -20,33 +20,33 @@ import (
 	"github.com/authsync/authsync/internal/seal"
 )
 
-// fakeKinds knows two kinds: webhook, which makes its secret, and http, which takes any secrets.
-type fakeKinds struct{}
+// fakeTypes knows two types: webhook, which makes its secret, and http, which takes any secrets.
+type fakeTypes struct{}
 
-func (fakeKinds) Lookup(kind string) (destination.Kind, error) {
-	kind = strings.ToLower(kind)
-	if kind != "webhook" && kind != "http" {
-		return nil, &destination.InvalidError{Detail: "kind is " + kind + ": take one of webhook, http"}
+func (fakeTypes) Lookup(name string) (destination.Type, error) {
+	name = strings.ToLower(name)
+	if name != "webhook" && name != "http" {
+		return nil, &destination.InvalidError{Detail: "unknown destination type " + name + ": use one of webhook, http"}
 	}
-	return fakeKind(kind), nil
+	return fakeType(name), nil
 }
 
-func (fakeKinds) Check(kind destination.Kind, c destination.Config, kinds, _ []string, condition *string) error {
-	if slices.Contains(kinds, "renamed") {
-		return &destination.InvalidError{Detail: "there is no kind of change renamed"}
+func (fakeTypes) Check(typ destination.Type, c destination.Config, eventTypes, _ []string, condition *string) error {
+	if slices.Contains(eventTypes, "user.renamed") {
+		return &destination.InvalidError{Detail: "event_types has user.renamed"}
 	}
 	if condition != nil && *condition == "(" {
 		return &destination.InvalidError{Detail: "condition is no jq"}
 	}
-	_, err := kind.New(c, destination.Deps{})
+	_, err := typ.New(c, destination.Deps{})
 	return err
 }
 
-type fakeKind string
+type fakeType string
 
-func (k fakeKind) Name() string { return string(k) }
+func (k fakeType) Name() string { return string(k) }
 
-func (k fakeKind) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
+func (k fakeType) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
 	var options struct {
 		URL string `json:"url"`
 	}
@@ -59,14 +59,14 @@ func (k fakeKind) New(c destination.Config, _ destination.Deps) (destination.Des
 	return nil, nil //nolint:nilnil // only the check counts here
 }
 
-func (k fakeKind) SecretNames() []string {
+func (k fakeType) SecretNames() []string {
 	if k == "webhook" {
 		return []string{"signing"}
 	}
 	return nil
 }
 
-func (k fakeKind) SendsSecretsTo(options json.RawMessage) []string {
+func (k fakeType) SendsSecretsTo(options json.RawMessage) []string {
 	var o struct {
 		URL string `json:"url"`
 	}
@@ -76,7 +76,7 @@ func (k fakeKind) SendsSecretsTo(options json.RawMessage) []string {
 	return []string{egress.Origin(o.URL)}
 }
 
-func (k fakeKind) NewSecret() (name, value string, ok bool) {
+func (k fakeType) NewSecret() (name, value string, ok bool) {
 	return "signing", "made-" + uuid.NewString(), k == "webhook"
 }
 
@@ -107,15 +107,15 @@ func TestDestinationIsStoredSealedAndShownWithoutSecrets(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	in := input("billing", anyURL, map[string]*string{"token": new("s3cret-token")})
-	in.Kinds, in.Fields, in.Condition = &[]string{"updated", "deleted", "deleted"}, &[]string{"email"}, new(`.user.email != null`)
+	in.EventTypes, in.Fields, in.Condition = &[]string{"user.updated", "user.deleted", "user.deleted"}, &[]string{"email"}, new(`.user.email != null`)
 	var hooked project.Destination
 	d, made, err := b.store.CreateDestination(t.Context(), shop.ID, "HTTP", in,
 		also(func(_ context.Context, _ pgx.Tx, d project.Destination) error { hooked = d; return nil }))
 	require.NoError(t, err)
-	require.Nil(t, made, "this kind makes no secret")
+	require.Nil(t, made, "this type makes no secret")
 	require.Equal(t, d, hooked)
-	require.Equal(t, "http", d.Kind)
-	require.Equal(t, []string{"deleted", "updated"}, d.Kinds)
+	require.Equal(t, "http", d.Type)
+	require.Equal(t, []string{"user.deleted", "user.updated"}, d.EventTypes)
 	require.Equal(t, []string{"email"}, d.Fields)
 	require.JSONEq(t, anyURL, string(d.Options))
 	require.Equal(t, map[string]project.SecretState{"token": {Set: true}}, d.Secrets)
@@ -198,10 +198,10 @@ func TestAHaltedFilterIsGivenAnotherTryOnceItIsChanged(t *testing.T) {
 		"nothing":          {project.DestinationInput{}, true},
 		"the-same":         {project.DestinationInput{Condition: new("true"), Fields: &[]string{"email"}}, true},
 		"options":          {project.DestinationInput{Options: json.RawMessage(`{"url": "https://example.com/other"}`)}, true},
-		"condition":        {project.DestinationInput{Condition: new(".kind == \"updated\"")}, false},
+		"condition":        {project.DestinationInput{Condition: new(".type == \"user.updated\"")}, false},
 		"no-condition":     {project.DestinationInput{Condition: new("")}, false},
 		"fields":           {project.DestinationInput{Fields: &[]string{"username"}}, false},
-		"kinds":            {project.DestinationInput{Kinds: &[]string{"deleted"}}, false},
+		"event-types":      {project.DestinationInput{EventTypes: &[]string{"user.deleted"}}, false},
 		"condition-beside": {project.DestinationInput{Name: new("renamed"), Condition: new("false")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,13 +260,13 @@ func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	require.Equal(t, project.Paused, same.State, "the state is the outbox's")
 
 	d, err = b.store.UpdateDestination(t.Context(), shop.ID, "billing", project.DestinationInput{
-		Name: new("bills"), Kinds: &[]string{"deleted"}, Fields: &[]string{}, Condition: new(""),
+		Name: new("bills"), EventTypes: &[]string{"user.deleted"}, Fields: &[]string{}, Condition: new(""),
 		Options: json.RawMessage(`{"method": null, "deep": {"b": 2}}`),
 		Secrets: map[string]*string{"token": new("token-two"), "other": nil},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "bills", d.Name)
-	require.Equal(t, []string{"deleted"}, d.Kinds)
+	require.Equal(t, []string{"user.deleted"}, d.EventTypes)
 	require.Empty(t, d.Fields)
 	require.Nil(t, d.Condition)
 	require.JSONEq(t, `{"url": "https://example.com", "deep": {"b": 2}}`, string(d.Options))
@@ -289,13 +289,13 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		large["s"+string(rune('a'+i))] = new("x")
 	}
 	for name, bad := range map[string]struct {
-		kind string
+		typ  string
 		in   project.DestinationInput
 		want string
 	}{
 		"Name":          {"http", input("Not This", anyURL, nil), "it takes 1 to 63"},
 		"NameIsAnID":    {"http", input(uuid.NewString(), anyURL, nil), "does not look like the id of a destination"},
-		"Kind":          {"fax", input("x", anyURL, nil), "take one of webhook, http"},
+		"Type":          {"fax", input("x", anyURL, nil), "use one of webhook, http"},
 		"NoOptions":     {"http", input("x", "", nil), "give options.url"},
 		"OptionsList":   {"http", input("x", "[]", nil), "options must be an object"},
 		"LargeOptions":  {"http", input("x", `{"url": "`+strings.Repeat("x", 33<<10)+`"}`, nil), "at most 32768"},
@@ -307,12 +307,12 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		"ManySecrets":   {"http", input("x", anyURL, large), "at most 20"},
 		"Condition":     {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Condition: new("(")}, "no jq"},
 		"LongCondition": {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Condition: new(strings.Repeat("x", 5000))}, "at most 4096"},
-		"ChangeKind":    {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Kinds: &[]string{"renamed"}}, "no kind of change"},
+		"EventType":     {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), EventTypes: &[]string{"user.renamed"}}, "event_types has user.renamed"},
 		"LongField":     {"http", project.DestinationInput{Name: new("x"), Options: json.RawMessage(anyURL), Fields: &[]string{strings.Repeat("x", 201)}}, "at most 200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := b.store.CreateDestination(t.Context(), shop.ID, bad.kind, bad.in, nothingElse)
+			_, _, err := b.store.CreateDestination(t.Context(), shop.ID, bad.typ, bad.in, nothingElse)
 			require.True(t, fault.Is(err, fault.Invalid), err)
 			require.ErrorContains(t, err, bad.want)
 			require.NotContains(t, err.Error(), "s3cret")
@@ -324,7 +324,7 @@ func TestAProjectHasFiftyDestinationsAtMost(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := b.project(t, "shop")
-	_, err := b.pool.Exec(t.Context(), `INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed)
+	_, err := b.pool.Exec(t.Context(), `INSERT INTO authsync.destinations (project_id, name, type, secrets_sealed)
 		SELECT $1, 'd' || n, 'http', '' FROM generate_series(1, 50) AS n`, shop.ID)
 	require.NoError(t, err)
 	_, _, err = b.store.CreateDestination(t.Context(), shop.ID, "webhook", input("x", anyURL, nil), nothingElse)

@@ -40,7 +40,7 @@ var (
 )
 
 // errNoKinds is our own mistake: only a process with Config.Destinations may change destinations.
-var errNoKinds = errors.New("this process does not know the kinds of destinations")
+var errNoTypes = errors.New("this process does not know the types of destinations")
 
 // invalid takes a message that begins with the path of the wrong value; see also fault.At.
 func invalid(format string, args ...any) error {
@@ -78,7 +78,7 @@ type Config struct {
 	// it is not for it; nil: nobody looks.
 	CheckSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
-	Destinations DestinationKinds
+	Destinations DestinationTypes
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -86,14 +86,14 @@ type Config struct {
 // Store keeps projects, integrations and API keys in the control database. It
 // is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
-	keyring *seal.Keyring
-	mirror  MirrorInstaller
-	targets TargetChecker
-	tenants *pgdb.Tenants
-	log     *slog.Logger
-	kinds   DestinationKinds
-	now     func() time.Time
+	pool             *pgxpool.Pool
+	keyring          *seal.Keyring
+	mirror           MirrorInstaller
+	targets          TargetChecker
+	tenants          *pgdb.Tenants
+	log              *slog.Logger
+	destinationTypes DestinationTypes
+	now              func() time.Time
 
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 }
@@ -112,7 +112,7 @@ func NewStore(c Config) (*Store, error) {
 		tenants = &pgdb.Tenants{Control: c.Pool.Config().ConnConfig.ConnString()}
 	}
 	return &Store{
-		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, kinds: c.Destinations, now: now,
+		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, destinationTypes: c.Destinations, now: now,
 		checkSource: c.CheckSource,
 	}, nil
 }

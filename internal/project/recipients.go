@@ -41,9 +41,9 @@ func mustKnow(before, after provider.Recipient, stored, given map[string]json.Ra
 }
 
 // mustKnowSecrets is mustKnow for a destination.
-func mustKnowSecrets(kind destination.Kind, before, after json.RawMessage, stored map[string]string, given map[string]*string) error {
-	known := kind.SendsSecretsTo(before)
-	fresh := slices.DeleteFunc(kind.SendsSecretsTo(after), func(origin string) bool { return slices.Contains(known, origin) })
+func mustKnowSecrets(typ destination.Type, before, after json.RawMessage, stored map[string]string, given map[string]*string) error {
+	known := typ.SendsSecretsTo(before)
+	fresh := slices.DeleteFunc(typ.SendsSecretsTo(after), func(origin string) bool { return slices.Contains(known, origin) })
 	if len(fresh) == 0 {
 		return nil
 	}

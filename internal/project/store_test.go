@@ -102,7 +102,7 @@ func storeWith(t *testing.T, b *testBundle, c project.Config, keys ...string) *p
 	t.Helper()
 	ring, err := seal.ParseKeys(strings.Join(keys, ","))
 	require.NoError(t, err)
-	c.Pool, c.Keyring, c.Mirror, c.Log, c.Destinations = b.pool, ring, b.mirror, slog.New(slog.DiscardHandler), fakeKinds{}
+	c.Pool, c.Keyring, c.Mirror, c.Log, c.Destinations = b.pool, ring, b.mirror, slog.New(slog.DiscardHandler), fakeTypes{}
 	if c.Targets == nil {
 		c.Targets = egress.New(egress.Config{})
 	}

@@ -7,8 +7,8 @@ CREATE TABLE authsync.destinations (
     id             uuid        NOT NULL DEFAULT gen_random_uuid(),
     project_id     uuid        NOT NULL,
     name           text        NOT NULL,
-    kind           text        NOT NULL,
-    kinds          text[]      NOT NULL DEFAULT '{created,updated,deleted,restored}',
+    type           text        NOT NULL,
+    event_types    text[]      NOT NULL DEFAULT '{user.created,user.updated,user.deleted,user.restored}',
     fields         text[]      NOT NULL DEFAULT '{}',
     condition      text,
     options        jsonb       NOT NULL DEFAULT '{}',
@@ -24,19 +24,20 @@ CREATE TABLE authsync.destinations (
     CONSTRAINT destinations_project_id_name_key UNIQUE (project_id, name),
     CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
     CONSTRAINT destinations_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-    CONSTRAINT destinations_kind_check CHECK (kind IN ('hubspot', 'webhook', 'http')),
-    CONSTRAINT destinations_kinds_check CHECK (kinds <@ '{created,updated,deleted,restored}' AND kinds <> '{}'),
+    CONSTRAINT destinations_type_check CHECK (type IN ('hubspot', 'webhook', 'http')),
+    CONSTRAINT destinations_event_types_check
+        CHECK (event_types <@ '{user.created,user.updated,user.deleted,user.restored}' AND event_types <> '{}'),
     CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
     CONSTRAINT destinations_state_by_check CHECK (state_by IN ('user', 'system'))
 );
 
 COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
 COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
-COMMENT ON COLUMN authsync.destinations.kind IS 'What kind of system it is.';
-COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it receives.';
+COMMENT ON COLUMN authsync.destinations.type IS 'Which type of system it is.';
+COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives.';
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
-COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are not secret.';
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its type that are not secret.';
 COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with a key kept outside the database.';
 COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or answered that it is gone.';
 COMMENT ON COLUMN authsync.destinations.state_by IS 'Who set the state: user or system.';
@@ -87,7 +88,7 @@ CREATE TABLE authsync.deliveries (
     change_id       bigint      NOT NULL,
     first_change_id bigint,
     user_id         text        NOT NULL,
-    kind            text        NOT NULL,
+    event_type      text        NOT NULL,
     changed         text[]      NOT NULL,
     changed_at      timestamptz NOT NULL,
     event_id        text,
@@ -112,7 +113,8 @@ CREATE TABLE authsync.deliveries (
     -- The change first: in the other order it would tempt the planner away from the indexes below.
     CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id),
     CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
-    CONSTRAINT deliveries_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored')),
+    CONSTRAINT deliveries_event_type_check
+        CHECK (event_type IN ('user.created', 'user.updated', 'user.deleted', 'user.restored')),
     CONSTRAINT deliveries_state_check
         CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
     CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('blocked', 'ready', 'retrying')))

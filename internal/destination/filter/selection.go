@@ -1,4 +1,4 @@
-// Package filter decides which changes a destination wants: by kind, by the fields that
+// Package filter decides which changes a destination wants: by event type, by the fields that
 // changed, by a condition.
 package filter
 
@@ -26,16 +26,11 @@ func columns() []string {
 	}
 }
 
-// Kinds are the kinds of change.
-func Kinds() []string {
-	return []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored}
-}
-
 // Selection is what a destination wants. It is safe for concurrent use.
 type Selection struct {
-	kinds     []string
-	fields    []field
-	condition *jq.Expression
+	eventTypes []string
+	fields     []field
+	condition  *jq.Expression
 }
 
 // field is a value of a user whose change matters.
@@ -45,15 +40,15 @@ type field struct {
 	expr *jq.Expression // in place of path
 }
 
-// Compile checks a selection. No kinds are all kinds, no fields all fields. A field is a path of
+// Compile checks a selection. No event types are all of them, no fields all fields. A field is a path of
 // names with dots between them, such as email or raw.app_metadata.plan; one that begins with a
 // dot is a jq expression over the user, for names that hold dots themselves. The
 // condition sees destination.Input. The error is a *destination.InvalidError.
-func Compile(kinds, fields []string, condition *string) (*Selection, error) {
-	s := &Selection{kinds: kinds}
-	for _, kind := range kinds {
-		if !slices.Contains(Kinds(), kind) {
-			return nil, invalid("kinds has %.40q: there is %s", kind, strings.Join(Kinds(), ", "))
+func Compile(eventTypes, fields []string, condition *string) (*Selection, error) {
+	s := &Selection{eventTypes: eventTypes}
+	for _, eventType := range eventTypes {
+		if !slices.Contains(destination.EventTypes(), eventType) {
+			return nil, invalid("event_types has %.40q: there is %s", eventType, strings.Join(destination.EventTypes(), ", "))
 		}
 	}
 	if len(fields) > maxFields {
@@ -103,10 +98,10 @@ func compileField(name string) (field, error) {
 // deletes or restores a user passes the test of the fields always. The error
 // says that the condition, or a field that is an expression, fails on this change: a *destination.InvalidError.
 func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err error) {
-	if len(s.kinds) > 0 && !slices.Contains(s.kinds, m.Kind) {
-		return false, fmt.Sprintf("its kind is %s, and the destination wants %s", m.Kind, strings.Join(s.kinds, ", ")), nil
+	if len(s.eventTypes) > 0 && !slices.Contains(s.eventTypes, m.EventType) {
+		return false, fmt.Sprintf("its event type is %s, and the destination wants %s", m.EventType, strings.Join(s.eventTypes, ", ")), nil
 	}
-	fieldsMatter := len(s.fields) > 0 && m.Kind != destination.Deleted && m.Kind != destination.Restored
+	fieldsMatter := len(s.fields) > 0 && m.EventType != destination.UserDeleted && m.EventType != destination.UserRestored
 	if !fieldsMatter && s.condition == nil {
 		return true, "", nil
 	}

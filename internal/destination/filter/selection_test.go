@@ -20,50 +20,50 @@ func raw(plan any) row {
 }
 
 func updated(before, user row, changed ...string) destination.Message {
-	return destinationtest.Message(2, destination.Updated, destinationtest.User(before), destinationtest.User(user), changed...)
+	return destinationtest.Message(2, destination.UserUpdated, destinationtest.User(before), destinationtest.User(user), changed...)
 }
 
 func TestWants(t *testing.T) {
 	t.Parallel()
 	condition := func(text string) *string { return &text }
 	for name, c := range map[string]struct {
-		kinds, fields []string
-		condition     *string
-		message       destination.Message
-		wanted        bool
-		why           string
+		eventTypes, fields []string
+		condition          *string
+		message            destination.Message
+		wanted             bool
+		why                string
 	}{
-		"Everything":                   {nil, nil, nil, destinationtest.Updated(), true, ""},
-		"KindIsWanted":                 {[]string{"deleted"}, nil, nil, destinationtest.Deleted(), true, ""},
-		"KindIsNotWanted":              {[]string{"created", "deleted"}, nil, nil, destinationtest.Updated(), false, "kind is updated"},
-		"FieldChanged":                 {nil, []string{"username", "email"}, nil, destinationtest.Updated(), true, ""},
-		"OtherFieldChanged":            {nil, []string{"first_name"}, nil, destinationtest.Updated(), false, "first_name"},
-		"DeepFieldChanged":             {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw("free"), raw("pro"), "raw"), true, ""},
-		"DeepFieldDidNot":              {nil, []string{"raw.app_metadata.role"}, nil, updated(raw("free"), raw("pro"), "raw"), false, "raw.app_metadata.role"},
-		"DeepFieldAppeared":            {nil, []string{"raw.app_metadata.plan"}, nil, updated(row{"raw": nil}, raw("pro"), "raw"), true, ""},
-		"DeepFieldWentAway":            {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw("pro"), row{"raw": nil}, "raw"), true, ""},
-		"NullIsAsGoodAsAbsent":         {nil, []string{"raw.app_metadata.plan"}, nil, updated(row{"raw": nil}, raw(nil), "raw"), false, "raw.app_metadata.plan"},
-		"SameNumberWrittenOtherwise":   {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw(json.Number("1.0")), raw(json.Number("1")), "raw"), false, "plan"},
-		"LargeNumbersDiffer":           {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw(json.Number("9007199254740992")), raw(json.Number("9007199254740993")), "raw"), true, ""},
-		"PlaceInAList":                 {nil, []string{"raw.list.0.n"}, nil, updated(raw(1), raw(2), "raw"), true, ""},
-		"PlaceBeyondTheList":           {nil, []string{"raw.list.7.n", "raw.list.x"}, nil, updated(raw(1), raw(2), "raw"), false, "raw.list.7.n, raw.list.x"},
-		"ExpressionForNamesWithDots":   {nil, []string{`.raw.app_metadata["https://example.com/role"]`}, nil, updated(raw("a"), raw("b"), "raw"), true, ""},
-		"ExpressionOfSeveralValues":    {nil, []string{".raw.list[].n, .email"}, nil, updated(raw(1), raw(1), "raw"), false, ".raw.list"},
-		"NewUserHasTheField":           {nil, []string{"email"}, nil, destinationtest.Created(), true, ""},
-		"NewUserLacksTheField":         {nil, []string{"username"}, nil, destinationtest.Created(), false, "username"},
-		"DeletedPassesTheFields":       {nil, []string{"username"}, nil, destinationtest.Deleted(), true, ""},
-		"RestoredPassesTheFields":      {nil, []string{"username"}, nil, destinationtest.Restored(), true, ""},
-		"DeletedDoesNotPassTheKinds":   {[]string{"updated"}, nil, nil, destinationtest.Deleted(), false, "kind is deleted"},
-		"ConditionHolds":               {nil, nil, condition(".user.raw.app_metadata.consent == true"), destinationtest.Updated(), true, ""},
-		"ConditionDoesNot":             {nil, nil, condition(`.user.email | endswith("@example.org")`), destinationtest.Updated(), false, "condition"},
-		"ConditionSeesTheWholeMessage": {nil, nil, condition(`.kind == "updated" and .change_id == 2 and .changed == ["email"] and .before.email == "ada@old.example" and .provider == "auth0" and .event_at == "2026-05-04T10:20:30Z"`), destinationtest.Updated(), true, ""},
-		"ConditionOfNull":              {nil, nil, condition(".user.username"), destinationtest.Updated(), false, "condition"},
-		"ConditionOfNothing":           {nil, nil, condition("empty"), destinationtest.Updated(), false, "condition"},
-		"ConditionAfterTheFields":      {nil, []string{"username"}, condition("error"), destinationtest.Updated(), false, "username"},
+		"Everything":                      {nil, nil, nil, destinationtest.Updated(), true, ""},
+		"EventTypeIsWanted":               {[]string{"user.deleted"}, nil, nil, destinationtest.Deleted(), true, ""},
+		"EventTypeIsNotWanted":            {[]string{"user.created", "user.deleted"}, nil, nil, destinationtest.Updated(), false, "its event type is user.updated"},
+		"FieldChanged":                    {nil, []string{"username", "email"}, nil, destinationtest.Updated(), true, ""},
+		"OtherFieldChanged":               {nil, []string{"first_name"}, nil, destinationtest.Updated(), false, "first_name"},
+		"DeepFieldChanged":                {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw("free"), raw("pro"), "raw"), true, ""},
+		"DeepFieldDidNot":                 {nil, []string{"raw.app_metadata.role"}, nil, updated(raw("free"), raw("pro"), "raw"), false, "raw.app_metadata.role"},
+		"DeepFieldAppeared":               {nil, []string{"raw.app_metadata.plan"}, nil, updated(row{"raw": nil}, raw("pro"), "raw"), true, ""},
+		"DeepFieldWentAway":               {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw("pro"), row{"raw": nil}, "raw"), true, ""},
+		"NullIsAsGoodAsAbsent":            {nil, []string{"raw.app_metadata.plan"}, nil, updated(row{"raw": nil}, raw(nil), "raw"), false, "raw.app_metadata.plan"},
+		"SameNumberWrittenOtherwise":      {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw(json.Number("1.0")), raw(json.Number("1")), "raw"), false, "plan"},
+		"LargeNumbersDiffer":              {nil, []string{"raw.app_metadata.plan"}, nil, updated(raw(json.Number("9007199254740992")), raw(json.Number("9007199254740993")), "raw"), true, ""},
+		"PlaceInAList":                    {nil, []string{"raw.list.0.n"}, nil, updated(raw(1), raw(2), "raw"), true, ""},
+		"PlaceBeyondTheList":              {nil, []string{"raw.list.7.n", "raw.list.x"}, nil, updated(raw(1), raw(2), "raw"), false, "raw.list.7.n, raw.list.x"},
+		"ExpressionForNamesWithDots":      {nil, []string{`.raw.app_metadata["https://example.com/role"]`}, nil, updated(raw("a"), raw("b"), "raw"), true, ""},
+		"ExpressionOfSeveralValues":       {nil, []string{".raw.list[].n, .email"}, nil, updated(raw(1), raw(1), "raw"), false, ".raw.list"},
+		"NewUserHasTheField":              {nil, []string{"email"}, nil, destinationtest.Created(), true, ""},
+		"NewUserLacksTheField":            {nil, []string{"username"}, nil, destinationtest.Created(), false, "username"},
+		"DeletedPassesTheFields":          {nil, []string{"username"}, nil, destinationtest.Deleted(), true, ""},
+		"RestoredPassesTheFields":         {nil, []string{"username"}, nil, destinationtest.Restored(), true, ""},
+		"DeletedDoesNotPassTheEventTypes": {[]string{"user.updated"}, nil, nil, destinationtest.Deleted(), false, "its event type is user.deleted"},
+		"ConditionHolds":                  {nil, nil, condition(".user.raw.app_metadata.consent == true"), destinationtest.Updated(), true, ""},
+		"ConditionDoesNot":                {nil, nil, condition(`.user.email | endswith("@example.org")`), destinationtest.Updated(), false, "condition"},
+		"ConditionSeesTheWholeMessage":    {nil, nil, condition(`.type == "user.updated" and .change_id == 2 and .changed == ["email"] and .before.email == "ada@old.example" and .provider == "auth0" and .event_at == "2026-05-04T10:20:30Z"`), destinationtest.Updated(), true, ""},
+		"ConditionOfNull":                 {nil, nil, condition(".user.username"), destinationtest.Updated(), false, "condition"},
+		"ConditionOfNothing":              {nil, nil, condition("empty"), destinationtest.Updated(), false, "condition"},
+		"ConditionAfterTheFields":         {nil, []string{"username"}, condition("error"), destinationtest.Updated(), false, "username"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := filter.Compile(c.kinds, c.fields, c.condition)
+			s, err := filter.Compile(c.eventTypes, c.fields, c.condition)
 			require.NoError(t, err)
 			wanted, why, err := s.Wants(c.message)
 			require.NoError(t, err)
@@ -125,11 +125,11 @@ func TestAnExpressionThatCostsWorkersHalts(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		kinds, fields []string
-		condition     string
-		says          []string
+		eventTypes, fields []string
+		condition          string
+		says               []string
 	}{
-		"UnknownKind":             {[]string{"renamed"}, nil, "true", []string{`"renamed"`, "created, updated, deleted, restored"}},
+		"UnknownEventType":        {[]string{"user.renamed"}, nil, "true", []string{`event_types has "user.renamed"`, "user.created, user.updated, user.deleted, user.restored"}},
 		"UnknownColumn":           {nil, []string{"plan"}, "true", []string{`"plan"`, "email", "raw.app_metadata.plan"}},
 		"EmptyName":               {nil, []string{"raw..plan"}, "true", []string{`"raw..plan"`, "raw.app_metadata.plan"}},
 		"EmptyField":              {nil, []string{""}, "true", []string{"fields", "email"}},
@@ -142,7 +142,7 @@ func TestCompileRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := filter.Compile(c.kinds, c.fields, &c.condition)
+			_, err := filter.Compile(c.eventTypes, c.fields, &c.condition)
 			require.ErrorAs(t, err, new(*destination.InvalidError))
 			for _, part := range c.says {
 				require.ErrorContains(t, err, part)

@@ -79,7 +79,7 @@ func TestExampleBilling(t *testing.T) {
 
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Delivered, result.Outcome)
-	require.Contains(t, result.Reason, "nothing to do for kind updated")
+	require.Contains(t, result.Reason, "nothing to do for user.updated")
 	for range 3 { // an attempt whose answer was lost comes again
 		result = d.Send(t.Context(), []destination.Message{destinationtest.Deleted()})[0]
 		require.Equal(t, destination.Delivered, result.Outcome, result.Reason)
@@ -92,7 +92,7 @@ func TestExampleBilling(t *testing.T) {
 	require.Equal(t, 1, fake.reviewed)
 
 	never := destinationtest.User(row{"id": "user_who_never_paid", "deleted_at": "2026-05-04T10:20:30Z"})
-	result = d.Send(t.Context(), []destination.Message{destinationtest.Message(9, destination.Deleted, never, never, "deleted_at")})[0]
+	result = d.Send(t.Context(), []destination.Message{destinationtest.Message(9, destination.UserDeleted, never, never, "deleted_at")})[0]
 	require.Equal(t, destination.Delivered, result.Outcome, "there is nothing to cancel")
 	require.Equal(t, 404, result.Status)
 }
@@ -139,28 +139,28 @@ func TestExampleSegment(t *testing.T) {
 	metadata := func(plan, consent any) row {
 		return row{"raw": map[string]any{"app_metadata": map[string]any{"plan": plan, "consent": consent}}}
 	}
-	change := func(n int64, kind string, before, user row) {
+	change := func(n int64, eventType string, before, user row) {
 		t.Helper()
-		m := destinationtest.Message(n, kind, before, user, "raw")
+		m := destinationtest.Message(n, eventType, before, user, "raw")
 		result := d.Send(t.Context(), []destination.Message{m})[0]
 		require.Equal(t, destination.Delivered, result.Outcome, result.Reason)
 	}
 	free, pro := destinationtest.User(metadata("free", true)), destinationtest.User(metadata("pro", false))
 
-	change(1, destination.Created, nil, free)
+	change(1, destination.UserCreated, nil, free)
 	require.Equal(t, map[string]any{"email": "ada@example.com", "first_name": "Ada", "plan": "free", "subscribed": true}, fake.members["user_2xKq9"])
-	change(2, destination.Updated, free, pro)
+	change(2, destination.UserUpdated, free, pro)
 	require.Equal(t, "pro", fake.members["user_2xKq9"]["plan"])
 	require.Equal(t, false, fake.members["user_2xKq9"]["subscribed"], "false is a value, and consent that is withdrawn must arrive")
 
 	unknown := destinationtest.User(metadata(nil, nil))
 	unknown["first_name"] = ""
-	change(3, destination.Updated, pro, unknown)
+	change(3, destination.UserUpdated, pro, unknown)
 	require.Equal(t, "pro", fake.members["user_2xKq9"]["plan"], "nothing is overwritten by an empty value")
 	require.Equal(t, "Ada", fake.members["user_2xKq9"]["first_name"])
 
 	for range 2 {
-		change(4, destination.Deleted, unknown, unknown)
+		change(4, destination.UserDeleted, unknown, unknown)
 		require.Empty(t, fake.members)
 	}
 }

@@ -1,5 +1,5 @@
 // Package http tells any API with JSON over HTTP of a change, in the words of that API: for
-// each kind of change a person says method, URL, headers and body.
+// each event type a person says method, URL, headers and body.
 //
 // URL and headers are texts with jq expressions in {{ }}, the body is a jq expression. The
 // scheme, host and port of a URL are fixed: whoever can choose the data of a user must
@@ -23,23 +23,23 @@ import (
 
 const (
 	// minSecret is the length from which a secret can be told from other text, to hide it in answers.
-	minSecret    = 8
-	parallel     = 16
-	idempotency  = "Idempotency-Key"
-	secretsName  = "$secrets"
-	fallbackKind = "default"
+	minSecret   = 8
+	parallel    = 16
+	idempotency = "Idempotency-Key"
+	secretsName = "$secrets"
+	fallback    = "default"
 )
 
-// Kind makes destinations that are HTTP APIs.
-type Kind struct {
+// Type makes destinations that are HTTP APIs.
+type Type struct {
 	// AttemptTime is how long an attempt may take; 0: 15 s.
 	AttemptTime time.Duration
 }
 
 // Options are the options of an HTTP destination.
 type Options struct {
-	// Requests are the requests by kind of change, and default for the kinds that have none. A
-	// kind without any makes no request.
+	// Requests are the requests by event type, and default for the types that have none. A
+	// type without any makes no request.
 	Requests map[string]RequestOptions `json:"requests"`
 	// Headers are those of all requests; a request's own win.
 	Headers map[string]string `json:"headers,omitempty"`
@@ -64,14 +64,14 @@ type RequestOptions struct {
 	Body    string            `json:"body,omitempty"` // empty: none
 }
 
-// Name is the kind's name.
-func (Kind) Name() string { return "http" }
+// Name is the type's name.
+func (Type) Name() string { return "http" }
 
 // SecretNames is nil: secrets have the names that the expressions give them.
-func (Kind) SecretNames() []string { return nil }
+func (Type) SecretNames() []string { return nil }
 
 // SendsSecretsTo are the hosts of all requests: any of them may use any secret.
-func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
+func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	var o struct {
 		Requests map[string]struct {
 			URL string `json:"url"`
@@ -90,10 +90,10 @@ func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
 }
 
 // NewSecret makes none.
-func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }
+func (Type) NewSecret() (name, value string, ok bool) { return "", "", false }
 
 // New checks a configuration and makes the destination.
-func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	var o Options
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 func config(url string) destination.Config {
 	options := map[string]any{
 		"requests": map[string]any{"default": map[string]any{
-			"url": url + "/v1/users/{{ .user.id }}?key={{ $secrets.token }}", "body": "{user: .user.id, kind, token: $secrets.token}",
+			"url": url + "/v1/users/{{ .user.id }}?key={{ $secrets.token }}", "body": "{user: .user.id, type, token: $secrets.token}",
 		}},
 		"headers": map[string]string{
 			"Authorization": "Bearer {{ $secrets.token }}", "X-Basic": `Basic {{ "robot:\($secrets.token)" | @base64 }}`,
@@ -49,7 +49,7 @@ func options(text string) func(*destination.Config) {
 	return func(c *destination.Config) { c.Options = json.RawMessage(text) }
 }
 
-// request is options with one request for all kinds.
+// request is options with one request for all event types.
 func request(text string) func(*destination.Config) {
 	return options(`{"requests": {"default": ` + text + `}}`)
 }
@@ -62,10 +62,10 @@ func TestConformance(t *testing.T) {
 	}
 	refuses := destinationtest.Refuses
 	destinationtest.Suite{
-		Kind: http.Kind{AttemptTime: attempt}, AttemptTime: attempt, Config: config, IDHeader: "Idempotency-Key",
+		Type: http.Type{AttemptTime: attempt}, AttemptTime: attempt, Config: config, IDHeader: "Idempotency-Key",
 		Invalid: []destinationtest.Invalid{
 			refuses("NoRequests", options(`{}`), "options.requests is missing", `{"default"`),
-			refuses("UnknownKind", options(`{"requests": {"renamed": {"url": "https://a.example"}}}`), "requests.renamed", "created, updated, deleted, restored, default"),
+			refuses("UnknownEventType", options(`{"requests": {"user.renamed": {"url": "https://a.example"}}}`), `options.requests has "user.renamed"`, "user.created, user.updated, user.deleted, user.restored, default"),
 			refuses("NoURL", request(`{}`), "options.requests.default.url is missing", "https://"),
 			refuses("URLWithoutScheme", request(`{"url": "api.example.com/users"}`), "default.url", "https://"),
 			refuses("HostFromData", request(`{"url": "https://{{ .user.raw.host }}/x"}`), "default.url", "fixed"),
@@ -103,12 +103,12 @@ func TestSecretsGoToTheHostsOfAllRequests(t *testing.T) {
 	t.Parallel()
 	for options, want := range map[string][]string{
 		`{"requests": {"default": {"url": "https://API.example.com/users/{{ .user.id }}"}}}`: {"https://api.example.com:443"},
-		`{"requests": {"created": {"url": "https://a.example.com?x={{ .a }}"}, "deleted": {"url": "https://b.example.com:8443#x"}, "updated": {"url": "https://a.example.com/"}}}`: {
+		`{"requests": {"user.created": {"url": "https://a.example.com?x={{ .a }}"}, "user.deleted": {"url": "https://b.example.com:8443#x"}, "user.updated": {"url": "https://a.example.com/"}}}`: {
 			"https://a.example.com:443", "https://b.example.com:8443",
 		},
 		`{}`: nil,
 		`[]`: nil,
 	} {
-		require.Equal(t, want, http.Kind{}.SendsSecretsTo(json.RawMessage(options)), options)
+		require.Equal(t, want, http.Type{}.SendsSecretsTo(json.RawMessage(options)), options)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
-// request is how the requests for a kind of change are made.
+// request is how the requests for an event type are made.
 type request struct {
 	name    string
 	method  string
@@ -30,20 +30,20 @@ type request struct {
 }
 
 func (h *api) setRequests(d destination.Deps) error {
-	known := []string{destination.Created, destination.Updated, destination.Deleted, destination.Restored, fallbackKind}
+	known := append(destination.EventTypes(), fallback)
 	if len(h.options.Requests) == 0 {
-		return &destination.InvalidError{Detail: `options.requests is missing: give the request for each kind of change, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`}
+		return &destination.InvalidError{Detail: `options.requests is missing: give the request for each event type, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`}
 	}
 	h.requests = map[string]*request{}
-	for _, kind := range slices.Sorted(maps.Keys(h.options.Requests)) {
-		if !slices.Contains(known, kind) {
-			return &destination.InvalidError{Field: "options.requests", Detail: fmt.Sprintf("options.requests.%.40s is no kind of change: there is %s", kind, strings.Join(known, ", "))}
+	for _, eventType := range slices.Sorted(maps.Keys(h.options.Requests)) {
+		if !slices.Contains(known, eventType) {
+			return &destination.InvalidError{Field: "options.requests", Detail: fmt.Sprintf("options.requests has %.40q: there is %s", eventType, strings.Join(known, ", "))}
 		}
-		r, err := h.compile("options.requests."+kind, h.options.Requests[kind], d)
+		r, err := h.compile("options.requests."+eventType, h.options.Requests[eventType], d)
 		if err != nil {
 			return err
 		}
-		h.requests[kind] = r
+		h.requests[eventType] = r
 	}
 	if name := h.options.IdempotencyHeader; name != nil && *name != "" {
 		return httpsend.CheckHeaderName("options.idempotency_header", *name)
@@ -152,12 +152,12 @@ type ready struct {
 // prepare makes the request for a message. Skip says why there is none to make. The
 // error is an *InvalidError.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
-	r := h.requests[m.Kind]
+	r := h.requests[m.EventType]
 	if r == nil {
-		r = h.requests[fallbackKind]
+		r = h.requests[fallback]
 	}
 	if r == nil {
-		return nil, "nothing to do for kind " + m.Kind, nil
+		return nil, "nothing to do for " + m.EventType, nil
 	}
 	values, err := destination.Input(m)
 	if err != nil {

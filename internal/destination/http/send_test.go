@@ -31,12 +31,12 @@ func open(t *testing.T, c destination.Config) destination.Destination {
 	t.Helper()
 	client := &nethttp.Client{Transport: &nethttp.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	d, err := http.Kind{}.New(c, destination.Deps{Client: client})
+	d, err := http.Type{}.New(c, destination.Deps{Client: client})
 	require.NoError(t, err)
 	return d
 }
 
-// with is a destination with one request for all kinds, and other options.
+// with is a destination with one request for all event types, and other options.
 func with(t *testing.T, url, request, more string) destination.Destination {
 	t.Helper()
 	c := config(url)
@@ -71,7 +71,7 @@ func send(t *testing.T, d destination.Destination, m destination.Message) destin
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	odd := destinationtest.User(row{"id": "auth0|a/b?c=d&e f#g", "email": "ada@example.com"})
-	m := destinationtest.Message(7, destination.Updated, destinationtest.User(nil), odd, "id")
+	m := destinationtest.Message(7, destination.UserUpdated, destinationtest.User(nil), odd, "id")
 	for name, c := range map[string]struct {
 		request, more string
 		want          received
@@ -147,7 +147,7 @@ func TestRequest(t *testing.T) {
 // What cannot be sent is given up with a reason, and nothing is sent.
 func TestMessagesThatMakeNoRequest(t *testing.T) {
 	t.Parallel()
-	dots := destinationtest.Message(8, destination.Updated, destinationtest.User(nil), destinationtest.User(row{"id": "..", "email": "a\r\nx: y"}), "id")
+	dots := destinationtest.Message(8, destination.UserUpdated, destinationtest.User(nil), destinationtest.User(row{"id": "..", "email": "a\r\nx: y"}), "id")
 	for name, c := range map[string]struct {
 		request string
 		message destination.Message
@@ -161,7 +161,7 @@ func TestMessagesThatMakeNoRequest(t *testing.T) {
 		"LineBreakInHeader":   {`{"url": "URL/", "headers": {"X-Mail": "{{ .user.email }}"}}`, dots, destination.GiveUp, "line break"},
 		"BodyFails":           {`{"url": "URL/", "body": "{a: .user.email.domain}"}`, destinationtest.Updated(), destination.GiveUp, "default.body fails on this change"},
 		"BodyWithSecretFails": {`{"url": "URL/", "body": "$secrets.token | error"}`, destinationtest.Updated(), destination.GiveUp, "the cause is not kept"},
-		"BodyOfNothing":       {`{"url": "URL/", "body": "if .kind == \"deleted\" then .user else empty end"}`, destinationtest.Updated(), destination.Delivered, "nothing to send"},
+		"BodyOfNothing":       {`{"url": "URL/", "body": "if .type == \"user.deleted\" then .user else empty end"}`, destinationtest.Updated(), destination.Delivered, "nothing to send"},
 		"BodyOfEmptyValues":   {`{"url": "URL/", "body": "{name: if_changed(.username), phone: \"\"}"}`, destinationtest.Updated(), destination.Delivered, "no value of the body is set"},
 		"LargeBody":           {`{"url": "URL/", "body": "{a: (\"x\" * 1100000)}"}`, destinationtest.Updated(), destination.GiveUp, "at most 1048576"},
 	} {
@@ -262,7 +262,7 @@ func TestMappingSendsNoEmptyValueAndShowsNoSecret(t *testing.T) {
 			return destinationtest.User(row{"email": values.Draw(rt, label+" email"), "first_name": values.Draw(rt, label+" name"), "raw": map[string]any{"plan": plan}})
 		}
 		before, after := user("old"), user("new")
-		m := destinationtest.Message(5, destination.Updated, before, after, "email", "first_name", "raw")
+		m := destinationtest.Message(5, destination.UserUpdated, before, after, "email", "first_name", "raw")
 		result := d.Send(t.Context(), []destination.Message{m})[0]
 		require.Equal(rt, destination.Retry, result.Outcome, result.Reason)
 		arrived := <-requests
@@ -305,10 +305,10 @@ func TestWhatABodyMakesOfSecretsIsHidden(t *testing.T) {
 		w.WriteHeader(nethttp.StatusBadRequest)
 		_, _ = io.Copy(w, r.Body)
 	}))
-	d := with(t, url, `{"url": "URL/", "body": "{kind, auth: [{basic: (\"robot:\\($secrets.token)\" | @base64)}]}"}`, "")
-	require.JSONEq(t, `{"kind": "updated", "auth": [{"basic": "***"}]}`, send(t, d, destinationtest.Updated()).Response)
+	d := with(t, url, `{"url": "URL/", "body": "{type, auth: [{basic: (\"robot:\\($secrets.token)\" | @base64)}]}"}`, "")
+	require.JSONEq(t, `{"type": "user.updated", "auth": [{"basic": "***"}]}`, send(t, d, destinationtest.Updated()).Response)
 
 	// What fails with masked secrets is hidden whole.
-	d = with(t, url, `{"url": "URL/", "body": "{kind, half: ($secrets.token | if . == \"***\" then error else .[4:] end)}"}`, "")
-	require.JSONEq(t, `{"kind": "***", "half": "***"}`, send(t, d, destinationtest.Updated()).Response)
+	d = with(t, url, `{"url": "URL/", "body": "{type, half: ($secrets.token | if . == \"***\" then error else .[4:] end)}"}`, "")
+	require.JSONEq(t, `{"type": "***", "half": "***"}`, send(t, d, destinationtest.Updated()).Response)
 }

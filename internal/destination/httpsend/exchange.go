@@ -1,4 +1,4 @@
-// Package httpsend is one request of a destination and what is made of its answer, which the kinds
+// Package httpsend is one request of a destination and what is made of its answer, which the types
 // that speak plain HTTP have in common.
 package httpsend
 
@@ -28,7 +28,7 @@ const (
 	pauseLimiter = 5 * time.Second
 	// UserAgent names the sender.
 	UserAgent = "authsync (+https://github.com/authsync/authsync)"
-	// Class is the class of all requests of these kinds; see destination.Limiter.
+	// Class is the class of all requests of these types; see destination.Limiter.
 	Class = "requests"
 )
 

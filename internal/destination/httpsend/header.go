@@ -17,7 +17,7 @@ func reserved() []string {
 	}
 }
 
-// CheckHeaderName says why a header of this name cannot be set. Own are those that the kind
+// CheckHeaderName says why a header of this name cannot be set. Own are those that the type
 // sets itself, canonical. The error is an *InvalidError.
 func CheckHeaderName(field, name string, own ...string) error {
 	odd := func(r rune) bool {

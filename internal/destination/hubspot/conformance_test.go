@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	const attempt = 500 * time.Millisecond
 	destinationtest.Suite{
-		Kind: hubspot.Kind{AttemptTime: attempt}, AttemptTime: attempt,
+		Type: hubspot.Type{AttemptTime: attempt}, AttemptTime: attempt,
 		Config: func(url string) destination.Config {
 			return destination.Config{
 				Options: json.RawMessage(fmt.Sprintf(`{"base_url": %q, "id_property": %q}`, url, idProperty)),

@@ -54,7 +54,7 @@ func TestDelete(t *testing.T) {
 		m := message(t, nil, ada())
 		m.ExternalID = b.delivered(t, m)
 		renamed := ada().with(func(u *user) { u.First = "Augusta" })
-		m.Kind, m.User, m.Before = destination.Deleted, gone(renamed).json(t), ada().json(t)
+		m.EventType, m.User, m.Before = destination.UserDeleted, gone(renamed).json(t), ada().json(t)
 		b.delivered(t, m)
 		back := message(t, gone(renamed), renamed)
 		back.ExternalID = m.ExternalID
@@ -166,7 +166,7 @@ func TestChange(t *testing.T) {
 	t.Run("ValuesAreTextsOfAllKinds", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, `{"properties": {"firstname": null, "lastname": null, "company": ".user.raw.n", "city": ".user.raw.yes", "phone": ".user.raw.list",
-			"website": "empty", "lifecyclestage": ".user.raw.none", "hs_lead_status": "if .kind == \"created\" then \"NEW\" else null end"}}`)
+			"website": "empty", "lifecyclestage": ".user.raw.none", "hs_lead_status": "if .type == \"user.created\" then \"NEW\" else null end"}}`)
 		u := ada().with(func(u *user) {
 			u.Raw = map[string]any{"n": 12345678901234567, "yes": false, "list": []any{"a", 2}}
 		})

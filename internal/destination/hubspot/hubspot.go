@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	// Name is the kind's name.
+	// Name is the type's name.
 	Name = "hubspot"
 	// TokenSecret is the name of the only secret, the access token of a private app.
 	TokenSecret = "access_token"
@@ -50,20 +50,20 @@ const (
 	tokenMin = 16
 )
 
-// Kind makes destinations of this kind.
-type Kind struct {
+// Type makes destinations of this type.
+type Type struct {
 	// AttemptTime is how long one request may take; 0: 15 s.
 	AttemptTime time.Duration
 }
 
-// Name is the kind's name.
-func (Kind) Name() string { return Name }
+// Name is the type's name.
+func (Type) Name() string { return Name }
 
 // SecretNames are the secrets that it takes.
-func (Kind) SecretNames() []string { return []string{TokenSecret} }
+func (Type) SecretNames() []string { return []string{TokenSecret} }
 
 // SendsSecretsTo is the address of the API.
-func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
+func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	var o struct {
 		BaseURL string `json:"base_url"`
 	}
@@ -74,10 +74,10 @@ func (Kind) SendsSecretsTo(raw json.RawMessage) []string {
 }
 
 // NewSecret says that HubSpot gives out the token.
-func (Kind) NewSecret() (name, value string, ok bool) { return "", "", false }
+func (Type) NewSecret() (name, value string, ok bool) { return "", "", false }
 
 // New checks a configuration. The errors are *destination.InvalidError.
-func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	o, err := readOptions(c.Options, d.CheckURL)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func TestOptions(t *testing.T) {
 	t.Parallel()
 	refusal := func(options, token string, check func(string) error) string {
 		t.Helper()
-		_, err := hubspot.Kind{}.New(destination.Config{
+		_, err := hubspot.Type{}.New(destination.Config{
 			Options: json.RawMessage(options), Secrets: destination.Secrets{Values: map[string]string{hubspot.TokenSecret: token}},
 		}, destination.Deps{CheckURL: check})
 		invalid := new(destination.InvalidError)
@@ -80,7 +80,7 @@ func TestDocumentedOptions(t *testing.T) {
 
 	known, err := json.Marshal(map[string]string{"no_such_option": ""})
 	require.NoError(t, err)
-	_, err = hubspot.Kind{}.New(destination.Config{Options: known}, destination.Deps{})
+	_, err = hubspot.Type{}.New(destination.Config{Options: known}, destination.Deps{})
 	_, names, _ := strings.Cut(err.Error(), "there is ")
 	for name := range strings.SplitSeq(names, ", ") {
 		require.Contains(t, string(page), "`"+name+"`", "the table has every option")

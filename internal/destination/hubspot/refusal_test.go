@@ -210,15 +210,15 @@ func TestTraits(t *testing.T) {
 	require.Equal(t, plain.Account, traits(`{"missing": "skip"}`).Account, "destinations with one token share its limits")
 	require.NotEqual(t, plain.Account, traits(`{"portal_id": "123"}`).Account)
 
-	require.Equal(t, "hubspot", hubspot.Kind{}.Name())
-	require.Equal(t, []string{"access_token"}, hubspot.Kind{}.SecretNames())
-	_, _, made := hubspot.Kind{}.NewSecret()
+	require.Equal(t, "hubspot", hubspot.Type{}.Name())
+	require.Equal(t, []string{"access_token"}, hubspot.Type{}.SecretNames())
+	_, _, made := hubspot.Type{}.NewSecret()
 	require.False(t, made)
 }
 
 func TestTheTokenGoesToTheAPI(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"https://api.hubapi.com:443"}, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`{}`)))
-	require.Equal(t, []string{"https://other.example.com:443"}, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`{"base_url": "https://other.example.com/x"}`)))
-	require.Nil(t, hubspot.Kind{}.SendsSecretsTo(json.RawMessage(`[]`)))
+	require.Equal(t, []string{"https://api.hubapi.com:443"}, hubspot.Type{}.SendsSecretsTo(json.RawMessage(`{}`)))
+	require.Equal(t, []string{"https://other.example.com:443"}, hubspot.Type{}.SendsSecretsTo(json.RawMessage(`{"base_url": "https://other.example.com/x"}`)))
+	require.Nil(t, hubspot.Type{}.SendsSecretsTo(json.RawMessage(`[]`)))
 }

@@ -35,7 +35,7 @@ type row struct {
 	result       *destination.Result // nil: not yet known
 }
 
-func (r *row) deleted() bool { return r.message.Kind == destination.Deleted }
+func (r *row) deleted() bool { return r.message.EventType == destination.UserDeleted }
 
 // retry: an earlier attempt may have arrived, with or without its answer. What the
 // contact holds may then differ from Before, and all is said.
@@ -61,7 +61,7 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		return err
 	}
 	before, err := destination.Input(destination.Message{
-		ID: m.ID, ProjectID: m.ProjectID, UserID: m.UserID, Kind: m.Kind, Provider: m.Provider, User: m.Before,
+		ID: m.ID, ProjectID: m.ProjectID, UserID: m.UserID, EventType: m.EventType, Provider: m.Provider, User: m.Before,
 	})
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (h *hubspot) settle(r *row) {
 		return
 	}
 	maps.Copy(r.full, h.onRestore)
-	if r.retry() || r.message.Kind == destination.Restored {
+	if r.retry() || r.message.EventType == destination.UserRestored {
 		r.change = maps.Clone(r.full)
 		delete(r.change, h.IDProperty)
 	}

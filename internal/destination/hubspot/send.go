@@ -98,7 +98,7 @@ func (s *sending) needless(r *row) bool {
 		return true
 	case r.deleted() || len(r.change) > 0:
 		return false
-	case r.link == "" && (r.message.Kind == destination.Created || r.message.Kind == destination.Restored):
+	case r.link == "" && (r.message.EventType == destination.UserCreated || r.message.EventType == destination.UserRestored):
 		return false // there may be a contact to make
 	}
 	r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: no mapped property has another value that is not empty"})
@@ -136,12 +136,12 @@ func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
 
 // mayCreate reports whether a contact is made for a user who has none.
 func (s *sending) mayCreate(r *row) bool {
-	switch r.message.Kind {
-	case destination.Deleted:
+	switch r.message.EventType {
+	case destination.UserDeleted:
 		return false
-	case destination.Created:
+	case destination.UserCreated:
 		return true
-	case destination.Restored:
+	case destination.UserRestored:
 		return s.Missing == missingCreate || s.OnDelete.do == deleteArchive
 	default:
 		return s.Missing == missingCreate

@@ -52,19 +52,19 @@ func (u *user) json(tb testing.TB) json.RawMessage {
 	return out
 }
 
-// message is what a destination is told: the kind follows from the rows.
+// message is what a destination is told: the event type follows from the rows.
 func message(tb testing.TB, before, after *user) destination.Message {
 	tb.Helper()
 	m := destination.Message{ID: "msg_" + after.ID, ChangeID: 1, UserID: after.ID, Attempt: 1, Before: before.json(tb), User: after.json(tb)}
 	switch {
 	case after.DeletedAt != "":
-		m.Kind = destination.Deleted
+		m.EventType = destination.UserDeleted
 	case before == nil:
-		m.Kind = destination.Created
+		m.EventType = destination.UserCreated
 	case before.DeletedAt != "":
-		m.Kind = destination.Restored
+		m.EventType = destination.UserRestored
 	default:
-		m.Kind = destination.Updated
+		m.EventType = destination.UserUpdated
 	}
 	return m
 }
@@ -105,7 +105,7 @@ func open(tb testing.TB, url, options string, d destination.Deps) destination.De
 		tb.Cleanup(transport.CloseIdleConnections)
 		d.Client = &http.Client{Transport: transport}
 	}
-	out, err := hubspot.Kind{}.New(destination.Config{
+	out, err := hubspot.Type{}.New(destination.Config{
 		ID: uuid.New(), Options: raw, Secrets: destination.Secrets{Values: map[string]string{hubspot.TokenSecret: hubspottest.Token}},
 	}, d)
 	require.NoError(tb, err)

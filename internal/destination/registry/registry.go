@@ -1,4 +1,4 @@
-// Package registry knows all kinds of destination. A new one is a package beside this one and a
+// Package registry knows all types of destination. A new one is a package beside this one and a
 // line in All; package destinationtest then tells whether it keeps the promises.
 package registry
 
@@ -12,27 +12,27 @@ import (
 	"github.com/authsync/authsync/internal/destination/webhook"
 )
 
-// All returns the kinds.
-func All() []destination.Kind {
-	return []destination.Kind{hubspot.Kind{}, webhook.Kind{}, http.Kind{}}
+// All returns the types.
+func All() []destination.Type {
+	return []destination.Type{hubspot.Type{}, webhook.Type{}, http.Type{}}
 }
 
-// Names lists the names of the kinds.
+// Names lists the names of the types.
 func Names() []string {
 	all := All()
 	names := make([]string, len(all))
-	for i, kind := range all {
-		names[i] = kind.Name()
+	for i, typ := range all {
+		names[i] = typ.Name()
 	}
 	return names
 }
 
-// Lookup returns a kind by its name. The error is a *destination.InvalidError that lists the names there are.
-func Lookup(name string) (destination.Kind, error) {
-	for _, kind := range All() {
-		if kind.Name() == strings.ToLower(strings.TrimSpace(name)) {
-			return kind, nil
+// Lookup returns a type by its name. The error is a *destination.InvalidError that lists the names there are.
+func Lookup(name string) (destination.Type, error) {
+	for _, typ := range All() {
+		if typ.Name() == strings.ToLower(strings.TrimSpace(name)) {
+			return typ, nil
 		}
 	}
-	return nil, &destination.InvalidError{Field: "kind", Detail: fmt.Sprintf("there is no kind of destination %.40q: take one of %s", name, strings.Join(Names(), ", "))}
+	return nil, &destination.InvalidError{Field: "type", Detail: fmt.Sprintf("unknown destination type %.40q: use one of %s", name, strings.Join(Names(), ", "))}
 }

@@ -13,9 +13,9 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	require.Subset(t, registry.Names(), []string{"webhook", "http"})
 	for _, name := range registry.Names() {
-		kind, err := registry.Lookup(" " + name + "\n")
+		typ, err := registry.Lookup(" " + name + "\n")
 		require.NoError(t, err)
-		require.Equal(t, name, kind.Name())
+		require.Equal(t, name, typ.Name())
 	}
 	for _, unknown := range []string{"", "salesforce", "web-hook"} {
 		_, err := registry.Lookup(unknown)

@@ -20,7 +20,7 @@ import (
 
 // event is the body; docs/events has its JSON Schema.
 type event struct {
-	Type      string    `json:"type"` // user. and the kind
+	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
 	Data      data      `json:"data"`
 }
@@ -77,7 +77,7 @@ func defaultBody(m destination.Message) (json.RawMessage, error) {
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
 	err = encoder.Encode(event{
-		Type: "user." + m.Kind, Timestamp: m.EventAt.UTC(),
+		Type: m.EventType, Timestamp: m.EventAt.UTC(),
 		Data: data{User: m.User, Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider},
 	})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
@@ -49,7 +48,7 @@ func catalogue(t *testing.T) map[string]*jsonschema.Schema {
 // bodyOf is the body that a message makes, as a receiver parses it.
 func bodyOf(t *testing.T, m destination.Message) map[string]any {
 	t.Helper()
-	d, err := webhook.Kind{}.New(config("https://app.example.com"), destination.Deps{})
+	d, err := webhook.Type{}.New(config("https://app.example.com"), destination.Deps{})
 	require.NoError(t, err)
 	requests, err := d.Preview(t.Context(), m)
 	require.NoError(t, err)
@@ -69,9 +68,9 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 	for _, m := range append(every(), firstSeenDeleted) {
 		body := bodyOf(t, m)
 		require.NoError(t, schemas["user-event"].Validate(body))
-		for _, kind := range filter.Kinds() {
-			err := schemas["user."+kind].Validate(body)
-			require.Equal(t, kind == m.Kind, err == nil, "%s against %s: %v", m.Kind, kind, err)
+		for _, eventType := range destination.EventTypes() {
+			err := schemas[eventType].Validate(body)
+			require.Equal(t, eventType == m.EventType, err == nil, "%s against %s: %v", m.EventType, eventType, err)
 		}
 	}
 }
@@ -114,7 +113,7 @@ func TestTheCatalogueRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			body := bodyOf(t, c.message)
-			schema := schemas["user."+c.message.Kind]
+			schema := schemas[c.message.EventType]
 			require.NoError(t, schema.Validate(body))
 			c.change(t, body)
 			require.Error(t, schema.Validate(body))

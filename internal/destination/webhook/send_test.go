@@ -39,7 +39,7 @@ func deliver(t *testing.T, m destination.Message, now time.Time, c destination.C
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	d, err := webhook.Kind{}.New(c, destination.Deps{Client: client, Now: func() time.Time { return now }})
+	d, err := webhook.Type{}.New(c, destination.Deps{Client: client, Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	results := d.Send(t.Context(), []destination.Message{m})
 	require.Len(t, results, 1)
@@ -109,7 +109,7 @@ func TestPayload(t *testing.T) {
 		outcome destination.Outcome
 		says    string
 	}{
-		`if .kind == "deleted" then . else empty end`: {destination.Delivered, "gives nothing"},
+		`if .type == "user.deleted" then . else empty end`: {destination.Delivered, "gives nothing"},
 		`null`:               {destination.Delivered, "gives nothing"},
 		`.user.email.domain`: {destination.GiveUp, "options.payload fails on this change"},
 		`.user, .before`:     {destination.GiveUp, "gives 2 values"},
@@ -128,7 +128,7 @@ func TestPayload(t *testing.T) {
 func TestBodyIsBounded(t *testing.T) {
 	t.Parallel()
 	url, requests := receiver(t, http.StatusOK)
-	m := destinationtest.Message(1, destination.Created, nil, destinationtest.User(destinationtest.Row{"raw": strings.Repeat("x", 1<<20)}), "raw")
+	m := destinationtest.Message(1, destination.UserCreated, nil, destinationtest.User(destinationtest.Row{"raw": strings.Repeat("x", 1<<20)}), "raw")
 	result := deliver(t, m, time.Now(), config(url))
 	require.Equal(t, destination.GiveUp, result.Outcome)
 	require.Contains(t, result.Reason, "options.payload")
@@ -187,7 +187,7 @@ func TestAnswerThatNeverEnds(t *testing.T) {
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	d, err := webhook.Kind{AttemptTime: 300 * time.Millisecond}.New(config(server.URL), destination.Deps{Client: client})
+	d, err := webhook.Type{AttemptTime: 300 * time.Millisecond}.New(config(server.URL), destination.Deps{Client: client})
 	require.NoError(t, err)
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Delivered, result.Outcome, "the status says that it was taken")
@@ -200,7 +200,7 @@ func TestExamples(t *testing.T) {
 	role := func(role string) destinationtest.Row {
 		return destinationtest.User(destinationtest.Row{"raw": map[string]any{"app_metadata": map[string]any{"role": role}}})
 	}
-	m := destinationtest.Message(5, destination.Updated, role("member"), role("admin"), "raw")
+	m := destinationtest.Message(5, destination.UserUpdated, role("member"), role("admin"), "raw")
 	for name, want := range map[string]string{
 		"webhook.json": `"type":"user.updated"`,
 		"review.json":  `{"text":"The role of ada@example.com is now admin, it was member"}`,
@@ -223,13 +223,13 @@ func TestExamples(t *testing.T) {
 func TestTargetThatIsGuarded(t *testing.T) {
 	t.Parallel()
 	guard := egress.New(egress.Config{})
-	_, err := webhook.Kind{}.New(config("https://10.0.0.5/hook"), destination.Deps{CheckURL: guard.CheckURL})
+	_, err := webhook.Type{}.New(config("https://10.0.0.5/hook"), destination.Deps{CheckURL: guard.CheckURL})
 	require.ErrorAs(t, err, new(*destination.InvalidError))
 	require.ErrorContains(t, err, "options.url: https://10.0.0.5")
 	require.ErrorContains(t, err, egress.Setting)
 
 	url, requests := receiver(t, http.StatusOK)
-	d, err := webhook.Kind{}.New(config(url), destination.Deps{Client: guard.Client(time.Second)})
+	d, err := webhook.Type{}.New(config(url), destination.Deps{Client: guard.Client(time.Second)})
 	require.NoError(t, err)
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Pause, result.Outcome, "no other message gets through either")

@@ -105,7 +105,7 @@ func TestSvixVerifiesItsOwnHeaders(t *testing.T) {
 		t.Parallel()
 		c := config("https://app.example.com")
 		c.Options = json.RawMessage(`{"url": "https://app.example.com", "headers": {"svix-id": "mine"}}`)
-		_, err := webhook.Kind{}.New(c, destination.Deps{})
+		_, err := webhook.Type{}.New(c, destination.Deps{})
 		require.ErrorContains(t, err, "options.headers")
 	})
 
@@ -113,7 +113,7 @@ func TestSvixVerifiesItsOwnHeaders(t *testing.T) {
 		t.Parallel()
 		c := config("https://app.example.com")
 		withSvix(&c)
-		d, err := webhook.Kind{}.New(c, destination.Deps{})
+		d, err := webhook.Type{}.New(c, destination.Deps{})
 		require.NoError(t, err)
 		requests, err := d.Preview(t.Context(), destinationtest.Updated())
 		require.NoError(t, err)
@@ -151,7 +151,7 @@ func TestNodeVerifies(t *testing.T) {
 			headers[strings.ToLower(name)] = r.header.Get(name)
 		}
 		for _, s := range []string{secret, oldSecret} {
-			webhooks, want = append(webhooks, given{s, headers, string(r.body)}), append(want, "user."+m.Kind)
+			webhooks, want = append(webhooks, given{s, headers, string(r.body)}), append(want, m.EventType)
 		}
 		webhooks = append(webhooks, given{secret, headers, string(r.body) + " "})
 		want = append(want, "refused: No matching signature found")

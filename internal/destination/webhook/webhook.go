@@ -29,8 +29,8 @@ const (
 	parallel       = 16
 )
 
-// Kind makes webhook destinations.
-type Kind struct {
+// Type makes webhook destinations.
+type Type struct {
 	// AttemptTime is how long an attempt may take; 0: 15 s, as the specification advises.
 	AttemptTime time.Duration
 }
@@ -48,24 +48,24 @@ type Options struct {
 	SvixHeaders bool `json:"svix_headers,omitempty"`
 }
 
-// Name is the kind's name.
-func (Kind) Name() string { return "webhook" }
+// Name is the type's name.
+func (Type) Name() string { return "webhook" }
 
 // SecretNames are the secrets that it takes.
-func (Kind) SecretNames() []string { return []string{SigningSecret} }
+func (Type) SecretNames() []string { return []string{SigningSecret} }
 
 // SendsSecretsTo is nil: the secret signs, and is never sent.
-func (Kind) SendsSecretsTo(json.RawMessage) []string { return nil }
+func (Type) SendsSecretsTo(json.RawMessage) []string { return nil }
 
 // NewSecret makes a signing secret.
-func (Kind) NewSecret() (name, value string, ok bool) {
+func (Type) NewSecret() (name, value string, ok bool) {
 	key := make([]byte, newKey)
 	_, _ = rand.Read(key) // never fails
 	return SigningSecret, "whsec_" + base64.StdEncoding.EncodeToString(key), true
 }
 
 // New checks a configuration and makes the destination.
-func (k Kind) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	var o Options
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 	const attempt = 500 * time.Millisecond
 	refuses := destinationtest.Refuses
 	destinationtest.Suite{
-		Kind: webhook.Kind{AttemptTime: attempt}, AttemptTime: attempt, Config: config, IDHeader: "Webhook-Id",
+		Type: webhook.Type{AttemptTime: attempt}, AttemptTime: attempt, Config: config, IDHeader: "Webhook-Id",
 		Invalid: []destinationtest.Invalid{
 			refuses("NoURL", options(`{}`), "options.url is missing", "https://"),
 			refuses("PayloadIsNoJQ", options(`{"url": "https://app.example.com", "payload": ".user |"}`), "options.payload", "character"),

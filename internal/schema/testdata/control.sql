@@ -343,14 +343,14 @@ $$;
 
 COMMENT ON FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) IS 'Pauses or disables a destination; its deliveries are kept.';
 
-CREATE FUNCTION authsync.halt_filter(p_destination_id uuid, p_kinds text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) RETURNS boolean
+CREATE FUNCTION authsync.halt_filter(p_destination_id uuid, p_event_types text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     UPDATE authsync.destinations AS d
     SET filter_halted = true
-    WHERE d.id = p_destination_id AND d.kinds = p_kinds AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
+    WHERE d.id = p_destination_id AND d.event_types = p_event_types AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -359,7 +359,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.halt_filter(p_destination_id uuid, p_kinds text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
+COMMENT ON FUNCTION authsync.halt_filter(p_destination_id uuid, p_event_types text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
 
 CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -477,10 +477,11 @@ BEGIN
     WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
 
     INSERT INTO authsync.deliveries (
-        project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
+        project_id, destination_id, change_id, user_id, event_type, changed, changed_at, event_id, state, reason, created_at,
+        finished_at
     )
     SELECT
-        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.event_type, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
             WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
@@ -492,8 +493,8 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text,
-            delivery_id bigint
+            change_id bigint, user_id text, event_type text, changed text[], changed_at timestamptz, event_id text,
+            reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
@@ -1607,7 +1608,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts a job of those that exist once for each subject.';
 
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, kind text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, event_type text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -1649,7 +1650,7 @@ BEGIN
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
         f.cursor,
-        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        h.user_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
@@ -1766,7 +1767,7 @@ CREATE TABLE authsync.deliveries (
     change_id bigint NOT NULL,
     first_change_id bigint,
     user_id text NOT NULL,
-    kind text NOT NULL,
+    event_type text NOT NULL,
     changed text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     event_id text,
@@ -1784,8 +1785,8 @@ CREATE TABLE authsync.deliveries (
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    CONSTRAINT deliveries_event_type_check CHECK ((event_type = ANY (ARRAY['user.created'::text, 'user.updated'::text, 'user.deleted'::text, 'user.restored'::text]))),
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
-    CONSTRAINT deliveries_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -1830,8 +1831,8 @@ CREATE TABLE authsync.destinations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     project_id uuid NOT NULL,
     name text NOT NULL,
-    kind text NOT NULL,
-    kinds text[] DEFAULT '{created,updated,deleted,restored}'::text[] NOT NULL,
+    type text NOT NULL,
+    event_types text[] DEFAULT '{user.created,user.updated,user.deleted,user.restored}'::text[] NOT NULL,
     fields text[] DEFAULT '{}'::text[] NOT NULL,
     condition text,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
@@ -1843,26 +1844,26 @@ CREATE TABLE authsync.destinations (
     filter_halted boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT destinations_kind_check CHECK ((kind = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text]))),
-    CONSTRAINT destinations_kinds_check CHECK (((kinds <@ '{created,updated,deleted,restored}'::text[]) AND (kinds <> '{}'::text[]))),
+    CONSTRAINT destinations_event_types_check CHECK (((event_types <@ '{user.created,user.updated,user.deleted,user.restored}'::text[]) AND (event_types <> '{}'::text[]))),
     CONSTRAINT destinations_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['user'::text, 'system'::text]))),
-    CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text])))
+    CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text]))),
+    CONSTRAINT destinations_type_check CHECK ((type = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text])))
 );
 
 COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
 
 COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
 
-COMMENT ON COLUMN authsync.destinations.kind IS 'What kind of system it is.';
+COMMENT ON COLUMN authsync.destinations.type IS 'Which type of system it is.';
 
-COMMENT ON COLUMN authsync.destinations.kinds IS 'The kinds of change it receives.';
+COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives.';
 
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
 
-COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its kind that are not secret.';
+COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its type that are not secret.';
 
 COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with a key kept outside the database.';
 
@@ -1922,7 +1923,7 @@ CREATE VIEW authsync.delivery_failures AS
     d.name AS destination,
     o.change_id,
     o.user_id,
-    o.kind,
+    o.event_type,
     o.state,
     o.attempts,
     o.last_attempt_at,
@@ -2018,7 +2019,7 @@ CREATE VIEW authsync.destination_health AS
     d.project_id,
     p.name AS project,
     d.name,
-    d.kind,
+    d.type,
     d.state,
     d.state_by,
     d.state_reason,

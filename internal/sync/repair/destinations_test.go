@@ -39,7 +39,7 @@ func onceEach(t *testing.T, s *sink, events int) {
 	seen, created := make(map[string]int), make(map[string]int)
 	for _, m := range s.messages() {
 		seen[m.EventID]++
-		if m.Kind == destination.Created {
+		if m.EventType == destination.UserCreated {
 			created[m.UserID]++
 		}
 	}
@@ -142,7 +142,7 @@ func TestEventsAmidARepairAreTold(t *testing.T) {
 	b.repaired(t, 1)
 	b.settled(t, id)
 	onceEach(t, s, 30)
-	require.Equal(t, "created evt_9, updated evt_19, updated evt_29", s.of("auth0|9"))
+	require.Equal(t, "user.created evt_9, user.updated evt_19, user.updated evt_29", s.of("auth0|9"))
 }
 
 // A destination that was behind when the mirror was lost is told the rest, and nothing twice.
@@ -195,7 +195,7 @@ func TestReplayAfterALoss(t *testing.T) {
 	b.repaired(t, 1)
 	b.settled(t, id)
 	require.Len(t, s.told(), 10)
-	done, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{From: delivery.From{Beginning: true}, Kind: destination.Created})
+	done, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{From: delivery.From{Beginning: true}, EventType: destination.UserCreated})
 	require.NoError(t, err)
 	require.NotZero(t, done.Requeued)
 	waittest.Until(t, func() bool { return len(s.told()) == 20 }, "%v", s.told())
@@ -241,8 +241,8 @@ func TestUsersOlderThanALossAreNotCreatedOnceMore(t *testing.T) {
 	b.applyDirectly(t, "evt_created", "created", now, now)
 	b.applyDirectly(t, "evt_late", "created-late", old, old.Add(time.Second))
 	b.settled(t, id)
-	require.Equal(t, []string{"created evt_created", "created evt_late", "created reconcile:run", "updated evt_updated"}, s.told())
-	require.Equal(t, "created reconcile:run", s.of("read-and-new"))
+	require.Equal(t, []string{"user.created evt_created", "user.created evt_late", "user.created reconcile:run", "user.updated evt_updated"}, s.told())
+	require.Equal(t, "user.created reconcile:run", s.of("read-and-new"))
 	updated := s.messages()[slices.IndexFunc(s.messages(), func(m destination.Message) bool { return m.UserID == "updated" })]
 	require.Contains(t, string(updated.Before), `"email":null`)
 	require.Contains(t, updated.Changed, "email")
@@ -253,7 +253,7 @@ func TestUsersOlderThanALossAreNotCreatedOnceMore(t *testing.T) {
 		VALUES ($1, 'auth0', 'reconcile', 'done', clock_timestamp(), clock_timestamp())`, b.projectID)
 	b.applyDirectly(t, "backfill:run", "never-there", old, now)
 	b.settled(t, id)
-	require.Equal(t, "created backfill:run", s.of("never-there"))
+	require.Equal(t, "user.created backfill:run", s.of("never-there"))
 }
 
 // Of users whose provider does not say when they were made, it is known from what the destination was sent, or had passed.
@@ -283,11 +283,11 @@ func TestUsersWithoutATimeOfCreationAreNotCreatedOnceMore(t *testing.T) {
 	b.applyDirectly(t, "evt_6", "sent-too", time.Time{}, at.Add(time.Hour))
 	b.applyDirectly(t, "evt_7", "new-too", time.Time{}, at.Add(time.Hour))
 	b.settled(t, id)
-	require.Equal(t, "created evt_1, updated evt_3", s.of("sent"))
-	require.Equal(t, "updated evt_4", s.of("passed"))
-	require.Equal(t, "created evt_2, updated evt_6", s.of("sent-too"))
-	require.Equal(t, "created evt_5", s.of("new"))
-	require.Equal(t, "created evt_7", s.of("new-too"))
+	require.Equal(t, "user.created evt_1, user.updated evt_3", s.of("sent"))
+	require.Equal(t, "user.updated evt_4", s.of("passed"))
+	require.Equal(t, "user.created evt_2, user.updated evt_6", s.of("sent-too"))
+	require.Equal(t, "user.created evt_5", s.of("new"))
+	require.Equal(t, "user.created evt_7", s.of("new-too"))
 }
 
 // A delivery whose change is gone says why, and what to do.
@@ -336,7 +336,7 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		require.Contains(t, value[string](t, b.control, `SELECT reason FROM authsync.deliveries`), "is being repaired")
 		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = false`)
 		require.Contains(t, end(), "delivered")
-		require.Equal(t, []string{"created evt_1"}, s.told())
+		require.Equal(t, []string{"user.created evt_1"}, s.told())
 	})
 	t.Run("ByHand", func(t *testing.T) {
 		t.Parallel()
@@ -354,6 +354,6 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		require.Equal(t, "failed", end(), "nobody has it tried again but a person")
 		require.NoError(t, b.outbox.Retry(t.Context(), b.projectID, value[int64](t, b.control, `SELECT id FROM authsync.deliveries`)))
 		require.Equal(t, "delivered", end())
-		require.Equal(t, []string{"created evt_1"}, s.told())
+		require.Equal(t, []string{"user.created evt_1"}, s.told())
 	})
 }

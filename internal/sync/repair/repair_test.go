@@ -377,13 +377,13 @@ func TestLedger(t *testing.T) {
 		b := setup(t)
 		exec(t, b.control, `
 			WITH d AS (
-				INSERT INTO authsync.destinations (project_id, name, kind, secrets_sealed) VALUES ($1, 'crm', 'webhook', ''), ($1, 'app', 'webhook', '')
+				INSERT INTO authsync.destinations (project_id, name, type, secrets_sealed) VALUES ($1, 'crm', 'webhook', ''), ($1, 'app', 'webhook', '')
 				RETURNING id, name
 			), f AS (
 				INSERT INTO authsync.destination_progress (destination_id, cursor) SELECT d.id, CASE d.name WHEN 'crm' THEN 700 ELSE 5 END FROM d
 			)
-			INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, kind, changed, changed_at, state, finished_at)
-			SELECT $1, d.id, 900, 'u', 'updated', '{}', now(), 'delivered', now() FROM d WHERE d.name = 'app'`, b.projectID)
+			INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, event_type, changed, changed_at, state, finished_at)
+			SELECT $1, d.id, 900, 'u', 'user.updated', '{}', now(), 'delivered', now() FROM d WHERE d.name = 'app'`, b.projectID)
 		told, err := b.ledger.Lost(t.Context(), b.projectID, mirror.Progress{Epoch: epoch, AppliedTo: 10}, mirror.Progress{Epoch: epoch, AppliedAt: at})
 		require.NoError(t, err)
 		require.EqualValues(t, 900, told)

@@ -20,7 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// sink is a destination in memory, and its kind.
+// sink is a destination in memory, and its type.
 type sink struct {
 	states bool
 
@@ -57,11 +57,11 @@ func (s *sink) messages() []destination.Message {
 	return slices.Clone(s.arrived)
 }
 
-// told shows what arrived, such as "created evt_1", sorted.
+// told shows what arrived, such as "user.created evt_1", sorted.
 func (s *sink) told() []string {
 	all := []string{}
 	for _, m := range s.messages() {
-		all = append(all, m.Kind+" "+m.EventID)
+		all = append(all, m.EventType+" "+m.EventID)
 	}
 	slices.Sort(all)
 	return all
@@ -72,7 +72,7 @@ func (s *sink) of(user string) string {
 	var all []string
 	for _, m := range s.messages() {
 		if m.UserID == user {
-			all = append(all, m.Kind+" "+m.EventID)
+			all = append(all, m.EventType+" "+m.EventID)
 		}
 	}
 	return strings.Join(all, ", ")
@@ -84,15 +84,15 @@ func (b *testBundle) newOutbox(t *testing.T) {
 	b.outbox, err = delivery.New(delivery.Config{
 		Pool: b.control, Feed: b.mirrors,
 		Open: func(_ context.Context, id uuid.UUID) (delivery.Opened, error) {
-			return delivery.Opened{Kind: id.String(), Config: destination.Config{ID: id}}, nil
+			return delivery.Opened{Type: id.String(), Config: destination.Config{ID: id}}, nil
 		},
-		Kind: func(name string) (destination.Kind, error) {
+		Type: func(name string) (destination.Type, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return b.sinks[uuid.MustParse(name)], nil
 		},
-		NewFilter: func(kinds, fields []string, condition *string) (delivery.Filter, error) {
-			return filter.Compile(kinds, fields, condition)
+		NewFilter: func(eventTypes, fields []string, condition *string) (delivery.Filter, error) {
+			return filter.Compile(eventTypes, fields, condition)
 		},
 		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
 	})
@@ -106,7 +106,7 @@ func (b *testBundle) add(t *testing.T, name string, s *sink, from delivery.From)
 	b.set(func() { b.sinks[id] = s })
 	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), `
-			INSERT INTO authsync.destinations (id, project_id, name, kind, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, b.projectID, name)
+			INSERT INTO authsync.destinations (id, project_id, name, type, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, b.projectID, name)
 		if err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func TestContactsFollowUsersThroughFaultsAndCrashes(t *testing.T) {
 		Faults: hubspottest.Faults{Seed: seed, Before: 0.04, After: 0.06, Cut: 0.06},
 	})
 	b.add(t, map[string]any{
-		"name": "crm", "kind": "hubspot", "since": "beginning", "secrets": map[string]string{"access_token": hubspottest.Token},
+		"name": "crm", "type": "hubspot", "since": "beginning", "secrets": map[string]string{"access_token": hubspottest.Token},
 		"options": map[string]any{
 			"base_url": portal.Start(t), "id_property": userID, "requests_per_10s": crmLimit, "requests_per_day": crmDaily,
 			"on_delete":  map[string]any{"set": map[string]string{"user_status": "deleted"}},

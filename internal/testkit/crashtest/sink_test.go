@@ -123,7 +123,7 @@ func (b *bundle) act(t *testing.T, destination, action string) {
 func (b *bundle) follow(t *testing.T, s *sink) {
 	t.Helper()
 	b.add(t, map[string]any{
-		"name": "all", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "since": "beginning",
+		"name": "all", "type": "webhook", "options": map[string]any{"url": s.server.URL}, "since": "beginning",
 	})
 }
 
@@ -131,8 +131,8 @@ func (b *bundle) follow(t *testing.T, s *sink) {
 func (b *bundle) followSome(t *testing.T, s *sink) {
 	t.Helper()
 	b.add(t, map[string]any{
-		"name": "some", "kind": "webhook", "options": map[string]any{"url": s.server.URL}, "since": "beginning",
-		"kinds": []string{"updated"}, "fields": []string{"email"}, "condition": `.user.id | endswith("7")`,
+		"name": "some", "type": "webhook", "options": map[string]any{"url": s.server.URL}, "since": "beginning",
+		"event_types": []string{"user.updated"}, "fields": []string{"email"}, "condition": `.user.id | endswith("7")`,
 	})
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Suite describes a kind.
+// Suite describes a type.
 type Suite struct {
-	// Kind makes the destinations, with an attempt time of AttemptTime.
-	Kind        destination.Kind
+	// Type makes the destinations, with an attempt time of AttemptTime.
+	Type        destination.Type
 	AttemptTime time.Duration
-	// Config is a valid configuration of a destination at a URL, with every secret that the kind
+	// Config is a valid configuration of a destination at a URL, with every secret that the type
 	// takes, each of at least 8 bytes.
 	Config func(url string) destination.Config
 	// Server is the other side when all is well; nil: it answers every request with 200 and {}.
@@ -50,7 +50,7 @@ func (s Suite) Test(t *testing.T) {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
 		}
 	}
-	t.Run("Kind", func(t *testing.T) { t.Parallel(); s.testKind(t) })
+	t.Run("Type", func(t *testing.T) { t.Parallel(); s.testType(t) })
 	t.Run("Invalid", func(t *testing.T) { t.Parallel(); s.testInvalid(t) })
 	t.Run("Preview", func(t *testing.T) { t.Parallel(); s.testPreview(t) })
 	t.Run("Send", func(t *testing.T) { t.Parallel(); s.testSend(t) })
@@ -71,7 +71,7 @@ func (s Suite) messages(d destination.Destination) []destination.Message {
 	for i := range messages {
 		id := "user_" + strings.Repeat("x", i+1)
 		user := User(Row{"id": id, "email": id + "@example.com"})
-		messages[i] = Message(int64(i+1), destination.Created, nil, user, "id", "email", "first_name", "last_name", "raw")
+		messages[i] = Message(int64(i+1), destination.UserCreated, nil, user, "id", "email", "first_name", "last_name", "raw")
 	}
 	return messages
 }
@@ -94,11 +94,11 @@ func mustHide(t *testing.T, c destination.Config, texts ...string) {
 	}
 }
 
-func (s Suite) testKind(t *testing.T) {
+func (s Suite) testType(t *testing.T) {
 	t.Helper()
-	require.NotEmpty(t, s.Kind.Name())
-	require.Equal(t, strings.ToLower(s.Kind.Name()), s.Kind.Name())
-	d, err := s.Kind.New(s.config("https://app.example.com"), destination.Deps{})
+	require.NotEmpty(t, s.Type.Name())
+	require.Equal(t, strings.ToLower(s.Type.Name()), s.Type.Name())
+	d, err := s.Type.New(s.config("https://app.example.com"), destination.Deps{})
 	require.NoError(t, err, "nothing but a configuration is needed to check it")
 	traits := d.Traits()
 	require.GreaterOrEqual(t, traits.Batch, 1)
@@ -115,19 +115,19 @@ func (s Suite) testKind(t *testing.T) {
 
 	other := s.config("https://app.example.com")
 	other.ID = uuid.New()
-	_, err = s.Kind.New(other, destination.Deps{})
+	_, err = s.Type.New(other, destination.Deps{})
 	require.NoError(t, err)
 
-	name, value, ok := s.Kind.NewSecret()
+	name, value, ok := s.Type.NewSecret()
 	if !ok {
 		return
 	}
-	require.Contains(t, s.Kind.SecretNames(), name)
-	_, second, _ := s.Kind.NewSecret()
+	require.Contains(t, s.Type.SecretNames(), name)
+	_, second, _ := s.Type.NewSecret()
 	require.NotEqual(t, value, second, "each destination has a secret of its own")
 	made := s.config("https://app.example.com")
 	made.Secrets.Values[name] = value
-	_, err = s.Kind.New(made, destination.Deps{})
+	_, err = s.Type.New(made, destination.Deps{})
 	require.NoError(t, err, "it takes the secret that it makes")
 }
 
@@ -145,14 +145,14 @@ func (s Suite) testInvalid(t *testing.T) {
 			t.Parallel()
 			config := s.config("https://app.example.com")
 			c.Change(&config)
-			_, err := s.Kind.New(config, destination.Deps{})
+			_, err := s.Type.New(config, destination.Deps{})
 			mustBeInvalid(t, config, err, c.Says...)
 		})
 	}
 	t.Run("URLIsNotAllowed", func(t *testing.T) {
 		t.Parallel()
 		config := s.config("https://app.example.com")
-		_, err := s.Kind.New(config, destination.Deps{CheckURL: func(string) error { return blocked{} }})
+		_, err := s.Type.New(config, destination.Deps{CheckURL: func(string) error { return blocked{} }})
 		mustBeInvalid(t, config, err, blocked{}.Error())
 	})
 }
@@ -179,7 +179,7 @@ func (blocked) Refused() bool { return true }
 func (s Suite) testPreview(t *testing.T) {
 	t.Helper()
 	config := s.config("https://app.example.com")
-	d, err := s.Kind.New(config, destination.Deps{})
+	d, err := s.Type.New(config, destination.Deps{})
 	require.NoError(t, err)
 	for _, m := range []destination.Message{Created(), Updated(), Deleted(), Restored()} {
 		first, err := d.Preview(t.Context(), m)

@@ -1,4 +1,4 @@
-// Package destinationtest is what every kind of destination must pass: that it answers for each
+// Package destinationtest is what every type of destination must pass: that it answers for each
 // message, hides secrets, keeps to its bounds whatever the other side does, and tells a
 // person what to change.
 package destinationtest
@@ -50,31 +50,31 @@ func (r Row) JSON() json.RawMessage {
 	return text
 }
 
-// Message is the nth change of a user, of a kind; before is nil where the user was new.
-func Message(n int64, kind string, before, user Row, changed ...string) destination.Message {
+// Message is the nth change of a user, of an event type; before is nil where the user was new.
+func Message(n int64, eventType string, before, user Row, changed ...string) destination.Message {
 	return destination.Message{
 		ID: destination.MessageID(DestinationID(), n), ChangeID: n, ProjectID: ProjectID(), UserID: fmt.Sprint(user["id"]),
-		Kind: kind, Changed: changed, User: user.JSON(), Before: before.JSON(), Provider: "auth0",
+		EventType: eventType, Changed: changed, User: user.JSON(), Before: before.JSON(), Provider: "auth0",
 		EventID: fmt.Sprintf("evt_%d", n), EventAt: EventAt(), ChangedAt: EventAt().Add(time.Second), Attempt: 1,
 	}
 }
 
 // Created is the message that a user is new.
 func Created() destination.Message {
-	return Message(1, destination.Created, nil, User(nil), "id", "email", "first_name", "last_name", "image_url", "created_at", "updated_at", "raw")
+	return Message(1, destination.UserCreated, nil, User(nil), "id", "email", "first_name", "last_name", "image_url", "created_at", "updated_at", "raw")
 }
 
 // Updated is the message that a user has another e-mail.
 func Updated() destination.Message {
-	return Message(2, destination.Updated, User(Row{"email": "ada@old.example"}), User(nil), "email")
+	return Message(2, destination.UserUpdated, User(Row{"email": "ada@old.example"}), User(nil), "email")
 }
 
 // Deleted is the message that a user is deleted.
 func Deleted() destination.Message {
-	return Message(3, destination.Deleted, User(nil), User(Row{"deleted_at": "2026-05-04T10:20:30+00:00"}), "deleted_at")
+	return Message(3, destination.UserDeleted, User(nil), User(Row{"deleted_at": "2026-05-04T10:20:30+00:00"}), "deleted_at")
 }
 
 // Restored is the message that a deleted user is there again.
 func Restored() destination.Message {
-	return Message(4, destination.Restored, User(Row{"deleted_at": "2026-05-04T10:20:30+00:00"}), User(nil), "deleted_at")
+	return Message(4, destination.UserRestored, User(Row{"deleted_at": "2026-05-04T10:20:30+00:00"}), User(nil), "deleted_at")
 }

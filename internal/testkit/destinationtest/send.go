@@ -49,7 +49,7 @@ func (o *side) seen() (requests int, ids []string) {
 	return o.requests, append([]string(nil), o.ids...)
 }
 
-// destination makes the kind's destination at the other side.
+// destination makes the type's destination at the other side.
 func (s Suite) destination(t *testing.T, url string, d destination.Deps) (destination.Destination, destination.Config) {
 	t.Helper()
 	config := s.config(url)
@@ -57,7 +57,7 @@ func (s Suite) destination(t *testing.T, url string, d destination.Deps) (destin
 		d.Client = &http.Client{Transport: &http.Transport{}}
 		t.Cleanup(d.Client.CloseIdleConnections)
 	}
-	made, err := s.Kind.New(config, d)
+	made, err := s.Type.New(config, d)
 	require.NoError(t, err)
 	return made, config
 }

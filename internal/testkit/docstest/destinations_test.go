@@ -84,7 +84,7 @@ func TestWebhook(t *testing.T) {
 			return auth0Shop(t, in)
 		},
 		blocks: map[string]step{
-			`{"id", "kind", "change_id", "changed": ["email"], "user": {…}, "before": {…} or null,`: {
+			`{"id", "type": "user.updated", "change_id", "changed": ["email"], "user": {…}, "before": {…} or null,`: {
 				untested: "it names what expressions see; the tests of internal/destination run expressions over all of it",
 			},
 			"POST /webhooks/authsync": {instead: func(s *scene, shown string) {
@@ -116,7 +116,7 @@ func (s *scene) receiveInNode(program string) {
 	listener := httptest.NewServer(nil) // finds a free port
 	address := strings.TrimPrefix(listener.URL, "http://127.0.0.1:")
 	listener.Close()
-	out := s.hidden("authsync destinations create shop node --kind webhook --url http://127.0.0.1:" + address + "/webhooks/authsync --since beginning")
+	out := s.hidden("authsync destinations create shop node --type webhook --url http://127.0.0.1:" + address + "/webhooks/authsync --since beginning")
 	secret := regexp.MustCompile(`whsec_\S+`).FindString(out)
 	require.NotEmpty(s.t, secret, out)
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "receiver.js"), []byte(strings.Replace(program, "3000", address, 1)), 0o600))

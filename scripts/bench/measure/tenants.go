@@ -207,7 +207,7 @@ func (d *delivery) waiting(ctx context.Context, t *tenant, name string) (n int, 
 
 func (d *delivery) webhook(ctx context.Context, t *tenant, name, path, from string) error {
 	_, err := d.api.AddDestination(ctx, t.Name, map[string]any{
-		"name": name, "kind": "webhook", "since": from, "options": map[string]any{"url": d.sink.url + path},
+		"name": name, "type": "webhook", "since": from, "options": map[string]any{"url": d.sink.url + path},
 	})
 	return err
 }

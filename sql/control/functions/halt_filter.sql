@@ -8,7 +8,7 @@
 --             halt_destination; the relay passes the destination by all the same.
 CREATE OR REPLACE FUNCTION authsync.halt_filter(
     p_destination_id uuid,
-    p_kinds          text[],
+    p_event_types    text[],
     p_fields         text[],
     p_condition      text,
     p_reason         text,
@@ -21,7 +21,7 @@ AS $fn$
 BEGIN
     UPDATE authsync.destinations AS d
     SET filter_halted = true
-    WHERE d.id = p_destination_id AND d.kinds = p_kinds AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
+    WHERE d.id = p_destination_id AND d.event_types = p_event_types AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

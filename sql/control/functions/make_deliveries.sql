@@ -7,8 +7,8 @@
 --             retrying; the others are blocked until that one is finished.
 -- Result:     how many it made.
 --
--- p_changes is an array of objects: change_id, user_id, kind, changed, changed_at, event_id, and
--- reason, which says why it cannot be delivered; such a one is made as failed. One with a
+-- p_changes is an array of objects: change_id, user_id, event_type, changed, changed_at, event_id,
+-- and reason, which says why it cannot be delivered; such a one is made as failed. One with a
 -- delivery_id makes no delivery: a repaired mirror has made the change of that delivery once more, under
 -- this id. It may have been sent before.
 CREATE OR REPLACE FUNCTION authsync.make_deliveries(
@@ -33,10 +33,11 @@ BEGIN
     WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
 
     INSERT INTO authsync.deliveries (
-        project_id, destination_id, change_id, user_id, kind, changed, changed_at, event_id, state, reason, created_at, finished_at
+        project_id, destination_id, change_id, user_id, event_type, changed, changed_at, event_id, state, reason, created_at,
+        finished_at
     )
     SELECT
-        c.project_id, p_destination_id, c.change_id, c.user_id, c.kind, c.changed, c.changed_at, c.event_id,
+        c.project_id, p_destination_id, c.change_id, c.user_id, c.event_type, c.changed, c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
             WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
@@ -48,8 +49,8 @@ BEGIN
     FROM (
         SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
         FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, kind text, changed text[], changed_at timestamptz, event_id text, reason text,
-            delivery_id bigint
+            change_id bigint, user_id text, event_type text, changed text[], changed_at timestamptz, event_id text,
+            reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.

@@ -19,7 +19,8 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
 )
 RETURNS TABLE (
     id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text,
-    kind text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, coalesced bigint[], external_id text
+    event_type text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, coalesced bigint[],
+    external_id text
 )
 LANGUAGE plpgsql
 STABLE
@@ -63,7 +64,7 @@ BEGIN
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
         f.cursor,
-        h.user_id, h.kind, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        h.user_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*

@@ -9,7 +9,7 @@ SELECT
     d.name AS destination,
     o.change_id,
     o.user_id,
-    o.kind,
+    o.event_type,
     o.state,
     o.attempts,
     o.last_attempt_at,

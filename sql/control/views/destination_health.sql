@@ -6,7 +6,7 @@ SELECT
     d.project_id,
     p.name AS project,
     d.name,
-    d.kind,
+    d.type,
     d.state,
     d.state_by,
     d.state_reason,
