@@ -78,8 +78,8 @@ func (a *API) rotateSecret(r *http.Request) (answer, error) {
 	return a.shown(r, d, &secret)
 }
 
-// testDestination shows what would be sent, and sends nothing.
-func (a *API) testDestination(r *http.Request) (answer, error) {
+// previewDestination shows what would be sent, and sends nothing.
+func (a *API) previewDestination(r *http.Request) (answer, error) {
 	p, d, err := a.destination(r)
 	if err != nil {
 		return answer{}, err
@@ -100,6 +100,28 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 		return answer{}, ofDatabase(p, err)
 	}
 	return answer{status: http.StatusOK, body: preview}, nil
+}
+
+// testDestination sends one test event.
+func (a *API) testDestination(r *http.Request) (answer, error) {
+	p, d, err := a.destination(r)
+	if err != nil {
+		return answer{}, err
+	}
+	in := struct {
+		EventType string `json:"event_type"`
+	}{destination.UserUpdated}
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if err := among(inBody, "event_type", in.EventType, destination.EventTypes()); err != nil {
+		return answer{}, err
+	}
+	result, err := a.config.Outbox.Test(r.Context(), p.ID, d.ID, in.EventType)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: result}, nil
 }
 
 // replayDestination delivers again what the body chooses.

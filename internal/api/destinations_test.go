@@ -232,3 +232,18 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		})
 	}
 }
+
+func TestATestEventIsSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	const path = "/projects/shop/destinations/app/test"
+	sent := b.call(t, http.MethodPost, path, "")
+	require.Equal(t, http.StatusOK, sent.status, sent.text)
+	require.Equal(t, "msg_1_test_user.updated", sent.body["message_id"])
+	require.Equal(t, false, sent.body["delivered"])
+	require.Equal(t, "msg_1_test_user.deleted", b.call(t, http.MethodPost, path, `{"event_type": "user.deleted"}`).body["message_id"])
+	b.call(t, http.MethodPost, path, `{"event_type": "user.renamed"}`).refused(t, http.StatusUnprocessableEntity, "take one of user.created")
+	b.call(t, http.MethodPost, path, `{"event_type": "user.restored"}`).refused(t, http.StatusUnprocessableEntity, "use preview")
+}

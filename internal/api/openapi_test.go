@@ -223,6 +223,9 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "user_1"}`, 200)
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "unwanted"}`, 200)
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "odd"}`, 422)
+	check("POST", app+"/test", one+"/test", "", 200)
+	check("POST", app+"/test", one+"/test", `{"event_type": "user.deleted"}`, 200)
+	check("POST", app+"/test", one+"/test", `{"event_type": "user.restored"}`, 422)
 	check("POST", app+"/replay", one+"/replay", `{"state": "failed"}`, 200)
 
 	const delivery = "/projects/{project}/deliveries/{delivery}"

@@ -21,6 +21,8 @@ type Outbox interface {
 	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error)
 	// Preview returns outbox.ErrNoChange where there is no such change, or none of the user.
 	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (delivery.Preview, error)
+	// Test returns a *destination.InvalidError where the type takes no test events, or the mapping fails.
+	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (delivery.TestResult, error)
 	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r delivery.Replay) (delivery.Replayed, error)
 
 	// ListDeliveries returns outbox.ErrBadCursor for a cursor that is none.

@@ -96,6 +96,16 @@ func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, c
 	}}}, o.err
 }
 
+func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (delivery.TestResult, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if eventType == destination.UserRestored {
+		return delivery.TestResult{}, &destination.InvalidError{Detail: "a test event would leave a contact: use preview"}
+	}
+	status := http.StatusUnauthorized
+	return delivery.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", DurationMS: 3}, o.err
+}
+
 func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r delivery.Replay) (delivery.Replayed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

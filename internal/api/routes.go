@@ -66,7 +66,8 @@ func (a *API) routes() []route {
 		{post, destination + "/pause", ofProject, a.pauseDestination, maybe},
 		{post, destination + "/resume", ofProject, a.resumeDestination, nothing},
 		{post, destination + "/rotate", ofProject, a.rotateSecret, maybe},
-		{post, destination + "/preview", ofProject, a.testDestination, aBody},
+		{post, destination + "/preview", ofProject, a.previewDestination, aBody},
+		{post, destination + "/test", ofProject, a.testDestination, maybe},
 		{post, destination + "/replay", ofProject, a.replayDestination, aBody},
 
 		{get, one + "/deliveries", ofProject, a.listDeliveries, takes{

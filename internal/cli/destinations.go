@@ -28,7 +28,8 @@ A destination is active, or paused or disabled: then changes are kept and nothin
 sent. One that refuses every delivery is paused by authsync, with the reason.`,
 	})
 	cmd.AddCommand(
-		s.newDestinationsAdd(), s.newDestinationsSet(), s.newDestinationsList(), s.newDestinationsShow(), s.newDestinationsTest(),
+		s.newDestinationsAdd(), s.newDestinationsSet(), s.newDestinationsList(), s.newDestinationsShow(), s.newDestinationsPreview(),
+		s.newDestinationsTest(),
 		s.newDestinationsPause(), s.newDestinationsResume(), s.newDestinationsRotate(), s.newDestinationsReplay(), s.newDestinationsRemove(),
 	)
 	return cmd

@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/client"
 )
 
-func (s *session) newDestinationsTest() *cobra.Command {
+func (s *session) newDestinationsPreview() *cobra.Command {
 	var user string
 	var change int64
 	cmd := &cobra.Command{

@@ -67,6 +67,17 @@ type Request struct {
 	Note    string              `json:"note,omitempty"`
 }
 
+// TestResult is what a destination answered to a test event.
+type TestResult struct {
+	Delivered  bool      `json:"delivered"`
+	MessageID  string    `json:"message_id"`
+	Requests   []Request `json:"requests"`
+	Status     *int      `json:"status"`
+	Response   string    `json:"response"`
+	Reason     string    `json:"reason"`
+	DurationMS int64     `json:"duration_ms"`
+}
+
 // Replayed tells how many deliveries were chosen, and how many are on their way again.
 type Replayed struct {
 	Matched  int64 `json:"matched"`
@@ -141,6 +152,12 @@ func (c *Client) ActOn(ctx context.Context, project, nameOrID, action string, in
 func (c *Client) Preview(ctx context.Context, project, nameOrID string, in map[string]any) (p Preview, err error) {
 	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/preview", in, &p)
 	return p, err
+}
+
+// TestDestination sends a test event to a destination.
+func (c *Client) TestDestination(ctx context.Context, project, nameOrID string, in map[string]any) (r TestResult, err error) {
+	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/test", in, &r)
+	return r, err
 }
 
 // ReplayDestination delivers again what is chosen.

@@ -60,6 +60,8 @@ type Message struct {
 	// Deferred: the other side has asked to send this message later, and has taken others
 	// since. If it asks so again, it speaks of this message, and not of all that is sent.
 	Deferred bool
+	// Test: it is a test event, about no real user; see TestMessage.
+	Test bool
 }
 
 // Outcome says what became of a message.
@@ -122,6 +124,8 @@ type Capabilities struct {
 	// Account names what the other side counts requests by, as a digest; destinations
 	// with the same account share its limits. Empty: there are none.
 	Account string
+	// NoTest says why it can be sent no test event, and what to do instead; empty: it can.
+	NoTest string
 	// Limits are the account's limits by class; see Limiter.
 	Limits map[string]Limit
 }

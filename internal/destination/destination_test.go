@@ -63,7 +63,7 @@ func TestInput(t *testing.T) {
 		"changed": ["id", "email", "first_name", "last_name", "image_url", "created_at", "updated_at", "raw"],
 		"user": `+string(destinationtest.User(nil).JSON())+`, "before": null,
 		"project_id": "7e0c2b52-4a44-4f0b-9a8e-0d6f5b1c2a10", "provider": "auth0", "event_id": "evt_1",
-		"event_at": "2026-05-04T10:20:30Z", "changed_at": "2026-05-04T10:20:31Z"
+		"event_at": "2026-05-04T10:20:30Z", "changed_at": "2026-05-04T10:20:31Z", "test": false
 	}`, string(text))
 
 	_, err = destination.Input(destination.Message{ID: "msg_x_1", User: json.RawMessage(`{"id":`)})

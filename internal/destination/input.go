@@ -37,7 +37,7 @@ func Input(m Message) (map[string]any, error) {
 		"id": m.ID, "type": m.EventType, "change_id": json.Number(strconv.FormatInt(m.ChangeID, 10)),
 		"changed": changed, "user": user, "before": before,
 		"project_id": m.ProjectID.String(), "provider": m.Provider, "event_id": m.EventID,
-		"event_at": instant(m.EventAt), "changed_at": instant(m.ChangedAt),
+		"event_at": instant(m.EventAt), "changed_at": instant(m.ChangedAt), "test": m.Test,
 	}, nil
 }
 

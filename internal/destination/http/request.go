@@ -236,6 +236,9 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 		q.header.Set(name, text)
 		derived = append(derived, made...)
 	}
+	if m.Test {
+		q.header.Set(destination.TestHeader, "true")
+	}
 	return derived, nil
 }
 

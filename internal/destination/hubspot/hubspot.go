@@ -126,6 +126,7 @@ func (h *hubspot) Traits() destination.Capabilities {
 	}
 	digest := sha256.Sum256([]byte(Name + "\x00" + h.BaseURL + "\x00" + portal))
 	return destination.Capabilities{
+		NoTest: "a test event would leave a contact in HubSpot: use preview to see what a change would send, and a HubSpot test account for the rest",
 		States: true, Batch: batchMax, Parallel: parallel,
 		Account: hex.EncodeToString(digest[:16]),
 		Limits: map[string]destination.Limit{class: {

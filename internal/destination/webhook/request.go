@@ -33,6 +33,7 @@ type data struct {
 	ChangeID  int64                      `json:"change_id"`
 	ProjectID uuid.UUID                  `json:"project_id"`
 	Provider  string                     `json:"provider"`
+	Test      bool                       `json:"test,omitempty"`
 }
 
 // body makes the body; nil: there is nothing to send. The error can be shown.
@@ -78,7 +79,7 @@ func defaultBody(m destination.Message) (json.RawMessage, error) {
 	encoder.SetEscapeHTML(false)
 	err = encoder.Encode(event{
 		Type: m.EventType, Timestamp: m.EventAt.UTC(),
-		Data: data{User: m.User, Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider},
+		Data: data{User: m.User, Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider, Test: m.Test},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write the body of %s: %w", m.ID, err)
@@ -117,7 +118,7 @@ func (w *webhook) request(ctx context.Context, m destination.Message, body []byt
 	if err != nil {
 		return nil, err
 	}
-	w.setHeaders(request.Header)
+	w.setHeaders(request.Header, m)
 	maps.Copy(request.Header, header)
 	w.addSvixHeaders(request.Header)
 	return request, nil
@@ -134,12 +135,15 @@ func (w *webhook) addSvixHeaders(h http.Header) {
 	}
 }
 
-func (w *webhook) setHeaders(h http.Header) {
+func (w *webhook) setHeaders(h http.Header, m destination.Message) {
 	for name, value := range w.options.Headers {
 		h.Set(name, value)
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", httpsend.UserAgent)
+	if m.Test {
+		h.Set(destination.TestHeader, "true")
+	}
 }
 
 // sign makes one signature for each secret that is valid now, so that the receiver may
@@ -173,7 +177,7 @@ func (w *webhook) Preview(ctx context.Context, m destination.Message) ([]destina
 		return nil, err
 	}
 	h := http.Header{}
-	w.setHeaders(h)
+	w.setHeaders(h, m)
 	h.Set("Webhook-Id", m.ID)
 	h.Set("Webhook-Timestamp", "the time of the attempt")
 	h.Set("Webhook-Signature", destination.Masked)

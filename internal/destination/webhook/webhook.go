@@ -119,7 +119,7 @@ func (w *webhook) setTarget(d destination.Deps) error {
 	for name, value := range w.options.Headers {
 		const field = "options.headers"
 		err := httpsend.CheckHeaderName(field, name, "Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
-			"Svix-Id", "Svix-Timestamp", "Svix-Signature")
+			"Svix-Id", "Svix-Timestamp", "Svix-Signature", destination.TestHeader)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,60 @@
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// TestResult is what a destination answered to a test event.
+type TestResult struct {
+	Delivered  bool                  `json:"delivered"`
+	MessageID  string                `json:"message_id"`
+	Requests   []destination.Request `json:"requests"` // secrets masked; none if the mapping makes none
+	Status     *int                  `json:"status"`   // nil: there was no answer
+	Response   string                `json:"response"`
+	Reason     string                `json:"reason"` // why it failed, or why nothing was sent
+	DurationMS int64                 `json:"duration_ms"`
+}
+
+// Test sends one test event to a destination, whatever its state and filters, and returns the answer. Nothing of it is
+// stored: there is no delivery, and cursor, breaker and state stay as they are. It counts against the rate limit.
+//
+// The error is a *destination.InvalidError if the type takes no test events or the mapping fails on this one.
+func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (TestResult, error) {
+	t, err := o.previewed(ctx, destinationID, destination.TestUserID)
+	if err != nil {
+		return TestResult{}, err
+	}
+	built, err := o.build(ctx, destinationID, t.UpdatedAt)
+	if err != nil {
+		return TestResult{}, err
+	}
+	if why := built.capabilities.NoTest; why != "" {
+		return TestResult{}, &destination.InvalidError{Detail: why}
+	}
+	message, err := destination.TestMessage(destinationID, projectID, eventType, o.config.Now())
+	if err != nil {
+		return TestResult{}, err
+	}
+	requests, err := built.Preview(ctx, message)
+	if err != nil {
+		return TestResult{}, err
+	}
+	result := TestResult{MessageID: message.ID, Requests: append([]destination.Request{}, requests...)}
+	begun := time.Now()
+	answer := built.Send(ctx, []destination.Message{message})[0]
+	result.DurationMS = time.Since(begun).Milliseconds()
+	result.Delivered = answer.Outcome == destination.Delivered && len(requests) > 0
+	result.Response, result.Reason = answer.Response, answer.Reason
+	if answer.Status != 0 {
+		result.Status = &answer.Status
+	}
+	o.config.Log.InfoContext(ctx, "destination_tested", slog.String("destination_id", destinationID.String()),
+		slog.String("type", built.typeName), slog.Bool("delivered", result.Delivered), slog.Int("status", answer.Status))
+	return result, nil
+}
