@@ -12,14 +12,14 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// The states of a destination.
+// Destination states.
 const (
 	StateActive   = "active"
 	StatePaused   = "paused"
 	StateDisabled = "disabled"
 )
 
-// The states of a delivery that code tells apart.
+// Delivery states that the code distinguishes.
 const (
 	StateFailed    = "failed"
 	StateDelivered = "delivered"
@@ -29,29 +29,28 @@ const (
 	stateRetrying = "retrying"
 )
 
-// By says who paused a destination.
+// Who paused a destination.
 const (
 	ByUser   = "user"
 	BySystem = "system"
 )
 
-// ErrNoDelivery says that the project has no such delivery.
+// ErrNoDelivery means that the project has no such delivery.
 var ErrNoDelivery = errors.New("the project has no delivery with this id")
 
-// StateError says why something cannot be done with a delivery in its state.
+// StateError means that a delivery's state does not allow the action.
 type StateError struct{ Detail string }
 
 func (e *StateError) Error() string { return e.Detail }
 
-// From says from where on a destination is told of changes. The zero value: of those
-// that are still to come.
+// From is the point in the feed where a destination starts. The zero value means now: only future changes.
 type From struct {
 	Beginning bool      // all there are
-	Time      time.Time // those committed since
+	Time      time.Time // changes committed at or after this time
 }
 
-// Cursor is the id of the change behind which those are that a destination is told of. It asks the
-// project's database; a *tenantdb.DelayError says that it is away.
+// Cursor returns the id of the change after which a destination starts. It queries the project's database and
+// returns a *tenantdb.DelayError if that is unavailable.
 func (o *Outbox) Cursor(ctx context.Context, projectID uuid.UUID, from From) (int64, error) {
 	if from.Beginning {
 		return 0, nil
@@ -61,18 +60,19 @@ func (o *Outbox) Cursor(ctx context.Context, projectID uuid.UUID, from From) (in
 
 const insertProgress = `INSERT INTO authsync.destination_progress (destination_id, cursor) VALUES ($1, $2)`
 
-// Start sets a new destination going, in the transaction that makes it, from a place that Cursor gave.
+// Start starts a new destination at a cursor returned by Cursor. Call it in the transaction that creates the
+// destination.
 func (o *Outbox) Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error {
 	if _, err := tx.Exec(ctx, insertProgress, destinationID, cursor); err != nil {
-		return fmt.Errorf("set the destination going: %w", err)
+		return fmt.Errorf("start the destination: %w", err)
 	}
 	return RequestRelay(ctx, tx, projectID)
 }
 
 const haltBy = `SELECT authsync.halt_destination($1, $2, $3, $4, $5)`
 
-// Pause sets a destination to state StatePaused or StateDisabled; what is waiting and what
-// comes is kept. What is on its way right now still arrives.
+// Pause sets a destination to StatePaused or StateDisabled. Its deliveries are kept and new ones are added.
+// Requests already in flight may still arrive.
 func (o *Outbox) Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error {
 	var why *string
 	if reason = clean(reason); reason != "" {
@@ -84,7 +84,7 @@ func (o *Outbox) Pause(ctx context.Context, destinationID uuid.UUID, by, state, 
 	return nil
 }
 
-// Resume makes a destination active, closes its circuit breaker and has it go on at once.
+// Resume makes a destination active, closes its circuit breaker and requests its job.
 func (o *Outbox) Resume(ctx context.Context, destinationID uuid.UUID) error {
 	if _, err := o.config.Pool.Exec(ctx, `SELECT authsync.resume_destination($1, $2)`, destinationID, o.config.Now()); err != nil {
 		return fmt.Errorf("resume the destination: %w", err)
@@ -94,9 +94,9 @@ func (o *Outbox) Resume(ctx context.Context, destinationID uuid.UUID) error {
 
 const retryDelivery = `SELECT state, coalesced_into, is_being_sent FROM authsync.retry_delivery($1, $2)`
 
-// Retry takes a finished delivery up again, with all attempts before it, or has one that
-// waits for its next attempt tried now: the destination's job sends it at once, or when the
-// destination goes on. Its own job finds that it has nothing to do.
+// Retry requeues a finished delivery, keeping its earlier attempts, or makes a retrying delivery due now. The
+// destination's job sends it at once, or once the destination is resumed; the delivery's own job finds nothing
+// to do.
 func (o *Outbox) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64) error {
 	d, err := queryOne[struct {
 		State         string
@@ -111,17 +111,17 @@ func (o *Outbox) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int6
 	case d.State == "blocked":
 		return &StateError{"it waits for an earlier delivery of the same user: retry or cancel that one"}
 	case d.State == "ready":
-		return &StateError{"it is about to be sent; if nothing happens, see the destination's state"}
+		return &StateError{"it is about to be sent; if it is not, check the destination's state"}
 	case d.State == StateCoalesced:
-		return &StateError{fmt.Sprintf("it was united with delivery %d: retry that one", *d.CoalescedInto)}
+		return &StateError{fmt.Sprintf("it was coalesced into delivery %d: retry that one", *d.CoalescedInto)}
 	case d.IsBeingSent:
-		return &StateError{"it is being sent right now: see what becomes of it"}
+		return &StateError{"it is being sent right now: wait for the result"}
 	}
 	return nil
 }
 
-// Cancel ends a delivery that is not finished, or has failed; the next one of its user
-// goes. One that is on its way right now may arrive all the same.
+// Cancel cancels an unfinished or failed delivery and unblocks the next one of its user. A request already in
+// flight may still arrive.
 func (o *Outbox) Cancel(ctx context.Context, projectID uuid.UUID, deliveryID int64) error {
 	var state *string
 	err := pgdb.InTx(ctx, o.config.Pool, func(tx pgx.Tx) error {

@@ -10,44 +10,44 @@ import (
 )
 
 const (
-	// activeWindow is how long after a job began there may be more of the same.
+	// activeWindow is how long the process counts as shared after another job began.
 	activeWindow = time.Second
-	// maxYield is how long a run rests at most at a time.
+	// maxYield is the longest single pause of a run.
 	maxYield = 100 * time.Millisecond
-	// sharedWindow is how many deliveries a run has in hand beside others at work, or two batches: what is
-	// sent and noted in one go keeps the others waiting.
+	// sharedWindow limits the deliveries in flight, or two batches if that is more, while other jobs are
+	// active: large writes would block them.
 	sharedWindow = 48
 )
 
-// Hook lets the outbox hear of all jobs of a process, so that a backlog leaves room for them.
+// Hook observes all jobs of a process, so that a backlog yields to them.
 func (o *Outbox) Hook() rivertype.Hook { return &o.activity }
 
-// OthersActive reports that a job for something else than this one's began lately in this process.
+// OthersActive reports whether a job for a different subject began recently in this process.
 func (o *Outbox) OthersActive(job *rivertype.JobRow) bool {
 	return o.activity.othersActive(runner(job), time.Now())
 }
 
-// activity knows whether others are at work in the process besides one run.
+// activity tracks whether jobs other than a given run are active in the process.
 type activity struct {
 	river.HookDefaults
 
 	mu     sync.Mutex
-	latest string // who began a job last
+	latest string // runner of the latest job
 	at     time.Time
-	before time.Time // when somebody else began one before
+	before time.Time // when a different runner last began a job
 }
 
-// WorkBegin notes that a job begins. It never fails.
+// WorkBegin records the start of a job. It never fails.
 func (c *activity) WorkBegin(_ context.Context, job *rivertype.JobRow) error {
 	switch job.Kind {
-	case RetryArgs{}.Kind(), rescueArgs{}.Kind(), pruneArgs{}.Kind(): // nobody waits for these
+	case RetryArgs{}.Kind(), rescueArgs{}.Kind(), pruneArgs{}.Kind(): // not latency-sensitive
 		return nil
 	}
 	c.begin(runner(job), time.Now())
 	return nil
 }
 
-// runner names who works a job: runs for the same destination are the same.
+// runner identifies what a job works on. Runs for the same destination have the same runner.
 func runner(job *rivertype.JobRow) string { return job.Kind + string(job.EncodedArgs) }
 
 func (c *activity) begin(who string, at time.Time) {
@@ -59,7 +59,7 @@ func (c *activity) begin(who string, at time.Time) {
 	c.at = at
 }
 
-// othersActive reports that somebody other than who began a job lately.
+// othersActive reports whether a runner other than who began a job recently.
 func (c *activity) othersActive(who string, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,18 +70,18 @@ func (c *activity) othersActive(who string, now time.Time) bool {
 	return now.Sub(at) < activeWindow
 }
 
-// yieldToOthers rests for as long as the run's statements took since it last did, if others are at
-// work: a backlog would else take all the database and the processor give, and a single change of
-// another project wait its turn at every step of its way. What is being sent goes on meanwhile.
+// yieldToOthers pauses for as long as the run's statements took since its last pause, if other jobs are
+// active. Otherwise a backlog would saturate the database and the CPU, and a single change of another project
+// would queue at every step. Requests in flight continue.
 func (p *pipe) yieldToOthers(ctx context.Context) {
 	spent := min(p.spent, maxYield)
 	p.spent = 0
 	if p.activity.othersActive(p.name, time.Now()) {
-		_ = sleep(ctx, spent) // whether we are being stopped is found out by who reads or writes next
+		_ = sleep(ctx, spent) // the next read or write notices a shutdown
 	}
 }
 
-// windowSize is how many deliveries to have in hand.
+// windowSize returns the maximum number of deliveries in flight.
 func (p *pipe) windowSize() int {
 	if p.activity.othersActive(p.name, time.Now()) {
 		return min(p.window, max(sharedWindow, 2*p.to.capabilities.Batch))

@@ -9,34 +9,34 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 )
 
-// The queues, one for each kind of job, so that none takes another's workers.
+// One queue per job kind, so that no kind takes another's workers.
 const (
 	QueueRelay   = "relay"
 	QueueDeliver = "deliver"
 	QueueRetry   = "retry_delivery"
 )
 
-// The most jobs of a process in each queue. They wait for other systems most of the time.
+// Worker limits per process and queue. The jobs mostly wait for other systems.
 const (
 	relayWorkers   = 50
 	deliverWorkers = 100
 	retryWorkers   = 100
 )
 
-// RelayArgs are the arguments of relay_changes. authsync.request_job makes the jobs.
+// RelayArgs are the arguments of relay_changes. authsync.request_job inserts the jobs.
 type RelayArgs struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
-// Kind names the job.
+// Kind implements river.JobArgs.
 func (RelayArgs) Kind() string { return jobs.RelayChanges }
 
-// DeliverArgs are the arguments of deliver. authsync.request_job makes the jobs.
+// DeliverArgs are the arguments of deliver. authsync.request_job inserts the jobs.
 type DeliverArgs struct {
 	DestinationID uuid.UUID `json:"destination_id"`
 }
 
-// Kind names the job.
+// Kind implements river.JobArgs.
 func (DeliverArgs) Kind() string { return jobs.Deliver }
 
 // RetryArgs are the arguments of retry_delivery.
@@ -46,13 +46,13 @@ type RetryArgs struct {
 	ProjectID     uuid.UUID `json:"project_id"`
 }
 
-// Kind names the job.
+// Kind implements river.JobArgs.
 func (RetryArgs) Kind() string { return "retry_delivery" }
 
-// retries is how often a delivery is tried again after its first attempt.
+// retries is the number of retries after a delivery's first attempt.
 const retries = 14
 
-// InsertOpts allows as many attempts as the back-off has pauses, where nobody says how many are left.
+// InsertOpts sets the default number of attempts, one per back-off step.
 func (RetryArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueRetry, MaxAttempts: retries}
 }
@@ -60,10 +60,10 @@ func (RetryArgs) InsertOpts() river.InsertOpts {
 // rescueArgs are the arguments of rescue_deliveries.
 type rescueArgs struct{}
 
-// Kind names the job.
+// Kind implements river.JobArgs.
 func (rescueArgs) Kind() string { return "rescue_deliveries" }
 
-// InsertOpts: the next one comes in half a minute anyway.
+// InsertOpts allows few attempts: the next job comes in half a minute.
 func (rescueArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
 }
@@ -71,10 +71,10 @@ func (rescueArgs) InsertOpts() river.InsertOpts {
 // pruneArgs are the arguments of prune_deliveries.
 type pruneArgs struct{}
 
-// Kind names the job.
+// Kind implements river.JobArgs.
 func (pruneArgs) Kind() string { return "prune_deliveries" }
 
-// InsertOpts: the next one comes in an hour anyway.
+// InsertOpts allows few attempts: the next job comes in an hour.
 func (pruneArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
 }
@@ -84,7 +84,7 @@ const (
 	pruneEvery  = time.Hour
 )
 
-// Register adds the workers and their queues to a River client that is to be made.
+// Register adds the workers and their queues to the configuration of a River client.
 func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueConfig) {
 	o.retrySlots.limit = retryWorkers / 4
 	river.AddWorker(workers, &relayWorker{Outbox: o})
@@ -97,7 +97,7 @@ func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueC
 	queues[QueueRetry] = river.QueueConfig{MaxWorkers: retryWorkers}
 }
 
-// Periodic gives the jobs that a River client with these workers inserts by itself.
+// Periodic returns the periodic jobs of these workers.
 func Periodic() []*river.PeriodicJob {
 	return []*river.PeriodicJob{jobs.Every(rescueEvery, rescueArgs{}), jobs.Every(pruneEvery, pruneArgs{})}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// cachedDestination is a destination that is ready to send, as it was configured at a time.
+// cachedDestination is a destination built from its configuration as of updatedAt.
 type cachedDestination struct {
 	destination.Destination
 
@@ -22,17 +22,17 @@ type cachedDestination struct {
 	usedAt       time.Time
 }
 
-// destinationCache keeps what was built until its configuration changes: opening secrets and
+// destinationCache keeps built destinations until their configuration changes. Decrypting secrets and
 // compiling expressions for every change would cost more than sending it.
 type destinationCache struct {
 	mu  sync.Mutex
 	all map[uuid.UUID]*cachedDestination
 }
 
-// cacheFor is how long a destination that nobody uses stays built.
+// cacheFor is how long an unused destination stays cached.
 const cacheFor = 10 * time.Minute
 
-// build gives the destination as it was configured at updatedAt or later.
+// build returns the destination as configured at updatedAt or later.
 func (o *Outbox) build(ctx context.Context, id uuid.UUID, updatedAt time.Time) (*cachedDestination, error) {
 	now := o.config.Now()
 	if b := o.destinations.find(id, updatedAt, now); b != nil {

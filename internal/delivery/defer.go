@@ -10,30 +10,30 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// An answer that asks to come later costs no attempt: it speaks of the destination. If others
-// get through and the same delivery is put off each time, it speaks of that one.
+// A deferral costs no attempt, because it is about the destination. If other deliveries succeed while the same
+// one is deferred each time, it is about that delivery.
 const (
-	// asideAfter is how often a delivery is put off, while others get through, before it goes on
-	// by a job of its own: the destination's would wait for it each time, and all others with it.
+	// asideAfter is the number of such deferrals after which the delivery gets a job of its own. Otherwise the
+	// destination's job, and all other deliveries, would wait for it each time.
 	asideAfter = 1
-	// freeDeferrals is how often that costs no attempt. An account's limit that others use up
-	// may be met several times in a row by bad luck.
+	// freeDeferrals is the number of such deferrals that cost no attempt. A delivery may hit a rate limit
+	// shared with others several times in a row by chance.
 	freeDeferrals = 5
 )
 
 const selectDeferrals = `SELECT id, deferrals, deferred_at FROM authsync.deliveries WHERE id = ANY ($1)`
 
-// isDeferred reports that the other side put off this delivery, perhaps alone.
+// isDeferred reports whether the destination deferred this delivery, possibly this one only.
 func (s *sent) isDeferred() bool {
 	return s.result.Outcome == destination.Deferred && s.outcome == outcomeDeferred && !s.result.Shared && s.result.Status != 0
 }
 
-// countDeferrals finds the results that put off a delivery alone, and says what follows: it goes on
-// by itself, or it has failed.
+// countDeferrals finds the deliveries that are deferred while others succeed, and either gives them a
+// job of their own or marks them failed.
 //
-// Alone it is if it was put off before, and then one got through that was sent after it. That
-// others get through is not enough: of a backlog that meets a limit some do each time, and
-// those at its end are put off each time.
+// A delivery counts as such if it was deferred before and a delivery sent after it succeeded. It is not
+// enough that others succeed: whenever a backlog hits a rate limit, some do, and those at its end are
+// deferred each time.
 func (r *run) countDeferrals(ctx context.Context, results []sent) error {
 	of := make(map[int64]*sent)
 	for i := range results {
@@ -50,7 +50,7 @@ func (r *run) countDeferrals(ctx context.Context, results []sent) error {
 		DeferredAt *time.Time
 	}](ctx, r.config.Pool, selectDeferrals, planned, slices.Collect(maps.Keys(of)))
 	if err != nil {
-		return fmt.Errorf("read how often deliveries were put off: %w", err)
+		return fmt.Errorf("read deferrals: %w", err)
 	}
 	for _, row := range rows {
 		s := of[row.ID]
@@ -61,7 +61,7 @@ func (r *run) countDeferrals(ctx context.Context, results []sent) error {
 		row.Deferrals++
 		s.result.Reason += "; others that were sent later got through"
 		switch {
-		case s.probe: // it tells of the destination that somebody is there
+		case s.probe: // a probe tests the destination, not this delivery
 		case row.Deferrals > freeDeferrals:
 			s.result.Outcome = destination.Retry
 			r.classify(s, false)

@@ -15,14 +15,14 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 )
 
-// deliverWorker works deliver.
+// deliverWorker works deliver jobs.
 type deliverWorker struct {
 	river.WorkerDefaults[DeliverArgs]
 	*Outbox
 }
 
-// Work sends what is ready for a destination until there is no more. If the process dies,
-// what it had sent and not noted is sent again, with the same ids.
+// Work sends a destination's ready deliveries until none is left. If the process dies, deliveries sent but not
+// recorded are sent again with the same ids.
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err := w.deliver(ctx, job); err != nil {
 		return w.snooze(ctx, job.JobRow, err)
@@ -30,10 +30,10 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) e
 	return nil
 }
 
-// Timeout leaves the destination's own time limit room to speak first.
+// Timeout is longer than the destination's own timeout, so that the latter reports first.
 func (w *deliverWorker) Timeout(*river.Job[DeliverArgs]) time.Duration { return jobTimeout }
 
-// NextRetry comes back soon after the death of a worker.
+// NextRetry retries soon after a crashed worker.
 func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 	return w.retrySoon(job.Attempt)
 }
@@ -52,7 +52,7 @@ func (w *deliverWorker) deliver(ctx context.Context, job *river.Job[DeliverArgs]
 		case r.timeUp():
 			return jobs.Yield(ctx)
 		case err != nil:
-			continue // with what it is now
+			continue // continue with the new configuration
 		}
 		finished, err := jobs.Finish(ctx, w.config.Pool, job.JobRow, id.String(), w.config.Now())
 		if err != nil || finished != jobs.Busy {
@@ -67,23 +67,23 @@ type run struct {
 
 	id     uuid.UUID
 	name   string // see runner
-	client string // the River client that works the job
+	client string // the River client that runs the job
 	jobID  int64
 	begun  time.Time
 	lease  uuid.UUID
 	to     *cachedDestination
 	probe  bool
-	// lastSuccessSentAt is when that was sent which was sent last of all that got through before the
-	// work began; nil: none was.
+	// lastSuccessSentAt is when the most recently sent of the successful deliveries was sent, as of the start
+	// of the work; nil if none succeeded.
 	lastSuccessSentAt *time.Time
-	// inFlight are the deliveries that were taken and are not noted yet, with their bytes.
+	// inFlight maps deliveries that are taken but not recorded to their size in bytes.
 	inFlight map[int64]int
 }
 
 const leaseDestination = `SELECT authsync.lease_destination($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))`
 
-// leased does work while no other run may send. The lease is given back before the job
-// ends, so that the next one, which may begin at once, finds it free.
+// leased calls work while no other run may send. It releases the lease before the job ends, so that the next
+// job can start at once.
 func (r *run) leased(ctx context.Context, work func(context.Context) error) error {
 	if err := r.takeLease(ctx); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (r *run) leased(ctx context.Context, work func(context.Context) error) erro
 	return work(ctx)
 }
 
-// takeLease keeps other runs away: there may be one whose job was taken for dead.
+// takeLease keeps out other runs, such as one whose job was presumed dead.
 func (r *run) takeLease(ctx context.Context) error {
 	var has bool
 	if err := r.config.Pool.QueryRow(ctx, leaseDestination, r.id, r.lease, r.client, r.jobID, jobTimeout.Seconds()).Scan(&has); err != nil {
@@ -102,9 +102,9 @@ func (r *run) takeLease(ctx context.Context) error {
 		return nil
 	}
 	if _, err := r.target(ctx); errors.Is(err, errNoDestination) {
-		return nil // it was removed; there is nothing to deliver
+		return nil // deleted: nothing to deliver
 	}
-	return &waitError{after: time.Second, reason: "another job, which may have died, holds the destination's lease"}
+	return &waitError{after: time.Second, reason: "another job, possibly a dead one, holds the destination's lease"}
 }
 
 const releaseLease = `UPDATE authsync.destination_progress SET lease = NULL, leased_until = NULL, leased_by = NULL, leased_job = NULL WHERE destination_id = $1 AND lease = $2`
@@ -112,14 +112,14 @@ const releaseLease = `UPDATE authsync.destination_progress SET lease = NULL, lea
 func (r *run) releaseLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// Otherwise rescue_jobs does it, for the job is at work no more.
+	// If this fails, rescue_jobs releases the lease, because the job is no longer running.
 	_, _ = r.config.Pool.Exec(ctx, releaseLease, r.id, r.lease)
 }
 
-// timeUp reports that others should have their turn.
+// timeUp reports whether the run has used up its time slice.
 func (r *run) timeUp() bool { return time.Since(r.begun) >= r.config.Slice }
 
-// target is what is to be known of a destination before sending.
+// target is the state of a destination before sending.
 type target struct {
 	ProjectID         uuid.UUID
 	State             string
@@ -128,7 +128,7 @@ type target struct {
 	LastSuccessSentAt *time.Time
 }
 
-// errNoDestination says that the destination was removed.
+// errNoDestination means that the destination was deleted.
 var errNoDestination = errors.New("the destination was removed")
 
 const selectTarget = `
@@ -148,8 +148,8 @@ func (r *run) target(ctx context.Context) (target, error) {
 	return t, nil
 }
 
-// admit finds out whether the destination may be sent to. may is false if there is nothing
-// to do until somebody acts; open is until when its circuit breaker is open, if it is.
+// admit checks whether deliveries may be sent to the destination. may is false if a user must act first; open
+// is the time until which its circuit breaker is open, if it is.
 func (r *run) admit(ctx context.Context) (may bool, open *time.Time, err error) {
 	t, err := r.target(ctx)
 	if errors.Is(err, errNoDestination) || err == nil && t.State != StateActive {
@@ -165,8 +165,8 @@ func (r *run) admit(ctx context.Context) (may bool, open *time.Time, err error) 
 	return true, t.BreakerOpenUntil, nil
 }
 
-// pauseInvalid pauses a destination whose configuration makes none: only a person can
-// help. Other errors are temporary.
+// pauseInvalid pauses a destination with an invalid configuration, which only a user can fix. Other errors are
+// temporary.
 func (r *run) pauseInvalid(ctx context.Context, err error) error {
 	invalid, ok := errors.AsType[*destination.InvalidError](err)
 	if !ok {
@@ -184,8 +184,8 @@ const takeProbe = `
 	SET breaker_open_until = $2
 	WHERE destination_id = $1 AND breaker_open_until = $3`
 
-// admitProbe lets one run over all processes try a destination whose breaker is open, when
-// its time has come.
+// admitProbe allows one run among all processes to probe a destination whose breaker is open, once that is
+// due.
 func (r *run) admitProbe(ctx context.Context, open time.Time) error {
 	now := r.config.Now()
 	if open.After(now) {
@@ -197,7 +197,7 @@ func (r *run) admitProbe(ctx context.Context, open time.Time) error {
 		return fmt.Errorf("take the probe: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return &waitError{after: 2 * time.Second, reason: "another job tries now whether the destination works again"}
+		return &waitError{after: 2 * time.Second, reason: "another job is probing the destination"}
 	}
 	r.probe = true
 	return nil
@@ -208,11 +208,11 @@ const returnProbe = `
 	SET breaker_open_until = $2
 	WHERE destination_id = $1 AND breaker_open_until IS NOT NULL`
 
-// returnProbe lets another one probe, because there was nothing to send.
+// returnProbe lets another run probe, because there was nothing to send.
 func (r *run) returnProbe(ctx context.Context) error {
 	r.probe = false
 	if _, err := r.config.Pool.Exec(ctx, returnProbe, r.id, r.config.Now()); err != nil {
-		return fmt.Errorf("give the probe back: %w", err)
+		return fmt.Errorf("return the probe: %w", err)
 	}
 	return nil
 }

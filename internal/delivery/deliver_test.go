@@ -83,7 +83,7 @@ func TestRetriesShowTheirErrorsAndEndAsFailed(t *testing.T) {
 		b.change(t, "good")
 		waittest.Until(t, func() bool { return b.states(t, id) != delivered })
 	}
-	b.until(t, "15 discarded 14 the destination answered 500: authsync.deliveries has the reason", func() string {
+	b.until(t, "15 discarded 14 the destination answered 500: see the reason in authsync.deliveries", func() string {
 		return b.one(t, `
 			SELECT concat_ws(' ', d.attempts, j.state, cardinality(j.errors), j.errors[14] ->> 'error')
 			FROM authsync.deliveries AS d JOIN authsync.river_job AS j ON j.id = d.job_id

@@ -7,17 +7,16 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// What is in hand is bounded by its size, too: a user may have a megabyte. What is not loaded
-// stays ready, for taking deliveries changes nothing.
+// Deliveries in flight are also limited by size: a user may take a megabyte. Those not loaded stay ready,
+// since taking deliveries changes nothing.
 const (
 	maxInFlightBytes = 32 << 20
-	firstChunk       = 32 // deliveries that the first call loads; the next ones load a quarter of what may be in hand
+	firstChunk       = 32 // deliveries in the first load; later loads take a quarter of the in-flight limit
 )
 
 const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
 
-// take gives deliveries that can be sent now; of a destination whose breaker is open
-// the one to try it with.
+// take returns ready deliveries; for a destination with an open breaker, only the one to probe with.
 func (p *pipe) take(ctx context.Context, room int) ([]readyDelivery, error) {
 	var ready []readyDelivery
 	var err error
@@ -44,7 +43,7 @@ func (p *pipe) takeProbe(ctx context.Context) ([]readyDelivery, error) {
 	return query[readyDelivery](ctx, p.config.Pool, takeOne, p.id, p.to.capabilities.States, *id, "ready")
 }
 
-// fill takes at most room of what is ready and hands it to the senders. more: there may be more of it.
+// fill takes up to room ready deliveries and dispatches them. more reports whether more may be ready.
 func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
 	ready, err := p.take(ctx, room)
 	if err != nil {
@@ -66,7 +65,7 @@ func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
 	return (isFull || len(ready) > 0) && !p.probe, nil
 }
 
-// loadChunk reads what deliveries say, and finds out how many to load by the next call.
+// loadChunk loads the messages of deliveries and sets the size of the next chunk.
 func (p *pipe) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoing, error) {
 	states := p.to.capabilities.States
 	read := func() (map[int64]destination.Message, error) {
@@ -92,8 +91,7 @@ func (p *pipe) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoing
 	return loaded, nil
 }
 
-// nextChunk is how many deliveries to load after a chunk: as many as fit, at most twice
-// as many, and whole batches.
+// nextChunk returns the size of the next chunk: as many as fit, at most twice the last, in whole batches.
 func nextChunk(chunk, fit, batch int) int {
 	next := min(max(fit, 1), 2*chunk, maxWindow)
 	if next > batch {
@@ -102,7 +100,7 @@ func nextChunk(chunk, fit, batch int) int {
 	return next
 }
 
-// dispatch gives loaded deliveries to the senders.
+// dispatch queues loaded deliveries for the senders.
 func (p *pipe) dispatch(loaded []outgoing) {
 	good := make([]outgoing, 0, len(loaded))
 	for i := range loaded {

@@ -9,32 +9,32 @@ import (
 )
 
 const (
-	// keepFilter is how long a filter that nobody uses is kept. What its expressions have cost counts for as
-	// long (see package jq), and is forgotten with it.
+	// keepFilter is how long an unused filter is kept, along with the record of the workers its expressions
+	// have cost (see package jq).
 	keepFilter = time.Hour
-	// maxFilters is how many are kept. Beyond it the one used longest ago goes.
+	// maxFilters is the size of the cache. The least recently used filter is evicted.
 	maxFilters = 4096
 )
 
-// cachedFilter is a destination's Selection, compiled from what it was configured with.
+// cachedFilter is a destination's compiled Filter.
 type cachedFilter struct {
 	Filter
 
-	broken     error // why there is no Selection
+	broken     error // why there is no Filter
 	eventTypes []string
 	fields     []string
 	condition  *string
 	usedAt     time.Time
 }
 
-// filterCache keeps the filters of destinations: an expression that costs workers is found out by counting over
-// all changes, and each page of them would begin at none.
+// filterCache keeps filters across pages, because an expression that costs workers is detected by counting
+// over all changes.
 type filterCache struct {
 	mu  sync.Mutex
 	all map[uuid.UUID]*cachedFilter
 }
 
-// filter gives a destination's filter as it is configured now.
+// filter returns the filter for a destination's current configuration.
 func (o *Outbox) filter(f subscriber) *cachedFilter {
 	now := o.config.Now()
 	c := &o.filters
@@ -55,7 +55,7 @@ func (f *cachedFilter) is(of subscriber) bool {
 	return same && slices.Equal(f.eventTypes, of.EventTypes) && slices.Equal(f.fields, of.Fields)
 }
 
-// keep adds a filter, and makes room for it.
+// keep adds a filter and evicts old ones.
 func (c *filterCache) keep(id uuid.UUID, added *cachedFilter, now time.Time) {
 	if c.all == nil {
 		c.all = make(map[uuid.UUID]*cachedFilter)

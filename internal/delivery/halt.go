@@ -17,13 +17,14 @@ const (
 	haltFilter = `SELECT authsync.halt_filter($1, $2, $3, $4, $5, $6)`
 )
 
-// haltReason is why a destination is paused whose filter costs workers again and again.
+// haltReason is the reason for pausing a destination whose filter keeps costing workers.
 func haltReason(err error) string {
 	return clean(err.Error() + "; change the condition, and resume the destination")
 }
 
-// relayAndHalt makes the deliveries of the changes before the one at which a destination's filter came to
-// its halt, and pauses the destination there. made is nil if it stands elsewhere: then whoever moved it finds out.
+// relayAndHalt makes the deliveries of the changes before the one at which a destination's filter halted, and
+// pauses the destination there. made is nil if its cursor has moved; the worker that moved it will halt it
+// too.
 func (o *Outbox) relayAndHalt(
 	ctx context.Context, projectID uuid.UUID, f subscriber, to int64, wanted json.RawMessage, why error,
 ) (made *int64, err error) {
@@ -44,7 +45,7 @@ func (o *Outbox) relayAndHalt(
 	return made, err
 }
 
-// haltFilter reports whether the destination has the filter still.
+// haltFilter pauses the destination and reports whether it still had this filter.
 func (o *Outbox) haltFilter(ctx context.Context, db pgx.Tx, f subscriber, why error) (halted bool, err error) {
 	err = db.QueryRow(ctx, haltFilter, f.ID, f.EventTypes, f.Fields, f.Condition, haltReason(why), o.config.Now()).Scan(&halted)
 	if err != nil {
@@ -53,15 +54,15 @@ func (o *Outbox) haltFilter(ctx context.Context, db pgx.Tx, f subscriber, why er
 	return halted, nil
 }
 
-// logPaused writes the log and the metrics.
+// logPaused logs and counts a paused destination.
 func (o *Outbox) logPaused(ctx context.Context, projectID uuid.UUID, f subscriber) {
 	o.metrics.disabled.WithLabelValues(f.Type, StatePaused).Inc()
 	o.config.Log.ErrorContext(ctx, "destination_paused", slog.String("project_id", projectID.String()),
 		slog.String("destination_id", f.ID.String()), slog.String("type", f.Type), slog.String("because", "filter"))
 }
 
-// haltPast pauses a destination whose filter came to its halt at a change that it has passed, which a replay asks about.
-// The error says so to whoever asked for the replay.
+// haltPast pauses a destination whose filter halted on a past change during a replay. Its error tells the
+// caller of the replay.
 func (o *Outbox) haltPast(ctx context.Context, projectID uuid.UUID, f subscriber, why error, dryRun bool) error {
 	if dryRun {
 		return &StateError{haltReason(why)}

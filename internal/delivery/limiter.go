@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// maxLate is how long after its time a permit may be used; see destination.Limiter. The
-	// spacing of permits leaves room for it.
+	// maxLate is how long a permit stays valid after its time; see destination.Limiter. The spacing of permits
+	// allows for it.
 	maxLate = time.Second
-	// maxPermitWait is how long Take waits for a permit.
+	// maxPermitWait is the longest time that Take waits for a permit.
 	maxPermitWait = 2 * time.Second
 )
 
-// limiter keeps to an account's limits by a row of authsync.rate_limits that all processes
-// share. Time is the database's, so that their clocks need not agree.
+// limiter enforces an account's rate limits through rows of authsync.rate_limits that all processes share. It
+// uses the database's clock, so the processes' clocks need not agree.
 type limiter struct {
 	pool   *pgxpool.Pool
 	scope  string
@@ -30,8 +30,8 @@ const takePermit = `
 	SELECT is_granted, extract(epoch FROM wait)::double precision, coalesce(reason, '')
 	FROM authsync.take_permit($1, $2, $3, make_interval(secs => $4), $5, $6, make_interval(secs => $7), make_interval(secs => $8), clock_timestamp())`
 
-// Take waits until a request of the class may be sent; see destination.Limiter. A class
-// without limits is let through unless it is blocked.
+// Take waits until a request of the class may be sent; see destination.Limiter. A class without limits passes
+// unless it is blocked.
 func (l *limiter) Take(ctx context.Context, class string) error {
 	if l.scope == "" {
 		return nil
@@ -49,7 +49,7 @@ func (l *limiter) Take(ctx context.Context, class string) error {
 		err := l.pool.QueryRow(ctx, takePermit, l.scope, class, limit.Requests, limit.Per.Seconds(), limit.Daily, zone,
 			maxLate.Seconds(), maxPermitWait.Seconds()).Scan(&granted, &seconds, &because)
 		if err != nil {
-			return fmt.Errorf("ask for a permit: %w", err)
+			return fmt.Errorf("take a permit: %w", err)
 		}
 		wait := time.Duration(seconds * float64(time.Second))
 		if !granted {
@@ -58,14 +58,14 @@ func (l *limiter) Take(ctx context.Context, class string) error {
 		if err := sleep(ctx, wait-time.Since(asked)); err != nil {
 			return err
 		}
-		// Half of the time is the caller's.
+		// The caller may use the other half.
 		if limit.Requests == 0 || time.Since(asked) < wait+maxLate/2 {
 			return nil
 		}
 	}
 }
 
-// Block lets no request of the class through for a while.
+// Block rejects requests of the class for a while.
 func (l *limiter) Block(ctx context.Context, class string, d time.Duration, because string) error {
 	if l.scope == "" {
 		return nil
@@ -73,7 +73,7 @@ func (l *limiter) Block(ctx context.Context, class string, d time.Duration, beca
 	_, err := l.pool.Exec(ctx, `SELECT authsync.block_limit($1, $2, clock_timestamp() + make_interval(secs => $3), $4)`,
 		l.scope, class, d.Seconds(), because)
 	if err != nil {
-		return fmt.Errorf("note that requests are blocked: %w", err)
+		return fmt.Errorf("block requests: %w", err)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Delivery is a change on its way to a destination.
+// Delivery is one change to be sent to one destination.
 type Delivery struct {
 	ID            int64      `json:"id"`
 	DestinationID uuid.UUID  `json:"destination_id"`
@@ -39,18 +39,18 @@ type Delivery struct {
 	FinishedAt    *time.Time `json:"finished_at"`
 }
 
-// ListFilter chooses deliveries; what is empty chooses all.
+// ListFilter selects deliveries. Empty fields match everything.
 type ListFilter struct {
 	DestinationID uuid.UUID
 	State         string
 	UserID        string
 	EventType     string
 	Limit         int    // 0: 50; at most 500
-	Cursor        string // what ListDeliveries gave to go on
+	Cursor        string // returned by ListDeliveries for the next page
 }
 
-// ErrBadCursor says that a cursor is none that ListDeliveries gave.
-var ErrBadCursor = errors.New("the cursor is not one that a list gave: leave it out to begin anew")
+// ErrBadCursor means that a cursor was not returned by ListDeliveries.
+var ErrBadCursor = errors.New("invalid cursor: omit it to start from the first page")
 
 const (
 	listDefault = 50
@@ -66,7 +66,7 @@ const (
 
 	findDelivery = selectDelivery + ` AND o.id = $2`
 
-	// A condition that is not given is folded away before the plan is made.
+	// The planner removes conditions whose parameter is null.
 	listDeliveries = selectDelivery + `
 		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
 		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.event_type = $5)
@@ -75,8 +75,8 @@ const (
 		LIMIT $7`
 )
 
-// ListDeliveries lists deliveries of a project, the newest first; next goes on
-// with the list, and is empty at its end.
+// ListDeliveries returns a page of a project's deliveries, newest first. next is the cursor of the next page,
+// empty on the last one.
 func (o *Outbox) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListFilter) (all []Delivery, next string, err error) {
 	before := int64(0)
 	if f.Cursor != "" {
@@ -111,7 +111,7 @@ func optional(text string) *string {
 	return &text
 }
 
-// FindDelivery gives one delivery, or ErrNoDelivery.
+// FindDelivery returns one delivery, or ErrNoDelivery.
 func (o *Outbox) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (Delivery, error) {
 	d, err := queryOne[Delivery](ctx, o.config.Pool, findDelivery, planned, projectID, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -124,7 +124,7 @@ func (o *Outbox) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64
 	return d, nil
 }
 
-// complete fills in what is not stored, and shows times in UTC.
+// complete fills in computed fields and converts times to UTC.
 func (d *Delivery) complete() {
 	d.MessageID = destination.MessageID(d.DestinationID, d.ChangeID)
 	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
@@ -135,16 +135,16 @@ func (d *Delivery) complete() {
 	}
 }
 
-// Health is how a destination fares.
+// Health summarizes the state of a destination.
 type Health struct {
 	DestinationID    uuid.UUID
-	Waiting          int64 // deliveries that wait for their turn
+	Waiting          int64 // blocked or ready
 	Retrying         int64
 	Failed           int64
-	OldestWaitingAt  *time.Time // of what is not delivered the oldest change
+	OldestWaitingAt  *time.Time // the oldest change not yet delivered
 	LastSuccessAt    *time.Time
 	FailingSince     *time.Time
-	BreakerOpenUntil *time.Time // the circuit breaker is open
+	BreakerOpenUntil *time.Time // nil: the circuit breaker is closed
 	WaitReason       *string    // why nothing is sent now
 }
 
@@ -153,11 +153,11 @@ const selectHealth = `
 	FROM authsync.destination_health
 	WHERE project_id = $1`
 
-// Health tells how each destination of a project fares.
+// Health returns the health of each of a project's destinations.
 func (o *Outbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]Health, error) {
 	all, err := query[Health](ctx, o.config.Pool, selectHealth, projectID)
 	if err != nil {
-		return nil, fmt.Errorf("read how destinations fare: %w", err)
+		return nil, fmt.Errorf("read the health of destinations: %w", err)
 	}
 	byID := make(map[uuid.UUID]Health, len(all))
 	for _, h := range all {

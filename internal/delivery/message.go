@@ -12,14 +12,14 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// readyDelivery is a delivery that can be sent now, as authsync.take_deliveries gives it.
+// readyDelivery is a delivery that can be sent now, as returned by authsync.take_deliveries.
 type readyDelivery struct {
 	ID            int64
 	ProjectID     uuid.UUID
 	ChangeID      int64
-	FirstChangeID int64 // of a destination that takes states: the earliest that is united
-	LastChangeID  int64 // likewise the newest
-	AsOf          int64 // likewise: up to which change the user's deliveries have been made
+	FirstChangeID int64 // destinations that take states: the earliest coalesced change
+	LastChangeID  int64 // likewise, the newest
+	AsOf          int64 // likewise, the change up to which the user's deliveries have been made
 	UserID        string
 	EventType     string
 	Changed       []string
@@ -27,7 +27,7 @@ type readyDelivery struct {
 	State         string
 	Attempts      int
 	Begun         bool    // likewise: something of it may have arrived
-	Coalesced     []int64 // ids of the deliveries that are sent along
+	Coalesced     []int64 // ids of the deliveries coalesced into this one
 	ExternalID    *string
 }
 
@@ -37,12 +37,12 @@ type outgoing struct {
 
 	message destination.Message
 	isGone  bool   // its change cannot be read: there is no message
-	unsent  string // then: the outcome
-	because string // then: the reason
+	unsent  string // the outcome, if isGone
+	because string // the reason, if isGone
 }
 
-// load reads what the deliveries say from the project's database. Its error is a
-// *tenantdb.DelayError while that is away.
+// load reads the messages of deliveries from the project's database. It returns a *tenantdb.DelayError if that
+// is unavailable.
 func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) ([]outgoing, error) {
 	messages, err := o.messages(ctx, destinationID, states, all)
 	if err != nil {
@@ -80,10 +80,10 @@ func outgoings(states bool, all []readyDelivery, messages map[int64]destination.
 	return loaded
 }
 
-// messages gives the messages by the newest change in each.
+// messages returns the messages by their newest change.
 func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) (map[int64]destination.Message, error) {
 	if len(all) == 0 {
-		return nil, nil //nolint:nilnil // nothing is asked for
+		return nil, nil //nolint:nilnil // no messages
 	}
 	projectID := all[0].ProjectID
 	if !states {
@@ -116,7 +116,7 @@ func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states b
 	return messages, nil
 }
 
-// eventMessages gives the messages of changes, each as an event of its own.
+// eventMessages returns the messages of changes, one event each.
 func (o *Outbox) eventMessages(ctx context.Context, destinationID, projectID uuid.UUID, ids []int64) (map[int64]destination.Message, error) {
 	changes, err := o.config.Feed.ChangesByID(ctx, projectID, ids)
 	if err != nil {
@@ -129,15 +129,15 @@ func (o *Outbox) eventMessages(ctx context.Context, destinationID, projectID uui
 	return messages, nil
 }
 
-// columns are those of users that a message shows, in the order of the table.
+// columns returns the columns of users in a message, in table order.
 func columns() []string {
 	return []string{
 		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at", "last_sign_in_at", "deleted_at", "raw",
 	}
 }
 
-// compareRows says what happened to a user between two rows; both come from the same
-// database, which writes equal values equally.
+// compareRows derives the event type from the rows before and after. Both come from the same database, so
+// equal values have equal text.
 func compareRows(before, after json.RawMessage) (eventType string, changed []string, err error) {
 	var was, is map[string]json.RawMessage
 	if err := json.Unmarshal(after, &is); err != nil {

@@ -1,35 +1,35 @@
-// Package delivery brings every change of a project's users to the destinations that want
-// it: in order for each user, at the pace that the other side allows, again and again
-// until it is in or a person decides.
+// Package delivery delivers every change of a project's users to the destinations subscribed to it: in
+// order for each user, within the destination's rate limits, retried until it succeeds, fails for the last time or is
+// cancelled.
 //
 //	mirror: user_changes ──relay_changes──▶ deliveries ──deliver──▶ Destination.Send
 //	         (project's database)           (control)       │
 //	                                                        └─ failed ─▶ retry_delivery
 //
-//	relay_changes   one job a project at a time: reads the feed on from where each
-//	                destination stands, and makes a delivery of each change that it wants
-//	deliver         one job a destination at a time: sends what is ready, many at once
-//	retry_delivery   one job a delivery that failed, or alone is put off: River's retries
-//	rescue_deliveries     every half minute: makes up for jobs that somebody deleted
+//	relay_changes       one job per project at a time: reads the feed from each destination's
+//	                    cursor and makes a delivery of each matching change
+//	deliver             one job per destination at a time: sends what is ready, concurrently
+//	retry_delivery      one job per delivery that failed, or is deferred while others succeed;
+//	                    retried by River
+//	rescue_deliveries   every 30 seconds: replaces deleted jobs
 //
 // A delivery:
 //
 //	blocked ──▶ ready ──▶ delivered
-//	  ▲        │ ▲ ──▶ coalesced    united with a newer one of the user, which was sent
+//	  ▲        │ ▲ ──▶ coalesced    merged into a newer one of the user, which was sent
 //	  │        ▼ │
-//	  │     retrying ─▶ failed      after some fifteen attempts, or at once where it is hopeless
-//	  └──────────────────┴──────▶ (replayed)            cancelled: by a person, or the mirror lost its change and made no such one again
+//	  │     retrying ─▶ failed      after 15 attempts, or at once after a permanent error
+//	  └──────────────────┴──────▶ (replayed)            cancelled: by a user, or its change was lost and not restored
 //
-// Of a user's deliveries to a destination only one is ready or retrying; the others are
-// held until it is finished. Whoever makes or finishes deliveries locks the row
-// of destination_progress first, so no user is ever left without one under way.
+// Of a user's deliveries to a destination only one is ready or retrying; the others are blocked until it
+// is finished. Code that makes or finishes deliveries locks the row of destination_progress first, so a
+// user with unfinished deliveries always has one that can be sent.
 //
 // # What a crash leaves
 //
-// A destination moves on over the feed in the transaction that makes the deliveries. A
-// result is noted after the message was sent, so a crash in between sends it again,
-// with the same id. A job that has no more to do ends in the transaction that finds that nobody
-// has asked for it since it looked (authsync.rest).
+// A destination's cursor moves in the transaction that makes the deliveries. A result is recorded after
+// the message was sent, so a crash in between sends it again with the same id. An idle job ends in a
+// transaction that also checks for new requests (authsync.finish_if_idle).
 package delivery
 
 import (
@@ -62,47 +62,47 @@ type Feed interface {
 	Check(ctx context.Context, projectID uuid.UUID) error
 }
 
-// Filter says which changes a destination wants, and why not.
+// Filter decides whether a destination takes a change; why explains a refusal.
 type Filter interface {
 	Wants(m destination.Message) (wanted bool, why string, err error)
 }
 
-// Opened is a destination as it is configured.
+// Opened is a destination's configuration with its secrets decrypted.
 type Opened struct {
 	Type   string
 	Config destination.Config
 }
 
-// Config is what an Outbox needs.
+// Config configures an Outbox.
 type Config struct {
 	Pool *pgxpool.Pool // the control database
 	Feed Feed
-	// Open gives a destination with its secrets opened.
+	// Open loads a destination and decrypts its secrets.
 	Open func(ctx context.Context, destinationID uuid.UUID) (Opened, error)
-	// Type finds a destination type by its name.
+	// Type returns a destination type by name.
 	Type func(name string) (destination.Type, error)
-	// NewFilter makes what chooses changes.
+	// NewFilter compiles a destination's filter.
 	NewFilter func(eventTypes, fields []string, condition *string) (Filter, error)
-	// Client and CheckURL are for the destinations; see destination.Deps.
+	// Client and CheckURL are passed to the destinations; see destination.Deps.
 	Client   *http.Client
 	CheckURL func(url string) error
 	Log      *slog.Logger
-	// Registry takes the metrics; nil: there are none.
+	// Registry registers the metrics; nil disables them.
 	Registry prometheus.Registerer
-	// Retention is how long finished deliveries are kept; 0: for ever.
+	// Retention is how long finished deliveries are kept; 0 means forever.
 	Retention time.Duration
-	// Slice is how long a job works before it lets others have their turn; 0: 10 s. Cut is after
-	// how long what it has sent by then is cut off; 0: 27 s.
+	// Slice is how long a job works before it yields; 0 means 10 s. Cut is when requests still in flight are
+	// cancelled, from the start of the job; 0 means 27 s.
 	Slice, Cut time.Duration
-	// MaxInFlightBytes is how many bytes of messages a run has in hand, about; 0: 32 MB.
+	// MaxInFlightBytes is the approximate size of the messages a run holds; 0 means 32 MB.
 	MaxInFlightBytes int
-	// Now is the clock of attempts and of the circuit breaker; nil: time.Now.
+	// Now is the clock for attempts and the circuit breaker; nil means time.Now.
 	Now func() time.Time
-	// Retry maps a pause to the one that is kept; nil: the same. For tests.
+	// Retry replaces retry pauses in tests; nil keeps them.
 	Retry func(time.Duration) time.Duration
 }
 
-// Outbox relays and delivers. It is safe for concurrent use.
+// Outbox relays and delivers changes. It is safe for concurrent use.
 type Outbox struct {
 	config       Config
 	metrics      metrics
@@ -113,16 +113,15 @@ type Outbox struct {
 	sends        atomic.Int64
 }
 
-// sliceLength is how long a job works before it gives its place to others. What it has
-// sent by then may take cutAfter in all, which is below the time after which a
-// job counts as stuck (jobs.StuckAfter).
+// A job works for sliceLength before it yields. Requests in flight by then are cancelled cutAfter from its
+// start, before the job counts as stuck (jobs.StuckAfter).
 const (
 	sliceLength = 10 * time.Second
 	cutAfter    = 27 * time.Second
 	jobTimeout  = 30 * time.Second
 )
 
-// New makes an Outbox. It starts nothing: see Register.
+// New returns an Outbox. It starts nothing: see Register.
 func New(config Config) (*Outbox, error) {
 	if config.Pool == nil || config.Feed == nil || config.Open == nil || config.Type == nil || config.NewFilter == nil {
 		return nil, errors.New("an outbox needs Pool, Feed, Open, Type and NewFilter")
@@ -146,7 +145,8 @@ type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// planned has a statement planned for its arguments, each time: a plan that was made for empty tables reads all of a full one.
+// planned plans a statement for its arguments on each call: a cached plan made for empty tables scans full
+// ones.
 const planned = pgx.QueryExecModeExec
 
 // querier is a pool or a transaction.
@@ -154,7 +154,7 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// query collects rows as T, by the names of its fields.
+// query collects rows as T, by field name.
 func query[T any](ctx context.Context, db querier, sql string, args ...any) ([]T, error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
@@ -163,7 +163,7 @@ func query[T any](ctx context.Context, db querier, sql string, args ...any) ([]T
 	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
 }
 
-// queryOne is query for exactly one row; pgx.ErrNoRows where there is none.
+// queryOne is query for exactly one row; it returns pgx.ErrNoRows if there is none.
 func queryOne[T any](ctx context.Context, db querier, sql string, args ...any) (T, error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {

@@ -14,27 +14,26 @@ import (
 )
 
 const (
-	// minWindow is how many deliveries a run has in hand at least, so that none of
-	// its senders waits while the next ones are read.
+	// minWindow is the minimum of a run's in-flight limit: enough to keep its senders busy during a read.
 	minWindow = 256
 	maxWindow = 1000
-	// recordAtMost is how many results are noted by one call.
+	// recordAtMost is the maximum number of results per call.
 	recordAtMost = 500
-	// lookEvery is how often a run that waits for answers looks for what has come meanwhile.
+	// lookEvery is how often a run waiting for answers looks for new deliveries.
 	lookEvery = 50 * time.Millisecond
-	// checkEvery is how often a run finds out whether somebody has changed the destination.
+	// checkEvery is how often a run checks whether the destination has changed.
 	checkEvery = time.Second
 )
 
 var (
-	// errHalted says that the destination was paused, disabled or removed.
-	errHalted = errors.New("the destination takes nothing more")
-	// errChanged says that it has another configuration now.
+	// errHalted means that the destination was paused, disabled or deleted.
+	errHalted = errors.New("the destination is paused, disabled or deleted")
+	// errChanged means that the destination's configuration has changed.
 	errChanged = errors.New("the destination was changed")
 )
 
-// work sends until nothing is ready, or the time is up. An error says why there is
-// no more to be done now.
+// work sends until nothing is ready or the time slice is used up. An error is the reason why nothing more can
+// be sent now.
 func (r *run) work(ctx context.Context) error {
 	r.probe = false
 	may, open, err := r.admit(ctx)
@@ -55,29 +54,28 @@ func (r *run) work(ctx context.Context) error {
 	return err
 }
 
-// pipe is a run while it sends: the deliveries in hand are read, sent, and noted at the
-// same time.
+// pipe is the sending part of a run. Deliveries are loaded, sent and recorded concurrently.
 //
-//	fill ──▶ todo ──▶ senders (Traits.Parallel) ──▶ done ──▶ record
+//	fill ──▶ todo ──▶ senders (Capabilities.Parallel) ──▶ done ──▶ record
 type pipe struct {
 	*run
 
 	window        int
 	todo          chan []outgoing
 	done          chan []sent
-	sending       context.Context //nolint:containedctx // it is that of the senders, which end with the pipe
+	sending       context.Context //nolint:containedctx // the senders' context, which ends with the pipe
 	cancel        context.CancelFunc
 	senders       sync.WaitGroup
 	started       int
-	inFlightBytes int // of the messages in hand, in bytes
-	chunk         int // how many deliveries to load by the next call
-	messageBytes  int // bytes of a message, as the last chunk had it
+	inFlightBytes int // size of the messages in flight
+	chunk         int // deliveries in the next load
+	messageBytes  int // bytes per message in the last chunk
 	readAhead     readAhead
-	// deferred: somebody was told to come later; sentSinceDeferral counts what was, or would be, sent then.
+	// deferred is set after a deferral; sentSinceDeferral counts the sends since, including suppressed ones.
 	deferred          atomic.Bool
 	sentSinceDeferral atomic.Int64
 	checked           time.Time     // when the destination was last found as it was
-	spent             time.Duration // by its statements, since it last left room for others
+	spent             time.Duration // time spent in statements since the last pause
 	stopReason        error         // why nothing more is taken
 }
 
@@ -98,11 +96,11 @@ func (p *pipe) close() {
 	p.senders.Wait()
 }
 
-// loop fills, and notes what was sent, until nothing is in hand and nothing more to be had.
+// loop fills the pipe and records results until nothing is in flight and nothing more is ready.
 func (p *pipe) loop(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	look := true // there may be something to take
+	look := true // more may be ready
 	for {
 		if p.timeUp() {
 			p.stop(nil)
@@ -113,7 +111,7 @@ func (p *pipe) loop(ctx context.Context) error {
 				p.stop(err)
 			}
 		}
-		width := p.windowSize() // asked for once: it changes when others begin
+		width := p.windowSize() // read once: it changes when other jobs begin
 		if look && p.stopReason == nil && len(p.inFlight) <= width/2 && p.inFlightBytes <= p.config.MaxInFlightBytes/2 {
 			begun := time.Now()
 			var err error
@@ -145,7 +143,7 @@ func (p *pipe) loop(ctx context.Context) error {
 	}
 }
 
-// check stops the pipe if somebody has paused, removed or changed the destination.
+// check stops the pipe if the destination was paused, deleted or changed.
 func (p *pipe) check(ctx context.Context) error {
 	if time.Since(p.checked) < checkEvery {
 		return nil
@@ -161,14 +159,13 @@ func (p *pipe) check(ctx context.Context) error {
 	return err
 }
 
-// release takes a delivery out of what is in hand.
+// release removes a delivery from those in flight.
 func (p *pipe) release(id int64) {
 	p.inFlightBytes -= p.inFlight[id]
 	delete(p.inFlight, id)
 }
 
-// stop takes what nobody sends yet out of the pipe; it stays ready. why is kept if it
-// is the first reason.
+// stop removes unsent deliveries from the pipe; they stay ready. The first reason is kept.
 func (p *pipe) stop(why error) {
 	if p.stopReason == nil {
 		p.stopReason = why
@@ -185,8 +182,8 @@ func (p *pipe) stop(why error) {
 	}
 }
 
-// send is a sender's work. Once somebody was put off, one more is sent, which may show that only
-// some are; the others stay ready, for the other side has said that it takes no more now.
+// send runs one sender. After a deferral one more message is sent, which may show that only some are deferred;
+// the others stay ready, because the destination has asked for a pause.
 func (p *pipe) send() {
 	for chunk := range p.todo {
 		if p.deferred.Load() && p.sentSinceDeferral.Add(1) > 1 {
@@ -203,7 +200,7 @@ func (p *pipe) send() {
 	}
 }
 
-// unsent are deliveries that are not sent after all.
+// unsent returns deliveries as not sent.
 func unsent(chunk []outgoing) []sent {
 	kept := make([]sent, len(chunk))
 	for i := range chunk {
@@ -212,8 +209,8 @@ func unsent(chunk []outgoing) []sent {
 	return kept
 }
 
-// recordResults records results, and stops the pipe if they say so. more: others became ready, or
-// stayed so.
+// recordResults records results and stops the pipe if they require it. more reports whether deliveries became,
+// or stayed, ready.
 func (p *pipe) recordResults(ctx context.Context, results []sent) (more bool, err error) {
 	for len(results) < recordAtMost {
 		select {
@@ -242,7 +239,7 @@ func (p *pipe) recordResults(ctx context.Context, results []sent) (more bool, er
 		}
 		more = more || r.Promoted > 0 || p.probe
 		p.stopOnRefusal(r, known)
-		if p.probe { // only written while no sender reads it
+		if p.probe { // no sender is running
 			p.probe = false
 		}
 	}
@@ -255,7 +252,7 @@ func (p *pipe) recordResults(ctx context.Context, results []sent) (more bool, er
 	return more, nil
 }
 
-// stopOnRefusal stops the pipe if results say that nothing more is taken now.
+// stopOnRefusal stops the pipe if the destination takes no more now.
 func (p *pipe) stopOnRefusal(r recorded, results []sent) {
 	switch {
 	case r.halted || r.IsDisabled:
@@ -269,7 +266,7 @@ func (p *pipe) stopOnRefusal(r recorded, results []sent) {
 			p.stop(deferralError(result))
 		}
 	}
-	if p.stopReason == nil { // who was put off goes on alone
+	if p.stopReason == nil { // the deferred deliveries continue in jobs of their own
 		p.sentSinceDeferral.Store(0)
 		p.deferred.Store(false)
 	}
@@ -278,14 +275,14 @@ func (p *pipe) stopOnRefusal(r recorded, results []sent) {
 func deferralError(result *destination.Result) *waitError {
 	because := result.Reason
 	if because == "" {
-		because = "the destination takes no more for a while"
+		because = "the destination asked for a pause"
 	}
 	return &waitError{after: max(result.After, 100*time.Millisecond), reason: because}
 }
 
 const beginDeliveries = `SELECT authsync.begin_deliveries($1, $2)`
 
-// begin notes that states may have arrived from now on, whatever becomes of us.
+// begin records that states may arrive from now on, even if the process dies.
 func (o *Outbox) begin(ctx context.Context, to *cachedDestination, chunk []outgoing) error {
 	if !to.capabilities.States {
 		return nil
@@ -295,13 +292,13 @@ func (o *Outbox) begin(ctx context.Context, to *cachedDestination, chunk []outgo
 		ids = append(append(ids, chunk[i].ID), chunk[i].Coalesced...)
 	}
 	if _, err := o.config.Pool.Exec(ctx, beginDeliveries, to.id, ids); err != nil {
-		return fmt.Errorf("note that deliveries are sent: %w", err)
+		return fmt.Errorf("begin deliveries: %w", err)
 	}
 	return nil
 }
 
-// sendChunk sends deliveries and judges the results. Those that were cut off because we are being
-// stopped have no outcome: they may have arrived, and come again.
+// sendChunk sends deliveries and classifies the results. Those cut off by a shutdown have no outcome: they may
+// have arrived, and are sent again.
 func (o *Outbox) sendChunk(ctx context.Context, to *cachedDestination, chunk []outgoing, probe bool) []sent {
 	messages := make([]destination.Message, len(chunk))
 	tried := make([]sent, len(chunk))
@@ -326,11 +323,11 @@ func (o *Outbox) sendChunk(ctx context.Context, to *cachedDestination, chunk []o
 	return tried
 }
 
-// becauseCrashed is the reason of messages that made a destination panic. It is a bug of
-// ours, and must not hold up the others.
-const becauseCrashed = "sending this change crashed authsync: please report it; it can be replayed with a version that mends it"
+// becauseCrashed is the reason for deliveries that made a destination panic, which is a bug in authsync and
+// must not block the others.
+const becauseCrashed = "sending this change crashed authsync: please report it; replay the delivery with a version that fixes it"
 
-// sendAll calls Send and gives a result for each message, whatever Send does.
+// sendAll calls Send and returns one result per message, even if Send panics.
 func (o *Outbox) sendAll(ctx context.Context, to *cachedDestination, messages []destination.Message) (results []destination.Result) {
 	defer func() {
 		if crash := recover(); crash != nil {
@@ -343,7 +340,7 @@ func (o *Outbox) sendAll(ctx context.Context, to *cachedDestination, messages []
 	}()
 	results = make([]destination.Result, len(messages))
 	for i := copy(results, to.Send(ctx, messages)); i < len(results); i++ {
-		results[i] = destination.Result{Outcome: destination.Retry, Reason: "the destination gave no result for this change"}
+		results[i] = destination.Result{Outcome: destination.Retry, Reason: "the destination returned no result for this change"}
 	}
 	return results
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Preview is what a change would make of a destination.
+// Preview shows what would be sent to a destination for a change.
 type Preview struct {
 	Wanted    bool                  `json:"wanted"`
-	Why       string                `json:"why"` // why it is wanted or not
+	Why       string                `json:"why"` // why it is sent or not
 	MessageID string                `json:"message_id"`
 	Requests  []destination.Request `json:"requests"`
 }
 
-// ErrNoChange says that there is no such change, or that the user has none.
+// ErrNoChange means that the change does not exist, or that the user has none.
 var ErrNoChange = errors.New("the mirror has no such change, or no change of this user")
 
 const selectPreviewed = `
@@ -31,8 +31,8 @@ const selectPreviewed = `
 	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.user_id = $2
 	WHERE d.id = $1`
 
-// Preview shows the requests that a change would make, without sending any: the newest
-// change of a user, or the one with the id if that is not 0.
+// Preview returns the requests for a change without sending them: the change with the given id, or the user's
+// newest if that is 0.
 func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (Preview, error) {
 	var err error
 	if changeID == 0 {
@@ -86,7 +86,7 @@ func (o *Outbox) Preview(ctx context.Context, projectID, destinationID uuid.UUID
 	return p, nil
 }
 
-// stateOf is the message of one change to a destination that takes states.
+// stateOf returns the message of one change for a destination that takes states.
 func (o *Outbox) stateOf(ctx context.Context, destinationID, projectID uuid.UUID, changeID int64) (destination.Message, error) {
 	messages, err := o.messages(ctx, destinationID, true,
 		[]readyDelivery{{ProjectID: projectID, FirstChangeID: changeID, LastChangeID: changeID, AsOf: math.MaxInt64}})

@@ -10,24 +10,23 @@ import (
 )
 
 const (
-	// deepAfter is of how many deliveries of a user in one run it is taken that more follow.
+	// deepAfter is the number of deliveries of one user in a run after which more are expected.
 	deepAfter = 8
-	// readAheadPerUser and readAheadBytes bound what is read ahead, of a user and in all.
+	// readAheadPerUser and readAheadBytes limit the read-ahead, per user and in total.
 	readAheadPerUser = 100
 	readAheadBytes   = 8 << 20
 )
 
-// readAhead keeps messages that will be sent soon. The row as a change left it is today's row with all
-// later changes undone, so a user with thousands of changes waiting would cost a walk over
-// thousands for each of them. One walk gives many. Of events alone: what is said of
-// a change is never changed by later ones.
+// readAhead holds messages that will be sent soon. The row after a change is computed from today's row by
+// undoing all later changes, so a user with thousands of pending changes would cost thousands of steps for
+// each of them. One pass yields many. It is used for events only, whose messages later changes never alter.
 type readAhead struct {
-	seen     map[string]int // deliveries of each user that were loaded
+	seen     map[string]int // loaded deliveries per user
 	messages map[int64]destination.Message
 	bytes    int
 }
 
-// take gives the message of a change, if it was read ahead.
+// take removes and returns the message of a change, if it was read ahead.
 func (a *readAhead) take(changeID int64) (m destination.Message, ok bool) {
 	if m, ok = a.messages[changeID]; ok {
 		delete(a.messages, changeID)
@@ -44,7 +43,7 @@ func (a *readAhead) keep(m destination.Message) {
 	a.bytes += messageSize(&m)
 }
 
-// see counts a delivery of a user, and reports that many came before it.
+// see counts a delivery of a user and reports whether the user has had many.
 func (a *readAhead) see(userID string) (isDeep bool) {
 	if a.seen == nil {
 		a.seen = make(map[string]int)
@@ -53,12 +52,12 @@ func (a *readAhead) see(userID string) (isDeep bool) {
 	return a.seen[userID] > deepAfter
 }
 
-// messageSize is what a message takes of memory, for the most part.
+// messageSize approximates the memory used by a message.
 func messageSize(m *destination.Message) int { return len(m.User) + len(m.Before) }
 
 const heldChanges = `SELECT * FROM authsync.blocked_changes($1, $2, $3)`
 
-// events gives the messages of deliveries by their changes, and reads ahead.
+// events returns messages by change, and reads ahead.
 func (p *pipe) events(ctx context.Context, chunk []readyDelivery) (map[int64]destination.Message, error) {
 	messages := make(map[int64]destination.Message, len(chunk))
 	var ids []int64
@@ -97,7 +96,7 @@ func (p *pipe) events(ctx context.Context, chunk []readyDelivery) (map[int64]des
 	return messages, nil
 }
 
-// next gives the changes to read ahead, of as many users as there is room for.
+// next returns the changes to read ahead, for as many users as fit.
 func (p *pipe) next(ctx context.Context, users []string) ([]int64, error) {
 	room := (readAheadBytes - p.readAhead.bytes) / max(p.messageBytes, 1)
 	of := min(readAheadPerUser, room)
@@ -107,11 +106,11 @@ func (p *pipe) next(ctx context.Context, users []string) ([]int64, error) {
 	users = users[:min(len(users), max(room/of, 1))]
 	rows, err := p.config.Pool.Query(ctx, heldChanges, p.id, users, of)
 	if err != nil {
-		return nil, fmt.Errorf("look ahead: %w", err)
+		return nil, fmt.Errorf("read ahead: %w", err)
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return nil, fmt.Errorf("look ahead: %w", err)
+		return nil, fmt.Errorf("read ahead: %w", err)
 	}
 	return ids, nil
 }

@@ -17,44 +17,44 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// The outcomes as authsync.record_deliveries takes them.
+// Outcomes understood by authsync.record_deliveries.
 const (
 	outcomeDelivered = "delivered"
 	outcomeRetry     = "retry"
 	outcomeFailed    = "failed"
 	outcomeCancelled = "cancelled"
 	outcomeDeferred  = "later"
-	outcomeProbe     = "probe" // failed as the breaker's probe, which costs no attempt
+	outcomeProbe     = "probe" // a failed breaker probe, which costs no attempt
 )
 
-// The circuit breaker and what follows it.
+// The circuit breaker.
 const (
-	breakerThreshold   = 5 // users whose deliveries fail, and none gets through
+	breakerThreshold   = 5 // users with failing deliveries, without any success
 	breakerDuration    = 30 * time.Second
 	breakerMaxDuration = 15 * time.Minute
 	disableAfter       = 5 * 24 * time.Hour
-	// probeTime is how long the one that probes has for it, before another one may.
+	// probeTime is how long a probe may take before another one may start.
 	probeTime = 30 * time.Second
 )
 
-// sent is a delivery with what became of it.
+// sent is a delivery with its result.
 type sent struct {
 	outgoing
 
 	result  destination.Result
 	outcome string
 	send    int64     // the number of its Send; a batch that fails is one failure
-	sentAt  time.Time // when that began; zero: it was not sent
+	sentAt  time.Time // zero: it was not sent
 	err     error     // why it was not sent; outcome is empty
-	retryAt time.Time // when it is tried again, if by a job of its own
+	retryAt time.Time // next attempt, if by a job of its own
 	took    time.Duration
-	probe   bool // it was the breaker's probe
+	probe   bool // breaker probe
 
-	deferrals *int // how often the other side has put it off alone; nil: it does not now
-	aside     bool // it is to get a job of its own, which costs no attempt
+	deferrals *int // deferrals while others succeeded; nil: not deferred now
+	aside     bool // gets a job of its own, which costs no attempt
 }
 
-// resultRow is a result as authsync.record_deliveries takes it.
+// resultRow is a result in the format of authsync.record_deliveries.
 type resultRow struct {
 	ID              int64      `json:"id"`
 	State           string     `json:"state"`
@@ -73,20 +73,20 @@ type resultRow struct {
 	ExternalID      *string    `json:"external_id"`
 }
 
-// recorded is what followed from results.
+// recorded is the effect of recording results.
 type recorded struct {
 	Promoted         int64
 	BreakerOpenUntil *time.Time
 	IsDisabled       bool
-	halted           bool // at its own word the destination was paused or disabled
+	halted           bool // the destination's answer paused or disabled it
 }
 
 const recordDeliveries = `
 	SELECT promoted, breaker_open_until, is_disabled
 	FROM authsync.record_deliveries($1, $2, $3, $4, make_interval(secs => $5), make_interval(secs => $6), make_interval(secs => $7))`
 
-// record notes results of a destination and makes the jobs of those that are tried again. It
-// counts a result only if the delivery is as it was when it was sent.
+// record records results of a destination and inserts the jobs of deliveries to be retried. It skips
+// deliveries that have changed since they were sent.
 func (r *run) record(ctx context.Context, results []sent) (done recorded, err error) {
 	if err := r.countDeferrals(ctx, results); err != nil {
 		return recorded{}, err
@@ -123,7 +123,7 @@ func (r *run) record(ctx context.Context, results []sent) (done recorded, err er
 		})
 	}
 	if err != nil {
-		return recorded{}, fmt.Errorf("note what became of deliveries: %w", err)
+		return recorded{}, fmt.Errorf("record deliveries: %w", err)
 	}
 	r.logResults(ctx, r.id, r.to.typeName, results, done, now)
 	return done, nil
@@ -163,7 +163,7 @@ func (o *Outbox) writeResults(
 
 const haltDestination = `SELECT authsync.halt_destination($1, $2, 'system', $3, $4)`
 
-// haltFor pauses or disables the destination if a result says so.
+// haltFor pauses or disables the destination if a result requires it.
 func (o *Outbox) haltFor(ctx context.Context, tx pgx.Tx, destinationID uuid.UUID, results []sent, now time.Time) error {
 	for i := range results {
 		state := ""
@@ -182,7 +182,7 @@ func (o *Outbox) haltFor(ctx context.Context, tx pgx.Tx, destinationID uuid.UUID
 	return nil
 }
 
-// row writes a result for the database.
+// row converts a result for the database.
 func (s *sent) row() resultRow {
 	row := resultRow{
 		ID: s.ID, State: s.State, Attempts: s.Attempts, Coalesced: s.Coalesced, Outcome: s.outcome, Send: s.send,
@@ -209,12 +209,12 @@ func (s *sent) row() resultRow {
 	return row
 }
 
-// ownJob reports that the delivery goes on by a job of its own.
+// ownJob reports whether the delivery continues in a job of its own.
 func (s *sent) ownJob() bool {
 	return s.outcome == outcomeRetry || s.outcome == outcomeDeferred && (s.aside || s.State == stateRetrying)
 }
 
-// left is how many attempts there are still to be.
+// left returns the number of remaining attempts.
 func (s *sent) left() int {
 	left := 1 + retries - s.Attempts
 	if s.outcome == outcomeRetry {
@@ -223,7 +223,7 @@ func (s *sent) left() int {
 	return left
 }
 
-// clean makes a text fit for a column, which takes neither U+0000 nor invalid UTF-8.
+// clean removes U+0000 and invalid UTF-8, which PostgreSQL's text does not accept.
 func clean(text string) string {
 	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 	if len(text) > destination.MaxResponse {
@@ -232,7 +232,7 @@ func clean(text string) string {
 	return text
 }
 
-// classify says what follows from a result. Whichever jobs made them, there are so many attempts.
+// classify derives the outcome from a result. Attempts by all jobs count.
 func (o *Outbox) classify(s *sent, probe bool) {
 	s.probe = probe
 	switch s.result.Outcome {
@@ -261,8 +261,8 @@ const (
 	maxPause   = 12 * time.Hour
 )
 
-// pause is how long to wait after so many attempts: 5 s, three times as long each time, at
-// most 12 h, and up to a tenth more or less. Fifteen attempts take about three days.
+// pause returns the wait after a number of attempts: 5 s, tripled each time, at most 12 h, with 10 % jitter.
+// Fifteen attempts take about three days.
 func pause(attempts int) time.Duration {
 	p := firstPause
 	for i := 1; i < attempts && p < maxPause; i++ {
@@ -272,11 +272,11 @@ func pause(attempts int) time.Duration {
 	return p - p/10 + rand.N(p/5)
 }
 
-// logResults writes the log and the metrics. Reasons are in the database; they may quote what the other
-// side says.
+// logResults logs and counts results. Reasons are stored in the database only, because they may quote the
+// response.
 func (o *Outbox) logResults(ctx context.Context, destinationID uuid.UUID, typeName string, results []sent, r recorded, now time.Time) {
 	log := o.config.Log.With(slog.String("destination_id", destinationID.String()), slog.String("type", typeName))
-	if len(results) > 0 { // all are of one project
+	if len(results) > 0 { // all of one project
 		log = log.With(slog.String("project_id", results[0].ProjectID.String()))
 	}
 	for i := range results {

@@ -17,19 +17,19 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 )
 
-// The first page of changes that a job reads is a small one, the next are as many as weigh
-// little. So a page of large users neither fills the memory nor takes longer to read than a call may, which
-// it would do again and again.
+// The first page of a job is small; the size of later ones depends on the size of the rows. A page of large
+// users must neither fill the memory nor exceed the time limit of a read, on which the job would fail again
+// and again.
 const (
 	relayFirst = 64
 	relayPage  = 500
-	relayBytes = 32 << 20 // of the rows of a page
-	// wantTime is how long one destination may choose among the changes of a page. One whose condition
-	// takes long is moved on by what it has come to, and the others of the project have their turn.
+	relayBytes = 32 << 20 // bytes of rows per page
+	// wantTime limits the time one destination's filter may spend on a page. A slow one advances as far as it
+	// got, and the project's other destinations get their turn.
 	wantTime = 2 * time.Second
 )
 
-// nextPage is how many changes to read after a page of that many.
+// nextPage returns the size of the page after this one.
 func nextPage(page int, changes []mirror.FeedChange) int {
 	bytes := 0
 	for i := range changes {
@@ -44,14 +44,14 @@ func nextPage(page int, changes []mirror.FeedChange) int {
 	return min(2*page, relayPage)
 }
 
-// relayWorker works relay_changes.
+// relayWorker works relay_changes jobs.
 type relayWorker struct {
 	river.WorkerDefaults[RelayArgs]
 	*Outbox
 }
 
-// Work makes the deliveries of a project's changes until there are no more. If the
-// process dies, the next job goes on from where each destination stands.
+// Work makes the deliveries of a project's changes until none is left. If the process dies, the next job
+// continues from each destination's cursor.
 func (w *relayWorker) Work(ctx context.Context, job *river.Job[RelayArgs]) error {
 	err := w.relay(ctx, job)
 	if err != nil {
@@ -60,10 +60,10 @@ func (w *relayWorker) Work(ctx context.Context, job *river.Job[RelayArgs]) error
 	return nil
 }
 
-// Timeout leaves the project's database its own time limits.
+// Timeout is longer than the time limits of the project's database.
 func (w *relayWorker) Timeout(*river.Job[RelayArgs]) time.Duration { return jobTimeout }
 
-// NextRetry comes back soon after the death of a worker.
+// NextRetry retries soon after a crashed worker.
 func (w *relayWorker) NextRetry(job *river.Job[RelayArgs]) time.Time { return w.retrySoon(job.Attempt) }
 
 func (w *relayWorker) relay(ctx context.Context, job *river.Job[RelayArgs]) error {
@@ -105,7 +105,7 @@ func (w *relayWorker) recheck(ctx context.Context, projectID uuid.UUID) error {
 	return RequestRelay(ctx, w.config.Pool, projectID)
 }
 
-// subscriber is a destination and how far it is.
+// subscriber is a destination and its cursor.
 type subscriber struct {
 	ID         uuid.UUID
 	Type       string
@@ -115,14 +115,14 @@ type subscriber struct {
 	Cursor     int64
 }
 
-// standing is a flow with what its mirror has lost.
+// standing is a subscriber with what its mirror has lost.
 type standing struct {
 	subscriber
 	loss
 }
 
-// A destination whose filter halted goes no further until a person has changed it or has resumed the
-// destination: the feed keeps its changes.
+// A destination whose filter halted stays where it is until a user changes or resumes it. The feed keeps its
+// changes.
 const selectSubscribers = `
 	SELECT d.id, d.type, d.event_types, d.fields, d.condition, f.cursor, ` + lossColumns + `
 	FROM authsync.destinations AS d
@@ -130,12 +130,12 @@ const selectSubscribers = `
 	WHERE d.project_id = $1 AND NOT d.filter_halted
 	ORDER BY f.cursor, d.id`
 
-// relayAll relays page by page. Destinations that stand at the same place share a
-// page; of several places each gets its turn, so that one that is given the past does
-// not hold up the others. done is false if the time was up before the end.
+// relayAll relays page by page. Destinations with the same cursor share a page; the groups take turns, so that
+// a destination reading the past does not hold up the others. done is false if the time slice was used up
+// first.
 func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.Time) (done bool, err error) {
 	ended := make(map[int64]bool)        // places behind which there was nothing more
-	waiting := make(map[uuid.UUID]error) // destinations that go no further now; the others do
+	waiting := make(map[uuid.UUID]error) // destinations that cannot advance now
 	page := relayFirst
 	for turn := 0; ; turn++ {
 		flows, err := query[standing](ctx, o.config.Pool, selectSubscribers, projectID)
@@ -173,8 +173,8 @@ func (o *Outbox) relayAll(ctx context.Context, projectID uuid.UUID, until time.T
 	}
 }
 
-// relayGroup relays a page to destinations that stand at the same place. end is that
-// behind which there was nothing more, next how many changes to read in the next page. Who has to wait is added to waiting.
+// relayGroup relays a page to destinations with the same cursor. end is the cursor after which nothing more
+// was found, next the size of the next page. Destinations that must wait are added to waiting.
 func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []standing, page int, waiting map[uuid.UUID]error) (end *int64, next int, err error) {
 	from := group[0].Cursor
 	changes, err := o.config.Feed.ReadChanges(ctx, projectID, from, page)
@@ -189,7 +189,7 @@ func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []st
 		case newest < from:
 			return &from, page, o.restored(ctx, projectID, group, newest)
 		case newest > from:
-			return nil, page, nil // it came just now
+			return nil, page, nil // created just now
 		}
 		return &from, page, nil
 	}
@@ -210,7 +210,7 @@ func (o *Outbox) relayGroup(ctx context.Context, projectID uuid.UUID, group []st
 	return nil, next, nil
 }
 
-// newDelivery is a change as authsync.make_deliveries takes it.
+// newDelivery is a delivery in the format of authsync.make_deliveries.
 type newDelivery struct {
 	ChangeID  int64     `json:"change_id"`
 	UserID    string    `json:"user_id"`
@@ -219,11 +219,11 @@ type newDelivery struct {
 	ChangedAt time.Time `json:"changed_at"`
 	EventID   string    `json:"event_id"`
 	Reason    *string   `json:"reason,omitempty"`
-	// DeliveryID is that of the change as it was made first; see unrepeated.
+	// DeliveryID is the delivery of the original change; see unrepeated.
 	DeliveryID *int64 `json:"delivery_id,omitempty"`
 }
 
-// relayTo makes a destination's deliveries of a page and moves it on, at once.
+// relayTo makes a destination's deliveries of a page and moves its cursor, atomically.
 func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f *standing, changes []mirror.FeedChange) error {
 	kept, moved, err := o.unrepeated(ctx, f, changes)
 	if err != nil {
@@ -255,7 +255,7 @@ func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f *standing, 
 	if err != nil {
 		return err
 	}
-	if made == nil { // another worker, which took this one for dead, was faster
+	if made == nil { // another worker, which presumed this one dead, was faster
 		o.config.Log.DebugContext(ctx, "page_relayed_elsewhere", slog.String("destination_id", f.ID.String()))
 	}
 	if destination.Unavailable(stop) {
@@ -264,13 +264,13 @@ func (o *Outbox) relayTo(ctx context.Context, projectID uuid.UUID, f *standing, 
 	return nil
 }
 
-// unavailableFor is how long a project waits for a worker that could not be had for an expression.
+// unavailableFor is how long a project waits when no worker is available for an expression.
 const unavailableFor = 5 * time.Second
 
-// wanted gives the changes that a destination wants, among as many as it can be asked about in a time, which
-// is at least one. One of which that cannot be said is made as failed, so that nothing is dropped silently. stop is why the
-// first change that was not seen was not: the filter costs workers again and again (destination.Halts), or none
-// could be had now (destination.Unavailable).
+// wanted returns the changes that a destination takes, out of as many as its filter can check within wantTime,
+// at least one. A change whose filter fails becomes a failed delivery, so that nothing is dropped silently.
+// stop is why the first unchecked change was not checked: the filter keeps costing workers
+// (destination.Halts), or none is available now (destination.Unavailable).
 func (o *Outbox) wanted(
 	projectID uuid.UUID, f subscriber, changes []mirror.FeedChange, most time.Duration,
 ) (wanted []newDelivery, seen int, stop error) {
@@ -302,16 +302,16 @@ func (o *Outbox) wanted(
 	return wanted, len(changes), nil
 }
 
-// The kinds of change that the feed has; see capydb_auth.user_changes.
+// The kinds of change in the feed; see capydb_auth.user_changes.
 const (
 	feedCreated = "created"
 	feedUpdated = "updated"
 )
 
-// eventType gives the event type of a change of the feed.
+// eventType returns the event type of a kind of change.
 func eventType(kind string) string { return "user." + kind }
 
-// eventMessage is a change as an event of its own.
+// eventMessage returns a change as an event.
 func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) destination.Message {
 	return destination.Message{
 		ID: destination.MessageID(destinationID, c.ID), ChangeID: c.ID, ProjectID: projectID, UserID: c.UserID, EventType: eventType(c.Kind),
@@ -319,19 +319,18 @@ func eventMessage(destinationID, projectID uuid.UUID, c *mirror.FeedChange) dest
 	}
 }
 
-// becauseRestored is what a person is told of a destination whose feed went back.
-const becauseRestored = "The project's database has lost changes that were delivered, as if it was restored from a copy. " +
-	"Deliveries go on with the changes that come now; run a reconcile, and replay what is missing."
+// becauseRestored is the notice on a destination whose feed went back.
+const becauseRestored = "The project's database has lost changes that were delivered, as after a restore from a backup. " +
+	"Deliveries continue with new changes; run a reconcile, and replay what is missing."
 
 const noteRestored = `
 	UPDATE authsync.destinations AS d
 	SET state_reason = $2
 	WHERE d.id = $1 AND d.state = 'active' AND d.state_reason IS NULL`
 
-// restored sees to it that destinations go on after a project's database has lost
-// changes: ids that they have heard of do not come again with another meaning. It is
-// said, because what was lost may be missing in the mirror, or at the destination. They stay where they are: what
-// comes now has greater ids.
+// restored lets destinations continue after a project's database has lost changes: ids already relayed are not
+// reused. It leaves a notice, because the lost changes may be missing in the mirror or at the destination.
+// Cursors stay: new changes have greater ids.
 func (o *Outbox) restored(ctx context.Context, projectID uuid.UUID, group []standing, newest int64) error {
 	from := group[0].Cursor
 	if err := o.config.Feed.SkipChangeIDs(ctx, projectID, from); err != nil {
@@ -340,7 +339,7 @@ func (o *Outbox) restored(ctx context.Context, projectID uuid.UUID, group []stan
 	for i := range group {
 		tag, err := o.config.Pool.Exec(ctx, noteRestored, group[i].ID, becauseRestored)
 		if err != nil {
-			return fmt.Errorf("note that the feed went back: %w", err)
+			return fmt.Errorf("record that the feed went back: %w", err)
 		}
 		if tag.RowsAffected() > 0 {
 			o.config.Log.ErrorContext(ctx, "change_feed_rewound", slog.String("project_id", projectID.String()),

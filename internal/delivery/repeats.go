@@ -16,25 +16,27 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// A mirror that lost changes, because its database was restored or it was made anew, is repaired (package
-// mirrorrepair), and makes them once more under new ids. A destination is told of none of them twice:
+// A mirror that lost changes, because its database was restored or recreated, is repaired (package
+// mirrorrepair), which makes them again under new ids. No destination gets one twice:
 //
-//	the event was final before the loss   the lost change has a delivery that ended   ▶ passed by
-//	                                      a delivery that has not ended, or failed    ▶ it is of the new change from now on
-//	                                      none, and the destination had passed it     ▶ passed by
-//	                                      none, and it had not                        ▶ made
-//	a user whom a backfill, a reconcile or a refresh finds missing, and who is
-//	older than the loss, before a run has been through all users since                ▶ passed by
-//	anything else                                                                     ▶ made; if it is a later event of a user
-//	                                                                                    who is older than the loss, or whom the
-//	                                                                                    destination knew, as updated
+//	the event was final before the loss   the lost change has a finished delivery       ▶ skipped
+//	                                      an unfinished or failed delivery              ▶ the delivery takes the new change
+//	                                      none, and the destination had passed it       ▶ skipped
+//	                                      none, and it had not                          ▶ made
+//	a user found missing by a backfill, reconcile or refresh and older than
+//	the loss, before a run has covered all users since                                ▶ skipped
+//	anything else                                                                     ▶ made; as updated, if a later event of a
+//	                                                                                    user older than the loss, or known to
+//	                                                                                    the destination
 
-// loss is what the mirror of a destination lost last; the zero loss: nothing since the destination was made.
+// loss is what the mirror last lost, for a destination; the zero value: nothing since the destination was
+// created.
 type loss struct {
-	LostTo     *int64 // what a repair makes has greater ids
+	LostTo     *int64 // repaired changes have greater ids
 	FoundAt    *time.Time
-	ReplayedAt *time.Time // when the events had been applied again
-	// PassedUntil is before when the destination had passed all changes; nil: it had passed all there were.
+	ReplayedAt *time.Time // when the events had been replayed
+	// PassedUntil is the time before which the destination had passed all changes; nil: it had passed all
+	// there were.
 	PassedUntil *time.Time
 }
 
@@ -51,26 +53,25 @@ const (
 )
 
 const (
-	// clocksApart is by how much clocks may differ.
+	// clocksApart is the largest clock difference tolerated.
 	clocksApart = 5 * time.Minute
-	// creationTakes is how much later than a user the event may be that tells of its creation.
+	// creationTakes is the longest delay between a user's creation and its event.
 	creationTakes = 5 * time.Minute
 )
 
-// repeat is what is known of a change that a repair may have made once more.
+// repeat describes a change that a repair may have made again.
 type repeat struct {
 	ChangeID      int64
-	AppliedAt     *time.Time // when its event was final before the loss was found; nil: it was not
+	AppliedAt     *time.Time // when its event became final, if before the loss was found
 	DeliveryID    *int64     // of the lost change
 	DeliveryState *string
-	IsComplete    bool // a run has been through all users of the provider since
-	IsKnown       bool // the destination had a delivery of the user before the loss, or had passed a change
+	IsComplete    bool // a run has covered all users of the provider since
+	IsKnown       bool // before the loss, the destination had a delivery of the user or had passed a change
 }
 
 const selectRepeats = `SELECT * FROM authsync.repeated_changes($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// unrepeated gives the changes of a page that a destination is to be told of, and the deliveries that are of
-// new changes from now on.
+// unrepeated returns the changes of a page to deliver, and the deliveries that take new changes.
 func (o *Outbox) unrepeated(ctx context.Context, f *standing, changes []mirror.FeedChange) (kept []mirror.FeedChange, moved []newDelivery, err error) {
 	if f.LostTo == nil || len(changes) == 0 || changes[len(changes)-1].ID <= *f.LostTo {
 		return changes, nil, nil
@@ -98,7 +99,7 @@ func (o *Outbox) unrepeated(ctx context.Context, f *standing, changes []mirror.F
 	return kept, moved, nil
 }
 
-// repeats asks about the changes of a page that a repair may have made.
+// repeats looks up the changes of a page that a repair may have made.
 func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.FeedChange) (map[int64]repeat, error) {
 	var ids []int64
 	var users, events, providers []string
@@ -118,11 +119,11 @@ func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.Feed
 	}
 	rows, err := o.config.Pool.Query(ctx, selectRepeats, planned, f.ID, *f.LostTo, *f.FoundAt, ids, users, events, providers, times)
 	if err != nil {
-		return nil, fmt.Errorf("look for changes that were relayed before: %w", err)
+		return nil, fmt.Errorf("find changes relayed before: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[repeat])
 	if err != nil {
-		return nil, fmt.Errorf("look for changes that were relayed before: %w", err)
+		return nil, fmt.Errorf("find changes relayed before: %w", err)
 	}
 	for _, r := range found {
 		known[r.ChangeID] = r
@@ -130,7 +131,7 @@ func (o *Outbox) repeats(ctx context.Context, f *standing, changes []mirror.Feed
 	return known, nil
 }
 
-// isRead reports that the change is of a user who was read from the provider, and of no message.
+// isRead reports whether the change comes from reading the user from the provider, not from a message.
 func isRead(c *mirror.FeedChange) bool {
 	kind, _, _ := strings.Cut(c.EventID, ":")
 	return slices.Contains([]string{provider.KindBackfill, provider.KindReconcile, provider.KindRefresh}, kind)
@@ -147,7 +148,7 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 	return !ok || at.Before(*f.FoundAt)
 }
 
-// ofOlderUser makes an event of a user who was there before the loss, but is new to the mirror now, what it is.
+// ofOlderUser corrects the event type of a user who is older than the loss but new to the mirror.
 func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange {
 	if c.Kind != feedCreated || isRead(&c) {
 		return c
@@ -161,7 +162,7 @@ func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange 
 	return c
 }
 
-// unknownBefore is the row before a change of a user whom the mirror did not have.
+// unknownBefore is the row before a change of a user that was not in the mirror.
 func unknownBefore(userID string) json.RawMessage {
 	row := make(map[string]any, len(columns()))
 	for _, column := range columns() {
@@ -169,13 +170,13 @@ func unknownBefore(userID string) json.RawMessage {
 	}
 	row["id"] = userID
 	text, err := json.Marshal(row)
-	if err != nil { // of texts and nulls
+	if err != nil { // cannot happen: strings and nulls only
 		panic(err)
 	}
 	return text
 }
 
-// createdAt is when the provider made the user.
+// createdAt returns when the provider created the user.
 func createdAt(c *mirror.FeedChange) (at time.Time, ok bool) {
 	var user struct {
 		CreatedAt *time.Time `json:"created_at"`
@@ -187,15 +188,15 @@ func createdAt(c *mirror.FeedChange) (at time.Time, ok bool) {
 }
 
 const (
-	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent when the change has been made once more"
-	becauseLost      = "the project's database lost this change, because it was restored or its mirror was made anew, and the repair made no such change: " +
-		"newer events had said all of it, or it came from no message. Compare with the user as it is now, and replay that: authsync destinations replay"
+	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
+	becauseLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
+		"newer events superseded it, or it came from no message. Compare with the current user, and replay that: authsync destinations replay"
 	becauseGone = "the change is no longer in the project's database: somebody has removed it from capydb_auth.user_changes. " +
 		"The user's next change is sent; cancel this delivery"
 )
 
-// gone says what becomes of deliveries whose change the project's database does not have. The mirror is looked
-// at first: this may be the first sign that it has lost something.
+// gone decides about deliveries whose change is missing in the project's database. It checks the mirror first:
+// this may be the first sign of a loss.
 func (o *Outbox) gone(ctx context.Context, destinationID uuid.UUID, all []outgoing) error {
 	first := slices.IndexFunc(all, func(d outgoing) bool { return d.isGone })
 	if first < 0 {
@@ -215,7 +216,7 @@ func (o *Outbox) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 		JOIN authsync.destination_progress AS f ON f.destination_id = d.id`+lossJoin+`
 		WHERE d.id = $1`, destinationID)
 	if err != nil {
-		return fmt.Errorf("read what the mirror has lost: %w", err)
+		return fmt.Errorf("read the losses of the mirror: %w", err)
 	}
 	isRepaired := false
 	if f.LostTo != nil && f.ReplayedAt != nil {
@@ -240,13 +241,13 @@ func (o *Outbox) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 	return nil
 }
 
-// lookForRepair is how soon a delivery whose change is being brought back is looked at again.
+// lookForRepair is how soon a delivery whose change is being restored is checked again.
 const lookForRepair = 10 * time.Second
 
-// unsentResult is what became of a delivery that has nothing to send.
+// unsentResult is the result of a delivery without a message.
 func (o *Outbox) unsentResult(d outgoing) sent {
 	s := sent{outgoing: d, outcome: d.unsent, result: destination.Result{Outcome: destination.GiveUp, Reason: d.because}}
-	if d.unsent == outcomeDeferred { // by a job of its own, so that others go on
+	if d.unsent == outcomeDeferred { // by a job of its own, so that others continue
 		s.result.Outcome = destination.Deferred
 		s.aside = d.State != stateRetrying
 		s.retryAt = o.config.Now().Add(o.config.Retry(lookForRepair))

@@ -15,44 +15,45 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 )
 
-// Replay chooses what a destination is to be told again. What is empty chooses all.
+// Replay selects what to deliver again. Empty fields match everything.
 type Replay struct {
-	// From: changes of that time on. The zero value: those that have a delivery.
+	// From selects changes since then, including those without a delivery; the zero value selects existing
+	// deliveries.
 	From      From
-	To        time.Time // changes before that time
+	To        time.Time // exclusive
 	UserID    string
 	EventType string
-	// State of the deliveries, one of the finished ones; empty: all finished but coalesced.
+	// State is a finished state; empty: all of them except coalesced.
 	State  string
 	DryRun bool
 }
 
-// Replayed is what a replay came to.
+// Replayed is the result of a replay.
 type Replayed struct {
 	Matched  int64 `json:"matched"`
-	Requeued int64 `json:"requeued"` // taken up again, or made
+	Requeued int64 `json:"requeued"` // deliveries requeued or created
 	DryRun   bool  `json:"dry_run"`
 }
 
-// replayPage is how many deliveries one transaction takes up.
+// replayPage is the number of deliveries per transaction.
 const replayPage = 1000
 
-// Replay takes finished deliveries up again. Where From says from when, and no state is asked for,
-// changes that have no delivery get one if the destination wants them: those before its
-// beginning, and those that it did not want when they came. It goes page by page; after an
-// error the result says what is done, and calling again does the rest.
+// Replay requeues finished deliveries. If From is set and State is not, it also makes deliveries of
+// changes that have none and match the filter now: those before the destination's start, and those
+// filtered out at the time. It works page by page; after an error the result shows what was done, and calling
+// it again does the rest.
 //
-// Order holds among what waits: what was delivered before is not held back by it.
+// Only pending deliveries are ordered: the replay of an older change may follow a newer one already delivered.
 func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID, r Replay) (done Replayed, err error) {
 	done.DryRun = r.DryRun
 	if r.State != "" && !slices.Contains([]string{StateDelivered, StateCoalesced, StateFailed, StateCancelled}, r.State) {
 		return done, &StateError{"only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not " + r.State}
 	}
-	var last int64 // those that are made now are not taken up again
+	var last int64 // deliveries created now are not requeued
 	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
 		return done, fmt.Errorf("replay deliveries: %w", err)
 	}
-	if r.State == "" && r.From != (From{}) { // first, because they are older
+	if r.State == "" && r.From != (From{}) { // first: they are older
 		if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
 			return done, fmt.Errorf("replay changes: %w", err)
 		}
@@ -130,7 +131,7 @@ func (o *Outbox) replayChanges(ctx context.Context, projectID, destinationID uui
 	if err != nil {
 		return err
 	}
-	// What is behind comes by itself.
+	// The relay makes those after the destination's cursor.
 	after, err := o.Cursor(ctx, projectID, r.From)
 	page := relayFirst
 	for err == nil && after < f.Cursor {

@@ -15,7 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// waitError says that there is work, but that it cannot be done now.
+// waitError means that there is work which cannot be done now.
 type waitError struct {
 	after  time.Duration
 	reason string
@@ -23,15 +23,15 @@ type waitError struct {
 
 func (e *waitError) Error() string { return e.reason }
 
-// snooze turns an error into a snooze. Nothing of it is the job's fault.
+// snooze turns an error into a snooze, because it is not the job's fault.
 func (o *Outbox) snooze(ctx context.Context, job *rivertype.JobRow, err error) error {
 	reason, wait := redact.Reason(err), &jobs.WaitError{After: o.config.Retry(time.Second), Err: err, Failed: true}
 	var known *waitError
 	var delay *tenantdb.DelayError
 	switch {
-	case jobs.Yields(err): // nothing is wrong: it was the turn of others
+	case jobs.Yields(err): // a regular yield
 		return err
-	case ctx.Err() != nil: // we are being stopped; another process goes on
+	case ctx.Err() != nil: // shutting down; another process continues
 		return river.JobSnooze(0)
 	case errors.As(err, &known):
 		reason, wait = known.reason, &jobs.WaitError{After: o.config.Retry(known.after), Err: err}
@@ -42,16 +42,16 @@ func (o *Outbox) snooze(ctx context.Context, job *rivertype.JobRow, err error) e
 	return jobs.Wait(ctx, job, reason, wait)
 }
 
-// retrySoon is when to come back after an error that is River's, or a crash: it was not the work.
+// retrySoon is the time of the retry after a crash or an error of River's.
 func (o *Outbox) retrySoon(attempt int) time.Time {
 	return o.config.Now().Add(min(time.Duration(attempt)*time.Second, 10*time.Second))
 }
 
 const requestRelay = `SELECT authsync.request_relay($1)`
 
-// RequestRelay asks for the relay of a project. Those who change a mirror call it after the
-// change has been committed there, before or as they note so: should they die in between,
-// they do it again. For a project without destinations it does nothing.
+// RequestRelay requests the relay of a project. Code that changes a mirror calls it after committing there,
+// and before or in the transaction that records this, so that after a crash in between it is called again. It
+// does nothing for a project without destinations.
 func RequestRelay(ctx context.Context, db Execer, projectID uuid.UUID) error {
 	if _, err := db.Exec(ctx, requestRelay, projectID); err != nil {
 		return fmt.Errorf("request the relay: %w", err)

@@ -16,27 +16,26 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// retryWorker works retry_delivery.
+// retryWorker works retry_delivery jobs.
 type retryWorker struct {
 	river.WorkerDefaults[RetryArgs]
 	*Outbox
 
 	mu   sync.Mutex
-	next map[int64]time.Time // by job: when the next attempt is
+	next map[int64]time.Time // next attempt, by job id
 }
 
 func newRetryWorker(o *Outbox) *retryWorker {
 	return &retryWorker{Outbox: o, next: make(map[int64]time.Time)}
 }
 
-// Work tries a delivery that failed once more. Its error is the status and the reason, so
-// that River shows what each attempt came to. If the process dies, the message may come again,
-// with the same id.
+// Work retries a failed delivery. Its error holds the status, so that River shows the result of each attempt.
+// If the process dies, the message may be sent again with the same id.
 func (w *retryWorker) Work(ctx context.Context, job *river.Job[RetryArgs]) error {
 	leave, ok := w.retrySlots.acquire(job.Args.DestinationID)
 	if !ok {
 		return w.snooze(ctx, job.JobRow, &waitError{
-			after: time.Second + rand.N(2*time.Second), reason: "many deliveries to this destination are being tried already",
+			after: time.Second + rand.N(2*time.Second), reason: "too many deliveries to this destination are being retried",
 		})
 	}
 	defer leave()
@@ -47,11 +46,11 @@ func (w *retryWorker) Work(ctx context.Context, job *river.Job[RetryArgs]) error
 	return failed
 }
 
-// Timeout leaves the destination's own time limit room to speak first.
+// Timeout is longer than the destination's own timeout, so that the latter reports first.
 func (w *retryWorker) Timeout(*river.Job[RetryArgs]) time.Duration { return jobTimeout }
 
-// NextRetry is when the delivery says it is, but not in the past: if noting the last attempt took
-// longer than the pause, River would take its own policy instead, which waits for hours.
+// NextRetry returns the delivery's next attempt, but no time in the past: if recording the last attempt took
+// longer than the pause, River would fall back to its own policy, which waits for hours.
 func (w *retryWorker) NextRetry(job *river.Job[RetryArgs]) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +61,7 @@ func (w *retryWorker) NextRetry(job *river.Job[RetryArgs]) time.Time {
 		}
 		return next
 	}
-	return w.retrySoon(job.Attempt) // it crashed
+	return w.retrySoon(job.Attempt) // the worker crashed
 }
 
 const selectRetry = `
@@ -71,15 +70,15 @@ const selectRetry = `
 	LEFT JOIN authsync.deliveries AS m ON m.id = d.coalesced_into AND m.state IS NOT DISTINCT FROM 'failed'
 	WHERE d.id = $1`
 
-// retry tries the delivery. failed is what River is to show of an attempt that failed; err
-// says that there was none.
+// retry makes the attempt. failed is the error River shows for a failed attempt; err means that there was no
+// attempt.
 func (w *retryWorker) retry(ctx context.Context, job *river.Job[RetryArgs]) (failed, err error) {
 	r := &run{Outbox: w.Outbox, id: job.Args.DestinationID, begun: time.Now()}
 	d, err := queryOne[struct {
 		State      string
 		JobID      int64
 		PutOff     bool   // by the other side, though others got through
-		FailedWith *int64 // the newer one that it was united with, if that failed
+		FailedWith *int64 // the newer delivery it was coalesced into, if that failed
 	}](ctx, w.config.Pool, selectRetry, planned, job.Args.DeliveryID)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -87,9 +86,9 @@ func (w *retryWorker) retry(ctx context.Context, job *river.Job[RetryArgs]) (fai
 	case err != nil:
 		return nil, fmt.Errorf("read the delivery: %w", err)
 	case d.JobID != job.ID:
-		return nil, nil // another job has it by now, or none needs to
+		return nil, nil // superseded by another job, or done
 	case d.State == StateFailed:
-		return nil, w.returnDelivery(ctx, job.Args.DeliveryID) // somebody had the job tried again
+		return nil, w.returnDelivery(ctx, job.Args.DeliveryID) // a user retried the job
 	case d.FailedWith != nil:
 		return nil, w.returnDelivery(ctx, *d.FailedWith)
 	case d.State != stateRetrying:
@@ -100,8 +99,8 @@ func (w *retryWorker) retry(ctx context.Context, job *river.Job[RetryArgs]) (fai
 		return nil, err
 	}
 	if !may || open != nil {
-		// It is paused, disabled or gone, or it only fails: the destination's job goes on when
-		// it is resumed, or works again, and finds that out fairly for all.
+		// It is paused, disabled, deleted or failing: the destination's job continues when it is resumed or
+		// recovers, in order for all users.
 		return nil, w.returnDelivery(ctx, job.Args.DeliveryID)
 	}
 	return w.attempt(ctx, job, r, d.PutOff)
@@ -109,7 +108,7 @@ func (w *retryWorker) retry(ctx context.Context, job *river.Job[RetryArgs]) (fai
 
 func (w *retryWorker) returnDelivery(ctx context.Context, deliveryID int64) error {
 	if _, err := w.config.Pool.Exec(ctx, `SELECT authsync.return_delivery($1)`, deliveryID); err != nil {
-		return fmt.Errorf("hand the delivery back: %w", err)
+		return fmt.Errorf("return the delivery: %w", err)
 	}
 	return nil
 }
@@ -121,7 +120,7 @@ func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r 
 	if err != nil {
 		return nil, fmt.Errorf("take the delivery: %w", err)
 	}
-	if len(found) == 0 { // cancelled, or paused, just now
+	if len(found) == 0 { // just cancelled or paused
 		return nil, w.returnDelivery(ctx, job.Args.DeliveryID)
 	}
 	loaded, err := w.load(ctx, r.id, r.to.capabilities.States, found)
@@ -139,7 +138,7 @@ func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r 
 		*s = w.sendChunk(sending, r.to, loaded, false)[0]
 	}
 	if s.outcome == "" && s.err == nil && ctx.Err() == nil {
-		w.classify(s, false) // nobody stops us: it had all its time
+		w.classify(s, false) // not a shutdown: the attempt timed out
 	}
 	if s.outcome == "" {
 		return nil, cmp.Or(s.err, context.Cause(ctx))
@@ -156,7 +155,7 @@ func (w *retryWorker) attempt(ctx context.Context, job *river.Job[RetryArgs], r 
 	return w.conclude(ctx, job, s, recorded)
 }
 
-// conclude says to River what became of an attempt.
+// conclude translates the outcome of an attempt for River.
 func (w *retryWorker) conclude(ctx context.Context, job *river.Job[RetryArgs], s *sent, r recorded) (failed, err error) {
 	switch s.outcome {
 	case outcomeDelivered, outcomeCancelled:
@@ -167,7 +166,7 @@ func (w *retryWorker) conclude(ctx context.Context, job *river.Job[RetryArgs], s
 		w.mu.Unlock()
 		return attemptError(&s.result), nil
 	case outcomeFailed:
-		if s.result.Outcome == destination.GiveUp || job.Attempt < job.MaxAttempts { // it was tried by other jobs before
+		if s.result.Outcome == destination.GiveUp || job.Attempt < job.MaxAttempts { // earlier jobs used up attempts
 			return river.JobCancel(attemptError(&s.result)), nil
 		}
 		return attemptError(&s.result), nil
@@ -176,21 +175,21 @@ func (w *retryWorker) conclude(ctx context.Context, job *river.Job[RetryArgs], s
 		return nil, w.returnDelivery(ctx, job.Args.DeliveryID)
 	}
 	later := deferralError(&s.result)
-	later.after = s.retryAt.Sub(w.config.Now()) // the job comes back when the delivery says that it is next attempted
+	later.after = s.retryAt.Sub(w.config.Now()) // the job returns at the delivery's next attempt
 	return nil, later
 }
 
-// attemptError is what River shows of an attempt that failed. The reason may quote what the
-// other side says about the user, so it is in authsync.deliveries alone, and in the API.
+// attemptError is the error River shows for a failed attempt. The reason may quote personal data from the
+// response, so it is only in authsync.deliveries and the API.
 func attemptError(r *destination.Result) error {
 	if r.Status == 0 {
-		return errors.New("the destination gave no answer: authsync.deliveries has the reason")
+		return errors.New("no response from the destination: see the reason in authsync.deliveries")
 	}
-	return fmt.Errorf("the destination answered %d: authsync.deliveries has the reason", r.Status)
+	return fmt.Errorf("the destination answered %d: see the reason in authsync.deliveries", r.Status)
 }
 
-// keyedSemaphore bounds how many deliveries of one destination a process tries again at a time, so
-// that one that hangs leaves workers for the others.
+// keyedSemaphore limits the concurrent retries per destination in a process, so that a hanging destination
+// leaves workers for the others.
 type keyedSemaphore struct {
 	limit int
 

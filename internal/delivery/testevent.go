@@ -10,21 +10,21 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// TestResult is what a destination answered to a test event.
+// TestResult is a destination's response to a test event.
 type TestResult struct {
 	Delivered  bool                  `json:"delivered"`
 	MessageID  string                `json:"message_id"`
-	Requests   []destination.Request `json:"requests"` // secrets masked; none if the mapping makes none
+	Requests   []destination.Request `json:"requests"` // secrets masked; empty if the mapping makes none
 	Status     *int                  `json:"status"`   // nil: there was no answer
 	Response   string                `json:"response"`
-	Reason     string                `json:"reason"` // why it failed, or why nothing was sent
+	Reason     string                `json:"reason"` // why it failed or was not sent
 	DurationMS int64                 `json:"duration_ms"`
 }
 
-// Test sends one test event to a destination, whatever its state and filters, and returns the answer. Nothing of it is
-// stored: there is no delivery, and cursor, breaker and state stay as they are. It counts against the rate limit.
+// Test sends one test event to a destination, regardless of its state and filters, and returns the response. It creates no
+// delivery and leaves cursor, breaker and state alone. It counts against the rate limit.
 //
-// The error is a *destination.InvalidError if the type takes no test events or the mapping fails on this one.
+// It returns a *destination.InvalidError if the type does not support test events or the mapping fails on this one.
 func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (TestResult, error) {
 	t, err := o.previewed(ctx, destinationID, destination.TestUserID)
 	if err != nil {
