@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// barPath is where River UI has nothing.
+// barPath is a path that River UI does not use.
 const barPath = RiverPath + "/authsync/"
 
 //go:embed bar.css
 var barCSS []byte
 
-// barJS runs before River UI's own script. Zod, which that uses, tries out whether it may compile
-// code, which the policy forbids, and a browser reports. Told so beforehand, it does not try.
+// barJS runs before River UI's own script. It keeps Zod, which River UI uses, from probing whether it may
+// compile code: the policy forbids that, and the browser would report a violation.
 const barJS = "globalThis.__zod_globalConfig = { jitless: true };\n"
 
-// bar is what stands in front of River UI's page: the way back, and the way out.
+// bar is added to River UI's pages: a link back to the sign-in page and the sign-out button.
 const bar = `<nav id="authsync-bar" aria-label="authsync"><a href="/">authsync</a>` +
 	`<form method="post" action="` + SignOutPath + `"><button>Sign out</button></form></nav>`
 
@@ -28,12 +28,12 @@ const (
 	endOfBody = "</body>"
 )
 
-// serveBar answers with what the bar loads.
+// serveBar serves the bar's script and style.
 func serveBar(w http.ResponseWriter, r *http.Request) {
 	switch strings.TrimPrefix(r.URL.Path, barPath) {
 	case "bar.css":
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
-		_, _ = w.Write(barCSS) // the browser may be gone
+		_, _ = w.Write(barCSS) // the client may have disconnected
 	case "bar.js":
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write([]byte(barJS))
@@ -42,7 +42,7 @@ func serveBar(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// withBar puts the bar into the pages that a handler answers with, and leaves the rest as it is.
+// withBar adds the bar to HTML pages of a handler and passes other responses through.
 func withBar(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, barPath) {
@@ -55,15 +55,15 @@ func withBar(next http.Handler) http.Handler {
 	})
 }
 
-// barWriter keeps a page until it is whole.
+// barWriter buffers a page.
 type barWriter struct {
 	http.ResponseWriter
 
 	status int
-	page   *bytes.Buffer // nil: it is no page
+	page   *bytes.Buffer // nil: not a page
 }
 
-// WriteHeader is that of a ResponseWriter.
+// WriteHeader implements http.ResponseWriter.
 func (b *barWriter) WriteHeader(status int) {
 	if b.status != 0 {
 		return
@@ -76,7 +76,7 @@ func (b *barWriter) WriteHeader(status int) {
 	b.ResponseWriter.WriteHeader(status)
 }
 
-// Write is that of a ResponseWriter.
+// Write implements http.ResponseWriter.
 func (b *barWriter) Write(p []byte) (int, error) {
 	if b.status == 0 {
 		if b.Header().Get("Content-Type") == "" {
@@ -90,7 +90,7 @@ func (b *barWriter) Write(p []byte) (int, error) {
 	return b.ResponseWriter.Write(p)
 }
 
-// Unwrap lets http.ResponseController reach the writer.
+// Unwrap is for http.ResponseController.
 func (b *barWriter) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 
 func (b *barWriter) finish() {
@@ -101,5 +101,5 @@ func (b *barWriter) finish() {
 	page = bytes.Replace(page, []byte(endOfBody), []byte(bar+endOfBody), 1)
 	b.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	b.ResponseWriter.WriteHeader(b.status)
-	_, _ = b.ResponseWriter.Write(page) // the browser may be gone
+	_, _ = b.ResponseWriter.Write(page) // the client may have disconnected
 }

@@ -1,43 +1,41 @@
-// Package dashboard is the web pages: River UI, where a person sees and steers jobs, and
-// the sign-in before it. It stands beside the road of a webhook, as package api does.
+// Package dashboard serves the web pages: River UI, which shows and controls jobs, behind a sign-in.
 //
 //	/river/     River UI, as its module carries it
-//	/sign-in    asks for an API key, and says who is signed in
-//	/sign-out   ends the session of the browser
+//	/sign-in    asks for an API key, and shows who is signed in
+//	/sign-out   ends the browser's session
 //
-// River UI shows and changes the jobs of all projects, so only a key that is not limited to
-// one lets anybody in: typed at the sign-in, or as the Bearer token of a program. A
-// session is a cookie that holds the id of the key, sealed. Each request asks
-// whether that key is still good, so revoking it ends all its sessions at once.
+// River UI shows and changes the jobs of all projects, so it takes a key that is not limited to one project, entered
+// at the sign-in or sent as a Bearer token. A session is a cookie with the encrypted id of the key. Each
+// request checks that the key is still valid, so revoking it ends all its sessions at once.
 //
 // # What retry, cancel and delete do to our jobs
 //
-// None of them loses an event, a change or a user, for a job is only what is to be done about
-// rows that are elsewhere. Where a job that was cancelled or deleted leaves something undone,
-// another is made; what ends the thing itself, where there is such a thing, is said here:
+// None of them loses an event, a change or a user, because a job only refers to rows stored elsewhere. If
+// a cancelled or deleted job leaves work undone, another one is inserted. To end the work itself, where
+// that is possible, do as follows:
 //
-//	apply_inbox           retry: applies what waits of its project now. cancel, delete: a new one
-//	                      comes within seconds. Nothing keeps an
-//	                      event from being applied: to undo it, change the user at the provider.
-//	retry_event           retry: tries now. cancel, delete: the event stays failed, as
-//	                      event_failures shows; a replay of failed events makes a new job.
-//	relay_changes,        retry of one that is finished: finds nothing to do. cancel, delete:
-//	deliver               a new one comes within seconds. To hold deliveries
-//	                      back, pause the destination.
-//	retry_delivery         retry: tries now, or hands the delivery to the destination's job if the
-//	                      destination is paused or only fails; one that was given up is
-//	                      taken up again. cancel, delete: the delivery goes on a minute after
+//	apply_inbox           retry: applies the project's pending messages now. cancel, delete: a new
+//	                      job follows within seconds. Nothing keeps an event from being
+//	                      applied: to undo it, change the user at the provider.
+//	retry_event           retry: tries now. cancel, delete: the event stays failed, see
+//	                      event_failures; a replay of failed events inserts a new job.
+//	relay_changes,        retry of a finished job: finds nothing to do. cancel, delete:
+//	deliver               a new job follows within seconds. To stop deliveries,
+//	                      pause the destination.
+//	retry_delivery        retry: tries now, or returns the delivery to the destination's job if the
+//	                      destination is paused or failing; a failed delivery is
+//	                      requeued. cancel, delete: the delivery continues one minute after
 //	                      the time of its next attempt. To end it, authsync deliveries cancel.
-//	backfill              retry: goes on from the last page. cancel, delete: so does the run, a
-//	                      reconcile as well, by a new job within seconds. To end a run,
+//	backfill              retry: continues from the last page. cancel, delete: a new job continues
+//	                      the run, also a reconcile, within seconds. To end a run,
 //	                      authsync backfill or reconcile … --cancel.
-//	refresh_users,        retry: goes on. cancel, delete: a new one comes within seconds.
+//	refresh_users,        retry: continues. cancel, delete: a new job follows within seconds.
 //	repair_mirror
 //	maintain_inbox, rescue_deliveries, prune_deliveries, schedule_reconciles, check_mirrors
-//	                      come again by themselves.
+//	                      recur by themselves.
 //
-// A job that runs is only asked to stop, and cannot be deleted. To pause a queue holds back
-// all of its jobs, of all projects; webhooks are taken all the while.
+// A running job can only be asked to stop, and cannot be deleted. Pausing a queue holds back all of its
+// jobs, of all projects; webhooks are still accepted.
 package dashboard
 
 import (
@@ -57,7 +55,7 @@ import (
 	"github.com/authsync/authsync/internal/seal"
 )
 
-// The paths that a Dashboard answers, and all paths below that of River UI.
+// Paths served by a Dashboard, besides those below RiverPath.
 const (
 	RiverPath   = "/river"
 	SignInPath  = "/sign-in"
@@ -70,22 +68,22 @@ type Keys interface {
 	FindKey(ctx context.Context, id uuid.UUID) (project.Key, error)
 }
 
-// Config is what a Dashboard needs; all of it but PublicURL and Now must be given.
+// Config configures a Dashboard. Only PublicURL and Now are optional.
 type Config struct {
 	Keys    Keys
 	Keyring *seal.Keyring
-	// Pool is for River UI alone, see Session.
+	// Pool is used by River UI only; see Session.
 	Pool *pgxpool.Pool
-	// Bearer makes a handler of requests that show a key in their header; see api.Unlimited.
+	// Bearer wraps a handler for requests with a key in their header; see api.Unlimited.
 	Bearer func(next func(http.ResponseWriter, *http.Request, project.Key)) http.Handler
-	// PublicURL is where browsers find this server; empty: where the request was sent to.
+	// PublicURL is the server's URL as seen by browsers; empty: the URL of the request.
 	PublicURL string
 	Log       *slog.Logger
-	// Now is the clock of sessions; nil: time.Now.
+	// Now is the clock of sessions; nil means time.Now.
 	Now func() time.Time
 }
 
-// Dashboard answers browsers. It is safe for concurrent use.
+// Dashboard serves the web pages. It is safe for concurrent use.
 type Dashboard struct {
 	config  Config
 	river   http.Handler
@@ -93,7 +91,7 @@ type Dashboard struct {
 	handler http.Handler
 }
 
-// New makes a Dashboard. It starts nothing.
+// New returns a Dashboard. It starts nothing.
 func New(c Config) (*Dashboard, error) {
 	if c.Keys == nil || c.Keyring == nil || c.Pool == nil || c.Bearer == nil || c.Log == nil {
 		return nil, errors.New("dashboard: keys, keyring, pool, bearer and log must be given")
@@ -124,8 +122,8 @@ func New(c Config) (*Dashboard, error) {
 
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
 
-// sameOrigin refuses what the pages of other sites make a browser send. The public URL is
-// trusted, for a proxy may send requests on under another name.
+// sameOrigin rejects cross-site requests. The public URL is trusted, because a proxy may forward requests
+// under another host name.
 func sameOrigin(publicURL string) (*http.CrossOriginProtection, error) {
 	protection := http.NewCrossOriginProtection()
 	if publicURL != "" {
@@ -144,16 +142,15 @@ func sameOrigin(publicURL string) (*http.CrossOriginProtection, error) {
 	return protection, nil
 }
 
-// withHeaders keeps answers out of caches and out of other sites' frames. What River UI loads
-// comes from here; the styles that it sets by itself are the only exception. It compiles no
-// code, see barJS.
+// withHeaders forbids caching and framing by other sites. Everything comes from this server, except for the
+// inline styles that River UI sets. Code compilation is forbidden, see barJS.
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "+
 			"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
-		// Not no-referrer: with that, a browser does not say where a form comes from.
+		// Not no-referrer: with that, browsers hide the origin of a form.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)

@@ -19,9 +19,8 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
-// Session are the settings of River UI's connections to the control database. Its counts
-// read all of a table that may be long: what takes longer than a person waits is given up.
-// River UI itself gives up after 10 s, but PostgreSQL would go on.
+// Session returns the settings of River UI's connections to the control database. Its counts scan a table that
+// may be large. River UI itself gives up after 10 s, but without a statement timeout PostgreSQL would go on.
 func Session() map[string]string {
 	session := pgdb.FreshPlans()
 	session["statement_timeout"] = "10s"
@@ -29,12 +28,12 @@ func Session() map[string]string {
 	return session
 }
 
-// maxBody is far above the thousand ids that River UI sends at most.
+// maxBody is well above the thousand ids that River UI sends at most.
 const maxBody = 64 << 10
 
-// newRiver makes River UI. It is not started: that would count all jobs every ten seconds in each
-// process, so that the numbers of a table of a million rows are at hand. Without it they
-// are counted while somebody looks, which takes a tenth of a second for that many.
+// newRiver returns River UI, not started: when started it counts all jobs every ten seconds in each process,
+// to have the numbers of a table of a million rows at hand. Otherwise it counts them on request, which takes a
+// tenth of a second for that many.
 func newRiver(pool *pgxpool.Pool, log *slog.Logger) (http.Handler, error) {
 	log = log.With(slog.String("part", "river_ui"))
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: inbox.RiverSchema, Logger: log})
@@ -48,8 +47,8 @@ func newRiver(pool *pgxpool.Pool, log *slog.Logger) (http.Handler, error) {
 	return withBar(ui), nil
 }
 
-// riverUI lets those in who are signed in or show a key. A browser without a session
-// is sent to the sign-in, and from there back to the page.
+// riverUI admits signed-in browsers and requests with a key. A browser without a session is redirected to the
+// sign-in, and from there back to the page.
 func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" {
 		d.bearer.ServeHTTP(w, r)
@@ -72,13 +71,13 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isPage reports that a browser opens a page, rather than a script calling River UI's API.
+// isPage reports whether a browser opens a page, as opposed to a script calling River UI's API.
 func isPage(r *http.Request) bool {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	return reads && !strings.HasPrefix(r.URL.Path, RiverPath+"/api/")
 }
 
-// serveRiver answers with River UI, and logs who changes something.
+// serveRiver serves River UI and logs changes with their key.
 func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key project.Key) {
 	level := slog.LevelDebug
 	if r.Method != http.MethodGet {
@@ -90,15 +89,14 @@ func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key proje
 	d.river.ServeHTTP(noStore{w}, r)
 }
 
-// noStore says so once more: River UI tries each path as a file first, and looking for one
-// that is not there takes the header away.
+// noStore sets Cache-Control again: River UI tries each path as a file first, and a miss removes the header.
 type noStore struct{ http.ResponseWriter }
 
-// WriteHeader is that of a ResponseWriter.
+// WriteHeader implements http.ResponseWriter.
 func (w noStore) WriteHeader(status int) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach the writer.
+// Unwrap is for http.ResponseController.
 func (w noStore) Unwrap() http.ResponseWriter { return w.ResponseWriter }

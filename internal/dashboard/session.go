@@ -18,22 +18,21 @@ import (
 const (
 	cookieName    = "authsync_session"
 	sessionLength = 12 * time.Hour
-	// sessionSeal is what the cookie is bound to, so that nothing else that is sealed
-	// with the same keys opens as a session.
+	// sessionSeal is the context the cookie is sealed with, so that no other sealed value opens as a session.
 	sessionSeal = "dashboard session"
-	// sessionSize: the id of the key, and when the session ends, in seconds.
+	// sessionSize is the size of the key id and the expiry in Unix seconds.
 	sessionSize = len(uuid.UUID{}) + 8
 )
 
-// errNoSession says that the request has no session, or one that has ended or was altered.
+// errNoSession means that the request has no session, or an expired or altered one.
 var errNoSession = errors.New("no session")
 
-// isOver tells that nobody is signed in from an error that says nothing about that.
+// isOver reports whether an error means that nobody is signed in, as opposed to an unknown state.
 func isOver(err error) bool {
 	return errors.Is(err, errNoSession) || errors.Is(err, project.ErrNoKey)
 }
 
-// session finds the key with which the browser signed in.
+// session returns the key the browser signed in with.
 func (d *Dashboard) session(r *http.Request) (project.Key, error) {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
@@ -47,7 +46,7 @@ func (d *Dashboard) session(r *http.Request) (project.Key, error) {
 	if err != nil || len(plain) != sessionSize {
 		return project.Key{}, errNoSession
 	}
-	id, end := uuid.UUID(plain[:len(uuid.UUID{})]), int64(binary.BigEndian.Uint64(plain[len(uuid.UUID{}):])) //nolint:gosec // as it was sealed
+	id, end := uuid.UUID(plain[:len(uuid.UUID{})]), int64(binary.BigEndian.Uint64(plain[len(uuid.UUID{}):])) //nolint:gosec // as startSession wrote it
 	if d.config.Now().Unix() >= end {
 		return project.Key{}, errNoSession
 	}
@@ -58,7 +57,7 @@ func (d *Dashboard) session(r *http.Request) (project.Key, error) {
 	return key, err
 }
 
-// startSession gives the browser its cookie.
+// startSession sets the session cookie.
 func (d *Dashboard) startSession(w http.ResponseWriter, r *http.Request, key project.Key) error {
 	end := d.config.Now().Add(sessionLength)
 	plain := binary.BigEndian.AppendUint64(key.ID[:], uint64(end.Unix())) //nolint:gosec // not before 1970
@@ -70,9 +69,9 @@ func (d *Dashboard) startSession(w http.ResponseWriter, r *http.Request, key pro
 	return nil
 }
 
-// setCookie sets the cookie of the session; an age below zero removes it.
+// setCookie sets the session cookie; a negative age deletes it.
 func (d *Dashboard) setCookie(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure wherever the browser came by https
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure if the browser came by https
 		Name: cookieName, Value: value, Path: "/", MaxAge: int(age / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),

@@ -26,23 +26,23 @@ var signInCSS string
 var signInHTML string
 
 // signInPage is the page before and after signing in.
-var signInPage = template.Must(template.New("sign-in").Parse(signInHTML)) //nolint:gochecknoglobals // read only
+var signInPage = template.Must(template.New("sign-in").Parse(signInHTML)) //nolint:gochecknoglobals // read-only
 
-// signInPolicy lets the page use its own style and nothing else.
-var signInPolicy = func() string { //nolint:gochecknoglobals // read only
+// signInPolicy allows the page's own style and nothing else.
+var signInPolicy = func() string { //nolint:gochecknoglobals // read-only
 	sum := sha256.Sum256([]byte(signInCSS))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; " +
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// signInView is what the page shows.
+// signInView is the data of the page.
 type signInView struct {
 	Style template.CSS
-	// Next is where to go from here.
+	// Next is the path to go to after signing in.
 	Next string
-	// Key is who is signed in; nil: nobody.
+	// Key is the key of the session; nil if nobody is signed in.
 	Key *project.Key
-	// Fault says why the last attempt did not succeed.
+	// Fault is why the last attempt failed.
 	Fault string
 }
 
@@ -54,11 +54,11 @@ func (d *Dashboard) showSignIn(w http.ResponseWriter, r *http.Request) {
 	d.writeSignIn(w, r, http.StatusOK, view)
 }
 
-// maxSignIn is far above what the form sends.
+// maxSignIn is well above the size of the form.
 const maxSignIn = 8 << 10
 
-// signIn starts a session for whoever knows a key. Guessing one is hopeless (256 random bits),
-// and an attempt costs one query at most, so attempts are not counted.
+// signIn starts a session for a valid key. Attempts are not limited: keys have 256 random bits, and an attempt
+// costs at most one query.
 func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxSignIn)
 	if err := r.ParseForm(); err != nil {
@@ -87,7 +87,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
 }
 
-// troubleLevel is how bad it is that the database could not be asked: not at all where the browser is gone.
+// troubleLevel is the log level of a failed database query: low if the browser has disconnected.
 func troubleLevel(r *http.Request) slog.Level {
 	if r.Context().Err() != nil {
 		return slog.LevelDebug
@@ -104,8 +104,8 @@ func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, n
 	d.writeSignIn(w, r, status, signInView{Next: next, Fault: fault})
 }
 
-// signOut has the browser forget its session. A copy of the cookie made before is good until
-// it ends; revoking the key ends it at once.
+// signOut deletes the session cookie. A copy of the cookie stays valid until it expires; revoking the key ends
+// it at once.
 func (d *Dashboard) signOut(w http.ResponseWriter, r *http.Request) {
 	d.setCookie(w, r, "", -time.Second)
 	http.Redirect(w, r, SignInPath, http.StatusSeeOther)
@@ -114,7 +114,7 @@ func (d *Dashboard) signOut(w http.ResponseWriter, r *http.Request) {
 func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status int, view signInView) {
 	view.Style = template.CSS(signInCSS) //nolint:gosec // our own file
 	var page bytes.Buffer
-	if err := signInPage.Execute(&page, view); err != nil { // a mistake in the template
+	if err := signInPage.Execute(&page, view); err != nil { // a bug in the template
 		d.config.Log.ErrorContext(r.Context(), "page_not_made", slog.Any("error", err))
 		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
 		return
@@ -122,11 +122,11 @@ func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	w.Header().Set("Content-Security-Policy", signInPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // whoever asked may be gone
+	_, _ = w.Write(page.Bytes()) // the client may have disconnected
 }
 
-// localPath is where to go after signing in: a page of River UI, whatever was asked for. Of that
-// it takes the path, cleaned, since a browser reads two slashes at its beginning as a host.
+// localPath returns the path to go to after signing in, always within River UI. The path is cleaned, because
+// browsers treat a leading double slash as a host.
 func localPath(next string) string {
 	const home = RiverPath + "/"
 	u, err := url.Parse(next)

@@ -1,13 +1,11 @@
-// Package destination is what the systems that must follow have in common: what they
-// are told (a Message), what they answer (a Result), and how they are made. Each type
-// has a folder of its own: webhook, http, hubspot.
+// Package destination defines what all destination types share: what they are sent (a Message), what
+// they return (a Result), and how they are built. Each type has its own package: webhook, http, hubspot.
 //
-// On the road of a change it is the last station:
+// A destination is the last step of a change:
 //
 //	user_changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
 //
-// A type knows its wire format and nothing of order, retries, rate limits or
-// databases: these are the outbox's.
+// A type knows its wire format. Order, retries, rate limits and databases are the outbox's.
 package destination
 
 import (
@@ -19,7 +17,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The event types.
+// Event types.
 const (
 	UserCreated  = "user.created"
 	UserUpdated  = "user.updated"
@@ -27,110 +25,110 @@ const (
 	UserRestored = "user.restored"
 )
 
-// EventTypes lists the event types.
+// EventTypes returns all event types.
 func EventTypes() []string { return []string{UserCreated, UserUpdated, UserDeleted, UserRestored} }
 
-// MaxResponse is how much of an answer is kept, in bytes.
+// MaxResponse is the number of bytes of a response that are kept.
 const MaxResponse = 4 << 10
 
-// Message is one change of a user, as a destination is told of it. For a destination that
-// takes states (Traits.States) it may unite several changes, and User is the user as the newest
-// change that is known to the outbox left it.
+// Message is one change of a user. For a destination that takes states (Capabilities.States) it may coalesce
+// several changes, and User is the state after the newest change known to the outbox.
 type Message struct {
-	// ID is the same for every attempt and every replay: the webhook-id, the idempotency key.
+	// ID is the webhook-id or idempotency key, the same for every attempt and replay.
 	ID string
-	// ChangeID is the newest change in it (user_changes.id).
+	// ChangeID is the newest change included (user_changes.id).
 	ChangeID  int64
 	ProjectID uuid.UUID
 	UserID    string
 	EventType string   // UserCreated, UserUpdated, UserDeleted or UserRestored
-	Changed   []string // columns of users that differ between Before and User
-	// User is the row of users, an object with one key a column of the mirror (id to raw),
-	// as the change left it. Before is the row as it was; nil where the user was new.
+	Changed   []string // columns that differ between Before and User
+	// User is the row of users after the change, an object with one key per column of the mirror (id to raw).
+	// Before is the row before it, nil for a new user.
 	User, Before json.RawMessage
 	Provider     string
 	EventID      string
-	EventAt      time.Time // the provider's clock
-	ChangedAt    time.Time // when it was committed to the mirror
-	// Attempt is 1 the first time. For a destination that takes states it is more than 1 if anything that
-	// is united in it may have arrived before; then the other side may hold another state than Before.
+	EventAt      time.Time // by the provider's clock
+	ChangedAt    time.Time // commit time in the mirror
+	// Attempt starts at 1. For a destination that takes states it is greater than 1 if any coalesced change
+	// may have arrived before; then the destination may hold a state other than Before.
 	Attempt int
-	// ExternalID is what an earlier Result asked to remember of this user; empty: nothing.
+	// ExternalID is the external id of the user stored by an earlier Result; empty if there is none.
 	ExternalID string
-	// Deferred: the other side has asked to send this message later, and has taken others
-	// since. If it asks so again, it speaks of this message, and not of all that is sent.
+	// Deferred means that the destination has deferred this message before and has accepted others since.
+	// Another deferral is then about this message, not about all requests.
 	Deferred bool
-	// Test: it is a test event, about no real user; see TestMessage.
+	// Test marks a test event about a synthetic user; see TestMessage.
 	Test bool
 }
 
-// Outcome says what became of a message.
+// Outcome is the outcome of a message.
 type Outcome int
 
 const (
-	// Delivered says that the other side has it, or needs nothing (Reason says why).
+	// Delivered means that the destination has the message, or needs nothing (see Reason).
 	Delivered Outcome = iota
-	// Retry says that it failed; after a pause it is tried again, which costs an attempt.
+	// Retry means that the attempt failed; another one follows after a pause.
 	Retry
-	// GiveUp says that it failed, and will as often as it is sent. A person may replay it.
+	// GiveUp means that the message failed and would fail each time. A user may replay it.
 	GiveUp
-	// Deferred says that nothing is wrong with it, but the other side takes no more now. It costs no attempt.
+	// Deferred means that the destination takes no more now, although the message is fine. It costs no
+	// attempt.
 	Deferred
-	// Pause says that no message will get through until a person mends what Reason says
-	// (a token, a property). The message waits.
+	// Pause means that no message can succeed until a user fixes what Reason names (a token, a property). The
+	// message waits.
 	Pause
-	// Disable says that the other side is gone for good, by its own word. The message waits.
+	// Disable means that the destination reported itself gone permanently. The message waits.
 	Disable
 )
 
-// Result is what became of a message, with what the other side answered.
+// Result is the outcome of a message, with the response.
 type Result struct {
 	Outcome Outcome
-	// Status is the HTTP status, 0 where there was no answer.
+	// Status is the HTTP status, 0 without a response.
 	Status int
-	// Response is the beginning of the answer's body, valid UTF-8 of at most MaxResponse bytes.
+	// Response is the start of the response body: valid UTF-8, at most MaxResponse bytes.
 	Response string
-	// Reason is a sentence for a person: why it failed, what to do. Never a secret.
+	// Reason explains to a user why the message failed and what to do. It never holds a secret.
 	Reason string
-	// After is how long to wait at least before the next attempt, as the other side asks.
+	// After is the minimum wait before the next attempt, as requested by the destination.
 	After time.Duration
-	// Shared, of a Later, says that it holds for whatever is sent: our own limit is used up, or the
-	// other side says that the account's is. Otherwise the message may be what is put off.
+	// Shared marks a Deferred result that applies to all requests: our own limit is used up, or the
+	// destination reports the account's limit. Otherwise the deferral may be about this message.
 	Shared bool
-	// ExternalID is to be remembered of the user; empty: to be forgotten; nil: as it was.
+	// ExternalID is the user's external id to store; empty deletes it, nil leaves it as it is.
 	ExternalID *string
 }
 
 // Destination sends messages to one configured system. It is safe for concurrent use.
 type Destination interface {
 	Traits() Capabilities
-	// Send sends messages, at most Traits.Batch of them, each about another user, and
-	// gives a result for each, in order. When ctx ends, what is not yet
-	// answered is a Retry; it may have arrived, and will come again with the same id.
+	// Send sends up to Capabilities.Batch messages, each about a different user, and returns one result per
+	// message, in order. When ctx ends, messages without a response are a Retry; they may have arrived, and
+	// are sent again with the same ids.
 	Send(ctx context.Context, messages []Message) []Result
-	// Preview shows the requests that a message would make, without sending any.
-	// The error is an *InvalidError if an expression fails on this message.
+	// Preview returns the requests for a message without sending them. It returns an *InvalidError if an
+	// expression fails on this message.
 	Preview(ctx context.Context, message Message) ([]Request, error)
 }
 
-// Capabilities say how a destination wants to be served.
+// Capabilities describe how messages are sent to a destination.
 type Capabilities struct {
-	// States: it takes the user's newest state, so that waiting changes of a user are
-	// united into one. Otherwise each change is an event of its own.
+	// States is set if it takes the user's newest state: pending changes of a user are coalesced. Otherwise
+	// each change is an event of its own.
 	States bool
-	// Batch is how many messages one Send takes at most, Parallel how many Sends may
-	// run at a time in a process; both at least 1.
+	// Batch is the maximum number of messages per Send, Parallel the maximum number of concurrent Sends per
+	// process; both at least 1.
 	Batch, Parallel int
-	// Account names what the other side counts requests by, as a digest; destinations
-	// with the same account share its limits. Empty: there are none.
+	// Account is a digest of what the rate limits apply to; destinations with the same account share them.
+	// Empty if there are no limits.
 	Account string
-	// NoTest says why it can be sent no test event, and what to do instead; empty: it can.
+	// NoTest is why it takes no test events, and what to do instead; empty if it does.
 	NoTest string
-	// Limits are the account's limits by class; see Limiter.
+	// Limits are the account's rate limits by class; see Limiter.
 	Limits map[string]Limit
 }
 
-// Limit is a rate that the other side allows.
+// Limit is a rate limit.
 type Limit struct {
 	Requests int           // in any window of length Per; 0: no such limit
 	Per      time.Duration // see Requests
@@ -138,16 +136,16 @@ type Limit struct {
 	Zone     string        // IANA time zone, such as Europe/Berlin; empty: UTC
 }
 
-// Limiter keeps to the limits of an account, over all processes.
+// Limiter enforces an account's rate limits across processes.
 type Limiter interface {
-	// Take waits until a request of the class may be sent, which must happen within a second.
-	// If that is too long a wait, the error is a *DeferredError.
+	// Take waits until a request of the class may be sent, which must happen within a second. If the wait
+	// would be too long, it returns a *DeferredError.
 	Take(ctx context.Context, class string) error
-	// Block lets no request of the class through for a while, because the other side said so.
+	// Block rejects requests of the class for a while, because the destination asked for it.
 	Block(ctx context.Context, class string, d time.Duration, because string) error
 }
 
-// DeferredError says that a request may be sent only after a longer wait.
+// DeferredError means that a request must wait longer than Take does.
 type DeferredError struct {
 	After  time.Duration
 	Reason string
@@ -155,66 +153,65 @@ type DeferredError struct {
 
 func (e *DeferredError) Error() string { return e.Reason }
 
-// Request is a request as Preview shows it; secrets are masked.
+// Request is a request as shown by Preview; secrets are masked.
 type Request struct {
 	Method string `json:"method"`
 	URL    string `json:"url"`
-	// Header has the headers that matter, in the order of their names.
+	// Header holds the relevant headers.
 	Header http.Header `json:"headers"`
-	// Body is JSON where the body is, else a text; nil: none.
+	// Body is the JSON body, or another body as a JSON string; nil if there is none.
 	Body json.RawMessage `json:"body"`
-	// Note says when this request is made, where that hangs on an answer.
+	// Note says when this request is made, if that depends on a response.
 	Note string `json:"note,omitempty"`
 }
 
-// Config is a configured destination.
+// Config is a destination's configuration.
 type Config struct {
 	ID        uuid.UUID
 	ProjectID uuid.UUID
 	Name      string
-	Options   json.RawMessage // of its type; an object
+	Options   json.RawMessage // an object, as defined by the type
 	Secrets   Secrets
 }
 
 // Secrets are a destination's secrets by name.
 type Secrets struct {
 	Values map[string]string `json:"values"`
-	// Old are earlier ones, which are valid a while longer.
+	// Old are replaced secrets that are still valid.
 	Old map[string]OldSecret `json:"old,omitempty"`
 }
 
-// OldSecret is a secret that has been replaced.
+// OldSecret is a replaced secret.
 type OldSecret struct {
 	Value string    `json:"value"`
 	Until time.Time `json:"until"`
 }
 
-// Deps is what a destination needs of its surroundings.
+// Deps are a destination's dependencies.
 type Deps struct {
-	// Client sends requests to addresses that are allowed only, and follows no redirects; see package outbound.
+	// Client connects to allowed addresses only and follows no redirects; see package egress.
 	Client *http.Client
-	// CheckURL says why requests to a URL would be refused; nil: anything goes.
+	// CheckURL returns why requests to a URL would be refused; nil allows all.
 	CheckURL func(url string) error
-	// Limiter keeps to the limits; nil: there are none.
+	// Limiter enforces the rate limits; nil means no limits.
 	Limiter Limiter
-	// Now is the clock; nil: time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Type makes destinations of one type.
+// Type builds destinations of one type.
 type Type interface {
-	// Name is the type's name in the API, the tables and the command.
+	// Name returns the type's name in the API, the tables and the command.
 	Name() string
-	// New checks a configuration and makes the destination; it sends nothing. What a
-	// person has to change is an *InvalidError.
+	// New validates a configuration and builds the destination; it sends nothing. It returns an *InvalidError
+	// for mistakes in the configuration.
 	New(c Config, d Deps) (Destination, error)
-	// SecretNames are the names of the secrets that it takes; nil: any name.
+	// SecretNames returns the names of the secrets it takes; nil means any name.
 	SecretNames() []string
-	// SendsSecretsTo gives the origins (see outbound.Origin) to which secrets are sent as they
-	// are, by the options; nil: none is, they only sign. Options that it cannot read give none.
+	// SendsSecretsTo returns the origins (see egress.Origin) to which secrets are sent verbatim with these
+	// options; nil if secrets are only used for signing, or if the options cannot be parsed.
 	SendsSecretsTo(options json.RawMessage) []string
-	// NewSecret makes a value for a secret that a person need not give, and names it;
-	// ok is false where there is none. It is shown once.
+	// NewSecret generates a secret that the user need not provide, shown once; ok is false if there is none.
 	NewSecret() (name, value string, ok bool)
 }
 
@@ -222,12 +219,12 @@ type Type interface {
 // It never holds a secret.
 type InvalidError struct {
 	Detail string
-	// Field is the path of the wrong value, such as options.url; empty: Detail begins with it.
+	// Field is the path of the invalid value, such as options.url; empty if Detail starts with it.
 	Field string
-	Err   error // the cause, where there is one; its text is not to be shown
+	Err   error // the cause, if any; not to be shown
 }
 
 func (e *InvalidError) Error() string { return e.Detail }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *InvalidError) Unwrap() error { return e.Err }

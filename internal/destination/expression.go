@@ -13,9 +13,9 @@ func ExpressionError(err error, detail string) error {
 	return &InvalidError{Detail: detail, Err: err}
 }
 
-// Unmade is what becomes of a message whose request could not be made, with the reason that is shown. An expression that
-// fails on one user's data fails that message alone; one that had to be ended by force again and again pauses the
-// destination, for its other messages would do the same.
+// Unmade is the result of a message whose request could not be built, with the reason to show. An expression
+// that fails on one user's data fails that message only; one that keeps being killed pauses the destination,
+// because its other messages would do the same.
 func Unmade(err error, reason string) Result {
 	if Halts(err) {
 		return Result{Outcome: Pause, Reason: reason + "; change the expression, and resume the destination"}
@@ -26,17 +26,17 @@ func Unmade(err error, reason string) Result {
 	return Result{Outcome: GiveUp, Reason: reason}
 }
 
-// unavailableFor is how long a destination waits for a worker that could not be had.
+// unavailableFor is how long a destination waits when no worker is available.
 const unavailableFor = 5 * time.Second
 
-// Unavailable reports whether an error says that no worker could be had for an expression, or that its run was stopped. That is
-// our trouble: it says nothing of the expression or the change, and costs no delivery an attempt.
+// Unavailable reports whether an error means that no worker was available for an expression, or that its run
+// was stopped. That is not about the expression or the change, and costs no attempt.
 func Unavailable(err error) bool {
 	_, is := errors.AsType[*jq.UnavailableError](err)
 	return is
 }
 
-// Halts reports whether an error is of an expression that had to be ended by force again and again.
+// Halts reports whether an error is about an expression that keeps being killed.
 func Halts(err error) bool {
 	run, is := errors.AsType[*jq.RunError](err)
 	return is && run.Halt

@@ -12,14 +12,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// MessageID is the id under which a destination is told of a change, the same for every attempt and
-// every replay, in every process. It has no dots, which Standard Webhooks forbids.
+// MessageID returns the message id of a change for a destination, the same for every attempt and replay, in
+// every process. It contains no dots, which Standard Webhooks forbids.
 func MessageID(destinationID uuid.UUID, changeID int64) string {
 	return "msg_" + hex.EncodeToString(destinationID[:]) + "_" + strconv.FormatInt(changeID, 10)
 }
 
-// Input is a message as conditions and mappings see it. Numbers are json.Number, so that a
-// large one stays what it is. What expressions make of it may share parts with it.
+// Input returns a message as seen by conditions and mappings. Numbers are json.Number, to keep large ones
+// exact. Results of expressions may share memory with it.
 func Input(m Message) (map[string]any, error) {
 	user, err := decodeRow(m.User)
 	if err != nil {
@@ -41,7 +41,7 @@ func Input(m Message) (map[string]any, error) {
 	}, nil
 }
 
-// decodeRow gives nil, as jq wants it, for a row that is not there.
+// decodeRow returns nil for a missing row, as jq needs it.
 func decodeRow(row json.RawMessage) (any, error) {
 	if len(row) == 0 {
 		return nil, nil
@@ -62,10 +62,9 @@ func instant(t time.Time) any {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// DropEmpty leaves out the members of objects that are null or an empty text, at any depth, and
-// objects that hold nothing else: so that what a user does not have overwrites nothing at the other
-// side. Lists keep their length. An object that was empty from the start stays. The
-// value itself is not changed; ok is false where nothing is left of it.
+// DropEmpty removes null and empty-string members of objects at any depth, and objects left empty by that, so
+// that missing values of a user overwrite nothing. Lists keep their length, and objects that were empty before
+// stay. The value itself is not modified; ok is false if nothing is left.
 func DropEmpty(value any) (rest any, ok bool) {
 	switch v := value.(type) {
 	case nil:

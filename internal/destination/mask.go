@@ -10,21 +10,20 @@ import (
 	"strings"
 )
 
-// Masked stands where a secret would.
+// Masked replaces secrets.
 const Masked = "***"
 
-// minMasked is the length from which a text is looked for. Shorter ones would be found in every second sentence.
+// minMasked is the minimum length of a masked string. Shorter ones would match ordinary text.
 const minMasked = 4
 
-// Mask hides secrets in what is shown or stored. The zero value hides nothing. It is safe for
-// concurrent use.
+// Mask hides secrets in what is shown or stored. The zero value hides nothing. It is safe for concurrent use.
 type Mask struct {
 	replacer *strings.Replacer
 	longest  int
 }
 
-// NewMask makes a Mask that hides secrets in the forms in which they are sent and quoted: as they are,
-// in a URL, in JSON, in HTML, in base64.
+// NewMask returns a Mask for secrets in all forms in which they are sent and quoted: verbatim, URL-escaped, in
+// JSON, in HTML, in base64.
 func NewMask(secrets ...string) Mask {
 	var forms []string
 	for _, secret := range secrets {
@@ -35,7 +34,7 @@ func NewMask(secrets ...string) Mask {
 	if len(forms) == 0 {
 		return Mask{}
 	}
-	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longer ones win
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
 	pairs := make([]string, 0, 2*len(forms))
 	for _, form := range slices.Compact(forms) {
 		pairs = append(pairs, form, Masked)
@@ -43,8 +42,8 @@ func NewMask(secrets ...string) Mask {
 	return Mask{replacer: strings.NewReplacer(pairs...), longest: len(forms[0])}
 }
 
-// formsOf gives the forms in which a secret may come back. Encoders differ in what they escape
-// beyond what they must.
+// formsOf returns the forms in which a secret may appear. Encoders differ in what they escape beyond the
+// minimum.
 func formsOf(secret string) []string {
 	query, path := url.QueryEscape(secret), url.PathEscape(secret)
 	markup := html.EscapeString(secret)
@@ -60,7 +59,7 @@ func formsOf(secret string) []string {
 		var quoted strings.Builder
 		encoder := json.NewEncoder(&quoted)
 		encoder.SetEscapeHTML(escapesHTML)
-		if err := encoder.Encode(secret); err == nil { // a text always has a form in JSON
+		if err := encoder.Encode(secret); err == nil { // a string always marshals
 			text := strings.TrimSuffix(quoted.String()[1:], "\"\n")
 			forms = append(forms, text, strings.ReplaceAll(text, "/", `\/`))
 		}
@@ -68,7 +67,7 @@ func formsOf(secret string) []string {
 	return forms
 }
 
-// lowerEscapes writes the escapes of a URL in lower case, as some do.
+// lowerEscapes lower-cases URL escapes, as some encoders write them.
 func lowerEscapes(escaped string) string {
 	parts := strings.Split(escaped, "%")
 	for i := 1; i < len(parts); i++ {
@@ -85,18 +84,17 @@ func (m Mask) Hide(text string) string {
 	return m.replacer.Replace(text)
 }
 
-// ReadAhead is how many bytes of an answer have to be read so that Response finds secrets
-// that cross the bound.
+// ReadAhead returns how many bytes of a response to read so that Response finds secrets across its limit.
 func (m Mask) ReadAhead() int { return MaxResponse + m.longest + 1 }
 
-// Response is what is kept of the beginning of an answer, of which at most ReadAhead bytes were
-// read: valid UTF-8, at most MaxResponse bytes, no secret and no part of one at the end.
+// Response returns the start of a response, of which at most ReadAhead bytes were read: valid UTF-8, at most
+// MaxResponse bytes, no secret and no partial secret at the end.
 func (m Mask) Response(read []byte) string {
 	text := m.Hide(strings.ToValidUTF8(string(read), "\uFFFD"))
 	if len(read) >= m.ReadAhead() {
-		// The answer goes on, and what was read may end within a secret.
+		// The response was cut off, possibly within a secret.
 		text = text[:max(len(text)-m.longest, 0)]
 	}
-	text = strings.ReplaceAll(text, "\x00", "\uFFFD") // PostgreSQL takes none in a text
+	text = strings.ReplaceAll(text, "\x00", "\uFFFD") // PostgreSQL's text does not accept U+0000
 	return strings.ToValidUTF8(text[:min(len(text), MaxResponse)], "")
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// DecodeOptions reads the options of a type into a struct. What a person has to change is an *InvalidError.
+// DecodeOptions decodes the options of a type into a struct. It returns an *InvalidError for mistakes in them.
 func DecodeOptions(options json.RawMessage, into any) error {
 	if len(bytes.TrimSpace(options)) == 0 {
 		options = json.RawMessage("{}")
@@ -61,24 +61,24 @@ func inWords(t reflect.Type) string {
 	}
 }
 
-// LimitOption is how a person writes how many requests the other side takes:
+// LimitOption configures a rate limit:
 //
 //	{"requests": 10, "per": "1s", "daily": 100000, "zone": "Europe/Berlin", "account": "billing"}
 type LimitOption struct {
 	Requests int    `json:"requests,omitempty"`
 	Per      string `json:"per,omitempty"`
 	Daily    int    `json:"daily,omitempty"`
-	// Zone is the time zone in which a day begins; empty: UTC.
+	// Zone is the time zone of the daily limit; empty means UTC.
 	Zone string `json:"zone,omitempty"`
-	// Account is a name that several destinations of a project give if they share the limit; empty: it is the
-	// destination's own.
+	// Account is a common name for destinations of a project that share the limit; empty: the destination has
+	// its own.
 	Account string `json:"account,omitempty"`
 }
 
-// maxPer bounds the window in which requests are counted; beyond it there is the day.
+// maxPer is the longest window of a rate limit; for longer ones there is the daily limit.
 const maxPer = time.Hour
 
-// Apply sets the limit of requests of a class. No option, no limit. The error is an *InvalidError.
+// Apply sets the limit of a class, if the option is set. It returns an *InvalidError.
 func (o *LimitOption) Apply(t *Capabilities, c Config, class string) error {
 	if o == nil {
 		return nil

@@ -15,7 +15,7 @@ const TestUserID = "authsync-test-user"
 // TestHeader is set to true in requests that carry a test event.
 const TestHeader = "Authsync-Test"
 
-// TestMessage makes a test event about a synthetic user. Its id is a new one each time and contains "test"; its
+// TestMessage returns a test event about a synthetic user. Each has a new id that contains "test"; its
 // ChangeID is 0, which no change has.
 func TestMessage(destinationID, projectID uuid.UUID, eventType string, now time.Time) (Message, error) {
 	const earlier = "test-before@authsync.example"

@@ -1,5 +1,4 @@
-// Package filter decides which changes a destination wants: by event type, by the fields that
-// changed, by a condition.
+// Package filter decides which changes a destination takes: by event type, by changed fields, by a condition.
 package filter
 
 import (
@@ -15,10 +14,10 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
-// maxFields bounds how many values are compared for each change.
+// maxFields limits the values compared per change.
 const maxFields = 100
 
-// columns are those of users that a field may begin with.
+// columns returns the columns of users that a field may start with.
 func columns() []string {
 	return []string{
 		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at",
@@ -26,24 +25,23 @@ func columns() []string {
 	}
 }
 
-// Selection is what a destination wants. It is safe for concurrent use.
+// Selection is a compiled filter. It is safe for concurrent use.
 type Selection struct {
 	eventTypes []string
 	fields     []field
 	condition  *jq.Expression
 }
 
-// field is a value of a user whose change matters.
+// field is a value of a user to compare.
 type field struct {
 	name string
 	path []string
-	expr *jq.Expression // in place of path
+	expr *jq.Expression // instead of path
 }
 
-// Compile checks a selection. No event types are all of them, no fields all fields. A field is a path of
-// names with dots between them, such as email or raw.app_metadata.plan; one that begins with a
-// dot is a jq expression over the user, for names that hold dots themselves. The
-// condition sees destination.Input. The error is a *destination.InvalidError.
+// Compile compiles a filter. No event types means all, no fields means all fields. A field is a dotted path,
+// such as email or raw.app_metadata.plan; one that starts with a dot is a jq expression over the user, for
+// names that contain dots. The condition runs on destination.Input. It returns a *destination.InvalidError.
 func Compile(eventTypes, fields []string, condition *string) (*Selection, error) {
 	s := &Selection{eventTypes: eventTypes}
 	for _, eventType := range eventTypes {
@@ -94,9 +92,9 @@ func compileField(name string) (field, error) {
 	return field{name: name, path: path}, nil
 }
 
-// Wants reports whether the destination wants a change; why says why not. A change that
-// deletes or restores a user passes the test of the fields always. The error
-// says that the condition, or a field that is an expression, fails on this change: a *destination.InvalidError.
+// Wants reports whether the filter accepts a change, and why not. Changes that delete or restore a user pass
+// the fields test. It returns a *destination.InvalidError if the condition, or a field expression, fails on
+// this change.
 func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err error) {
 	if len(s.eventTypes) > 0 && !slices.Contains(s.eventTypes, m.EventType) {
 		return false, fmt.Sprintf("its event type is %s, and the destination wants %s", m.EventType, strings.Join(s.eventTypes, ", ")), nil
@@ -139,7 +137,7 @@ func (s *Selection) names() string {
 	return strings.Join(names, ", ")
 }
 
-// changed reports whether a field differs. A user who is new had null everywhere.
+// changed reports whether a field differs. For a new user, every earlier value is null.
 func (s *Selection) changed(before, user any) (bool, error) {
 	for _, f := range s.fields {
 		old, err := f.of(before)
@@ -157,7 +155,7 @@ func (s *Selection) changed(before, user any) (bool, error) {
 	return false, nil
 }
 
-// of finds the value in a user; what is not there is null.
+// of returns the value in a user, null if missing.
 func (f field) of(user any) (any, error) {
 	if user == nil {
 		return nil, nil

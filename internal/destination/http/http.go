@@ -1,9 +1,8 @@
-// Package http tells any API with JSON over HTTP of a change, in the words of that API: for
-// each event type a person says method, URL, headers and body.
+// Package http calls any JSON API over HTTP: each event type has a configured method, URL, headers and
+// body.
 //
-// URL and headers are texts with jq expressions in {{ }}, the body is a jq expression. The
-// scheme, host and port of a URL are fixed: whoever can choose the data of a user must
-// not choose who gets the credentials.
+// URL and headers are templates with jq expressions in {{ }}, the body is a jq expression. The scheme, host and
+// port of a URL are fixed, so that user data cannot choose who gets the credentials.
 package http
 
 import (
@@ -22,7 +21,7 @@ import (
 )
 
 const (
-	// minSecret is the length from which a secret can be told from other text, to hide it in answers.
+	// minSecret is the minimum length of a secret that can be masked in responses.
 	minSecret   = 8
 	parallel    = 16
 	idempotency = "Idempotency-Key"
@@ -30,47 +29,47 @@ const (
 	fallback    = "default"
 )
 
-// Type makes destinations that are HTTP APIs.
+// Type builds HTTP destinations.
 type Type struct {
-	// AttemptTime is how long an attempt may take; 0: 15 s.
+	// AttemptTime limits an attempt; 0 means 15 s.
 	AttemptTime time.Duration
 }
 
 // Options are the options of an HTTP destination.
 type Options struct {
-	// Requests are the requests by event type, and default for the types that have none. A
-	// type without any makes no request.
+	// Requests are the requests by event type, and "default" for the other types. An event type without either
+	// makes no request.
 	Requests map[string]RequestOptions `json:"requests"`
-	// Headers are those of all requests; a request's own win.
+	// Headers apply to all requests; a request's own headers override them.
 	Headers map[string]string `json:"headers,omitempty"`
-	// IdempotencyHeader is the header that carries the message's id; nil: Idempotency-Key; empty: none.
+	// IdempotencyHeader is the header with the message's id; nil means Idempotency-Key, empty means none.
 	IdempotencyHeader *string `json:"idempotency_header,omitempty"`
-	// Success, Retry and GiveUp say what a status means: numbers, or classes such as "5xx".
+	// Success, Retry and GiveUp classify statuses: numbers, or classes such as "5xx".
 	Success []Status `json:"success,omitempty"`
 	Retry   []Status `json:"retry,omitempty"`
 	GiveUp  []Status `json:"give_up,omitempty"`
-	// Latest: it takes the user's newest state, so changes that wait are united into one.
+	// Latest sends the user's newest state: pending changes are coalesced.
 	Latest bool `json:"latest,omitempty"`
-	// KeepEmpty sends null and empty texts in the body, which are left out otherwise.
+	// KeepEmpty keeps null and empty strings in the body, which are dropped otherwise.
 	KeepEmpty bool                     `json:"keep_empty,omitempty"`
 	Limit     *destination.LimitOption `json:"limit,omitempty"`
 }
 
-// RequestOptions are those of one request.
+// RequestOptions configure one request.
 type RequestOptions struct {
 	Method  string            `json:"method,omitempty"` // empty: POST
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers,omitempty"`
-	Body    string            `json:"body,omitempty"` // empty: none
+	Body    string            `json:"body,omitempty"` // empty: no body
 }
 
-// Name is the type's name.
+// Name implements destination.Type.
 func (Type) Name() string { return "http" }
 
-// SecretNames is nil: secrets have the names that the expressions give them.
+// SecretNames is nil: the expressions name the secrets.
 func (Type) SecretNames() []string { return nil }
 
-// SendsSecretsTo are the hosts of all requests: any of them may use any secret.
+// SendsSecretsTo returns the origins of all requests: any of them may use any secret.
 func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	var o struct {
 		Requests map[string]struct {
@@ -89,10 +88,10 @@ func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	return slices.Compact(origins)
 }
 
-// NewSecret makes none.
+// NewSecret generates none.
 func (Type) NewSecret() (name, value string, ok bool) { return "", "", false }
 
-// New checks a configuration and makes the destination.
+// New validates a configuration and builds the destination.
 func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	var o Options
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
@@ -115,7 +114,7 @@ type api struct {
 	traits   destination.Capabilities
 	requests map[string]*request
 	outcomes outcomes
-	// secrets are the values; masked has the same names, to show a request.
+	// secrets are the values; masked has the same names, for previews.
 	secrets, masked map[string]any
 	hidden          []string
 	sender          *httpsend.Sender
@@ -146,7 +145,7 @@ func (h *api) setSecrets(s destination.Secrets) error {
 	return nil
 }
 
-// Traits say how it wants to be served.
+// Traits implements destination.Destination.
 func (h *api) Traits() destination.Capabilities { return h.traits }
 
 // Send sends messages, one request each.
@@ -187,7 +186,7 @@ func (h *api) send(ctx context.Context, m destination.Message) destination.Resul
 	}
 }
 
-// Preview shows the request that a message would make.
+// Preview returns the request for a message.
 func (h *api) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
 	ready, skip, err := h.prepare(ctx, m, h.masked)
 	if err != nil || skip != "" {
@@ -196,7 +195,7 @@ func (h *api) Preview(ctx context.Context, m destination.Message) ([]destination
 	return []destination.Request{ready.shown()}, nil
 }
 
-// methods are those that make sense for telling of a change.
+// methods returns the allowed methods.
 func methods() []string {
 	return []string{nethttp.MethodPost, nethttp.MethodPut, nethttp.MethodPatch, nethttp.MethodDelete, nethttp.MethodGet}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
-// request is how the requests for an event type are made.
+// request builds the requests for one event type.
 type request struct {
 	name    string
 	method  string
@@ -76,7 +76,7 @@ func (h *api) compile(name string, o RequestOptions, d destination.Deps) (*reque
 	return r, err
 }
 
-// splitURL gives what is fixed of a URL: its scheme, and the host with the port.
+// splitURL returns the fixed parts of a URL: its scheme, and the host with the port.
 func splitURL(source string) (scheme, host string) {
 	scheme, host, _ = strings.Cut(source, "://")
 	if i := strings.IndexAny(host, "/?#"); i >= 0 {
@@ -149,8 +149,7 @@ type ready struct {
 	mask        destination.Mask
 }
 
-// prepare makes the request for a message. Skip says why there is none to make. The
-// error is an *InvalidError.
+// prepare builds the request for a message. skip is why there is none. It returns an *InvalidError.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
 	r := h.requests[m.EventType]
 	if r == nil {
@@ -182,8 +181,8 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 	return q, "", nil
 }
 
-// address renders the URL. A value that is empty, or that leads out of its place in the
-// path, would make it the address of something else: DELETE /users/ instead of /users/7.
+// address renders the URL. It rejects values that are empty or that leave their place in the path, which would
+// address something else: DELETE /users/ instead of /users/7.
 func (r *request) address(ctx context.Context, input *jq.Input, secrets map[string]any) (address string, derived []string, err error) {
 	address, derived, err = r.url.render(ctx, input, secrets, escapeURL)
 	if errors.Is(err, errEmpty) {
@@ -204,10 +203,10 @@ func (r *request) address(ctx context.Context, input *jq.Input, secrets map[stri
 	return address, derived, nil
 }
 
-// escapeURL writes a value so that it is one value in a path and in a query.
+// escapeURL escapes a value for a path or a query.
 func escapeURL(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
 
-// fillHeaders sets the headers; one of which an expression gives nothing is left out.
+// fillHeaders sets the headers, without those whose expression yields nothing.
 func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destination.Message, input *jq.Input, secrets map[string]any) (derived []string, err error) {
 	if r.body != nil {
 		q.header.Set("Content-Type", "application/json")
@@ -242,8 +241,8 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 	return derived, nil
 }
 
-// fillBody makes the body. A text is sent as it is where the Content-Type is not JSON, for APIs that take forms.
-// Derived are its texts that were made of secrets.
+// fillBody builds the body. A string is sent verbatim if the Content-Type is not JSON, for APIs that take
+// forms. derived are its strings computed from secrets.
 func (h *api) fillBody(ctx context.Context, r *request, q *ready, input *jq.Input, secrets map[string]any) (derived []string, skip string, err error) {
 	if r.body == nil {
 		return nil, "", nil
@@ -276,8 +275,8 @@ func (h *api) fillBody(ctx context.Context, r *request, q *ready, input *jq.Inpu
 	return derived, "", tooLarge(len(q.body))
 }
 
-// madeOfSecrets gives the texts in a body that are others when the secrets are masked: all of
-// them, if it cannot be made of masked ones.
+// madeOfSecrets returns the strings in a body that change when the secrets are masked: all of them, if the
+// body cannot be built with masked secrets.
 func (h *api) madeOfSecrets(ctx context.Context, r *request, value any, input *jq.Input) []string {
 	plain, _, err := r.body.One(ctx, input, h.masked)
 	var harmless []string
@@ -287,7 +286,7 @@ func (h *api) madeOfSecrets(ctx context.Context, r *request, value any, input *j
 	return slices.DeleteFunc(texts(value), func(text string) bool { return slices.Contains(harmless, text) })
 }
 
-// texts gives the texts in a value, at any depth.
+// texts returns the strings in a value, at any depth.
 func texts(value any) (all []string) {
 	switch v := value.(type) {
 	case string:
@@ -311,7 +310,7 @@ func tooLarge(size int) error {
 	return &destination.InvalidError{Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed", size, httpsend.MaxBody)}
 }
 
-// build makes the request to send.
+// build returns the request to send.
 func (q *ready) build(ctx context.Context) (*nethttp.Request, error) {
 	request, err := nethttp.NewRequestWithContext(ctx, q.method, q.url, bytes.NewReader(q.body))
 	if err != nil {
@@ -321,11 +320,11 @@ func (q *ready) build(ctx context.Context) (*nethttp.Request, error) {
 	return request, nil
 }
 
-// shown is the request as a person sees it.
+// shown returns the request for a preview.
 func (q *ready) shown() destination.Request {
 	shown := destination.Request{Method: q.method, URL: q.url, Header: q.header, Body: q.body}
 	if q.body != nil && !q.isJSON {
-		if text, err := json.Marshal(string(q.body)); err == nil { // a text always has a form in JSON
+		if text, err := json.Marshal(string(q.body)); err == nil { // a string always marshals
 			shown.Body = text
 		}
 	}

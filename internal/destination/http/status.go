@@ -10,12 +10,12 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Status is a status, such as 404, or a class of them, such as "5xx".
+// Status is a status, such as 404, or a class, such as "5xx".
 type Status struct {
 	first, last int
 }
 
-// UnmarshalJSON takes a number, or a text that is a number or a class.
+// UnmarshalJSON accepts a number, or a string with a number or a class.
 func (s *Status) UnmarshalJSON(b []byte) error {
 	text := strings.ToLower(strings.Trim(string(b), `" `))
 	if class, is := strings.CutSuffix(text, "xx"); is {
@@ -30,7 +30,7 @@ func (s *Status) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// MarshalJSON writes it as it was given.
+// MarshalJSON writes the status as it was given.
 func (s Status) MarshalJSON() ([]byte, error) {
 	if s.first != s.last {
 		return json.Marshal(strconv.Itoa(s.first/100) + "xx")
@@ -38,7 +38,7 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	return json.Marshal(s.first)
 }
 
-// outcomes are what statuses mean.
+// outcomes maps statuses to outcomes.
 type outcomes [600]destination.Outcome
 
 func (o *outcomes) of(status int) destination.Outcome {
@@ -48,7 +48,7 @@ func (o *outcomes) of(status int) destination.Outcome {
 	return o[status]
 }
 
-// setStatuses fills in what a person said over what is usual; a number wins over a class.
+// setStatuses applies the configured statuses to the defaults; a number overrides a class.
 func (h *api) setStatuses() error {
 	for status := range h.outcomes {
 		switch {
@@ -57,7 +57,7 @@ func (h *api) setStatuses() error {
 		case status >= 500, status == nethttp.StatusRequestTimeout, status == nethttp.StatusTooEarly, status == nethttp.StatusTooManyRequests:
 			h.outcomes[status] = destination.Retry
 		case status == nethttp.StatusUnauthorized:
-			// No request gets through until the credentials are mended, so none is used up.
+			// No request can succeed until the credentials are fixed, so no attempt is counted.
 			h.outcomes[status] = destination.Pause
 		default:
 			h.outcomes[status] = destination.GiveUp

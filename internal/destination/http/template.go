@@ -18,22 +18,21 @@ const (
 	usage = "; an expression in it stands in {{ }}, such as {{ .user.id }}"
 )
 
-// template is a text with expressions in it.
+// template is a string with embedded expressions.
 type template struct {
 	name  string
 	parts []part
 }
 
-// part is a text, or an expression.
+// part is literal text or an expression.
 type part struct {
 	text string
 	expr *jq.Expression
-	// secret: the expression uses secrets, so that its value and its errors are not shown.
+	// secret is set if the expression uses secrets: its value and errors are not shown.
 	secret bool
 }
 
-// compileExpr compiles an expression that may use secrets, which must be there. The error
-// is an *InvalidError.
+// compileExpr compiles an expression; the secrets it uses must exist. It returns an *InvalidError.
 func compileExpr(name, source string, secrets map[string]any) (expr *jq.Expression, secret bool, err error) {
 	expr, err = jq.Compile(name, source, secretsName)
 	if err != nil {
@@ -51,8 +50,8 @@ func compileExpr(name, source string, secrets map[string]any) (expr *jq.Expressi
 	return expr, len(used) > 0, nil
 }
 
-// parseTemplate reads a text. An expression ends at the first }} that leaves a
-// whole one, because }} may stand within, as in {{ {a: {b: 1}} | tojson }}.
+// parseTemplate parses a template. An expression ends at the first }} that makes it complete, because it may
+// itself contain }}, as in {{ {a: {b: 1}} | tojson }}.
 func parseTemplate(name, source string, secrets map[string]any) (*template, error) {
 	t := &template{name: name}
 	for source != "" {
@@ -81,7 +80,7 @@ func cutExpr(rest string) (expr, after string, closed bool) {
 	for from := 0; ; {
 		i := strings.Index(rest[from:], shut)
 		if i < 0 {
-			// None leaves a whole expression: the first tells best what is wrong.
+			// None is complete: the error of the first one is the most helpful.
 			return strings.Cut(rest, shut)
 		}
 		if _, err := gojq.Parse(rest[:from+i]); err == nil {
@@ -91,7 +90,7 @@ func cutExpr(rest string) (expr, after string, closed bool) {
 	}
 }
 
-// constant reports a template without expressions, and its text.
+// constant returns the text of a template without expressions.
 func (t *template) constant() (string, bool) {
 	switch {
 	case len(t.parts) == 0:
@@ -103,12 +102,11 @@ func (t *template) constant() (string, bool) {
 	}
 }
 
-// errEmpty says that an expression gave nothing.
+// errEmpty means that an expression yielded nothing.
 var errEmpty = errors.New("gives nothing")
 
-// render fills in the expressions, each value through escape. The error is errEmpty if
-// one gives null, an empty text or no value; else an *InvalidError. Derived are the values that
-// were made of secrets.
+// render evaluates the template, passing each value through escape. It returns errEmpty if a value is null, an
+// empty string or missing, otherwise an *InvalidError. derived are the values computed from secrets.
 func (t *template) render(ctx context.Context, input *jq.Input, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -152,8 +150,8 @@ func (p part) value(ctx context.Context, name string, input *jq.Input, secrets m
 	}
 }
 
-// runOne runs an expression that gives one value or none. Errors of jq quote values, so those of
-// an expression that uses secrets are not passed on; the preview, where secrets are masked, shows them.
+// runOne runs an expression that yields at most one value. jq errors quote values, so those of an expression
+// with secrets are not passed on; the preview, which masks secrets, shows them.
 func runOne(ctx context.Context, expr *jq.Expression, secret bool, name string, input *jq.Input, secrets map[string]any) (value any, ok bool, err error) {
 	value, ok, err = expr.One(ctx, input, secrets)
 	switch {

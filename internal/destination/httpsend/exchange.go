@@ -1,5 +1,4 @@
-// Package httpsend is one request of a destination and what is made of its answer, which the types
-// that speak plain HTTP have in common.
+// Package httpsend sends a request and interprets the response, for all destination types over plain HTTP.
 package httpsend
 
 import (
@@ -18,17 +17,17 @@ import (
 )
 
 const (
-	// AttemptTime is how long one attempt may take, from the first packet to the end of the answer.
+	// AttemptTime limits an attempt, from connecting to the end of the response.
 	AttemptTime = 15 * time.Second
-	// MaxBody is how large a body may be that is sent.
+	// MaxBody is the maximum size of a request body.
 	MaxBody = 1 << 20
-	// pauseUnsaid is how long nothing is sent after a 429 that does not say how long.
+	// pauseUnsaid is the pause after a 429 without a Retry-After.
 	pauseUnsaid = 30 * time.Second
-	// pauseLimiter is how long to wait where the limits could not be asked for.
+	// pauseLimiter is the pause if the rate limits cannot be read.
 	pauseLimiter = 5 * time.Second
 	// UserAgent names the sender.
 	UserAgent = "authsync (+https://github.com/authsync/authsync)"
-	// Class is the class of all requests of these types; see destination.Limiter.
+	// Class is the rate limit class of all requests of these types; see destination.Limiter.
 	Class = "requests"
 )
 
@@ -40,7 +39,7 @@ type Sender struct {
 	timeout time.Duration
 }
 
-// NewSender makes a Sender. Limited says that the destination has limits; timeout 0 is AttemptTime.
+// NewSender returns a Sender. limited enables the rate limits; a timeout of 0 means AttemptTime.
 func NewSender(d destination.Deps, limited bool, timeout time.Duration) *Sender {
 	if timeout == 0 {
 		timeout = AttemptTime
@@ -48,34 +47,35 @@ func NewSender(d destination.Deps, limited bool, timeout time.Duration) *Sender 
 	return &Sender{client: Client(d), deps: d, limited: limited && d.Limiter != nil, timeout: timeout}
 }
 
-// Client is the client of a destination. Without one in its surroundings it is only checked or previewed.
+// Client returns the HTTP client of a destination. If the dependencies have none, the destination can only be
+// checked and previewed.
 func Client(d destination.Deps) *http.Client {
 	client := &http.Client{Transport: unconnected{}}
 	if d.Client != nil {
 		own := *d.Client
 		client = &own
 	}
-	// A redirect would lead the request, and its secrets, elsewhere than a person has said.
+	// A redirect would send the request, with its secrets, to an unconfigured address.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client
 }
 
-// unconnected is the transport of a destination that is only checked or previewed.
+// unconnected is the transport of a destination that can only be checked or previewed.
 type unconnected struct{}
 
 func (unconnected) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("this process sends nothing")
 }
 
-// Answer is what came back.
+// Answer is a response.
 type Answer struct {
 	Status   int
 	Header   http.Header
 	Response string // see destination.Result
 }
 
-// Do waits for the limits, sends a request made by build, and reads the answer. Where there is no
-// answer, done is true and the result says why. The mask hides what must not be kept of either.
+// Do waits for the rate limits, sends the request made by build, and reads the response. Without a response,
+// done is true and the result says why. The mask hides secrets in both.
 func (s *Sender) Do(
 	ctx context.Context, mask destination.Mask, build func(context.Context) (*http.Request, error),
 ) (answer Answer, result destination.Result, done bool) {
@@ -96,12 +96,12 @@ func (s *Sender) Do(
 		return Answer{}, Unanswered(ctx, mask, err), true
 	}
 	defer func() { _ = response.Body.Close() }()
-	// The status is the answer. A body that breaks off or never ends takes nothing from it.
+	// The status is what counts. A truncated or endless body does not change it.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, int64(mask.ReadAhead())))
 	return Answer{Status: response.StatusCode, Header: response.Header, Response: mask.Response(body)}, destination.Result{}, false
 }
 
-// NotNow is the result of a request that was not sent because of the limits: by the error of Limiter.Take.
+// NotNow returns the result for an error of Limiter.Take: the request was not sent.
 func NotNow(ctx context.Context, err error) destination.Result {
 	var later *destination.DeferredError
 	switch {
@@ -117,14 +117,15 @@ func NotNow(ctx context.Context, err error) destination.Result {
 	}
 }
 
-// Refusal is what an error of destination.Deps.Client is if the target is not allowed, which no
-// further attempt changes. Its text may be shown.
+// Refusal is implemented by errors of destination.Deps.Client for forbidden targets, which retries do not
+// help. Its text may be shown.
 type Refusal interface {
 	error
 	Refused() bool
 }
 
-// Unanswered is the result of a request that got no answer. The reason never holds the URL, which may have a secret in it.
+// Unanswered returns the result of a request without a response. The reason omits the URL, which may contain a
+// secret.
 func Unanswered(ctx context.Context, mask destination.Mask, err error) destination.Result {
 	var refusal Refusal
 	if errors.As(err, &refusal) && refusal.Refused() {
@@ -136,7 +137,7 @@ func Unanswered(ctx context.Context, mask destination.Mask, err error) destinati
 	return destination.Result{Outcome: destination.Retry, Reason: mask.Hide(why(ctx, err))}
 }
 
-// why says in words why a request got no answer, without the URL.
+// why describes why a request got no response, without the URL.
 func why(ctx context.Context, err error) string {
 	var (
 		dns         *net.DNSError
@@ -165,8 +166,8 @@ func why(ctx context.Context, err error) string {
 	}
 }
 
-// Later is the result of an answer that asks to wait: a 429 always, any other status if it has a Retry-After.
-// Where there are limits, others who share them wait as well, unless only this message is put off.
+// Later returns the result of a response that asks for a pause: any 429, or another status with a Retry-After.
+// With rate limits, all that share them pause too, unless only this message is deferred.
 func (s *Sender) Later(ctx context.Context, m *destination.Message, a Answer, now time.Time) (destination.Result, bool) {
 	pause, asked := retryafter.In(a.Header, now)
 	switch {
@@ -178,7 +179,7 @@ func (s *Sender) Later(ctx context.Context, m *destination.Message, a Answer, no
 	pause = max(pause, time.Second)
 	reason := fmt.Sprintf("it answered %d and takes no more for %s", a.Status, pause.Round(time.Second))
 	if s.limited && !m.Deferred {
-		// If the block cannot be noted, the result alone holds this destination back.
+		// If the block cannot be stored, the result alone delays this destination.
 		if err := s.deps.Limiter.Block(ctx, Class, pause, reason); err != nil {
 			reason += "; the pause could not be noted for others who share the limit"
 		}
@@ -186,12 +187,12 @@ func (s *Sender) Later(ctx context.Context, m *destination.Message, a Answer, no
 	return destination.Result{Outcome: destination.Deferred, Status: a.Status, Response: a.Response, After: pause, Reason: reason}, true
 }
 
-// Result is a result about an answer.
+// Result returns a result with this response.
 func (a Answer) Result(outcome destination.Outcome, reason string) destination.Result {
 	return destination.Result{Outcome: outcome, Status: a.Status, Response: a.Response, Reason: reason}
 }
 
-// Unwanted says in words what an answer is that is no success.
+// Unwanted describes an unsuccessful response.
 func (a Answer) Unwanted() string {
 	if a.Status >= 300 && a.Status < 400 {
 		return fmt.Sprintf("it answered %d, a redirect, and redirects are not followed: give the address that it leads to", a.Status)

@@ -9,7 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// reserved are headers of which a wrong value breaks the connection, not the request.
+// reserved returns headers that would break the connection if set.
 func reserved() []string {
 	return []string{
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Te", "Trailer",
@@ -17,8 +17,8 @@ func reserved() []string {
 	}
 }
 
-// CheckHeaderName says why a header of this name cannot be set. Own are those that the type
-// sets itself, canonical. The error is an *InvalidError.
+// CheckHeaderName returns an *InvalidError if a header of this name cannot be set. own are the canonical names
+// that the type sets itself.
 func CheckHeaderName(field, name string, own ...string) error {
 	odd := func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
@@ -34,7 +34,7 @@ func CheckHeaderName(field, name string, own ...string) error {
 	return nil
 }
 
-// CheckHeaderValue says why a header cannot have this value, without showing it.
+// CheckHeaderValue returns an *InvalidError if a header cannot have this value, without quoting it.
 func CheckHeaderValue(field, name, value string) error {
 	if len(value) > 8<<10 {
 		return &destination.InvalidError{Detail: fmt.Sprintf("%s: the value of %s has %d bytes; servers take at most 8192", field, name, len(value))}

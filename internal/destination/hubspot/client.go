@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/httpsend"
 )
 
-// maxAnswer is far more than a batch of 100 contacts answers.
+// maxAnswer is well above the response to a batch of 100 contacts.
 const maxAnswer = 16 << 20
 
 // request is one call of HubSpot's API.
@@ -32,8 +32,7 @@ func (r request) url(base string) string {
 	return out
 }
 
-// answer is what HubSpot answered: a success, or a refusal that has to do with the
-// request's own content.
+// answer is a response from HubSpot: a success, or a refusal about the content of the request.
 type answer struct {
 	status int
 	body   []byte
@@ -41,8 +40,8 @@ type answer struct {
 
 func (a *answer) ok() bool { return a.status/100 == 2 }
 
-// call sends a request. The second result, if any, is that of all messages in the
-// request, whatever they hold: no answer, or one that has nothing to do with them.
+// call sends a request. The second result, if not nil, applies to all messages in the request: there was no
+// response, or one unrelated to their content.
 func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Result) {
 	if trouble := h.turn(ctx); trouble != nil {
 		return nil, trouble
@@ -98,7 +97,7 @@ func header(authorization string, body bool) http.Header {
 	return out
 }
 
-// general judges answers that say nothing of the messages in the request.
+// general handles responses unrelated to the messages in the request.
 func (h *hubspot) general(ctx context.Context, a *answer, header http.Header) *destination.Result {
 	switch {
 	case a.status == http.StatusTooManyRequests:
@@ -115,25 +114,25 @@ func (h *hubspot) general(ctx context.Context, a *answer, header http.Header) *d
 		a.status == http.StatusRequestTimeout, a.status == http.StatusLocked, a.status == http.StatusTooEarly:
 		return h.result(a, destination.Retry, "HubSpot is in trouble: it answered %d %s", a.status, http.StatusText(a.status))
 	case a.ok() && len(a.body) > 0 && !json.Valid(a.body), !a.ok() && readRefusal(a.body).Message == "":
-		// A 404 of something else, a proxy say, is no proof that a contact is gone.
+		// A 404 from elsewhere, such as a proxy, does not mean that a contact is gone.
 		return h.result(a, destination.Retry, "the answer %d is not as HubSpot's are; it broke off, or something else answered", a.status)
 	}
 	return nil
 }
 
-// result is that of messages that an answer is about.
+// result returns a result about a response.
 func (h *hubspot) result(a *answer, outcome destination.Outcome, format string, args ...any) *destination.Result {
 	return &destination.Result{
 		Outcome: outcome, Status: a.status, Response: h.response(a.body), Reason: fmt.Sprintf(format, args...),
 	}
 }
 
-// response is the beginning of a body, without the token even if it was repeated.
+// response returns the start of a body, with the token masked.
 func (h *hubspot) response(body []byte) string {
 	return h.mask.Response(body[:min(len(body), h.mask.ReadAhead())])
 }
 
-// clean prepares HubSpot's own words for a reason: on one line, not too long, without the token.
+// clean prepares HubSpot's own message for a reason: one line, limited length, token masked.
 func (h *hubspot) clean(text string) string {
 	const most = 300
 	words := []rune(strings.Join(strings.Fields(h.response([]byte(text))), " "))
@@ -143,7 +142,7 @@ func (h *hubspot) clean(text string) string {
 	return string(words)
 }
 
-// turn waits for a turn of the account.
+// turn waits for the account's rate limit.
 func (h *hubspot) turn(ctx context.Context) *destination.Result {
 	if h.limiter == nil {
 		return nil

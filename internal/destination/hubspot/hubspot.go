@@ -1,18 +1,17 @@
-// Package hubspot keeps the contacts of a HubSpot portal in step with the users.
+// Package hubspot keeps the contacts of a HubSpot portal in sync with the users.
 //
 // A contact is found by, in this order:
 //
-//	the record id that was remembered ─ the property id_property ─ the id at id_path ─ the e-mail address
+//	the stored record id ─ the property id_property ─ the id at id_path ─ the e-mail address
 //
-// and then updated, or made if there is none. Looking is done by reads, which see what
-// was written a moment ago. HubSpot's search does not, and is not used: a user who is
-// told twice in a row would become two contacts.
+// and then updated, or created if there is none. Lookups use reads, which see the latest writes. HubSpot's
+// search lags behind and is not used: two quick deliveries of a user would create two contacts.
 //
-// Where many users wait, they go in batches of up to 100. What a batch does not accept is
-// sent alone, so that each user has a result of its own.
+// Pending users are sent in batches of up to 100. Rows that a batch rejects are sent alone, so that each
+// user gets a result of its own.
 //
-// Every request may be sent again, at any time and by any process: what was created is
-// found by its key, and HubSpot refuses a second contact with the same one.
+// Every request may be repeated, at any time and by any process: a created contact is found by its key,
+// and HubSpot rejects a second contact with the same one.
 package hubspot
 
 import (
@@ -39,30 +38,29 @@ const (
 	defaultBaseURL = "https://api.hubapi.com"
 	contactsPath   = "/crm/v3/objects/contacts"
 
-	// class is the one class of requests, which all count towards the same limits.
+	// class is the only rate limit class: all requests share the same limits.
 	class = "api"
-	// batchMax is how many rows HubSpot takes in a batch.
+	// batchMax is HubSpot's maximum batch size.
 	batchMax = 100
-	// parallel is how many Sends may wait for an answer at a time. The pace is kept by the
-	// limits; more would only wait for a turn.
+	// parallel is the maximum number of concurrent Sends. The rate limits set the pace; more would only wait.
 	parallel = 4
-	// tokenMin is shorter than any token that HubSpot gives.
+	// tokenMin is shorter than any HubSpot token.
 	tokenMin = 16
 )
 
-// Type makes destinations of this type.
+// Type builds HubSpot destinations.
 type Type struct {
-	// AttemptTime is how long one request may take; 0: 15 s.
+	// AttemptTime limits one request; 0 means 15 s.
 	AttemptTime time.Duration
 }
 
-// Name is the type's name.
+// Name implements destination.Type.
 func (Type) Name() string { return Name }
 
-// SecretNames are the secrets that it takes.
+// SecretNames returns the only secret.
 func (Type) SecretNames() []string { return []string{TokenSecret} }
 
-// SendsSecretsTo is the address of the API.
+// SendsSecretsTo returns the address of the API.
 func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	var o struct {
 		BaseURL string `json:"base_url"`
@@ -73,10 +71,10 @@ func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 	return []string{egress.Origin(cmp.Or(o.BaseURL, defaultBaseURL))}
 }
 
-// NewSecret says that HubSpot gives out the token.
+// NewSecret generates none: HubSpot issues the token.
 func (Type) NewSecret() (name, value string, ok bool) { return "", "", false }
 
-// New checks a configuration. The errors are *destination.InvalidError.
+// New validates a configuration. Its errors are *destination.InvalidError.
 func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	o, err := readOptions(c.Options, d.CheckURL)
 	if err != nil {
@@ -106,7 +104,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-// hubspot is a portal. It holds nothing that changes.
+// hubspot is a portal. It is immutable.
 type hubspot struct {
 	*options
 	token       string
@@ -117,8 +115,8 @@ type hubspot struct {
 	now         func() time.Time
 }
 
-// Traits say that it takes states, in batches, at the pace of the portal. The portal is
-// known by its number, else by the token: then a new token has limits of its own, for a day.
+// Traits implements destination.Destination: states, in batches, within the portal's limits. The account is
+// the portal number, or the token if that is not given; then a new token starts with fresh limits for a day.
 func (h *hubspot) Traits() destination.Capabilities {
 	portal := string(h.PortalID)
 	if portal == "" {
@@ -135,7 +133,7 @@ func (h *hubspot) Traits() destination.Capabilities {
 	}
 }
 
-// Send brings contacts in step with users.
+// Send syncs contacts with users.
 func (h *hubspot) Send(ctx context.Context, messages []destination.Message) []destination.Result {
 	s := &sending{hubspot: h}
 	for _, m := range messages {

@@ -15,29 +15,29 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
-// What is done for a changed user whose contact is not in HubSpot.
+// What to do for a changed user without a contact in HubSpot.
 const (
 	missingCreate = "create"
 	missingSkip   = "skip"
 	missingLog    = "log"
 )
 
-// What is done with the contact of a deleted user.
+// What to do with the contact of a deleted user.
 const (
 	deleteNothing = "nothing"
 	deleteArchive = "archive"
 	deleteSet     = "set"
 )
 
-// The most that HubSpot allows anybody, to find figures that are slips.
+// HubSpot's highest limits, to catch typos.
 const (
 	maxPerTenSeconds = 1000
 	maxPerDay        = 10_000_000
 )
 
-// given are a destination's options as a person writes them; see docs/destinations/hubspot.md.
+// given are the options as configured; see docs/destinations/hubspot.md.
 type given struct {
-	// Properties are those beside the default ones, or in their place; null leaves one out.
+	// Properties add to or replace the default ones; null removes one.
 	Properties    map[string]*string `json:"properties"`
 	IDProperty    string             `json:"id_property"`
 	IDPath        string             `json:"id_path"`
@@ -52,7 +52,7 @@ type given struct {
 	BaseURL       string             `json:"base_url"`
 }
 
-// options are the same, checked, and with what is left out.
+// options are the validated options with defaults filled in.
 type options struct {
 	given
 
@@ -61,10 +61,10 @@ type options struct {
 	zone      *time.Location
 }
 
-// value is a text, or a number or a truth value that stands for one.
+// value is a string, or a number or boolean converted to one.
 type value string
 
-// UnmarshalJSON reads any of them.
+// UnmarshalJSON accepts any of them.
 func (v *value) UnmarshalJSON(data []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -80,7 +80,7 @@ func (v *value) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// setting is what is set in a contact, as it stands. An empty value clears.
+// setting is a constant property value. An empty value clears the property.
 type setting struct {
 	Set map[string]value `json:"set"`
 }
@@ -99,7 +99,7 @@ type onDelete struct {
 	set map[string]string
 }
 
-// UnmarshalJSON reads one of the three forms.
+// UnmarshalJSON accepts each of the three forms.
 func (d *onDelete) UnmarshalJSON(data []byte) error {
 	if json.Unmarshal(data, &d.do) == nil {
 		return nil
@@ -119,7 +119,7 @@ func invalidToken(format string, args ...any) error {
 	return &destination.InvalidError{Field: "secrets." + TokenSecret, Detail: fmt.Sprintf(format, args...)}
 }
 
-// readOptions checks options and fills in what is left out.
+// readOptions validates options and fills in defaults.
 func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, error) {
 	o := &options{}
 	if err := destination.DecodeOptions(raw, &o.given); err != nil {
@@ -193,7 +193,7 @@ func (o *options) checkChoices() error {
 	return nil
 }
 
-// checkLimits finds the limits of the portal's plan; figures that are given come first.
+// checkLimits sets the limits of the portal's plan; explicit numbers override them.
 func (o *options) checkLimits() error {
 	plans := map[string]destination.Limit{
 		"":             {Requests: 100, Daily: 250_000},
@@ -243,7 +243,7 @@ func (o *options) checkBaseURL(check func(string) error) error {
 	return nil
 }
 
-// recordID reports whether a text can be the number of a record.
+// recordID reports whether s is a valid record id.
 func recordID(s string) bool {
 	return s != "" && len(s) <= 20 && strings.Trim(s, "0123456789") == ""
 }

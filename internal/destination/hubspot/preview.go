@@ -8,8 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// Preview shows the requests for a message that is sent for the first time and alone, in
-// order, with what they hang on.
+// Preview returns the requests for a first attempt of the message on its own, in order, with their conditions.
 func (h *hubspot) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
 	m.Attempt = 1
 	r := h.row(ctx, m)
@@ -41,7 +40,7 @@ func (h *hubspot) Preview(ctx context.Context, m destination.Message) ([]destina
 	return p.out, p.err
 }
 
-// writing is the request that brings a contact in step.
+// writing returns the request that updates a contact.
 func (s *sending) writing(r *row, id string, properties map[string]string) request {
 	if r.deleted() && s.OnDelete.do == deleteArchive {
 		return request{method: "DELETE", path: contactsPath + "/" + id}

@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// refusal is what HubSpot says is wrong, with a request or with a row of a batch.
+// refusal is HubSpot's error about a request or a row of a batch.
 type refusal struct {
 	Message  string         `json:"message"`
 	Category string         `json:"category"`
@@ -28,10 +28,10 @@ type refusalContext struct {
 	IDs          texts `json:"ids"`
 }
 
-// texts is a list of texts, or one text: both have been seen.
+// texts is a list of strings or a single string; HubSpot sends both.
 type texts []string
 
-// UnmarshalJSON reads either; anything else is nothing.
+// UnmarshalJSON accepts both and ignores anything else.
 func (t *texts) UnmarshalJSON(data []byte) error {
 	var one string
 	if json.Unmarshal(data, &one) == nil {
@@ -44,16 +44,16 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 
 func readRefusal(body []byte) refusal {
 	var out refusal
-	json.Unmarshal(body, &out) //nolint:errcheck,gosec // a proxy's answer says nothing
+	json.Unmarshal(body, &out) //nolint:errcheck,gosec // a proxy's response has no details
 	return out
 }
 
-// said are HubSpot's words.
+// said returns HubSpot's error message.
 func (h *hubspot) said(a *answer) string {
 	return h.clean(cmp.Or(readRefusal(a.body).Message, http.StatusText(a.status)))
 }
 
-// scopes are the rights that HubSpot asks for.
+// scopes returns the scopes that HubSpot requires.
 func scopes(a *answer) string {
 	said := readRefusal(a.body)
 	var out []string
@@ -67,11 +67,10 @@ func scopes(a *answer) string {
 	return strings.Join(slices.Compact(out), ", ")
 }
 
-// propertyFault is a property that was not accepted, with HubSpot's code for it.
+// propertyFault is a rejected property with HubSpot's error code.
 type propertyFault struct{ code, name string }
 
-// propertyFaults are the properties that a refusal names: in its details, or as JSON
-// within its message.
+// propertyFaults returns the properties named by a refusal, in its details or as JSON within its message.
 func (r refusal) propertyFaults() []propertyFault {
 	var out []propertyFault
 	for _, e := range r.Errors {
@@ -95,7 +94,7 @@ func (r refusal) propertyFaults() []propertyFault {
 	return out
 }
 
-// judge says what becomes of a message whose content was refused.
+// judge returns the result of a message whose content was rejected.
 func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
 	faults := r.propertyFaults()
 	for _, f := range faults {
@@ -112,7 +111,7 @@ func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
 	return h.result(a, destination.GiveUp, "HubSpot refuses it with %d: %s", a.status, h.clean(cmp.Or(r.Message, http.StatusText(a.status))))
 }
 
-// optionOf is the option that names a property.
+// optionOf returns the option that names a property.
 func (h *hubspot) optionOf(name string) string {
 	_, deleting := h.OnDelete.set[name]
 	_, restoring := h.onRestore[name]
@@ -128,7 +127,7 @@ func (h *hubspot) optionOf(name string) string {
 	}
 }
 
-// conflict reports that another contact holds a unique value, and names it where HubSpot does.
+// conflict reports whether another contact holds a unique value, and its id if HubSpot names it.
 func conflict(a *answer) (id string, yes bool) {
 	r := readRefusal(a.body)
 	if a.status != http.StatusConflict && a.status != http.StatusBadRequest {

@@ -13,38 +13,36 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 )
 
-// property is a property of contacts and what gives its value.
+// property is a contact property and the expression for its value.
 type property struct {
 	name       string
 	expression *jq.Expression
 }
 
-// row is a message on its way: what it says of a contact, and what became of it.
+// row is a message being sent, with its property values and its result.
 type row struct {
 	message destination.Message
 	link    string
-	// key, path and emails are what the contact can be found by: the value of
-	// id_property, the record id in the user, the address as it is (empty: none), and that
-	// with the one it was.
+	// key, path and emails identify the contact: the value of id_property, the record id in the user, and the
+	// current (empty: none) and previous addresses.
 	key, path string
 	email     string
 	emails    []string
-	// change is what a contact is told that has been in step; full is all there is to
-	// say, for one that is new, or newly found, or may have missed something.
+	// change holds the properties that changed, for a contact in sync; full holds all of them, for a contact
+	// that is new, newly found or possibly out of sync.
 	change, full map[string]string
 	result       *destination.Result // nil: not yet known
 }
 
 func (r *row) deleted() bool { return r.message.EventType == destination.UserDeleted }
 
-// retry: an earlier attempt may have arrived, with or without its answer. What the
-// contact holds may then differ from Before, and all is said.
+// retry reports whether an earlier attempt may have arrived. The contact may then differ from Before, so all
+// properties are sent.
 func (r *row) retry() bool { return r.message.Attempt > 1 }
 
 func (r *row) done(result destination.Result) { r.result = &result }
 
-// row reads a message. Where that fails, the row has its result. That ctx has ended is no
-// such failure.
+// row evaluates a message. If that fails, the row gets its result, unless ctx has ended.
 func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 	ctx = context.WithoutCancel(ctx)
 	r := &row{message: m, link: m.ExternalID, change: map[string]string{}, full: map[string]string{}}
@@ -75,7 +73,7 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		}
 		was := ""
 		if m.Before != nil {
-			// An expression that fails on the row as it was has given nothing then.
+			// If an expression fails on the row before, its old value counts as empty.
 			was, err = p.value(ctx, beforeInput)
 			if destination.Halts(err) || destination.Unavailable(err) {
 				return err
@@ -107,8 +105,8 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 	return nil
 }
 
-// settle puts in what is set when a user is deleted or restored. Of a deleted user nothing
-// else is told, so that all is told of one who is back.
+// settle adds the properties set when a user is deleted or restored. For a deleted user nothing else is sent;
+// for a restored one, everything is.
 func (h *hubspot) settle(r *row) {
 	if r.deleted() {
 		r.change, r.full = h.OnDelete.set, h.OnDelete.set
@@ -133,8 +131,8 @@ func (p property) value(ctx context.Context, in *jq.Input) (string, error) {
 	return text, nil
 }
 
-// wireText is a value as HubSpot's properties take it: a text. A list is that of a
-// property with several choices; null is nothing.
+// wireText converts a value to the string HubSpot takes: a list becomes a multiple-choice value, null an empty
+// string.
 func wireText(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
@@ -162,7 +160,7 @@ func wireText(value any) (string, error) {
 	}
 }
 
-// pathValue is the record id at id_path in the user; empty: there is none.
+// pathValue returns the record id at id_path in the user, empty if there is none.
 func (h *hubspot) pathValue(user json.RawMessage) string {
 	if h.IDPath == "" {
 		return ""

@@ -11,15 +11,14 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// afterTrouble is how long messages wait at least that were not sent because one before them
-// got no answer.
+// afterTrouble is the minimum wait for messages not sent because an earlier one got no response.
 const afterTrouble = 5 * time.Second
 
 // sending is one Send.
 type sending struct {
 	*hubspot
 	rows []*row
-	// stopped is why no more requests are made: what one of them met would meet all. Nil: go on.
+	// stopped is why no more requests are made: they would all meet the same error. nil: continue.
 	stopped *destination.Result
 }
 
@@ -31,7 +30,7 @@ type upsert struct {
 	Properties map[string]string `json:"properties"`
 }
 
-// batchAnswer is what a batch is answered with, if it was taken: each row is in one of the lists, or in none.
+// batchAnswer is the response to an accepted batch: each row is in one of the lists, or in none.
 type batchAnswer struct {
 	Results []json.RawMessage `json:"results"`
 	Errors  []json.RawMessage `json:"errors"`
@@ -42,16 +41,16 @@ type batchResult struct {
 	Trace string `json:"objectWriteTraceId"`
 }
 
-// batch is rows that can go in one request.
+// batch is a set of rows that fit in one request.
 type batch struct {
 	path string
 	rows []*row
-	// row is how a row is written; key is what a batch may hold once only.
+	// row formats a row; key must be unique within a batch.
 	row func(r *row) upsert
 	key func(r *row) string
 }
 
-// run gives every row its result: those that can share a request first, the others alone.
+// run sets every row's result: first the rows that can share a request, then the others alone.
 func (s *sending) run(ctx context.Context) {
 	updates := &batch{
 		path: contactsPath + "/batch/update",
@@ -90,7 +89,7 @@ func (s *sending) run(ctx context.Context) {
 	}
 }
 
-// needless gives rows their result that have nothing to say.
+// needless sets the result of rows with nothing to send.
 func (s *sending) needless(r *row) bool {
 	switch {
 	case r.deleted() && s.OnDelete.do == deleteNothing:
@@ -99,25 +98,23 @@ func (s *sending) needless(r *row) bool {
 	case r.deleted() || len(r.change) > 0:
 		return false
 	case r.link == "" && (r.message.EventType == destination.UserCreated || r.message.EventType == destination.UserRestored):
-		return false // there may be a contact to make
+		return false // a contact may have to be created
 	}
 	r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: no mapped property has another value that is not empty"})
 	return true
 }
 
-// doubtful reports that a remembered contact may have become another user's: when an earlier
-// attempt at a deletion took the user's id out of it.
+// doubtful reports whether the stored contact may belong to another user by now, because an earlier attempt at
+// a deletion removed the user's id from it.
 func (s *sending) doubtful(r *row) bool {
 	return r.link != "" && r.deleted() && r.retry() && s.IDProperty != ""
 }
 
-// choose is the batch that a row may be in; nil: it goes alone, because what is done
-// depends on what is found.
+// choose returns the batch for a row, or nil if it must go alone because the action depends on a lookup.
 //
-// With a batch HubSpot decides which contact is meant. It does so by one key, so that
-// a row may be in it only if no other way of finding the contact comes first, and if making a contact
-// is right where there is none. By e-mail that holds for users who have always had
-// this address, at portals without a property for ids.
+// In a batch HubSpot selects the contact by a single key. So a row fits only if no other lookup takes precedence,
+// and if creating a contact is right where there is none. By e-mail that holds for users who have always had
+// this address, in portals without a property for ids.
 func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
 	switch {
 	case r.deleted() && s.OnDelete.do == deleteArchive, s.doubtful(r):
@@ -134,7 +131,7 @@ func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
 	return nil
 }
 
-// mayCreate reports whether a contact is made for a user who has none.
+// mayCreate reports whether a missing contact may be created.
 func (s *sending) mayCreate(r *row) bool {
 	switch r.message.EventType {
 	case destination.UserDeleted:
@@ -148,8 +145,8 @@ func (s *sending) mayCreate(r *row) bool {
 	}
 }
 
-// send sends rows as a batch. What the batch does not settle is left without a result. One row
-// goes alone, which tells more.
+// send sends rows as a batch. Rows that the batch does not settle stay without a result. A single row is sent
+// alone, for a more precise result.
 func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
 	if len(rows) < 2 || s.stopped != nil {
 		return
@@ -173,13 +170,13 @@ func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
 			s.stopped = verdict
 			return
 		}
-		// It may name the first fault only: the halves tell where there is none.
+		// The error may name only the first bad row: bisect.
 		s.send(ctx, b, rows[:len(rows)/2])
 		s.send(ctx, b, rows[len(rows)/2:])
 	}
 }
 
-// settleBatch gives rows the results that are theirs without doubt.
+// settleBatch sets the unambiguous results.
 func (s *sending) settleBatch(a *answer, rows []*row) {
 	var said batchAnswer
 	json.Unmarshal(a.body, &said) //nolint:errcheck,gosec // rows without a result go alone
@@ -196,14 +193,14 @@ func (s *sending) settleBatch(a *answer, rows []*row) {
 		fault := readRefusal(raw)
 		r := rowOf(rows, first(fault.Context.Trace), first(fault.Context.IDs))
 		if r == nil || len(fault.propertyFaults()) == 0 {
-			continue // such as a conflict, which the row alone resolves
+			continue // for example a conflict, which sending alone resolves
 		}
 		r.result = s.judge(&answer{a.status, raw}, fault)
 		s.stopOn(r.result)
 	}
 }
 
-// rowOf finds a row by its trace, or by the remembered contact where a batch has no traces.
+// rowOf finds a row by its trace, or by the stored contact if the batch has no traces.
 func rowOf(rows []*row, trace, id string) *row {
 	at := slices.IndexFunc(rows, func(r *row) bool {
 		return r.message.ID == trace || trace == "" && id != "" && r.link == id
@@ -221,7 +218,7 @@ func first(t texts) string {
 	return t[0]
 }
 
-// stopOn stops sending where the next request would meet the same.
+// stopOn stops sending if the next request would meet the same error.
 func (s *sending) stopOn(trouble *destination.Result) {
 	switch trouble.Outcome {
 	case destination.Pause, destination.Deferred:
@@ -236,7 +233,7 @@ func (s *sending) stopOn(trouble *destination.Result) {
 	}
 }
 
-// alone sends a row by itself.
+// alone sends a single row.
 func (s *sending) alone(ctx context.Context, r *row) {
 	if ctx.Err() != nil {
 		r.done(destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"})
@@ -244,7 +241,7 @@ func (s *sending) alone(ctx context.Context, r *row) {
 	}
 	if s.stopped != nil {
 		result := *s.stopped
-		if result.Outcome == destination.Deferred { // nobody answered about this one
+		if result.Outcome == destination.Deferred { // not about this row
 			result.Status, result.Response = 0, ""
 		}
 		r.done(result)

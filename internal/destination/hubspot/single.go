@@ -12,14 +12,14 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
-// collisions is how often it is tried to give a contact an e-mail address that another
-// one holds. The other may be about to get a new one; if not, a person has to decide.
+// collisions is the number of attempts to set an e-mail address that another contact holds. That contact may
+// be about to change its address; if not, a user has to decide.
 const collisions = 5
 
-// contact is a contact as it was found.
+// contact is a contact found in HubSpot.
 type contact struct {
 	id string
-	// owner is the user whose contact it is, by id_property; empty: nobody's.
+	// owner is the user id in id_property; empty if there is none.
 	owner string
 }
 
@@ -49,7 +49,7 @@ func (s *sending) single(ctx context.Context, r *row) *destination.Result {
 	return s.absent(ctx, r)
 }
 
-// write updates or archives a contact. Nil: there is none with that id.
+// write updates or archives a contact. It returns nil if there is none with that id.
 func (s *sending) write(ctx context.Context, r *row, id string, properties map[string]string) *destination.Result {
 	if r.deleted() && s.OnDelete.do == deleteArchive {
 		return s.archive(ctx, id)
@@ -71,7 +71,7 @@ func (s *sending) write(ctx context.Context, r *row, id string, properties map[s
 	}
 }
 
-// writeRest writes all but the e-mail address, which another contact holds.
+// writeRest writes everything except the e-mail address, which another contact holds.
 func (s *sending) writeRest(ctx context.Context, r *row, id, other string, properties map[string]string) *destination.Result {
 	rest := maps.Clone(properties)
 	delete(rest, "email")
@@ -89,7 +89,7 @@ func (s *sending) writeRest(ctx context.Context, r *row, id, other string, prope
 	return result
 }
 
-// collision is the result where two contacts, or two users, want the same e-mail address.
+// collision returns the result if two contacts, or two users, claim the same e-mail address.
 func collision(r *row, what string) *destination.Result {
 	if r.message.Attempt < collisions {
 		return &destination.Result{Outcome: destination.Retry, Status: http.StatusConflict, Reason: what + "; it is tried again, in case that changes"}
@@ -107,7 +107,7 @@ func named(id string) string {
 	return "contact " + id
 }
 
-// archive archives a contact. Nil: there is none with that id.
+// archive archives a contact. It returns nil if there is none with that id.
 func (s *sending) archive(ctx context.Context, id string) *destination.Result {
 	a, trouble := s.call(ctx, request{method: http.MethodDelete, path: contactPath(id)})
 	switch {
@@ -123,9 +123,8 @@ func (s *sending) archive(ctx context.Context, id string) *destination.Result {
 	return result
 }
 
-// delivered is the result of a write, alone or as a row of a batch. The id in the answer is
-// remembered: it is another than was asked for where two contacts were merged. It is
-// forgotten where the contact was released, for others to take.
+// delivered returns the result of a write, alone or in a batch. It stores the id from the response, which
+// differs from the requested one after a merge, or deletes it if the contact was released.
 func (s *sending) delivered(a *answer, r *row) *destination.Result {
 	var said object
 	if json.Unmarshal(a.body, &said) != nil || said.ID == "" {
@@ -141,7 +140,7 @@ func (s *sending) delivered(a *answer, r *row) *destination.Result {
 
 func (s *sending) refused(a *answer) *destination.Result { return s.judge(a, readRefusal(a.body)) }
 
-// object is a contact on the wire.
+// object is a contact in HubSpot's JSON.
 type object struct {
 	ID         string            `json:"id"`
 	Properties map[string]string `json:"properties"`
@@ -159,7 +158,7 @@ func creation(properties map[string]string) request {
 	return request{http.MethodPost, contactsPath, nil, map[string]any{"properties": properties}}
 }
 
-// lookup is a way to find a contact. by is the property that identifies it; empty: the record id.
+// lookup is one way to find a contact. by is the identifying property; empty means the record id.
 type lookup struct{ value, by string }
 
 func (l lookup) request(idProperty string) request {
@@ -173,7 +172,7 @@ func (l lookup) request(idProperty string) request {
 	return request{http.MethodGet, contactPath(l.value), query, nil}
 }
 
-// lookups are the ways to find a contact that is not remembered, in order.
+// lookups returns the ways to find a contact without a stored id, in order.
 func (h *hubspot) lookups(r *row) []lookup {
 	var out []lookup
 	if r.key != "" {
@@ -188,7 +187,7 @@ func (h *hubspot) lookups(r *row) []lookup {
 	return out
 }
 
-// find looks for the contact of a user. Nil: there is none.
+// find looks for the contact of a user. It returns nil if there is none.
 func (s *sending) find(ctx context.Context, r *row) (*contact, *destination.Result) {
 	for _, l := range s.lookups(r) {
 		found, trouble := s.read(ctx, l)
@@ -202,10 +201,10 @@ func (s *sending) find(ctx context.Context, r *row) (*contact, *destination.Resu
 			return nil, s.owned(r, found)
 		}
 	}
-	return nil, nil //nolint:nilnil // no contact is no trouble
+	return nil, nil //nolint:nilnil // no contact is not an error
 }
 
-// owned is the result where the contact with the user's e-mail address is another user's.
+// owned returns the result if the contact with the user's e-mail address belongs to another user.
 func (s *sending) owned(r *row, c *contact) *destination.Result {
 	return collision(r, "contact "+c.id+" has the user's e-mail address, and is another user's by its property "+s.IDProperty)
 }
@@ -218,7 +217,7 @@ func (s *sending) read(ctx context.Context, l lookup) (*contact, *destination.Re
 	var said object
 	switch {
 	case a.status == http.StatusNotFound:
-		return nil, nil //nolint:nilnil // no contact is no trouble
+		return nil, nil //nolint:nilnil // no contact is not an error
 	case !a.ok() && l.by == s.IDProperty && l.by != "":
 		return nil, s.unusable(a)
 	case !a.ok():
@@ -229,14 +228,14 @@ func (s *sending) read(ctx context.Context, l lookup) (*contact, *destination.Re
 	return &contact{id: said.ID, owner: said.Properties[s.IDProperty]}, nil
 }
 
-// unusable is the result where contacts cannot be read by id_property.
+// unusable returns the result if contacts cannot be read by id_property.
 func (s *sending) unusable(a *answer) *destination.Result {
 	return s.result(a, destination.Pause,
 		"HubSpot finds no contacts by the property %q of the option id_property: it must exist and have unique values (hasUniqueValue), which only the API can set when it is made; then resume the destination. HubSpot says: %s",
 		s.IDProperty, s.said(a))
 }
 
-// absent deals with a user who has no contact.
+// absent handles a user without a contact.
 func (s *sending) absent(ctx context.Context, r *row) *destination.Result {
 	forget := new(string)
 	switch {
@@ -258,8 +257,8 @@ func (s *sending) absent(ctx context.Context, r *row) *destination.Result {
 	return s.create(ctx, r)
 }
 
-// create makes a contact. If HubSpot says that there is one, another run made it in between, or it
-// is known there by a second e-mail address: then that one is written.
+// create creates a contact. If HubSpot reports an existing one, which another run created or which has the
+// address as a secondary one, create updates that one.
 func (s *sending) create(ctx context.Context, r *row) *destination.Result {
 	a, trouble := s.call(ctx, creation(r.full))
 	if trouble != nil {

@@ -1,21 +1,20 @@
-// Package jq runs the expressions with which a person selects changes and shapes what is
-// sent: jq as gojq has it, with no way out of the expression. There is no environment, no
-// file, no module, no clock; the same change always gives the same result, so that an
-// attempt that is repeated under the same id says the same.
+// Package jq runs the expressions that select changes and shape requests: jq as implemented by gojq,
+// sandboxed. There is no environment, no file, no module and no clock; the same change always gives the same
+// result, so repeated attempts with the same id send the same message.
 //
-// An expression is compiled when it is stored, where a person can still mend it, and has
-// bounds when it runs: MaxTime, MaxMemory, MaxOutputs, MaxBytes. Whoever may store one is a stranger, and
-// a single step of jq can build gigabytes or never end. So an expression that does more than look
-// values up and compare them runs in a child process, which is this same program again (see work):
+// Expressions are compiled when they are stored, so that mistakes are reported to the user, and limited when
+// they run: MaxTime, MaxMemory, MaxOutputs, MaxBytes. They are untrusted, and a single step of jq can
+// allocate gigabytes or never end. So an expression that does more than look up and compare values
+// runs in a child process, which is this same program again (see work):
 //
 //	Expression.All ──light──▶ in this process: paths, comparisons, and, or
 //	       │
-//	       └──▶ pool ──pipe──▶ worker: no environment, no files; ends itself past MaxTime of
-//	                           processor time or past MaxMemory, and the next run gets a new one
+//	       └──▶ pool ──pipe──▶ worker: no environment, no files; exits past MaxTime of
+//	                           CPU time or past MaxMemory, and is replaced for the next run
 //
-// A worker that dies takes one run with it and nothing else. An expression that has cost
-// MaxKills workers within an hour, or MaxSlow times all that a run may take, says so in its error (RunError.Halt), so
-// that its destination can be paused.
+// A worker that dies takes one run with it and nothing else. If an expression has cost MaxKills workers
+// within an hour, or has used all of its time MaxSlow times, its error says so (RunError.Halt), so that
+// its destination can be paused.
 package jq
 
 import (
@@ -32,10 +31,10 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// The bounds of an expression.
+// Limits of an expression.
 const (
 	MaxSource  = 16 << 10               // bytes of its text
-	MaxTime    = 100 * time.Millisecond // of processor time, for one run in a worker
+	MaxTime    = 100 * time.Millisecond // CPU time of one run in a worker
 	MaxMemory  = 128 << 20              // bytes of a worker's heap
 	MaxOutputs = 1000                   // values that one run gives
 	MaxBytes   = 1 << 20                // of one value, as JSON
@@ -50,32 +49,33 @@ type SourceError struct{ Detail string }
 
 func (e *SourceError) Error() string { return e.Detail }
 
-// RunError says why an expression failed on a value.
+// RunError means that an expression failed on a value.
 type RunError struct {
 	Detail string
-	// Halt: the expression has cost MaxKills workers within an hour, or MaxSlow times all the time of a run. Running
-	// it on other values is of no use until a person has changed it.
+	// Halt means that the expression has cost MaxKills workers within an hour, or has used all of its time
+	// MaxSlow times. It should not run again until a user has changed it.
 	Halt bool
 }
 
 func (e *RunError) Error() string { return e.Detail }
 
-// UnavailableError says that no worker could be had, or that the caller stopped the run. It says nothing about the expression:
-// try again later.
+// UnavailableError means that no worker was available, or that the caller stopped the run. It is not about the
+// expression: try again later.
 type UnavailableError struct{ Err error }
 
 func (e *UnavailableError) Error() string { return "run a jq expression: " + e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// prelude is what expressions may call beside jq's own functions.
+// prelude defines functions in addition to jq's own.
 //
-//	if_changed(.email)  the user's e-mail where the change gave it another value, else null
+//	if_changed(.email)  the user's e-mail if the change modified it, otherwise null
 const prelude = `def if_changed(f): . as $m | ($m.user | f) as $new |
 	if $m.before == null or (($m.before | f) != $new) then $new else null end;`
 
-// absent are jq functions that would give another result at another time or place.
+// absent reports whether a jq function is unavailable, because its result could change with time or place, and
+// what to use instead.
 func absent(name string) (instead string, is bool) {
 	switch name {
 	case "now":
@@ -96,16 +96,15 @@ type Expression struct {
 	variables []string
 	found     found
 	code      *gojq.Code    // nil: not light, a worker runs it
-	turn      chan struct{} // holds one while a worker runs it: one expression never has all of them
+	turn      chan struct{} // limits an expression to one worker at a time
 
 	mu    sync.Mutex
 	kills []time.Time
 	slow  []time.Time
 }
 
-// Compile checks an expression and makes it ready to run. Name is where it stands, such as
-// options.payload, for errors; variables are the names it may use, with their $. The
-// error is a *SourceError.
+// Compile compiles an expression. name is its location for errors, such as options.payload; variables are the
+// variables it may use, with their $. It returns a *SourceError.
 func Compile(name, source string, variables ...string) (*Expression, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, &SourceError{name + " is empty: give a jq expression, such as .user.email, or leave it out"}
@@ -141,7 +140,7 @@ func Compile(name, source string, variables ...string) (*Expression, error) {
 	return e, nil
 }
 
-// compile adds the prelude to a query, and compiles both.
+// compile compiles a query with the prelude.
 func compile(query *gojq.Query, variables []string) (*gojq.Code, error) {
 	own, err := gojq.Parse(prelude + " .")
 	if err != nil {
@@ -151,7 +150,7 @@ func compile(query *gojq.Query, variables []string) (*gojq.Code, error) {
 	return gojq.Compile(query, gojq.WithVariables(variables))
 }
 
-// where says at which place of the text parsing ended.
+// where describes the position of a parse error.
 func where(source string, err error) string {
 	var parse *gojq.ParseError
 	if !errors.As(err, &parse) {
@@ -166,7 +165,7 @@ func where(source string, err error) string {
 	return fmt.Sprintf("at line %d, character %d: %s", line, column, err)
 }
 
-// known names the variables there are, where one was not found.
+// known lists the available variables for an unknown one.
 func known(err error, variables []string) string {
 	if !strings.HasPrefix(err.Error(), "variable not defined") {
 		return ""
@@ -177,8 +176,8 @@ func known(err error, variables []string) string {
 	return ". There is " + strings.Join(variables, ", ")
 }
 
-// Fields lists the keys of a variable that the expression names, such as token for
-// $secrets.token. Whole is true if it uses the variable in another way as well.
+// Fields returns the keys of a variable that the expression uses, such as token for $secrets.token. whole is
+// true if it also uses the variable in another way.
 func (e *Expression) Fields(variable string) (keys []string, whole bool) {
 	keys = e.found.fields[variable]
 	uses := 0
@@ -190,9 +189,9 @@ func (e *Expression) Fields(variable string) (keys []string, whole bool) {
 	return keys, uses > len(keys)
 }
 
-// All runs the expression on a value and returns all values that it gives, as encoding/json decodes them with
-// UseNumber. They may share parts with the input: neither may be changed. Values are those of the variables.
-// The error is a *RunError or an *UnavailableError.
+// All runs the expression on a value and returns all results, as decoded by encoding/json with UseNumber. They
+// may share memory with the input: neither may be modified. values are those of the variables. It returns a
+// *RunError or an *UnavailableError.
 func (e *Expression) All(ctx context.Context, input *Input, values ...any) ([]any, error) {
 	if e.code != nil {
 		all, err := collect(e.code.RunWithContext(ctx, input.value, values...))
@@ -219,7 +218,7 @@ var (
 	errTooMany = fmt.Errorf("gives more than %d values", MaxOutputs)
 )
 
-// collect gives the values of a run. The error is that of the expression, that of the context, or errTooMany.
+// collect returns the results of a run. The error comes from the expression or the context, or is errTooMany.
 func collect(run gojq.Iter) (all []any, err error) {
 	for {
 		value, more := run.Next()
@@ -251,12 +250,12 @@ func (e *Expression) stopped() error {
 	return &UnavailableError{errors.New(e.name + " was stopped before it was done")}
 }
 
-// killed notes that the expression has cost a worker.
+// killed records that the expression has cost a worker.
 func (e *Expression) killed(why *RunError, now time.Time) error {
 	return e.costs(&e.kills, MaxKills, "it has been ended by force", why, now)
 }
 
-// wasSlow notes that the expression has cost all the time that a run may take.
+// wasSlow records that a run has used all of its time.
 func (e *Expression) wasSlow(now time.Time) error {
 	return e.costs(&e.slow, MaxSlow, "it has taken all its time", e.tookTooLong(), now)
 }
@@ -266,14 +265,14 @@ func (e *Expression) costs(times *[]time.Time, most int, what string, why *RunEr
 	defer e.mu.Unlock()
 	*times = append(slices.DeleteFunc(*times, func(at time.Time) bool { return now.Sub(at) > killsWithin }), now)
 	if len(*times) >= most {
-		*times = nil // who resumes the destination as it is gets as many tries again
+		*times = nil // resuming the destination allows as many again
 		why.Halt = true
 		why.Detail += fmt.Sprintf(" (%s %d times within an hour)", what, most)
 	}
 	return why
 }
 
-// One runs the expression and returns the one value that it gives; ok is false where it gives none (empty).
+// One runs the expression and returns its only result; ok is false if there is none (empty).
 func (e *Expression) One(ctx context.Context, input *Input, values ...any) (value any, ok bool, err error) {
 	all, err := e.All(ctx, input, values...)
 	switch {
@@ -287,7 +286,7 @@ func (e *Expression) One(ctx context.Context, input *Input, values ...any) (valu
 	return all[0], true, nil
 }
 
-// True runs the expression as a condition: it must give one value, true or false; null is false, and so is none.
+// True runs the expression as a condition: it must yield one boolean; null and no result count as false.
 func (e *Expression) True(ctx context.Context, input *Input) (bool, error) {
 	value, _, err := e.One(ctx, input)
 	if err != nil {
@@ -303,8 +302,7 @@ func (e *Expression) True(ctx context.Context, input *Input) (bool, error) {
 	}
 }
 
-// Marshal writes a value that an expression gave as JSON, keys in order of their names.
-// The error is a *RunError if it is too large.
+// Marshal encodes a result as JSON with sorted keys. It returns a *RunError if it is too large.
 func (e *Expression) Marshal(value any) (json.RawMessage, error) {
 	text, err := gojq.Marshal(value)
 	if err != nil {

@@ -2,16 +2,16 @@ package jq
 
 import "github.com/itchyny/gojq"
 
-// Bounds of what may run in this process: each operand may be as large as the input.
+// Limits for expressions run in this process: each operand may be as large as the input.
 const (
 	maxLightTerms = 32
 	maxLightParts = 8  // of a text with variables in it
-	maxLightDigit = 20 // of a number in the text of the expression
+	maxLightDigit = 20 // in a number literal
 )
 
-// light reports whether an expression only looks up what is in the input and compares it: paths, constants,
-// comparisons, and, or, not, //, if_changed(path), and texts with members of variables in them. Such an
-// expression builds nothing and has no loop, so each step costs at most what the input weighs.
+// light reports whether an expression only looks up and compares values of the input: paths, constants,
+// comparisons, and, or, not, //, if_changed(path), and strings with members of variables in them. Such an
+// expression builds nothing and has no loop, so each step costs at most the size of the input.
 func light(query *gojq.Query) bool {
 	left := maxLightTerms
 	return lightQuery(query, &left)
@@ -70,7 +70,7 @@ func lightCall(f *gojq.Func, left *int) bool {
 	}
 }
 
-// lightText: a member of a variable is a secret, which is short.
+// lightText accepts members of variables: they are secrets, which are short.
 func lightText(text *gojq.String) bool {
 	if len(text.Queries) > 2*maxLightParts {
 		return false
@@ -92,7 +92,7 @@ func memberOfVariable(t *gojq.Term) bool {
 		len(t.SuffixList) == 1 && t.SuffixList[0].Index != nil && byName(t.SuffixList[0].Index)
 }
 
-// byName: .name, ."name" or ["name"].
+// byName matches .name, ."name" and ["name"].
 func byName(index *gojq.Index) bool {
 	return index.Name != "" || index.Str != nil && len(index.Str.Queries) == 0 || isText(index)
 }

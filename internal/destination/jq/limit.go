@@ -5,19 +5,19 @@ import (
 	"syscall"
 )
 
-// maxData is how much memory the kernel gives a worker on Linux: MaxMemory, with room for the Go runtime
-// and the stacks of its threads. It holds at once where one step asks for gigabytes.
+// maxData is the kernel's memory limit for a worker on Linux: MaxMemory plus room for the Go runtime and
+// thread stacks. It stops even a single step that allocates gigabytes.
 const maxData = MaxMemory + 256<<20
 
-// limitProcess takes from a worker what no expression needs. A limit that the system does not have, or that is
-// lower already, leaves that which watch enforces.
+// limitProcess lowers a worker's resource limits. Where the system lacks a limit or has a lower one, watch
+// still enforces ours.
 func limitProcess() {
-	debug.SetMemoryLimit(MaxMemory * 3 / 4) // collects garbage more eagerly before a run counts as too large
+	debug.SetMemoryLimit(MaxMemory * 3 / 4) // collect garbage harder before a run counts as too large
 	limits := map[int]uint64{
 		syscall.RLIMIT_CORE:  0,
 		syscall.RLIMIT_FSIZE: 0,
 	}
-	if !raceDetector { // whose own tables are larger than any limit
+	if !raceDetector { // its own tables exceed any limit
 		limits[syscall.RLIMIT_DATA] = maxData
 	}
 	for resource, limit := range limits {

@@ -7,16 +7,16 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// found is what stands in an expression.
+// found holds the relevant parts of an expression.
 type found struct {
 	calls   []string            // functions and variables that it uses
 	defined map[string]bool     // functions that it defines itself
-	fields  map[string][]string // keys that it takes of a variable
+	fields  map[string][]string // keys used, by variable
 	modules bool
 }
 
-// look reads what gojq made of an expression. The parsed form has some twenty types which hold each
-// other in many ways; only five of them matter here, so it is walked by reflection.
+// look walks a parsed expression. gojq's syntax tree has some twenty types, nested in many ways, of which only
+// five matter here; reflection finds them.
 func look(query *gojq.Query) found {
 	f := found{defined: map[string]bool{}, fields: map[string][]string{}}
 	f.walk(reflect.ValueOf(query))

@@ -20,42 +20,42 @@ import (
 )
 
 const (
-	// startTime is how long a worker may take to begin, on a machine however busy.
+	// startTime is how long a worker may take to start on a busy machine.
 	startTime = 30 * time.Second
-	// answerTime ends a worker that does not end itself, as it should after wallTime.
+	// answerTime kills a worker that has not ended itself after wallTime.
 	answerTime = 2 * wallTime
-	// keepIdle is how long a worker that nobody needs is kept. It is looked at when another one is given back.
+	// keepIdle is how long an idle worker is kept. It is checked when a worker is returned.
 	keepIdle = time.Minute
 )
 
-// pool has the worker processes of this process. It starts them when they are needed, and nothing of it
-// runs in between: whoever needs a worker talks to it. Workers end when this process does.
+// pool manages worker processes. It starts them on demand and runs nothing in between. Workers end with this
+// process.
 type pool struct {
 	places *semaphore.Weighted // first come, first served
 	inputs atomic.Uint64
 
 	mu   sync.Mutex
-	idle []*process // that which was given back last is the last
+	idle []*process // most recently used last
 }
 
-// workers is the pool of the process, like the connections of http.DefaultTransport: its size is that of the
-// machine, however many destinations there are.
+// workers is the process-wide pool, like http.DefaultTransport's connections: its size depends on the machine,
+// not on the number of destinations.
 var workers = sync.OnceValue(func() *pool { //nolint:gochecknoglobals // see above
 	return &pool{places: semaphore.NewWeighted(int64(min(max(runtime.GOMAXPROCS(0), 2), 8)))}
 })
 
-// process is a worker process. One run at a time uses it.
+// process is a worker process. It serves one run at a time.
 type process struct {
 	cmd     *exec.Cmd
 	in, out *os.File
 	writer  *bufio.Writer
 	encoder *gob.Encoder
 	decoder *gob.Decoder
-	inputID uint64 // of the input that it had last
+	inputID uint64 // the last input it received
 	usedAt  time.Time
 }
 
-// inWorker has a worker run the expression.
+// inWorker runs the expression in a worker.
 func (e *Expression) inWorker(ctx context.Context, input *Input, values []any) ([]any, error) {
 	p := workers()
 	if values == nil {
@@ -73,7 +73,7 @@ func (e *Expression) inWorker(ctx context.Context, input *Input, values []any) (
 		return nil, e.stopped()
 	}
 	defer p.places.Release(1)
-	w, err := p.take(id) //nolint:contextcheck // a worker outlives the call that it is started for
+	w, err := p.take(id) //nolint:contextcheck // the worker outlives this call
 	if err != nil {
 		return nil, &UnavailableError{err}
 	}
@@ -104,7 +104,7 @@ func (e *Expression) inWorker(ctx context.Context, input *Input, values []any) (
 	return list, nil
 }
 
-// whyEnded says why a worker ended in the middle of a run.
+// whyEnded returns why a worker ended during a run.
 func (e *Expression) whyEnded(status int, err error) *RunError {
 	if status == exitTime || errors.Is(err, os.ErrDeadlineExceeded) {
 		return e.tookTooLong()
@@ -112,7 +112,7 @@ func (e *Expression) whyEnded(status int, err error) *RunError {
 	return &RunError{Detail: fmt.Sprintf("%s needs more memory than the %d MB it may have: let it build less", e.name, MaxMemory>>20)}
 }
 
-// take gives an idle worker, if there is one that which had the input last, else a new one.
+// take returns an idle worker, preferably the one that last had the input, or a new one.
 func (p *pool) take(inputID uint64) (*process, error) {
 	p.mu.Lock()
 	if len(p.idle) > 0 {
@@ -129,7 +129,7 @@ func (p *pool) take(inputID uint64) (*process, error) {
 	return start()
 }
 
-// give takes a worker back, and ends those that nobody has needed for long.
+// give returns a worker to the pool and ends those idle for long.
 func (p *pool) give(w *process) {
 	w.usedAt = time.Now()
 	p.mu.Lock()
@@ -141,7 +141,7 @@ func (p *pool) give(w *process) {
 	}
 }
 
-// program is the file of this program, also if another one has taken its place since it was started.
+// thisProgram returns the path of this program's file, even if it has been replaced since the start.
 func thisProgram() (string, error) {
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {
@@ -164,12 +164,12 @@ func start() (_ *process, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), childIn.Close(), in.Close())
 	}
-	cmd := exec.Command(path) //nolint:noctx,gosec // it outlives the run that needs it first; the path is this program's
+	cmd := exec.Command(path) //nolint:noctx,gosec // it outlives the run that starts it; the path is this program's
 	cmd.Args = []string{"authsync jq"}
 	cmd.Env = []string{workerVariable + "=1"}
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout = childIn, childOut
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for its parent, which ends it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // keep Ctrl-C for the parent, which ends the worker
 	err = cmd.Start()
 	_, _ = childIn.Close(), childOut.Close()
 	if err != nil {
@@ -184,7 +184,7 @@ func start() (_ *process, err error) {
 	return w, nil
 }
 
-// run has the worker answer a call. After an error it cannot be used any more.
+// run sends a call to the worker and returns its answer. After an error the worker is unusable.
 func (w *process) run(ctx context.Context, c call) (a answer, err error) {
 	w.inputID = c.InputID
 	if err := w.in.SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
@@ -210,9 +210,9 @@ func (w *process) await(ctx context.Context, atMost time.Duration, a *answer) er
 	return w.decoder.Decode(a)
 }
 
-// end ends the worker at once and gives its exit status, -1 if it had not ended by itself.
+// end kills the worker and returns its exit status, -1 if it had not exited by itself.
 func (w *process) end() int {
-	_ = w.cmd.Process.Kill() // has no effect on one that has ended
+	_ = w.cmd.Process.Kill() // no effect if it has exited
 	_, _, _ = w.cmd.Wait(), w.in.Close(), w.out.Close()
 	return w.cmd.ProcessState.ExitCode()
 }

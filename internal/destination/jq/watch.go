@@ -9,13 +9,13 @@ import (
 
 const (
 	watchEvery = 2 * time.Millisecond
-	// wallTime ends a run that uses no processor time either. It is long, because the machine may be busy with others.
+	// wallTime ends a run that uses no CPU time. It is long because the machine may be busy.
 	wallTime = 10 * time.Second
 )
 
-// watch looks after a run until the function that it returns is called. Past MaxTime of processor
-// time it calls tooLong, which ends the run between two steps. A step that goes on for as long again, and one
-// that fills the memory, ends the process: nothing else can stop it.
+// watch monitors a run until the returned function is called. Past MaxTime of CPU time it calls tooLong, which
+// ends the run between two steps. A step that continues for as long again, or fills the memory, ends the
+// process: nothing else can stop it.
 func watch(tooLong func()) (stop func()) {
 	done := make(chan struct{})
 	cpu, wall := cpuTime(), time.Now()
@@ -43,12 +43,11 @@ func watch(tooLong func()) (stop func()) {
 	return func() { close(done) }
 }
 
-// cpuTime is the processor time that the process has had. Unlike the time on the wall it says nothing of what
-// else the machine does.
+// cpuTime returns the CPU time of the process, which does not depend on the load of the machine.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0 // which cannot be; wallTime is left
+		return 0 // cannot happen; wallTime still applies
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

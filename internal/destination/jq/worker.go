@@ -17,51 +17,51 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// workerVariable in the environment makes the program a worker. It is the only variable that a worker has.
+// workerVariable is the environment variable that makes the program a worker, and the only one a worker has.
 const workerVariable = "AUTHSYNC_JQ_WORKER"
 
-// Exit statuses of a worker, beside Go's own 2 when there is no memory.
+// Exit statuses of a worker, besides Go's own 2 when out of memory.
 const (
-	exitEnd    = 0 // its standard input ended
+	exitEnd    = 0 // end of standard input
 	exitMemory = 3
 	exitTime   = 4
 )
 
 const (
-	maxAnswer   = 4 << 20 // bytes of all values of a run
+	maxAnswer   = 4 << 20 // total size of the results
 	maxCompiled = 256     // expressions that a worker keeps
 	maxFailure  = 1000    // bytes of what an expression says of its failure
 )
 
-// call is what a worker is asked to run.
+// call is a request to a worker.
 type call struct {
 	Source    string
 	Variables []string
 	InputID   uint64
-	Input     []byte // JSON; nil: that of the call before, which had the same InputID
-	Values    []byte // JSON, a list: the values of the variables
+	Input     []byte // JSON; nil: that of the previous call, with the same InputID
+	Values    []byte // JSON array of the variables' values
 }
 
-// answer is what came of it.
+// answer is the result of a call.
 type answer struct {
-	Values  []byte // JSON, a list
-	Failure string // why the expression failed; empty: it did not
+	Values  []byte // JSON array
+	Failure string // why the expression failed; empty on success
 	TooLong bool
 }
 
-// A worker is this very program, whichever it is: authsync, or a test that runs expressions. So
-// it has to be found out before main or any test begins.
+// A worker is this very program: authsync, or a test that runs expressions. So init must detect it before main
+// or any test starts.
 func init() { //nolint:gochecknoinits // see above
-	if os.Getenv(workerVariable) == "" { //nolint:forbidigo // no setting of the operator's
+	if os.Getenv(workerVariable) == "" { //nolint:forbidigo // not a setting
 		return
 	}
 	work(os.Stdin, os.Stdout)
 	os.Exit(exitEnd)
 }
 
-// work answers calls until in ends. It says first that it is ready.
+// work answers calls until in ends. It first reports that it is ready.
 func work(in io.Reader, out io.Writer) {
-	runtime.GOMAXPROCS(2) // one runs the expression, the other watches it
+	runtime.GOMAXPROCS(2) // one for the expression, one for the watch
 	limitProcess()
 	encoder := gob.NewEncoder(out)
 	if encoder.Encode(answer{}) != nil {
@@ -73,7 +73,7 @@ func work(in io.Reader, out io.Writer) {
 		for {
 			var c call
 			if decoder.Decode(&c) != nil {
-				os.Exit(exitEnd) // nobody waits any more for what runs now
+				os.Exit(exitEnd) // nobody waits for the current run
 			}
 			calls <- c
 		}
@@ -88,7 +88,7 @@ func work(in io.Reader, out io.Writer) {
 
 // worker is the state of a worker process.
 type worker struct {
-	compiled map[string]*list.Element // of program
+	compiled map[string]*list.Element // by program
 	recent   *list.List               // the newest first
 	inputID  uint64
 	input    any

@@ -1,5 +1,5 @@
-// Package registry knows all types of destination. A new one is a package beside this one and a
-// line in All; package destinationtest then tells whether it keeps the promises.
+// Package registry lists all destination types. To add one, add a package beside this one and a line in All;
+// package destinationtest is its conformance suite.
 package registry
 
 import (
@@ -12,12 +12,12 @@ import (
 	"github.com/authsync/authsync/internal/destination/webhook"
 )
 
-// All returns the types.
+// All returns all types.
 func All() []destination.Type {
 	return []destination.Type{hubspot.Type{}, webhook.Type{}, http.Type{}}
 }
 
-// Names lists the names of the types.
+// Names returns the names of the types.
 func Names() []string {
 	all := All()
 	names := make([]string, len(all))
@@ -27,7 +27,7 @@ func Names() []string {
 	return names
 }
 
-// Lookup returns a type by its name. The error is a *destination.InvalidError that lists the names there are.
+// Lookup returns a type by name. It returns a *destination.InvalidError that lists the known names.
 func Lookup(name string) (destination.Type, error) {
 	for _, typ := range All() {
 		if typ.Name() == strings.ToLower(strings.TrimSpace(name)) {

@@ -18,7 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
-// event is the body; docs/events has its JSON Schema.
+// event is the body; see its JSON Schema in docs/events.
 type event struct {
 	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
@@ -27,7 +27,7 @@ type event struct {
 
 type data struct {
 	User json.RawMessage `json:"user"`
-	// Before has the columns that changed, as they were; nil where the user was new.
+	// Before holds the changed columns before the change; nil for a new user.
 	Before    map[string]json.RawMessage `json:"before"`
 	Changed   []string                   `json:"changed"`
 	ChangeID  int64                      `json:"change_id"`
@@ -36,7 +36,7 @@ type data struct {
 	Test      bool                       `json:"test,omitempty"`
 }
 
-// body makes the body; nil: there is nothing to send. The error can be shown.
+// body returns the body; nil means there is nothing to send. The error may be shown.
 func (w *webhook) body(ctx context.Context, m destination.Message) (json.RawMessage, error) {
 	body, err := w.shape(ctx, m)
 	if err == nil && len(body) > httpsend.MaxBody {
@@ -87,7 +87,7 @@ func defaultBody(m destination.Message) (json.RawMessage, error) {
 	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), nil
 }
 
-// pick takes the changed columns out of a row; nil where there is none.
+// pick returns the changed columns of a row; nil if there is no row.
 func pick(row json.RawMessage, columns []string) (map[string]json.RawMessage, error) {
 	var all map[string]json.RawMessage
 	if len(row) == 0 {
@@ -108,7 +108,7 @@ func pick(row json.RawMessage, columns []string) (map[string]json.RawMessage, er
 	return picked, nil
 }
 
-// request signs and makes a request; its time is that of the attempt.
+// request builds and signs a request; its timestamp is that of the attempt.
 func (w *webhook) request(ctx context.Context, m destination.Message, body []byte) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.options.URL, bytes.NewReader(body))
 	if err != nil {
@@ -124,8 +124,8 @@ func (w *webhook) request(ctx context.Context, m destination.Message, body []byt
 	return request, nil
 }
 
-// addSvixHeaders repeats the three headers of the signature under Svix's names, if options ask for them. The
-// signature is the same: both sign id, time and body.
+// addSvixHeaders repeats the three signature headers under Svix's names, if the options ask for it. The
+// signature is the same: both sign id, timestamp and body.
 func (w *webhook) addSvixHeaders(h http.Header) {
 	if !w.options.SvixHeaders {
 		return
@@ -146,8 +146,8 @@ func (w *webhook) setHeaders(h http.Header, m destination.Message) {
 	}
 }
 
-// sign makes one signature for each secret that is valid now, so that the receiver may
-// change over at any time while there are two.
+// sign adds one signature per valid secret, so that the receiver can switch secrets at any time during a
+// rotation.
 func (w *webhook) sign(id string, body []byte) (http.Header, error) {
 	now := w.now()
 	var (
@@ -170,7 +170,7 @@ func (w *webhook) sign(id string, body []byte) (http.Header, error) {
 	return header, nil
 }
 
-// Preview shows the request that a message would make. The signature is left out: it could be sent.
+// Preview returns the request for a message without its signature, which would allow anyone to send it.
 func (w *webhook) Preview(ctx context.Context, m destination.Message) ([]destination.Request, error) {
 	body, err := w.body(ctx, m)
 	if err != nil || body == nil {

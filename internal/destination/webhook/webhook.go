@@ -1,6 +1,6 @@
-// Package webhook sends each change as a signed request to any server, as the Standard Webhooks
-// specification (https://www.standardwebhooks.com) says, so that the receiver can check
-// it with a library of that name or of Svix.
+// Package webhook sends each change as a signed request, as specified by Standard Webhooks
+// (https://www.standardwebhooks.com), so that receivers can verify it with a Standard Webhooks or Svix
+// library.
 package webhook
 
 import (
@@ -19,52 +19,52 @@ import (
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
-// SigningSecret is the name of the secret that requests are signed with.
+// SigningSecret is the name of the signing secret.
 const SigningSecret = "signing_secret"
 
 const (
-	// minKey and maxKey are the specification's.
+	// minKey and maxKey are the key sizes in bytes that the specification allows.
 	minKey, maxKey = 24, 64
 	newKey         = 32
 	parallel       = 16
 )
 
-// Type makes webhook destinations.
+// Type builds webhook destinations.
 type Type struct {
-	// AttemptTime is how long an attempt may take; 0: 15 s, as the specification advises.
+	// AttemptTime limits an attempt; 0 means 15 s, as the specification advises.
 	AttemptTime time.Duration
 }
 
 // Options are the options of a webhook.
 type Options struct {
 	URL string `json:"url"`
-	// Headers are sent along; they are no secret.
+	// Headers are additional headers; they are not secret.
 	Headers map[string]string `json:"headers,omitempty"`
-	// Payload is a jq expression that makes the body; empty: the event as docs/events describes it.
+	// Payload is a jq expression for the body; empty: the event as described in docs/events.
 	Payload string                   `json:"payload,omitempty"`
 	Limit   *destination.LimitOption `json:"limit,omitempty"`
-	// SvixHeaders: the same id, time and signature are sent as svix-* as well, for verifiers that look for
-	// these names alone, such as Clerk's.
+	// SvixHeaders also sends id, timestamp and signature as svix-*, for verifiers that accept only these
+	// names, such as Clerk's.
 	SvixHeaders bool `json:"svix_headers,omitempty"`
 }
 
-// Name is the type's name.
+// Name implements destination.Type.
 func (Type) Name() string { return "webhook" }
 
-// SecretNames are the secrets that it takes.
+// SecretNames returns the only secret.
 func (Type) SecretNames() []string { return []string{SigningSecret} }
 
-// SendsSecretsTo is nil: the secret signs, and is never sent.
+// SendsSecretsTo is nil: the secret signs and is never sent.
 func (Type) SendsSecretsTo(json.RawMessage) []string { return nil }
 
-// NewSecret makes a signing secret.
+// NewSecret generates a signing secret.
 func (Type) NewSecret() (name, value string, ok bool) {
 	key := make([]byte, newKey)
 	_, _ = rand.Read(key) // never fails
 	return SigningSecret, "whsec_" + base64.StdEncoding.EncodeToString(key), true
 }
 
-// New checks a configuration and makes the destination.
+// New validates a configuration and builds the destination.
 func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	var o Options
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
@@ -84,7 +84,7 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 		}
 		w.payload = payload
 	}
-	// Nothing is ever sent that holds the key; the mask is for a server that knows it and answers with it.
+	// The key is never sent; the mask is for a server that knows it and echoes it.
 	secrets := []string{c.Secrets.Values[SigningSecret], c.Secrets.Old[SigningSecret].Value}
 	w.mask = destination.NewMask(secrets...)
 	w.sender = httpsend.NewSender(d, w.traits.Account != "", k.AttemptTime)
@@ -94,14 +94,14 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 type webhook struct {
 	options Options
 	traits  destination.Capabilities
-	keys    []key // the newest first
+	keys    []key // newest first
 	payload *jq.Expression
 	mask    destination.Mask
 	sender  *httpsend.Sender
 	now     func() time.Time
 }
 
-// key signs until a time; the zero time: for good.
+// key signs until a time; the zero time means without end.
 type key struct {
 	key   []byte
 	until time.Time
@@ -166,7 +166,7 @@ func parseKey(field, secret string) ([]byte, error) {
 	return bytes, nil
 }
 
-// Traits say how it wants to be served.
+// Traits implements destination.Destination.
 func (w *webhook) Traits() destination.Capabilities { return w.traits }
 
 // Send sends messages, one request each.
