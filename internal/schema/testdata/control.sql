@@ -52,16 +52,16 @@ CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[])
     SET enable_seqscan TO 'off'
     AS $$
 BEGIN
-    -- As all who write several deliveries do, so that none waits for the other in a circle.
+    -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
-    -- Written so that no index is taken but that of the ids.
+    -- Written so that only the index on id can be used.
     WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Notes, before they are sent, that deliveries may have arrived.';
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Records, before they are sent, that deliveries may have arrived.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -170,7 +170,7 @@ BEGIN
         SELECT d.id, d.change_id, d.last_attempt_at
         FROM authsync.deliveries AS d
         WHERE d.destination_id = p_destination_id AND d.state = 'retrying'
-          -- Not one that is on its way right now.
+          -- Not one in flight.
           AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
@@ -180,7 +180,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.choose_probe(p_destination_id uuid) IS 'Says with which delivery to try whether a destination works again.';
+COMMENT ON FUNCTION authsync.choose_probe(p_destination_id uuid) IS 'Chooses the delivery to probe a destination with.';
 
 CREATE FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) RETURNS TABLE(result text, answer_sealed bytea)
     LANGUAGE plpgsql
@@ -239,7 +239,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) IS 'Lets one attempt at a call of the API go on, and tells the others what became of it.';
+COMMENT ON FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) IS 'Lets one attempt at an API call proceed, and returns its answer to the others.';
 
 CREATE FUNCTION authsync.client_lock_key(p_client_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
@@ -275,7 +275,7 @@ CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS 
     ORDER BY last.began NULLS FIRST, i.project_id, i.provider;
 $$;
 
-COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations whose schedule asks for a reconcile now.';
+COMMENT ON FUNCTION authsync.due_reconciles(p_now timestamp with time zone) IS 'The integrations due for a reconcile.';
 
 CREATE FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) RETURNS text
     LANGUAGE plpgsql
@@ -289,7 +289,7 @@ DECLARE
 BEGIN
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
-    -- Written so that no index is taken but that of the ids.
+    -- Written so that only the index on id can be used.
     WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
     FOR UPDATE;
     IF NOT FOUND THEN
@@ -359,7 +359,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.halt_filter(p_destination_id uuid, p_event_types text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
+COMMENT ON FUNCTION authsync.halt_filter(p_destination_id uuid, p_event_types text[], p_fields text[], p_condition text, p_reason text, p_now timestamp with time zone) IS 'Pauses a destination whose filter keeps costing workers; its changes stay unrelayed.';
 
 CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -390,7 +390,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.has_work(p_kind text, p_subject text) IS 'Whether there is something to do for the job of a kind and subject.';
+COMMENT ON FUNCTION authsync.has_work(p_kind text, p_subject text) IS 'Whether the job of a kind and subject has work.';
 
 CREATE FUNCTION authsync.keep_default_partitions() RETURNS date
     LANGUAGE plpgsql
@@ -458,7 +458,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_leased_job bigint, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Lets one run of a job send to a destination at a time.';
+COMMENT ON FUNCTION authsync.lease_destination(p_destination_id uuid, p_lease uuid, p_leased_by text, p_leased_job bigint, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Allows one run at a time to send to a destination.';
 
 CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -497,7 +497,7 @@ BEGIN
             reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
+        -- The limits keep these one index lookup per change, however many wait; see promote_deliveries.
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
@@ -528,7 +528,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes that a destination wants; each user''s in order.';
+COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes for a destination, in order for each user.';
 
 CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETURNS TABLE(day date, moved bigint)
     LANGUAGE plpgsql
@@ -614,8 +614,8 @@ BEGIN
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    -- The limit keeps it one look for each user. As an anti-join it was a walk over
-    -- all that waits for the destination, at each promotion.
+    -- The limit keeps it one lookup per user. As an anti-join it was a scan of
+    -- all pending deliveries of the destination, at each promotion.
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS w
@@ -628,7 +628,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Lets the next delivery of each user go, where none is under way.';
+COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Makes the next delivery of each user ready, unless one is already.';
 
 CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -651,7 +651,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Removes deliveries that were finished before a time; failed ones stay.';
+COMMENT ON FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Deletes deliveries finished before a time; failed ones stay.';
 
 CREATE FUNCTION authsync.prune_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
     LANGUAGE plpgsql
@@ -733,7 +733,7 @@ CREATE FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) RETU
     SELECT count(*) FROM pruned AS p;
 $$;
 
-COMMENT ON FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) IS 'Forgets subjects of jobs that have had no work for a day.';
+COMMENT ON FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) IS 'Deletes subjects of jobs that have had no work for a day.';
 
 CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) RETURNS TABLE(promoted bigint, breaker_open_until timestamp with time zone, is_disabled boolean)
     LANGUAGE plpgsql
@@ -771,7 +771,7 @@ BEGIN
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
-        -- Written so that no index is taken but that of the ids.
+        -- Written so that only the index on id can be used.
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
@@ -872,7 +872,7 @@ BEGIN
             GROUP BY r.send
             LIMIT p_open_after
         );
-        -- What was under way when it opened does not open it again.
+        -- Deliveries in flight when it opened do not open it again.
         IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
             v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
         END IF;
@@ -883,7 +883,7 @@ BEGIN
             breaker_open_until     = coalesce(v_open, f.breaker_open_until),
             breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        -- One user alone may be what fails.
+        -- It may be one user only that fails.
         IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'system',
@@ -892,7 +892,7 @@ BEGIN
                 p_now);
         END IF;
     ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
-        -- The probe was refused for what it was, or asked to come later: somebody is there.
+        -- The probe was rejected for its content, or deferred: the destination is up.
         UPDATE authsync.destination_progress AS f
         SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
         WHERE f.destination_id = p_destination_id;
@@ -902,7 +902,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Notes what became of deliveries that were sent, and lets the next ones of their users go.';
+COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Records the results of deliveries and promotes the next ones of their users.';
 
 CREATE FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -947,7 +947,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) IS 'Notes requests that a receiver refused; keeps the newest of each provider of a project.';
+COMMENT ON FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) IS 'Stores requests that a receiver rejected; keeps the newest of each provider of a project.';
 
 CREATE FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -977,7 +977,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.remove_destination(p_id uuid) IS 'Removes a destination with all its deliveries.';
+COMMENT ON FUNCTION authsync.remove_destination(p_id uuid) IS 'Deletes a destination with all its deliveries.';
 
 CREATE FUNCTION authsync.remove_project(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql
@@ -1127,7 +1127,7 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
     ) AS o;
 $$;
 
-COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) IS 'Asks for jobs that nobody asked for: of work that has none, and of feeds not looked at for a while.';
+COMMENT ON FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) IS 'Requests jobs for work that has none, and for feeds not read for a while.';
 
 CREATE FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, p_notify boolean DEFAULT true) RETURNS boolean
     LANGUAGE plpgsql
@@ -1155,7 +1155,7 @@ BEGIN
         FROM authsync.job_requests AS r
         WHERE r.kind = p_kind AND r.subject = p_subject AND r.job_id IS NULL
         FOR NO KEY UPDATE;
-        -- Otherwise somebody else made the job meanwhile: lock the row as it is now.
+        -- Otherwise another transaction made the job meanwhile: lock the current row.
         IF FOUND THEN
             v_job_id := authsync.start_job(p_kind, p_args, p_notify);
             UPDATE authsync.job_requests AS r
@@ -1209,7 +1209,7 @@ BEGIN
             coalesced_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
-        -- Written so that no index is taken but that of the ids.
+        -- Written so that only the index on id can be used.
         WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
@@ -1228,7 +1228,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Takes finished deliveries up again.';
+COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Requeues finished deliveries.';
 
 CREATE FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1265,7 +1265,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
+COMMENT ON FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Moves deliveries from their own jobs to their destination''s, except those being sent.';
 
 CREATE FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -1287,7 +1287,7 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    -- One walk over what is blocked, with one look for each user; see promote_deliveries.
+    -- One scan of the blocked ones, with one lookup per user; see promote_deliveries.
     SELECT array_agg(u.user_id) INTO v_users
     FROM (
         SELECT DISTINCT w.user_id
@@ -1311,7 +1311,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
+COMMENT ON FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) IS 'Repairs deliveries after jobs or deliveries were deleted.';
 
 CREATE FUNCTION authsync.rescue_jobs(p_client_id text, p_at_work bigint[], p_suspects text[], p_stuck_after interval, p_lease interval, p_now timestamp with time zone) RETURNS TABLE(rescued bigint, suspects text[])
     LANGUAGE plpgsql
@@ -1342,7 +1342,7 @@ BEGIN
     WHERE f.client_id = ANY (p_suspects);
 
     rescued := 0;
-    -- A time to come is one of a clock that was wrong.
+    -- A time in the future comes from a wrong clock.
     FOR v_queue IN
         WITH lost AS (
             SELECT r.id
@@ -1440,7 +1440,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.rescue_requests(p_now timestamp with time zone) IS 'Makes jobs for subjects that have work but whose job is gone, and brings forward what waits for long.';
+COMMENT ON FUNCTION authsync.rescue_requests(p_now timestamp with time zone) IS 'Makes jobs for subjects that have work but no job, and brings forward long snoozes.';
 
 CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -1475,7 +1475,7 @@ BEGIN
     PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
-        -- River goes by the database's clock, from which ours may differ.
+        -- River uses the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
         SET state = 'available', scheduled_at = now()
         FROM authsync.job_requests AS r
@@ -1499,7 +1499,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active again, and its waiting deliveries go on.';
+COMMENT ON FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timestamp with time zone) IS 'Makes a destination active and sends its waiting deliveries.';
 
 CREATE FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) RETURNS TABLE(state text, coalesced_into bigint, is_being_sent boolean)
     LANGUAGE plpgsql
@@ -1536,7 +1536,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Takes a finished delivery up again, or has one that waits for its next attempt tried now.';
+COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Requeues a finished delivery, or makes a retrying one due now.';
 
 CREATE FUNCTION authsync.return_delivery(p_id bigint) RETURNS boolean
     LANGUAGE plpgsql
@@ -1563,7 +1563,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.return_delivery(p_id bigint) IS 'Hands a delivery from its own job to that of its destination.';
+COMMENT ON FUNCTION authsync.return_delivery(p_id bigint) IS 'Moves a delivery from its own job to its destination''s job.';
 
 CREATE FUNCTION authsync.river_job_state_in_bitmask(bitmask bit, state authsync.river_job_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1606,7 +1606,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts a job of those that exist once for each subject.';
+COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts the job of a subject.';
 
 CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, event_type text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
     LANGUAGE plpgsql STABLE
@@ -1738,7 +1738,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Lets a request of an account go within its limits, over all processes.';
+COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Grants requests of an account within its rate limits, over all processes.';
 
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2236,7 +2236,7 @@ COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it wa
 
 COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
 
-COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
+COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had already set all its fields), duplicate, ignored (not mirrored) or failed.';
 
 COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
 

@@ -1,10 +1,10 @@
--- begin_deliveries notes, before they are sent, that deliveries may have arrived. Whoever sends
--- a state says only what differs from the state before. When the sender dies and the user changes
--- back, nothing differs, and the other side would keep what it was told in between; with
--- this note all is said.
+-- begin_deliveries records, before they are sent, that deliveries may have arrived. A message with
+-- a state sends only what differs from the state before. If the sender dies and the user changes
+-- back, nothing differs, and the destination would keep the state in between; with this mark
+-- everything is sent.
 --
--- Repeatable: yes; it is never taken back.
--- Order:      of no matter.
+-- Repeatable: yes; it is never reset.
+-- Order:      none.
 -- Result:     none.
 CREATE OR REPLACE FUNCTION authsync.begin_deliveries(
     p_destination_id uuid,
@@ -16,14 +16,14 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $fn$
 BEGIN
-    -- As all who write several deliveries do, so that none waits for the other in a circle.
+    -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
     SET begun = true
-    -- Written so that no index is taken but that of the ids.
+    -- Written so that only the index on id can be used.
     WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.begin_deliveries(uuid, bigint[])
-    IS 'Notes, before they are sent, that deliveries may have arrived.';
+    IS 'Records, before they are sent, that deliveries may have arrived.';

@@ -1,11 +1,10 @@
--- choose_probe says with which delivery to try whether a destination works again: one that
--- nobody has tried, else the one that was tried longest ago. So probes go round, and one
--- user whose data is refused keeps nobody out. One that waits to be tried again by a job of
--- its own is handed to the destination's.
+-- choose_probe chooses the delivery to probe a destination with: one without an attempt, otherwise
+-- the one with the oldest attempt. So probes rotate, and one user with bad data does not block
+-- recovery. A retrying delivery moves from its own job to the destination's.
 --
--- Repeatable: yes; the next choice is another one once the attempt has been noted.
--- Order:      of those that nobody has tried, that of the earliest change.
--- Result:     the id of a delivery that is ready; NULL: there is nothing to try with.
+-- Repeatable: yes; the next choice differs once the attempt has been recorded.
+-- Order:      of those without an attempt, the earliest change.
+-- Result:     the id of a ready delivery; NULL if there is none.
 CREATE OR REPLACE FUNCTION authsync.choose_probe(
     p_destination_id uuid
 )
@@ -37,7 +36,7 @@ BEGIN
         SELECT d.id, d.change_id, d.last_attempt_at
         FROM authsync.deliveries AS d
         WHERE d.destination_id = p_destination_id AND d.state = 'retrying'
-          -- Not one that is on its way right now.
+          -- Not one in flight.
           AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
@@ -48,4 +47,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.choose_probe(uuid)
-    IS 'Says with which delivery to try whether a destination works again.';
+    IS 'Chooses the delivery to probe a destination with.';

@@ -1,13 +1,13 @@
--- claim_idempotency_key lets one attempt at a call of the API go on, and tells the others
--- what became of it.
+-- claim_idempotency_key lets one attempt at an API call proceed, and returns its state or answer
+-- to the others.
 --
--- Repeatable: a second attempt with the same key is told busy, answered or unknown.
--- Order:      of attempts at once the first to insert is let go on; the others wait for its row.
--- Result:     result: claimed (go on; then finish or release it), busy, answered (with the answer),
+-- Repeatable: a second attempt with the same key gets busy, answered or unknown.
+-- Order:      of concurrent attempts the first to insert proceeds; the others wait for its row.
+-- Result:     result: claimed (proceed; then finish or release it), busy, answered (with the answer),
 --             unknown (it was claimed, and ended without an answer), reused (by another
 --             request), or full (the API key has p_most keys already).
 --
--- Keys older than p_keep are forgotten; some of them are removed on the way.
+-- Keys older than p_keep are ignored; each call deletes some of them.
 CREATE OR REPLACE FUNCTION authsync.claim_idempotency_key(
     p_api_key_id   uuid,
     p_key_hash     bytea,
@@ -76,4 +76,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.claim_idempotency_key(uuid, bytea, bytea, uuid, interval, interval, integer, timestamptz)
-    IS 'Lets one attempt at a call of the API go on, and tells the others what became of it.';
+    IS 'Lets one attempt at an API call proceed, and returns its answer to the others.';

@@ -1,11 +1,11 @@
--- due_reconciles gives the integrations whose schedule asks for a reconcile now: so
--- much time as option reconcile.every says, or else reconcile_default, has passed since
--- the newest one began that was no dry run, or, if there was none, since the first
--- backfill; and no run is at work. A schedule of never asks for none.
+-- due_reconciles returns the integrations due for a reconcile: the interval of their option
+-- reconcile.every, or reconcile_default, has passed since the start of the newest one that was no dry
+-- run, or, without one, since the first backfill; and no run is unfinished. An interval of never
+-- is never due.
 --
 -- Repeatable: it changes nothing.
--- Order:      of no matter.
--- Result:     one row for each of them; those that have waited longest come first.
+-- Order:      none.
+-- Result:     one row per integration, the longest overdue first.
 CREATE OR REPLACE FUNCTION authsync.due_reconciles(
     p_now timestamptz
 )
@@ -36,4 +36,4 @@ AS $fn$
 $fn$;
 
 COMMENT ON FUNCTION authsync.due_reconciles(timestamptz)
-    IS 'The integrations whose schedule asks for a reconcile now.';
+    IS 'The integrations due for a reconcile.';

@@ -33,7 +33,7 @@ DECLARE
 BEGIN
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
-    -- Written so that no index is taken but that of the ids.
+    -- Written so that only the index on id can be used.
     WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
     FOR UPDATE;
     IF NOT FOUND THEN

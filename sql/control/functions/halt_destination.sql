@@ -1,8 +1,7 @@
--- halt_destination pauses or disables a destination. What is waiting for it, and what
--- comes, is kept.
+-- halt_destination pauses or disables a destination. Its deliveries are kept, and new ones are added.
 --
--- Repeatable: what a person has set stays; so does disabled, if it shall be paused.
--- Order:      of no matter.
+-- Repeatable: a state set by a user stays; so does disabled, if the request is to pause.
+-- Order:      none.
 -- Result:     true if it changed something.
 CREATE OR REPLACE FUNCTION authsync.halt_destination(
     p_destination_id uuid,

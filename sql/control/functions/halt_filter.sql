@@ -1,11 +1,10 @@
--- halt_filter pauses a destination whose fields or condition cost workers again and again, and
--- keeps its changes where they are: the relay passes it by until a person has changed
--- them or has resumed it.
+-- halt_filter pauses a destination whose fields or condition keep costing workers, and
+-- keeps its cursor: the relay skips it until a user changes the filter or resumes it.
 --
--- Repeatable: yes. A filter that has been changed meanwhile is another one, and stays.
+-- Repeatable: yes. A filter that has been changed meanwhile is not paused.
 -- Order:      after relay_page in the same transaction, which has locked the row of destination_progress.
--- Result:     true if the destination has this filter still. What a person has set stays, see
---             halt_destination; the relay passes the destination by all the same.
+-- Result:     true if the destination still has this filter. A state set by a user stays, see
+--             halt_destination; the relay skips the destination all the same.
 CREATE OR REPLACE FUNCTION authsync.halt_filter(
     p_destination_id uuid,
     p_event_types    text[],
@@ -31,4 +30,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.halt_filter(uuid, text[], text[], text, text, timestamptz)
-    IS 'Pauses a destination whose filter costs workers again and again, and keeps its changes unrelayed.';
+    IS 'Pauses a destination whose filter keeps costing workers; its changes stay unrelayed.';

@@ -1,9 +1,8 @@
--- has_work says whether there is something to do for the job of a kind and subject, as far
--- as this database knows.
+-- has_work checks whether the job of a kind and subject has work, as far as this database knows.
 --
 -- Repeatable: it changes nothing.
--- Order:      finish_if_idle calls it when no requester is under way, with a snapshot of its own.
--- Result:     true if there is.
+-- Order:      finish_if_idle calls it while no requester is active, with a snapshot of its own.
+-- Result:     true if there is work.
 CREATE OR REPLACE FUNCTION authsync.has_work(
     p_kind    text,
     p_subject text
@@ -39,4 +38,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.has_work(text, text)
-    IS 'Whether there is something to do for the job of a kind and subject.';
+    IS 'Whether the job of a kind and subject has work.';

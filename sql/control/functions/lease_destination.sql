@@ -1,7 +1,7 @@
--- lease_destination lets one run of a job send to a destination at a time.
+-- lease_destination allows one run at a time to send to a destination.
 --
--- Repeatable: who holds the lease keeps it.
--- Order:      the lease of a run that died goes with its client (rescue_jobs), or lapses.
+-- Repeatable: the holder keeps the lease.
+-- Order:      the lease of a dead run is released with its client (rescue_jobs), or expires.
 -- Result:     true if p_lease holds it now, until p_until.
 CREATE OR REPLACE FUNCTION authsync.lease_destination(
     p_destination_id uuid,
@@ -25,4 +25,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.lease_destination(uuid, uuid, text, bigint, timestamptz, timestamptz)
-    IS 'Lets one run of a job send to a destination at a time.';
+    IS 'Allows one run at a time to send to a destination.';

@@ -1,15 +1,14 @@
--- make_deliveries makes the deliveries of changes that a destination wants. The caller
--- holds the row of destination_progress: nobody else makes or finishes deliveries of
--- this destination meanwhile.
+-- make_deliveries makes the deliveries of changes for a destination. The caller holds the lock on
+-- its row of destination_progress, so nothing else makes or finishes deliveries of this destination.
 --
--- Repeatable: a change that has a delivery already is left out.
+-- Repeatable: changes that already have a delivery are skipped.
 -- Order:      of a user's deliveries only the earliest unfinished one is ready or
---             retrying; the others are blocked until that one is finished.
--- Result:     how many it made.
+--             retrying; the others are blocked until it is finished.
+-- Result:     the number of deliveries made.
 --
--- p_changes is an array of objects: change_id, user_id, event_type, changed, changed_at, event_id,
--- and reason, which says why it cannot be delivered; such a one is made as failed. One with a
--- delivery_id makes no delivery: a repaired mirror has made the change of that delivery once more, under
+-- p_changes is an array of objects: change_id, user_id, event_type, changed, changed_at, event_id
+-- and reason, which is why it cannot be delivered; its delivery is made as failed. An object with a
+-- delivery_id makes no delivery: a repaired mirror has made the change of that delivery again, under
 -- this id. It may have been sent before.
 CREATE OR REPLACE FUNCTION authsync.make_deliveries(
     p_destination_id uuid,
@@ -53,7 +52,7 @@ BEGIN
             reason text, delivery_id bigint
         )
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        -- The limits keep these one look for each change, whatever else waits; see promote_deliveries.
+        -- The limits keep these one index lookup per change, however many wait; see promote_deliveries.
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
@@ -85,4 +84,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.make_deliveries(uuid, jsonb, timestamptz)
-    IS 'Makes the deliveries of changes that a destination wants; each user''s in order.';
+    IS 'Makes the deliveries of changes for a destination, in order for each user.';

@@ -1,9 +1,9 @@
--- promote_deliveries lets the next delivery of each user go, where none is ready or
--- retrying. The caller holds the row of destination_progress.
+-- promote_deliveries makes the next delivery of each user ready, unless one is ready or
+-- retrying. The caller holds the lock on the row of destination_progress.
 --
 -- Repeatable: yes.
 -- Order:      the delivery of the earliest change comes first.
--- Result:     how many became ready.
+-- Result:     the number that became ready.
 CREATE OR REPLACE FUNCTION authsync.promote_deliveries(
     p_destination_id uuid,
     p_user_ids       text[]
@@ -28,8 +28,8 @@ BEGIN
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    -- The limit keeps it one look for each user. As an anti-join it was a walk over
-    -- all that waits for the destination, at each promotion.
+    -- The limit keeps it one lookup per user. As an anti-join it was a scan of
+    -- all pending deliveries of the destination, at each promotion.
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS w
@@ -43,4 +43,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(uuid, text[])
-    IS 'Lets the next delivery of each user go, where none is under way.';
+    IS 'Makes the next delivery of each user ready, unless one is already.';

@@ -1,9 +1,9 @@
--- prune_deliveries removes deliveries that were finished before a time. Those that
--- failed stay, as failed events do, until somebody has them tried again or cancels them.
+-- prune_deliveries deletes deliveries finished before a time. Failed ones stay, as failed events
+-- do, until a user retries or cancels them.
 --
--- Repeatable: call it until it removes less than p_limit.
+-- Repeatable: call it until it deletes fewer than p_limit.
 -- Order:      the oldest first.
--- Result:     how many it removed.
+-- Result:     the number deleted.
 CREATE OR REPLACE FUNCTION authsync.prune_deliveries(
     p_before timestamptz,
     p_limit  integer
@@ -30,4 +30,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.prune_deliveries(timestamptz, integer)
-    IS 'Removes deliveries that were finished before a time; failed ones stay.';
+    IS 'Deletes deliveries finished before a time; failed ones stay.';

@@ -1,9 +1,8 @@
--- prune_job_requests forgets subjects that have had no work for a day. One that has work again
--- gets a row again.
+-- prune_job_requests deletes subjects that have had no work for a day. New work adds the row again.
 --
 -- Repeatable: yes.
--- Order:      a row that somebody locks is left for the next time.
--- Result:     how many it forgot.
+-- Order:      locked rows are left for the next call.
+-- Result:     the number deleted.
 CREATE OR REPLACE FUNCTION authsync.prune_job_requests(
     p_now timestamptz
 )
@@ -27,4 +26,4 @@ AS $fn$
 $fn$;
 
 COMMENT ON FUNCTION authsync.prune_job_requests(timestamptz)
-    IS 'Forgets subjects of jobs that have had no work for a day.';
+    IS 'Deletes subjects of jobs that have had no work for a day.';

@@ -1,23 +1,23 @@
--- record_deliveries notes what became of deliveries that were sent, lets the next ones
--- of the same users go, and keeps the circuit breaker.
+-- record_deliveries records the results of deliveries, promotes the next ones of the same users
+-- and updates the circuit breaker.
 --
--- Repeatable: a result counts only if the delivery is as it was when it was sent.
+-- Repeatable: a result counts only if the delivery has not changed since it was sent.
 -- Order:      a user's next delivery becomes ready when the one before is finished.
--- Result:     how many next ones became ready; until when the breaker is open, if
---             this opened it; whether the destination has been disabled.
+-- Result:     how many became ready; the time until which the breaker is open, if
+--             this call opened it; whether the destination is disabled.
 --
 -- p_results is an array of objects: id; state and attempts, as they were; coalesced, the ids of
--- those that were sent along; outcome: delivered, retry, failed, cancelled (there is nothing to send), later (it costs no attempt, and
--- without a status it was not sent at all) or probe (failed as the probe of the breaker, which costs
--- none either); status, response, reason; next_attempt_at and job_id of one that goes on by a
--- job of its own; sent_at; deferrals, where the other side put it off: how often it has, see
--- deliveries.deferrals; external_id, if keeps_external_id is false: what to remember of the user, empty for nothing.
+-- those sent with it; outcome: delivered, retry, failed, cancelled (nothing to send), later (deferred, which
+-- costs no attempt; without a status it was not sent at all) or probe (a failed breaker probe, which costs
+-- no attempt either); status, response, reason; next_attempt_at and job_id if it continues in a
+-- job of its own; sent_at; deferrals, if it was deferred while others succeeded, see
+-- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it.
 --
 -- send: results with the same number failed together. The breaker counts users whose deliveries failed
--- at their first attempt, one for each send; p_open_after of them open it: one user's data
--- that is refused again and again says nothing of the others.
+-- at their first attempt, one for each send; p_open_after of them open it. The repeated failure of one
+-- user's data says nothing about the others.
 --
--- Of those that were coalesced the newest gets the outcome, the others were coalesced into it.
+-- Of coalesced deliveries the newest gets the outcome; the others are coalesced into it.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
     p_destination_id uuid,
     p_results        jsonb,
@@ -63,7 +63,7 @@ BEGIN
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
-        -- Written so that no index is taken but that of the ids.
+        -- Written so that only the index on id can be used.
         WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
@@ -164,7 +164,7 @@ BEGIN
             GROUP BY r.send
             LIMIT p_open_after
         );
-        -- What was under way when it opened does not open it again.
+        -- Deliveries in flight when it opened do not open it again.
         IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
             v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
         END IF;
@@ -175,7 +175,7 @@ BEGIN
             breaker_open_until     = coalesce(v_open, f.breaker_open_until),
             breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        -- One user alone may be what fails.
+        -- It may be one user only that fails.
         IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'system',
@@ -184,7 +184,7 @@ BEGIN
                 p_now);
         END IF;
     ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
-        -- The probe was refused for what it was, or asked to come later: somebody is there.
+        -- The probe was rejected for its content, or deferred: the destination is up.
         UPDATE authsync.destination_progress AS f
         SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
         WHERE f.destination_id = p_destination_id;
@@ -195,4 +195,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.record_deliveries(uuid, jsonb, timestamptz, integer, interval, interval, interval)
-    IS 'Notes what became of deliveries that were sent, and lets the next ones of their users go.';
+    IS 'Records the results of deliveries and promotes the next ones of their users.';

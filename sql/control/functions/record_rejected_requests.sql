@@ -1,9 +1,9 @@
--- record_rejected_requests notes requests that a receiver refused, and forgets the oldest of
--- each provider of a project beyond a number.
+-- record_rejected_requests stores requests that a receiver rejected, and deletes the oldest ones
+-- beyond a limit per provider of a project.
 --
 -- Repeatable: no, each call adds rows.
 -- Order:      rows keep the order of the array. Concurrent calls add up.
--- Result:     how many rows were added; those of projects that are gone are not.
+-- Result:     the number of rows added; those of deleted projects are skipped.
 --
 -- p_requests is an array of objects with the columns of authsync.rejected_requests, except id.
 CREATE OR REPLACE FUNCTION authsync.record_rejected_requests(
@@ -54,4 +54,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.record_rejected_requests(jsonb, integer)
-    IS 'Notes requests that a receiver refused; keeps the newest of each provider of a project.';
+    IS 'Stores requests that a receiver rejected; keeps the newest of each provider of a project.';

@@ -1,8 +1,8 @@
--- remove_destination removes a destination with all its deliveries.
+-- remove_destination deletes a destination with all its deliveries.
 --
 -- Repeatable: yes.
--- Order:      as all who write several deliveries do, it locks the row of destination_progress first. A
---             plain DELETE would meet a run that is at work in the other order, and one of them fail.
+-- Order:      like all writers of several deliveries, it locks the row of destination_progress first. A
+--             plain DELETE would lock in the opposite order of a concurrent run, and one of them would fail.
 -- Result:     true if there was such a destination.
 CREATE OR REPLACE FUNCTION authsync.remove_destination(
     p_id uuid
@@ -19,4 +19,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.remove_destination(uuid)
-    IS 'Removes a destination with all its deliveries.';
+    IS 'Deletes a destination with all its deliveries.';

@@ -1,10 +1,10 @@
--- request_idle asks for jobs that nobody asked for: of subjects that have something to do and
--- no job, because somebody deleted their rows or changed what is to be done by hand, and of projects whose feed
--- has not been looked at for a while, because somebody may have changed the mirror who could not say so.
+-- request_idle requests jobs that were never requested: for subjects with work but no job, because
+-- rows were deleted or edited by hand, and for projects whose feed has not been read for a while,
+-- because a writer may have died before it requested the relay.
 --
 -- Repeatable: yes.
--- Order:      of no matter; subjects come in one order, so that two callers cannot deadlock.
--- Result:     how many jobs it made.
+-- Order:      none; subjects are sorted, so that two callers cannot deadlock.
+-- Result:     the number of jobs made.
 CREATE OR REPLACE FUNCTION authsync.request_idle(
     p_looked_before timestamptz
 )
@@ -47,4 +47,4 @@ AS $fn$
 $fn$;
 
 COMMENT ON FUNCTION authsync.request_idle(timestamptz)
-    IS 'Asks for jobs that nobody asked for: of work that has none, and of feeds not looked at for a while.';
+    IS 'Requests jobs for work that has none, and for feeds not read for a while.';

@@ -48,7 +48,7 @@ BEGIN
         FROM authsync.job_requests AS r
         WHERE r.kind = p_kind AND r.subject = p_subject AND r.job_id IS NULL
         FOR NO KEY UPDATE;
-        -- Otherwise somebody else made the job meanwhile: lock the row as it is now.
+        -- Otherwise another transaction made the job meanwhile: lock the current row.
         IF FOUND THEN
             v_job_id := authsync.start_job(p_kind, p_args, p_notify);
             UPDATE authsync.job_requests AS r

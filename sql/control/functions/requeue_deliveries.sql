@@ -1,10 +1,10 @@
--- requeue_deliveries takes finished deliveries up again, with all attempts before them. That
--- sending them began stays noted: what was sent, and may be wrong there, is said again in whole.
+-- requeue_deliveries requeues finished deliveries, keeping their attempts and the mark of
+-- begin_deliveries: what was sent, and may be wrong at the destination, is sent again in full.
 --
--- Repeatable: those that are not finished are left as they are; so are those that were cancelled
---             while their own job was sending them and is still at it.
--- Order:      as ever, one at a time for each user, the earliest change first.
--- Result:     how many it took up; NULL: the destination is gone.
+-- Repeatable: unfinished deliveries are left unchanged; so are those cancelled while their own
+--             job was sending them, as long as it is.
+-- Order:      one at a time for each user, the earliest change first.
+-- Result:     the number of deliveries requeued; NULL if the destination is deleted.
 CREATE OR REPLACE FUNCTION authsync.requeue_deliveries(
     p_destination_id uuid,
     p_ids            bigint[]
@@ -34,7 +34,7 @@ BEGIN
             coalesced_into     = NULL,
             job_id          = NULL,
             finished_at     = NULL
-        -- Written so that no index is taken but that of the ids.
+        -- Written so that only the index on id can be used.
         WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
@@ -54,4 +54,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.requeue_deliveries(uuid, bigint[])
-    IS 'Takes finished deliveries up again.';
+    IS 'Requeues finished deliveries.';

@@ -1,11 +1,11 @@
--- requeue_ready_deliveries hands deliveries from jobs of their own to that of their destination, except
--- those that such a job is sending at this moment: they would be on their way twice. The
--- caller holds the row of destination_progress and requests the destination's job.
+-- requeue_ready_deliveries moves deliveries from their own jobs to their destination's job, except
+-- those being sent right now, which would be sent twice. The caller holds the lock on the row of
+-- destination_progress and requests the destination's job.
 --
 -- Repeatable: yes.
--- Order:      jobs are locked in the order of their ids, so that none of them begins meanwhile; one
---             that begins afterwards finds that it has nothing to do.
--- Result:     how many it handed over. p_ids: NULL for all of the destination.
+-- Order:      jobs are locked in order of id, so that none of them starts meanwhile; one
+--             that starts afterwards finds nothing to do.
+-- Result:     the number of deliveries moved. p_ids NULL means all of the destination.
 CREATE OR REPLACE FUNCTION authsync.requeue_ready_deliveries(
     p_destination_id uuid,
     p_ids            bigint[]
@@ -46,4 +46,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.requeue_ready_deliveries(uuid, bigint[])
-    IS 'Hands deliveries from jobs of their own to that of their destination, except those that are being sent.';
+    IS 'Moves deliveries from their own jobs to their destination''s, except those being sent.';

@@ -1,11 +1,10 @@
--- rescue_deliveries brings deliveries of a destination on their way again after somebody
--- deleted or cancelled jobs, or deleted deliveries: a delivery whose own job is gone
--- goes back to the destination's job, and where of a user's deliveries none is
--- under way the next one goes.
+-- rescue_deliveries repairs a destination's deliveries after jobs were deleted or cancelled, or
+-- deliveries deleted: a delivery without its own job returns to the destination's job, and a user
+-- with only blocked deliveries gets the next one promoted.
 --
--- Repeatable: yes; when all is well it changes nothing.
--- Order:      a user's earliest first, as ever.
--- Result:     how many it set going.
+-- Repeatable: yes; without damage it changes nothing.
+-- Order:      a user's earliest delivery first.
+-- Result:     the number of deliveries rescued.
 CREATE OR REPLACE FUNCTION authsync.rescue_deliveries(
     p_destination_id uuid,
     p_now            timestamptz
@@ -30,7 +29,7 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    -- One walk over what is blocked, with one look for each user; see promote_deliveries.
+    -- One scan of the blocked ones, with one lookup per user; see promote_deliveries.
     SELECT array_agg(u.user_id) INTO v_users
     FROM (
         SELECT DISTINCT w.user_id
@@ -55,4 +54,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.rescue_deliveries(uuid, timestamptz)
-    IS 'Brings deliveries on their way again after somebody deleted jobs or deliveries.';
+    IS 'Repairs deliveries after jobs or deliveries were deleted.';

@@ -52,7 +52,7 @@ BEGIN
     WHERE f.client_id = ANY (p_suspects);
 
     rescued := 0;
-    -- A time to come is one of a clock that was wrong.
+    -- A time in the future comes from a wrong clock.
     FOR v_queue IN
         WITH lost AS (
             SELECT r.id

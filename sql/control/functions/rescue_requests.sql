@@ -1,15 +1,15 @@
--- rescue_requests makes jobs for subjects that have work but whose job is gone: somebody
--- cancelled or deleted it. And it brings forward those put off for longer than ten minutes, so that what a clock
--- dated that was ahead for a moment does not stand until then. One that has to wait for longer looks, and waits again.
+-- rescue_requests makes jobs for subjects that have work but whose job was cancelled or deleted. It
+-- also brings forward jobs snoozed for longer than ten minutes, so that a date set by a wrong clock does
+-- not last. A job that must wait longer checks, and snoozes again.
 --
--- Requesters hold a subject's row by a lock that does not stand in the way of this one; whoever is about to end
--- or to make the job does, and is left alone.
+-- Requesters lock a subject's row in a mode compatible with this one; a transaction about to end
+-- or make the job does not, and its subject is skipped.
 --
--- Time is the database's unless p_now says otherwise, as a test does.
+-- Time is the database's unless a test sets p_now.
 --
--- Repeatable: yes; when all is well it changes nothing.
--- Order:      several may run at the same time: only one of them makes the job of a subject.
--- Result:     how many jobs it made.
+-- Repeatable: yes; without damage it changes nothing.
+-- Order:      concurrent calls are safe: only one of them makes the job of a subject.
+-- Result:     the number of jobs made.
 CREATE OR REPLACE FUNCTION authsync.rescue_requests(
     p_now timestamptz
 )
@@ -64,4 +64,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.rescue_requests(timestamptz)
-    IS 'Makes jobs for subjects that have work but whose job is gone, and brings forward what waits for long.';
+    IS 'Makes jobs for subjects that have work but no job, and brings forward long snoozes.';

@@ -1,11 +1,9 @@
--- resume_destination makes a destination active, closes its circuit breaker, and asks
--- for the job that delivers. A job that waits for the breaker is brought forward, and
--- deliveries that wait for their next attempt are tried with the others. Those that are
--- being sent at this moment go on by themselves. Changes that a halted filter kept back are
--- relayed.
+-- resume_destination makes a destination active, closes its circuit breaker and requests its job.
+-- A job waiting for the breaker is brought forward, and retrying deliveries are sent with the
+-- others, except those being sent right now. Changes held back by a halted filter are relayed.
 --
 -- Repeatable: yes.
--- Order:      of no matter.
+-- Order:      none.
 -- Result:     true if there is such a destination.
 CREATE OR REPLACE FUNCTION authsync.resume_destination(
     p_destination_id uuid,
@@ -44,7 +42,7 @@ BEGIN
     PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
-        -- River goes by the database's clock, from which ours may differ.
+        -- River uses the database's clock, from which ours may differ.
         UPDATE authsync.river_job AS j
         SET state = 'available', scheduled_at = now()
         FROM authsync.job_requests AS r
@@ -69,4 +67,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.resume_destination(uuid, timestamptz)
-    IS 'Makes a destination active again, and its waiting deliveries go on.';
+    IS 'Makes a destination active and sends its waiting deliveries.';

@@ -1,10 +1,10 @@
--- retry_delivery takes a finished delivery up again, with all attempts before it, or has one that
--- waits for its next attempt tried now, by the destination's job.
+-- retry_delivery requeues a finished delivery, keeping its attempts, or makes a retrying one due
+-- now, in the destination's job.
 --
--- Repeatable: one that waits for its turn, or was united with another, is left as it is.
--- Order:      as ever, one at a time for each user.
--- Result:     the state that it was in, and what it was united with; is_being_sent: it was left alone,
---             because its own job is sending it at this moment. No row: there is no such delivery.
+-- Repeatable: a blocked or coalesced delivery is left unchanged.
+-- Order:      one at a time for each user.
+-- Result:     its previous state, and the delivery it was coalesced into; is_being_sent: unchanged,
+--             because its own job is sending it right now. No row: there is no such delivery.
 CREATE OR REPLACE FUNCTION authsync.retry_delivery(
     p_project_id uuid,
     p_id         bigint
@@ -45,4 +45,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.retry_delivery(uuid, bigint)
-    IS 'Takes a finished delivery up again, or has one that waits for its next attempt tried now.';
+    IS 'Requeues a finished delivery, or makes a retrying one due now.';

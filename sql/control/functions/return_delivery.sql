@@ -1,10 +1,9 @@
--- return_delivery hands a delivery from its own job to that of its destination: because
--- it can be sent with others only when the destination goes on, or because somebody
--- had the job of one that had failed tried again.
+-- return_delivery moves a delivery from its own job to its destination's job, because the
+-- destination must be resumed or recover first, or because a user retried the job of a failed one.
 --
 -- Repeatable: yes.
--- Order:      one that had failed waits for its turn among its user's.
--- Result:     true if the delivery waits for the destination's job now.
+-- Order:      a failed delivery is queued in its user's order.
+-- Result:     true if the delivery now waits for the destination's job.
 CREATE OR REPLACE FUNCTION authsync.return_delivery(
     p_id bigint
 )
@@ -34,4 +33,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.return_delivery(bigint)
-    IS 'Hands a delivery from its own job to that of its destination.';
+    IS 'Moves a delivery from its own job to its destination''s job.';

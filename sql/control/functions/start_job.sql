@@ -1,8 +1,8 @@
--- start_job inserts a job of those that exist once for each subject. It is called by
--- request_job and rescue_requests, which note it with the subject.
+-- start_job inserts the job of a subject. request_job and rescue_requests call it, and store the
+-- id with the subject.
 --
 -- Repeatable: no; each call makes a job.
--- Order:      of no matter.
+-- Order:      none.
 -- Result:     the id of the job.
 --
 -- The columns left out have River's defaults. Nothing uses up attempts.
@@ -37,4 +37,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.start_job(text, jsonb, boolean)
-    IS 'Inserts a job of those that exist once for each subject.';
+    IS 'Inserts the job of a subject.';

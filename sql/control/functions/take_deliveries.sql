@@ -1,14 +1,14 @@
--- take_deliveries gives deliveries that can be sent now: of each user the earliest. For
--- a destination that takes states, everything else that waits of the user comes
--- along, and what failed before, to be coalesced with it.
+-- take_deliveries returns deliveries that can be sent now: the earliest of each user. For
+-- a destination that takes states, the user's other pending and failed deliveries are
+-- included, to be coalesced with it.
 --
--- Repeatable: it changes nothing; who holds the destination's lease sends.
--- Order:      by change. But if the first has been put off by the other side, the newest that has not
---             goes next to it: so it shows whether all are put off, or some.
+-- Repeatable: it changes nothing; the holder of the destination's lease sends.
+-- Order:      by change. But if the first is deferred, the newest that is not comes next:
+--             that shows whether all are deferred, or only some.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it is in p_in_state.
---             as_of: up to which change the user's deliveries have been made;
---             begun: something of it may have arrived already; see begin_deliveries.
+--             as_of: the change up to which the user's deliveries have been made;
+--             begun: part of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
     p_states         boolean,

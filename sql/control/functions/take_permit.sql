@@ -1,16 +1,16 @@
--- take_permit lets a request of an account go, at once or after a wait, such that
--- no window of length p_per ever holds more than p_requests of them: whichever process
--- sends them, and even if each is used up to p_late after its time.
+-- take_permit grants a request of an account, now or after a wait, such that
+-- no window of length p_per ever holds more than p_requests of them, over all processes
+-- and even if each is sent up to p_late after its time.
 --
 -- A tenth of the requests may come in a burst, the others evenly spaced. Burst and
 -- spacing together stay within the limit of any window that is longer by p_late.
 --
--- Repeatable: no; each call that is granted uses up one request.
--- Order:      by the row's lock; p_now is the database's clock, whoever calls.
--- Result:     wait: how long until the request may be sent. is_granted false: so long
---             until it is worth asking again, and because says why; nothing is used up.
+-- Repeatable: no; each granted call uses up one request.
+-- Order:      by the row's lock; p_now is the database's clock for every caller.
+-- Result:     wait: the time until the request may be sent. If is_granted is false: the time
+--             until it makes sense to try again; because is the reason, and nothing is used up.
 --
--- p_requests, p_daily: 0 is no such limit. p_patience: a longer wait is not granted.
+-- p_requests, p_daily: 0 means no such limit. p_patience: a longer wait is not granted.
 CREATE OR REPLACE FUNCTION authsync.take_permit(
     p_scope    text,
     p_bucket   text,
@@ -71,4 +71,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.take_permit(text, text, integer, interval, integer, text, interval, interval, timestamptz)
-    IS 'Lets a request of an account go within its limits, over all processes.';
+    IS 'Grants requests of an account within its rate limits, over all processes.';

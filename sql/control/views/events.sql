@@ -35,7 +35,7 @@ LEFT JOIN authsync.projects AS p ON p.id = i.project_id;
 COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM authsync.events ORDER BY inbox_id DESC LIMIT 50.';
 COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it was deleted.';
 COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
-COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had said it all), duplicate, ignored (not mirrored) or failed.';
+COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had already set all its fields), duplicate, ignored (not mirrored) or failed.';
 COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
