@@ -350,7 +350,8 @@ CREATE FUNCTION authsync.halt_filter(p_destination_id uuid, p_event_types text[]
 BEGIN
     UPDATE authsync.destinations AS d
     SET filter_halted = true
-    WHERE d.id = p_destination_id AND d.event_types = p_event_types AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
+    WHERE d.id = p_destination_id AND d.event_types = p_event_types
+      AND d.fields = p_fields AND d.condition IS NOT DISTINCT FROM p_condition;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
