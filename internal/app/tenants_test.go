@@ -79,7 +79,7 @@ func TestDatabaseOfAnIntegrationIsNoOthers(t *testing.T) {
 		"ControlDatabaseAsOwner": {in.settings.DatabaseURL.Reveal(), "public", "credentials.database_url: this is authsync's own database"},
 		"OtherProjects":          {reader(t, other), "public", "credentials.database_url: that database holds the mirror of another project"},
 		"OtherProjectsAsOwner":   {pgtest.URL(t, other), "public", "that database holds the mirror of another project"},
-		"Socket":                 {"postgres://postgres@/shop?host=/run/postgresql", "public", "credentials.database_url names a socket of the server"},
+		"Socket":                 {"postgres://postgres@/shop?host=/run/postgresql", "public", "credentials.database_url names a local socket"},
 		"File":                   {"postgres://u:s3cret@127.0.0.1/d?sslmode=verify-full&sslrootcert=/dev/zero", "public", "has the parameter sslrootcert"},
 		"NameOfThisMachine":      {"postgres://u:s3cret@localhost/d", "public", "localhost is this machine itself (RFC 6761); give a name that leads to public addresses only, or let the operator add it to AUTHSYNC_ALLOW_DATABASE_TARGETS"},
 		"Metadata":               {"postgres://u:s3cret@169.254.169.254/d", "public", "is a link-local or metadata address"},
@@ -181,10 +181,10 @@ func TestStartSaysAtOnceWhatIsWrongWithTheDatabaseURL(t *testing.T) {
 		change func(u *url.URL)
 		says   string
 	}{
-		"WrongPassword":  {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wr0ng") }, "DATABASE_URL: the server refuses user \"postgres\" or the password"},
-		"NoSuchUser":     {func(u *url.URL) { u.User = url.UserPassword("nobody_of_that_name", "wr0ng") }, "DATABASE_URL: the server refuses user \"nobody_of_that_name\""},
+		"WrongPassword":  {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wr0ng") }, "DATABASE_URL: the server rejected user \"postgres\" or the password"},
+		"NoSuchUser":     {func(u *url.URL) { u.User = url.UserPassword("nobody_of_that_name", "wr0ng") }, "DATABASE_URL: the server rejected user \"nobody_of_that_name\""},
 		"NoSuchDatabase": {func(u *url.URL) { u.Path = "/no_database_of_that_name" }, "DATABASE_URL: the server has no database \"no_database_of_that_name\""},
-		"NoTLS":          {func(u *url.URL) { u.RawQuery = "sslmode=require" }, "DATABASE_URL: the server speaks no TLS, which sslmode demands"},
+		"NoTLS":          {func(u *url.URL) { u.RawQuery = "sslmode=require" }, "DATABASE_URL: the server does not support TLS, which sslmode requires"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

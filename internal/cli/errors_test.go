@@ -52,13 +52,13 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		"ReplayWithoutWhat":     {[]string{"events", "replay", "p"}, nil, 2, "--all"},
 		"EmptySecretFile":       {[]string{"integrations", "set", "p", "clerk", "--credentials-file", "-"}, nil, 1, "there is nothing in standard input"},
 		"UnsetSecret":           {[]string{"integrations", "set", "p", "clerk", "--secret-key-env", "NONE"}, nil, 1, "NONE is empty"},
-		"CannotReadURL":         {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, 1, "DATABASE_URL names a port that does not exist"},
-		"PoolInURL":             {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?pool_max_conns=9"}, 1, "DATABASE_URL has the parameter pool_max_conns, but authsync sizes its pools by itself"},
+		"CannotReadURL":         {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, 1, "DATABASE_URL has an invalid port"},
+		"PoolInURL":             {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?pool_max_conns=9"}, 1, "DATABASE_URL has the parameter pool_max_conns, but authsync sizes its own pools"},
 		"ModeInURL":             {[]string{"serve"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?default_query_exec_mode=exec"}, 1, "has the parameter default_query_exec_mode"},
 		"ModeInKeywords":        {[]string{"migrate", "status"}, map[string]string{"DATABASE_URL": "host=h password=hunter2 dbname=d search_path=x"}, 1, "has the parameter search_path"},
-		"WrongTLSMode":          {[]string{"migrate", "status"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?sslmode=bogus"}, 1, "DATABASE_URL has a value of sslmode that is not taken"},
+		"WrongTLSMode":          {[]string{"migrate", "status"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@h/d?sslmode=bogus"}, 1, "DATABASE_URL has an invalid value of sslmode"},
 		"HalfQuotedURL":         {[]string{"config"}, map[string]string{"DATABASE_URL": "\"postgres://u:hunter2@h/d"}, 1, "is in quotation marks"},
-		"NobodyListens":         {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/d"}, 1, "cannot connect to the database: nothing listens at the host and port"},
+		"NobodyListens":         {[]string{"migrate", "up"}, map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/d"}, 1, "cannot connect to the database: nothing listens on the host and port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

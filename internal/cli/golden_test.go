@@ -73,7 +73,7 @@ func TestTablesGolden(t *testing.T) {
 	out.WriteString("\n")
 	next := at.Add(time.Minute)
 	require.NoError(t, s.printEvent(stale, []job{{
-		ID: 5, Kind: "retry_event", State: "retryable", Attempt: 2, MaxAttempts: 25, NextTry: &next, LastError: text("the database says: no"),
+		ID: 5, Kind: "retry_event", State: "retryable", Attempt: 2, MaxAttempts: 25, NextTry: &next, LastError: text("the database reports: no"),
 	}}))
 	out.WriteString("\n")
 	user := client.User{

@@ -109,7 +109,7 @@ func TestSelfTestIsSeenByNobody(t *testing.T) {
 		require.NoError(t, err)
 		r := b.run(t, "self-test", "shop", "clerk")
 		require.Equal(t, 1, r.status)
-		require.Contains(t, r.out, "got failed (the database says: ")
+		require.Contains(t, r.out, "got failed (the database reports: ")
 		require.Contains(t, r.out, "no_ada")
 		require.Contains(t, r.out, "ok      updated: the row has the new values", "an event that fails takes nothing else along")
 		requireUnseen(t, b)

@@ -330,7 +330,7 @@ func TestReadingALockedTableIsADelay(t *testing.T) {
 	_, err = m.History(t.Context(), projectID(), "u0", 0)
 	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay)
-	require.Contains(t, pgdb.Describe(delay.Err), "another transaction has locked a table or a row that is needed")
+	require.Contains(t, pgdb.Describe(delay.Err), "another transaction holds a lock on a table or row that is needed")
 	require.NoError(t, tx.Rollback(t.Context()))
 	_, err = m.History(t.Context(), projectID(), "u0", 0)
 	require.NoError(t, err)

@@ -18,9 +18,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// CheckURL checks a connection URL of the operator's, such as DATABASE_URL, and gives it
-// without what came along when it was copied. It may name sockets and files, and leave out what the
-// PG… variables say. The error is a *URLError.
+// CheckURL checks a connection URL that the operator set, such as DATABASE_URL, and returns it
+// without the whitespace and invisible characters that copying adds. The URL may name sockets and
+// files and may rely on the PG* environment variables. The error is a *URLError.
 func CheckURL(text string) (string, error) {
 	if _, err := checked(text, operators); err != nil {
 		return "", err
@@ -28,9 +28,9 @@ func CheckURL(text string) (string, error) {
 	return tidy(text)
 }
 
-// CheckTenantURL is CheckURL for a URL that a customer gave. It has to stand for itself: what
-// a connection string leaves out would be taken from the environment and the home directory of
-// this process, and a socket or a file would lend the server's own identity.
+// CheckTenantURL is CheckURL for a URL supplied by a customer. The URL must be complete: missing
+// parts would be taken from the environment and home directory of this process, and a socket or
+// file would lend the customer the server's own identity.
 func CheckTenantURL(text string) (string, error) {
 	if _, err := checked(text, tenants); err != nil {
 		return "", err
@@ -38,7 +38,7 @@ func CheckTenantURL(text string) (string, error) {
 	return tidy(text)
 }
 
-// checked reads a connection string and applies the rules.
+// checked parses a connection string and applies the rules for its owner.
 func checked(text string, by whose) (settings, error) {
 	s, err := read(text, by == operators)
 	if err != nil {
@@ -54,22 +54,22 @@ func checked(text string, by whose) (settings, error) {
 	for _, host := range hosts {
 		switch {
 		case host == "":
-			return nil, badURL("names no host: " + urlForm)
+			return nil, badURL("has no host: " + urlForm)
 		case isSocket(host):
-			return nil, badURL("names a socket of the server, which would lend its identity: " + urlForm)
+			return nil, badURL("names a local socket, which would lend the server's own identity: " + urlForm)
 		}
 	}
 	switch {
 	case s[databaseParam] == "":
-		return nil, badURL("names no database: write it behind the host, as in postgres://user:password@host:5432/database")
+		return nil, badURL("has no database name: add it after the host, as in postgres://user:password@host:5432/database")
 	case s[userParam] == "":
-		return nil, badURL("names no user: " + urlForm)
+		return nil, badURL("has no user: " + urlForm)
 	}
 	return s, nil
 }
 
-// alone adds what is left out, so that nothing comes from the environment, the home directory
-// or a service file.
+// alone fills in every missing setting, so that nothing is taken from the environment, the home
+// directory or a service file.
 func (s settings) alone() settings {
 	all := settings{
 		portParam: "5432", passwordParam: "", "passfile": "",
@@ -82,8 +82,8 @@ func (s settings) alone() settings {
 	return all
 }
 
-// config makes of settings how to connect. What a service file or PGOPTIONS say of the session
-// does not count: the session is ours, see begin.
+// config builds the pool configuration. Session settings from a service file or PGOPTIONS are
+// ignored; see begin.
 func (s settings) config(by whose, opts Options) (*pgxpool.Config, error) {
 	if by == tenants {
 		s = s.alone()
@@ -107,20 +107,20 @@ func (s settings) config(by whose, opts Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// unfit says why settings that are right by themselves make no configuration: a file cannot be
-// read, or the environment says what does not go together with them.
+// unfit explains why settings that are valid by themselves do not make a configuration: a file
+// cannot be read, or they conflict with the environment.
 func unfit(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return badURL("names a file that can't be read: " + file.Error())
+		return badURL("names a file that cannot be read: " + file.Error())
 	}
-	text := "does not go together with the PG… variables of this process, or with the files that they name"
+	text := "conflicts with the PG* environment variables of this process, or with the files they name"
 	if cause := errors.Unwrap(err); cause != nil {
 		text += ": " + cause.Error()
 	}
 	return badURL(text)
 }
 
-// shownURL is the part of settings that may be shown: user, host, port and database.
+// shownURL returns the part of the settings that is safe to show: user, host, port and database.
 func (s settings) shownURL() string {
 	safe := url.URL{Scheme: "postgres", Path: "/" + s[databaseParam]}
 	if s[userParam] != "" {
@@ -137,7 +137,7 @@ func (s settings) shownURL() string {
 	return safe.String()
 }
 
-// url writes settings such that psql and others take them, password and all.
+// url formats the settings, including the password, as a URL for psql and other clients.
 func (s settings) url() string {
 	u := url.URL{Scheme: "postgres", Path: "/" + s[databaseParam]}
 	query := url.Values{}
@@ -171,6 +171,6 @@ func (s settings) url() string {
 			query.Set(name, value)
 		}
 	}
-	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // psql takes + for itself
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // psql does not decode + as a space
 	return u.String()
 }

@@ -15,18 +15,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ConnectionsNeeded is how many connections one process of authsync opens to a project's database
-// at most: four to apply events and read the feed, three while the mirror is installed or upgraded, and one
-// to read Better Auth's tables there.
+// ConnectionsNeeded is the maximum number of connections that one authsync process opens to a
+// project database: four to apply events and read the feed, three while the mirror is installed or
+// upgraded, and one to read Better Auth's tables.
 const ConnectionsNeeded = 8
 
-// Describe says what an error means and what to do about it, in a sentence for a person. Where the
-// server sent the error, its SQLSTATE decides. What is wrong with a connection is told without
-// addresses: a name may lead to one that is the operator's secret. Of an error of a statement it
-// gives message, code and hint, but not the detail, which tends to quote the row.
+// Describe explains an error and what to do about it, in one sentence for a person. For errors sent
+// by the server, the SQLSTATE decides. Connection errors are described without addresses, because a
+// name may resolve to an address that the operator keeps private. Statement errors are described by
+// message, code and hint, but not detail, which often quotes the row.
 //
-// Command, API, doctor and the reasons of waiting jobs all use it. An error that is not PostgreSQL's
-// comes back as its own text.
+// The command, the API, doctor and the wait reasons of jobs all use it. Errors that do not come
+// from PostgreSQL keep their own text.
 func Describe(err error) string {
 	if err == nil {
 		return ""
@@ -35,13 +35,13 @@ func Describe(err error) string {
 		return text
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return "the database says: " + said(pg)
+		return "the database reports: " + said(pg)
 	}
 	return Redact(err).Error()
 }
 
-// Trouble is Describe for errors that are not about a statement: the database cannot be
-// reached, lets nobody in, or cannot serve. It is empty for others. It quotes no rows.
+// Trouble is Describe for errors that are not about a statement: the database cannot be reached,
+// refuses the login, or cannot serve. It returns "" for all others. It never quotes a row.
 func Trouble(err error) string {
 	if err == nil {
 		return ""
@@ -50,14 +50,14 @@ func Trouble(err error) string {
 		return text
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if pg.Routine == "exec_stmt_raise" { // a trigger's, which may have any code, and any text
+		if pg.Routine == "exec_stmt_raise" { // raised by a trigger, with any code and any text
 			return ""
 		}
 		if text := refusedBy(pg, err); text != "" {
 			return text
 		}
 		if text := state(pg.Code); text != "" {
-			return text + " (it says: " + said(pg) + ")"
+			return text + " (server message: " + said(pg) + ")"
 		}
 		return ""
 	}
@@ -65,18 +65,18 @@ func Trouble(err error) string {
 		return text
 	}
 	if Connecting(err) {
-		return "cannot connect to the server: check host and port, and that PostgreSQL listens there"
+		return "cannot connect to the server: check the host and port, and that PostgreSQL listens there"
 	}
 	return ""
 }
 
-// Connecting reports an error of connecting, not of a statement.
+// Connecting reports whether err occurred while connecting rather than while running a statement.
 func Connecting(err error) bool {
 	_, ok := errors.AsType[*pgconn.ConnectError](err)
 	return ok
 }
 
-// ours are errors that say it themselves.
+// ours returns the text of errors that already explain themselves.
 func ours(err error) string {
 	if refusal, ok := errors.AsType[interface {
 		error
@@ -89,11 +89,11 @@ func ours(err error) string {
 	}
 	switch {
 	case errors.Is(err, ErrControlDatabase):
-		return ErrControlDatabase.Error() + ", where projects and credentials are kept: give the database that the project's application uses"
+		return ErrControlDatabase.Error() + ", which holds projects and credentials: use the database of the project's application"
 	case errors.Is(err, ErrNotPostgres):
-		return ErrNotPostgres.Error() + ": check both; PostgreSQL's port is 5432 unless it was given another"
+		return ErrNotPostgres.Error() + ": check both; PostgreSQL's default port is 5432"
 	case errors.Is(err, ErrPooled):
-		return ErrPooled.Error() + ": give a direct connection, or one through the pooler's session mode"
+		return ErrPooled.Error() + ": use a direct connection or the pooler's session mode"
 	}
 	if flooded, ok := errors.AsType[*FloodError](err); ok {
 		return flooded.Error()
@@ -104,10 +104,10 @@ func ours(err error) string {
 	return ""
 }
 
-// refusedBy is for errors that the server answered an attempt to connect with; empty for others.
+// refusedBy describes a connection attempt that the server refused; "" for other errors.
 func refusedBy(pg *pgconn.PgError, err error) string {
 	user, database := "…", "…"
-	theUser, theDatabase := "the user", "such database"
+	theUser, theDatabase := "the user", "such a database"
 	connecting, isConnecting := errors.AsType[*pgconn.ConnectError](err)
 	if isConnecting {
 		user, database = quoted(connecting.Config.User), quoted(connecting.Config.Database)
@@ -115,13 +115,13 @@ func refusedBy(pg *pgconn.PgError, err error) string {
 	}
 	what := ""
 	switch pg.Code {
-	case "28P01": // invalid_password; also for a user that does not exist
-		what = fmt.Sprintf("the server refuses %s or the password: correct them", theUser)
+	case "28P01": // invalid_password; also sent for an unknown user
+		what = fmt.Sprintf("the server rejected %s or the password: correct them", theUser)
 	case "28000": // invalid_authorization_specification
-		what = fmt.Sprintf("the server does not let %s in that way: pg_hba.conf there needs an entry for this user, database, address and encryption "+
-			"(if it only takes encrypted connections, add sslmode=require)", theUser)
+		what = fmt.Sprintf("the server does not let %s log in: pg_hba.conf needs an entry for this user, database, address and encryption "+
+			"(if the server accepts only encrypted connections, add sslmode=require)", theUser)
 	case "3D000": // invalid_catalog_name
-		what = fmt.Sprintf("the server has no %s: create it, or correct the name", theDatabase)
+		what = fmt.Sprintf("the server has no %s: create it or correct the name", theDatabase)
 	case "53300": // too_many_connections
 		what = tooMany(pg, user, database)
 	default:
@@ -130,59 +130,60 @@ func refusedBy(pg *pgconn.PgError, err error) string {
 		}
 		what = refusal(pg.Code, user, database)
 	}
-	return what + " (it says: " + said(pg) + ")"
+	return what + " (server message: " + said(pg) + ")"
 }
 
-// refusal is for codes that mean something else where a statement gets them.
+// refusal describes codes that have a different meaning in a statement.
 func refusal(code, user, database string) string {
 	switch code {
 	case "42501": // insufficient_privilege
 		return fmt.Sprintf("user %[1]s may not connect to database %[2]s: run GRANT CONNECT ON DATABASE %[2]s TO %[1]s", user, database)
 	case "55000": // object_not_in_prerequisite_state
-		return fmt.Sprintf("database %s takes no connections: run ALTER DATABASE %[1]s ALLOW_CONNECTIONS true", database)
-	case "08P01": // protocol_violation; PgBouncer's code for nearly everything
-		return "the server, or a pooler before it, refuses the connection"
+		return fmt.Sprintf("database %s accepts no connections: run ALTER DATABASE %[1]s ALLOW_CONNECTIONS true", database)
+	case "08P01": // protocol_violation; PgBouncer uses it for almost everything
+		return "the server, or a pooler in front of it, refused the connection"
 	}
 	if text := state(code); text != "" {
 		return text
 	}
-	return "the server refuses the connection"
+	return "the server refused the connection"
 }
 
-// tooMany tells by the function that raised the error, for the text is in the server's language.
+// tooMany distinguishes the limits by the function that raised the error, because the message is
+// localized.
 func tooMany(pg *pgconn.PgError, user, database string) string {
-	const need = "each process of authsync needs up to %d connections to a project's database"
+	const need = "each authsync process needs up to %d connections to a project database"
 	switch pg.Routine {
 	case "InitializeSessionUserId":
-		return fmt.Sprintf("user %s has as many connections as it may (CONNECTION LIMIT), and "+need+": run ALTER ROLE %[1]s CONNECTION LIMIT %[2]d, or more", user, ConnectionsNeeded)
+		return fmt.Sprintf("user %s has reached its connection limit, and "+need+": run ALTER ROLE %[1]s CONNECTION LIMIT %[2]d or higher", user, ConnectionsNeeded)
 	case "CheckMyDatabase":
-		return fmt.Sprintf("database %s has as many connections as it may (CONNECTION LIMIT), and "+need+": run ALTER DATABASE %[1]s CONNECTION LIMIT with so many more",
+		return fmt.Sprintf("database %s has reached its connection limit, and "+need+": raise the limit with ALTER DATABASE %[1]s CONNECTION LIMIT",
 			database, ConnectionsNeeded)
 	default:
-		return fmt.Sprintf("the server has as many connections as it may, and "+need+": raise max_connections there, or close others", ConnectionsNeeded)
+		return fmt.Sprintf("the server has reached its connection limit, and "+need+": raise max_connections or close other connections", ConnectionsNeeded)
 	}
 }
 
-// state says what state a server is in, by an error that is not about the statement.
+// state describes the state of a server from an error that is not about the statement.
 func state(code string) string {
 	switch code {
 	case "25006": // read_only_sql_transaction
-		return "the database takes no writes: it is a standby, or default_transaction_read_only is on for it or the role. " +
-			"Give the address of the primary, or run ALTER ROLE … RESET default_transaction_read_only"
+		return "the database is read-only: it is a standby, or default_transaction_read_only is set for it or the role. " +
+			"Use the address of the primary, or run ALTER ROLE … RESET default_transaction_read_only"
 	case "53100": // disk_full
-		return "the disk of the database is full: make room there"
+		return "the database's disk is full: free some space"
 	case "53200": // out_of_memory
-		return "the server of the database has no memory left"
+		return "the database server is out of memory"
 	case "57P01", "57P02": // admin_shutdown, crash_shutdown
-		return "the server ended the connection: it is being stopped or started again, or somebody ended this session"
+		return "the server closed the connection: it is shutting down or restarting, or someone terminated this session"
 	case "57P03": // cannot_connect_now
-		return "the server is starting, stopping or recovering: it will take connections again by itself"
+		return "the server is starting up, shutting down or recovering: wait until it accepts connections again"
 	case "57P04": // database_dropped
 		return "the database was dropped"
 	case "55P03": // lock_not_available
-		return "another transaction has locked a table or a row that is needed: it goes on once that one ends (pg_stat_activity shows who waits for whom)"
+		return "another transaction holds a lock on a table or row that is needed: work continues when it ends (pg_stat_activity shows what is blocking)"
 	case "57P05": // idle_session_timeout
-		return "the server ended the idle session"
+		return "the server closed the idle session"
 	default:
 		return ""
 	}
@@ -200,33 +201,33 @@ func said(pg *pgconn.PgError) string {
 	return s
 }
 
-// noTLS is pgconn's text, which has no type, for a server that answers that it speaks no TLS.
+// noTLS is pgconn's untyped error text for a server without TLS.
 const noTLS = "server refused TLS connection"
 
-// onTheWay is for what went wrong before a server answered.
+// onTheWay describes errors that occurred before a server answered.
 func onTheWay(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
-			return "DNS knows no host of the name " + quoted(dns.Name) + ": correct the host"
+			return "DNS has no host " + quoted(dns.Name) + ": correct the host"
 		}
-		return "DNS does not answer for the host " + quoted(dns.Name) + ": try again, or check the resolver of this machine"
+		return "DNS did not answer for host " + quoted(dns.Name) + ": try again, or check this machine's resolver"
 	}
 	if text := aboutTLS(err); text != "" {
 		return text
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens at the host and port: check both, and that PostgreSQL runs and listens on that address"
+		return "nothing listens on the host and port: check both, and that PostgreSQL is running and listens on that address"
 	case errors.Is(err, fs.ErrNotExist):
-		return "there is no socket in that directory: check it and the port, and that PostgreSQL runs"
+		return "there is no socket in that directory: check the directory and port, and that PostgreSQL is running"
 	case errors.Is(err, fs.ErrPermission):
-		return "this process may not use the socket"
+		return "this process has no permission to use the socket"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "no route leads to the host: check it and the network between"
+		return "no route to host: check the host and the network in between"
 	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return "the server does not answer in time: check host, port and firewall, and the load of the server"
+		return "the server did not answer in time: check host, port, firewall and the load on the server"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the other side closed the connection: check that PostgreSQL listens at the host and port, and whether it wants encryption (sslmode)"
+		return "the server closed the connection: check that PostgreSQL listens on the host and port, and whether it requires encryption (sslmode)"
 	case errors.Is(err, net.ErrClosed), errors.Is(err, pgconn.ErrConnClosed):
 		return "the connection was closed"
 	default:
@@ -242,15 +243,15 @@ func aboutTLS(err error) string {
 	_, isAlert := errors.AsType[tls.AlertError](err)
 	switch {
 	case strings.Contains(err.Error(), noTLS):
-		return "the server speaks no TLS, which sslmode demands: turn ssl on there, or write sslmode=disable if the network between is trusted"
+		return "the server does not support TLS, which sslmode requires: enable ssl there, or use sslmode=disable if the network is trusted"
 	case isHost:
-		return "the server's certificate is for another host: correct the host, or write sslmode=verify-ca"
+		return "the server's certificate is for another host: correct the host, or use sslmode=verify-ca"
 	case isAuthority:
-		return "the server's certificate comes from an authority that is not trusted here: write sslmode=require to encrypt without checking it"
+		return "the server's certificate is from an untrusted authority: use sslmode=require to encrypt without verifying it"
 	case isVerification:
-		return "the server's certificate is refused: " + Cut(verification.Err.Error())
+		return "the server's certificate is invalid: " + Cut(verification.Err.Error())
 	case isRecord, isAlert:
-		return "TLS does not come about: check that PostgreSQL listens at the host and port, and sslmode"
+		return "TLS handshake failed: check sslmode, and that PostgreSQL listens on the host and port"
 	default:
 		return ""
 	}
@@ -261,10 +262,10 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// maxForeign is the most that is kept of a text that somebody else's server sent.
+// maxForeign is the maximum length, in bytes, of stored text that came from another server.
 const maxForeign = 1 << 10
 
-// Cut keeps a text of somebody else's short enough to be stored and logged: 1 kB.
+// Cut shortens text from another server to 1 kB, so that it can be stored and logged.
 func Cut(text string) string {
 	if len(text) <= maxForeign {
 		return text
@@ -272,12 +273,12 @@ func Cut(text string) string {
 	return strings.ToValidUTF8(text[:maxForeign], "") + "…"
 }
 
-// quoted writes an identifier as it stands in SQL.
+// quoted returns name as a quoted SQL identifier.
 func quoted(name string) string { return `"` + strings.ReplaceAll(Cut(name), `"`, `""`) + `"` }
 
-// Passing reports whether waiting may help with an error of connecting: the server is away,
-// starting, or full. A wrong password, a database that does not exist or TLS that does not come about
-// stay until somebody changes them.
+// Passing reports whether a connection error may go away by itself: the server is down, starting,
+// or full. A wrong password, a missing database or a failed TLS handshake persists until someone
+// fixes it.
 func Passing(err error) bool {
 	if !Unavailable(err) || errors.Is(err, ErrControlDatabase) || errors.Is(err, ErrPooled) || errors.Is(err, ErrNotPostgres) {
 		return false

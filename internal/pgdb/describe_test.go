@@ -24,7 +24,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// role makes a role that may log in and own the database of the pool, and gives the URL with which it does.
+// role creates a role that may log in and own the database of the pool, and returns its URL.
 func role(t *testing.T, pool *pgxpool.Pool, options string) (name string, u *url.URL) {
 	t.Helper()
 	name = "r_" + strings.ToLower(rand.Text()[:10])
@@ -42,7 +42,7 @@ func role(t *testing.T, pool *pgxpool.Pool, options string) (name string, u *url
 	return name, u
 }
 
-// The SQLSTATE decides the sentence, and whether waiting may help.
+// The SQLSTATE decides the description and whether the error may pass.
 func TestDescribeSaysWhatAServerRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -54,11 +54,11 @@ func TestDescribeSaysWhatAServerRefuses(t *testing.T) {
 	}{
 		"WrongPassword": {
 			change: func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wr0ng") },
-			says:   []string{"the server refuses user \"r_", "or the password: correct them", "SQLSTATE 28P01"},
+			says:   []string{"the server rejected user \"r_", "or the password: correct them", "SQLSTATE 28P01"},
 		},
 		"NoSuchUser": {
 			change: func(u *url.URL) { u.User = url.UserPassword("nobody_of_that_name", "wr0ng") },
-			says:   []string{"the server refuses user \"nobody_of_that_name\" or the password"},
+			says:   []string{"the server rejected user \"nobody_of_that_name\" or the password"},
 		},
 		"RoleMayNotLogIn": {
 			also: `ALTER ROLE %[2]s NOLOGIN -- %[1]s`,
@@ -75,23 +75,23 @@ func TestDescribeSaysWhatAServerRefuses(t *testing.T) {
 		"NoConnectionsOfTheRoleAreLeft": {
 			options: "CONNECTION LIMIT 0",
 			says: []string{
-				"has as many connections as it may (CONNECTION LIMIT)", "each process of authsync needs up to 8 connections",
+				"has reached its connection limit", "each authsync process needs up to 8 connections",
 				"ALTER ROLE \"r_", "CONNECTION LIMIT 8", "SQLSTATE 53300",
 			},
 			passing: true,
 		},
 		"NoConnectionsOfTheDatabaseAreLeft": {
 			also:    `ALTER DATABASE %[1]s CONNECTION LIMIT 0 -- %[2]s`,
-			says:    []string{"database \"t_", "has as many connections as it may (CONNECTION LIMIT)", "needs up to 8 connections", "ALTER DATABASE"},
+			says:    []string{"database \"t_", "has reached its connection limit", "needs up to 8 connections", "ALTER DATABASE"},
 			passing: true,
 		},
 		"DatabaseTakesNoConnections": {
 			also: `ALTER DATABASE %[1]s ALLOW_CONNECTIONS false -- %[2]s`,
-			says: []string{"takes no connections: run ALTER DATABASE \"t_", "ALLOW_CONNECTIONS true"},
+			says: []string{"accepts no connections: run ALTER DATABASE \"t_", "ALLOW_CONNECTIONS true"},
 		},
 		"ServerHasNoTLS": {
 			change: func(u *url.URL) { u.RawQuery = "sslmode=require" },
-			says:   []string{"the server speaks no TLS, which sslmode demands", "sslmode=disable"},
+			says:   []string{"the server does not support TLS, which sslmode requires", "sslmode=disable"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { listener.Close() })
 		go func() {
-			var open []net.Conn // which would be closed when nothing refers to them
+			var open []net.Conn // keeps them from being collected and closed
 			for {
 				conn, err := listener.Accept()
 				if err != nil {
@@ -144,10 +144,10 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 		}()
 		return "postgres://u:s3cret@" + listener.Addr().String() + "/d?sslmode="
 	}
-	const notPostgres = "what answers at the host and port does not speak PostgreSQL's protocol: check both"
+	const notPostgres = "the server at the host and port does not speak PostgreSQL's protocol: check both"
 	https := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(https.Close)
-	// speaksTLS answers as PostgreSQL with ssl on does, with a certificate of nobody's.
+	// speaksTLS answers like PostgreSQL with ssl on, with a self-signed certificate.
 	speaksTLS := func(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 8))
 		_, _ = conn.Write([]byte("S"))
@@ -158,16 +158,16 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 		says    string
 		passing bool
 	}{
-		"NobodyListens":     {"postgres://u:s3cret@127.0.0.1:1/d?sslmode=disable", "nothing listens at the host and port", true},
+		"NobodyListens":     {"postgres://u:s3cret@127.0.0.1:1/d?sslmode=disable", "nothing listens on the host and port", true},
 		"NoSocket":          {"postgres://u:s3cret@/d?host=/no/such/directory", "there is no socket in that directory", true},
-		"NoAnswer":          {listen(t, func(net.Conn) {}) + "disable&connect_timeout=1", "the server does not answer in time", true},
-		"ClosesAtOnce":      {listen(t, func(c net.Conn) { c.Close() }) + "disable", "the other side closed the connection", true},
+		"NoAnswer":          {listen(t, func(net.Conn) {}) + "disable&connect_timeout=1", "the server did not answer in time", true},
+		"ClosesAtOnce":      {listen(t, func(c net.Conn) { c.Close() }) + "disable", "the server closed the connection", true},
 		"SpeaksMail":        {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("220 mail ready, how do you do\r\n")) }) + "disable", notPostgres, false},
 		"SpeaksHTTP":        {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }) + "disable", notPostgres, false},
 		"SpeaksHTTPNotTLS":  {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }) + "require", notPostgres, false},
 		"SpeaksMySQL":       {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("J\x00\x00\x00\n8.0.36\x00")) }) + "prefer", notPostgres, false},
 		"SpeaksRedis":       {listen(t, func(c net.Conn) { _, _ = c.Write([]byte("-ERR unknown command\r\n")) }) + "disable", notPostgres, false},
-		"UnknownAuthority":  {listen(t, speaksTLS) + "verify-ca", "comes from an authority that is not trusted here", false},
+		"UnknownAuthority":  {listen(t, speaksTLS) + "verify-ca", "is from an untrusted authority", false},
 		"CertificateOfMore": {listen(t, speaksTLS) + "verify-full", "certificate", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,9 +184,9 @@ func TestDescribeSaysWhatIsWrongOnTheWay(t *testing.T) {
 	t.Run("UnknownName", func(t *testing.T) {
 		t.Parallel()
 		missing := fmt.Errorf("connect: %w", &net.DNSError{Err: "no such host", Name: "db.exmaple.com", IsNotFound: true})
-		require.Equal(t, `DNS knows no host of the name "db.exmaple.com": correct the host`, pgdb.Describe(missing))
+		require.Equal(t, `DNS has no host "db.exmaple.com": correct the host`, pgdb.Describe(missing))
 		away := &net.DNSError{Err: "timeout", Name: "db.example.com", IsTimeout: true}
-		require.Contains(t, pgdb.Describe(away), `DNS does not answer for the host "db.example.com"`)
+		require.Contains(t, pgdb.Describe(away), `DNS did not answer for host "db.example.com"`)
 	})
 }
 
@@ -194,22 +194,22 @@ func TestDescribeOfOtherErrors(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, pgdb.Describe(nil))
 	require.Equal(t, "something else", pgdb.Describe(errors.New("something else")))
-	require.Equal(t, "the database says: no user of that id (SQLSTATE P0001, constraint c); hint: make one",
+	require.Equal(t, "the database reports: no user of that id (SQLSTATE P0001, constraint c); hint: make one",
 		pgdb.Describe(fmt.Errorf("apply: %w", &pgconn.PgError{Code: "P0001", Message: "no user of that id", ConstraintName: "c", Hint: "make one", Detail: "ada@example.com"})))
-	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "53100", Message: "could not extend file"}), "the disk of the database is full: make room there")
-	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "57P03", Message: "the database system is starting up"}), "will take connections again by itself")
-	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "53300", Routine: "InitProcess", Message: "Anmeldung abgelehnt"}), "raise max_connections there")
-	require.Contains(t, pgdb.Describe(fmt.Errorf("x: %w", pgdb.ErrPooled)), "give a direct connection")
+	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "53100", Message: "could not extend file"}), "the database's disk is full: free some space")
+	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "57P03", Message: "the database system is starting up"}), "wait until it accepts connections again")
+	require.Contains(t, pgdb.Describe(&pgconn.PgError{Code: "53300", Routine: "InitProcess", Message: "Anmeldung abgelehnt"}), "raise max_connections")
+	require.Contains(t, pgdb.Describe(fmt.Errorf("x: %w", pgdb.ErrPooled)), "use a direct connection")
 	raised := &pgconn.PgError{Code: "57P03", Routine: "exec_stmt_raise", Message: "not for ada@example.com"}
-	require.Equal(t, "the database says: not for ada@example.com (SQLSTATE 57P03)", pgdb.Describe(raised))
+	require.Equal(t, "the database reports: not for ada@example.com (SQLSTATE 57P03)", pgdb.Describe(raised))
 	require.Empty(t, pgdb.Trouble(raised))
-	require.Contains(t, pgdb.Describe(context.DeadlineExceeded), "the server does not answer in time")
+	require.Contains(t, pgdb.Describe(context.DeadlineExceeded), "the server did not answer in time")
 	long := pgdb.Describe(&pgconn.PgError{Code: "P0001", Message: strings.Repeat("ä", 1<<20), Hint: strings.Repeat("x", 1<<20)})
 	require.Less(t, len(long), 3<<10)
 	require.False(t, pgdb.Passing(nil))
 }
 
-// What a role or a database has set is no part of what our statements mean.
+// Settings of the role or database must not change what our statements mean.
 func TestSessionIsOursWhateverTheRoleHasSet(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Empty(t)
@@ -240,12 +240,12 @@ func TestSessionIsOursWhateverTheRoleHasSet(t *testing.T) {
 	}
 }
 
-// A URL of a tenant's leads neither to a control database, nor to one that another project's mirror is in.
+// A tenant's URL must not lead to a control database or to another project's mirror.
 func TestConnectionOfATenantIsLookedAt(t *testing.T) {
 	t.Parallel()
 	tenants := &pgdb.Tenants{}
 	control := pgtest.Control(t)
-	_, u := role(t, control, "") // it may read nothing of the schema
+	_, u := role(t, control, "") // it has no privileges on the schema
 	_, err := tenants.Connect(t.Context(), u.String(), pgdb.Options{})
 	require.ErrorIs(t, err, pgdb.ErrControlDatabase)
 	require.False(t, pgdb.Passing(err))
@@ -286,14 +286,14 @@ func (g closedGuard) CheckHost(host string) error {
 	return nil
 }
 
-// The guard is asked about each host, and about names rather than what they lead to.
+// The guard is consulted about each host by name, not by the address it resolves to.
 func TestTenantsConnectThroughTheGuard(t *testing.T) {
 	t.Parallel()
 	guard := closedGuard{make(chan string, 10)}
 	tenants := &pgdb.Tenants{Guard: guard, Control: "postgres://me@127.0.0.1:1/authsync?sslmode=disable"}
 	for _, given := range []string{"postgres://u@127.0.0.1/d", "postgres://u@h1,127.0.0.1/d"} {
 		_, err := tenants.Check(given)
-		require.ErrorContains(t, err, "names a host to which no connection is made: 127.0.0.1 is a loopback address")
+		require.ErrorContains(t, err, "names a host that connections are not allowed to: 127.0.0.1 is a loopback address")
 	}
 	_, err := tenants.Connect(t.Context(), "postgres://u@h1:1111,h2/d?sslmode=disable", pgdb.Options{ConnectTimeout: time.Minute})
 	require.ErrorContains(t, err, "closed")

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// NewWire reads a stream as the connection to a tenant's server is read.
+// NewWire reads a stream the way a tenant's connection is read.
 func NewWire(r io.Reader) io.Reader {
 	return &wire{in: bufio.NewReaderSize(r, wireBuffer), meter: &meter{}}
 }

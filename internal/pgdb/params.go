@@ -8,46 +8,46 @@ import (
 	"strings"
 )
 
-// whose says who gave a connection string.
+// whose is the owner of a connection string.
 type whose int
 
 const (
-	// operators: DATABASE_URL and the like. What it leaves out comes from the PG… variables,
-	// .pgpass and the certificates in ~/.postgresql, as it does for psql.
+	// operators own DATABASE_URL and the like. Missing parts come from the PG* variables, .pgpass
+	// and the certificates in ~/.postgresql, as in psql.
 	operators whose = iota
-	// tenants: the URL of a project, or one that was given with an integration. It stands for
-	// itself: nothing of the server's own identity is lent to it.
+	// tenants own the URL of a project or an integration. It must be complete and gets nothing of
+	// the server's own identity.
 	tenants
 )
 
-// use says what becomes of a parameter.
+// use is how a parameter is treated.
 type use int
 
 const (
-	taken        use = iota // by anybody
-	operatorOnly            // by the operator; it lends something of the server's
-	dropped                 // it changes nothing that matters here, and URLs of other programs have it
-	refused                 // by anybody
+	taken        use = iota // accepted from anyone
+	operatorOnly            // accepted from the operator; it uses something of the server's
+	dropped                 // silently ignored: harmless, and common in URLs written for other programs
+	refused                 // accepted from no one
 )
 
-// param is what is known of a parameter.
+// param describes a parameter.
 type param struct {
 	use    use
-	values []string // those that it takes; nil: any
+	values []string // accepted values; nil means any
 	check  func(value string) (problem string)
-	why    string // of refused and operatorOnly: goes on from "the parameter x, "
+	why    string // for refused and operatorOnly; continues "the parameter x, "
 }
 
 const (
-	lendsFile = "which names a file of the server"
-	ourModes  = "but authsync chooses by itself how statements are sent"
-	ourPath   = "but every name that authsync uses has its schema"
-	ourPool   = "but authsync sizes its pools by itself (for the control database see AUTHSYNC_DATABASE_CONNECTIONS)"
-	ourPooler = "but authsync notices a pooler by itself"
+	lendsFile = "which names a file on the server"
+	ourModes  = "but authsync decides how statements are sent"
+	ourPath   = "but authsync qualifies every name with its schema"
+	ourPool   = "but authsync sizes its own pools (for the control database see AUTHSYNC_DATABASE_CONNECTIONS)"
+	ourPooler = "but authsync detects poolers by itself"
 )
 
-// params is the allow-list: a parameter that is not in it is refused. What would change the
-// meaning of a statement is refused with its reason, not overridden without a word.
+// params is the allow-list; a parameter that is not in it is refused. A parameter that would change
+// the meaning of a statement is refused with a reason, not silently overridden.
 func params() map[string]param {
 	file := param{use: operatorOnly, why: lendsFile}
 	mode := param{use: refused, why: ourModes}
@@ -76,10 +76,10 @@ func params() map[string]param {
 		"passfile":    file,
 		"service":     file,
 		"servicefile": file,
-		"sslpassword": {use: operatorOnly, why: "which belongs to a file of the server"},
-		"sslcertmode": {use: operatorOnly, why: "which is about a certificate of the server", values: []string{"disable", "allow", "require"}},
-		"krbsrvname":  {use: operatorOnly, why: "which is about a ticket of the server"},
-		"krbspn":      {use: operatorOnly, why: "which is about a ticket of the server"},
+		"sslpassword": {use: operatorOnly, why: "which belongs to a file on the server"},
+		"sslcertmode": {use: operatorOnly, why: "which refers to a certificate of the server", values: []string{"disable", "allow", "require"}},
+		"krbsrvname":  {use: operatorOnly, why: "which refers to a Kerberos ticket of the server"},
+		"krbspn":      {use: operatorOnly, why: "which refers to a Kerberos ticket of the server"},
 
 		"keepalives":                quiet,
 		"keepalives_idle":           quiet,
@@ -99,14 +99,13 @@ func params() map[string]param {
 		"currentSchema":               path,
 		"pgbouncer":                   pooler,
 		"prepareThreshold":            pooler,
-		"options":                     {use: refused, why: "but authsync fixes the settings of its sessions (others can be given to the role: ALTER ROLE … SET …)"},
-		"hostaddr":                    {use: refused, why: "which stands beside the host: write the address in its place"},
-		"sslcrl":                      {use: refused, why: "but lists of revoked certificates are not supported"},
-		"sslcrldir":                   {use: refused, why: "but lists of revoked certificates are not supported"},
+		"options":                     {use: refused, why: "but authsync fixes its session settings (set others on the role: ALTER ROLE … SET …)"},
+		"hostaddr":                    {use: refused, why: "which duplicates the host: use the address as the host"},
+		"sslcrl":                      {use: refused, why: "but certificate revocation lists are not supported"},
+		"sslcrldir":                   {use: refused, why: "but certificate revocation lists are not supported"},
 	}
 }
 
-// lookUp finds what is known of a parameter.
 func lookUp(all map[string]param, name string) (param, bool) {
 	if strings.HasPrefix(name, "pool_") || name == "connection_limit" {
 		return param{use: refused, why: ourPool}, true
@@ -115,21 +114,21 @@ func lookUp(all map[string]param, name string) (param, bool) {
 	return p, known
 }
 
-// check applies the rules for the one who gave the settings, and leaves out what changes nothing.
+// check applies the rules for the owner of the settings and removes those that are ignored.
 func (s settings) check(by whose) error {
 	all := params()
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		p, known := lookUp(all, name)
 		switch {
 		case !known:
-			return badURL(fmt.Sprintf("has the parameter %s, which authsync does not know: leave it out. It takes %s; a setting of the server's can be given to the role "+
+			return badURL(fmt.Sprintf("has an unknown parameter %s: remove it. Accepted are %s; a server setting can be set on the role "+
 				"(ALTER ROLE … SET …)", shown(name), strings.Join(namesOf(all, by), ", ")))
 		case p.use == refused:
-			return badURL(fmt.Sprintf("has the parameter %s, %s: leave it out", shown(name), p.why))
+			return badURL(fmt.Sprintf("has the parameter %s, %s: remove it", shown(name), p.why))
 		case p.use == operatorOnly && by == tenants:
-			return badURL(fmt.Sprintf("has the parameter %s, %s: leave it out and %s", name, p.why, urlForm))
+			return badURL(fmt.Sprintf("has the parameter %s, %s: remove it and %s", name, p.why, urlForm))
 		case p.values != nil && !slices.Contains(p.values, s[name]):
-			return badURL(fmt.Sprintf("has a value of %s that is not taken: it takes %s", name, strings.Join(p.values, ", ")))
+			return badURL(fmt.Sprintf("has an invalid value of %s: must be one of %s", name, strings.Join(p.values, ", ")))
 		case p.check != nil:
 			if problem := p.check(s[name]); problem != "" {
 				return badURL(problem)
@@ -142,7 +141,7 @@ func (s settings) check(by whose) error {
 	return s.checkTLS(by)
 }
 
-// namesOf lists what may be given beside host, port, user, password and database.
+// namesOf lists the accepted parameters other than host, port, user, password and database.
 func namesOf(all map[string]param, by whose) []string {
 	var names []string
 	for name, p := range all {
@@ -155,33 +154,33 @@ func namesOf(all map[string]param, by whose) []string {
 	return names
 }
 
-// checkTLS refuses what looks safer than it is.
+// checkTLS refuses settings that look safer than they are.
 func (s settings) checkTLS(by whose) error {
 	mode := s["sslmode"]
 	strict := mode == "require" || mode == "verify-ca" || mode == "verify-full"
 	switch {
 	case by == tenants && s["sslrootcert"] != "" && s["sslrootcert"] != "system":
-		return badURL("has the parameter sslrootcert, " + lendsFile + ": leave it out, or write sslrootcert=system for the authorities that this server trusts")
+		return badURL("has the parameter sslrootcert, " + lendsFile + ": remove it, or use sslrootcert=system for the authorities that this server trusts")
 	case s["sslrootcert"] == "system" && mode != "verify-full":
-		return badURL("has sslrootcert=system, which only means something with sslmode=verify-full: add that")
+		return badURL("has sslrootcert=system, which requires sslmode=verify-full: add that")
 	case s["sslnegotiation"] == "direct" && !strict:
-		return badURL("has sslnegotiation=direct, which needs sslmode=require, verify-ca or verify-full: add one")
+		return badURL("has sslnegotiation=direct, which requires sslmode=require, verify-ca or verify-full: add one")
 	case s.has("sslcert") != s.has("sslkey"):
-		return badURL("has only one of sslcert and sslkey: give both or none")
+		return badURL("has only one of sslcert and sslkey: set both or neither")
 	}
 	return nil
 }
 
 func checkConnectTimeout(value string) string {
 	if n, err := strconv.Atoi(value); err != nil || n < 1 || n > 600 {
-		return "has a connect_timeout that is none: it takes whole seconds from 1 to 600"
+		return "has an invalid connect_timeout: must be whole seconds from 1 to 600"
 	}
 	return ""
 }
 
 func checkApplicationName(value string) string {
 	if len(value) > 63 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return "has an application_name that PostgreSQL would cut or change: it takes up to 63 characters of ASCII"
+		return "has an application_name that PostgreSQL would truncate or change: must be at most 63 ASCII characters"
 	}
 	return ""
 }
@@ -192,7 +191,7 @@ func checkRequireAuth(value string) string {
 	for one := range strings.SplitSeq(value, ",") {
 		name, not := strings.CutPrefix(one, "!")
 		if not != negated || !slices.Contains(methods, name) {
-			return "has a require_auth that does not exist: it takes " + strings.Join(methods, ", ") + ", separated by commas, each or none with a ! before it"
+			return "has an unknown require_auth: must be one of " + strings.Join(methods, ", ") + ", separated by commas, all or none prefixed with !"
 		}
 	}
 	return ""

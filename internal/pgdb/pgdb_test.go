@@ -169,7 +169,7 @@ func TestInTx(t *testing.T) {
 	t.Run("ReportsAFailedCommit", func(t *testing.T) {
 		t.Parallel()
 		err := pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-			return errors.Join(note(t.Context(), tx, 5), note(t.Context(), tx, 5)) // the key is checked at the end
+			return errors.Join(note(t.Context(), tx, 5), note(t.Context(), tx, 5)) // the key is deferred
 		})
 		require.ErrorContains(t, err, "commit transaction")
 		require.Equal(t, "23505", pgdb.Code(err))

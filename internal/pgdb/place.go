@@ -8,25 +8,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrControlDatabase says that a database is that of an installation of authsync itself.
+// ErrControlDatabase reports that a database is the control database of an authsync installation.
 var ErrControlDatabase = errors.New("this is authsync's own database")
 
-// OwnedError says that a database holds the mirror of another project.
+// OwnedError reports that a database holds the mirror of another project.
 type OwnedError struct{ Owner uuid.UUID }
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("the mirror in this database belongs to another project (%s): one of the two needs a database of its own", e.Owner)
+	return fmt.Sprintf("the mirror in this database belongs to another project (%s): one of the two must use a different database", e.Owner)
 }
 
-// OwnerMark is the comment of column capydb_auth.owner.project_id in a database whose mirror is
-// a project's. A comment can be read by every role, so that also one that may not read the
-// mirror is told whose it is.
+// OwnerMark is the comment on column capydb_auth.owner.project_id, which records the project that
+// owns the mirror. Every role can read comments, so even a role without access to the mirror gets
+// the owner's id.
 func OwnerMark(projectID uuid.UUID) string { return ownerMark + projectID.String() }
 
 const ownerMark = "The project whose mirror this is: "
 
-// isControl and ownerComment say what a database is by its catalog, which every role can read:
-// whether it is a control database, and the mark of the mirror's owner.
+// isControl and ownerComment classify a database by its catalog, which every role can read: whether
+// it is a control database, and which project owns its mirror.
 const (
 	isControl = `(EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'authsync' AND c.relname = 'projects'))::text`
@@ -38,7 +38,7 @@ const (
 		WHERE n.nspname = 'capydb_auth' AND c.relname = 'owner'), '')`
 )
 
-// mayUse refuses a database that is not for the project of the options.
+// mayUse refuses a database that must not serve the project in the options.
 func (o Options) mayUse(isControl bool, comment string) error {
 	if isControl {
 		return ErrControlDatabase

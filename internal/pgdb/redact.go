@@ -9,12 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Redact returns err such that its text holds no part of a connection string.
-// Errors of parsing one lose their text and become ErrBadURL, or name the file
-// that could not be read (sslrootcert and the like): pgx masks passwords in them
-// as well as it can, which with malformed input is not always. All other errors
-// come back as they are: those of connecting name host, user and database,
-// never the password.
+// Redact returns err without any part of a connection string in its text. Parse errors lose their
+// text and become ErrBadURL, or name the file that could not be read (sslrootcert and the like),
+// because pgx does not always manage to mask the password of malformed input. All other errors are
+// returned unchanged: connection errors name host, user and database, never the password.
 func Redact(err error) error {
 	_, isParse := errors.AsType[*pgconn.ParseConfigError](err)
 	_, isURL := errors.AsType[*url.Error](err)
@@ -22,13 +20,13 @@ func Redact(err error) error {
 		return err
 	}
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("it names a file that can't be read: %w", file)
+		return fmt.Errorf("it names a file that cannot be read: %w", file)
 	}
 	return ErrBadURL
 }
 
 const unreadable = "(unreadable URL)"
 
-// SafeURL returns the part of a connection string of the operator's that may be shown: user,
-// host, port and database. Of a string that can't be read it shows nothing.
+// SafeURL returns the part of an operator's connection string that is safe to show: user, host,
+// port and database. If the string is invalid it returns a placeholder.
 func SafeURL(text string) string { return (*Tenants)(nil).SafeURL(text) }

@@ -13,21 +13,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// FreshPlans are settings for the sessions of workers. River's statements, kept by
-// pgx, would else be planned once for all: in a table that is small then they read the whole
-// of it, and go on to after it has grown, until autovacuum comes by. With 20,000 jobs
-// that is 10 ms a job. Planning anew each time costs far less.
+// FreshPlans returns settings for the sessions of workers, in which every statement is planned
+// anew. Otherwise pgx's cached statements keep a plan made while River's tables were small: it
+// scans the whole table, even after the table has grown, until autovacuum runs. With 20,000 jobs
+// that costs 10 ms a job; planning costs far less.
 func FreshPlans() map[string]string {
 	return map[string]string{"plan_cache_mode": "force_custom_plan"}
 }
 
-// Session is what every session of ours rests on, whatever role, database or
-// URL have set: a statement sees what was committed before it began, so what it reads after
-// waiting for a lock is current; a commit that was answered is on disk; what becomes text or is read from it (bytes,
-// numbers, NULLs in arrays, names) has one form; rows are not hidden, but by a policy that is forced upon us; and nothing
-// ends before those who began it say so. Left as they are: default_transaction_read_only, by which hosts
-// protect a disk that is full, and where tables are put. Statements are not compiled: they are short, and where a
-// function forbids a way to join, the planner takes them for long ones, and compiles for half a second.
+// Session returns the settings that every session gets, whatever the role, database or URL set: a
+// statement sees everything committed before it began, so what it reads after waiting for a lock is
+// current; an acknowledged commit is on disk; values are converted to and from text (bytes,
+// numbers, NULLs in arrays, names) in one format; rows are hidden only by a policy that is forced
+// on us; and nothing times out by itself. Two settings are kept: default_transaction_read_only,
+// with which hosts protect a full disk, and the default tablespaces. JIT is off: the statements are
+// short, but the planner overestimates those in functions that forbid a join method, and spends
+// half a second compiling them.
 func Session() map[string]string {
 	return map[string]string{
 		"default_transaction_isolation":       "read committed",
@@ -49,8 +50,8 @@ func Session() map[string]string {
 	}
 }
 
-// startup are the settings that a session starts with: those that poolers keep apart for each client.
-// Any other in the startup message makes PgBouncer refuse the connection.
+// startup returns the settings of the startup message: only those that poolers track for each
+// client. PgBouncer refuses a connection with any other.
 func startup(applicationName string) map[string]string {
 	return map[string]string{
 		"application_name":            applicationName,
@@ -67,25 +68,25 @@ func sessionSettings(opts Options) map[string]string {
 	return all
 }
 
-// session begins each connection of a pool: it finds out where the connection leads and gives it
-// its settings, by one statement.
+// session prepares each new connection of a pool. One statement checks which database it reached
+// and applies the settings.
 //
-//	connected ──▶ begin ──▶ leads to a control database, or to another project's? refused
+//	connected ──▶ begin ──▶ control database, or another project's? refused
 //	                │
-//	                ├─ the process that answers is the one that took the connection: settings are set
-//	                └─ it is another: a pooler stands between. Settings and prepared statements would
-//	                   be those of whoever comes next, so there are none; see pooled.
+//	                ├─ the backend that answers accepted the connection: apply the settings
+//	                └─ another backend answers: there is a pooler. Settings and prepared statements
+//	                   would leak to the next client, so neither is used; see pooled.
 //
-// pgx lets nobody but a tracer see the configuration that a connection keeps, and how
-// statements are sent must be decided once the connection is there.
+// It is a tracer because only a tracer can change a connection's configuration in pgx after
+// connecting, when it is known how statements must be sent.
 type session struct {
 	settings map[string]string
 	options  Options
-	checks   bool // where the connection leads
-	bounds   bool // what the server may send, see wire
+	checks   bool // check which database it is
+	bounds   bool // limit what the server may send, see wire
 }
 
-// TraceConnectStart hooks begin into one attempt to connect. Nothing else is traced.
+// TraceConnectStart hooks begin into a connection attempt. Nothing else is traced.
 func (s *session) TraceConnectStart(ctx context.Context, data pgx.TraceConnectStartData) context.Context {
 	config := data.ConnConfig
 	config.Tracer = nil
@@ -95,7 +96,7 @@ func (s *session) TraceConnectStart(ctx context.Context, data pgx.TraceConnectSt
 		bound(&config.Config)
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		if config.ConnectTimeout > 0 { // pgconn's own ends before this
+		if config.ConnectTimeout > 0 { // expires before pgconn's own
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, config.ConnectTimeout)
 			defer cancel()
@@ -124,7 +125,7 @@ func (*session) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQue
 // TraceQueryEnd is never called.
 func (*session) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// begin makes one round trip.
+// begin prepares the connection in one round trip.
 func (s *session) begin(ctx context.Context, conn *pgconn.PgConn) (isPooled bool, err error) {
 	const isDirect = "pg_catalog.pg_backend_pid() = $1::text::bigint"
 	columns := []string{"(" + isDirect + ")::text", "'false'", "''"}
@@ -152,8 +153,8 @@ func (s *session) begin(ctx context.Context, conn *pgconn.PgConn) (isPooled bool
 	return true, nil
 }
 
-// ask selects the columns and, for each setting in the order of their names, what column makes of
-// the expression that sets it. $1 is arg.
+// ask selects the columns and, for each setting in order of name, the expression that column builds
+// from the one that sets it. arg is $1.
 func (s *session) ask(
 	ctx context.Context, conn *pgconn.PgConn, columns []string, arg string, column func(set, name string) string,
 ) ([]string, error) {
@@ -165,10 +166,10 @@ func (s *session) ask(
 	}
 	result := conn.ExecParams(ctx, "SELECT "+strings.Join(list, ", "), args, nil, nil, nil).Read()
 	if result.Err != nil {
-		return nil, fmt.Errorf("begin the session: %w", result.Err)
+		return nil, fmt.Errorf("begin session: %w", result.Err)
 	}
 	if len(result.Rows) != 1 || len(result.Rows[0]) != len(columns)+len(s.settings) {
-		return nil, errors.New("begin the session: the server does not answer as PostgreSQL does")
+		return nil, errors.New("begin session: the server does not answer like PostgreSQL")
 	}
 	row := make([]string, len(result.Rows[0]))
 	for i, value := range result.Rows[0] {
@@ -177,7 +178,7 @@ func (s *session) ask(
 	return row, nil
 }
 
-// set gives the session its settings.
+// set applies the session's settings.
 func (s *session) set(ctx context.Context, conn *pgconn.PgConn) error {
 	_, err := s.ask(ctx, conn, []string{"$1::text"}, "", func(set, _ string) string { return set })
 	return err

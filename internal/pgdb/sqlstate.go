@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Code returns the SQLSTATE that err carries, or "" if the server did not send the error.
-// Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+// Code returns the SQLSTATE of err, or "" if the server did not send the error. Codes:
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
 func Code(err error) string {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code
@@ -19,8 +19,8 @@ func Code(err error) string {
 	return ""
 }
 
-// Retryable reports whether the same transaction may succeed if it is run
-// again at once: it lost against another one and did nothing.
+// Retryable reports whether the same transaction may succeed if it is run again immediately: it
+// conflicted with another one and had no effect.
 func Retryable(err error) bool {
 	switch Code(err) {
 	case "40001", // serialization_failure
@@ -32,15 +32,14 @@ func Retryable(err error) bool {
 	}
 }
 
-// Unavailable reports whether err says that the database could not serve, for
-// whatever reason that lies outside of the statement: it is unreachable,
-// starting, stopping, full, read-only, refuses the credentials, or does not
-// exist. The same work may succeed later, and later is up to somebody else.
+// Unavailable reports whether the database could not serve, for a reason outside the statement: it
+// is unreachable, starting, stopping, full, read-only, refuses the credentials, or does not exist.
+// The same work may succeed later.
 //
-// A context deadline that passed while waiting for the server counts: a hung
-// server is seen in no other way. To tell a slow statement from a hung server,
-// set statement_timeout below the deadline; it gives SQLSTATE 57014, which does
-// not count. A cancelled context does not count either: the caller went away.
+// A context deadline that passed while waiting for the server counts: a hung server shows in no
+// other way. To tell a slow statement from a hung server, set statement_timeout below the deadline;
+// it produces SQLSTATE 57014, which does not count. A cancelled context does not count either,
+// because the caller gave up.
 func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
@@ -54,10 +53,10 @@ func Unavailable(err error) bool {
 	if _, ok := errors.AsType[*FloodError](err); ok {
 		return true
 	}
-	// Not net.Error: every syscall.Errno is one, also that of a file which can't be read.
+	// Not net.Error: every syscall.Errno is one, including those about unreadable files.
 	_, isNet := errors.AsType[*net.OpError](err)
 	return isNet ||
-		errors.Is(err, context.DeadlineExceeded) || // includes waiting for a free connection of the pool
+		errors.Is(err, context.DeadlineExceeded) || // includes waiting for a connection from the pool
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -68,7 +67,7 @@ func unavailableCode(code string) bool {
 	}
 	switch code[:2] {
 	case "08", // connection exception
-		"28", // invalid authorization: password changed, role gone, pg_hba
+		"28", // invalid authorization: password changed, role dropped, pg_hba
 		"53", // insufficient resources: disk full, out of memory, too many connections
 		"58": // system error: I/O error
 		return true
@@ -79,7 +78,7 @@ func unavailableCode(code string) bool {
 		"57P03", // cannot_connect_now
 		"57P04", // database_dropped
 		"57P05", // idle_session_timeout
-		"25006", // read_only_sql_transaction: a standby, or set so by its owner
+		"25006", // read_only_sql_transaction: a standby, or set by the owner
 		"3D000": // invalid_catalog_name: no such database
 		return true
 	default:

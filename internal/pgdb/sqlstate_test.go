@@ -91,7 +91,7 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// TestUnavailableServer gets the errors from a server in each state of trouble.
+// TestUnavailableServer collects the errors of a server in each state of trouble.
 func TestUnavailableServer(t *testing.T) {
 	t.Parallel()
 
@@ -176,7 +176,7 @@ func TestUnavailableServer(t *testing.T) {
 		defer pool.Close()
 		_, err = pool.Exec(t.Context(), `CREATE TABLE never (n int)`)
 		require.True(t, pgdb.Unavailable(err), "%v", err)
-		require.Contains(t, pgdb.Describe(err), "the database takes no writes: it is a standby, or default_transaction_read_only is on")
+		require.Contains(t, pgdb.Describe(err), "the database is read-only: it is a standby, or default_transaction_read_only is set")
 	})
 
 	t.Run("CallerWentAway", func(t *testing.T) {

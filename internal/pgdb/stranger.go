@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrNotPostgres says that something other than PostgreSQL is at the other end.
-var ErrNotPostgres = errors.New("what answers at the host and port does not speak PostgreSQL's protocol")
+// ErrNotPostgres reports that the peer does not speak PostgreSQL's protocol.
+var ErrNotPostgres = errors.New("the server at the host and port does not speak PostgreSQL's protocol")
 
-// firstWords are what a PostgreSQL server or pooler may begin with: an answer to the wish for TLS, or a message
-// that may come before it is ready.
+// firstWords are the bytes that a PostgreSQL server or pooler may begin with: the answer to an
+// SSLRequest, or a message allowed before authentication ends.
 const firstWords = "SNREKZv"
 
-// refuseStrangers has connections by the configuration end with ErrNotPostgres where the other side begins as
-// PostgreSQL does not. The driver would take its text for sizes of messages, or for the refusal of TLS.
+// refuseStrangers makes connections fail with ErrNotPostgres if the peer does not begin like
+// PostgreSQL. The driver would take its text for message lengths or for a refusal of TLS.
 func refuseStrangers(config *pgconn.Config) {
 	dial := config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -29,7 +29,7 @@ func refuseStrangers(config *pgconn.Config) {
 	}
 }
 
-// greeted is a connection whose first byte is looked at.
+// greeted is a connection whose first byte is checked.
 type greeted struct {
 	net.Conn
 

@@ -13,36 +13,36 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Guard decides where connections to databases of tenants may go; see package outbound.
+// Guard decides which addresses connections to project databases may reach; see package egress.
 type Guard interface {
-	// DialContext resolves the host, checks where it leads, and connects to what it checked.
+	// DialContext resolves the host, checks the addresses, and connects to a checked one.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	// CheckHost says why no connection to a host will be made, as far as the host alone tells it.
+	// CheckHost returns an error if the host alone shows that connections to it are not allowed.
 	CheckHost(host string) error
 }
 
-// Tenants connects to the databases of projects. Their URLs are of two kinds: those that a
-// customer gave, and those of databases that authsync made beside the control database (see
-// ManagedURL). Nil takes every URL for the operator's own.
+// Tenants connects to project databases. Their URLs are either supplied by a customer or written by
+// authsync for databases that it created beside the control database (see ManagedURL). With a nil
+// Tenants every URL counts as the operator's own.
 type Tenants struct {
 	// Control is the URL of the control database.
 	Control string
-	// Guard is for the URLs that customers gave; nil: connections may go anywhere.
+	// Guard checks the URLs supplied by customers; nil means that connections may go anywhere.
 	Guard Guard
 }
 
 // managedScheme marks a URL that authsync stored itself.
 const managedScheme = "managed"
 
-// ManagedURL writes, for the store, how to reach a database that authsync made on the control
-// server: as a role of its own, and otherwise as the control database is reached. It
-// moves with that.
+// ManagedURL returns the URL stored for a database that authsync created on the control server: it
+// has its own role and otherwise uses the connection settings of the control database, so it
+// follows when those change.
 func ManagedURL(role, password, database string) string {
 	u := url.URL{Scheme: managedScheme, User: url.UserPassword(role, password), Path: "/" + database}
 	return u.String()
 }
 
-// Check is CheckTenantURL, and asks the guard about the hosts.
+// Check is CheckTenantURL that also consults the guard about the hosts.
 func (t *Tenants) Check(text string) (string, error) {
 	if t == nil {
 		return CheckURL(text)
@@ -54,14 +54,14 @@ func (t *Tenants) Check(text string) (string, error) {
 	if t.Guard != nil {
 		for host := range strings.SplitSeq(s[hostParam], ",") {
 			if err := t.Guard.CheckHost(host); err != nil {
-				return "", badURL("names a host to which no connection is made: " + err.Error())
+				return "", badURL("names a host that connections are not allowed to: " + err.Error())
 			}
 		}
 	}
 	return tidy(text)
 }
 
-// settings reads a URL as it is stored.
+// settings parses a stored URL.
 func (t *Tenants) settings(text string) (settings, whose, error) {
 	if t == nil {
 		s, err := checked(text, operators)
@@ -94,13 +94,13 @@ func (t *Tenants) config(text string, opts Options) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("the database URL %w", err)
 	}
 	if by == tenants && t.Guard != nil {
-		config.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // the guard looks it up
+		config.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // the guard resolves the name
 		config.ConnConfig.DialFunc = t.Guard.DialContext
 	}
 	return config, nil
 }
 
-// ConnConfig is how to connect to a project's database.
+// ConnConfig returns the configuration for a connection to a project database.
 func (t *Tenants) ConnConfig(text string, opts Options) (*pgx.ConnConfig, error) {
 	config, err := t.config(text, opts)
 	if err != nil {
@@ -109,7 +109,7 @@ func (t *Tenants) ConnConfig(text string, opts Options) (*pgx.ConnConfig, error)
 	return config.ConnConfig, nil
 }
 
-// Open makes a pool for a project's database; see the function Open.
+// Open creates a pool for a project database; see the function Open.
 func (t *Tenants) Open(ctx context.Context, text string, opts Options) (*pgxpool.Pool, error) {
 	config, err := t.config(text, opts)
 	if err != nil {
@@ -117,12 +117,12 @@ func (t *Tenants) Open(ctx context.Context, text string, opts Options) (*pgxpool
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("make pool for %s: %w", t.SafeURL(text), err)
+		return nil, fmt.Errorf("create pool for %s: %w", t.SafeURL(text), err)
 	}
 	return pool, nil
 }
 
-// Connect opens one connection to a project's database.
+// Connect opens a single connection to a project database.
 func (t *Tenants) Connect(ctx context.Context, text string, opts Options) (*pgx.Conn, error) {
 	config, err := t.ConnConfig(text, opts)
 	if err != nil {
@@ -131,8 +131,8 @@ func (t *Tenants) Connect(ctx context.Context, text string, opts Options) (*pgx.
 	return pgx.ConnectConfig(ctx, config)
 }
 
-// IsControl tells by its address whether a stored URL leads to the control database, as where its role may not
-// connect there. An address that is written in another way is not recognised.
+// IsControl reports whether a stored URL has the address of the control database, for use when its
+// role may not connect there. An address written differently is not recognised.
 func (t *Tenants) IsControl(text string) bool {
 	if t == nil {
 		return false
@@ -145,7 +145,7 @@ func (t *Tenants) IsControl(text string) bool {
 	return err == nil && given.place() == control.place()
 }
 
-// place is where a database is, as far as its address tells.
+// place identifies a database by its address.
 func (s settings) place() string {
 	host, port, database := s[hostParam], s[portParam], s[databaseParam]
 	if ip, err := netip.ParseAddr(host); host == "localhost" || host == "" || err == nil && ip.IsLoopback() {
@@ -160,7 +160,7 @@ func (s settings) place() string {
 	return strings.ToLower(host) + " " + port + " " + database
 }
 
-// SafeURL is the function SafeURL for a URL as it is stored.
+// SafeURL is the function SafeURL for a stored URL.
 func (t *Tenants) SafeURL(text string) string {
 	s, _, err := t.settings(text)
 	if err != nil {
@@ -169,7 +169,7 @@ func (t *Tenants) SafeURL(text string) string {
 	return s.shownURL()
 }
 
-// URL writes a stored URL such that psql takes it, password and all.
+// URL formats a stored URL, including the password, for psql.
 func (t *Tenants) URL(text string) (string, error) {
 	s, _, err := t.settings(text)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// ErrBadURL is the cause of an error about a connection string that can't be read.
+// ErrBadURL is the cause of errors about an invalid connection string.
 var ErrBadURL = errors.New(
 	"not a PostgreSQL connection URL; it looks like postgres://user:password@host:5432/database, " +
 		"and characters such as @ / ? # % in the password must be percent-encoded",
@@ -18,19 +18,18 @@ var ErrBadURL = errors.New(
 
 const urlForm = "write postgres://user:password@host:5432/database" //nolint:gosec // a form to fill in, which holds no secret
 
-// URLError says what is wrong with a connection URL and what to write instead. It goes
-// on from the name of the field ("is …", "names …"). Of the URL it holds nothing but the names
-// of parameters. It is an ErrBadURL.
+// URLError explains what is wrong with a connection URL and how to fix it. Its text continues the
+// name of the field ("is …", "names …"). It quotes nothing of the URL but parameter names. It is an
+// ErrBadURL.
 type URLError struct{ Problem string }
 
 func (e *URLError) Error() string { return e.Problem }
 
-// Is makes every URLError an ErrBadURL.
 func (e *URLError) Is(target error) bool { return target == ErrBadURL }
 
 func badURL(problem string) error { return &URLError{problem} }
 
-// names of parameters that the authority and the path of a URL stand for.
+// names of the parameters that the authority and path of a URL stand for.
 const (
 	hostParam     = "host"
 	portParam     = "port"
@@ -39,17 +38,17 @@ const (
 	databaseParam = "dbname"
 )
 
-// settings are what a connection string says, by libpq's names of parameters. Several
-// hosts and ports are separated by commas.
+// settings are the parsed connection string, keyed by libpq's parameter names. Several hosts and
+// ports are separated by commas.
 type settings map[string]string
 
 func (s settings) has(name string) bool { _, has := s[name]; return has }
 
-// read is the one parser of connection strings: what it makes of a text is what is
-// checked, shown and connected to. A second parser, with an opinion of its own where a host
-// ends, would connect to what the first has not checked.
+// read is the only parser of connection strings: its result is what is checked, shown and connected
+// to. A second parser that disagreed on where a host ends could connect to a host that was not
+// checked.
 //
-// keywords allows the form "host=db dbname=shop" besides URLs.
+// keywords also allows the form "host=db dbname=shop".
 func read(text string, keywords bool) (settings, error) {
 	text, err := tidy(text)
 	if err != nil {
@@ -65,45 +64,46 @@ func read(text string, keywords bool) (settings, error) {
 	return nil, badURL("is " + ErrBadURL.Error())
 }
 
-// tidy takes away what comes along when a URL is copied, and refuses what could be meant.
+// tidy removes what copying a URL adds, and refuses what could be intentional.
 func tidy(text string) (string, error) {
 	text = strings.TrimFunc(text, invisible)
 	for _, mark := range []string{`"`, `'`, "`"} {
 		if strings.HasPrefix(text, mark) || strings.HasSuffix(text, mark) && strings.Contains(text, "://") {
-			return "", badURL("is in quotation marks: leave them out")
+			return "", badURL("is in quotation marks: remove them")
 		}
 	}
 	isURL := strings.Contains(text, "://")
 	for _, r := range text {
 		switch {
 		case unicode.IsControl(r) && (r != '\t' || isURL):
-			return "", badURL("has a line break or another control character within: write it on one line, and percent-encode what belongs to the password")
+			return "", badURL("contains a line break or another control character: write it on one line, and percent-encode what belongs to the password")
 		case isURL && invisible(r):
-			return "", badURL("has a space or an invisible character within: take it out, or percent-encode it if it belongs to the password")
+			return "", badURL("contains a space or an invisible character: remove it, or percent-encode it if it belongs to the password")
 		}
 	}
 	return text, nil
 }
 
-// invisible reports spaces, and the characters without width that web pages and chats add.
+// invisible reports whether r is a space or one of the zero-width characters that web pages and
+// chats add.
 func invisible(r rune) bool {
 	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
 }
 
-// readURL reads what stands behind the scheme:
+// readURL parses what follows the scheme:
 //
 //	user:password@host:port,host:port/database?name=value&name=value
 func readURL(rest string) (settings, error) {
 	if strings.Contains(rest, "#") {
-		return nil, badURL("has a # within: write it as %23")
+		return nil, badURL("contains a #: write it as %23")
 	}
 	authority, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
 	if strings.Contains(tail, "@") {
-		// Most likely the password holds a / or ?. To go on would show parts of it as names.
-		return nil, badURL("has an @ behind the host: characters such as @ / ? # % in the password must be percent-encoded (@ is %40, / is %2F, ? is %3F)")
+		// Most likely the password contains / or ?. Continuing would show parts of it as names.
+		return nil, badURL("has an @ after the host: characters such as @ / ? # % in the password must be percent-encoded (@ is %40, / is %2F, ? is %3F)")
 	}
 	s := settings{}
 	hosts := authority
@@ -127,7 +127,7 @@ func readURL(rest string) (settings, error) {
 	path, query, _ := strings.Cut(tail, "?")
 	if path = strings.TrimPrefix(path, "/"); path != "" {
 		if strings.Contains(path, "/") {
-			return nil, badURL("names a database with a / in its name: take it out, or write it as %2F")
+			return nil, badURL("has a database name that contains a /: remove it, or write it as %2F")
 		}
 		if err := s.setDecoded(databaseParam, path); err != nil {
 			return nil, err
@@ -137,9 +137,9 @@ func readURL(rest string) (settings, error) {
 }
 
 func (s settings) setDecoded(name, text string) error {
-	value, err := url.PathUnescape(text) // a + stays a +, as libpq has it
+	value, err := url.PathUnescape(text) // like libpq, keep + as it is
 	if err != nil || strings.ContainsRune(value, 0) {
-		return badURL("has a % that begins no character: write it as %25")
+		return badURL("has a % that begins no escape: write it as %25")
 	}
 	if value != "" || name == passwordParam {
 		s[name] = value
@@ -147,14 +147,14 @@ func (s settings) setDecoded(name, text string) error {
 	return nil
 }
 
-// setHosts reads host:port,[address]:port.
+// setHosts parses host:port,[address]:port.
 func (s settings) setHosts(text string) error {
 	var hosts, ports []string
 	for one := range strings.SplitSeq(text, ",") {
 		host, port := one, ""
 		if inner, after, isV6 := strings.Cut(strings.TrimPrefix(one, "["), "]"); strings.HasPrefix(one, "[") {
 			if !isV6 || (after != "" && after[0] != ':') {
-				return badURL("names a host whose [ has no ]: " + urlForm)
+				return badURL("has a host with [ but no ]: " + urlForm)
 			}
 			host, port = inner, strings.TrimPrefix(after, ":")
 		} else if before, after, is := strings.Cut(one, ":"); is {
@@ -162,7 +162,7 @@ func (s settings) setHosts(text string) error {
 		}
 		host, err := url.PathUnescape(host)
 		if err != nil || strings.Contains(host, ",") {
-			return badURL("has a % that begins no character: write it as %25")
+			return badURL("has a % that begins no escape: write it as %25")
 		}
 		hosts, ports = append(hosts, host), append(ports, port)
 	}
@@ -182,12 +182,12 @@ func (s settings) readQuery(query string) error {
 		rawName, rawValue, hasValue := strings.Cut(pair, "=")
 		name, err := url.PathUnescape(rawName)
 		if err != nil {
-			return badURL("has a % that begins no character: write it as %25")
+			return badURL("has a % that begins no escape: write it as %25")
 		}
 		value, err := url.PathUnescape(rawValue)
 		switch {
 		case err != nil || strings.ContainsRune(value, 0):
-			return badURL("has a % that begins no character: write it as %25")
+			return badURL("has a % that begins no escape: write it as %25")
 		case !hasValue || name == "":
 			return badURL("has a parameter without a value: write it as ?name=value&name=value")
 		}
@@ -198,24 +198,24 @@ func (s settings) readQuery(query string) error {
 	return nil
 }
 
-// add notes a parameter that was given by name; given are those that were before.
+// add stores a named parameter; given holds those already seen.
 func (s settings) add(name, value string, given map[string]bool) error {
 	if name == "database" {
 		name = databaseParam
 	}
-	if name == "ssl" && value == "true" { // libpq takes it for compatibility with JDBC
+	if name == "ssl" && value == "true" { // libpq accepts it for compatibility with JDBC
 		name, value = "sslmode", "require"
 	}
 	if given[name] || (s.has(name) && s[name] != value) {
-		return badURL("gives " + shown(name) + " twice: leave one out")
+		return badURL("sets " + shown(name) + " twice: remove one")
 	}
 	given[name] = true
 	s[name] = value
 	return nil
 }
 
-// readKeywords reads libpq's other form: name = value, separated by spaces; a value may stand
-// in quotation marks, and a backslash takes the next character as it is.
+// readKeywords parses libpq's other form: name = value, separated by spaces; a value may be in
+// single quotes, and a backslash escapes the next character.
 func readKeywords(text string) (settings, error) {
 	s, given := settings{}, map[string]bool{}
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
@@ -253,12 +253,12 @@ func readValue(text string) (value, rest string, err error) {
 		}
 	}
 	if quoted {
-		return "", "", badURL("has a ' that is not closed: " + urlForm)
+		return "", "", badURL("has an unclosed ': " + urlForm)
 	}
 	return b.String(), "", nil
 }
 
-// connString writes the settings as pgx reads them, with nothing in it that could be read otherwise.
+// connString formats the settings for pgx, quoted so that they can be read in only one way.
 func (s settings) connString() string {
 	names := make([]string, 0, len(s))
 	for name := range s {
@@ -273,27 +273,27 @@ func (s settings) connString() string {
 	return b.String()
 }
 
-// hosts gives the hosts that are named, and checks them and their ports.
+// hosts returns the hosts and checks them and their ports.
 func (s settings) hosts() ([]string, error) {
 	hosts := strings.Split(s[hostParam], ",")
 	for _, host := range hosts {
 		if host != "" && !isSocket(host) && !isHost(host) {
-			return nil, badURL("names a host that is neither a name nor an address: " + urlForm)
+			return nil, badURL("has a host that is neither a name nor an address: " + urlForm)
 		}
 	}
 	ports := strings.Split(s[portParam], ",")
 	if len(ports) > 1 && len(ports) != len(hosts) {
-		return nil, badURL("names another number of ports than of hosts: write each behind its host, as in host1:5432,host2:5432")
+		return nil, badURL("has more or fewer ports than hosts: write each after its host, as in host1:5432,host2:5432")
 	}
 	for _, port := range ports {
 		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
-			return nil, badURL("names a port that does not exist: it is a number from 1 to 65535")
+			return nil, badURL("has an invalid port: must be a number from 1 to 65535")
 		}
 	}
 	return hosts, nil
 }
 
-// isSocket reports a directory of sockets, also of the abstract kind.
+// isSocket reports whether host is a socket directory or an abstract socket.
 func isSocket(host string) bool {
 	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@")
 }
@@ -308,7 +308,7 @@ func isHost(host string) bool {
 	})
 }
 
-// shown makes the name of a parameter fit for a message.
+// shown shortens and cleans a parameter name for use in a message.
 func shown(name string) string {
 	if plain := !strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e || r <= ' ' }); !plain {
 		name = strconv.Quote(name)

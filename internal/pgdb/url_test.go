@@ -26,7 +26,7 @@ func operatorConfig(t *testing.T, text string) *pgx.ConnConfig {
 	return config
 }
 
-// The operator's secrets stay with the operator, whichever way they would come.
+// The operator's secrets must not reach a tenant's connection.
 func TestTenantURLTakesNothingFromTheEnvironment(t *testing.T) {
 	home := t.TempDir()
 	passfile := filepath.Join(home, ".pgpass")
@@ -87,46 +87,46 @@ func TestTenantURLTakesNothingFromTheEnvironment(t *testing.T) {
 	}
 }
 
-// meaning are parameters that would change what a statement or a pool does.
+// meaning holds parameters that would change what a statement or a pool does.
 var meaning = map[string]string{ //nolint:gochecknoglobals // a table of two tests
-	"default_query_exec_mode=simple_protocol": "but authsync chooses by itself how statements are sent",
-	"default_query_exec_mode=exec":            "but authsync chooses by itself how statements are sent",
-	"statement_cache_capacity=0":              "but authsync chooses by itself how statements are sent",
-	"description_cache_capacity=0":            "but authsync chooses by itself how statements are sent",
-	"standard_conforming_strings=off":         "but authsync chooses by itself how statements are sent",
-	"pool_max_conns=3":                        "but authsync sizes its pools by itself",
-	"pool_min_conns=3":                        "but authsync sizes its pools by itself",
-	"pool_max_conn_lifetime=1ms":              "but authsync sizes its pools by itself",
-	"connection_limit=1":                      "but authsync sizes its pools by itself",
-	"search_path=public":                      "but every name that authsync uses has its schema",
-	"schema=public":                           "but every name that authsync uses has its schema",
+	"default_query_exec_mode=simple_protocol": "but authsync decides how statements are sent",
+	"default_query_exec_mode=exec":            "but authsync decides how statements are sent",
+	"statement_cache_capacity=0":              "but authsync decides how statements are sent",
+	"description_cache_capacity=0":            "but authsync decides how statements are sent",
+	"standard_conforming_strings=off":         "but authsync decides how statements are sent",
+	"pool_max_conns=3":                        "but authsync sizes its own pools",
+	"pool_min_conns=3":                        "but authsync sizes its own pools",
+	"pool_max_conn_lifetime=1ms":              "but authsync sizes its own pools",
+	"connection_limit=1":                      "but authsync sizes its own pools",
+	"search_path=public":                      "but authsync qualifies every name with its schema",
+	"schema=public":                           "but authsync qualifies every name with its schema",
 	"options=-c%20search_path%3Dx":            "ALTER ROLE … SET",
-	"pgbouncer=true":                          "notices a pooler by itself",
-	"hostaddr=127.0.0.1":                      "write the address in its place",
-	"client_encoding=LATIN1":                  "it takes UTF8",
-	"statement_timeout=1":                     "has the parameter statement_timeout, which authsync does not know: leave it out",
-	"default_transaction_read_only=on":        "has the parameter default_transaction_read_only, which authsync does not know",
-	"session_replication_role=replica":        "has the parameter session_replication_role, which authsync does not know",
-	"role=postgres":                           "has the parameter role, which authsync does not know",
-	"sslmode=bogus":                           "has a value of sslmode that is not taken: it takes disable, allow, prefer, require",
-	"sslmode=":                                "has a value of sslmode that is not taken",
+	"pgbouncer=true":                          "detects poolers by itself",
+	"hostaddr=127.0.0.1":                      "use the address as the host",
+	"client_encoding=LATIN1":                  "must be one of UTF8",
+	"statement_timeout=1":                     "has an unknown parameter statement_timeout: remove it",
+	"default_transaction_read_only=on":        "has an unknown parameter default_transaction_read_only",
+	"session_replication_role=replica":        "has an unknown parameter session_replication_role",
+	"role=postgres":                           "has an unknown parameter role",
+	"sslmode=bogus":                           "has an invalid value of sslmode: must be one of disable, allow, prefer, require",
+	"sslmode=":                                "has an invalid value of sslmode",
 	"sslmode":                                 "has a parameter without a value",
-	"sslmode=require&sslmode=disable":         "gives sslmode twice",
-	"ssl=maybe":                               "has the parameter ssl,",
-	"connect_timeout=abc":                     "has a connect_timeout that is none: it takes whole seconds from 1 to 600",
-	"connect_timeout=0":                       "has a connect_timeout that is none",
-	"connect_timeout=5s":                      "has a connect_timeout that is none",
-	"target_session_attrs=master":             "has a value of target_session_attrs that is not taken",
+	"sslmode=require&sslmode=disable":         "sets sslmode twice",
+	"ssl=maybe":                               "has an unknown parameter ssl",
+	"connect_timeout=abc":                     "has an invalid connect_timeout: must be whole seconds from 1 to 600",
+	"connect_timeout=0":                       "has an invalid connect_timeout",
+	"connect_timeout=5s":                      "has an invalid connect_timeout",
+	"target_session_attrs=master":             "has an invalid value of target_session_attrs",
 	"sslrootcert=system":                      "needs sslmode=verify-full",
-	"sslrootcert=system&sslmode=require":      "only means something with sslmode=verify-full",
-	"sslnegotiation=direct&sslmode=prefer":    "needs sslmode=require",
-	"require_auth=kerberos":                   "has a require_auth that does not exist",
-	"channel_binding=yes":                     "has a value of channel_binding that is not taken",
-	"application_name=%00":                    "has a % that begins no character",
-	"port=99999":                              "names a port that does not exist",
-	"port=0":                                  "names a port that does not exist",
-	"port=5432x":                              "names a port that does not exist",
-	"port=1,2":                                "names another number of ports than of hosts",
+	"sslrootcert=system&sslmode=require":      "requires sslmode=verify-full",
+	"sslnegotiation=direct&sslmode=prefer":    "requires sslmode=require",
+	"require_auth=kerberos":                   "has an unknown require_auth",
+	"channel_binding=yes":                     "has an invalid value of channel_binding",
+	"application_name=%00":                    "has a % that begins no escape",
+	"port=99999":                              "has an invalid port",
+	"port=0":                                  "has an invalid port",
+	"port=5432x":                              "has an invalid port",
+	"port=1,2":                                "has more or fewer ports than hosts",
 }
 
 func TestParametersThatChangeWhatWeMeanAreRefusedByName(t *testing.T) {
@@ -135,7 +135,7 @@ func TestParametersThatChangeWhatWeMeanAreRefusedByName(t *testing.T) {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
 			if strings.Contains(says, "needs sslmode=verify-full") {
-				says = "only means something with sslmode=verify-full"
+				says = "requires sslmode=verify-full"
 			}
 			text := "postgres://u:s3cret@db.example.com/shop?" + query
 			_, err := pgdb.CheckTenantURL(text)
@@ -160,66 +160,66 @@ func TestTenantURLIsRefused(t *testing.T) {
 		"host=db dbname=shop password=s3cret":    "is not a PostgreSQL connection URL",
 		"mysql://u:s3cret@db/shop":               "is not a PostgreSQL connection URL",
 		"postgres:u:s3cret@db/shop":              "is not a PostgreSQL connection URL",
-		"postgres:///shop":                       "names no host",
-		"postgres://u:s3cret@/shop":              "names no host",
-		"postgres://u:s3cret@:5432/shop":         "names no host",
-		"postgres://u:s3cret@db,/shop":           "names no host",
-		"postgres://u:s3cret@db/shop?host=":      "gives host twice",
-		"postgres://u:s3cret@db/shop?host=other": "gives host twice",
-		"postgres://u:s3cret@/shop?host=":        "names no host",
-		"postgres://u:s3cret@db":                 "names no database",
-		"postgres://u:s3cret@db/":                "names no database",
-		"postgres://u:s3cret@db?sslmode=disable": "names no database",
-		"postgres://u:s3cret@db/a/b":             "names a database with a / in its name",
-		"postgres://db/shop":                     "names no user",
-		"postgres://:s3cret@db/shop":             "names no user",
-		"postgres://u:s3cret@h:port/shop":        "names a port that does not exist",
-		"postgres://u:s3cret@h:99999/shop":       "names a port that does not exist",
-		"postgres://u:s3cret@h:-1/shop":          "names a port that does not exist",
-		"postgres://u:s3cret@[::1/shop":          "whose [ has no ]",
-		"postgres://u:s3cret@a b/shop":           "has a space or an invisible character within",
-		"postgres://u:s3cret@h/sh\u200bop":       "has a space or an invisible character within",
-		"postgres://u:s3cret@h/\nshop":           "has a line break",
-		"postgres://u:s3cret@h;x/shop":           "names a host that is neither a name nor an address",
-		"postgres://u:s3cret@h\\x/shop":          "names a host that is neither a name nor an address",
+		"postgres:///shop":                       "has no host",
+		"postgres://u:s3cret@/shop":              "has no host",
+		"postgres://u:s3cret@:5432/shop":         "has no host",
+		"postgres://u:s3cret@db,/shop":           "has no host",
+		"postgres://u:s3cret@db/shop?host=":      "sets host twice",
+		"postgres://u:s3cret@db/shop?host=other": "sets host twice",
+		"postgres://u:s3cret@/shop?host=":        "has no host",
+		"postgres://u:s3cret@db":                 "has no database name",
+		"postgres://u:s3cret@db/":                "has no database name",
+		"postgres://u:s3cret@db?sslmode=disable": "has no database name",
+		"postgres://u:s3cret@db/a/b":             "has a database name that contains a /",
+		"postgres://db/shop":                     "has no user",
+		"postgres://:s3cret@db/shop":             "has no user",
+		"postgres://u:s3cret@h:port/shop":        "has an invalid port",
+		"postgres://u:s3cret@h:99999/shop":       "has an invalid port",
+		"postgres://u:s3cret@h:-1/shop":          "has an invalid port",
+		"postgres://u:s3cret@[::1/shop":          "with [ but no ]",
+		"postgres://u:s3cret@a b/shop":           "contains a space or an invisible character",
+		"postgres://u:s3cret@h/sh\u200bop":       "contains a space or an invisible character",
+		"postgres://u:s3cret@h/\nshop":           "contains a line break",
+		"postgres://u:s3cret@h;x/shop":           "has a host that is neither a name nor an address",
+		"postgres://u:s3cret@h\\x/shop":          "has a host that is neither a name nor an address",
 		"\"postgres://u:s3cret@h/shop\"":         "is in quotation marks",
 		"'postgres://u:s3cret@h/shop'":           "is in quotation marks",
 		"`postgres://u:s3cret@h/shop`":           "is in quotation marks",
 		"postgres://u:s3cret@h/shop\"":           "is in quotation marks",
-		"postgres://u:s3cret%zz@h/shop":          "has a % that begins no character",
-		"postgres://u:s3/cret@h/shop":            "has an @ behind the host",
-		"postgres://u:s3?cret=x@h/shop":          "has an @ behind the host",
-		"postgres://u:s3#cret@h/shop":            "has a # within",
+		"postgres://u:s3cret%zz@h/shop":          "has a % that begins no escape",
+		"postgres://u:s3/cret@h/shop":            "has an @ after the host",
+		"postgres://u:s3?cret=x@h/shop":          "has an @ after the host",
+		"postgres://u:s3#cret@h/shop":            "contains a #",
 
-		"postgres://u@/shop?host=/run/postgresql":                     "names a socket of the server",
-		"postgres://u@%2Frun%2Fpostgresql/shop":                       "names a socket of the server",
-		"postgres://u@/shop?host=%2Frun%2Fpostgresql":                 "names a socket of the server",
-		"postgres://u@db,%2Frun%2Fpostgresql/shop":                    "names a socket of the server",
-		"postgres://u@/shop?host=db,/run/postgresql":                  "names a socket of the server",
-		"postgres://u@%40abstract/shop":                               "names a socket of the server",
-		"postgres://u@/shop?host=%40abstract":                         "names a socket of the server",
-		"postgres://u@db/shop?passfile=/root/.pgpass":                 "has the parameter passfile, which names a file of the server",
-		"postgres://u@db/shop?service=ops":                            "has the parameter service, which names a file of the server",
-		"postgres://u@db/shop?servicefile=/etc/pg.conf":               "has the parameter servicefile, which names a file of the server",
-		"postgres://u@db/shop?sslcert=/a&sslkey=/b":                   "has the parameter sslcert, which names a file of the server",
-		"postgres://u@db/shop?sslkey=/b":                              "has the parameter sslkey, which names a file of the server",
-		"postgres://u@db/shop?sslrootcert=/dev/zero":                  "has the parameter sslrootcert, which names a file of the server",
-		"postgres://u@db/shop?sslmode=verify-full&sslrootcert=/ca":    "has the parameter sslrootcert, which names a file of the server",
+		"postgres://u@/shop?host=/run/postgresql":                     "names a local socket",
+		"postgres://u@%2Frun%2Fpostgresql/shop":                       "names a local socket",
+		"postgres://u@/shop?host=%2Frun%2Fpostgresql":                 "names a local socket",
+		"postgres://u@db,%2Frun%2Fpostgresql/shop":                    "names a local socket",
+		"postgres://u@/shop?host=db,/run/postgresql":                  "names a local socket",
+		"postgres://u@%40abstract/shop":                               "names a local socket",
+		"postgres://u@/shop?host=%40abstract":                         "names a local socket",
+		"postgres://u@db/shop?passfile=/root/.pgpass":                 "has the parameter passfile, which names a file on the server",
+		"postgres://u@db/shop?service=ops":                            "has the parameter service, which names a file on the server",
+		"postgres://u@db/shop?servicefile=/etc/pg.conf":               "has the parameter servicefile, which names a file on the server",
+		"postgres://u@db/shop?sslcert=/a&sslkey=/b":                   "has the parameter sslcert, which names a file on the server",
+		"postgres://u@db/shop?sslkey=/b":                              "has the parameter sslkey, which names a file on the server",
+		"postgres://u@db/shop?sslrootcert=/dev/zero":                  "has the parameter sslrootcert, which names a file on the server",
+		"postgres://u@db/shop?sslmode=verify-full&sslrootcert=/ca":    "has the parameter sslrootcert, which names a file on the server",
 		"postgres://u@db/shop?sslpassword=s3cret":                     "has the parameter sslpassword",
 		"postgres://u@db/shop?sslcertmode=allow":                      "has the parameter sslcertmode",
 		"postgres://u@db/shop?krbsrvname=x":                           "has the parameter krbsrvname",
 		"postgres://u@db/shop?sslcrl=/crl":                            "has the parameter sslcrl",
-		"postgres://u@db/shop?pass%66ile=/root/.pgpass":               "has the parameter passfile, which names a file of the server",
+		"postgres://u@db/shop?pass%66ile=/root/.pgpass":               "has the parameter passfile, which names a file on the server",
 		"managed://u:s3cret@/shop":                                    "is not a PostgreSQL connection URL",
-		"postgres://u@db/shop?dbname=other":                           "gives dbname twice",
-		"postgres://u@db/shop?user=other":                             "gives user twice",
-		"postgres://u:s3cret@db/shop?password=other":                  "gives password twice",
-		"postgres://u@db:1/shop?port=2":                               "gives port twice",
-		"postgres://u@db/shop?" + strings.Repeat("x", 100) + "=1":     "has the parameter " + strings.Repeat("x", 40) + "…",
-		"postgres://u@db/shop?\u00e4=1":                               "has the parameter \"\u00e4\"",
-		"postgres://u:s3cret@db1:5432,db2:port/shop?sslmode=disable":  "names a port that does not exist",
-		"postgres://u:s3cret@db1:5432,db2:0/shop?sslmode=disable":     "names a port that does not exist",
-		"postgres://u:s3cret@db1,db2,db3/shop?port=1,2&sslmode=allow": "names another number of ports than of hosts",
+		"postgres://u@db/shop?dbname=other":                           "sets dbname twice",
+		"postgres://u@db/shop?user=other":                             "sets user twice",
+		"postgres://u:s3cret@db/shop?password=other":                  "sets password twice",
+		"postgres://u@db:1/shop?port=2":                               "sets port twice",
+		"postgres://u@db/shop?" + strings.Repeat("x", 100) + "=1":     "has an unknown parameter " + strings.Repeat("x", 40) + "…",
+		"postgres://u@db/shop?\u00e4=1":                               "has an unknown parameter \"\u00e4\"",
+		"postgres://u:s3cret@db1:5432,db2:port/shop?sslmode=disable":  "has an invalid port",
+		"postgres://u:s3cret@db1:5432,db2:0/shop?sslmode=disable":     "has an invalid port",
+		"postgres://u:s3cret@db1,db2,db3/shop?port=1,2&sslmode=allow": "has more or fewer ports than hosts",
 	} {
 		_, err := pgdb.CheckTenantURL(given)
 		require.ErrorContains(t, err, says, given)
@@ -278,7 +278,7 @@ func TestTenantURLIsTaken(t *testing.T) {
 	require.Empty(t, whole.Fallbacks)
 }
 
-// The operator's own URL may use what belongs to the server.
+// The operator's own URL may use the server's files and settings.
 func TestOperatorURL(t *testing.T) {
 	t.Setenv("PGHOST", "from.the.environment")
 	t.Setenv("PGUSER", "operator")
@@ -300,14 +300,14 @@ func TestOperatorURL(t *testing.T) {
 		require.NotContains(t, config.RuntimeParams, "options", "the session is ours")
 	}
 	for given, says := range map[string]string{
-		"host=db pool_max_conns=9":                            "but authsync sizes its pools by itself",
+		"host=db pool_max_conns=9":                            "but authsync sizes its own pools",
 		"host=db options='-c jit=on'":                         "ALTER ROLE … SET",
 		"host=db dbname":                                      "is not a PostgreSQL connection URL",
-		"host=db password='s3cret":                            "has a ' that is not closed",
-		"host=db host=other":                                  "gives host twice",
+		"host=db password='s3cret":                            "has an unclosed '",
+		"host=db host=other":                                  "sets host twice",
 		"host=db s3 cret=x":                                   "is not a PostgreSQL connection URL",
 		"postgres://u:s3cret@h/d?sslcert=/a":                  "has only one of sslcert and sslkey",
-		"postgres://u:s3cret@h/d?sslrootcert=/no/such/ca.pem": "names a file that can't be read: open /no/such/ca.pem",
+		"postgres://u:s3cret@h/d?sslrootcert=/no/such/ca.pem": "names a file that cannot be read: open /no/such/ca.pem",
 	} {
 		_, err := pgdb.Open(t.Context(), given, pgdb.Options{})
 		require.ErrorContains(t, err, says, given)
@@ -316,10 +316,10 @@ func TestOperatorURL(t *testing.T) {
 	}
 	t.Setenv("PGSSLMODE", "s0metimes")
 	_, err := pgdb.Open(t.Context(), "postgres://u:s3cret@h/d", pgdb.Options{})
-	require.ErrorContains(t, err, "does not go together with the PG… variables of this process")
+	require.ErrorContains(t, err, "conflicts with the PG* environment variables of this process")
 }
 
-// What one parser takes for a host, the other must not take for something else.
+// Both parsers must find the same host.
 func FuzzTenantURL(f *testing.F) {
 	for _, seed := range []string{
 		"postgres://u:p@h/d", "postgres://u:p@h1:1,h2:2/d?sslmode=require", "postgres://u:a@b@h/d", "postgres:///d?host=/tmp&user=u",

@@ -15,60 +15,61 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// What a server that somebody else chose may send. What is more ends the connection, before it is
-// in memory.
+// Limits on what an untrusted server may send. Exceeding one closes the connection before the data
+// is in memory.
 const (
-	// maxRow is the size of a row. A profile of a user is some kilobytes.
+	// maxRow limits a row. A user's profile is a few kilobytes.
 	maxRow = 16 << 20
-	// maxAnswer is how much may come in answer to what was sent together.
+	// maxAnswer limits the answer to one batch of requests.
 	maxAnswer = 64 << 20
-	// maxMessage is the size of any other message, and maxColumns that of the description of rows.
+	// maxMessage limits any other message, and maxColumns the description of a row.
 	maxMessage = 64 << 10
 	maxColumns = 1 << 20
-	// maxStartup is how much may come until the server is ready for the first time.
+	// maxStartup limits what may arrive before the server is first ready.
 	maxStartup = 1 << 20
-	// maxParameters is how much is kept of the settings that the server reports.
+	// maxParameters limits the reported server settings that are kept.
 	maxParameters = 64 << 10
-	// maxError is the size of an error that is kept whole; of a larger one each field is cut.
+	// maxError is the largest error that is kept whole; the fields of larger ones are truncated.
 	maxError = 8 << 10
-	// maxWaiting is how much may wait to be read while the server does not take what we send.
+	// maxWaiting limits unread data while the server does not accept what is sent to it.
 	maxWaiting = 32 << 20
-	// maxRounds of hashing a password: PostgreSQL does 4096, and a million take a third of a second.
+	// maxRounds limits the rounds of password hashing: PostgreSQL uses 4096; a million take a third
+	// of a second.
 	maxRounds = 1_000_000
-	// perMessage is what a message takes at least where it is kept.
+	// perMessage is the assumed minimum memory use of a kept message.
 	perMessage = 128
-	// wireBuffer is what each connection keeps to read with.
+	// wireBuffer is the read buffer of a connection.
 	wireBuffer = 8 << 10
 )
 
-// FloodError says that a server sends more than is taken.
+// FloodError reports that a server sent more than the limits allow.
 type FloodError struct{ what string }
 
-func (e *FloodError) Error() string { return "the server sends " + e.what }
+func (e *FloodError) Error() string { return "the server sent " + e.what }
 
 func flood(what string, size, most int) error {
-	return &FloodError{fmt.Sprintf("%s of %d bytes, which is more than authsync takes (%d)", what, size, most)}
+	return &FloodError{fmt.Sprintf("%s of %d bytes, over authsync's limit of %d", what, size, most)}
 }
 
-// wire reads the messages of a server for pgx: it bounds them, leaves out notices, notifications
-// and what is too much of settings, and cuts errors that are too long.
+// wire reads a server's messages for pgx: it enforces the limits, drops notices, notifications and
+// surplus settings, and truncates long errors.
 //
-// Read may end anywhere with a timeout, and goes on there.
+// Read may be interrupted at any point by a timeout and resumes there.
 type wire struct {
 	in    *bufio.Reader
 	meter *meter
 
-	pass    int    // bytes of the message at hand that are passed on
-	skip    int    // bytes of it that are left out
-	cut     *cut   // the error at hand, where it is cut
-	made    []byte // what was made of it
-	started bool   // the server was ready once
-	got     int    // bytes since the server was ready
-	params  int    // bytes of settings
+	pass    int    // bytes of the current message to pass on
+	skip    int    // bytes of it to drop
+	cut     *cut   // the current error, if it is truncated
+	made    []byte // its truncated form
+	started bool   // the server has been ready once
+	got     int    // bytes received since the server was ready
+	params  int    // bytes of reported settings
 	failed  error
 }
 
-// bound has each attempt to connect by the configuration read by a wire.
+// bound makes every connection of the configuration read through a wire.
 func bound(config *pgconn.Config) {
 	m, dial := &meter{}, config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -84,7 +85,7 @@ func bound(config *pgconn.Config) {
 	}
 }
 
-// Read gives as much as there is without waiting, but at least one byte.
+// Read returns what is available without waiting, but at least one byte.
 func (w *wire) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		if n > 0 && len(w.made) == 0 && w.in.Buffered() < headerSize {
@@ -96,7 +97,7 @@ func (w *wire) Read(p []byte) (n int, err error) {
 		if err != nil && n == 0 {
 			return 0, err
 		}
-		if err != nil { // it comes again
+		if err != nil { // the next Read returns it again
 			return n, nil //nolint:nilerr // the next read gives it again
 		}
 	}
@@ -105,7 +106,7 @@ func (w *wire) Read(p []byte) (n int, err error) {
 
 const headerSize = 5 // type and length
 
-// step does one thing with the message at hand, or begins the next.
+// step handles one part of the current message, or starts the next.
 func (w *wire) step(p []byte) (n int, err error) {
 	switch {
 	case w.failed != nil:
@@ -140,10 +141,10 @@ func (w *wire) step(p []byte) (n int, err error) {
 	return 0, w.failed
 }
 
-// begin decides about a message by its type and the size of its body.
+// begin decides what to do with a message by its type and body size.
 func (w *wire) begin(kind byte, body int) error {
 	if body < 0 {
-		return &FloodError{"a message of no length, as PostgreSQL does not"}
+		return &FloodError{"a message with an invalid length"}
 	}
 	whole := headerSize + body
 	w.pass, w.skip = whole, 0
@@ -155,7 +156,7 @@ func (w *wire) begin(kind byte, body int) error {
 			w.pass, w.skip = 0, whole
 		}
 	case errorMessage:
-		if body > maxError { // as long as it may be, this much is made of it
+		if body > maxError { // whatever its length, at most this much is kept
 			w.cut, w.pass, w.skip = &cut{remaining: body}, 0, headerSize
 			whole = maxError
 		}
@@ -178,12 +179,13 @@ func (w *wire) begin(kind byte, body int) error {
 	return w.count(whole)
 }
 
-// count adds a message to what has come since the server was ready. Many small ones take room too.
+// count adds a message to the bytes received since the server was ready. It includes overhead,
+// because many small messages use memory too.
 func (w *wire) count(size int) error {
 	w.got += size + perMessage
 	switch {
 	case !w.started && w.got > maxStartup:
-		return flood("messages before it is ready", w.got, maxStartup)
+		return flood("startup messages", w.got, maxStartup)
 	case w.got > maxAnswer:
 		return flood("an answer", w.got, maxAnswer)
 	default:
@@ -191,7 +193,7 @@ func (w *wire) count(size int) error {
 	}
 }
 
-// The types of messages (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+// Message types (https://www.postgresql.org/docs/current/protocol-message-formats.html).
 const (
 	authentication = 'R'
 	columns        = 'T'
@@ -206,13 +208,14 @@ const (
 	row            = 'D'
 )
 
-// checkRounds refuses a server that has us hash the password for ever, which nothing could interrupt.
+// checkRounds refuses a server that demands too many rounds of password hashing, which cannot be
+// interrupted.
 func (w *wire) checkRounds(body int) error {
 	const challenge = 11 // AuthenticationSASLContinue
 	if headerSize+body > wireBuffer {
 		return flood("a message", body, wireBuffer-headerSize)
 	}
-	if body < 4 { // pgx refuses it
+	if body < 4 { // pgx rejects it
 		return nil
 	}
 	text, err := w.in.Peek(headerSize + body)
@@ -221,23 +224,23 @@ func (w *wire) checkRounds(body int) error {
 	}
 	_, rounds, _ := bytes.Cut(text[headerSize+4:], []byte(",i="))
 	if n, err := strconv.Atoi(string(rounds)); err == nil && n > maxRounds {
-		return &FloodError{fmt.Sprintf("a password to be hashed %d times, which is more than authsync does (%d)", n, maxRounds)}
+		return &FloodError{fmt.Sprintf("a request to hash the password %d times, over authsync's limit of %d", n, maxRounds)}
 	}
 	return nil
 }
 
-// cut is an error that is cut: its fields begin with a letter and end with a zero.
+// cut is an error being truncated. Its fields begin with a letter and end with a zero byte.
 type cut struct {
 	remaining int
-	field     []byte // with its letter
+	field     []byte // including its letter
 	body      []byte
 }
 
-// goOnCutting takes what has come of the error.
+// goOnCutting consumes the next part of the error.
 func (w *wire) goOnCutting() error {
 	c := w.cut
 	if c.remaining == 0 {
-		if len(c.field) > 0 { // it breaks off
+		if len(c.field) > 0 { // it is truncated
 			c.body = append(append(c.body, c.field...), 0)
 		}
 		c.body = append(c.body, 0)
@@ -274,8 +277,8 @@ func (w *wire) goOnCutting() error {
 	return err
 }
 
-// meter counts what has come and was not taken yet. While the server does not take what is
-// sent to it, pgx keeps all that comes.
+// meter counts bytes received but not yet consumed. While the server does not accept what is sent
+// to it, pgx buffers everything that arrives.
 type meter struct{ read, taken atomic.Int64 }
 
 func (m *meter) reset() {
@@ -291,14 +294,14 @@ type meteredConn struct {
 
 func (c *meteredConn) Read(p []byte) (int, error) {
 	if waiting := c.meter.read.Load() - c.meter.taken.Load(); waiting > maxWaiting {
-		return 0, flood("without taking, and by now", int(waiting), maxWaiting)
+		return 0, flood("without reading, and so far", int(waiting), maxWaiting)
 	}
 	n, err := c.Conn.Read(p)
 	c.meter.read.Add(int64(n))
 	return n, err
 }
 
-// cutError bounds what is kept of an error that a server sent.
+// cutError limits the size of a kept server error.
 func cutError(config *pgconn.Config) {
 	handle := config.OnPgError
 	config.OnPgError = func(conn *pgconn.PgConn, e *pgconn.PgError) bool {

@@ -23,14 +23,14 @@ import (
 
 const (
 	megabyte = 1 << 20
-	// inBuffers is what the operating system may hold of a connection: it counts as sent.
+	// inBuffers is how much the operating system may buffer per connection: it counts as sent.
 	inBuffers = 16 * megabyte
 )
 
-// patience is for what must not be ended by the clock.
+// patience is the deadline for what no timeout should end.
 const patience = 2 * time.Minute
 
-// What a server sends is bounded before it is in memory, at each stage of a connection.
+// What a server sends is limited before it is in memory, at each stage of a connection.
 func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // what the process allocates is measured
 	lateFlood := func(kind byte, body []byte) func(c *hostiletest.Conn) {
 		return func(c *hostiletest.Conn) {
@@ -66,21 +66,21 @@ func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // 
 		name  string
 		serve func(c *hostiletest.Conn)
 		says  string
-		sent  int64 // the most that is taken
+		sent  int64 // the limit
 	}{
 		{"AnnouncesAGigabyteAtOnce", func(c *hostiletest.Conn) { c.Write(hostiletest.Header('R', 1<<30)); c.Wait() }, "a message of 1073741824 bytes", inBuffers},
 		{"SendsAGigabyteOfAuthentication", func(c *hostiletest.Conn) { c.Drown('R', 1<<30) }, "a message of 1073741824 bytes", inBuffers},
-		{"SendsAGigabyteOfASetting", func(c *hostiletest.Conn) { c.Drown('S', 1<<30) }, "messages before it is ready", inBuffers},
-		{"FloodsWithSettings", func(c *hostiletest.Conn) { c.Flood('S', setting) }, "messages before it is ready", inBuffers},
-		{"FloodsWithNotices", func(c *hostiletest.Conn) { c.Flood('N', hostiletest.ErrorBody(map[byte]string{'M': "hello"})) }, "messages before it is ready", inBuffers},
-		{"FloodsWithKeys", func(c *hostiletest.Conn) { c.Flood('K', make([]byte, 8)) }, "messages before it is ready", inBuffers},
-		{"HasANegativeLength", func(c *hostiletest.Conn) { c.Write([]byte{'R', 0xff, 0xff, 0xff, 0xff}); c.Wait() }, "a message of no length", inBuffers},
+		{"SendsAGigabyteOfASetting", func(c *hostiletest.Conn) { c.Drown('S', 1<<30) }, "startup messages", inBuffers},
+		{"FloodsWithSettings", func(c *hostiletest.Conn) { c.Flood('S', setting) }, "startup messages", inBuffers},
+		{"FloodsWithNotices", func(c *hostiletest.Conn) { c.Flood('N', hostiletest.ErrorBody(map[byte]string{'M': "hello"})) }, "startup messages", inBuffers},
+		{"FloodsWithKeys", func(c *hostiletest.Conn) { c.Flood('K', make([]byte, 8)) }, "startup messages", inBuffers},
+		{"HasANegativeLength", func(c *hostiletest.Conn) { c.Write([]byte{'R', 0xff, 0xff, 0xff, 0xff}); c.Wait() }, "a message with an invalid length", inBuffers},
 		{"WantsThePasswordHashedForEver", func(c *hostiletest.Conn) {
 			c.Send('R', []byte{0, 0, 0, 10}, hostiletest.Text("SCRAM-SHA-256"), []byte{0})
 			c.Next1()
 			c.Send('R', []byte{0, 0, 0, 11}, []byte("r=nonce,s=c2FsdA==,i=9999999"))
 			c.Wait()
-		}, "a password to be hashed 9999999 times", inBuffers},
+		}, "a request to hash the password 9999999 times", inBuffers},
 		{"AnnouncesARowOfAGigabyte", func(c *hostiletest.Conn) {
 			c.LetIn()
 			c.Begin()
@@ -110,7 +110,7 @@ func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // 
 			require.NoError(t, ctx.Err(), "it is not the clock that ended it")
 			var flood *pgdb.FloodError
 			require.ErrorAs(t, err, &flood)
-			require.Contains(t, pgdb.Describe(err), "the server sends "+c.says)
+			require.Contains(t, pgdb.Describe(err), "the server sent "+c.says)
 			require.True(t, pgdb.Unavailable(err))
 			require.LessOrEqual(t, server.Sent(), c.sent)
 			require.Less(t, allocated, int64(300*megabyte))
@@ -121,7 +121,7 @@ func TestAServerThatMeansHarmIsBounded(t *testing.T) { //nolint:paralleltest // 
 	}
 }
 
-// ask connects as to a tenant's database and reads all that a query gives.
+// ask connects as to a tenant's database and reads the whole result.
 func ask(ctx context.Context, url string) error {
 	conn, err := (&pgdb.Tenants{}).Connect(ctx, url, pgdb.Options{ConnectTimeout: patience})
 	if err != nil {
@@ -136,7 +136,8 @@ func ask(ctx context.Context, url string) error {
 	return err
 }
 
-// An error of any size is an error of the statement: its text is cut, and the connection is fit for the next.
+// An error of any size remains a statement error: its text is truncated, and the connection can be
+// reused.
 func TestAHugeErrorIsCut(t *testing.T) { //nolint:paralleltest // what the process allocates is measured
 	const size = 200 * megabyte
 	field := func(letter string) []hostiletest.Part {
@@ -173,7 +174,7 @@ func TestAHugeErrorIsCut(t *testing.T) { //nolint:paralleltest // what the proce
 	}
 }
 
-// pgx keeps all that comes while the server does not take what is sent.
+// pgx buffers everything that arrives while the server does not accept what is sent.
 func TestAServerThatSendsAndDoesNotReadIsBounded(t *testing.T) { //nolint:paralleltest // what the process allocates is measured
 	server := hostiletest.Postgres(t, func(c *hostiletest.Conn) {
 		c.LetIn()
@@ -185,14 +186,14 @@ func TestAServerThatSendsAndDoesNotReadIsBounded(t *testing.T) { //nolint:parall
 	conn, err := (&pgdb.Tenants{}).Connect(t.Context(), server.URL, pgdb.Options{ConnectTimeout: patience})
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // it never takes the statement
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // it never accepts the statement
 	defer cancel()
 	_, err = conn.Exec(ctx, `SELECT $1::text`, strings.Repeat("x", 64*megabyte))
 	require.Error(t, err)
 	require.LessOrEqual(t, server.Sent(), int64((32+64)*megabyte+inBuffers), "what waits, and what is read when it is given up")
 }
 
-// What is not PostgreSQL's way is an error, never a crash, and never waits beyond its time.
+// Malformed input is an error, never a crash or a hang.
 func TestAServerThatTalksNonsenseIsAnError(t *testing.T) {
 	t.Parallel()
 	letIn := func(then func(c *hostiletest.Conn)) func(c *hostiletest.Conn) {
@@ -308,13 +309,13 @@ func TestAServerThatTalksNonsenseIsAnError(t *testing.T) {
 			t.Parallel()
 			server := hostiletest.Postgres(t, serve)
 			_, err := (&pgdb.Tenants{}).Connect(t.Context(), server.URL, pgdb.Options{ConnectTimeout: 300 * time.Millisecond})
-			require.Contains(t, pgdb.Describe(err), "does not answer in time")
+			require.Contains(t, pgdb.Describe(err), "did not answer in time")
 			require.True(t, pgdb.Passing(err))
 		})
 	}
 }
 
-// Every way to cut the stream into pieces gives pgx the same messages.
+// However the stream is split, pgx gets the same messages.
 func TestMessagesComeThroughInPieces(t *testing.T) {
 	t.Parallel()
 	var stream, want bytes.Buffer
@@ -369,7 +370,7 @@ func TestMessagesComeThroughInPieces(t *testing.T) {
 
 var errStumble = errors.New("a timeout")
 
-// stumbling fails before each read once, as a deadline does.
+// stumbling fails once before each read, as a deadline does.
 type stumbling struct {
 	r    io.Reader
 	next bool

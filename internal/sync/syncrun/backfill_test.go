@@ -298,7 +298,7 @@ func TestTroubles(t *testing.T) {
 		b.work(t, away, 0)
 		b.start(t)
 		run := b.eventually(t, func(r syncrun.Run) bool { return r.WaitReason != nil })
-		require.Equal(t, "the project's database cannot be used now: the server is starting, stopping or recovering: it will take connections again by itself (it says: starting up (SQLSTATE 57P03))", *run.WaitReason)
+		require.Equal(t, "the project's database cannot be used now: the server is starting up, shutting down or recovering: wait until it accepts connections again (server message: starting up (SQLSTATE 57P03))", *run.WaitReason)
 		require.Equal(t, syncrun.Waiting, run.State)
 		away.err.Store(nil)
 		b.ends(t, syncrun.Done)
