@@ -88,7 +88,7 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 		b.doctorSays(t, "project shop: function capydb_auth.ensure_user(text) has a name that authsync needs", "rename or drop it")
 		r := b.run(t, "integrations", "set", "shop", "auth0")
 		require.Equal(t, 1, r.status)
-		require.Contains(t, r.err, "function capydb_auth.ensure_user(text) is there already and not authsync's")
+		require.Contains(t, r.err, "function capydb_auth.ensure_user(text) is there already but not authsync's")
 		execute(t, b.project, `ALTER FUNCTION capydb_auth.ensure_user(text) RENAME TO ensure_my_user`)
 		b.must(t, "integrations", "set", "shop", "auth0")
 		require.Zero(t, b.run(t, "doctor").status)

@@ -20,14 +20,14 @@ type application struct {
 	*installer
 
 	tx       pgx.Tx
-	before   definitions // the schema as it was
-	record   definitions // what of it is ours
+	before   definitions // the schema before the run
+	record   definitions // the part of it that is ours
 	resolved map[object]object
 
-	made   []object            // what the files have made
-	stale  []object            // what no file makes any more, and others need
-	rights map[object][]string // of what was dropped to be made anew: who had them, as GRANT
-	fallen map[string]bool     // views that were dropped because they read one that was
+	made   []object            // made by the files
+	stale  []object            // made by no file any more, but still depended on
+	rights map[object][]string // of objects dropped to be recreated: their privileges, as GRANT statements
+	fallen map[string]bool     // views dropped because they read a dropped view
 
 	repaired, dropped, kept []string
 }
@@ -67,7 +67,7 @@ func (a *application) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := a.note(ctx); err != nil { // grants change what the catalog says of functions
+	if err := a.note(ctx); err != nil { // grants change functions' catalog entries
 		return err
 	}
 	_, err = a.tx.Exec(ctx, `
@@ -77,12 +77,12 @@ func (a *application) run(ctx context.Context) (err error) {
 		    server_major = current_setting('server_version_num')::integer / 10000`,
 		a.revision(), a.hash(), a.breaking(), minRiver(a.kind))
 	if err != nil {
-		return fmt.Errorf("note what code was applied: %w", err)
+		return fmt.Errorf("record the applied code: %w", err)
 	}
 	return nil
 }
 
-// applyFiles applies all files but those of grants.
+// applyFiles applies all files except the grants.
 func (a *application) applyFiles(ctx context.Context) (err error) {
 	var views []codeFile
 	var objects []object
@@ -123,14 +123,14 @@ func (a *application) applyFiles(ctx context.Context) (err error) {
 	for _, o := range objects {
 		is, exists := made[o]
 		if !exists {
-			return fmt.Errorf("sql/%s says that it makes %s, and does not", a.kind, o)
+			return fmt.Errorf("sql/%s declares %s but does not create it", a.kind, o)
 		}
 		a.made = append(a.made, is)
 	}
 	return nil
 }
 
-// applyViews applies views in rounds until all are there, as one may read another.
+// applyViews applies views in rounds, because one view may read another.
 func (a *application) applyViews(ctx context.Context, views []codeFile) error {
 	for pending := views; len(pending) > 0; {
 		var later []codeFile
@@ -160,19 +160,18 @@ func (a *application) applyViews(ctx context.Context, views []codeFile) error {
 	return nil
 }
 
-// apply applies one file. What stands under the name of its object and is in the record is replaced,
-// whatever was made of it; what is not in the record is somebody else's, and is refused.
-// The one exception is what is in every respect as the file makes it: nothing
-// of it changes, so it is taken into the record. So a record that was lost finds its objects again.
+// apply applies one file. An object in the record is replaced, whatever it has become; an object
+// that is not in the record belongs to someone else and is refused. The exception is an object
+// identical to what the file creates: it is added to the record, so that a lost record is rebuilt.
 func (a *application) apply(ctx context.Context, file codeFile) error {
-	declared, _ := file.declared() // it was asked before
+	declared, _ := file.declared() // checked before
 	is, exists := a.resolved[declared]
 	if _, ours := a.record[is]; exists && !ours {
 		return a.adopt(ctx, file, is)
 	}
 	err := a.exec(ctx, file.text)
 	switch pgdb.Code(err) {
-	case pgerrcode.InvalidFunctionDefinition, // it returns another type, or names its parameters otherwise
+	case pgerrcode.InvalidFunctionDefinition, // its return type or parameter names changed
 		pgerrcode.InvalidTableDefinition: // it lost or renamed a column
 		if exists {
 			if err = a.dropToReplace(ctx, is); err == nil {
@@ -192,7 +191,7 @@ func (a *application) apply(ctx context.Context, file codeFile) error {
 	return nil
 }
 
-// exec runs statements such that the transaction outlives their failure.
+// exec runs statements in a savepoint, so that the transaction survives a failure.
 func (a *application) exec(ctx context.Context, text string) error {
 	return pgdb.InTx(ctx, a.tx, func(savepoint pgx.Tx) error {
 		_, err := savepoint.Exec(ctx, text)
@@ -200,7 +199,7 @@ func (a *application) exec(ctx context.Context, text string) error {
 	})
 }
 
-// note writes the code into the record as the catalog has it now.
+// note records the code as the catalog now describes it.
 func (a *application) note(ctx context.Context) error {
 	after, err := a.readCatalog(ctx, a.tx)
 	if err != nil {
@@ -217,7 +216,7 @@ func (a *application) note(ctx context.Context) error {
 	return a.writeRecord(ctx, a.tx, noted)
 }
 
-// fileError names the file and line of an error in sql/.
+// fileError adds the file and line in sql/ to an error.
 func fileError(file codeFile, err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Position > 0 && int(pgErr.Position) <= len([]rune(file.text)) {
 		line := 1 + strings.Count(string([]rune(file.text)[:pgErr.Position-1]), "\n")

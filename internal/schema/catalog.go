@@ -10,7 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// object is something in a schema, as the catalog names it.
+// object identifies something in a schema the way the catalog does.
 type object struct {
 	Kind     string // function, procedure, view, trigger; table, column, constraint, index, type
 	Identity string // capydb_auth.apply_events(jsonb); projects_bump on authsync.projects
@@ -18,7 +18,7 @@ type object struct {
 
 func (o object) String() string { return o.Kind + " " + o.Identity }
 
-// isCode tells what sql/ makes from what migrations/ makes.
+// isCode distinguishes what sql/ creates from what migrations/ create.
 func (o object) isCode() bool {
 	switch o.Kind {
 	case "function", "procedure", "view", "trigger":
@@ -28,7 +28,7 @@ func (o object) isCode() bool {
 	}
 }
 
-// table is the table of a column or constraint; other objects stand for themselves.
+// table returns the table of a column or constraint, and the object's own identity for others.
 func (o object) table() string {
 	switch o.Kind {
 	case "column":
@@ -41,13 +41,13 @@ func (o object) table() string {
 	}
 }
 
-// definitions are objects and what the catalog says of each.
+// definitions map objects to their catalog definitions.
 type definitions map[object]string
 
-// selectCatalog lists what is in a schema, but for what is River's or an extension's, and
-// for the parts of partitions, which are those of their table. Definitions of code are
-// digests: nobody reads them, they are compared. PUBLIC's right to call a function is part of its
-// definition, for it is part of what sql/ sets.
+// selectCatalog lists the contents of a schema, except River's and extensions' objects and
+// partitions, which are covered by their parent. Definitions of code are digests, because they are
+// only compared. PUBLIC's EXECUTE privilege is part of a function's definition, because sql/ sets
+// it.
 const selectCatalog = `
 	SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind,
 	       p.oid::regprocedure::text AS identity,
@@ -111,15 +111,14 @@ const selectCatalog = `
 	JOIN pg_class AS c ON c.oid = t.tgrelid
 	WHERE c.relnamespace = to_regnamespace($1) AND c.relname NOT LIKE 'river\_%' AND NOT t.tgisinternal AND t.tgparentid = 0`
 
-// plainSettings make the catalog print names with their schema and constants in one
-// form, whatever the session has set; until the end of the transaction.
+// plainSettings make the catalog print schema-qualified names and constants in a fixed format,
+// whatever the session's settings, until the transaction ends.
 const plainSettings = `
 	SELECT set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
 	       set_config('DateStyle', 'ISO, MDY', true), set_config('IntervalStyle', 'postgres', true), set_config('TimeZone', 'UTC', true),
 	       set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
 	       set_config('standard_conforming_strings', 'on', true)`
 
-// readCatalog lists what is in the schema.
 func (s source) readCatalog(ctx context.Context, tx pgx.Tx) (definitions, error) {
 	if _, err := tx.Exec(ctx, plainSettings); err != nil {
 		return nil, fmt.Errorf("prepare to read the catalog: %w", err)
@@ -145,7 +144,7 @@ func readDefinitions(ctx context.Context, tx pgx.Tx, query string, args ...any) 
 	return found, nil
 }
 
-// catalog is readCatalog in a transaction of its own.
+// catalog is readCatalog in its own transaction.
 func (in *installer) catalog(ctx context.Context) (found definitions, err error) {
 	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
 		found, err = in.readCatalog(ctx, tx)

@@ -17,10 +17,9 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// layers are the folders of sql/control and sql/project, in the order in which
-// they are applied. Functions come before views because views call them; a
-// function whose body reads a view is no obstacle, bodies are not checked on
-// creation. Views that read other views find their order by being tried again.
+// layers are the folders of sql/control and sql/project in the order in which they are applied.
+// Functions come before views because views call them; a function may read a later view, because
+// bodies are not checked on creation. Views that read other views are retried until they succeed.
 func layers() []string { return []string{"functions", "views", "triggers", "grants"} }
 
 // codeFile is one file of sql/.
@@ -37,14 +36,14 @@ func (s source) codeFiles() []codeFile {
 	for _, layer := range layers() {
 		names, _ := fs.Glob(s.code, path.Join(string(s.kind), layer, "*.sql")) // sorted; the pattern is well-formed
 		for _, name := range names {
-			text, _ := fs.ReadFile(s.code, name) // embedded, and just listed
+			text, _ := fs.ReadFile(s.code, name) // embedded and just listed
 			files = append(files, codeFile{layer: layer, object: strings.TrimSuffix(path.Base(name), ".sql"), text: string(text)})
 		}
 	}
 	return files
 }
 
-// Hash returns a digest of all of sql/ of a kind: equal hashes, equal code.
+// Hash returns a digest of all of sql/ for a kind.
 func Hash(kind Kind) string { return sourceOf(kind).hash() }
 
 func (s source) hash() string {
@@ -55,23 +54,23 @@ func (s source) hash() string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// revision reads sql/<kind>/revision: a number that grows whenever the code
-// changes, and the hash it was given for (make golden writes both). It tells which
-// of two codes is the newer one, which a hash can't: during a deploy an old
-// process must not put its functions back.
+// revision reads sql/<kind>/revision: a number that grows whenever the code changes, and the hash
+// that it belongs to (make golden writes both). Unlike a hash, it tells which code is newer: during
+// a deploy an old process must not reinstall its functions.
 func (s source) revision() int {
 	text, err := fs.ReadFile(s.code, path.Join(string(s.kind), "revision"))
 	if err != nil {
 		return 0
 	}
 	number, _, _ := strings.Cut(string(text), " ")
-	n, _ := strconv.Atoi(number) // a test makes sure that it is a number
+	n, _ := strconv.Atoi(number) // a test checks that it is a number
 	return n
 }
 
-// applyCode applies all of sql/ in one transaction, unless the database has the
-// same code, as it was made, for the same version of the tables, or newer code. So after a migration it is
-// applied in any case, even if this process ends in between: a migration may drop a view that is in its way.
+// applyCode applies all of sql/ in one transaction, unless the database has the same code,
+// unmodified, for the same version of the tables, or newer code. After a migration the code is
+// therefore always applied, even if this process dies in between: a migration may drop a view that
+// blocks it.
 func (in *installer) applyCode(ctx context.Context, report *Report) error {
 	state, err := in.inspect(ctx, in.conn)
 	damaged := slices.ContainsFunc(state.Problems, func(p Problem) bool { return p.Heals && p.Repair == "" })
@@ -79,7 +78,7 @@ func (in *installer) applyCode(ctx context.Context, report *Report) error {
 		return err
 	}
 	if state.CodeRevision > in.revision() {
-		return fmt.Errorf("%w: %s: run migrate up of the authsync that upgraded schema %s, or of a newer one",
+		return fmt.Errorf("%w: %s: run migrate up with the authsync that upgraded schema %s, or a newer one",
 			ErrDamaged, list(state.Problems), in.kind.Name())
 	}
 	a := &application{installer: in, rights: map[object][]string{}, fallen: map[string]bool{}}
@@ -95,7 +94,7 @@ func (in *installer) applyCode(ctx context.Context, report *Report) error {
 	return nil
 }
 
-// log says what Up or Down did.
+// log reports what Up or Down did.
 func (in *installer) log(ctx context.Context, r Report) {
 	schema := slog.String("schema", in.kind.Name())
 	for _, o := range r.Dropped {
@@ -112,11 +111,11 @@ func (in *installer) log(ctx context.Context, r Report) {
 	}
 }
 
-// announce tells older binaries, before a migration after which they can't work, that it comes.
+// announce records, before a breaking migration, that older binaries can no longer work.
 func (in *installer) announce(ctx context.Context) error {
 	_, err := in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET min_version = greatest(min_version, $1)`, in.breaking())
 	if err != nil {
-		return fmt.Errorf("note what a binary must know: %w", err)
+		return fmt.Errorf("record the minimum version: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// code makes a source with one table and the given files of sql/.
+// code returns a source with one table and the given files of sql/.
 func code(files map[string]string) schema.Source {
 	tree := fstest.MapFS{}
 	for name, text := range files {
@@ -161,7 +161,7 @@ func TestCode(t *testing.T) {
 		delete(files, "views/v.sql")
 		report := b.up(files)
 		require.Empty(t, report.Dropped)
-		require.Equal(t, []string{"view capydb_auth.v is not needed any more, but view public.theirs depends on view capydb_auth.v"}, report.Kept)
+		require.Equal(t, []string{"view capydb_auth.v is no longer needed, but view public.theirs depends on view capydb_auth.v"}, report.Kept)
 		require.Equal(t, []string{"0"}, list(t, b.pool, `SELECT count(*)::text FROM public.theirs`))
 
 		execute(t, b.pool, `DROP VIEW public.theirs`)

@@ -11,21 +11,21 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// Problem is an object of the record that is not as it was made.
+// Problem is a recorded object that was dropped or modified.
 type Problem struct {
 	Object string // table capydb_auth.users
 	What   string // "is missing", "was changed"
-	// Repair is the statement that mends it; empty where there is none, or where sql/ makes it.
+	// Repair is the statement that repairs it; empty if there is none, or if sql/ recreates it.
 	Repair string
-	// Heals: Up mends it by itself.
+	// Heals means that Up repairs it.
 	Heals bool
-	// Blocks: nothing can work as long as it is so, and Up refuses.
+	// Blocks means that nothing can work until it is repaired; Up refuses.
 	Blocks bool
 }
 
 func (p Problem) String() string { return p.Object + " " + p.What }
 
-// compare lists what of the record is not as it was made.
+// compare lists recorded objects that were dropped or modified.
 func compare(record, catalog definitions, sameServer bool) []Problem {
 	var objects []object
 	for o := range record {
@@ -35,7 +35,7 @@ func compare(record, catalog definitions, sameServer bool) []Problem {
 	for _, o := range sorted(objects) {
 		is, exists := catalog[o]
 		if o.table() != o.Identity && !catalog.hasTable(o.table()) {
-			continue // of the missing table is said enough
+			continue // its missing table is already reported
 		}
 		switch {
 		case !exists:
@@ -74,7 +74,7 @@ func changed(o object, was, is string) Problem {
 	return p
 }
 
-// damageError says what must be brought back before anything can work.
+// damageError explains what must be restored before anything can work.
 func (s source) damageError(problems []Problem) error {
 	var advice []string
 	lost := false
@@ -91,8 +91,8 @@ func (s source) damageError(problems []Problem) error {
 		advice = append(advice, "what is missing must be restored from a backup")
 	}
 	if lost && s.kind == Project {
-		advice = append(advice, fmt.Sprintf("or, to have the mirror made anew, run ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, and repeat "+
-			"authsync integrations set: what the inbox has is then applied again by itself, and destinations are not told again of what they had been told", s.kind.Name()))
+		advice = append(advice, fmt.Sprintf("or, to rebuild the mirror, run ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, and repeat "+
+			"authsync integrations set: the events in the inbox are then applied again, and destinations do not receive changes that they already got", s.kind.Name()))
 	}
 	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(advice, "; "))
 }
@@ -105,7 +105,7 @@ func blocks(problems []Problem) bool {
 	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Blocks })
 }
 
-// problems compares the record with the catalog. There are none before the first Up.
+// problems compares the record with the catalog. Before the first Up there are none.
 func (s source) problems(ctx context.Context, tx pgx.Tx) (found []Problem, err error) {
 	catalog, err := s.readCatalog(ctx, tx)
 	if err != nil {
@@ -127,8 +127,9 @@ func (s source) problems(ctx context.Context, tx pgx.Tx) (found []Problem, err e
 	return append(found, barred...), err
 }
 
-// selectBarred lists tables of ours with which our own role can't work: rights that it needs were
-// taken from it, or policies that are forced upon the owner could hide rows. The latter would be wrong without a word.
+// selectBarred lists our tables that our own role cannot use, because privileges were revoked or
+// because a policy with FORCE ROW LEVEL SECURITY could hide rows, which would silently give wrong
+// results.
 const selectBarred = `
 	SELECT c.oid::regclass::text AS name, r.rolname AS role,
 	       NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
@@ -159,7 +160,7 @@ func (s source) barred(ctx context.Context, tx pgx.Tx, record definitions) ([]Pr
 	}
 	rows, err := tx.Query(ctx, selectBarred, s.kind.Name(), tables)
 	if err != nil {
-		return nil, fmt.Errorf("check the rights on tables: %w", err)
+		return nil, fmt.Errorf("check table privileges: %w", err)
 	}
 	var problems []Problem
 	var table, role string
@@ -167,25 +168,25 @@ func (s source) barred(ctx context.Context, tx pgx.Tx, record definitions) ([]Pr
 	_, err = pgx.ForEachRow(rows, []any{&table, &role, &noRight, &hides}, func() error {
 		if noRight {
 			problems = append(problems, Problem{
-				Object: "table " + table, What: "can't be read and written by role " + role, Blocks: true,
+				Object: "table " + table, What: "cannot be read and written by role " + role, Blocks: true,
 				Repair: "GRANT ALL ON " + table + " TO " + pgx.Identifier{role}.Sanitize(),
 			})
 		}
 		if hides {
 			problems = append(problems, Problem{
-				Object: "table " + table, What: "has row-level security that is forced upon role " + role + " of authsync", Blocks: true,
+				Object: "table " + table, What: "forces row-level security on role " + role + ", authsync's own", Blocks: true,
 				Repair: "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY, or ALTER ROLE " + pgx.Identifier{role}.Sanitize() + " BYPASSRLS",
 			})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("check the rights on tables: %w", err)
+		return nil, fmt.Errorf("check table privileges: %w", err)
 	}
 	return problems, nil
 }
 
-// repairTables makes indexes and constraints again that were dropped. It refuses if more is missing than that.
+// repairTables recreates dropped indexes and constraints. It refuses if anything else is missing.
 func (in *installer) repairTables(ctx context.Context, report *Report) error {
 	state, err := in.inspect(ctx, in.conn)
 	if err != nil {
@@ -199,15 +200,15 @@ func (in *installer) repairTables(ctx context.Context, report *Report) error {
 			continue
 		}
 		if _, err := in.conn.Exec(ctx, p.Repair); err != nil {
-			return fmt.Errorf("%w: %s: run %s; it fails: %w", ErrDamaged, p, p.Repair, err)
+			return fmt.Errorf("%w: %s: run %s, which failed here: %w", ErrDamaged, p, p.Repair, err)
 		}
 		report.Repaired = append(report.Repaired, p.String())
 	}
 	return nil
 }
 
-// Inspect is Status on a connection or pool that is open, in one transaction. Besides the versions it
-// compares every object of the record with the catalog: State.Problems.
+// Inspect is Status on an open connection or pool, in one transaction. Besides the versions it
+// compares every recorded object with the catalog: State.Problems.
 func Inspect(ctx context.Context, db pgdb.Beginner, kind Kind) (State, error) {
 	return sourceOf(kind).inspect(ctx, db)
 }

@@ -9,26 +9,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a file makes is known before it runs: a file of sql/ says it by its COMMENT
-// ON, which has the whole signature of a function; a migration says it by its CREATE.
+// What a file creates is known before it runs: a file of sql/ declares it in its COMMENT ON, which
+// has a function's full signature; a migration in its CREATE.
 
-// declaredBy finds the object of a file of sql/.
+// declaredBy matches the declaration in a file of sql/.
 var declaredBy = regexp.MustCompile(`(?ms)^COMMENT ON (FUNCTION|PROCEDURE|VIEW|TRIGGER)\s+(.+?)\s+IS\s`)
 
-// declared returns the object that the file makes, in the file's own words. Grants make none.
+// declared returns the object that the file creates, as written in the file. Grants create none.
 func (f codeFile) declared() (object, error) {
 	if f.layer == "grants" {
 		return object{}, nil
 	}
 	match := declaredBy.FindStringSubmatch(f.text)
 	if match == nil {
-		return object{}, fmt.Errorf("%s: it has no COMMENT ON, by which its object is known", f.name())
+		return object{}, fmt.Errorf("%s has no COMMENT ON, which declares its object", f.name())
 	}
 	return object{Kind: strings.ToLower(match[1]), Identity: match[2]}, nil
 }
 
-// selectResolved finds objects by a file's words for them. Something of another kind with the
-// same name is found as well: it is in the way.
+// selectResolved finds objects by their names in the files. It also finds an object of another kind
+// with the same name, because that is in the way.
 const selectResolved = `
 	SELECT d.kind AS declared_kind, d.name AS declared_name, o.kind, o.identity
 	FROM unnest($1::text[], $2::text[]) AS d (kind, name)
@@ -49,7 +49,7 @@ const selectResolved = `
 		AND NOT t.tgisinternal AND t.tgname = split_part(d.name, ' ON ', 1)
 	) AS o`
 
-// resolve finds those of the declared objects that exist.
+// resolve returns the declared objects that exist.
 func resolve(ctx context.Context, tx pgx.Tx, declared []object) (map[object]object, error) {
 	var kinds, names []string
 	for _, o := range declared {
@@ -71,12 +71,12 @@ func resolve(ctx context.Context, tx pgx.Tx, declared []object) (map[object]obje
 	return found, nil
 }
 
-// made is what migrations have made and not dropped again, by name: the kind and, for
-// an index, the table. Columns and constraints are not among them.
+// made holds what migrations created and did not drop, by name: the kind and, for an index, the
+// table. Columns and constraints are not included.
 type made map[string]struct{ kind, table string }
 
-// Statements of migrations/ that make, drop or rename something. Tests compare what is found
-// by them with the catalog.
+// Statements in migrations/ that create, drop or rename something. Tests compare the result with
+// the catalog.
 var (
 	createsTable = regexp.MustCompile(`(?m)^CREATE (?:UNLOGGED )?(TABLE|TYPE|DOMAIN|SEQUENCE) (?:IF NOT EXISTS )?(\w+\.\w+)`)
 	createsIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+)\s+ON (\w+)\.(\w+)`)
@@ -84,7 +84,6 @@ var (
 	renamesOne   = regexp.MustCompile(`(?m)^ALTER (?:TABLE|TYPE|DOMAIN|SEQUENCE|INDEX) (\w+)\.(\w+)\s+RENAME TO (\w+)`)
 )
 
-// run applies one migration.
 func (m made) run(text string) {
 	for _, match := range renamesOne.FindAllStringSubmatch(text, -1) {
 		from, to := match[1]+"."+match[2], match[1]+"."+match[3]
@@ -116,7 +115,7 @@ func (m made) run(text string) {
 	}
 }
 
-// madeBetween returns what the migrations after one version, up to another, make.
+// madeBetween returns what the migrations after one version, up to another, create.
 func (s source) madeBetween(after, upTo uint) made {
 	m := made{}
 	for _, version := range s.versions() {
@@ -129,7 +128,7 @@ func (s source) madeBetween(after, upTo uint) made {
 	return m
 }
 
-// owns tells whether migrations made an object, or the table that it is a part of.
+// owns reports whether migrations created the object or its table.
 func (m made) owns(o object) bool {
 	if o.isCode() {
 		return false
@@ -151,8 +150,8 @@ func withoutComments(text string) string {
 	return b.String()
 }
 
-// breaking returns the newest migration whose header says "Breaking": a binary that
-// does not know it can't work with the tables as it leaves them. 0: there is none.
+// breaking returns the newest migration whose header says "Breaking": a binary that does not know
+// it cannot work with the migrated tables. It returns 0 if there is none.
 func (s source) breaking() uint {
 	var last uint
 	for _, version := range s.versions() {

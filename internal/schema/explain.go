@@ -16,15 +16,15 @@ import (
 
 const utf8 = "UTF8"
 
-// dirtyError says how to repair. Which way a person must decide: the process
-// ended after it had begun the migration and before it noted its success.
+// dirtyError explains how to repair a dirty version. A person must decide, because the process died
+// after starting the migration and before recording its success.
 func (s source) dirtyError(version uint) error {
 	table := s.quoted(versionTable)
 	before := fmt.Sprintf("DELETE FROM %s;", table)
 	if i := slices.Index(s.versions(), version); i > 0 {
 		before = fmt.Sprintf("UPDATE %s SET version = %d, dirty = false;", table, s.versions()[i-1])
 	}
-	return fmt.Errorf("%w: that to version %d of schema %s. If the tables are as that migration leaves them, run: "+
+	return fmt.Errorf("%w: the one to version %d of schema %s. If the tables are as that migration leaves them, run: "+
 		"UPDATE %s SET dirty = false; If they are as they were before it, run: %s Then migrate again",
 		ErrDirty, version, s.kind.Name(), table, before)
 }
@@ -33,47 +33,47 @@ func (s source) newerError(state State) error {
 	const advice = "run the authsync that upgraded it, or a newer one"
 	switch {
 	case state.MinVersion > state.Latest:
-		return fmt.Errorf("%w: schema %s is at version %d and needs a binary that knows version %d, this one knows %d; %s",
+		return fmt.Errorf("%w: schema %s is at version %d and needs a binary that knows version %d, but this one knows %d; %s",
 			ErrNewerSchema, s.kind.Name(), state.Version, state.MinVersion, state.Latest, advice)
 	case state.MinRiverVersion > state.RiverLatest:
-		return fmt.Errorf("%w: River's tables are at version %d, this binary knows %d; %s",
+		return fmt.Errorf("%w: River's tables are at version %d, but this binary knows %d; %s",
 			ErrNewerSchema, state.RiverVersion, state.RiverLatest, advice)
 	default:
-		return fmt.Errorf("%w: schema %s has no %s any more, which this binary calls; %s",
+		return fmt.Errorf("%w: schema %s no longer has %s, which this binary calls; %s",
 			ErrNewerSchema, s.kind.Name(), strings.Join(state.Missing, ", "), advice)
 	}
 }
 
-// downError refuses to take back migrations that this binary does not know.
+// downError refuses to revert migrations that this binary does not know.
 func (s source) downError(version uint) error {
-	return fmt.Errorf("%w: schema %s is at version %d, this binary knows %d; take migrations back with the authsync that applied them",
+	return fmt.Errorf("%w: schema %s is at version %d, but this binary knows %d; revert migrations with the authsync that applied them",
 		ErrNewerSchema, s.kind.Name(), version, s.latest())
 }
 
 func (s source) encodingError(state State) error {
-	return fmt.Errorf("%w: database %s is encoded in %s, in which not every name can be stored; make one that is not, "+
+	return fmt.Errorf("%w: database %s is encoded in %s, which cannot store every name; create one with UTF8, "+
 		"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, move the data there with pg_dump and pg_restore, and give its URL",
 		ErrEncoding, pgx.Identifier{state.Database}.Sanitize(), state.Encoding)
 }
 
-// foreignError names what somebody else has made under a name that authsync needs.
+// foreignError lists foreign objects whose names authsync needs.
 func (s source) foreignError(objects []string) error {
 	is, it := "is", "it"
 	if len(objects) > 1 {
 		is, it = "are", "them"
 	}
-	return fmt.Errorf("%w: %s %s there already and not authsync's; rename or drop %s, or move %s to another schema, and try again",
+	return fmt.Errorf("%w: %s %s there already but not authsync's; rename or drop %s, or move %s to another schema, and try again",
 		ErrForeign, strings.Join(objects, ", "), is, it, it)
 }
 
-// dependsError names what somebody else has built on an object that must be dropped.
+// dependsError lists foreign objects that depend on an object that must be dropped.
 func dependsError(o string, err error) error {
 	var what string
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		what = strings.ReplaceAll(pgErr.Detail, "\n", "; ") // "view theirs depends on view ours", and nothing of a row
+		what = strings.ReplaceAll(pgErr.Detail, "\n", "; ") // "view theirs depends on view ours", without row data
 	}
-	return fmt.Errorf("%w: %s must be made anew or dropped, and something was built on it: %s; "+
-		"drop that, try again, and create it again afterwards: %w", ErrDepends, o, what, err)
+	return fmt.Errorf("%w: %s must be recreated or dropped, but other objects depend on it: %s; "+
+		"drop those, try again, and recreate them afterwards: %w", ErrDepends, o, what, err)
 }
 
 func list(problems []Problem) string {
@@ -84,16 +84,16 @@ func list(problems []Problem) string {
 	return strings.Join(names, ", ")
 }
 
-// explain adds to an error what to do about it: about missing rights what to grant, and to whom.
+// explain adds to an error what to do about it, such as the privilege to grant and to whom.
 func (in *installer) explain(ctx context.Context, err error) error {
 	switch pgdb.Code(err) {
 	case pgerrcode.DuplicateTable, pgerrcode.DuplicateObject, pgerrcode.DuplicateFunction:
 		pgErr, _ := errors.AsType[*pgconn.PgError](err)
-		return fmt.Errorf("%w: something in schema %s has a name that authsync needs (%s); rename or drop it, "+
+		return fmt.Errorf("%w: an object in schema %s has a name that authsync needs (%s); rename or drop it, "+
 			"or move it to another schema, and try again: %w", ErrForeign, in.kind.Name(), pgErr.Message, err)
 	case pgerrcode.DependentObjectsStillExist:
 		if !errors.Is(err, ErrDepends) {
-			return dependsError("something in schema "+in.kind.Name(), err)
+			return dependsError("an object in schema "+in.kind.Name(), err)
 		}
 		return err
 	case pgerrcode.InsufficientPrivilege:
@@ -119,9 +119,9 @@ func (in *installer) explainRights(ctx context.Context, err error) error {
 			ErrMissingRights, role, in.kind.Name(), quote(database), quote(role), err)
 	}
 	if *owner == role {
-		return fmt.Errorf("%w: something in schema %s belongs to another role than %s: give it back with ALTER … OWNER TO %s, or connect as its owner: %w",
+		return fmt.Errorf("%w: an object in schema %s is owned by a role other than %s: run ALTER … OWNER TO %s, or connect as its owner: %w",
 			ErrMissingRights, in.kind.Name(), role, quote(role), err)
 	}
-	return fmt.Errorf("%w: schema %s belongs to role %s, and role %s may not change it; connect as %s, or as superuser run: GRANT %s TO %s: %w",
+	return fmt.Errorf("%w: schema %s is owned by role %s, and role %s may not change it; connect as %s, or as superuser run: GRANT %s TO %s: %w",
 		ErrMissingRights, in.kind.Name(), *owner, role, *owner, quote(*owner), quote(role), err)
 }

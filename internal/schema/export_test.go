@@ -5,15 +5,15 @@ import (
 	"io/fs"
 )
 
-// Source is what a binary would know that was built with other files.
+// Source is what a binary built from other files would know.
 type Source = source
 
-// NewSource makes a source from files as in migrations/ and sql/.
+// NewSource returns a source with the given migrations/ and sql/.
 func NewSource(kind Kind, migrations, code fs.FS) Source {
 	return source{kind: kind, migrations: migrations, code: code}
 }
 
-// SourceOf is what this binary knows.
+// SourceOf returns what this binary knows.
 func SourceOf(kind Kind) Source { return sourceOf(kind) }
 
 // Up is Up with the files of s.
@@ -29,7 +29,7 @@ func (s source) Down(ctx context.Context, url string, steps int) (Report, error)
 // UpToDate is UpToDate with the files of s.
 func (s source) UpToDate(ctx context.Context, db Querier) (bool, error) { return s.upToDate(ctx, db) }
 
-// Revision is the number in the file revision.
+// Revision returns the number in the file revision.
 func (s source) Revision() int { return s.revision() }
 
 // CodeText returns the files of sql/ by name, such as "functions/apply_events.sql".

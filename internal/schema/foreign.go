@@ -10,7 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// selectTaken finds objects by their names that are not in a given list of ours.
+// selectTaken finds objects by name, except those in a given list of ours.
 const selectTaken = `
 	SELECT o.kind || ' ' || o.identity
 	FROM (
@@ -27,7 +27,7 @@ const selectTaken = `
 	WHERE o.kind || ' ' || o.identity <> ALL ($3)
 	ORDER BY 1`
 
-// taken lists what somebody else has made under a name that the migrations after a version need.
+// taken lists foreign objects whose names the migrations after a version need.
 func (s source) taken(ctx context.Context, tx pgx.Tx, record definitions, version uint) ([]string, error) {
 	names, ours := []string{}, []string{}
 	for name := range s.madeBetween(version, s.latest()) {
@@ -38,17 +38,17 @@ func (s source) taken(ctx context.Context, tx pgx.Tx, record definitions, versio
 	}
 	rows, err := tx.Query(ctx, selectTaken, s.kind.Name(), names, ours)
 	if err != nil {
-		return nil, fmt.Errorf("look for what is in the way: %w", err)
+		return nil, fmt.Errorf("check for conflicting names: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("look for what is in the way: %w", err)
+		return nil, fmt.Errorf("check for conflicting names: %w", err)
 	}
 	return found, nil
 }
 
-// inTheWay lists what others have made under names that Up needs, so that whoever asks for the state
-// knows why it will be refused.
+// inTheWay lists foreign objects whose names Up needs, so that the state explains why Up will
+// refuse.
 func (s source) inTheWay(ctx context.Context, tx pgx.Tx, version uint) (found []string, err error) {
 	record := definitions{}
 	catalog, err := s.readCatalog(ctx, tx)
@@ -58,7 +58,7 @@ func (s source) inTheWay(ctx context.Context, tx pgx.Tx, version uint) (found []
 	if err == nil {
 		found, err = s.taken(ctx, tx, record, version)
 	}
-	if err != nil || len(record) == 0 { // without a record what is as we make it is taken for ours
+	if err != nil || len(record) == 0 { // without a record, an object identical to ours counts as ours
 		return found, err
 	}
 	var declared []object
@@ -72,8 +72,8 @@ func (s source) inTheWay(ctx context.Context, tx pgx.Tx, version uint) (found []
 		resolved, err = resolve(ctx, savepoint, declared)
 		return err
 	})
-	if err != nil { // a signature has a type that only a migration to come makes
-		return found, nil // then Up says it
+	if err != nil { // a signature uses a type that only a pending migration creates
+		return found, nil // Up will report it
 	}
 	for _, is := range resolved {
 		if _, ours := record[is]; !ours {

@@ -10,7 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// theirs is what a customer may have put into the schema of the mirror, and on it.
+// theirs is what a customer may have added to the mirror's schema.
 const theirs = `
 	CREATE TYPE capydb_auth.mood AS ENUM ('ok', 'bad');
 	CREATE TYPE capydb_auth.pair AS (a int, b int);
@@ -290,7 +290,7 @@ func TestDownLeavesWhatOthersBuilt(t *testing.T) {
 	})
 }
 
-// names lists what is left in the schema beside the version.
+// names lists what is left in the schema other than the version.
 func names(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
 	return list(t, pool, `
@@ -299,7 +299,7 @@ func names(t *testing.T, pool *pgxpool.Pool) []string {
 		ORDER BY 1`)
 }
 
-// TestStaleObjectsOfAnotherHand drops of what it no longer makes only what is as it was made.
+// TestStaleObjectsOfAnotherHand checks that only unmodified stale objects are dropped.
 func TestStaleObjectsOfAnotherHand(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Empty(t)
@@ -316,12 +316,13 @@ func TestStaleObjectsOfAnotherHand(t *testing.T) {
 	report, err := code(nil).Up(t.Context(), dsn, schema.Options{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"function capydb_auth.g()"}, report.Dropped)
-	require.Equal(t, []string{"function capydb_auth.f() is no longer authsync's: it was changed by somebody else"}, report.Kept)
+	require.Equal(t, []string{"function capydb_auth.f() is no longer authsync's: someone else changed it"}, report.Kept)
 	require.Equal(t, []string{"2"}, list(t, pool, `SELECT capydb_auth.f()::text`))
 	require.Equal(t, []string{"0"}, list(t, pool, `SELECT count(*)::text FROM capydb_auth.v`))
 }
 
-// TestNothingOfACutShortUpgradeIsForeign goes on where a process has died between a migration and the record of it.
+// TestNothingOfACutShortUpgradeIsForeign checks that Up continues after a process died between a
+// migration and its record.
 func TestNothingOfACutShortUpgradeIsForeign(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Empty(t)

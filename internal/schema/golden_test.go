@@ -14,13 +14,13 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// goldenMajor is the PostgreSQL whose pg_dump the golden files are of, the
-// oldest supported one: others print some definitions in other words.
+// goldenMajor is the PostgreSQL version whose pg_dump wrote the golden files, the oldest supported
+// one: others print some definitions differently.
 const goldenMajor = 15
 
-// dump returns the definition of our schema, without what differs between runs and minor
-// versions. Where only a pg_dump that is older than the server is installed, which refuses
-// to work, it says what of the definition psql would show.
+// dump returns the definition of our schema, without what differs between runs and minor versions.
+// If only a pg_dump older than the server is installed, which refuses to work, it returns what psql
+// shows of the definition.
 func dump(t *testing.T, pool *pgxpool.Pool, kind schema.Kind) string {
 	t.Helper()
 	program, major := pgtest.Program(t, "pg_dump")
@@ -85,8 +85,8 @@ func TestGoldenDump(t *testing.T) {
 	}
 }
 
-// TestRevision makes sure that sql/<kind>/revision was raised with the code:
-// it is how an older binary knows to leave newer code alone.
+// TestRevision checks that sql/<kind>/revision was raised with the code: it tells an older binary
+// to leave newer code alone.
 func TestRevision(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

@@ -43,7 +43,7 @@ func (in *installer) runUp(ctx context.Context) (report Report, err error) {
 			return err
 		}
 		if report.To = report.From; report.From > in.latest() {
-			return in.applyCode(ctx, &report) // which finds nothing to do, or says who can do it
+			return in.applyCode(ctx, &report) // finds nothing to do, or reports who can do it
 		}
 		if err := in.migrateUp(ctx, &report, lost); err != nil {
 			return err
@@ -56,9 +56,9 @@ func (in *installer) runUp(ctx context.Context) (report Report, err error) {
 	return report, err
 }
 
-// migrateUp runs the migrations to come, and notes in the record what they made.
+// migrateUp runs the pending migrations and records what they created.
 func (in *installer) migrateUp(ctx context.Context, report *Report, lost bool) error {
-	if lost { // the tables are ours, for a version is noted in ours
+	if lost { // the tables are ours, because our version table has a version
 		if err := in.recordTables(ctx, definitions{}, report.From); err != nil {
 			return err
 		}
@@ -84,7 +84,8 @@ func (in *installer) migrateUp(ctx context.Context, report *Report, lost bool) e
 	return in.recordTables(ctx, before, report.To)
 }
 
-// mayMigrate makes sure that nothing is in the way of the migrations to come. It gives the schema as it is.
+// mayMigrate checks that nothing conflicts with the pending migrations. It returns the current
+// schema.
 func (in *installer) mayMigrate(ctx context.Context, version uint) (before definitions, err error) {
 	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
 		if before, err = in.readCatalog(ctx, tx); err != nil {
@@ -103,8 +104,8 @@ func (in *installer) mayMigrate(ctx context.Context, version uint) (before defin
 	return before, err
 }
 
-// restoreVersion notes the version again where somebody has emptied or dropped
-// golang-migrate's table, for schema_code knows it too.
+// restoreVersion records the version again if golang-migrate's table was emptied or dropped;
+// schema_code has a copy.
 func (in *installer) restoreVersion(ctx context.Context, version uint) (uint, error) {
 	if version > 0 {
 		return version, nil
@@ -119,7 +120,7 @@ func (in *installer) restoreVersion(ctx context.Context, version uint) (uint, er
 	}
 	_, err = in.conn.Exec(ctx, `INSERT INTO `+in.quoted(versionTable)+` (version, dirty) VALUES ($1, false)`, noted)
 	if err != nil {
-		return 0, fmt.Errorf("note the version again: %w", err)
+		return 0, fmt.Errorf("record the version again: %w", err)
 	}
 	return uint(max(0, noted)), nil
 }
@@ -150,7 +151,7 @@ func (in *installer) runDown(ctx context.Context, steps int) (report Report, err
 			return err
 		}
 		if err = in.migrateDown(ctx, &report, steps); err != nil && report.To == in.latest() {
-			// Nothing was taken back, so that what was dropped is needed.
+			// Nothing was reverted, so the dropped code is still needed.
 			err = errors.Join(err, in.applyCode(context.WithoutCancel(ctx), &report))
 		}
 		return err
@@ -173,7 +174,7 @@ func (in *installer) migrateDown(ctx context.Context, report *Report, steps int)
 	return errors.Join(err, in.wentDown(ctx, before, report))
 }
 
-// wentDown notes which migrations are left, also where one of those to take back has failed.
+// wentDown records the remaining migrations, also after a failure.
 func (in *installer) wentDown(ctx context.Context, before definitions, report *Report) (err error) {
 	if report.To, err = in.checkVersion(ctx); err != nil {
 		return err
@@ -181,7 +182,7 @@ func (in *installer) wentDown(ctx context.Context, before definitions, report *R
 	if report.To > 0 {
 		_, err = in.conn.Exec(ctx, `UPDATE `+in.quoted("schema_code")+` SET version = $1, min_version = least(min_version, $1)`, report.To)
 		if err != nil {
-			return fmt.Errorf("note the version: %w", err)
+			return fmt.Errorf("record the version: %w", err)
 		}
 		return in.recordTables(ctx, before, report.To)
 	}
@@ -191,7 +192,7 @@ func (in *installer) wentDown(ctx context.Context, before definitions, report *R
 	return nil
 }
 
-// checkVersion returns the version of the last migration applied, 0 if none, or ErrDirty.
+// checkVersion returns the version of the last applied migration, 0 if none, or ErrDirty.
 func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 	var version int64
 	var dirty bool
@@ -209,8 +210,8 @@ func (in *installer) checkVersion(ctx context.Context) (uint, error) {
 	}
 }
 
-// migrate runs fn with golang-migrate on a connection of its own, that library
-// wanting database/sql.
+// migrate runs fn with golang-migrate on a separate connection, because that library needs
+// database/sql.
 func (in *installer) migrate(ctx context.Context, direction direction, fn func(*migrate.Migrate) error) (err error) {
 	config, err := in.connConfig(direct)
 	if err != nil {
@@ -238,7 +239,7 @@ func (in *installer) migrate(ctx context.Context, direction direction, fn func(*
 		sourceErr, driverErr := m.Close()
 		err = errors.Join(err, sourceErr, driverErr)
 	}()
-	stopAsking := context.AfterFunc(ctx, func() { m.GracefulStop <- true }) // after the file that runs now
+	stopAsking := context.AfterFunc(ctx, func() { m.GracefulStop <- true }) // after the current file
 	defer stopAsking()
 	err = fn(m)
 	if errors.Is(err, migrate.ErrNoChange) {
@@ -253,11 +254,10 @@ func (in *installer) migrate(ctx context.Context, direction direction, fn func(*
 	return nil
 }
 
-// cleanUp makes err readable and, where it is certain that nothing of the failed
-// file stays, notes the version before it as clean: golang-migrate leaves the
-// version dirty after any error. It is certain if the server itself reported
-// the error, for it ran the file as one implicit transaction; only a file with
-// CONCURRENTLY runs without one.
+// cleanUp makes err readable and, if the failed file certainly left nothing behind, sets the
+// version before it as clean: golang-migrate leaves the version dirty after any error. It is
+// certain if the server itself reported the error, because the file ran as one implicit
+// transaction; only files with CONCURRENTLY run without one.
 func (in *installer) cleanUp(driver database.Driver, direction direction, err error) error {
 	err = plain(err)
 	target, dirty, versionErr := driver.Version()
@@ -275,7 +275,7 @@ func (in *installer) cleanUp(driver database.Driver, direction direction, err er
 	return err
 }
 
-// plain replaces golang-migrate's error, whose text is the whole file, by its cause and line.
+// plain replaces golang-migrate's error, whose text is the whole file, with the cause and line.
 func plain(err error) error {
 	value, ok := errors.AsType[database.Error](err)
 	if pointer, isPointer := errors.AsType[*database.Error](err); isPointer {

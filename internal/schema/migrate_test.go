@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// twoMigrations makes a source of which the second migration is the given one.
+// twoMigrations returns a source whose second migration is the given one.
 func twoMigrations(up, down string) schema.Source {
 	return schema.NewSource(schema.Project, fstest.MapFS{
 		"project/000001_first.up.sql":    {Data: []byte("CREATE TABLE capydb_auth.first (n int);\nINSERT INTO capydb_auth.first VALUES (1), (1);")},
@@ -100,7 +100,7 @@ func TestFailedMigration(t *testing.T) {
 		require.NoError(t, upErr, "another process might be at it")
 		require.False(t, current)
 
-		// The way back that the error names works.
+		// The repair that the error suggests works.
 		execute(t, pool, `DROP INDEX capydb_auth.first_n_idx; DELETE FROM capydb_auth.first`)
 		repair := regexp.MustCompile(`UPDATE \S+ SET version = 1, dirty = false;`).FindString(err.Error())
 		require.NotEmpty(t, repair)
@@ -117,7 +117,7 @@ func TestMigrationWhoseEndWasNotNoted(t *testing.T) {
 		dsn := pgtest.URL(t, pool)
 		_, err := schema.Up(t.Context(), dsn, kind, schema.Options{})
 		require.NoError(t, err)
-		execute(t, pool, `UPDATE `+kind.Name()+`.schema_migrations SET version = 1, dirty = true`) // as a kill leaves it
+		execute(t, pool, `UPDATE `+kind.Name()+`.schema_migrations SET version = 1, dirty = true`) // as a killed process leaves it
 		_, err = schema.Up(t.Context(), dsn, kind, schema.Options{})
 		require.ErrorIs(t, err, schema.ErrDirty)
 		require.ErrorContains(t, err, `DELETE FROM "`+kind.Name()+`"."schema_migrations";`, "the way back, before the first")

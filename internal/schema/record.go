@@ -13,19 +13,19 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// The tables of this package, which are in every schema that it has installed. Their comments
-// tell them from tables of the same name that somebody else has made.
+// The bookkeeping tables that every installed schema has. Their comments distinguish them from a
+// stranger's tables of the same name.
 //
 //	schema_migrations   golang-migrate's: the version of the tables
-//	schema_code         which sql/ is installed, and who can still work with it
-//	schema_objects      the record: what authsync has made, and how it looked then
+//	schema_code         the installed sql/, and which binaries can work with it
+//	schema_objects      the record: what authsync created, and its definition then
 //
-// Ownership is the record and nothing else: an object is authsync's if it is
-// in it, wherever it lies and whoever wrote its present definition.
+// The record alone decides ownership: an object is authsync's if it is recorded, whatever its
+// present definition and whoever wrote that.
 const (
 	migrationsComment = "Version of the tables of this schema (golang-migrate)."
 	codeComment       = "Which functions, views and triggers of authsync are installed in this schema."
-	objectsComment    = "What authsync has made in this schema, and as it was made; whatever else lies in the schema is not touched."
+	objectsComment    = "What authsync created in this schema, and its definition then; anything else in the schema is left alone."
 )
 
 const createMigrationsTable = `
@@ -69,15 +69,15 @@ const createObjectsTable = `
 	COMMENT ON TABLE %[1]s.schema_objects IS '` + objectsComment + `';
 	COMMENT ON COLUMN %[1]s.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.'`
 
-// quoted is the name of the schema, or of a table in it, for SQL.
+// quoted returns the quoted name of the schema, or of a table in it.
 func (s source) quoted(table ...string) string {
 	return pgx.Identifier(append([]string{s.kind.Name()}, table...)).Sanitize()
 }
 
-// footing is what of this package's tables a database has.
+// footing describes which of the bookkeeping tables exist.
 type footing struct {
 	Schema                    bool    // it exists
-	Migrations, Code, Objects *string // the table's comment; nil: there is none
+	Migrations, Code, Objects *string // the table's comment; nil if the table does not exist
 	River                     bool    // River's tables are there
 }
 
@@ -91,7 +91,7 @@ const selectFooting = `
 	        WHERE c.relnamespace = to_regnamespace($1) AND c.relname = 'schema_objects') AS objects,
 	       EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = to_regnamespace($1) AND c.relname = 'river_migration') AS river`
 
-// foreign returns those of the tables that somebody else has made.
+// foreign returns the tables with those names that someone else created.
 func (f footing) foreign(s source) []string {
 	var found []string
 	for _, t := range []struct {
@@ -107,12 +107,11 @@ func (f footing) foreign(s source) []string {
 	return found
 }
 
-// prepare makes the schema and the tables of this package, those that are missing. The
-// record is there before anything else is, so that nothing of ours is ever without it. It
-// tells whether the record had been lost.
+// prepare creates the schema and the missing bookkeeping tables. The record is created first, so
+// that none of our objects ever exists without it. lost reports that the record had been lost.
 //
-// The question comes first: CREATE SCHEMA IF NOT EXISTS wants the right to create even
-// if there is nothing to do.
+// It checks first, because CREATE SCHEMA IF NOT EXISTS requires the CREATE privilege even if there
+// is nothing to do.
 func (in *installer) prepare(ctx context.Context) (lost bool, err error) {
 	rows, err := in.conn.Query(ctx, selectFooting, in.kind.Name())
 	if err != nil {
@@ -146,14 +145,14 @@ func (in *installer) lay(ctx context.Context, tx pgx.Tx, has footing, lost bool)
 	if !has.Schema {
 		comment := "authsync: inbox, projects and jobs."
 		if in.kind == Project {
-			comment = "authsync: the users of the identity provider. Read it, join it; authsync alone writes to it."
+			comment = "authsync: the users of the identity provider. Read it, join it; only authsync writes to it."
 		}
 		statements = append(statements, `CREATE SCHEMA `+in.quoted(), `COMMENT ON SCHEMA `+in.quoted()+` IS '`+comment+`'`)
 	}
 	if has.Migrations == nil {
 		statements = append(statements, fmt.Sprintf(createMigrationsTable, in.quoted()))
 	}
-	if lost && has.Code != nil { // it may be of an older layout; what it says is found out again
+	if lost && has.Code != nil { // its layout may be older; its contents are rebuilt
 		statements = append(statements, `DROP TABLE `+in.quoted("schema_code"))
 		has.Code = nil
 	}
@@ -172,12 +171,12 @@ func (in *installer) lay(ctx context.Context, tx pgx.Tx, has footing, lost bool)
 	return err
 }
 
-// record reads what authsync has made.
+// record returns what authsync created.
 func (s source) record(ctx context.Context, tx pgx.Tx) (definitions, error) {
 	return readDefinitions(ctx, tx, `SELECT r.kind, r.identity, r.definition FROM `+s.quoted("schema_objects")+` AS r`)
 }
 
-// writeRecord makes the record the given one.
+// writeRecord replaces the record.
 func (s source) writeRecord(ctx context.Context, tx pgx.Tx, record definitions) error {
 	var kinds, identities, texts []string
 	for o, definition := range record {
@@ -195,16 +194,16 @@ func (s source) writeRecord(ctx context.Context, tx pgx.Tx, record definitions) 
 		ON CONFLICT (kind, identity) DO UPDATE SET definition = excluded.definition WHERE r.definition <> excluded.definition`,
 		kinds, identities, texts)
 	if err != nil {
-		return fmt.Errorf("record what was made: %w", err)
+		return fmt.Errorf("record created objects: %w", err)
 	}
 	return nil
 }
 
-// recordTables notes what migrations have made or changed. before is the schema as it was.
+// recordTables records what migrations created or changed. before is the schema before them.
 //
-// What the record says of something that is as it was before stays, so that what a stranger
-// has changed goes on being seen. Of tables that are older than the migrations just applied, only what is new
-// is taken: the other columns and constraints may be the customer's.
+// The entry of an unchanged object is kept, so that a foreign modification is still detected. Of
+// tables older than these migrations, only new parts are recorded: other columns and constraints
+// may be the customer's.
 func (in *installer) recordTables(ctx context.Context, before definitions, version uint) error {
 	err := pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
 		record, err := in.record(ctx, tx)
@@ -244,7 +243,8 @@ func (in *installer) recordTables(ctx context.Context, before definitions, versi
 	return nil
 }
 
-// sameServer tells whether the definitions in the record were printed by this major version of PostgreSQL.
+// sameServer reports whether the recorded definitions were printed by this major version of
+// PostgreSQL.
 func (s source) sameServer(ctx context.Context, tx pgx.Tx) (same bool, err error) {
 	err = tx.QueryRow(ctx, `SELECT coalesce(bool_and(c.server_major = current_setting('server_version_num')::integer / 10000), false)
 		FROM `+s.quoted("schema_code")+` AS c`).Scan(&same)
@@ -254,7 +254,7 @@ func (s source) sameServer(ctx context.Context, tx pgx.Tx) (same bool, err error
 	return same, nil
 }
 
-// sorted lists objects in the order of their names.
+// sorted returns the objects sorted by name.
 func sorted(objects []object) []object {
 	slices.SortFunc(objects, func(a, b object) int { return strings.Compare(a.String(), b.String()) })
 	return objects

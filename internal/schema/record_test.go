@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// installed lists what is in a schema, ours and others', with definitions and rights.
+// installed lists everything in a schema, ours and others', with definitions and privileges.
 func installed(t *testing.T, pool *pgxpool.Pool, kind schema.Kind) []string {
 	t.Helper()
 	return list(t, pool, `
@@ -37,7 +37,7 @@ func installed(t *testing.T, pool *pgxpool.Pool, kind schema.Kind) []string {
 		ORDER BY 1`, kind.Name())
 }
 
-// database gives a database with the schema, and its URL.
+// database returns a database with the schema, and its URL.
 func database(t *testing.T, kind schema.Kind) (*pgxpool.Pool, string) {
 	t.Helper()
 	pool := pgtest.Project(t)
@@ -152,7 +152,7 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 				require.Contains(t, log.String(), `msg=schema_object_repaired schema=`+c.kind.Name()+` problem="`+problem+`"`)
 			}
 
-			execute(t, pool, c.damage) // and with an upgrade
+			execute(t, pool, c.damage) // and by an upgrade
 			applyAgain(t, pool, c.kind)
 			_, err = schema.Up(t.Context(), dsn, c.kind, opts)
 			require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestWhatIsLostIsNotMadeAnewEmpty(t *testing.T) {
 				require.ErrorIs(t, err, schema.ErrDamaged)
 				require.ErrorContains(t, err, c.lost)
 				require.ErrorContains(t, err, "restored from a backup")
-				applyAgain(t, pool, c.kind) // neither by an upgrade
+				applyAgain(t, pool, c.kind) // nor by an upgrade
 			}
 			require.Equal(t, before, installed(t, pool, c.kind), "nothing was touched")
 			state, err := schema.Status(t.Context(), dsn, c.kind)
@@ -312,7 +312,8 @@ func TestTablesOfThisPackageThatWereDropped(t *testing.T) {
 	})
 }
 
-// TestTheRecordHasAllThatMigrationsMake compares what is read from their text with the catalog.
+// TestTheRecordHasAllThatMigrationsMake compares what is parsed from the migrations with the
+// catalog.
 func TestTheRecordHasAllThatMigrationsMake(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

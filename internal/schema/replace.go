@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// adopt applies a file whose object somebody seems to have made, if that changes nothing.
+// adopt applies a file whose object someone else seems to have created, if that changes nothing.
 func (a *application) adopt(ctx context.Context, file codeFile, is object) error {
 	foreign := a.foreignError([]string{is.String()})
 	err := pgdb.InTx(ctx, a.tx, func(savepoint pgx.Tx) error {
@@ -31,7 +31,7 @@ func (a *application) adopt(ctx context.Context, file codeFile, is object) error
 	return err
 }
 
-// selectReaders lists a view and those of our views that read it, directly or through others.
+// selectReaders lists a view and our views that read it, directly or indirectly.
 const selectReaders = `
 	WITH RECURSIVE reader (oid) AS (
 		SELECT to_regclass($1)::oid
@@ -43,8 +43,9 @@ const selectReaders = `
 	)
 	SELECT r.oid::regclass::text FROM reader AS r WHERE r.oid::regclass::text = ANY ($2)`
 
-// dropToReplace drops an object that can't be changed into what its file makes, and the views of ours
-// that read it. The rights on them are kept for apply. If somebody else has built on them, the error is ErrDepends.
+// dropToReplace drops an object that cannot be altered to match its file, together with our views
+// that read it. apply restores their privileges. If foreign objects depend on them, the error is
+// ErrDepends.
 func (a *application) dropToReplace(ctx context.Context, is object) error {
 	falling := []object{is}
 	if is.Kind == "view" {
@@ -56,11 +57,11 @@ func (a *application) dropToReplace(ctx context.Context, is object) error {
 		}
 		rows, err := a.tx.Query(ctx, selectReaders, is.Identity, ours)
 		if err != nil {
-			return fmt.Errorf("look for what reads %s: %w", is, err)
+			return fmt.Errorf("find readers of %s: %w", is, err)
 		}
 		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for what reads %s: %w", is, err)
+			return fmt.Errorf("find readers of %s: %w", is, err)
 		}
 		falling = nil
 		for _, name := range names {
@@ -86,7 +87,7 @@ func (a *application) dropToReplace(ctx context.Context, is object) error {
 	return err
 }
 
-// rightsOn gives the statements that grant others what they may do with a view or routine.
+// rightsOn returns the GRANT statements that restore others' privileges on a view or routine.
 func (a *application) rightsOn(ctx context.Context, o object) ([]string, error) {
 	rows, err := a.tx.Query(ctx, `
 		SELECT format('GRANT %s ON %s %s TO %s%s', g.privilege_type, o.word, $2::text,
@@ -102,11 +103,11 @@ func (a *application) rightsOn(ctx context.Context, o object) ([]string, error) 
 		CROSS JOIN LATERAL aclexplode(o.acl) AS g
 		WHERE g.grantee <> o.owner`, o.Kind, o.Identity)
 	if err != nil {
-		return nil, fmt.Errorf("read the rights on %s: %w", o, err)
+		return nil, fmt.Errorf("read privileges on %s: %w", o, err)
 	}
 	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("read the rights on %s: %w", o, err)
+		return nil, fmt.Errorf("read privileges on %s: %w", o, err)
 	}
 	return statements, nil
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// newRiver returns River's migrator; pool may be nil to ask what it knows.
+// newRiver returns River's migrator; pool may be nil for questions about the binary.
 func newRiver(pool *pgxpool.Pool) (*rivermigrate.Migrator[pgx.Tx], error) {
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{
 		Schema: Control.Name(),
-		Logger: slog.New(slog.DiscardHandler), // what it did is in its result
+		Logger: slog.New(slog.DiscardHandler), // the result reports what it did
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open River's migrator: %w", err)
@@ -25,8 +25,8 @@ func newRiver(pool *pgxpool.Pool) (*rivermigrate.Migrator[pgx.Tx], error) {
 	return m, nil
 }
 
-// latestRiver returns the newest of River's migrations in this binary; 0 for a
-// project database, which has none.
+// latestRiver returns the newest River migration in this binary; 0 for a project database, which
+// has none.
 func latestRiver(kind Kind) int {
 	if kind != Control {
 		return 0
@@ -39,9 +39,9 @@ func latestRiver(kind Kind) int {
 	return all[len(all)-1].Version
 }
 
-// minRiver is the version of River's tables that a binary must know to work with those of
-// this one. River's older clients work on newer tables as long as its notes on migrations say so; raise it
-// to the new version with an upgrade of which they do not.
+// minRiver is the version of River's tables that a binary must know to work with the tables of this
+// one. River's older clients work on newer tables unless River's migration notes say otherwise;
+// raise it when they do.
 func minRiver(kind Kind) int {
 	if kind != Control {
 		return 0
@@ -49,8 +49,8 @@ func minRiver(kind Kind) int {
 	return 6
 }
 
-// migrateRiver brings River's tables to the newest version, or removes them.
-// Each of its migrations is a transaction.
+// migrateRiver migrates River's tables to the newest version, or removes them. Each migration is a
+// transaction.
 func (in *installer) migrateRiver(ctx context.Context, direction rivermigrate.Direction) (from, to int, err error) {
 	if in.kind != Control {
 		return 0, 0, nil
@@ -58,7 +58,7 @@ func (in *installer) migrateRiver(ctx context.Context, direction rivermigrate.Di
 	if from, err = in.riverVersion(ctx); err != nil {
 		return 0, 0, err
 	}
-	if from > latestRiver(in.kind) { // a newer authsync's, with which this one can work
+	if from > latestRiver(in.kind) { // a newer authsync upgraded them, compatibly
 		return from, from, nil
 	}
 	pool, err := in.pool(ctx)

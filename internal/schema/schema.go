@@ -1,21 +1,17 @@
-// Package schema installs and upgrades what authsync keeps in databases: the
-// schema authsync of the control database (inbox, projects, River's tables) and
-// the schema capydb_auth of a project database (the mirror).
+// Package schema installs and upgrades authsync's schemas: authsync in the control database (inbox,
+// projects, River's tables) and capydb_auth in a project database (the mirror). The command
+// `authsync migrate` and package mirror call it.
 //
-// It stands before the road of a webhook: inbox and mirror find their tables
-// because Up ran. The command `authsync migrate` and package mirror call it.
-//
-// A schema has three layers, laid in this order:
+// A schema has three layers, applied in this order:
 //
 //  1. migrations/: numbered, tables and data, applied once each by golang-migrate,
 //     which keeps its version table in our schema;
 //  2. River's own migrations, in the control database only;
 //  3. sql/: functions, views, triggers and grants, all applied again in one
-//     transaction whenever they differ from what the database has.
+//     transaction whenever they differ from those in the database.
 //
-// Up and Down take a session-level advisory lock, so any number of
-// processes may call them at once; for that they need a direct connection, not
-// one through a transaction pooler.
+// Up and Down take a session-level advisory lock, so any number of processes may call them at the
+// same time; they therefore need a direct connection, not a transaction pooler.
 package schema
 
 import (
@@ -32,17 +28,17 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// Kind says which of the two schemas is meant.
+// Kind selects one of the two schemas.
 type Kind string
 
 const (
 	// Control is schema authsync in authsync's own database.
 	Control Kind = "control"
-	// Project is schema capydb_auth in a project's database.
+	// Project is schema capydb_auth in a project database.
 	Project Kind = "project"
 )
 
-// Name returns the name of the schema in the database.
+// Name returns the schema's name.
 func (k Kind) Name() string {
 	if k == Control {
 		return "authsync"
@@ -50,44 +46,46 @@ func (k Kind) Name() string {
 	return "capydb_auth"
 }
 
-// Errors that callers tell apart. The texts around them say what to do.
+// Errors that callers distinguish. The text around them says what to do.
 var (
 	// ErrNewerSchema: a newer authsync has upgraded the database; this one must not touch it.
 	ErrNewerSchema = errors.New("the schema is newer than this authsync")
-	// ErrDirty: a migration was cut short, and whether it took effect is not known.
-	ErrDirty = errors.New("a migration was cut short")
-	// ErrForeign: something that authsync did not make has a name that it needs; the text has both.
+	// ErrDirty: a migration was interrupted, and its outcome is unknown.
+	ErrDirty = errors.New("a migration was interrupted")
+	// ErrForeign: an object that authsync did not create has a name that it needs; the text has
+	// both.
 	ErrForeign = errors.New("a name is taken")
-	// ErrDepends: something was built on an object that must be dropped; the text names both.
-	ErrDepends = errors.New("something depends on it")
-	// ErrDamaged: a table, column or type of ours is missing; the text says how to get it back.
+	// ErrDepends: a foreign object depends on an object that must be dropped; the text names both.
+	ErrDepends = errors.New("other objects depend on it")
+	// ErrDamaged: a table, column or type of ours is missing; the text says how to restore it.
 	ErrDamaged = errors.New("the schema is damaged")
-	// ErrEncoding: the database can't hold every text.
+	// ErrEncoding: the database cannot store every text.
 	ErrEncoding = errors.New("the database is not encoded in UTF8")
-	// ErrMissingRights: the role may not do what is needed; the text has the GRANT.
-	ErrMissingRights = errors.New("missing rights")
+	// ErrMissingRights: the role lacks a privilege; the text has the GRANT.
+	ErrMissingRights = errors.New("missing privileges")
 )
 
-// NeedsPerson reports whether an error is one of those above: trying again helps only after
-// somebody has done what the text says.
+// NeedsPerson reports whether err is one of the above: retrying helps only after someone has
+// followed its advice.
 func NeedsPerson(err error) bool {
 	return slices.ContainsFunc([]error{
 		ErrNewerSchema, ErrDirty, ErrForeign, ErrDepends, ErrDamaged, ErrEncoding, ErrMissingRights,
 	}, func(one error) bool { return errors.Is(err, one) })
 }
 
-// Options adjust Up and Down. The zero value is good.
+// Options configure Up and Down. The zero value is usable.
 type Options struct {
-	// LockTimeout is how long a statement waits for a table that is in use; 0: 10 s.
-	// A migration that can't get its lock fails, leaves nothing behind and can be run again.
+	// LockTimeout is how long a statement waits for a lock on a table; 0 means 10 s. A migration
+	// that cannot get its lock fails, leaves nothing behind and can be run again.
 	LockTimeout time.Duration
-	// StatementTimeout bounds one statement; 0: 15 min.
+	// StatementTimeout limits one statement; 0 means 15 min.
 	StatementTimeout time.Duration
-	// Logger hears of each step; nil: nobody does.
+	// Logger logs each step; nil means no log.
 	Logger *slog.Logger
-	// Tenants reads the URL and connects, where it is that of a project; nil: it is the operator's.
+	// Tenants parses the URL and connects if it is a project's; nil means that it is the
+	// operator's.
 	Tenants *pgdb.Tenants
-	// Project is the id of the project for which it is; see pgdb.Options.
+	// Project is the id of the project that the schema is for; see pgdb.Options.
 	Project uuid.UUID
 }
 
@@ -104,37 +102,35 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Report says what Up or Down changed.
+// Report describes what Up or Down changed.
 type Report struct {
-	// From and To are the versions of our migrations before and after; 0: none.
+	// From and To are the versions of our migrations before and after; 0 means none.
 	From, To uint
-	// RiverFrom and RiverTo are the versions of River's migrations.
+	// RiverFrom and RiverTo are the versions of River's migrations before and after.
 	RiverFrom, RiverTo int
-	// CodeApplied: functions, views, triggers and grants were applied again.
+	// CodeApplied reports that functions, views, triggers and grants were applied.
 	CodeApplied bool
-	// Dropped names routines, views and triggers that no file of sql/ makes any more.
+	// Dropped lists routines, views and triggers that no file of sql/ creates any more.
 	Dropped []string
-	// Repaired says what was missing or not as it was made, and is again.
+	// Repaired lists what was missing or modified and has been restored.
 	Repaired []string
-	// Kept says what no file makes any more and was not dropped, and why.
+	// Kept lists what no file creates any more but could not be dropped, and why.
 	Kept []string
 }
 
-// Changed reports whether anything was changed.
 func (r Report) Changed() bool {
 	return r.From != r.To || r.RiverFrom != r.RiverTo || r.CodeApplied || len(r.Dropped) > 0 || len(r.Repaired) > 0
 }
 
-// Up brings the schema to the state that this binary knows, from any older
-// state or from nothing. If it is in that state, one query finds out. Killed at
-// any point, it leaves a state that the next Up goes on from, or ErrDirty if
-// the kill fell between a migration and its being noted.
+// Up brings the schema to the state that this binary knows, from any older state or from nothing.
+// If it is current, one query finds out. If the process dies at any point, the next Up continues
+// from there, or returns ErrDirty if it died between a migration and recording it.
 //
-// The role needs CREATE on the database for the first time, and to own the
-// schema afterwards. No superuser, no extension.
+// The role needs CREATE on the database the first time and must own the schema afterwards. It needs
+// no superuser and no extension.
 //
-// Functions, views and triggers that are missing, or not as they were made, are made again. What
-// is not in the record of what authsync has made is never touched.
+// Missing or modified functions, views and triggers are recreated. Objects that are not recorded as
+// authsync's are never touched.
 //
 // Errors: ErrNewerSchema, ErrDirty, ErrMissingRights, ErrForeign, ErrDepends, ErrDamaged,
 // ErrEncoding, and those of the database; see pgdb.Unavailable.
@@ -153,7 +149,7 @@ func (s source) up(ctx context.Context, url string, opts Options) (Report, error
 		err = s.refuse(state)
 	}
 	switch {
-	case pgdb.Retryable(err): // somebody is installing right now: runUp waits for them
+	case pgdb.Retryable(err): // another process is installing: runUp waits for it
 	case err != nil:
 		return Report{}, in.explain(ctx, err)
 	case state.UpToDate():
@@ -170,17 +166,17 @@ func (s source) up(ctx context.Context, url string, opts Options) (Report, error
 	return report, nil
 }
 
-// Down takes back the newest steps migrations (more than there are: all), with
-// the data in their tables. Functions, views and triggers go first; the next Up
-// brings them back. In the control database, River's tables go with the last
-// migration. The schema itself stays, empty but for the tables of this package.
+// Down reverts the newest steps migrations (all if there are fewer), with the data in their tables.
+// Functions, views and triggers are dropped first; the next Up restores them. In the control
+// database, River's tables go with the last migration. The schema itself stays, with only this
+// package's tables.
 func Down(ctx context.Context, url string, kind Kind, steps int, opts Options) (Report, error) {
 	return sourceOf(kind).down(ctx, url, steps, opts)
 }
 
 func (s source) down(ctx context.Context, url string, steps int, opts Options) (Report, error) {
 	if steps < 1 {
-		return Report{}, fmt.Errorf("migrate down: %d steps; say at least 1", steps)
+		return Report{}, fmt.Errorf("migrate down %d steps: must be at least 1", steps)
 	}
 	in, err := open(ctx, url, s, opts, direct)
 	if err != nil {
@@ -195,7 +191,7 @@ func (s source) down(ctx context.Context, url string, steps int, opts Options) (
 	return report, nil
 }
 
-// installer is one connection that works on one schema.
+// installer is a connection that works on one schema.
 type installer struct {
 	source
 	opts Options
@@ -203,12 +199,12 @@ type installer struct {
 	conn *pgx.Conn
 }
 
-// way is what kind of connection is needed.
+// way is the kind of connection needed.
 type way bool
 
 const (
 	anyConnection way = false
-	// direct: not through a pooler that gives each transaction another session.
+	// direct excludes a transaction pooler.
 	direct way = true
 )
 
@@ -229,8 +225,8 @@ func (in *installer) connect(ctx context.Context, w way) error {
 	return nil
 }
 
-// needDirect makes the connection one on which locks and settings last, for what a look alone
-// does not need. The error wraps pgdb.ErrPooled where there is none.
+// needDirect replaces a connection that was good enough for reading with one on which locks and
+// settings last. The error wraps pgdb.ErrPooled if there is none.
 func (in *installer) needDirect(ctx context.Context) error {
 	if !pgdb.Pooled(in.conn) {
 		return nil
@@ -239,8 +235,8 @@ func (in *installer) needDirect(ctx context.Context) error {
 	return in.connect(ctx, direct)
 }
 
-// connConfig returns how to connect. search_path is empty on purpose: every
-// name in migrations/ and sql/ says its schema, so nothing lands elsewhere.
+// connConfig returns the connection configuration. search_path is deliberately empty: every name in
+// migrations/ and sql/ is qualified, so nothing ends up elsewhere.
 func (in *installer) connConfig(w way) (*pgx.ConnConfig, error) {
 	return in.opts.Tenants.ConnConfig(in.url, in.options(w))
 }
@@ -261,16 +257,16 @@ func (in *installer) options(w way) pgdb.Options {
 }
 
 func (in *installer) close(ctx context.Context) {
-	if in.conn == nil { // it could not be opened again
+	if in.conn == nil { // reconnecting failed
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = in.conn.Close(ctx) // gives the advisory lock free, whatever it answers
+	_ = in.conn.Close(ctx) // releases the advisory lock, whatever it returns
 }
 
-// withLock runs fn while no other process installs this schema in this database.
-// It waits for as long as ctx lasts: ten processes that start at once take turns.
+// withLock runs fn while no other process installs this schema in this database. It waits until ctx
+// ends: ten processes that start at the same time take turns.
 func (in *installer) withLock(ctx context.Context, fn func() error) error {
 	const wait = `SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
 		pg_advisory_lock(hashtextextended('authsync install ' || $1, 0))`
@@ -287,10 +283,10 @@ func (in *installer) withLock(ctx context.Context, fn func() error) error {
 	defer cancel()
 	_, unlockErr := in.conn.Exec(unlockCtx, `SELECT pg_advisory_unlock(hashtextextended('authsync install ' || $1, 0))`, in.kind.Name())
 	if err == nil && unlockErr != nil {
-		return fmt.Errorf("let other installers go on: %w", unlockErr)
+		return fmt.Errorf("release installer lock: %w", unlockErr)
 	}
 	return err
 }
 
-// milliseconds writes a duration as PostgreSQL's settings take it.
+// milliseconds formats a duration for PostgreSQL's settings.
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }

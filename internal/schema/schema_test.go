@@ -160,7 +160,7 @@ func TestUp(t *testing.T) {
 	})
 }
 
-// asRole returns the URL of the pool's database for a new role without any rights.
+// asRole returns the URL of the pool's database for a new role without privileges.
 func asRole(t *testing.T, pool *pgxpool.Pool) (dsn, role string) {
 	t.Helper()
 	role = "role_" + strings.ToLower(rand.Text()[:12])
@@ -169,7 +169,7 @@ func asRole(t *testing.T, pool *pgxpool.Pool) (dsn, role string) {
 	require.NoError(t, err)
 	u.User = url.UserPassword(role, "secret")
 	ctx := context.WithoutCancel(t.Context())
-	t.Cleanup(func() { // the database is still there
+	t.Cleanup(func() { // the database outlives the role
 		_, err := pool.Exec(ctx, `DROP OWNED BY `+role+` CASCADE`)
 		require.NoError(t, err)
 		_, err = pool.Exec(ctx, `DROP ROLE `+role)
@@ -250,7 +250,7 @@ func TestNewerSchema(t *testing.T) {
 
 	t.Run("IsWorkedWithWhereNothingBroke", func(t *testing.T) {
 		t.Parallel()
-		for _, dirty := range []string{"true", "false"} { // a newer binary migrates right now, or has
+		for _, dirty := range []string{"true", "false"} { // a newer binary is migrating, or was interrupted
 			pool := pgtest.Project(t)
 			execute(t, pool, `UPDATE capydb_auth.schema_migrations SET version = 999, dirty = `+dirty)
 			current, err := schema.UpToDate(t.Context(), pool, schema.Project)
@@ -350,7 +350,8 @@ func tables(t *testing.T, pool *pgxpool.Pool) []string {
 	return list(t, pool, `SELECT relname::text FROM pg_class WHERE relnamespace = 'capydb_auth'::regnamespace AND relkind = 'r' ORDER BY 1`)
 }
 
-// TestSettingsOfTheDatabaseChangeNothing installs, upgrades and looks in databases with odd settings.
+// TestSettingsOfTheDatabaseChangeNothing installs, upgrades and inspects in databases with unusual
+// settings.
 func TestSettingsOfTheDatabaseChangeNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

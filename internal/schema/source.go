@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/sql"
 )
 
-// source is what a binary knows of one schema: migrations/ and sql/ of its kind.
+// source is what a binary knows about one schema: the migrations/ and sql/ of its kind.
 type source struct {
 	kind             Kind
 	migrations, code fs.FS
@@ -26,7 +26,7 @@ func sourceOf(kind Kind) source {
 	return source{kind: kind, migrations: migrations.Project, code: sql.Project}
 }
 
-// versions lists the numbers of the migrations in this binary, ascending.
+// versions returns the migration numbers in this binary, ascending.
 func (s source) versions() []uint {
 	var found []uint
 	for _, name := range s.migrationFiles() {
@@ -60,11 +60,11 @@ func (s source) migrationFiles() []string {
 type migrationFile struct {
 	name          string
 	text          string
-	versionBefore int // what the version was when the file began to run
+	versionBefore int // the version before the file runs
 }
 
-// fileOf returns the file that runs when golang-migrate notes target as dirty:
-// going up that is the file of target, going down the file of the version after.
+// fileOf returns the file that runs when golang-migrate marks target as dirty: target's own file
+// going up, the next version's going down.
 func (s source) fileOf(target int, direction direction) migrationFile {
 	all := s.versions()
 	i := slices.IndexFunc(all, func(v uint) bool { return int(v) == target }) // -1: before the first
@@ -81,14 +81,14 @@ func (s source) fileOf(target int, direction direction) migrationFile {
 	prefix := fmt.Sprintf("%06d_", version)
 	for _, name := range s.migrationFiles() {
 		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
-			text, _ := fs.ReadFile(s.migrations, string(s.kind)+"/"+name) // it was just listed
+			text, _ := fs.ReadFile(s.migrations, string(s.kind)+"/"+name) // just listed
 			return migrationFile{name: name, text: string(text), versionBefore: before}
 		}
 	}
 	return migrationFile{name: "migration " + strconv.Itoa(version), versionBefore: before}
 }
 
-// concurrently reports whether the file runs outside of a transaction.
+// concurrently reports whether the file runs outside a transaction.
 func (f migrationFile) concurrently() bool {
 	for line := range strings.Lines(f.text) {
 		code, _, _ := strings.Cut(line, "--")

@@ -14,8 +14,8 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// dropStatement drops objects of one kind at once, so that they may depend on each other.
-// CASCADE is never said: what others have built on them must not fall with them.
+// dropStatement drops objects of one kind together, so that they may depend on each other. It never
+// uses CASCADE: foreign objects that depend on them must not be dropped too.
 func dropStatement(objects ...object) string {
 	word := map[string]string{"view": "VIEW", "trigger": "TRIGGER"}[objects[0].Kind]
 	if word == "" {
@@ -33,10 +33,9 @@ func dropStatement(objects ...object) string {
 	return "DROP " + word + " " + strings.Join(names, ", ")
 }
 
-// dropStale drops what is in the record and no file of sql/ makes any more, such as overloads
-// that a changed signature left. What others have built upon stays, and stays in the record: the
-// next application tries again. What somebody else has changed or made anew under
-// the old name is left to them.
+// dropStale drops recorded objects that no file of sql/ creates any more, such as overloads left by
+// a changed signature. Those that foreign objects depend on stay, in the record too, and the next
+// application tries again. Objects that someone else has modified or recreated are left to them.
 func (a *application) dropStale(ctx context.Context, sameServer bool) error {
 	var stale []object
 	for o, definition := range a.record {
@@ -44,14 +43,14 @@ func (a *application) dropStale(ctx context.Context, sameServer bool) error {
 		switch {
 		case !o.isCode() || slices.Contains(a.made, o) || !exists:
 		case is != definition && sameServer:
-			a.kept = append(a.kept, o.String()+" is no longer authsync's: it was changed by somebody else")
+			a.kept = append(a.kept, o.String()+" is no longer authsync's: someone else changed it")
 		default:
 			stale = append(stale, o)
 		}
 	}
 	dropped, left, err := dropAll(ctx, a.tx, stale)
 	if err != nil {
-		return fmt.Errorf("drop what no file of sql/%s makes: %w", a.kind, err)
+		return fmt.Errorf("drop what no file of sql/%s creates: %w", a.kind, err)
 	}
 	for _, o := range dropped {
 		a.dropped = append(a.dropped, o.String())
@@ -63,7 +62,7 @@ func (a *application) dropStale(ctx context.Context, sameServer bool) error {
 	return nil
 }
 
-// dropCode drops all code that is in the record, so that tables can go.
+// dropCode drops all recorded code, so that tables can be dropped.
 func (in *installer) dropCode(ctx context.Context) (names []string, err error) {
 	err = pgdb.InTx(ctx, in.conn, func(tx pgx.Tx) error {
 		record, err := in.record(ctx, tx)
@@ -105,23 +104,23 @@ func (in *installer) dropCode(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// leftover is an object that was not dropped, because something was built on it.
+// leftover is an object that was not dropped because something depends on it.
 type leftover struct {
 	object
 
 	err error
 }
 
-// reason says what was built on it. The detail of this error names objects and holds nothing of a row.
+// reason says what depends on it. The detail of this error names objects and holds no row data.
 func (l leftover) reason() string {
 	pgErr, _ := errors.AsType[*pgconn.PgError](l.err)
-	return l.String() + " is not needed any more, but " + strings.ReplaceAll(pgErr.Detail, "\n", "; ")
+	return l.String() + " is no longer needed, but " + strings.ReplaceAll(pgErr.Detail, "\n", "; ")
 }
 
-// dropAll drops objects in rounds, as one may depend on another, and gives those that could not be
-// dropped because something else depends on them.
+// dropAll drops objects in rounds, because one may depend on another, and returns those that could
+// not be dropped because something else depends on them.
 func dropAll(ctx context.Context, tx pgx.Tx, objects []object) (dropped []object, left []leftover, err error) {
-	order := map[string]int{"trigger": 0, "view": 1} // then routines
+	order := map[string]int{"trigger": 0, "view": 1} // routines last
 	rank := func(o object) int {
 		if n, known := order[o.Kind]; known {
 			return n

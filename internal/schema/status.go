@@ -8,42 +8,44 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// State is what a database has against what this binary knows.
+// State compares a database with what this binary knows.
 type State struct {
 	Kind     Kind
 	Schema   string
 	Database string
-	// Encoding is that of the database; Up refuses any but UTF8.
+	// Encoding is the database's encoding; Up accepts only UTF8.
 	Encoding string
-	// Exists: there is a schema of that name, whoever made it.
+	// Exists reports that there is a schema of that name, whoever created it.
 	Exists bool
-	// InstalledAt is when the schema was made; zero: it was not, or that is not known.
+	// InstalledAt is when the schema was installed; zero if it was not, or if that is unknown.
 	InstalledAt time.Time
-	// Version is the last migration applied, 0 if none; Latest the last one known.
+	// Version is the last applied migration, 0 if none; Latest is the last known one.
 	Version, Latest uint
-	// Dirty: a migration was cut short; see ErrDirty.
+	// Dirty reports that a migration was interrupted; see ErrDirty.
 	Dirty bool
 	// RiverVersion and RiverLatest are those of River's migrations; 0 in a project database.
 	RiverVersion, RiverLatest int
-	// CodeRevision and CodeHash say which functions and views are installed; LatestRevision and LatestHash which are known.
+	// CodeRevision and CodeHash identify the installed functions and views; LatestRevision and
+	// LatestHash those of this binary.
 	CodeRevision, LatestRevision int
 	CodeHash, LatestHash         string
-	// CodeVersion is the version of the tables for which the code was applied.
+	// CodeVersion is the version of the tables that the code was applied for.
 	CodeVersion uint
-	// MinVersion and MinRiverVersion are what a binary must know of to work with a schema that is newer than it.
+	// MinVersion and MinRiverVersion are what a binary must know to work with a newer schema.
 	MinVersion      uint
 	MinRiverVersion int
-	// Missing are functions and views of this binary that a newer one has dropped.
+	// Missing lists functions and views of this binary that a newer one has dropped.
 	Missing []string
-	// OtherServer: the definitions in the record were printed by another major version of PostgreSQL.
+	// OtherServer reports that the recorded definitions were printed by another major version of
+	// PostgreSQL.
 	OtherServer bool
-	// Problems are what was dropped or changed since it was made; only Status and Inspect look.
+	// Problems lists what was dropped or modified; only Status and Inspect fill it.
 	Problems []Problem
-	// InTheWay is what others have made under names that Up needs; likewise.
+	// InTheWay lists foreign objects whose names Up needs; only Status and Inspect fill it.
 	InTheWay []string
 }
 
-// Installed reports whether Up has been here before.
+// Installed reports whether Up has run before.
 func (s State) Installed() bool { return s.Version > 0 || s.CodeHash != "" }
 
 // UpToDate reports whether Up has nothing to do.
@@ -54,11 +56,11 @@ func (s State) UpToDate() bool {
 	return !s.Dirty && s.Version == s.Latest && s.RiverVersion >= s.RiverLatest && s.CodeUpToDate() && !s.damaged()
 }
 
-// damaged reports whether Up has something to mend, or to refuse.
+// damaged reports whether Up would repair something or refuse.
 func (s State) damaged() bool { return heals(s.Problems) || blocks(s.Problems) }
 
-// CodeUpToDate reports whether the installed functions and views are those of
-// this binary, or of a newer one, which this one leaves alone.
+// CodeUpToDate reports whether the installed functions and views are those of this binary, or of a
+// newer one, which this one leaves alone.
 func (s State) CodeUpToDate() bool {
 	return (s.CodeHash == s.LatestHash && s.CodeVersion == s.Version && !s.OtherServer) || s.CodeRevision > s.LatestRevision
 }
@@ -68,20 +70,20 @@ func (s State) Newer() bool {
 	return s.Version > s.Latest || s.RiverVersion > s.RiverLatest || s.CodeRevision > s.LatestRevision
 }
 
-// Compatible reports whether this binary can work with what a newer authsync has
-// made of the database. It can, as long as it knows the last migration that says "Breaking" in its
-// header, and all functions and views that it calls are there. During an upgrade the old processes
-// go on beside the new ones; a version that is dirty is that of a migration which runs right now.
+// Compatible reports whether this binary can work with a database that a newer authsync has
+// upgraded. It can if it knows the last migration whose header says "Breaking", and all functions
+// and views that it calls exist. During an upgrade old processes keep running beside the new ones;
+// a dirty version then means that the migration is running.
 func (s State) Compatible() bool {
 	return s.MinVersion <= s.Latest && s.MinRiverVersion <= s.RiverLatest && len(s.Missing) == 0
 }
 
-// Querier is what UpToDate asks: a connection, a pool or a transaction.
+// Querier is a connection, a pool or a transaction.
 type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Status compares a database with this binary and changes nothing.
+// Status compares a database with this binary. It changes nothing.
 func Status(ctx context.Context, url string, kind Kind) (State, error) {
 	in, err := open(ctx, url, sourceOf(kind), Options{}, anyConnection)
 	if err != nil {
@@ -95,7 +97,7 @@ func Status(ctx context.Context, url string, kind Kind) (State, error) {
 	return state, nil
 }
 
-// Refused returns why this binary can't work with the database, and Up refuses it: ErrEncoding,
+// Refused returns why this binary cannot work with the database and Up refuses it: ErrEncoding,
 // ErrNewerSchema or nil.
 func (s State) Refused() error { return sourceOf(s.Kind).refuse(s) }
 
@@ -104,10 +106,10 @@ func Read(ctx context.Context, db Querier, kind Kind) (State, error) {
 	return sourceOf(kind).read(ctx, db)
 }
 
-// UpToDate reports whether this binary can work with the schema as it is, by two quick queries. Of
-// what was dropped or changed by hand it sees nothing; see Inspect. A dirty version is no
-// error here: another process may be in the middle of the migration; Up, which waits for
-// it, finds out. Errors: ErrNewerSchema, ErrEncoding, ErrForeign, and those of the database.
+// UpToDate reports whether this binary can work with the schema as it is, with two quick queries.
+// It does not detect manual changes; see Inspect. A dirty version is not an error: another process
+// may be running the migration; Up, which waits for it, finds out. Errors: ErrNewerSchema,
+// ErrEncoding, ErrForeign, and those of the database.
 func UpToDate(ctx context.Context, db Querier, kind Kind) (bool, error) {
 	return sourceOf(kind).upToDate(ctx, db)
 }
@@ -120,7 +122,7 @@ func (s source) upToDate(ctx context.Context, db Querier) (bool, error) {
 	return err == nil && state.UpToDate(), err
 }
 
-// refuse returns why a schema must not be touched, nor worked with, by this binary.
+// refuse returns why this binary must neither touch the schema nor work with it.
 func (s source) refuse(state State) error {
 	switch {
 	case state.Encoding != utf8:
@@ -136,7 +138,7 @@ const selectWhere = `
 	SELECT current_database() AS database, current_setting('server_encoding') AS encoding, f.*
 	FROM (` + selectFooting + `) AS f`
 
-// read compares versions. It asks what there is first, and so leaves no error behind in a transaction.
+// read compares versions. It checks first what exists, so that it never breaks a transaction.
 func (s source) read(ctx context.Context, db Querier) (State, error) {
 	state := State{
 		Kind: s.kind, Schema: s.kind.Name(), Latest: s.latest(), RiverLatest: latestRiver(s.kind),
@@ -146,13 +148,14 @@ func (s source) read(ctx context.Context, db Querier) (State, error) {
 	err := db.QueryRow(ctx, selectWhere, s.kind.Name()).
 		Scan(&state.Database, &state.Encoding, &has.Schema, &has.Migrations, &has.Code, &has.Objects, &has.River)
 	if err != nil {
-		return State{}, fmt.Errorf("look for schema %s: %w", s.kind.Name(), err)
+		return State{}, fmt.Errorf("check schema %s: %w", s.kind.Name(), err)
 	}
 	state.Exists = has.Schema
 	if foreign := has.foreign(s); len(foreign) > 0 {
 		return State{}, s.foreignError(foreign)
 	}
-	// A version is replaced by TRUNCATE, which a statement that began before sees as an empty table.
+	// golang-migrate replaces the version by TRUNCATE; a statement that began earlier sees an empty
+	// table.
 	for range 3 {
 		if err = s.readVersions(ctx, db, has, &state); err != nil || state.Version > 0 || has.Code == nil {
 			break
@@ -198,13 +201,13 @@ func (s source) readVersions(ctx context.Context, db Querier, has footing, state
 	state.CodeRevision, state.CodeHash, state.InstalledAt = value(revision), value(hash), value(installedAt)
 	state.CodeVersion = uint(max(0, value(codeVersion)))
 	state.MinVersion, state.MinRiverVersion, state.OtherServer = uint(max(0, value(minVersion))), value(minRiver), value(otherServer)
-	if minVersion == nil { // not known any more: the worst is assumed
+	if minVersion == nil { // no longer known: assume the worst
 		state.MinVersion, state.MinRiverVersion = state.Version, state.RiverVersion
 	}
 	return nil
 }
 
-// selectMissing finds the functions and views of this binary that are not there.
+// selectMissing lists this binary's functions and views that do not exist.
 const selectMissing = `
 	SELECT array(
 		SELECT d.kind || ' ' || d.name

@@ -27,7 +27,7 @@ func revisionFile(t *testing.T, kind schema.Kind) string {
 	return string(text)
 }
 
-// TestCodeFiles holds the files of sql/ to the rules of sql/README.md.
+// TestCodeFiles checks the files of sql/ against the rules of sql/README.md.
 func TestCodeFiles(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -77,14 +77,14 @@ func checkLayout(t *testing.T, text string) {
 	require.True(t, strings.HasSuffix(text, "\n"))
 	require.NotRegexp(t, `(?m) +$`, text, "white space at the end of a line")
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "COMMENT ON ") { // one line each, so that they can be searched
+		if strings.HasPrefix(line, "COMMENT ON ") { // one line each, so that grep finds them
 			continue
 		}
 		require.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), maxWidth, line)
 	}
 }
 
-// TestNoFileIsOverlooked finds files that are in the folders and yet not applied.
+// TestNoFileIsOverlooked finds files in the folders that are not applied.
 func TestNoFileIsOverlooked(t *testing.T) {
 	t.Parallel()
 	for kind, tree := range map[schema.Kind]fs.FS{schema.Control: sql.Control, schema.Project: sql.Project} {
@@ -100,7 +100,7 @@ func TestNoFileIsOverlooked(t *testing.T) {
 	}
 }
 
-// TestMigrationFiles holds the files of migrations/ to their rules.
+// TestMigrationFiles checks the files of migrations/ against their rules.
 func TestMigrationFiles(t *testing.T) {
 	t.Parallel()
 	for kind, tree := range map[schema.Kind]fs.FS{schema.Control: migrations.Control, schema.Project: migrations.Project} {
@@ -128,7 +128,7 @@ func TestMigrationFiles(t *testing.T) {
 	}
 }
 
-// TestEverythingHasAComment looks at our own objects; River's are not ours.
+// TestEverythingHasAComment checks our own objects, not River's.
 func TestEverythingHasAComment(t *testing.T) {
 	t.Parallel()
 	for kind, pool := range map[schema.Kind]func() []string{
@@ -166,8 +166,8 @@ func uncommented(t *testing.T, kind schema.Kind) []string {
 		ORDER BY 1`, kind.Name())
 }
 
-// TestFunctionBodies checks what creation does not (check_function_bodies is
-// off then): SQL functions by creating them again, PL/pgSQL by plpgsql_check.
+// TestFunctionBodies checks what CREATE does not (check_function_bodies is off): SQL functions by
+// recreating them, PL/pgSQL by plpgsql_check.
 func TestFunctionBodies(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -198,8 +198,7 @@ func TestFunctionBodies(t *testing.T) {
 	}
 }
 
-// TestOwnSQLSTATEs compares the codes that functions raise, those that
-// sql/README.md explains, and those that Go knows.
+// TestOwnSQLSTATEs compares the codes that functions raise with those in sql/README.md and in Go.
 func TestOwnSQLSTATEs(t *testing.T) {
 	t.Parallel()
 	raised, known := map[string]bool{}, map[string]bool{}

@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/sql"
 )
 
-// firstRelease is a binary that knows the first migration of the mirror and a view.
+// firstRelease is a binary that knows the mirror's first migration and a view.
 func firstRelease(t *testing.T) schema.Source {
 	t.Helper()
 	files := fstest.MapFS{}
@@ -28,7 +28,7 @@ func firstRelease(t *testing.T) schema.Source {
 	})
 }
 
-// nextRelease is a binary that knows one more column and one more index of users than this one.
+// nextRelease is a binary that knows one more column and index of users than this one.
 func nextRelease(t *testing.T) schema.Source {
 	t.Helper()
 	files := fstest.MapFS{
@@ -47,8 +47,8 @@ func nextRelease(t *testing.T) schema.Source {
 	return schema.NewSource(schema.Project, files, sql.Project)
 }
 
-// TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade upgrades a mirror on
-// which the customer's own tables, views and triggers stand.
+// TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade upgrades a mirror that the customer's own
+// tables, views and triggers depend on.
 func TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Empty(t)
@@ -68,7 +68,7 @@ func TestWhatTheCustomerBuiltOnTheMirrorSurvivesAnUpgrade(t *testing.T) {
 		GRANT SELECT ON capydb_auth.users TO PUBLIC`)
 
 	thisRelease := schema.SourceOf(schema.Project)
-	for _, release := range []schema.Source{thisRelease, nextRelease(t), nextRelease(t)} { // two upgrades, and code that is applied again
+	for _, release := range []schema.Source{thisRelease, nextRelease(t), nextRelease(t)} { // two upgrades, and a reapplication of the code
 		_, err = release.Up(t.Context(), dsn, schema.Options{})
 		require.NoError(t, err)
 		execute(t, pool, `TRUNCATE seen; INSERT INTO orders VALUES (capydb_auth.ensure_user('u2'))`)

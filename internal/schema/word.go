@@ -1,8 +1,7 @@
 package schema
 
-// Word says in a word how the schema compares with what this binary needs: current,
-// behind, newer, interrupted, damaged or missing; or compatible: a newer authsync has
-// upgraded it, and this binary can go on working.
+// Word summarizes the state: current, behind, newer, interrupted, damaged or missing; or compatible
+// if a newer authsync has upgraded the schema and this binary still works with it.
 func (s State) Word() string {
 	switch {
 	case s.Version == 0:

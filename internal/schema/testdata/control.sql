@@ -2925,7 +2925,7 @@ CREATE TABLE authsync.schema_objects (
     definition text NOT NULL
 );
 
-COMMENT ON TABLE authsync.schema_objects IS 'What authsync has made in this schema, and as it was made; whatever else lies in the schema is not touched.';
+COMMENT ON TABLE authsync.schema_objects IS 'What authsync created in this schema, and its definition then; anything else in the schema is left alone.';
 
 COMMENT ON COLUMN authsync.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 

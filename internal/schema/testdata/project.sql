@@ -1,6 +1,6 @@
 CREATE SCHEMA capydb_auth;
 
-COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. Read it, join it; authsync alone writes to it.';
+COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. Read it, join it; only authsync writes to it.';
 
 CREATE TYPE capydb_auth.version AS (
 	at timestamp with time zone,
@@ -1582,7 +1582,7 @@ CREATE TABLE capydb_auth.schema_objects (
     definition text NOT NULL
 );
 
-COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync has made in this schema, and as it was made; whatever else lies in the schema is not touched.';
+COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync created in this schema, and its definition then; anything else in the schema is left alone.';
 
 COMMENT ON COLUMN capydb_auth.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 
