@@ -20,45 +20,46 @@ import (
 )
 
 const (
-	// fetchCooldown is the least time between two looks for new jobs. River
-	// wakes the workers by a notification; this is what is added to it.
+	// fetchCooldown is the minimum time between two fetches. River wakes the workers with a
+	// notification; this delay is added to it.
 	fetchCooldown = 2 * time.Millisecond
-	// fetchPoll is how often to look when no notification came.
+	// fetchPoll is the polling interval when notifications are missed.
 	fetchPoll = 500 * time.Millisecond
-	// fetchPollOnly is the same where no notification can come.
+	// fetchPollOnly is the polling interval without notifications.
 	fetchPollOnly = 200 * time.Millisecond
-	// keepCompleted is how long finished jobs stay to be looked at. The inbox
-	// and authsync.events know more, and for longer.
+	// keepCompleted is how long completed jobs are kept. The inbox and authsync.events keep more,
+	// for longer.
 	keepCompleted = time.Hour
-	// riverRescues is when River's own rescuer would take a job, which rescue_jobs has long done.
+	// riverRescues is when River's own rescuer would take a job, long after rescue_jobs has.
 	riverRescues = 24 * time.Hour
 )
 
-// Register adds workers and their queues to a client that is to be made.
+// Register adds workers and their queues to a client under construction.
 type Register func(workers *river.Workers, queues map[string]river.QueueConfig)
 
-// Config is what a Client needs.
+// Config configures a Client.
 type Config struct {
 	Pool *pgxpool.Pool // the control database
 	Log  *slog.Logger
-	// Workers add what works the jobs.
+	// Workers register the workers.
 	Workers []Register
-	// Periodic are the jobs that come by themselves.
+	// Periodic are the periodic jobs.
 	Periodic []*river.PeriodicJob
-	// Hooks hear of all jobs.
+	// Hooks are called for all jobs.
 	Hooks []rivertype.Hook
-	// Retention is how long jobs stay that failed or were cancelled: as long as the events
-	// that they are about. 0: for ever.
+	// Retention is how long failed and cancelled jobs are kept: as long as their events. 0 means
+	// forever.
 	Retention time.Duration
-	// FetchPoll is how often to look for jobs of which no notification came; 0: twice a second, with PollOnly five times.
+	// FetchPoll is the polling interval for jobs whose notification was missed; 0 means 500 ms, or
+	// 200 ms with PollOnly.
 	FetchPoll time.Duration
-	// PollOnly: nothing can be listened for, since a pooler stands before the database.
+	// PollOnly disables LISTEN, for databases behind a transaction pooler.
 	PollOnly bool
-	// Now is the clock by which jobs become due; nil: PostgreSQL's.
+	// Now decides which jobs are due; nil means PostgreSQL's clock.
 	Now func() time.Time
 }
 
-// Client works the jobs. Beside Start and Stop it is River's.
+// Client works the jobs. Apart from Start and Stop it is River's client.
 type Client struct {
 	*river.Client[pgx.Tx]
 
@@ -70,7 +71,7 @@ type Client struct {
 	ended chan struct{}
 }
 
-// New makes a Client. It connects to nothing before Start.
+// New creates a Client. It does not connect before Start.
 func New(config Config) (*Client, error) {
 	id := newClientID()
 	now := config.Now
@@ -117,7 +118,7 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// newClientID names the process where River and its UI show who took a job.
+// newClientID names the process; River and its UI show it on the jobs it works.
 func newClientID() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
@@ -127,8 +128,8 @@ func newClientID() string {
 	return fmt.Sprintf("%s_%d_%s", host[:min(len(host), 60)], os.Getpid(), strings.ToLower(rand.Text()[:8]))
 }
 
-// keepEnded is how long River keeps a job that failed or was cancelled. To River, 0 is its own
-// default of a day or a week, and -1 is for ever.
+// keepEnded returns how long River keeps a failed or cancelled job. For River, 0 means its own
+// default of a day or a week, and -1 means forever.
 func keepEnded(retention time.Duration) time.Duration {
 	if retention == 0 {
 		return -1
@@ -136,7 +137,7 @@ func keepEnded(retention time.Duration) time.Duration {
 	return retention
 }
 
-// clock makes a function of time what River takes.
+// clock adapts a function to River's interface.
 type clock func() time.Time
 
 func (c clock) Now() time.Time { return c() }
@@ -146,8 +147,8 @@ func (c clock) NowOrNil() *time.Time {
 	return &now
 }
 
-// Start takes the lock that says that this process lives, and begins to work. ctx ends the work;
-// better is Stop.
+// Start takes the lock that marks this process as alive and starts working. Cancelling ctx aborts
+// the work; prefer Stop.
 func (c *Client) Start(ctx context.Context) error {
 	conn, err := c.lock.take(ctx)
 	if err != nil {
@@ -172,7 +173,7 @@ func (c *Client) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop lets the jobs at work end, until ctx ends; then their fate is unknown.
+// Stop waits for running jobs until ctx ends; the jobs still running then have an unknown outcome.
 func (c *Client) Stop(ctx context.Context) error {
 	err := c.Client.Stop(ctx)
 	if err == nil {
@@ -181,14 +182,14 @@ func (c *Client) Stop(ctx context.Context) error {
 	return err
 }
 
-// StopAndCancel cuts the jobs at work off; they run again, here or elsewhere.
+// StopAndCancel cancels running jobs; they run again, here or elsewhere.
 func (c *Client) StopAndCancel(ctx context.Context) error {
 	err := c.Client.StopAndCancel(ctx)
 	c.stopRescue()
 	return err
 }
 
-// stopRescue gives the lock back: what is left running is rescued by others.
+// stopRescue releases the lock, so that other processes rescue whatever is still running.
 func (c *Client) stopRescue() {
 	if c.stop != nil {
 		c.stop()
@@ -214,12 +215,12 @@ func (c *Client) sweep(ctx context.Context) {
 		var err error
 		if suspects, err = c.rescue(ctx, suspects); err != nil && ctx.Err() == nil {
 			c.config.Log.WarnContext(ctx, "rescue_failed", slog.Any("error", err))
-			suspects = []string{} // whoever seems dead now may only be cut off as we are
+			suspects = []string{} // those that seem dead now may only be disconnected, as we were
 		}
 	}
 }
 
-// rescue looks once, and returns the clients to suspect.
+// rescue runs one sweep and returns the clients to suspect.
 func (c *Client) rescue(ctx context.Context, suspects []string) (next []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockTimeout, errors.New("PostgreSQL does not answer"))
 	defer cancel()

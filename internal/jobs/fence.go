@@ -12,7 +12,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// held are the jobs that this process fetched and whose end is not recorded yet.
+// held tracks the jobs that this process fetched and whose end is not yet recorded.
 type held struct {
 	clientID string
 	now      func() time.Time
@@ -24,15 +24,15 @@ type held struct {
 // hold is one fetch of a job. No two fetches of a job have the same time.
 type hold struct {
 	attemptedAt time.Time
-	endedAt     time.Time // zero while it is at work
+	endedAt     time.Time // zero while it is running
 }
 
 func newHeld(clientID string, now func() time.Time) *held {
 	return &held{clientID: clientID, now: now, jobs: make(map[int64]hold)}
 }
 
-// fetched notes jobs, and gives those back that are at work here already: another process took us for
-// dead, and River can't tell two runs of a job apart.
+// fetched records fetched jobs and returns as doubled those that are already running here: another
+// process considered us dead, and River cannot tell two runs of a job apart.
 func (h *held) fetched(rows []*rivertype.JobRow) (taken, doubled []*rivertype.JobRow) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,7 +49,7 @@ func (h *held) fetched(rows []*rivertype.JobRow) (taken, doubled []*rivertype.Jo
 	return taken, doubled
 }
 
-// tokens gives the times at which the jobs were fetched; zero for those that are not held.
+// tokens returns the fetch times of the jobs; zero for jobs that are not held.
 func (h *held) tokens(ids []int64) []time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,14 +64,14 @@ func (h *held) recorded(ids []int64, tokens []time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, id := range ids {
-		if h.jobs[id].attemptedAt.Equal(tokens[i]) { // otherwise it was fetched again meanwhile
+		if h.jobs[id].attemptedAt.Equal(tokens[i]) { // otherwise it has been fetched again
 			delete(h.jobs, id)
 		}
 	}
 }
 
-// atWork gives the jobs that are at work here, or ended a moment ago. It forgets the others:
-// if they are still running in the database, nobody will record their end.
+// atWork returns the jobs that are running here or ended a moment ago. It forgets the others: if
+// they are still running in the database, nobody will record their end.
 func (h *held) atWork() []int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -87,7 +87,7 @@ func (h *held) atWork() []int64 {
 	return ids
 }
 
-// middleware notes when the work of a job ends, whatever ends it.
+// middleware records when a job's work ends, for whatever reason.
 func (h *held) middleware() rivertype.Middleware {
 	return river.WorkerMiddlewareFunc(func(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
 		defer func() {
@@ -102,9 +102,8 @@ func (h *held) middleware() rivertype.Middleware {
 	})
 }
 
-// fence is River's driver, but it lets a process end only the jobs that are its own. One that
-// was taken for dead must not end a job that another one works by now: River asks for the
-// job's state alone.
+// fence is River's driver, restricted so that a process can only end its own jobs. A process that
+// was considered dead must not end a job that another now works: River checks only the job's state.
 type fence struct {
 	*riverpgxv5.Driver
 
@@ -115,7 +114,7 @@ func newFence(pool *pgxpool.Pool, h *held) *fence {
 	return &fence{Driver: riverpgxv5.New(pool), held: h}
 }
 
-// GetExecutor gives what the client's services work with.
+// GetExecutor returns the executor of the client's services.
 func (f *fence) GetExecutor() riverdriver.Executor {
 	return &fencedExecutor{Executor: f.Driver.GetExecutor(), held: f.held}
 }
@@ -126,7 +125,7 @@ type fencedExecutor struct {
 	held *held
 }
 
-// JobGetAvailable fetches jobs, and notes which.
+// JobGetAvailable fetches jobs and records them as held.
 func (e *fencedExecutor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
@@ -140,7 +139,7 @@ func (e *fencedExecutor) JobGetAvailable(
 		for i, row := range doubled {
 			ids[i] = row.ID
 		}
-		// If it fails, rescue_jobs takes them from us, for longer than we may have them.
+		// If this fails, rescue_jobs takes them from us when they exceed their time.
 		_ = e.Exec(ctx, giveBack, ids, e.held.clientID)
 	}
 	return result, err
@@ -162,7 +161,7 @@ const lockOwn = `
 		FOR UPDATE OF r
 	) AS o`
 
-// JobSetStateIfRunningMany records how jobs ended, those that are still this process's.
+// JobSetStateIfRunningMany records the end of those jobs that this process still holds.
 func (e *fencedExecutor) JobSetStateIfRunningMany(
 	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
 ) (rows []*rivertype.JobRow, err error) {
@@ -170,7 +169,7 @@ func (e *fencedExecutor) JobSetStateIfRunningMany(
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it says that the transaction is over
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // returns that the transaction is closed
 	tokens := e.held.tokens(params.ID)
 	var own []int64
 	if err := tx.QueryRow(ctx, lockOwn, params.ID, tokens, e.held.clientID).Scan(&own); err != nil {
@@ -188,7 +187,7 @@ func (e *fencedExecutor) JobSetStateIfRunningMany(
 	return rows, nil
 }
 
-// only reduces the parameters to the jobs given.
+// only restricts the parameters to the given jobs.
 func only(p *riverdriver.JobSetStateIfRunningManyParams, own []int64) *riverdriver.JobSetStateIfRunningManyParams {
 	is := make(map[int64]bool, len(own))
 	for _, id := range own {

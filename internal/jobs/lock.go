@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// lockTimeout bounds each statement on the connection of the lock, and connecting.
+	// lockTimeout limits connecting and each statement on the lock's connection.
 	lockTimeout = 5 * time.Second
-	// relockPause is how long to wait between two attempts to take the lock again.
+	// relockPause is the pause between two attempts to retake the lock.
 	relockPause = 200 * time.Millisecond
 )
 
-// The server is to notice within some seconds that a process is gone whose machine went with
-// it. Over a Unix socket these settings mean nothing, and are accepted.
+// Makes the server notice within seconds that a process and its machine are gone. Over a Unix
+// socket these settings are accepted and have no effect.
 const lockSession = `
 	SELECT set_config(s.name, s.value, false)
 	FROM (VALUES
@@ -31,7 +31,7 @@ const lockSession = `
 
 const takeLock = `SELECT pg_advisory_lock(authsync.client_lock_key($1))`
 
-// lock is the session lock that says that a client lives.
+// lock is the session lock that marks a client as alive.
 type lock struct {
 	config   *pgx.ConnConfig
 	clientID string
@@ -48,14 +48,15 @@ func (l *lock) take(ctx context.Context) (*pgx.Conn, error) {
 	}
 	if pgdb.Pooled(conn) {
 		// The pooler keeps a session for us as long as a transaction lasts. This one never ends: it
-		// has neither a snapshot nor an id, so that it holds back no vacuum.
+		// has neither a snapshot nor an id, so it does not hold back vacuum.
 		_, err = conn.Exec(ctx, `BEGIN ISOLATION LEVEL READ COMMITTED`)
 	}
 	if err == nil {
 		_, err = conn.Exec(ctx, lockSession)
 	}
 	if err == nil {
-		// By a simple query: in a transaction the portal of another would live on, with its snapshot.
+		// The simple protocol: in a transaction, an extended query's portal would stay open with
+		// its snapshot.
 		_, err = conn.Exec(ctx, takeLock, pgx.QueryExecModeSimpleProtocol, l.clientID)
 	}
 	if err != nil {
@@ -64,8 +65,8 @@ func (l *lock) take(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// hold keeps the lock until ctx ends: it takes it again whenever its connection breaks. What is
-// at work here meanwhile may be taken for orphaned, which costs work and nothing else.
+// hold keeps the lock until ctx ends: it retakes it whenever its connection breaks. Jobs running
+// here in the meantime may be rescued by others, which costs only repeated work.
 func (l *lock) hold(ctx context.Context, conn *pgx.Conn) {
 	look := time.NewTicker(sweepEvery)
 	defer look.Stop()
@@ -93,7 +94,7 @@ func (l *lock) ping(ctx context.Context, conn *pgx.Conn) error {
 	return conn.Ping(ctx)
 }
 
-// retake returns nil when ctx has ended.
+// retake returns nil once ctx has ended.
 func (l *lock) retake(ctx context.Context) *pgx.Conn {
 	pause := time.NewTicker(relockPause)
 	defer pause.Stop()
@@ -114,5 +115,5 @@ func (l *lock) retake(ctx context.Context) *pgx.Conn {
 func (l *lock) giveUp(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = conn.Close(ctx) // it is closed, or broken
+	_ = conn.Close(ctx) // it is closed or broken
 }

@@ -15,17 +15,16 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// The kinds of jobs that exist once for each subject; see authsync.request_job.
+// The kinds of jobs that exist once per subject; see authsync.request_job.
 const (
-	ApplyInbox   = "apply_inbox"   // of a project
-	RelayChanges = "relay_changes" // of a project
-	Deliver      = "deliver"       // of a destination
-	RefreshUsers = "refresh_users" // of a provider of a project
-	Backfill     = "backfill"      // of a run: a backfill or a reconcile
-	RepairMirror = "repair_mirror" // of a project
+	ApplyInbox   = "apply_inbox"   // per project
+	RelayChanges = "relay_changes" // per project
+	Deliver      = "deliver"       // per destination
+	RefreshUsers = "refresh_users" // per provider of a project
+	Backfill     = "backfill"      // per sync run: a backfill or a reconcile
+	RepairMirror = "repair_mirror" // per project
 )
 
-// DB is a pool or a transaction of the control database.
 type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
@@ -33,7 +32,8 @@ type DB interface {
 
 const requestJob = `SELECT authsync.request_job($1, $2, $3)`
 
-// Request asks for the job of a subject, in the transaction that makes its work; see authsync.request_job.
+// Request requests the job of a subject, in the transaction that creates its work; see
+// authsync.request_job.
 func Request(ctx context.Context, db DB, args river.JobArgs, subject string) error {
 	if _, err := db.Exec(ctx, requestJob, args.Kind(), subject, args); err != nil {
 		return fmt.Errorf("request a job: %w", err)
@@ -41,11 +41,11 @@ func Request(ctx context.Context, db DB, args river.JobArgs, subject string) err
 	return nil
 }
 
-// Finished says what became of an attempt to end a job.
+// Finished is the result of trying to end a job.
 type Finished string
 
-// Idle: the job has ended. Busy: there is more to do. Lost: the job is another run's by now, or not the
-// one of its subject, and ends without a word.
+// Idle: the job has ended. Busy: there is more to do. Lost: the job now belongs to another run, or
+// is not its subject's, and ends silently.
 const (
 	Idle Finished = "idle"
 	Busy Finished = "busy"
@@ -54,13 +54,13 @@ const (
 
 const finishIfIdle = `SELECT authsync.finish_if_idle($1, $2, $3, $4, $5, $6)`
 
-// Finish completes the job of a subject if there is nothing more to do. In a transaction it is the
+// Finish completes the job of a subject if there is no more work. In a transaction it must be the
 // last statement.
 func Finish(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now time.Time) (Finished, error) {
 	return finish(ctx, db, job, subject, now, true)
 }
 
-// End ends the job of a subject, or lets it go on where there is more to do.
+// End ends the job of a subject, or lets it continue if there is more work.
 func End(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now time.Time) error {
 	finished, err := Finish(ctx, db, job, subject, now)
 	if err == nil && finished == Busy {
@@ -69,8 +69,8 @@ func End(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now 
 	return err
 }
 
-// Release lets the subject go idle without completing the job, which looks for work once
-// more then: that is in another database. If it finds some, it requests a job.
+// Release marks the subject idle without completing the job, for work in another database: the
+// caller then looks for work once more and, if it finds some, requests a job.
 func Release(ctx context.Context, db DB, job *rivertype.JobRow, subject string, now time.Time) (Finished, error) {
 	return finish(ctx, db, job, subject, now, false)
 }
@@ -86,7 +86,8 @@ func finish(ctx context.Context, db DB, job *rivertype.JobRow, subject string, n
 const ownsSubject = `
 	SELECT EXISTS (SELECT FROM authsync.job_requests AS r WHERE r.kind = $1 AND r.subject = $2 AND r.job_id = $3)`
 
-// Owns reports whether a job is the one of its subject. One that is not ends by Finish without working.
+// Owns reports whether a job is its subject's current one. Any other ends through Finish without
+// working.
 func Owns(ctx context.Context, db DB, job *rivertype.JobRow, subject string) (owns bool, err error) {
 	if err := db.QueryRow(ctx, ownsSubject, job.Kind, subject, job.ID).Scan(&owns); err != nil {
 		return false, fmt.Errorf("read whose job it is: %w", err)
@@ -94,33 +95,32 @@ func Owns(ctx context.Context, db DB, job *rivertype.JobRow, subject string) (ow
 	return owns, nil
 }
 
-// WaitError says that there is work that cannot be done now: the job waits, which costs it no attempt.
+// WaitError reports that work cannot be done now: the job waits, without using up an attempt.
 type WaitError struct {
 	After time.Duration
 	Err   error
-	// Failed: it was an attempt, and waits longer each time, up to Most (0: half a minute); After
-	// says for how long the first time. Progressed: it got something done before, so this is the first time again.
-	// Exact: After is for how long this time; see Backoff.
+	// Failed means that it was an attempt: the wait grows each time from After up to Most (0 means
+	// 30 s). Progressed restarts the growth, because something got done first. Exact means that
+	// this wait is exactly After; see Backoff.
 	Failed, Progressed, Exact bool
 	Most                      time.Duration
 }
 
 func (e *WaitError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
 func (e *WaitError) Unwrap() error { return e.Err }
 
-// longestWait bounds how the wait of a job grows that fails again and again.
+// longestWait limits the growing wait of a job that keeps failing.
 const longestWait = 30 * time.Second
 
-// output is what River keeps with a job that waits, and its UI shows.
+// output is what River stores with a waiting job and its UI shows.
 type output struct {
 	WaitReason          string `json:"wait_reason,omitempty"`
 	ConsecutiveFailures int    `json:"consecutive_failures,omitempty"`
 }
 
-// Wait puts a job off and notes why. Nothing that is not the work's fault may use up a job.
-// Only failures lengthen the next wait: to wait for one's turn is none.
+// Wait snoozes a job and records the reason, so that causes outside the work never use up its
+// attempts. Only failures lengthen the next wait, not waiting for a turn.
 func Wait(ctx context.Context, job *rivertype.JobRow, reason string, wait *WaitError) error {
 	next := output{WaitReason: reason, ConsecutiveFailures: consecutiveFailures(job)}
 	after := wait.After
@@ -139,28 +139,29 @@ func Wait(ctx context.Context, job *rivertype.JobRow, reason string, wait *WaitE
 	return river.JobSnooze(max(after, 0))
 }
 
-// Backoff is for how long a job would wait that fails now: longer each time, from first up to most (0: half a minute).
+// Backoff returns how long a job that fails now would wait: it grows each time, from first up to
+// most (0 means 30 s).
 func Backoff(job *rivertype.JobRow, first, most time.Duration) time.Duration {
 	return backoff(first, most, consecutiveFailures(job))
 }
 
 func backoff(first, most time.Duration, failures int) time.Duration {
 	after := min(first<<min(failures, 10), cmp.Or(most, longestWait))
-	return after + rand.N(after/4+1) // those who failed together do not come back together
+	return after + rand.N(after/4+1) // jitter, so that jobs that failed together do not retry together
 }
 
-// consecutiveFailures is how often a job has failed in a row.
+// consecutiveFailures returns how often a job has failed in a row.
 func consecutiveFailures(job *rivertype.JobRow) int {
 	var metadata struct {
 		Output output `json:"output"`
 	}
-	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // another one's output, then
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil { // then the output is not ours
 		return 0
 	}
 	return metadata.Output.ConsecutiveFailures
 }
 
-// Yield puts a job behind those of others that wait. Nothing failed, so the next failure is the first.
+// Yield puts a job behind other waiting ones. It is not a failure, so it resets the backoff.
 func Yield(ctx context.Context) error {
 	if err := river.RecordOutput(ctx, output{}); err != nil {
 		return fmt.Errorf("forget why the job waited: %w", err)
@@ -168,7 +169,7 @@ func Yield(ctx context.Context) error {
 	return river.JobSnooze(0)
 }
 
-// Yields reports that an error is none, but what Yield or Wait has said.
+// Yields reports whether err comes from Yield or Wait rather than from a failure.
 func Yields(err error) bool {
 	_, ok := errors.AsType[*river.JobSnoozeError](err)
 	return ok

@@ -9,8 +9,8 @@ import (
 	"github.com/authsync/authsync/internal/ingest/inbox"
 )
 
-// Register adds the workers of the applier and their queues to a client that is to be made; see
-// jobs.New. count is how many jobs may be at work at the same time; 0 is 1000.
+// Register adds the applier's workers and queues to a client under construction; see jobs.New.
+// count is the maximum number of concurrent jobs; 0 means 1000.
 func Register(config Config, count int) func(workers *river.Workers, queues map[string]river.QueueConfig) {
 	if count == 0 {
 		count = 1000
@@ -26,7 +26,7 @@ func Register(config Config, count int) func(workers *river.Workers, queues map[
 		river.AddWorker(workers, &eventWorker{Config: &config})
 		river.AddWorker(workers, &maintainWorker{Config: &config})
 		queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: count}
-		// Of their own, so that many failing events leave room for the others.
+		// A separate queue, so that many failing events do not block the others.
 		queues[inbox.EventsQueue] = river.QueueConfig{MaxWorkers: max(count/4, 1)}
 	}
 }

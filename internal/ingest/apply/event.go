@@ -14,22 +14,22 @@ import (
 	"github.com/authsync/authsync/internal/redact"
 )
 
-// eventWorker works retry_event: an event that failed or was put off among others, tried alone.
+// eventWorker works retry_event: it applies an event on its own after it failed or was deferred in
+// a batch.
 type eventWorker struct {
 	river.WorkerDefaults[inbox.RetryEventArgs]
 	*Config
 }
 
-// Work applies one event. Its error is what the database says about it, or why
-// it cannot be understood; in the latter case the job is cancelled, for only
-// another version of authsync or another setting can change that. Either way the
-// event is `failed` in authsync.events until a run succeeds.
+// Work applies one event. It returns the database's error, or why the event cannot be decoded; in
+// the latter case the job is cancelled, because only a newer authsync or another setting can help.
+// Either way the event is `failed` in authsync.events until a run succeeds.
 func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) error {
 	outcome, understood, err := w.work(ctx, job)
 	switch {
 	case err != nil:
 		return w.later(ctx, job.JobRow, err)
-	case outcome.Outcome == inbox.Pending: // no attempt, however often
+	case outcome.Outcome == inbox.Pending: // costs no attempt, however often
 		return jobs.Wait(ctx, job.JobRow, lockInTheWay, &jobs.WaitError{After: outcome.RetryAt.Sub(w.Now()), Failed: true, Exact: true})
 	case outcome.Outcome != inbox.Failed:
 		return nil
@@ -40,11 +40,12 @@ func (w *eventWorker) Work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	}
 }
 
-// lockInTheWay is why a job waits whose event is deferred. The event's reason may quote the user.
+// lockInTheWay is the wait reason of a job whose event is deferred. The event's reason may quote
+// the user.
 const lockInTheWay = "another transaction in the project's database is in the way; authsync.events has the whole reason"
 
-// failure is what River shows of an event that failed. The reason may quote the user, so
-// it is in authsync.events alone, and in the API.
+// failure is the error that River shows for a failed event. The reason may quote the user, so only
+// authsync.events and the API show it.
 func failure(o *inbox.Outcome) error {
 	if o.Err == nil {
 		return fmt.Errorf("event %d.%d failed: authsync.events has the reason", o.InboxID, o.Ordinal)
@@ -52,8 +53,7 @@ func failure(o *inbox.Outcome) error {
 	return fmt.Errorf("event %d.%d failed: %s; authsync.events has the whole reason", o.InboxID, o.Ordinal, redact.Text(o.Err))
 }
 
-// work applies the event and records its outcome; understood tells whether
-// it went to the mirror.
+// work applies the event and records its outcome; understood reports whether it reached the mirror.
 func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) (o inbox.Outcome, understood bool, err error) {
 	args := job.Args
 	release, err := w.acquire(ctx, args.ProjectID)
@@ -89,8 +89,8 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	return b.outcomes[0], understood, nil
 }
 
-// keep reduces the batch to the event with the given ordinal, and reports
-// whether that goes to the mirror.
+// keep reduces the batch to the event with the given ordinal and reports whether it goes to the
+// mirror.
 func (b *batch) keep(ordinal int) bool {
 	var kept batch
 	next := 0
@@ -117,5 +117,5 @@ func (b *batch) keep(ordinal int) bool {
 	return len(kept.toApply) > 0
 }
 
-// Timeout leaves the mirror's own time limits room to speak first.
+// Timeout is longer than the mirror's own time limits, so that those expire first.
 func (w *eventWorker) Timeout(*river.Job[inbox.RetryEventArgs]) time.Duration { return jobs.Timeout }

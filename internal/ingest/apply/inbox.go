@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// slice is how long a job works before it lets those of other projects have their turn.
+	// slice is how long a job works before it yields to other projects.
 	slice = 10 * time.Second
-	// A batch has so many messages at most: the mirror is most efficient from some hundred events on. Beside
-	// others at work it has fewer, for what is done in one go keeps the others waiting.
+	// Maximum messages per batch: the mirror is most efficient from a few hundred events on. The
+	// batch is smaller while other jobs are running, because they wait for it.
 	batchSize, smallBatch = 500, 100
-	// firstDeferral is how long an event is put off first that a lock is in the way of.
+	// firstDeferral is the first delay of an event that is blocked by a lock.
 	firstDeferral = time.Second
-	// maxYield bounds a rest; see yieldToOthers.
+	// maxYield limits the pause of yieldToOthers.
 	maxYield = 100 * time.Millisecond
 )
 
@@ -33,9 +33,9 @@ type inboxWorker struct {
 	*Config
 }
 
-// Work applies what waits of a project until there is no more. If the process dies, the job
-// runs again and comes to the same outcomes. It never fails: what is an event's fault becomes that event's
-// outcome, and everything else makes the job wait.
+// Work applies a project's pending messages until there are none. If the process dies, the job runs
+// again and reaches the same outcomes. It never fails: an event's error becomes its outcome, and
+// everything else makes the job wait.
 func (w *inboxWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyInboxArgs]) error {
 	d := &drain{Config: w.Config, job: job, projectID: job.Args.ProjectID, until: time.Now().Add(slice), yielded: time.Now()}
 	yields, err := d.run(ctx)
@@ -49,15 +49,15 @@ func (w *inboxWorker) Work(ctx context.Context, job *river.Job[inbox.ApplyInboxA
 	}
 }
 
-// Timeout leaves the mirror's own time limits room to speak first.
+// Timeout is longer than the mirror's own time limits, so that those expire first.
 func (w *inboxWorker) Timeout(*river.Job[inbox.ApplyInboxArgs]) time.Duration { return jobs.Timeout }
 
-// NextRetry comes back soon after a crash: it was not the events.
+// NextRetry retries soon after a crash, which the events did not cause.
 func (w *inboxWorker) NextRetry(job *river.Job[inbox.ApplyInboxArgs]) time.Time {
 	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 30*time.Second))
 }
 
-// drain is one turn of a project. While a part is applied, the next is read and the one before
+// drain is one turn of a project. While one batch is applied, the next is read and the previous one
 // is recorded:
 //
 //	read n+1      ├──────┤
@@ -69,27 +69,27 @@ type drain struct {
 	job       *river.Job[inbox.ApplyInboxArgs]
 	projectID uuid.UUID
 	until     time.Time
-	yielded   time.Time // when it last left room
+	yielded   time.Time // when it last yielded
 }
 
-// read is a part that was read, with its events.
+// read is a batch that was read, with its events.
 type read struct {
 	pending inbox.PendingBatch
 	batch   batch
 	err     error
 }
 
-// run applies until nothing is left, or the time is up: then it yields.
+// run applies until nothing is pending or the time slice is over; then it yields.
 func (d *drain) run(ctx context.Context) (yields bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	recording := done(nil)
 	var ahead <-chan read
-	defer func() { // nothing goes on behind our back
+	defer func() { // no goroutine may outlive the call
 		cancel()
 		if ahead != nil {
 			<-ahead
 		}
-		if err := <-recording; err != nil { // the part waits still, and is applied again
+		if err := <-recording; err != nil { // the batch is still pending and is applied again
 			d.Log.DebugContext(ctx, "part_not_recorded", slog.Int64("job_id", d.job.ID), slog.Any("error", err))
 		}
 	}()
@@ -132,9 +132,9 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 	}
 }
 
-// yieldToOthers rests for as long as the last batch took, if others are at work: a backlog would otherwise
-// take all that the databases and the processor give, and a single event of another project wait at every
-// step of its way.
+// yieldToOthers pauses for as long as the last batch took if other jobs are running: otherwise a
+// backlog would use up the databases and the CPU, and a single event of another project would wait
+// at every step.
 func (d *drain) yieldToOthers(ctx context.Context) {
 	now := time.Now()
 	took := now.Sub(d.yielded)
@@ -146,7 +146,7 @@ func (d *drain) yieldToOthers(ctx context.Context) {
 	defer rest.Stop()
 	select {
 	case <-rest.C:
-	case <-ctx.Done(): // whoever reads or writes next finds out
+	case <-ctx.Done(): // the next read or write finds out
 	}
 	d.yielded = time.Now()
 }
@@ -158,7 +158,7 @@ func done(err error) chan error {
 	return c
 }
 
-// read reads the part behind one that was read before.
+// read reads the batch after a previous one.
 func (d *drain) read(ctx context.Context, after int64) (r read) {
 	size := batchSize
 	if d.OthersActive(d.job.JobRow) {
@@ -189,8 +189,8 @@ func (d *drain) recordBehind(ctx context.Context, r read) chan error {
 	return recorded
 }
 
-// record notes the outcomes of a part, which waits no longer then, and ends the job in the
-// same transaction if it may end and nothing waits.
+// record records a batch's outcomes, so that it is no longer pending, and ends the job in the same
+// transaction if it may end and nothing is pending.
 func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs.Finished, err error) {
 	finished = jobs.Busy
 	err = pgdb.InTx(ctx, d.Pool, func(tx pgx.Tx) (err error) {
@@ -216,7 +216,7 @@ func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs
 	return finished, err
 }
 
-// retryFailed makes jobs for the events that failed or are put off, which try them alone.
+// retryFailed inserts retry_event jobs for events that failed or were deferred.
 func (d *drain) retryFailed(ctx context.Context, tx pgx.Tx, b *batch) error {
 	var retries []river.InsertManyParams
 	for _, o := range b.outcomes {

@@ -12,7 +12,7 @@ import (
 
 const maintainEvery = time.Hour
 
-// Periodic gives the jobs that a client with these workers inserts by itself.
+// Periodic returns the periodic jobs of these workers.
 func Periodic() []*river.PeriodicJob {
 	return []*river.PeriodicJob{jobs.Every(maintainEvery, maintainArgs{})}
 }
@@ -20,7 +20,6 @@ func Periodic() []*river.PeriodicJob {
 // maintainArgs are the arguments of maintain_inbox.
 type maintainArgs struct{}
 
-// Kind names the job.
 func (maintainArgs) Kind() string { return "maintain_inbox" }
 
 // maintainWorker works maintain_inbox.
@@ -29,7 +28,7 @@ type maintainWorker struct {
 	*Config
 }
 
-// Work makes and drops partitions of the inbox; see inbox.Maintain.
+// Work creates and drops partitions of the inbox; see inbox.Maintain.
 func (w *maintainWorker) Work(ctx context.Context, _ *river.Job[maintainArgs]) error {
 	return inbox.Maintain(ctx, w.Pool, w.Retention)
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/authsync/authsync/internal/provider/registry"
 )
 
-// raceWindow is how close two changes of a user are that may have been written in another order
-// than their clocks say.
+// raceWindow is the distance within which the timestamps of two changes do not prove their order.
 const raceWindow = time.Second
 
-// settleRaces has users read from their provider who changed several times within a second, where
-// the clocks of their provider may not tell which change came last, and users can be read. Results
-// are those of b.toApply.
+// settleRaces requests a refresh of users that changed several times within a second, when their
+// provider's clocks may not tell which change came last and users can be read. Results are those of
+// b.toApply.
 func (c *Config) settleRaces(ctx context.Context, projectID uuid.UUID, b *batch, results []mirror.Result) error {
 	var events []mirror.Event
 	var places []int

@@ -12,9 +12,9 @@ import (
 	"github.com/authsync/authsync/internal/selftest"
 )
 
-// rehearse takes the events of self-tests out of the batch. Each is applied
-// together with what its self-test sent before, and rolled back: see package selftest.
-// An error means that nothing can be said yet about any event.
+// rehearse removes self-test events from the batch. Each is applied together with the earlier
+// events of its self-test and rolled back; see package selftest. An error means that no event's
+// outcome is known.
 func (c *Config) rehearse(ctx context.Context, projectID uuid.UUID, b *batch) error {
 	events, places := b.toApply, b.places
 	b.toApply, b.places = nil, nil

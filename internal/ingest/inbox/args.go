@@ -11,25 +11,24 @@ import (
 )
 
 const (
-	// RiverSchema is where River's tables are: beside the inbox, so that one
-	// transaction holds a delivery and its job.
+	// RiverSchema contains River's tables: the inbox's schema, so that one transaction can hold a
+	// message and its job.
 	RiverSchema = jobs.Schema
-	// EventsQueue is the queue of retry_event, away from the messages: many
-	// failing events must not hold up the others.
+	// EventsQueue is the queue of retry_event, separate from the messages' queue so that many
+	// failing events do not block the others.
 	EventsQueue = "events"
 )
 
-// ApplyInboxArgs are the arguments of apply_inbox, which applies what waits of a project;
-// authsync.request_job makes the job.
+// ApplyInboxArgs are the arguments of apply_inbox, which applies a project's pending messages;
+// authsync.request_job inserts it.
 type ApplyInboxArgs struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
-// Kind names the job.
 func (ApplyInboxArgs) Kind() string { return jobs.ApplyInbox }
 
-// RetryEventArgs are the arguments of retry_event: one event that failed. They hold ids only,
-// for River UI shows them.
+// RetryEventArgs are the arguments of retry_event, for one failed event. They contain only ids,
+// because River UI shows them.
 type RetryEventArgs struct {
 	ProjectID  uuid.UUID `json:"project_id"`
 	InboxID    int64     `json:"inbox_id"`
@@ -37,11 +36,9 @@ type RetryEventArgs struct {
 	Ordinal    int       `json:"ordinal"`
 }
 
-// Kind names the job.
 func (RetryEventArgs) Kind() string { return "retry_event" }
 
-// InsertOpts makes a second job for the same event a no-op as long as the first
-// one is not finished.
+// InsertOpts makes a second job for the same event a no-op until the first one is finished.
 func (RetryEventArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{
 		Queue: EventsQueue,

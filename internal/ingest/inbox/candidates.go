@@ -10,9 +10,9 @@ import (
 
 const allEvents = "authsync.events AS e"
 
-// from is what the events come from that a filter chooses: all of them, which are read newest first from
-// the indexes, or those few that another table names. An inbox of millions of messages in which
-// nothing waits and nothing failed would otherwise be read whole to find that out.
+// from returns the source of the filtered events: all events, read newest first from the indexes,
+// or the few that another table lists. Otherwise the whole inbox would be read to find out that
+// nothing is pending or failed.
 func (f *Filter) from(w *where) string {
 	switch f.Outcome {
 	case Pending:
@@ -27,7 +27,7 @@ func (f *Filter) from(w *where) string {
 	}
 }
 
-// conditionsOn repeats the condition on the project for another column; the argument is the filter's.
+// conditionsOn repeats the project condition for another column, with the filter's argument.
 func (f *Filter) conditionsOn(column string, w *where) string {
 	for i, arg := range w.args {
 		if id, is := arg.(uuid.UUID); is && id == f.ProjectID {
@@ -37,7 +37,7 @@ func (f *Filter) conditionsOn(column string, w *where) string {
 	return "true"
 }
 
-// pendingEvents reads what waits, which is all of it that has to be sorted, and then the newest messages of it.
+// pendingEvents reads what is pending, all of which must be sorted, and then its newest messages.
 func pendingEvents(project string) string {
 	return `(
 		SELECT n.inbox_id, min(n.received_from) AS received_from, max(n.received_to) AS received_to
@@ -62,8 +62,8 @@ func pendingEvents(project string) string {
 	) AS e`
 }
 
-// outcomeEvents reads the events with an outcome other than applied. The outcome is a constant of the statement, so
-// that the planner sees that the index of these has it.
+// outcomeEvents reads the events with an outcome other than applied. The outcome is a constant in
+// the statement, so that the planner can use the partial index.
 func outcomeEvents(outcome, project string) string {
 	return fmt.Sprintf(`(
 		SELECT o.inbox_id, o.received_at, o.ordinal

@@ -18,13 +18,13 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// NewJobs makes the River client that inserts jobs and works none.
+// NewJobs returns a River client that inserts jobs and works none.
 func NewJobs(log *slog.Logger) (*river.Client[pgx.Tx], error) {
 	client, err := river.NewClient(riverpgxv5.New(nil), &river.Config{
 		Schema: RiverSchema,
 		Logger: log,
-		// River wakes the workers at most once in this time; a job that comes
-		// within it would wait for their next look.
+		// River notifies the workers at most once per cooldown; a job inserted within it would wait
+		// for the next poll.
 		FetchCooldown: river.FetchCooldownMin,
 	})
 	if err != nil {
@@ -33,7 +33,7 @@ func NewJobs(log *slog.Logger) (*river.Client[pgx.Tx], error) {
 	return client, nil
 }
 
-// flush stores the deliveries of several callers by one commit.
+// flush stores the messages of several callers in one commit.
 func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batch.Result[int64]) error {
 	begun := time.Now()
 	ids, err := in.store(ctx, deliveries)
@@ -58,8 +58,8 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batc
 	if len(deliveries) == 1 {
 		return err
 	}
-	// PostgreSQL refused what some delivery says. Nothing that passes Append
-	// should be able to do that; should it, the neighbours are not to suffer.
+	// PostgreSQL rejected the data of some message. Nothing that passes Append should cause that,
+	// but if it does, the others must not fail.
 	for i := range deliveries {
 		var id []int64
 		if id, results[i].Err = in.store(ctx, deliveries[i:i+1]); results[i].Err == nil {
@@ -69,22 +69,22 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batc
 	return nil
 }
 
-// wakeWorkers tells the workers, soon, that there are jobs. It does not wait. A
-// call that is under way may have come too early, so one more may wait behind it;
-// that one serves all who come meanwhile.
+// wakeWorkers notifies the workers of new jobs, without waiting. A notification in progress may
+// have come too early, so one more may be queued behind it, which serves everyone who calls in the
+// meantime.
 //
-// The notification is not part of the commit: PostgreSQL lets only one
-// transaction that notifies commit at a time, sync to the disk included. Should it
-// get lost, the workers find the jobs when they next look, half a second later.
+// The notification is not part of the commit: PostgreSQL serializes the commits of transactions
+// that notify, including their disk sync. If it is lost, the workers find the jobs at their next
+// poll, within half a second.
 func (in *Inbox) wakeWorkers(ctx context.Context) {
 	if n, _ := in.wake.Waiting(); n > 0 {
 		return
 	}
-	go func() { _, _ = in.wake.Do(context.WithoutCancel(ctx), struct{}{}) }() // ErrFull: another one waits
+	go func() { _, _ = in.wake.Do(context.WithoutCancel(ctx), struct{}{}) }() // ErrFull: another one is queued
 }
 
-// notifyWorkers is what River's own client does after an insert: the channel is
-// that of its notifier, the payload names the queue.
+// notifyWorkers does what River's own client does after an insert: it notifies River's channel with
+// the queue's name as payload.
 func (in *Inbox) notifyWorkers(ctx context.Context, _ []struct{}, _ []batch.Result[struct{}]) error {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
@@ -95,25 +95,25 @@ func (in *Inbox) notifyWorkers(ctx context.Context, _ []struct{}, _ []batch.Resu
 	return nil
 }
 
-// dayWasMade reports whether the deliveries were on their way into the default
-// partition when the partition of their day was made: PostgreSQL then says that
-// the default one no longer takes them, by a check violation without a constraint.
+// dayWasMade reports whether the messages were going into the default partition when their day's
+// partition was created: PostgreSQL then rejects them with a check violation that names no
+// constraint.
 func dayWasMade(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "23514" && e.ConstraintName == "" && strings.HasPrefix(e.TableName, "inbox_")
 }
 
-// refused reports whether the error is about the data rather than the server:
-// class 22 (data exception), 23 (constraint) or 54 (program limit).
+// refused reports whether the error is about the data rather than the server: class 22 (data
+// exception), 23 (constraint) or 54 (program limit).
 func refused(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && slices.Contains([]string{"22", "23", "54"}, e.Code[:2])
 }
 
-// storeMessages inserts deliveries, says what waits for each project, and sees to it that each
-// has a job, as one statement, and so one transaction in one round trip.
+// storeMessages inserts messages, marks them pending and requests each project's job in one
+// statement, and so in one transaction and one round trip.
 //
-// ids grow in the order of the arrays, because defaults are evaluated after the sort.
+// ids increase in the order of the arrays, because defaults are evaluated after the sort.
 const storeMessages = `
 WITH stored AS (
     INSERT INTO authsync.inbox AS i (project_id, provider, message_id, received_at, headers, body)
@@ -133,9 +133,9 @@ WITH stored AS (
 )
 SELECT s.id, (SELECT coalesce(bool_or(r.made), false) FROM requested AS r) AS made FROM stored AS s ORDER BY s.id`
 
-// store inserts deliveries and what they need to be applied, and returns their ids once
-// the commit is known: rows end only with the server's word that it is ready for
-// the next statement, which follows the commit. If there is a new job, it wakes the workers.
+// store inserts messages and what is needed to apply them, and returns their ids once the commit is
+// known: the rows end only with the server's ReadyForQuery, which follows the commit. If it
+// inserted a job, it wakes the workers.
 func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()

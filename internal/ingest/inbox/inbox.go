@@ -1,24 +1,23 @@
-// Package inbox keeps what the providers sent. On the road of a webhook it
-// stands between the receiver, which hands in verified deliveries, and the
-// applier, which reads them back and records what became of their events.
+// Package inbox stores the messages that providers send. The receiver appends verified messages;
+// the applier reads them and records the outcomes of their events.
 //
 //	receiver ─▶ Append ─▶ authsync.inbox + inbox_pending + River job, if the project has none
 //	                           │                   one commit for all that wait
 //	applier  ◀─ LoadPending ◀──┘
 //	         ─▶ RecordOutcomes, Settle ─▶ authsync.event_outcomes
 //	people   ◀─ Events, UserEvents, Body, Tail; ─▶ Replay
-//	clock    ─▶ Maintain: the coming days' partitions, the end of old ones
+//	clock    ─▶ Maintain: create coming partitions, drop old ones
 //
-// The inbox, not the job table, is the truth about a delivery: rows are only
-// ever added. What waits is in inbox_pending until its outcomes are recorded, whatever becomes of
-// jobs, and Replay makes anything wait again at any time.
+// The inbox, not the job table, is the source of truth about a message: rows are only ever added. A
+// message stays in inbox_pending until its outcomes are recorded, whatever happens to jobs, and
+// Replay makes any message pending again.
 //
-// # What a crash leaves
+// # Crash safety
 //
-// A delivery and what says that it waits are one transaction, and Append returns nil only after
-// its commit is known. Killed before: the sender gets no answer and sends again.
-// Killed after: the same, and the delivery is there twice, which the ledger of
-// event ids in the mirror makes harmless.
+// A message and its pending mark are one transaction, and Append returns nil only after its commit
+// is known. If the process dies before that, the sender gets no answer and sends again. If the
+// commit succeeded, the message is then stored twice, which the mirror's ledger of event ids makes
+// harmless.
 package inbox
 
 import (
@@ -40,38 +39,37 @@ import (
 	"github.com/authsync/authsync/internal/batch"
 )
 
-// ErrFull says that so many deliveries wait for the database already that one more
-// would only wait for nothing. The sender should come back in a few seconds.
+// ErrFull reports that too many messages already wait for the database. The sender should retry in
+// a few seconds.
 var ErrFull = errors.New("the inbox is full: the database takes deliveries more slowly than they arrive")
 
-// A job holds no more than this, and so does a commit: what a worker loads at
-// once and what a failed commit makes senders repeat is bounded.
+// Limits of a job and a commit: they bound how much a worker loads at once and how much senders
+// repeat after a failed commit.
 const (
 	jobMaxMessages = 500
 	jobMaxBytes    = 8 << 20
 )
 
-// Config adjusts an Inbox. The zero value is good for most.
+// Config configures an Inbox. The zero value is usable.
 type Config struct {
-	// CommitTimeout bounds one commit of a group of deliveries, waiting for a
-	// connection included; 0: 5 s.
+	// CommitTimeout limits one group commit, including waiting for a connection; 0 means 5 s.
 	CommitTimeout time.Duration
-	// CommitsInFlight is how many commits run at the same time; 0: 1. More make
-	// the groups smaller, which costs more than the overlap gains: on two cores, 16
-	// senders get a third less out of 2, and 256 get no more.
+	// CommitsInFlight is the number of concurrent commits; 0 means 1. More commits make smaller
+	// groups, which costs more than the overlap gains: on two cores with 2 commits, 16 senders get
+	// a third less throughput, and 256 senders no more.
 	CommitsInFlight int
-	// MaxWaiting and MaxWaitingBytes bound what waits for a commit; beyond them
-	// Append returns ErrFull. 0: 10,000 deliveries, 64 MiB.
+	// MaxWaiting and MaxWaitingBytes limit what waits for a commit; beyond them Append returns
+	// ErrFull. 0 means 10,000 messages and 64 MiB.
 	MaxWaiting, MaxWaitingBytes int
-	// Now is the clock; nil: time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log hears of commits that fail; nil: nobody does.
+	// Log records failed commits; nil means no log.
 	Log *slog.Logger
-	// Registry takes the metrics; nil: there are none.
+	// Registry registers the metrics; nil means no metrics.
 	Registry prometheus.Registerer
 }
 
-// Inbox appends deliveries and answers what became of them. It is safe for concurrent use.
+// Inbox appends messages and queries the outcomes of their events. It is safe for concurrent use.
 type Inbox struct {
 	pool    *pgxpool.Pool
 	jobs    *river.Client[pgx.Tx]
@@ -82,21 +80,20 @@ type Inbox struct {
 	trouble health
 }
 
-// Message is a verified request of a provider, on its way into the inbox.
+// Message is a verified request from a provider to be stored.
 type Message struct {
 	ProjectID uuid.UUID
 	Provider  string // as in the database: auth0, clerk, better_auth
-	MessageID string // the sender's id from its headers; empty where it sends none
-	// ReceivedAt is when the request had been read whole; zero: now.
+	MessageID string // the sender's id from its headers; empty if there is none
+	// ReceivedAt is when the request had been read completely; zero means now.
 	ReceivedAt time.Time
 	Headers    map[string]string // the headers worth keeping, by canonical name; never a credential
 	Body       []byte            // must not change until Append returns
 }
 
-// New makes an inbox on the control database. jobs only inserts; see NewJobs.
-// Append, Load and the queries share the pool: give the receiver an inbox with a
-// pool of its own, of one connection more than CommitsInFlight, where people's
-// queries must not hold up deliveries. Close it to drain it.
+// New creates an Inbox on the control database. jobs only inserts; see NewJobs. Append, Load and
+// the queries share the pool: to keep users' queries from delaying messages, give the receiver an
+// inbox with its own pool, with one connection more than CommitsInFlight. Close drains it.
 func New(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], config Config) *Inbox {
 	config.CommitTimeout = cmp.Or(config.CommitTimeout, 5*time.Second)
 	config.CommitsInFlight = cmp.Or(config.CommitsInFlight, 1)
@@ -123,21 +120,20 @@ func New(pool *pgxpool.Pool, jobs *river.Client[pgx.Tx], config Config) *Inbox {
 	return in
 }
 
-// Append makes a delivery durable and returns its id. It returns after the
-// commit that holds the delivery and its job, or with an error:
+// Append stores a message durably and returns its id. It returns after the commit of the message
+// and its job, or with an error:
 //
-//   - ErrFull: nothing was taken.
-//   - the context's cause: the caller's patience ended.
-//   - any other error: the database could not take it.
+//   - ErrFull: nothing was stored.
+//   - the context's cause: the caller's deadline passed.
+//   - any other error: the database could not store it.
 //
-// After an error the delivery may still turn out to have been stored, if the
-// connection broke during the commit or the context ended in it. The sender
-// repeats it, which is harmless.
+// After an error the message may still have been stored, if the connection broke during the commit
+// or the context ended in it. The sender then repeats it, which is harmless.
 func (in *Inbox) Append(ctx context.Context, d Message) (int64, error) {
 	if d.ReceivedAt.IsZero() {
 		d.ReceivedAt = in.config.Now()
 	}
-	d.ReceivedAt = d.ReceivedAt.UTC().Truncate(time.Microsecond) // what PostgreSQL keeps
+	d.ReceivedAt = d.ReceivedAt.UTC().Truncate(time.Microsecond) // PostgreSQL's resolution
 	d.MessageID = text(d.MessageID)
 	id, err := in.group.Do(ctx, d)
 	switch {
@@ -149,8 +145,7 @@ func (in *Inbox) Append(ctx context.Context, d Message) (int64, error) {
 	return id, nil
 }
 
-// Close refuses further deliveries and waits until those handed in are
-// committed, or ctx ends.
+// Close rejects further messages and waits until pending ones are committed, or ctx ends.
 func (in *Inbox) Close(ctx context.Context) error {
 	if err := errors.Join(in.group.Close(ctx), in.wake.Close(ctx)); err != nil {
 		return fmt.Errorf("drain the inbox: %w", err)
@@ -158,13 +153,12 @@ func (in *Inbox) Close(ctx context.Context) error {
 	return nil
 }
 
-// text makes s fit for a column of type text, which takes neither U+0000 nor
-// invalid UTF-8.
+// text makes s valid for a text column, which accepts neither U+0000 nor invalid UTF-8.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// headersJSON gives the headers as a JSON object that jsonb takes.
+// headersJSON returns the headers as a JSON object valid for jsonb.
 func headersJSON(headers map[string]string) string {
 	if len(headers) == 0 {
 		return "{}"
@@ -180,7 +174,7 @@ func headersJSON(headers map[string]string) string {
 		}
 	}
 	b, err := json.Marshal(clean)
-	if err != nil { // cannot be: a map of strings
+	if err != nil { // impossible for a map of strings
 		return "{}"
 	}
 	return string(b)

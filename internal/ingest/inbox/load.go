@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// StoredMessage is a delivery as it stands in the inbox.
+// StoredMessage is a message as stored in the inbox.
 type StoredMessage struct {
 	Provider string // as in the database
 	provider.Message
@@ -22,8 +22,8 @@ SELECT i.provider, i.id, coalesce(i.message_id, ''), i.received_at, i.headers, i
 FROM authsync.inbox AS i
 `
 
-// selectMessages finds each delivery by the key of its partition. Left to itself the planner reads all
-// deliveries of the project, because the statistics of today's partition are those of an empty one.
+// selectMessages finds each message by its partition's key. By default the planner would read all
+// messages of the project, because the statistics of today's partition are those of an empty one.
 const selectMessages = `
 SELECT i.provider, i.id, coalesce(i.message_id, ''), i.received_at, i.headers, i.body
 FROM unnest($2::bigint[]) AS wanted (id)
@@ -35,13 +35,12 @@ CROSS JOIN LATERAL (
 WHERE i.project_id = $1
 ORDER BY i.id`
 
-// planned has a statement planned for the tables as they are now. A prepared one keeps its plan, which may have
-// been made while the partition of today was empty.
+// planned makes a statement be planned for the tables as they are now. A prepared statement keeps
+// its plan, which may have been made while today's partition was empty.
 const planned = pgx.QueryExecModeExec
 
-// Load reads deliveries of a project by id, in the order of ids. from and to
-// enclose their times of receipt, both included. Those that are no longer there
-// (retention dropped them) are left out.
+// Load reads messages of a project by id, in order of id. from and to are the inclusive bounds of
+// their received_at. Messages dropped by retention are left out.
 func (in *Inbox) Load(ctx context.Context, projectID uuid.UUID, ids []int64, from, to time.Time) ([]StoredMessage, error) {
 	rows, err := in.pool.Query(ctx, selectMessages, planned, projectID, ids, from, to)
 	if err != nil {

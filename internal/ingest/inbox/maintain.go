@@ -8,17 +8,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// daysAhead is for how many days to come there are partitions: so long may
-// Maintain fail to run until deliveries land in the default partition.
+// daysAhead is the number of days with partitions created in advance: Maintain may fail for that
+// long before messages go into the default partition.
 const daysAhead = 7
 
-// Maintain makes the partitions of today and the coming days and, if retention
-// is not 0, drops the days (of UTC) that lie wholly before now minus retention. A
-// day that still holds deliveries without outcome or failed events is kept; the
-// views overdue_messages and event_failures say which they are. Maintain waits
-// for locks two seconds at most, so that it never holds up deliveries for long; an
-// error leaves everything as it was, and the next run makes up for it. Several
-// processes may call it at once.
+// Maintain creates the partitions of today and the coming days and, if retention is not 0, drops
+// the (UTC) days that lie entirely before now minus retention. It keeps a day that has messages
+// without an outcome or failed events; the views overdue_messages and event_failures list them.
+// Maintain waits for locks at most two seconds, so that it never delays messages for long; an error
+// leaves everything unchanged, and the next run catches up. Several processes may call it at the
+// same time.
 func Maintain(ctx context.Context, pool *pgxpool.Pool, retention time.Duration) error {
 	return maintain(ctx, pool, retention, time.Now())
 }

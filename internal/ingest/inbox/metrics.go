@@ -8,7 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/batch"
 )
 
-// metrics are what the inbox tells Prometheus.
+// metrics are the inbox's Prometheus metrics.
 type metrics struct {
 	size     prometheus.Histogram
 	duration *prometheus.HistogramVec

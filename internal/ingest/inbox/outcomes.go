@@ -12,29 +12,30 @@ import (
 // The outcomes of an event. All but Failed and Pending are final.
 const (
 	Applied   = "applied"
-	Stale     = "stale"     // newer events had said all of it
-	Duplicate = "duplicate" // the event's id had been processed before
-	Ignored   = "ignored"   // of no concern to the mirror
+	Stale     = "stale"     // newer events had already set everything
+	Duplicate = "duplicate" // the event's id was already processed
+	Ignored   = "ignored"   // irrelevant to the mirror
 	Failed    = "failed"
-	// Pending is shown for a delivery that has no outcome yet. It is stored for an event that was put off alone.
+	// Pending is shown for a message that has no outcome yet. It is stored for an event that is
+	// deferred.
 	Pending = "pending"
 )
 
-// Outcome is what became of one event. A delivery has one for each of its events.
+// Outcome is the result of one event. A message has one for each of its events.
 type Outcome struct {
 	InboxID    int64
 	Ordinal    int
-	ReceivedAt time.Time // exactly the delivery's
+	ReceivedAt time.Time // exactly the message's
 	ProjectID  uuid.UUID
 	EventID    string
 	Type       string
 	UserID     string
-	EventTime  time.Time // zero where the event has none
+	EventTime  time.Time // zero if the event has none
 	Outcome    string
 	Reason     string
-	// Err is why the mirror refused the event; for programs, and not stored.
+	// Err is why the mirror refused the event; for programs, not stored.
 	Err error
-	// RetryAt is when an event that is Pending is tried again; not stored.
+	// RetryAt is when a pending event is retried; not stored.
 	RetryAt time.Time
 }
 
@@ -59,10 +60,9 @@ ON CONFLICT (inbox_id, ordinal, received_at) DO UPDATE SET
     applied_at = excluded.applied_at
 WHERE e.outcome = 'pending' OR (e.outcome = 'failed' AND excluded.outcome <> 'pending')`
 
-// RecordOutcomes notes what became of events, in the caller's transaction. An
-// outcome that is on record stays as it is unless it was Failed or Pending: a replay leaves
-// an applied event applied, and one that failed and is put off now keeps the reason for which it failed.
-// Each event may occur once in a call.
+// RecordOutcomes records outcomes in the caller's transaction. A recorded outcome is only replaced
+// if it was Failed or Pending: a replay leaves an applied event applied, and a failed event that is
+// now deferred keeps its failure reason. Each event may occur once per call.
 func (in *Inbox) RecordOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) error {
 	n := len(outcomes)
 	if n == 0 {

@@ -12,20 +12,21 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 )
 
-// loadBytes is how much LoadPending reads at once, about.
+// loadBytes is approximately how much LoadPending reads at once.
 const loadBytes = 4 << 20
 
-// PendingBatch is a part of what waits of a project.
+// PendingBatch is a batch of a project's pending messages.
 type PendingBatch struct {
 	Messages []StoredMessage
-	// Last is where the next part begins. More: there may be one, for this one is full.
+	// Last is where the next batch begins. More reports that there may be one, because this one is
+	// full.
 	Last int64
 	More bool
 
 	rows []int64
 }
 
-// Rows of what waits, as many as make a batch. A job that is not the project's reads none.
+// Pending rows up to a batch's size. A job that is not the project's current one gets none.
 const selectPending = `
 SELECT p.id, p.inbox_ids, p.received_from, p.received_to, p.messages, p.bytes
 FROM (
@@ -43,9 +44,9 @@ WHERE p.messages_before < $4 AND p.bytes_before < $5
   AND EXISTS (SELECT FROM authsync.job_requests AS r WHERE r.kind = 'apply_inbox' AND r.subject = $6 AND r.job_id = $3)
 ORDER BY p.id`
 
-// LoadPending reads messages that wait to be applied, in the order in which they came, behind a
-// part that was read before; 0 begins at the first. Commits overlap: there may be one that comes before a
-// part that was read, so who is done begins anew. jobID is the job that asks, most how many messages make a batch.
+// LoadPending reads pending messages in order of arrival, after a previous batch; 0 begins at the
+// first. Commits overlap: a message may appear before a batch that was already read, so start over
+// once done. jobID is the requesting job; most is the maximum number of messages in the batch.
 func (in *Inbox) LoadPending(ctx context.Context, projectID uuid.UUID, jobID, after int64, most int) (p PendingBatch, err error) {
 	rows, err := in.pool.Query(ctx, selectPending, projectID, after, jobID, most, loadBytes, projectID.String())
 	if err != nil {
@@ -77,17 +78,17 @@ func (in *Inbox) LoadPending(ctx context.Context, projectID uuid.UUID, jobID, af
 	}
 	p.Last, p.More = p.rows[len(p.rows)-1], len(all) >= most || total >= loadBytes
 	slices.Sort(all)
-	all = slices.Compact(all) // one that is replayed may wait twice
+	all = slices.Compact(all) // a replayed message may be pending twice
 	p.Messages, err = in.Load(ctx, projectID, all, first, last)
 	return p, err
 }
 
-// Empty reports that nothing waits.
+// Empty reports that nothing is pending.
 func (p *PendingBatch) Empty() bool { return len(p.rows) == 0 }
 
 const deletePending = `DELETE FROM authsync.inbox_pending WHERE project_id = $1 AND id = ANY ($2)`
 
-// Settle says that a part waits no longer, in the transaction that records its outcomes.
+// Settle marks a batch as no longer pending, in the transaction that records its outcomes.
 func (in *Inbox) Settle(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p *PendingBatch) error {
 	if _, err := tx.Exec(ctx, deletePending, projectID, p.rows); err != nil {
 		return fmt.Errorf("settle what waited: %w", err)
@@ -95,7 +96,7 @@ func (in *Inbox) Settle(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p *
 	return nil
 }
 
-// part is messages of a project that are to wait together.
+// part is a set of a project's messages that become pending together.
 type part struct {
 	projectID   uuid.UUID
 	ids         []int64
@@ -120,7 +121,7 @@ const (
 	requestApply = `SELECT authsync.request_job($1, $2::uuid::text, jsonb_build_object('project_id', $2::uuid))`
 )
 
-// append makes messages wait again, and requests the job that applies them.
+// append makes messages pending again and requests the job that applies them.
 func (p *part) append(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, insertPending, p.projectID, p.ids, p.bytes, p.first, p.last); err != nil {
 		return fmt.Errorf("make messages wait: %w", err)

@@ -15,17 +15,17 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// replayPage is how many deliveries one transaction of Replay takes up.
+// replayPage is the number of messages that one transaction of Replay handles.
 const replayPage = 2000
 
-// Replay makes the deliveries wait again that have an event which the filter chooses, oldest
-// first, and returns how many parts they wait in, or how many jobs it made or brought forward. Deliveries that arrive meanwhile are not among them. With Outcome
-// Failed it takes up those events alone: one that waits for its next try is tried
-// now.
+// Replay makes the messages with a matching event pending again, oldest first, and returns how many
+// parts it created, or how many jobs it inserted or brought forward. Messages that arrive in the
+// meantime are not included. With Outcome Failed it retries only those events: one that waits for
+// its next retry is retried now.
 //
-// Replaying what was applied is harmless: the mirror's ledger knows the events.
-// It goes page by page, each its own transaction; after an error, jobs says what
-// is done, and calling again starts over without harm.
+// Replaying applied events is harmless: the mirror's ledger knows them. Each page is its own
+// transaction; after an error, jobs is the progress so far, and calling again starts over without
+// harm.
 func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
 	var last int64
 	if err := in.pool.QueryRow(ctx, `SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i`).Scan(&last); err != nil {
@@ -47,7 +47,7 @@ func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
 	}
 }
 
-// replayed is an event to replay, or a delivery.
+// replayed is an event or a message to replay.
 type replayed struct {
 	InboxID    int64
 	Ordinal    int
@@ -56,12 +56,12 @@ type replayed struct {
 	Bytes      int64
 }
 
-// replayPage makes the jobs of the next page and moves f.AfterID behind it.
+// replayPage handles the next page and advances f.AfterID past it.
 func (in *Inbox) replayPage(ctx context.Context, tx pgx.Tx, f *Filter, last int64) (made, seen int, err error) {
 	w := f.where()
 	w.add("e.inbox_id <= $?", last)
-	// Ordinals do not matter for whole deliveries; failed events of one delivery
-	// are few, and a page that cut them apart would lose the rest: so LIMIT counts deliveries.
+	// Whole messages need no ordinals; a message has few failed events, and a page that split them
+	// would lose the rest, so LIMIT counts messages.
 	sql := fmt.Sprintf(`
 		WITH page AS (
 			SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE %[1]s ORDER BY e.inbox_id LIMIT %[2]d
@@ -94,8 +94,8 @@ func (in *Inbox) replayPage(ctx context.Context, tx pgx.Tx, f *Filter, last int6
 	return made, seen, err
 }
 
-// replayMessages makes whole messages wait again, in parts of bounded size. Parts of a project
-// follow each other, and projects are in one order, so that two calls cannot deadlock.
+// replayMessages makes whole messages pending again, in parts of bounded size. A project's parts
+// are consecutive and projects are sorted, so that two calls cannot deadlock.
 func (in *Inbox) replayMessages(ctx context.Context, tx pgx.Tx, events []replayed) (int, error) {
 	var parts []*part
 	open := make(map[uuid.UUID]*part) // the last part of each project
@@ -152,14 +152,14 @@ func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertMan
 	return inserted, nil
 }
 
-// lostPage is how many messages one transaction of ReplayLost looks at.
+// lostPage is the number of messages that one transaction of ReplayLost examines.
 const lostPage = 5000
 
-// Lost chooses the messages of a project with an event that became final at Since or later, by their
-// ids: those behind After, up to Last.
+// Lost selects a project's messages with an event that became final at or after Since, by id:
+// greater than After, up to Last.
 type Lost struct {
 	ProjectID   uuid.UUID
-	Since       time.Time // zero: all that became final
+	Since       time.Time // zero means all final events
 	After, Last int64
 }
 
@@ -180,9 +180,9 @@ LEFT JOIN LATERAL (
 ) AS o ON true
 ORDER BY i.id`
 
-// ReplayLost makes a page of messages wait again, in the caller's transaction, and gives how many they
-// are. next is the After of the page that follows; Last at the end. It is for what a mirror has lost, and looks at
-// each message by its key, however many there are.
+// ReplayLost makes a page of messages pending again, in the caller's transaction, and returns how
+// many. next is the After of the following page; Last at the end. It restores what a mirror lost
+// and examines each message by key, however many there are.
 func (in *Inbox) ReplayLost(ctx context.Context, tx pgx.Tx, l Lost) (next int64, messages int, err error) {
 	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
 		return 0, 0, fmt.Errorf("replay: %w", err)

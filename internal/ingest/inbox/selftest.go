@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a self-test sends lies within a minute; this is far more.
+// A self-test's events lie within a minute; these limits are generous.
 const (
 	selfTestTime   = time.Hour
 	selfTestEvents = 20

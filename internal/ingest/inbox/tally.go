@@ -11,15 +11,15 @@ import (
 // Tally counts the events of one message.
 type Tally struct {
 	Events   int64          `json:"events"`
-	EventID  *string        `json:"event_id"` // of the first one
+	EventID  *string        `json:"event_id"` // of the first event
 	Outcomes []OutcomeTally `json:"outcomes"` // by outcome
-	Types    []TypeTally    `json:"types"`    // the most frequent ones, these first
-	// OtherTypes is how many types there are beside those.
+	Types    []TypeTally    `json:"types"`    // the most frequent, in descending order
+	// OtherTypes is the number of further types.
 	OtherTypes int64 `json:"other_types"`
 }
 
-// OutcomeTally is how many events of a message have an outcome, and one of them: the first that
-// has a reason, where one has.
+// OutcomeTally counts the events of a message that have an outcome. Its example is the first event
+// with a reason, if there is one.
 type OutcomeTally struct {
 	Outcome string  `json:"outcome"`
 	Events  int64   `json:"events"`
@@ -28,7 +28,7 @@ type OutcomeTally struct {
 	Reason  *string `json:"reason"`
 }
 
-// TypeTally is how many events of a message are of a type; nil: of none that is known.
+// TypeTally counts the events of a message that have a type; nil if the type is unknown.
 type TypeTally struct {
 	Type   *string `json:"type"`
 	Events int64   `json:"events"`
@@ -43,7 +43,7 @@ FROM authsync.events AS e
 WHERE e.inbox_id = ANY ($1) AND e.received_at >= $2
 ORDER BY e.inbox_id, e.outcome, e.reason IS NULL, e.ordinal`
 
-// A sender chooses the types, so that there may be as many as events.
+// The sender chooses the types, so there may be as many as events.
 const countTypes = `
 SELECT t.inbox_id, t.type, t.events, t.types
 FROM (
@@ -56,8 +56,8 @@ FROM (
 WHERE t.place <= 5
 ORDER BY t.inbox_id, t.place`
 
-// Tallies counts the events of messages that were received at a time or later, by outcome and by
-// type. However many events a message has, its tally is short.
+// Tallies counts the events of messages received at or after a time, by outcome and by type. A
+// tally is short however many events the message has.
 func (in *Inbox) Tallies(ctx context.Context, ids []int64, from time.Time) (map[int64]Tally, error) {
 	found := make(map[int64]Tally, len(ids))
 	err := pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {

@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// failsFor is how long after a commit that failed the inbox counts as failing, unless one has
-	// succeeded since. Then senders may try again: it is they who find out.
+	// failsFor is how long the inbox counts as failing after a failed commit, unless one succeeds.
+	// After that senders may try again, which is what finds out.
 	failsFor = 5 * time.Second
-	// troubleEvery is the least time between two lines about commits that fail.
+	// troubleEvery is the minimum time between two log lines about failing commits.
 	troubleEvery = 10 * time.Second
 )
 
-// health is what becomes of commits, for readiness and for the log, in which an outage is a line
-// each ten seconds and not one a commit.
+// health tracks commits, for readiness and for the log: an outage logs a line every ten seconds
+// rather than one per commit.
 type health struct {
 	mu       sync.Mutex
-	since    time.Time // of the first commit that failed; zero: the last one succeeded
-	last     time.Time // when the newest failed
+	since    time.Time // of the first failed commit; zero if the last one succeeded
+	last     time.Time // of the latest failed commit
 	logged   time.Time
 	unlogged counts
 }
 
-// counts are commits that failed, and the deliveries in them.
+// counts counts failed commits and the messages in them.
 type counts struct{ commits, messages int }
 
-// failed notes a commit that failed. log says that it is time to say so, and of how many.
+// failed records a failed commit. log reports that it is time to log, with the counts.
 func (t *health) failed(now time.Time, deliveries int) (log bool, failures counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,8 +48,8 @@ func (t *health) failed(now time.Time, deliveries int) (log bool, failures count
 	return true, failures
 }
 
-// succeeded notes a commit that succeeded. ended says that those before it had not, for how long and
-// how many of them no line has told of.
+// succeeded records a successful commit. ended reports that it ended an outage, how long that
+// lasted and how many failures have not been logged.
 func (t *health) succeeded(now time.Time) (ended bool, lasted time.Duration, failures counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,11 +67,11 @@ func (t *health) failing(now time.Time) bool {
 	return !t.since.IsZero() && now.Sub(t.last) < failsFor
 }
 
-// ErrFailing says that the database did not take what was last to be stored.
+// ErrFailing reports that the database did not store the latest messages.
 var ErrFailing = errors.New("the database takes no messages")
 
-// Ready returns ErrFailing for five seconds after a commit that failed, unless one succeeds earlier: a database
-// can answer and take nothing, when its disk is full for instance.
+// Ready returns ErrFailing for five seconds after a failed commit, unless one succeeds earlier: a
+// database can answer queries and still store nothing, for example when its disk is full.
 func (in *Inbox) Ready() error {
 	if in.trouble.failing(in.config.Now()) {
 		return ErrFailing
@@ -79,7 +79,7 @@ func (in *Inbox) Ready() error {
 	return nil
 }
 
-// noteFailure notes that a commit failed through no fault of what it was to store.
+// noteFailure records a commit that failed for reasons other than its data.
 func (in *Inbox) noteFailure(ctx context.Context, deliveries int, took time.Duration, err error) {
 	log, failures := in.trouble.failed(in.config.Now(), deliveries)
 	if !log {

@@ -9,26 +9,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// small is the size, in bytes, up to which a body may use the reserve: most are of some
+// small is the maximum size, in bytes, of a body that may use the reserve: most are a few
 // kilobytes.
 const small = 32 << 10
 
-// maxQueue is how many requests of a project may wait for memory.
+// maxQueue is the maximum number of a project's requests that may wait for memory.
 const maxQueue = 1000
 
-// budget shares the memory for bodies. Whoever knows a project's URL can make bodies
-// arrive slowly without knowing a secret, so no project and no address gets more than
-// its share, and a reserve is for small bodies alone:
+// budget shares the memory for bodies. Anyone who knows a project's URL can send bodies slowly
+// without knowing a secret, so no project and no address gets more than its share, and a reserve is
+// kept for small bodies:
 //
 //	┌──────────────── total ────────────────┬─ reserve ─┐
 //	│ any body                              │ small     │
 //	└───────────────────────────────────────┴───────────┘
 //	  a project: a quarter of each, an address: an eighth of each
 //
-// A request asks for the whole size of its body before it reads it. Where there is no
-// room it waits, which holds the sender back by TCP, and who holds least is served
-// first. A request never waits while it holds something, so none waits for another one
-// that waits.
+// A request claims the whole size of its body before it reads it. Without free memory it waits,
+// which slows down the sender through TCP, and the project that holds least is served first. A
+// request never waits while it holds memory, so requests cannot deadlock.
 type budget struct {
 	general, reserve pool
 
@@ -37,7 +36,7 @@ type budget struct {
 	waiting  *list.List // of *claim, oldest first
 }
 
-// pool is a part of the memory. What is held of it belongs to budget.mu.
+// pool is a part of the memory. budget.mu guards what is held of it.
 type pool struct {
 	size, perProject, perAddress int64
 
@@ -45,19 +44,19 @@ type pool struct {
 	addresses map[netip.Addr]int64
 }
 
-// holder is a project that holds memory or waits for some.
+// holder is a project that holds or waits for memory.
 type holder struct {
 	general, reserve int64
 	waiting          int
 }
 
-// claim is what one request holds, or waits for.
+// claim is what one request holds or waits for.
 type claim struct {
 	project uuid.UUID
-	address netip.Addr // invalid: of no interest
+	address netip.Addr // invalid if unknown
 	size    int64
 
-	from    *pool // nil: it holds nothing
+	from    *pool // nil if it holds nothing
 	granted chan struct{}
 	queued  *list.Element
 }
@@ -71,15 +70,15 @@ func newBudget(total, maxBody int64) *budget {
 	}
 	reserve := total / 8
 	return &budget{
-		// However large a single body may be, there is room for it.
+		// Any single body fits, however large.
 		general:  part(max(total-reserve, maxBody+1), maxBody+1),
 		reserve:  part(max(reserve, small+1), min(small, maxBody)+1),
 		projects: make(map[uuid.UUID]*holder), waiting: list.New(),
 	}
 }
 
-// take waits for memory until ctx ends. It reports whether the claim holds it now;
-// give it back with release.
+// take waits for memory until ctx ends. It reports whether the claim now holds it; return it with
+// release.
 func (b *budget) take(ctx context.Context, c *claim) bool {
 	b.mu.Lock()
 	h := b.holder(c.project)
@@ -122,11 +121,11 @@ func (b *budget) grow(c *claim, size int64) bool {
 		c.size, c.from = bigger.size, bigger.from
 		return true
 	}
-	b.hold(c, h, c.from) // as it was
+	b.hold(c, h, c.from) // restore
 	return false
 }
 
-// release gives back what a claim holds.
+// release returns what a claim holds.
 func (b *budget) release(c *claim) {
 	if c.from == nil {
 		return
@@ -140,8 +139,8 @@ func (b *budget) release(c *claim) {
 	b.serve()
 }
 
-// serve grants what there is room for to those who wait: first of all to the project
-// that holds least, and within it to the oldest that fits.
+// serve grants free memory to waiting claims: first to the project that holds least, and within it
+// to the oldest that fits.
 func (b *budget) serve() {
 	for {
 		var next *claim
@@ -169,7 +168,7 @@ func (b *budget) leave(c *claim) {
 	b.projects[c.project].waiting--
 }
 
-// fitting is the part of the memory that has room for a claim.
+// fitting returns the pool that has enough free memory for a claim.
 func (b *budget) fitting(c *claim, h *holder) *pool {
 	switch {
 	case b.general.fits(c, h.general):
@@ -226,7 +225,7 @@ func (b *budget) holder(id uuid.UUID) *holder {
 	return h
 }
 
-// forget drops a project that neither holds nor waits.
+// forget removes a project that neither holds nor waits.
 func (b *budget) forget(id uuid.UUID, h *holder) {
 	if *h == (holder{}) {
 		delete(b.projects, id)

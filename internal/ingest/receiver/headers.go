@@ -7,18 +7,17 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Headers are kept for the person who looks into a delivery. There is a list of
-// those that may be kept, so that a credential can't slip through.
+// Headers are stored for people who inspect a message. An allow-list keeps credentials out.
 const (
-	maxHeaderValue = 512 // bytes; what is longer is cut
+	maxHeaderValue = 512 // bytes; longer values are truncated
 	maxHeaders     = 32
 )
 
-// keepable reports whether a header, by its canonical name, never holds a
-// credential or a signature and says something about the delivery.
+// keepable reports whether a header, by canonical name, never holds a credential or a signature and
+// is worth keeping.
 func keepable(name string) bool {
 	switch name {
-	// Package auth0 lets no credential travel in the first three.
+	// package auth0 refuses credentials in the first three
 	case "Content-Type", "User-Agent", "X-Request-Id",
 		"Svix-Id", "Svix-Timestamp",
 		"Webhook-Id", "Webhook-Timestamp",
@@ -29,8 +28,8 @@ func keepable(name string) bool {
 	}
 }
 
-// keep chooses the headers to store. Where the credential travels in a header of
-// the customer's choice, that may be any of them: only the Content-Type is safe then.
+// keep selects the headers to store. If the customer chooses the header that carries the
+// credential, it may be any of them, so only Content-Type is safe.
 func keep(h http.Header, proof provider.Proof) map[string]string {
 	kept := make(map[string]string, 4)
 	for name, values := range h {

@@ -2,8 +2,8 @@ package receiver
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics are what the receiver tells Prometheus. Their labels take few values:
-// names of providers and the results in this package, nothing a sender chooses.
+// metrics are the receiver's Prometheus metrics. Their labels have few values: provider names and
+// this package's reasons, nothing that a sender chooses.
 type metrics struct {
 	messages *prometheus.CounterVec
 	appended prometheus.Histogram

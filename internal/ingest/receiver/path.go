@@ -11,13 +11,12 @@ import (
 	"github.com/authsync/authsync/internal/pasted"
 )
 
-// Path is where the handler belongs, as a path of gorilla/mux. Match routes to it
-// whatever a person made of the URL that was pasted into a provider's dashboard.
+// Path is the handler's path, as a gorilla/mux template. Match routes to it even if the URL was
+// altered when it was pasted into a provider's dashboard.
 const Path = "/api/capydb/v1/integrations/{provider}/webhook/{projectID}"
 
-// Match is the matcher of a route for the handler. Slashes may be doubled or stand at
-// the end, the words of the path may be in any case, and characters that nobody sees,
-// which come with pasting, count for nothing.
+// Match is a route matcher for the handler. It accepts doubled and trailing slashes and any case,
+// and ignores the invisible characters that pasting adds.
 func Match(r *http.Request, match *mux.RouteMatch) bool {
 	parts := partsOf(r)
 	want := strings.Split(Path[1:], "/")
@@ -38,7 +37,7 @@ func Match(r *http.Request, match *mux.RouteMatch) bool {
 	return true
 }
 
-// partsOf are the words of the path.
+// partsOf returns the segments of the path.
 func partsOf(r *http.Request) []string {
 	var parts []string
 	for part := range strings.SplitSeq(r.URL.Path, "/") {
@@ -49,8 +48,9 @@ func partsOf(r *http.Request) []string {
 	return parts
 }
 
-// Misses reports whether a request seems to be a webhook with a wrong path: it posts to one that has, in
-// any case, a word such as webhook or integrations; below projects, where the management API is, both.
+// Misses reports whether a request looks like a webhook with a wrong path: a POST whose path
+// contains, in any case, a word such as webhook or integrations; below projects, where the
+// management API is, both.
 func Misses(r *http.Request) bool {
 	if r.Method != http.MethodPost || Match(r, &mux.RouteMatch{}) {
 		return false
@@ -65,7 +65,7 @@ func Misses(r *http.Request) bool {
 	return has("webhook") || has("integration")
 }
 
-// Missed is such a request as an observer hears of it.
+// Missed returns such a request as an observer sees it.
 func Missed(r *http.Request, at time.Time, status int) Message {
 	return Message{
 		ReceivedAt: at, Provider: "unknown", Path: ShortPath(r), Status: status, Reason: reasonNoPath,
@@ -73,11 +73,11 @@ func Missed(r *http.Request, at time.Time, status int) Message {
 	}
 }
 
-// maxPath is how much of a path is told.
+// maxPath is the maximum length of a reported path.
 const maxPath = 100
 
-// ShortPath is the path of a request for a person: percent-encoded, so that it has nothing but
-// printable ASCII in it, and cut short.
+// ShortPath returns a request's path for people: percent-encoded, so that it is printable ASCII,
+// and truncated.
 func ShortPath(r *http.Request) string {
 	path := r.URL.EscapedPath()
 	if len(path) > maxPath {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// A body is read into a buffer that begins with firstRead at most and doubles: memory is
-// allocated for what has arrived. What is claimed of the budget is what was promised, so
-// that no request waits for room in the middle of its body.
+// A body is read into a buffer that starts with at most firstRead bytes and doubles, so that memory
+// is allocated only for what has arrived. The budget is claimed for the announced length, so that
+// no request waits for memory in the middle of its body.
 const firstRead = 4 << 10
 
 var (
@@ -22,9 +22,9 @@ var (
 	errMemoryFull = errors.New("the bodies of other requests take all the memory meant for them")
 )
 
-// read reads the body whole and notes when that was.
+// read reads the whole body and records when it was complete.
 func (d *request) read() answer {
-	// The bytes are verified and stored as they come; only one form can be right.
+	// Bytes are verified and stored as sent, so only one encoding can be right.
 	if e := d.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return answer{
 			status: http.StatusUnsupportedMediaType, reason: reasonCompressed, closes: true,
@@ -41,12 +41,12 @@ func (d *request) read() answer {
 		a.closes = !d.discard(control)
 		return a
 	}
-	// A writer without deadlines (a recorder, a wrapper) leaves it to the server's own.
+	// A writer without deadlines (a recorder, a wrapper) uses the server's own.
 	limited := control.SetReadDeadline(time.Now().Add(d.config.ReadTimeout)) == nil
 	err := d.readAll()
 	if limited && err == nil {
-		// Otherwise it would strike while the delivery waits for its commit. A connection
-		// that has been closed meanwhile takes nothing from a body that was read whole.
+		// Otherwise it would expire while the message waits for its commit. A connection closed in
+		// the meantime does not affect a body already read.
 		_ = control.SetReadDeadline(time.Time{})
 	}
 	d.received = d.config.Now()
@@ -72,11 +72,11 @@ func (d *request) read() answer {
 	}
 }
 
-// discardTimeout bounds how long a body is read that is not kept.
+// discardTimeout limits how long an unwanted body is read.
 const discardTimeout = 2 * time.Second
 
-// discard reads the body without keeping it, so that its sender, who is in the middle of
-// sending, gets the answer rather than a broken connection. It reports whether it was read whole.
+// discard reads and drops the body, so that a sender that is still sending gets the answer rather
+// than a broken connection. It reports whether it read all of it.
 func (d *request) discard(control *http.ResponseController) bool {
 	if control.SetReadDeadline(time.Now().Add(discardTimeout)) != nil {
 		return false
@@ -96,7 +96,7 @@ func (d *request) tooLarge() answer {
 func (d *request) claimMemory() error {
 	d.claim = claim{project: d.projectID, address: d.share(), size: firstRead + 1}
 	if d.r.ContentLength >= 0 {
-		d.claim.size = d.r.ContentLength + 1 // one more, to see the end
+		d.claim.size = d.r.ContentLength + 1 // one more, to detect the end
 	}
 	ctx, cancel := context.WithTimeout(d.r.Context(), d.config.WaitTimeout)
 	defer cancel()
@@ -106,8 +106,8 @@ func (d *request) claimMemory() error {
 	return nil
 }
 
-// share is the address that the request's memory is counted for: of IPv6 the network, of
-// which a sender has all addresses. What comes from this machine comes from a proxy.
+// share is the address that the request's memory is charged to: for IPv6 the network, because one
+// sender has all its addresses. Requests from this machine come from a proxy and are not charged.
 func (d *request) share() netip.Addr {
 	address := d.address.Unmap()
 	if !address.IsValid() || address.IsLoopback() {

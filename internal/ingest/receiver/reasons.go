@@ -7,7 +7,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// The reasons of an answer other than 204, as log, metrics and rejected_requests name them.
+// The reasons of answers other than 204, as used in the log, metrics and rejected_requests.
 const (
 	accepted = "accepted"
 
@@ -40,7 +40,7 @@ const (
 	reasonQuota     = "storage_quota_exceeded"
 )
 
-// explain gives the reason for an error of Verify, and what the sender's operator should look at.
+// explain returns the reason for an error of Verify, and advice for the sender's operator.
 func explain(err error) (reason, advice string) {
 	const clocks = "Compare the clocks of this server and of the sender; a recorded request can't be sent again."
 	switch {
@@ -62,7 +62,7 @@ func explain(err error) (reason, advice string) {
 	}
 }
 
-// unavailable is the answer to every trouble that passes.
+// unavailable is the answer to every temporary problem.
 func unavailable(reason string, err error) answer {
 	return answer{
 		status: http.StatusServiceUnavailable, reason: reason, cause: err,

@@ -1,24 +1,22 @@
-// Package receiver takes the webhooks of identity providers. It is the first
-// station of a webhook's road: it checks that a request is genuine, hands it to
-// the inbox, and answers once it is durable. It understands no payload, but stores none
-// of the live tokens and secrets that a provider is known to send.
+// Package receiver accepts the webhooks of identity providers. It verifies that a request is
+// genuine, appends it to the inbox, and answers once it is durable. It does not interpret payloads,
+// except to remove the live tokens and secrets that a provider is known to send.
 //
 //	route ─▶ directory ─▶ read ─▶ verify ─▶ redact ─▶ append ─▶ JSON? ─▶ 204
 //	 405       404         413      401                503        400
 //	           503         415                413                 (stored all the same)
 //	                       503
 //
-// A sender gives up for good on a 4xx (Auth0 on every one of them, 429
-// included), so only what would be refused again tomorrow gets one. Whatever may
-// pass, a slow connection included, is 503 with Retry-After.
+// Senders never retry a 4xx (Auth0 none of them, 429 included), so only requests that would always
+// be rejected get one. Anything that may pass, including a slow connection, is 503 with
+// Retry-After.
 //
-// # What bounds a request
+// # Limits of a request
 //
-// The server around the handler bounds the time to send the headers. From then on:
-// MaxBody the size, ReadTimeout the time in which the body must be there (so a
-// megabyte needs at least 100 kB/s), MaxBuffered the memory of all bodies at
-// once and each project's and address's share of it, AppendTimeout the wait for the commit. An answer takes some 20 seconds at
-// the very worst.
+// The surrounding server limits the time to send the headers. From then on, MaxBody limits the
+// size, ReadTimeout the time to send the body (so a megabyte needs at least 100 kB/s), MaxBuffered
+// the memory of all bodies together and each project's and address's share of it, and AppendTimeout
+// the wait for the commit. An answer takes about 20 seconds at worst.
 package receiver
 
 import (
@@ -44,15 +42,15 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Directory knows the integrations; see project.Directory.
+// Directory looks up integrations; see project.Directory.
 type Directory interface {
 	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
 	LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
-	// Others are the project's integrations with other providers.
+	// Others returns the project's integrations with other providers.
 	Others(projectID uuid.UUID, providerName string) []project.Endpoint
 }
 
-// Rejections notes refused requests where people look; see rejections.Recorder.
+// Rejections records rejected requests for people; see rejections.Recorder.
 type Rejections interface {
 	Wants(projectID uuid.UUID, providerName string) bool
 	Add(r rejections.Request)
@@ -64,54 +62,54 @@ type Usage interface {
 	Add(projectID uuid.UUID, receivedAt time.Time, bytes int)
 }
 
-// Message is a request to a webhook URL, as an observer hears of it.
+// Message is a request to a webhook URL, as an observer sees it.
 type Message struct {
 	ReceivedAt time.Time
-	ProjectID  uuid.UUID // zero where no project is known
+	ProjectID  uuid.UUID // zero if the project is unknown
 	Provider   string
-	// Path is that of the URL, percent-encoded and cut short; only where no project is known.
+	// Path is the URL's path, percent-encoded and truncated; set only if the project is unknown.
 	Path string
-	// InboxID is 0 where it was not stored.
+	// InboxID is 0 if it was not stored.
 	InboxID   int64
 	MessageID string // the sender's id
 	Status    int
-	Reason    string // accepted, or why it was refused
-	Detail    string // the same in a sentence; empty where it was accepted
+	Reason    string // accepted, or the reason for the rejection
+	Detail    string // the reason in a sentence; empty if accepted
 	Bytes     int
 }
 
-// Inbox makes deliveries durable; see inbox.Inbox.
+// Inbox stores messages durably; see inbox.Inbox.
 type Inbox interface {
 	Append(ctx context.Context, d inbox.Message) (int64, error)
 }
 
-// Config is what the receiver needs. Directory, Inbox and Log are required;
-// what is zero gets the value that its comment names.
+// Config configures the receiver. Directory, Inbox and Log are required; other zero fields get the
+// default in their comment.
 type Config struct {
 	Directory Directory
 	Inbox     Inbox
 	Log       *slog.Logger
-	// Rejections, Usage and Observe may be nil. Observe hears of every request and must
-	// not wait.
+	// Rejections, Usage and Observe may be nil. Observe is called for every request and must not
+	// block.
 	Rejections Rejections
 	Usage      Usage
 	Observe    func(Message)
-	// Address tells where a request came from; nil: the other end of the connection.
+	// Address returns where a request came from; nil means the connection's remote address.
 	Address func(*http.Request) netip.Addr
-	// MaxBody is the largest body taken, in bytes: 1 MiB. An Auth0 profile is some
-	// 2 kB, Clerk allows metadata of some 8 kB.
+	// MaxBody is the maximum size of a body, in bytes: 1 MiB. An Auth0 profile is about 2 kB; Clerk
+	// allows metadata of about 8 kB.
 	MaxBody int64
-	// MaxBuffered bounds the bodies of all requests together, in bytes: 64 MiB. See budget.
+	// MaxBuffered limits the bodies of all requests together, in bytes: 64 MiB. See budget.
 	MaxBuffered int64
-	// ReadTimeout is how long a sender may take over the body: 10 s.
+	// ReadTimeout is how long a sender may take to send the body: 10 s.
 	ReadTimeout time.Duration
 	// WaitTimeout is how long a request may wait for memory: half of ReadTimeout.
 	WaitTimeout time.Duration
-	// AppendTimeout is how long a delivery may wait to be durable: 8 s.
+	// AppendTimeout is how long storing a message may take: 8 s.
 	AppendTimeout time.Duration
 	// Now is the clock: time.Now.
 	Now func() time.Time
-	// Registry takes the metrics; nil: there are none.
+	// Registry registers the metrics; nil means no metrics.
 	Registry prometheus.Registerer
 }
 
@@ -121,7 +119,7 @@ type handler struct {
 	budget  *budget
 }
 
-// New makes the handler for Path.
+// New returns the handler for Path.
 func New(config Config) http.Handler {
 	config.MaxBody = cmp.Or(config.MaxBody, 1<<20)
 	config.MaxBuffered = cmp.Or(config.MaxBuffered, 64<<20)
@@ -137,7 +135,7 @@ func New(config Config) http.Handler {
 	return &handler{config: config, metrics: newMetrics(config.Registry), budget: newBudget(config.MaxBuffered, config.MaxBody)}
 }
 
-// peer is the other end of the connection.
+// peer returns the connection's remote address.
 func peer(r *http.Request) netip.Addr {
 	address, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -146,13 +144,12 @@ func peer(r *http.Request) netip.Addr {
 	return address.Addr().Unmap()
 }
 
-// ServeHTTP receives one delivery.
+// ServeHTTP receives one message.
 //
-// What has been read whole is verified and stored whether or not the sender is
-// still there: many give up after a second or two and never send again, and one that
-// closes its side of the connection after the last byte (a half-close) looks the same
-// to net/http as one that is gone. So nothing here hangs on the request's context; each
-// step has a bound of its own.
+// A request that was read completely is verified and stored whether or not the sender is still
+// connected: many give up after a second or two and never retry, and a half-closed connection looks
+// to net/http like a closed one. Therefore nothing here depends on the request's context; each step
+// has its own time limit.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now(), address: h.config.Address(r)}
 	defer func() { h.budget.release(&d.claim) }()
@@ -176,7 +173,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.write(answer)
 }
 
-// request is a delivery on its way through the handler.
+// request is a message on its way through the handler.
 type request struct {
 	*handler
 
@@ -185,7 +182,7 @@ type request struct {
 	received time.Time
 
 	projectID uuid.UUID
-	known     bool // there is such a project
+	known     bool // the project exists
 	provider  string
 	address   netip.Addr
 	claim     claim // of handler.budget
@@ -194,16 +191,16 @@ type request struct {
 	inboxID   int64
 }
 
-// answer is what a sender is told. reason is the word for log and metrics.
+// answer is the response to a sender. reason is the value for the log and metrics.
 type answer struct {
 	status int
 	reason string
 	detail string
 	cause  error // for the log
-	closes bool  // the connection can't be used further
+	closes bool  // the connection cannot be reused
 }
 
-// receive runs the stations of the package comment; each ends the road by a status.
+// receive runs the steps in the package comment; each may end with a status.
 func (d *request) receive(ctx context.Context) answer {
 	if d.r.Method != http.MethodPost {
 		return answer{status: http.StatusMethodNotAllowed, reason: reasonMethod, detail: "Webhooks are sent by POST."}
@@ -229,8 +226,7 @@ func (d *request) receive(ctx context.Context) answer {
 			detail: capital(invalid.Error()) + ". None was taken: send fewer in a request.",
 		}
 	}
-	// Whether or not it is JSON: what is genuine is kept whatever it holds, but for
-	// secrets of end users.
+	// JSON or not: genuine messages are stored whatever they contain, except end users' secrets.
 	if a := d.store(ctx, verifier.Redact(d.body)); a.status != 0 {
 		return a
 	}
@@ -282,9 +278,8 @@ func (d *request) lookupAnswer(err error) answer {
 	}
 }
 
-// verify checks the request, and before it refuses one for good makes sure that
-// the secrets are not those of a moment ago. The verifier returned is the one
-// that was satisfied.
+// verify verifies the request. Before it rejects one permanently it makes sure that the secrets are
+// current. It returns the verifier that accepted the request.
 func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provider.Verifier, answer) {
 	var err error
 	if d.proof, err = verifier.Verify(d.r.Header, d.body, d.received); err == nil {
@@ -341,10 +336,10 @@ func (d *request) write(a answer) {
 	var options []problem.Option
 	switch a.status {
 	case http.StatusServiceUnavailable:
-		// Spread out, so that those refused together do not come back together.
+		// Jitter, so that requests rejected together do not return together.
 		after := 2 * time.Second
 		if a.reason == reasonQuota {
-			after = time.Minute // sooner would be in vain
+			after = time.Minute // an earlier retry would be in vain
 		}
 		options = append(options, problem.RetryAfter(after+rand.N(5*time.Second)))
 	case http.StatusUnauthorized:
@@ -358,5 +353,5 @@ func (d *request) write(a answer) {
 	problem.Write(d.w, d.r, a.status, "", a.detail, options...)
 }
 
-// capital begins a sentence with an error's text.
+// capital capitalizes the first letter of an error's text.
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -30,8 +30,8 @@ func (d *request) report(a answer) {
 	}
 }
 
-// rejection is what is noted of a refused request. A secret of another integration is said
-// there, not to the sender.
+// rejection is the recorded form of a rejected request. It may name another integration whose
+// secret matched, which the sender is not told.
 func (d *request) rejection(a *answer) rejections.Request {
 	if a.reason == reasonMismatch || a.reason == reasonMissing || a.reason == reasonMalformed {
 		if other := d.otherIntegration(); other != "" {
@@ -50,8 +50,8 @@ func (d *request) rejection(a *answer) rejections.Request {
 	}
 }
 
-// otherIntegration is the provider whose integration of the same project would have
-// accepted the request. It is looked for only where the finding is noted.
+// otherIntegration returns the provider of another integration of the project that would have
+// accepted the request. It is only computed if the result is recorded.
 func (d *request) otherIntegration() string {
 	if d.body == nil || !d.config.Rejections.Wants(d.projectID, d.provider) {
 		return ""
@@ -64,7 +64,7 @@ func (d *request) otherIntegration() string {
 	return ""
 }
 
-// checkQuota refuses, in a way that providers try again, what a project may not store any more.
+// checkQuota rejects, retryably, what a project may no longer store.
 func (d *request) checkQuota() answer {
 	if d.config.Usage == nil {
 		return answer{}
@@ -74,7 +74,7 @@ func (d *request) checkQuota() answer {
 	}
 	return answer{
 		status: http.StatusServiceUnavailable, reason: reasonQuota, closes: true,
-		// How many are nobody's business who only knows the URL.
+		// The limit is not disclosed to senders that know only the URL.
 		detail: "The project has stored as many messages as it may. It takes messages again once old ones are " +
 			"dropped (AUTHSYNC_INBOX_RETENTION), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).",
 	}

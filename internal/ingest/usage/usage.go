@@ -1,7 +1,7 @@
-// Package usage counts what projects store in the inbox, and says which have stored all
-// that they may. Nothing is counted in the transactions of the receiver, where a row a project
-// would be what all of them wait for: each process adds up, writes its sums every few
-// seconds, and reads those of all. So a quota is kept to within some seconds.
+// Package usage counts what projects store in the inbox and enforces their quotas. It counts
+// outside the receiver's transactions, which would otherwise all wait for a project's row: each
+// process adds up in memory, writes its sums every few seconds, and reads those of all processes. A
+// quota is therefore exact to within a few seconds.
 package usage
 
 import (
@@ -20,12 +20,12 @@ import (
 const (
 	interval     = 5 * time.Second
 	writeTimeout = 5 * time.Second
-	// overhead is what a message takes beside its body and headers, with its outcome and the
+	// overhead is the size of a message beyond its body and headers, including its outcome and the
 	// indexes of both, in bytes.
 	overhead = 500
 )
 
-// Counter counts. It is safe for concurrent use; Run must run.
+// Counter counts stored messages. It is safe for concurrent use; Run must be running.
 type Counter struct {
 	pool  *pgxpool.Pool
 	log   *slog.Logger
@@ -34,7 +34,7 @@ type Counter struct {
 
 	mu    sync.Mutex
 	added map[place]*sum
-	total map[uuid.UUID]int64 // of all processes, as of the last reading
+	total map[uuid.UUID]int64 // of all processes, when last read
 }
 
 type place struct {
@@ -44,7 +44,7 @@ type place struct {
 
 type sum struct{ messages, bytes int64 }
 
-// New makes a Counter on the control database. The quota is in bytes a project; 0: none.
+// New creates a Counter on the control database. The quota is in bytes per project; 0 means none.
 func New(pool *pgxpool.Pool, log *slog.Logger, quota int64) *Counter {
 	return &Counter{
 		pool: pool, log: log, quota: quota, now: time.Now,
@@ -52,7 +52,7 @@ func New(pool *pgxpool.Pool, log *slog.Logger, quota int64) *Counter {
 	}
 }
 
-// Add counts a message that was stored.
+// Add counts a stored message.
 func (c *Counter) Add(project uuid.UUID, receivedAt time.Time, bytes int) {
 	at := place{project, receivedAt.UTC().Format(time.DateOnly)}
 	c.mu.Lock()
@@ -67,7 +67,7 @@ func (c *Counter) Add(project uuid.UUID, receivedAt time.Time, bytes int) {
 	c.total[project] += int64(bytes) + overhead
 }
 
-// Exceeded reports whether a project has stored all that it may, and how much it has.
+// Exceeded reports whether a project has reached its quota, with the bytes stored and the quota.
 func (c *Counter) Exceeded(project uuid.UUID) (stored, quota int64, exceeded bool) {
 	if c.quota == 0 {
 		return 0, 0, false
@@ -78,7 +78,7 @@ func (c *Counter) Exceeded(project uuid.UUID) (stored, quota int64, exceeded boo
 	return stored, c.quota, stored >= c.quota
 }
 
-// Load reads what has been stored before, so that a process that starts keeps to the quotas at once.
+// Load reads what has already been stored, so that quotas apply from the start.
 func (c *Counter) Load(ctx context.Context) error { return c.read(ctx) }
 
 // Run writes and reads until ctx ends, and then writes once more.
@@ -96,7 +96,7 @@ func (c *Counter) Run(ctx context.Context) {
 	}
 }
 
-// exchange writes the sums of this process and reads those of all.
+// exchange writes this process's sums and reads those of all processes.
 func (c *Counter) exchange(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -136,7 +136,7 @@ func (c *Counter) write(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// Another time: the database may be away.
+	// Retry later: the database may be down.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for at, s := range added {
@@ -171,7 +171,7 @@ func (c *Counter) read(ctx context.Context) error {
 	for _, t := range totals {
 		c.total[t.ProjectID] = t.Bytes
 	}
-	for at, s := range c.added { // not written yet
+	for at, s := range c.added { // not yet written
 		c.total[at.project] += s.bytes
 	}
 	return nil
