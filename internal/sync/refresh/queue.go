@@ -12,35 +12,32 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// JobQueue is the River queue of the jobs refresh_users: a provider that answers
-// slowly must not hold up deliveries.
+// JobQueue is the River queue of refresh_users jobs: a slow provider must not delay messages.
 const JobQueue = "refreshes"
 
-// Args are the arguments of the job refresh_users, which reads the users of a
-// project and provider that authsync.refresh_requests names.
+// Args are the arguments of the job refresh_users, which reads the users of a project and provider
+// listed in authsync.refresh_requests.
 type Args struct {
 	ProjectID uuid.UUID `json:"project_id"`
 	Provider  string    `json:"provider"`
 }
 
-// Kind names the job.
 func (Args) Kind() string { return jobs.RefreshUsers }
 
-// subject is what the job exists once for.
+// subject identifies the single job of a project and provider.
 func (a Args) subject() string { return a.ProjectID.String() + "/" + a.Provider }
 
-// Queue takes requests to read users. Many requests for a user need one request of the provider, but it
-// must begin after the last of them. There is one job for all users of a project and
+// Queue accepts refresh requests. Many requests for a user need only one request to the provider,
+// but it must begin after the last of them. There is one job for all users of a project and
 // provider; see authsync.request_job.
 type Queue struct {
 	accounts source.Accounts
 }
 
-// NewQueue makes a Queue.
 func NewQueue(accounts source.Accounts) *Queue { return &Queue{accounts: accounts} }
 
-// Possible returns nil if users can be read with the credentials that are stored;
-// the errors are those of account.Accounts.
+// Possible returns nil if the stored credentials allow reading users, and otherwise the error of
+// source.Accounts.
 func (q *Queue) Possible(ctx context.Context, projectID uuid.UUID, providerName string) error {
 	opened, err := q.accounts.Open(ctx, projectID, providerName)
 	if err != nil {
@@ -64,9 +61,8 @@ const (
 		WHERE project_id = $1 AND provider = $2 AND user_id = $3 AND abandoned_at IS NOT NULL`
 )
 
-// Request asks for users to be read, in the caller's transaction. A transaction that
-// asks for several providers does it in the order of their names, lest it meets
-// another one that asks for the same.
+// Request requests a refresh of users in the caller's transaction. A transaction that makes
+// requests for several providers must do so in order of their names, to avoid deadlocks.
 func (q *Queue) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error {
 	if len(userIDs) == 0 {
 		return nil
@@ -78,7 +74,7 @@ func (q *Queue) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, pro
 	return jobs.Request(ctx, tx, args, args.subject())
 }
 
-// isLasting reports an error that only a person can end.
+// isLasting reports whether only a person can resolve the error.
 func isLasting(err error) bool {
 	return fault.Is(err, fault.NotPossible, fault.CredentialsRefused, fault.ProviderError)
 }

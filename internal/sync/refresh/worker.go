@@ -26,41 +26,41 @@ import (
 )
 
 const (
-	// maxWorkers is how many providers' users a process reads at the same time.
+	// maxWorkers is the number of providers whose users a process reads concurrently.
 	maxWorkers = 20
-	// batchSize is how many users share a look at the mirror and a call of it.
+	// batchSize is the number of users per query and call of the mirror.
 	batchSize = 50
-	// sliceLength is how long a job works before others have their turn, readTime how
-	// long the provider has for a batch, whose answers must be written in what is left
-	// of workTime. That is below the time after which a job counts as dead.
+	// sliceLength is how long a job works before it yields. readTime limits the requests of a
+	// batch, whose answers must be written in the rest of workTime, which is below the time after
+	// which a job is rescued.
 	sliceLength = 10 * time.Second
 	readTime    = 10 * time.Second
 	workTime    = 28 * time.Second
 
-	// maxAttempts of one user, with pauses that double from firstPause on: an hour or so.
+	// maxAttempts per user, with pauses that double from firstPause on: about an hour.
 	maxAttempts = 8
 	firstPause  = 30 * time.Second
-	// deferralPause is how long a user waits whose row is locked in the project's database.
+	// deferralPause is the pause for a user whose row is locked in the project's database.
 	deferralPause = 5 * time.Second
-	// lastingPause is kept where a person has to do something first.
+	// lastingPause is the pause when a person has to act first.
 	lastingPause = 5 * time.Minute
 	failurePause = 2 * time.Second
 )
 
-// Config is what the workers need.
+// Config configures the workers.
 type Config struct {
 	Pool     *pgxpool.Pool // the control database
 	Queue    *Queue
 	Accounts source.Accounts
 	Mirror   Mirror
 	Log      *slog.Logger
-	// ReadTime is how long the provider has for a batch; 0: 10 s.
+	// ReadTime limits the requests of a batch; 0 means 10 s.
 	ReadTime time.Duration
-	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
+	// Retry replaces the pause after a failure, for tests; nil means no change.
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the workers and their queue to a River client that is to be made.
+// Register adds the workers and their queue to a River client under construction.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
 	c.ReadTime = cmp.Or(c.ReadTime, readTime)
 	if c.Retry == nil {
@@ -70,15 +70,14 @@ func Register(c Config, workers *river.Workers, queues map[string]river.QueueCon
 	queues[JobQueue] = river.QueueConfig{MaxWorkers: maxWorkers}
 }
 
-// worker works refresh_users.
 type worker struct {
 	river.WorkerDefaults[Args]
 
 	config Config
 }
 
-// Work reads users for a slice of time. If the process dies meanwhile, those that
-// were not settled are read again.
+// Work refreshes users for a slice of time. If the process dies, users that were not settled are
+// read again.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	working, cancel := context.WithTimeoutCause(ctx, workTime, errSlow)
 	defer cancel()
@@ -87,7 +86,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	switch {
 	case err == nil, jobs.Yields(err):
 		return err
-	case ctx.Err() != nil: // we are being stopped: another process goes on
+	case ctx.Err() != nil: // we are shutting down: another process continues
 		return river.JobSnooze(0)
 	case errors.Is(err, errControl):
 		return err
@@ -97,15 +96,15 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	return r.deferRun(ctx, err)
 }
 
-// errControl marks an error of the control database: nothing can be noted.
+// errControl marks an error of the control database: nothing can be recorded.
 var errControl = errors.New("note which users were read")
 
-// NextRetry comes back soon after the death of a worker.
+// NextRetry retries soon after a worker died.
 func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
 	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
 }
 
-// Timeout leaves the worker's own time limit room to speak first.
+// Timeout is longer than the worker's own time limit, so that the latter expires first.
 func (w *worker) Timeout(*river.Job[Args]) time.Duration { return workTime + 2*time.Second }
 
 // run is one turn of a job.
@@ -124,7 +123,7 @@ type refreshRequest struct {
 }
 
 const (
-	// What was asked for until now is answered by a request that begins now.
+	// Requests made until now are satisfied by a read that begins now.
 	nextRequests = `
 		SELECT user_id, request_count, attempts
 		FROM authsync.refresh_requests
@@ -132,8 +131,8 @@ const (
 		ORDER BY next_attempt_at, user_id
 		LIMIT $3`
 
-	// The rows are locked in the order in which Want locks them. What was asked for
-	// meanwhile stays, to be read again.
+	// Rows are locked in the same order as by Request. Users requested again in the meantime stay
+	// and are read again.
 	settleRequests = `
 		WITH done AS (
 			SELECT d.user_id, d.request_count, nullif(d.problem, '') AS problem, d.pause, d.gives_up, d.is_deferred
@@ -157,7 +156,7 @@ const (
 		FROM locked AS l
 		WHERE w.project_id = $1 AND w.provider = $2 AND w.user_id = l.user_id AND l.problem IS NOT NULL`
 
-	// Seconds; by the clock that nextRequests goes by.
+	// In seconds, by the clock that nextRequests uses.
 	nextTry = `
 		SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::double precision
 		FROM authsync.refresh_requests
@@ -201,7 +200,7 @@ func (r *run) next(ctx context.Context) ([]refreshRequest, error) {
 	return wishes, nil
 }
 
-// refresh reads users, brings the mirror to what was read, and settles their wishes.
+// refresh reads users, updates the mirror, and settles their requests.
 func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
 	args := r.job.Args
 	opened, err := r.config.Accounts.Open(ctx, args.ProjectID, args.Provider)
@@ -237,8 +236,8 @@ func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
 	return failed
 }
 
-// aboutNoUser gives the error of several answers if all of them have one: then it is
-// not about single users, and none of them may be given up for it.
+// aboutNoUser returns the common error of several answers, if all failed: it is then not about
+// single users, and none of them may be abandoned for it.
 func aboutNoUser(answers []Answer) error {
 	understood := slices.ContainsFunc(answers, func(a Answer) bool { return a.Err == nil })
 	if understood || len(answers) < 3 {
@@ -247,7 +246,7 @@ func aboutNoUser(answers []Answer) error {
 	return answers[0].Err
 }
 
-// settle removes the wishes that were fulfilled, and puts off those that could not be.
+// settle deletes the satisfied requests and defers the others.
 func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answers []Answer, results []mirror.Result) error {
 	n := len(answers)
 	if n == 0 {
@@ -262,7 +261,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answ
 			problems[i] = pgdb.Describe(err)
 			givesUp[i] = wish.Attempts+1 >= maxAttempts
 			pauses[i] = r.config.Retry(firstPause << min(wish.Attempts, maxAttempts)).Seconds()
-		} else if results[i].Outcome == mirror.OutcomeDeferred { // no try, however often
+		} else if results[i].Outcome == mirror.OutcomeDeferred { // costs no attempt, however often
 			problems[i], deferred[i] = results[i].Reason, true
 			pauses[i] = r.config.Retry(deferralPause).Seconds()
 		}
@@ -276,8 +275,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answ
 	return nil
 }
 
-// finish ends the job if nobody has asked meanwhile, or waits for a user whose
-// next try is later.
+// finish ends the job if nothing was requested in the meantime, or waits for the next retry.
 func (r *run) finish(ctx context.Context) error {
 	args := r.job.Args
 	var next *float64
@@ -292,7 +290,7 @@ func (r *run) finish(ctx context.Context) error {
 	})
 }
 
-// end ends the job unless somebody has asked meanwhile.
+// end ends the job unless something was requested in the meantime.
 func (r *run) end(ctx context.Context) error {
 	err := jobs.End(ctx, r.config.Pool, r.job.JobRow, r.job.Args.subject(), time.Now())
 	if err == nil || jobs.Yields(err) {
@@ -301,8 +299,7 @@ func (r *run) end(ctx context.Context) error {
 	return errors.Join(errControl, err)
 }
 
-// deferRun notes why no user could be read, and comes back later, which costs the
-// job no attempt.
+// deferRun records why no user could be read and retries later, at no cost of an attempt.
 func (r *run) deferRun(ctx context.Context, err error) error {
 	var limited *userapi.RateLimitError
 	var delayed *tenantdb.DelayError
@@ -326,8 +323,7 @@ func (r *run) deferRun(ctx context.Context, err error) error {
 	return jobs.Wait(ctx, r.job.JobRow, because, wait)
 }
 
-// abandon drops the wishes of an integration that was removed: there is nobody
-// to ask any more.
+// abandon deletes the requests of a deleted integration: there is no one left to ask.
 func (r *run) abandon(ctx context.Context) error {
 	args := r.job.Args
 	if _, err := r.config.Pool.Exec(ctx, deleteRequests, args.ProjectID, args.Provider); err != nil {

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// checkEvery is how often all mirrors are looked at.
+	// checkEvery is the interval at which all mirrors are checked.
 	checkEvery = time.Minute
-	// checkAtOnce is how many of them at the same time, checkTime how long one may take.
+	// checkAtOnce is the number of concurrent checks, checkTime the time limit of one.
 	checkAtOnce, checkTime = 16, 5 * time.Second
 )
 
-// Periodic gives the jobs that a client with these workers inserts by itself.
+// Periodic returns the periodic jobs of these workers.
 func Periodic() []*river.PeriodicJob {
 	return []*river.PeriodicJob{jobs.Every(checkEvery, checkArgs{})}
 }
@@ -30,10 +30,9 @@ func Periodic() []*river.PeriodicJob {
 // checkArgs are the arguments of check_mirrors.
 type checkArgs struct{}
 
-// Kind names the job.
 func (checkArgs) Kind() string { return "check_mirrors" }
 
-// InsertOpts allows a few attempts: the next job comes in a minute anyway.
+// InsertOpts allows few attempts: the next job comes in a minute anyway.
 func (checkArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: 5} }
 
 // checkWorker works check_mirrors.
@@ -45,8 +44,8 @@ type checkWorker struct {
 // Timeout is that of all jobs.
 func (w *checkWorker) Timeout(*river.Job[checkArgs]) time.Duration { return jobs.Timeout }
 
-// Work looks at the mirrors that have been applied to: one whose project has no events now may have
-// been restored as well. A database that is away is looked at again in a minute.
+// Work checks the mirrors that have been applied to: an idle project's database may have been
+// restored, too. An unreachable database is checked again in a minute.
 func (w *checkWorker) Work(ctx context.Context, _ *river.Job[checkArgs]) error {
 	rows, err := w.Pool.Query(ctx, `SELECT p.project_id FROM authsync.mirror_progress AS p ORDER BY p.project_id`)
 	if err != nil {

@@ -1,20 +1,19 @@
-// Package repair brings back what a mirror has lost. It stands beside the road of a webhook: the
-// mirrors (package mirror) tell it how far they are and when one of them went back, because its database was
-// restored from a backup, failed over to a replica that was behind, or was made anew; it puts that on
-// record, and a job brings back what was lost.
+// Package repair restores what a mirror has lost. Package mirror reports each mirror's progress,
+// and when one went back because its database was restored from a backup, failed over to a lagging
+// replica, or was recreated; repair records that, and a job restores the lost data.
 //
 //	mirror ──Exchange──▶ authsync.mirror_progress
 //	       ──Lost──────▶ authsync.mirror_repairs + job repair_mirror
-//	                          │ looking through the inbox ─▶ messages wait again, a bounded number at a time
+//	                          │ looking through the inbox ─▶ messages pending again, a bounded number at a time
 //	                          │ replaying                 ─▶ until the last of them was applied
 //	                          │ reconciling               ─▶ a reconcile for each provider whose credentials allow
 //	                          ▼
 //	                        finished
-//	check_mirrors ─▶ mirror.Check, once a minute: a mirror that nobody writes to is looked at too
+//	check_mirrors ─▶ mirror.Check, once a minute, also for mirrors without events
 //
-// The events are applied exactly once: what the mirror still has, its ledger knows. Which were lost follows
-// from time: the mirror says when its last call began, and what became final since then is applied
-// again, and some minutes more, because clocks differ.
+// Every event is applied exactly once, because the mirror's ledger knows the events it still has.
+// Time determines which were lost: the mirror records when its last call began, and everything that
+// became final since then, plus a few minutes because clocks differ, is applied again.
 package repair
 
 import (
@@ -32,7 +31,8 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// margin is how much more than what was lost is applied again: clocks may be apart by less.
+// margin is added to the period that is applied again: it exceeds any expected difference between
+// clocks.
 const margin = 5 * time.Minute
 
 // Ledger is the mirror.Ledger of a control database. It is safe for concurrent use.
@@ -41,7 +41,7 @@ type Ledger struct {
 	now  func() time.Time
 }
 
-// NewLedger makes a Ledger; now nil is time.Now.
+// NewLedger returns a Ledger; a nil now means time.Now.
 func NewLedger(pool *pgxpool.Pool, now func() time.Time) *Ledger {
 	if now == nil {
 		now = time.Now
@@ -70,7 +70,8 @@ const (
 		WHERE p.project_id = $1 AND (p.epoch <> $2 OR p.applied_to < $3)`
 )
 
-// Exchange notes how far a mirror is and gives how far it was at least; see mirror.Ledger.
+// Exchange records a mirror's progress and returns its greatest recorded progress; see
+// mirror.Ledger.
 func (l *Ledger) Exchange(ctx context.Context, projectID uuid.UUID, p mirror.Progress) (known mirror.Progress, err error) {
 	if p.Epoch != uuid.Nil {
 		if _, err := l.pool.Exec(ctx, noteProgress, projectID, p.Epoch, p.AppliedTo, p.ChangeID); err != nil {
@@ -84,8 +85,8 @@ func (l *Ledger) Exchange(ctx context.Context, projectID uuid.UUID, p mirror.Pro
 	return known, nil
 }
 
-// Record notes how far a mirror is in the transaction that records what became of its events: none is
-// on record as applied of which the ledger does not know. Of the zero Progress nothing is noted.
+// Record records a mirror's progress in the transaction that records its events' outcomes, so that
+// no event is recorded as applied without the ledger. It ignores the zero Progress.
 func Record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p mirror.Progress) error {
 	if p.Epoch == uuid.Nil {
 		return nil
@@ -96,7 +97,7 @@ func Record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p mirror.Progre
 	return nil
 }
 
-// Adopt notes how far a mirror is from now on; see mirror.Ledger.
+// Adopt replaces a mirror's recorded progress; see mirror.Ledger.
 func (l *Ledger) Adopt(ctx context.Context, projectID uuid.UUID, p mirror.Progress) error {
 	if _, err := l.pool.Exec(ctx, adoptProgress, projectID, p.Epoch, p.AppliedTo, p.ChangeID); err != nil {
 		return fmt.Errorf("note how far the mirror is now: %w", err)
@@ -105,11 +106,12 @@ func (l *Ledger) Adopt(ctx context.Context, projectID uuid.UUID, p mirror.Progre
 }
 
 const (
-	// lockProgress has the losses of a mirror be recorded one after another.
+	// lockProgress serializes the recording of a mirror's losses.
 	lockProgress = `SELECT p.epoch FROM authsync.mirror_progress AS p WHERE p.project_id = $1 FOR UPDATE`
 
-	// restartRepair has a repair that is at work begin anew: what it brought back is lost again. The
-	// same loss, found by another process, changes nothing. Its changes are still those behind the first loss.
+	// restartRepair restarts a running repair, because what it restored is lost again. It ignores
+	// the same loss found by another process. The repair's changes are still those after the first
+	// loss.
 	restartRepair = `
 		UPDATE authsync.mirror_repairs AS r
 		SET cause = $2, epoch = $3, known_applied_to = $4, found_applied_to = $5, found_at = $6,
@@ -118,8 +120,8 @@ const (
 		WHERE r.project_id = $1 AND r.finished_at IS NULL AND (r.epoch, r.known_applied_to) <> ($3, $4)
 		RETURNING r.id`
 
-	// insertRepair puts a loss on record, once. What an earlier repair brought back after the time of the copy is lost
-	// again, though the events are on record with the time when they were applied first.
+	// insertRepair records a loss once. What an earlier repair restored after the time of the
+	// backup is lost again, although the events' outcomes have the time of the first application.
 	insertRepair = `
 		INSERT INTO authsync.mirror_repairs (
 			project_id, cause, epoch, known_applied_to, found_applied_to, found_at, last_inbox_id, lost_change_id, lost_since, not_in_inbox_until
@@ -140,7 +142,8 @@ const (
 
 	pruneRepairs = `DELETE FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at < $2`
 
-	// selectToldID gives the greatest id of a change that a destination of the project has heard of.
+	// selectToldID returns the greatest id of a change that a destination of the project has
+	// received.
 	selectToldID = `
 		SELECT coalesce(max(greatest(f.cursor, l.change_id)), 0)
 		FROM authsync.destinations AS d
@@ -148,9 +151,9 @@ const (
 		LEFT JOIN LATERAL (SELECT max(e.change_id) AS change_id FROM authsync.deliveries AS e WHERE e.destination_id = d.id) AS l ON true
 		WHERE d.project_id = $1`
 
-	// noteReached notes how far each destination had read the changes that are lost: those it had passed are
-	// not sent to it again. It is told by time where it had not passed all, for of lost changes that have
-	// no delivery nothing else is known.
+	// noteReached records how far each destination had read the lost changes, so that those are not
+	// sent to it again. For a destination that had not read all, time decides, because nothing else
+	// is known of lost changes without a delivery.
 	noteReached = `
 		WITH told AS (
 			UPDATE authsync.destinations AS d
@@ -170,18 +173,18 @@ const (
 		WHERE d.project_id = $1 AND f.destination_id = d.id`
 )
 
-// noticeOfLoss is what a person is told of each destination of the project.
+// noticeOfLoss is the notice shown on each of the project's destinations.
 func noticeOfLoss(at time.Time) string {
 	return "The project's database had lost changes, which was noticed at " + at.UTC().Format("2006-01-02 15:04Z") + ". They are brought back, and " +
 		"what this destination had been told of is not sent again. Users that are read from their provider meanwhile are not sent either, if " +
 		"they are older than that: authsync destinations replay sends them"
 }
 
-// keepRepairs is how long repairs that have ended are kept.
+// keepRepairs is how long finished repairs are kept.
 const keepRepairs = 90 * 24 * time.Hour
 
-// Lost puts on record that a mirror has lost what was applied to it, and requests the job that brings it back;
-// see mirror.Ledger.
+// Lost records that a mirror has lost applied events and requests the job that restores them; see
+// mirror.Ledger.
 func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mirror.Progress) (changeID int64, err error) {
 	err = pgdb.InTx(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockProgress, projectID); err != nil {
@@ -206,13 +209,13 @@ func (l *Ledger) Lost(ctx context.Context, projectID uuid.UUID, known, found mir
 	return changeID, err
 }
 
-// record gives the repair of a loss, 0 if another process was faster or the project is gone.
+// record returns the repair of a loss, or 0 if another process was faster or the project is gone.
 func (l *Ledger) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, known, found mirror.Progress, changeID int64) (id int64, err error) {
 	cause := Rewound
 	if known.Epoch != found.Epoch {
 		cause = Recreated
 	}
-	var since *time.Time // nil: everything is lost
+	var since *time.Time // nil means that everything is lost
 	if !found.AppliedAt.IsZero() {
 		at := found.AppliedAt.Add(-margin)
 		since = &at

@@ -10,30 +10,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The causes of a repair.
+// Causes of a repair.
 const (
-	Rewound   = "rewound"   // the mirror is an older one
-	Recreated = "recreated" // it was made anew, empty
+	Rewound   = "rewound"   // the mirror went back to an earlier state
+	Recreated = "recreated" // the mirror was recreated, empty
 )
 
-// Repair is a mirror that had lost what was applied, and how far its repair is.
+// Repair is the repair of a mirror that lost applied events.
 type Repair struct {
 	ID        int64
 	ProjectID uuid.UUID
 	Cause     string
-	// KnownAppliedTo is how far the mirror had been. A loss that is found while the repair is at work makes it begin anew, with another one.
+	// KnownAppliedTo is the mirror's progress before the loss. Another loss during the repair
+	// restarts it with a new value.
 	KnownAppliedTo int64
-	// LostSince is since when what was applied is applied again; nil: everything is.
+	// LostSince is the start of the period that is applied again; nil means everything.
 	LostSince *time.Time
-	// NotInInboxUntil is before when what was received is in the inbox no longer; nil: it has everything.
+	// NotInInboxUntil is the time before which messages are no longer in the inbox; nil if it has
+	// all.
 	NotInInboxUntil *time.Time
 	LastInboxID     int64
 	ReplayCursor    int64
-	// Messages are those that were, or are to be, applied again; all of them once LastPendingID is known.
+	// Messages is the number of messages to apply again; final once LastPendingID is known.
 	Messages      int64
 	LastPendingID *int64
 	ReplayedAt    *time.Time
-	// Reconciled are providers for which a reconcile was started, Unreconciled says why none could be.
+	// Reconciled lists the providers for which a reconcile was started; Unreconciled says why
+	// others had none.
 	Reconciled   []string
 	Unreconciled map[string]string
 	FoundAt      time.Time
@@ -50,7 +53,7 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// unfinished gives the repair of a project that is at work; the zero Repair if there is none.
+// unfinished returns a project's running repair, or the zero Repair.
 func unfinished(ctx context.Context, db querier, projectID uuid.UUID) (Repair, error) {
 	rows, err := db.Query(ctx, `SELECT `+columns+` FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at IS NULL`, projectID)
 	if err != nil {
@@ -66,7 +69,7 @@ func unfinished(ctx context.Context, db querier, projectID uuid.UUID) (Repair, e
 	return r, nil
 }
 
-// Of gives the newest repairs of a project, at most limit, the newest first.
+// Of returns the newest limit repairs of a project, newest first.
 func Of(ctx context.Context, db querier, projectID uuid.UUID, limit int) ([]Repair, error) {
 	rows, err := db.Query(ctx, `
 		SELECT `+columns+`
@@ -84,7 +87,7 @@ func Of(ctx context.Context, db querier, projectID uuid.UUID, limit int) ([]Repa
 	return all, nil
 }
 
-// What says what was lost, in words.
+// What describes the loss.
 func (r *Repair) What() string {
 	at := r.FoundAt.UTC().Format("2006-01-02 15:04Z")
 	if r.Cause == Recreated || r.LostSince == nil {
@@ -93,7 +96,7 @@ func (r *Repair) What() string {
 	return fmt.Sprintf("its mirror had lost what was applied since %s, which was noticed at %s", r.LostSince.Add(margin).UTC().Format("2006-01-02 15:04Z"), at)
 }
 
-// Stage says how far the repair is, in words.
+// Stage describes the progress.
 func (r *Repair) Stage() string {
 	switch {
 	case r.FinishedAt != nil:

@@ -24,38 +24,38 @@ import (
 )
 
 const (
-	// slice is how long the job works before others have their turn.
+	// slice is how long the job works before it yields.
 	slice = 10 * time.Second
-	// maxWaiting is how many messages of the project may wait before more are made to: what
-	// comes now shall not wait behind all that was lost.
+	// maxWaiting is how many pending messages a project may have before more are added: new
+	// messages must not wait behind everything that was lost.
 	maxWaiting = 20_000
-	// recheckAfter is how soon the job looks whether what waits was applied, recheckRunAfter whether a run has ended.
+	// recheckAfter is the pause before checking again whether pending messages were applied,
+	// recheckRunAfter whether a run has ended.
 	recheckAfter, recheckRunAfter = time.Second, 10 * time.Second
 )
 
-// Args are the arguments of repair_mirror, which brings back what a project's mirror has lost.
+// Args are the arguments of repair_mirror, which restores what a project's mirror has lost.
 type Args struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
-// Kind names the job.
 func (Args) Kind() string { return jobs.RepairMirror }
 
-// Config is what the workers need.
+// Config configures the workers.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Inbox   *inbox.Inbox
 	Mirrors interface {
 		Check(ctx context.Context, projectID uuid.UUID) error
 	}
-	// Providers gives the providers of a project, Start begins a reconcile of one; see backfill.Store.
+	// Providers returns a project's providers, Start starts a reconcile of one; see syncrun.Store.
 	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
 	Start     func(ctx context.Context, projectID uuid.UUID, providerName string, o syncrun.Order) (syncrun.Run, error)
 	Log       *slog.Logger
-	Now       func() time.Time // nil: time.Now
+	Now       func() time.Time // nil means time.Now
 }
 
-// Register adds the workers to a client that is to be made; see jobs.New.
+// Register adds the workers to a client under construction; see jobs.New.
 func Register(config Config) jobs.Register {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -75,8 +75,8 @@ type repairWorker struct {
 // Timeout is that of all jobs.
 func (w *repairWorker) Timeout(*river.Job[Args]) time.Duration { return jobs.Timeout }
 
-// Work goes on with a repair from where it stands. If the process dies, messages that were
-// made to wait may be made to once more, which is harmless.
+// Work continues a repair. If the process dies, messages may become pending once more, which is
+// harmless.
 func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	until, subject := time.Now().Add(slice), job.Args.ProjectID.String()
 	owns, err := jobs.Owns(ctx, w.Pool, job.JobRow, subject)
@@ -118,7 +118,8 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 }
 
 const (
-	// A mirror that loses something more often than that, as one does whose server makes a fool of us, is repaired later.
+	// A mirror that loses data more often than that, such as one behind a misbehaving server, is
+	// repaired later.
 	oftenRepairs, oftenWithin = 5, 10 * time.Minute
 
 	selectOften = `
@@ -130,7 +131,7 @@ const (
 		LIMIT 1`
 )
 
-// notTooOften waits if the mirror was repaired so often of late.
+// notTooOften waits if the mirror was repaired too often recently.
 func (w *repairWorker) notTooOften(ctx context.Context, projectID uuid.UUID) error {
 	var found time.Time
 	err := w.Pool.QueryRow(ctx, selectOften, projectID, oftenRepairs).Scan(&found)
@@ -146,7 +147,8 @@ func (w *repairWorker) notTooOften(ctx context.Context, projectID uuid.UUID) err
 	return nil
 }
 
-// awaitCapacity waits while so much of the project waits already that more must not be put before what comes now.
+// awaitCapacity waits while the project has so many pending messages that more would delay new
+// ones.
 func (w *repairWorker) awaitCapacity(ctx context.Context, projectID uuid.UUID) error {
 	var waiting int64
 	err := w.Pool.QueryRow(ctx, `SELECT coalesce(sum(n.messages), 0) FROM authsync.inbox_pending AS n WHERE n.project_id = $1`, projectID).Scan(&waiting)
@@ -172,10 +174,10 @@ const (
 		RETURNING r.last_pending_id`
 )
 
-// errRestarted says that a repair begins anew, because the mirror has lost something again.
+// errRestarted reports that a repair restarts because the mirror lost data again.
 var errRestarted = errors.New("the repair begins anew")
 
-// replay has a page of messages applied again.
+// replay makes a page of messages pending again.
 func (w *repairWorker) replay(ctx context.Context, r *Repair) error {
 	return pgdb.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
 		lost := inbox.Lost{ProjectID: r.ProjectID, After: r.ReplayCursor, Last: r.LastInboxID}
@@ -228,8 +230,8 @@ const (
 	finishRepair = `UPDATE authsync.mirror_repairs AS r SET finished_at = $2 WHERE r.id = $1 AND r.known_applied_to = $3`
 )
 
-// reconcile starts a reconcile for each provider that allows one, and ends the repair: users that were read
-// from the provider are in no message.
+// reconcile starts a reconcile for each provider that allows one, and ends the repair: users that
+// were read from the provider are in no message.
 func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 	providers, err := w.Providers(ctx, r.ProjectID)
 	if err != nil && !errors.Is(err, project.ErrNoProject) {

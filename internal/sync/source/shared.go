@@ -9,10 +9,10 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// Shared keeps the accounts that it opened, so that those who read single users use
-// one access token and one connection: a token costs a request, and at Auth0 money.
-// Credentials are looked up each time, so a new secret counts from the next call on.
-// Do not read pages through it: a walk keeps downloads open, which are its own.
+// Shared caches opened accounts, so that readers of single users share an access token and a
+// connection: a token costs a request and, at Auth0, money. Credentials are looked up each time, so
+// a new secret applies to the next call. Do not read pages through it: a walk keeps its own
+// downloads open.
 type Shared struct {
 	accounts Accounts
 
@@ -25,13 +25,12 @@ type sharedKey struct {
 	provider  string
 }
 
-// NewShared opens accounts by others; call Close in the end.
+// NewShared returns a cache over accounts; call Close at the end.
 func NewShared(accounts Accounts) *Shared {
 	return &Shared{accounts: accounts, kept: make(map[sharedKey]Account)}
 }
 
-// Open opens an account, or gives the one that is open; see Accounts. Closing
-// what it returns does nothing.
+// Open opens an account or returns the open one; see Accounts. Closing the result does nothing.
 func (s *Shared) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
 	opened, err := s.accounts.Open(ctx, projectID, providerName)
 	key := sharedKey{projectID, providerName}
@@ -54,7 +53,7 @@ func (s *Shared) Open(ctx context.Context, projectID uuid.UUID, providerName str
 	return opened, nil
 }
 
-// Close closes what is open.
+// Close closes all open accounts.
 func (s *Shared) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +63,7 @@ func (s *Shared) Close() {
 	}
 }
 
-// shared hides that a Source can be closed, from those who share it.
+// shared hides a Source's Close from those who share it.
 func shared(s userapi.Source) userapi.Source {
 	if redeliverer, can := s.(userapi.Redeliverer); can {
 		return struct {

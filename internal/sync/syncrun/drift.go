@@ -9,54 +9,54 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Drift is how the mirror and the provider differed when a reconcile compared
-// them. A user counts under one of the first five.
+// Drift is how the mirror and the provider differed when a reconcile compared them. A user counts
+// in one of the first five fields.
 type Drift struct {
-	// Missing users are not in the mirror, or as placeholders only.
+	// Missing users are not in the mirror, or only as placeholders.
 	Missing   int64 `json:"missing"`
 	Differing int64 `json:"differing"`
-	// DeletedHere are deleted in the mirror although the provider has them.
+	// DeletedHere users are deleted in the mirror although the provider has them.
 	DeletedHere int64 `json:"deleted_here"`
-	// Orphaned users are in the mirror, and the provider does not have them.
+	// Orphaned users are in the mirror, but the provider no longer has them.
 	Orphaned int64 `json:"orphaned"`
-	// Placeholders are rows of ensure_user whose id the provider does not know.
+	// Placeholders are rows of ensure_user with ids that the provider does not know.
 	Placeholders int64 `json:"placeholders"`
-	// Columns says how many users differ in which column.
+	// Columns counts differing users by column.
 	Columns map[string]int64 `json:"columns"`
 
-	// Unreported users differ in nothing but what the provider sends no event for, such as the
-	// last sign-in. They are brought up to date, and are no drift: nothing went wrong.
+	// Unreported users differ only in what the provider sends no event for, such as the last
+	// sign-in. They are updated and do not count as drift, because nothing went wrong.
 	Unreported int64 `json:"unreported"`
-	// Tolerated says what else differs and does not count, in how many users: a key of raw of
-	// which the one form of a user object says nothing, or only what is true at this moment.
+	// Tolerated counts users by other differences that do not count: keys of raw that one form of a
+	// user object lacks or that are only momentarily true.
 	Tolerated map[string]int64 `json:"tolerated"`
 
-	// Repaired is how many of them were brought to what the provider says, Failed how
-	// many could not be, with the reason in the report. Left are those that nothing
-	// was done about: of a dry run all, else those that DeletionsBlockedReason is about.
+	// Repaired counts users updated to match the provider, Failed those that could not be, with the
+	// reason in the report. Left counts those left alone: all in a dry run, otherwise those that
+	// DeletionsBlockedReason is about.
 	Repaired int64 `json:"repaired"`
 	Failed   int64 `json:"failed"`
 	Left     int64 `json:"left"`
-	// DeletionsBlockedReason says why orphaned users were not deleted; nil: they were.
+	// DeletionsBlockedReason says why orphaned users were not deleted; nil if they were.
 	DeletionsBlockedReason *string `json:"deletions_blocked_reason"`
-	// Users are the first hundred of them.
+	// Users are the first hundred differing users.
 	Users []mirror.Drifted `json:"users"`
 
-	// Compared is how many live users of the provider the mirror had before.
+	// Compared is the number of the provider's live users that the mirror had before.
 	Compared int64 `json:"compared"`
-	// Restarts is how often the walk began anew.
+	// Restarts is how often the walk was restarted.
 	Restarts int `json:"restarts,omitempty"`
 }
 
-// Found is how many users differ.
+// Found returns the number of differing users.
 func (d *Drift) Found() int64 {
 	return d.Missing + d.Differing + d.DeletedHere + d.Orphaned + d.Placeholders
 }
 
-// maxDrifted is how many users that differ are reported by their ids.
+// maxDrifted is the number of differing users reported by id.
 const maxDrifted = 100
 
-// add takes the totals of the findings over.
+// add adds the totals of the findings.
 func (d *Drift) add(t mirror.Totals) {
 	d.Missing, d.Differing, d.DeletedHere, d.Orphaned, d.Placeholders = 0, 0, 0, 0, 0
 	d.Repaired, d.Failed, d.Left, d.Unreported = 0, 0, 0, 0
@@ -97,10 +97,10 @@ func (d *Drift) add(t mirror.Totals) {
 	}
 }
 
-// maxTolerated is how many keys are counted by name: users may have any keys.
+// maxTolerated is the number of keys counted by name: users may have any keys.
 const maxTolerated = 100
 
-// tolerate counts what differs in a user and does not count.
+// tolerate counts a user's tolerated differences.
 func (d *Drift) tolerate(names []string) {
 	for _, name := range names {
 		if d.Tolerated == nil {
@@ -114,19 +114,19 @@ func (d *Drift) tolerate(names []string) {
 }
 
 const (
-	// defaultMaxDeleted is the share of users, in percent, beyond which a reconcile
-	// deletes none unless it is told to.
+	// defaultMaxDeleted is the share of users, in percent, above which a reconcile deletes none
+	// unless forced.
 	defaultMaxDeleted = 5.0
-	// alwaysDeleted is how many users it deletes whatever their share: each has been proven
-	// to be gone, and in a small mirror one is a large share. Not if the list has none of
-	// the mirror's users: then it is likely another instance's.
+	// alwaysDeleted is the number of users that may be deleted whatever their share: each is proven
+	// to be gone, and in a small mirror one user is a large share. It does not apply if the list
+	// has none of the mirror's users, because it is then probably another instance's.
 	alwaysDeleted = 10
 )
 
-// blockDeletions says why orphaned users must not be deleted, nor placeholders be given
-// up; nil: they may be. met is how many users the walk has met, said how many the
-// provider says it has (nil: it does not say). Placeholders do not count for the share:
-// nothing is lost with them. But a list that is not to be trusted decides on none.
+// blockDeletions says why orphaned users must not be deleted and placeholders not abandoned; nil if
+// they may. met is the number of users that the walk saw, said the provider's own count (nil if it
+// gives none). Placeholders do not count towards the share, because nothing is lost with them, but
+// an untrustworthy list decides on none.
 func (d *Drift) blockDeletions(met int64, said *int64, o Order, options *provider.ReconcileOptions) *string {
 	limit, few := defaultMaxDeleted, d.Orphaned <= alwaysDeleted && d.Orphaned < d.Compared
 	if options != nil && options.MaxDeletedPercent != nil {

@@ -9,12 +9,12 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// cacheFor is how long an account is kept for the next slice of its run, which
-// may come here or to another process.
+// cacheFor is how long an account is kept for the next slice of its run, which this or another
+// process may work.
 const cacheFor = 10 * time.Minute
 
-// sourceCache keeps the accounts of runs from one slice to the next: with an account
-// go its access token and a download that is half read.
+// sourceCache keeps the accounts of runs between slices: an account holds its access token and a
+// partly read download.
 type sourceCache struct {
 	mu       sync.Mutex
 	accounts map[uuid.UUID]cachedSource
@@ -25,8 +25,7 @@ type cachedSource struct {
 	used    time.Time
 }
 
-// take gives the account to work with: the one held, unless the credentials
-// have changed since.
+// take returns the cached account, unless the credentials have changed since.
 func (h *sourceCache) take(runID uuid.UUID, fresh source.Account) source.Account {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,7 +48,7 @@ func (h *sourceCache) take(runID uuid.UUID, fresh source.Account) source.Account
 	return fresh
 }
 
-// release lets go of a run's account.
+// release drops a run's account.
 func (h *sourceCache) release(runID uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// maxBeyond is how many users may be read beyond twice what the provider counts.
+	// maxBeyond is how many users may be read beyond twice the provider's count.
 	maxBeyond = 10_000
-	// maxIdle is how many pages in a row of a slice may have nobody.
+	// maxIdle is the maximum number of consecutive empty pages in a slice.
 	maxIdle = 100
 )
 
-// progress fails a walk that does not get on, whatever source it reads from. A
-// Source has proofs of its own, see fetch.Mark; this is what holds in any case.
+// progress fails a walk that makes no progress, whatever its source. A Source has checks of its
+// own, see userapi.Mark; this one always applies.
 func (s *slice) progress(ctx context.Context, cursor string, page *userapi.Page) error {
 	name := provider.Title(s.row.Provider)
 	switch {

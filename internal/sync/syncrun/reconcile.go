@@ -14,20 +14,19 @@ import (
 	"github.com/authsync/authsync/internal/sync/refresh"
 )
 
-// A reconcile has three phases. What it finds about each user is noted in the
-// project's database before anything is repaired, so that an interruption neither
-// loses nor doubles a finding.
+// A reconcile has three phases. Each finding is recorded in the project's database before anything
+// is repaired, so that an interruption neither loses nor repeats one.
 //
-//	walk      compare each page with the mirror in SQL; apply those users that are
-//	          missing or differ, by the page's own words. Where the mirror has heard
-//	          of something newer, or the page is not whole, the user stays open.
-//	orphaned   look through the mirror for users that the walk did not meet; they
-//	          are open, too, and so are placeholders.
-//	confirm   ask the provider about every open user, one by one, and do what it
-//	          says: repair, or delete. What it says now is the last word.
+//	walk      compare each page with the mirror in SQL; apply users that are missing
+//	          or differ, as the page has them. If the mirror has a newer event, or the
+//	          page is incomplete, the user stays open.
+//	orphaned  find users of the mirror that the walk did not see; they are open, too,
+//	          and so are placeholders.
+//	confirm   ask the provider about every open user, one by one, and repair or
+//	          delete accordingly. This answer is final.
 //
-// Orphaned users and placeholders are not asked about, and not deleted, if there are
-// too many of them: see Drift.heldBack.
+// If there are too many orphaned users and placeholders, they are neither asked about nor deleted:
+// see Drift.blockDeletions.
 func (s *slice) reconcile(ctx context.Context) error {
 	s.findings = s.config.Mirrors.Reconcile(s.row.ProjectID, s.row.ID, s.row.Provider)
 	if s.row.Pages == 0 {
@@ -59,8 +58,8 @@ func (s *slice) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// begin makes room for the findings, unless an interrupted slice did and has
-// noted the first of them.
+// begin prepares the findings' table, unless an interrupted slice already did and recorded the
+// first of them.
 func (s *slice) begin(ctx context.Context) error {
 	_, err := s.findings.Open(ctx, false, false, 0)
 	if errors.Is(err, mirror.ErrFindingsGone) {
@@ -69,16 +68,16 @@ func (s *slice) begin(ctx context.Context) error {
 	return err
 }
 
-// maxRestarts bounds how often a walk begins anew because its findings are gone.
+// maxRestarts limits how often a walk restarts because its findings are gone.
 const maxRestarts = 5
 
-// restart begins the walk anew after its findings are gone. The cursor goes back
-// before there is room for new findings, so that these are never taken for all.
+// restart restarts the walk after its findings are gone. The cursor is reset before new findings
+// are accepted, so that these are never taken for complete.
 func (s *slice) restart(ctx context.Context) error {
 	next := s.next()
 	drift := next.drift()
 	drift.Restarts++
-	drift.Compared, drift.Tolerated = 0, nil // the mirror is looked through again
+	drift.Compared, drift.Tolerated = 0, nil // the mirror is compared again
 	if drift.Restarts > maxRestarts {
 		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again", mirror.ErrFindingsGone)
 	}
@@ -94,7 +93,7 @@ func (s *slice) restart(ctx context.Context) error {
 	return jobs.Yield(ctx)
 }
 
-// drift is a copy of the run's drift, to be changed.
+// drift returns a copy of the run's drift, to be modified.
 func (b *row) drift() Drift {
 	if b.Drift == nil {
 		return Drift{}
@@ -104,7 +103,7 @@ func (b *row) drift() Drift {
 	return drift
 }
 
-// compare compares a page with the mirror, and applies what it can decide.
+// compare compares a page with the mirror and applies what it can decide.
 func (s *slice) compare(ctx context.Context, page *userapi.Page, next *row) error {
 	p := s.decode(page, next)
 	for first := 0; first < len(p.events); first += maxChunk {
@@ -164,11 +163,11 @@ func stateOf(r mirror.Result) string {
 	return mirror.StateRepaired
 }
 
-// lookAt is how many users of the mirror are looked at by one call.
+// lookAt is the number of the mirror's users examined per call.
 const lookAt = 20_000
 
-// findOrphaned looks at some more users of the mirror. At their end it decides
-// whether orphaned users may be deleted.
+// findOrphaned examines more users of the mirror. At the end it decides whether orphaned users may
+// be deleted.
 func (s *slice) findOrphaned(ctx context.Context) error {
 	last, users, err := s.findings.Orphaned(ctx, s.row.StartedAt, s.account.Alone, s.row.Cursor, lookAt)
 	if err != nil {
@@ -195,8 +194,8 @@ func (s *slice) findOrphaned(ctx context.Context) error {
 	return s.commit(ctx, next)
 }
 
-// said is how many users the provider says it has: the smaller number of what it
-// said before and after the walk, since users come and go. Nil: it does not say.
+// said returns the provider's count of its users: the smaller of those before and after the walk,
+// because users come and go. It is nil if the provider gives none.
 func (s *slice) said(ctx context.Context) (*int64, error) {
 	total, ok, err := s.account.Source.Count(ctx)
 	if err != nil {
@@ -209,11 +208,11 @@ func (s *slice) said(ctx context.Context) (*int64, error) {
 	return said, nil
 }
 
-// askAbout is how many users are asked about before that is noted.
+// askAbout is the number of users asked about between two commits.
 const askAbout = 32
 
-// confirm asks the provider about some open users and does what it says. If there
-// are none it ends the run.
+// confirm asks the provider about some open users and acts on the answers. If there are none it
+// ends the run.
 func (s *slice) confirm(ctx context.Context) error {
 	o := s.row.Options
 	open, err := s.findings.Open(ctx, !o.DryRun, s.row.Drift.DeletionsBlockedReason == nil, askAbout)
@@ -244,9 +243,9 @@ func (s *slice) confirm(ctx context.Context) error {
 	return failed
 }
 
-// leaveListed leaves alone who was in the list and is gone now: only users whom the
-// list did not have are deleted, under the bounds of heldBack. Of the others a
-// webhook tells, or the next reconcile.
+// leaveListed skips users that were in the list and are gone now: only users missing from the list
+// are deleted, within the limits of blockDeletions. A webhook or the next reconcile handles the
+// others.
 func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer {
 	listed := make(map[string]bool, len(open))
 	for _, u := range open {
@@ -260,7 +259,7 @@ func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer 
 	return answers
 }
 
-// settle notes what the answers say, repairs, and notes that.
+// settle records the answers, repairs, and records the results.
 func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []refresh.Answer, next *row) error {
 	if err := refused(answers); err != nil {
 		return err
@@ -269,7 +268,7 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 	for i := range answers {
 		a := &answers[i]
 		if a.Finding == mirror.Placeholder && !s.account.Alone {
-			a.Finding = mirror.Equal // another provider, which came meanwhile, may know it
+			a.Finding = mirror.Equal // a provider added in the meantime may know the user
 		}
 		u := mirror.Settled{UserID: a.UserID, State: mirror.StateFound, Finding: a.Finding, Columns: a.Columns}
 		switch {
@@ -302,8 +301,7 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 	return s.findings.Settle(ctx, repaired)
 }
 
-// refused gives the error of the answers if all of them failed: then it is not
-// about single users.
+// refused returns the error of the answers if all failed: it is then not about single users.
 func refused(answers []refresh.Answer) error {
 	understood := slices.ContainsFunc(answers, func(a refresh.Answer) bool { return a.Err == nil })
 	if understood || len(answers) < askAbout/2 {
@@ -312,7 +310,7 @@ func refused(answers []refresh.Answer) error {
 	return fault.Newf(fault.ProviderError, "none of %d users could be read: %v", len(answers), answers[0].Err)
 }
 
-// finish ends the run with what was found and done.
+// finish ends the run with its findings and results.
 func (s *slice) finish(ctx context.Context) error {
 	totals, err := s.findings.Totals(ctx, maxDrifted)
 	if err != nil {
@@ -326,7 +324,7 @@ func (s *slice) finish(ctx context.Context) error {
 	if err := s.commit(ctx, next); err != nil {
 		return err
 	}
-	// What stays is forgotten when the next one begins.
+	// What remains is deleted when the next run begins.
 	if err := findings.End(ctx); err != nil {
 		s.config.Log.WarnContext(ctx, "findings_not_forgotten", slog.Any("error", err))
 	}

@@ -21,11 +21,11 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// maxChunk is how many users go to the mirror by one call: live events get
-// their turn between two calls.
+// maxChunk is the number of users per call of the mirror: live events get their turn between two
+// calls.
 const maxChunk = 500
 
-// slice is one job's work on a run.
+// slice is one turn of a job's work on a run.
 type slice struct {
 	*worker
 
@@ -34,12 +34,12 @@ type slice struct {
 	account  source.Account
 	findings *mirror.Reconcile // of a reconcile
 	begun    time.Time
-	marked   time.Time // up to here the time worked has been noted
-	idle     int       // pages in a row that had nobody
+	marked   time.Time // the time worked is recorded up to here
+	idle     int       // consecutive empty pages
 }
 
-// work reads and applies pages until the time is up. It returns nil when the
-// run has ended, else an error that says what comes next.
+// work reads and applies pages until its time is up. It returns nil when the run has ended,
+// otherwise an error that says what comes next.
 func (s *slice) work(ctx context.Context) error {
 	fresh, err := s.config.Accounts.Open(ctx, s.row.ProjectID, s.row.Provider)
 	if pgdb.Unavailable(err) {
@@ -60,8 +60,8 @@ func (s *slice) work(ctx context.Context) error {
 	return s.walk(ctx, s.apply)
 }
 
-// walk reads pages from the run's cursor on, and hands them to apply. It returns
-// nil when the walk is over.
+// walk reads pages from the run's cursor on and passes them to apply. It returns nil at the end of
+// the walk.
 func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	// The next page is read while this one is applied.
 	ctx, cancel := context.WithCancel(ctx)
@@ -69,7 +69,7 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	defer func() {
 		cancel()
 		if pages != nil {
-			f := <-pages // nobody uses the Source once the slice is over
+			f := <-pages // nothing may use the Source after the slice
 			f.slot.Release()
 		}
 	}()
@@ -103,9 +103,8 @@ func (s *slice) walk(ctx context.Context, apply applyFunc) error {
 	}
 }
 
-// timeUp reports that others should have their turn: after a slice of time, and
-// when all places are taken after each page. River hands places out to those who
-// have waited longest, so turns go round.
+// timeUp reports whether the job should yield: after its slice of time, or after each page if all
+// workers are busy. River gives workers to the jobs that have waited longest, so they take turns.
 func (s *slice) timeUp() bool {
 	return time.Since(s.begun) >= s.config.Slice || s.busy.Load() >= int64(s.config.Workers)
 }
@@ -116,7 +115,7 @@ type fetched struct {
 	err  error
 }
 
-// read reads a page in the background; exactly one value comes.
+// read reads a page in the background; it sends exactly one value.
 func (s *slice) read(ctx context.Context, cursor string) <-chan fetched {
 	pages := make(chan fetched, 1)
 	ctx, slot := s.responses.With(ctx)
@@ -129,7 +128,7 @@ func (s *slice) read(ctx context.Context, cursor string) <-chan fetched {
 
 const setTotal = `UPDATE authsync.sync_runs SET total = $2, updated_at = now() WHERE id = $1`
 
-// count asks how many users there are, for the progress.
+// count asks for the number of users, for the progress.
 func (s *slice) count(ctx context.Context) error {
 	total, ok, err := s.account.Source.Count(ctx)
 	if err != nil || !ok {
@@ -142,12 +141,12 @@ func (s *slice) count(ctx context.Context) error {
 	return nil
 }
 
-// applyFunc brings a page into the mirror and counts what became of its users.
+// applyFunc applies a page to the mirror and counts the results.
 type applyFunc func(ctx context.Context, page *userapi.Page, next *row) error
 
-// page applies a page and then commits that it is applied.
+// page applies a page and then commits the progress.
 func (s *slice) page(ctx context.Context, page userapi.Page, apply applyFunc) error {
-	next := s.next() // with what this page adds
+	next := s.next() // including this page
 	for _, bad := range page.Bad {
 		next.Failed++
 		next.Report.add(bad.Place, bad.Reason)
@@ -178,7 +177,7 @@ func (s *slice) page(ctx context.Context, page userapi.Page, apply applyFunc) er
 	return s.commit(ctx, next)
 }
 
-// next is the run as it will be after the next commit.
+// next returns the run as it will be after the next commit.
 func (s *slice) next() row {
 	next := s.row
 	next.Pages++
@@ -188,14 +187,14 @@ func (s *slice) next() row {
 	return next
 }
 
-// pageOfUsers is the events of a page, and where in the walk each stands.
+// pageOfUsers holds the events of a page and the position of each in the walk.
 type pageOfUsers struct {
 	events []mirror.Event
 	places []string
 }
 
-// decode makes events of the users of a page. Those that cannot be understood are
-// counted and reported.
+// decode turns the users of a page into events. Those that cannot be decoded are counted and
+// reported.
 func (s *slice) decode(page *userapi.Page, next *row) pageOfUsers {
 	p := pageOfUsers{events: make([]mirror.Event, 0, len(page.Users)), places: make([]string, 0, len(page.Users))}
 	for i, u := range page.Users {
@@ -214,14 +213,14 @@ func (s *slice) decode(page *userapi.Page, next *row) pageOfUsers {
 	return p
 }
 
-// apply brings the users of a page into the mirror and counts what became of them.
+// apply applies the users of a page to the mirror and counts the results.
 func (s *slice) apply(ctx context.Context, page *userapi.Page, next *row) error {
 	p := s.decode(page, next)
 	for first := 0; first < len(p.events); first += maxChunk {
 		last := min(first+maxChunk, len(p.events))
 		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, p.events[first:last])
 		if err == nil {
-			err = mirror.Deferred(results) // the page is applied again, which changes no user who is as it says
+			err = mirror.Deferred(results) // the page is applied again, which leaves users that are already current unchanged
 		}
 		if err != nil {
 			return err
@@ -233,7 +232,7 @@ func (s *slice) apply(ctx context.Context, page *userapi.Page, next *row) error 
 	return nil
 }
 
-// count notes what became of a user.
+// count counts the result of a user.
 func (b *row) count(place string, r mirror.Result) {
 	switch {
 	case r.Err != nil:
@@ -246,8 +245,8 @@ func (b *row) count(place string, r mirror.Result) {
 	}
 }
 
-// commitPage moves a run on, unless it has been cancelled or another worker, which
-// took this one for dead, was faster.
+// commitPage advances a run, unless it was cancelled or another worker, which considered this one
+// dead, was faster.
 const commitPage = `
 	UPDATE authsync.sync_runs SET
 		state = $3, cursor = $4, total = $5, pages = $6, read = $7, applied = $8, unchanged = $9, failed = $10,
@@ -255,8 +254,8 @@ const commitPage = `
 		updated_at = now(), finished_at = CASE WHEN $3 = 'done' THEN now() END
 	WHERE id = $1 AND pages = $2 AND state IN ('running', 'waiting')`
 
-// commit makes next the state of the run. Its error says what comes next if the
-// run was cancelled, or taken over.
+// commit makes next the state of the run. Its error says what comes next if the run was cancelled
+// or taken over.
 func (s *slice) commit(ctx context.Context, next row) error {
 	now := time.Now()
 	moved := false
@@ -273,7 +272,7 @@ func (s *slice) commit(ctx context.Context, next row) error {
 		if err := delivery.RequestRelay(ctx, tx, next.ProjectID); err != nil || next.State != Done {
 			return err
 		}
-		// A job that cannot be ended here finds, when it runs again, that nothing is left to do.
+		// If the job cannot be ended here, its next run finds nothing left to do.
 		_, err = jobs.Finish(ctx, tx, s.job.JobRow, s.job.Args.subject(), now)
 		return err
 	})

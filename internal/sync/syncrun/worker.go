@@ -27,21 +27,21 @@ import (
 )
 
 const (
-	// sliceLength is how long a job works before it gives its place to others.
-	// It is well below the time after which a job counts as dead (applier.RescueAfter).
+	// sliceLength is how long a job works before it yields. It is well below the time after which a
+	// job is rescued (jobs.StuckAfter).
 	sliceLength = 20 * time.Second
-	// noTimeLeft is what is kept of the job's time to note how it ended.
+	// noTimeLeft is the part of the job's time reserved for recording its result.
 	noTimeLeft = 2 * time.Second
 
-	// maxWorkers is how many runs a process works on at the same time. Most of
-	// them wait, for a provider or a project's database, and a slow one must not
-	// hold others up. When all places are taken, a turn is one page.
+	// maxWorkers is the number of concurrent runs of a process. Most of them wait for a provider or
+	// a project database, and a slow one must not delay others. When all workers are busy, a turn
+	// is one page.
 	maxWorkers = 64
-	// longAnswers is how many answers beyond 2 MiB a process holds at the same time.
+	// longAnswers is the number of answers over 2 MiB that a process holds at the same time.
 	longAnswers = 2
 
-	// maxConsecutiveFailures in a row end a run: with pauses of up to maxPause, more than
-	// two hours after the last page.
+	// maxConsecutiveFailures end a run: with pauses of up to maxPause, more than two hours after
+	// the last page.
 	maxConsecutiveFailures = 35
 	firstPause             = 2 * time.Second
 	maxPause               = 5 * time.Minute
@@ -53,23 +53,22 @@ type Mirrors interface {
 	Reconcile(projectID, runID uuid.UUID, provider string) *mirror.Reconcile
 }
 
-// Config is what the workers need.
+// Config configures the workers.
 type Config struct {
 	Pool     *pgxpool.Pool // the control database
-	Store    *Store        // starts what is due by its schedule
+	Store    *Store        // starts scheduled runs
 	Accounts source.Accounts
 	Mirrors  Mirrors
 	Log      *slog.Logger
-	// Slice is how long a job works before it lets others have their turn; 0: 20 s.
+	// Slice is how long a job works before it yields; 0 means 20 s.
 	Slice time.Duration
-	// Workers is how many runs are worked on at the same time; 0: 64.
+	// Workers is the number of concurrent runs; 0 means 64.
 	Workers int
-	// Retry maps a pause after a trouble to the one that is kept; nil: the same. For tests.
+	// Retry replaces the pause after a failure, for tests; nil means no change.
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the workers and their queue to a River client that is to be made;
-// see Periodic.
+// Register adds the workers and their queue to a River client under construction; see Periodic.
 func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
 	c.Workers = cmp.Or(c.Workers, maxWorkers)
 	river.AddWorker(workers, newWorker(c))
@@ -84,7 +83,7 @@ type worker struct {
 	config    Config
 	sources   sourceCache
 	responses *userapi.ResponseLimit
-	busy      atomic.Int64 // places that are taken
+	busy      atomic.Int64 // busy workers
 }
 
 func newWorker(c Config) *worker {
@@ -95,8 +94,8 @@ func newWorker(c Config) *worker {
 	return &worker{config: c, sources: sourceCache{accounts: make(map[uuid.UUID]cachedSource)}, responses: userapi.NewResponseLimit(longAnswers)}
 }
 
-// Work goes on with a run for a slice of time. If the process dies meanwhile, or
-// the job is cut off, the run goes on from its last committed page.
+// Work continues a run for a slice of time. If the process dies, or the job is cancelled, the run
+// continues after its last committed page.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	w.busy.Add(1)
 	defer w.busy.Add(-1)
@@ -122,8 +121,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	return s.end(ctx, working, err)
 }
 
-// leave ends the job of a run that is finished, cancelled, or gone with its project, and a job that
-// is not the one of its run: a person had it run again.
+// leave ends the job of a run that is finished, cancelled or deleted with its project, and a job
+// that is not its run's current one because a user retried it.
 func (w *worker) leave(ctx context.Context, job *river.Job[Args]) error {
 	finished, err := jobs.Finish(ctx, w.config.Pool, job.JobRow, job.Args.subject(), time.Now())
 	switch {
@@ -131,7 +130,7 @@ func (w *worker) leave(ctx context.Context, job *river.Job[Args]) error {
 		return err
 	case finished == jobs.Busy:
 		return jobs.Yield(ctx)
-	case finished == jobs.Idle: // otherwise another job may be at work with the account
+	case finished == jobs.Idle: // otherwise another job may be using the account
 		w.sources.release(job.Args.RunID)
 	}
 	return nil
@@ -139,14 +138,14 @@ func (w *worker) leave(ctx context.Context, job *river.Job[Args]) error {
 
 var errSlow = errors.New("a page was not read and applied within 28 seconds")
 
-// NextRetry comes back soon after the death of a worker.
+// NextRetry retries soon after a worker died.
 func (w *worker) NextRetry(job *river.Job[Args]) time.Time {
 	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
 }
 
-// end says what follows from an error: nothing more, or another slice after a while.
+// end decides what follows from an error: nothing, or another slice after a pause.
 func (s *slice) end(ctx, working context.Context, err error) error {
-	if ctx.Err() != nil { // we are being stopped: another process goes on
+	if ctx.Err() != nil { // we are shutting down: another process continues
 		return jobs.Yield(ctx)
 	}
 	if errors.Is(context.Cause(working), errSlow) {
@@ -170,7 +169,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	case errors.As(err, &delayed):
 		return s.wait(ctx, err, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err), delayed.After, s.row.ConsecutiveFailures)
 	case errors.Is(err, errControl):
-		return err // our own database: nothing can be noted
+		return err // our own database: nothing can be recorded
 	}
 	consecutiveFailures := s.row.ConsecutiveFailures + 1
 	if consecutiveFailures >= maxConsecutiveFailures {
@@ -202,8 +201,8 @@ const (
 		WHERE id = $1 AND state IN ('running', 'waiting')`
 )
 
-// wait puts the run off, which costs the job no attempt. What stands in the row may quote a user, what
-// stands with the job does not.
+// wait postpones the run without using up an attempt of the job. The reason in the row may quote a
+// user, the one in the job does not.
 func (s *slice) wait(ctx context.Context, err error, because string, pause time.Duration, consecutiveFailures int) error {
 	if _, err := s.config.Pool.Exec(ctx, deferRun, s.row.ID, because, consecutiveFailures); err != nil {
 		return errors.Join(errControl, err)
@@ -211,7 +210,7 @@ func (s *slice) wait(ctx context.Context, err error, because string, pause time.
 	return jobs.Wait(ctx, s.job.JobRow, redact.Reason(err), &jobs.WaitError{After: s.config.Retry(pause)})
 }
 
-// fail ends the run for good. What stands in the row may quote a user, what is logged does not.
+// fail ends the run permanently. The reason in the row may quote a user, the logged one does not.
 func (s *slice) fail(ctx context.Context, because string, err error) error {
 	gone := pgdb.InTx(ctx, s.config.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, failRun, s.row.ID, because); err != nil {
@@ -228,7 +227,7 @@ func (s *slice) fail(ctx context.Context, because string, err error) error {
 	return river.JobCancel(fmt.Errorf("%s %s failed: authsync.sync_runs has the reason", s.row.Kind, s.row.ID))
 }
 
-// attrs tell which run a line of the log is about.
+// attrs returns the log attributes that identify the run.
 func (s *slice) attrs(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
 		slog.String("project_id", s.row.ProjectID.String()), slog.String("provider", s.row.Provider),
