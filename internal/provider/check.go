@@ -6,12 +6,12 @@ import (
 	"unicode"
 )
 
-// maxSecrets is how many signing secrets may be valid at once: each is tried
-// on each request. A rotation needs two.
+// maxSecrets is the maximum number of valid signing secrets: each is tried on each request. A
+// rotation needs two.
 const maxSecrets = 16
 
-// Check reports why the secrets of a field cannot be used: too many of them, an
-// empty one, or one that no header could carry. No secrets at all are fine.
+// Check returns an error if the secrets of a field cannot be used: too many of them, an empty one,
+// or one that no header can carry. No secrets at all are fine.
 func (s Secrets) Check(field string) error {
 	if len(s) > maxSecrets {
 		return fmt.Errorf("%s holds %d secrets: at most %d are taken", field, len(s), maxSecrets)
@@ -30,7 +30,8 @@ func (s Secrets) Check(field string) error {
 
 func visible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
-// Check reports why the secret of a field cannot be used. The error does not hold the secret.
+// Check returns an error if the secret of a field cannot be used. The error does not contain the
+// secret.
 func (s Secret) Check(field string) error {
 	text := string(s)
 	switch {
@@ -44,8 +45,8 @@ func (s Secret) Check(field string) error {
 	return nil
 }
 
-// CheckOwner refuses credentials and options of another provider, which would
-// silently not be looked at. The name is that of the provider that is asked.
+// CheckOwner refuses credentials and options of another provider, which would silently be ignored.
+// name is the current provider's.
 func CheckOwner(name string, c Credentials, o Options) error {
 	for _, field := range []struct {
 		given        bool

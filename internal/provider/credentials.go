@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Secret is a string that does not print: not in logs, errors or tables. JSON
-// is the one way out, and only the sealed store takes it.
+// Secret is a string that does not print in logs, errors or tables. Only JSON reveals it, and only
+// the sealed store uses that.
 type Secret string
 
 // String hides the secret.
@@ -27,11 +27,10 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue hides the secret from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// Secrets is one or several secrets that are valid at once, so that a rotation
-// loses nothing. In JSON it is a string or an array of strings.
+// Secrets is one or more secrets that are valid at the same time, so that a rotation loses nothing.
+// In JSON it is a string or an array of strings.
 type Secrets []Secret
 
-// UnmarshalJSON accepts a string or an array of strings.
 func (s *Secrets) UnmarshalJSON(b []byte) error {
 	var one Secret
 	if json.Unmarshal(b, &one) == nil {
@@ -46,8 +45,8 @@ func (s *Secrets) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Authorization is how an Auth0 event stream authenticates, in Auth0's own
-// words (webhook_authorization of an event stream's destination).
+// Authorization is how an Auth0 event stream authenticates, in Auth0's own terms
+// (webhook_authorization of an event stream's destination).
 type Authorization struct {
 	Method      string `json:"method"` // bearer, basic or custom_header
 	Token       Secret `json:"token,omitempty"`
@@ -57,26 +56,24 @@ type Authorization struct {
 	HeaderValue Secret `json:"header_value,omitempty"`
 }
 
-// Credentials are all secrets of an integration. A provider's package says
-// which of them it takes.
+// Credentials are all secrets of an integration. Each provider's package documents which it uses.
 type Credentials struct {
-	// WebhookSigningSecret verifies deliveries. The first is the one to sign
-	// with; all of them are accepted.
+	// WebhookSigningSecret verifies messages. All of them are accepted; the first is used for
+	// signing.
 	WebhookSigningSecret Secrets `json:"webhook_signing_secret,omitempty"`
 	// WebhookAuthorization is Auth0's alternative to a plain secret.
 	WebhookAuthorization *Authorization `json:"webhook_authorization,omitempty"`
 	// SecretKey is Clerk's API key (sk_live_…, sk_test_…).
 	SecretKey Secret `json:"secret_key,omitempty"`
-	// Domain, ClientID and ClientSecret are those of an Auth0 application that
-	// may use the Management API. The domain is a bare host name.
+	// Domain, ClientID and ClientSecret identify an Auth0 application with access to the Management
+	// API. The domain is a bare host name.
 	Domain       string `json:"domain,omitempty"`
 	ClientID     string `json:"client_id,omitempty"`
 	ClientSecret Secret `json:"client_secret,omitempty"`
-	// SessionToken is the token of a session at a Better Auth server whose user
-	// may list the users.
+	// SessionToken is the session token of a Better Auth user who may list users.
 	SessionToken Secret `json:"session_token,omitempty"`
-	// DatabaseURL opens the database that holds the tables of option source.
-	// Without it they are in the project's own database.
+	// DatabaseURL is the database with the tables of option source; by default the project's own
+	// database.
 	DatabaseURL Secret `json:"database_url,omitempty"`
 }
 
@@ -89,49 +86,46 @@ func (a Authorization) LogValue() slog.Value { return slog.StringValue("method "
 // LogValue hides the secrets from slog, whose JSON handler would print them.
 func (Credentials) LogValue() slog.Value { return slog.StringValue("***") }
 
-// AbsentFields says what a key means that is missing from a user object.
+// AbsentFields is the meaning of a key that is missing from a user object.
 type AbsentFields string
 
 // The values of option absent_fields.
 const (
-	// KeepAbsent: a missing key says nothing. The default.
+	// KeepAbsent means that a missing key is unchanged. The default.
 	KeepAbsent AbsentFields = "keep"
-	// ClearAbsent: the provider sends whole profiles, so a missing key was
-	// cleared. Never applied to a deletion.
+	// ClearAbsent means that the provider sends whole profiles, so a missing key was cleared. Never
+	// applied to a deletion.
 	ClearAbsent AbsentFields = "clear"
 )
 
-// Options are the settings of an integration that are no secret.
+// Options are the non-secret settings of an integration.
 type Options struct {
 	AbsentFields AbsentFields `json:"absent_fields,omitempty"`
-	// SignatureFormats are the signature formats accepted of Better Auth, some of
-	// "standard_webhooks", "webhook_signature" and "better_auth_signature"; empty
-	// accepts the first two. A recorded request in the last one can be sent again.
+	// SignatureFormats are the accepted signature formats of Better Auth, out of
+	// "standard_webhooks", "webhook_signature" and "better_auth_signature"; empty accepts the first
+	// two. A recorded request in the last one can be replayed.
 	SignatureFormats []string `json:"signature_formats,omitempty"`
-	// BaseURL is where the provider's API is reached. Better Auth needs it: it
-	// is the address of the customer's server. For the others it replaces the
-	// provider's own address, as a proxy does.
+	// BaseURL is the address of the provider's API. Better Auth requires it: it is the customer's
+	// server. For the others it replaces the provider's own address, for example with a proxy.
 	BaseURL string `json:"base_url,omitempty"`
-	// Source are the tables in which a Better Auth server keeps its users; they
-	// are read instead of its admin API.
+	// Source are the tables with the users of a Better Auth server, which are read instead of its
+	// admin API.
 	Source *UserTables `json:"source,omitempty"`
-	// Reconcile says how often the mirror is compared with the provider by itself,
-	// and how far that may go.
+	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
 }
 
 // ReconcileOptions are the settings of reconciles.
 type ReconcileOptions struct {
-	// Every is the time between two that start by themselves: a number and h, d or
-	// w, such as "24h", or Never; empty: as the provider's default says, where the
-	// credentials allow reading users.
+	// Every is the interval of automatic reconciles: a number and h, d or w, such as "24h", or
+	// Never; empty means the provider's default, if the credentials allow reading users.
 	Every string `json:"every,omitempty"`
-	// MaxDeletedPercent is the share of the mirror's users, in percent, beyond which
-	// a reconcile deletes none of those that the provider does not have; nil: 5.
+	// MaxDeletedPercent is the share of the mirror's users, in percent, above which a reconcile
+	// deletes no orphaned users; nil means 5.
 	MaxDeletedPercent *float64 `json:"max_deleted_percent,omitempty"`
 }
 
-// Never is the schedule of reconciles that do not start by themselves.
+// Never disables automatic reconciles.
 const Never = "never"
 
 func (o *ReconcileOptions) validate() error {
@@ -159,37 +153,37 @@ func (o *ReconcileOptions) validate() error {
 	return nil
 }
 
-// UserTables says where a Better Auth server keeps users and sessions in
-// PostgreSQL. What is empty has the name that Better Auth gives it.
+// UserTables locates a Better Auth server's users and sessions in PostgreSQL. Empty fields have
+// Better Auth's own names.
 type UserTables struct {
 	// Schema of both tables; empty: public.
 	Schema string `json:"schema,omitempty"`
 	// UserTable; empty: user.
 	UserTable string `json:"user_table,omitempty"`
-	// SessionTable; empty: session, where there is one.
+	// SessionTable; empty: session, if it exists.
 	SessionTable string `json:"session_table,omitempty"`
-	// Columns are the columns of the user table that have other names than the
-	// fields of Better Auth, by field: {"emailVerified": "email_verified"}.
+	// Columns maps fields of Better Auth to differently named columns of the user table:
+	// {"emailVerified": "email_verified"}.
 	Columns map[string]string `json:"columns,omitempty"`
-	// SessionColumns are those of the session table: userId and createdAt.
+	// SessionColumns does the same for the session table: userId and createdAt.
 	SessionColumns map[string]string `json:"session_columns,omitempty"`
 }
 
-// SystemSchemaAdvice says that no tables are read from a schema.
+// SystemSchemaAdvice is the error for a schema that tables may not be read from.
 const SystemSchemaAdvice = "options.source.schema is a schema of PostgreSQL's or of authsync's own: name that of the tables of your Better Auth server"
 
-// IsSystemSchema reports schemas that hold no tables of a customer's: catalogs, temporary
-// tables, and what authsync keeps itself.
+// IsSystemSchema reports whether a schema has no customer tables: catalogs, temporary tables, and
+// authsync's own.
 func IsSystemSchema(name string) bool {
 	switch name {
 	case "information_schema", "authsync", "capydb_auth":
 		return true
 	default:
-		return strings.HasPrefix(name, "pg_") // PostgreSQL lets nobody else take such a name
+		return strings.HasPrefix(name, "pg_") // PostgreSQL reserves the prefix
 	}
 }
 
-// Validate checks what all providers have in common.
+// Validate checks the options that all providers share.
 func (o Options) Validate() error {
 	switch o.AbsentFields {
 	case "", KeepAbsent, ClearAbsent:

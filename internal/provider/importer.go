@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// The kinds of reading users from a provider; they are the types of its events.
+// The kinds of reads from a provider; they are the types of the resulting events.
 const (
-	// KindBackfill reads all users once, so that the mirror is complete.
+	// KindBackfill reads all users once to complete the mirror.
 	KindBackfill = "backfill"
 	// KindReconcile reads all users and compares them with the mirror.
 	KindReconcile = "reconcile"
@@ -15,49 +15,47 @@ const (
 	KindRefresh = "refresh"
 )
 
-// Import says how a user object came here that no delivery brought: authsync
-// read it from the provider's API or tables.
+// Import describes a user object that authsync read from the provider's API or tables.
 type Import struct {
-	RunID string // together with Kind the event's id, which the users of a run share
+	RunID string // with Kind the event's id, shared by the users of a run
 	Kind  string // KindBackfill, KindReconcile or KindRefresh
-	// FetchedAt is when the request that read the object was sent. It stands in
-	// for a delivery's time of sending and of receipt: a live event that says
-	// something newer always wins.
+	// FetchedAt is when the request that read the object was sent. It serves as the times of
+	// sending and of receipt: a newer live event always wins.
 	FetchedAt time.Time
-	// Whole: the object holds the whole profile, so a missing key was cleared.
+	// Whole reports that the object is the whole profile, so a missing key was cleared.
 	Whole bool
-	// LastSignInAt is set where the object does not hold it but the source knows it.
+	// LastSignInAt is set if the source knows it but the object lacks it.
 	LastSignInAt *time.Time
 }
 
-// Importer is a provider whose user objects can be read by authsync itself.
+// Importer is a provider whose user objects authsync can read itself.
 type Importer interface {
-	// DecodeUser translates a user object into an event, with the mapping that
-	// Decode has for deliveries. It never fails: what cannot be understood has
-	// the verdict Fail. The event is not for the ledger.
+	// DecodeUser translates a user object into an event, with the same mapping as Decode. It never
+	// fails: an undecodable object has the verdict Fail. The event does not go into the ledger.
 	DecodeUser(object json.RawMessage, i Import, o Options) Event
-	// Comparison says what the keys of two user objects mean that are compared.
+	// Comparison describes how the keys of two user objects are compared.
 	Comparison() Comparison
 }
 
-// Racer is a provider whose clocks may not tell which of several changes at the same time was
-// written last.
+// Racer is a provider whose clocks may not tell which of several simultaneous changes was written
+// last.
 type Racer interface {
-	// MayRace reports an event about a change that may have been written after another one whose
-	// clock is a little later, or before one whose clock is earlier.
+	// MayRace reports whether an event is about a change that may have been written after another
+	// one with a slightly later clock, or before one with an earlier clock.
 	MayRace(e *Event) bool
 }
 
-// Comparison says what keys at the top of a user object mean where two forms of it (event,
-// list, export, table) are compared. Of any other key the values are compared, and a key
-// that only one of them has is compared where authsync has read both.
+// Comparison describes the top-level keys of a user object when two forms of it (event, list,
+// export, table) are compared. The values of all other keys are compared, and a key that only one
+// form has is compared if authsync has read both.
 type Comparison struct {
-	// Complete: every form has the key when it has a value. Where one lacks it, it was cleared.
+	// Complete keys are in every form when they have a value. If one form lacks such a key, it was
+	// cleared.
 	Complete []string `json:"complete"`
-	// Quiet: it may change without an event, as by a sign-in.
+	// Quiet keys may change without an event, for example by a sign-in.
 	Quiet []string `json:"quiet"`
-	// Loose: of what is in it one form says less than another.
+	// Loose keys have less detail in some forms.
 	Loose []string `json:"loose"`
-	// Computed: it is true only at the moment when it is read.
+	// Computed keys are true only at the moment when they are read.
 	Computed []string `json:"computed"`
 }

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Names lists the providers' names as they stand in the database.
+// Names lists the providers' names as used in the database.
 func Names() []string { return []string{Auth0, Clerk, BetterAuth} }
 
-// ParseName returns the name as it stands in the database for a name as people
-// and paths spell it: better-auth is better_auth. The error lists the names there are.
+// ParseName converts a provider's name as written by people and in paths, such as better-auth, to
+// the one used in the database. The error lists the names.
 func ParseName(name string) (string, error) {
 	canonical := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "-", "_")
 	if slices.Contains(Names(), canonical) {
@@ -19,7 +19,7 @@ func ParseName(name string) (string, error) {
 	return "", fmt.Errorf("there is no provider %.40q: take one of %s", name, strings.Join(Names(), ", "))
 }
 
-// Title is a provider's name as it stands in a sentence.
+// Title returns a provider's name for use in a sentence.
 func Title(name string) string {
 	switch name {
 	case Auth0:

@@ -1,6 +1,6 @@
-// Package provider verifies the requests of identity providers and translates
-// their payloads into events. Each provider is a package of its own below this
-// one; package registry knows them all. Nothing here knows a database.
+// Package provider verifies the requests of identity providers and translates their payloads into
+// events. Each provider is a package below this one; package registry lists them. Nothing here uses
+// a database.
 package provider
 
 import (
@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// The providers' names, as they stand in the database. In paths and commands
-// "better-auth" is accepted as well; see ParseName.
+// The providers' names, as used in the database. Paths and commands also accept "better-auth"; see
+// ParseName.
 const (
 	Auth0      = "auth0"
 	Clerk      = "clerk"
 	BetterAuth = "better_auth"
 )
 
-// Errors of Verifier.Verify. All of them are 401 outside; log and metric say which it was.
+// Errors of Verifier.Verify. All of them are 401 to the sender; log and metrics distinguish them.
 var (
 	ErrMissingSignature = errors.New("the request carries no signature")
 	ErrMalformed        = errors.New("the signature is malformed")
 	ErrTooOld           = errors.New("the signed timestamp is too old")
 	ErrTooNew           = errors.New("the signed timestamp lies in the future")
 	ErrNoMatch          = errors.New("no signing secret matches")
-	// ErrFormat: the request is signed in a format that the integration does not accept.
+	// ErrFormat: the request has a signature format that the integration does not accept.
 	ErrFormat = errors.New("the integration does not accept this signature format")
 	// ErrNoSecret: the integration has no signing secret yet, so nothing can be verified.
 	ErrNoSecret = errors.New("the integration has no webhook_signing_secret")
@@ -33,60 +33,60 @@ var (
 // ErrTooManyEvents is an error of Verifier.ValidBody.
 var ErrTooManyEvents = errors.New("the body holds too many events")
 
-// Provider is one kind of identity provider.
+// Provider is an identity provider.
 type Provider interface {
-	// Name is the name as it stands in the database.
+	// Name returns the name used in the database.
 	Name() string
-	// NewVerifier checks credentials and options as given by a person and
-	// prepares them for Verify. The error names the field and what to do,
-	// and never holds a secret. Credentials without a signing secret give a
-	// verifier whose Verify returns ErrNoSecret.
+	// NewVerifier validates credentials and options given by a person and prepares a verifier. The
+	// error names the field and what to do, and never contains a secret. Without a signing secret
+	// the verifier's Verify returns ErrNoSecret.
 	NewVerifier(c Credentials, o Options) (Verifier, error)
-	// CheckStrength reports why the secrets that requests are verified with could be
-	// guessed. Credentials that NewVerifier refuses need not be checked.
+	// CheckStrength returns an error if the secrets that verify requests could be guessed. It need
+	// not be called with credentials that NewVerifier refuses.
 	CheckStrength(c Credentials) error
-	// Decode translates a delivery into its events, at least one. It never
-	// fails: what cannot be understood is an event with a verdict of its own.
+	// Decode translates a message into its events, at least one. It never fails: what cannot be
+	// decoded is an event with its own verdict.
 	Decode(d Message, o Options) []Event
-	// Sign makes the request that the provider would send for a sample event.
+	// Sign creates the request that the provider would send for a sample event.
 	Sign(s Sample, c Credentials, o Options, now time.Time) (http.Header, []byte, error)
 }
 
 // Recipient is where credentials of an integration are sent.
 type Recipient struct {
-	// Origin is scheme, host and port; empty: nothing is sent.
+	// Origin is scheme, host and port; empty if nothing is sent.
 	Origin string
-	// Field is the credential or option that names it.
+	// Field is the credential or option that sets it.
 	Field string
-	// Credentials are the names of those that are sent there.
+	// Credentials are the names of the credentials that are sent.
 	Credentials []string
 }
 
-// Addresser is what a provider implements that sends credentials to an address which may be
-// changed. Whoever changes it must know them: stored secrets are never shown.
+// Addresser is a provider that sends credentials to a configurable address. Whoever changes the
+// address must know them, because stored secrets are never shown.
 type Addresser interface {
 	SendsTo(c Credentials, o Options) Recipient
 }
 
-// Verifier checks requests of one integration. It is safe for concurrent use.
+// Verifier verifies requests of one integration. It is safe for concurrent use.
 type Verifier interface {
-	// Verify reports how the request was proven genuine, or one of the errors above, wrapped.
+	// Verify returns how the request was proven genuine, or one of the errors above, wrapped.
 	Verify(h http.Header, body []byte, now time.Time) (Proof, error)
-	// ValidBody reports, with an error fit for the sender, whether a verified
-	// body is well-formed for this provider (JSON). ErrTooManyEvents, wrapped, says
-	// that it is, but holds more than can be taken.
+	// ValidBody returns an error, which can be shown to the sender, if a verified body is not
+	// well-formed for this provider (JSON). A wrapped ErrTooManyEvents means that it is, but has
+	// too many events.
 	ValidBody(body []byte) error
-	// Redact returns a verified body as it may be stored: secrets of end users and live
-	// tokens replaced in their places, the rest byte by byte as it came.
+	// Redact returns a verified body as it may be stored: with secrets of end users and live tokens
+	// replaced, and the rest byte by byte unchanged.
 	Redact(body []byte) []byte
 }
 
 // Proof is how a request was proven genuine.
 type Proof struct {
-	// MessageID is the sender's id of the delivery, empty where it sends none in its headers.
+	// MessageID is the sender's message id, empty if its headers have none.
 	MessageID string
-	// Secret tells which of several secrets matched ("1" is the first given). Never the secret itself.
+	// Secret is the position of the secret that matched ("1" is the first), never the secret
+	// itself.
 	Secret string
-	// Method names the way, such as "bearer" or "svix".
+	// Method is the authentication method, such as "bearer" or "svix".
 	Method string
 }

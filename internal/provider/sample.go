@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// Sample describes a made-up event, for authsync send, verify, the dev server
-// and tests.
+// Sample describes a synthetic event, for authsync send, self-test, the dev server and tests.
 type Sample struct {
 	// Type is a type of the provider, such as "user.updated".
 	Type string
-	// ID is the event's id; empty makes one up where the provider has event ids.
+	// ID is the event's id; if empty, one is generated if the provider has event ids.
 	ID string
-	// UserID is the user's id; empty makes one up in the provider's style.
+	// UserID is the user's id; if empty, one is generated in the provider's style.
 	UserID string
-	// Object is the whole object of the event, in place of a made-up one; nil: made up.
+	// Object is the event's whole object; nil generates one.
 	Object map[string]any
 	// Set overrides or adds keys of the user object; a nil value is an explicit null.
 	Set map[string]any
-	// At is the time of the change, for the object's own timestamps and the envelope.
+	// At is the time of the change, used for the object's timestamps and the envelope.
 	At time.Time
 }
 
-// Time is the time of the change: At, else now.
+// Time returns At, or now if it is zero.
 func (s Sample) Time(now time.Time) time.Time {
 	if s.At.IsZero() {
 		return now
@@ -37,12 +36,12 @@ func (s Sample) Override(user map[string]any) {
 	maps.Copy(user, s.Set)
 }
 
-// RandomID makes up an id of n letters and digits.
+// RandomID generates an id of n letters and digits.
 func RandomID(n int) string {
 	return random(n, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 }
 
-// RandomHex makes up n hexadecimal digits.
+// RandomHex generates n hexadecimal digits.
 func RandomHex(n int) string { return random(n, "0123456789abcdef") }
 
 func random(n int, alphabet string) string {
@@ -53,8 +52,7 @@ func random(n int, alphabet string) string {
 	return string(out)
 }
 
-// SampleEmail makes up an e-mail address that differs from user to user, in a
-// domain that can receive nothing.
+// SampleEmail generates an e-mail address per user, in a domain that cannot receive mail.
 func SampleEmail(userID string) string {
 	tail := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// minSecret is the shortest key or secret taken, in bytes. 16 random ones are more than
-// anybody guesses; the Standard Webhooks specification wants 24.
+// minSecret is the minimum length of a key or secret, in bytes. 16 random bytes cannot be guessed;
+// the Standard Webhooks specification requires 24.
 const minSecret = 16
 
-// published are secrets that stand in public documentation and code, this project's
-// included: whoever knows them could sign.
+// published returns secrets from public documentation and code, including this project's: anyone
+// could sign with them.
 func published() []string {
 	return []string{
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_plJ3nmyCDGBKInavdOK15jsl", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
@@ -22,9 +22,8 @@ func published() []string {
 	}
 }
 
-// CheckStrength reports why nobody should sign with a secret: a stranger could guess
-// it. The text is what was given, the key what it stands for. The error does not hold
-// the secret.
+// CheckStrength returns an error if a stranger could guess the secret. text is the secret as given,
+// key what it decodes to. The error does not contain the secret.
 func CheckStrength(field, text string, key []byte) error {
 	const advice = "make one with: openssl rand -base64 32"
 	bare := strings.TrimRight(strings.TrimPrefix(text, "v1,"), "=")
@@ -41,8 +40,8 @@ func CheckStrength(field, text string, key []byte) error {
 	return nil
 }
 
-// period is the length of the shortest beginning of which the key is a repetition, the
-// last one perhaps cut short. It is 1 for a key of equal bytes.
+// period returns the length of the shortest prefix of which the key is a repetition, possibly
+// truncated. It is 1 for a key of equal bytes.
 func period(key []byte) int {
 	// The failure function of Knuth, Morris and Pratt.
 	border := make([]int, len(key))
@@ -58,7 +57,7 @@ func period(key []byte) int {
 	return len(key) - border[len(key)-1]
 }
 
-// isSeries reports that each byte differs from the one before by the same.
+// isSeries reports whether consecutive bytes differ by a constant.
 func isSeries(key []byte) bool {
 	for i := 2; i < len(key); i++ {
 		if key[i]-key[i-1] != key[1]-key[0] {

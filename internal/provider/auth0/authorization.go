@@ -11,8 +11,8 @@ import (
 
 const field = "credentials.webhook_authorization"
 
-// checkAuthorization checks what Auth0 itself would demand, and that nothing is
-// given which the method would silently not use.
+// checkAuthorization checks what Auth0 itself would require, and that no value is set that the
+// method would silently ignore.
 func checkAuthorization(a *provider.Authorization) error {
 	rest := *a
 	var err error

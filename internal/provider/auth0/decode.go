@@ -7,7 +7,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// envelope holds what counts of each form:
+// envelope holds the relevant keys of each form:
 //
 //	{"type", "id", "time", "a0purpose"?, "data": {"object", "previous_object"?}}
 //	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}
@@ -21,8 +21,8 @@ type envelope struct {
 	logID, logs     payload.Value
 }
 
-// Decode translates an event of any form, or several: an array, an object that
-// holds a log stream's batch, or one object a line.
+// Decode translates one event of any form, or several: an array, an object with a log stream's
+// batch, or one object per line.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	b := batch{d: d, o: o}
 	doc, err := payload.Parse(d.Body)
@@ -52,12 +52,12 @@ func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event 
 	return b.close()
 }
 
-// maxEvents is how many events a delivery may carry: more than a body of the size that
-// is taken by default holds of events with a user in them, or of entries of a log stream.
-// ValidBody refuses more before they are acknowledged.
+// maxEvents is the maximum number of events in a message: more than a body of the default maximum
+// size can hold of events with a user, or of log stream entries. ValidBody rejects more before they
+// are acknowledged.
 const maxEvents = 10_000
 
-// batch collects the events of a delivery that has several.
+// batch collects the events of a message.
 type batch struct {
 	d       provider.Message
 	o       provider.Options
@@ -65,7 +65,7 @@ type batch struct {
 	refused bool
 }
 
-// add decodes a value, or notes what is wrong with it.
+// add decodes a value, or records what is wrong with it.
 func (b *batch) add(v payload.Value, problem string) {
 	if b.d.BodyDigest == "" {
 		b.d = payload.WithDigest(b.d)
@@ -112,8 +112,8 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 	if problem := payload.SetType(&e, typeKey, typ); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
-	// Auth0 sets the purpose on what its test button and its simulator send;
-	// its own SCIM template leaves such events out.
+	// Auth0 sets the purpose on events from its test button and its simulator; its own SCIM
+	// template skips such events.
 	if env.purpose.Is("test") {
 		return payload.Ignored(e, "Auth0's test event (a0purpose is test)")
 	}
@@ -131,7 +131,7 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 		return payload.Failed(d, e, payload.NotObject(change.Path, change.Object))
 	}
 	change.User = payload.ReadUser(change.Object, change.Keys)
-	// Of a deletion a missing key says nothing: its short form has no profile at all.
+	// In a deletion a missing key means nothing: its short form has no profile.
 	if !change.Deletes {
 		if previous.IsObject() {
 			was := payload.ReadUser(previous, change.Keys)
@@ -144,12 +144,12 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 	return change.Apply(d, e)
 }
 
-// isBatch reports a batch of a log stream of format JSON object.
+// isBatch reports whether it is a batch of a log stream in format JSON object.
 func (env *envelope) isBatch() bool {
 	return env.logs.IsArray() && env.typ.IsAbsent() && env.event.IsAbsent() && env.data.IsAbsent()
 }
 
-// isEntry reports an entry of a log stream: its type is that of its data.
+// isEntry reports whether it is a log stream entry: its type is in its data.
 func (env *envelope) isEntry() bool {
 	if !env.typ.IsAbsent() || !env.event.IsAbsent() {
 		return false

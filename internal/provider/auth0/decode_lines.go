@@ -11,11 +11,10 @@ import (
 
 const space = " \t\r\n"
 
-// isLines reports whether a body that is no JSON document holds one object a
-// line, as a log stream of format JSON lines sends: its first line is an object
-// by itself, or another line begins with one too, so that a line cut off does not
-// make the others unreadable. The Content-Type of a log stream is whatever
-// somebody configured, so it is not asked.
+// isLines reports whether a body that is not a JSON document holds one object per line, as a log
+// stream in format JSON lines sends: its first line is an object by itself, or another line begins
+// with one, so that one truncated line does not make the others unreadable. The Content-Type is
+// ignored, because on a log stream it is configurable.
 func isLines(body []byte) bool {
 	count := 0
 	for _, line := range lines(body) {
@@ -25,17 +24,17 @@ func isLines(body []byte) bool {
 			return false
 		case count == 1:
 			if object, err := payload.Parse(line); err == nil && object.IsObject() {
-				return true // the body is no document, so more must follow
+				return true // the body is not a document, so more must follow
 			}
-		case line[0] == '{': // in a document over several lines it would be indented
+		case line[0] == '{': // in a multi-line document it would be indented
 			return true
 		}
 	}
 	return false
 }
 
-// lines yields the number, from 1, and the text of each line that is not blank.
-// Only the end of a line is cut, and a byte order mark before the first.
+// lines yields the number, from 1, and the text of each non-blank line, without the line ending or
+// a leading byte order mark.
 func lines(body []byte) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
 		n := 0
@@ -48,8 +47,7 @@ func lines(body []byte) iter.Seq2[int, []byte] {
 	}
 }
 
-// parseLine reads the nth line. The problem says which line is wrong, in words
-// fit for the sender.
+// parseLine parses the nth line. The problem identifies the line and can be shown to the sender.
 func parseLine(n int, line []byte) (object payload.Value, problem string) {
 	object, err := payload.Parse(line)
 	if err != nil {

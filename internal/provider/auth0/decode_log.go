@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// The keys of an entry's data, and of the parts of its details that matter.
+// The keys of an entry's data and the relevant parts of its details.
 const (
 	entryDate    = "date"
 	entryType    = "type"
@@ -19,9 +19,8 @@ const (
 	entryDetails = "details"
 )
 
-// entry is an entry of a log stream (Auth0's list of log event type codes). It
-// tells that something was done, and mostly to whom, but carries no profile as
-// it is afterwards.
+// entry is a log stream entry (Auth0's list of log event type codes). It reports an action and
+// usually the user, but not the resulting profile.
 type entry struct {
 	d       provider.Message
 	event   provider.Event
@@ -30,9 +29,8 @@ type entry struct {
 	details payload.Value
 }
 
-// decodeEntry translates an entry of a log stream: a deletion is applied, an
-// entry about a user who may have changed asks for the user to be read, and
-// everything else is ignored with the reason.
+// decodeEntry translates a log stream entry: a deletion is applied, an entry about a user who may
+// have changed requests a refresh, and everything else is ignored with a reason.
 func decodeEntry(d provider.Message, env *envelope, ordinal int) provider.Event {
 	en := entry{d: d, event: payload.New(d, ordinal)}
 	e := &en.event
@@ -69,14 +67,14 @@ func decodeEntry(d provider.Message, env *envelope, ordinal int) provider.Event 
 	return en.verdict()
 }
 
-// verdict tells by the type what becomes of the entry.
+// verdict decides by type what happens to the entry.
 func (en *entry) verdict() provider.Event {
 	const owner = "data.user_id"
 	switch en.event.Type {
-	case "sdu": // deleted, by whomever
+	case "sdu": // deleted, by anyone
 		return en.about(owner, en.userID, en.deletion)
 	case "ss", "s", "scu", "scpn", "scp", "ublkdu", "sscim":
-		// Signed up, logged in (which moves last_login, and may create), changed
+		// Signed up, logged in (which changes last_login and may create the user), changed
 		// username, phone number or password, unblocked, changed by SCIM.
 		return en.about(owner, en.userID, en.refresh)
 	case "sce": // changed the e-mail address
@@ -96,7 +94,7 @@ func (en *entry) verdict() provider.Event {
 	}
 }
 
-// about ends an entry whose user stands under a key.
+// about finishes an entry whose user id is under a key.
 func (en *entry) about(key string, id payload.Value, end func(userID string) provider.Event) provider.Event {
 	if !isGiven(id) {
 		return payload.Ignored(en.event, fmt.Sprintf(
@@ -109,10 +107,10 @@ func (en *entry) about(key string, id payload.Value, end func(userID string) pro
 	return end(userID)
 }
 
-// deletion has the date of the entry as its clock, and says nothing of the profile.
+// deletion uses the entry's date as its clock and has no profile.
 func (en *entry) deletion(userID string) provider.Event {
 	id, err := json.Marshal(userID)
-	if err != nil { // cannot be: it is valid UTF-8
+	if err != nil { // impossible: it is valid UTF-8
 		return payload.Failed(en.d, en.event, err.Error())
 	}
 	change := payload.Change{Keys: keys(), Path: "data", Deletes: true, SentAt: en.sentAt}
@@ -130,9 +128,8 @@ func (en *entry) refresh(userID string) provider.Event {
 	return e
 }
 
-// call ends an entry about a successful call of the Management API that writes.
-// Its user_id is who called; whom the call was about stands in the path, or in
-// the answer to a creation.
+// call finishes an entry about a successful write to the Management API. Its user_id is the caller;
+// the user affected is in the path, or in the response to a creation.
 func (en *entry) call() provider.Event {
 	method := strings.ToUpper(text(member(en.details, "request", "method")))
 	path := text(member(en.details, "request", "path"))
@@ -158,8 +155,8 @@ func (en *entry) call() provider.Event {
 	}
 }
 
-// userCall ends an entry about a call of /api/v2/users/{id} or of what lies below
-// it. Only a DELETE of the user that is known to have succeeded is a deletion.
+// userCall finishes an entry about a call of /api/v2/users/{id} or below. Only a DELETE of the user
+// that is known to have succeeded is a deletion.
 func (en *entry) userCall(method, segment string, isWhole bool) provider.Event {
 	userID, err := url.PathUnescape(segment)
 	problem := ""
@@ -178,8 +175,8 @@ func (en *entry) userCall(method, segment string, isWhole bool) provider.Event {
 	}
 }
 
-// pathSegments are what follows /api/v2/ in a path, still percent-encoded; nil
-// for another path.
+// pathSegments returns what follows /api/v2/ in a path, still percent-encoded; nil for another
+// path.
 func pathSegments(path string) []string {
 	path, _, _ = strings.Cut(path, "?")
 	path, isAPI := strings.CutPrefix(strings.TrimRight(path, "/"), "/api/v2/")
@@ -189,7 +186,7 @@ func pathSegments(path string) []string {
 	return strings.Split(path, "/")
 }
 
-// statusOf is the HTTP status of the answer, empty where the entry does not have it.
+// statusOf returns the HTTP status of the response, or "" if the entry has none.
 func statusOf(details payload.Value) string {
 	status := member(details, "response", "statusCode")
 	if status.IsNumber() {
@@ -198,8 +195,7 @@ func statusOf(details payload.Value) string {
 	return text(status)
 }
 
-// whyIgnored says why an entry of a type is of no concern, and what to do if it
-// may have been one.
+// whyIgnored explains why an entry's type is ignored, and what to do if it may have mattered.
 func whyIgnored(typ string) string {
 	switch {
 	case typ == "sui" || typ == "fui":
@@ -217,7 +213,7 @@ func whyIgnored(typ string) string {
 	}
 }
 
-// member follows keys into objects; nil where one is missing.
+// member looks up nested keys; nil if one is missing.
 func member(v payload.Value, path ...string) payload.Value {
 	for _, key := range path {
 		if !v.IsObject() {
@@ -228,8 +224,8 @@ func member(v payload.Value, path ...string) payload.Value {
 	return v
 }
 
-// isGiven reports whether a value is there; Auth0's logs have empty texts and
-// nulls where there is nothing to say.
+// isGiven reports whether a value is set; Auth0's logs use empty strings and nulls for missing
+// values.
 func isGiven(v payload.Value) bool { return !v.IsAbsent() && !v.IsNull() && string(v) != `""` }
 
 func text(v payload.Value) string {

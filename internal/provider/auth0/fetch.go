@@ -21,7 +21,7 @@ import (
 
 // Auth0's Management API, v2 (its documentation, 2026-08-20).
 const (
-	apiPath      = "/api/v2" // where the API begins, whether an address names it or not
+	apiPath      = "/api/v2" // the API's base path, whether or not an address includes it
 	keyUserID    = "user_id"
 	keyCreatedAt = "created_at"
 	maxUser      = 4 << 20 // old tenants have profiles of up to 1 MB
@@ -33,7 +33,7 @@ const (
 var errDomain = errors.New("credentials.domain is no domain: give the bare host name of the tenant, such as shop.eu.auth0.com, " +
 	"without https://, port or path (Auth0 dashboard, Applications, your application, Settings)")
 
-// checkFetch checks what reading users needs, as far as it is given.
+// checkFetch checks the settings for reading users, as far as they are set.
 func checkFetch(c provider.Credentials, o provider.Options) error {
 	if c.Domain != "" && !isHostName(c.Domain) {
 		return errDomain
@@ -69,7 +69,7 @@ func baseURL(c provider.Credentials, o provider.Options) (string, error) {
 	return strings.TrimSuffix(base.String(), apiPath), nil
 }
 
-// SendsTo says where the application's secret goes.
+// SendsTo returns where the application's secret is sent.
 func (Provider) SendsTo(c provider.Credentials, o provider.Options) provider.Recipient {
 	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"client_secret"}}
 	switch {
@@ -91,17 +91,17 @@ type source struct {
 	open *download // of an export; nil while a page reads from it
 }
 
-// ReconcileEvery is a week: above 1000 users it takes an export and a call for each user who has signed in since.
+// ReconcileEvery is a week: above 1000 users it takes an export and one call per user who has
+// signed in since.
 func (Provider) ReconcileEvery() string { return "1w" }
 
-// NewSource reads the users of a tenant by the Management API, as the
-// application that domain, client_id and client_secret name. It needs the
-// permission read:users. Option base_url replaces https:// and the domain.
+// NewSource reads the users of a tenant through the Management API, as the application given by
+// domain, client_id and client_secret. It needs the permission read:users. Option base_url replaces
+// https:// and the domain.
 //
-// A tenant with less than 1000 users is listed, 50 a page, in order of
-// creation; Auth0 lists no more than that. Beyond it an export job is made and
-// downloaded; see place. The source is an io.Closer: it keeps the download open
-// between pages, for a minute at most.
+// A tenant with fewer than 1000 users is listed, 50 per page, in order of creation; Auth0 lists no
+// more than that. Beyond that an export job is created and downloaded; see place. The source is an
+// io.Closer: it keeps the download open between pages, for at most a minute.
 func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
@@ -132,8 +132,8 @@ func (s *source) do(ctx context.Context, r userapi.Request) (*userapi.Response, 
 	return s.doWith(ctx, readUsers, r)
 }
 
-// doWith sends a request to the Management API that needs a permission. A token
-// that is refused is replaced once.
+// doWith sends a request to the Management API that needs a permission. It replaces a rejected
+// token once.
 func (s *source) doWith(ctx context.Context, permission string, r userapi.Request) (*userapi.Response, error) {
 	for attempt := 1; ; attempt++ {
 		token, err := s.token(ctx)
@@ -169,7 +169,7 @@ func (s *source) checkRights(what, permission string, answer *userapi.Response, 
 	}
 }
 
-// problem is Auth0's own words in an answer that is no success.
+// problem is Auth0's error response.
 type problem struct {
 	StatusCode int    `json:"statusCode"`
 	Message    string `json:"message"`
@@ -189,14 +189,14 @@ func (s *source) unexpected(what string, answer *userapi.Response) error {
 	return s.client.Unexpected(what, answer, s.client.Say(strings.TrimSpace(p.Message+" "+p.ErrorCode)))
 }
 
-// Count asks for the number of users.
+// Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	l, err := s.list(ctx, "count the users", 0, 1)
 	return l.Total, err == nil, err
 }
 
-// User reads one user. Auth0 answers 404 for one that is deleted; a 404 that is
-// not in Auth0's form proves nothing.
+// User reads one user. Auth0 answers 404 for a deleted user; a 404 that is not in Auth0's format
+// proves nothing.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	address := s.base + "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
@@ -224,8 +224,8 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
 }
 
-// exportFields are all keys of a user that an export can have. Which of them it
-// has by default is not documented, so they are always listed.
+// exportFields lists all keys that an export can have. The default selection is not documented, so
+// they are always requested.
 func exportFields() []string {
 	return strings.Fields(`user_id email email_verified username phone_number phone_verified name given_name family_name nickname
 		picture identities app_metadata user_metadata created_at updated_at last_login last_ip logins_count blocked multifactor last_password_reset`)

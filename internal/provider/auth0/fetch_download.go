@@ -20,28 +20,28 @@ import (
 const (
 	pageLines = 500
 	pageBytes = 8 << 20 // a page ends early beyond this
-	lineMax   = 2 << 20 // a longer line is bad
+	lineMax   = 2 << 20 // longer lines are rejected
 	readAhead = 64 << 10
 )
 
-// errLink says that the signed link to the export is not valid any more; it
-// lives for 60 seconds. The job gives a new one.
+// errLink reports that the signed download link has expired, after 60 seconds. The job provides a
+// new one.
 var errLink = errors.New("the link to the export is refused")
 
-// download is an export on its way: gzipped JSON lines, of which never more
-// than a page is in memory. One goroutine uses it at a time.
+// download is an export being read: gzipped JSON lines, of which at most a page is in memory. One
+// goroutine uses it at a time.
 type download struct {
 	stream *userapi.Stream
 	lines  *bufio.Reader
 	job    string
-	line   int64 // how many lines were read
-	done   bool  // the end was reached, and the checksum was right
+	line   int64 // lines read
+	done   bool  // the end was reached and the checksum was correct
 	broken bool  // it cannot be read any further
 }
 
 func (d *download) close() { d.stream.Close() } //nolint:gosec // it was only read
 
-// download opens the link and passes over the lines before the place.
+// download opens the link and skips the lines before the place.
 func (s *source) download(ctx context.Context, at place, link string) (*download, error) {
 	stream, err := s.client.Open(ctx, userapi.Request{What: "download the export", URL: link})
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *source) download(ctx context.Context, at place, link string) (*download
 	return &download{stream: stream, job: at.Job}, nil
 }
 
-// unpack begins to read: gzip, or plain lines if something on the way has unpacked them.
+// unpack starts reading: gzip, or plain lines if a proxy has decompressed them.
 func (d *download) unpack() error {
 	raw := bufio.NewReaderSize(d.stream, readAhead)
 	magic, err := raw.Peek(2)
@@ -79,8 +79,7 @@ func (d *download) unpack() error {
 	return nil
 }
 
-// page reads the lines behind the first `from`. It fails only if not one line
-// more can be read.
+// page reads the lines after the first `from`. It fails only if it cannot read a single line.
 func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (userapi.Page, error) {
 	release := d.stream.Bind(ctx)
 	defer release()
@@ -96,7 +95,7 @@ func (d *download) page(ctx context.Context, from int64, fetchedAt time.Time) (u
 			return userapi.Page{}, err
 		}
 	}
-	page := userapi.Page{Partial: true} // an export holds the fields that were listed, see exportFields
+	page := userapi.Page{Partial: true} // an export has the requested fields; see exportFields
 	for size := 0; d.line < from+pageLines && size < pageBytes; {
 		text, long, err := d.next(true)
 		if errors.Is(err, io.EOF) {
@@ -137,10 +136,9 @@ func readLine(text []byte, long bool) (json.RawMessage, error) {
 	return text, nil
 }
 
-// next reads one line, of which it keeps a copy if that is wanted; long says
-// that there was too much of it. io.EOF is the true end, which a line that
-// breaks off is not: every line of an export ends with a line break, or the
-// checksum of gzip behind it is right.
+// next reads one line and returns a copy if keep is set; long reports that the line exceeded the
+// limit. io.EOF is the real end, not a truncated line: every line of an export ends with a line
+// break, or gzip's checksum after it is correct.
 func (d *download) next(keep bool) (text []byte, long bool, err error) {
 	any := false
 	for {
@@ -166,8 +164,8 @@ func (d *download) next(keep bool) (text []byte, long bool, err error) {
 	}
 }
 
-// take returns the open download if it stands at that place. Another one is
-// closed: walks from two places at once each open their own.
+// take returns the open download if it is at that place, and otherwise closes it: walks from two
+// places at the same time each open their own.
 func (s *source) take(at place) *download {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +191,7 @@ func (s *source) keep(d *download) {
 	s.open = d
 }
 
-// Close ends a download that is open. The source can still be used.
+// Close closes an open download. The source remains usable.
 func (s *source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,14 +16,14 @@ import (
 const (
 	maxRestarts = 5         // of a walk
 	maxReopens  = 3         // of a download within one page
-	maxLines    = 1_000_000 // of an export, beyond twice what is counted
+	maxLines    = 1_000_000 // of an export, beyond twice the count
 	maxJobAge   = 8 * time.Hour
 	exportUsers = "export the users"
 	readJob     = "read the export job"
 )
 
-// beginExport asks for an export of all connections. again says that users were
-// read before, which come again now.
+// beginExport requests an export of all connections. again reports that users read before will come
+// again.
 func (s *source) beginExport(ctx context.Context, at place, again bool, note string) (userapi.Page, error) {
 	type field struct {
 		Name string `json:"name"`
@@ -49,7 +49,7 @@ func (s *source) beginExport(ctx context.Context, at place, again bool, note str
 	return userapi.Page{Next: next, Total: at.Total, Wait: pollEvery, Restarted: again, Note: note}, err
 }
 
-// pollEvery is how often a job is asked how far it is, unless it says more.
+// pollEvery is the default interval between status requests for a job.
 const pollEvery = 2 * time.Second
 
 // job is an export job as GET /jobs/{id} shows it.
@@ -72,8 +72,8 @@ func (j *job) read(body []byte) error {
 	return nil
 }
 
-// wait is the page that says how far a job is. A job that is at work for longer
-// than Auth0 lets one be is not waited for any more.
+// wait returns an empty page with a job's progress. It gives up on a job that runs longer than
+// Auth0 allows.
 func (j *job) wait(at place, now time.Time) (userapi.Page, error) {
 	age := now.Sub(at.Asked)
 	if age > maxJobAge {
@@ -90,15 +90,14 @@ func (j *job) wait(at place, now time.Time) (userapi.Page, error) {
 	return userapi.Page{Next: next, Total: at.Total, Wait: wait, Note: note}, err
 }
 
-// errGoneExport says that a job is lost, and with it the place of the walk.
+// errGoneExport reports that a job, and with it the walk's place, is lost.
 type errGoneExport struct{ why string }
 
 func (e *errGoneExport) Error() string { return e.why }
 
-// pageOfExport reads on in the download that this source has open, else it
-// opens one and passes over the lines that were read before. A download that
-// breaks off is never the end: what came whole is a page, and the next one
-// begins behind it.
+// pageOfExport continues the open download, or opens one and skips the lines read before. A
+// truncated download is never the end: the complete lines are a page, and the next one begins after
+// them.
 func (s *source) pageOfExport(ctx context.Context, at place) (userapi.Page, error) {
 	var broken error
 	for attempt := range maxReopens + 1 {
@@ -169,7 +168,7 @@ func (s *source) goOn(ctx context.Context, at place, d *download, page userapi.P
 	return page, err
 }
 
-// restart makes another job in place of one that came to nothing.
+// restart creates another job to replace a failed one.
 func (s *source) restart(ctx context.Context, at place, why string) (userapi.Page, error) {
 	at.Restarts++
 	if at.Restarts > maxRestarts {
@@ -179,7 +178,7 @@ func (s *source) restart(ctx context.Context, at place, why string) (userapi.Pag
 	return s.beginExport(ctx, at, true, "the export is begun anew: "+why)
 }
 
-// findJob asks for the job. Without a location it is still at work.
+// findJob gets the job. Without a location it is still running.
 func (s *source) findJob(ctx context.Context, at place) (job, error) {
 	var found job
 	answer, err := s.do(ctx, userapi.Request{What: readJob, URL: s.base + "/api/v2/jobs/" + url.PathEscape(at.Job), Read: found.read})

@@ -17,39 +17,38 @@ import (
 
 const (
 	listPage = 50   // Auth0's definition says 100, its documentation 50
-	listMost = 1000 // how many users can be listed
-	maxBack  = 10   // how often a walk of the list goes back
-	maxEmpty = 3    // answers in a row where users should be
+	listMost = 1000 // maximum number of listable users
+	maxBack  = 10   // maximum number of steps back in a walk of the list
+	maxEmpty = 3    // maximum number of consecutive empty answers where users are expected
 
 	byList   = "list"
 	byExport = "export"
 )
 
-// place is where a walk stands: at a page of the list, or behind a line of an export.
+// place is the position of a walk: a page of the list, or a line of an export.
 type place struct {
 	Mode string `json:"mode"`
-	// Total is how many users there were when this was last asked.
+	// Total is the last known number of users.
 	Total int64 `json:"total,omitempty"`
 
-	// Of the list: how far it was read, by pages of which size, and when the user
-	// read last was created. Back says that the walk has gone back, so that users
-	// come again.
+	// For the list: the position, the page size, and when the last user read was created. Back
+	// reports that the walk has gone back, so that users come again.
 	userapi.Mark
 	Size    int64     `json:"size,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 	Back    int       `json:"back,omitempty"`
 
-	// Of an export: its job, and how many lines were read.
+	// For an export: its job and the number of lines read.
 	Job  string `json:"job,omitempty"`
 	Line int64  `json:"line,omitempty"`
-	// Asked is when the job was asked for: what the export says is no older.
+	// Asked is when the job was requested: the export's data is no older.
 	Asked time.Time `json:"asked,omitzero"`
-	// Restarts is how many jobs of this walk came to nothing.
+	// Restarts is the number of failed jobs of this walk.
 	Restarts int `json:"restarts,omitempty"`
 }
 
-// Page reads up to 50 users of the list or up to 500 lines of the export.
-// While Auth0 prepares an export, pages are empty and say how long to wait.
+// Page reads up to 50 users of the list or up to 500 lines of the export. While Auth0 prepares an
+// export, pages are empty and say how long to wait.
 func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byList}
 	if cursor != "" {
@@ -68,13 +67,12 @@ func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) 
 	}
 }
 
-// errTooMany says that the list does not reach as far as that.
+// errTooMany reports that the list ends before that position.
 var errTooMany = errors.New("more users than can be listed")
 
-// pageOfList reads a page of the list. A list that has become shorter has moved
-// up, so that a user may stand before this page who stood in it: then the walk
-// goes back by as much. Users come again, which does no harm. Where the list does
-// not keep to what was asked for, or reaches no further, the users are exported.
+// pageOfList reads a page of the list. If the list has become shorter, users may have moved from
+// this page to before it: the walk then goes back by as much. Users come again, which does no harm.
+// If the list does not match the request or reaches its limit, the users are exported instead.
 func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error) {
 	export := func(total int64, why string) (userapi.Page, error) {
 		return s.beginExport(ctx, place{Total: total}, at.begun(), why)
@@ -82,7 +80,7 @@ func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error)
 	for empty := 0; ; {
 		size := cmp.Or(at.Size, listPage)
 		if (at.Offset/size+1)*size > listMost {
-			size = 1 // a page must not reach beyond what can be listed
+			size = 1 // a page must not extend beyond the listable users
 		}
 		number := at.Offset / size
 		l, err := s.list(ctx, listUsers, number, size)
@@ -92,7 +90,7 @@ func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error)
 		if err != nil {
 			return userapi.Page{}, err
 		}
-		nothing := l.Size() <= at.Offset-number*size // nobody behind the place
+		nothing := l.Size() <= at.Offset-number*size // no user after the place
 		gone := at.Total - l.Total
 		at.Total = l.Total
 		switch {
@@ -100,7 +98,7 @@ func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error)
 			return export(l.Total, "the list becomes shorter again and again: the users are exported")
 		case gone > 0 && at.begun():
 			at.Back++
-			at.Mark, at.Created = userapi.Mark{Offset: max(at.Offset-gone, 0)}, time.Time{} // what comes again is no circle
+			at.Mark, at.Created = userapi.Mark{Offset: max(at.Offset-gone, 0)}, time.Time{} // repeated users are not a loop
 			continue
 		case nothing && at.Offset >= l.Total:
 			return userapi.Page{Total: l.Total}, nil
@@ -123,11 +121,10 @@ func (s *source) pageOfList(ctx context.Context, at place) (userapi.Page, error)
 
 func (at *place) begun() bool { return at.Offset > 0 || at.Back > 0 }
 
-// take makes a page of an answer that begins at a position and should have so many
-// entries, and moves the place behind it. behind is false if the answer does not
-// lie behind the place.
+// take turns an answer that begins at a position and should have so many entries into a page, and
+// moves the place after it. behind is false if the answer does not lie after the place.
 func (at *place) take(l userapi.List, from, asked int64) (page userapi.Page, behind bool, err error) {
-	known := at.Offset - from // of the page, which begins with a multiple of its size
+	known := at.Offset - from // within the page, which begins at a multiple of its size
 	size := l.Size()
 	l.Entries = slices.DeleteFunc(l.Entries, func(e userapi.Entry) bool { return e.Place < known })
 	last := at.Created
@@ -142,7 +139,7 @@ func (at *place) take(l userapi.List, from, asked int64) (page userapi.Page, beh
 	}
 	at.Add(l.IDs())
 	at.Offset, at.Created = from+size, last
-	if size < asked { // it was capped, or this is the last one
+	if size < asked { // it was capped, or is the last one
 		at.Size = size
 	}
 	page = l.Page()
@@ -152,7 +149,7 @@ func (at *place) take(l userapi.List, from, asked int64) (page userapi.Page, beh
 
 const listUsers = "list the users"
 
-// list asks for one page of GET /users.
+// list requests one page of GET /users.
 func (s *source) list(ctx context.Context, what string, number, size int64) (l userapi.List, err error) {
 	query := url.Values{
 		"page": {strconv.FormatInt(number, 10)}, "per_page": {strconv.FormatInt(size, 10)},

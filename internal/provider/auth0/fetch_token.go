@@ -14,14 +14,14 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// tokens keeps the token of the Management API, which lives for a day.
+// tokens caches the Management API token, which is valid for a day.
 type tokens struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
 }
 
-// drop forgets a token that was refused, unless there is another one by now.
+// drop forgets a rejected token, unless it has already been replaced.
 func (t *tokens) drop(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,7 +30,7 @@ func (t *tokens) drop(token string) {
 	}
 }
 
-// token returns a token that is good for some time; concurrent callers share one request.
+// token returns a token that remains valid for some time; concurrent callers share one request.
 func (s *source) token(ctx context.Context) (string, error) {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()

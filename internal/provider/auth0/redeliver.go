@@ -13,20 +13,19 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// The permissions of the Management API that a redelivery needs.
+// The Management API permissions that a redelivery needs.
 const (
 	readEventStreams     = "read:event_streams"
 	readEventDeliveries  = "read:event_deliveries"
 	writeEventDeliveries = "update:event_deliveries"
 )
 
-// whole is the form of time that these calls take: no fraction, 20 characters.
+// whole is the time format of these calls: no fraction, 20 characters.
 const whole = "2006-01-02T15:04:05Z"
 
-// Redeliver counts the failed deliveries of the tenant's event streams whose
-// webhook is the project's receiver, and asks Auth0 to send them again; see
-// fetch.Redeliverer. It needs the permissions read:event_streams,
-// read:event_deliveries and update:event_deliveries.
+// Redeliver counts the failed deliveries of the tenant's event streams to the project's webhook URL
+// and asks Auth0 to send them again; see userapi.Redeliverer. It needs the permissions
+// read:event_streams, read:event_deliveries and update:event_deliveries.
 func (s *source) Redeliver(ctx context.Context, projectID string, r userapi.RedeliverRequest) (userapi.Redelivery, error) {
 	r.From, r.To = outwards(r.From, r.To)
 	streams, err := s.streams(ctx, projectID, r.Stream)
@@ -56,8 +55,7 @@ func (s *source) Redeliver(ctx context.Context, projectID string, r userapi.Rede
 	return result, nil
 }
 
-// redeliver does it for one stream. What it returns is good as far as it goes,
-// also with an error.
+// redeliver handles one stream. Its result is valid as far as it goes, even with an error.
 func (s *source) redeliver(
 	ctx context.Context, of eventStream, projectID string, r userapi.RedeliverRequest, b *budget,
 ) (userapi.RedeliveryStream, error) {
@@ -76,7 +74,7 @@ func (s *source) redeliver(
 	return result, err
 }
 
-// ask asks for all failed deliveries of a stream, whether they were counted or not.
+// ask requests redelivery of all failed deliveries of a stream, whether or not they were counted.
 func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequest) error {
 	const what = "ask for a redelivery"
 	body := map[string]any{"statuses": []string{statusFailed}}
@@ -110,7 +108,7 @@ func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequ
 	}
 }
 
-// said is what Auth0 says in an answer, to be put behind its status.
+// said returns Auth0's error message, to be appended to its status.
 func (s *source) said(answer *userapi.Response) string {
 	if words := s.client.Say(readProblem(answer.Body).Message); words != "" {
 		return ", " + words
@@ -122,7 +120,7 @@ func (s *source) streamURL(id, path string) string {
 	return s.base + "/api/v2/event-streams/" + url.PathEscape(id) + path
 }
 
-// outwards rounds to whole seconds, so that nothing between the bounds is left out.
+// outwards widens to whole seconds, so that nothing between the bounds is left out.
 func outwards(from, to time.Time) (time.Time, time.Time) {
 	from = from.UTC().Truncate(time.Second)
 	if whole := to.UTC().Truncate(time.Second); whole.Before(to) {

@@ -13,19 +13,19 @@ import (
 
 const (
 	statusFailed = "failed"
-	pageSize     = 100 // the most that Auth0 gives
-	// countPages bounds the counting of one call, over all its streams: 10,000
-	// deliveries are twice what Auth0 lets fail before it disables a stream, and 100
-	// calls are two thirds of what the smaller paid plans allow in a minute.
+	pageSize     = 100 // Auth0's maximum
+	// countPages limits the counting of one call over all its streams: 10,000 deliveries are twice
+	// as many as may fail before Auth0 disables a stream, and 100 calls are two thirds of what the
+	// smaller paid plans allow per minute.
 	countPages = 100
 	countTime  = 30 * time.Second
-	// countTypes bounds the event types that are told apart; Auth0 has 25.
+	// countTypes limits the event types counted separately; Auth0 has 25.
 	countTypes = 50
 	otherTypes = "other"
 )
 
-// budget is how much may still be read to count. What is asked for does not
-// depend on the count, so it may end early.
+// budget is how much may still be read for counting. The redelivery does not depend on the count,
+// so counting may end early.
 type budget struct {
 	pages int
 	until time.Time
@@ -33,7 +33,7 @@ type budget struct {
 
 func (b *budget) spent(now time.Time) bool { return b.pages <= 0 || now.After(b.until) }
 
-// countFailed counts the failed deliveries of a stream into the result, and keeps none.
+// countFailed adds the failed deliveries of a stream to the result, without keeping them.
 func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStream, r userapi.RedeliverRequest, b *budget) error {
 	query := url.Values{"statuses": {statusFailed}}
 	if !r.From.IsZero() {
@@ -65,7 +65,7 @@ func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStre
 			}
 		}
 		if page.next == "" {
-			// A mere array does not say whether there is more.
+			// A bare array does not tell whether there is more.
 			result.Complete = !page.bare || len(page.entries) < pageSize
 			return nil
 		}
@@ -77,8 +77,8 @@ func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStre
 	}
 }
 
-// isNew notes the id of an entry of a list and reports that it was not there
-// before. One without an id counts as new.
+// isNew records the id of a list entry and reports whether it is new. An entry without an id counts
+// as new.
 func isNew(seen map[string]bool, entry json.RawMessage) bool {
 	var e struct {
 		ID string `json:"id"`
@@ -91,7 +91,7 @@ func isNew(seen map[string]bool, entry json.RawMessage) bool {
 	return !known
 }
 
-// delivery is what is counted of a delivery. Only its type is relied on.
+// delivery is the relevant part of a delivery. Only its type is relied upon.
 type delivery struct {
 	Status   string          `json:"status"`
 	Type     string          `json:"event_type"`
@@ -99,7 +99,7 @@ type delivery struct {
 	Event    json.RawMessage `json:"event"`
 }
 
-// at is when the event happened, else when its delivery was first tried.
+// at returns when the event happened, otherwise when its delivery was first attempted.
 func (d *delivery) at() (time.Time, bool) {
 	var event struct {
 		Time time.Time `json:"time"`
@@ -119,10 +119,10 @@ func (d *delivery) at() (time.Time, bool) {
 func count(result *userapi.RedeliveryStream, c *userapi.Client, entry json.RawMessage) {
 	var d delivery
 	if json.Unmarshal(entry, &d) != nil {
-		d = delivery{} // it counts all the same
+		d = delivery{} // it counts anyway
 	}
 	if d.Status != "" && d.Status != statusFailed {
-		return // it is under way
+		return // in progress
 	}
 	result.Failed++
 	kind := c.Say(d.Type)

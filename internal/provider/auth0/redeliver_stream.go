@@ -12,14 +12,14 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// What the Management API says of event streams (its definition, 2026-10).
+// The Management API's event streams (its definition, 2026-10).
 const (
 	streamDisabled = "disabled"
 	streamPages    = 10 // of 100 streams; a tenant may have 8
 	shownStreams   = 10 // in an error
 )
 
-// eventStream is what matters of an event stream.
+// eventStream is the relevant part of an event stream.
 type eventStream struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
@@ -32,8 +32,7 @@ type eventStream struct {
 	} `json:"destination"`
 }
 
-// endpoint is the host and path that a webhook goes to. The rest of the address
-// may hold a secret.
+// endpoint returns the host and path of the webhook. The rest of the URL may contain a secret.
 func (e *eventStream) endpoint() string {
 	address, err := url.Parse(e.Destination.Configuration.Endpoint)
 	if err != nil {
@@ -42,17 +41,17 @@ func (e *eventStream) endpoint() string {
 	return address.Host + address.EscapedPath()
 }
 
-// goesTo reports a webhook to the receiver of a project. Its host is of no
-// matter: a proxy may stand before the receiver.
+// goesTo reports whether the webhook goes to the project's receiver, on any host, because a proxy
+// may be in front of it.
 func (e *eventStream) goesTo(projectID string) bool {
 	address, err := url.Parse(e.Destination.Configuration.Endpoint)
 	return err == nil && strings.HasSuffix(strings.ToLower(address.Path), strings.ToLower(receiverPath(projectID)))
 }
 
-// receiverPath is the end of the path of a project's receiver.
+// receiverPath is the end of a project's webhook path.
 func receiverPath(projectID string) string { return "/integrations/auth0/webhook/" + projectID }
 
-// notes are what a person should know before counting on a redelivery.
+// notes returns what a person should know before relying on a redelivery.
 func (e *eventStream) notes(projectID string) []string {
 	notes := []string{}
 	if !e.goesTo(projectID) {
@@ -69,7 +68,7 @@ func (e *eventStream) notes(projectID string) []string {
 	return notes
 }
 
-// streams gives the stream with an id, else those that go to the project's receiver.
+// streams returns the stream with an id, otherwise those that go to the project's receiver.
 func (s *source) streams(ctx context.Context, projectID, id string) ([]eventStream, error) {
 	all, err := s.allStreams(ctx)
 	if err != nil {
@@ -138,14 +137,14 @@ func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 	return all, nil
 }
 
-// listAnswer is a page of a list that is walked with from and next.
+// listAnswer is a page of a list that is paged with from and next.
 type listAnswer struct {
 	entries []json.RawMessage
 	next    string // empty at the end
-	bare    bool   // it was a mere array, which has no place for next
+	bare    bool   // it was a bare array, without next
 }
 
-// page reads one page of a list of at most pageSize entries.
+// page reads one page of at most pageSize entries.
 func (s *source) page(ctx context.Context, permission, what, path, key string, query url.Values, from string) (listAnswer, error) {
 	query.Set("take", strconv.Itoa(pageSize))
 	query.Del("from")
@@ -170,8 +169,7 @@ func (s *source) page(ctx context.Context, permission, what, path, key string, q
 	return page, nil
 }
 
-// readListPage reads a page in either form that Auth0 uses: its definition and
-// its answers do not agree.
+// readListPage parses a page in either format: Auth0's definition and its actual responses differ.
 func readListPage(body []byte, key string) (page listAnswer, err error) {
 	if json.Unmarshal(body, &page.entries) == nil && page.entries != nil {
 		page.bare = true

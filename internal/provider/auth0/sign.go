@@ -11,14 +11,13 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Sign makes the request of an event stream. It authenticates with the first
-// webhook_signing_secret as a bearer token, else by webhook_authorization.
+// Sign creates the request of an event stream. It authenticates with the first
+// webhook_signing_secret as a bearer token, otherwise by webhook_authorization.
 //
-// A user.deleted repeats the profile as it was a day before the deletion, as
-// Auth0 does since catalog 0.5.2. A type without a sample of its own is sent
-// with an object that has an id only. The type "log.sdu", or another code behind
-// "log.", makes an entry of a log stream, of format JSON lines; of it Set
-// overrides the keys of data.
+// A user.deleted repeats the profile of a day before the deletion, as Auth0 does since catalog
+// 0.5.2. A type without its own sample is sent with an object that has only an id. The type
+// "log.sdu", or another code after "log.", creates an entry of a log stream in format JSON lines,
+// in which Set overrides the keys of data.
 func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
 	if _, err := p.NewVerifier(c, o); err != nil {
 		return nil, nil, fmt.Errorf("sign an auth0 sample: %w", err)
@@ -47,7 +46,7 @@ func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Opt
 	return header, body, nil
 }
 
-// bearerValue adds the scheme unless the secret is a whole header value already.
+// bearerValue adds the scheme unless the secret is already a complete header value.
 func bearerValue(secret string) string {
 	if scheme, _ := splitScheme(secret); scheme != "" {
 		return secret
@@ -81,10 +80,10 @@ func sampleBody(s provider.Sample, now time.Time) map[string]any {
 	}
 }
 
-// sampleLogPrefix stands before the code of an entry's type.
+// sampleLogPrefix precedes the code of an entry's type.
 const sampleLogPrefix = "log."
 
-// sampleEntry makes an entry of a log stream. A sapi is an update of the user.
+// sampleEntry creates a log stream entry. A sapi is an update of the user.
 func sampleEntry(s provider.Sample, now time.Time) map[string]any {
 	userID, id := s.UserID, s.ID
 	if userID == "" {
@@ -170,5 +169,5 @@ func sampleUser(userID string, createdAt, updatedAt time.Time) map[string]any {
 	}
 }
 
-// stamp prints a time as Auth0 does: in UTC with milliseconds.
+// stamp formats a time as Auth0 does: in UTC with milliseconds.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

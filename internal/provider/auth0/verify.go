@@ -17,11 +17,11 @@ import (
 
 const authorizationHeader = "Authorization"
 
-// maxHeader is the longest header value that is looked at.
+// maxHeader is the maximum length of a header value that is considered.
 const maxHeader = 8 << 10
 
-// The methods of webhook_authorization, and of provider.Proof. verbatim is the
-// method of a secret that came without a scheme.
+// The methods of webhook_authorization, and of provider.Proof. verbatim is the method of a secret
+// without a scheme.
 const (
 	methodBearer       = "bearer"
 	methodBasic        = "basic"
@@ -29,8 +29,8 @@ const (
 	methodVerbatim     = "authorization"
 )
 
-// accepted is one header value that proves a request. Values are compared as
-// digests, so that neither content nor length leaks by the time it takes.
+// accepted is a header value that proves a request. Values are compared as digests, so that timing
+// reveals neither content nor length.
 type accepted struct {
 	header string
 	digest [sha256.Size]byte
@@ -40,11 +40,10 @@ type accepted struct {
 
 type verifier struct{ accepted []accepted }
 
-// NewVerifier accepts each webhook_signing_secret as the whole value of
-// Authorization and as a bearer token, and webhook_authorization as Auth0
-// sends it. The schemes Bearer and Basic count in any case, and a secret may
-// begin with one of them. If both are given, both are accepted, and
-// webhook_authorization counts as the last secret.
+// NewVerifier accepts each webhook_signing_secret as the whole value of Authorization and as a
+// bearer token, and webhook_authorization as Auth0 sends it. The schemes Bearer and Basic are
+// case-insensitive, and a secret may begin with one of them. If both credentials are set, both are
+// accepted, and webhook_authorization counts as the last secret.
 func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -61,7 +60,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	var v verifier
 	for i, secret := range c.WebhookSigningSecret {
 		switch strings.ToLower(strings.TrimSpace(string(secret))) {
-		case methodBearer, methodBasic: // a variable that was empty, say; anybody could send that
+		case methodBearer, methodBasic: // an empty variable, for example; anyone could send that
 			return nil, fmt.Errorf("secret %d of credentials.webhook_signing_secret is a scheme without a token behind it", i+1)
 		}
 		v.acceptSecret(strings.TrimSpace(string(secret)), i+1)
@@ -75,7 +74,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
-// CheckStrength looks at every secret that is accepted.
+// CheckStrength checks every accepted secret.
 func (Provider) CheckStrength(c provider.Credentials) error {
 	for _, secret := range c.WebhookSigningSecret {
 		if err := checkStrength("credentials.webhook_signing_secret", secret); err != nil {
@@ -94,7 +93,7 @@ func (Provider) CheckStrength(c provider.Credentials) error {
 	}
 }
 
-// checkStrength looks at what stands behind a scheme.
+// checkStrength checks what follows a scheme.
 func checkStrength(field string, secret provider.Secret) error {
 	_, bare := splitScheme(strings.TrimSpace(string(secret)))
 	return provider.CheckStrength(field, bare, []byte(bare))
@@ -134,8 +133,8 @@ func (v *verifier) accept(header, value, method string, position int) {
 	})
 }
 
-// Verify compares the header with all accepted values, and looks neither at
-// the body nor at the time: Auth0 proves neither.
+// Verify compares the header with all accepted values. It ignores the body and the time, because
+// Auth0 proves neither.
 func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, error) {
 	if len(v.accepted) == 0 {
 		return provider.Proof{}, provider.ErrNoSecret
@@ -152,7 +151,7 @@ func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, 
 		}
 		present = true
 		got := digest(a.header, value)
-		// No way out on a match: the time does not tell which secret it was.
+		// Continue after a match, so that timing does not reveal which secret matched.
 		if subtle.ConstantTimeCompare(got[:], a.digest[:]) == 1 && match < 0 {
 			match = i
 		}
@@ -166,8 +165,8 @@ func (v verifier) Verify(h http.Header, _ []byte, _ time.Time) (provider.Proof, 
 	return provider.Proof{Secret: v.accepted[match].secret, Method: v.accepted[match].method}, nil
 }
 
-// ValidBody accepts an object, an array, or several objects, one a line. Where a
-// line is wrong the error names the first.
+// ValidBody accepts an object, an array, or several objects, one per line. The error names the
+// first invalid line.
 func (verifier) ValidBody(body []byte) error {
 	doc, err := payload.Parse(body)
 	switch {
@@ -213,10 +212,10 @@ func checkCount(n int) error {
 	return nil
 }
 
-// Redact removes what identities and Actions carry; see payload.Redact.
+// Redact removes the secrets in identities and Actions; see payload.Redact.
 func (verifier) Redact(body []byte) []byte { return payload.Redact(body) }
 
-// digest brings the scheme of Authorization into one form and hashes the value.
+// digest normalizes the scheme of Authorization and hashes the value.
 func digest(header, value string) [sha256.Size]byte {
 	if header == authorizationHeader {
 		if scheme, rest := splitScheme(value); scheme != "" {
@@ -226,8 +225,8 @@ func digest(header, value string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(value))
 }
 
-// splitScheme splits "Bearer x" or "Basic x"; the scheme comes back in lower
-// case, empty where there is none of these two.
+// splitScheme splits "Bearer x" or "Basic x"; the scheme is returned in lower case, or "" if it is
+// neither.
 func splitScheme(value string) (scheme, rest string) {
 	first, rest, found := strings.Cut(value, " ")
 	if first = strings.ToLower(first); found && (first == methodBearer || first == methodBasic) {

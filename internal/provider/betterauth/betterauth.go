@@ -1,18 +1,16 @@
-// Package betterauth verifies, decodes and signs what customers' Better Auth
-// servers send. Better Auth is a library in the customer's own server and sends
-// no webhooks; the customer adds a few lines that do, by one of three
-// conventions:
+// Package betterauth verifies, decodes and signs the requests of customers' Better Auth servers.
+// Better Auth is a library in the customer's own server and sends no webhooks; the customer adds a
+// few lines that do, in one of three formats:
 //
 //	format                  header                          body
 //	better_auth_signature   X-Better-Auth-Signature         {"event", "user"}
 //	standard_webhooks       webhook-* (or svix-*)           {"type", "timestamp", "data"}
 //	webhook_signature       X-Webhook-Signature             {"id", "event", "timestamp", "data"}
 //
-// The first is the plain one and has no protection against replay: an old body
-// is stale by its updatedAt or a repetition by its digest, and that is all. It is
-// accepted only where option signature_formats names it. The second is the one to
-// recommend. The third is that of the npm package @pinklemon8/better-auth-webhooks 0.1.0. Source of the wire facts: the package
-// better-auth 1.7.7, run and observed.
+// The first has no protection against replay beyond a stale updatedAt or a repeated digest. It is
+// accepted only if option signature_formats lists it. The second is recommended. The third is that
+// of the npm package @pinklemon8/better-auth-webhooks 0.1.0. Source of the wire facts: the package
+// better-auth 1.7.7, as observed.
 package betterauth
 
 import (
@@ -23,26 +21,24 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// The formats, as option signature_formats names them.
+// The formats, as in option signature_formats.
 const (
 	FormatSignature        = "better_auth_signature"
 	FormatStandardWebhooks = "standard_webhooks"
 	FormatPlugin           = "webhook_signature"
 )
 
-// Provider is Better Auth. It takes the credentials webhook_signing_secret,
-// session_token and database_url, and the options absent_fields,
-// signature_formats, base_url and source.
+// Provider is Better Auth. It uses the credentials webhook_signing_secret, session_token and
+// database_url, and the options absent_fields, signature_formats, base_url and source.
 type Provider struct{}
 
 // New returns Better Auth.
 func New() Provider { return Provider{} }
 
-// Name is the name as it stands in the database.
+// Name returns the name used in the database.
 func (Provider) Name() string { return provider.BetterAuth }
 
-// formats are the formats that the options allow, the strongest first; without the
-// option, those that cannot be replayed.
+// formats returns the accepted formats, strongest first; by default those protected against replay.
 func formats(o provider.Options) ([]string, error) {
 	all := []string{FormatStandardWebhooks, FormatPlugin, FormatSignature}
 	for _, format := range o.SignatureFormats {

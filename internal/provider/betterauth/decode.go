@@ -7,15 +7,15 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// The types that are mirrored; all others are ignored.
+// The mirrored types; all others are ignored.
 const (
 	userCreated = "user.created"
 	userUpdated = "user.updated"
 	userDeleted = "user.deleted"
 )
 
-// keys are the keys of Better Auth's user row. It has no time of the last
-// sign-in; firstName and lastName are additional fields that customers add.
+// keys are the keys of Better Auth's user row. It has no time of the last sign-in; firstName and
+// lastName are additional fields that customers add.
 func keys() *payload.Keys {
 	return &payload.Keys{
 		payload.ID:        "id",
@@ -30,11 +30,11 @@ func keys() *payload.Keys {
 	}
 }
 
-// Decode translates the body of any format: the type is under event or type,
-// the user under user or data, and id and timestamp are used where they are.
+// Decode translates the body of any format: the type is in event or type, the user in user or data;
+// id and timestamp are optional.
 //
-// A deletion carries the row as it was before, with an updatedAt from then; its
-// own clock is the timestamp, else the time of receipt.
+// A deletion carries the previous row with its updatedAt; the deletion's own clock is the
+// timestamp, otherwise the time of receipt.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
@@ -91,7 +91,7 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 	}
 	change := payload.Change{
 		Keys: keys(), Path: path, Object: user, Deletes: e.Type == userDeleted, SentAt: sentAt,
-		NumericID: true, // of a serial column that a sender did not print as a string
+		NumericID: true, // of a serial column that a sender did not convert to a string
 	}
 	change.User = payload.ReadUser(user, change.Keys)
 	if !change.Deletes && o.AbsentFields == provider.ClearAbsent {
@@ -100,11 +100,12 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 	return change.Apply(d, e)
 }
 
-// MayRace reports updates: updatedAt is when an update began, so that of several at once the one that was
-// written last may have an older one. (Observed with better-auth 1.7.7: 4 of 240 rounds of three at once.)
+// MayRace reports updates: updatedAt is when an update began, so of several concurrent ones the
+// last written may have an older one. (Observed with better-auth 1.7.7: 4 of 240 rounds of three at
+// once.)
 func (Provider) MayRace(e *provider.Event) bool { return e.Type == userUpdated }
 
-// setID takes the signed id of the delivery, else the one in the body, else a digest.
+// setID uses the message's signed id, otherwise the id in the body, otherwise a digest.
 func setID(e *provider.Event, d provider.Message, id payload.Value) (problem string) {
 	if d.MessageID != "" {
 		return payload.SetMessageID(e, d)

@@ -22,14 +22,14 @@ const (
 	keyID        = "id"
 	keyCreatedAt = "createdAt"
 	maxUser      = 4 << 20
-	defaultPath  = "/api/auth" // where a server answers unless its address has a path
+	defaultPath  = "/api/auth" // a server's base path unless its address has a path
 	clientName   = "the Better Auth server"
 )
 
-// defaultRate is what a server allows a client for a path; customers may change it.
+// defaultRate is a server's default limit per client and path; customers may change it.
 func defaultRate() userapi.Rate { return userapi.Rate{Requests: 100, Window: 10 * time.Second} }
 
-// checkFetch checks what reading users needs, as far as it is given.
+// checkFetch checks the settings for reading users, as far as they are set.
 func checkFetch(c provider.Credentials, o provider.Options) error {
 	if c.SessionToken != "" {
 		if err := c.SessionToken.Check("credentials.session_token"); err != nil {
@@ -48,7 +48,7 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 	return err
 }
 
-// checkTables refuses names that PostgreSQL would cut or cannot hold.
+// checkTables refuses names that PostgreSQL would truncate or cannot store.
 func checkTables(t provider.UserTables) error {
 	if provider.IsSystemSchema(t.Schema) {
 		return errors.New(provider.SystemSchemaAdvice)
@@ -71,7 +71,7 @@ func checkTables(t provider.UserTables) error {
 	return nil
 }
 
-// SendsTo says where the session's token goes. A database URL holds its own password.
+// SendsTo returns where the session's token is sent. A database URL contains its own password.
 func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
 	r := provider.Recipient{Field: "options.base_url", Credentials: []string{"session_token"}}
 	if o.BaseURL != "" {
@@ -86,16 +86,16 @@ type source struct {
 	token  string
 }
 
-// ReconcileEvery is six hours: better Auth retries nothing, so what an outage loses is lost until then.
+// ReconcileEvery is six hours: Better Auth retries nothing, so events lost in an outage stay lost
+// until then.
 func (Provider) ReconcileEvery() string { return "6h" }
 
-// NewSource reads the users of a Better Auth server: with option source from its
-// tables (see Deps.SQL), else by its admin API at option base_url with the
-// credential session_token.
+// NewSource reads the users of a Better Auth server: with option source from its tables (see
+// Deps.SQL), otherwise through its admin API at option base_url with the credential session_token.
 //
-// The admin API lists by position. The walk is in order of the ids, the only
-// order in which no two users are equal (many may be created at one instant, by
-// an import), and asks at its end for the users who were created meanwhile.
+// The admin API pages by position. The walk is in order of id, the only order without ties (an
+// import may create many users at one instant), and at its end asks for the users created in the
+// meantime.
 func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
@@ -132,13 +132,13 @@ func (s *source) request(what, path string, query url.Values) userapi.Request {
 	return userapi.Request{What: what, URL: s.base + path + "?" + query.Encode(), Bearer: s.token}
 }
 
-// Count asks for the number of users.
+// Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	l, err := s.list(ctx, "count the users", byID, 0, 1)
 	return l.Total, err == nil, err
 }
 
-// User reads one user. Only a 404 that says USER_NOT_FOUND proves that there is none.
+// User reads one user. Only a 404 with USER_NOT_FOUND proves that there is none.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	request := s.request(what, "/admin/get-user", url.Values{"id": {id}})
@@ -167,7 +167,7 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
 }
 
-// problem is the server's own words in an answer that is no success.
+// problem is the server's error response.
 type problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -181,7 +181,7 @@ func readProblem(body []byte) problem {
 	return p
 }
 
-// refused says why an answer is no success and what to do.
+// refused explains an error response and what to do.
 func (s *source) refused(what string, answer *userapi.Response) error {
 	p := readProblem(answer.Body)
 	words := s.client.Say(strings.TrimSpace(p.Code + " " + p.Message))

@@ -17,7 +17,7 @@ const (
 	pageSize  = 500
 	listUsers = "list the users"
 
-	// byID walks over all users, byNewest then back over those created meanwhile.
+	// byID walks over all users, byNewest then back over those created in the meantime.
 	byID     = "id"
 	byNewest = "newest"
 )
@@ -25,7 +25,7 @@ const (
 // clockSkew is how far the server's clock may be behind ours.
 const clockSkew = 5 * time.Minute
 
-// place is where a walk stands.
+// place is the position of a walk.
 type place struct {
 	Mode string `json:"mode"`
 	userapi.Mark
@@ -34,7 +34,7 @@ type place struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Page reads up to 500 users, by position: see fetch.Positions.
+// Page reads up to 500 users, by position: see userapi.Positions.
 func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byID, Since: s.client.Now().UTC()}
 	if cursor != "" {
@@ -67,7 +67,7 @@ func (s *source) pageByID(ctx context.Context, at place) (userapi.Page, error) {
 	page.Restarted = part.Restarted
 	if part.End {
 		if !at.Begun() {
-			return page, nil // there is nobody
+			return page, nil // there are no users
 		}
 		at = place{Mode: byNewest, Since: at.Since}
 	}
@@ -75,8 +75,8 @@ func (s *source) pageByID(ctx context.Context, at place) (userapi.Page, error) {
 	return page, err
 }
 
-// pageByNewest reads the users who were created since the walk began. More of
-// them push the list down, so that users come again rather than not at all.
+// pageByNewest reads the users created since the walk began. New ones push the list down, so that
+// users are repeated rather than skipped.
 func (s *source) pageByNewest(ctx context.Context, at place) (userapi.Page, error) {
 	l, err := s.list(ctx, "list the newest users", byNewest, at.Offset, pageSize)
 	if err != nil {
@@ -103,9 +103,8 @@ func (s *source) pageByNewest(ctx context.Context, at place) (userapi.Page, erro
 	return page, err
 }
 
-// list asks for a part of the list. The server answers 200 and an empty list to
-// any trouble with its database; but then it does not repeat the limit. So an
-// answer without the limit is never a list, however it looks.
+// list requests a part of the list. On any database error the server answers 200 with an empty
+// list, but without repeating the limit. So an answer without the limit is never a list.
 func (s *source) list(ctx context.Context, what, order string, offset, limit int64) (userapi.List, error) {
 	query := url.Values{
 		"limit": {strconv.FormatInt(limit, 10)}, "offset": {strconv.FormatInt(offset, 10)}, "sortBy": {keyID}, "sortDirection": {"asc"},

@@ -8,13 +8,14 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// DecodeUser translates a row of Better Auth's user table, as its admin API prints it or with
-// the fields' names as keys.
+// DecodeUser translates a row of Better Auth's user table, as returned by its admin API or with the
+// field names as keys.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
 	return payload.Import(object, i, o, payload.Change{Keys: keys(), NumericID: true}, nil)
 }
 
-// Comparison says how to compare: the object is the whole row; its keys are those of Better Auth and of its plugin admin.
+// Comparison describes how to compare: the object is the whole row; its keys are those of Better
+// Auth and of its plugin admin.
 func (Provider) Comparison() provider.Comparison {
 	return provider.Comparison{
 		Complete: strings.Fields(`id name email emailVerified image createdAt updatedAt role banned banReason`),

@@ -12,12 +12,12 @@ import (
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
-// Sign makes the request of a customer's server, signed with the first
-// webhook_signing_secret in the strongest format that the options allow. Sample.ID is the webhook-id; without Standard Webhooks it
-// is a key of the body, which has none of its own.
+// Sign creates the request of a customer's server, signed with the first webhook_signing_secret in
+// the strongest format that the options allow. Sample.ID is the webhook-id; without Standard
+// Webhooks it is a key of the body.
 //
-// A user.deleted carries the row as it was a day before the deletion. A type
-// without a sample of its own is sent with an object that has an id only.
+// A user.deleted carries the row of a day before the deletion. A type without its own sample is
+// sent with an object that has only an id.
 func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
 	header, body, err := p.sign(s, c, o, now)
 	if err != nil {
@@ -78,7 +78,7 @@ func sampleBody(format string, s provider.Sample, now time.Time) map[string]any 
 		if id == "" {
 			id = "whk_" + provider.RandomID(24)
 		}
-		// The time of signing, which the receiver checks for freshness.
+		// The time of signing, which the receiver checks.
 		return map[string]any{"id": id, "event": s.Type, "timestamp": stamp(now), "data": data}
 	default:
 		body := map[string]any{"event": s.Type, "user": data}
@@ -122,5 +122,5 @@ func sampleUser(userID string, createdAt, updatedAt time.Time) map[string]any {
 	}
 }
 
-// stamp prints a time as JavaScript does: in UTC with milliseconds.
+// stamp formats a time as JavaScript does: in UTC with milliseconds.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -23,7 +23,7 @@ const (
 	pluginPrefix    = "sha256="
 )
 
-// specifiedKey is the shortest key, in bytes, that Standard Webhooks specifies.
+// specifiedKey is the minimum key length of Standard Webhooks, in bytes.
 const specifiedKey = 24
 
 type verifier struct {
@@ -32,11 +32,10 @@ type verifier struct {
 	keys    []standardwebhooks.Key // those of Standard Webhooks
 }
 
-// NewVerifier prepares one secret for all formats. The hexadecimal ones sign
-// with the bytes of the secret as it was given, whatever it begins with.
-// Standard Webhooks signs with what is base64 behind whsec_. A secret without
-// whsec_ is taken there as its bytes and, if it is base64 of at least 24 bytes,
-// decoded as well: senders' libraries differ in which of the two they do.
+// NewVerifier prepares the secrets for all formats. The hexadecimal ones sign with the bytes of the
+// secret as given, whatever it begins with. Standard Webhooks signs with the base64-decoded part
+// after whsec_. Without whsec_ a secret is used as its bytes and, if it is base64 of at least 24
+// bytes, decoded as well: senders' libraries do either.
 func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -80,8 +79,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
-// CheckStrength looks at the key behind whsec_, where it can be read, since that is
-// what is random in it.
+// CheckStrength checks the key after whsec_, if it can be decoded, because that is the random part.
 func (Provider) CheckStrength(c provider.Credentials) error {
 	for _, secret := range c.WebhookSigningSecret {
 		key := []byte(secret)
@@ -95,8 +93,7 @@ func (Provider) CheckStrength(c provider.Credentials) error {
 	return nil
 }
 
-// standardKeys returns the keys that a secret stands for in Standard Webhooks,
-// the one to sign with first.
+// standardKeys returns the keys that a secret can mean in Standard Webhooks, the signing key first.
 func standardKeys(secret string) ([][]byte, error) {
 	key, err := standardwebhooks.ParseSecret(secret)
 	if standardwebhooks.HasPrefix(secret) {
@@ -108,9 +105,9 @@ func standardKeys(secret string) ([][]byte, error) {
 	return [][]byte{[]byte(secret)}, nil
 }
 
-// Verify lets the strongest format decide whose headers the request carries: a failure
-// does not fall through to a weaker one, nor does a format that the options do not allow.
-// Otherwise an old request could be sent again with a weaker signature beside it.
+// Verify decides by the strongest format whose headers the request has: it never falls back to a
+// weaker one, nor when the options do not allow the format. Otherwise an old request could be
+// replayed with an added weaker signature.
 func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Proof, error) {
 	if len(v.secrets) == 0 {
 		return provider.Proof{}, provider.ErrNoSecret
@@ -133,7 +130,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 	}
 }
 
-// strongest is the strongest format of which the request carries a header.
+// strongest returns the strongest format of which the request has a header.
 func strongest(h http.Header) (format string, set standardwebhooks.Set) {
 	for _, set := range [...]standardwebhooks.Set{standardwebhooks.Standard, standardwebhooks.Svix} {
 		if set.In(h) {
@@ -179,8 +176,8 @@ func (v verifier) verifyHex(signature string, body []byte) (position string, err
 	return "", provider.ErrNoMatch
 }
 
-// verifyPlugin also checks the age of the time in the body: the plugin signs
-// the body only, so its headers for id and time prove nothing.
+// verifyPlugin also checks the age of the time in the body: the plugin signs only the body, so its
+// id and time headers prove nothing.
 func (v verifier) verifyPlugin(signature string, body []byte, now time.Time) (position string, err error) {
 	digits, found := strings.CutPrefix(signature, pluginPrefix)
 	if !found {
@@ -211,12 +208,12 @@ func sum(secret, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// ValidBody accepts an object; an array, which no format has, is accepted too
-// and becomes a failed event that can be seen.
+// ValidBody accepts an object; it also accepts an array, which no format uses and which becomes a
+// visible failed event.
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
-// Redact also removes what resets a password or opens an API: the rows of Better Auth's
-// tables verification and apikey, should somebody send them.
+// Redact also removes what resets a password or opens an API: the rows of Better Auth's tables
+// verification and apikey, in case a customer sends them.
 func (verifier) Redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
 	if err == nil && doc.IsObject() {

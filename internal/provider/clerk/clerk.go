@@ -1,7 +1,6 @@
-// Package clerk verifies, decodes and signs the webhooks of Clerk, which Svix
-// delivers: one event a request, its id in the header svix-id. Source of the
-// wire facts: Clerk's OpenAPI definition of its webhooks (2025-04-15), its
-// documentation, and Svix's on verifying by hand.
+// Package clerk verifies, decodes and signs the webhooks of Clerk, which Svix delivers: one event
+// per request, its id in the header svix-id. Source of the wire facts: Clerk's OpenAPI definition
+// of its webhooks (2025-04-15), its documentation, and Svix's on manual verification.
 package clerk
 
 import (
@@ -16,21 +15,21 @@ import (
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
-// Provider is Clerk. It takes the credentials webhook_signing_secret and
-// secret_key, and the options absent_fields and base_url.
+// Provider is Clerk. It uses the credentials webhook_signing_secret and secret_key, and the options
+// absent_fields and base_url.
 type Provider struct{}
 
 // New returns Clerk.
 func New() Provider { return Provider{} }
 
-// Name is the name as it stands in the database.
+// Name returns the name used in the database.
 func (Provider) Name() string { return provider.Clerk }
 
 const whereItIs = "it must be the Signing Secret of the webhook endpoint (Clerk dashboard, Webhooks, your endpoint), which begins with whsec_"
 
 type verifier struct{ keys []standardwebhooks.Key }
 
-// NewVerifier checks the signing secrets and the form of the API key.
+// NewVerifier checks the signing secrets and the format of the API key.
 func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -59,7 +58,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	return v, nil
 }
 
-// CheckStrength looks at the keys behind whsec_.
+// CheckStrength checks the keys after whsec_.
 func (Provider) CheckStrength(c provider.Credentials) error {
 	for _, secret := range c.WebhookSigningSecret {
 		raw, err := parseSecret(secret)
@@ -96,7 +95,7 @@ func isSecretKey(key string) bool {
 	return rest != "" && !strings.ContainsFunc(rest, odd)
 }
 
-// Verify accepts the svix-* headers only, as Clerk's own verifier does.
+// Verify accepts only the svix-* headers, like Clerk's own verifier.
 func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Proof, error) {
 	if len(v.keys) == 0 {
 		return provider.Proof{}, provider.ErrNoSecret
@@ -108,12 +107,12 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 	return provider.Proof{MessageID: id, Secret: position, Method: "svix"}, nil
 }
 
-// ValidBody accepts an object; an array, which Clerk never sends, is accepted
-// too and becomes a failed event that can be seen.
+// ValidBody accepts an object; it also accepts an array, which Clerk never sends and which becomes
+// a visible failed event.
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
-// Redact also removes what an end user can sign in or join with: the messages that
-// Clerk hands over for sending hold a code or a link, an invitation holds a ticket.
+// Redact also removes what an end user can sign in or join with: messages that Clerk hands over for
+// sending contain a code or a link, invitations a ticket.
 func (verifier) Redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
 	if err == nil && doc.IsObject() {

@@ -5,22 +5,22 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// The ids in all examples that Clerk publishes, and that "Send Example" in its
-// dashboard delivers, correctly signed, to a customer's endpoint.
+// The ids in Clerk's published examples, which "Send Example" in its dashboard delivers, correctly
+// signed, to a customer's endpoint.
 const (
 	exampleInstance = "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
 	exampleUser     = "user_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
 )
 
-// The types that are mirrored; all others are ignored.
+// The mirrored types; all others are ignored.
 const (
 	userCreated = "user.created"
 	userUpdated = "user.updated"
 	userDeleted = "user.deleted"
 )
 
-// keys are the keys of Clerk's user object. The e-mail address is an
-// element of the list; see setEmailOf.
+// keys are the keys of Clerk's user object. The e-mail address is an element of a list; see
+// setEmailOf.
 func keys() *payload.Keys {
 	return &payload.Keys{
 		payload.ID:           "id",
@@ -35,8 +35,8 @@ func keys() *payload.Keys {
 	}
 }
 
-// Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's
-// id is the delivery's, svix-id, which is the same on every retry and replay.
+// Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's id is the message's
+// svix-id, which is the same on every retry and replay.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
@@ -95,9 +95,9 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 	return change.Apply(d, e)
 }
 
-// setEmailOf makes the address whose id is the primary one the user's e-mail
-// address: null where the user has no primary address or the list does not hold
-// it, absent where one of the keys is. Another address never stands in for it.
+// setEmailOf uses the primary address as the user's e-mail address: null if the user has no primary
+// address or the list does not contain it, absent if one of the keys is. No other address is used
+// instead.
 func setEmailOf(change *payload.Change, primary payload.Value) {
 	addresses := change.User[payload.Email]
 	change.User[payload.Email] = nil

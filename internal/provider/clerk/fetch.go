@@ -21,17 +21,16 @@ import (
 // Clerk's Backend API (its OpenAPI definition, 2026-05-12, and its page on limits).
 const (
 	backendAPI = "https://api.clerk.com"
-	// apiPath is where the API begins, whether an address names it or not.
+	// apiPath is the API's base path, whether or not an address includes it.
 	apiPath = "/v1"
-	// apiVersion is that of the definition that this is written after. Without the
-	// header an instance answers by the version that its dashboard is set to.
+	// apiVersion is the version of the definition implemented here. Without the header an instance
+	// uses the version set in its dashboard.
 	apiVersion = "2026-05-12"
-	pageSize   = 500 // the most that Clerk takes
+	pageSize   = 500 // Clerk's maximum
 	maxUser    = 4 << 20
 )
 
-// rate is what Clerk allows an instance, which has one secret key for each of
-// its users to share.
+// rate is Clerk's limit for an instance, which all users of a secret key share.
 func rate(key provider.Secret) userapi.Rate {
 	if isTestKey(key) {
 		return userapi.Rate{Requests: 100, Window: 10 * time.Second}
@@ -41,7 +40,7 @@ func rate(key provider.Secret) userapi.Rate {
 
 func isTestKey(key provider.Secret) bool { return strings.HasPrefix(string(key), "sk_test_") }
 
-// checkFetch checks what reading users needs, as far as it is given.
+// checkFetch checks the settings for reading users, as far as they are set.
 func checkFetch(c provider.Credentials, o provider.Options) error {
 	if key := string(c.SecretKey); key != "" && !isSecretKey(key) {
 		return errors.New("credentials.secret_key is no secret key of Clerk: give the one that begins with sk_live_ or sk_test_ (Clerk dashboard, API keys)")
@@ -58,7 +57,7 @@ func baseURL(o provider.Options) (string, error) {
 	return strings.TrimSuffix(base.String(), apiPath) + apiPath, nil
 }
 
-// SendsTo says where the secret key goes.
+// SendsTo returns where the secret key is sent.
 func (Provider) SendsTo(_ provider.Credentials, o provider.Options) provider.Recipient {
 	return provider.Recipient{
 		Origin: egress.Origin(cmp.Or(o.BaseURL, backendAPI)), Field: "options.base_url", Credentials: []string{"secret_key"},
@@ -74,12 +73,12 @@ type source struct {
 // ReconcileEvery is a day: a call for 500 users is cheap, and Clerk retries webhooks for days.
 func (Provider) ReconcileEvery() string { return "24h" }
 
-// NewSource reads the users of the instance whose secret_key is given, by the
-// Backend API. Option base_url replaces its address, https://api.clerk.com.
+// NewSource reads the users of the instance of secret_key through the Backend API. Option base_url
+// replaces its address, https://api.clerk.com.
 //
-// A walk is in order of creation, 500 users a page. Users who sign up meanwhile
-// come at its end, so it neither skips nor repeats one. Where Clerk refuses the
-// cursor or passes over it, the walk goes on by position; see place.
+// A walk is in order of creation, 500 users per page. Users who sign up during the walk come at its
+// end, so it neither skips nor repeats one. If Clerk rejects or ignores the cursor, the walk
+// continues by position; see place.
 func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
@@ -102,7 +101,7 @@ func (s *source) request(what, path string, query url.Values) userapi.Request {
 	return userapi.Request{What: what, URL: address, Bearer: s.key, Header: map[string]string{"Clerk-API-Version": apiVersion}}
 }
 
-// Count asks for the number of users.
+// Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	const what = "count the users"
 	var count struct {
@@ -125,8 +124,8 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	return *count.Total, true, nil
 }
 
-// User reads one user. Clerk answers 404 for one that is deleted; a 404 that is
-// not in Clerk's form proves nothing.
+// User reads one user. Clerk answers 404 for a deleted user; a 404 that is not in Clerk's format
+// proves nothing.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	const what = "read a user"
 	request := s.request(what, "/users/"+url.PathEscape(id), nil)
@@ -160,7 +159,7 @@ const (
 	keyCreatedAt = "created_at"
 )
 
-// problem is Clerk's own words in an answer that is no success.
+// problem is Clerk's error response.
 type problem struct{ code, message, traceID string }
 
 func readProblem(body []byte) problem {
@@ -182,7 +181,7 @@ func readProblem(body []byte) problem {
 	return problem{code: first.Code, message: first.LongMessage, traceID: doc.TraceID}
 }
 
-// refused says why an answer is no success, in Clerk's words, and what to do.
+// refused explains an error response, in Clerk's words, and what to do.
 func (s *source) refused(what string, answer *userapi.Response) error {
 	said := readProblem(answer.Body)
 	words := s.client.Say(said.message)

@@ -12,19 +12,19 @@ import (
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// The ways to walk. By cursor Clerk says what comes behind a user; by offset it
-// says what stands at a position, which moves when users are deleted.
+// The ways to walk. By cursor Clerk returns what follows a user; by offset, what is at a position,
+// which changes when users are deleted.
 const (
 	byCursor = "starting_after"
 	byOffset = "offset"
 )
 
-// place is where a walk stands.
+// place is the position of a walk.
 type place struct {
 	Mode string `json:"mode"`
 	userapi.Mark
 
-	// Created is when the user read last was created: what comes behind is no older.
+	// Created is when the last user read was created: later users are no older.
 	Created time.Time `json:"created,omitzero"`
 }
 
@@ -35,8 +35,8 @@ func (at *place) add(l *userapi.List) {
 	}
 }
 
-// behind reports that an answer lies behind the place: it is in the order of
-// creation, and has no user who was read before.
+// behind reports whether an answer lies after the place: it is in order of creation and has no user
+// who was read before.
 func (at *place) behind(l *userapi.List) bool {
 	last := at.Created
 	for _, entry := range l.Entries {
@@ -48,8 +48,8 @@ func (at *place) behind(l *userapi.List) bool {
 	return !at.Repeats(l.IDs())
 }
 
-// Page reads up to 500 users. The walk is over with a page that has none, if
-// Clerk counts no more either.
+// Page reads up to 500 users. The walk ends with an empty page, if Clerk's count does not exceed
+// the users read.
 func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) {
 	at := place{Mode: byCursor}
 	if cursor != "" {
@@ -80,7 +80,7 @@ func (s *source) pageByCursor(ctx context.Context, at place) (userapi.Page, erro
 	case !answer.OK() && (last == "" || !cursorRefused(answer.Status)):
 		return userapi.Page{}, s.refused(listUsers, answer)
 	case !answer.OK():
-		next := byCursor // which works again with a user who is there
+		next := byCursor // works again from an existing user
 		if answer.Status == http.StatusUnprocessableEntity {
 			next = byOffset
 		}
@@ -88,9 +88,9 @@ func (s *source) pageByCursor(ctx context.Context, at place) (userapi.Page, erro
 	case !at.behind(&l):
 		return s.pageByOffset(ctx, at, byOffset, "Clerk passed over the cursor (starting_after) or the order (order_by): the walk goes on by position")
 	case len(l.Entries) > 0:
-		l.Cut() // what has no id behind the last user comes again
+		l.Cut() // entries without an id after the last user come again
 		at.add(&l)
-		at.Offset += l.Size() // bad ones have a position, too
+		at.Offset += l.Size() // invalid entries have a position, too
 		page := l.Page()
 		page.Next, err = userapi.EncodeCursor(at)
 		return page, err
@@ -105,8 +105,8 @@ func (s *source) pageByCursor(ctx context.Context, at place) (userapi.Page, erro
 	return s.pageByOffset(ctx, at, byCursor, "")
 }
 
-// isEnd reports that an empty answer is the end: the user whom the cursor names is
-// there, behind whom else nothing could stand, and no more are counted than were read.
+// isEnd reports whether an empty answer is the end: the cursor's user exists, and the count does
+// not exceed the users read.
 func (s *source) isEnd(ctx context.Context, at place, last string) (bool, error) {
 	if last != "" {
 		_, err := s.User(ctx, last)
@@ -121,13 +121,13 @@ func (s *source) isEnd(ctx context.Context, at place, last string) (bool, error)
 	return at.Offset >= total, err
 }
 
-// cursorRefused reports an answer to starting_after that may be different
-// without it: 422 refuses the parameter, the others know no such user.
+// cursorRefused reports whether a status may be different without starting_after: 422 rejects the
+// parameter, the others do not know the user.
 func cursorRefused(status int) bool {
 	return status == http.StatusUnprocessableEntity || status == http.StatusBadRequest || status == http.StatusNotFound
 }
 
-// pageByOffset reads the page behind a place by position; next is the way to go on.
+// pageByOffset reads the page after a place by position; next is how to continue.
 func (s *source) pageByOffset(ctx context.Context, at place, next, note string) (userapi.Page, error) {
 	positions := userapi.Positions{Name: "Clerk", Client: s.client, Total: s.Count, List: func(ctx context.Context, from int64) (userapi.List, error) {
 		l, answer, err := s.list(ctx, url.Values{byOffset: {strconv.FormatInt(from, 10)}})
@@ -152,7 +152,7 @@ func (s *source) pageByOffset(ctx context.Context, at place, next, note string) 
 
 const listUsers = "list the users"
 
-// list asks for a part of GET /users. The status of the answer is for the caller to judge.
+// list requests a part of GET /users. The caller checks the status.
 func (s *source) list(ctx context.Context, where url.Values) (userapi.List, *userapi.Response, error) {
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}, "order_by": {"+" + keyCreatedAt}}
 	for name, values := range where {

@@ -8,8 +8,8 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// DecodeUser translates an object of Clerk's Backend API (GET /v1/users), which
-// is the same as the data of a webhook about the user.
+// DecodeUser translates an object of Clerk's Backend API (GET /v1/users), which is the same as the
+// data of a user webhook.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
 	return payload.Import(object, i, o, payload.Change{Keys: keys()}, func(c *payload.Change, whole bool) {
 		primary := c.Object.Member("primary_email_address_id")
@@ -20,8 +20,8 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 	})
 }
 
-// Comparison says how to compare: webhooks and the API have the user object alike, but for scim. Signing in, or failing
-// to, may send no event.
+// Comparison describes how to compare: webhooks and the API have the same user object, except for
+// scim. Signing in, or failing to, may send no event.
 func (Provider) Comparison() provider.Comparison {
 	return provider.Comparison{
 		Complete: strings.Fields(`id external_id username first_name last_name locale image_url primary_email_address_id primary_phone_number_id

@@ -11,12 +11,12 @@ import (
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
-// Sign makes the request that Svix delivers for Clerk, signed with the first
+// Sign creates the request that Svix delivers for Clerk, signed with the first
 // webhook_signing_secret. Sample.ID is the svix-id.
 //
-// The e-mail address of Clerk's user is an element of a list: the key email in
-// Sample.Set, which Clerk's user object has not, sets the primary one. A type
-// without a sample of its own is sent with an object that has an id only.
+// The e-mail address of Clerk's user is an element of a list: the key email in Sample.Set, which
+// Clerk's user object does not have, sets the primary one. A type without its own sample is sent
+// with an object that has only an id.
 func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Options, now time.Time) (http.Header, []byte, error) {
 	if _, err := p.NewVerifier(c, o); err != nil {
 		return nil, nil, fmt.Errorf("sign a clerk sample: %w", err)
@@ -91,7 +91,7 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 	return data
 }
 
-// setEmail moves the key email to where Clerk keeps an address.
+// setEmail moves the key email to where Clerk stores an address.
 func setEmail(user map[string]any, userID string) {
 	email, given := user["email"]
 	if _, hasAddresses := user["email_addresses"]; !given || !hasAddresses {

@@ -11,38 +11,36 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Change is an event about a user, taken apart by a provider's package.
+// Change is an event about a user, parsed by a provider's package.
 type Change struct {
 	Object Value // the user object
 	Keys   *Keys
 	User   User
-	// Path is where the user object stands in the payload, such as "data.object".
+	// Path is the user object's path in the payload, such as "data.object".
 	Path string
-	// Deletes: the user was deleted.
+	// Deletes reports that the user was deleted.
 	Deletes bool
-	// SentAt is the envelope's time as it stands there, zero where there is none.
+	// SentAt is the envelope's time; zero if there is none.
 	SentAt Time
-	// NumericID: an id that is a JSON number without fraction or exponent is
-	// taken as its decimal text.
+	// NumericID accepts an id that is a JSON number without fraction or exponent, as its decimal
+	// text.
 	NumericID bool
 
 	notes []string
 }
 
-// Note adds to the event's reason what could not be taken over.
+// Note adds to the event's reason what could not be used.
 func (c *Change) Note(text string) { c.notes = append(c.notes, text) }
 
 // Apply completes an event whose ID, Type and SentAt are set.
 //
-// Clocks: the values of a user object have the clock of its updated_at, else
-// the time sent, else the time of receipt. A deletion has deleted_at, else the
-// time sent, else the time of receipt. One that cannot be read, or lies in the
-// future, gives way to the next, and the event's reason says so. Where it is the
-// receipt, the sender said no time at all: see provider.Event.
+// Clocks: the values of a user object have the clock of its updated_at, otherwise the time sent,
+// otherwise the time of receipt. A deletion has deleted_at, otherwise the time sent, otherwise the
+// time of receipt. A clock that is unreadable or in the future is skipped, and the event's reason
+// says so. If the time of receipt is used, the sender gave no time at all: see provider.Event.
 //
-// A deletion often repeats the profile as it was before. Those values count
-// only if the object tells by an updated_at of its own how old they are: with
-// the deletion's clock they would overwrite newer ones that came earlier.
+// A deletion often repeats the previous profile. Those values are used only if the object has an
+// updated_at of its own: with the deletion's clock they would overwrite newer values.
 func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
 	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
 
@@ -74,27 +72,27 @@ func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
 	return b.event
 }
 
-// builder collects what an event says, and notes on what it cannot say.
+// builder collects an event's fields, and notes about what it could not use.
 type builder struct {
 	keys       *Keys
 	event      provider.Event
 	receivedAt time.Time
-	// sent is the envelope's time, zero where it cannot be the clock.
+	// sent is the envelope's time; zero if it cannot be the clock.
 	sent  Time
 	notes []string
 
-	texts [9]string // what Says points to, so that it is one allocation
+	texts [9]string // backing storage for Fields, in one allocation
 	used  int
 }
 
-// instantState is what a value is worth as a clock.
+// instantState is whether a value can be used as a clock.
 type instantState int
 
 const (
 	unsaid        instantState = iota // it is absent or null
 	readable                          // it can be the clock
-	unreadable                        // it is no instant
-	readAheadKeys                     // it lies in the future
+	unreadable                        // it is not a time
+	readAheadKeys                     // it is in the future
 )
 
 func (b *builder) instant(v Value) (Time, instantState) {
@@ -124,7 +122,7 @@ func (b *builder) envelope(sent Time) {
 	}
 }
 
-// instead says which clock takes the place of one that cannot be it.
+// instead names the clock that replaces an unusable one.
 func (b *builder) instead() string {
 	if b.sent.IsZero() {
 		return "the time of receipt is the clock instead"
@@ -187,7 +185,7 @@ func (b *builder) deletion(c *Change) {
 
 	b.event.DeletedClock = clock.Time
 	if clock.WholeSeconds {
-		// A change earlier in the same second must not outlive the deletion.
+		// An earlier change within the same second must not outlive the deletion.
 		b.event.DeletedClock = clock.Add(999 * time.Millisecond)
 	}
 }
@@ -197,17 +195,17 @@ func (b *builder) sayTime(column provider.Column, field Field, v Value) {
 		b.event.Fields[column] = nil
 	} else if t, ok := ParseTime(v); ok {
 		b.say(column, Format(t.Time))
-	} else if !v.IsAbsent() && field != UpdatedAt { // of which profileClock speaks
+	} else if !v.IsAbsent() && field != UpdatedAt { // profileClock notes that one
 		b.unreadable(field, string(column)+" is left as it was")
 	}
 }
 
-// unreadable notes an instant that is there but cannot be read.
+// unreadable notes a time that cannot be parsed.
 func (b *builder) unreadable(field Field, consequence string) {
 	b.note(b.keys[field] + " is no date that can be read: " + consequence)
 }
 
-// sayText takes a text. One of nothing but space is no value: it clears the column.
+// sayText sets a text field. A blank text clears the column.
 func (b *builder) sayText(column provider.Column, field Field, v Value) {
 	switch {
 	case v.IsAbsent():
@@ -226,9 +224,8 @@ func (b *builder) sayText(column provider.Column, field Field, v Value) {
 
 func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
 
-// isGiven reports a value that a full name need not stand in for: anything but
-// null and a text of nothing but space. A first or last name of another type than
-// text counts as given.
+// isGiven reports whether a value takes precedence over the full name: anything but null and a
+// blank text. A first or last name that is not a text also does.
 func isGiven(v Value) bool {
 	if v.IsText() {
 		text, _ := v.Text()
@@ -237,9 +234,8 @@ func isGiven(v Value) bool {
 	return !v.IsAbsent() && !v.IsNull()
 }
 
-// sayNames takes the first and the last name where the provider gives at least
-// one of them; else it splits the full name at white space: the first word,
-// and the remainder as it stands.
+// sayNames sets the first and last name if the provider gives at least one of them; otherwise it
+// splits the full name at white space: the first word, and the unchanged remainder.
 func (b *builder) sayNames(first, last, full Value) {
 	if isGiven(first) || isGiven(last) || full.IsAbsent() {
 		b.sayText(provider.FirstName, FirstName, first)

@@ -1,11 +1,6 @@
-// Package payload is what the providers' decoders have in common: it walks a
-// JSON document without copying it, reads times, names and ids, sets the
-// clocks of an event, and makes a user object fit for jsonb.
+// Package payload has what the providers' decoders share: it walks a JSON document without copying,
+// parses times, names and ids, sets an event's clocks, and makes a user object valid for jsonb. A
+// provider's package knows the keys of its payload; this one has the rules that apply to all.
 //
-// It stands between the inbox, which keeps the bytes of a delivery as they
-// came, and the mirror, which takes provider.Event: a provider's package knows
-// the keys of its payload, this one knows the rules that hold for all of them.
-//
-// The walking functions rely on the document being valid JSON; Parse is the
-// way in.
+// The walking functions require valid JSON; use Parse first.
 package payload

@@ -10,28 +10,27 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Limits of ids, in bytes: an index entry of PostgreSQL holds some 2700, and
-// the ledger's holds both ids. The providers' own are below 150.
+// Limits of ids, in bytes: a PostgreSQL index entry holds about 2700, and the ledger's has both
+// ids. The providers' own are below 150.
 const (
 	maxEventID = 512
 	maxUserID  = 1024
 	maxType    = 128
 )
 
-// New begins an event of a delivery. Until something better is known it was
-// sent when it was received. A delivery lists its events in their sequence: each counts
-// as received a microsecond after the one before it.
+// New starts an event of a message. Its preliminary time of sending is the time of receipt, plus a
+// microsecond for each earlier event in the message, because a message lists its events in order.
 func New(d provider.Message, ordinal int) provider.Event {
 	return provider.Event{Ordinal: ordinal, SentAt: Receipt(d.ReceivedAt).Add(time.Duration(ordinal) * time.Microsecond)}
 }
 
-// Ignored ends an event that is of no concern to the mirror.
+// Ignored finishes an event that is irrelevant to the mirror.
 func Ignored(e provider.Event, reason string) provider.Event {
 	e.Verdict, e.Reason = provider.Ignore, reason
 	return e
 }
 
-// Failed ends an event that cannot be understood.
+// Failed finishes an event that cannot be decoded.
 func Failed(d provider.Message, e provider.Event, reason string) provider.Event {
 	if e.ID == "" && SetMessageID(&e, d) != "" {
 		setDigest(&e, d)
@@ -40,19 +39,18 @@ func Failed(d provider.Message, e provider.Event, reason string) provider.Event 
 	return e
 }
 
-// FailedMessage is the one event of a delivery of which nothing can be understood.
+// FailedMessage returns the single event of a message that cannot be decoded.
 func FailedMessage(d provider.Message, reason string) []provider.Event {
 	return []provider.Event{Failed(d, New(d, 0), reason)}
 }
 
-// Unmirrored ends an event of a type that is not mirrored.
+// Unmirrored finishes an event of a type that is not mirrored.
 func Unmirrored(e provider.Event) provider.Event {
 	return Ignored(e, fmt.Sprintf("type %s is not mirrored", e.Type))
 }
 
-// SetID gives an event the id that the sender gave it, or the digest of the
-// body where it gave none. An id is never altered; the problem, if any, says
-// what is wrong with it.
+// SetID sets the event's id to the sender's, or to the body's digest if there is none. An id is
+// never altered; problem, if not empty, says what is wrong with it.
 func SetID(e *provider.Event, d provider.Message, key string, id Value) (problem string) {
 	if id.IsAbsent() || id.IsNull() {
 		setDigest(e, d)
@@ -63,8 +61,8 @@ func SetID(e *provider.Event, d provider.Message, key string, id Value) (problem
 	return problem
 }
 
-// SetMessageID gives an event the id of its delivery, or the digest of the
-// body where the delivery has none. It is for providers that send one event a delivery.
+// SetMessageID sets the event's id to its message's, or to the body's digest if there is none. It
+// is for providers that send one event per message.
 func SetMessageID(e *provider.Event, d provider.Message) (problem string) {
 	if d.MessageID == "" {
 		setDigest(e, d)
@@ -77,8 +75,7 @@ func SetMessageID(e *provider.Event, d provider.Message) (problem string) {
 	return ""
 }
 
-// WithDigest computes the digest of the body, so that it is not computed again
-// for each event of a delivery that has many.
+// WithDigest computes the digest of the body once for a message with many events.
 func WithDigest(d provider.Message) provider.Message {
 	sum := sha256.Sum256(d.Body)
 	d.BodyDigest = hex.EncodeToString(sum[:])
@@ -96,7 +93,7 @@ func setDigest(e *provider.Event, d provider.Message) {
 	e.IDIsDigest = true
 }
 
-// SetType reads the event's type; the problem, if any, says what is wrong with it.
+// SetType reads the event's type; problem, if not empty, says what is wrong with it.
 func SetType(e *provider.Event, key string, v Value) (problem string) {
 	if !v.IsText() {
 		return wrongKind(key, v)
@@ -108,8 +105,8 @@ func SetType(e *provider.Event, key string, v Value) (problem string) {
 	return ""
 }
 
-// SetSentAt reads the envelope's time: the first of the values that is one. Where none can be
-// read, or it lies in the future, the time of receipt stays; Change.Apply notes why.
+// SetSentAt reads the envelope's time: the first of the values that is one. If none is readable, or
+// it is in the future, the time of receipt stays; Change.Apply notes why.
 func SetSentAt(e *provider.Event, d provider.Message, values ...Value) Time {
 	var sent Time
 	for _, v := range values {
@@ -124,11 +121,10 @@ func SetSentAt(e *provider.Event, d provider.Message, values ...Value) Time {
 	return sent
 }
 
-// UserID reads the id of a user, unaltered; the problem, if any, says what is wrong with it.
+// UserID reads a user's id, unaltered; problem, if not empty, says what is wrong with it.
 func UserID(key string, v Value) (id, problem string) { return identity(key, v, maxUserID) }
 
-// CheckUserID says what is wrong with the id of a user that does not stand in
-// the payload as a value of its own.
+// CheckUserID says what is wrong with a user id that is not a value in the payload.
 func CheckUserID(name, id string) (problem string) { return checkIdentity(name, id, maxUserID) }
 
 // identity reads an id, unaltered.
@@ -173,7 +169,7 @@ func NotObject(path string, v Value) string {
 	return fmt.Sprintf("%s is %s, not an object", path, v.Kind())
 }
 
-// EmptyMessage is the one event of a delivery that carries none.
+// EmptyMessage returns the single event of a message without events.
 func EmptyMessage(d provider.Message) provider.Event {
 	e := New(d, 0)
 	setDigest(&e, d)

@@ -7,12 +7,12 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Import makes the event of a user object that authsync read itself. The change
-// has the provider's Keys (and NumericID); prepare, which may be nil, completes
-// what ReadUser alone cannot read, and is told whether the object is whole.
+// Import creates the event of a user object that authsync read itself. The change has the
+// provider's Keys (and NumericID); prepare, which may be nil, adds what ReadUser cannot read, and
+// gets whether the object is whole.
 //
-// Clocks are those of an update: the object's updated_at, else the time when
-// the request was sent that read it, which stands for a delivery's receipt.
+// Clocks are those of an update: the object's updated_at, otherwise the time when the request that
+// read it was sent, which serves as the time of receipt.
 func Import(
 	object json.RawMessage, i provider.Import, o provider.Options, c Change, prepare func(c *Change, whole bool),
 ) provider.Event {
@@ -27,7 +27,7 @@ func Import(
 	}
 	c.Path, c.Object, c.User = "user", doc, ReadUser(doc, c.Keys)
 	if c.User[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
-		e.LastSignInIsLeast = true // sessions end and are removed
+		e.LastSignInIsLeast = true // sessions end and are deleted
 		c.User[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
 	}
 	whole := i.Whole || o.AbsentFields == provider.ClearAbsent

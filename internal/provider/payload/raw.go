@@ -8,24 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what goes into jsonb. PostgreSQL's numeric, in which jsonb keeps
-// numbers, takes 131072 digits before the point and 16383 behind it, and writes
-// an exponent out in full: 1e100000 is 11 bytes on the wire and 100 kB in every
-// answer of the database. No user object needs a number of a thousand digits.
+// Limits of jsonb values. PostgreSQL's numeric, which jsonb uses for numbers, accepts 131072 digits
+// before and 16383 after the decimal point, and writes exponents out in full: 1e100000 is 11 bytes
+// on the wire and 100 kB in every query result. No user object needs a number with a thousand
+// digits.
 const (
 	maxRawDepth     = 500
 	maxNumberLength = 1000
 	maxExponent     = 1000
 )
 
-// deepPart stands for a part of a user object that is nested too deep.
+// deepPart replaces a part of a user object that is nested too deeply.
 const deepPart = `"(nested deeper than 500 levels)"`
 
-// Storable returns a user object in a form that jsonb takes: the very bytes
-// where they will do, else a copy in which what PostgreSQL refuses is replaced:
-// characters by U+FFFD, a number by its text, a deep part by a sentence. The
-// note says how many, and is empty for the very bytes. One odd value of the
-// metadata, which end users often write themselves, so cannot keep a user from
+// Storable returns a user object in a form valid for jsonb: unchanged if possible, otherwise a copy
+// in which what PostgreSQL refuses is replaced: characters by U+FFFD, a number by its text, a deep
+// part by a sentence. The note says how many were replaced; it is empty if nothing was. An odd
+// value in metadata, which end users often write themselves, therefore cannot keep a user from
 // being mirrored; the exact bytes stay in the inbox.
 func Storable(object Value) (raw json.RawMessage, note string) {
 	s := scrubber{src: object, allUTF8: utf8.Valid(object)}
@@ -40,7 +39,7 @@ type scrubber struct {
 	src     []byte
 	allUTF8 bool
 
-	out  []byte // what replaces src[:done]
+	out  []byte // the replacement of src[:done]
 	done int
 
 	characters, numbers, deep int

@@ -5,24 +5,23 @@ import (
 	"encoding/json"
 )
 
-// Removed stands in a stored document where a secret stood.
+// Removed replaces a secret in a stored document.
 const Removed = "[removed by authsync]"
 
-// kind tells what stands under a name.
+// kind classifies the value of a key.
 type kind int
 
 const (
 	plain  kind = iota
-	secret      // of an end user, or a live token
-	// count is secret, but for a number: "tokens": 120 is a balance.
+	secret      // a secret of an end user, or a live token
+	// secret unless it is a number: "tokens": 120 is a balance
 	count
-	// opaque belongs to the customer: nothing in it is known, so nothing is removed.
+	// the customer's own data with unknown keys, so nothing is removed
 	opaque
 )
 
-// kindOf knows the secrets in what providers send: sessions and accounts of Better
-// Auth, identities and Actions of Auth0, rows that somebody forwards whole. The name is
-// in lower case and without marks.
+// kindOf classifies the keys that providers send: sessions and accounts of Better Auth, identities
+// and Actions of Auth0, forwarded rows. The name is in lower case and without punctuation.
 func kindOf(name []byte) kind {
 	switch string(name) {
 	case "usermetadata", "appmetadata", "publicmetadata", "privatemetadata", "unsafemetadata", "metadata":
@@ -43,12 +42,11 @@ func kindOf(name []byte) kind {
 	return plain
 }
 
-// Redact returns a document in which secrets and live tokens are replaced by Removed,
-// each in its place and everything else byte by byte as it was; the very document where
-// there are none. Null, true, false and what is empty stay: they are no secret. More
-// names of secrets may be given, in lower case and without marks.
+// Redact returns the document with every secret and live token replaced by Removed, and everything
+// else byte by byte unchanged. It keeps null, true, false and empty values, which are no secrets.
+// More names of secrets may be given, in lower case and without punctuation.
 //
-// It reads any bytes, so that a document that was cut off keeps no token either.
+// It accepts any bytes, so that a truncated document keeps no token either.
 func Redact(doc []byte, more ...string) []byte {
 	var out []byte
 	done := 0
@@ -89,7 +87,7 @@ func Redact(doc []byte, more ...string) []byte {
 	return append(out, doc[done:]...)
 }
 
-// isSecret reports that a value can be a secret.
+// isSecret reports whether a value can be a secret.
 func isSecret(k kind, value []byte) bool {
 	if len(bytes.Trim(value, "\"[]{} \t\r\n")) == 0 || string(value) == `"`+Removed+`"` {
 		return false
@@ -104,16 +102,17 @@ func isSecret(k kind, value []byte) bool {
 	}
 }
 
-// maxName is how much of a name is looked at, its end: longer than all that are known.
+// maxName is how many trailing bytes of a name are considered: more than the longest known name
+// has.
 const maxName = 48
 
-// plainName writes a key in lower case and without marks.
+// plainName converts a key to lower case without punctuation.
 func plainName(buffer *[maxName]byte, quoted []byte) []byte {
 	text := bytes.Trim(quoted, `"`)
 	if bytes.IndexByte(quoted, '\\') >= 0 {
 		var name string
 		if json.Unmarshal(quoted, &name) != nil {
-			return nil // no JSON: it means nothing to anybody
+			return nil // invalid JSON: no reader can decode it
 		}
 		text = []byte(name)
 	}
@@ -129,7 +128,7 @@ func plainName(buffer *[maxName]byte, quoted []byte) []byte {
 	return name
 }
 
-// textEnd is stringEnd for any bytes: a string that does not end, ends with them.
+// textEnd is stringEnd for any bytes: an unterminated string ends at the end of b.
 func textEnd(b []byte, i int) int {
 	i++
 	quote := bytes.IndexByte(b[i:], '"')

@@ -7,12 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// replacement stands for a character that PostgreSQL cannot hold.
+// replacement replaces a character that PostgreSQL cannot store.
 const replacement = string(utf8.RuneError)
 
-// Text decodes a string. Characters that PostgreSQL's text cannot hold become
-// U+FFFD: U+0000, one half of a surrogate pair without the other, and bytes
-// that are not UTF-8. Flaws counts them.
+// Text decodes a string. Characters that PostgreSQL's text cannot store become U+FFFD: U+0000,
+// unpaired surrogates, and invalid UTF-8. flaws counts them.
 func (v Value) Text() (text string, flaws int) {
 	b := v[1 : len(v)-1]
 	if bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b) {
@@ -31,9 +30,8 @@ func (v Value) Text() (text string, flaws int) {
 	return string(out), flaws
 }
 
-// char reads the character at the beginning of the inside of a JSON string.
-// The size is what it takes there; it is negative, and the character U+FFFD,
-// where PostgreSQL cannot hold it.
+// char decodes the first character of the inside of a JSON string. size is its length there; it is
+// negative, and the character U+FFFD, if PostgreSQL cannot store it.
 func char(b []byte) (r rune, size int) {
 	if b[0] != '\\' {
 		r, size := utf8.DecodeRune(b)
@@ -60,7 +58,7 @@ func char(b []byte) (r rune, size int) {
 	}
 }
 
-// unicodeEscape reads \uXXXX, and the second half where it is a surrogate pair.
+// unicodeEscape decodes \uXXXX, including the second half of a surrogate pair.
 func unicodeEscape(b []byte) (r rune, size int) {
 	r = hexRune(b[2:6])
 	switch {
@@ -79,12 +77,12 @@ func unicodeEscape(b []byte) (r rune, size int) {
 func hexRune(b []byte) rune {
 	n, err := strconv.ParseUint(string(b), 16, 16)
 	if err != nil {
-		return utf8.RuneError // cannot be in a valid document
+		return utf8.RuneError // impossible in a valid document
 	}
 	return rune(n)
 }
 
-// cut shortens a text to at most limit bytes without breaking a character.
+// cut truncates a text to at most limit bytes without splitting a character.
 func cut(text string, limit int) string {
 	if len(text) <= limit {
 		return text

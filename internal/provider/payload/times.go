@@ -6,32 +6,31 @@ import (
 	"time"
 )
 
-// Numbers since 1970 tell their unit by their size. Below secondsBelow they are seconds:
-// 1e11 is the year 5138 in seconds and 1973 in milliseconds. Clerk's published examples
-// have seconds where its deliveries have milliseconds. From microsecondsFrom on they are
-// microseconds: 1e15 is 2001 in them. The milliseconds between end with the year 9999.
+// The size of a Unix timestamp determines its unit. Below secondsBelow it is in seconds: 1e11 is
+// the year 5138 in seconds and 1973 in milliseconds. Clerk's published examples use seconds, its
+// real messages milliseconds. From microsecondsFrom on it is in microseconds: 1e15 is 2001 in them.
+// The milliseconds in between end with the year 9999.
 const (
 	secondsBelow     = 1e11
 	microsecondsFrom = 1e15
 )
 
-// Time is an instant read from a payload, in UTC and cut to microseconds, which
-// is what PostgreSQL keeps.
+// Time is a time read from a payload, in UTC and truncated to microseconds, which is PostgreSQL's
+// resolution.
 type Time struct {
 	time.Time
-	// WholeSeconds: it was a number of seconds, so up to a second is missing.
+	// WholeSeconds reports that it was a number of seconds, so up to a second is missing.
 	WholeSeconds bool
-	// Unreadable: something stands there that is no instant; Time is zero.
+	// Unreadable reports that the value is not a time; Time is zero.
 	Unreadable bool
 }
 
-// ParseTime reads an instant: a text in one of the forms of parseText; a number
-// of seconds, milliseconds or microseconds since 1970, also as a text; an
-// object {"$date": …} of either, as MongoDB's drivers print it; or one of seconds and
-// nanoseconds, as those of Firestore and Protocol Buffers do. It reports false
-// for everything else, for years outside 1 to 9999, which RFC 3339 and timestamptz
-// do not both hold, and for the first instant of the year 1, which some libraries
-// send for "never".
+// ParseTime parses a time: a text in one of the forms of parseText; a number of seconds,
+// milliseconds or microseconds since 1970, also as a text; an object {"$date": …} of either, as
+// MongoDB's drivers print; or one of seconds and nanoseconds, as Firestore and Protocol Buffers do.
+// It reports false for everything else, for years outside 1 to 9999, which RFC 3339 and timestamptz
+// do not both support, and for the first instant of the year 1, which some libraries send for
+// "never".
 func ParseTime(v Value) (Time, bool) {
 	switch {
 	case v.IsText():
@@ -82,7 +81,7 @@ func parseTimeObject(v Value) (Time, bool) {
 	return inRange(time.Unix(seconds, nanoseconds), false)
 }
 
-// scalar is what stands in a number, or in a text.
+// scalar returns the text of a number or string.
 func scalar(v Value) string {
 	if v.IsText() {
 		text, _ := v.Text()
@@ -123,23 +122,21 @@ func inRange(t time.Time, wholeSeconds bool) (Time, bool) {
 	return Time{Time: t, WholeSeconds: wholeSeconds}, true
 }
 
-// Format prints an instant as it stands in provider.Says.
+// Format formats a time for provider.Fields.
 func Format(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
 }
 
-// clockTolerance is how far ahead of the time of receipt a provider's clock may
-// be: servers that are kept by NTP differ by far less than a second, badly kept
-// ones by seconds. A clock further ahead is a mistake or an attack, and would
-// make its values win against every later event until that time comes.
-// capydb_auth.merge_unclocked relies on it being no longer than a minute.
+// clockTolerance is how far a provider's clock may be ahead of the time of receipt: NTP keeps
+// servers within far less than a second, poorly kept ones are off by seconds. A clock further ahead
+// is a mistake or an attack, whose values would win over every later event until that time.
+// capydb_auth.merge_unclocked relies on at most a minute.
 const clockTolerance = time.Minute
 
-// isAhead reports a clock that cannot be believed: it lies more than a minute
-// behind the time of receipt.
+// isAhead reports whether a clock is not credible: more than a minute after the time of receipt.
 func isAhead(t, receivedAt time.Time) bool { return t.After(receivedAt.Add(clockTolerance)) }
 
-// Receipt is a delivery's time of receipt as a clock.
+// Receipt returns a message's time of receipt as a clock.
 func Receipt(receivedAt time.Time) time.Time {
 	return receivedAt.UTC().Truncate(time.Microsecond)
 }

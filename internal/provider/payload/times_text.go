@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// parseText reads an instant that is written out. Senders print what their language or
-// database prints; each form is here because one of these does:
+// parseText parses a textual time. Senders print what their language or database prints; each form
+// is here because one of these uses it:
 //
 //	2026-03-04T05:06:07.089Z                JavaScript's toISOString, Go, Auth0, Better Auth
 //	2026-03-04T05:06:07.089+00:00           Python's isoformat, PostgreSQL's row_to_json, Rails
@@ -19,13 +19,13 @@ import (
 //	2026-03-04 05:06:07                     no zone: MySQL, SQLite, PostgreSQL's timestamp
 //	2026-03-04 05:06:07.089+00              PostgreSQL's timestamptz
 //	2026-03-04 05:06:07 UTC                 Ruby, BigQuery
-//	2026-03-04 05:06:07.089 +0000 UTC       Go's String, also with m=+0.1 behind it
+//	2026-03-04 05:06:07.089 +0000 UTC       Go's String, also followed by m=+0.1
 //	Wed, 04 Mar 2026 05:06:07 GMT           HTTP, JavaScript's toUTCString, e-mail (also +0000)
 //	Wed Mar 04 2026 05:06:07 GMT+0000 (UTC) JavaScript's toString
 //	Wed Mar  4 05:06:07 2026                C's asctime; with UTC before the year: date
 //
-// Without a zone it is UTC, as databases and their drivers store it. An abbreviation
-// such as CET is no zone: several places use each of them otherwise.
+// Without a zone it is UTC, as databases and their drivers store it. Abbreviations such as CET are
+// refused, because they are ambiguous.
 func parseText(text string) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, true
@@ -40,7 +40,7 @@ func parseText(text string) (time.Time, bool) {
 	return parseNamed(text)
 }
 
-// parseNumeric reads what begins with the year, by bringing it to the form of RFC 3339.
+// parseNumeric parses forms that begin with the year, by converting them to RFC 3339.
 func parseNumeric(text string) (time.Time, bool) {
 	if text[4] != '-' {
 		text = extend(text)
@@ -65,7 +65,7 @@ func parseNumeric(text string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// extend puts into ISO 8601's basic form what the extended form has between the digits.
+// extend converts ISO 8601's basic form to the extended form.
 func extend(text string) string {
 	date, clock := text[:8], text[9:]
 	if text[8] != 'T' && text[8] != 't' || len(clock) < 4 {
@@ -78,10 +78,10 @@ func extend(text string) string {
 	return text + clock
 }
 
-// parseZone reads what stands behind the time of day, and writes it as RFC 3339 does.
+// parseZone parses what follows the time of day and formats it as RFC 3339 does.
 func parseZone(text string) (zone string, ok bool) {
 	if at := strings.IndexByte(text, '['); at > 0 && strings.HasSuffix(text, "]") {
-		text = text[:at] // the name of the zone whose offset stands before it
+		text = text[:at] // the zone's name after its offset
 	}
 	text, _, _ = strings.Cut(text, " m=") // Go's monotonic clock
 	fields := strings.Fields(strings.ToUpper(text))
@@ -109,7 +109,7 @@ func parseZone(text string) (zone string, ok bool) {
 	case len("0700"):
 		return offset[:3] + ":" + offset[3:], true
 	default:
-		return offset, true // time.Parse says whether it is one
+		return offset, true // time.Parse validates it
 	}
 }
 
@@ -117,10 +117,10 @@ func isAbbreviation(text string) bool {
 	return text != "" && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-// parseNamed reads what begins with the name of a day.
+// parseNamed parses forms that begin with the name of a day.
 func parseNamed(text string) (time.Time, bool) {
 	if at := strings.IndexByte(text, '('); at > 0 {
-		text = strings.TrimSpace(text[:at]) // the name of the zone whose offset stands before it
+		text = strings.TrimSpace(text[:at]) // the zone's name after its offset
 	}
 	for _, layout := range [...]string{
 		"Mon, _2 Jan 2006 15:04:05 -0700",

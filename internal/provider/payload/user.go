@@ -1,9 +1,9 @@
 package payload
 
-// Field is a value that a user object can hold for the mirror.
+// Field is a mirrored value of a user object.
 type Field int
 
-// The fields. FullName is where providers keep the whole name in one.
+// The fields. FullName is for providers with a single name.
 const (
 	ID Field = iota
 	Email
@@ -19,13 +19,13 @@ const (
 	fieldCount
 )
 
-// Keys are a provider's keys of the fields, empty where it has none.
+// Keys are a provider's keys of the fields, empty for fields that it lacks.
 type Keys [fieldCount]string
 
-// User is the values of a user object, nil where a key is absent.
+// User holds the values of a user object, nil for absent keys.
 type User [fieldCount]Value
 
-// ReadUser picks the fields out of a user object.
+// ReadUser reads the fields of a user object.
 func ReadUser(object Value, keys *Keys) User {
 	var u User
 	for key, value := range object.Members() {
@@ -39,8 +39,7 @@ func ReadUser(object Value, keys *Keys) User {
 	return u
 }
 
-// ClearGone makes explicit what is left unsaid: a field that the user had and
-// that is gone now was cleared.
+// ClearGone marks as cleared each field that the user had before and lacks now.
 func (u *User) ClearGone(previous *User) {
 	for field := Email; field < fieldCount; field++ {
 		if u[field].IsAbsent() && !previous[field].IsAbsent() {
@@ -49,9 +48,8 @@ func (u *User) ClearGone(previous *User) {
 	}
 }
 
-// ClearAbsent makes explicit what is left unsaid, where the provider sends
-// whole profiles (option absent_fields): every field of the provider that is
-// missing was cleared.
+// ClearAbsent marks as cleared each of the provider's fields that is missing, for providers that
+// send whole profiles (option absent_fields).
 func (u *User) ClearAbsent(keys *Keys) {
 	for field := Email; field < fieldCount; field++ {
 		if u[field].IsAbsent() && keys[field] != "" {

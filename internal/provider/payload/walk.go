@@ -8,18 +8,18 @@ import (
 	"iter"
 )
 
-// maxDepth is how deep encoding/json lets arrays and objects nest.
+// maxDepth is encoding/json's limit on nesting.
 const maxDepth = 10000
 
-// Value is one value of a valid JSON document, as it stands there and without
-// space around it. Nil is a value that is absent.
+// Value is one value of a valid JSON document, unmodified and without surrounding space. Nil is an
+// absent value.
 type Value []byte
 
-// Null is an explicit null.
+// Null returns an explicit null.
 func Null() Value { return Value("null") }
 
-// Parse returns the value of a document. The error says, in words fit for the
-// sender, why it is not JSON; it repeats nothing of the document.
+// Parse returns the value of a document. The error can be shown to the sender and quotes nothing of
+// the document.
 func Parse(doc []byte) (Value, error) {
 	doc = WithoutBOM(doc)
 	if json.Valid(doc) {
@@ -41,12 +41,12 @@ func Parse(doc []byte) (Value, error) {
 	return nil, errors.New("the body is not JSON")
 }
 
-// WithoutBOM takes the byte order mark off a document, which some senders put before
-// it. It is no part of JSON, but is signed with the rest.
+// WithoutBOM removes the byte order mark that some senders put before a document. It is not part of
+// JSON, but is signed with the rest.
 func WithoutBOM(doc []byte) []byte { return bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")) }
 
-// CheckBody reports, in words fit for the sender, why a body can hold no
-// event: it is not JSON, or neither an object nor an array.
+// CheckBody returns an error, which can be shown to the sender, if a body can hold no event: it is
+// not JSON, or neither an object nor an array.
 func CheckBody(body []byte) error {
 	doc, err := Parse(body)
 	if err != nil {
@@ -58,25 +58,25 @@ func CheckBody(body []byte) error {
 	return nil
 }
 
-// IsAbsent tells a key that is missing from one that is null.
+// IsAbsent reports whether the key is missing rather than null.
 func (v Value) IsAbsent() bool { return v == nil }
 
-// IsNull reports an explicit null.
+// IsNull reports whether the value is an explicit null.
 func (v Value) IsNull() bool { return len(v) > 0 && v[0] == 'n' }
 
-// IsObject reports an object.
+// IsObject reports whether the value is an object.
 func (v Value) IsObject() bool { return len(v) > 0 && v[0] == '{' }
 
-// IsArray reports an array.
+// IsArray reports whether the value is an array.
 func (v Value) IsArray() bool { return len(v) > 0 && v[0] == '[' }
 
-// IsText reports a string.
+// IsText reports whether the value is a string.
 func (v Value) IsText() bool { return len(v) > 0 && v[0] == '"' }
 
-// IsNumber reports a number.
+// IsNumber reports whether the value is a number.
 func (v Value) IsNumber() bool { return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9') }
 
-// Is reports a string that reads as the text.
+// Is reports whether the value is a string equal to text.
 func (v Value) Is(text string) bool {
 	if !v.IsText() {
 		return false
@@ -85,7 +85,7 @@ func (v Value) Is(text string) bool {
 	return got == text && flaws == 0
 }
 
-// Plain is the text of a string, and "" for everything else.
+// Plain returns the text of a string, and "" for everything else.
 func (v Value) Plain() string {
 	if !v.IsText() {
 		return ""
@@ -94,7 +94,7 @@ func (v Value) Plain() string {
 	return text
 }
 
-// Kind says in words what the value is, such as "a number".
+// Kind describes the type of the value, such as "a number".
 func (v Value) Kind() string {
 	switch {
 	case v.IsAbsent():
@@ -114,8 +114,8 @@ func (v Value) Kind() string {
 	}
 }
 
-// Members yields the keys and values of an object in their order. A key that
-// stands there twice comes twice: let the last one win, as jsonb does.
+// Members yields the keys and values of an object in order. A repeated key is yielded each time:
+// let the last one win, as jsonb does.
 func (v Value) Members() iter.Seq2[[]byte, Value] {
 	return func(yield func([]byte, Value) bool) {
 		i := skipSpace(v, 1)
@@ -154,7 +154,7 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
-// Member returns the last value of a key, nil where the object has none.
+// Member returns the last value of a key, nil if the object has none.
 func (v Value) Member(key string) Value {
 	var found Value
 	for k, value := range v.Members() {
@@ -172,7 +172,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// stringEnd returns the index behind the string that begins at i.
+// stringEnd returns the index after the string that begins at i.
 func stringEnd(b []byte, i int) int {
 	i++
 	quote := i + bytes.IndexByte(b[i:], '"')
@@ -180,8 +180,8 @@ func stringEnd(b []byte, i int) int {
 	if escape < 0 {
 		return quote + 1
 	}
-	// From here byte by byte: looking for the next quote after each escape
-	// would take quadratic time.
+	// Continue byte by byte: searching for the next quote after each escape would take quadratic
+	// time.
 	for i += escape; b[i] != '"'; i++ {
 		if b[i] == '\\' {
 			i++
@@ -190,8 +190,8 @@ func stringEnd(b []byte, i int) int {
 	return i + 1
 }
 
-// valueEnd returns the index behind the value that begins at i. It does not
-// recurse, so depth costs no stack.
+// valueEnd returns the index after the value that begins at i. It does not recurse, so deep nesting
+// uses no stack.
 func valueEnd(b []byte, i int) int {
 	switch b[i] {
 	case '"':
@@ -216,7 +216,7 @@ func valueEnd(b []byte, i int) int {
 	}
 }
 
-// scalarEnd returns the index behind the number, true, false or null at i.
+// scalarEnd returns the index after the number, true, false or null at i.
 func scalarEnd(b []byte, i int) int {
 	for i < len(b) {
 		switch b[i] {
@@ -228,7 +228,7 @@ func scalarEnd(b []byte, i int) int {
 	return i
 }
 
-// nestsDeeper takes any bytes, valid or not.
+// nestsDeeper accepts any bytes, valid or not.
 func nestsDeeper(doc []byte, limit int) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(doc); i++ {

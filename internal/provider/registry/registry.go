@@ -1,5 +1,5 @@
-// Package registry knows all providers. A new one is a package beside this one
-// and a line in All; package providertest then tells whether it keeps the promises.
+// Package registry lists all providers. To add one, create a package beside this one and add it to
+// All; package providertest then checks that it meets the contract.
 package registry
 
 import (
@@ -16,8 +16,8 @@ func All() []provider.Provider {
 	return []provider.Provider{auth0.New(), clerk.New(), betterauth.New()}
 }
 
-// Lookup returns a provider by its name, in either spelling (better_auth,
-// better-auth). The error lists the names there are.
+// Lookup returns a provider by its name, in either spelling (better_auth, better-auth). The error
+// lists the names.
 func Lookup(name string) (provider.Provider, error) {
 	canonical, err := provider.ParseName(name)
 	if err != nil {

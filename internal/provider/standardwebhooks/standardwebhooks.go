@@ -1,13 +1,11 @@
-// Package standardwebhooks checks and makes the signatures that Svix and the
-// Standard Webhooks specification have in common (version v1, HMAC-SHA256 over
-// id, timestamp and body). Clerk signs so under svix-*, and customers' Better
-// Auth servers under webhook-*.
+// Package standardwebhooks verifies and creates the signatures that Svix and the Standard Webhooks
+// specification share (version v1, HMAC-SHA256 over id, timestamp and body). Clerk uses the svix-*
+// headers, customers' Better Auth servers webhook-*.
 //
-// The cryptography is the svix library's. Around it stands what that library
-// leaves to its caller: it takes an empty key, calls time.Now, knows one
-// secret, and falls back to the webhook-* headers when an svix-* one is
-// missing, so that a check of the timestamp could look at another header than
-// the signature covers.
+// The svix library does the cryptography. This package adds what the library leaves to its caller:
+// it accepts an empty key, calls time.Now, takes one secret, and falls back to the webhook-*
+// headers if an svix-* one is missing, so that it could check the timestamp of a header that the
+// signature does not cover.
 package standardwebhooks
 
 import (
@@ -24,8 +22,8 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Tolerance is how far the signed timestamp may lie from now, either way; at
-// exactly this distance it still passes. It is the specification's.
+// Tolerance is the specification's maximum distance of the signed timestamp from now, in either
+// direction, inclusive.
 const Tolerance = 5 * time.Minute
 
 const (
@@ -36,10 +34,10 @@ const (
 	secretPrefix = "whsec_"
 )
 
-// Set is a set of three header names. Two sets are never mixed.
+// Set is a set of three header names. Sets are never mixed.
 type Set string
 
-// The sets of headers. The value is what the names begin with, in canonical form.
+// The header sets. The value is the names' prefix in canonical form.
 const (
 	Svix     Set = "Svix"
 	Standard Set = "Webhook"
@@ -49,18 +47,18 @@ func (s Set) id() string        { return string(s) + "-Id" }
 func (s Set) timestamp() string { return string(s) + "-Timestamp" }
 func (s Set) signature() string { return string(s) + "-Signature" }
 
-// In reports whether the request carries any header of the set, be it an empty one.
+// In reports whether the request has any header of the set, even an empty one.
 func (s Set) In(h http.Header) bool {
 	return len(h[s.id()]) > 0 || len(h[s.timestamp()]) > 0 || len(h[s.signature()]) > 0
 }
 
-// HasPrefix reports whether a secret says by its whsec_ that it is base64.
+// HasPrefix reports whether a secret has the prefix whsec_, which marks it as base64.
 func HasPrefix(secret string) bool {
 	return strings.HasPrefix(strings.TrimPrefix(strings.TrimSpace(secret), "v1,"), secretPrefix)
 }
 
-// ParseSecret returns the key in a secret: base64, padded or not, behind whsec_
-// (which Supabase writes v1,whsec_) or alone. The error does not hold the secret.
+// ParseSecret returns the key of a secret: base64, padded or not, with or without the prefix whsec_
+// (or v1,whsec_, as Supabase writes). The error does not contain the secret.
 func ParseSecret(secret string) ([]byte, error) {
 	text := strings.TrimPrefix(strings.TrimSpace(secret), "v1,")
 	text = strings.TrimPrefix(text, secretPrefix)
@@ -74,14 +72,14 @@ func ParseSecret(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// Key is a secret ready for use.
+// Key is a prepared key.
 type Key struct {
 	webhook  *svix.Webhook
 	position string
 }
 
-// NewKey prepares a key. Position is its secret's place among those given, from 1.
-// An empty key is refused: with it, anybody could sign.
+// NewKey prepares a key. position is its secret's position among those given, from 1. It refuses an
+// empty key, with which anyone could sign.
 func NewKey(key []byte, position int) (Key, error) {
 	if len(key) == 0 {
 		return Key{}, errors.New("the key is empty")
@@ -93,9 +91,8 @@ func NewKey(key []byte, position int) (Key, error) {
 	return Key{webhook: webhook, position: strconv.Itoa(position)}, nil
 }
 
-// Verify checks the headers of one set against all keys. It returns the id of
-// the delivery and the position of the secret that matched. Errors are those of
-// provider.Verifier.
+// Verify checks the headers of one set against all keys. It returns the message id and the position
+// of the secret that matched. Errors are those of provider.Verifier.
 func Verify(keys []Key, set Set, h http.Header, body []byte, now time.Time) (id, position string, err error) {
 	for _, name := range [...]string{set.id(), set.timestamp(), set.signature()} {
 		if get(h, name) == "" {
@@ -112,7 +109,7 @@ func Verify(keys []Key, set Set, h http.Header, body []byte, now time.Time) (id,
 	if err := checkTimestamp(timestamp, now); err != nil {
 		return "", "", err
 	}
-	// Exactly these three, so that the library cannot look at others.
+	// Only these three, so that the library cannot read others.
 	fresh := http.Header{Svix.id(): {id}, Svix.timestamp(): {timestamp}, Svix.signature(): {signature}}
 	for i := range keys {
 		if keys[i].webhook.VerifyIgnoringTimestamp(body, fresh) == nil {
@@ -122,8 +119,8 @@ func Verify(keys []Key, set Set, h http.Header, body []byte, now time.Time) (id,
 	return "", "", provider.ErrNoMatch
 }
 
-// checkID refuses a dot, which would make the boundaries of the signed content
-// ambiguous, and whatever is no plain visible character.
+// checkID refuses a dot, which would make the signed content ambiguous, and anything but visible
+// ASCII.
 func checkID(id string) error {
 	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '.' }
 	if len(id) > maxID || strings.ContainsFunc(id, odd) {
@@ -132,8 +129,8 @@ func checkID(id string) error {
 	return nil
 }
 
-// checkTimestamp takes whole seconds as the sender signed them: digits only and
-// no leading zero, because the library prints the number again.
+// checkTimestamp accepts whole seconds exactly as signed: digits without a leading zero, because
+// the library formats the number again.
 func checkTimestamp(text string, now time.Time) error {
 	notDigit := func(r rune) bool { return r < '0' || r > '9' }
 	if len(text) > 12 || text[0] == '0' || strings.ContainsFunc(text, notDigit) {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// ParseBase reads the address of a server as a person gives it; the result has
-// no slash at its end, and nowhere two in a row. The field is named in the error. Whether requests may go
-// there, and by http, is for the transport to decide: see package outbound.
+// ParseBase parses the address of a server as a person wrote it; the result has no trailing slash
+// and no double slashes. The error names the field. The transport decides whether requests may go
+// there, and over http: see package egress.
 func ParseBase(field, text string) (*url.URL, error) {
 	base, err := url.Parse(strings.TrimSpace(text))
 	switch {
@@ -33,8 +33,8 @@ func isHTTP(u *url.URL) bool {
 	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// sameHost follows redirects within a host only: another one must get neither
-// the token nor the requests.
+// sameHost follows redirects only within a host: another one must get neither the token nor the
+// requests.
 func sameHost(next *http.Request, before []*http.Request) error {
 	first := before[0].URL
 	if len(before) > redirectsMax {

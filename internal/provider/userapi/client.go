@@ -20,17 +20,16 @@ import (
 
 const (
 	maxAttempts  = 4
-	maxPauses    = 10               // that an answer asked for, within one call
+	maxPauses    = 10               // requested by answers, within one call
 	retryFor     = 10 * time.Second // no attempt begins later than this after the first
 	firstBackOff = 500 * time.Millisecond
 	redirectsMax = 5
-	// defaultMaxBody suits a list of 500 users with metadata of up to 64 kB each.
+	// defaultMaxBody fits a list of 500 users with metadata of up to 64 kB each.
 	defaultMaxBody = 32 << 20
 )
 
-// Client sends requests to one provider account: it paces them, retries what is
-// worth retrying, and explains what went wrong without repeating a secret or a
-// body. It is safe for concurrent use.
+// Client sends requests to one provider account: it paces and retries them, and explains errors
+// without quoting a secret or a body. It is safe for concurrent use.
 type Client struct {
 	name    string
 	deps    Deps
@@ -39,9 +38,8 @@ type Client struct {
 	http    *http.Client
 }
 
-// NewClient makes a client for the provider with that name, as in "Clerk". The
-// first secret is the one that identifies the account, whose rate limit is
-// shared; no secret appears in an error.
+// NewClient creates a client for the provider with that name, as in "Clerk". The first secret
+// identifies the account, whose rate limit is shared; no secret appears in an error.
 func NewClient(name string, d Deps, r Rate, secrets ...provider.Secret) *Client {
 	d = d.withDefaults()
 	c := &Client{name: name, deps: d, limiter: d.Limits.of(secrets[0], r)}
@@ -52,28 +50,27 @@ func NewClient(name string, d Deps, r Rate, secrets ...provider.Secret) *Client 
 	return c
 }
 
-// Request is one request, or several if the first do not succeed.
+// Request is a request, including its retries.
 type Request struct {
-	// What says what it is for, as in "list the users".
+	// What describes its purpose, as in "list the users".
 	What   string
-	Method string // empty: GET
+	Method string // empty means GET
 	URL    string
-	// Bearer is the token of the Authorization header; empty: none.
+	// Bearer is the token of the Authorization header; empty means none.
 	Bearer string
-	// Header is sent beside the headers that every request has; nil: none.
+	// Header holds additional headers.
 	Header map[string]string
-	// Form is the body; nil: none. JSON likewise.
+	// Form and JSON are the body; nil means none.
 	Form url.Values
 	JSON any
-	// MaxBody is the longest answer that is read; 0: 32 MiB.
+	// MaxBody is the maximum length of an answer; 0 means 32 MiB.
 	MaxBody int64
-	// Read takes the body of a 2xx answer. If it cannot, the answer is taken
-	// to be broken on the way and the request is sent again. Nil: any JSON will do.
+	// Read parses the body of a 2xx answer. If it fails, the answer is considered damaged in
+	// transit and the request is sent again. Nil accepts any JSON.
 	Read func(body []byte) error
 }
 
-// Response is an answer that is no reason to try again: its status is neither
-// 408 nor 429 nor 5xx, and its body is whole.
+// Response is a final answer: its status is neither 408 nor 429 nor 5xx, and its body is complete.
 type Response struct {
 	Status int
 	Header http.Header
@@ -82,11 +79,11 @@ type Response struct {
 	SentAt time.Time
 }
 
-// OK reports a status of 2xx.
+// OK reports whether the status is 2xx.
 func (r *Response) OK() bool { return r.Status/100 == 2 }
 
-// Do sends the request until there is an answer. The errors are those of a
-// Source; the status of an answer is for the caller to judge.
+// Do sends the request until there is a final answer. The errors are those of a Source; the caller
+// checks the status.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	var answer *Response
 	err := c.retry(ctx, r, func() error {
@@ -100,18 +97,18 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	return answer, nil
 }
 
-// trouble is an attempt that may succeed if it is made again.
+// trouble is a failed attempt that is worth retrying.
 type trouble struct {
 	detail  string
 	pause   time.Duration
-	asked   bool // the answer asked for that pause
+	asked   bool // the answer requested that pause
 	limited bool // by a 429
-	foreign bool // it looks like the answer of some other server
+	foreign bool // it looks like another server's answer
 }
 
 func (t *trouble) Error() string { return t.detail }
 
-// retry makes attempts until one has succeeded or there is no use in another.
+// retry makes attempts until one succeeds or another would be pointless.
 func (c *Client) retry(ctx context.Context, r Request, attempt func() error) error {
 	begun := c.deps.Now()
 	backOff := firstBackOff
@@ -126,7 +123,7 @@ func (c *Client) retry(ctx context.Context, r Request, attempt func() error) err
 		}
 		late := c.deps.Now().Sub(begun) >= retryFor
 		if failed.asked && failed.limited && pauses < maxPauses && !late {
-			// The pause is kept by all requests of the account, at the next turn.
+			// All requests of the account observe the pause, at their next turn.
 			pauses++
 			c.limiter.block(c.deps.Now(), c.spread(failed.pause))
 			continue
@@ -149,7 +146,7 @@ func (c *Client) retry(ctx context.Context, r Request, attempt func() error) err
 	}
 }
 
-// spread makes an asked pause a little longer, so that not all come back at once.
+// spread adds jitter to a requested pause.
 func (c *Client) spread(pause time.Duration) time.Duration {
 	return pause + time.Duration(c.deps.Jitter()*float64(min(pause/10, time.Second)))
 }
@@ -165,12 +162,12 @@ func (c *Client) giveUp(r Request, failed *trouble, attempts int) error {
 	}
 }
 
-// pace waits for the turn of the next request.
+// pace waits for the next request's turn.
 func (c *Client) pace(ctx context.Context) error {
 	return c.pause(ctx, c.limiter.reserve(c.deps.Now(), c.deps.MaxPause))
 }
 
-// pause waits in place, or says how long the wait would have been.
+// pause waits in place, or returns how long the wait would have been.
 func (c *Client) pause(ctx context.Context, d time.Duration) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -185,7 +182,7 @@ func (c *Client) pause(ctx context.Context, d time.Duration) error {
 	return c.deps.Sleep(ctx, d)
 }
 
-// once makes one attempt and reads the answer to its end.
+// once makes one attempt and reads the whole answer.
 func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 	limit := cmp.Or(r.MaxBody, defaultMaxBody)
 	bounded, cancel := context.WithTimeout(ctx, c.deps.Timeout)
@@ -211,7 +208,7 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 	return response, nil
 }
 
-// readBody reads up to one byte more than the limit. A long body waits for room.
+// readBody reads up to one byte more than the limit. A long body waits for a slot.
 func readBody(ctx context.Context, from io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, min(limit, smallBody)+1))
 	if err != nil || int64(len(body)) <= smallBody {
@@ -224,7 +221,7 @@ func readBody(ctx context.Context, from io.Reader, limit int64) ([]byte, error) 
 	return append(body, rest...), err
 }
 
-// read hands a 2xx body to the one who asked for it.
+// read passes a 2xx body to the caller.
 func (c *Client) read(r Request, answer *Response) error {
 	read := r.Read
 	if read == nil {
@@ -252,8 +249,8 @@ func anyJSON(body []byte) error {
 	return nil
 }
 
-// send sends one request and looks at the head of the answer. ctx bounds the
-// attempt, caller the whole call.
+// send sends one request and checks the answer's header. ctx limits the attempt, caller the whole
+// call.
 func (c *Client) send(ctx, caller context.Context, r Request) (*http.Response, time.Time, error) {
 	request, err := c.newRequest(ctx, r)
 	if err != nil {
@@ -325,7 +322,7 @@ func (c *Client) ended(ctx context.Context, r Request) error {
 	return fmt.Errorf("%s of %s: %w", r.What, c.name, context.Cause(ctx))
 }
 
-// reason is an error of the network without the address, which may be signed.
+// reason describes a network error without the address, which may be signed.
 func (c *Client) reason(err error) string {
 	if timeout, ok := errors.AsType[interface {
 		error
@@ -343,11 +340,10 @@ func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// Now is the time by the source's clock.
+// Now returns the time of the source's clock.
 func (c *Client) Now() time.Time { return c.deps.Now() }
 
-// BackOff waits before another attempt at something, the longer the more there
-// were; the first is number 1.
+// BackOff waits before retry number attempt, longer each time; the first is number 1.
 func (c *Client) BackOff(ctx context.Context, attempt int) error {
 	backOff := firstBackOff << min(attempt-1, 3)
 	return c.pause(ctx, backOff/2+time.Duration(c.deps.Jitter()*float64(backOff)))

@@ -9,8 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// EncodeCursor writes the place of a walk as JSON, so that a person who looks
-// at a run can read it.
+// EncodeCursor encodes the place of a walk as JSON, so that people who inspect a run can read it.
 func EncodeCursor(place any) (string, error) {
 	text, err := json.Marshal(place)
 	if err != nil {
@@ -19,8 +18,8 @@ func EncodeCursor(place any) (string, error) {
 	return string(text), nil
 }
 
-// DecodeCursor reads what EncodeCursor wrote. Unknown keys are refused: a place
-// that is understood by half would be another place.
+// DecodeCursor decodes what EncodeCursor encoded. It refuses unknown keys: a partly understood
+// place would be another place.
 func DecodeCursor(cursor string, place any) error {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(cursor)))
 	decoder.DisallowUnknownFields()
@@ -34,7 +33,7 @@ func DecodeCursor(cursor string, place any) error {
 	return nil
 }
 
-// ForeignCursor is the error for a place that is none of the source's own.
+// ForeignCursor returns the error for a place that the source did not create.
 func ForeignCursor() error {
 	return fault.New(fault.ProviderError, "the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew")
 }

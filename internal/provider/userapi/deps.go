@@ -10,23 +10,22 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Sourcer is what a provider implements whose users can be read.
+// Sourcer is a provider whose users can be read.
 type Sourcer interface {
-	// NewSource prepares reading; it sends nothing. The error wraps
-	// ErrNoCredentials where the credentials do not suffice, and says which
-	// are missing; other errors name the credential or option that is wrong.
+	// NewSource prepares reading; it sends nothing. The error wraps ErrNoCredentials if the
+	// credentials do not suffice, and lists the missing ones; other errors name the invalid
+	// credential or option.
 	//
-	// A Source may keep a download open between two pages: where it is an
-	// io.Closer, close it when it is not needed any more.
+	// A Source may keep a download open between pages: if it is an io.Closer, close it when it is
+	// no longer needed.
 	NewSource(c provider.Credentials, o provider.Options, d Deps) (Source, error)
-	// ReconcileEvery is how often the users are compared with the mirror unless
-	// options say it, by what that costs at the provider and what may be lost
-	// without it. It is spelled as option reconcile.every.
+	// ReconcileEvery returns the default reconcile interval, which balances its cost at the
+	// provider and the possible loss without it. It has the format of option reconcile.every.
 	ReconcileEvery() string
 }
 
-// CanRead reports whether credentials and options allow reading users. If not, why
-// says what is missing.
+// CanRead reports whether credentials and options allow reading users. If not, why lists what is
+// missing.
 func CanRead(s Sourcer, c provider.Credentials, o provider.Options) (can bool, why string) {
 	_, err := s.NewSource(c, o, Deps{SQL: func(provider.Secret, provider.UserTables) (Source, error) { return nil, nil }}) //nolint:nilnil // nothing is read
 	if err != nil {
@@ -35,29 +34,28 @@ func CanRead(s Sourcer, c provider.Credentials, o provider.Options) (can bool, w
 	return true, ""
 }
 
-// Deps is what a Source needs of its surroundings. The zero value is good for
-// one Source alone.
+// Deps are the dependencies of a Source. The zero value works for a single Source.
 type Deps struct {
-	// Transport sends the requests and decides where they may go; nil makes a
-	// new one that reaches what is public. See package outbound.
+	// Transport sends the requests and decides where they may go; nil creates one that reaches
+	// public addresses. See package egress.
 	Transport http.RoundTripper
-	// Limits are the rate limits that the sources of a process share; nil
-	// means that this Source is the only one of its account.
+	// Limits are the rate limits shared by the sources of a process; nil means that this Source is
+	// its account's only one.
 	Limits *Limits
-	// UserAgent is sent with each request; empty: "authsync".
+	// UserAgent is sent with each request; empty means "authsync".
 	UserAgent string
-	// Timeout bounds a request, and the wait for more of a long download; 0: 15 s.
+	// Timeout limits a request, and each wait for more of a long download; 0 means 15 s.
 	Timeout time.Duration
-	// MaxPause is the longest pause that is waited out in place; 0: 5 s.
+	// MaxPause is the longest pause that is waited out in place; 0 means 5 s.
 	MaxPause time.Duration
-	// Now and Sleep are the clock; nil: the real one. Sleep ends early, with
-	// the context's error, when ctx ends.
+	// Now and Sleep are the clock; nil means the real one. Sleep returns the context's error if ctx
+	// ends first.
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration) error
-	// Jitter spreads retries: a number from 0 to 1; nil: random.
+	// Jitter returns a number from 0 to 1 that spreads retries; nil means random.
 	Jitter func() float64
-	// SQL opens the customer's own tables as a Source. An empty database URL
-	// means the project's own database. Nil: that is not possible here.
+	// SQL opens the customer's own tables as a Source. An empty database URL means the project's
+	// own database. Nil means that this is not supported.
 	SQL func(databaseURL provider.Secret, tables provider.UserTables) (Source, error)
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Limits holds the rate limits of the accounts that the sources of one process
-// read from, so that two sources of the same account share one.
+// Limits holds the rate limits of the accounts read by the sources of a process, so that two
+// sources of one account share a limit.
 type Limits struct {
 	mu       sync.Mutex
 	limiters map[[sha256.Size]byte]*limiter
@@ -18,7 +18,7 @@ type Limits struct {
 // NewLimits returns limits without accounts.
 func NewLimits() *Limits { return &Limits{limiters: map[[sha256.Size]byte]*limiter{}} }
 
-// of returns the limiter of the account that a secret opens. Nil limits give a new one.
+// of returns the limiter of the account that a secret opens. Nil limits return a new one.
 func (l *Limits) of(account provider.Secret, rate Rate) *limiter {
 	if l == nil {
 		return newLimiter(rate)
@@ -32,22 +32,22 @@ func (l *Limits) of(account provider.Secret, rate Rate) *limiter {
 	return l.limiters[key]
 }
 
-// Rate is a limit that a provider states: so many requests in any window of
-// that length. The zero value is no limit.
+// Rate is a provider's documented limit of requests in any window of that length. The zero value
+// means no limit.
 type Rate struct {
 	Requests int
 	Window   time.Duration
 }
 
-// limiter spaces requests such that a stated rate is never exceeded: a tenth of
-// the requests may come at once, the others evenly at eight tenths of the rate.
-// In any window these are nine tenths of what is allowed; the rest is for the
-// customer's own requests and for requests that overtake each other.
+// limiter spaces requests so that a rate is never exceeded: a tenth of the requests may come at
+// once, the others evenly at eight tenths of the rate. In any window this is nine tenths of the
+// limit; the rest is left for the customer's own requests and for requests that overtake each
+// other.
 type limiter struct {
 	mu       sync.Mutex
-	interval time.Duration // between requests; 0: no rate is stated
+	interval time.Duration // between requests; 0 means no rate
 	burst    time.Duration // how far requests may run ahead of their even spacing
-	due      time.Time     // when the next request is due by even spacing
+	due      time.Time     // when the next request is due at even spacing
 	blocked  time.Time     // no request before this
 }
 
@@ -59,8 +59,8 @@ func newLimiter(r Rate) *limiter {
 	return &limiter{interval: interval, burst: interval * time.Duration(max(r.Requests/10, 1)-1)}
 }
 
-// reserve returns how long to wait before the next request. If that is longer
-// than longest, no place is reserved.
+// reserve returns how long to wait before the next request. If that exceeds longest, nothing is
+// reserved.
 func (l *limiter) reserve(now time.Time, longest time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +78,7 @@ func (l *limiter) reserve(now time.Time, longest time.Duration) time.Duration {
 	return wait
 }
 
-// block lets no request through for a while.
+// block stops all requests for a while.
 func (l *limiter) block(now time.Time, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

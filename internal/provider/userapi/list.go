@@ -9,12 +9,12 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// Entry is a user object of a list with what a walk needs of it.
+// Entry is a user object in a list, with what a walk needs of it.
 type Entry struct {
 	ID      string
 	Created time.Time
 	Object  json.RawMessage
-	// Place is how many entries stand before it in the answer, bad ones included.
+	// Place is the number of entries before it in the answer, including invalid ones.
 	Place int64
 }
 
@@ -23,17 +23,17 @@ type List struct {
 	// SentAt is when the request was sent.
 	SentAt  time.Time
 	Entries []Entry
-	// Bad are those that are no user objects, BadPlaces their places.
+	// Bad are the entries that are not user objects, BadPlaces their positions.
 	Bad       []Bad
 	BadPlaces []int64
-	// Total is how many users the answer says there are; 0 where it does not say.
+	// Total is the number of users according to the answer; 0 if it does not say.
 	Total int64
 }
 
-// Size is how many entries the answer had.
+// Size returns the number of entries in the answer.
 func (l *List) Size() int64 { return int64(len(l.Entries) + len(l.Bad)) }
 
-// Cut leaves off what stands behind the last user.
+// Cut removes what follows the last user.
 func (l *List) Cut() {
 	last := l.Entries[len(l.Entries)-1].Place
 	n := 0
@@ -43,12 +43,11 @@ func (l *List) Cut() {
 	l.Bad, l.BadPlaces = l.Bad[:n], l.BadPlaces[:n]
 }
 
-// Page makes a page of the list.
+// Page converts the list to a page.
 func (l *List) Page() Page {
 	return Page{Users: Users(l.Entries, l.SentAt), Bad: l.Bad, Total: l.Total}
 }
 
-// IDs are the ids of the entries.
 func (l *List) IDs() []string {
 	ids := make([]string, len(l.Entries))
 	for i, entry := range l.Entries {
@@ -57,8 +56,8 @@ func (l *List) IDs() []string {
 	return ids
 }
 
-// Split takes a JSON array of user objects apart, which share its memory. What
-// is no object or has no id is bad; a user who is named again counts once.
+// Split splits a JSON array of user objects, which share its memory. An entry that is not an object
+// or has no id is bad; a repeated user counts once.
 func Split(list payload.Value, id, created string) List {
 	var l List
 	seen := map[string]bool{}
@@ -78,8 +77,7 @@ func Split(list payload.Value, id, created string) List {
 	return l
 }
 
-// ReadEntry reads what a walk needs of one user object. The error is a sentence
-// for Bad.Reason.
+// ReadEntry reads what a walk needs of a user object. The error is a sentence for Bad.Reason.
 func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	if !object.IsObject() {
 		return Entry{}, fmt.Errorf("it is %s, not a user object", object.Kind())
@@ -100,7 +98,7 @@ func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	return entry, nil
 }
 
-// textOf is the text of an id: Better Auth's may be numbers.
+// textOf returns the text of an id: Better Auth's may be numbers.
 func textOf(v payload.Value) string {
 	if v.IsNumber() {
 		return string(v)
@@ -112,7 +110,7 @@ func textOf(v payload.Value) string {
 	return text
 }
 
-// Users makes users of entries that one request has read.
+// Users converts the entries of one request to users.
 func Users(entries []Entry, fetchedAt time.Time) []User {
 	users := make([]User, 0, len(entries))
 	for _, entry := range entries {

@@ -9,32 +9,31 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// recents is how many ids a walk remembers of those it read last.
+// recents is the number of last read ids that a walk remembers.
 const recents = 10
 
-// Mark is how far a walk over a list has come, and proves that it gets on: a list
-// that passes over its parameters, goes in circles or has no order is noticed by
-// what the mark remembers, in a space that does not grow with the list.
+// Mark is the position of a walk over a list and proves that it makes progress: it detects a list
+// that ignores its parameters, loops or has no order, in constant space.
 type Mark struct {
-	// Offset is how many entries lie before the one that comes next.
+	// Offset is the number of entries before the next one.
 	Offset int64 `json:"offset,omitempty"`
-	// First is the id that was read first. To meet it again is to have gone in a circle.
+	// First is the first id read. Reading it again means a loop.
 	First string `json:"first,omitempty"`
-	// Recent are the ids that were read last, in their order.
+	// Recent are the last ids read, in order.
 	Recent []string `json:"recent,omitempty"`
-	// Step and Page notice circles that do not go through the first user, whatever
-	// their length: they remember one page, that of step 1, 2, 4, 8, … (Brent's way).
+	// Step and Page detect loops that do not include the first user, whatever their length: they
+	// remember one page, that of step 1, 2, 4, 8, … (Brent's algorithm).
 	Step int64  `json:"step,omitempty"`
 	Page string `json:"page,omitempty"`
-	// Rewinds is how often the walk had to begin anew.
+	// Rewinds is how often the walk was restarted.
 	Rewinds int `json:"rewinds,omitempty"`
 }
 
-// Begun reports that something was read.
+// Begun reports whether something was read.
 func (m *Mark) Begun() bool { return m.First != "" }
 
-// Repeats reports that ids were read before, as far as the mark remembers, so
-// that a page of them does not lie behind it.
+// Repeats reports whether ids were read before, as far as the mark remembers, so that a page of
+// them does not follow it.
 func (m *Mark) Repeats(ids []string) bool {
 	return m.Begun() && slices.ContainsFunc(ids, func(id string) bool { return id == m.First || slices.Contains(m.Recent, id) }) ||
 		len(ids) > 0 && m.Page == fingerprint(ids)
@@ -70,7 +69,7 @@ func fingerprint(ids []string) string {
 func (m *Mark) join(l *List) (first, last int64, joined bool) {
 	const (
 		few    = 3 // must be there of the ten; the others may have been deleted
-		others = 5 // may have come between them
+		others = 5 // others may have been inserted between them
 	)
 	found, at := 0, -1
 	first, last = -1, -1
@@ -80,9 +79,9 @@ func (m *Mark) join(l *List) (first, last int64, joined bool) {
 		case i < 0:
 			continue
 		case i == at:
-			last = entry.Place // named twice
+			last = entry.Place // repeated
 			continue
-		case i < at: // not in their order
+		case i < at: // out of order
 			return 0, 0, false
 		case first < 0:
 			first = entry.Place
@@ -93,7 +92,7 @@ func (m *Mark) join(l *List) (first, last int64, joined bool) {
 	return first, last, joined
 }
 
-// NoProgress is the error for a list that does not get on; what says what was seen.
+// NoProgress returns the error for a list that makes no progress; what describes the observation.
 func NoProgress(name, what string, read, total int64) error {
 	counted := ""
 	if total > 0 {

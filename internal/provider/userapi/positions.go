@@ -10,19 +10,20 @@ const (
 	maxLooks     = 30  // requests for one page
 	maxRewinds   = 10  // of a walk
 	maxEndChecks = 3
-	maxBeyond    = 10_000 // entries, beyond twice what is counted
+	maxBeyond    = 10_000 // entries, beyond twice the count
 )
 
-// Positions walks over a list that is addressed by position, which moves when
-// users are deleted or created: each part that is asked for begins with the
-// users that were read last, and counts only if they are where they should be.
+// Positions walks over a list that is addressed by position, which changes when users are deleted
+// or created: each request begins with the last users read, and counts only if they are where they
+// should be.
 type Positions struct {
-	// Name is whose list it is.
+	// Name names the list's owner.
 	Name   string
 	Client *Client
-	// List asks for the list from a position on.
+	// List requests the list from a position on.
 	List func(ctx context.Context, from int64) (List, error)
-	// Total asks how many users there are, for a list that does not say; nil: it does.
+	// Total returns the number of users, for a list that does not include it; nil means that it
+	// does.
 	Total func(ctx context.Context) (n int64, ok bool, err error)
 }
 
@@ -30,15 +31,15 @@ type Positions struct {
 type Part struct {
 	List
 
-	// End says that nothing lies behind the mark.
+	// End reports that nothing follows the mark.
 	End bool
-	// Restarted says that the list has changed so much that the walk begins anew.
+	// Restarted reports that the list has changed so much that the walk restarts.
 	Restarted bool
 }
 
-// Next reads what lies behind the mark, and moves it. What comes is at the end
-// only if the list shows the users read last and nobody behind them, and no
-// more users are counted than were read. Otherwise it fails with what it saw.
+// Next reads what follows the mark, and moves it. It reports the end only if the list has the last
+// users read and nobody after them, and the count does not exceed the users read. Otherwise it
+// fails with its observations.
 func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 	from, back := max(m.Offset-int64(len(m.Recent)), 0), int64(lookBack)
 	ends, strays := 0, 0
@@ -52,7 +53,7 @@ func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 			first, last, joined = m.join(&l)
 		}
 		switch {
-		case !joined && from > 0: // users before were deleted, so the list has moved up
+		case !joined && from > 0: // earlier users were deleted, so the list has moved up
 			from, back = max(from-back, 0), 2*back
 			continue
 		case !joined:
@@ -63,13 +64,13 @@ func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 		if part.Size() > 0 {
 			return p.take(ctx, m, part, from+l.Size(), first)
 		}
-		if first > recents { // the list was not given from there on: ask again for what lies behind
+		if first > recents { // the list did not start there: ask again for what follows
 			strays++
 			if strays <= maxEndChecks {
 				from += first
 				continue
 			}
-		} else { // others may have come before the mark, or gone
+		} else { // others may have been inserted or deleted before the mark
 			m.Offset = from + l.Size()
 		}
 		total, err := p.total(ctx, &l)
@@ -92,8 +93,8 @@ func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 	return Part{}, NoProgress(p.Name, fmt.Sprintf("behind position %d each answer contradicts the one before", m.Offset), m.Offset, 0)
 }
 
-// behind leaves what stands behind a place. Bad entries count if they lie behind
-// the offset: the others were reported before.
+// behind keeps what follows a place. Bad entries count if they lie after the offset: the others
+// were reported before.
 func (p *Part) behind(from, place, offset int64) {
 	l := p.List
 	p.Entries, p.Bad, p.BadPlaces = nil, nil, nil
@@ -109,7 +110,7 @@ func (p *Part) behind(from, place, offset int64) {
 	}
 }
 
-// take moves the mark behind a part, unless it was read before.
+// take moves the mark past a part, unless it was read before.
 func (p *Positions) take(ctx context.Context, m *Mark, part Part, offset, first int64) (Part, error) {
 	ids := part.IDs()
 	if len(ids) == 0 || m.Repeats(ids) {
@@ -123,7 +124,7 @@ func (p *Positions) take(ctx context.Context, m *Mark, part Part, offset, first 
 		case len(ids) == 0:
 			return Part{}, NoProgress(p.Name, "it gives entries without an id", m.Offset, total)
 		}
-		if first == 0 && ids[0] == m.First && m.Offset == total { // behind the end it begins anew
+		if first == 0 && ids[0] == m.First && m.Offset == total { // past the end the list starts again
 			return Part{End: true, List: List{SentAt: part.SentAt, Total: part.Total}}, nil
 		}
 		return Part{}, NoProgress(p.Name, fmt.Sprintf("behind position %d it gives users again that were read before", m.Offset), m.Offset, total)
@@ -144,8 +145,7 @@ func (p *Positions) total(ctx context.Context, l *List) (int64, error) {
 	return n, err
 }
 
-// rewind begins the walk anew: of the users read last none, or hardly any, is
-// where it was.
+// rewind restarts the walk: hardly any of the last users read is where it was.
 func (p *Positions) rewind(m *Mark) (Part, error) {
 	if m.Rewinds == maxRewinds {
 		return Part{}, NoProgress(p.Name, fmt.Sprintf("it has no order: the users read last are not where they were, after %d new beginnings", m.Rewinds), m.Offset, 0)

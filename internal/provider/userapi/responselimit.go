@@ -5,19 +5,17 @@ import (
 	"fmt"
 )
 
-// smallBody is how much of an answer anybody may hold: a page of 500 users with
-// profiles of 4 kB.
+// smallBody is how much of an answer needs no slot: a page of 500 users with profiles of 4 kB.
 const smallBody = 2 << 20
 
-// ResponseLimit bounds how many long answers a process holds at the same time, so that
-// many sources may be read from at once without the memory for the longest
-// answer of each.
+// ResponseLimit limits the number of long answers that a process holds at the same time, so that
+// many sources can be read without the memory for the longest answer of each.
 type ResponseLimit struct{ places chan struct{} }
 
-// NewResponseLimit makes room for so many long answers.
+// NewResponseLimit allows n long answers.
 func NewResponseLimit(n int) *ResponseLimit { return &ResponseLimit{places: make(chan struct{}, n)} }
 
-// ResponseSlot is what one page may take. It is used by one goroutine at a time.
+// ResponseSlot is the slot that one page may take. One goroutine uses it at a time.
 type ResponseSlot struct {
 	limit *ResponseLimit
 	held  bool
@@ -25,13 +23,13 @@ type ResponseSlot struct {
 
 type slotKey struct{}
 
-// With gives a slot to the page that is read with the context, until Release.
+// With provides a slot to the page read with the returned context, until Release.
 func (r *ResponseLimit) With(ctx context.Context) (context.Context, *ResponseSlot) {
 	slot := &ResponseSlot{limit: r}
 	return context.WithValue(ctx, slotKey{}, slot), slot
 }
 
-// Release returns the slot, if the page took one.
+// Release returns the slot if the page took one.
 func (r *ResponseSlot) Release() {
 	if r.held {
 		r.held = false

@@ -8,11 +8,11 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// maxSaid is how much of a provider's own words is shown, in characters.
+// maxSaid is the maximum length of a quoted provider message, in characters.
 const maxSaid = 300
 
-// Say prepares a provider's own words for an error: on one line, not too long,
-// and without any secret, also if the provider repeats what it was sent.
+// Say prepares a provider's own words for an error: on one line, truncated, and without any secret,
+// even if the provider echoes its input.
 func (c *Client) Say(text string, more ...string) string {
 	for _, secret := range append(more, c.secrets...) {
 		if secret != "" {
@@ -28,8 +28,8 @@ func (c *Client) Say(text string, more ...string) string {
 	return text
 }
 
-// Unexpected is the error for an answer that the caller has no better words for.
-// said is what the provider says in it; it may be empty.
+// Unexpected returns the error for an answer that the caller has no specific error for. said is the
+// provider's message; it may be empty.
 func (c *Client) Unexpected(what string, answer *Response, said string) error {
 	detail := fmt.Sprintf("%s of %s: the server answered %s", what, c.name, statusText(answer.Status))
 	if said != "" {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// idleStream is how long a download stays open that nobody reads from.
+// idleStream is how long an unread download stays open.
 const idleStream = time.Minute
 
-// Stream is the body of a long download. Each wait for more of it is bounded;
-// if nobody reads for a minute, it is closed. One goroutine reads at a time.
+// Stream is the body of a long download. Each wait for more of it is limited; it is closed if
+// nobody reads for a minute. One goroutine reads at a time.
 type Stream struct {
 	Status int
 	Header http.Header
@@ -29,8 +29,8 @@ type Stream struct {
 
 var errStalled = errors.New("nothing came, or nobody read, for too long")
 
-// Open begins a download. The stream outlives ctx, which bounds Open alone; see
-// Bind. It asks for the bytes as they are stored, without any further encoding.
+// Open starts a download. The stream outlives ctx, which limits only Open; see Bind. It requests
+// the bytes as stored, without further encoding.
 func (c *Client) Open(ctx context.Context, r Request) (*Stream, error) {
 	var stream *Stream
 	err := c.retry(ctx, r, func() error {
@@ -61,12 +61,12 @@ func (c *Client) open(ctx context.Context, r Request) (*Stream, error) {
 	return s, nil
 }
 
-// Bind lets the end of ctx end the download, until release is called.
+// Bind makes the end of ctx abort the download, until release is called.
 func (s *Stream) Bind(ctx context.Context) (release func() bool) {
 	return context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
 }
 
-// Read reads on. An error other than io.EOF is safe to show.
+// Read reads on. An error other than io.EOF can be shown.
 func (s *Stream) Read(p []byte) (int, error) {
 	s.timer.Reset(s.client.deps.Timeout)
 	n, err := s.body.Read(p)
@@ -77,10 +77,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rest bounds the time until the next read.
+// rest limits the time until the next read.
 func (s *Stream) rest() { s.timer.Reset(idleStream) }
 
-// Close ends the download.
 func (s *Stream) Close() error {
 	s.once.Do(func() {
 		s.timer.Stop()

@@ -1,12 +1,10 @@
-// Package sqlsource reads the users of a Better Auth server from the tables in
-// which it keeps them. It is the one source that knows a database: often it is
-// the very one that holds the mirror.
+// Package sqlsource reads the users of a Better Auth server from its tables. It is the only source
+// that is a database, often the same one as the mirror's.
 //
-// The walk follows the primary key, in its own type. It can be interrupted and
-// go on in another process, so it cannot be one snapshot: a user who is created
-// during the walk with an id that sorts before its place is not read. A user
-// whom User does not find is gone for certain; that a walk did not meet one
-// proves nothing.
+// The walk follows the primary key, in its own type. It can be interrupted and continued in another
+// process, so it is not a single snapshot: it misses users created during the walk with an id
+// before its place. A user that User does not find is certainly gone; one that a walk missed need
+// not be.
 package sqlsource
 
 import (
@@ -30,25 +28,25 @@ const (
 	mode     = "sql"
 )
 
-// Config says where to read. Pool is required.
+// Config configures a source. Pool is required.
 type Config struct {
 	Pool *pgxpool.Pool
-	// What is how the pool's URL is called in errors; empty: credentials.database_url.
+	// What is the name of the pool's URL in errors; empty means credentials.database_url.
 	What string
-	// Owned: the pool is the source's own, and Close closes it.
+	// Owned means that Close closes the pool.
 	Owned  bool
 	Tables provider.UserTables
-	// Now is the clock; nil: the real one.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
 type source struct {
 	Config
 
-	queries atomic.Pointer[queries] // nil until the tables were looked at
+	queries atomic.Pointer[queries] // nil until the tables were examined
 }
 
-// New makes a source. It asks the database nothing yet. The source is an io.Closer.
+// New creates a source without querying the database. The source is an io.Closer.
 func New(c Config) userapi.Source {
 	c.What = cmp.Or(c.What, "credentials.database_url")
 	c.Tables.Schema = cmp.Or(c.Tables.Schema, "public")
@@ -59,7 +57,7 @@ func New(c Config) userapi.Source {
 	return &source{Config: c}
 }
 
-// Close closes the pool if it is the source's own.
+// Close closes the pool if the source owns it.
 func (s *source) Close() error {
 	if s.Owned {
 		s.Pool.Close()
@@ -67,17 +65,16 @@ func (s *source) Close() error {
 	return nil
 }
 
-// place is the id behind which a walk stands, as text.
+// place is the last id read, as text.
 type place struct {
 	Mode string  `json:"mode"`
 	ID   *string `json:"id"`
 
-	// Mark notices a table that is none: a view, or a server, that gives the same
-	// rows again.
+	// Mark detects a view or server that returns the same rows again.
 	userapi.Mark
 }
 
-// Count counts the users.
+// Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	q, err := s.look(ctx)
 	if err != nil {
@@ -89,7 +86,7 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	return n, true, nil
 }
 
-// row is a user as the queries give it.
+// row is a user as returned by the queries.
 type row struct {
 	ID           string
 	Object       json.RawMessage
@@ -175,7 +172,7 @@ func (r row) user(readAt time.Time) userapi.User {
 	return userapi.User{Object: r.Object, FetchedAt: readAt, LastSignInAt: r.LastSignInAt}
 }
 
-// isBadID reports that a text is no value of the id column's type.
+// isBadID reports whether a text is not a value of the id column's type.
 func isBadID(err error) bool {
 	switch pgdb.Code(err) {
 	case "22P02", // invalid_text_representation
@@ -187,7 +184,7 @@ func isBadID(err error) bool {
 	}
 }
 
-// look reads the definition of the tables, mostly once, and makes the queries for them.
+// look reads the definition of the tables, usually once, and builds the queries.
 func (s *source) look(ctx context.Context) (*queries, error) {
 	if q := s.queries.Load(); q != nil {
 		return q, nil
@@ -208,8 +205,8 @@ func (s *source) look(ctx context.Context) (*queries, error) {
 	return q, nil
 }
 
-// sessionTable looks at the session table. One that nobody named may be missing
-// or unreadable: then it is not known when users signed in last.
+// sessionTable examines the session table. Unless configured, it may be missing or unreadable: the
+// last sign-in is then unknown.
 func (s *source) sessionTable(ctx context.Context) (*table, error) {
 	sessions, err := s.table(ctx, cmp.Or(s.Tables.SessionTable, "session"))
 	if err == nil {
