@@ -206,8 +206,8 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 	}{
 		"UnknownType":     {post, destinations, `{"name": "x", "type": "fax"}`, http.StatusUnprocessableEntity, "use one of webhook"},
 		"NameTaken":       {post, destinations, `{"name": "app", "type": "webhook"}`, http.StatusConflict, "choose another name"},
-		"BadName":         {post, destinations, `{"name": "A b", "type": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
-		"NoName":          {post, destinations, `{"type": "webhook"}`, http.StatusUnprocessableEntity, "it takes 1 to 63"},
+		"BadName":         {post, destinations, `{"name": "A b", "type": "webhook"}`, http.StatusUnprocessableEntity, "must be 1 to 63"},
+		"NoName":          {post, destinations, `{"type": "webhook"}`, http.StatusUnprocessableEntity, "must be 1 to 63"},
 		"BadFrom":         {post, destinations, `{"name": "x", "type": "webhook", "since": "yesterday"}`, http.StatusUnprocessableEntity, "give now, beginning, or a time"},
 		"FromToCome":      {post, destinations, `{"name": "x", "type": "webhook", "since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "since is 2999-05-04T10:20:30Z, which is yet to come"},
 		"ReplayToCome":    {post, destinations + "/app/replay", `{"since": "2999-05-04T10:20:30Z"}`, http.StatusUnprocessableEntity, "give a time that has passed"},

@@ -124,7 +124,7 @@ func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 
 	b.call(t, http.MethodPut, path+"okta", `{}`).refused(t, http.StatusNotFound, "auth0, clerk, better_auth")
 	b.call(t, http.MethodPut, path+"clerk", `{"credentials": {"secret": "s3cret"}}`).
-		refused(t, http.StatusUnprocessableEntity, `no credential "secret": take one of client_id, client_secret, database_url, domain, secret_key`)
+		refused(t, http.StatusUnprocessableEntity, `unknown credential "secret": must be one of client_id, client_secret, database_url, domain, secret_key`)
 	b.call(t, http.MethodGet, path+"clerk", "").refused(t, http.StatusNotFound, "no integration")
 	b.mirror.failWith(&pgconn.PgError{Code: "42501", Message: "permission denied for database shop"})
 	b.call(t, http.MethodPut, path+"clerk", `{}`).refused(t, http.StatusUnprocessableEntity, "GRANT CREATE")

@@ -9,8 +9,8 @@ import (
 	"github.com/authsync/authsync/internal/pasted"
 )
 
-// cleanSecret takes off a credential what was pasted along with it, or says, without
-// repeating it, why it cannot be right.
+// cleanSecret removes what was pasted along with a credential, or returns an error, without
+// repeating the credential, if it cannot be right.
 func cleanSecret(name, text string) (string, error) {
 	clean, err := pasted.Clean(text)
 	if err != nil {
@@ -19,11 +19,11 @@ func cleanSecret(name, text string) (string, error) {
 	return clean, nil
 }
 
-// cleanJSON does so with every text in a credential, at any depth.
+// cleanJSON applies cleanSecret to every string in a credential, at any depth.
 func cleanJSON(name string, text json.RawMessage) (json.RawMessage, error) {
 	var value any
 	if err := json.Unmarshal(text, &value); err != nil {
-		return nil, invalid("%s is no JSON that can be read", name)
+		return nil, invalid("%s is not valid JSON", name)
 	}
 	value, err := cleanValue(name, value)
 	if err != nil {

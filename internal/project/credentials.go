@@ -15,7 +15,7 @@ import (
 
 const webhookSigningSecret = "webhook_signing_secret"
 
-// credentialForms says what each credential takes. The names are those of
+// credentialForms describes the value of each credential. The names are those of
 // provider.Credentials; a test compares the two.
 func credentialForms() map[string]string {
 	return map[string]string{ //nolint:gosec // G101: these describe credentials, they are none
@@ -30,9 +30,8 @@ func credentialForms() map[string]string {
 	}
 }
 
-// mergeCredentials gives the stored credentials with the given ones in place. One
-// that is null or an empty list goes. Errors name the credential and never
-// repeat what was given for it.
+// mergeCredentials merges given credentials into the stored ones. A null or empty list removes one.
+// Errors name the credential but never repeat its value.
 func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json.RawMessage, error) {
 	forms := credentialForms()
 	merged := map[string]json.RawMessage{}
@@ -40,7 +39,7 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return nil, fault.At("credentials."+name, "there is no credential %.60q: take one of %s",
+			return nil, fault.At("credentials."+name, "unknown credential %.60q: must be one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		value := bytes.TrimSpace(given[name])
@@ -49,7 +48,7 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 			continue
 		}
 		if !strictly(name, value, &provider.Credentials{}) {
-			return nil, invalid("credentials.%s has the wrong form: it takes %s", name, form)
+			return nil, invalid("credentials.%s has the wrong form: must be %s", name, form)
 		}
 		clean, err := cleanJSON("credentials."+name, value)
 		if err != nil {
@@ -60,20 +59,20 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 	return merged, nil
 }
 
-// sealSourceURL takes database_url out of option source, where people look for
-// it, and makes it the credential that it is.
+// sealSourceURL moves database_url from option source, where people expect it, to the credentials,
+// where it is sealed.
 func sealSourceURL(given map[string]json.RawMessage, options json.RawMessage) (map[string]json.RawMessage, json.RawMessage, error) {
 	const name = "database_url"
 	var all, source map[string]json.RawMessage
 	isObject := json.Unmarshal(options, &all) == nil && json.Unmarshal(all["source"], &source) == nil
-	if !isObject || source[name] == nil { // what is wrong with other options is said elsewhere
+	if !isObject || source[name] == nil { // errors in other options are reported elsewhere
 		return given, options, nil
 	}
 	if !strictly(name, source[name], &provider.Credentials{}) {
-		return nil, nil, invalid("options.source.database_url has the wrong form: it takes a string")
+		return nil, nil, invalid("options.source.database_url has the wrong form: must be a string")
 	}
 	if _, twice := given[name]; twice {
-		return nil, nil, fault.At("credentials.database_url", "give the database_url once: as credentials.database_url or in options.source")
+		return nil, nil, fault.At("credentials.database_url", "database_url is set twice: set either credentials.database_url or options.source.database_url")
 	}
 	credentials := map[string]json.RawMessage{name: source[name]}
 	maps.Copy(credentials, given)
@@ -98,9 +97,8 @@ func decodeCredentials(plain []byte) (map[string]json.RawMessage, error) {
 	return credentials, nil
 }
 
-// strictly decodes a member into the struct that has it, and takes no key that
-// it does not know, at any depth: a typing error must not become a setting that
-// is silently missing.
+// strictly decodes a member into its struct and refuses unknown keys at any depth: a typo must not
+// become a silently missing setting.
 func strictly(name string, value json.RawMessage, into any) bool {
 	text, err := json.Marshal(map[string]json.RawMessage{name: value})
 	if err != nil {
@@ -111,8 +109,7 @@ func strictly(name string, value json.RawMessage, into any) bool {
 	return decoder.Decode(into) == nil
 }
 
-// storedCredentials passes over keys that it does not know: a newer version
-// may have stored them.
+// storedCredentials ignores unknown keys: a newer version may have stored them.
 func storedCredentials(credentials map[string]json.RawMessage) (provider.Credentials, error) {
 	var typed provider.Credentials
 	text, err := json.Marshal(credentials)
@@ -125,7 +122,7 @@ func storedCredentials(credentials map[string]json.RawMessage) (provider.Credent
 	return typed, nil
 }
 
-// givenOptions reads options as a person gave them; null and nothing are none.
+// givenOptions parses options given by a person; null or nothing means none.
 func givenOptions(text json.RawMessage) (provider.Options, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 || bytes.Equal(text, []byte("null")) {
@@ -140,11 +137,11 @@ func givenOptions(text json.RawMessage) (provider.Options, error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		form, known := forms[name]
 		if !known {
-			return provider.Options{}, fault.At("options."+name, "there is no option %.60q: take one of %s",
+			return provider.Options{}, fault.At("options."+name, "unknown option %.60q: must be one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		if !strictly(name, given[name], &options) {
-			return provider.Options{}, invalid("options.%s has the wrong form: it takes %s", name, form)
+			return provider.Options{}, invalid("options.%s has the wrong form: must be %s", name, form)
 		}
 	}
 	if err := options.Validate(); err != nil {
@@ -153,7 +150,7 @@ func givenOptions(text json.RawMessage) (provider.Options, error) {
 	return options, nil
 }
 
-// storedOptions passes over keys that it does not know, as storedCredentials does.
+// storedOptions ignores unknown keys, as storedCredentials does.
 func storedOptions(text json.RawMessage) (provider.Options, error) {
 	var options provider.Options
 	if err := json.Unmarshal(text, &options); err != nil {
@@ -162,19 +159,19 @@ func storedOptions(text json.RawMessage) (provider.Options, error) {
 	return options, options.Validate()
 }
 
-// optionForms says what each option takes, as credentialForms does.
+// optionForms describes the value of each option, as credentialForms does.
 func optionForms() map[string]string {
 	return map[string]string{
 		"absent_fields":     `"keep" or "clear"`,
 		"signature_formats": "an array of strings",
 		"base_url":          "a string",
-		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, none of them required",
-		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, none of them required",
+		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, both optional",
+		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, all optional",
 	}
 }
 
-// credentialStates tells what is set. The signing secret is always among them:
-// without it nothing can be received.
+// credentialStates reports which credentials are set. It always includes the signing secret,
+// without which nothing can be received.
 func credentialStates(credentials map[string]json.RawMessage) map[string]CredentialState {
 	states := map[string]CredentialState{webhookSigningSecret: {}}
 	for name := range credentials {

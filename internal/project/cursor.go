@@ -8,7 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// A cursor is opaque outside: the kind of list and the place of the last row in it.
+// A cursor is opaque to clients: the kind of list and the position of its last row.
 func encodeCursor(kind, place string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(kind + ":" + place))
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// releaseTimeout bounds how long the deletion of a project waits for its database.
+// releaseTimeout limits how long deleting a project waits for its database.
 const releaseTimeout = 5 * time.Second
 
-// install makes sure that the mirror is in a project's database, and is the project's.
+// install ensures that the mirror is installed in a project's database and belongs to the project.
 func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {
 	err := s.mirror.Install(ctx, databaseURL, projectID, adopt)
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -36,7 +36,7 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 		return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("database %s: %v", shown, err))
 	}
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege && s.tenants.IsControl(databaseURL) {
-		err = pgdb.ErrControlDatabase // a role that may not connect there is not to be let in
+		err = pgdb.ErrControlDatabase // do not suggest granting a role access to it
 	}
 	detail := pgdb.Describe(err)
 	switch {
@@ -48,26 +48,26 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 		detail = fmt.Sprintf("the role lacks a right: run GRANT CREATE, CONNECT ON DATABASE %s TO %s there; "+
 			"if schema capydb_auth belongs to another role, connect as that one (%s)", quote(config.Database), quote(config.User), detail)
 	case !pgdb.Unavailable(err) && !pgdb.Connecting(err) && !errors.Is(err, pgdb.ErrControlDatabase):
-		detail = "the mirror could not be put there: " + pgdb.Cut(pgdb.Redact(err).Error())
+		detail = "the mirror could not be installed there: " + pgdb.Cut(pgdb.Redact(err).Error())
 	}
 	return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("database %s: %s", shown, detail))
 }
 
-// ownedBy says whose a mirror is, and what to do. A project of which this
-// installation does not know may be another's.
+// ownedBy says which project owns a mirror, and what to do. An unknown project may belong to
+// another installation.
 func (s *Store) ownedBy(ctx context.Context, owner uuid.UUID) string {
 	const because = "Two projects in one mirror would mix their users"
 	if p, err := s.FindProject(ctx, owner.String()); err == nil {
-		return fmt.Sprintf("the mirror there belongs to project %s. %s: give this one a database of its own, or delete project %[1]s first; "+
-			"if that one has moved to another database, take the mirror over (--adopt, \"adopt\": true)", p.Name, because)
+		return fmt.Sprintf("the mirror there belongs to project %s. %s: use a different database, or delete project %[1]s first; "+
+			"if that project has moved to another database, take the mirror over (--adopt, \"adopt\": true)", p.Name, because)
 	}
-	return fmt.Sprintf("the mirror there belongs to project %s, of which this authsync does not know: another installation may be writing to it. "+
-		"%s: give a database of its own; or, if that project is gone for good or this is a copy of its database, take the mirror over "+
+	return fmt.Sprintf("the mirror there belongs to project %s, which this authsync does not know: another installation may be writing to it. "+
+		"%s: use a different database; or, if that project no longer exists or this is a copy of its database, take the mirror over "+
 		"(--adopt, \"adopt\": true)", owner, because)
 }
 
-// release gives a mirror free that the project does not have any more. Where that is
-// not possible, whoever has it next must say that it is to be taken over.
+// release gives up ownership of a mirror that the project no longer uses. If that fails, the next
+// project must adopt it.
 func (s *Store) release(ctx context.Context, databaseURL string, projectID uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

@@ -293,8 +293,8 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 		in   project.DestinationInput
 		want string
 	}{
-		"Name":          {"http", input("Not This", anyURL, nil), "it takes 1 to 63"},
-		"NameIsAnID":    {"http", input(uuid.NewString(), anyURL, nil), "does not look like the id of a destination"},
+		"Name":          {"http", input("Not This", anyURL, nil), "must be 1 to 63"},
+		"NameIsAnID":    {"http", input(uuid.NewString(), anyURL, nil), "must not look like the id of a destination"},
 		"Type":          {"fax", input("x", anyURL, nil), "use one of webhook, http"},
 		"NoOptions":     {"http", input("x", "", nil), "give options.url"},
 		"OptionsList":   {"http", input("x", "[]", nil), "options must be an object"},

@@ -17,17 +17,17 @@ import (
 	"github.com/authsync/authsync/internal/seal"
 )
 
-// Errors of the Directory that are nobody's fault outside: the answer is 503.
+// Errors of the Directory that no client caused: the answer is 503.
 var (
-	// ErrNotLoaded: what the control database holds now is not known, because it
-	// cannot be reached or has not been read yet. Try again.
-	ErrNotLoaded = errors.New("projects and integrations cannot be looked up now")
-	// ErrUnusable: what is stored for the integration or the project cannot be
-	// opened. An error with it is also ErrNotLoaded.
-	ErrUnusable = errors.New("what is stored cannot be used")
+	// ErrNotLoaded: the current contents of the control database are unknown, because it is
+	// unreachable or has not been read yet. Try again.
+	ErrNotLoaded = errors.New("projects and integrations cannot be looked up right now")
+	// ErrUnusable: the stored integration or project cannot be decrypted or parsed. Such an error
+	// is also ErrNotLoaded.
+	ErrUnusable = errors.New("the stored configuration cannot be used")
 )
 
-// Endpoint is an integration, ready to verify and decode deliveries.
+// Endpoint is an integration, ready to verify and decode messages.
 type Endpoint struct {
 	ProjectID uuid.UUID
 	Provider  provider.Provider
@@ -35,46 +35,44 @@ type Endpoint struct {
 	Options   provider.Options
 }
 
-// DirectoryConfig is what the Directory needs. Durations that are zero get the
-// value that each comment names.
+// DirectoryConfig configures a Directory. A zero duration gets the default in its comment.
 type DirectoryConfig struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Log     *slog.Logger
 
-	Interval time.Duration // between looks at the version: 300 ms
-	MinGap   time.Duration // between forced looks: 100 ms
-	Timeout  time.Duration // of a look, and of waiting for a forced one: 3 s
+	Interval time.Duration // between checks of the version: 300 ms
+	MinGap   time.Duration // between forced checks: 100 ms
+	Timeout  time.Duration // of a check, and of waiting for a forced one: 3 s
 }
 
-// Directory holds all projects and integrations in memory, with verifiers ready
-// to use, and follows the control database.
+// Directory holds all projects and integrations in memory, with their verifiers, and follows the
+// control database.
 //
-// What it knows is at most Interval and the time of a query old: every 300 ms
-// it reads a version number that each change makes grow. What it does not know
-// it never denies from memory: Lookup then waits for a look that began after
-// the question (shared by all who wait, at most one in MinGap), so that a
-// webhook that arrives right after its integration was made is not turned away.
-// While the control database is away it keeps answering with what it knew.
+// Its contents are at most Interval plus one query old: every 300 ms it reads a version number that
+// every change increments. It never denies anything from memory: on a miss, Lookup waits for a
+// check that began after the call (shared by all waiters, at most one in MinGap), so that a webhook
+// that arrives right after its integration was created is not rejected. While the control database
+// is down it keeps serving what it has.
 //
-// It is safe for concurrent use; Run must run.
+// It is safe for concurrent use; Run must be running.
 type Directory struct {
 	config DirectoryConfig
 	state  atomic.Pointer[state] // nil until first loaded
-	wake   chan struct{}         // tells Run that somebody waits
+	wake   chan struct{}         // tells Run that someone waits
 	ended  chan struct{}         // closed when Run has returned
 
 	mu   sync.Mutex
-	next *look // the one that has not begun yet; nil if nobody waits
+	next *look // the next one, not yet begun; nil if nobody waits
 }
 
-// look is one look at the control database, awaited by those who need one.
+// look is one check of the control database, shared by its waiters.
 type look struct {
 	done chan struct{}
 	err  error // set before done is closed
 }
 
-// NewDirectory makes a Directory that knows nothing until Run runs.
+// NewDirectory returns a Directory that is empty until Run runs.
 func NewDirectory(c DirectoryConfig) (*Directory, error) {
 	if c.Pool == nil || c.Keyring == nil || c.Log == nil {
 		return nil, errors.New("project directory: pool, keyring and log must be given")
@@ -92,17 +90,15 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// Lookup gives the integration of a project with a provider, by either spelling
-// of the provider's name. Errors: ErrNoProject and ErrNoIntegration, which are
-// true of a moment after the call; ErrUnusable, together with an Endpoint that
-// has everything except the verifier; ErrNotLoaded.
+// Lookup returns the integration of a project with a provider, by either spelling of the provider's
+// name. Errors: ErrNoProject and ErrNoIntegration, which hold for a moment after the call;
+// ErrUnusable, with an Endpoint that lacks only the verifier; ErrNotLoaded.
 func (d *Directory) Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (Endpoint, error) {
 	return ask(ctx, d, func(s *state) (Endpoint, error) { return s.endpoint(projectID, providerName) })
 }
 
-// LookupFresh is Lookup as of a moment after the call. It is for whoever is
-// about to refuse a request for good because no secret matched: the secret may
-// be half a second old.
+// LookupFresh is Lookup as of a moment after the call. Use it before permanently rejecting a
+// request because no secret matched: the secret may be half a second old.
 func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, providerName string) (Endpoint, error) {
 	if err := d.nextLook(ctx); err != nil {
 		return Endpoint{}, err
@@ -110,8 +106,7 @@ func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, provid
 	return d.state.Load().endpoint(projectID, providerName)
 }
 
-// Others gives the usable integrations of a project with other providers than the one
-// named, as they are known at the moment.
+// Others returns the currently known usable integrations of a project with other providers.
 func (d *Directory) Others(projectID uuid.UUID, providerName string) []Endpoint {
 	s := d.state.Load()
 	if s == nil || s.projects[projectID] == nil {
@@ -126,14 +121,14 @@ func (d *Directory) Others(projectID uuid.UUID, providerName string) []Endpoint 
 	return others
 }
 
-// Database gives the connection URL of a project's database, password and all.
-// Errors: ErrNoProject, ErrUnusable, ErrNotLoaded, as for Lookup.
+// Database returns the connection URL of a project's database, including the password. Errors:
+// ErrNoProject, ErrUnusable, ErrNotLoaded, as for Lookup.
 func (d *Directory) Database(ctx context.Context, projectID uuid.UUID) (string, error) {
 	return ask(ctx, d, func(s *state) (string, error) { return s.database(projectID) })
 }
 
-// Options gives the options of an integration. Errors: ErrNoProject,
-// ErrNoIntegration, ErrNotLoaded, as for Lookup.
+// Options returns the options of an integration. Errors: ErrNoProject, ErrNoIntegration,
+// ErrNotLoaded, as for Lookup.
 func (d *Directory) Options(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Options, error) {
 	e, err := d.Lookup(ctx, projectID, providerName)
 	if errors.Is(err, ErrUnusable) {
@@ -142,10 +137,10 @@ func (d *Directory) Options(ctx context.Context, projectID uuid.UUID, providerNa
 	return e.Options, err
 }
 
-// Loaded reports whether the directory has been read at least once.
+// Loaded reports whether the directory has been loaded at least once.
 func (d *Directory) Loaded() bool { return d.state.Load() != nil }
 
-// WaitLoaded returns once the directory has been read, or with ErrNotLoaded.
+// WaitLoaded returns once the directory has been loaded, or ErrNotLoaded.
 func (d *Directory) WaitLoaded(ctx context.Context) error {
 	if d.Loaded() {
 		return nil
@@ -153,8 +148,7 @@ func (d *Directory) WaitLoaded(ctx context.Context) error {
 	return d.nextLook(ctx)
 }
 
-// ask answers from memory what memory knows, and denies only what a look that
-// began after the question did not find.
+// ask answers from memory, but answers "not found" only after a check that began after the call.
 func ask[T any](ctx context.Context, d *Directory, question func(*state) (T, error)) (T, error) {
 	if s := d.state.Load(); s != nil {
 		answer, err := question(s)
@@ -169,20 +163,20 @@ func ask[T any](ctx context.Context, d *Directory, question func(*state) (T, err
 	return question(d.state.Load())
 }
 
-// nextLook waits for a look that begins after the call.
+// nextLook waits for a check that begins after the call.
 func (d *Directory) nextLook(ctx context.Context) error {
 	d.mu.Lock()
 	if d.next == nil {
 		d.next = &look{done: make(chan struct{})}
 		select {
 		case d.wake <- struct{}{}:
-		default: // Run is being woken already
+		default: // Run has already been woken
 		}
 	}
 	l := d.next
 	d.mu.Unlock()
 
-	// The look may wait for the one under way before it has its own time.
+	// The check may wait for the current one before its own time starts.
 	timeout := time.NewTimer(2*d.config.Timeout + d.config.MinGap)
 	defer timeout.Stop()
 	select {
@@ -197,7 +191,7 @@ func (d *Directory) nextLook(ctx context.Context) error {
 	}
 }
 
-// Run follows the control database until ctx ends, and returns nil then.
+// Run follows the control database until ctx ends, then returns nil.
 func (d *Directory) Run(ctx context.Context) error {
 	defer close(d.ended)
 	poll := time.NewTimer(0)
@@ -224,7 +218,7 @@ func (d *Directory) Run(ctx context.Context) error {
 	}
 }
 
-// pause reports false if ctx ended meanwhile.
+// pause waits for d; it returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -247,7 +241,7 @@ func (d *Directory) logTurn(ctx context.Context, err error) {
 	d.config.Log.InfoContext(ctx, "directory_follow_recovered")
 }
 
-// lookNow takes those who wait along: the look begins after they asked.
+// lookNow runs a check for everyone who waits: it begins after they called.
 func (d *Directory) lookNow(ctx context.Context) error {
 	d.mu.Lock()
 	l := d.next
@@ -274,8 +268,8 @@ const (
 		SELECT project_id, provider, credentials_sealed, options FROM authsync.integrations`
 )
 
-// refresh reads the version and, where it has changed, everything, all of it as
-// of one moment. Only what differs from before is opened.
+// refresh reads the version and, if it changed, everything, in one snapshot. Only changed rows are
+// decrypted again.
 func (d *Directory) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.config.Timeout, errors.New("the control database did not answer in time"))
 	defer cancel()

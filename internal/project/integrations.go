@@ -40,24 +40,25 @@ const (
 		DELETE FROM authsync.integrations WHERE project_id = $1 AND provider = $2`
 )
 
-// Integration is a provider configured for a project, as it may be shown.
+// Integration is a provider configured for a project, without its secrets.
 type Integration struct {
 	Provider string
-	// Credentials tells which credentials are set, by name. Nil where they cannot be opened; Fault says why.
+	// Credentials says which credentials are set, by name. It is nil if they cannot be decrypted;
+	// Fault says why.
 	Credentials map[string]CredentialState
 	Options     provider.Options
-	// ReconcileDefault is how often a reconcile starts by itself unless the options
-	// say it; nil where the credentials do not allow reading users.
+	// ReconcileDefault is the reconcile interval unless the options set one; nil if the credentials
+	// do not allow reading users.
 	ReconcileDefault *string
 	Fault            string
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
-	// FetchChanged: PutIntegration stored other credentials or options for
-	// reading the provider's users than there were before.
+	// FetchChanged reports that PutIntegration changed credentials or options used to read the
+	// provider's users.
 	FetchChanged bool
 }
 
-// CredentialState tells that a credential is set, and of several secrets how many.
+// CredentialState says that a credential is set and, for a list of secrets, how many there are.
 type CredentialState struct {
 	Set   bool `json:"set"`
 	Count int  `json:"count,omitempty"`
@@ -88,7 +89,7 @@ func (s *Store) PutIntegration(
 	if err != nil {
 		return Integration{}, err
 	}
-	// What is wrong by itself is told before anything is touched.
+	// Reject invalid input before anything is touched.
 	if given, options, err = sealSourceURL(given, options); err != nil {
 		return Integration{}, err
 	}
@@ -144,7 +145,7 @@ func (s *Store) merge(
 	old := credentials
 	before, err := forFetch(credentials, oldOptions)
 	if err != nil {
-		before = "" // what cannot be read is replaced
+		before = "" // the unreadable value is replaced
 	}
 	if credentials, err = mergeCredentials(credentials, given); err != nil {
 		return integrationRow{}, false, err
@@ -201,7 +202,7 @@ func (s *Store) merge(
 	return row, before != after, err
 }
 
-// reconcileDefault is how often a reconcile starts by itself unless the options say it.
+// reconcileDefault returns the reconcile interval unless the options set one.
 func reconcileDefault(kind provider.Provider, c provider.Credentials, o provider.Options) *string {
 	sourcer, sources := kind.(userapi.Sourcer)
 	if !sources {
@@ -214,8 +215,8 @@ func reconcileDefault(kind provider.Provider, c provider.Credentials, o provider
 	return &every
 }
 
-// checkTargets refuses addresses of the provider to which no request will be sent.
-// Those that stay as they were are not looked at: a secret can be changed in any case.
+// checkTargets refuses provider addresses that requests may not be sent to. Unchanged addresses are
+// not checked, so that a secret can always be changed.
 func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 	if o.BaseURL != "" {
 		if err := s.targets.CheckURL(strings.TrimSpace(o.BaseURL)); err != nil {
@@ -230,8 +231,8 @@ func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 	return nil
 }
 
-// checkGivenSource refuses a database that is given anew and is not for the project. It waits
-// for that database, so nothing may be locked meanwhile.
+// checkGivenSource refuses a changed database that must not serve the project. It connects to that
+// database, so the caller must hold no locks.
 func (s *Store) checkGivenSource(ctx context.Context, projectID uuid.UUID, given map[string]json.RawMessage) error {
 	var databaseURL string
 	if text := given["database_url"]; text == nil || json.Unmarshal(text, &databaseURL) != nil || databaseURL == "" {
@@ -248,13 +249,13 @@ func (s *Store) checkGivenSource(ctx context.Context, projectID uuid.UUID, given
 	case err == nil || errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, new(*pgdb.OwnedError)):
-		return fault.Wrap(fault.DatabaseUnusable, err, "credentials.database_url: that database holds the mirror of another project: give the one that your Better Auth server uses")
+		return fault.Wrap(fault.DatabaseUnusable, err, "credentials.database_url: that database holds the mirror of another project: use the one that your Better Auth server uses")
 	default:
 		return fault.Wrap(fault.DatabaseUnusable, err, "credentials.database_url: "+pgdb.Describe(err))
 	}
 }
 
-// forFetch gives, in a form to compare, what reading the provider's users hangs on.
+// forFetch returns, in a comparable form, what reading the provider's users depends on.
 func forFetch(credentials map[string]json.RawMessage, options json.RawMessage) (string, error) {
 	c, err := storedCredentials(credentials)
 	if err != nil {
@@ -317,8 +318,8 @@ func (s *Store) Credentials(ctx context.Context, projectID uuid.UUID, providerNa
 	return typed, options, err
 }
 
-// ListIntegrations lists a project's integrations by name; there are as many as
-// providers at most. The error is ErrNoProject if there is no such project.
+// ListIntegrations lists a project's integrations by name; there is at most one per provider. The
+// error is ErrNoProject if there is no such project.
 func (s *Store) ListIntegrations(ctx context.Context, projectID uuid.UUID) ([]Integration, error) {
 	return s.listIntegrations(ctx, projectID, "")
 }
@@ -342,8 +343,8 @@ func (s *Store) rowsOf(ctx context.Context, projectID uuid.UUID, name string) ([
 	return integrationRows(ctx, s.pool, projectID, name)
 }
 
-// DeleteIntegration removes an integration and its credentials: webhooks of the
-// provider are refused. What was mirrored stays.
+// DeleteIntegration deletes an integration and its credentials; the provider's webhooks are
+// rejected from then on. Mirrored data stays.
 func (s *Store) DeleteIntegration(ctx context.Context, projectID uuid.UUID, providerName string) error {
 	kind, err := lookupProvider(providerName)
 	if err != nil {

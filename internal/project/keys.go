@@ -21,8 +21,8 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// Prefixes of API keys. The two kinds do the same: the prefix tells people, and
-// programs that look for leaked keys, whether a key is one of production.
+// Prefixes of API keys. Both kinds have the same rights: the prefix tells people, and scanners for
+// leaked keys, whether a key is for production.
 const (
 	LivePrefix = "capy_live_"
 	TestPrefix = "capy_test_"
@@ -30,7 +30,7 @@ const (
 
 const (
 	keyBytes  = 32 // 256 bits
-	keyDigits = 43 // of base 62, as many as 256 bits need
+	keyDigits = 43 // base 62 digits needed for 256 bits
 	hintSize  = len(LivePrefix) + 4
 )
 
@@ -50,7 +50,7 @@ const (
 	selectKeyByHash = selectGoodKey + `key_hash = $1`
 	selectKeyByID   = selectGoodKey + `id = $1`
 
-	// The condition stands here again: of many requests at once one writes.
+	// The condition is repeated here so that only one of many concurrent requests writes.
 	noteKeyUse = `
 		UPDATE authsync.api_keys SET last_used_at = now()
 		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`
@@ -65,21 +65,21 @@ const (
 		UPDATE authsync.api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1`
 )
 
-// Key is a key of the management API, without the key itself.
+// Key is a management API key, without the secret.
 type Key struct {
 	ID         uuid.UUID
 	Name       string
 	Hint       string     // its first characters
-	ProjectID  *uuid.UUID // the only project that it may manage; nil: all
+	ProjectID  *uuid.UUID // the only project that it may manage; nil means all
 	CreatedAt  time.Time
-	LastUsedAt *time.Time // true to the minute
+	LastUsedAt *time.Time // to the minute
 	RevokedAt  *time.Time
 }
 
-// KeyInput describes a key to be made.
+// KeyInput describes a key to create.
 type KeyInput struct {
 	Name      string
-	Test      bool       // make a capy_test_ key, else a capy_live_ one
+	Test      bool       // create a capy_test_ key instead of a capy_live_ one
 	ProjectID *uuid.UUID // limit the key to this project
 }
 
@@ -104,9 +104,9 @@ func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret str
 	return key, secret, nil
 }
 
-// Authenticate finds the key that a request shows. The error is ErrNoKey if it
-// is unknown or revoked. It costs one query by the key's hash; since that is of
-// 256 random bits, how long the query takes tells nothing about other keys.
+// Authenticate finds the key of a request. The error is ErrNoKey if it is unknown or revoked. It
+// runs one query by the key's hash; the hash is of 256 random bits, so the query's duration reveals
+// nothing about other keys.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 	if !strings.HasPrefix(secret, LivePrefix) && !strings.HasPrefix(secret, TestPrefix) {
 		return Key{}, ErrNoKey
@@ -114,13 +114,13 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 	return s.useKey(ctx, selectKeyByHash, hashKey(secret))
 }
 
-// FindKey finds a key that was shown before, to ask whether it is still good. The
-// error is ErrNoKey if it was revoked meanwhile.
+// FindKey finds a previously authenticated key, to check that it is still valid. The error is
+// ErrNoKey if it has been revoked.
 func (s *Store) FindKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	return s.useKey(ctx, selectKeyByID, id)
 }
 
-// useKey finds a key that is not revoked, and notes that it was used.
+// useKey finds a key that is not revoked and records its use.
 func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, error) {
 	rows, err := s.pool.Query(ctx, selectKey, by)
 	if err != nil {
@@ -137,15 +137,15 @@ func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, erro
 		return Key{}, fmt.Errorf("find key: %w", err)
 	}
 	if found.NoteUse {
-		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil && ctx.Err() == nil { // no reason to refuse the request
+		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil && ctx.Err() == nil { // not a reason to reject the request
 			s.log.WarnContext(ctx, "key_use_not_noted", slog.String("key_id", found.ID.String()), slog.Any("error", err))
 		}
 	}
 	return found.Key, nil
 }
 
-// ListKeys lists keys, the newest first and revoked ones included, at most
-// limit of them after the cursor; next is empty at the end.
+// ListKeys lists at most limit keys after the cursor, newest first, including revoked ones; next is
+// empty at the end.
 func (s *Store) ListKeys(ctx context.Context, cursor string, limit int) (keys []Key, next string, err error) {
 	var before *time.Time
 	var id uuid.UUID
@@ -169,8 +169,8 @@ func (s *Store) ListKeys(ctx context.Context, cursor string, limit int) (keys []
 	return keys, next, nil
 }
 
-// RevokeKey ends a key. To revoke one twice is no error; ErrNoKey says that
-// there never was one of this id.
+// RevokeKey revokes a key. Revoking it twice is not an error; ErrNoKey means that there is no key
+// with this id.
 func (s *Store) RevokeKey(ctx context.Context, id uuid.UUID) error {
 	tag, err := s.pool.Exec(ctx, revokeKey, id)
 	if err != nil {
@@ -184,7 +184,7 @@ func (s *Store) RevokeKey(ctx context.Context, id uuid.UUID) error {
 
 func newSecret(test bool) string {
 	random := make([]byte, keyBytes)
-	_, _ = rand.Read(random) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(random) // never fails: crypto/rand aborts the program instead
 	digits := new(big.Int).SetBytes(random).Text(62)
 	prefix := LivePrefix
 	if test {

@@ -21,21 +21,20 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// maxIdentifier is NAMEDATALEN - 1: PostgreSQL cuts longer names silently.
+// maxIdentifier is NAMEDATALEN - 1: PostgreSQL silently truncates longer names.
 const maxIdentifier = 63
 
-// managed is a database that authsync makes for a project on the control server, with a role
-// that owns it and may do nothing else: what reads and writes there on behalf of a project
-// must not be able to reach the control database.
+// managed is a database that authsync creates for a project on the control server, with a role that
+// owns it and has no other rights: code acting for a project must not be able to reach the control
+// database.
 type managed struct {
 	role, password string
-	temporary      string // its name until the project is there
+	temporary      string // its name until the project exists
 }
 
-// createWithDatabase makes a project and a database for it on the control
-// server. CREATE DATABASE cannot share a transaction with anything, but
-// renaming can: the database is made under a name that nobody uses, and gets
-// its own in the transaction that makes the project.
+// createWithDatabase creates a project and a database for it on the control server. CREATE DATABASE
+// cannot run in a transaction, but renaming can: the database is created under a temporary name and
+// renamed in the transaction that creates the project.
 func (s *Store) createWithDatabase(ctx context.Context, project string) (p Project, err error) {
 	control := s.pool.Config().ConnConfig
 	unique := strings.ToLower(rand.Text()[:12])
@@ -60,7 +59,7 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 		_, err = tx.Exec(ctx, "ALTER DATABASE "+quote(m.temporary)+" RENAME TO "+quote(name))
 		switch {
 		case pgdb.Code(err) == pgerrcode.DuplicateDatabase:
-			return fmt.Errorf("%w: %s. Give its connection URL as database_url to use it, or drop or rename it", ErrDatabaseExists, quote(name))
+			return fmt.Errorf("%w: %s. Set database_url to use it, or drop or rename it", ErrDatabaseExists, quote(name))
 		case err != nil:
 			return fmt.Errorf("name the project's database: %w", err)
 		}
@@ -72,18 +71,18 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 	return p, nil
 }
 
-// makeManaged makes role and database, and looks whether the role gets in.
+// makeManaged creates the role and database and checks that the role can connect.
 func (s *Store) makeManaged(ctx context.Context, m managed, controlRole string) error {
 	verifier, err := scramVerifier(m.password)
 	if err != nil {
 		return err
 	}
 	for _, statement := range []string{
-		// What the server may log of the statement is no password.
+		// The server may log the statement, so it contains no password.
 		"CREATE ROLE " + quote(m.role) + " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '" + verifier + "'",
-		// So that we may give it the database, and rename and drop that.
+		// Allows us to give it the database, and to rename and drop that.
 		"GRANT " + quote(m.role) + " TO CURRENT_USER",
-		// template0 has no sessions that could be in the way, and takes any encoding.
+		// template0 has no sessions that could block, and accepts any encoding.
 		"CREATE DATABASE " + quote(m.temporary) + " TEMPLATE template0 ENCODING 'UTF8' OWNER " + quote(m.role),
 		"REVOKE ALL ON DATABASE " + quote(m.temporary) + " FROM PUBLIC",
 	} {
@@ -93,13 +92,14 @@ func (s *Store) makeManaged(ctx context.Context, m managed, controlRole string) 
 	}
 	conn, err := s.tenants.Connect(ctx, pgdb.ManagedURL(m.role, m.password, m.temporary), pgdb.Options{ApplicationName: "authsync"})
 	if err != nil {
-		return fault.Wrap(fault.DatabaseUnusable, err, "the control server does not let the role in that was made for the project's database: let roles in by password there (pg_hba.conf), "+
-			"or give database_url. "+pgdb.Describe(err))
+		return fault.Wrap(fault.DatabaseUnusable, err, "the control server does not let the role of the project's database log in: allow password authentication there (pg_hba.conf), "+
+			"or set database_url. "+pgdb.Describe(err))
 	}
 	return conn.Close(ctx)
 }
 
-// dropManaged removes what was made for a project that is not there. What was not made is not there either.
+// dropManaged removes what was created for a project that could not be created. Missing parts are
+// not an error.
 func (s *Store) dropManaged(ctx context.Context, m managed) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -117,17 +117,17 @@ func (s *Store) dropManaged(ctx context.Context, m managed) {
 func createError(err error, role string) error {
 	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege {
 		return fault.Wrap(fault.DatabaseUnusable, err, fmt.Sprintf("the role %s may not create databases and roles on the control server: "+
-			"run ALTER ROLE %s CREATEDB CREATEROLE there as an administrator, or give database_url", quote(role), quote(role)))
+			"run ALTER ROLE %s CREATEDB CREATEROLE there as an administrator, or set database_url", quote(role), quote(role)))
 	}
 	return fmt.Errorf("create the project's database: %w", err)
 }
 
-// scramVerifier is what PostgreSQL keeps of a password (RFC 5802, as in pg_authid.rolpassword).
-// A password of letters and digits needs no preparation.
+// scramVerifier returns what PostgreSQL stores for a password (RFC 5802, as in
+// pg_authid.rolpassword). A password of letters and digits needs no SASLprep.
 func scramVerifier(password string) (string, error) {
-	const rounds = 4096 // PostgreSQL's own
+	const rounds = 4096 // PostgreSQL's default
 	salt := make([]byte, 16)
-	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(salt) // never fails: crypto/rand aborts the program instead
 	salted, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
 	if err != nil {
 		return "", fmt.Errorf("make the role's password: %w", err)
@@ -142,8 +142,8 @@ func scramVerifier(password string) (string, error) {
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", rounds, encode(salt), encode(stored[:]), encode(sign("Server Key"))), nil
 }
 
-// databaseName names a project's database after the control database, so that
-// two installations on one server do not meet. What is too long ends in a hash.
+// databaseName names a project's database after the control database, so that two installations on
+// one server do not collide. Long names end in a hash.
 func databaseName(control, project string) string {
 	name := control + "_" + project
 	if len(name) <= maxIdentifier {

@@ -1,11 +1,8 @@
-// Package project keeps the tenants: projects with their databases, the
-// integrations with their sealed credentials, the destinations with their sealed
-// secrets, and the keys of the management API.
+// Package project stores the tenants: projects with their databases, integrations with their sealed
+// credentials, destinations with their sealed secrets, and the keys of the management API.
 //
-// On the road of a webhook (provider → receiver → inbox → applier → mirror) it
-// stands beside the receiver and the applier. Both ask the Directory, which
-// holds all projects and integrations in memory and follows their changes; the
-// Store is for those who change them.
+// The receiver and the applier read the Directory, which holds all projects and integrations in
+// memory and follows their changes; the Store is for changing them.
 //
 //	api, cli ──▶ Store ──▶ tables ──(trigger)──▶ directory_version
 //	                          │                          │ polled
@@ -36,10 +33,10 @@ var (
 	ErrNameTaken        = fault.New(fault.NameTaken, "there is a project of this name already: choose another name, or use that project")
 	ErrNoDestination    = fault.New(fault.DestinationNotFound, "the project has no such destination: GET …/destinations lists those there are")
 	ErrDestinationTaken = fault.New(fault.NameTaken, "the project has a destination of this name already: choose another name, or change that one")
-	ErrDatabaseExists   = fault.New(fault.DatabaseExists, "the server has a database of the name that the project's would get")
+	ErrDatabaseExists   = fault.New(fault.DatabaseExists, "the server already has a database with the name of the project's database")
 )
 
-// errNoKinds is our own mistake: only a process with Config.Destinations may change destinations.
+// errNoTypes is a programming error: only a process with Config.Destinations may change destinations.
 var errNoTypes = errors.New("this process does not know the types of destinations")
 
 // invalid takes a message that begins with the path of the wrong value; see also fault.At.
@@ -47,35 +44,35 @@ func invalid(format string, args ...any) error {
 	return fault.Newf(fault.Invalid, format, args...)
 }
 
-// MirrorInstaller puts mirrors into project databases.
+// MirrorInstaller installs mirrors in project databases.
 type MirrorInstaller interface {
-	// Install creates the mirror in a database, or upgrades it, and makes it the
-	// project's. It is repeatable. Errors: pgdb.ErrControlDatabase; *pgdb.OwnedError, unless
-	// adopt says that another project's mirror is meant; others are fit for the
-	// person who gave the URL.
+	// Install creates or upgrades the mirror in a database and makes the project its owner. It is
+	// repeatable. Errors: pgdb.ErrControlDatabase; *pgdb.OwnedError if another project owns it,
+	// unless adopt is set; other errors can be shown to the person who gave the URL.
 	Install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error
-	// Release lets the next project have the mirror, if it is this project's.
+	// Release gives up ownership of the mirror if this project owns it.
 	Release(ctx context.Context, databaseURL string, projectID uuid.UUID) error
 }
 
-// TargetChecker says why requests to an address will not be sent. Its errors
-// are fit for the person who gave the address.
+// TargetChecker returns an error if requests may not be sent to an address. The error can be shown
+// to the person who gave the address.
 type TargetChecker interface {
 	CheckURL(raw string) error
 }
 
-// Config is what the Store needs; all but Tenants, CheckSource, Destinations and Now must be given.
+// Config configures a Store; all fields except Tenants, CheckSource, Destinations and Now are
+// required.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Mirror  MirrorInstaller
 	Targets TargetChecker
 	Log     *slog.Logger
-	// Tenants checks the URLs of databases that customers give, and reads those that are stored;
-	// nil: connections may go to any host.
+	// Tenants checks the database URLs that customers give, and reads stored ones; nil means that
+	// connections may go to any host.
 	Tenants *pgdb.Tenants
-	// CheckSource connects to a database that is given with an integration, for a project, and says why
-	// it is not for it; nil: nobody looks.
+	// CheckSource connects to the database of an integration and returns an error if it must not
+	// serve the project; nil means no check.
 	CheckSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
 	Destinations DestinationTypes
@@ -83,8 +80,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Store keeps projects, integrations and API keys in the control database. It
-// is safe for concurrent use.
+// Store manages projects, integrations and API keys in the control database. It is safe for
+// concurrent use.
 type Store struct {
 	pool             *pgxpool.Pool
 	keyring          *seal.Keyring
@@ -98,7 +95,6 @@ type Store struct {
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 }
 
-// NewStore makes a Store.
 func NewStore(c Config) (*Store, error) {
 	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Targets == nil || c.Log == nil {
 		return nil, errors.New("project store: pool, keyring, mirror, targets and log must be given")
@@ -121,13 +117,12 @@ func NewStore(c Config) (*Store, error) {
 type Project struct {
 	ID   uuid.UUID
 	Name string
-	// Database is the connection URL without the password; empty where it
-	// cannot be opened.
+	// Database is the connection URL without the password; empty if it cannot be decrypted.
 	Database  string
 	CreatedAt time.Time
 }
 
-// What a sealed text is for; part of what binds it to its row.
+// The purpose of a sealed text; part of what binds it to its row.
 const (
 	forDatabaseURL = "database_url"
 	forCredentials = "credentials"

@@ -40,7 +40,7 @@ const (
 		WHERE id = $1
 		RETURNING id, name, database_url_sealed, created_at`
 
-	// What is given is merged with what is stored, and destinations are counted.
+	// Input is merged with the stored row, and destinations are counted.
 	lockProject = `
 		SELECT id FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
 
@@ -117,8 +117,7 @@ func (s *Store) insert(ctx context.Context, db querier, id uuid.UUID, name, url 
 	return p, nil
 }
 
-// FindProject finds a project by its id or its name. The error is ErrNoProject
-// if there is none.
+// FindProject finds a project by id or name. The error is ErrNoProject if there is none.
 func (s *Store) FindProject(ctx context.Context, idOrName string) (Project, error) {
 	var row projectRow
 	var err error
@@ -133,8 +132,8 @@ func (s *Store) FindProject(ctx context.Context, idOrName string) (Project, erro
 	return s.project(row), nil
 }
 
-// ListProjects lists projects by name, at most limit of them after the cursor;
-// next is empty at the end. With only, it lists no other than that one.
+// ListProjects lists at most limit projects after the cursor, by name; next is empty at the end. If
+// only is set, it lists only that project.
 func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string, limit int) (projects []Project, next string, err error) {
 	after := ""
 	if cursor != "" {
@@ -161,18 +160,18 @@ func (s *Store) ListProjects(ctx context.Context, only *uuid.UUID, cursor string
 	return projects, next, nil
 }
 
-// ProjectChange is what is to be changed of a project; nil: nothing.
+// ProjectChange holds the changes to a project; nil means unchanged.
 type ProjectChange struct { //nolint:revive // it is a change of a project, and Change says less
 	Name *string
-	// DatabaseURL moves a project to another database, or changes how to reach the one it
-	// has, such as by a new password.
+	// DatabaseURL moves a project to another database, or changes how to connect to the same one,
+	// for example with a new password.
 	DatabaseURL *string
 	Adopt       bool // see CreateProject
 }
 
-// UpdateProject changes a project. It first makes sure that the mirror is in the database of a new
-// URL. What the old database holds is not moved, and its mirror stays the project's: the
-// new URL may lead to the same. Errors are those of CreateProject, and ErrNoProject.
+// UpdateProject changes a project. It first installs the mirror in the database of a new URL. Data
+// in the old database is not moved, and its mirror stays the project's, because the new URL may
+// lead to the same database. Errors are those of CreateProject, and ErrNoProject.
 func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c ProjectChange) (Project, error) {
 	if c.Name != nil {
 		if err := checkName("project", *c.Name); err != nil {
@@ -211,9 +210,9 @@ func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c Projec
 	return s.project(row), nil
 }
 
-// DeleteProject detaches a project: its integrations and keys go, and webhooks
-// for it are refused. Its database stays as it is, with the mirror in it, which
-// another project may have from now on if the database can be reached.
+// DeleteProject detaches a project: its integrations and keys are deleted, and its webhooks are
+// rejected. Its database stays, with the mirror, which another project may use from now on if the
+// database is reachable.
 func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
 	databaseURL, urlErr := s.DatabaseURL(ctx, projectID)
 	var was bool
@@ -229,7 +228,7 @@ func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
 	return nil
 }
 
-// ConnectionURL gives the URL of a project's database such that psql takes it, password and all.
+// ConnectionURL returns the URL of a project's database for psql, including the password.
 func (s *Store) ConnectionURL(ctx context.Context, projectID uuid.UUID) (string, error) {
 	stored, err := s.DatabaseURL(ctx, projectID)
 	if err != nil {
@@ -238,10 +237,11 @@ func (s *Store) ConnectionURL(ctx context.Context, projectID uuid.UUID) (string,
 	return s.tenants.URL(stored)
 }
 
-// Tenants connects by the URLs that DatabaseURL gives.
+// Tenants connects with the URLs that DatabaseURL returns.
 func (s *Store) Tenants() *pgdb.Tenants { return s.tenants }
 
-// DatabaseURL gives the connection URL of a project's database as it is stored, for pgdb.Tenants. The error is ErrNoProject if there is no such project.
+// DatabaseURL returns the stored connection URL of a project's database, for pgdb.Tenants. The
+// error is ErrNoProject if there is no such project.
 func (s *Store) DatabaseURL(ctx context.Context, projectID uuid.UUID) (string, error) {
 	row, err := s.projectRow(ctx, selectProjectByID, projectID)
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *Store) projectRow(ctx context.Context, query string, arg any) (projectR
 	return row, nil
 }
 
-// lockTheProject makes changes of a project's integrations and destinations wait for each other.
+// lockTheProject serializes changes of a project's integrations and destinations.
 func lockTheProject(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
 	rows, err := tx.Query(ctx, lockProject, projectID)
 	if err == nil {
@@ -288,8 +288,8 @@ func (s *Store) project(row projectRow) Project {
 	return p
 }
 
-// parseID takes the one form of a UUID that also leaves the server; other
-// forms, such as 32 digits without dashes, may be names.
+// parseID accepts only the form of a UUID that the server returns; other forms, such as 32 digits
+// without dashes, may be names.
 func parseID(text string) (uuid.UUID, bool) {
 	id, err := uuid.Parse(text)
 	return id, err == nil && len(text) == len(id.String())
@@ -297,15 +297,15 @@ func parseID(text string) (uuid.UUID, bool) {
 
 func checkName(what, name string) error {
 	if ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9_-]{0,62}$`, name); !ok {
-		return invalid("name is %.80q: it takes 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit", name)
+		return invalid("name is %.80q: must be 1 to 63 characters of a-z, 0-9, _ and -, and begin with a letter or digit", name)
 	}
 	if _, ok := parseID(name); ok {
-		return invalid("name is %q: choose one that does not look like the id of a %s", name, what)
+		return invalid("name is %q: must not look like the id of a %s", name, what)
 	}
 	return nil
 }
 
-// givenURL checks the URL of a database that a person gave.
+// givenURL checks a database URL that a person gave.
 func (s *Store) givenURL(databaseURL string) (string, error) {
 	tidy, err := s.tenants.Check(databaseURL)
 	if err != nil {

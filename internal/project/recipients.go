@@ -9,10 +9,10 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Secrets that are stored are shown to nobody. So whoever has them sent to another host than
-// before, where they could be read, has to know them: they are given anew, or removed.
+// Stored secrets are never shown. Sending them to a new host would reveal them, so whoever changes
+// the host must give them again or remove them.
 
-// recipient is where credentials go; none where what is stored cannot be read.
+// recipient returns where credentials are sent; none if the stored values cannot be read.
 func recipient(kind provider.Provider, credentials map[string]json.RawMessage, options json.RawMessage) provider.Recipient {
 	addresser, is := kind.(provider.Addresser)
 	c, err := storedCredentials(credentials)
@@ -36,7 +36,7 @@ func mustKnow(before, after provider.Recipient, stored, given map[string]json.Ra
 	if len(unknown) == 0 {
 		return nil
 	}
-	return invalid("%s leads to another host than before, to which the stored %s would be sent: give credentials.%s again together with it, or null to remove it",
+	return invalid("%s leads to another host, to which the stored %s would be sent: set credentials.%s again in the same request, or null to remove it",
 		after.Field, strings.Join(unknown, " and "), strings.Join(unknown, " and credentials."))
 }
 
@@ -57,6 +57,6 @@ func mustKnowSecrets(typ destination.Type, before, after json.RawMessage, stored
 		return nil
 	}
 	slices.Sort(unknown)
-	return invalid("options lead to another host than before (%s), to which the stored secrets would be sent: give secrets.%s again together with it, or null to remove it",
+	return invalid("options lead to another host (%s), to which the stored secrets would be sent: set secrets.%s again in the same request, or null to remove it",
 		fresh[0], strings.Join(unknown, " and secrets."))
 }

@@ -26,19 +26,19 @@ func TestCredentialsAreNotSentToAnotherHostUnlessTheyAreKnown(t *testing.T) {
 	}{
 		"ClerkToAnotherHost": {
 			provider: "clerk", credentials: `{"secret_key": "` + clerkKey + `"}`, changeOptions: `{"base_url": "https://evil.example.com/v1"}`,
-			says: "options.base_url leads to another host than before, to which the stored secret_key would be sent: give credentials.secret_key again together with it, or null to remove it",
+			says: "options.base_url leads to another host, to which the stored secret_key would be sent: set credentials.secret_key again in the same request, or null to remove it",
 		},
 		"ClerkBackToItsOwn": {
 			provider: "clerk", credentials: `{"secret_key": "` + clerkKey + `"}`, options: `{"base_url": "https://proxy.example.com"}`, changeOptions: `{}`,
-			says: "give credentials.secret_key again",
+			says: "set credentials.secret_key again",
 		},
 		"ClerkToAnotherPort": {
 			provider: "clerk", credentials: `{"secret_key": "` + clerkKey + `"}`, options: `{"base_url": "https://proxy.example.com"}`,
-			changeOptions: `{"base_url": "https://proxy.example.com:8443"}`, says: "give credentials.secret_key again",
+			changeOptions: `{"base_url": "https://proxy.example.com:8443"}`, says: "set credentials.secret_key again",
 		},
 		"ClerkWithoutEncryption": {
 			provider: "clerk", credentials: `{"secret_key": "` + clerkKey + `"}`, options: `{"base_url": "https://localhost"}`,
-			changeOptions: `{"base_url": "http://localhost"}`, says: "give credentials.secret_key again",
+			changeOptions: `{"base_url": "http://localhost"}`, says: "set credentials.secret_key again",
 		},
 		"ClerkToAnotherPath": {
 			provider: "clerk", credentials: `{"secret_key": "` + clerkKey + `"}`, options: `{"base_url": "https://proxy.example.com"}`,
@@ -55,11 +55,11 @@ func TestCredentialsAreNotSentToAnotherHostUnlessTheyAreKnown(t *testing.T) {
 		"ClerkWithoutAnyKey": {provider: "clerk", credentials: `{}`, changeOptions: `{"base_url": "https://other.example.com/v1"}`},
 		"Auth0ToAnotherDomain": {
 			provider: "auth0", credentials: `{"domain": "shop.eu.auth0.com", "client_id": "id", "client_secret": "hush"}`, change: `{"domain": "evil.example.com"}`,
-			says: "credentials.domain leads to another host than before, to which the stored client_secret would be sent: give credentials.client_secret again",
+			says: "credentials.domain leads to another host, to which the stored client_secret would be sent: set credentials.client_secret again",
 		},
 		"Auth0ToAProxy": {
 			provider: "auth0", credentials: `{"domain": "shop.eu.auth0.com", "client_id": "id", "client_secret": "hush"}`,
-			changeOptions: `{"base_url": "https://evil.example.com"}`, says: "options.base_url leads to another host than before, to which the stored client_secret",
+			changeOptions: `{"base_url": "https://evil.example.com"}`, says: "options.base_url leads to another host, to which the stored client_secret",
 		},
 		"Auth0DomainBehindTheSameProxy": {
 			provider: "auth0", credentials: `{"domain": "shop.eu.auth0.com", "client_id": "id", "client_secret": "hush"}`,
@@ -67,7 +67,7 @@ func TestCredentialsAreNotSentToAnotherHostUnlessTheyAreKnown(t *testing.T) {
 		},
 		"Auth0InTwoSteps": {
 			provider: "auth0", credentials: `{"domain": "shop.eu.auth0.com", "client_id": "id", "client_secret": "hush"}`,
-			andThen: `{"domain": null}`, change: `{"domain": "evil.example.com"}`, says: "give credentials.client_secret again",
+			andThen: `{"domain": null}`, change: `{"domain": "evil.example.com"}`, says: "set credentials.client_secret again",
 		},
 		"BetterAuthToAnotherHost": {
 			provider: "better-auth", credentials: `{"session_token": "hush"}`, options: `{"base_url": "https://app.example.com"}`,
@@ -148,11 +148,11 @@ func TestSecretsOfADestinationAreNotSentToAnotherHostUnlessTheyAreKnown(t *testi
 	for _, given := range []map[string]*string{nil, {}, {"token": &known}} {
 		err := update(elsewhere, given)
 		require.True(t, fault.Is(err, fault.Invalid), err)
-		require.ErrorContains(t, err, "options lead to another host than before (https://evil.example.com:443), to which the stored secrets would be sent: give secrets.key")
+		require.ErrorContains(t, err, "options lead to another host (https://evil.example.com:443), to which the stored secrets would be sent: set secrets.key")
 		require.NotContains(t, err.Error(), "hush")
 	}
-	require.ErrorContains(t, update(`{"url": "http://api.example.com/v1"}`, nil), "give secrets.key and secrets.token again together with it", "unencrypted")
-	require.ErrorContains(t, update(`{"url": "https://api.example.com:444/v1"}`, nil), "secrets.token again together with it")
+	require.ErrorContains(t, update(`{"url": "http://api.example.com/v1"}`, nil), "set secrets.key and secrets.token again in the same request", "unencrypted")
+	require.ErrorContains(t, update(`{"url": "https://api.example.com:444/v1"}`, nil), "secrets.token again in the same request")
 	require.NoError(t, update(`{"url": "https://API.example.com:443/v2"}`, nil), "the host is the same")
 	require.NoError(t, update(elsewhere, map[string]*string{"token": &known, "key": nil}))
 

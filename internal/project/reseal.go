@@ -21,8 +21,8 @@ const (
 		FROM authsync.destinations
 		ORDER BY project_id, provider, destination_id NULLS FIRST`
 
-	// A row that changed meanwhile was sealed by the process that changed it;
-	// it comes up again in the next run if that one had an older key.
+	// A row that changed in the meantime was sealed by the process that changed it; if that process
+	// had an older key, the next run finds it.
 	resealProject = `
 		UPDATE authsync.projects SET database_url_sealed = $3
 		WHERE id = $1 AND database_url_sealed = $2`
@@ -43,11 +43,10 @@ type sealedRow struct {
 	Sealed        []byte
 }
 
-// Reseal seals with the newest key whatever an older one sealed, and returns
-// how much that was. After it has returned without an error, and once no
-// process runs that has only the older keys, those can be removed from
-// AUTHSYNC_ENCRYPTION_KEY. It may be interrupted and run again. What it cannot
-// open it passes over and names in the error.
+// Reseal re-encrypts everything sealed with an older key with the newest one and returns how many
+// rows it changed. After it succeeds, and once no running process has only the older keys, those
+// can be removed from AUTHSYNC_ENCRYPTION_KEY. It can be interrupted and run again. It skips what
+// it cannot decrypt and names it in the error.
 func (s *Store) Reseal(ctx context.Context) (resealed int, err error) {
 	rows, err := s.pool.Query(ctx, selectSealed)
 	if err != nil {
@@ -107,7 +106,7 @@ func (s *Store) replaceSealed(ctx context.Context, row sealedRow, newer []byte) 
 		query, args = resealIntegration, append(args, row.Provider)
 	}
 	if _, err := s.pool.Exec(ctx, query, args...); err != nil {
-		return fmt.Errorf("store what was sealed anew: %w", err)
+		return fmt.Errorf("store resealed row: %w", err)
 	}
 	return nil
 }

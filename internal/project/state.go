@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/registry"
 )
 
-// state is what the Directory knew at one moment; it does not change.
+// state is an immutable snapshot of what the Directory knows.
 type state struct {
 	version  int64
 	projects map[uuid.UUID]*knownProject
@@ -68,8 +68,8 @@ func (s *state) endpoint(projectID uuid.UUID, providerName string) (Endpoint, er
 	return i.endpoint, i.err
 }
 
-// build makes the state of what was read. What is as before is taken over; one
-// row that cannot be used is logged, when it is first seen, and spoils no other.
+// build creates the state from the rows read. Unchanged rows are reused; an unusable row is logged
+// when first seen and does not affect others.
 func (d *Directory) build(
 	ctx context.Context, before *state, version int64, projects []storedProject, integrations []storedIntegration,
 ) *state {
@@ -91,7 +91,7 @@ func (d *Directory) build(
 	for _, stored := range integrations {
 		p := s.projects[stored.ProjectID]
 		if p == nil {
-			continue // one snapshot and a foreign key: cannot be
+			continue // impossible: one snapshot and a foreign key
 		}
 		p.integrations[stored.Provider] = d.integration(ctx, before, stored)
 	}

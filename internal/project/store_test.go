@@ -165,7 +165,7 @@ func TestProjects(t *testing.T) {
 		"NameBeginsWithADash": {"-shop", someURL, "name is"},
 		"NameEndsInALineFeed": {"shop\n", someURL, "name is"},
 		"NameIsTooLong":       {strings.Repeat("a", 64), someURL, "name is"},
-		"NameLooksLikeAnID":   {uuid.NewString(), someURL, "does not look like the id"},
+		"NameLooksLikeAnID":   {uuid.NewString(), someURL, "must not look like the id"},
 		"URLIsNone":           {"x", "shop s3cret", "not a PostgreSQL connection URL"},
 		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "has a % that begins no character"},
 		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "names a port that does not exist"},
@@ -264,8 +264,8 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	for says, owner := range map[string]uuid.UUID{
-		"the mirror there belongs to project shop. Two projects in one mirror would mix their users: give this one a database of its own": shop.ID,
-		"of which this authsync does not know: another installation may be writing to it":                                                 uuid.New(),
+		"the mirror there belongs to project shop. Two projects in one mirror would mix their users: use a different database": shop.ID,
+		"which this authsync does not know: another installation may be writing to it":                                                 uuid.New(),
 	} {
 		b.mirror.failWith(&pgdb.OwnedError{Owner: owner})
 		_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
@@ -503,7 +503,7 @@ func TestDatabaseTroubleIsToldSoThatAPersonCanAct(t *testing.T) {
 		{"ReadOnly", &pgconn.PgError{Code: "25006", Message: "cannot execute CREATE SCHEMA in a read-only transaction"}, "the database takes no writes: it is a standby"},
 		{"TooManyConnections", &pgconn.PgError{Code: "53300", Routine: "InitializeSessionUserId"}, "CONNECTION LIMIT 8"},
 		{"NoRight", &pgconn.PgError{Code: "42501", Message: "permission denied"}, `GRANT CREATE, CONNECT ON DATABASE "shop" TO "shop"`},
-		{"Unreachable", context.DeadlineExceeded, "check host, port and firewall"},
+		{"Unreachable", context.DeadlineExceeded, "check host, port, firewall"},
 		{"SomethingElse", errors.New("a reason of its own"), "a reason of its own"},
 	} {
 		b.mirror.failWith(tc.err)
