@@ -1,21 +1,20 @@
-// Package apply is where River's jobs turn deliveries into rows. On the road
-// of a webhook it stands between the inbox, whose deliveries it reads, and the
-// mirror, whose one function it calls; what became of each event it writes back
-// beside the inbox.
+// Package apply contains the River jobs that apply messages to the mirror. They read messages from
+// the inbox, decode them, call the mirror's one function, and record the outcome of each event in
+// the control database.
 //
-//	apply_inbox        what waits of a project, part by part: read, decode, apply by
+//	apply_inbox        a project's pending messages, in batches: read, decode, apply by
 //	                   one call, record outcomes and settle, the last two in one
-//	                   transaction. There is one for each project, or none (package jobs)
-//	retry_event        an event that failed alone: the same for it, with the
-//	                   database's words as the job's error, retried with back-off
-//	maintain_inbox     every hour: make the coming days' partitions, drop the old ones
+//	                   transaction. At most one exists per project (package jobs)
+//	retry_event        one event that failed: the same, with the database's error
+//	                   as the job's error, retried with backoff
+//	maintain_inbox     every hour: create the coming days' partitions, drop old ones
 //
-// A worker that dies between the mirror's commit and its own leaves a job that
-// runs again; the mirror's ledger then answers with the outcomes of the first
-// time. A project database that is away costs a job no attempt: it is snoozed.
+// A worker that dies between the mirror's commit and its own leaves a job that runs again; the
+// mirror's ledger then returns the original outcomes. An unreachable project database costs a job
+// no attempt: the job snoozes.
 //
-// An event that only says that a user may have changed is no call of the mirror: the
-// user is put down to be read from the provider (package refresh).
+// An event that says only that a user may have changed does not reach the mirror: the user is
+// queued to be read from the provider (package refresh).
 package apply
 
 import (
@@ -47,7 +46,7 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// Directory tells how a project's integration is configured.
+// Directory returns a project's integrations.
 type Directory interface {
 	Lookup(ctx context.Context, projectID uuid.UUID, providerName string) (project.Endpoint, error)
 }
@@ -66,14 +65,14 @@ type Mirrors interface {
 	Progress(projectID uuid.UUID) mirror.Progress
 }
 
-// Refreshes takes users that are to be read from their provider; see refresh.Queue.
+// Refreshes queues users to be read from their provider; see refresh.Queue.
 type Refreshes interface {
 	// Possible returns fault.NotPossible where the credentials do not allow it.
 	Possible(ctx context.Context, projectID uuid.UUID, providerName string) error
 	Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error
 }
 
-// Config is what the workers need.
+// Config configures the workers.
 type Config struct {
 	Pool      *pgxpool.Pool // the control database
 	Inbox     *inbox.Inbox
@@ -82,21 +81,20 @@ type Config struct {
 	Mirrors   Mirrors
 	Refreshes Refreshes
 	Log       *slog.Logger
-	// Retention is how long deliveries are kept; see inbox.Maintain.
+	// Retention is how long messages are kept; see inbox.Maintain.
 	Retention time.Duration
-	// OthersActive reports whether jobs of other projects began lately in this process, to whom a
-	// backlog leaves room; nil: there are none.
+	// OthersActive reports whether jobs of other projects recently started in this process, so that
+	// a backlog should yield to them; nil means that there are none.
 	OthersActive func(job *rivertype.JobRow) bool
-	// Now is the clock; nil: time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// errProjectGone is the reason of events whose project was deleted meanwhile.
+// errProjectGone is the reason of events whose project was deleted before they were applied.
 var errProjectGone = errors.New("the project was deleted before this event was applied")
 
-// decode translates stored deliveries into events. Events that the mirror need
-// not see have their outcome already; the others are in toApply, their outcomes
-// (at the indexes in places) still open.
+// decode translates stored messages into events. Events that the mirror need not see already have
+// their outcome; the others are in toApply, with open outcomes at the indexes in places.
 func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, err error) {
 	for _, d := range deliveries {
 		kind, options, err := c.integration(ctx, projectID, d.Provider)
@@ -124,8 +122,8 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 	return b, nil
 }
 
-// errCrashed is the reason of a delivery that made a decoder panic. It is a bug
-// of ours, and must not take the neighbours along, again with each attempt.
+// errCrashed is the reason of a message that made a decoder panic. That is a bug of ours, and must
+// not fail the rest of the batch on every attempt.
 var errCrashed = errors.New("reading this delivery crashed authsync's decoder: please report it; it can be replayed with a version that mends it")
 
 func (c *Config) decodeOne(
@@ -160,10 +158,9 @@ func (c *Config) ready(ctx context.Context, projectID uuid.UUID) error {
 	return nil
 }
 
-// integration gives the provider and its options. What was accepted is applied:
-// an integration that was removed after the delivery came counts as one with
-// default options, and one whose secrets cannot be read is good enough, for nothing
-// is verified here.
+// integration returns the provider and its options. Accepted messages are always applied: an
+// integration removed since then counts as one with default options, and unreadable secrets do not
+// matter, because nothing is verified here.
 func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (provider.Provider, provider.Options, error) {
 	endpoint, err := c.Directory.Lookup(ctx, projectID, name)
 	if errors.Is(err, project.ErrNoIntegration) {
@@ -176,17 +173,17 @@ func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name stri
 	return endpoint.Provider, endpoint.Options, err
 }
 
-// batch is the events of one job on their way to their outcomes.
+// batch holds the events of one job and their outcomes.
 type batch struct {
 	outcomes []inbox.Outcome
 	toApply  []mirror.Event
-	places   []int // places[i] is where in outcomes that of toApply[i] stands
+	places   []int // places[i] is the index in outcomes of toApply[i]
 	toRead   []wanted
-	// unreadable says by provider why users cannot be read; empty: they can.
+	// unreadable says, by provider, why users cannot be read; empty if they can.
 	unreadable map[string]string
 }
 
-// wanted is a user to be read from a provider, because of the event of an outcome.
+// wanted is a user to be read from a provider because of an event.
 type wanted struct {
 	place            int
 	provider, userID string
@@ -215,7 +212,7 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredMessage, e provider.Event
 	b.outcomes = append(b.outcomes, o)
 }
 
-// changed reports that the mirror may have changed.
+// changed reports whether the mirror may have changed.
 func (b *batch) changed() bool {
 	return slices.ContainsFunc(b.outcomes, func(o inbox.Outcome) bool { return o.Outcome == inbox.Applied })
 }
@@ -226,7 +223,7 @@ func (b *batch) fail(projectID uuid.UUID, d inbox.StoredMessage, err error) {
 	})
 }
 
-// canRefresh looks, once a batch and provider, whether users can be read.
+// canRefresh checks, once per batch and provider, whether users can be read.
 func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerName string, b *batch) error {
 	if _, known := b.unreadable[providerName]; known {
 		return nil
@@ -249,8 +246,8 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 	return nil
 }
 
-// record notes the outcomes of a batch, asks for the users that are to be read, and has
-// the changes relayed, in the transaction that finishes the job: none is without the others.
+// record records a batch's outcomes, refresh requests and a relay request in the transaction that
+// finishes the job, so that all or none take effect.
 func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
 	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
@@ -264,7 +261,7 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 	for _, w := range b.toRead {
 		users[w.provider] = append(users[w.provider], w.userID)
 	}
-	for _, name := range slices.Sorted(maps.Keys(users)) { // the order that Want needs
+	for _, name := range slices.Sorted(maps.Keys(users)) { // the lock order
 		if err := c.Refreshes.Request(ctx, tx, projectID, name, users[name]); err != nil {
 			return err
 		}
@@ -275,9 +272,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 	return nil
 }
 
-// apply hands the batch to the mirror and fills in the outcomes. An error
-// means that nothing can be said yet about any event. Events that a lock in the project's database
-// is in the way of are left pending, to be tried again alone at the time given.
+// apply sends the batch to the mirror and fills in the outcomes. An error means that no event's
+// outcome is known. Events blocked by a lock in the project's database stay pending, to be retried
+// one by one at the given time.
 func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again time.Time) error {
 	if err := c.rehearse(ctx, projectID, b); err != nil {
 		return err
@@ -317,10 +314,10 @@ func joinReasons(reasons ...string) string {
 	return strings.Join(said, "; ")
 }
 
-// later turns an error that has nothing to do with the events into a wait, which costs the job no
-// attempt, and leaves the reason in the job's output, where SQL and River UI show it.
+// later turns an error that the events did not cause into a wait, which costs the job no attempt.
+// The reason goes into the job's output, where SQL and River UI show it.
 func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) error {
-	if ctx.Err() != nil { // we are being stopped; another process goes on
+	if ctx.Err() != nil { // we are shutting down; another process continues
 		return jobs.Yield(ctx)
 	}
 	wait := &jobs.WaitError{After: time.Second, Err: err, Failed: true}
@@ -332,7 +329,7 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 	return jobs.Wait(ctx, job, redact.Reason(err), wait)
 }
 
-// logOutcomes writes one line a part, and one for each event that failed.
+// logOutcomes logs one line per batch and one per failed event.
 func (c *Config) logOutcomes(ctx context.Context, jobID int64, outcomes []inbox.Outcome) {
 	counts := make(map[string]int)
 	for _, o := range outcomes {

@@ -20,8 +20,8 @@ var (
 	ErrNoMessage = fault.New(fault.EventNotFound, "there is no such delivery in the inbox; retention may have dropped it")
 )
 
-// Event is one row of authsync.events: an event, or a delivery whose events are
-// not known yet. Fields are nil where there is nothing to say.
+// Event is a row of authsync.events: an event, or a message whose events are not known yet. Unknown
+// fields are nil.
 type Event struct {
 	InboxID    int64      `db:"inbox_id"    json:"inbox_id"`
 	Ordinal    int        `db:"ordinal"     json:"ordinal"`
@@ -39,7 +39,7 @@ type Event struct {
 	MessageID  *string    `db:"message_id" json:"message_id"`
 }
 
-// Filter chooses events; what is zero is no condition.
+// Filter selects events; zero fields match everything.
 type Filter struct {
 	ProjectID uuid.UUID
 	Provider  string // as in the database
@@ -47,22 +47,21 @@ type Filter struct {
 	Type      string
 	UserID    string
 	Outcome   string    // one of the outcomes, or Pending
-	From, To  time.Time // received at From or later, before To
+	From, To  time.Time // received at or after From and before To
 	InboxIDs  []int64
-	// AfterID asks for deliveries with a greater id, as one who follows the inbox
-	// does. Commits overlap: a delivery may appear a moment after one with a
-	// greater id. Who must miss none asks again from some thousand ids below, or
-	// from a time some ten seconds back, and skips what it has seen.
+	// AfterID selects messages with a greater id, for following the inbox. Commits overlap: a
+	// message may appear a moment after one with a greater id. To miss none, query again from a few
+	// thousand ids below, or from some ten seconds back, and skip what was seen.
 	AfterID int64
 }
 
-// where is a WHERE clause in the making.
+// where builds a WHERE clause.
 type where struct {
 	conditions []string
 	args       []any
 }
 
-// add takes a condition in which $? stands for the argument.
+// add adds a condition in which $? stands for the argument.
 func (w *where) add(condition string, arg any) {
 	w.args = append(w.args, arg)
 	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "$?", "$"+strconv.Itoa(len(w.args))))
@@ -91,7 +90,7 @@ func (f *Filter) where() *where {
 	w.text("e.type = $?", f.Type)
 	w.text("e.user_id = $?", f.UserID)
 	w.text("e.outcome = $?", f.Outcome)
-	if f.Outcome == Failed { // the view's column can't use the index of failures, this can
+	if f.Outcome == Failed { // unlike the view's column, this can use the index of failures
 		w.conditions = append(w.conditions,
 			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.outcome = 'failed')")
 	}
@@ -126,8 +125,9 @@ func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int)
 	return page, next, err
 }
 
-// fromIndexes has a transaction's statements read the ends of indexes, which is what a page is made for: without
-// statistics, right after a bulk load, the planner takes a project for a few rows, and reads and sorts them all.
+// fromIndexes makes a transaction's statements read the ends of indexes, which a page needs:
+// without statistics, right after a bulk load, the planner expects few rows per project, and reads
+// and sorts all of them.
 const fromIndexes = `SELECT
 	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
@@ -154,7 +154,7 @@ func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int
 	return page, next, nil
 }
 
-// page is the statement for a page, and one event more.
+// page returns the statement for a page plus one event.
 func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
 	w := f.where()
 	if cursor != "" {
@@ -162,7 +162,7 @@ func (f *Filter) page(cursor string, limit int) (sql string, args []any, err err
 		if err != nil {
 			return "", nil, err
 		}
-		w.add("e.inbox_id <= $?", id) // the index takes this, not the next
+		w.add("e.inbox_id <= $?", id) // the index can use this condition, but not the next
 		w.args = append(w.args, ordinal)
 		n := len(w.args)
 		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
@@ -191,8 +191,8 @@ func (in *Inbox) UserEvents(ctx context.Context, projectID uuid.UUID, userID str
 	return page, err
 }
 
-// Event returns one event; that of a pending delivery has ordinal 0. Errors:
-// ErrNoEvent; else the database's.
+// Event returns one event; a pending message's has ordinal 0. Errors: ErrNoEvent, otherwise the
+// database's.
 func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, error) {
 	found, err := readEvents(ctx, in.pool, selectEvents+allEvents+" WHERE e.inbox_id = $1 AND e.ordinal = $2", inboxID, ordinal)
 	if err != nil {
@@ -229,7 +229,7 @@ func readEvents(ctx context.Context, db querier, sql string, args ...any) ([]Eve
 	return events, nil
 }
 
-// Body returns a delivery as it came. Errors: ErrNoMessage; else the database's.
+// Body returns a message as received. Errors: ErrNoMessage, otherwise the database's.
 func (in *Inbox) Body(ctx context.Context, inboxID int64) (StoredMessage, error) {
 	rows, err := in.pool.Query(ctx, selectMessage+"WHERE i.id = $1", inboxID)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package rejections notes the requests that the receiver refused, so that a wrong signing
-// secret is seen where people look: in SQL, the API, the command and doctor.
+// Package rejections records requests that the receiver rejected, so that a wrong signing secret
+// shows up where people look: in SQL, the API, the command and doctor.
 //
-// What anybody can cause without a secret must cost next to nothing, however often it comes.
-// So Add only counts: requests of the same reason and address within a second become one
-// row, an integration gets a few rows a second at most, and one statement a second writes
-// those of all. Nobody waits for it, and what cannot be written is forgotten.
+// Anyone can cause rejections without a secret, so they must cost next to nothing, however many
+// there are. Add only counts: requests with the same reason and address within a second become one
+// row, an integration gets a few rows a second at most, and one statement a second writes all of
+// them. Nobody waits for it, and what cannot be written is dropped.
 //
 //	receiver ─▶ Add ─▶ counts of this second ─▶ one statement ─▶ authsync.rejected_requests
 //	                   (bounded)                                 (the newest 100 each)
@@ -27,38 +27,38 @@ import (
 )
 
 const (
-	// keep is how many rows each provider of a project keeps, keepFor for how long.
+	// keep is the number of rows kept for each provider of a project, keepFor their retention.
 	keep    = 100
 	keepFor = 7 * 24 * time.Hour
-	// maxRows is how many rows an integration gets in one write.
+	// maxRows is the maximum number of rows per integration in one write.
 	maxRows = 5
-	// maxIntegrations is how many integrations one write covers.
+	// maxIntegrations is the maximum number of integrations in one write.
 	maxIntegrations = 1000
-	// interval is the time between two writes, writeTimeout bounds one.
+	// interval is the time between two writes, writeTimeout the time limit of one.
 	interval     = time.Second
 	writeTimeout = 5 * time.Second
 	pruneEvery   = time.Hour
-	// Bounds of a row's texts.
+	// Limits of a row's texts.
 	maxDetail      = 600
 	maxHeaderNames = 40
 	maxHeaderName  = 60
 )
 
-// Request is one that was refused.
+// Request is a rejected request.
 type Request struct {
 	ProjectID uuid.UUID
 	Provider  string
-	// ReceivedAt is when the answer was known.
+	// ReceivedAt is when it was rejected.
 	ReceivedAt  time.Time
 	Status      int
 	Reason      string
 	Detail      string
-	BodyBytes   int64 // -1: not known
+	BodyBytes   int64 // -1 if unknown
 	HeaderNames []string
-	Address     netip.Addr // invalid: not known
+	Address     netip.Addr // invalid if unknown
 }
 
-// row is a row of rejected_requests on its way.
+// row is a row of rejected_requests to be written.
 type row struct {
 	ProjectID   uuid.UUID `json:"project_id"`
 	Provider    string    `json:"provider"`
@@ -77,7 +77,7 @@ type integration struct {
 	provider string
 }
 
-// Recorder gathers refused requests. It is safe for concurrent use; Run must run.
+// Recorder collects rejected requests. It is safe for concurrent use; Run must be running.
 type Recorder struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
@@ -87,20 +87,20 @@ type Recorder struct {
 	wake    chan struct{}
 }
 
-// New makes a Recorder on the control database.
+// New creates a Recorder on the control database.
 func New(pool *pgxpool.Pool, log *slog.Logger) *Recorder {
 	return &Recorder{pool: pool, log: log, pending: make(map[integration][]*row), wake: make(chan struct{}, 1)}
 }
 
-// Wants reports whether another request of an integration could get a row of its own now:
-// whether it is worth to find out more about it.
+// Wants reports whether another request of an integration would get its own row now, so that
+// examining it further is worthwhile.
 func (r *Recorder) Wants(project uuid.UUID, provider string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.pending[integration{project, provider}]) < maxRows
 }
 
-// Add notes a request. It never waits.
+// Add records a request. It never waits.
 func (r *Recorder) Add(q Request) {
 	key := integration{q.ProjectID, q.Provider}
 	r.mu.Lock()
@@ -114,7 +114,7 @@ func (r *Recorder) Add(q Request) {
 		address = q.Address.String()
 	}
 	for i, one := range rows {
-		// In a flood the last row stands for all the others.
+		// In a flood the last row also counts the remaining requests.
 		if one.Reason == q.Reason && *one.Address == address || i == maxRows-1 {
 			one.Count++
 			one.ReceivedAt = q.ReceivedAt
@@ -134,7 +134,7 @@ func (r *Recorder) Add(q Request) {
 	r.pending[key] = append(rows, one)
 }
 
-// names sorts and bounds the names of headers, which a sender may choose.
+// names sorts and truncates the header names, which a sender may choose.
 func names(all []string) []string {
 	all = slices.Sorted(slices.Values(all))
 	if len(all) > maxHeaderNames {
@@ -146,7 +146,7 @@ func names(all []string) []string {
 	return all
 }
 
-// cut shortens a text and makes it fit for a column of type text.
+// cut truncates a text and makes it valid for a text column.
 func cut(text string, limit int) string {
 	if len(text) > limit {
 		text = text[:limit] + "…"
@@ -169,7 +169,7 @@ func (r *Recorder) Run(ctx context.Context) {
 		select {
 		case <-r.wake:
 			r.write(context.WithoutCancel(ctx))
-			// The next ones gather meanwhile.
+			// Further requests accumulate in the meantime.
 			pause := time.NewTimer(interval)
 			select {
 			case <-pause.C:
@@ -187,7 +187,8 @@ func (r *Recorder) Run(ctx context.Context) {
 
 const recordRequests = `SELECT authsync.record_rejected_requests($1::jsonb, $2)`
 
-// write writes what is pending. What cannot be written is forgotten: it would only pile up.
+// write writes the pending rows. Rows that cannot be written are dropped, because they would only
+// pile up.
 func (r *Recorder) write(ctx context.Context) {
 	r.mu.Lock()
 	pending := r.pending
@@ -251,8 +252,8 @@ LIMIT $4`
 // Reader reads what Recorders wrote.
 type Reader struct{ Pool *pgxpool.Pool }
 
-// List reads the newest limit refused requests of a project, those of one provider if it is
-// not empty, older than the row with the id before if that is not 0.
+// List returns the newest limit rejected requests of a project: only those of provider if it is not
+// empty, and older than the row with the id before if that is not 0.
 func (r Reader) List(ctx context.Context, projectID uuid.UUID, provider string, before int64, limit int) ([]Rejected, error) {
 	rows, err := r.Pool.Query(ctx, selectRejected, projectID, provider, before, limit)
 	if err != nil {

@@ -8,15 +8,14 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// ErrGone says that the user does not exist, as the provider knows for certain.
+// ErrGone reports that the user certainly does not exist at the provider.
 var ErrGone = errors.New("the provider has no such user")
 
-// ErrNoCredentials says that the stored credentials do not allow reading users.
-// What wraps it says which are missing.
+// ErrNoCredentials reports that the stored credentials do not allow reading users. Wrapping errors
+// list the missing ones.
 var ErrNoCredentials = fault.New(fault.NotPossible, "the stored credentials do not allow reading users")
 
-// RateLimitError says that the provider wants a pause that is too long to be
-// waited out in place.
+// RateLimitError reports that the provider wants a pause that is too long to wait out in place.
 type RateLimitError struct{ After time.Duration }
 
 func (e *RateLimitError) Error() string {

@@ -25,23 +25,22 @@ import (
 
 // Source reads the users of one provider account. It is safe for concurrent use.
 type Source interface {
-	// Count is how many users the provider says it has; ok is false where it does not say.
+	// Count returns the provider's number of users; ok is false if it does not give one.
 	Count(ctx context.Context) (n int64, ok bool, err error)
-	// Page reads the users behind a cursor; the empty cursor begins. An error
-	// is never taken for the end: the walk is over only if Page.Next is empty.
-	// The same cursor may be asked for again, also by another process.
+	// Page reads the users after a cursor; the empty cursor begins. An error is never the end: the
+	// walk is over only if Page.Next is empty. The same cursor may be requested again, also by
+	// another process.
 	Page(ctx context.Context, cursor string) (Page, error)
-	// User reads one user. ErrGone means that the provider says for certain
-	// that there is none.
+	// User reads one user. ErrGone means that the provider is certain that there is none.
 	User(ctx context.Context, id string) (User, error)
 }
 
-// User is a user object as the provider has it.
+// User is a provider's user object.
 type User struct {
 	Object json.RawMessage
-	// FetchedAt is when the request that read it was sent: what it says is no older.
+	// FetchedAt is when the request that read it was sent: its contents are no older.
 	FetchedAt time.Time
-	// LastSignInAt is set where the object does not hold it but the source knows it.
+	// LastSignInAt is set if the source knows it but the object lacks it.
 	LastSignInAt *time.Time
 }
 
@@ -52,24 +51,24 @@ type Page struct {
 	Users []User
 	// Next is the cursor of the next page, empty at the end.
 	Next string
-	// Bad are the entries that could not be read; the others are in Users.
+	// Bad are the invalid entries; the others are in Users.
 	Bad []Bad
-	// Total is how many users there are in all, as far as this page tells; 0: it does not.
+	// Total is the number of all users, if this page has it; otherwise 0.
 	Total int64
-	// Wait is how long the provider needs until Next can be asked for: it
-	// prepares an export. Zero otherwise.
+	// Wait is how long to wait before requesting Next, while the provider prepares an export.
+	// Otherwise zero.
 	Wait time.Duration
-	// Restarted says that Next begins the walk anew, because what it walked is
-	// gone (an export lives for a day). Users come again; Note says why.
+	// Restarted reports that Next restarts the walk, because its data is gone (an export lives for
+	// a day). Users come again; Note says why.
 	Restarted bool
-	// Partial says that the users do not hold all that the provider knows of them:
-	// User reads the rest.
+	// Partial reports that the users lack some of what the provider knows of them: User reads the
+	// rest.
 	Partial bool
-	// Note is a sentence on the state of the walk for a person, mostly empty.
+	// Note is a sentence about the walk for people, usually empty.
 	Note string
 }
 
-// Bad is an entry of a list or an export that is no user object.
+// Bad is an entry of a list or an export that is not a user object.
 type Bad struct {
 	Place  string // such as "line 17"
 	Reason string

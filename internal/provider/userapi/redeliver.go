@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Redeliverer is implemented by a Source whose provider keeps the deliveries
-// that failed, and sends them again if it is asked to.
+// Redeliverer is a Source whose provider keeps failed deliveries and resends them on request.
 type Redeliverer interface {
 	// Redeliver counts the failed deliveries of the event streams that go to the
 	// receiver of a project, and asks for all of them to be sent again. That an
@@ -18,21 +17,21 @@ type Redeliverer interface {
 	Redeliver(ctx context.Context, projectID string, r RedeliverRequest) (Redelivery, error)
 }
 
-// RedeliverRequest says which failed deliveries are meant.
+// RedeliverRequest selects failed deliveries.
 type RedeliverRequest struct {
-	// From and To narrow it to a time, From included and To not; zero: no bound.
-	// The provider takes whole seconds, so they are rounded outwards.
+	// From (inclusive) and To (exclusive) limit the time; zero means no limit. The provider takes
+	// whole seconds, so they are rounded outwards.
 	From, To time.Time
-	// Stream is the id of an event stream; empty: those that go to the project's receiver.
+	// Stream is the id of an event stream; empty selects those that go to the project's receiver.
 	Stream string
-	// DryRun counts only.
+	// DryRun only counts.
 	DryRun bool
 }
 
-// Redelivery is what was found and asked for.
+// Redelivery is the result of Redeliver.
 type Redelivery struct {
 	DryRun bool `json:"dry_run"`
-	// From and To are the bounds as the provider got them.
+	// From and To are the limits as sent to the provider.
 	From    *time.Time         `json:"since"`
 	To      *time.Time         `json:"until"`
 	Streams []RedeliveryStream `json:"streams"`
@@ -42,20 +41,20 @@ type Redelivery struct {
 type RedeliveryStream struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
-	Endpoint string `json:"endpoint"` // host and path; empty if it is no webhook
+	Endpoint string `json:"endpoint"` // host and path; empty if it is not a webhook
 	Enabled  bool   `json:"enabled"`
-	// Failed is how many failed deliveries were counted; if not Complete, there
-	// may be more, and they are sent again as well.
+	// Failed is the number of failed deliveries counted; if not Complete, there may be more, which
+	// are resent as well.
 	Failed   int            `json:"failed"`
 	Complete bool           `json:"complete"`
-	Types    map[string]int `json:"types"` // how many of which event type
-	// Oldest and Newest are the times of the first and the last of these events.
+	Types    map[string]int `json:"types"` // number by event type
+	// Oldest and Newest are the times of the first and last of these events.
 	Oldest *time.Time `json:"oldest"`
 	Newest *time.Time `json:"newest"`
-	// Requested: the provider has taken the request. The deliveries follow.
+	// Requested reports that the provider accepted the request. The deliveries follow.
 	Requested bool `json:"requested"`
-	// Problem is why this stream could not be asked, and what to do; nil: it could.
+	// Problem says why this stream could not be asked, and what to do; nil if it could.
 	Problem *string `json:"problem"`
-	// Notes are what a person should know of the stream.
+	// Notes are advice about the stream.
 	Notes []string `json:"notes"`
 }

@@ -18,25 +18,25 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// oneTimeout bounds a refresh that somebody waits for.
+// oneTimeout limits a refresh that someone waits for.
 const oneTimeout = 40 * time.Second
 
-// One reads single users because somebody asked for it, who waits for the answer.
+// One refreshes single users on request and waits for the result.
 type One struct {
 	Pool     *pgxpool.Pool // the control database
 	Accounts source.Accounts
 	Mirror   Mirror
-	// Providers gives the names of the providers that a project has.
+	// Providers returns the names of a project's providers.
 	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
 }
 
-// What was found, beside mirror.Equal, Missing and Differing.
+// Findings in addition to mirror.Equal, Missing and Differing.
 const (
-	DeletedHere = "deleted_here" // the mirror has the user as deleted, the provider has not
-	Gone        = "gone"         // the provider has no such user
+	DeletedHere = "deleted_here" // deleted in the mirror, but not at the provider
+	Gone        = "gone"         // unknown to the provider
 )
 
-// What was done.
+// Actions.
 const (
 	Nothing  = "nothing"
 	Created  = "created"
@@ -45,17 +45,17 @@ const (
 	Removed  = "deleted" // deleted_at was set
 )
 
-// Repair is what a refresh found and did.
+// Repair is the result of a refresh.
 type Repair struct {
 	UserID   string `json:"user_id"`
 	Provider string `json:"provider"`
 	Found    string `json:"found"`
-	// Columns are those that differed.
+	// Columns are the columns that differed.
 	Columns []string `json:"columns"`
 	Done    string   `json:"done"`
-	// Note is what a person should know beside it; nil: nothing.
+	// Note is additional advice; nil if there is none.
 	Note *string `json:"note"`
-	// EventID stands in the mirror for what was written by this.
+	// EventID identifies, in the mirror, what this refresh wrote.
 	EventID string `json:"event_id"`
 }
 
@@ -111,7 +111,7 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 	return repair, err
 }
 
-// ended gives the cause of an end of time that was ours, not the caller's.
+// ended returns the cause if our own deadline passed, not the caller's.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return context.Cause(ctx)
@@ -119,7 +119,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// unreadable is the error of a user object that cannot be understood.
+// unreadable is the error of a user object that cannot be decoded.
 func unreadable(err error) error {
 	if fault.Is(err, fault.ProviderError) {
 		return err
@@ -127,7 +127,7 @@ func unreadable(err error) error {
 	return fault.New(fault.ProviderError, "the provider's answer about this user cannot be understood: "+err.Error())
 }
 
-// choose finds the provider to be asked.
+// choose determines the provider to ask.
 func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -163,7 +163,7 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 	}
 }
 
-// told says what an answer and its result mean.
+// told describes an answer and its result.
 func told(a *Answer, result mirror.Result, name string) Repair {
 	r := Repair{UserID: a.UserID, Provider: name, Found: a.Finding, Columns: a.Columns, Done: Nothing}
 	if r.Columns == nil {
@@ -177,7 +177,7 @@ func told(a *Answer, result mirror.Result, name string) Repair {
 		r.Found, done = DeletedHere, Restored
 	case a.Finding == mirror.Missing:
 		done = Created
-	case a.Finding == mirror.Unreported: // it differs all the same
+	case a.Finding == mirror.Unreported: // it differs nevertheless
 		r.Found = mirror.Differing
 	}
 	note := ""

@@ -1,11 +1,8 @@
-// Package refresh asks a provider about single users, now, and brings the mirror
-// to what it answers. That is the last word on a user: what the provider answers
-// knows of every event that the mirror had before it was asked, so it wins over them,
-// whatever their clocks say. A live event that comes meanwhile is newer and stays.
+// Package refresh reads single users from a provider and updates the mirror to match. The answer is
+// authoritative: it includes every event that the mirror had before the request, so it wins over
+// them whatever their clocks. A live event that arrives in the meantime is newer and wins.
 //
-// It serves `authsync refresh`, entries of log streams, and the last phase of a
-// reconcile. It stands beside the road of a webhook and joins it at its last station,
-// the mirror:
+// It serves `authsync refresh`, log stream entries, and the last phase of a reconcile:
 //
 //	clocks of the mirror ──▶ provider: one request a user ──▶ decode ──▶ compare ──▶ apply
 package refresh
@@ -25,61 +22,59 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// parallel is how many users are asked for at the same time. The provider's
-// rate limit is kept by the Source.
+// parallel is the number of concurrent requests. The Source enforces the provider's rate limit.
 const parallel = 4
 
-// Mirror is what is needed of the mirrors; see mirror.Mirrors.
+// Mirror is the part of the mirrors that is needed here; see mirror.Mirrors.
 type Mirror interface {
 	Clocks(ctx context.Context, projectID uuid.UUID, userIDs []string) (map[string]mirror.Clocks, error)
 	Compare(ctx context.Context, projectID uuid.UUID, events []mirror.Event, rules provider.Comparison) ([]mirror.Finding, error)
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 }
 
-// Reader asks for users of one integration.
+// Reader reads users of one integration.
 type Reader struct {
 	Account   source.Account
 	Mirror    Mirror
 	ProjectID uuid.UUID
 	Provider  string
-	// Kind and RunID name the events, see provider.Import.
+	// Kind and RunID name the events; see provider.Import.
 	Kind, RunID string
-	// GoneSince is the clock of a deletion that is found out; zero: when the
-	// provider was asked.
+	// GoneSince is the clock of deletions that are found; zero means the time of the request.
 	GoneSince time.Time
-	// Time is how long the provider has for the users of one Read; 0: as long as ctx.
+	// Time limits the requests of one Read; 0 means as long as ctx.
 	Time time.Duration
 }
 
-// errSlow is the error of a Read whose users could not all be asked about in time.
+// errSlow is the error of a Read whose requests took too long.
 var errSlow = errors.New("no user was read and written in time: the provider or the project's database is slow")
 
-// Answer is what the provider says about a user, beside what the mirror has.
+// Answer is a provider's answer about a user, compared with the mirror.
 type Answer struct {
 	UserID string
-	// Gone: the provider has no such user, for certain.
+	// Gone reports that the provider certainly has no such user.
 	Gone bool
-	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; where the
-	// user is gone mirror.Orphaned or Placeholder, or Equal if the mirror has
-	// the user as deleted, or not at all, or from another provider.
+	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; if the user is gone,
+	// mirror.Orphaned or Placeholder, or Equal if the mirror has the user as deleted, not at all,
+	// or from another provider.
 	Finding string
 	Columns []string
-	// Tolerated names what differs and does not count; see mirror.Finding.
+	// Tolerated lists tolerated differences; see mirror.Finding.
 	Tolerated []string
-	// IsUnknown: gone, and the mirror has no row either. MayBeAnothers: gone, but
-	// the row is or may be of another provider of the project.
+	// IsUnknown reports that the user is gone and has no row in the mirror. MayBeAnothers reports
+	// that the user is gone, but the row is or may be another provider's.
 	IsUnknown, MayBeAnothers bool
-	// Err: the user could not be read or understood, while others can.
+	// Err is set if this user, but not others, could not be read or decoded.
 	Err error
 
 	event mirror.Event
 }
 
-// NeedsRepair reports that the mirror should be brought to the answer.
+// NeedsRepair reports whether the mirror should be updated to the answer.
 func (a *Answer) NeedsRepair() bool { return a.Err == nil && a.Finding != mirror.Equal }
 
-// Read asks about users. The error is that of a Source or of the mirror, and says
-// when to go on; the answers that came before it are given with it.
+// Read reads users. The error is that of a Source or of the mirror and says when to continue;
+// earlier answers are returned with it.
 func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
 	clocks, err := r.Mirror.Clocks(ctx, r.ProjectID, userIDs)
 	if err != nil {
@@ -114,7 +109,7 @@ func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
 	return got, failed
 }
 
-// ask asks about one user.
+// ask reads one user.
 func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clocks) (*Answer, error) {
 	asked := time.Now()
 	clocks, known := all[id]
@@ -136,7 +131,7 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 		clocks.Supersede(&answer.event)
 		return answer, nil
 	case fault.Is(err, fault.ProviderError):
-		return &Answer{UserID: id, Err: err}, nil // perhaps about this user alone
+		return &Answer{UserID: id, Err: err}, nil // possibly specific to this user
 	case err != nil:
 		return nil, err
 	}
@@ -153,8 +148,8 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	return answer, nil
 }
 
-// mayBeAnothers reports a row that another provider of the project may know, so that
-// this one's not knowing it says nothing.
+// mayBeAnothers reports whether another provider of the project may know the user, so that this
+// one's answer proves nothing.
 func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
 	if c.Provider == nil {
 		return !r.Account.Alone
@@ -162,7 +157,7 @@ func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
 	return *c.Provider != r.Provider
 }
 
-// deletion is the event of a user whom the provider does not have.
+// deletion returns the event for a user whom the provider does not have.
 func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
 	clock := r.GoneSince
 	if clock.IsZero() {
@@ -179,7 +174,7 @@ func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
 	}
 }
 
-// compare fills in the findings of users whom the provider has.
+// compare sets the findings of users whom the provider has.
 func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 	var events []mirror.Event
 	var places []int

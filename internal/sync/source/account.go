@@ -1,6 +1,5 @@
-// Package source opens the provider accounts of integrations, so that their
-// users can be read: all of them by backfill and reconcile, single ones by
-// refresh. What is behind an account is a fetch.Source.
+// Package source opens the provider accounts of integrations to read their users: all of them for
+// backfill and reconcile, single ones for refresh. An account wraps a userapi.Source.
 package source
 
 import (
@@ -26,14 +25,14 @@ type Account struct {
 	Source   userapi.Source
 	Importer provider.Importer
 	Options  provider.Options
-	// Digest changes with the credentials and options that the Source was made of.
+	// Digest changes with the credentials and options that the Source was created from.
 	Digest string
-	// Alone: the project has no other integration, so a user whom this provider
-	// does not know is known by none.
+	// Alone reports that the project has no other integration, so that a user unknown to this
+	// provider is unknown to all.
 	Alone bool
 }
 
-// Close ends what the Source keeps open between two pages.
+// Close closes what the Source keeps open between pages.
 func (a *Account) Close() {
 	if closer, ok := a.Source.(io.Closer); ok {
 		_ = closer.Close() // it was only read from
@@ -47,13 +46,13 @@ type Accounts interface {
 	Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error)
 }
 
-// Integrations opens accounts by the credentials that are stored.
+// Integrations opens accounts with the stored credentials.
 type Integrations struct {
-	// Credentials gives the credentials and options of an integration; see project.Store.
+	// Credentials returns the credentials and options of an integration; see project.Store.
 	Credentials func(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error)
-	// Deps gives what the sources of a project need.
+	// Deps returns the dependencies of a project's sources.
 	Deps func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error)
-	// Providers gives the names of the providers that a project has.
+	// Providers returns the names of a project's providers.
 	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
 }
 

@@ -1,8 +1,6 @@
-// Package syncrun reads all users of a provider into a project's mirror, so
-// that it is complete from the first hour (a backfill), and compares the two, so that
-// it stays equal (a reconcile). It stands beside the road of a webhook and joins it
-// at its last station: what it reads becomes events that go to the mirror as those of
-// deliveries do, with the provider's clock, so a live event that is newer always wins.
+// Package syncrun runs backfills, which read all users of a provider into a project's mirror, and
+// reconciles, which compare the two and repair differences. What it reads becomes events that go to
+// the mirror like those of messages, with the provider's clock, so a newer live event always wins.
 //
 //	authsync backfill, API, PUT integration ──▶ Store.Start ──▶ run + job, one transaction
 //	                                                                │
@@ -10,19 +8,19 @@
 //	      ▲                                                         │
 //	      └──────────── slices of 20 s until the last page ◀────────┘
 //
-// A reconcile walks the same way, but writes only users that are missing or
-// differ, and then has two more phases; see reconcile.go.
+// A reconcile reads the same pages but writes only users that are missing or differ, and then has
+// two more phases; see reconcile.go.
 //
 // A run is a row of authsync.sync_runs:
 //
 //	waiting ⇄ running ──▶ done
-//	   │         │  └───▶ failed      credentials refused, or failures without end
-//	   └─────────┴──────▶ cancelled   by a person
+//	   │         │  └───▶ failed      credentials refused, or too many failures
+//	   └─────────┴──────▶ cancelled   by a user
 //
-// The cursor moves after its page is in the mirror, never before. Whatever dies,
-// at whatever point: the job runs again and goes on from the last committed
-// page. That page may be applied twice, which changes nothing. A run has one job
-// (package jobs): if a person cancels or deletes that, the run gets another. What ends a run is Store.Cancel.
+// The cursor advances only after its page is in the mirror. If anything dies at any point, the job
+// runs again and continues after the last committed page. A page may be applied twice, which
+// changes nothing. A run has one job (package jobs): if a user cancels or deletes it, the run gets
+// another. Store.Cancel ends a run.
 package syncrun
 
 import (
@@ -36,43 +34,41 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 )
 
-// Queue is the queue of the jobs: they are long, and must not take the places
-// of deliveries.
+// Queue is the queue of the jobs: they are long and must not use the workers of messages.
 const Queue = "backfills"
 
 // The states of a run.
 const (
 	Running   = "running"
-	Waiting   = "waiting" // for its turn, or for what wait_reason says
+	Waiting   = "waiting" // for a worker, or for wait_reason
 	Done      = "done"
 	Failed    = "failed"
 	Cancelled = "cancelled"
 )
 
-// maxBad is how many entries that failed are kept with their reasons, maxNotes
-// how many notes.
+// maxBad is the number of failed entries kept with their reasons, maxNotes the number of notes.
 const (
 	maxBad   = 100
 	maxNotes = 20
 )
 
-// The phases of a run; a backfill has the first one only.
+// The phases of a run; a backfill has only the first.
 const (
 	Walk     = "walk"     // reads all users of the provider
-	Orphaned = "orphaned" // looks for users of the mirror whom the walk did not meet
+	Orphaned = "orphaned" // finds users of the mirror that the walk did not see
 	Confirm  = "confirm"  // asks the provider about single users
 )
 
-// Order is what is asked for.
+// Order is a request for a run.
 type Order struct {
 	Kind string `json:"-"` // provider.KindBackfill or KindReconcile
-	// DryRun: a reconcile changes no user.
+	// DryRun makes a reconcile change no user.
 	DryRun bool `json:"dry_run,omitempty"`
-	// Force: a reconcile deletes however many users are gone at the provider.
+	// Force lets a reconcile delete orphaned users however many there are.
 	Force bool `json:"force,omitempty"`
 }
 
-// Run is a backfill or reconcile and how far it is.
+// Run is a backfill or reconcile and its progress.
 type Run struct {
 	ID        uuid.UUID `json:"id"`
 	ProjectID uuid.UUID `json:"project_id"`
@@ -82,40 +78,41 @@ type Run struct {
 	Force     bool      `json:"force"`
 	State     string    `json:"state"`
 	Phase     string    `json:"phase"`
-	// Total is how many users the provider says there are; nil where it does not say.
+	// Total is the number of users according to the provider; nil if it does not say.
 	Total *int64 `json:"total"`
 	Read  int64  `json:"read"`
-	// Applied, Unchanged and Failed are what became of those that were read.
-	// Failed counts entries as well that are no users.
+	// Applied, Unchanged and Failed count the users read, by result. Failed includes entries that
+	// are not users.
 	Applied   int64 `json:"applied"`
 	Unchanged int64 `json:"unchanged"`
 	Failed    int64 `json:"failed"`
-	// PerSecond is the rate while it worked; nil as long as it is not known.
+	// PerSecond is the rate while working; nil until it is known.
 	PerSecond *float64 `json:"per_second"`
-	// SecondsLeft is estimated; nil where rate or total are not known, or it has ended.
+	// SecondsLeft is an estimate; nil if rate or total are unknown, or the run has ended.
 	SecondsLeft *float64 `json:"seconds_left"`
 	WaitReason  *string  `json:"wait_reason"`
 	Error       *string  `json:"error"`
 	Report      Report   `json:"report"`
-	// Drift is what a reconcile has found, as of its last change of phase; nil before it has looked at all users, and of a backfill.
+	// Drift is the result of a reconcile as of its last change of phase; nil before the walk is
+	// complete, and for a backfill.
 	Drift      *Drift     `json:"drift"`
 	StartedAt  time.Time  `json:"started_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 }
 
-// Finished reports that nothing more will happen.
+// Finished reports whether the run has ended.
 func (r *Run) Finished() bool { return r.FinishedAt != nil }
 
-// Report is what a person should know of a run beside its numbers.
+// Report holds details of a run for people.
 type Report struct {
-	// Bad are the first hundred entries that are not in the mirror.
+	// Bad are the first hundred entries that could not be applied.
 	Bad []Bad `json:"bad"`
-	// Notes are sentences on the walk, such as that an export was made anew.
+	// Notes are sentences about the walk, such as that an export was restarted.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Bad is an entry that is not in the mirror.
+// Bad is an entry that could not be applied.
 type Bad struct {
 	Place  string `json:"place"` // such as "line 17" or "user 1234 of the walk"
 	Reason string `json:"reason"`
@@ -127,17 +124,17 @@ func (r *Report) add(place, reason string) {
 	}
 }
 
-// note adds a sentence, once.
+// note adds a sentence once.
 func (r *Report) note(text string) {
 	if text != "" && len(r.Notes) < maxNotes && !slices.Contains(r.Notes, text) {
 		r.Notes = append(r.Notes, text)
 	}
 }
 
-// ErrNoRun says that there was no run of this kind yet.
+// ErrNoRun reports that there has been no run of this kind.
 var ErrNoRun = fault.New(fault.RunNotFound, "there was none of this provider yet")
 
-// RunningError says that a run of the provider, of either kind, is not finished.
+// RunningError reports that a run of the provider, of either kind, is unfinished.
 type RunningError struct{ Run Run }
 
 func (e *RunningError) Error() string {
@@ -152,11 +149,10 @@ func (e *RunningError) Unwrap() error { return fault.New(fault.RunUnfinished, e.
 type Args struct {
 	RunID     uuid.UUID `json:"run_id"`
 	ProjectID uuid.UUID `json:"project_id"`
-	RunKind   string    `json:"run_kind"` // for who looks at the jobs
+	RunKind   string    `json:"run_kind"` // for people who inspect jobs
 }
 
-// Kind names the job.
 func (Args) Kind() string { return jobs.Backfill }
 
-// subject is what the job exists once for.
+// subject identifies the single job of a run.
 func (a Args) subject() string { return a.RunID.String() }

@@ -17,10 +17,10 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// lookEvery is how often schedules are looked at.
+// lookEvery is the interval between checks of the schedules.
 const lookEvery = time.Minute
 
-// Periodic gives the jobs that a River client with these workers inserts by itself.
+// Periodic returns the periodic jobs of these workers.
 func Periodic() []*river.PeriodicJob {
 	return []*river.PeriodicJob{jobs.Every(lookEvery, scheduleArgs{})}
 }
@@ -28,11 +28,10 @@ func Periodic() []*river.PeriodicJob {
 // scheduleArgs are the arguments of schedule_reconciles.
 type scheduleArgs struct{}
 
-// Kind names the job.
 func (scheduleArgs) Kind() string { return "schedule_reconciles" }
 
-// InsertOpts allows a few attempts: the next job comes in a minute anyway, but one whose
-// worker was killed shall not stand among the jobs that were given up.
+// InsertOpts allows few attempts: the next job comes in a minute anyway, but one whose worker was
+// killed must not end up discarded.
 func (scheduleArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: 5} }
 
 // scheduleWorker works schedule_reconciles.
@@ -45,8 +44,8 @@ type scheduleWorker struct {
 
 const selectDue = `SELECT project_id, provider FROM authsync.due_reconciles(now())`
 
-// Work starts the reconciles that are due. One that cannot be started is on record
-// as failed, and due again when its time has passed.
+// Work starts the reconciles that are due. One that cannot be started is recorded as failed and is
+// due again after its interval.
 func (w *scheduleWorker) Work(ctx context.Context, _ *river.Job[scheduleArgs]) error {
 	rows, err := w.store.pool.Query(ctx, selectDue)
 	if err != nil {
@@ -79,7 +78,7 @@ func (w *scheduleWorker) start(ctx context.Context, projectID uuid.UUID, provide
 			slog.String("provider", providerName), slog.String("run_id", run.ID.String()))
 		return nil
 	case errors.As(err, &running), errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):
-		return nil // somebody was faster
+		return nil // another request was faster
 	case fault.Is(err, fault.NotPossible):
 		_, err = w.store.pool.Exec(ctx, insertFailed, projectID, providerName, provider.KindReconcile, err.Error())
 	}

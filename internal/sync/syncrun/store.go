@@ -74,7 +74,7 @@ type row struct {
 	FinishedAt          *time.Time
 }
 
-// run is the row as it is shown.
+// run converts the row to a Run.
 func (b *row) run() Run {
 	r := Run{
 		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, DryRun: b.Options.DryRun, Force: b.Options.Force,
@@ -89,7 +89,7 @@ func (b *row) run() Run {
 	if r.Report.Bad == nil {
 		r.Report.Bad = []Bad{}
 	}
-	if b.Phase == Confirm { // before it is not known whole
+	if b.Phase == Confirm { // incomplete before that
 		r.Drift = b.Drift
 	}
 	if b.Worked <= 0 || b.Read == 0 {
@@ -110,7 +110,7 @@ type Store struct {
 	accounts source.Accounts
 }
 
-// NewStore makes a Store on the control database.
+// NewStore returns a Store on the control database.
 func NewStore(pool *pgxpool.Pool, accounts source.Accounts) *Store {
 	return &Store{pool: pool, accounts: accounts}
 }
@@ -124,7 +124,7 @@ func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName str
 		return Run{}, err
 	}
 	account.Close()
-	for range 3 { // the run in the way may end while we look at it
+	for range 3 { // the conflicting run may end while we read it
 		run, err := s.start(ctx, projectID, providerName, o)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return run, err
@@ -159,7 +159,7 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, providerName str
 	return run, nil
 }
 
-// Latest gives the newest run of a kind, or ErrNoRun.
+// Latest returns the newest run of a kind, or ErrNoRun.
 func (s *Store) Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (Run, error) {
 	b, err := queryOne[row](ctx, s.pool, selectLatest, projectID, providerName, kind)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -171,8 +171,8 @@ func (s *Store) Latest(ctx context.Context, projectID uuid.UUID, providerName, k
 	return b.run(), nil
 }
 
-// Cancel ends the unfinished run of a kind, at its next page; what it wrote
-// stays. If there is none that is unfinished, it gives the newest one, or ErrNoRun.
+// Cancel ends the unfinished run of a kind at its next page; what it wrote stays. If none is
+// unfinished, it returns the newest one, or ErrNoRun.
 func (s *Store) Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (Run, error) {
 	b, err := queryOne[row](ctx, s.pool, cancelRun, projectID, providerName, kind)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// table is what the catalog says of a table, as far as the role may read it.
+// table is a table's catalog entry, as far as the role may read it.
 type table struct {
 	name    string // quoted, with its schema
 	columns []column
@@ -22,8 +22,8 @@ type table struct {
 
 type column struct {
 	Name string
-	// Type is as it stands in a cast, without a length, which would cut values. Base is the
-	// type of the values: another one if Type is a domain.
+	// Type is the type for casts, without a length, which would truncate values. Base is the type
+	// of the values, which differs if Type is a domain.
 	Type, Base string
 	Readable   bool
 }
@@ -45,8 +45,8 @@ const (
 		ORDER BY a.attnum`
 )
 
-// table looks at a table. Row level security would hide users without a word,
-// who would then seem to be deleted, so it is refused.
+// table examines a table. It refuses row-level security, which would silently hide users, so that
+// they would seem to be deleted.
 func (s *source) table(ctx context.Context, name string) (*table, error) {
 	t := &table{name: pgx.Identifier{s.Tables.Schema, name}.Sanitize()}
 	if provider.IsSystemSchema(s.Tables.Schema) {
@@ -92,7 +92,7 @@ func (t *table) find(name string) (column, bool) {
 	return t.columns[i], true
 }
 
-// need is find for a column without which nothing goes.
+// need is find for a required column.
 func (t *table) need(field string, names map[string]string) (column, error) {
 	name := field
 	if names[field] != "" {
@@ -106,8 +106,8 @@ func (t *table) need(field string, names map[string]string) (column, error) {
 	return c, nil
 }
 
-// isPrivate reports columns that no mirror should hold, by their names. Better
-// Auth keeps passwords and tokens in other tables, but not everybody does.
+// isPrivate reports, by name, columns that no mirror should store. Better Auth keeps passwords and
+// tokens in other tables, but some customers do not.
 func (c column) isPrivate() bool {
 	name := strings.ToLower(c.Name)
 	for _, part := range []string{"password", "secret", "token"} {
@@ -123,8 +123,8 @@ const (
 	timestamptz = "timestamp with time zone"
 )
 
-// expression is the column's value. Instants without a zone are in UTC, as
-// libraries that use such columns write them.
+// expression is the column's value. Timestamps without a zone are in UTC, as libraries that use
+// them write them.
 func (c column) expression(alias string) string {
 	e := alias + "." + pgx.Identifier{c.Name}.Sanitize()
 	if c.Base == timestamp {
@@ -133,9 +133,9 @@ func (c column) expression(alias string) string {
 	return e
 }
 
-// printed is the column's value as it stands in a user object of Better Auth: its hooks and its API
-// print what JavaScript makes of the row. There an id is a text, whatever its column is; an
-// instant has milliseconds and is in UTC; and numbers that JavaScript's own cannot hold are texts.
+// printed is the column's value as it appears in a Better Auth user object, whose hooks and API
+// print JavaScript values: an id is a string, whatever its column; a timestamp has milliseconds and
+// is in UTC; and numbers that JavaScript cannot represent are strings.
 func (c column) printed(field, alias string) string {
 	name := alias + "." + pgx.Identifier{c.Name}.Sanitize()
 	switch {
@@ -151,7 +151,7 @@ func (c column) printed(field, alias string) string {
 	}
 }
 
-// queries are the texts for one pair of tables. $1 is the number of rows, $2 an id as text.
+// queries are the statements for one pair of tables. $1 is the number of rows, $2 an id as text.
 type queries struct{ count, first, next, one string }
 
 func newQueries(users, sessions *table, t provider.UserTables) (*queries, error) {
@@ -194,8 +194,8 @@ func newQueries(users, sessions *table, t provider.UserTables) (*queries, error)
 	}, nil
 }
 
-// lastSignIn is the newest session of each user of the page: a lower bound, as
-// sessions end and are removed.
+// lastSignIn is the newest session of each user of the page: a lower bound, because sessions end
+// and are deleted.
 func lastSignIn(sessions *table, id column, t provider.UserTables) (value, join string, err error) {
 	const none = "NULL::timestamptz"
 	if sessions == nil {
@@ -215,14 +215,13 @@ func lastSignIn(sessions *table, id column, t provider.UserTables) (value, join 
 				` AS s WHERE ` + owner + ` IN ` + ids + ` GROUP BY 1) AS s ON s.owner = ` + own, nil
 		}
 	}
-	if t.SessionTable == "" && len(t.SessionColumns) == 0 { // nobody named it
+	if t.SessionTable == "" && len(t.SessionColumns) == 0 { // not configured
 		return none, "", nil
 	}
 	return "", "", err
 }
 
-// explain says what an error of the database means. Its text may hold data and
-// is not repeated.
+// explain explains a database error. It does not repeat the text, which may contain data.
 func (s *source) explain(ctx context.Context, what string, err error) error {
 	code := pgdb.Code(err)
 	switch {
@@ -237,7 +236,7 @@ func (s *source) explain(ctx context.Context, what string, err error) error {
 	case code == "42501": // insufficient_privilege
 		return fault.New(fault.CredentialsRefused, what+": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)")
 	case code == "42P01", code == "42703": // undefined_table, undefined_column
-		s.queries.Store(nil) // they are looked at again
+		s.queries.Store(nil) // they are examined again
 		return fault.New(fault.ProviderUnavailable, what+": the tables were changed just now (SQLSTATE "+code+")")
 	case pgdb.Unavailable(err), pgdb.Retryable(err), code == "57014", code == "": // query_canceled, by a timeout
 		return fault.New(fault.ProviderUnavailable, strings.TrimSpace(what+": the database cannot answer now "+sqlState(code)))
