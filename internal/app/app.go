@@ -1,18 +1,15 @@
-// Package app is the only place that knows all parts of a server: it builds
-// them from the settings, starts them in the order in which they need each
-// other, and stops them in reverse. `authsync serve` runs it against databases
-// that others keep, `authsync dev` against a PostgreSQL that it starts itself.
-//
-// The road of a webhook through what Start builds:
+// Package app is the only package that knows all parts of a server: it builds them from the
+// settings, starts them in dependency order, and stops them in reverse. `authsync serve` runs it
+// against existing databases, `authsync dev` against a PostgreSQL that it starts itself.
 //
 //	serveHTTP → receiver → inbox → (River) → applier → mirror
 //	               ▲                            ▲
 //	               └───────── directory ────────┘
 //
-// Stopping goes against it: no new requests, the ones under way are answered,
-// the last deliveries are committed, the jobs under way finish, connections
-// close. What is cut off by a kill instead is either not acknowledged, so its
-// sender tries again, or a job in the database, so another process takes it up.
+// On shutdown it accepts no new requests, answers the current ones, commits the last messages,
+// waits for running jobs and closes the connections. Whatever a kill interrupts is either
+// unacknowledged, so that its sender retries, or a job in the database, which another process takes
+// over.
 package app
 
 import (
@@ -54,19 +51,19 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// Config is what Start needs.
+// Config configures a server.
 type Config struct {
 	Settings config.Config
 	Log      *slog.Logger
-	// Listener is where to answer; nil: listen on Settings.Listen. Start owns it.
+	// Listener is where to serve; nil means to listen on Settings.Listen. Start takes ownership.
 	Listener net.Listener
-	// Observe hears of every webhook and must not wait; nil: nobody does.
+	// Observe is called for every webhook and must not block; it may be nil.
 	Observe func(receiver.Message)
 }
 
 // App is a running server.
 type App struct {
-	Store *project.Store // for people
+	Store *project.Store // for users
 
 	stored   *project.Store // for the workers
 	settings config.Config
@@ -74,7 +71,7 @@ type App struct {
 	steps    steps
 	failed   chan error
 	url      string
-	// metricsURL is empty where the metrics have no address of their own.
+	// metricsURL is empty if the metrics have no separate address.
 	metricsURL string
 	metrics    *metrics
 	health     *health
@@ -90,25 +87,25 @@ type App struct {
 	rejections *rejections.Recorder
 	usage      *usage.Counter
 	observe    func(receiver.Message)
-	guard      *egress.Guard // of all requests to addresses that customers chose
-	tenants    *pgdb.Tenants // connects to the databases of projects
+	guard      *egress.Guard // for all requests to addresses chosen by customers
+	tenants    *pgdb.Tenants // connects to the project databases
 	accounts   source.Accounts
-	shared     *source.Shared // of those who read single users
+	shared     *source.Shared // for reading single users
 	backfills  *syncrun.Store
 	refreshes  *refresh.Queue
 	outbox     *delivery.Outbox
-	// outboxAdmin is the API's, with connections of its own.
+	// outboxAdmin is the API's, with separate connections.
 	outboxAdmin *delivery.Outbox
 	api         *api.API             // nil without the role api, as is the dashboard
 	dashboard   *dashboard.Dashboard // the web pages
 }
 
-// databaseWait is how long a starting process waits for its database, which may
-// be starting as well.
+// databaseWait is how long a starting process waits for its database, which may be starting as
+// well.
 const databaseWait = 30 * time.Second
 
-// Start starts a server and returns when it answers. If it fails, everything
-// that was started is stopped again. Cancelling ctx later does not stop it.
+// Start starts a server and returns when it serves requests. If it fails, it stops everything that
+// it started. Cancelling ctx later does not stop the server.
 func Start(ctx context.Context, c Config) (_ *App, err error) {
 	log := slog.New(redact.Handler(c.Log.Handler()))
 	a := &App{
@@ -157,13 +154,13 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	return a, nil
 }
 
-// URL is how this machine reaches the server.
+// URL returns the server's address from this machine.
 func (a *App) URL() string { return a.url }
 
-// Failed hears of the server ending by itself.
+// Failed receives an error if the server ends by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop stops the server: requests and jobs under way may finish until ctx ends.
+// Stop stops the server: current requests and jobs may finish until ctx ends.
 func (a *App) Stop(ctx context.Context) error {
 	a.health.stopping.Store(true)
 	err := a.steps.stop(ctx)
@@ -213,7 +210,7 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case !pgdb.Passing(err): // waiting changes nothing about a wrong password
+		case !pgdb.Passing(err): // waiting does not fix a wrong password
 			return fmt.Errorf("DATABASE_URL: %s", pgdb.Describe(err))
 		}
 		a.log.WarnContext(ctx, "waiting_for_database", slog.String("reason", pgdb.Describe(err)), slog.Any("error", err))
@@ -225,7 +222,7 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 	}
 }
 
-// isPooled reports that a pooler stands before the control database, and says so in the log.
+// isPooled reports whether a pooler is in front of the control database, and logs it.
 func (a *App) isPooled(ctx context.Context) (pooled bool, err error) {
 	err = a.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		pooled = pgdb.Pooled(conn.Conn())
@@ -277,16 +274,16 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	return stop, nil
 }
 
-// startInbox gives the receiver an inbox with connections of its own. The
-// other one is for everybody else, who shares the pool.
+// startInbox creates the receiver's inbox with separate connections. The other inbox shares the
+// pool.
 func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	inserts, err := inbox.NewJobs(a.log)
 	if err != nil {
 		return nil, err
 	}
 	a.inbox = inbox.New(a.pool, inserts, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
-	// Before the first delivery, so that none lands in the default partition; a
-	// worker does it again every hour, and drops the old ones.
+	// Before the first message, so that none goes into the default partition; a worker repeats it
+	// every hour and drops old partitions.
 	if err := inbox.Maintain(ctx, a.pool, 0); err != nil {
 		a.log.WarnContext(ctx, "partitions_not_made", slog.Any("error", err))
 	}
@@ -317,8 +314,7 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	}, nil
 }
 
-// hardStop is how long jobs that did not finish in time may take to notice
-// that they were cancelled.
+// hardStop is how long jobs that did not finish in time get to handle their cancellation.
 const hardStop = 5 * time.Second
 
 func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
@@ -353,7 +349,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		if err == nil {
 			return nil
 		}
-		// A job that is cut off runs again, here or elsewhere.
+		// A cancelled job runs again, here or elsewhere.
 		a.log.WarnContext(ctx, "jobs_cut_off", slog.Any("error", err))
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStop)
 		defer cancel()
@@ -362,7 +358,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 }
 
 func (a *App) startHTTP(listener net.Listener) stopFunc {
-	// Paths as they come: the ids of users in them hold "|" and may hold "/".
+	// Use encoded paths: user ids contain "|" and may contain "/".
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	routes.HandleFunc("/", index).Methods(http.MethodGet)
 	routes.HandleFunc("/healthz", a.health.healthz).Methods(http.MethodGet)
@@ -384,8 +380,8 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(observeMissed(a.observe, routes))), a.log, a.failed)
 }
 
-// noReceiver answers webhooks that were routed to a process without that role.
-// Providers give up for good on a 404; on this they come back.
+// noReceiver answers webhooks that were routed to a process without that role. Providers never
+// retry a 404; they do retry this.
 func noReceiver(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, r, http.StatusServiceUnavailable, "",
 		"this process does not take webhooks (AUTHSYNC_ROLES): route them to one that does, and send this one again",
@@ -397,7 +393,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 		problem.Code("path_not_found"))
 }
 
-// tenantsOf is how a server connects to the databases of projects.
+// tenantsOf returns how a server connects to project databases.
 func tenantsOf(c config.Config) *pgdb.Tenants {
 	return &pgdb.Tenants{
 		Control: c.DatabaseURL.Reveal(),
@@ -405,8 +401,8 @@ func tenantsOf(c config.Config) *pgdb.Tenants {
 	}
 }
 
-// mustBeCurrent refuses to work on a schema that this binary can't work with. One that a newer authsync has
-// upgraded is fit as long as nothing broke: during an upgrade old processes are started again, too.
+// mustBeCurrent refuses a schema that this binary cannot work with. It accepts one that a newer
+// authsync has upgraded compatibly: during an upgrade old processes may be restarted, too.
 func mustBeCurrent(ctx context.Context, pool *pgxpool.Pool) error {
 	state, err := schema.Inspect(ctx, pool, schema.Control)
 	if err == nil {

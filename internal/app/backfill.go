@@ -17,7 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
-// startBackfills makes what starts backfills and what they read with.
+// startBackfills creates the store of sync runs and its dependencies.
 func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	transport := a.guard.Transport()
 	deps := userapi.Deps{Transport: transport, Limits: userapi.NewLimits()}
@@ -42,7 +42,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	}, nil
 }
 
-// providers are the names of the providers that a project has.
+// providers returns the names of a project's providers.
 func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, error) {
 	all, err := a.stored.ListIntegrations(ctx, projectID)
 	names := make([]string, len(all))
@@ -52,8 +52,7 @@ func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, err
 	return names, err
 }
 
-// tables opens the customer's own tables of users; without a URL they are in
-// the project's database.
+// tables opens the customer's own user tables; without a URL they are in the project's database.
 func (a *App) tables(
 	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
 ) (userapi.Source, error) {
@@ -72,7 +71,7 @@ func (a *App) tables(
 	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Tables: tables}), nil
 }
 
-// checkSource connects to a database that is given for Better Auth's tables.
+// checkSource connects to the database given for Better Auth's tables.
 func (a *App) checkSource(ctx context.Context, projectID uuid.UUID, databaseURL string) error {
 	conn, err := a.tenants.Connect(ctx, databaseURL, pgdb.Options{ApplicationName: "authsync backfill", Project: projectID})
 	if err != nil {

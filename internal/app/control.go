@@ -17,9 +17,8 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// Control is direct access to the control database, with the key that opens
-// the credentials in it. It is for what the API must not do: sign as a provider
-// would, and make the first API key.
+// Control is direct access to the control database, with the encryption key. It does what the API
+// must not: sign as a provider would, and create the first API key.
 type Control struct {
 	Pool  *pgxpool.Pool
 	Store *project.Store
@@ -27,8 +26,8 @@ type Control struct {
 	databases *tenantdb.Databases
 }
 
-// OpenControl connects to the control database; call Close in the end. It
-// refuses a schema that is not the one this binary knows.
+// OpenControl connects to the control database; call Close at the end. It refuses a schema that
+// this binary does not know.
 func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, maxConns int, log *slog.Logger) (*Control, error) {
 	keyring, err := seal.ParseKeys(encryptionKey.Reveal())
 	if err != nil {
@@ -39,7 +38,7 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 		return nil, err
 	}
 	c := &Control{Pool: pool}
-	tenants := &pgdb.Tenants{Control: databaseURL.Reveal()} // the operator is at work, who may connect to any host
+	tenants := &pgdb.Tenants{Control: databaseURL.Reveal()} // this is the operator, who may connect to any host
 	c.databases = tenantdb.New(tenantdb.Config{URL: c.databaseURL, Tenants: tenants, Log: log})
 	if err := mustBeCurrent(ctx, pool); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))

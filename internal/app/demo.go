@@ -14,17 +14,16 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// DemoProject is the name of the project that the dev server makes.
+// DemoProject is the name of the dev server's project.
 const DemoProject = "demo"
 
-// SecretsFile is the name, within the data directory, of the file with the
-// demo project's signing secrets, as shell variables DEMO_AUTH0_SECRET,
-// DEMO_CLERK_SECRET and DEMO_BETTER_AUTH_SECRET. The API never returns a secret;
-// this file is there so that curl can be tried.
+// SecretsFile is the name, in the data directory, of the file with the demo project's signing
+// secrets, as shell variables DEMO_AUTH0_SECRET, DEMO_CLERK_SECRET and DEMO_BETTER_AUTH_SECRET. The
+// API never returns a secret; this file allows trying requests with curl.
 const SecretsFile = "demo-secrets.env" //nolint:gosec // the name of a file
 
-// settle makes what is missing of the API key and the demo project, and writes
-// the files that tell of them.
+// settle creates the API key and the demo project if they are missing, and writes the files about
+// them.
 func (d *Dev) settle(ctx context.Context) error {
 	before, err := config.ReadConnection(d.Dir)
 	if err != nil && !errors.Is(err, config.ErrNoConnection) {
@@ -65,7 +64,7 @@ func (d *Dev) settle(ctx context.Context) error {
 	return config.WriteConnection(d.Dir, d.Connection)
 }
 
-// apiKey keeps the key of the last run if it is still good.
+// apiKey reuses the previous run's key if it is still valid.
 func (d *Dev) apiKey(ctx context.Context, before config.Secret) (config.Secret, error) {
 	_, err := d.App.Store.Authenticate(ctx, before.Reveal())
 	if err == nil {
@@ -78,8 +77,7 @@ func (d *Dev) apiKey(ctx context.Context, before config.Secret) (config.Secret, 
 	return config.Secret(secret), err
 }
 
-// demoSecrets makes the integrations that are missing, and returns the signing
-// secrets of all.
+// demoSecrets creates missing integrations and returns the signing secrets of all.
 func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
 	var secrets [][2]string
 	for _, name := range provider.Names() {
@@ -102,8 +100,8 @@ func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
 	return secrets, nil
 }
 
-// moveDatabases corrects the URLs of projects whose databases are on the dev
-// server's own PostgreSQL, when that listens on another port than before.
+// moveDatabases updates the URLs of projects on the dev server's own PostgreSQL when its port has
+// changed.
 func (d *Dev) moveDatabases(ctx context.Context, store *project.Store) error {
 	before, err := config.ReadConnection(d.Dir)
 	if errors.Is(err, config.ErrNoConnection) {

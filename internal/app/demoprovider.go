@@ -22,12 +22,11 @@ import (
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
 
-// DemoProviderFile is the name, within the data directory, of the file in which the
-// demo provider keeps its users, and where it answers. As long as it is there,
-// authsync dev starts the demo provider.
+// DemoProviderFile is the name, in the data directory, of the file with the demo provider's users
+// and address. If it exists, authsync dev starts the demo provider.
 const DemoProviderFile = "demo-provider.json"
 
-// ReadDemoProvider reads the state of the demo provider of a data directory; nil: there is none.
+// ReadDemoProvider reads the state of a data directory's demo provider; nil if there is none.
 func ReadDemoProvider(dir string) (*demoprovider.State, error) {
 	text, err := os.ReadFile(filepath.Join(dir, DemoProviderFile)) //nolint:gosec // within the data directory that the operator chose
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,9 +42,8 @@ func ReadDemoProvider(dir string) (*demoprovider.State, error) {
 	return &s, nil
 }
 
-// startDemoProvider serves the stand-ins for Clerk, Auth0 and Better Auth on this
-// machine alone, gives the demo project the credentials to read their users, and
-// starts the backfills.
+// startDemoProvider serves stand-ins for Clerk, Auth0 and Better Auth on this machine only, gives
+// the demo project the credentials to read their users, and starts the backfills.
 func (d *Dev) startDemoProvider(ctx context.Context, wanted bool) (stopFunc, error) {
 	before, err := ReadDemoProvider(d.Dir)
 	if err != nil || before == nil && !wanted {
@@ -84,8 +82,8 @@ func (d *Dev) startDemoProvider(ctx context.Context, wanted bool) (stopFunc, err
 	return stop, nil
 }
 
-// listenAsBefore takes the address of the last run, so that what is stored of it
-// stays true, or another one if it is taken.
+// listenAsBefore listens on the previous run's address, so that what was stored about it stays
+// valid, or on another one if it is taken.
 func (d *Dev) listenAsBefore(ctx context.Context, before *demoprovider.State) (net.Listener, error) {
 	if before != nil {
 		if u, err := url.Parse(before.URL); err == nil && u.Hostname() == "127.0.0.1" {
@@ -114,7 +112,7 @@ func (d *Dev) sendDemoWebhook(ctx context.Context, to *client.Client, name strin
 	return body, to.Deliver(ctx, name, d.Demo.ID.String(), header, body)
 }
 
-// setDemoStreams makes the event stream of the stand-in for Auth0.
+// setDemoStreams creates the event stream of the stand-in for Auth0.
 func (d *Dev) setDemoStreams(ctx context.Context, demo *demoprovider.Demo, to *client.Client) error {
 	credentials, _, err := d.App.Store.Credentials(ctx, d.Demo.ID, provider.Auth0)
 	if err != nil {
@@ -131,8 +129,8 @@ func (d *Dev) setDemoStreams(ctx context.Context, demo *demoprovider.Demo, to *c
 	return nil
 }
 
-// connectDemoProvider stores the credentials of the stand-ins, and starts a backfill
-// of each whose users were not read yet.
+// connectDemoProvider stores the credentials of the stand-ins, and starts a backfill of each whose
+// users have not been read.
 func (d *Dev) connectDemoProvider(ctx context.Context, bases map[string]string) error {
 	for name, given := range map[string]map[string]string{
 		provider.Clerk:      {"secret_key": demoprovider.ClerkKey},

@@ -29,14 +29,14 @@ const (
 	devKeyName  = "authsync dev"
 )
 
-// Dev is a server for trying things out and for development: nothing has to be
-// configured. All it keeps is in the data directory:
+// Dev is a server for trying things out and for development, without any configuration. Everything
+// is stored in the data directory:
 //
-//	postgres/         the databases (or "moved-to" a place that says where they are)
-//	encryption.key    seals the credentials in them
-//	connection.env    what a shell or a command needs to reach all of it
+//	postgres/         the databases (or "moved-to", which names their location)
+//	encryption.key    encrypts the credentials in them
+//	connection.env    what shells and commands need to connect
 //	demo-secrets.env  the signing secrets of the demo project
-//	demo-provider.json  the users of the demo provider, where it was asked for
+//	demo-provider.json  the users of the demo provider, if enabled
 //	authsync.log      the log of the last run (the one before: authsync.log.1)
 //	lock              held while the server runs
 type Dev struct {
@@ -44,9 +44,9 @@ type Dev struct {
 	Dir        string
 	Connection config.Connection
 	Demo       project.Project
-	// DemoProvider is the address of the demo provider; empty: it does not run.
+	// DemoProvider is the address of the demo provider; empty if it is not running.
 	DemoProvider string
-	// Postgres says which PostgreSQL runs, such as "15.18".
+	// Postgres is the version of the running PostgreSQL, such as "15.18".
 	Postgres string
 
 	follower *follower
@@ -57,20 +57,19 @@ type Dev struct {
 	steps    steps
 }
 
-// DevConfig is what StartDev needs.
+// DevConfig configures a Dev.
 type DevConfig struct {
-	Config config.Config // DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY are not looked at
-	// DemoProvider starts the demo provider, now and at each later start.
+	Config config.Config // DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY are ignored
+	// DemoProvider starts the demo provider, now and on each later start.
 	DemoProvider bool
-	// Progress hears what is going on, a line at a time, for a person.
+	// Progress receives progress messages for a person, line by line.
 	Progress func(line string)
-	// Warnings takes the lines of the log that a person should see at once.
+	// Warnings receives the log lines that a person should see immediately.
 	Warnings io.Writer
 }
 
-// StartDev starts the server and returns when it answers. What can go wrong
-// without touching anything goes first: the directory in use, the port taken.
-// On an error everything that was started is stopped again.
+// StartDev starts the server and returns when it serves requests. Checks without side effects come
+// first: directory in use, port taken. On an error it stops everything that it started.
 func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 	dir, err := filepath.Abs(c.Config.DataDir)
 	if err != nil {
@@ -111,14 +110,14 @@ func StartDev(ctx context.Context, c DevConfig) (_ *Dev, err error) {
 	return d, nil
 }
 
-// Stop stops everything in reverse, PostgreSQL last. Nothing that was
-// acknowledged is lost if ctx ends before that.
+// Stop stops everything in reverse order, PostgreSQL last. If ctx ends before that, nothing
+// acknowledged is lost.
 func (d *Dev) Stop(ctx context.Context) error {
 	d.terminal.close()
 	return d.steps.stop(ctx)
 }
 
-// Failed hears of the server or PostgreSQL ending by themselves.
+// Failed receives an error if the server or PostgreSQL ends by itself.
 func (d *Dev) Failed() <-chan error {
 	failed := make(chan error, 1)
 	go func() {
@@ -132,7 +131,7 @@ func (d *Dev) Failed() <-chan error {
 	return failed
 }
 
-// LogFile is the server's log.
+// LogFile returns the path of the server's log.
 func (d *Dev) LogFile() string { return filepath.Join(d.Dir, "authsync.log") }
 
 func (d *Dev) takeDir(context.Context) (stopFunc, error) {
@@ -144,14 +143,14 @@ func (d *Dev) takeDir(context.Context) (stopFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The directory tends to lie in a checkout, and it holds secrets.
+	// The directory is often inside a checkout, and contains secrets.
 	if err := os.WriteFile(filepath.Join(d.Dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("write to the data directory: %w: choose another one with AUTHSYNC_DATA_DIR", err), lock.Close())
 	}
 	return func(context.Context) error { return lock.Close() }, nil
 }
 
-// openLog begins a new log and keeps the one of the run before as authsync.log.1.
+// openLog starts a new log and keeps the previous run's as authsync.log.1.
 func (d *Dev) openLog(c config.Config) (stopFunc, error) {
 	path := d.LogFile()
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -185,7 +184,7 @@ func (d *Dev) startPostgres(ctx context.Context) (stopFunc, error) {
 	}, nil
 }
 
-// prepare makes the control database and brings its schema up to date.
+// prepare creates the control database and upgrades its schema.
 func (d *Dev) prepare(ctx context.Context) error {
 	admin, err := pgx.Connect(ctx, d.server.URL("postgres"))
 	if err != nil {
@@ -197,14 +196,14 @@ func (d *Dev) prepare(ctx context.Context) error {
 	if err := admin.QueryRow(ctx, look, devDatabase).Scan(&d.Postgres, &exists); err != nil {
 		return fmt.Errorf("look for database %s: %w", devDatabase, err)
 	}
-	d.Postgres, _, _ = strings.Cut(d.Postgres, " ") // Debian adds its own words
+	d.Postgres, _, _ = strings.Cut(d.Postgres, " ") // Debian appends its own version
 	d.progress(fmt.Sprintf("PostgreSQL %s runs (process %d)", d.Postgres, d.server.PID()))
 	if !exists {
 		if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{devDatabase}.Sanitize()); err != nil {
 			return fmt.Errorf("create database %s: %w", devDatabase, err)
 		}
 	}
-	// The roles of projects' databases have nothing to do in this one.
+	// The roles of project databases must not connect to this one.
 	if _, err := admin.Exec(ctx, "REVOKE CONNECT ON DATABASE "+pgx.Identifier{devDatabase}.Sanitize()+" FROM PUBLIC"); err != nil {
 		return fmt.Errorf("close database %s to others: %w", devDatabase, err)
 	}
@@ -224,7 +223,7 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	settings.DatabaseURL = config.Secret(d.server.URL(devDatabase))
 	settings.EncryptionKey = key
 	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
-	// What a developer tries things with runs on her machine.
+	// A developer's test servers run on the same machine.
 	settings.AllowTargets = settings.AllowTargets.And(egress.Loopback())
 	settings.AllowDatabaseTargets = settings.AllowDatabaseTargets.And(egress.Loopback())
 	if err := d.beforeStart(ctx, settings); err != nil {
@@ -240,7 +239,7 @@ func (d *Dev) startApp(ctx context.Context, c DevConfig, listener net.Listener) 
 	}, nil
 }
 
-// beforeStart does what must be done before anybody looks at the projects.
+// beforeStart does what must happen before the projects are read.
 func (d *Dev) beforeStart(ctx context.Context, settings config.Config) error {
 	control, err := OpenControl(ctx, settings.DatabaseURL, settings.EncryptionKey, 2, d.log)
 	if err != nil {
@@ -249,7 +248,7 @@ func (d *Dev) beforeStart(ctx context.Context, settings config.Config) error {
 	return errors.Join(d.moveDatabases(ctx, control.Store), control.Close(ctx))
 }
 
-// encryptionKey reads the key, or makes one where nothing has been sealed yet.
+// encryptionKey reads the key, or creates one if nothing has been encrypted yet.
 func (d *Dev) encryptionKey(ctx context.Context) (config.Secret, error) {
 	path := filepath.Join(d.Dir, config.KeyFile)
 	text, err := os.ReadFile(path) //nolint:gosec // within the data directory that the operator chose

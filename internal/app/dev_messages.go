@@ -13,32 +13,32 @@ import (
 	"github.com/authsync/authsync/internal/ingest/receiver"
 )
 
-// Message is a webhook as `authsync dev` shows it: what came, and what became of it.
+// Message is a webhook as shown by `authsync dev`, with the outcomes of its events.
 type Message struct {
 	receiver.Message
 
-	// Tally counts the events in the message, once their outcomes are known; nil for a message
-	// that was refused, or of which nothing became yet.
+	// Tally counts the events in the message, once their outcomes are known; nil if it was rejected
+	// or is pending.
 	Tally *inbox.Tally
-	// Others is how many requests of no project came before this one and are not shown.
+	// Others is the number of earlier requests for unknown projects that are not shown.
 	Others int64
 }
 
 const (
-	// followed is how many messages may wait to be shown; beyond that some are left out.
+	// followed is the maximum number of messages waiting to be shown; further ones are dropped.
 	followed = 1000
-	// followEvery is how often the outcomes of messages are asked for, at most maxLookedUp at once.
+	// followEvery is the polling interval for outcomes, at most maxLookedUp at once.
 	followEvery = 50 * time.Millisecond
 	maxLookedUp = 100
-	// maxBetween is how long a message that waits is not asked for at most.
+	// maxBetween is the maximum polling interval for one message.
 	maxBetween = time.Second
-	// patient is how long a message is waited for before it is shown as one that waits. It is
-	// shown again with its outcomes, unless they take longer than maxFollowed.
+	// patient is how long a message may take before it is shown as pending. It is shown again with
+	// its outcomes, unless they take longer than maxFollowed.
 	patient     = 10 * time.Second
 	maxFollowed = 10 * time.Minute
 )
 
-// open is a message whose outcomes are not known.
+// open is a message whose outcomes are unknown.
 type open struct {
 	receiver.Message
 
@@ -46,24 +46,24 @@ type open struct {
 	asked time.Time
 }
 
-// due reports whether to ask for the outcomes of a message again: the longer it waits, the more seldom.
+// due reports whether to poll a message again: the interval grows with its age.
 func (m *open) due(now time.Time) bool {
 	return now.Sub(m.asked) >= min(now.Sub(m.ReceivedAt)/10, maxBetween)
 }
 
-// follower shows messages to a person, beside the receiver, which never waits for it.
+// follower shows messages to a person. The receiver never waits for it.
 type follower struct {
 	messages chan receiver.Message
 	on       atomic.Bool
 	lost     atomic.Int64
-	missed   missed // of no project
+	missed   missed // for unknown projects
 }
 
 func newFollower() *follower {
 	return &follower{messages: make(chan receiver.Message, followed), missed: missed{now: time.Now}}
 }
 
-// observe is the receiver's Observe.
+// observe implements the receiver's Observe.
 func (f *follower) observe(m receiver.Message) {
 	if !f.on.Load() || m.ProjectID == uuid.Nil && !f.missed.take(m) {
 		return
@@ -75,9 +75,9 @@ func (f *follower) observe(m receiver.Message) {
 	}
 }
 
-// Follow shows every message that comes from now on, accepted or refused, as soon as it is
-// known what became of it, until ctx ends; of requests of no project, the newest once a second.
-// Where more come than can be shown, lost hears how many were left out.
+// Follow shows every new message, accepted or rejected, once its outcomes are known, until ctx
+// ends; of requests for unknown projects, the newest once a second. If there are too many to show,
+// lost receives the number dropped.
 func (d *Dev) Follow(ctx context.Context, show func(Message), lost func(n int64)) {
 	f := d.follower
 	f.on.Store(true)
@@ -111,10 +111,10 @@ func (d *Dev) Follow(ctx context.Context, show func(Message), lost func(n int64)
 	}
 }
 
-// showKnown shows the messages whose events have outcomes, and once those that have waited
+// showKnown shows the messages whose outcomes are known, and once those that have been pending for
 // long. It returns the ones without outcomes.
 func (d *Dev) showKnown(ctx context.Context, waiting []open, show func(Message)) []open {
-	var asked, rest []open // the turn of the rest comes before that of those asked for
+	var asked, rest []open // the rest gets its turn before those just polled
 	now := time.Now()
 	for _, m := range waiting {
 		if len(asked) < maxLookedUp && m.due(now) {
@@ -162,7 +162,7 @@ func (d *Dev) tallies(ctx context.Context, messages []open) (map[int64]inbox.Tal
 	return d.App.inbox.Tallies(ctx, ids, from.Add(-time.Second)) // times are kept to the microsecond
 }
 
-// ProjectName is the name of a project that dev knows; its id where it does not; empty for none.
+// ProjectName returns the name of a project, its id if the name is unknown, or "" for none.
 func (d *Dev) ProjectName(id uuid.UUID) string {
 	if id == uuid.Nil {
 		return ""

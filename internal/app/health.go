@@ -14,25 +14,25 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// readyTimeout bounds one answer of /readyz; probes tend to give up after a second or two.
+// readyTimeout limits one answer of /readyz; probes usually give up after a second or two.
 const readyTimeout = 2 * time.Second
 
-// health answers /healthz and /readyz.
+// health serves /healthz and /readyz.
 type health struct {
 	log      *slog.Logger
 	parts    []part
 	stopping atomic.Bool
 }
 
-// part is something without which this process can't do its work. The error of
-// check is shown to anyone, so it says no more than what to do.
+// part is something that this process cannot work without. check's error is public, so it says only
+// what to do.
 type part struct {
 	name  string
 	check func(ctx context.Context) error
 }
 
-// healthz says that the process lives. Restarting it would help only if this
-// does not answer, so nothing else is asked.
+// healthz reports that the process is alive. A restart would help only if this does not answer, so
+// it checks nothing else.
 func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 }
@@ -40,11 +40,10 @@ func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
 // readiness is the answer of /readyz.
 type readiness struct {
 	Status string            `json:"status"` // ready or not_ready
-	Parts  map[string]string `json:"parts"`  // ok, or what is wrong, by part
+	Parts  map[string]string `json:"parts"`  // ok, or the problem, by part
 }
 
-// readyz says whether to send requests here: 200, or 503 with the parts that
-// are not ready.
+// readyz reports whether to send requests here: 200, or 503 with the parts that are not ready.
 func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
@@ -80,8 +79,8 @@ func databaseParts(pool *pgxpool.Pool, log *slog.Logger) []part {
 	}
 }
 
-// checkSchema says whether this process can work with the schema: also while a newer
-// authsync migrates it, and afterwards, as long as nothing broke that this one needs.
+// checkSchema reports whether this process can work with the schema, even while a newer authsync
+// migrates it, and afterwards if the change is compatible.
 func checkSchema(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 	current, err := schema.UpToDate(ctx, pool, schema.Control)
 	switch {
@@ -108,5 +107,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // whoever asked may be gone
+	_, _ = w.Write(append(body, '\n')) // the client may have gone
 }

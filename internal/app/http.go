@@ -16,9 +16,8 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 )
 
-// Limits of the HTTP server. A provider's webhook is small and its sender
-// gives up after some ten seconds; the slowest management call installs a
-// mirror in a database far away.
+// Limits of the HTTP server. A provider's webhook is small and its sender gives up after about ten
+// seconds; the slowest management call installs a mirror in a remote database.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
@@ -27,10 +26,10 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// ErrPortTaken says that another process listens on the address.
+// ErrPortTaken reports that another process listens on the address.
 var ErrPortTaken = errors.New("another program listens there already: stop it, or choose another address with AUTHSYNC_LISTEN")
 
-// Listen takes the address. The error says what to do when it is taken.
+// Listen listens on the address. If it is taken, the error says what to do.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
@@ -43,9 +42,9 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serveHTTP starts answering on the listener. Should the server end by itself,
-// failed hears of it. Stopping refuses new connections, lets the requests under
-// way finish, and cuts them off when its context ends.
+// serveHTTP starts serving on the listener. failed receives an error if the server ends by itself.
+// Stopping refuses new connections, waits for current requests, and aborts them when its context
+// ends.
 func serveHTTP(listener net.Listener, handler http.Handler, log *slog.Logger, failed chan<- error) stopFunc {
 	server := &http.Server{
 		Handler:           refuseAmbiguous(handler),
@@ -77,9 +76,9 @@ func serveHTTP(listener net.Listener, handler http.Handler, log *slog.Logger, fa
 	}
 }
 
-// refuseAmbiguous refuses requests whose head gives their length more than once, and
-// ends the connection: a proxy on the way may read another request out of the same bytes
-// (RFC 9112, section 6.3). Lengths that contradict each other net/http refuses by itself.
+// refuseAmbiguous rejects requests whose header gives their length more than once, and closes the
+// connection: a proxy may have read another request in the same bytes (RFC 9112, section 6.3).
+// net/http itself rejects contradictory lengths.
 func refuseAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn := connlimit.From(r.Context()); conn != nil && conn.LengthIsAmbiguous() {
@@ -92,8 +91,8 @@ func refuseAmbiguous(next http.Handler) http.Handler {
 	})
 }
 
-// closing has every answer end its connection while the server drains, so that its
-// clients find another process for their next request.
+// closing makes every answer close its connection while the server drains, so that clients use
+// another process for their next request.
 func closing(draining *atomic.Bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if draining.Load() {
@@ -103,9 +102,9 @@ func closing(draining *atomic.Bool, next http.Handler) http.Handler {
 	})
 }
 
-// Drain comes before Stop where proxies send requests to several processes: for the
-// time of AUTHSYNC_DRAIN_DELAY the server still answers everything, but says by /readyz that
-// it is not ready, and ends the connection after each answer. It returns early if ctx ends.
+// Drain precedes Stop behind a load balancer: for AUTHSYNC_DRAIN_DELAY the server still serves
+// everything, but /readyz reports that it is not ready, and every answer closes its connection. It
+// returns early if ctx ends.
 func (a *App) Drain(ctx context.Context) {
 	a.health.stopping.Store(true)
 	if a.settings.DrainDelay == 0 || !a.settings.Roles.HTTP() {
@@ -120,20 +119,20 @@ func (a *App) Drain(ctx context.Context) {
 	}
 }
 
-// bounded bounds the connections to the server.
+// bounded limits the server's connections.
 func (a *App) bounded(listener net.Listener) *connlimit.Listener {
 	most := min(a.settings.MaxConnections, connlimit.Files())
 	return connlimit.Listen(listener, connlimit.Config{
 		Max: most, PerAddress: max(most/4, 1), Registry: a.metrics.registry,
-		// A proxy has the connections of all its clients.
+		// A proxy holds the connections of all its clients.
 		Exempt: func(address netip.Addr) bool {
 			return address.IsLoopback() || a.settings.TrustedProxies.Contains(address)
 		},
 	})
 }
 
-// baseURL is how this machine reaches the listener; a wildcard address becomes
-// the loopback.
+// baseURL returns the listener's address from this machine; a wildcard address becomes the
+// loopback.
 func baseURL(listener net.Listener) string {
 	host, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// index answers / for a person who opens the address in a browser: what this is
-// and where to go.
+// index serves /, for a person who opens the address in a browser: what this is and where to go.
 func index(w http.ResponseWriter, r *http.Request) {
 	text := strings.TrimLeft(indexText, "\n")
 	contentType := "text/plain; charset=utf-8"
@@ -18,10 +17,10 @@ func index(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
-	_, _ = w.Write([]byte(text)) // whoever asked may be gone
+	_, _ = w.Write([]byte(text)) // the client may have gone
 }
 
-// links are the paths that a browser can open.
+// links matches the paths that a browser can open.
 var links = regexp.MustCompile(`GET  (/\S*)`)
 
 const indexHead = `<!doctype html>

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// ErrDataDirInUse says that another authsync dev has the data directory.
+// ErrDataDirInUse reports that another authsync dev uses the data directory.
 var ErrDataDirInUse = errors.New("another authsync dev is using it")
 
-// lockDir takes a data directory for this process, until it ends, however that
-// happens. The file tells people the process id; what counts is the lock on it.
+// lockDir locks a data directory until the process ends, however that happens. The file contains
+// the process id for people; only the lock on it matters.
 func lockDir(dir string) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // within the data directory that the operator chose
 	if err != nil {

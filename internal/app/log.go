@@ -7,7 +7,7 @@ import (
 	"github.com/authsync/authsync/internal/config"
 )
 
-// NewLogger makes the logger that the settings ask for.
+// NewLogger creates the configured logger.
 func NewLogger(c config.Config, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == config.Text {

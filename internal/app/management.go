@@ -20,18 +20,17 @@ import (
 )
 
 const (
-	// riverUIConns are the connections of River UI, so that what it counts and lists
-	// holds up neither jobs nor management calls: one for a count that takes long, and two for
-	// the rest.
+	// riverUIConns are River UI's connections, separate so that its counts and lists delay neither
+	// jobs nor management calls: one for a slow count, and two for the rest.
 	riverUIConns = 3
-	// riverUIIdle is how long they are kept when nobody looks.
+	// riverUIIdle is how long unused ones are kept.
 	riverUIIdle = time.Minute
 )
 
-// RiverUI is where a browser on this machine finds River UI.
+// RiverUI returns River UI's address for a browser on this machine.
 func (a *App) RiverUI() string { return a.url + dashboard.RiverPath + "/" }
 
-// startManagement makes what people manage authsync with: the API and the dashboard.
+// startManagement creates the API and the dashboard.
 func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	if !a.settings.Roles.API {
 		return nil, nil
@@ -68,7 +67,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	return func(ctx context.Context) error { pool.Close(); return events.Close(ctx) }, nil
 }
 
-// routeManagement has the paths of both answered; those of webhooks are routed before.
+// routeManagement routes the paths of both; webhooks are routed before.
 func (a *App) routeManagement(routes *mux.Router) {
 	if !a.settings.Roles.API {
 		return
@@ -81,7 +80,7 @@ func (a *App) routeManagement(routes *mux.Router) {
 	routes.PathPrefix(dashboard.RiverPath + "/").Handler(pages)
 }
 
-// newestRepair gives the newest repair of a project's mirror; nil if there was none.
+// newestRepair returns the newest repair of a project's mirror; nil if there was none.
 func (a *App) newestRepair(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error) {
 	all, err := repair.Of(ctx, a.people, projectID, 1)
 	if err != nil || len(all) == 0 {

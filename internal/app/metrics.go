@@ -20,9 +20,9 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
-// metrics is what /metrics shows: numbers of the process, no project's name, no data, and
-// nothing that asks a database. It is for operators: with a key that is not limited to a
-// project or, by AUTHSYNC_METRICS_LISTEN, at an address of its own.
+// metrics serves /metrics: numbers about the process, without project names or data, and without
+// querying a database. It is for operators: with a key that is not limited to a project or, with
+// AUTHSYNC_METRICS_LISTEN, at a separate address.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -55,7 +55,7 @@ func (m *metrics) area(name string, h http.Handler) http.Handler {
 		promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), h))
 }
 
-// pool shows the connections of a pool to the control database.
+// pool adds the connections of a pool to the control database.
 func (m *metrics) pool(name string, pool *pgxpool.Pool) {
 	gauge := func(state string, value func(*pgxpool.Stat) int32) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -76,14 +76,14 @@ func (m *metrics) pool(name string, pool *pgxpool.Pool) {
 	)
 }
 
-// scrapes is how many scrapes may run at the same time.
+// scrapes is the maximum number of concurrent scrapes.
 const scrapes = 3
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: scrapes})
 }
 
-// startMetrics answers /metrics at an address of its own, if there is one.
+// startMetrics serves /metrics at its separate address, if there is one.
 func (a *App) startMetrics(ctx context.Context) (stopFunc, error) {
 	if a.settings.MetricsListen == "" {
 		return nil, nil
@@ -99,13 +99,13 @@ func (a *App) startMetrics(ctx context.Context) (stopFunc, error) {
 	return serveHTTP(bounded, routes, a.log, a.failed), nil
 }
 
-// metricsConns are the connections to the address of the metrics.
+// metricsConns is the maximum number of connections to that address.
 const metricsConns = 32
 
-// MetricsURL is where the metrics are, if they have an address of their own.
+// MetricsURL returns the address of the metrics, if it is separate.
 func (a *App) MetricsURL() string { return a.metricsURL }
 
-// forOperators lets those pass who show a key that is not limited to a project.
+// forOperators requires a key that is not limited to a project.
 func (a *App) forOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		const how = "show a key that is not limited to a project (Authorization: Bearer capy_…), or give the metrics an address of their own by AUTHSYNC_METRICS_LISTEN"

@@ -8,8 +8,8 @@ import (
 	"github.com/authsync/authsync/internal/ingest/receiver"
 )
 
-// observeMissed has the observer, if there is one, hear of webhooks that no receiver heard of: those whose
-// path is wrong and that were refused.
+// observeMissed reports webhooks with a wrong path, which reach no receiver, to the observer, if
+// there is one.
 func observeMissed(observe func(receiver.Message), next http.Handler) http.Handler {
 	if observe == nil {
 		return next
@@ -27,7 +27,7 @@ func observeMissed(observe func(receiver.Message), next http.Handler) http.Handl
 	})
 }
 
-// statusWriter knows the status of an answer.
+// statusWriter records the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 
@@ -42,15 +42,16 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// missedEvery is how often a request of no project is shown at most: anybody can send any number.
+// missedEvery is the minimum interval between two shown requests for unknown projects: anyone can
+// send any number.
 const missedEvery = time.Second
 
-// missed lets through one request of no project in missedEvery, and keeps the newest of the others.
+// missed lets through one request per missedEvery, and keeps the newest of the others.
 type missed struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	last   time.Time // when one was shown
+	last   time.Time // when one was last shown
 	newest receiver.Message
 	more   int64 // how many were not shown
 }
@@ -68,7 +69,7 @@ func (m *missed) take(r receiver.Message) bool {
 	return false
 }
 
-// held is the newest request that was not shown, once its time has come, with how many others were not.
+// held returns the newest request that was not shown, once it is due, with the number of others.
 func (m *missed) held() (Message, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/authsync/authsync/internal/ingest/usage"
 )
 
-// startNotes begins to note what the receiver refuses and how much it stores. What is returned
-// writes what is left, and stops it.
+// startNotes starts recording what the receiver rejects and how much it stores. The returned
+// function writes the rest and stops it.
 func (a *App) startNotes(ctx context.Context, pool *pgxpool.Pool) (stop func(), err error) {
 	a.rejections = rejections.New(pool, a.log)
 	a.usage = usage.New(pool, a.log, a.settings.ProjectQuotaBytes)

@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 )
 
-// startOutbox makes what sends changes on, for the workers and for the API.
+// startOutbox creates what sends changes to destinations, for the workers and for the API.
 func (a *App) startOutbox(context.Context) (stopFunc, error) {
 	client := a.guard.Client(0) // each type bounds its own attempts
 	settings := delivery.Config{

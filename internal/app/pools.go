@@ -10,11 +10,11 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// The pools to the control database. Each kind of work has its own, so that none waits for another's
-// connections: what one project makes slow is neither felt by the receiver nor by /readyz.
+// The pools to the control database. Each kind of work has its own, so that none waits for
+// another's connections: a slow project affects neither the receiver nor /readyz.
 const (
-	// receiverConns store messages: one for the commit in flight, one to wake the workers after it,
-	// one to note what was refused and how much was stored, and one to spare.
+	// receiverConns store messages: one for the current commit, one to wake the workers after it,
+	// one to record rejections and usage, and one to spare.
 	receiverConns = 4
 	// vitalConns are for the directory and for /readyz.
 	vitalConns = 2
@@ -22,9 +22,9 @@ const (
 	managementConns = 8
 )
 
-// settings of the sessions of a pool. Nothing that people or probes ask for may hold a lock or a
-// connection for long; the receiver's and the workers' statements have deadlines of their own, and these end
-// what those have given up.
+// Session settings of a pool. Users' queries and probes must not hold a lock or a connection for
+// long; the receiver's and workers' statements have their own deadlines, and these end what those
+// have abandoned.
 func managementSession() map[string]string {
 	return map[string]string{
 		"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "15s",
@@ -55,7 +55,7 @@ func openPool(ctx context.Context, url config.Secret, conns int, session map[str
 	return pool, nil
 }
 
-// named opens a pool and shows it in the metrics.
+// named opens a pool and adds it to the metrics.
 func (a *App) named(ctx context.Context, name string, conns int, session map[string]string) (*pgxpool.Pool, error) {
 	pool, err := openPool(ctx, a.settings.DatabaseURL, conns, session)
 	if err != nil {

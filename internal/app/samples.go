@@ -14,11 +14,11 @@ import (
 	"github.com/authsync/authsync/internal/provider/registry"
 )
 
-// samplesTimeout bounds how long the samples may take to become rows.
+// samplesTimeout is how long the samples may take to become rows.
 const samplesTimeout = 30 * time.Second
 
-// samples are what the dev server sends itself on its first start: users of
-// all providers, one that changes and one that goes.
+// samples are the events that the dev server sends itself on its first start: users of all
+// providers, one of which changes and one is deleted.
 func samples(now time.Time) []struct {
 	Provider string
 	provider.Sample
@@ -58,10 +58,9 @@ type DemoUser struct {
 	DeletedAt *time.Time
 }
 
-// SendSamples sends the samples to the server's own receiver, as the providers
-// would, and returns the rows that they became. Where the mirror has users
-// already it sends nothing and returns none. Nor does it where the demo provider
-// runs, which would not know these users.
+// SendSamples sends the samples to the server's own receiver, as the providers would, and returns
+// the resulting rows. If the mirror already has users, or the demo provider runs, which would not
+// know these users, it sends nothing and returns none.
 func (d *Dev) SendSamples(ctx context.Context) ([]DemoUser, error) {
 	if d.DemoProvider != "" {
 		return nil, nil

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// stopFunc stops what a step started. When ctx ends it must come to an end,
-// even if that cuts something off.
+// stopFunc stops what a step started. When ctx ends it must return, even if it has to abort work.
 type stopFunc func(ctx context.Context) error
 
-// steps are the parts that run, in the order they were started.
+// steps are the running parts, in the order in which they were started.
 type steps struct {
 	log     *slog.Logger
 	started []step
@@ -24,8 +23,8 @@ type step struct {
 	stop stopFunc
 }
 
-// start runs one step. If it fails, the error names it, and those before it
-// still run: call stop.
+// start runs one step. If it fails, the error names it, and the earlier steps keep running: call
+// stop.
 func (s *steps) start(ctx context.Context, name string, start func(context.Context) (stopFunc, error)) error {
 	begin := time.Now()
 	stop, err := start(ctx)
@@ -37,12 +36,12 @@ func (s *steps) start(ctx context.Context, name string, start func(context.Conte
 	return nil
 }
 
-// grace is what each step still gets to stop when the time for all is over, so
-// that one that took it all does not make the others stop in disorder.
+// grace is the time that each step still gets to stop when the overall time is up, so that a slow
+// one does not make the others stop in disorder.
 const grace = 3 * time.Second
 
-// stop stops every step that was started, the last one first. A step that
-// fails to stop does not keep the others from it.
+// stop stops every started step, in reverse order. A step that fails to stop does not prevent the
+// others from stopping.
 func (s *steps) stop(ctx context.Context) error {
 	var errs []error
 	for _, st := range slices.Backward(s.started) {

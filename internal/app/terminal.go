@@ -14,8 +14,8 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
-// terminal writes the warnings of the log that a person should see at once, each as a plain line. What
-// repeats itself is written once a minute, with how often it has come; the log has every one.
+// terminal writes the log warnings that a person should see immediately, each as a plain line. A
+// repeated warning is written once a minute, with a count; the log has every one.
 //
 //	10:20:31 warning      mirror unusable: project demo: install the mirror: the schema is damaged: …
 type terminal struct {
@@ -24,13 +24,13 @@ type terminal struct {
 	attrs []slog.Attr
 }
 
-// terminalState is what a handler shares with those made from it.
+// terminalState is shared by a handler and those derived from it.
 type terminalState struct {
 	now  func() time.Time
-	demo atomic.Pointer[project.Project] // known by its name; others by their ids
+	demo atomic.Pointer[project.Project] // shown by its name; others by their ids
 
 	mu   sync.Mutex
-	out  io.Writer // nil: nobody is to see anything any more
+	out  io.Writer // nil once nothing more is to be shown
 	said map[string]*saidBefore
 }
 
@@ -40,13 +40,13 @@ type saidBefore struct {
 }
 
 const (
-	// repeatedAfter is how long what was said is not said again.
+	// repeatedAfter is the minimum interval between equal warnings.
 	repeatedAfter = time.Minute
-	// maxSaid bounds what is remembered of it.
+	// maxSaid limits the warnings remembered.
 	maxSaid = 1000
 )
 
-// ofNoUseAtOnce reports attributes that are of use in the log alone.
+// ofNoUseAtOnce reports whether an attribute is useful only in the log.
 func ofNoUseAtOnce(key string) bool {
 	return slices.Contains([]string{"next_try", "sqlstate", "took", "duration", "attempt", "job_id"}, key)
 }
@@ -55,27 +55,25 @@ func newTerminal(out io.Writer) *terminal {
 	return &terminal{terminalState: &terminalState{now: time.Now, out: out, said: map[string]*saidBefore{}}}
 }
 
-// close ends it when the server is told to stop: what is cut off then complains, which is of no concern to a person.
+// close silences it when the server is told to stop: complaints about aborted work then do not
+// concern a person.
 func (t *terminalState) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.out = nil
 }
 
-// Enabled is part of slog.Handler.
 func (*terminal) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
-// WithAttrs is part of slog.Handler.
 func (t *terminal) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &terminal{terminalState: t.terminalState, attrs: append(slices.Clip(t.attrs), attrs...)}
 }
 
-// WithGroup is part of slog.Handler. A person has no use for groups.
+// WithGroup ignores groups, which are of no use to a person.
 func (t *terminal) WithGroup(string) slog.Handler { return t }
 
-// Handle is part of slog.Handler.
 func (t *terminal) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "event_failed" { // the line about its message says it
+	if r.Message == "event_failed" { // the line about its message includes it
 		return nil
 	}
 	text := t.text(r)
@@ -106,7 +104,7 @@ func (t *terminal) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// text is what a record says, without its time.
+// text returns a record's text, without its time.
 func (t *terminal) text(r slog.Record) string {
 	parts := []string{strings.ReplaceAll(r.Message, "_", " ")}
 	var why, rest []string

@@ -1,18 +1,15 @@
-// Package batch makes one flush out of many callers. Each caller hands in an
-// item and waits; while a flush runs, the items that arrive gather, and the next
-// flush takes them together. Nothing ever waits for a timer: a lone item is
-// flushed at once, and under load the groups grow by themselves to what a flush
-// costs.
-//
-// On the road of a webhook the inbox uses it to share one commit among
-// concurrent deliveries, and whoever applies events to share one call.
+// Package batch combines the items of many callers into one flush. Each caller hands in an item and
+// waits; while a flush runs, arriving items accumulate, and the next flush takes them together.
+// Nothing waits for a timer: a lone item is flushed immediately, and under load the groups grow
+// with the cost of a flush. The inbox uses it to share one commit among concurrent messages, and
+// appliers to share one call.
 //
 //	Do ──▶ waiting ──▶ in flight ──▶ result
 //	  │       └─ context ended: removed, its item is never flushed
 //	  ├─ ErrFull: too many or too large
 //	  └─ ErrClosed
 //
-// A group without items holds no goroutine.
+// A group without items has no goroutine.
 package batch
 
 import (
@@ -25,55 +22,53 @@ import (
 
 // Errors of Group.Do.
 var (
-	// ErrFull: as many items wait already as the group's bounds allow. The item was not taken.
+	// ErrFull: the group's limits on waiting items are reached. The item was not accepted.
 	ErrFull = errors.New("too many items are waiting")
 	// ErrClosed: the group has been closed. The item was not flushed.
 	ErrClosed = errors.New("the group is closed")
 )
 
-// PanicError is the error of every item of a flush that panicked, or that ended
-// its goroutine otherwise.
+// PanicError is the error of every item of a flush that panicked or called runtime.Goexit.
 type PanicError struct {
-	Value any // what was passed to panic; nil after runtime.Goexit
+	Value any // the value passed to panic; nil after runtime.Goexit
 	Stack []byte
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("the flush panicked: %v", e.Value) }
 
-// Result is what a flush did with one item.
+// Result is the result of a flush for one item.
 type Result[R any] struct {
 	Value R
 	Err   error
 }
 
-// Config says how a group flushes and how much it takes. Bounds that are zero are none, except MaxInFlight.
+// Config configures a group. A limit of zero means no limit, except for MaxInFlight.
 type Config[T, R any] struct {
-	// Flush works on items and fills results, which has the same length and is
-	// zero: an entry left alone is a success with R's zero value. An error
-	// returned is the result of every item instead. Neither slice may be kept.
-	// The context has no deadline and ends only when Close gives up: it
-	// belongs to no caller, for the items are several callers'.
+	// Flush processes items and fills in results, which has the same length: an entry left zero is
+	// a success with R's zero value. A returned error is the result of every item instead. Neither
+	// slice may be retained. The context has no deadline and ends only when Close gives up, because
+	// the items belong to several callers.
 	Flush func(ctx context.Context, items []T, results []Result[R]) error
-	// Size is the weight of an item in bytes; nil: no item weighs anything.
+	// Size returns the weight of an item in bytes; nil means that items have no weight.
 	Size func(T) int
-	// MaxItems and MaxBytes bound one flush. A heavier item is flushed alone.
+	// MaxItems and MaxBytes limit one flush. A heavier item is flushed alone.
 	MaxItems, MaxBytes int
-	// MaxInFlight is how many flushes may run at the same time; 0 is 1. With 1,
-	// flushes happen in the order in which items were handed in.
+	// MaxInFlight is the number of concurrent flushes; 0 means 1. With 1, items are flushed in the
+	// order in which they were handed in.
 	MaxInFlight int
-	// MaxWaiting and MaxWaitingBytes bound the items that wait, those in flight
-	// not counted; beyond them Do returns ErrFull. A heavier item is taken if no other waits.
+	// MaxWaiting and MaxWaitingBytes limit the waiting items, not counting those in flight; beyond
+	// them Do returns ErrFull. A heavier item is accepted if no other waits.
 	MaxWaiting, MaxWaitingBytes int
 }
 
 // Group gathers items into flushes. It is safe for concurrent use.
 type Group[T, R any] struct {
 	config Config[T, R]
-	start  func() // runs one flush in a goroutine of its own
+	start  func() // runs one flush in its own goroutine
 	cancel context.CancelFunc
 
 	mu           sync.Mutex
-	first, last  *entry[T, R] // the items that wait, oldest first
+	first, last  *entry[T, R] // waiting items, oldest first
 	waiting      int
 	waitingBytes int
 	running      int
@@ -81,8 +76,8 @@ type Group[T, R any] struct {
 	idle         chan struct{} // closed by the last flush of a closed group
 }
 
-// entry is one item on its way. next, previous and queued belong to Group.mu;
-// result is written before done is closed.
+// entry is one item. Group.mu guards next, previous and queued; result is written before done is
+// closed.
 type entry[T, R any] struct {
 	item           T
 	size           int
@@ -93,7 +88,7 @@ type entry[T, R any] struct {
 	done   chan struct{}
 }
 
-// New makes a group. Close it to drain it.
+// New creates a group. Close drains it.
 func New[T, R any](config Config[T, R]) *Group[T, R] {
 	config.MaxInFlight = max(config.MaxInFlight, 1)
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls cancel
@@ -102,10 +97,9 @@ func New[T, R any](config Config[T, R]) *Group[T, R] {
 	return g
 }
 
-// Do hands in an item and waits for its result. If ctx ends while the item
-// waits, the item is removed and never flushed; if it ends while the item is in
-// flight, Do returns at once and the item's fate is unknown to the caller. Both
-// return the context's cause.
+// Do hands in an item and waits for its result. If ctx ends while the item waits, the item is
+// removed and never flushed; if it ends while the item is in flight, Do returns immediately and the
+// outcome is unknown to the caller. Both return the context's cause.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	var none R
 	if ctx.Err() != nil {
@@ -125,24 +119,23 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	g.remove(e)
 	g.mu.Unlock()
 	select {
-	case <-e.done: // both at once: a result that is there is worth more
+	case <-e.done: // both at once: prefer the result
 		return e.result.Value, e.result.Err
 	default:
 		return none, context.Cause(ctx)
 	}
 }
 
-// Waiting reports how many items wait for a flush, and their bytes.
+// Waiting returns the number of waiting items and their bytes.
 func (g *Group[T, R]) Waiting() (items, bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.waiting, g.waitingBytes
 }
 
-// Close refuses new items and waits until those taken have been flushed. If ctx
-// ends first, it cancels the context of the running flushes, gives ErrClosed to
-// the items that still wait, and returns the context's cause without waiting
-// for the running flushes. Closing twice is harmless.
+// Close rejects new items and waits until the accepted ones have been flushed. If ctx ends first,
+// it cancels the context of the running flushes, fails the waiting items with ErrClosed, and
+// returns the context's cause without waiting for the running flushes. Closing twice is harmless.
 func (g *Group[T, R]) Close(ctx context.Context) error {
 	g.mu.Lock()
 	if !g.closed {
@@ -204,7 +197,7 @@ func (g *Group[T, R]) add(item T) (*entry[T, R], error) {
 	return e, nil
 }
 
-// remove takes an entry out of the queue; one that is not in it is left alone.
+// remove removes an entry from the queue if it is there.
 func (g *Group[T, R]) remove(e *entry[T, R]) {
 	if !e.queued {
 		return
@@ -246,8 +239,8 @@ func (g *Group[T, R]) take() []*entry[T, R] {
 	return taken
 }
 
-// run makes one flush and hands its slot on. A goroutine a flush, rather than a
-// loop, lets the slot survive whatever the flush does to its goroutine.
+// run runs one flush and passes its slot on. A goroutine per flush, rather than a loop, keeps the
+// slot whatever the flush does to its goroutine.
 func (g *Group[T, R]) run(ctx context.Context) {
 	defer g.next()
 	if taken := g.take(); len(taken) > 0 {

@@ -1,10 +1,7 @@
-// Package config is the only reader of the environment. It turns variables into
-// one checked Config, reports every fault at once, and prints the table of all
-// settings, which is also their documentation.
-//
-// On the road of a webhook it stands at the start: package app builds the
-// receiver, the inbox and the workers from a Config, and package cli finds the
-// running server through it.
+// Package config is the only reader of the environment. It parses variables into one checked
+// Config, reports all errors at once, and prints the table of all settings, which is also their
+// documentation. Package app builds the server from a Config, and package cli finds the running
+// server through it.
 package config
 
 import (
@@ -20,15 +17,15 @@ import (
 	"github.com/authsync/authsync/internal/pasted"
 )
 
-// Lookup finds the value of an environment variable. An empty value counts as unset, and
-// quotation marks around a value are not part of it: files of variables that no shell has
-// read keep them.
+// Lookup returns the value of an environment variable. An empty value counts as unset, and
+// quotation marks around a value are removed: variable files that were not read by a shell keep
+// them.
 type Lookup func(name string) string
 
-// Environment looks variables up in the environment of the process.
+// Environment looks variables up in the process's environment.
 func Environment() Lookup { return os.Getenv }
 
-// Secret is a value that does not print. Reveal is the one way to it.
+// Secret is a value that does not print. Only Reveal returns it.
 type Secret string
 
 // Reveal returns the value itself.
@@ -51,14 +48,14 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the value from JSON.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Roles are the parts of the work that a process takes on.
+// Roles are the parts of the work that a process performs.
 type Roles struct {
-	Receiver bool // takes webhooks
-	Worker   bool // applies deliveries to the mirrors
-	API      bool // answers management calls
+	Receiver bool // accepts webhooks
+	Worker   bool // applies messages to the mirrors
+	API      bool // serves the management API
 }
 
-// String lists the roles as AUTHSYNC_ROLES takes them.
+// String formats the roles for AUTHSYNC_ROLES.
 func (r Roles) String() string {
 	var names []string
 	if r.Receiver {
@@ -73,19 +70,19 @@ func (r Roles) String() string {
 	return strings.Join(names, ",")
 }
 
-// HTTP reports whether any role answers requests of others.
+// HTTP reports whether any role serves requests.
 func (r Roles) HTTP() bool { return r.Receiver || r.API }
 
-// LogFormat is the form of a log line.
+// LogFormat is the format of the log.
 type LogFormat string
 
-// The forms of a log line.
+// The log formats.
 const (
 	JSON LogFormat = "json"
 	Text LogFormat = "text"
 )
 
-// Config holds every setting. What each means, and its default, stands in Table.
+// Config holds every setting. Table has their meanings and defaults.
 type Config struct {
 	DataDir       string
 	Listen        string
@@ -117,12 +114,11 @@ type Config struct {
 	set map[string]bool
 }
 
-// IsSet reports whether the variable was given a value, rather than its default.
+// IsSet reports whether the variable was set, rather than defaulted.
 func (c *Config) IsSet(name string) bool { return c.set[name] }
 
-// Load reads and checks all settings. The error names every variable that is
-// wrong, what it takes, and never shows the value of a secret. Which settings
-// a command cannot do without is for that command to check, see Require.
+// Load parses and checks all settings. The error names every invalid variable and the accepted
+// values, and never shows a secret. Each command checks the settings that it requires; see Require.
 func Load(lookup Lookup) (Config, error) {
 	c := Config{set: map[string]bool{}}
 	var faults []error
@@ -149,7 +145,7 @@ func Load(lookup Lookup) (Config, error) {
 	return c, nil
 }
 
-// Require reports, in one error, which of the named variables have no value.
+// Require returns one error with all of the named variables that have no value.
 func (c *Config) Require(names ...string) error {
 	var faults []error
 	for _, f := range settings() {
@@ -162,7 +158,7 @@ func (c *Config) Require(names ...string) error {
 	return joinLine(faults)
 }
 
-// joinLine joins errors into one of a single line, since errors are shown as a line.
+// joinLine joins errors on a single line.
 func joinLine(errs []error) error {
 	if len(errs) == 0 {
 		return nil

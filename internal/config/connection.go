@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// ConnectionFile is the name, within the data directory, of the file through
-// which shells and commands find the dev server.
+// ConnectionFile is the name, in the data directory, of the file through which shells and commands
+// find the dev server.
 const ConnectionFile = "connection.env"
 
-// KeyFile is the name, within the data directory, of the dev server's encryption key.
+// KeyFile is the name, in the data directory, of the dev server's encryption key.
 const KeyFile = "encryption.key"
 
-// ErrNoConnection says that the data directory knows of no dev server.
+// ErrNoConnection reports that no dev server has used the data directory.
 var ErrNoConnection = errors.New("no dev server has run here")
 
-// Connection is how to reach the dev server and its databases. Everything in it
-// is good for this machine only, yet gives full access: the file is mode 0600.
+// Connection describes how to reach the dev server and its databases. It works only on this machine
+// but gives full access: the file has mode 0600.
 type Connection struct {
 	DatabaseURL     Secret
 	DemoDatabaseURL Secret
@@ -30,11 +30,11 @@ type Connection struct {
 	DemoProjectID   string
 }
 
-// WriteConnection writes the file so that
+// WriteConnection writes the file atomically, so that
 //
 //	set -a; . .authsync/connection.env
 //
-// gives a shell all it needs. A reader sees the old file or the new one.
+// sets all of a shell's variables.
 func WriteConnection(dir string, c Connection) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -50,8 +50,8 @@ func WriteConnection(dir string, c Connection) error {
 	})
 }
 
-// ReadConnection reads what WriteConnection wrote. It returns ErrNoConnection
-// where there is no such file; that a server runs is not checked.
+// ReadConnection reads what WriteConnection wrote. It returns ErrNoConnection if there is no such
+// file; it does not check that the server is running.
 func ReadConnection(dir string) (Connection, error) {
 	values, err := ReadShellFile(filepath.Join(dir, ConnectionFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,8 +69,7 @@ func ReadConnection(dir string) (Connection, error) {
 	}, nil
 }
 
-// WriteShellFile writes NAME='value' lines that a POSIX shell reads, with mode
-// 0600 and in one step: a crash leaves the old file or the new one.
+// WriteShellFile atomically writes NAME='value' lines for a POSIX shell, with mode 0600.
 func WriteShellFile(path string, pairs [][2]string) error {
 	var b strings.Builder
 	for _, pair := range pairs {
@@ -106,8 +105,7 @@ func ReadShellFile(path string) (map[string]string, error) {
 	}
 }
 
-// WriteFile writes a file of mode 0600 in one step: a crash leaves the old
-// file or the new one.
+// WriteFile atomically writes a file with mode 0600.
 func WriteFile(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {

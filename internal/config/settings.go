@@ -16,8 +16,8 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// setting is one variable: its documentation, how its text becomes a field of
-// Config, and how the field is shown.
+// setting is one variable: its documentation, how its text is parsed into Config, and how it is
+// shown.
 type setting struct {
 	name     string
 	fallback string
@@ -179,7 +179,7 @@ func secret(name, doc string, at func(*Config) *Secret) setting {
 	}
 }
 
-// address is a base URL; a slash at its end is dropped, so that paths can follow.
+// address parses a base URL; a trailing slash is dropped, so that paths can be appended.
 func address(name, fallback, doc string, at func(*Config) *string) setting {
 	return setting{
 		name: name, fallback: fallback, doc: doc,
@@ -226,7 +226,7 @@ func duration(name, fallback, doc string, low time.Duration, at func(*Config) *t
 	}
 }
 
-// short writes a duration without the zero units at its end: 720h, not 720h0m0s.
+// short formats a duration without trailing zero units: 720h, not 720h0m0s.
 func short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -3,13 +3,13 @@ package config
 // Row is a line of the table of settings.
 type Row struct {
 	Name    string `json:"name"`
-	Value   string `json:"value"`   // as it is in force; *** for a secret
-	Set     bool   `json:"set"`     // whether the environment gave it
-	Default string `json:"default"` // empty where there is none
+	Value   string `json:"value"`   // the current value; *** for a secret
+	Set     bool   `json:"set"`     // whether the environment set it
+	Default string `json:"default"` // empty if there is none
 	Doc     string `json:"doc"`
 }
 
-// Table lists every setting with the value in force.
+// Table lists every setting with its current value.
 func (c *Config) Table() []Row {
 	all := settings()
 	rows := make([]Row, len(all))

@@ -1,14 +1,14 @@
-// Package connlimit bounds the connections of an HTTP server, so that no number of
-// them takes the files that the process needs for its databases, and no single address
-// takes all of them. Where there is no room the connections that do nothing go first:
+// Package connlimit limits the connections of an HTTP server, so that they cannot use up the file
+// descriptors needed for databases, and no single address can use all of them. At the limit,
+// connections without a request are closed first:
 //
-//	accept ─▶ room? ─▶ request ─▶ idle ─▶ request ─▶ …
-//	            │ no: the oldest of those that are new or idle is closed;
+//	accept ─▶ slot? ─▶ request ─▶ idle ─▶ request ─▶ …
+//	            │ no: the oldest new or idle one is closed;
 //	            │     all of them busy: accepting waits
-//	            └ the address has its share already: its own oldest, or else this one
+//	            └ the address is at its limit: its own oldest, otherwise this one
 //
-// It also notices requests whose head tells their length twice, which net/http takes
-// or puts right without a word: see Conn.LengthIsAmbiguous.
+// It also detects requests whose header gives their length twice, which net/http silently accepts
+// or corrects: see Conn.LengthIsAmbiguous.
 package connlimit
 
 import (
@@ -27,20 +27,20 @@ import (
 	"github.com/authsync/authsync/internal/clientaddr"
 )
 
-// Config says how many connections there may be.
+// Config sets the limits.
 type Config struct {
-	// Max is how many there may be at the same time; see Files.
+	// Max is the maximum number of connections; see Files.
 	Max int
-	// PerAddress is how many of them one address may have.
+	// PerAddress is the maximum number of connections of one address.
 	PerAddress int
-	// Exempt reports addresses that stand for many clients, as proxies do.
+	// Exempt reports whether an address serves many clients, as proxies do.
 	Exempt func(netip.Addr) bool
-	// Registry takes the metrics; nil: there are none.
+	// Registry registers the metrics; nil means no metrics.
 	Registry prometheus.Registerer
 }
 
-// Files is how many connections a process should take at most: half of the files that it
-// may open, for the others are its connections to databases and to other servers.
+// Files returns the recommended maximum number of connections: half of the process's limit on open
+// files, because the rest is for its connections to databases and other servers.
 func Files() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -49,8 +49,7 @@ func Files() int {
 	return int(min(limit.Cur/2, 1<<20))
 }
 
-// Listener accepts connections within the bounds. Its State must be the ConnState of the
-// server that serves it.
+// Listener accepts connections within the limits. Its State must be the ConnState of its server.
 type Listener struct {
 	net.Listener
 
@@ -60,13 +59,13 @@ type Listener struct {
 	mu        sync.Mutex
 	open      map[*Conn]struct{}
 	addresses map[netip.Addr]int
-	quiet     *list.List // of *Conn: new or idle ones, oldest first
+	quiet     *list.List // of *Conn: new or idle, oldest first
 	freed     chan struct{}
 	closed    chan struct{}
 	once      sync.Once
 }
 
-// Listen bounds what a listener accepts.
+// Listen limits the connections that a listener accepts.
 func Listen(inner net.Listener, config Config) *Listener {
 	l := &Listener{
 		Listener: inner, config: config,
@@ -86,19 +85,19 @@ func Listen(inner net.Listener, config Config) *Listener {
 	return l
 }
 
-// Len is how many connections there are.
+// Len returns the number of connections.
 func (l *Listener) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.open)
 }
 
-// Accept waits for a connection and for room for it.
+// Accept waits for a connection and for a free slot.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		inner, err := l.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			// Something else took the files: net/http tries again in a moment.
+			// Something else used up the files: net/http retries in a moment.
 			l.drop("idle", func(*Conn) bool { return true })
 		}
 		if err != nil {
@@ -107,7 +106,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if c := l.add(inner); c != nil {
 			return c, nil
 		}
-		_ = inner.Close() // nothing was said on it
+		_ = inner.Close() // nothing was sent on it
 		if l.isClosed() {
 			return nil, net.ErrClosed
 		}
@@ -129,8 +128,8 @@ func (l *Listener) isClosed() bool {
 	}
 }
 
-// awaitSlot makes room for a connection that was accepted, or waits for it. It reports
-// false once the listener is closed.
+// awaitSlot frees a slot for an accepted connection, or waits for one. It returns false once the
+// listener is closed.
 func (l *Listener) awaitSlot() bool {
 	for {
 		if l.Len() < l.config.Max || l.drop("idle", func(*Conn) bool { return true }) {
@@ -144,8 +143,8 @@ func (l *Listener) awaitSlot() bool {
 	}
 }
 
-// add takes a connection in, unless its address has its share already and is using it, or
-// the listener is closed before there is room.
+// add registers a connection, unless its address is at its limit with busy connections, or the
+// listener is closed before there is a slot.
 func (l *Listener) add(inner net.Conn) *Conn {
 	address := clientaddr.Peer(inner.RemoteAddr().String())
 	if l.config.Exempt != nil && l.config.Exempt(address) {
@@ -174,7 +173,7 @@ func (l *Listener) add(inner net.Conn) *Conn {
 	return c
 }
 
-// drop closes the oldest quiet connection of which one may, and reports whether there was one.
+// drop closes the oldest quiet connection that may be closed, and reports whether there was one.
 func (l *Listener) drop(reason string, may func(*Conn) bool) bool {
 	l.mu.Lock()
 	var oldest *Conn
@@ -188,11 +187,11 @@ func (l *Listener) drop(reason string, may func(*Conn) bool) bool {
 		return false
 	}
 	l.dropped.WithLabelValues(reason).Inc()
-	_ = oldest.Close() // whoever held it is told so
+	_ = oldest.Close() // the holder's next read or write fails
 	return true
 }
 
-// State follows the state of a connection; it is for http.Server.ConnState.
+// State tracks the state of a connection; use it as http.Server.ConnState.
 func (l *Listener) State(conn net.Conn, state http.ConnState) {
 	c, ok := conn.(*Conn)
 	if !ok {
@@ -215,7 +214,7 @@ func (l *Listener) State(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// unquiet: the connection is in use.
+// unquiet marks the connection as in use.
 func (l *Listener) unquiet(c *Conn) {
 	if c.quiet != nil {
 		l.quiet.Remove(c.quiet)
@@ -252,16 +251,16 @@ type Conn struct {
 	net.Conn
 
 	listener *Listener
-	address  netip.Addr // invalid: it counts for none
+	address  netip.Addr // invalid if it is not counted
 	heads    heads
 	doubtful atomic.Bool // see LengthIsAmbiguous
 
-	// Of Listener.mu. quiet is nil while a request is under way; isNew, that none ever was.
+	// Guarded by Listener.mu. quiet is nil during a request; isNew is set before the first.
 	quiet *list.Element
 	isNew bool
 }
 
-// Read reads, and looks at the heads of requests.
+// Read reads and scans request headers.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
@@ -271,9 +270,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// begins: the first bytes of another request are here, so it is too late to close the
-// connection as an idle one. A new connection stays what it is until its first request has a
-// whole head: otherwise a byte would be enough to keep it.
+// begins handles the first bytes of another request, after which it is too late to close the
+// connection as idle. A new connection stays new until its first request has a complete header:
+// otherwise a single byte would keep it open.
 func (c *Conn) begins() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
@@ -282,13 +281,13 @@ func (c *Conn) begins() {
 	}
 }
 
-// Close closes the connection and gives its place to another one.
+// Close closes the connection and frees its slot.
 func (c *Conn) Close() error {
 	c.listener.remove(c)
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end a connection gently.
+// CloseWrite lets net/http close a connection gracefully.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -296,20 +295,19 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// LengthIsAmbiguous reports that the head of a request, the one under way or one that was
-// sent behind it without a pause, gives its length more than once: two Content-Length, or one
-// beside Transfer-Encoding. Two servers on the way may read such a request as different ones,
-// so the connection must end.
+// LengthIsAmbiguous reports that the header of the current request, or of one pipelined behind it,
+// gives its length more than once: two Content-Length headers, or one beside Transfer-Encoding. Two
+// servers in a chain may interpret such a request differently, so the connection must be closed.
 func (c *Conn) LengthIsAmbiguous() bool { return c.doubtful.Load() }
 
 type key struct{}
 
-// WithConn is for http.Server.ConnContext: From finds the connection in the contexts of its requests.
+// WithConn is for http.Server.ConnContext, so that From finds the connection of a request.
 func WithConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, key{}, conn)
 }
 
-// From is the connection of a request; nil where it came in another way.
+// From returns the connection of a request; nil if there is none.
 func From(ctx context.Context) *Conn {
 	c, _ := ctx.Value(key{}).(*Conn)
 	return c

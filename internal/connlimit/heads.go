@@ -2,26 +2,26 @@ package connlimit
 
 import "bytes"
 
-// lineStart and lineEnd are how much of both ends of a line is looked at: more than the longest
-// name that counts, and the version with the end of the line.
+// lineStart and lineEnd are how much of both ends of a line is kept: more than the longest relevant
+// name, and the HTTP version with the line ending.
 const (
 	lineStart = 20
 	lineEnd   = len(" HTTP/1.1\r")
 )
 
-// heads reads what comes on a connection line by line, to count the headers that give the
-// length of a request. It does not know where a body begins and ends, and need not: no line
-// of a JSON document looks like one of these headers or like the first line of a request.
+// heads scans the bytes of a connection line by line and counts the headers that give a request's
+// length. It need not know where bodies begin and end: no line of a JSON document looks like one of
+// these headers or like a request line.
 type heads struct {
-	start   [lineStart]byte // the beginning of the line under way
+	start   [lineStart]byte // the start of the current line
 	n       int
 	end     []byte // its end, so far
-	lengths int    // headers of the request under way that give its length
+	lengths int    // headers of the current request that give its length
 
-	ambiguous bool // a request was; that ends the connection, so it stays
+	ambiguous bool // a request was ambiguous; it stays set because the connection is closed
 }
 
-// look takes what was read and reports whether a request was ambiguous so far.
+// look scans what was read and reports whether any request was ambiguous.
 func (h *heads) look(read []byte) bool {
 	for len(read) > 0 {
 		end := bytes.IndexByte(read, '\n')
@@ -42,7 +42,7 @@ func (h *heads) look(read []byte) bool {
 	return h.ambiguous
 }
 
-// reset: the next byte begins a request.
+// reset marks the start of a request.
 func (h *heads) reset() { h.n, h.end, h.lengths = 0, h.end[:0], 0 }
 
 func (h *heads) endLine() {
@@ -56,9 +56,9 @@ func (h *heads) endLine() {
 	}
 }
 
-// isRequestLine reports the first line of a request: a method in capital letters, a target and
-// a version. Where the request before it was sent on the same connection without a pause, the
-// last line of its body stands before the method: that begins with what no header begins with.
+// isRequestLine reports whether line is a request line: a method in capital letters, a target and a
+// version. If the previous request was pipelined, the last line of its body precedes the method; it
+// begins with a character that begins no header.
 func (h *heads) isRequestLine(line []byte) bool {
 	version := bytes.TrimSuffix(h.end, []byte("\r"))
 	if !bytes.HasSuffix(version, []byte(" HTTP/1.1")) && !bytes.HasSuffix(version, []byte(" HTTP/1.0")) {

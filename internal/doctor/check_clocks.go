@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// maxSkew is how far clocks may be apart: half of what signatures with a time
-// in them tolerate least.
+// maxSkew is the maximum difference between clocks: half of the smallest tolerance of signed
+// timestamps.
 const maxSkew = 30 * time.Second
 
-// clocks compares the clock of the control database with this machine's.
+// clocks compares the control database's clock with this machine's.
 func clocks(ctx context.Context, c *Control) ([]Fault, error) {
 	before := c.Now()
 	var theirs time.Time

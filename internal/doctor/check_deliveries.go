@@ -2,7 +2,7 @@ package doctor
 
 import "context"
 
-// failedDeliveries counts deliveries that are not tried again by themselves.
+// failedDeliveries counts deliveries that are not retried automatically.
 func failedDeliveries(ctx context.Context, c *Control) ([]Fault, error) {
 	return perProject(`
 		SELECT p.name, count(*)

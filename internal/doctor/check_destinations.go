@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// failingFor is how long a destination fails before it is no passing trouble, lateFor how long
-	// a delivery waits.
+	// failingFor is when a failing destination is no longer considered temporary, lateFor when a
+	// delivery is late.
 	failingFor, lateFor = 10 * time.Minute, 30 * time.Minute
 )
 
-// selectTroubled lists the destinations that authsync stopped by itself, those that a person stopped
-// and for which deliveries wait, those that fail or wait for so long that it is no passing trouble, and
-// those with a notice.
+// selectTroubled lists the destinations that authsync stopped, those that a user stopped and that
+// have waiting deliveries, those that have been failing or waiting for too long, and those with a
+// notice.
 const selectTroubled = `
 	SELECT h.project, h.name, h.state, coalesce(h.state_reason, ''), h.state_by = 'system', h.state_since, h.failing_since,
 	       h.waiting + h.retrying, h.oldest_waiting_at, coalesce(h.wait_reason, '')
@@ -35,7 +35,7 @@ type destinationRow struct {
 	WaitReason                   string
 }
 
-// destinations names those that do not get their deliveries.
+// destinations reports those that do not get their deliveries.
 func destinations(ctx context.Context, c *Control) ([]Fault, error) {
 	found, err := collect[destinationRow](ctx, c, selectTroubled, lateFor)
 	if err != nil {
@@ -57,7 +57,7 @@ func destinations(ctx context.Context, c *Control) ([]Fault, error) {
 			}
 		case r.FailingSince != nil:
 			f.What += "fails since " + moment(*r.FailingSince)
-			f.Warning = r.FailingSince.After(c.Now().Add(-failingFor)) // it may pass
+			f.Warning = r.FailingSince.After(c.Now().Add(-failingFor)) // it may be temporary
 		case r.Waiting > 0 && r.Oldest != nil && r.Oldest.Before(c.Now().Add(-lateFor)):
 			f.What += fmt.Sprintf("is late: %d deliveries wait, the oldest since %s", r.Waiting, moment(*r.Oldest))
 			if r.WaitReason != "" {

@@ -7,8 +7,8 @@ import (
 
 const partitionsNext = "run a process with the role worker (AUTHSYNC_ROLES): it makes the partitions"
 
-// inboxPartitions counts messages that no partition of a day takes, which retention cannot drop, and
-// looks whether the coming days have theirs.
+// inboxPartitions counts messages in the default partition, which retention cannot drop, and checks
+// that the coming days have partitions.
 func inboxPartitions(ctx context.Context, c *Control) ([]Fault, error) {
 	faults, err := counted(`SELECT count(*) FROM authsync.inbox_default`,
 		"%d messages are in no day's partition", partitionsNext)(ctx, c)

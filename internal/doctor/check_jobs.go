@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// selectFailing gives the kinds of jobs that fail again and again. Events and deliveries that fail have
-// checks of their own.
+// selectFailing lists the kinds of jobs that keep failing. Failed events and deliveries have their
+// own checks.
 const selectFailing = `
 	SELECT j.kind, count(*), (array_agg(j.errors[cardinality(j.errors)] ->> 'error' ORDER BY j.id DESC))[1]
 	FROM authsync.river_job AS j
@@ -15,7 +15,7 @@ const selectFailing = `
 	GROUP BY j.kind
 	ORDER BY j.kind`
 
-// stuckJobs counts jobs that should have finished, and names those that fail.
+// stuckJobs counts overdue jobs and lists failing ones.
 func stuckJobs(ctx context.Context, c *Control) ([]Fault, error) {
 	stuck, err := counted(`SELECT count(*) FROM authsync.stuck_jobs`,
 		"%d should have moved on", `psql "$DATABASE_URL" -c 'SELECT * FROM authsync.stuck_jobs'`)(ctx, c)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// lateAfter is how old a message may get that waits to be applied.
+// lateAfter is the age at which a pending message is overdue.
 const lateAfter = 5 * time.Minute
 
-// lateMessages names the projects whose messages wait for too long.
+// lateMessages lists the projects with overdue messages.
 func lateMessages(ctx context.Context, c *Control) ([]Fault, error) {
 	type row struct {
 		Project  string

@@ -8,7 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// credentials looks whether those of each integration can be opened.
+// credentials checks that each integration's credentials can be decrypted.
 func credentials(_ context.Context, p *Project) (faults []Fault, _ error) {
 	for _, i := range p.Integrations {
 		if i.Fault != "" {
@@ -21,7 +21,7 @@ func credentials(_ context.Context, p *Project) (faults []Fault, _ error) {
 	return faults, nil
 }
 
-// mirrorState reads which mirror is in the project's database.
+// mirrorState reads the state of the mirror in the project's database.
 func (p *Project) mirrorState(ctx context.Context) (schema.State, error) {
 	conn, err := p.Store.Tenants().Connect(ctx, p.URL, pgdb.Options{ApplicationName: "authsync doctor", Project: p.ID})
 	if err != nil {
@@ -31,13 +31,13 @@ func (p *Project) mirrorState(ctx context.Context) (schema.State, error) {
 	return schema.Inspect(ctx, conn, schema.Project)
 }
 
-// mirrorSchema looks whether the project's database answers and has the mirror of this binary.
+// mirrorSchema checks that the project's database answers and has this binary's mirror.
 func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
 	state, err := p.mirrorState(ctx)
 	if err != nil {
 		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
 	}
-	if len(p.Integrations) == 0 { // it gets its mirror with the first one
+	if len(p.Integrations) == 0 { // the first integration installs it
 		if err := state.Refused(); err != nil {
 			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
 		}

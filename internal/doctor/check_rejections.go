@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Of the newest messages of the project only: what is asked is whether any is accepted at all.
+// Only the newest messages of the project: the question is whether any are accepted.
 const selectRejections = `
 	SELECT r.project, r.provider, r.last_hour, r.last_status, r.last_reason, EXISTS (
 	    SELECT
@@ -22,11 +22,11 @@ const selectRejections = `
 	WHERE r.last_hour > 0
 	ORDER BY some_accepted, r.last_hour DESC, r.project, r.provider`
 
-// quotaExceeded is the reason of a project that takes nothing any more.
+// quotaExceeded is the reason for a project that has reached its quota.
 const quotaExceeded = "storage_quota_exceeded"
 
-// rejectedRequests names integrations whose requests were refused within the last hour. Where
-// others were accepted it is a warning, for anybody who knows the URL can cause it.
+// rejectedRequests reports integrations whose requests were rejected within the last hour. If
+// others were accepted it is a warning, because anyone who knows the URL can cause it.
 func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
 	type row struct {
 		Project, Provider string
@@ -50,7 +50,7 @@ func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
 	}), err
 }
 
-// refused says in a person's words why a request was refused, and what to do first.
+// refused explains why a request was rejected, and what to do first.
 func refused(reason, projectName, providerName string) (why, next string) {
 	set := "authsync integrations set " + projectName + " " + providerName + " --webhook-signing-secret-file -"
 	switch reason {

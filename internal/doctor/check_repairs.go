@@ -16,10 +16,11 @@ import (
 	"github.com/authsync/authsync/internal/sync/repair"
 )
 
-// lastingLoss is how long a loss that nothing brings back makes doctor fail, and one that was repaired is said.
+// lastingLoss is how long doctor fails on a loss that cannot be restored, and mentions one that was
+// repaired.
 const lastingLoss = 7 * 24 * time.Hour
 
-// repairs looks whether the mirror has what was applied to it, and how far the repair is of what it had lost.
+// repairs checks that the mirror has what was applied to it, and reports the progress of a repair.
 func repairs(ctx context.Context, p *Project) ([]Fault, error) {
 	behind, err := lostProgress(ctx, p)
 	if err != nil || len(behind) > 0 {
@@ -40,7 +41,7 @@ func repairs(ctx context.Context, p *Project) ([]Fault, error) {
 	return faults, nil
 }
 
-// lostProgress compares how far the mirror is with how far it was.
+// lostProgress compares the mirror's progress with its recorded progress.
 func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 	var known mirror.Progress
 	err := p.Pool.QueryRow(ctx, `SELECT m.epoch, m.applied_to FROM authsync.mirror_progress AS m WHERE m.project_id = $1`, p.ID).
@@ -52,12 +53,12 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 		return nil, err
 	}
 	conn, err := p.Store.Tenants().Connect(ctx, p.URL, pgdb.Options{ApplicationName: "authsync doctor", Project: p.ID})
-	if err != nil { // the check of the schema says it
+	if err != nil { // the schema check reports it
 		return nil, nil
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	found, err := mirror.ReadProgress(ctx, conn)
-	if pgdb.Code(err) != "" { // a schema that is gone or a lock: the checks of the schema and of the events say it
+	if pgdb.Code(err) != "" { // a missing schema or a lock: the checks of the schema and of the events report it
 		return nil, nil
 	}
 	if err != nil {
@@ -76,7 +77,7 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 	}}, nil
 }
 
-// repairFault says what is still missing after a loss.
+// repairFault reports what is still missing after a loss.
 func repairFault(ctx context.Context, p *Project, r *repair.Repair) ([]Fault, error) {
 	lost := r.What()
 	if r.FinishedAt == nil {
@@ -114,8 +115,9 @@ func repairFault(ctx context.Context, p *Project, r *repair.Repair) ([]Fault, er
 	return []Fault{f}, nil
 }
 
-// unreconciled gives the providers of whom something may be missing: no reconcile or backfill has come to its
-// end since the loss, and the inbox does not have everything, or users had been read from the provider.
+// unreconciled returns the providers whose users may be missing: no reconcile or backfill has
+// completed since the loss, and the inbox does not have everything, or users had been read from the
+// provider.
 func unreconciled(ctx context.Context, p *Project, r *repair.Repair) ([]string, error) {
 	type row struct {
 		Provider     string

@@ -7,13 +7,14 @@ import (
 )
 
 const (
-	// waitsFor is how long a run may wait before it is no passing trouble.
+	// waitsFor is how long a run may wait before it is reported.
 	waitsFor = time.Hour
 	// startsWithin is how late a scheduled reconcile may start.
 	startsWithin = 10 * time.Minute
 )
 
-// selectRuns gives the newest run of each kind that failed, or has waited for long, or whose deletions were stopped by a guard.
+// selectRuns returns the newest run of each kind that failed, has been waiting for long, or had
+// deletions blocked.
 const selectRuns = `
 	SELECT p.name, r.provider, r.kind, r.state, coalesce(r.error, r.wait_reason, ''),
 	       coalesce(CASE WHEN r.kind = 'reconcile' AND r.phase = 'confirm' THEN r.drift ->> 'deletions_blocked_reason' END, '')
@@ -34,7 +35,8 @@ const selectRuns = `
 
 type runRow struct{ Project, Provider, Kind, State, Reason, DeletionsBlockedReason string }
 
-// runs names backfills and reconciles that do not come to their end, and reconciles that are due and do not start.
+// runs reports backfills and reconciles that do not complete, and scheduled reconciles that do not
+// start.
 func runs(ctx context.Context, c *Control) ([]Fault, error) {
 	found, err := collect[runRow](ctx, c, selectRuns, waitsFor)
 	if err != nil {
@@ -82,7 +84,7 @@ func runFault(r runRow) Fault {
 	}
 }
 
-// refreshes names the users that could not be read from their provider.
+// refreshes reports users that could not be read from their provider.
 func refreshes(ctx context.Context, c *Control) ([]Fault, error) {
 	type row struct {
 		Project, Provider string

@@ -6,8 +6,8 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// schemaFaults says what is wrong with the schema of a control or project database. repair
-// is the command that installs it.
+// schemaFaults reports problems with the schema of a control or project database. repair is the
+// command that installs it.
 func schemaFaults(state schema.State, repair string) (faults []Fault) {
 	if err := state.Refused(); err != nil {
 		return []Fault{{What: err.Error()}}

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// electionTime is how long there may be no leader among the workers: one that starts, or takes
-	// over from another, is elected within that.
+	// electionTime is how long the workers may be without a leader: a starting or succeeding one is
+	// elected within that time.
 	electionTime = 7 * time.Second
 	electionLook = 250 * time.Millisecond
-	// periodicWithin is how often the jobs come at least that come every minute.
+	// periodicWithin is the maximum interval between jobs that are due every minute.
 	periodicWithin = 5 * time.Minute
 )
 
-// River lets the processes that work jobs elect a leader, which lives for some seconds if it does not say that it does.
+// River elects a leader among the worker processes, whose lease lasts a few seconds.
 const selectLeader = `
 	SELECT EXISTS (SELECT FROM authsync.river_leader AS l WHERE l.expires_at > clock_timestamp()),
 	       coalesce((SELECT min(l.elected_at) FROM authsync.river_leader AS l) < clock_timestamp() - $1::interval, false)`
 
-// workers looks whether any process works jobs, and whether one of their queues is held back.
+// workers checks that a process works jobs, and that none of their queues is paused.
 func workers(ctx context.Context, c *Control) ([]Fault, error) {
 	alive, settled, err := awaitLeader(ctx, c)
 	if err != nil {
@@ -41,7 +41,7 @@ func workers(ctx context.Context, c *Control) ([]Fault, error) {
 	return append(faults, more...), err
 }
 
-// awaitLeader reports whether there is a worker, and whether one has been there for a while.
+// awaitLeader reports whether there is a worker, and whether it has been there for a while.
 func awaitLeader(ctx context.Context, c *Control) (alive, settled bool, err error) {
 	look := time.NewTicker(electionLook)
 	defer look.Stop()
@@ -83,7 +83,7 @@ func pausedQueues(ctx context.Context, c *Control) ([]Fault, error) {
 	}), nil
 }
 
-// missedPeriodic names the jobs that come every minute, and did not.
+// missedPeriodic lists the jobs that are due every minute but did not run.
 func missedPeriodic(ctx context.Context, c *Control) ([]Fault, error) {
 	type row struct{ Kind string }
 	found, err := collect[row](ctx, c, `
@@ -104,10 +104,10 @@ func missedPeriodic(ctx context.Context, c *Control) ([]Fault, error) {
 	}}, nil
 }
 
-// moment writes a time for people.
+// moment formats a time for people.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
 
-// words writes a duration for people, by its greatest unit.
+// words formats a duration for people, in its largest unit.
 func words(d time.Duration) string {
 	for _, unit := range []struct {
 		of   time.Duration

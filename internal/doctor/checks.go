@@ -7,14 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// controlCheck looks at one thing in the control database. An error means that it could not look.
+// controlCheck checks one thing in the control database. An error means that it could not be
+// checked.
 type controlCheck struct {
 	name string
-	fine string // what doctor says where there is no fault
+	fine string // doctor's message if there is no fault
 	look func(ctx context.Context, c *Control) ([]Fault, error)
 }
 
-// projectCheck looks at one thing of a project. Only its faults are printed.
+// projectCheck checks one thing of a project. Only its faults are printed.
 type projectCheck struct {
 	name string
 	look func(ctx context.Context, p *Project) ([]Fault, error)
@@ -37,8 +38,8 @@ func controlChecks() []controlCheck {
 	}
 }
 
-// projectChecks lists the checks of each project. They are not made where the URL of its
-// database cannot be opened; that is a fault by itself.
+// projectChecks lists the checks of each project. They are skipped if the URL of its database
+// cannot be decrypted, which is a fault by itself.
 func projectChecks() []projectCheck {
 	return []projectCheck{
 		{"credentials", credentials},
@@ -47,10 +48,10 @@ func projectChecks() []projectCheck {
 	}
 }
 
-// maxNamed is how many of the same kind a check names; the rest it counts.
+// maxNamed is how many faults of a kind a check lists; it counts the rest.
 const maxNamed = 5
 
-// collect reads rows of one kind, for a check to make faults of.
+// collect reads a check's rows.
 func collect[T any](ctx context.Context, c *Control, query string, args ...any) ([]T, error) {
 	rows, err := c.Pool.Query(ctx, query, args...)
 	if err != nil {
@@ -59,8 +60,8 @@ func collect[T any](ctx context.Context, c *Control, query string, args ...any) 
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
 }
 
-// perProject makes a fault of each project in which a query, which gives names and numbers, counts what should
-// not be; what has one %d and the project's name as %s, next the name as %s.
+// perProject returns a check that reports a fault for each project in the query's result, which has
+// names and numbers; what has one %d and the project's name as %s, next the name as %s.
 func perProject(query, what, next string) func(context.Context, *Control) ([]Fault, error) {
 	return func(ctx context.Context, c *Control) ([]Fault, error) {
 		type row struct {
@@ -74,7 +75,7 @@ func perProject(query, what, next string) func(context.Context, *Control) ([]Fau
 	}
 }
 
-// counted makes a fault of a query that counts what should not be; what has one %d.
+// counted returns a check that reports a fault if the query counts any; what has one %d.
 func counted(query, what, next string) func(context.Context, *Control) ([]Fault, error) {
 	return func(ctx context.Context, c *Control) ([]Fault, error) {
 		var n int64
@@ -85,7 +86,7 @@ func counted(query, what, next string) func(context.Context, *Control) ([]Fault,
 	}
 }
 
-// named makes a fault of each, of the first few at least.
+// named reports a fault for each of the first few.
 func named[T any](all []T, fault func(T) Fault) []Fault {
 	var faults []Fault
 	for i, one := range all {

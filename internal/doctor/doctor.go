@@ -1,9 +1,7 @@
-// Package doctor looks for what is wrong with a server, its control database and the
-// databases of its projects, and says for each fault what to do next. It changes nothing.
-//
-// It stands beside the road of a webhook. A check is one function that looks at one
-// thing; checks.go lists them all, in the order in which doctor prints them. To add one,
-// write check_NAME.go and add a line there.
+// Package doctor diagnoses a server, its control database and the databases of its projects, and
+// says for each fault what to do next. It changes nothing. A check is one function that checks one
+// thing; checks.go lists them in the order in which doctor prints them. To add one, write
+// check_NAME.go and add a line there.
 package doctor
 
 import (
@@ -27,7 +25,7 @@ const (
 	Failed  = "failed"
 )
 
-// Result is what a check found: one line of doctor's output.
+// Result is the result of a check: one line of doctor's output.
 type Result struct {
 	Check  string `json:"check"`
 	Status string `json:"status"`
@@ -35,54 +33,54 @@ type Result struct {
 	Next   string `json:"next_step,omitempty"`
 }
 
-// Fault is one thing that is wrong, and what to do about it.
+// Fault is a problem and its remedy.
 type Fault struct {
 	What string
-	// Next is the next step, best a command that can be copied.
+	// Next is the next step, preferably a command that can be copied.
 	Next string
-	// Warning: it is worth knowing, but does not make doctor fail.
+	// Warning means that it is worth knowing but does not make doctor fail.
 	Warning bool
-	// Note: nothing is wrong any more; it is said all the same.
+	// Note means that the problem is over but worth mentioning.
 	Note bool
 }
 
-// Config is what a run of doctor needs.
+// Config configures a run of doctor.
 type Config struct {
 	Now func() time.Time
-	// Server gives the URL of the server and the key to show it. The URL comes with an
-	// error where it is known and the key is not.
+	// Server returns the URL of the server and the API key. The URL is returned with an error if
+	// only the key is unknown.
 	Server func() (url string, key config.Secret, err error)
-	// Database gives the URL of the control database.
+	// Database returns the URL of the control database.
 	Database func() (config.Secret, error)
 	// Open opens the control database with the encryption key.
 	Open func(ctx context.Context) (*app.Control, error)
-	// Report hears of each result as soon as it is known. An error of it ends the run.
+	// Report receives each result as soon as it is known. If it returns an error, the run ends.
 	Report func(Result) error
 }
 
-// patience bounds one check: what hangs must not keep the rest from being looked at.
+// patience limits one check, so that a hanging one does not prevent the others.
 const patience = 10 * time.Second
 
-// Control is what checks of the control database look at.
+// Control is what the checks of the control database use.
 type Control struct {
 	Now  func() time.Time
 	Pool *pgxpool.Pool
-	// Store is nil where the encryption key cannot be used. Only checks of projects have it for sure.
+	// Store is nil if the encryption key cannot be used. Checks of projects always have it.
 	Store *project.Store
 }
 
-// Project is what checks of one project look at.
+// Project is what the checks of one project use.
 type Project struct {
 	*Control
 	project.Project
 
-	// URL is how to connect to the project's database.
+	// URL is the connection URL of the project's database.
 	URL          string
 	Integrations []project.Integration
 }
 
-// Run makes all checks. The error is one of Report, or of ctx; that a check found
-// something, or could not be made, is a result.
+// Run runs all checks. The error is one of Report, or of ctx; a check that found something, or
+// could not run, is a result.
 func Run(ctx context.Context, c Config) error {
 	e := &examination{Config: c}
 	if err := e.server(ctx); err != nil {
@@ -109,7 +107,7 @@ func Run(ctx context.Context, c Config) error {
 // examination is one run of doctor.
 type examination struct{ Config }
 
-// withoutKey makes the checks that need no encryption key.
+// withoutKey runs the checks that need no encryption key.
 func (e *examination) withoutKey(ctx context.Context, url string, why error) error {
 	err := e.fault("encryption key", Fault{What: why.Error(), Next: "set AUTHSYNC_ENCRYPTION_KEY to the key that the server uses; projects are checked then as well"})
 	if err != nil {
@@ -123,7 +121,7 @@ func (e *examination) withoutKey(ctx context.Context, url string, why error) err
 	return e.inside(ctx, &Control{Now: e.Now, Pool: pool})
 }
 
-// inside makes the checks of the control database, which need no key.
+// inside runs the checks of the control database, which need no key.
 func (e *examination) inside(ctx context.Context, c *Control) error {
 	for _, check := range controlChecks() {
 		faults, err := bounded(ctx, func(ctx context.Context) ([]Fault, error) { return check.look(ctx, c) })
@@ -140,7 +138,7 @@ func bounded(ctx context.Context, look func(context.Context) ([]Fault, error)) (
 	return look(ctx)
 }
 
-// tell reports what a check found. A check that could not be made is a fault too.
+// tell reports a check's faults. A check that could not run is a fault, too.
 func (e *examination) tell(name, fine string, faults []Fault, err error) error {
 	if err != nil {
 		faults = append(faults, Fault{What: "this could not be checked: " + err.Error(), Next: "see the error; then run authsync doctor again"})

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// pageOfProjects is how many projects are read at once.
+// pageOfProjects is the number of projects read at once.
 const pageOfProjects = 100
 
-// projects makes the checks of each project.
+// projects runs the checks of each project.
 func (e *examination) projects(ctx context.Context, c *Control) error {
 	for cursor, more := "", true; more; more = cursor != "" {
 		found, next, err := c.Store.ListProjects(ctx, nil, cursor, pageOfProjects)
@@ -25,7 +25,7 @@ func (e *examination) projects(ctx context.Context, c *Control) error {
 	return nil
 }
 
-// project makes the checks of one project; it is one line if all is well.
+// project runs the checks of one project; it prints one line if there are no faults.
 func (e *examination) project(ctx context.Context, p *Project) error {
 	name := "project " + p.Name
 	faults, err := bounded(ctx, func(ctx context.Context) ([]Fault, error) { return openProject(ctx, p) })

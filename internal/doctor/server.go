@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/schema"
 )
 
-// server looks at the running server from outside: is it ready, does it take the key.
+// server checks the running server from outside: that it is ready and accepts the key.
 func (e *examination) server(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -33,12 +33,12 @@ func (e *examination) server(ctx context.Context) error {
 		_, keyErr = c.Projects(ctx)
 	}
 	if client.Status(keyErr) == http.StatusForbidden {
-		keyErr = nil // a key of one project is a good key
+		keyErr = nil // a project's key is valid, too
 	}
 	faults = nil
 	switch {
 	case err != nil && keyErr == nil:
-		return nil // nobody was there to be asked
+		return nil // there was no server to ask
 	case keyErr != nil:
 		faults = []Fault{{What: keyErr.Error(), Next: "set AUTHSYNC_API_KEY to a key made with authsync keys create"}}
 	}
@@ -63,8 +63,8 @@ func unready(ctx context.Context, c *client.Client) ([]Fault, error) {
 	return []Fault{{What: "not ready: " + strings.Join(not, "; "), Next: "see the log of the server"}}, nil
 }
 
-// database looks whether the control database answers and has the schema of this binary,
-// without which nothing else can be asked of it.
+// database checks that the control database answers and has this binary's schema, which all further
+// checks need.
 func (e *examination) database(ctx context.Context) (url string, usable bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxURL is the longest address that is taken. Servers refuse longer ones.
+// maxURL is the maximum length of an address. Servers refuse longer ones.
 const maxURL = 2048
 
 const (
@@ -18,22 +18,23 @@ const (
 	badPort       = "has a port that does not exist: it is a number from 1 to 65535"
 )
 
-// CheckURL reports why requests to an address will not be sent, as far as
-// the address alone tells it: for use when it is stored. Where a name leads is seen
-// when a request is sent. The error is a *BlockedError.
+// CheckURL returns an error if the address alone shows that requests to it are not allowed; use it
+// when the address is stored. What a name resolves to is checked when a request is sent. The error
+// is a *BlockedError.
 func (g *Guard) CheckURL(raw string) error {
 	if len(raw) > maxURL {
 		return &BlockedError{Target: "the URL", Reason: fmt.Sprintf("is %d bytes long: at most %d are taken", len(raw), maxURL)}
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		// The cause would quote the URL, which may hold secrets.
+		// The cause would quote the URL, which may contain secrets.
 		return &BlockedError{Target: "the URL", Reason: "cannot be read: it looks like https://app.example.com/path"}
 	}
 	return g.checkURL(u)
 }
 
-// CheckHost is CheckURL for a host alone, of another protocol than HTTP. The error is a *BlockedError.
+// CheckHost is CheckURL for a host alone, for protocols other than HTTP. The error is a
+// *BlockedError.
 func (g *Guard) CheckHost(host string) error {
 	_, err := g.checkHost(host, showHost(host, ""))
 	return err
@@ -65,17 +66,17 @@ func (g *Guard) checkURL(u *url.URL) error {
 	return nil
 }
 
-// target is a host that may be asked for.
+// target is an allowed host.
 type target struct {
-	addr  netip.Addr // the zero one for a name
-	named bool       // the operator's list has the name
-	http  bool       // it is on the operator's list, so http will do
+	addr  netip.Addr // zero for a name
+	named bool       // the name is on the operator's list
+	http  bool       // it is on the operator's list, so http is allowed
 }
 
-// checkHost looks at a host as it stands in a URL: a literal address, or a name.
+// checkHost checks a host as written in a URL: a literal address or a name.
 func (g *Guard) checkHost(host, shown string) (target, error) {
 	blocked := func(reason string) (target, error) { return target{}, &BlockedError{Target: shown, Reason: reason} }
-	// A dot at the end says that the name is whole; it makes no other host of it.
+	// A trailing dot marks an absolute name; it is still the same host.
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	addr, err := netip.ParseAddr(name)
 	switch {
@@ -99,8 +100,8 @@ func (g *Guard) checkHost(host, shown string) (target, error) {
 	return target{named: listed, http: listed}, nil
 }
 
-// isName reports a host name as DNS and certificates know it. Underscores occur in names of
-// private networks.
+// isName reports whether name is a valid host name for DNS and certificates. Names in private
+// networks may contain underscores.
 func isName(name string) bool {
 	if len(name) > 253 {
 		return false
@@ -118,9 +119,9 @@ func isName(name string) bool {
 	return true
 }
 
-// endsInNumber reports a name that C libraries and browsers read as an IPv4 address,
-// such as 2130706433, 0x7f.1 or 127.0.0.01 (https://url.spec.whatwg.org, "ends in a
-// number checker"). No top-level domain is a number.
+// endsInNumber reports whether C libraries and browsers read the name as an IPv4 address, such as
+// 2130706433, 0x7f.1 or 127.0.0.01 (https://url.spec.whatwg.org, "ends in a number checker"). No
+// top-level domain is a number.
 func endsInNumber(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if hex, is := strings.CutPrefix(last, "0x"); is {
@@ -129,7 +130,7 @@ func endsInNumber(name string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// showHost writes host and port as they stand in a URL, safe to print.
+// showHost formats host and port as in a URL, safe to print.
 func showHost(host, port string) string {
 	if len(host) > 253 {
 		host = host[:253] + "…"

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Origin gives scheme, host and port of an address, in the form in which two that mean the same are
-// equal. Of a text that is no address it gives the text.
+// Origin returns scheme, host and port of an address in normalized form, so that equal origins
+// compare equal. It returns an invalid address unchanged.
 func Origin(address string) string {
 	u, err := url.Parse(strings.TrimSpace(address))
 	if err != nil || u.Host == "" {

@@ -1,21 +1,20 @@
-// Package egress is the one way in which authsync sends HTTP to addresses that
-// a customer chose. Such an address may lead, by mistake or on purpose, to what only
-// the server can reach: its own ports, the operator's network, the cloud's metadata.
-// The Guard keeps requests away from there:
+// Package egress sends all of authsync's HTTP requests to addresses chosen by customers. Such an
+// address may lead, by mistake or on purpose, to something that only the server can reach: its own
+// ports, the operator's network, the cloud's metadata. The Guard blocks that:
 //
 //	CheckURL    when an address is stored: its scheme, host, port and form
 //	  │
 //	Transport   before each request: the same check
 //	  │
-//	DialContext the name is resolved once; every address of the answer is looked
-//	            up in the table; one of the checked addresses is dialed, never
-//	            the name again, so a DNS server that changes its answer gains nothing
+//	DialContext the name is resolved once and every address of the answer is
+//	            checked; one of the checked addresses is dialed, never the name
+//	            again, so a DNS server that changes its answer gains nothing
 //
-// If one address of an answer is forbidden, all are refused: a name that leads
-// both outside and inside is no honest mistake.
+// If one address of an answer is forbidden, all are refused: an honest name does not lead both
+// outside and inside.
 //
-// A refusal is a *BlockedError, which trying again does not change. A DNS server that does
-// not answer, or a connection that fails, is an ordinary error of package net.
+// A refusal is a *BlockedError, for which retrying is pointless. A DNS server that does not answer,
+// or a connection that fails, is an ordinary error of package net.
 package egress
 
 import (
@@ -32,29 +31,29 @@ import (
 	"time"
 )
 
-// Setting is the name of the operator's allow-list, which errors speak of;
-// DatabaseSetting is that of the list for databases.
+// Setting is the name of the operator's allow-list in errors; DatabaseSetting is that of the list
+// for databases.
 const (
 	Setting         = "AUTHSYNC_ALLOW_TARGETS"
 	DatabaseSetting = "AUTHSYNC_ALLOW_DATABASE_TARGETS"
 )
 
-// Resolver finds the addresses of a name; *net.Resolver is one.
+// Resolver resolves names; *net.Resolver is one.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Config is what a Guard needs. The zero value allows what is public, by https.
+// Config configures a Guard. The zero value allows public addresses over https.
 type Config struct {
-	// Allow is what the operator allows though it is not public.
+	// Allow lists the non-public targets that the operator allows.
 	Allow Targets
-	// Setting is the name of the setting that Allow comes from, which errors speak of; empty: Setting.
+	// Setting is the name of the setting that Allow comes from, for errors; empty means Setting.
 	Setting string
-	// Resolver finds the addresses of names; nil: as this machine does.
+	// Resolver resolves names; nil means the machine's resolver.
 	Resolver Resolver
-	// Dial connects to an address that was checked; nil: a plain net.Dialer.
+	// Dial connects to a checked address; nil means a plain net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// DialTimeout bounds resolving and connecting together; 0: 10 s.
+	// DialTimeout limits resolving and connecting together; 0 means 10 s.
 	DialTimeout time.Duration
 }
 
@@ -68,7 +67,6 @@ type Guard struct {
 	timeout  time.Duration
 }
 
-// New makes a Guard.
 func New(c Config) *Guard {
 	g := &Guard{
 		allow: c.Allow, setting: cmp.Or(c.Setting, Setting), blocks: blocks(), resolver: c.Resolver, dial: c.Dial, timeout: cmp.Or(c.DialTimeout, 10*time.Second),
@@ -82,28 +80,27 @@ func New(c Config) *Guard {
 	return g
 }
 
-// BlockedError says that a target is refused, why, and what to do. Trying again
-// does not help. The text holds scheme, host and port of the target and nothing else
-// of it: path and query may be secret. Nor does it hold an address that a name
-// leads to, which may be the operator's secret.
+// BlockedError reports that a target is refused, why, and what to do. Retrying is pointless. The
+// text contains only the target's scheme, host and port: path and query may be secret. Nor does it
+// contain the address that a name resolves to, which the operator may keep private.
 type BlockedError struct {
-	// Target is what was asked for, such as https://10.0.0.5.
+	// Target is the requested target, such as https://10.0.0.5.
 	Target string
-	// Reason says what is wrong with it, and what to do.
+	// Reason says what is wrong, and what to do.
 	Reason string
 }
 
 func (e *BlockedError) Error() string { return e.Target + " " + e.Reason }
 
-// Refused tells it from trouble on the way, for packages that need not know this one.
+// Refused distinguishes the error from network failures, for packages that do not import this one.
 func (e *BlockedError) Refused() bool { return true }
 
-// Transport makes a transport whose requests go where the Guard allows, and
-// directly: no proxy of the environment is used, for it would resolve names
-// itself. Its redirects are the client's to follow; each is checked again.
+// Transport returns a transport that sends requests only where the Guard allows, and directly: it
+// ignores the environment's proxy, which would resolve names itself. The client handles redirects;
+// each is checked again.
 func (g *Guard) Transport() *http.Transport {
 	return &http.Transport{
-		// Asked before each request, also one on a connection that is open already.
+		// Called before each request, even on an open connection.
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			return nil, g.checkURL(r.URL)
 		},
@@ -113,15 +110,15 @@ func (g *Guard) Transport() *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxIdleConns:           500,
-		MaxIdleConnsPerHost:    16, // as many as a destination sends at a time
+		MaxIdleConnsPerHost:    16, // a destination's maximum concurrency
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
-// Client makes a client with a transport of its own that follows no redirect:
-// the answer 3xx is the answer. The timeout bounds a request until its body is read.
-// Keep the client, and close its idle connections in the end.
+// Client returns a client with its own transport that follows no redirects: a 3xx is the answer.
+// The timeout limits a request until its body is read. Keep the client, and close its idle
+// connections at the end.
 func (g *Guard) Client(timeout time.Duration) *http.Client {
 	return &http.Client{
 		Transport:     g.Transport(),
@@ -130,8 +127,8 @@ func (g *Guard) Client(timeout time.Duration) *http.Client {
 	}
 }
 
-// DialContext connects to a host and port, as http.Transport wants it. It dials
-// an address that it has checked.
+// DialContext connects to a host and port, as http.Transport requires. It dials an address that it
+// has checked.
 func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -150,7 +147,7 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	return g.dialAny(ctx, network, addrs, uint16(number))
 }
 
-// resolve gives the addresses of a host, all of which are allowed.
+// resolve returns the addresses of a host, all of which are allowed.
 func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	target, err := g.checkHost(host, host)
 	if err != nil {
@@ -175,8 +172,8 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	return addrs, nil
 }
 
-// dialAny connects to the first address that answers. Each gets its share of
-// the time that is left, so that one that hangs leaves some for the others.
+// dialAny connects to the first address that answers. Each gets its share of the remaining time, so
+// that one that hangs leaves time for the others.
 func (g *Guard) dialAny(ctx context.Context, network string, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	var failures []error
 	deadline, _ := ctx.Deadline()

@@ -5,24 +5,22 @@ import (
 	"net/netip"
 )
 
-// block is a range of addresses that are not public.
+// block is a range of non-public addresses.
 type block struct {
 	prefix netip.Prefix
 	what   string // with an article
-	// private says that a name on the operator's list may lead there. Elsewhere
-	// no name leads, but a range on the list does: metadata services give away keys.
+	// private allows a name on the operator's list to lead there. A name never leads to the other
+	// ranges, which must be listed as ranges: metadata services hand out keys.
 	private bool
 }
 
-// blocks lists what is not public, the narrower range first where two overlap.
-// The sources are the IANA registries of special-purpose addresses
-// (https://www.iana.org/assignments/iana-ipv4-special-registry and
-// iana-ipv6-special-registry) with the RFCs named beside each; and the
-// manuals of the cloud providers.
+// blocks lists the non-public ranges, the narrower first where two overlap. Sources: the IANA
+// special-purpose registries (https://www.iana.org/assignments/iana-ipv4-special-registry and
+// iana-ipv6-special-registry) with the RFCs noted beside each, and the cloud providers' manuals.
 func blocks() []block {
 	at := netip.MustParsePrefix
 	return []block{
-		{at("168.63.129.16/32"), "the platform address of Azure", false}, // a public number that means the host of a virtual machine
+		{at("168.63.129.16/32"), "the platform address of Azure", false}, // a public address that reaches the host of a virtual machine
 		{at("100.100.100.200/32"), "the metadata address of Alibaba Cloud", false},
 		{at("fd00:ec2::/32"), "a metadata address of AWS", false}, // 254 (metadata), 253 (DNS), 123 (time)
 
@@ -48,7 +46,7 @@ func blocks() []block {
 		{at("::1/128"), "the loopback address", true},                       // RFC 4291, 2.5.3
 		{at("::/96"), "an address that holds an IPv4 one", false},           // RFC 4291, 2.5.5.1, deprecated
 		{at("::ffff:0:0:0/96"), "an address that holds an IPv4 one", false}, // RFC 2765, 2.1
-		{at("64:ff9b:1::/48"), "an address of local translators", false},    // RFC 8215: where the IPv4 one stands in it is not known
+		{at("64:ff9b:1::/48"), "an address of local translators", false},    // RFC 8215: the position of the IPv4 address is unknown
 		{at("100::/64"), "an address whose packets are discarded", false},   // RFC 6666
 		{at("100:0:0:1::/64"), "a dummy address", false},                    // RFC 9780
 		{at("2001::/32"), "a Teredo address", false},                        // RFC 4380
@@ -57,7 +55,7 @@ func blocks() []block {
 		{at("2001:20::/28"), "an ORCHID address", false},                    // RFC 7343
 		{at("2001::/23"), "an address for protocols", false},                // RFC 2928
 		{at("2001:db8::/32"), "an address for documentation", false},        // RFC 3849
-		{at("2002::/16"), "a 6to4 address", false},                          // RFC 3056: it holds an IPv4 one
+		{at("2002::/16"), "a 6to4 address", false},                          // RFC 3056: it contains an IPv4 address
 		{at("3fff::/20"), "an address for documentation", false},            // RFC 9637
 		{at("5f00::/16"), "an address of segment routing", false},           // RFC 9602
 		{at("fc00::/7"), "a private address", true},                         // RFC 4193
@@ -67,10 +65,9 @@ func blocks() []block {
 	}
 }
 
-// forbidden says, with an article, what kind of address this is if no request
-// may go there; otherwise it is empty. An address has no zone and is not mapped
-// (::ffff:0:0/96, RFC 4291, 2.5.5.2): see netip.Addr.Unmap. byName says that a name on the
-// operator's list led there.
+// forbidden describes, with an article, the kind of an address that no request may go to; otherwise
+// it returns "". The address has no zone and is not mapped (::ffff:0:0/96, RFC 4291, 2.5.5.2): see
+// netip.Addr.Unmap. byName reports that a name on the operator's list led there.
 func (g *Guard) forbidden(addr netip.Addr, byName bool) string {
 	if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
 		return "no plain address"
@@ -101,8 +98,8 @@ func (g *Guard) forbidden(addr netip.Addr, byName bool) string {
 	return ""
 }
 
-// translated gives the IPv4 address that a NAT64 address stands for (RFC 6052,
-// 2.1). Networks without IPv4 reach public servers by it.
+// translated returns the IPv4 address in a NAT64 address (RFC 6052, 2.1), through which networks
+// without IPv4 reach public servers.
 func translated(addr netip.Addr) (netip.Addr, bool) {
 	if !netip.MustParsePrefix("64:ff9b::/96").Contains(addr) {
 		return netip.Addr{}, false

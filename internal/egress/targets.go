@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Targets is the operator's allow-list: where requests may go though it is not
-// public, and by http as well as https. The zero value allows nothing more.
+// Targets is the operator's allow-list of non-public targets, for http as well as https. The zero
+// value is empty.
 type Targets struct {
-	// Private allows all private addresses, but neither this machine nor link-local and
-	// metadata addresses.
+	// Private allows all private addresses, but neither this machine nor link-local and metadata
+	// addresses.
 	Private bool
-	// Prefixes are ranges of addresses.
+	// Prefixes are address ranges.
 	Prefixes []netip.Prefix
-	// Names are host names, in lower case and without a dot at the end. Each stands for itself, not
-	// for what is below it. A listed name may lead to any private address, but
-	// not to link-local and metadata addresses: those are listed as addresses.
+	// Names are host names, in lower case and without a trailing dot; subdomains are not included.
+	// A listed name may lead to any private address, but not to link-local and metadata addresses,
+	// which must be listed as addresses.
 	Names []string
 }
 
-// Loopback is this machine: for a server that one developer runs for herself.
+// Loopback allows this machine, for a developer's local server.
 func Loopback() Targets {
 	return Targets{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
@@ -29,14 +29,15 @@ func Loopback() Targets {
 	}
 }
 
-// privateWord stands for Targets.Private, and noneWord for an empty list.
+// privateWord means Targets.Private, and noneWord an empty list.
 const (
 	privateWord = "private"
 	noneWord    = "none"
 )
 
-// ParseTargets reads ranges (10.1.0.0/16), addresses and host names that are separated
-// by commas; "private" stands for all private addresses and "none" for nothing. The error names the one that is wrong.
+// ParseTargets parses a comma-separated list of ranges (10.1.0.0/16), addresses and host names;
+// "private" stands for all private addresses and "none" for an empty list. The error names the
+// invalid entry.
 func ParseTargets(text string) (Targets, error) {
 	var t Targets
 	for part := range strings.SplitSeq(text, ",") {
@@ -64,7 +65,7 @@ func (t *Targets) add(part string) error {
 		case prefix.Addr().Is4In6():
 			return fmt.Errorf("%q is a range of IPv4 addresses in the form of IPv6: write it as IPv4", part)
 		case prefix != prefix.Masked():
-			// Either may be meant, and one opens more than the other.
+			// Either may be meant, and one allows more than the other.
 			return fmt.Errorf("%q begins within its range: write %s for the range or %s for the address", part, prefix.Masked(), prefix.Addr())
 		}
 		t.Prefixes = append(t.Prefixes, prefix)
@@ -86,7 +87,7 @@ func (t *Targets) add(part string) error {
 	return nil
 }
 
-// And gives what either allows.
+// And returns the union of both lists.
 func (t Targets) And(other Targets) Targets {
 	return Targets{
 		Private:  t.Private || other.Private,
@@ -95,7 +96,7 @@ func (t Targets) And(other Targets) Targets {
 	}
 }
 
-// String writes the list as ParseTargets takes it, ranges first.
+// String formats the list for ParseTargets, ranges first.
 func (t Targets) String() string {
 	parts := make([]string, 0, 1+len(t.Prefixes)+len(t.Names))
 	if t.Private {
