@@ -192,7 +192,7 @@ func TestPublishedSetUpWorks(t *testing.T) {
 	b.call(t, http.MethodGet, "/projects/shop/users/auth0%7C3", "").refused(t, http.StatusNotFound, "no user of this id")
 
 	gone := b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://nobody:s3cret@127.0.0.1:1/nowhere"}`)
-	gone.refused(t, http.StatusUnprocessableEntity, "nothing listens at the host and port")
+	gone.refused(t, http.StatusUnprocessableEntity, "nothing listens on the host and port")
 	require.NotContains(t, gone.text, "s3cret")
 }
 

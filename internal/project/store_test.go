@@ -167,17 +167,17 @@ func TestProjects(t *testing.T) {
 		"NameIsTooLong":       {strings.Repeat("a", 64), someURL, "name is"},
 		"NameLooksLikeAnID":   {uuid.NewString(), someURL, "must not look like the id"},
 		"URLIsNone":           {"x", "shop s3cret", "not a PostgreSQL connection URL"},
-		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "has a % that begins no character"},
-		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "names a port that does not exist"},
+		"URLIsMalformed":      {"x", "postgres://u:s3cret%zz@h/d", "has a % that begins no escape"},
+		"URLHasABadPort":      {"x", "postgres://u:s3cret@h:99999/d", "has an invalid port"},
 		"URLIsOfAnotherKind":  {"x", "mysql://u:s3cret@h/d", "not a PostgreSQL connection URL"},
-		"URLNamesNoUser":      {"x", "postgres://h/s3cret", "names no user"},
-		"URLNamesAFile":       {"x", "postgres://u@h/d?passfile=/root/s3cret", "has the parameter passfile, which names a file of the server"},
-		"URLNamesASocket":     {"x", "postgres://u:s3cret@/d?host=/run/postgresql", "names a socket of the server"},
+		"URLNamesNoUser":      {"x", "postgres://h/s3cret", "has no user"},
+		"URLNamesAFile":       {"x", "postgres://u@h/d?passfile=/root/s3cret", "has the parameter passfile, which names a file on the server"},
+		"URLNamesASocket":     {"x", "postgres://u:s3cret@/d?host=/run/postgresql", "names a local socket"},
 		"URLChangesTheMode":   {"x", "postgres://u:s3cret@h/d?default_query_exec_mode=simple_protocol", "has the parameter default_query_exec_mode"},
 		"URLSizesThePool":     {"x", "postgres://u:s3cret@h/d?pool_max_conns=9", "has the parameter pool_max_conns"},
-		"URLHasABadMode":      {"x", "postgres://u:s3cret@h/d?sslmode=bogus", "has a value of sslmode that is not taken"},
-		"URLNamesNoHost":      {"x", "postgres:///s3cret", "names no host"},
-		"URLNamesNoDatabase":  {"x", "postgres://u:s3cret@h/", "names no database"},
+		"URLHasABadMode":      {"x", "postgres://u:s3cret@h/d?sslmode=bogus", "has an invalid value of sslmode"},
+		"URLNamesNoHost":      {"x", "postgres:///s3cret", "has no host"},
+		"URLNamesNoDatabase":  {"x", "postgres://u:s3cret@h/", "has no database name"},
 	} {
 		t.Run(name+"AndIsRefused", func(t *testing.T) {
 			t.Parallel()
@@ -275,7 +275,7 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 	}
 	b.mirror.failWith(pgdb.ErrControlDatabase)
 	_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
-	require.ErrorContains(t, err, "this is authsync's own database, where projects and credentials are kept: give the database that")
+	require.ErrorContains(t, err, "this is authsync's own database, which holds projects and credentials: use the database of")
 }
 
 // To let a role into the control database is no advice, however its address is written.
@@ -498,9 +498,9 @@ func TestDatabaseTroubleIsToldSoThatAPersonCanAct(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"WrongPassword", &pgconn.PgError{Code: "28P01", Message: "password authentication failed"}, "the server refuses the user or the password"},
-		{"NoDatabase", &pgconn.PgError{Code: "3D000", Message: `database "shop" does not exist`}, "create it, or correct the name"},
-		{"ReadOnly", &pgconn.PgError{Code: "25006", Message: "cannot execute CREATE SCHEMA in a read-only transaction"}, "the database takes no writes: it is a standby"},
+		{"WrongPassword", &pgconn.PgError{Code: "28P01", Message: "password authentication failed"}, "the server rejected the user or the password"},
+		{"NoDatabase", &pgconn.PgError{Code: "3D000", Message: `database "shop" does not exist`}, "create it or correct the name"},
+		{"ReadOnly", &pgconn.PgError{Code: "25006", Message: "cannot execute CREATE SCHEMA in a read-only transaction"}, "the database is read-only: it is a standby"},
 		{"TooManyConnections", &pgconn.PgError{Code: "53300", Routine: "InitializeSessionUserId"}, "CONNECTION LIMIT 8"},
 		{"NoRight", &pgconn.PgError{Code: "42501", Message: "permission denied"}, `GRANT CREATE, CONNECT ON DATABASE "shop" TO "shop"`},
 		{"Unreachable", context.DeadlineExceeded, "check host, port, firewall"},
