@@ -73,15 +73,13 @@ type integrationRow struct {
 	UpdatedAt         time.Time
 }
 
-// PutIntegration configures a provider for a project. Credentials are merged
-// with the stored ones: one that is not given stays, one that is null goes.
-// Options replace the stored ones as a whole where they are given (not nil),
-// but for source.database_url, which is a credential.
+// PutIntegration configures a provider for a project. Credentials are merged with the stored ones:
+// a missing one stays, null removes one. Options, if not nil, replace the stored ones as a whole,
+// except for source.database_url, which is a credential.
 //
-// First of all the mirror is put into the project's database, so that whoever
-// has configured an integration knows that the database works. Errors:
-// ErrNoProject, fault.Invalid, fault.DatabaseUnusable, and those of seal.Keyring.Open
-// if what is stored cannot be opened.
+// It first installs the mirror in the project's database, so that a configured integration implies
+// a working database. Errors: ErrNoProject, fault.Invalid, fault.DatabaseUnusable, and those of
+// seal.Keyring.Open if the stored values cannot be decrypted.
 func (s *Store) PutIntegration(
 	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage,
 ) (Integration, error) {
@@ -273,8 +271,8 @@ func forFetch(credentials map[string]json.RawMessage, options json.RawMessage) (
 	return string(text), nil
 }
 
-// FindIntegration gives one integration of a project. The errors are
-// ErrNoProject, ErrNoIntegration and, for an unknown provider, fault.Invalid.
+// FindIntegration returns one integration of a project. Errors: ErrNoProject, ErrNoIntegration and,
+// for an unknown provider, fault.Invalid.
 func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, providerName string) (Integration, error) {
 	kind, err := lookupProvider(providerName)
 	if err != nil {
@@ -290,9 +288,9 @@ func (s *Store) FindIntegration(ctx context.Context, projectID uuid.UUID, provid
 	return found[0], nil
 }
 
-// Credentials gives the secrets and options of an integration, for those who
-// sign as the provider would. Errors: ErrNoProject, ErrNoIntegration,
-// fault.Invalid for an unknown provider, and those of seal.Keyring.Open.
+// Credentials returns the secrets and options of an integration, for callers that sign as the
+// provider would. Errors: ErrNoProject, ErrNoIntegration, fault.Invalid for an unknown provider,
+// and those of seal.Keyring.Open.
 func (s *Store) Credentials(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error) {
 	none := provider.Credentials{}
 	kind, err := lookupProvider(providerName)

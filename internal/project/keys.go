@@ -83,8 +83,8 @@ type KeyInput struct {
 	ProjectID *uuid.UUID // limit the key to this project
 }
 
-// CreateKey makes a key. The secret is shown here once and stored nowhere.
-// Errors: fault.Invalid, ErrNoProject.
+// CreateKey creates a key. The secret is returned only here and never stored. Errors:
+// fault.Invalid, ErrNoProject.
 func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret string, err error) {
 	in.Name = strings.TrimSpace(in.Name)
 	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !utf8.ValidString(in.Name) || strings.ContainsRune(in.Name, 0) {

@@ -24,8 +24,8 @@ import (
 	"github.com/authsync/authsync/internal/seal"
 )
 
-// Errors of the Store and the Directory. Those whose cause is what a person gave
-// are fault.Invalid and fault.DatabaseUnusable.
+// Errors of the Store and the Directory. Errors caused by a person's input are fault.Invalid and
+// fault.DatabaseUnusable.
 var (
 	ErrNoProject        = fault.New(fault.ProjectNotFound, "there is no such project")
 	ErrNoIntegration    = fault.New(fault.IntegrationNotFound, "the project has no integration with this provider")
@@ -39,7 +39,7 @@ var (
 // errNoTypes is a programming error: only a process with Config.Destinations may change destinations.
 var errNoTypes = errors.New("this process does not know the types of destinations")
 
-// invalid takes a message that begins with the path of the wrong value; see also fault.At.
+// invalid takes a message that begins with the path of the invalid value; see also fault.At.
 func invalid(format string, args ...any) error {
 	return fault.Newf(fault.Invalid, format, args...)
 }

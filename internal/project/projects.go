@@ -54,18 +54,18 @@ type projectRow struct {
 	CreatedAt         time.Time
 }
 
-// CreateProject makes a project. With a database URL it takes that database and
-// puts the mirror there, so that whoever gave a wrong one learns it now. With an
-// empty URL it creates a database on the control server, named after the control
-// database and the project; the first integration puts the mirror there.
+// CreateProject creates a project. With a database URL it installs the mirror in that database, so
+// that a wrong URL is reported immediately. With an empty URL it creates a database on the control
+// server, named after the control database and the project; the first integration installs the
+// mirror.
 //
-// The mirror in a database has one owner. adopt makes this project the owner of one
-// that was another's: of a project that is gone, or of a copy of its database.
+// A mirror has one owner. adopt makes this project the owner of a mirror that belonged to another:
+// a deleted project, or the original of a copied database.
 //
-// Errors: fault.Invalid, fault.DatabaseUnusable, ErrNameTaken, ErrDatabaseExists. If the
-// process dies on the way, either the project is there with its database, or
-// neither is (an empty database named …_new_… may be left and is in nobody's way;
-// a mirror that was installed then must be taken over).
+// Errors: fault.Invalid, fault.DatabaseUnusable, ErrNameTaken, ErrDatabaseExists. If the process
+// dies midway, either the project exists with its database, or neither does (an empty database
+// named …_new_… may be left behind and is harmless; a mirror that was installed must then be
+// adopted).
 func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, adopt bool) (Project, error) {
 	if err := checkName("project", name); err != nil {
 		return Project{}, err

@@ -12,8 +12,8 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// report tells those who look what became of a request. One for a project that there is not
-// belongs to nobody: it is noted nowhere, but the observer hears of it.
+// report reports a request to the observer and records a rejection. A request for an unknown
+// project is only reported, because it belongs to nobody.
 func (d *request) report(a answer) {
 	if d.known && d.config.Rejections != nil && a.status != http.StatusNoContent && a.reason != reasonNotJSON {
 		d.config.Rejections.Add(d.rejection(&a))

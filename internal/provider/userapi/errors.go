@@ -22,5 +22,4 @@ func (e *RateLimitError) Error() string {
 	return fmt.Sprintf("the provider asks for a pause of %s", e.After.Round(time.Second))
 }
 
-// Unwrap gives the code.
 func (e *RateLimitError) Unwrap() error { return fault.New(fault.ProviderUnavailable, e.Error()) }

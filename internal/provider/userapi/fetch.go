@@ -1,19 +1,15 @@
-// Package userapi is what reading users from a provider has in common: the types
-// that all sources share, and one HTTP client that keeps to the providers' rate
-// limits, bounds what it reads and explains what went wrong.
+// Package userapi has what reading users from providers shares: the types of all sources, and an
+// HTTP client that observes the providers' rate limits, limits what it reads and explains errors.
+// Backfill, reconcile and refresh read from a Source.
 //
-// It stands beside the road of a webhook: backfill, reconcile and refresh read
-// from a Source and hand what they read to the same apply function.
+// The class of a call's error alone decides what the caller does:
 //
-// A Source ends a call in one of these ways, and what the caller does follows
-// from the class alone:
-//
-//	fault.CredentialsRefused   stop; a person has to give other credentials or rights
+//	fault.CredentialsRefused   stop; a person must change the credentials or their permissions
 //	ErrNoCredentials           the same, known before any request
-//	fault.ProviderError        stop; the provider answered what cannot be understood
-//	*RateLimitError            go on after the time that it names
-//	fault.ProviderUnavailable  go on later; retries in place did not help
-//	ErrGone                    of User: the user does not exist, for certain
+//	fault.ProviderError        stop; the provider's answer cannot be understood
+//	*RateLimitError            continue after the time that it names
+//	fault.ProviderUnavailable  continue later; retries in place did not help
+//	ErrGone                    from User: the user certainly does not exist
 //	the context's error        the caller has ended the call
 package userapi
 

@@ -7,13 +7,12 @@ import (
 
 // Redeliverer is a Source whose provider keeps failed deliveries and resends them on request.
 type Redeliverer interface {
-	// Redeliver counts the failed deliveries of the event streams that go to the
-	// receiver of a project, and asks for all of them to be sent again. That an
-	// event was asked for already does no harm: it comes with the id that it had.
+	// Redeliver counts the failed deliveries of the event streams to a project's receiver and
+	// requests that all of them be resent. Requesting an event twice is harmless: it keeps its id.
 	//
 	// The errors are those of a Source, fault.StreamNotFound and fault.RedeliveryUnderWay. If some
-	// streams were asked and others could not be, there is no error: the
-	// latter say so themselves, in Problem.
+	// streams could not be asked but others could, there is no error: the former report it in
+	// Problem.
 	Redeliver(ctx context.Context, projectID string, r RedeliverRequest) (Redelivery, error)
 }
 
