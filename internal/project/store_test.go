@@ -265,7 +265,7 @@ func TestMirrorOfAnotherProjectIsRefused(t *testing.T) {
 	shop := b.project(t, "shop")
 	for says, owner := range map[string]uuid.UUID{
 		"the mirror there belongs to project shop. Two projects in one mirror would mix their users: use a different database": shop.ID,
-		"which this authsync does not know: another installation may be writing to it":                                                 uuid.New(),
+		"which this authsync does not know: another installation may be writing to it":                                         uuid.New(),
 	} {
 		b.mirror.failWith(&pgdb.OwnedError{Owner: owner})
 		_, err := b.store.CreateProject(t.Context(), "second", someURL, false)
