@@ -9,7 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/sync/syncrun"
@@ -35,10 +37,7 @@ func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
 		}
 		order := syncrun.Order{Kind: kind}
 		if kind == provider.KindReconcile {
-			var in struct {
-				DryRun bool `json:"dry_run"`
-				Force  bool `json:"force"`
-			}
+			var in wire.Order
 			if err := readBody(r, &in); err != nil {
 				return answer{}, err
 			}
@@ -48,7 +47,7 @@ func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{status: http.StatusAccepted, body: run}, nil
+		return answer{status: http.StatusAccepted, body: runOf(&run)}, nil
 	}
 }
 
@@ -72,18 +71,31 @@ func (a *API) onRun(
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{status: http.StatusOK, body: run}, nil
+		return answer{status: http.StatusOK, body: runOf(&run)}, nil
 	}
 }
 
-// backfillStart tells whether storing an integration has started a backfill.
-type backfillStart struct {
-	Started bool       `json:"started"`
-	RunID   *uuid.UUID `json:"run_id"` // of the run that is not finished
-	Reason  *string    `json:"reason"` // why it was not started
+// runOf is the document of a run.
+func runOf(r *syncrun.Run) wire.Run {
+	run := wire.Run{
+		ID: r.ID.String(), ProjectID: r.ProjectID.String(), Provider: r.Provider, Kind: r.Kind, DryRun: r.DryRun, Force: r.Force,
+		State: r.State, Phase: r.Phase, Total: r.Total, Read: r.Read, Applied: r.Applied, Unchanged: r.Unchanged, Failed: r.Failed,
+		PerSecond: r.PerSecond, SecondsLeft: r.SecondsLeft, WaitReason: r.WaitReason, Error: r.Error,
+		Report:    wire.RunReport{Notes: r.Report.Notes, Bad: each(r.Report.Bad, func(b syncrun.Bad) wire.RunEntry { return wire.RunEntry(b) })},
+		StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, FinishedAt: r.FinishedAt,
+	}
+	if d := r.Drift; d != nil {
+		run.Drift = &wire.Drift{
+			Missing: d.Missing, Differing: d.Differing, DeletedHere: d.DeletedHere, Orphaned: d.Orphaned, Placeholders: d.Placeholders,
+			Columns: d.Columns, Unreported: d.Unreported, Tolerated: d.Tolerated, Repaired: d.Repaired, Failed: d.Failed, Left: d.Left,
+			DeletionsBlockedReason: d.DeletionsBlockedReason, Compared: d.Compared, Restarts: d.Restarts,
+			Users: each(d.Users, func(u mirror.Drifted) wire.Drifted { return wire.Drifted(u) }),
+		}
+	}
+	return run
 }
 
-func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &reason} }
+func notStarted(reason string) *wire.BackfillStart { return &wire.BackfillStart{Reason: &reason} }
 
 // autoBackfill starts a backfill where the credentials for reading the users
 // were just stored or changed, and where they allow it but there never was one.
@@ -91,7 +103,7 @@ func notStarted(reason string) *backfillStart { return &backfillStart{Reason: &r
 // another account's, which does not have the users of the first.
 // That the backfill cannot be started is no fault of what was asked for. Nil: there
 // is nothing to say.
-func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *backfillStart {
+func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *wire.BackfillStart {
 	if !i.FetchChanged {
 		if _, err := a.config.Backfills.Latest(ctx, projectID, i.Provider, provider.KindBackfill); !errors.Is(err, syncrun.ErrNoRun) {
 			return nil
@@ -107,10 +119,10 @@ func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.I
 	}
 	switch {
 	case err == nil:
-		return &backfillStart{Started: true, RunID: &run.ID}
+		return &wire.BackfillStart{Started: true, RunID: idOrNull(&run.ID)}
 	case errors.As(err, &running):
 		reason := fmt.Sprintf("%s %s is %s and goes on, with these credentials", running.Run.Kind, running.Run.ID, running.Run.State)
-		return &backfillStart{RunID: &running.Run.ID, Reason: &reason}
+		return &wire.BackfillStart{RunID: idOrNull(&running.Run.ID), Reason: &reason}
 	case fault.Is(err, fault.NotPossible):
 		return notStarted(err.Error())
 	default:

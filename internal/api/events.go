@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/problem"
@@ -24,28 +25,21 @@ type Events interface {
 	Events(ctx context.Context, f inbox.Filter, cursor string, limit int) (page []inbox.Event, next string, err error)
 	Event(ctx context.Context, inboxID int64, ordinal int) (inbox.Event, error)
 	Body(ctx context.Context, inboxID int64) (inbox.StoredMessage, error)
+	Jobs(ctx context.Context, inboxID int64, ordinal int) ([]inbox.Job, error)
 	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
 }
 
-type eventBody struct {
-	// ID names the event in paths: the delivery's id, a dot, its place in the delivery.
-	ID string `json:"id"`
-	inbox.Event
+func eventOf(e inbox.Event) wire.Event {
+	return wire.Event{
+		ID: fmt.Sprintf("%d.%d", e.InboxID, e.Ordinal), InboxID: e.InboxID, Ordinal: e.Ordinal, ProjectID: e.ProjectID.String(), Project: e.Project,
+		Provider: e.Provider, EventID: e.EventID, Type: e.Type, UserID: e.UserID, EventTime: utc(e.EventTime), Outcome: e.Outcome,
+		Reason: e.Reason, ReceivedAt: e.ReceivedAt.UTC(), AppliedAt: utc(e.AppliedAt), MessageID: e.MessageID,
+	}
 }
 
-// deliveryBody is an event together with the request that brought it, which
-// holds personal data.
-type deliveryBody struct {
-	eventBody
-	Headers map[string]string `json:"headers"`
-	// Body is what the provider sent, as text; in base64 if it is not UTF-8.
-	Body       *string `json:"body"`
-	BodyBase64 *string `json:"body_base64"`
-}
-
-func newEventBody(e inbox.Event) eventBody {
-	e.ReceivedAt, e.EventTime, e.AppliedAt = e.ReceivedAt.UTC(), utc(e.EventTime), utc(e.AppliedAt)
-	return eventBody{ID: fmt.Sprintf("%d.%d", e.InboxID, e.Ordinal), Event: e}
+func jobOf(j inbox.Job) wire.Job {
+	j.NextTryAt = utc(j.NextTryAt)
+	return wire.Job(j)
 }
 
 // eventFilter is what narrows events, in a query and in the body of a replay.
@@ -120,11 +114,7 @@ func (a *API) listEvents(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]eventBody, len(events))
-	for i, e := range events {
-		bodies[i] = newEventBody(e)
-	}
-	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(events, eventOf), next)}, nil
 }
 
 func (a *API) getEvent(r *http.Request) (answer, error) {
@@ -132,9 +122,14 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	jobs, err := a.config.Events.Jobs(r.Context(), e.InboxID, e.Ordinal)
+	if err != nil {
+		return answer{}, err
+	}
+	detail := wire.EventDetail{Event: eventOf(e), Jobs: each(jobs, jobOf)}
 	switch given(r)["body"] {
 	case "", "false":
-		return answer{status: http.StatusOK, body: newEventBody(e)}, nil
+		return answer{status: http.StatusOK, body: detail}, nil
 	case "true":
 	default:
 		return answer{}, wrong(inQuery, "body", problem.Invalid, "body must be true or false")
@@ -147,7 +142,7 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	a.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "message_body_shown",
 		slog.String("project_id", e.ProjectID.String()), slog.Int64("inbox_id", e.InboxID),
 		slog.String("key_id", caller(r).ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
-	body := deliveryBody{eventBody: newEventBody(e), Headers: d.Headers}
+	body := wire.Message{EventDetail: detail, Headers: d.Headers}
 	if text := string(d.Body); utf8.ValidString(text) {
 		body.Body = &text
 	} else {
@@ -182,11 +177,6 @@ func (a *API) event(r *http.Request) (inbox.Event, error) {
 		err = inbox.ErrNoEvent
 	}
 	return e, err
-}
-
-// replayBody tells how many jobs will take up what was asked for.
-type replayBody struct {
-	Jobs int `json:"jobs"`
 }
 
 // replayEvent takes up one event again. An event that failed is tried now, with
@@ -227,5 +217,5 @@ func (a *API) replay(r *http.Request, f inbox.Filter) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, body: replayBody{Jobs: jobs}}, nil
+	return answer{status: http.StatusAccepted, body: wire.Replay{Jobs: jobs}}, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/problem"
 )
@@ -22,11 +23,7 @@ func (a *API) grant(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Role       string   `json:"role"`
-		Read       []string `json:"read"`
-		EnsureUser bool     `json:"ensure_user"`
-	}
+	var in wire.Reader
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -36,9 +33,11 @@ func (a *API) grant(r *http.Request) (answer, error) {
 	if in.Read == nil {
 		in.Read = []string{mirror.ReadMirror}
 	}
-	granted, err := a.config.Grants.Grant(r.Context(), p.ID, mirror.Reader{Role: in.Role, Read: in.Read, EnsureUser: in.EnsureUser})
+	granted, err := a.config.Grants.Grant(r.Context(), p.ID, mirror.Reader(in))
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	return answer{status: http.StatusOK, body: map[string]any{"role": in.Role, "granted": granted.Rights, "sees": granted.Sees}}, nil
+	return answer{status: http.StatusOK, body: wire.Grant{
+		Role: in.Role, Granted: granted.Rights, Sees: each(granted.Sees, func(s mirror.Visibility) wire.Visibility { return wire.Visibility(s) }),
+	}}, nil
 }

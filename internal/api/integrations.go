@@ -2,67 +2,51 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/publicurl"
 )
 
-type integrationBody struct {
-	Provider    string                             `json:"provider"`
-	Credentials map[string]project.CredentialState `json:"credentials"` // null where they cannot be opened
-	Options     provider.Options                   `json:"options"`
-	Config      integrationConfig                  `json:"config"`
-	// Fault says why the integration cannot be used; absent when all is well.
-	Fault     string    `json:"fault,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
-}
-
-type integrationConfig struct {
-	// WebhookReceiver is the URL to give to the provider.
-	WebhookReceiver string `json:"webhook_receiver"`
-	// Backfill is set where storing the integration started one, or says why not.
-	Backfill *backfillStart `json:"backfill,omitempty"`
-	// Reconcile says how often the mirror is compared with the provider by itself.
-	Reconcile reconcileSchedule `json:"reconcile"`
-}
-
-// reconcileSchedule is when reconciles start by themselves.
-type reconcileSchedule struct {
-	// Every is the time between two; null: none does.
-	Every *string `json:"every"`
-	// Default: the options do not say it.
-	Default bool `json:"default"`
-}
-
-// newReconcileSchedule is the schedule of an integration: what the options say, else
+// scheduleOf is the schedule of an integration: what the options say, else
 // the provider's default, where the credentials allow reading users.
-func newReconcileSchedule(i project.Integration) reconcileSchedule {
+func scheduleOf(i project.Integration) wire.ReconcileSchedule {
 	if r := i.Options.Reconcile; r != nil && r.Every != "" {
-		s := reconcileSchedule{Every: &r.Every}
+		s := wire.ReconcileSchedule{Every: &r.Every}
 		if r.Every == provider.Never {
 			s.Every = nil
 		}
 		return s
 	}
-	return reconcileSchedule{Every: i.ReconcileDefault, Default: true}
+	return wire.ReconcileSchedule{Every: i.ReconcileDefault, Default: true}
 }
 
-func (a *API) newIntegrationBody(r *http.Request, projectID uuid.UUID, i project.Integration) integrationBody {
-	return integrationBody{
-		Provider: i.Provider, Credentials: i.Credentials, Options: i.Options, Fault: i.Fault,
-		Config: integrationConfig{
-			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID), Reconcile: newReconcileSchedule(i),
+func (a *API) integrationOf(r *http.Request, projectID uuid.UUID, i project.Integration) (wire.Integration, error) {
+	options, err := json.Marshal(i.Options)
+	if err != nil {
+		return wire.Integration{}, fmt.Errorf("write options: %w", err)
+	}
+	body := wire.Integration{
+		Provider: i.Provider, Options: options, Fault: i.Fault,
+		Config: wire.IntegrationConfig{
+			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID), Reconcile: scheduleOf(i),
 		},
 		CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
+	if i.Credentials != nil {
+		body.Credentials = make(map[string]wire.CredentialState, len(i.Credentials))
+		for name, state := range i.Credentials {
+			body.Credentials[name] = wire.CredentialState(state)
+		}
+	}
+	return body, nil
 }
 
 // webhookPath spells the provider as paths do, with dashes.
@@ -103,7 +87,10 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := a.newIntegrationBody(r, p.ID, i)
+	body, err := a.integrationOf(r, p.ID, i)
+	if err != nil {
+		return answer{}, err
+	}
 	body.Config.Backfill = a.autoBackfill(r.Context(), p.ID, i)
 	return answer{status: http.StatusOK, body: body}, nil
 }
@@ -117,7 +104,8 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: a.newIntegrationBody(r, p.ID, i)}, nil
+	body, err := a.integrationOf(r, p.ID, i)
+	return answer{status: http.StatusOK, body: body}, err
 }
 
 func (a *API) listIntegrations(r *http.Request) (answer, error) {
@@ -129,11 +117,13 @@ func (a *API) listIntegrations(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]integrationBody, len(list))
+	bodies := make([]wire.Integration, len(list))
 	for n, i := range list {
-		bodies[n] = a.newIntegrationBody(r, p.ID, i)
+		if bodies[n], err = a.integrationOf(r, p.ID, i); err != nil {
+			return answer{}, err
+		}
 	}
-	return pageOf(r, bodies, func(i integrationBody) string { return i.Provider })
+	return pageOf(r, bodies, func(i wire.Integration) string { return i.Provider })
 }
 
 func (a *API) deleteIntegration(r *http.Request) (answer, error) {

@@ -3,38 +3,18 @@ package api
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/project"
 )
 
-type keyBody struct {
-	ID   uuid.UUID `json:"id"`
-	Name string    `json:"name"`
-	// Key is the key itself, in the answer that made it and nowhere else.
-	Key        string     `json:"key,omitempty"`
-	Hint       string     `json:"hint"`
-	ProjectID  *uuid.UUID `json:"project_id"`
-	CreatedAt  time.Time  `json:"created_at"`
-	LastUsedAt *time.Time `json:"last_used_at"`
-	RevokedAt  *time.Time `json:"revoked_at"`
-}
-
-func newKeyBody(k project.Key) keyBody {
-	return keyBody{
-		ID: k.ID, Name: k.Name, Hint: k.Hint, ProjectID: k.ProjectID,
+func keyOf(k project.Key) wire.Key {
+	return wire.Key{
+		ID: k.ID.String(), Name: k.Name, Hint: k.Hint, ProjectID: idOrNull(k.ProjectID),
 		CreatedAt: k.CreatedAt.UTC(), LastUsedAt: utc(k.LastUsedAt), RevokedAt: utc(k.RevokedAt),
 	}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 func (a *API) createKey(r *http.Request) (answer, error) {
@@ -62,7 +42,7 @@ func (a *API) createKey(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := newKeyBody(key)
+	body := keyOf(key)
 	body.Key = secret
 	return answer{status: http.StatusCreated, body: body}, nil
 }
@@ -76,11 +56,7 @@ func (a *API) listKeys(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]keyBody, len(keys))
-	for i, k := range keys {
-		bodies[i] = newKeyBody(k)
-	}
-	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(keys, keyOf), next)}, nil
 }
 
 func (a *API) revokeKey(r *http.Request) (answer, error) {

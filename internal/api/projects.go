@@ -4,39 +4,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/sync/repair"
 )
 
-type projectBody struct {
-	ID   uuid.UUID `json:"id"`
-	Name string    `json:"name"`
-	// Database is the connection URL without the password; null where it cannot be opened.
-	Database  *string   `json:"database"`
-	CreatedAt time.Time `json:"created_at"`
-	// MirrorRepair is there for one project, if its mirror had ever lost something.
-	MirrorRepair *mirrorRepairBody `json:"mirror_repair,omitempty"`
-}
-
-// mirrorRepairBody is a mirror that had lost what was applied, and how far its repair is.
-type mirrorRepairBody struct {
-	Cause           string            `json:"cause"`
-	Summary         string            `json:"summary"`
-	FoundAt         time.Time         `json:"found_at"`
-	LostSince       *time.Time        `json:"lost_since"`
-	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"`
-	Messages        int64             `json:"messages"`
-	ReplayedAt      *time.Time        `json:"replayed_at"`
-	FinishedAt      *time.Time        `json:"finished_at"`
-	Reconciled      []string          `json:"reconciled_providers"`
-	Unreconciled    map[string]string `json:"unreconciled_providers"`
-}
-
-func newMirrorRepairBody(r *repair.Repair) *mirrorRepairBody {
-	b := &mirrorRepairBody{
+func mirrorRepairOf(r *repair.Repair) *wire.MirrorRepair {
+	b := &wire.MirrorRepair{
 		Cause: r.Cause, Summary: r.What() + "; " + r.Stage(), FoundAt: r.FoundAt.UTC(), LostSince: r.LostSince, NotInInboxUntil: r.NotInInboxUntil,
 		Messages: r.Messages, ReplayedAt: r.ReplayedAt, FinishedAt: r.FinishedAt, Reconciled: r.Reconciled, Unreconciled: r.Unreconciled,
 	}
@@ -48,8 +23,8 @@ func newMirrorRepairBody(r *repair.Repair) *mirrorRepairBody {
 	return b
 }
 
-func newProjectBody(p project.Project) projectBody {
-	b := projectBody{ID: p.ID, Name: p.Name, CreatedAt: p.CreatedAt.UTC()}
+func projectOf(p project.Project) wire.Project {
+	b := wire.Project{ID: p.ID.String(), Name: p.Name, CreatedAt: p.CreatedAt.UTC()}
 	if p.Database != "" {
 		b.Database = &p.Database
 	}
@@ -78,7 +53,7 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusCreated, body: newProjectBody(p), location: "/projects/" + p.ID.String()}, nil
+	return answer{status: http.StatusCreated, body: projectOf(p), location: "/projects/" + p.ID.String()}, nil
 }
 
 func (a *API) listProjects(r *http.Request) (answer, error) {
@@ -90,11 +65,7 @@ func (a *API) listProjects(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]projectBody, len(projects))
-	for i, p := range projects {
-		bodies[i] = newProjectBody(p)
-	}
-	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(projects, projectOf), next)}, nil
 }
 
 func (a *API) getProject(r *http.Request) (answer, error) {
@@ -102,14 +73,14 @@ func (a *API) getProject(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := newProjectBody(p)
+	body := projectOf(p)
 	if a.config.Repair != nil {
 		repair, err := a.config.Repair(r.Context(), p.ID)
 		if err != nil {
 			return answer{}, err
 		}
 		if repair != nil {
-			body.MirrorRepair = newMirrorRepairBody(repair)
+			body.MirrorRepair = mirrorRepairOf(repair)
 		}
 	}
 	return answer{status: http.StatusOK, body: body}, nil
@@ -138,7 +109,7 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: newProjectBody(p)}, nil
+	return answer{status: http.StatusOK, body: projectOf(p)}, nil
 }
 
 func (a *API) deleteProject(r *http.Request) (answer, error) {

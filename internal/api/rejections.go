@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/problem"
@@ -49,5 +50,17 @@ func (a *API) listRejected(r *http.Request) (answer, error) {
 		list = list[:limit]
 		next = strconv.FormatInt(list[limit-1].ID, 10)
 	}
-	return answer{status: http.StatusOK, body: newPage(list, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(list, rejectedOf), next)}, nil
+}
+
+func rejectedOf(r rejections.Rejected) wire.Rejected {
+	rejected := wire.Rejected{
+		ID: r.ID, Provider: r.Provider, ReceivedAt: r.ReceivedAt, Status: r.Status, Reason: r.Reason, Detail: r.Detail,
+		BodyBytes: r.BodyBytes, HeaderNames: r.HeaderNames, RequestCount: r.RequestCount,
+	}
+	if r.RemoteAddress != nil {
+		address := r.RemoteAddress.String()
+		rejected.RemoteAddress = &address
+	}
+	return rejected
 }

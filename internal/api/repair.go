@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -39,7 +40,7 @@ func (a *API) refreshUser(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: repair}, nil
+	return answer{status: http.StatusOK, body: wire.Repair(repair)}, nil
 }
 
 // redeliver asks the provider to send again what it could not deliver.
@@ -83,7 +84,10 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: done}, nil
+	return answer{status: http.StatusOK, body: wire.Redelivery{
+		DryRun: done.DryRun, From: done.From, To: done.To,
+		Streams: each(done.Streams, func(s userapi.RedeliveryStream) wire.RedeliveryStream { return wire.RedeliveryStream(s) }),
+	}}, nil
 }
 
 // noRedelivery says what to do instead with a provider that cannot be asked.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 )
@@ -250,14 +251,8 @@ func parseQuery(r *http.Request, known []string) (map[string]string, error) {
 	return given, nil
 }
 
-// page is a list, and where its next page begins; nil: there is none.
-type page[T any] struct {
-	Data       []T     `json:"data"`
-	NextCursor *string `json:"next_cursor"`
-}
-
-func newPage[T any](data []T, next string) page[T] {
-	p := page[T]{Data: data}
+func newPage[T any](data []T, next string) wire.Page[T] {
+	p := wire.Page[T]{Data: data}
 	if data == nil {
 		p.Data = []T{}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
@@ -71,10 +72,7 @@ func (a *API) listUsers(r *http.Request) (answer, error) {
 		users = users[:limit]
 		next = base64.RawURLEncoding.EncodeToString([]byte(users[limit-1].ID))
 	}
-	for i := range users {
-		users[i].CreatedAt, users[i].LastSignInAt, users[i].DeletedAt = utc(users[i].CreatedAt), utc(users[i].LastSignInAt), utc(users[i].DeletedAt)
-	}
-	return answer{status: http.StatusOK, body: newPage(users, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(users, listedUserOf), next)}, nil
 }
 
 func (a *API) getUser(r *http.Request) (answer, error) {
@@ -94,5 +92,23 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	return answer{status: http.StatusOK, body: history}, nil
+	return answer{status: http.StatusOK, body: userOf(&history)}, nil
+}
+
+func listedUserOf(u mirror.Listed) wire.ListedUser {
+	u.CreatedAt, u.LastSignInAt, u.DeletedAt = utc(u.CreatedAt), utc(u.LastSignInAt), utc(u.DeletedAt)
+	return wire.ListedUser(u)
+}
+
+func userOf(h *mirror.History) wire.User[mirror.User] {
+	user := wire.User[mirror.User]{
+		User:    h.User,
+		Sources: each(h.Sources, func(s mirror.Source) wire.Source { return wire.Source(s) }),
+		Changes: each(h.Changes, func(c mirror.Change) wire.Change { return wire.Change(c) }),
+	}
+	if h.ChangesBefore != nil {
+		next := strconv.FormatInt(*h.ChangesBefore, 10)
+		user.NextCursor = &next
+	}
+	return user
 }

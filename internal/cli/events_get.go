@@ -1,41 +1,24 @@
 package cli
 
 import (
-	"context"
 	"encoding/base64"
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/pgdb"
 )
-
-// job is the River job that has or had to do with an event.
-type job struct {
-	ID          int64      `json:"id"`
-	Kind        string     `json:"kind"`
-	State       string     `json:"state"`
-	Attempt     int        `json:"attempt"`
-	MaxAttempts int        `json:"max_attempts"`
-	NextTry     *time.Time `json:"next_try_at"`
-	WaitsFor    *string    `json:"wait_reason"`
-	LastError   *string    `json:"last_error"`
-}
 
 func (s *session) newEventsShow() *cobra.Command {
 	var body bool
 	cmd := &cobra.Command{
 		Use:   "get PROJECT ID",
 		Short: "Show one event: its message, outcome and jobs",
-		Long: `Shows one event by its id in events list. If the control database is reachable (that
-of the dev server, otherwise DATABASE_URL), it also shows the event's jobs, with their
-last errors and next attempts. --body prints only the request body, byte for byte: it
-contains personal data, so the server logs who reads it.`,
+		Long: `Shows one event by its id in events list, and its jobs, with their last errors and next
+attempts. --body prints only the request body, byte for byte: it contains personal
+data, so the server logs who reads it.`,
 		Example: "  authsync events get demo 17.0\n" +
 			"  authsync events get demo 17.0 --body | jq .",
 		Args: takes(2, 2),
@@ -51,25 +34,20 @@ contains personal data, so the server logs who reads it.`,
 			if body && !s.json {
 				return s.printBody(e)
 			}
-			jobs, err := s.jobsOf(cmd.Context(), e.Event)
-			if err != nil {
-				return err
+			switch {
+			case s.json && body:
+				return s.printJSON(e)
+			case s.json:
+				return s.printJSON(e.EventDetail)
 			}
-			if s.json {
-				return s.printJSON(struct {
-					client.Delivery
-
-					Jobs []job `json:"jobs"` // null where the control database is not known
-				}{e, jobs})
-			}
-			return s.printEvent(e.Event, jobs)
+			return s.printEvent(e.Event, e.Jobs)
 		},
 	}
 	cmd.Flags().BoolVar(&body, "body", false, "print the body of the request, unchanged")
 	return cmd
 }
 
-func (s *session) printBody(d client.Delivery) error {
+func (s *session) printBody(d client.Message) error {
 	var raw []byte
 	var err error
 	switch {
@@ -84,7 +62,7 @@ func (s *session) printBody(d client.Delivery) error {
 	return err
 }
 
-func (s *session) printEvent(e client.Event, jobs []job) error {
+func (s *session) printEvent(e client.Event, jobs []client.Job) error {
 	facts := map[string]string{
 		"1 event": orNull(e.EventID), "2 provider": e.Provider, "3 type": orNull(e.Type), "4 user": orNull(e.UserID),
 		"5 event time": clockOrDash(e.EventTime), "6 received": clock(e.ReceivedAt), "7 applied": clockOrDash(e.AppliedAt),
@@ -95,16 +73,13 @@ func (s *session) printEvent(e client.Event, jobs []job) error {
 			return err
 		}
 	}
-	if jobs == nil {
-		return s.notice("Its jobs are in the control database: set DATABASE_URL to see them.")
-	}
 	t := table{head: []string{"JOB", "KIND", "STATE", "ATTEMPT", "NEXT TRY", "WHY"}, none: "\nNo job is left: the event has its outcome."}
 	for _, j := range jobs {
 		why := orNull(j.LastError)
-		if j.WaitsFor != nil && j.NextTry != nil {
-			why = "waits: " + *j.WaitsFor
+		if j.WaitReason != nil && j.NextTryAt != nil {
+			why = "waits: " + *j.WaitReason
 		}
-		t.add(strconv.FormatInt(j.ID, 10), j.Kind, j.State, strconv.Itoa(j.Attempt)+" of "+strconv.Itoa(j.MaxAttempts), clockOrDash(j.NextTry), why)
+		t.add(strconv.FormatInt(j.ID, 10), j.Kind, j.State, strconv.Itoa(j.Attempt)+" of "+strconv.Itoa(j.MaxAttempts), clockOrDash(j.NextTryAt), why)
 	}
 	if len(jobs) > 0 {
 		if err := s.printf("\n"); err != nil {
@@ -112,34 +87,4 @@ func (s *session) printEvent(e client.Event, jobs []job) error {
 		}
 	}
 	return s.print(t)
-}
-
-const selectJobs = `
-	SELECT id, kind, state::text, attempt, max_attempts,
-	       CASE WHEN finalized_at IS NULL THEN scheduled_at END,
-	       metadata #>> '{output,wait_reason}',
-	       errors[cardinality(errors)] ->> 'error'
-	FROM authsync.river_job
-	WHERE (kind = 'apply_inbox' AND finalized_at IS NULL AND args ->> 'project_id' = (
-	           SELECT i.project_id::text FROM authsync.inbox AS i WHERE i.id = $1::bigint)
-	       AND NOT EXISTS (SELECT FROM authsync.event_outcomes AS e WHERE e.inbox_id = $1::bigint))
-	   OR (kind = 'retry_event' AND args @> jsonb_build_object('inbox_id', $1::bigint, 'ordinal', $2::integer))
-	ORDER BY id`
-
-// jobsOf reads the jobs of an event; nil where the control database is not known.
-func (s *session) jobsOf(ctx context.Context, e client.Event) ([]job, error) {
-	url, err := s.database()
-	if err != nil {
-		return nil, nil // it is an extra; without it the event is shown all the same
-	}
-	var pool *pgxpool.Pool
-	if pool, err = pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: 1}); err != nil {
-		return nil, err
-	}
-	defer pool.Close()
-	jobs, err := collectRows[job](ctx, pool, selectJobs, e.InboxID, e.Ordinal)
-	if jobs == nil {
-		jobs = []job{}
-	}
-	return jobs, err
 }

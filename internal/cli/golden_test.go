@@ -72,8 +72,8 @@ func TestTablesGolden(t *testing.T) {
 	require.NoError(t, s.printEvents(unread, stale, created))
 	out.WriteString("\n")
 	next := at.Add(time.Minute)
-	require.NoError(t, s.printEvent(stale, []job{{
-		ID: 5, Kind: "retry_event", State: "retryable", Attempt: 2, MaxAttempts: 25, NextTry: &next, LastError: text("the database reports: no"),
+	require.NoError(t, s.printEvent(stale, []client.Job{{
+		ID: 5, Kind: "retry_event", State: "retryable", Attempt: 2, MaxAttempts: 25, NextTryAt: &next, LastError: text("the database reports: no"),
 	}}))
 	out.WriteString("\n")
 	user := client.User{

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/problem"
 )
 
 // Prefix is the base of the server's own paths.
@@ -65,22 +66,14 @@ type RefusedError struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	// Code names the kind of problem; see ProblemCode in docs/openapi.yaml.
-	Code     string       `json:"code"`
-	Detail   string       `json:"detail"`
-	Errors   []FieldError `json:"errors,omitempty"`
-	Instance string       `json:"instance,omitempty"`
+	Code     string          `json:"code"`
+	Detail   string          `json:"detail"`
+	Errors   []problem.Field `json:"errors,omitempty"`
+	Instance string          `json:"instance,omitempty"`
 	// RetryAfter is the header of that name, in seconds; empty where there was none.
 	RetryAfter string `json:"-"`
 	// elsewhere says what to do where the answer is hardly one of authsync's.
 	elsewhere string
-}
-
-// FieldError is what is wrong with one thing that was sent.
-type FieldError struct {
-	In     string `json:"in"`
-	Field  string `json:"field"`
-	Code   string `json:"code"`
-	Detail string `json:"detail"`
 }
 
 func (e *RefusedError) Error() string {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/authsync/authsync/internal/api/wire"
 )
 
 // Destination is where a project's changes are sent on to.
@@ -115,7 +117,7 @@ type OutgoingFilter struct{ Destination, State, User, EventType string }
 
 // Destinations lists the destinations of a project.
 func (c *Client) Destinations(ctx context.Context, project string) ([]Destination, error) {
-	var p page[Destination]
+	var p wire.Page[Destination]
 	err := c.Do(ctx, http.MethodGet, projectPath(project)+"/destinations", nil, &p) // they fit on a page
 	return p.Data, err
 }

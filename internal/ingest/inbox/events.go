@@ -23,20 +23,20 @@ var (
 // Event is a row of authsync.events: an event, or a message whose events are not known yet. Unknown
 // fields are nil.
 type Event struct {
-	InboxID    int64      `db:"inbox_id"    json:"inbox_id"`
-	Ordinal    int        `db:"ordinal"     json:"ordinal"`
-	ProjectID  uuid.UUID  `db:"project_id"  json:"project_id"`
-	Project    *string    `db:"project"     json:"project"`
-	Provider   string     `db:"provider"    json:"provider"`
-	EventID    *string    `db:"event_id"    json:"event_id"`
-	Type       *string    `db:"type"        json:"type"`
-	UserID     *string    `db:"user_id"     json:"user_id"`
-	EventTime  *time.Time `db:"event_time"  json:"event_time"`
-	Outcome    string     `db:"outcome"     json:"outcome"`
-	Reason     *string    `db:"reason"      json:"reason"`
-	ReceivedAt time.Time  `db:"received_at" json:"received_at"`
-	AppliedAt  *time.Time `db:"applied_at"  json:"applied_at"`
-	MessageID  *string    `db:"message_id" json:"message_id"`
+	InboxID    int64      `db:"inbox_id"`
+	Ordinal    int        `db:"ordinal"`
+	ProjectID  uuid.UUID  `db:"project_id"`
+	Project    *string    `db:"project"`
+	Provider   string     `db:"provider"`
+	EventID    *string    `db:"event_id"`
+	Type       *string    `db:"type"`
+	UserID     *string    `db:"user_id"`
+	EventTime  *time.Time `db:"event_time"`
+	Outcome    string     `db:"outcome"`
+	Reason     *string    `db:"reason"`
+	ReceivedAt time.Time  `db:"received_at"`
+	AppliedAt  *time.Time `db:"applied_at"`
+	MessageID  *string    `db:"message_id"`
 }
 
 // Filter selects events; zero fields match everything.

@@ -230,16 +230,16 @@ func (r *Recorder) prune(ctx context.Context) {
 
 // Rejected is a row of authsync.rejected_requests.
 type Rejected struct {
-	ID            int64       `json:"id"`
-	Provider      string      `json:"provider"`
-	ReceivedAt    time.Time   `json:"received_at"`
-	Status        int         `json:"status"`
-	Reason        string      `json:"reason"`
-	Detail        string      `json:"detail"`
-	BodyBytes     *int64      `json:"body_bytes"`
-	HeaderNames   []string    `json:"header_names"`
-	RemoteAddress *netip.Addr `json:"remote_address"`
-	RequestCount  int64       `json:"request_count"`
+	ID            int64
+	Provider      string
+	ReceivedAt    time.Time
+	Status        int
+	Reason        string
+	Detail        string
+	BodyBytes     *int64
+	HeaderNames   []string
+	RemoteAddress *netip.Addr
+	RequestCount  int64
 }
 
 const selectRejected = `

@@ -29,31 +29,31 @@ type RedeliverRequest struct {
 
 // Redelivery is the result of Redeliver.
 type Redelivery struct {
-	DryRun bool `json:"dry_run"`
+	DryRun bool
 	// From and To are the limits as sent to the provider.
-	From    *time.Time         `json:"since"`
-	To      *time.Time         `json:"until"`
-	Streams []RedeliveryStream `json:"streams"`
+	From    *time.Time
+	To      *time.Time
+	Streams []RedeliveryStream
 }
 
 // RedeliveryStream is one event stream.
 type RedeliveryStream struct {
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Endpoint string `json:"endpoint"` // host and path; empty if it is not a webhook
-	Enabled  bool   `json:"enabled"`
+	ID       string
+	Name     string
+	Endpoint string // host and path; empty if it is not a webhook
+	Enabled  bool
 	// Failed is the number of failed deliveries counted; if not Complete, there may be more, which
 	// are resent as well.
-	Failed   int            `json:"failed"`
-	Complete bool           `json:"complete"`
-	Types    map[string]int `json:"types"` // number by event type
+	Failed   int
+	Complete bool
+	Types    map[string]int // number by event type
 	// Oldest and Newest are the times of the first and last of these events.
-	Oldest *time.Time `json:"oldest"`
-	Newest *time.Time `json:"newest"`
+	Oldest *time.Time
+	Newest *time.Time
 	// Requested reports that the provider accepted the request. The deliveries follow.
-	Requested bool `json:"requested"`
+	Requested bool
 	// Problem says why this stream could not be asked, and what to do; nil if it could.
-	Problem *string `json:"problem"`
+	Problem *string
 	// Notes are advice about the stream.
-	Notes []string `json:"notes"`
+	Notes []string
 }

@@ -47,16 +47,16 @@ const (
 
 // Repair is the result of a refresh.
 type Repair struct {
-	UserID   string `json:"user_id"`
-	Provider string `json:"provider"`
-	Found    string `json:"found"`
+	UserID   string
+	Provider string
+	Found    string
 	// Columns are the columns that differed.
-	Columns []string `json:"columns"`
-	Done    string   `json:"done"`
+	Columns []string
+	Done    string
 	// Note is additional advice; nil if there is none.
-	Note *string `json:"note"`
+	Note *string
 	// EventID identifies, in the mirror, what this refresh wrote.
-	EventID string `json:"event_id"`
+	EventID string
 }
 
 // Refresh asks the provider about a user and brings the mirror to the answer. An

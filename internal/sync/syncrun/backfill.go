@@ -70,35 +70,35 @@ type Order struct {
 
 // Run is a backfill or reconcile and its progress.
 type Run struct {
-	ID        uuid.UUID `json:"id"`
-	ProjectID uuid.UUID `json:"project_id"`
-	Provider  string    `json:"provider"`
-	Kind      string    `json:"kind"`
-	DryRun    bool      `json:"dry_run"`
-	Force     bool      `json:"force"`
-	State     string    `json:"state"`
-	Phase     string    `json:"phase"`
+	ID        uuid.UUID
+	ProjectID uuid.UUID
+	Provider  string
+	Kind      string
+	DryRun    bool
+	Force     bool
+	State     string
+	Phase     string
 	// Total is the number of users according to the provider; nil if it does not say.
-	Total *int64 `json:"total"`
-	Read  int64  `json:"read"`
+	Total *int64
+	Read  int64
 	// Applied, Unchanged and Failed count the users read, by result. Failed includes entries that
 	// are not users.
-	Applied   int64 `json:"applied"`
-	Unchanged int64 `json:"unchanged"`
-	Failed    int64 `json:"failed"`
+	Applied   int64
+	Unchanged int64
+	Failed    int64
 	// PerSecond is the rate while working; nil until it is known.
-	PerSecond *float64 `json:"per_second"`
+	PerSecond *float64
 	// SecondsLeft is an estimate; nil if rate or total are unknown, or the run has ended.
-	SecondsLeft *float64 `json:"seconds_left"`
-	WaitReason  *string  `json:"wait_reason"`
-	Error       *string  `json:"error"`
-	Report      Report   `json:"report"`
+	SecondsLeft *float64
+	WaitReason  *string
+	Error       *string
+	Report      Report
 	// Drift is the result of a reconcile as of its last change of phase; nil before the walk is
 	// complete, and for a backfill.
-	Drift      *Drift     `json:"drift"`
-	StartedAt  time.Time  `json:"started_at"`
-	UpdatedAt  time.Time  `json:"updated_at"`
-	FinishedAt *time.Time `json:"finished_at"`
+	Drift      *Drift
+	StartedAt  time.Time
+	UpdatedAt  time.Time
+	FinishedAt *time.Time
 }
 
 // Finished reports whether the run has ended.

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Project is a tenant.
+type Project struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Database is the connection URL without the password; nil where it cannot be opened.
+	Database  *string   `json:"database"`
+	CreatedAt time.Time `json:"created_at"`
+	// MirrorRepair is there for one project, if its mirror had ever lost something.
+	MirrorRepair *MirrorRepair `json:"mirror_repair,omitempty"`
+}
+
+// MirrorRepair is a mirror that had lost what was applied, and how far its repair is.
+type MirrorRepair struct {
+	Cause           string            `json:"cause"` // rewound or recreated
+	Summary         string            `json:"summary"`
+	FoundAt         time.Time         `json:"found_at"`
+	LostSince       *time.Time        `json:"lost_since"`         // nil: everything was lost
+	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"` // nil: the inbox had all of it
+	Messages        int64             `json:"messages"`
+	ReplayedAt      *time.Time        `json:"replayed_at"`
+	FinishedAt      *time.Time        `json:"finished_at"` // nil: it is at work
+	Reconciled      []string          `json:"reconciled_providers"`
+	Unreconciled    map[string]string `json:"unreconciled_providers"`
+}
+
+// Integration is a provider configured for a project.
+type Integration struct {
+	Provider    string                     `json:"provider"`
+	Credentials map[string]CredentialState `json:"credentials"` // nil where they cannot be opened
+	Options     json.RawMessage            `json:"options"`
+	Config      IntegrationConfig          `json:"config"`
+	// Fault says why the integration cannot be used; empty if it can.
+	Fault     string    `json:"fault,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// CredentialState tells whether a credential is set, and how many of it.
+type CredentialState struct {
+	Set   bool `json:"set"`
+	Count int  `json:"count,omitempty"`
+}
+
+// IntegrationConfig is what to set up at the provider.
+type IntegrationConfig struct {
+	// WebhookReceiver is the URL to give to the provider.
+	WebhookReceiver string `json:"webhook_receiver"`
+	// Backfill is set where storing the integration started one, or says why not.
+	Backfill *BackfillStart `json:"backfill,omitempty"`
+	// Reconcile says how often the mirror is compared with the provider by itself.
+	Reconcile ReconcileSchedule `json:"reconcile"`
+}
+
+// ReconcileSchedule is when reconciles start by themselves.
+type ReconcileSchedule struct {
+	Every   *string `json:"every"`   // nil: none does
+	Default bool    `json:"default"` // the options do not say it
+}
+
+// BackfillStart tells whether storing an integration has started a backfill.
+type BackfillStart struct {
+	Started bool    `json:"started"`
+	RunID   *string `json:"run_id"` // of the run that is not finished
+	Reason  *string `json:"reason"` // why it was not started
+}
+
+// Key is an API key. Key is the key itself, in the answer that made it and nowhere else.
+type Key struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Key        string     `json:"key,omitempty"`
+	Hint       string     `json:"hint"`
+	ProjectID  *string    `json:"project_id"`
+	CreatedAt  time.Time  `json:"created_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+}
+
+// Reader is what a role of the project's database shall be able to do with the mirror.
+type Reader struct {
+	Role       string   `json:"role"`
+	Read       []string `json:"read"` // mirror, feed
+	EnsureUser bool     `json:"ensure_user"`
+}
+
+// Grant is what a role may do with a mirror.
+type Grant struct {
+	Role    string       `json:"role"`
+	Granted []string     `json:"granted"`
+	Sees    []Visibility `json:"sees"`
+}
+
+// Visibility is what a role sees of a table or view of a mirror.
+type Visibility struct {
+	Relation    string   `json:"relation"`
+	Rows        string   `json:"rows"`
+	RowSecurity bool     `json:"row_security"`
+	Policies    []string `json:"policies"`
+}

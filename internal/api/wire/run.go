@@ -1,0 +1,111 @@
+package wire
+
+import "time"
+
+// Run is a backfill or a reconcile, and how far it is.
+type Run struct {
+	ID        string `json:"id"`
+	ProjectID string `json:"project_id"`
+	Provider  string `json:"provider"`
+	Kind      string `json:"kind"`
+	DryRun    bool   `json:"dry_run"`
+	Force     bool   `json:"force"`
+	State     string `json:"state"`
+	Phase     string `json:"phase"`
+	// Total is how many users the provider says there are; nil where it does not say.
+	Total     *int64 `json:"total"`
+	Read      int64  `json:"read"`
+	Applied   int64  `json:"applied"`
+	Unchanged int64  `json:"unchanged"`
+	Failed    int64  `json:"failed"`
+	// PerSecond is the rate while it worked; nil as long as it is not known.
+	PerSecond *float64 `json:"per_second"`
+	// SecondsLeft is estimated; nil where rate or total are not known, or it has ended.
+	SecondsLeft *float64   `json:"seconds_left"`
+	WaitReason  *string    `json:"wait_reason"`
+	Error       *string    `json:"error"`
+	Report      RunReport  `json:"report"`
+	Drift       *Drift     `json:"drift"`
+	StartedAt   time.Time  `json:"started_at"`
+	UpdatedAt   time.Time  `json:"updated_at"`
+	FinishedAt  *time.Time `json:"finished_at"`
+}
+
+// RunReport is what a person should know of a run beside its numbers.
+type RunReport struct {
+	Bad   []RunEntry `json:"bad"` // the first hundred
+	Notes []string   `json:"notes,omitempty"`
+}
+
+// RunEntry is an entry that is not in the mirror.
+type RunEntry struct {
+	Place  string `json:"place"`
+	Reason string `json:"reason"`
+}
+
+// Drift is how mirror and provider differed; of a reconcile only. For the meaning of the
+// numbers see syncrun.Drift.
+type Drift struct {
+	Missing                int64            `json:"missing"`
+	Differing              int64            `json:"differing"`
+	DeletedHere            int64            `json:"deleted_here"`
+	Orphaned               int64            `json:"orphaned"`
+	Placeholders           int64            `json:"placeholders"`
+	Columns                map[string]int64 `json:"columns"`
+	Unreported             int64            `json:"unreported"`
+	Tolerated              map[string]int64 `json:"tolerated"`
+	Repaired               int64            `json:"repaired"`
+	Failed                 int64            `json:"failed"`
+	Left                   int64            `json:"left"`
+	DeletionsBlockedReason *string          `json:"deletions_blocked_reason"`
+	Users                  []Drifted        `json:"users"` // the first hundred
+	Compared               int64            `json:"compared"`
+	Restarts               int              `json:"restarts,omitempty"`
+}
+
+// Drifted is a user that differs, or differed.
+type Drifted struct {
+	UserID  string   `json:"user_id"`
+	Finding string   `json:"finding"`
+	Columns []string `json:"columns"`
+	State   string   `json:"state"`
+}
+
+// Order is what a reconcile may be told.
+type Order struct {
+	DryRun bool `json:"dry_run,omitempty"`
+	Force  bool `json:"force,omitempty"`
+}
+
+// RedeliverOrder says which failed deliveries are meant; what is empty bounds nothing.
+type RedeliverOrder struct {
+	Since  string `json:"since,omitempty"`
+	Until  string `json:"until,omitempty"`
+	Stream string `json:"stream,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+// Redelivery is what was found and asked for.
+type Redelivery struct {
+	DryRun bool `json:"dry_run"`
+	// From and To are the bounds as the provider got them.
+	From    *time.Time         `json:"since"`
+	To      *time.Time         `json:"until"`
+	Streams []RedeliveryStream `json:"streams"`
+}
+
+// RedeliveryStream is one event stream of the provider; see userapi.RedeliveryStream.
+type RedeliveryStream struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Endpoint  string         `json:"endpoint"`
+	Enabled   bool           `json:"enabled"`
+	Failed    int            `json:"failed"`
+	Complete  bool           `json:"complete"`
+	Types     map[string]int `json:"types"`
+	Oldest    *time.Time     `json:"oldest"`
+	Newest    *time.Time     `json:"newest"`
+	Requested bool           `json:"requested"`
+	Problem   *string        `json:"problem"`
+	Notes     []string       `json:"notes"`
+}
