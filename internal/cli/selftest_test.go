@@ -21,7 +21,6 @@ func requireUnseen(t *testing.T, b *testBundle) {
 	t.Helper()
 	for query, pool := range map[string]*pgxpool.Pool{
 		`SELECT count(*) FROM capydb_auth.users WHERE id LIKE '%selftest%'`:                 b.project,
-		`SELECT count(*) FROM capydb_auth.user_versions WHERE user_id LIKE '%selftest%'`:    b.project,
 		`SELECT count(*) FROM capydb_auth.user_changes`:                                     b.project,
 		`SELECT count(*) FROM capydb_auth.processed_events WHERE user_id LIKE '%selftest%'`: b.project,
 		`SELECT count(*) FROM authsync.deliveries`:                                          b.control,

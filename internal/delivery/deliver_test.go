@@ -329,8 +329,8 @@ func TestRestoredDatabaseIsSaidAndGoesOn(t *testing.T) {
 	b.eventually(t, id, "delivered 3")
 
 	_, err := b.project.Exec(t.Context(), `
-		DELETE FROM capydb_auth.user_changes WHERE id > 1;
-		SELECT setval(pg_get_serial_sequence('capydb_auth.user_changes', 'id'), 1)`)
+		DELETE FROM capydb_auth.changes WHERE id > 1;
+		SELECT setval(pg_get_serial_sequence('capydb_auth.changes', 'id'), 1)`)
 	require.NoError(t, err)
 	b.wake(t)
 	b.until(t, "true", func() string {

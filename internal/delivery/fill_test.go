@@ -76,7 +76,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	}
 	b.apply(t, names...)
 	_, err := b.project.Exec(t.Context(), `
-		UPDATE capydb_auth.user_changes SET after = after || jsonb_build_object('raw', jsonb_build_object('pad', repeat('x', $1::integer)))`, bytes)
+		UPDATE capydb_auth.changes SET raw = jsonb_build_object('pad', repeat('x', $1::integer))`, bytes)
 	require.NoError(t, err)
 	id := b.addFrom(t, "app", s, nil, delivery.From{Beginning: true})
 	b.work(t)

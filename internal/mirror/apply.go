@@ -19,7 +19,7 @@ import (
 // that only makes others wait longer for their turn.
 const (
 	maxCallItems = tenantdb.MaxActive // jobs that share a call
-	maxCallBytes = 2 << 20            // their events, encoded
+	maxCallBytes = 2 << 20            // their events
 	// maxPiece is how many events of one job go into a call: a delivery may hold
 	// thousands, all about one user at worst, which apply one after another.
 	maxPiece = 500
@@ -29,10 +29,10 @@ const (
 )
 
 const (
-	applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events($1::jsonb)`
+	applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events(` + eventArray + `)`
 	applyNext   = `
 		SELECT ordinal, outcome, coalesce(reason, '') AS reason, applied_to, change_id
-		FROM capydb_auth.apply_next($1::jsonb, $2, $3, $4)`
+		FROM capydb_auth.apply_next(` + eventArray + `, $28, $29, $30)`
 )
 
 // Result is the outcome of one event.
@@ -62,12 +62,8 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 	if err != nil {
 		return nil, tenantdb.Delay(err)
 	}
-	docs := make([][]byte, len(events))
-	for i := range events {
-		docs[i] = encode(&events[i])
-	}
-	results := make([]Result, 0, len(docs))
-	for piece := range slices.Chunk(docs, maxPiece) {
+	results := make([]Result, 0, len(events))
+	for piece := range slices.Chunk(pointers(events), maxPiece) {
 		done, err := t.group.Do(ctx, piece)
 		var delay *tenantdb.DelayError
 		if err != nil && !errors.As(err, &delay) {
@@ -83,12 +79,12 @@ func (m *Mirrors) Apply(ctx context.Context, projectID uuid.UUID, events []Event
 }
 
 // flush applies the events of several jobs by one call.
-func (t *tenant) flush(ctx context.Context, jobs [][][]byte, results []batch.Result[[]Result]) error {
-	var docs [][]byte
+func (t *tenant) flush(ctx context.Context, jobs [][]*Event, results []batch.Result[[]Result]) error {
+	var events []*Event
 	for _, job := range jobs {
-		docs = append(docs, job...)
+		events = append(events, job...)
 	}
-	all := make([]Result, len(docs))
+	all := make([]Result, len(events))
 	apply := func() error {
 		if err := t.install(ctx); err != nil {
 			return err
@@ -97,7 +93,7 @@ func (t *tenant) flush(ctx context.Context, jobs [][][]byte, results []batch.Res
 			return err
 		}
 		f := &flushing{until: time.Now().Add(flushBudget)}
-		if err := t.apply(ctx, docs, all, f); err != nil {
+		if err := t.apply(ctx, events, all, f); err != nil {
 			return err
 		}
 		if !f.succeeded {
@@ -149,8 +145,8 @@ const enoughLacking = 3
 // apply calls apply_events. If the call fails for what is in it, it is repeated
 // with each half, until the events that fail alone are found: one bad event never
 // fails its neighbours. An error means that the events are not the cause.
-func (t *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *flushing) error {
-	err := t.call(ctx, docs, results)
+func (t *tenant) apply(ctx context.Context, events []*Event, results []Result, f *flushing) error {
+	err := t.call(ctx, events, results)
 	if err != nil && !delayed(err) && !contends(err) && !f.intact {
 		if damage := t.damage(ctx, err); damage != nil {
 			return damage
@@ -163,7 +159,7 @@ func (t *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *
 		return nil
 	case lacks(err):
 		f.lack = err
-		if len(docs) > 1 {
+		if len(events) > 1 {
 			break
 		}
 		if f.lacking++; !f.succeeded && f.lacking >= enoughLacking {
@@ -177,10 +173,10 @@ func (t *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *
 			err = &installError{err}
 		}
 		return err
-	case len(docs) == 1 && contends(err):
+	case len(events) == 1 && contends(err):
 		results[0] = Result{Outcome: OutcomeDeferred, Reason: contended + " (" + pgdb.Code(err) + ")"}
 		return nil
-	case len(docs) == 1:
+	case len(events) == 1:
 		results[0] = Result{Err: err}
 		return nil
 	}
@@ -190,19 +186,19 @@ func (t *tenant) apply(ctx context.Context, docs [][]byte, results []Result, f *
 		}
 		return nil
 	}
-	half := len(docs) / 2
-	if err := t.apply(ctx, docs[:half], results[:half], f); err != nil {
+	half := len(events) / 2
+	if err := t.apply(ctx, events[:half], results[:half], f); err != nil {
 		return err
 	}
-	return t.apply(ctx, docs[half:], results[half:], f)
+	return t.apply(ctx, events[half:], results[half:], f)
 }
 
-func (t *tenant) call(ctx context.Context, docs [][]byte, results []Result) error {
+func (t *tenant) call(ctx context.Context, events []*Event, results []Result) error {
 	ctx, cancel := t.db.Bound(ctx)
 	defer cancel()
 	known := t.progress.get()
 	clear(results)
-	rows, err := t.pool.Query(ctx, applyNext, join(docs), known.Epoch, known.AppliedTo, t.config.Now())
+	rows, err := t.pool.Query(ctx, applyNext, append(eventArgs(events), known.Epoch, known.AppliedTo, t.config.Now())...)
 	if err != nil {
 		return err
 	}
@@ -230,8 +226,8 @@ func (t *tenant) call(ctx context.Context, docs [][]byte, results []Result) erro
 		return fmt.Errorf("%w: %.200s", errOddAnswer, err.Error())
 	case err != nil:
 		return err
-	case answered != len(docs):
-		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(docs))
+	case answered != len(events):
+		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(events))
 	}
 	t.progress.advance(known, t.report)
 	return nil

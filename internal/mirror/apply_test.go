@@ -201,7 +201,7 @@ func TestBusyMirrorDelaysAndBlamesNoEvent(t *testing.T) {
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
-	_, err = tx.Exec(t.Context(), `SELECT * FROM capydb_auth.apply_events('[]')`)
+	_, err = tx.Exec(t.Context(), `SELECT * FROM capydb_auth.apply_events('{}')`)
 	require.NoError(t, err)
 
 	_, err = newMirrors(t, pool).Apply(t.Context(), projectID(), []mirror.Event{update("e1", 1)})

@@ -37,7 +37,7 @@ type Finding struct {
 
 const compareUsers = `
 	SELECT ordinal, finding, columns, tolerated, is_disputed AS is_open
-	FROM capydb_auth.compare_users($1::jsonb, $2::jsonb, true)
+	FROM capydb_auth.compare_users(` + eventArray + `, $28::jsonb, true)
 	ORDER BY ordinal`
 
 // Compare tells how the users of events differ from the mirror, one finding an
@@ -49,7 +49,7 @@ func (m *Mirrors) Compare(
 		return nil, nil
 	}
 	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
-		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, encodeAll(events), rules))
+		findings, err = findingsOf(l.pool.Query(ctx, compareUsers, append(eventArgs(pointers(events)), rules)...))
 		return err
 	})
 	return findings, err
@@ -60,12 +60,4 @@ func findingsOf(rows pgx.Rows, err error) ([]Finding, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Finding])
-}
-
-func encodeAll(events []Event) []byte {
-	docs := make([][]byte, len(events))
-	for i := range events {
-		docs[i] = encode(&events[i])
-	}
-	return join(docs)
 }

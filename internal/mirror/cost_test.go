@@ -20,9 +20,9 @@ func TestReadingTheFeedReadsOnlyTheUsersConcerned(t *testing.T) {
 		SELECT format('user-%s', i), format('%s-5@example.com', i), 'auth0', now() FROM generate_series(0, 799) AS i`)
 	require.NoError(t, err)
 	_, err = db.Exec(t.Context(), `
-		INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, provider, event_id, event_at)
 		SELECT
-			format('user-%s', i % 800), CASE WHEN i < 800 THEN 'created' ELSE 'updated' END, '{email}',
+			'user', format('user-%s', i % 800), CASE WHEN i < 800 THEN 'created' ELSE 'updated' END, '{email}',
 			CASE WHEN i >= 800 THEN jsonb_build_object('email', format('%s-%s@example.com', i % 800, i / 800)) END,
 			jsonb_build_object('email', format('%s-%s@example.com', i % 800, i / 800 + 1)), 'auth0', format('evt-%s', i), now()
 		FROM generate_series(0, 3999) AS i`)

@@ -1,150 +1,119 @@
 package mirror
 
 import (
-	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// Event is a provider's event and the delivery that brought it.
+// Event is a provider's event and the message that brought it.
 type Event struct {
 	provider.Event
 
 	Provider   string
 	InboxID    int64
 	ReceivedAt time.Time
-	// NoLedger: no delivery brought it, authsync read it from the provider. Its
+	// NoLedger: no message brought it, authsync read it from the provider. Its
 	// version alone makes a repetition harmless, and its outcome may be unchanged.
 	NoLedger bool
 }
 
-// encode writes the event as an element of the argument of apply_events (its
-// header lists the keys), without the opening brace and the ordinal: these are
-// known only when the batch is put together.
-//
-// It is written by hand because it runs once an event and json.Marshal would
-// read the user object, the bulk of it, another time.
-func encode(e *Event) []byte {
-	size := 512 + len(e.Raw)
-	b := make([]byte, 0, size)
-	b = appendText(b, "provider", e.Provider)
-	b = appendText(b, "event_id", e.ID)
-	b = append(b, `,"id_is_digest":`...)
-	b = strconv.AppendBool(b, e.IDIsDigest)
-	b = appendText(b, "user_id", e.UserID)
-	b = append(b, `,"inbox_id":`...)
-	b = strconv.AppendInt(b, e.InboxID, 10)
-	b = append(b, `,"inbox_ordinal":`...)
-	b = strconv.AppendInt(b, int64(e.Ordinal), 10)
-	b = appendTime(b, "received_at", e.ReceivedAt)
-	if e.NoLedger {
-		b = append(b, `,"in_ledger":false`...)
+// fieldOfRaw is the bit of column raw in a sum of columns; see users.last_event_fields.
+const fieldOfRaw = 1 << 9
+
+// fieldColumns are the columns of users that an event sets, but for raw, in the sequence of their bits in a
+// sum of columns.
+func fieldColumns() []provider.Column {
+	return []provider.Column{
+		provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL,
+		provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt,
 	}
-	b = appendTime(b, "at", e.At)
-	b = appendTime(b, "deleted_clock", e.DeletedClock)
-	b = appendTime(b, "sent_at", e.SentAt)
-	b = appendArrival(b, e)
-	if e.LastSignInIsLeast {
-		b = append(b, `,"last_sign_in_at_is_least":true`...)
-	}
-	b = append(b, `,"fields":{`...)
-	first := true
-	for column, value := range e.Fields {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = appendString(b, string(column))
-		b = append(b, ':')
-		if value == nil {
-			b = append(b, "null"...)
-		} else {
-			b = appendString(b, *value)
-		}
-	}
-	b = append(b, '}')
-	if e.Raw != nil {
-		b = append(b, `,"raw":`...)
-		b = append(b, e.Raw...)
-	}
-	return append(b, '}')
 }
 
-// appendArrival appends when the event was received, if its clocks alone do not say
-// whether it is newer than another.
-func appendArrival(b []byte, e *Event) []byte {
-	arrived := e.arrivedAt()
-	if !e.AtIsReceipt && !e.DeletedClockIsReceipt && !e.At.After(arrived) && !e.DeletedClock.After(arrived) {
-		return b
-	}
-	if e.AtIsReceipt {
-		b = append(b, `,"at_is_receipt":true`...)
-	}
-	if e.DeletedClockIsReceipt {
-		b = append(b, `,"deleted_clock_is_receipt":true`...)
-	}
-	return appendTime(b, "arrived_at", arrived)
-}
+// eventArray is the SQL of a capydb_auth.user_event[] made of parameters $1 to $27, which eventArgs gives: an array for
+// each attribute, in the sequence of the type. Arrays of built-in types need no type registered with the connection,
+// and the server has nothing to parse.
+const eventArray = `ARRAY(
+		SELECT ROW(e.*)::capydb_auth.user_event
+		FROM unnest(
+			$1::integer[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::bigint[], $7::integer[], $8::timestamptz[],
+			$9::boolean[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::boolean[],
+			$15::boolean[], $16::boolean[], $17::integer[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
+			$23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[]
+		) AS e)`
 
-// arrivedAt is when the event was received. Those of one delivery came in their sequence.
-func (e *Event) arrivedAt() time.Time {
-	return e.ReceivedAt.Truncate(time.Microsecond).Add(time.Duration(e.Ordinal) * time.Microsecond)
-}
-
-// appendText appends a key and a text.
-func appendText(b []byte, key, value string) []byte {
-	b = append(b, ',')
-	b = appendString(b, key)
-	b = append(b, ':')
-	return appendString(b, value)
-}
-
-// appendTime appends a key and a time; nothing for the zero time.
-func appendTime(b []byte, key string, t time.Time) []byte {
-	if t.IsZero() {
-		return b
+// eventArgs are the parameters of eventArray; the ordinal of each event is its index.
+func eventArgs(events []*Event) []any {
+	n := len(events)
+	columns := fieldColumns()
+	var (
+		ordinals, inboxOrdinals, fields      = make([]int32, n), make([]int32, n), make([]int32, n)
+		providers, ids, users                = make([]string, n), make([]string, n), make([]string, n)
+		digests, inLedger, atReceipt         = make([]bool, n), make([]bool, n), make([]bool, n)
+		deletedReceipt, signInIsLeast        = make([]bool, n), make([]bool, n)
+		inboxIDs                             = make([]int64, n)
+		received, at, deleted, sent, arrived = make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)
+		values                               = make([][]*string, len(columns))
+		raws                                 = make([][]byte, n)
+	)
+	for c := range columns {
+		values[c] = make([]*string, n)
 	}
-	b = append(b, ',')
-	b = appendString(b, key)
-	b = append(b, `:"`...)
-	b = t.UTC().AppendFormat(b, time.RFC3339Nano)
-	return append(b, '"')
-}
-
-// appendString appends a JSON string.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			quoted, err := json.Marshal(s)
-			if err != nil { // cannot happen: every string has a JSON form
-				panic(err)
+	for i, e := range events {
+		ordinals[i], inboxOrdinals[i] = int32(i), int32(e.Ordinal) //nolint:gosec // both are bounded by what a message holds
+		providers[i], ids[i], users[i] = e.Provider, e.ID, e.UserID
+		digests[i], inLedger[i] = e.IDIsDigest, !e.NoLedger
+		atReceipt[i], deletedReceipt[i], signInIsLeast[i] = e.AtIsReceipt, e.DeletedClockIsReceipt, e.LastSignInIsLeast
+		inboxIDs[i] = e.InboxID
+		received[i], at[i], deleted[i], sent[i] = instant(e.ReceivedAt), instant(e.At), instant(e.DeletedClock), instant(e.SentAt)
+		arrived[i] = instant(e.arrivedAt())
+		for c, column := range columns {
+			if value, ok := e.Fields[column]; ok {
+				fields[i] |= 1 << c
+				values[c][i] = value
 			}
-			return append(b, quoted...)
+		}
+		if e.Raw != nil {
+			fields[i] |= fieldOfRaw
+			raws[i] = e.Raw
 		}
 	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+	args := []any{
+		ordinals, providers, ids, digests, users, inboxIDs, inboxOrdinals, received, inLedger, at, deleted, sent, arrived,
+		atReceipt, deletedReceipt, signInIsLeast, fields,
+	}
+	for _, v := range values {
+		args = append(args, v)
+	}
+	return append(args, raws)
 }
 
-// join puts encoded events together to the argument of apply_events; the
-// ordinal of each is its index.
-func join(docs [][]byte) []byte {
-	size := 2
-	for _, d := range docs {
-		size += len(d) + 24
+// instant gives nil for the zero time.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
-	b := make([]byte, 0, size)
-	b = append(b, '[')
-	for i, d := range docs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"ordinal":`...)
-		b = strconv.AppendInt(b, int64(i), 10)
-		b = append(b, d...)
+	return &t
+}
+
+// arrivedAt is when the event was received, if its clocks alone do not decide whether it is newer
+// than another; otherwise zero. Events of one message came in their sequence.
+func (e *Event) arrivedAt() time.Time {
+	arrived := e.ReceivedAt.Truncate(time.Microsecond).Add(time.Duration(e.Ordinal) * time.Microsecond)
+	if !e.AtIsReceipt && !e.DeletedClockIsReceipt && !e.At.After(arrived) && !e.DeletedClock.After(arrived) {
+		return time.Time{}
 	}
-	return append(b, ']')
+	return arrived
+}
+
+// size is about how many bytes the event takes in a call.
+func (e *Event) size() int { return 512 + len(e.Raw) }
+
+// pointers gives the events as eventArgs takes them.
+func pointers(events []Event) []*Event {
+	all := make([]*Event, len(events))
+	for i := range events {
+		all[i] = &events[i]
+	}
+	return all
 }

@@ -1,13 +1,10 @@
 package mirror
 
-// Encode gives the argument of apply_events for tests that call it themselves.
-func Encode(events []Event) []byte {
-	docs := make([][]byte, len(events))
-	for i := range events {
-		docs[i] = encode(&events[i])
-	}
-	return join(docs)
-}
+// EventArray is SQL that takes what EventArgs gives.
+const EventArray = eventArray
+
+// EventArgs gives events as parameters, for tests that call SQL functions themselves.
+func EventArgs(events []Event) []any { return eventArgs(pointers(events)) }
 
 // Statements whose plans are tested.
 const (

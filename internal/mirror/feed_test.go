@@ -16,7 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-const applySQL = `SELECT FROM capydb_auth.apply_events($1::jsonb)`
+const applySQL = `SELECT FROM capydb_auth.apply_events(` + mirror.EventArray + `)`
 
 // listener is a connection that listens to the feed.
 type listener struct{ conn *pgx.Conn }
@@ -66,7 +66,7 @@ func TestChangesAreNotified(t *testing.T) {
 
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), applySQL, mirror.Encode([]mirror.Event{update("e5", 5, "email", "d@example.com")}))
+	_, err = tx.Exec(t.Context(), applySQL, mirror.EventArgs([]mirror.Event{update("e5", 5, "email", "d@example.com")})...)
 	require.NoError(t, err)
 	require.Empty(t, l.hears(t, pool), "nothing is told before the commit")
 	require.NoError(t, tx.Rollback(t.Context()))
@@ -84,12 +84,12 @@ func TestACommitThatComesLateIsNotMissed(t *testing.T) {
 	slow, err := pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer slow.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it was committed, unless the test failed
-	_, err = slow.Exec(t.Context(), applySQL, mirror.Encode([]mirror.Event{of("slow", update("e1", 1, "email", "a@example.com"))}))
+	_, err = slow.Exec(t.Context(), applySQL, mirror.EventArgs([]mirror.Event{of("slow", update("e1", 1, "email", "a@example.com"))})...)
 	require.NoError(t, err)
 
 	quick := make(chan error, 1)
 	go func() {
-		_, err := pool.Exec(t.Context(), applySQL, mirror.Encode([]mirror.Event{of("quick", update("e2", 2, "email", "b@example.com"))}))
+		_, err := pool.Exec(t.Context(), applySQL, mirror.EventArgs([]mirror.Event{of("quick", update("e2", 2, "email", "b@example.com"))})...)
 		quick <- err
 	}()
 	ended := false
@@ -141,7 +141,7 @@ func TestAFollowerMissesNothing(t *testing.T) {
 				}
 				user := "u" + strconv.Itoa(writer)
 				e := of(user, update(fmt.Sprintf("e%d-%d", writer, round), 1+round, "email", strconv.Itoa(round)))
-				if _, err := tx.Exec(t.Context(), applySQL, mirror.Encode([]mirror.Event{e})); err != nil {
+				if _, err := tx.Exec(t.Context(), applySQL, mirror.EventArgs([]mirror.Event{e})...); err != nil {
 					return err
 				}
 				if round%4 == 3 {

@@ -52,7 +52,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // apply calls apply_events as Mirrors does and gives the outcomes in the order of the events.
 func apply(t require.TestingT, pool *pgxpool.Pool, events []mirror.Event) []string {
 	rows, err := pool.Query(context.Background(),
-		`SELECT outcome FROM capydb_auth.apply_events($1::jsonb) ORDER BY ordinal`, mirror.Encode(events))
+		`SELECT outcome FROM capydb_auth.apply_events(`+mirror.EventArray+`) ORDER BY ordinal`, mirror.EventArgs(events)...)
 	require.NoError(t, err)
 	outcomes, err := collectTexts(rows)
 	require.NoError(t, err)

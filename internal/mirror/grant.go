@@ -23,7 +23,7 @@ func grantError(format string, args ...any) error {
 const (
 	// ReadMirror is the users.
 	ReadMirror = "mirror"
-	// ReadFeed is every change of every user, and which event said what: user_changes and user_sources.
+	// ReadFeed is every change of every user, and which event set what: changes, user_changes and user_sources.
 	ReadFeed = "feed"
 )
 
@@ -45,7 +45,7 @@ type Granted struct {
 func (r Reader) relations() []string {
 	names := []string{"users"} // which the views read too, with the rights of the reader
 	if slices.Contains(r.Read, ReadFeed) {
-		names = append(names, "user_changes", "user_sources", "user_versions") // likewise
+		names = append(names, "user_sources", "changes", "user_changes") // likewise
 	}
 	if r.EnsureUser {
 		names = append(names, "placeholders")

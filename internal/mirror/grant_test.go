@@ -77,9 +77,9 @@ func TestGrant(t *testing.T) {
 		}
 		for _, refused := range []string{
 			`INSERT INTO capydb_auth.users (id) VALUES ('u2')`, `UPDATE capydb_auth.users SET email = 'x'`, `DELETE FROM capydb_auth.users`,
-			`TRUNCATE capydb_auth.users`, `UPDATE capydb_auth.user_changes SET kind = 'created'`, `SELECT FROM capydb_auth.processed_events`,
+			`TRUNCATE capydb_auth.users`, `UPDATE capydb_auth.changes SET kind = 'created'`, `SELECT FROM capydb_auth.processed_events`,
 			`SELECT FROM capydb_auth.schema_code`, `CREATE TRIGGER mine BEFORE UPDATE ON capydb_auth.users EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `CREATE TABLE capydb_auth.mine (n int)`,
-			`SELECT capydb_auth.apply_events('[]')`, `SELECT capydb_auth.apply_round('{}')`, `ALTER TABLE capydb_auth.users ADD n int`,
+			`SELECT capydb_auth.apply_events('{}')`, `SELECT capydb_auth.apply_round('{}')`, `ALTER TABLE capydb_auth.users ADD n int`,
 			`UPDATE capydb_auth.user_sources SET value = 'x'`, `DELETE FROM capydb_auth.placeholders`,
 		} {
 			_, err := conn.Exec(t.Context(), refused)
@@ -121,7 +121,7 @@ func TestGrant(t *testing.T) {
 		_, err = conn.Exec(t.Context(), `SELECT * FROM capydb_auth.users`)
 		require.NoError(t, err)
 		for _, refused := range []string{
-			`SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`, `SELECT * FROM capydb_auth.user_versions`,
+			`SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`, `SELECT * FROM capydb_auth.changes`,
 			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`,
 		} {
 			_, err := conn.Exec(t.Context(), refused)

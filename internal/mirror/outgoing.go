@@ -44,13 +44,14 @@ const (
 		SELECT id AS last_id, user_id, user_row AS "user", before_row AS before, provider, event_id, event_at, changed_at
 		FROM capydb_auth.user_states($1, $2, $3)`
 
-	// By both columns of the index, so that no plan can walk through the feed by id.
+	// By all columns of the index, so that no plan can walk through the feed by id.
 	latestChange = `
 		SELECT coalesce((
 			SELECT c.id
-			FROM capydb_auth.user_changes AS c
-			WHERE (c.user_id, c.id) >= ($1, 0) AND (c.user_id, c.id) <= ($1, 9223372036854775807)
-			ORDER BY c.user_id DESC, c.id DESC
+			FROM capydb_auth.changes AS c
+			WHERE (c.record_type, c.record_id, c.id) >= ('user', $1, 0)
+			  AND (c.record_type, c.record_id, c.id) <= ('user', $1, 9223372036854775807)
+			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
 			LIMIT 1
 		), 0)`
 

@@ -115,7 +115,7 @@ func TestEnsureUser(t *testing.T) {
 			for i := range rounds {
 				e := update("e", i, "email", "ada@example.com")
 				e.UserID = e.At.String()
-				_, err := pool.Exec(context.Background(), `SELECT capydb_auth.apply_events($1::jsonb)`, mirror.Encode([]mirror.Event{e}))
+				_, err := pool.Exec(context.Background(), `SELECT capydb_auth.apply_events(`+mirror.EventArray+`)`, mirror.EventArgs([]mirror.Event{e})...)
 				errs <- err
 			}
 		})

@@ -25,18 +25,16 @@ const (
 func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 	t.Helper()
 	for _, statement := range []string{
-		`INSERT INTO capydb_auth.users (id, email, updated_at, raw, provider, last_event_processed)
-		SELECT format('user-%s', i), format('%s@example.com', i), '2026-01-01', '{}', 'auth0', '2026-01-01' FROM generate_series(0, $1::int - 1) AS i
-		ON CONFLICT DO NOTHING`,
-		`INSERT INTO capydb_auth.user_versions (user_id, email, updated_at, raw, deleted_at)
-		SELECT format('user-%s', i), v.v, v.v, v.v, v.v
-		FROM generate_series(0, $1::int - 1) AS i, LATERAL (SELECT ROW('2026-01-01', '2026-01-01', format('evt-%s', i), NULL)::capydb_auth.version AS v) AS v
+		// email, updated_at, deleted_at and raw are set.
+		`INSERT INTO capydb_auth.users (id, email, updated_at, raw, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('user-%s', i), format('%s@example.com', i), '2026-01-01', '{}', 'auth0', '2026-01-01', '2026-01-01', format('evt-%s', i), 1 + 64 + 256 + 512
+		FROM generate_series(0, $1::int - 1) AS i
 		ON CONFLICT DO NOTHING`,
 		`INSERT INTO capydb_auth.processed_events (provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome)
 		SELECT 'auth0', format('evt-%s', i), format('user-%s', i % $1::int), '2026-01-01', i, 0, 'applied' FROM generate_series(0, 5 * $1::int - 1) AS i
 		ON CONFLICT DO NOTHING`,
-		`INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
-		SELECT format('user-%s', i % $1::int), CASE WHEN i < $1::int THEN 'created' ELSE 'updated' END, '{email}',
+		`INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, provider, event_id, event_at)
+		SELECT 'user', format('user-%s', i % $1::int), CASE WHEN i < $1::int THEN 'created' ELSE 'updated' END, '{email}',
 			CASE WHEN i >= $1::int THEN jsonb_build_object('email', i) END, jsonb_build_object('email', i + $1::int), 'auth0', format('evt-%s', i), '2026-01-01'
 		FROM generate_series(0, 5 * $1::int - 1) AS i`,
 	} {
@@ -55,7 +53,7 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 // hot are the statements that run all day, each asked about planItems users.
 func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
-	events := func(id string, change func(e *mirror.Event)) []byte {
+	events := func(id string, change func(e *mirror.Event)) []any {
 		all := make([]mirror.Event, planItems)
 		for i := range all {
 			all[i] = withRaw(update(fmt.Sprintf("new-%d", i), 1, "email", "new@example.com"), `{"n": 1}`)
@@ -63,7 +61,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 			all[i].At, all[i].SentAt, all[i].ReceivedAt = at, at, at
 			change(&all[i])
 		}
-		return mirror.Encode(all)
+		return mirror.EventArgs(all)
 	}
 	as := func(*mirror.Event) {}
 	run := func(statement string, args ...any) func(t *testing.T, tx pgx.Tx) {
@@ -73,26 +71,26 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 			require.NoError(t, err)
 		}
 	}
-	const applyEvents = `SELECT * FROM capydb_auth.apply_events($1::jsonb)`
+	const applyEvents = `SELECT * FROM capydb_auth.apply_events(` + mirror.EventArray + `)`
 	const ids = `ARRAY(SELECT 7 * i FROM generate_series(1, 20) AS i)`
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
 	return map[string]func(t *testing.T, tx pgx.Tx){
-		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)),
-		"ApplyUpdates":  run(applyEvents, events("user-%d", as)),
+		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)...),
+		"ApplyUpdates":  run(applyEvents, events("user-%d", as)...),
 		"ApplyDuplicates": run(applyEvents, events("user-%d", func(e *mirror.Event) {
 			var n int
 			_, err := fmt.Sscanf(e.UserID, "user-%d", &n)
 			if err == nil {
 				e.ID = fmt.Sprintf("evt-%d", n)
 			}
-		})),
+		})...),
 		"ApplyDeletionsWithoutAClock": run(applyEvents, events("user-%d", func(e *mirror.Event) {
 			text := at.Format(time.RFC3339)
 			e.Raw, e.At, e.DeletedClock, e.DeletedClockIsReceipt = nil, time.Time{}, at, true
 			e.Fields = provider.Fields{provider.DeletedAt: &text}
-		})),
-		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users($1::jsonb, '{}', true)`, events("user-%d", as)),
-		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($1, 'auth0', $2::jsonb, '{}', true)`, projectID(), events("user-%d", as)),
+		})...),
+		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users(`+mirror.EventArray+`, '{}', true)`, events("user-%d", as)...),
+		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($28, 'auth0', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
 		"ClocksOfUsers":  run(`SELECT * FROM capydb_auth.clocks_of_users(` + userIDs + `)`),
 		"ReadChanges":    run(`SELECT * FROM capydb_auth.read_changes(2000, 20)`),
 		"ChangesByID":    run(`SELECT * FROM capydb_auth.changes_by_id(` + ids + `)`),
@@ -187,7 +185,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 // withoutAutovacuum leaves the statistics to the test.
 func withoutAutovacuum(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	for _, table := range []string{"users", "user_versions", "processed_events", "user_changes", "reconcile_findings"} {
+	for _, table := range []string{"users", "processed_events", "changes", "reconcile_findings"} {
 		_, err := conn.Exec(t.Context(), `ALTER TABLE capydb_auth.`+table+` SET (autovacuum_enabled = false)`)
 		require.NoError(t, err)
 	}

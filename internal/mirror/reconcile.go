@@ -83,7 +83,7 @@ func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 
 const reconcilePage = `
 	SELECT ordinal, finding, columns, tolerated, is_open
-	FROM capydb_auth.reconcile_page($1, $2, $3::jsonb, $4::jsonb, $5)
+	FROM capydb_auth.reconcile_page($28, $29, ` + eventArray + `, $30::jsonb, $31)
 	ORDER BY ordinal`
 
 // Page compares a page of the provider's users with the mirror, notes what it
@@ -94,7 +94,7 @@ func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Com
 		return nil, nil
 	}
 	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
-		findings, err = findingsOf(t.pool.Query(ctx, reconcilePage, r.runID, r.provider, encodeAll(events), rules, whole))
+		findings, err = findingsOf(t.pool.Query(ctx, reconcilePage, append(eventArgs(pointers(events)), r.runID, r.provider, rules, whole)...))
 		return err
 	})
 	return findings, err

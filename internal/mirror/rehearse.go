@@ -75,7 +75,7 @@ func (t *tenant) rehearse(ctx context.Context, events []Event) (r Rehearsal, err
 func rehearseOne(ctx context.Context, tx pgx.Tx, event []Event) (result Result, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		var ordinal int
-		if err := tx.QueryRow(ctx, applyEvents, encodeAll(event)).Scan(&ordinal, &result.Outcome, &result.Reason); err != nil {
+		if err := tx.QueryRow(ctx, applyEvents, eventArgs(pointers(event))...).Scan(&ordinal, &result.Outcome, &result.Reason); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)

@@ -20,7 +20,7 @@ type tenant struct {
 	config    Config
 	db        *tenantdb.DB
 	pool      *pgxpool.Pool // of db: one call applies at a time, maxFeed read the feed; one connection is for people who read
-	group     *batch.Group[[][]byte, []Result]
+	group     *batch.Group[[]*Event, []Result]
 	installed atomic.Bool
 	missing   atomic.Int64  // since when schema capydb_auth is not there, in nanoseconds; 0: it is
 	feed      chan struct{} // holds one for each read of the feed; see queryAll
@@ -31,7 +31,7 @@ type tenant struct {
 
 func newTenant(config Config, db *tenantdb.DB) *tenant {
 	t := &tenant{projectID: db.ProjectID(), config: config, db: db, pool: db.Pool(), feed: make(chan struct{}, maxFeed)}
-	t.group = batch.New(batch.Config[[][]byte, []Result]{
+	t.group = batch.New(batch.Config[[]*Event, []Result]{
 		Flush:    t.flush,
 		Size:     sizeOf,
 		MaxItems: maxCallItems,
@@ -40,10 +40,10 @@ func newTenant(config Config, db *tenantdb.DB) *tenant {
 	return t
 }
 
-func sizeOf(docs [][]byte) int {
+func sizeOf(events []*Event) int {
 	size := 0
-	for _, d := range docs {
-		size += len(d)
+	for _, e := range events {
+		size += e.size()
 	}
 	return size
 }

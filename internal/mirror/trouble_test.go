@@ -268,7 +268,7 @@ func TestFunctionThatAnswersOddlyIsNotBelieved(t *testing.T) {
 }
 
 func answers(query string) string {
-	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE (ordinal integer, outcome text, reason text)
+	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) RETURNS TABLE (ordinal integer, outcome text, reason text)
 		LANGUAGE sql AS $$ ` + query + ` $$`
 }
 

@@ -191,7 +191,7 @@ func TestWithoutAClock(t *testing.T) {
 func TestWhatWasSaidWithoutAClockIsForgotten(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
-	const kept = `SELECT (unclocked IS NOT NULL)::text FROM capydb_auth.user_versions WHERE user_id = 'u1'`
+	const kept = `SELECT coalesce(field_versions ? 'unclocked', false)::text FROM capydb_auth.users WHERE id = 'u1'`
 	unclocked := update("e1", 1, "email", "a@example.com")
 	unclocked.AtIsReceipt = true
 	apply(t, pool, []mirror.Event{unclocked})

@@ -92,13 +92,18 @@ const (
 		SELECT column_name, event_id, set_at, sent_at
 		FROM capydb_auth.user_sources WHERE user_id = $1`
 
-	// By both columns of the index, so that no plan can walk through the feed by id.
+	// By all columns of the index, so that no plan can walk through the feed by id.
 	selectChanges = `
-		SELECT id, kind, changed, before, after, provider, event_id, event_at, changed_at
-		FROM capydb_auth.user_changes
-		WHERE (user_id, id) >= ($1, 0) AND (user_id, id) < ($1, $2)
-		ORDER BY user_id DESC, id DESC
-		LIMIT $3`
+		SELECT u.id, u.kind, u.changed, u.before, u.after, u.provider, u.event_id, u.event_at, u.changed_at
+		FROM (
+			SELECT c.id
+			FROM capydb_auth.changes AS c
+			WHERE (c.record_type, c.record_id, c.id) >= ('user', $1, 0) AND (c.record_type, c.record_id, c.id) < ('user', $1, $2)
+			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
+			LIMIT $3
+		) AS c
+		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.user_changes AS i WHERE i.id = c.id LIMIT 1) AS u
+		ORDER BY u.id DESC`
 )
 
 // History reads a user, the source of each of its columns, and a page of its changes, all as of one

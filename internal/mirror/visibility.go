@@ -32,7 +32,7 @@ const selectVisibility = `
 	             ORDER BY 1) AS restricting,
 	       u.relrowsecurity AS users_secured
 	FROM (VALUES (1, 'capydb_auth.users', 'users'), (2, 'capydb_auth.placeholders', 'users'), (3, 'capydb_auth.user_sources', 'users'),
-	             (4, 'capydb_auth.user_changes', 'user_changes'), (5, 'capydb_auth.user_versions', 'user_versions')) AS v (ordinal, name, governed_by)
+	             (4, 'capydb_auth.user_changes', 'changes'), (5, 'capydb_auth.changes', 'changes')) AS v (ordinal, name, governed_by)
 	JOIN pg_roles AS r ON r.rolname = $1
 	JOIN pg_class AS t ON t.relnamespace = 'capydb_auth'::regnamespace AND t.relname = v.governed_by
 	JOIN pg_class AS u ON u.relnamespace = 'capydb_auth'::regnamespace AND u.relname = 'users'

@@ -56,7 +56,7 @@ func TestWhatOthersPutIntoTheSchemaIsLeftAlone(t *testing.T) {
 		require.Empty(t, report.Dropped)
 		require.Equal(t, before, installed(t, pool, schema.Project))
 
-		execute(t, pool, `DROP FUNCTION capydb_auth.apply_events(jsonb)`)
+		execute(t, pool, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`)
 		_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
 		require.NoError(t, err)
 		require.Equal(t, before, installed(t, pool, schema.Project))
@@ -185,7 +185,7 @@ func TestANameThatIsTakenIsRefused(t *testing.T) {
 		"Migrations":           {`CREATE TABLE capydb_auth.schema_migrations (version bigint PRIMARY KEY, dirty boolean); INSERT INTO capydb_auth.schema_migrations VALUES (20240101, false)`, "table capydb_auth.schema_migrations"},
 		"OurRecord":            {`CREATE TABLE capydb_auth.schema_objects (name text)`, "table capydb_auth.schema_objects"},
 		"Several": {
-			`CREATE TABLE capydb_auth.users (id int); CREATE TABLE capydb_auth.user_changes (id int)`, "table capydb_auth.user_changes, table capydb_auth.users are there already",
+			`CREATE TABLE capydb_auth.users (id int); CREATE TABLE capydb_auth.changes (id int)`, "table capydb_auth.changes, table capydb_auth.users are there already",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -337,6 +337,6 @@ func TestNothingOfACutShortUpgradeIsForeign(t *testing.T) {
 	_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
 	require.NoError(t, err)
 	got := list(t, pool, `SELECT concat_ws(' ', kind, identity) FROM capydb_auth.schema_objects WHERE kind <> 'column' ORDER BY 1`)
-	require.Subset(t, got, []string{"table capydb_auth.owner", "function capydb_auth.apply_events(jsonb)"})
+	require.Subset(t, got, []string{"table capydb_auth.owner", "function capydb_auth.apply_events(capydb_auth.user_event[])"})
 	require.Subset(t, want, got)
 }

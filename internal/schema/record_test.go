@@ -80,7 +80,7 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			schema.Control, `DROP VIEW authsync.inbox_days`, []string{"view authsync.inbox_days is missing"},
 		},
 		"AFunctionDropped": {
-			schema.Project, `DROP FUNCTION capydb_auth.apply_events(jsonb)`, []string{"function capydb_auth.apply_events(jsonb) is missing"},
+			schema.Project, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`, []string{"function capydb_auth.apply_events(capydb_auth.user_event[]) is missing"},
 		},
 		"AFunctionRenamed": {
 			schema.Control, `ALTER FUNCTION authsync.remove_project(uuid) RENAME TO remove_project_old; DROP FUNCTION authsync.remove_project_old(uuid)`,
@@ -97,12 +97,12 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			[]string{"function capydb_auth.change_cursor(timestamp with time zone) was changed"},
 		},
 		"ASettingOfAFunction": {
-			schema.Project, `ALTER FUNCTION capydb_auth.apply_events(jsonb) SET search_path = public`,
-			[]string{"function capydb_auth.apply_events(jsonb) was changed"},
+			schema.Project, `ALTER FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]) SET search_path = public`,
+			[]string{"function capydb_auth.apply_events(capydb_auth.user_event[]) was changed"},
 		},
 		"AFunctionOpenedToEverybody": {
-			schema.Project, `GRANT EXECUTE ON FUNCTION capydb_auth.apply_events(jsonb) TO PUBLIC`,
-			[]string{"function capydb_auth.apply_events(jsonb) was changed"},
+			schema.Project, `GRANT EXECUTE ON FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]) TO PUBLIC`,
+			[]string{"function capydb_auth.apply_events(capydb_auth.user_event[]) was changed"},
 		},
 		"ATriggerDropped": {
 			schema.Control, `DROP TRIGGER projects_bump_directory_version ON authsync.projects`,
@@ -181,8 +181,8 @@ func TestWhatIsLostIsNotMadeAnewEmpty(t *testing.T) {
 		"ATableThatIsNowAView":      {schema.Control, `DROP TABLE authsync.rate_limits; CREATE VIEW authsync.rate_limits AS SELECT 1`, "table authsync.rate_limits is missing"},
 		"TheDefaultPartition":       {schema.Control, `DROP TABLE authsync.inbox_default`, "table authsync.inbox_default is missing"},
 		"RightsOfOurOwnRole":        {schema.Project, `DO $$ BEGIN EXECUTE 'ALTER SCHEMA capydb_auth OWNER TO pg_monitor' ; END $$; DROP TABLE capydb_auth.owner`, "table capydb_auth.owner is missing"},
-		"TheTableOfARenamedSchema":  {schema.Project, `ALTER TABLE capydb_auth.user_versions SET SCHEMA public`, "table capydb_auth.user_versions is missing"},
-		"SeveralWithOurFunctionsOn": {schema.Project, `DROP TABLE capydb_auth.user_changes CASCADE; DROP FUNCTION capydb_auth.apply_events`, "table capydb_auth.user_changes is missing"},
+		"TheTableOfARenamedSchema":  {schema.Project, `ALTER TABLE capydb_auth.changes SET SCHEMA public`, "table capydb_auth.changes is missing"},
+		"SeveralWithOurFunctionsOn": {schema.Project, `DROP TABLE capydb_auth.changes CASCADE; DROP FUNCTION capydb_auth.apply_events`, "table capydb_auth.changes is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -235,9 +235,9 @@ func TestOurOwnRoleThatMayNotWorkIsSaid(t *testing.T) {
 			 CREATE POLICY mine ON capydb_auth.users USING (id = current_user) WITH CHECK (true)`, "NO FORCE ROW LEVEL SECURITY",
 		},
 		"ForcedRowSecurityThatRestricts": {
-			`ALTER TABLE capydb_auth.user_versions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-			 CREATE POLICY everything ON capydb_auth.user_versions USING (true);
-			 CREATE POLICY no ON capydb_auth.user_versions AS RESTRICTIVE USING (false)`, "capydb_auth.user_versions NO FORCE",
+			`ALTER TABLE capydb_auth.changes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+			 CREATE POLICY everything ON capydb_auth.changes USING (true);
+			 CREATE POLICY no ON capydb_auth.changes AS RESTRICTIVE USING (false)`, "capydb_auth.changes NO FORCE",
 		},
 		"RightsTakenAway": {`REVOKE INSERT ON capydb_auth.processed_events FROM %s`, "run GRANT ALL ON capydb_auth.processed_events TO"},
 		"RowSecurityThatIsNotForced": {

@@ -1,6 +1,6 @@
 -- The mirror: users as the identity provider knows them, and which event set each value.
 --
--- Why:   the customer reads users; the versions let events be applied in any order, any number of times.
+-- Why:   the customer reads users; the versions in its last columns let events be applied in any order, any number of times.
 -- Locks: nothing of note, the tables are new.
 
 -- When, by the provider's clock, and by which event a value was set. Compared
@@ -31,8 +31,15 @@ CREATE TABLE capydb_auth.users (
     provider             text,
     last_event_processed timestamptz,
     placeholder_since    timestamptz,
+    last_event_id        text COLLATE "C",
+    last_event_sent_at   timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    last_event_fields    integer NOT NULL DEFAULT 0,
+    field_versions       jsonb,
     CONSTRAINT users_pkey PRIMARY KEY (id)
-);
+)
+-- An update finds room in the page of the row it replaces, so no index has to be written (HOT).
+WITH (fillfactor = 70);
 
 COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
 COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
@@ -49,30 +56,62 @@ COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
 COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
 COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
 COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
+COMMENT ON COLUMN capydb_auth.users.last_event_id IS 'The event that set the columns in last_event_fields.';
+COMMENT ON COLUMN capydb_auth.users.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512.';
+COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_fields.';
 
 -- The API and the command find users by e-mail, and so do most applications that read the mirror.
 CREATE INDEX users_email_idx ON capydb_auth.users (lower(email));
 
--- View placeholders is read often and finds few rows or none.
-CREATE INDEX users_placeholders_idx ON capydb_auth.users (placeholder_since) WHERE last_event_processed IS NULL;
+-- View placeholders is read often and finds few rows or none. The predicate names no column that
+-- every event changes: those updates would have to write the index otherwise.
+CREATE INDEX users_placeholders_idx ON capydb_auth.users (placeholder_since) WHERE placeholder_since IS NOT NULL;
 
--- A table of its own, so that the customer's table stays narrow. One column per
--- mirrored column, of the same name.
-CREATE TABLE capydb_auth.user_versions (
-    user_id         text NOT NULL,
-    email           capydb_auth.version,
-    first_name      capydb_auth.version,
-    last_name       capydb_auth.version,
-    username        capydb_auth.version,
-    image_url       capydb_auth.version,
-    created_at      capydb_auth.version,
-    updated_at      capydb_auth.version,
-    last_sign_in_at capydb_auth.version,
-    deleted_at      capydb_auth.version,
-    raw             capydb_auth.version,
-    unclocked       jsonb,
-    CONSTRAINT user_versions_pkey PRIMARY KEY (user_id)
+-- An event about a user, as apply_events takes it. Of the columns of users it sets those in fields, a sum as in
+-- users.last_event_fields; a value that is not in fields is ignored.
+CREATE TYPE capydb_auth.user_event AS (
+    ordinal                  integer,
+    provider                 text,
+    event_id                 text COLLATE "C",
+    id_is_digest             boolean,
+    user_id                  text,
+    inbox_id                 bigint,
+    inbox_ordinal            integer,
+    received_at              timestamptz,
+    in_ledger                boolean,
+    at                       timestamptz,
+    deleted_clock            timestamptz,
+    sent_at                  timestamptz,
+    arrived_at               timestamptz,
+    at_is_receipt            boolean,
+    deleted_clock_is_receipt boolean,
+    last_sign_in_at_is_least boolean,
+    fields                   integer,
+    email                    text,
+    first_name               text,
+    last_name                text,
+    username                 text,
+    image_url                text,
+    created_at               timestamptz,
+    updated_at               timestamptz,
+    last_sign_in_at          timestamptz,
+    deleted_at               timestamptz,
+    raw                      jsonb
 );
 
-COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event set its value, and when; NULL where no event set it.';
-COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id last set by an event without a clock; NULL: none. Kept apart because a deletion without a time is newer than everything received before it. See merge_unclocked.';
+COMMENT ON TYPE capydb_auth.user_event IS 'An event about a user, the argument of apply_events.';
+COMMENT ON COLUMN capydb_auth.user_event.ordinal IS 'Names the event in the result.';
+COMMENT ON COLUMN capydb_auth.user_event.event_id IS 'The same on every repetition.';
+COMMENT ON COLUMN capydb_auth.user_event.id_is_digest IS 'The id is the digest of a body: it names the event for ten minutes only.';
+COMMENT ON COLUMN capydb_auth.user_event.inbox_id IS 'The message that brought it (authsync.inbox.id in the control database).';
+COMMENT ON COLUMN capydb_auth.user_event.inbox_ordinal IS 'Place of the event in that message, from 0.';
+COMMENT ON COLUMN capydb_auth.user_event.in_ledger IS 'False for what authsync read from the provider itself: the ledger is neither read nor written, and ids may repeat.';
+COMMENT ON COLUMN capydb_auth.user_event.at IS 'Clock of the fields; NULL for a deletion without a profile.';
+COMMENT ON COLUMN capydb_auth.user_event.deleted_clock IS 'Clock of a deletion; NULL for everything else.';
+COMMENT ON COLUMN capydb_auth.user_event.sent_at IS 'Breaks ties of the clocks.';
+COMMENT ON COLUMN capydb_auth.user_event.arrived_at IS 'When it was received; NULL where its clocks are the sender''s and none is ahead of that.';
+COMMENT ON COLUMN capydb_auth.user_event.at_is_receipt IS 'The sender gave no clock: at is the time of receipt.';
+COMMENT ON COLUMN capydb_auth.user_event.deleted_clock_is_receipt IS 'Likewise deleted_clock.';
+COMMENT ON COLUMN capydb_auth.user_event.last_sign_in_at_is_least IS 'The last sign-in may have been later: the column never goes back, whatever the clocks are.';
+COMMENT ON COLUMN capydb_auth.user_event.fields IS 'The columns that the event sets, as a sum; see users.last_event_fields.';

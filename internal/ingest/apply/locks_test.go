@@ -82,7 +82,6 @@ func TestALockHoldsUpOnlyTheEventsThatNeedIt(t *testing.T) {
 	}{
 		"TheUsersRow":            {isKnown: true, held: `SELECT FROM capydb_auth.users WHERE id = 'auth0|1' FOR UPDATE`},
 		"AnUpdateOfTheUsersRow":  {isKnown: true, held: `UPDATE capydb_auth.users SET email = 'mine@example.com' WHERE id = 'auth0|1'`},
-		"TheVersionsOfTheUser":   {isKnown: true, held: `SELECT FROM capydb_auth.user_versions WHERE user_id = 'auth0|1' FOR UPDATE`},
 		"APlaceholderInTheMake":  {held: `SELECT capydb_auth.ensure_user('auth0|1')`},
 		"ARowThatATriggerWrites": {made: notes, held: `UPDATE public.notes SET note = 'mine'`},
 		"ADeadlockInATrigger":    {made: raises("40P01", before), held: `SELECT 1`, ended: `DELETE FROM public.trouble`},

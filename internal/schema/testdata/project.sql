@@ -2,6 +2,66 @@ CREATE SCHEMA capydb_auth;
 
 COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. Read it, join it; only authsync writes to it.';
 
+CREATE TYPE capydb_auth.user_event AS (
+	ordinal integer,
+	provider text,
+	event_id text COLLATE pg_catalog."C",
+	id_is_digest boolean,
+	user_id text,
+	inbox_id bigint,
+	inbox_ordinal integer,
+	received_at timestamp with time zone,
+	in_ledger boolean,
+	at timestamp with time zone,
+	deleted_clock timestamp with time zone,
+	sent_at timestamp with time zone,
+	arrived_at timestamp with time zone,
+	at_is_receipt boolean,
+	deleted_clock_is_receipt boolean,
+	last_sign_in_at_is_least boolean,
+	fields integer,
+	email text,
+	first_name text,
+	last_name text,
+	username text,
+	image_url text,
+	created_at timestamp with time zone,
+	updated_at timestamp with time zone,
+	last_sign_in_at timestamp with time zone,
+	deleted_at timestamp with time zone,
+	raw jsonb
+);
+
+COMMENT ON TYPE capydb_auth.user_event IS 'An event about a user, the argument of apply_events.';
+
+COMMENT ON COLUMN capydb_auth.user_event.ordinal IS 'Names the event in the result.';
+
+COMMENT ON COLUMN capydb_auth.user_event.event_id IS 'The same on every repetition.';
+
+COMMENT ON COLUMN capydb_auth.user_event.id_is_digest IS 'The id is the digest of a body: it names the event for ten minutes only.';
+
+COMMENT ON COLUMN capydb_auth.user_event.inbox_id IS 'The message that brought it (authsync.inbox.id in the control database).';
+
+COMMENT ON COLUMN capydb_auth.user_event.inbox_ordinal IS 'Place of the event in that message, from 0.';
+
+COMMENT ON COLUMN capydb_auth.user_event.in_ledger IS 'False for what authsync read from the provider itself: the ledger is neither read nor written, and ids may repeat.';
+
+COMMENT ON COLUMN capydb_auth.user_event.at IS 'Clock of the fields; NULL for a deletion without a profile.';
+
+COMMENT ON COLUMN capydb_auth.user_event.deleted_clock IS 'Clock of a deletion; NULL for everything else.';
+
+COMMENT ON COLUMN capydb_auth.user_event.sent_at IS 'Breaks ties of the clocks.';
+
+COMMENT ON COLUMN capydb_auth.user_event.arrived_at IS 'When it was received; NULL where its clocks are the sender''s and none is ahead of that.';
+
+COMMENT ON COLUMN capydb_auth.user_event.at_is_receipt IS 'The sender gave no clock: at is the time of receipt.';
+
+COMMENT ON COLUMN capydb_auth.user_event.deleted_clock_is_receipt IS 'Likewise deleted_clock.';
+
+COMMENT ON COLUMN capydb_auth.user_event.last_sign_in_at_is_least IS 'The last sign-in may have been later: the column never goes back, whatever the clocks are.';
+
+COMMENT ON COLUMN capydb_auth.user_event.fields IS 'The columns that the event sets, as a sum; see users.last_event_fields.';
+
 CREATE TYPE capydb_auth.version AS (
 	at timestamp with time zone,
 	sent_at timestamp with time zone,
@@ -13,7 +73,7 @@ COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) an
 
 COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; otherwise NULL.';
 
-CREATE FUNCTION capydb_auth.apply_around_locks(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -26,8 +86,8 @@ DECLARE
     c_lock     constant text := 'a lock that is needed to write the user is held by another transaction in the project''s database';
     c_waits    constant integer := 20;
     v_busy     text[];
-    v_free     jsonb;
-    v_event    jsonb;
+    v_free     capydb_auth.user_event[];
+    v_event    capydb_auth.user_event;
     v_waits    integer := 0;
     v_ordinals integer[];
     v_outcomes text[];
@@ -35,7 +95,7 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(a.user_id) FILTER (WHERE h.is_there AND t.is_taken IS NULL), '{}')
     INTO v_busy
-    FROM (SELECT DISTINCT d.doc ->> 'user_id' AS user_id FROM jsonb_array_elements(p_events) AS d (doc)) AS a
+    FROM (SELECT DISTINCT e.user_id FROM unnest(p_events) AS e) AS a
     LEFT JOIN LATERAL (
         SELECT true AS is_there FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
     ) AS h ON true
@@ -45,14 +105,14 @@ BEGIN
     ) AS t ON true;
 
     RETURN QUERY
-    SELECT (d.doc ->> 'ordinal')::integer, 'deferred', c_locked
-    FROM jsonb_array_elements(p_events) AS d (doc)
-    WHERE d.doc ->> 'user_id' = ANY (v_busy);
+    SELECT e.ordinal, 'deferred', c_locked
+    FROM unnest(p_events) AS e
+    WHERE e.user_id = ANY (v_busy);
 
-    SELECT coalesce(jsonb_agg(d.doc ORDER BY d.place), '[]')
+    SELECT coalesce(array_agg(p_events[i] ORDER BY i), '{}')
     INTO v_free
-    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-    WHERE d.doc ->> 'user_id' <> ALL (v_busy);
+    FROM generate_subscripts(p_events, 1) AS i
+    WHERE (p_events[i]).user_id <> ALL (v_busy);
 
     BEGIN
         -- By way of variables: rows that were returned would stay after an error.
@@ -68,24 +128,20 @@ BEGIN
         v_busy := '{}';
     END;
 
-    FOR v_event IN
-        SELECT d.doc
-        FROM jsonb_array_elements(v_free) WITH ORDINALITY AS d (doc, place)
-        ORDER BY d.place
-    LOOP
+    FOREACH v_event IN ARRAY v_free LOOP
         outcome := NULL;
-        IF v_waits < c_waits AND v_event ->> 'user_id' <> ALL (v_busy) THEN
+        IF v_waits < c_waits AND v_event.user_id <> ALL (v_busy) THEN
             BEGIN
                 SELECT r.ordinal, r.outcome, r.reason
                 INTO STRICT ordinal, outcome, reason
-                FROM capydb_auth.apply_rounds(jsonb_build_array(v_event)) AS r;
+                FROM capydb_auth.apply_rounds(ARRAY[v_event]) AS r;
             EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
                 v_waits := v_waits + 1;
-                v_busy := v_busy || (v_event ->> 'user_id');
+                v_busy := v_busy || v_event.user_id;
             END;
         END IF;
         IF outcome IS NULL THEN
-            ordinal := (v_event ->> 'ordinal')::integer;
+            ordinal := v_event.ordinal;
             outcome := 'deferred';
             reason := c_lock;
         END IF;
@@ -94,9 +150,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_around_locks(p_events jsonb) IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';
 
-CREATE FUNCTION capydb_auth.apply_events(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -116,7 +172,7 @@ BEGIN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_rounds(p_events) AS r;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR unique_violation THEN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_around_locks(p_events) AS r;
@@ -133,9 +189,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_events(p_events jsonb) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
+COMMENT ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
 
-CREATE FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
+CREATE FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -159,14 +215,14 @@ BEGIN
     SELECT
         e.ordinal, e.outcome, e.reason, v_applied_to,
         -- A subquery, so that it is looked up once a call: when the events have been applied.
-        (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass), 0))
+        (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass), 0))
     FROM capydb_auth.apply_events(p_events) AS e;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
+COMMENT ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
 
-CREATE FUNCTION capydb_auth.apply_round(p_events jsonb[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -174,89 +230,65 @@ CREATE FUNCTION capydb_auth.apply_round(p_events jsonb[]) RETURNS TABLE(ordinal 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH event AS MATERIALIZED (
-        SELECT
-            (d.doc ->> 'ordinal')::integer         AS ordinal,
-            d.doc ->> 'provider'                   AS provider,
-            d.doc ->> 'event_id'                   AS event_id,
-            (d.doc ->> 'id_is_digest')::boolean    AS id_is_digest,
-            d.doc ->> 'user_id'                    AS user_id,
-            (d.doc ->> 'inbox_id')::bigint         AS inbox_id,
-            (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
-            (d.doc ->> 'received_at')::timestamptz AS received_at,
-            coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
-            d.doc -> 'fields'                        AS fields,
-            d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
-            d.doc -> 'raw'                         AS raw,
-            -- The clock of the profile, and that of being there or deleted:
-            -- two, because a deletion carries the profile as it was before.
-            ROW((d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS version,
-            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS life_version,
-            d.doc ? 'at_is_receipt'                AS profile_is_unclocked,
-            CASE WHEN d.doc ? 'deleted_clock'
-                THEN d.doc ? 'deleted_clock_is_receipt'
-                ELSE d.doc ? 'at_is_receipt'
-            END                                    AS life_is_unclocked
-        FROM unnest(p_events) AS d (doc)
-    ),
-    merge AS MATERIALIZED (
+    WITH decided AS MATERIALIZED (
         SELECT
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
-            e.version, e.life_version,
-            x.fields, x.raw, x.merged,
-            u.stored AS old,
-            v.stored AS was,
-            u.last_event_processed IS NULL AS is_new,
-            l.outcome IS NOT NULL        AS is_known,
-            coalesce(l.is_same, false)   AS is_same,
-            l.inbox_id                   AS known_inbox_id,
-            l.outcome                    AS known_outcome,
-            l.reason                     AS known_reason,
-            -- A column is set if the event has it and no greater version set it. A
-            -- column that nobody said has no version, and the comparison is NULL.
-            -- Where clocks alone do not decide, fields holds what is to be set.
-            x.fields ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
-            x.fields ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
-            x.fields ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
-            x.fields ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
-            x.fields ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
-            x.fields ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
-            x.fields ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.fields ? 'last_sign_in_at'
-                AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
-            x.fields ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
-            x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
-        FROM event AS e
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.email, v.first_name, v.last_name, v.username, v.image_url,
+            v.created_at, v.updated_at, v.last_sign_in_at, v.deleted_at, v.raw,
+            c.changed,
+            CASE
+                WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN v.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'email', u.email, 'first_name', u.first_name, 'last_name', u.last_name,
+                    'username', u.username, 'image_url', u.image_url,
+                    'created_at', u.created_at, 'updated_at', u.updated_at,
+                    'last_sign_in_at', u.last_sign_in_at, 'deleted_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 1   = 0 THEN 'email' END,
+                    CASE WHEN c.changed & 2   = 0 THEN 'first_name' END,
+                    CASE WHEN c.changed & 4   = 0 THEN 'last_name' END,
+                    CASE WHEN c.changed & 8   = 0 THEN 'username' END,
+                    CASE WHEN c.changed & 16  = 0 THEN 'image_url' END,
+                    CASE WHEN c.changed & 32  = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64  = 0 THEN 'updated_at' END,
+                    CASE WHEN c.changed & 128 = 0 THEN 'last_sign_in_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
-            SELECT i AS stored, i.id, i.last_event_processed, i.last_sign_in_at
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions, i.email, i.first_name, i.last_name, i.username, i.image_url,
+                i.created_at, i.updated_at, i.last_sign_in_at, i.deleted_at, i.raw, i AS stored
             FROM capydb_auth.users AS i
             WHERE i.id = e.user_id
             LIMIT 1
         ) AS u ON true
-        -- By the id of users: versions of a row that somebody removed by hand do not
-        -- count, not even after ensure_user made a placeholder in its place.
         LEFT JOIN LATERAL (
-            SELECT i AS stored, i.*
-            FROM capydb_auth.user_versions AS i
-            WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
-            LIMIT 1
-        ) AS v ON true
-        LEFT JOIN LATERAL (
-            SELECT
-                p.inbox_id,
-                p.outcome,
-                p.reason,
-                p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
             FROM capydb_auth.processed_events AS p
             WHERE e.in_ledger
               AND p.provider = e.provider
@@ -270,252 +302,201 @@ BEGIN
             LIMIT 1
         ) AS l ON true
         CROSS JOIN LATERAL (
-            -- What is not before the last sign-in says nothing if a later one is known.
+            -- What is not after the last sign-in says nothing if a later one is known.
             SELECT CASE
-                WHEN e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at
-                    THEN e.fields - 'last_sign_in_at'
+                WHEN e.last_sign_in_at_is_least AND e.last_sign_in_at <= u.last_sign_in_at THEN e.fields & ~128
                 ELSE e.fields
             END AS fields
-        ) AS s
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
-                capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN s.fields ELSE s.fields || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.stored
-                )
-            END AS merged
-            OFFSET 0 -- once an event, not once a use
-        ) AS m
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS f
         CROSS JOIN LATERAL (
             SELECT
-                m.merged,
-                coalesce(m.merged -> 'shown', s.fields) AS fields,
-                CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
             OFFSET 0
-        ) AS x
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_user(e, f.fields, u.stored) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 1  = 0 THEN u.email      WHEN d.is_newest THEN e.email      ELSE m.shown ->> 'email'      END AS email,
+                CASE WHEN s.sets & 2  = 0 THEN u.first_name WHEN d.is_newest THEN e.first_name ELSE m.shown ->> 'first_name' END AS first_name,
+                CASE WHEN s.sets & 4  = 0 THEN u.last_name  WHEN d.is_newest THEN e.last_name  ELSE m.shown ->> 'last_name'  END AS last_name,
+                CASE WHEN s.sets & 8  = 0 THEN u.username   WHEN d.is_newest THEN e.username   ELSE m.shown ->> 'username'   END AS username,
+                CASE WHEN s.sets & 16 = 0 THEN u.image_url  WHEN d.is_newest THEN e.image_url  ELSE m.shown ->> 'image_url'  END AS image_url,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at WHEN d.is_newest THEN e.updated_at
+                    ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
+                CASE WHEN s.sets & 128 = 0 THEN u.last_sign_in_at WHEN d.is_newest THEN e.last_sign_in_at
+                    ELSE (m.shown ->> 'last_sign_in_at')::timestamptz END AS last_sign_in_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw WHEN d.is_newest THEN e.raw ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.email           IS DISTINCT FROM u.email           THEN 1   ELSE 0 END
+                + CASE WHEN v.first_name      IS DISTINCT FROM u.first_name      THEN 2   ELSE 0 END
+                + CASE WHEN v.last_name       IS DISTINCT FROM u.last_name       THEN 4   ELSE 0 END
+                + CASE WHEN v.username        IS DISTINCT FROM u.username        THEN 8   ELSE 0 END
+                + CASE WHEN v.image_url       IS DISTINCT FROM u.image_url       THEN 16  ELSE 0 END
+                + CASE WHEN v.created_at      IS DISTINCT FROM u.created_at      THEN 32  ELSE 0 END
+                + CASE WHEN v.updated_at      IS DISTINCT FROM u.updated_at      THEN 64  ELSE 0 END
+                + CASE WHEN v.last_sign_in_at IS DISTINCT FROM u.last_sign_in_at THEN 128 ELSE 0 END
+                + CASE WHEN v.deleted_at      IS DISTINCT FROM u.deleted_at      THEN 256 ELSE 0 END
+                + CASE WHEN v.raw             IS DISTINCT FROM u.raw             THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
     ),
-    next AS MATERIALIZED (
-        SELECT
-            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
-            m.version, m.life_version, m.merged, m.old, m.was, m.is_new,
-            m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
-            m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
-            m.sets_created_at, m.sets_updated_at, m.sets_last_sign_in_at, m.sets_deleted_at, m.sets_raw,
-            NOT m.is_known
-                AND (m.sets_email OR m.sets_first_name OR m.sets_last_name OR m.sets_username
-                     OR m.sets_image_url OR m.sets_created_at OR m.sets_updated_at
-                     OR m.sets_last_sign_in_at OR m.sets_deleted_at OR m.sets_raw)    AS is_applied,
-            -- It may have to be remembered without showing.
-            coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
-            greatest((m.version).at, (m.life_version).at)                             AS clock,
-            CASE WHEN m.sets_email           THEN m.fields ->> 'email'      ELSE (m.old).email      END AS email,
-            CASE WHEN m.sets_first_name      THEN m.fields ->> 'first_name' ELSE (m.old).first_name END AS first_name,
-            CASE WHEN m.sets_last_name       THEN m.fields ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
-            CASE WHEN m.sets_username        THEN m.fields ->> 'username'   ELSE (m.old).username   END AS username,
-            CASE WHEN m.sets_image_url       THEN m.fields ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
-            CASE WHEN m.sets_created_at
-                THEN (m.fields ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
-            CASE WHEN m.sets_updated_at
-                THEN (m.fields ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
-            CASE WHEN m.sets_last_sign_in_at
-                THEN (m.fields ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
-            CASE WHEN m.sets_deleted_at
-                THEN (m.fields ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
-            CASE WHEN m.sets_raw             THEN m.raw                   ELSE (m.old).raw        END AS raw
-        FROM merge AS m
-    ),
-    write_users AS (
-        INSERT INTO capydb_auth.users AS u (
+    insert_users AS (
+        INSERT INTO capydb_auth.users (
             id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider, last_event_processed
+            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider,
+            last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
         )
         SELECT
-            n.user_id, n.email, n.first_name, n.last_name, n.username, n.image_url,
-            n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw, n.provider, n.clock
-        FROM next AS n
-        WHERE n.is_applied OR n.is_noted
-        ON CONFLICT (id) DO UPDATE SET
-            email                = excluded.email,
-            first_name           = excluded.first_name,
-            last_name            = excluded.last_name,
-            username             = excluded.username,
-            image_url            = excluded.image_url,
-            created_at           = excluded.created_at,
-            updated_at           = excluded.updated_at,
-            last_sign_in_at      = excluded.last_sign_in_at,
-            deleted_at           = excluded.deleted_at,
-            raw                  = excluded.raw,
-            provider             = CASE
-                WHEN u.last_event_processed IS NULL
-                    OR (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
-                THEN excluded.provider
-                ELSE u.provider
-            END,
-            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed),
+            d.user_id, d.email, d.first_name, d.last_name, d.username, d.image_url,
+            d.created_at, d.updated_at, d.last_sign_in_at, d.deleted_at, d.raw, d.last_provider,
+            d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_users AS (
+        UPDATE capydb_auth.users AS u SET
+            email                = d.email,
+            first_name           = d.first_name,
+            last_name            = d.last_name,
+            username             = d.username,
+            image_url            = d.image_url,
+            created_at           = d.created_at,
+            updated_at           = d.updated_at,
+            last_sign_in_at      = d.last_sign_in_at,
+            deleted_at           = d.deleted_at,
+            raw                  = d.raw,
+            provider             = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at   = d.last_sent_at,
+            last_event_id        = d.last_event_id,
+            last_event_fields    = d.last_fields,
+            field_versions       = d.field_versions,
             placeholder_since    = NULL
-        RETURNING u.id
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
     ),
-    write_versions AS (
-        INSERT INTO capydb_auth.user_versions (
-            user_id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw, unclocked
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
         )
         SELECT
-            n.user_id,
-            CASE WHEN coalesce(r.raised ? 'email',           n.sets_email)          THEN n.version      ELSE (n.was).email           END,
-            CASE WHEN coalesce(r.raised ? 'first_name',      n.sets_first_name)     THEN n.version      ELSE (n.was).first_name      END,
-            CASE WHEN coalesce(r.raised ? 'last_name',       n.sets_last_name)      THEN n.version      ELSE (n.was).last_name       END,
-            CASE WHEN coalesce(r.raised ? 'username',        n.sets_username)       THEN n.version      ELSE (n.was).username        END,
-            CASE WHEN coalesce(r.raised ? 'image_url',       n.sets_image_url)      THEN n.version      ELSE (n.was).image_url       END,
-            CASE WHEN coalesce(r.raised ? 'created_at',      n.sets_created_at)     THEN n.version      ELSE (n.was).created_at      END,
-            CASE WHEN coalesce(r.raised ? 'updated_at',      n.sets_updated_at)     THEN n.version      ELSE (n.was).updated_at      END,
-            CASE WHEN coalesce(r.raised ? 'last_sign_in_at', n.sets_last_sign_in_at)THEN n.version      ELSE (n.was).last_sign_in_at END,
-            CASE WHEN coalesce(r.raised ? 'deleted_at',      n.sets_deleted_at)     THEN n.life_version ELSE (n.was).deleted_at      END,
-            CASE WHEN coalesce(r.raised ? 'raw',             n.sets_raw)            THEN n.version      ELSE (n.was).raw             END,
-            nullif(n.merged -> 'unclocked', 'null')
-        FROM next AS n
-        CROSS JOIN LATERAL (SELECT n.merged -> 'raised' AS raised OFFSET 0) AS r
-        WHERE n.is_applied OR n.is_noted
-        ON CONFLICT (user_id) DO UPDATE SET
-            email           = excluded.email,
-            first_name      = excluded.first_name,
-            last_name       = excluded.last_name,
-            username        = excluded.username,
-            image_url       = excluded.image_url,
-            created_at      = excluded.created_at,
-            updated_at      = excluded.updated_at,
-            last_sign_in_at = excluded.last_sign_in_at,
-            deleted_at      = excluded.deleted_at,
-            raw             = excluded.raw,
-            unclocked       = excluded.unclocked
-    ),
-    change AS (
-        SELECT
-            n.*,
+            'user', d.user_id, d.kind,
             array_remove(ARRAY[
-                CASE WHEN n.email           IS DISTINCT FROM (n.old).email           THEN 'email' END,
-                CASE WHEN n.first_name      IS DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
-                CASE WHEN n.last_name       IS DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
-                CASE WHEN n.username        IS DISTINCT FROM (n.old).username        THEN 'username' END,
-                CASE WHEN n.image_url       IS DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
-                CASE WHEN n.created_at      IS DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
-                CASE WHEN n.updated_at      IS DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
-                CASE WHEN n.last_sign_in_at IS DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
-                CASE WHEN n.deleted_at      IS DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
-                CASE WHEN n.raw             IS DISTINCT FROM (n.old).raw             THEN 'raw' END
-            ], NULL) AS changed,
-            -- The others, to be left out of before and after.
-            array_remove(ARRAY[
-                CASE WHEN n.email           IS NOT DISTINCT FROM (n.old).email           THEN 'email' END,
-                CASE WHEN n.first_name      IS NOT DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
-                CASE WHEN n.last_name       IS NOT DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
-                CASE WHEN n.username        IS NOT DISTINCT FROM (n.old).username        THEN 'username' END,
-                CASE WHEN n.image_url       IS NOT DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
-                CASE WHEN n.created_at      IS NOT DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
-                CASE WHEN n.updated_at      IS NOT DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
-                CASE WHEN n.last_sign_in_at IS NOT DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
-                CASE WHEN n.deleted_at      IS NOT DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
-                CASE WHEN n.raw             IS NOT DISTINCT FROM (n.old).raw             THEN 'raw' END
-            ], NULL) AS unchanged
-        FROM next AS n
-        WHERE n.is_applied
-    ),
-    write_changes AS (
-        INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
-        SELECT
-            c.user_id,
-            CASE
-                WHEN c.deleted_at IS NOT NULL AND (c.old).deleted_at IS NULL THEN 'deleted'
-                WHEN c.is_new THEN 'created'
-                WHEN c.deleted_at IS NULL AND (c.old).deleted_at IS NOT NULL THEN 'restored'
-                ELSE 'updated'
-            END,
-            c.changed,
-            CASE WHEN NOT c.is_new THEN
-                jsonb_build_object(
-                    'email', (c.old).email, 'first_name', (c.old).first_name, 'last_name', (c.old).last_name,
-                    'username', (c.old).username, 'image_url', (c.old).image_url,
-                    'created_at', (c.old).created_at, 'updated_at', (c.old).updated_at,
-                    'last_sign_in_at', (c.old).last_sign_in_at, 'deleted_at', (c.old).deleted_at,
-                    'raw', (c.old).raw
-                ) - c.unchanged
-            END,
+                CASE WHEN d.changed & 1   <> 0 THEN 'email' END,
+                CASE WHEN d.changed & 2   <> 0 THEN 'first_name' END,
+                CASE WHEN d.changed & 4   <> 0 THEN 'last_name' END,
+                CASE WHEN d.changed & 8   <> 0 THEN 'username' END,
+                CASE WHEN d.changed & 16  <> 0 THEN 'image_url' END,
+                CASE WHEN d.changed & 32  <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64  <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 128 <> 0 THEN 'last_sign_in_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
             jsonb_build_object(
-                'email', c.email, 'first_name', c.first_name, 'last_name', c.last_name,
-                'username', c.username, 'image_url', c.image_url,
-                'created_at', c.created_at, 'updated_at', c.updated_at,
-                'last_sign_in_at', c.last_sign_in_at, 'deleted_at', c.deleted_at,
-                'raw', c.raw
-            ) - c.unchanged,
-            c.provider,
-            c.event_id,
-            c.clock
-        FROM change AS c
-        WHERE cardinality(c.changed) > 0
-        ORDER BY c.ordinal
+                'id', d.user_id, 'email', d.email, 'first_name', d.first_name, 'last_name', d.last_name,
+                'username', d.username, 'image_url', d.image_url,
+                'created_at', d.created_at, 'updated_at', d.updated_at,
+                'last_sign_in_at', d.last_sign_in_at, 'deleted_at', d.deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
     ),
     result AS (
         SELECT
-            n.*,
+            d.*,
             CASE
-                WHEN n.is_same THEN n.known_outcome
-                WHEN n.is_known THEN 'duplicate'
-                WHEN n.is_applied AND NOT n.in_ledger AND NOT n.is_new
-                    AND (n.email, n.first_name, n.last_name, n.username, n.image_url,
-                         n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw)
-                        IS NOT DISTINCT FROM
-                        ((n.old).email, (n.old).first_name, (n.old).last_name, (n.old).username, (n.old).image_url,
-                         (n.old).created_at, (n.old).updated_at, (n.old).last_sign_in_at, (n.old).deleted_at, (n.old).raw)
-                    THEN 'unchanged'
-                WHEN n.is_applied THEN 'applied'
-                ELSE 'stale'
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
             END AS outcome,
             CASE
-                WHEN n.is_same THEN n.known_reason
-                WHEN n.is_known THEN format('the same event came before, with delivery %s', n.known_inbox_id)
-                WHEN NOT n.is_applied THEN 'newer events had said all of it before'
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
             END AS reason
-        FROM next AS n
+        FROM decided AS d
     ),
-    write_ledger AS (
+    insert_events AS (
         INSERT INTO capydb_auth.processed_events (
             provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome, reason
         )
         SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
         FROM result AS r
-        WHERE r.in_ledger AND NOT r.is_known
+        WHERE r.in_ledger AND r.known_outcome IS NULL
     )
     SELECT r.ordinal, r.outcome, r.reason
     FROM result AS r
     WHERE capydb_auth.require_all_written(
-        (SELECT count(*) FROM write_users),
-        (SELECT count(*) FROM next AS n WHERE n.is_applied OR n.is_noted)
+        (SELECT count(*) FROM insert_users) + (SELECT count(*) FROM update_users),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
     );
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) IS 'Applies events about different users; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) IS 'Applies events about different users; called by apply_events only.';
 
-CREATE FUNCTION capydb_auth.apply_rounds(p_events jsonb) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_round jsonb[];
+    v_round capydb_auth.user_event[];
 BEGIN
+    -- Most batches have no user twice.
+    IF (SELECT count(*) = count(DISTINCT e.user_id) FROM unnest(p_events) AS e) THEN
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(p_events) AS r;
+        RETURN;
+    END IF;
+
     FOR v_round IN
-        SELECT array_agg(e.doc ORDER BY e.place)
+        SELECT array_agg(x.event ORDER BY x.place)
         FROM (
             SELECT
-                d.doc,
-                d.place,
-                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
-            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-        ) AS e
-        GROUP BY e.round
-        ORDER BY e.round
+                p_events[i] AS event,
+                i AS place,
+                row_number() OVER (PARTITION BY (p_events[i]).user_id ORDER BY i) AS round
+            FROM generate_subscripts(p_events, 1) AS i
+        ) AS x
+        GROUP BY x.round
+        ORDER BY x.round
     LOOP
         RETURN QUERY
         SELECT r.ordinal, r.outcome, r.reason
@@ -524,7 +505,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_rounds(p_events jsonb) IS 'Applies events, several about one user one after another; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) IS 'Applies events, several about one user one after another; called by apply_events only.';
 
 CREATE FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -535,7 +516,7 @@ CREATE FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) RETURNS
 BEGIN
     RETURN coalesce((
         SELECT c.id
-        FROM capydb_auth.user_changes AS c
+        FROM capydb_auth.changes AS c
         WHERE p_at IS NULL OR c.changed_at < p_at
         ORDER BY c.id DESC
         LIMIT 1
@@ -548,75 +529,39 @@ COMMENT ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) IS 
 CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'on'
+    SET enable_sort TO 'off'
     AS $$
-DECLARE
-    v_change record;
-    v_row    jsonb;
-    v_user   text;
 BEGIN
-    FOR v_change IN
-        WITH requested AS MATERIALIZED (
-            SELECT c.id, c.user_id
-            FROM unnest(p_ids) AS a (id)
-            CROSS JOIN LATERAL (
-                SELECT i.id, i.user_id FROM capydb_auth.user_changes AS i WHERE i.id = a.id LIMIT 1
-            ) AS c
-        ),
-        span AS MATERIALIZED (
-            SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
-            FROM requested AS a
-            GROUP BY a.user_id
-        )
-        SELECT c.*, c.id = ANY (s.ids) AS is_requested
-        FROM span AS s
-        -- By both columns of the index, so that no plan can walk through the feed by id.
-        CROSS JOIN LATERAL (
-            SELECT i.*
-            FROM capydb_auth.user_changes AS i
-            WHERE (i.user_id, i.id) >= (s.user_id, s.first_id)
-              AND (i.user_id, i.id) <= (s.user_id, 9223372036854775807)
-            ORDER BY i.user_id DESC, i.id DESC
-            LIMIT 9223372036854775807
-        ) AS c
-        ORDER BY c.user_id, c.id DESC
-    LOOP
-        IF v_user IS DISTINCT FROM v_change.user_id THEN
-            v_user := v_change.user_id;
-            -- Once a user: joined to each of the changes it is written as often as the user changed.
-            SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
-            -- A row that somebody removed by hand is known by its changes only.
-            v_row := coalesce(v_row, capydb_auth.user_row(
-                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
-            ));
-        END IF;
-        -- Before and after have the same keys: of those that are only walked over, before is enough.
-        IF v_change.is_requested OR v_change.before IS NULL THEN
-            v_row := v_row || v_change.after;
-        END IF;
-        IF v_change.is_requested THEN
-            id := v_change.id;
-            user_id := v_change.user_id;
-            kind := v_change.kind;
-            changed := v_change.changed;
-            user_row := v_row;
-            before_row := v_row || v_change.before;
-            provider := v_change.provider;
-            event_id := v_change.event_id;
-            event_at := v_change.event_at;
-            changed_at := v_change.changed_at;
-            RETURN NEXT;
-        END IF;
-        v_row := v_row || coalesce(v_change.before, '{}');
-    END LOOP;
+    RETURN QUERY
+    SELECT
+        c.id, c.record_id, c.kind, c.changed,
+        c.after || jsonb_build_object('raw', c.raw),
+        CASE WHEN c.before IS NOT NULL THEN
+            c.after || c.before || jsonb_build_object('raw', CASE WHEN b.raw_changed THEN p.raw ELSE c.raw END)
+        END,
+        c.provider, c.event_id, c.event_at, c.changed_at
+    FROM unnest(p_ids) AS a (id)
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id AND i.record_type = 'user' LIMIT 1
+    ) AS c
+    CROSS JOIN LATERAL (SELECT c.before IS NOT NULL AND 'raw' = ANY (c.changed) AS raw_changed) AS b
+    -- By all columns of the index, so that no plan can walk through the feed by id.
+    LEFT JOIN LATERAL (
+        SELECT i.raw
+        FROM capydb_auth.changes AS i
+        WHERE b.raw_changed
+          AND (i.record_type, i.record_id, i.id) >= (c.record_type, c.record_id, 0)
+          AND (i.record_type, i.record_id, i.id) < (c.record_type, c.record_id, c.id)
+        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        LIMIT 1
+    ) AS p ON true;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of the feed with the whole row as each left it and as it was before.';
+COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of users with the whole row as each left it and as it was before.';
 
 CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
     LANGUAGE sql STABLE
@@ -629,37 +574,42 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
         u.provider,
         u.last_event_processed IS NULL,
         u.deleted_at IS NOT NULL,
-        greatest((g.version).at, n.profile_at),
-        CASE WHEN n.profile_at > (g.version).at THEN n.profile_at ELSE coalesce((g.version).sent_at, n.profile_at) END,
-        greatest((v.deleted_at).at, n.life_at),
-        CASE WHEN n.life_at > (v.deleted_at).at THEN n.life_at ELSE coalesce((v.deleted_at).sent_at, n.life_at) END,
+        greatest(g.at, n.profile_at),
+        CASE WHEN n.profile_at > g.at THEN n.profile_at ELSE coalesce(g.sent_at, n.profile_at) END,
+        greatest(l.at, n.life_at),
+        CASE WHEN n.life_at > l.at THEN n.life_at ELSE coalesce(l.sent_at, n.life_at) END,
         greatest(n.profile_at, n.life_at)
     FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
-    -- Look-ups that no plan can turn into reading the tables.
+    -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+        SELECT i AS stored, i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.user_versions AS i WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL LIMIT 1
-    ) AS v ON true
-    CROSS JOIN LATERAL (
-        SELECT greatest(
-            v.email, v.first_name, v.last_name, v.username, v.image_url,
-            v.created_at, v.updated_at, v.last_sign_in_at, v.raw
-        ) AS version
-    ) AS g
+        SELECT v.at, v.sent_at
+        FROM (
+            SELECT u.last_event_processed, u.last_event_sent_at, u.last_event_id
+            WHERE u.last_event_fields & 767 <> 0 -- all but deleted_at
+            UNION ALL
+            SELECT (c.doc ->> 'at')::timestamptz, (c.doc ->> 'sent_at')::timestamptz, c.doc ->> 'event_id'
+            FROM jsonb_each(u.field_versions -> 'versions') AS c (name, doc)
+            WHERE c.name <> 'deleted_at'
+        ) AS v (at, sent_at, event_id)
+        ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
+        LIMIT 1
+    ) AS g ON true
+    CROSS JOIN LATERAL capydb_auth.version_of(u.stored, 'deleted_at', 256) AS l
     CROSS JOIN LATERAL (
         SELECT
             max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
             max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
         FROM (
             SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
-            FROM jsonb_each(v.unclocked) AS e
+            FROM jsonb_each(u.field_versions -> 'unclocked') AS e
         ) AS k
     ) AS n;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Tells what an event must be newer than to win over all that the mirror knows of a user.';
+COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of a user.';
 
 CREATE FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
@@ -674,11 +624,12 @@ BEGIN
     FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
     WHERE EXISTS (
         SELECT FROM (
-            -- By both columns of the index, so that no plan can walk through the feed by id.
+            -- By all columns of the index, so that no plan can walk through the feed by id.
             SELECT i.event_id, i.event_at, i.after
-            FROM capydb_auth.user_changes AS i
-            WHERE (i.user_id, i.id) >= (e.user_id, 0) AND (i.user_id, i.id) <= (e.user_id, 9223372036854775807)
-            ORDER BY i.user_id DESC, i.id DESC
+            FROM capydb_auth.changes AS i
+            WHERE (i.record_type, i.record_id, i.id) >= ('user', e.user_id, 0)
+              AND (i.record_type, i.record_id, i.id) <= ('user', e.user_id, 9223372036854775807)
+            ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
@@ -691,7 +642,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) IS 'Tells which events have another change of the same user so close that clocks may not tell the order.';
 
-CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -702,29 +653,12 @@ CREATE FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_wh
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH event AS MATERIALIZED (
-        SELECT
-            (d.doc ->> 'ordinal')::integer AS ordinal,
-            d.doc ->> 'user_id'            AS user_id,
-            d.doc -> 'fields'                AS fields,
-            d.doc -> 'raw'                 AS raw,
-            d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
-            ROW((d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                NULL)::capydb_auth.version AS version,
-            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                NULL)::capydb_auth.version AS life_version
-        FROM jsonb_array_elements(p_events) AS d (doc)
-    )
     SELECT
         e.ordinal,
         e.user_id,
         CASE
             WHEN h.is_missing THEN 'missing'
-            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.fields -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
             WHEN c.columns = '{}' THEN 'equal'
             WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
                 THEN 'unreported'
@@ -734,26 +668,30 @@ BEGIN
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
             verdict.is_disputed
-            OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
-            -- Versions alone do not tell there. (See merge_unclocked.)
-            OR (h.versions).unclocked IS NOT NULL
+            OR (object.differing <> '{}' AND coalesce(capydb_auth.version_of(h.row, 'raw', 512) > r.version, false))
+            -- Versions alone do not decide there. (See merge_user.)
+            OR coalesce((h.row).field_versions ? 'unclocked', false)
         )
-    FROM event AS e
-    -- Look-ups that no plan can turn into reading the tables.
+    FROM unnest(p_events) AS e
+    -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
         SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
     ) AS u ON true
-    LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
-    ) AS v ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            ROW(e.at, e.sent_at, e.event_id, NULL)::capydb_auth.version AS version,
+            ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
+    ) AS r
     CROSS JOIN LATERAL (
         SELECT
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
-            v.stored                                AS versions,
             -- What authsync has read itself says all there is to say.
-            coalesce((v.stored).unclocked -> 'raw' ->> 'event_id', ((v.stored).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+            coalesce(
+                (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
+                (capydb_auth.version_of(u.stored, 'raw', 512)).event_id
+            ) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
     CROSS JOIN LATERAL (
@@ -763,32 +701,30 @@ BEGIN
             coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
             coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            SELECT o.place, o.name, e.fields ? o.name AND o.differs AS differs, o.is_newer
+            SELECT
+                o.place, o.name, o.differs,
+                o.differs AND capydb_auth.version_of(h.row, o.name, 1 << (o.place - 1))
+                    > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
             FROM (
-                VALUES
-                    (1, 'email',      e.fields ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
-                    (2, 'first_name', e.fields ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
-                    (3, 'last_name',  e.fields ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
-                    (4, 'username',   e.fields ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
-                    (5, 'image_url',  e.fields ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
-                    -- JavaScript keeps milliseconds, PostgreSQL microseconds.
-                    (6, 'created_at',
-                        date_trunc('milliseconds', (e.fields ->> 'created_at')::timestamptz)
-                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
-                        (h.versions).created_at > e.version),
-                    (7, 'updated_at',
-                        date_trunc('milliseconds', (e.fields ->> 'updated_at')::timestamptz)
-                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
-                        (h.versions).updated_at > e.version),
-                    (8, 'last_sign_in_at',
-                        date_trunc('milliseconds', (e.fields ->> 'last_sign_in_at')::timestamptz)
+                SELECT i.place, i.name, e.fields & (1 << (i.place - 1)) <> 0 AND i.differs AS differs
+                FROM (
+                    VALUES
+                        (1, 'email',      e.email      IS DISTINCT FROM (h.row).email),
+                        (2, 'first_name', e.first_name IS DISTINCT FROM (h.row).first_name),
+                        (3, 'last_name',  e.last_name  IS DISTINCT FROM (h.row).last_name),
+                        (4, 'username',   e.username   IS DISTINCT FROM (h.row).username),
+                        (5, 'image_url',  e.image_url  IS DISTINCT FROM (h.row).image_url),
+                        -- JavaScript keeps milliseconds, PostgreSQL microseconds.
+                        (6, 'created_at', date_trunc('milliseconds', e.created_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
+                        (7, 'updated_at', date_trunc('milliseconds', e.updated_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
+                        (8, 'last_sign_in_at', date_trunc('milliseconds', e.last_sign_in_at)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
-                        AND (e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
-                        (h.versions).last_sign_in_at > e.version),
-                    (9, 'deleted_at',
-                        (e.fields ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
-                        (h.versions).deleted_at > e.life_version)
-            ) AS o (place, name, differs, is_newer)
+                            AND (e.last_sign_in_at_is_least AND e.last_sign_in_at < (h.row).last_sign_in_at) IS NOT TRUE),
+                        (9, 'deleted_at', e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
+                ) AS i (place, name, differs)
+            ) AS o
         ) AS p
     ) AS found
     CROSS JOIN LATERAL (
@@ -824,7 +760,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
+COMMENT ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
 
 CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -969,7 +905,7 @@ BEGIN
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
     BEGIN
-        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events,
+        LOCK TABLE capydb_auth.users, capydb_auth.changes, capydb_auth.processed_events,
             capydb_auth.mirror_progress IN ROW EXCLUSIVE MODE;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'
@@ -980,88 +916,176 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.lock_mirror() IS 'Lets one caller at a time write to the mirror, until its transaction ends.';
 
-CREATE TABLE capydb_auth.user_versions (
-    user_id text NOT NULL,
-    email capydb_auth.version,
-    first_name capydb_auth.version,
-    last_name capydb_auth.version,
-    username capydb_auth.version,
-    image_url capydb_auth.version,
-    created_at capydb_auth.version,
-    updated_at capydb_auth.version,
-    last_sign_in_at capydb_auth.version,
-    deleted_at capydb_auth.version,
-    raw capydb_auth.version,
-    unclocked jsonb
-);
+CREATE TABLE capydb_auth.users (
+    id text NOT NULL,
+    email text,
+    first_name text,
+    last_name text,
+    username text,
+    image_url text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    last_sign_in_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    placeholder_since timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
 
-COMMENT ON TABLE capydb_auth.user_versions IS 'For each column of users: which event set its value, and when; NULL where no event set it.';
+COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
 
-COMMENT ON COLUMN capydb_auth.user_versions.unclocked IS 'Column of users -> value, received_at and event_id last set by an event without a clock; NULL: none. Kept apart because a deletion without a time is newer than everything received before it. See merge_unclocked.';
+COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
 
-CREATE FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) RETURNS jsonb
+COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address, spelled as at the provider; not unique.';
+
+COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
+
+COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
+
+COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
+
+COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
+
+COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
+
+COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
+
+COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512.';
+
+COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_fields.';
+
+CREATE FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) RETURNS TABLE(shown jsonb, sets integer, last_at timestamp with time zone, last_sent_at timestamp with time zone, last_event_id text, last_fields integer, field_versions jsonb, is_noted boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
-    v_versions  jsonb := to_jsonb(p_was);
-    v_unclocked jsonb := coalesce((p_was).unclocked, '{}'::jsonb);
-    v_shown     jsonb := '{}'::jsonb;
-    v_raised    text[] := '{}'::text[];
-    v_column    text;
-    v_value     jsonb;
-    v_version   capydb_auth.version;
-    v_stored    capydb_auth.version;
-    v_kept_at   timestamptz;
+    c_columns constant text[] := '{email,first_name,last_name,username,image_url,created_at,updated_at,last_sign_in_at,deleted_at,raw}';
+    v_event        jsonb := to_jsonb(p_event);
+    v_versions     jsonb := '{}';
+    v_unclocked    jsonb := '{}';
+    v_was          jsonb;
+    v_received_at  timestamptz := coalesce(p_event.arrived_at, p_event.received_at);
+    v_column       text;
+    v_value        jsonb;
+    v_is_unclocked boolean;
+    v_version      capydb_auth.version;
+    v_stored       capydb_auth.version;
+    v_kept_at      timestamptz;
+    v_newest       capydb_auth.version;
 BEGIN
-    FOR v_column, v_value IN
-        SELECT s.key, s.value FROM jsonb_each(p_fields) AS s
-    LOOP
-        v_stored := jsonb_populate_record(NULL::capydb_auth.version, nullif(v_versions -> v_column, 'null'));
-        v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
-        v_version := CASE WHEN v_column = 'deleted_at' THEN p_life_version ELSE p_version END;
+    shown := '{}';
+    sets := 0;
+    IF p_user.last_event_processed IS NOT NULL THEN -- otherwise there is no row, or a placeholder
+        v_unclocked := coalesce(p_user.field_versions -> 'unclocked', '{}');
+        v_versions := coalesce(p_user.field_versions -> 'versions', '{}') || coalesce((
+            SELECT jsonb_object_agg(c_columns[i], to_jsonb(
+                ROW(p_user.last_event_processed, p_user.last_event_sent_at, p_user.last_event_id, NULL)::capydb_auth.version))
+            FROM generate_subscripts(c_columns, 1) AS i
+            WHERE p_user.last_event_fields & (1 << (i - 1)) <> 0
+        ), '{}');
+    END IF;
+    v_was := jsonb_build_array(v_versions, v_unclocked);
 
-        IF (CASE WHEN v_column = 'deleted_at' THEN p_life_is_unclocked ELSE p_profile_is_unclocked END) THEN
-            IF v_stored.at > p_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
+    FOR i IN 1 .. cardinality(c_columns) LOOP
+        CONTINUE WHEN p_fields & (1 << (i - 1)) = 0;
+        v_column := c_columns[i];
+        v_value := v_event -> v_column;
+        v_stored := jsonb_populate_record(NULL::capydb_auth.version, v_versions -> v_column);
+        v_kept_at := (v_unclocked -> v_column ->> 'received_at')::timestamptz;
+        -- A deletion has a clock of its own, because it carries the profile as it was before.
+        v_version := ROW(
+            CASE WHEN v_column = 'deleted_at' THEN coalesce(p_event.deleted_clock, p_event.at) ELSE p_event.at END,
+            p_event.sent_at, p_event.event_id, p_event.arrived_at)::capydb_auth.version;
+        v_is_unclocked := CASE WHEN v_column = 'deleted_at' AND p_event.deleted_clock IS NOT NULL
+            THEN p_event.deleted_clock_is_receipt ELSE p_event.at_is_receipt END;
+
+        IF v_is_unclocked THEN
+            IF v_stored.at > v_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(v_received_at, v_stored) THEN
                 CONTINUE;
             END IF;
             IF v_kept_at IS NULL
-                OR (p_received_at, v_version.event_id)
-                    > (v_kept_at, (v_unclocked -> v_column ->> 'event_id') COLLATE "C")
+                OR (v_received_at, v_version.event_id) > (v_kept_at, (v_unclocked -> v_column ->> 'event_id') COLLATE "C")
             THEN
                 v_unclocked := v_unclocked || jsonb_build_object(
                     v_column,
-                    jsonb_build_object('value', v_value, 'received_at', p_received_at, 'event_id', v_version.event_id)
+                    jsonb_build_object('value', v_value, 'received_at', v_received_at, 'event_id', v_version.event_id)
                 );
-                IF capydb_auth.unclocked_is_newer(p_received_at, v_stored) THEN
-                    v_shown := v_shown || jsonb_build_object(v_column, v_value);
+                IF capydb_auth.unclocked_is_newer(v_received_at, v_stored) THEN
+                    shown := shown || jsonb_build_object(v_column, v_value);
+                    sets := sets | (1 << (i - 1));
                 END IF;
             END IF;
-        ELSIF v_stored.at IS NULL OR v_version > v_stored THEN
-            v_raised := v_raised || v_column;
+        ELSIF v_stored.at IS NULL OR v_version > v_stored
+            OR (p_event.last_sign_in_at_is_least AND v_column = 'last_sign_in_at')
+        THEN
+            v_versions := v_versions || jsonb_build_object(v_column, to_jsonb(v_version));
             IF v_kept_at IS NULL OR NOT capydb_auth.unclocked_is_newer(v_kept_at, v_version) THEN
-                v_shown := v_shown || jsonb_build_object(v_column, v_value);
+                shown := shown || jsonb_build_object(v_column, v_value);
+                sets := sets | (1 << (i - 1));
                 IF v_version.at > v_kept_at + interval '1 minute' THEN
                     v_unclocked := v_unclocked - v_column;
                 END IF;
             ELSIF NOT capydb_auth.unclocked_is_newer(v_kept_at, v_stored) THEN
                 -- What the column showed is older than this event, which is older than what was kept.
-                v_shown := v_shown || jsonb_build_object(v_column, v_unclocked -> v_column -> 'value');
+                shown := shown || jsonb_build_object(v_column, v_unclocked -> v_column -> 'value');
+                sets := sets | (1 << (i - 1));
             END IF;
         END IF;
     END LOOP;
 
-    RETURN jsonb_build_object(
-        'shown', v_shown,
-        'raised', v_raised,
-        'unclocked', nullif(v_unclocked, '{}'),
-        'is_noted', v_raised <> '{}' OR nullif(v_unclocked, '{}') IS DISTINCT FROM (p_was).unclocked
-    );
+    is_noted := jsonb_build_array(v_versions, v_unclocked) IS DISTINCT FROM v_was;
+    last_at := greatest(p_user.last_event_processed, p_event.at, p_event.deleted_clock);
+
+    -- The versions of one event need not be repeated for each column: the greatest of that time is the user's.
+    SELECT v.*
+    INTO v_newest
+    FROM jsonb_each(v_versions) AS c (name, doc)
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.version, c.doc) AS v
+    WHERE v.at = last_at AND v.received_at IS NULL
+    ORDER BY v.sent_at DESC, v.event_id DESC
+    LIMIT 1;
+    last_sent_at := v_newest.sent_at;
+    last_event_id := v_newest.event_id;
+    last_fields := 0;
+    IF v_newest.at IS NOT NULL THEN
+        FOR i IN 1 .. cardinality(c_columns) LOOP
+            IF v_versions -> c_columns[i] = to_jsonb(v_newest) THEN
+                last_fields := last_fields | (1 << (i - 1));
+                v_versions := v_versions - c_columns[i];
+            END IF;
+        END LOOP;
+    END IF;
+    field_versions := nullif(
+        CASE WHEN v_versions <> '{}' THEN jsonb_build_object('versions', v_versions) ELSE '{}' END
+        || CASE WHEN v_unclocked <> '{}' THEN jsonb_build_object('unclocked', v_unclocked) ELSE '{}' END, '{}');
+    RETURN NEXT;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) IS 'Merges an event into the versions of a user where clocks alone do not decide; called by apply_round only.';
+COMMENT ON FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) IS 'Merges an event into the versions of a user, column by column; called by apply_round only.';
 
 CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -1074,7 +1098,7 @@ BEGIN
     SELECT c.*
     FROM capydb_auth.changes_by_id(ARRAY(
         SELECT u.id
-        FROM capydb_auth.user_changes AS u
+        FROM capydb_auth.changes AS u
         WHERE u.id > p_after
         ORDER BY u.id
         LIMIT p_limit
@@ -1140,14 +1164,15 @@ BEGIN
             CASE
                 WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
-            END AS finding
+            END AS finding,
+            (capydb_auth.version_of(u, 'deleted_at', 256)).event_id AS alive_since
         FROM capydb_auth.users AS u
         WHERE u.id > p_after
         ORDER BY u.id
         LIMIT p_limit
     ),
     candidate AS MATERIALIZED (
-        SELECT l.id, l.is_live, l.finding, f.finding AS known
+        SELECT l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
         FROM looked_at AS l
         LEFT JOIN LATERAL (
             SELECT i.finding
@@ -1171,13 +1196,7 @@ BEGIN
               AND c.known IN ('missing', 'deleted') IS NOT TRUE
               AND NOT (
                   c.known IS NOT DISTINCT FROM 'equal'
-                  -- Not EXISTS, which may be answered by reading the table.
-                  AND coalesce((
-                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
-                      FROM capydb_auth.user_versions AS v
-                      WHERE v.user_id = c.id
-                      LIMIT 1
-                  ), false)
+                  AND coalesce(c.alive_since = 'reconcile:' || p_run_id, false)
               )
         )
     FROM candidate AS c;
@@ -1186,7 +1205,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
 
-CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
+CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1227,7 +1246,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
 
 CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -1315,7 +1334,7 @@ CREATE FUNCTION capydb_auth.skip_change_ids(p_to bigint) RETURNS bigint
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_sequence regclass := pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass;
+    v_sequence regclass := pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass;
 BEGIN
     -- As apply_events does, so that no change comes in between.
     PERFORM capydb_auth.lock_mirror();
@@ -1336,122 +1355,97 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was said without a clock is newer than what was said with one.';
 
-CREATE TABLE capydb_auth.users (
-    id text NOT NULL,
-    email text,
-    first_name text,
-    last_name text,
-    username text,
-    image_url text,
-    created_at timestamp with time zone,
-    updated_at timestamp with time zone,
-    last_sign_in_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    raw jsonb,
-    provider text,
-    last_event_processed timestamp with time zone,
-    placeholder_since timestamp with time zone
-);
-
-COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
-
-COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
-
-COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address, spelled as at the provider; not unique.';
-
-COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
-
-COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
-
-COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
-
-COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
-
-COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider reports it.';
-
-COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
-
-COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
-
-COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
-
-COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
-
-CREATE FUNCTION capydb_auth.user_row(p_user capydb_auth.users) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT CASE WHEN p_user.id IS NOT NULL THEN
-        jsonb_build_object(
-            'id', p_user.id, 'email', p_user.email, 'first_name', p_user.first_name, 'last_name', p_user.last_name,
-            'username', p_user.username, 'image_url', p_user.image_url,
-            'created_at', p_user.created_at, 'updated_at', p_user.updated_at,
-            'last_sign_in_at', p_user.last_sign_in_at, 'deleted_at', p_user.deleted_at,
-            'raw', p_user.raw
-        )
-    END;
-$$;
-
-COMMENT ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) IS 'A row of users as the object that destinations see.';
-
 CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 BEGIN
     RETURN QUERY
-    WITH pair AS MATERIALIZED (
-        SELECT p.first_id, c.id, c.user_id, c.provider, c.event_id, c.event_at, c.changed_at, n.id AS next_id
-        FROM unnest(p_first, p_last) AS p (first_id, last_id)
-        CROSS JOIN LATERAL (
-            SELECT i.id, i.user_id, i.provider, i.event_id, i.event_at, i.changed_at
-            FROM capydb_auth.user_changes AS i
-            WHERE i.id = p.last_id
-            LIMIT 1
-        ) AS c
-        -- By both columns of the index, so that no plan can walk through the feed by id.
-        LEFT JOIN LATERAL (
-            SELECT i.id
-            FROM capydb_auth.user_changes AS i
-            WHERE (i.user_id, i.id) > (c.user_id, greatest(p_as_of, c.id))
-              AND (i.user_id, i.id) <= (c.user_id, 9223372036854775807)
-            ORDER BY i.user_id, i.id
-            LIMIT 1
-        ) AS n ON true
-    )
     SELECT
-        x.id, x.user_id,
-        coalesce(s.next_before, capydb_auth.user_row(u.stored), s.first_row),
-        s.first_before, x.provider, x.event_id, x.event_at, x.changed_at
-    FROM pair AS x
-    -- One call a user. Rows of all of them would be gone through again for each, which
-    -- took minutes where they are large, and nothing was delivered.
+        l.id, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.provider, l.event_id, l.event_at, l.changed_at
+    FROM unnest(p_first, p_last) AS p (first_id, last_id)
     CROSS JOIN LATERAL (
-        SELECT
-            count(*) FILTER (WHERE f.id = x.first_id) AS found,
-            (array_agg(f.user_row) FILTER (WHERE f.id = x.first_id))[1] AS first_row,
-            (array_agg(f.before_row) FILTER (WHERE f.id = x.first_id))[1] AS first_before,
-            (array_agg(f.before_row) FILTER (WHERE f.id = x.next_id))[1] AS next_before
-        FROM capydb_auth.changes_by_id(ARRAY[x.first_id, x.next_id]) AS f
-    ) AS s
-    LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = x.user_id LIMIT 1
-    ) AS u ON true
-    WHERE s.found > 0;
+        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
+        FROM capydb_auth.changes AS i
+        WHERE i.id = p.last_id
+        LIMIT 1
+    ) AS l
+    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[p.first_id]) AS f
+    -- By all columns of the index, so that no plan can walk through the feed by id.
+    CROSS JOIN LATERAL (
+        SELECT i.after, i.raw
+        FROM capydb_auth.changes AS i
+        WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
+          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p_as_of, l.id))
+        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        LIMIT 1
+    ) AS s;
 END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
+
+CREATE FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) RETURNS capydb_auth.version
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN p_user.last_event_fields & p_bit <> 0
+            THEN ROW(p_user.last_event_processed, p_user.last_event_sent_at, p_user.last_event_id, NULL)::capydb_auth.version
+        ELSE jsonb_populate_record(NULL::capydb_auth.version, p_user.field_versions -> 'versions' -> p_column)
+    END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) IS 'When, and by which event with a clock, a column of a user was set.';
+
+CREATE TABLE capydb_auth.changes (
+    id bigint NOT NULL,
+    record_type text NOT NULL,
+    record_id text NOT NULL,
+    kind text NOT NULL,
+    changed text[] NOT NULL,
+    before jsonb,
+    after jsonb NOT NULL,
+    raw jsonb,
+    provider text NOT NULL,
+    event_id text NOT NULL,
+    event_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text])))
+)
+WITH (toast_tuple_target='8160');
+
+COMMENT ON TABLE capydb_auth.changes IS 'The change feed: one row for each event that changed a value, in commit order. user_changes shows it with before and after whole.';
+
+COMMENT ON COLUMN capydb_auth.changes.id IS 'Grows in commit order: reading on from the last id seen misses nothing.';
+
+COMMENT ON COLUMN capydb_auth.changes.record_type IS 'What changed: user.';
+
+COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the record.';
+
+COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
+
+COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw, which the previous change of the record has; NULL where the record was new.';
+
+COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw.';
+
+COMMENT ON COLUMN capydb_auth.changes.raw IS 'The column raw after the change.';
+
+COMMENT ON COLUMN capydb_auth.changes.event_at IS 'The provider''s clock of the event.';
+
+ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME capydb_auth.changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE capydb_auth.mirror_progress (
     singleton boolean DEFAULT true NOT NULL,
@@ -1492,9 +1486,9 @@ CREATE VIEW capydb_auth.placeholders WITH (security_invoker='true') AS
     u.placeholder_since AS since,
     (clock_timestamp() - u.placeholder_since) AS age
    FROM capydb_auth.users u
-  WHERE (u.last_event_processed IS NULL);
+  WHERE (u.placeholder_since IS NOT NULL);
 
-COMMENT ON VIEW capydb_auth.placeholders IS 'Users that were referenced through ensure_user and of which no event has told yet.';
+COMMENT ON VIEW capydb_auth.placeholders IS 'Users that were referenced through ensure_user and of which no event has arrived yet.';
 
 CREATE TABLE capydb_auth.processed_events (
     provider text NOT NULL COLLATE pg_catalog."C",
@@ -1586,68 +1580,79 @@ COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync created in this sc
 
 COMMENT ON COLUMN capydb_auth.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 
-CREATE TABLE capydb_auth.user_changes (
-    id bigint NOT NULL,
-    user_id text NOT NULL,
-    kind text NOT NULL,
-    changed text[] NOT NULL,
-    before jsonb,
-    after jsonb NOT NULL,
-    provider text NOT NULL,
-    event_id text NOT NULL,
-    event_at timestamp with time zone NOT NULL,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT user_changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text])))
-)
-WITH (toast_tuple_target='8160');
+CREATE VIEW capydb_auth.user_changes WITH (security_invoker='true') AS
+ SELECT c.id,
+    c.record_id AS user_id,
+    c.kind,
+    c.changed,
+        CASE
+            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || COALESCE(( SELECT jsonb_build_object('raw', p.raw) AS jsonb_build_object
+               FROM capydb_auth.changes p
+              WHERE ((ROW(p.record_type, p.record_id, p.id) >= ROW(c.record_type, c.record_id, 0)) AND (ROW(p.record_type, p.record_id, p.id) < ROW(c.record_type, c.record_id, c.id)))
+              ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
+             LIMIT 1), '{}'::jsonb))
+            ELSE c.before
+        END AS before,
+    ( SELECT jsonb_object_agg(n.name,
+                CASE
+                    WHEN (n.name = 'raw'::text) THEN c.raw
+                    ELSE (c.after -> n.name)
+                END) AS jsonb_object_agg
+           FROM unnest(c.changed) n(name)) AS after,
+    c.provider,
+    c.event_id,
+    c.event_at,
+    c.changed_at
+   FROM capydb_auth.changes c
+  WHERE (c.record_type = 'user'::text);
 
-COMMENT ON TABLE capydb_auth.user_changes IS 'The change feed: one row for each event that changed a value, in commit order. Applying every after in order gives users.';
-
-COMMENT ON COLUMN capydb_auth.user_changes.id IS 'Grows in commit order: reading on from the last id seen misses nothing.';
-
-COMMENT ON COLUMN capydb_auth.user_changes.changed IS 'The columns of users that changed.';
-
-COMMENT ON COLUMN capydb_auth.user_changes.before IS 'The changed columns before the change; NULL where the user was new.';
-
-COMMENT ON COLUMN capydb_auth.user_changes.after IS 'The changed columns after the change.';
-
-COMMENT ON COLUMN capydb_auth.user_changes.event_at IS 'The provider''s clock of the event.';
-
-ALTER TABLE capydb_auth.user_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME capydb_auth.user_changes_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+COMMENT ON VIEW capydb_auth.user_changes IS 'The changes of users in commit order: the columns that changed, before and after.';
 
 CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
  SELECT u.id AS user_id,
     c.column_name,
     c.value,
         CASE
-            WHEN n.is_newer THEN n.event_id
-            ELSE (c.source).event_id
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
         END AS event_id,
         CASE
-            WHEN n.is_newer THEN n.received_at
-            ELSE (c.source).at
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
         END AS set_at,
         CASE
-            WHEN n.is_newer THEN n.received_at
-            ELSE (c.source).sent_at
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
         END AS sent_at
-   FROM (((capydb_auth.users u
-     LEFT JOIN capydb_auth.user_versions v ON ((v.user_id = u.id)))
-     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email,v.email), (2,'first_name'::text,u.first_name,v.first_name), (3,'last_name'::text,u.last_name,v.last_name), (4,'username'::text,u.username,v.username), (5,'image_url'::text,u.image_url,v.image_url), (6,'created_at'::text,(u.created_at)::text,v.created_at), (7,'updated_at'::text,(u.updated_at)::text,v.updated_at), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text,v.last_sign_in_at), (9,'deleted_at'::text,(u.deleted_at)::text,v.deleted_at), (10,'raw'::text,(u.raw)::text,v.raw)) c(place, column_name, value, source))
-     CROSS JOIN LATERAL ( SELECT k.event_id,
-            k.received_at,
-            ((k.received_at IS NOT NULL) AND (((c.source).at IS NULL) OR (k.received_at > (c.source).at) OR COALESCE((k.received_at >= (c.source).received_at), false))) AS is_newer
-           FROM ( SELECT ((v.unclocked -> c.column_name) ->> 'event_id'::text) AS event_id,
-                    (((v.unclocked -> c.column_name) ->> 'received_at'::text))::timestamp with time zone AS received_at) k) n);
+   FROM ((((capydb_auth.users u
+     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email), (2,'first_name'::text,u.first_name), (3,'last_name'::text,u.last_name), (4,'username'::text,u.username), (5,'image_url'::text,u.image_url), (6,'created_at'::text,(u.created_at)::text), (7,'updated_at'::text,(u.updated_at)::text), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text), (9,'deleted_at'::text,(u.deleted_at)::text), (10,'raw'::text,(u.raw)::text)) c(place, column_name, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & (1 << (c.place - 1))) <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.column_name) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.column_name) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.column_name) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
 
-COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that said it, and when by the provider''s clock.';
+COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that set it, and when by the provider''s clock.';
+
+ALTER TABLE ONLY capydb_auth.changes
+    ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY capydb_auth.mirror_progress
     ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (singleton);
@@ -1670,32 +1675,26 @@ ALTER TABLE ONLY capydb_auth.schema_migrations
 ALTER TABLE ONLY capydb_auth.schema_objects
     ADD CONSTRAINT schema_objects_pkey PRIMARY KEY (kind, identity);
 
-ALTER TABLE ONLY capydb_auth.user_changes
-    ADD CONSTRAINT user_changes_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY capydb_auth.user_versions
-    ADD CONSTRAINT user_versions_pkey PRIMARY KEY (user_id);
-
 ALTER TABLE ONLY capydb_auth.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
-CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
+CREATE INDEX changes_record_idx ON capydb_auth.changes USING btree (record_type, record_id, id);
 
-CREATE INDEX user_changes_user_id_idx ON capydb_auth.user_changes USING btree (user_id, id);
+CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
 
 CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
 
-CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (last_event_processed IS NULL);
+CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events jsonb, p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events jsonb[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) FROM PUBLIC;
 
@@ -1705,7 +1704,7 @@ REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) FROM PUBLI
 
 REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
@@ -1715,7 +1714,7 @@ REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_i
 
 REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.merge_unclocked(p_fields jsonb, p_received_at timestamp with time zone, p_version capydb_auth.version, p_life_version capydb_auth.version, p_profile_is_unclocked boolean, p_life_is_unclocked boolean, p_was capydb_auth.user_versions) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 
@@ -1725,7 +1724,7 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uu
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events jsonb, p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
 
@@ -1739,7 +1738,7 @@ REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.user_row(p_user capydb_auth.users) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) FROM PUBLIC;
 

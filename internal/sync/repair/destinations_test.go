@@ -341,7 +341,7 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 	t.Run("ByHand", func(t *testing.T) {
 		t.Parallel()
 		b, _, end := setupPaused(t)
-		exec(t, b.project, `DELETE FROM capydb_auth.user_changes`)
+		exec(t, b.project, `DELETE FROM capydb_auth.changes`)
 		require.Contains(t, end(), "failed the change is no longer in the project's database: somebody has removed it")
 	})
 	t.Run("AndIsTakenUpAgainByAPerson", func(t *testing.T) {

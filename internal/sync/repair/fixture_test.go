@@ -201,7 +201,6 @@ func (b *testBundle) state(t *testing.T) string {
 	return value[string](t, b.project, `
 		SELECT concat_ws(E'\n',
 			(SELECT string_agg(u::text, E'\n' ORDER BY u.id) FROM capydb_auth.users AS u),
-			(SELECT string_agg(v::text, E'\n' ORDER BY v.user_id) FROM capydb_auth.user_versions AS v),
 			(SELECT string_agg(concat_ws(' ', e.event_id, e.inbox_id, e.outcome), E'\n' ORDER BY e.event_id) FROM capydb_auth.processed_events AS e))`)
 }
 

@@ -87,7 +87,7 @@ func copyTables(t *testing.T, b *testBundle, copied string) {
 	from := pgtest.Open(t, pgtest.CopyURL(t, copied))
 	tx, err := b.project.Begin(t.Context())
 	require.NoError(t, err)
-	for _, table := range []string{"users", "user_versions", "processed_events", "user_changes", "mirror_progress"} {
+	for _, table := range []string{"users", "processed_events", "changes", "mirror_progress"} {
 		rows := value[string](t, from, `SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')::text FROM capydb_auth.`+table+` AS t`)
 		_, err = tx.Exec(t.Context(), `TRUNCATE capydb_auth.`+table)
 		require.NoError(t, err)
@@ -215,7 +215,7 @@ func TestMirrorThatWasMadeAnew(t *testing.T) {
 		},
 		"OrLostItsProgress": func(t *testing.T, b *testBundle) {
 			t.Helper()
-			exec(t, b.project, `TRUNCATE capydb_auth.users, capydb_auth.user_versions, capydb_auth.processed_events, capydb_auth.mirror_progress`)
+			exec(t, b.project, `TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.mirror_progress`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

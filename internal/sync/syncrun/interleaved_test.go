@@ -160,7 +160,7 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 	b.work(t, b.mirrors, 0)
 	rapid.Check(t, func(rt *rapid.T) {
 		_, err := b.project.Exec(context.Background(), `
-			TRUNCATE capydb_auth.users, capydb_auth.user_versions, capydb_auth.processed_events, capydb_auth.user_changes`)
+			TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes`)
 		require.NoError(rt, err)
 		s := &story{testBundle: b, living: newLiving(), removed: map[string]map[string]any{}, script: rapid.SliceOfN(acts(), 1, 30).Draw(rt, "script")}
 		accounts.set(s.living)

@@ -243,7 +243,7 @@ func (a *applyBench) restart(ctx context.Context) error {
 	if err := a.empty(ctx); err != nil {
 		return err
 	}
-	_, err := a.users.Exec(ctx, `TRUNCATE capydb_auth.users, capydb_auth.user_versions, capydb_auth.processed_events, capydb_auth.user_changes`)
+	_, err := a.users.Exec(ctx, `TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes`)
 	if err != nil {
 		return fmt.Errorf("empty the mirror: %w", err)
 	}

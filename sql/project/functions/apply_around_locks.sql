@@ -11,7 +11,7 @@
 -- something else. If one is in the way still, events are applied one by one, and after some waits the
 -- rest is deferred untried, so that a call ends in time.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_around_locks(
-    p_events jsonb
+    p_events capydb_auth.user_event[]
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
@@ -26,8 +26,8 @@ DECLARE
     c_lock     constant text := 'a lock that is needed to write the user is held by another transaction in the project''s database';
     c_waits    constant integer := 20;
     v_busy     text[];
-    v_free     jsonb;
-    v_event    jsonb;
+    v_free     capydb_auth.user_event[];
+    v_event    capydb_auth.user_event;
     v_waits    integer := 0;
     v_ordinals integer[];
     v_outcomes text[];
@@ -35,7 +35,7 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(a.user_id) FILTER (WHERE h.is_there AND t.is_taken IS NULL), '{}')
     INTO v_busy
-    FROM (SELECT DISTINCT d.doc ->> 'user_id' AS user_id FROM jsonb_array_elements(p_events) AS d (doc)) AS a
+    FROM (SELECT DISTINCT e.user_id FROM unnest(p_events) AS e) AS a
     LEFT JOIN LATERAL (
         SELECT true AS is_there FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
     ) AS h ON true
@@ -45,14 +45,14 @@ BEGIN
     ) AS t ON true;
 
     RETURN QUERY
-    SELECT (d.doc ->> 'ordinal')::integer, 'deferred', c_locked
-    FROM jsonb_array_elements(p_events) AS d (doc)
-    WHERE d.doc ->> 'user_id' = ANY (v_busy);
+    SELECT e.ordinal, 'deferred', c_locked
+    FROM unnest(p_events) AS e
+    WHERE e.user_id = ANY (v_busy);
 
-    SELECT coalesce(jsonb_agg(d.doc ORDER BY d.place), '[]')
+    SELECT coalesce(array_agg(p_events[i] ORDER BY i), '{}')
     INTO v_free
-    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-    WHERE d.doc ->> 'user_id' <> ALL (v_busy);
+    FROM generate_subscripts(p_events, 1) AS i
+    WHERE (p_events[i]).user_id <> ALL (v_busy);
 
     BEGIN
         -- By way of variables: rows that were returned would stay after an error.
@@ -68,24 +68,20 @@ BEGIN
         v_busy := '{}';
     END;
 
-    FOR v_event IN
-        SELECT d.doc
-        FROM jsonb_array_elements(v_free) WITH ORDINALITY AS d (doc, place)
-        ORDER BY d.place
-    LOOP
+    FOREACH v_event IN ARRAY v_free LOOP
         outcome := NULL;
-        IF v_waits < c_waits AND v_event ->> 'user_id' <> ALL (v_busy) THEN
+        IF v_waits < c_waits AND v_event.user_id <> ALL (v_busy) THEN
             BEGIN
                 SELECT r.ordinal, r.outcome, r.reason
                 INTO STRICT ordinal, outcome, reason
-                FROM capydb_auth.apply_rounds(jsonb_build_array(v_event)) AS r;
+                FROM capydb_auth.apply_rounds(ARRAY[v_event]) AS r;
             EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
                 v_waits := v_waits + 1;
-                v_busy := v_busy || (v_event ->> 'user_id');
+                v_busy := v_busy || v_event.user_id;
             END;
         END IF;
         IF outcome IS NULL THEN
-            ordinal := (v_event ->> 'ordinal')::integer;
+            ordinal := v_event.ordinal;
             outcome := 'deferred';
             reason := c_lock;
         END IF;
@@ -94,5 +90,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_around_locks(jsonb)
+COMMENT ON FUNCTION capydb_auth.apply_around_locks(capydb_auth.user_event[])
     IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';

@@ -4,11 +4,11 @@
 -- Repeatable: as apply_events.
 -- Order:      as apply_events.
 -- Result:     as apply_events, and on each row how many calls there were by now (applied_to), and
---             the greatest id of user_changes that was ever given. If the mirror is of another epoch, or there
+--             the greatest id of changes that was ever given. If the mirror is of another epoch, or there
 --             were fewer calls than p_applied_to, the mirror has lost what these did: US004, and
 --             nothing is applied.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_next(
-    p_events     jsonb,
+    p_events     capydb_auth.user_event[],
     p_epoch      uuid,
     p_applied_to bigint,
     p_at         timestamptz
@@ -37,10 +37,10 @@ BEGIN
     SELECT
         e.ordinal, e.outcome, e.reason, v_applied_to,
         -- A subquery, so that it is looked up once a call: when the events have been applied.
-        (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass), 0))
+        (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass), 0))
     FROM capydb_auth.apply_events(p_events) AS e;
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_next(jsonb, uuid, bigint, timestamptz)
+COMMENT ON FUNCTION capydb_auth.apply_next(capydb_auth.user_event[], uuid, bigint, timestamptz)
     IS 'Applies a batch of events as the call that follows those which the caller knows of.';

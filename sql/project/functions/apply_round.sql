@@ -2,22 +2,24 @@
 -- once. It is the body of apply_events and is called by nothing else.
 --
 -- Repeatable: an event that is in the ledger has no effect; it is reported as a
---             duplicate, or with its first outcome to the delivery that brought it.
+--             duplicate, or with its first outcome to the message that brought it.
 --             One that is kept out of the ledger (in_ledger false) is harmless because
 --             the greatest version wins, however often it comes.
--- Order:      of no matter; each column keeps the value with the greatest version. Of
---             events without a clock see merge_unclocked.
--- Result:     one row an event. Ledger, users, user_versions and user_changes
---             change together or not at all.
+-- Order:      of no matter; each column keeps the value with the greatest version.
+-- Result:     one row an event. Ledger, users and changes change together or not at all.
+--
+-- Most events are newer than all that the mirror knows of their user, and set all columns that
+-- the newest event before them set. Those are decided here: every column that they name is
+-- theirs. All others are merged column by column: see merge_user.
 --
 -- A placeholder (see ensure_user) counts as no row: the first event about its user
 -- is the one that creates the user.
 --
--- Every table is reached by its primary key, once an event. The planner is held
--- to that (the LIMITs and the SET clauses below): a plan made while the tables were
--- empty would read them whole, and would be kept while they grow.
+-- Every table is reached by its primary key, once an event, and the row to update by its place.
+-- The planner is held to that (the LIMITs and the SET clauses below): a plan made while the
+-- tables were empty would read them whole, and would be kept while they grow.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_round(
-    p_events jsonb[]
+    p_events capydb_auth.user_event[]
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
@@ -27,89 +29,65 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_tidscan = on
 AS $fn$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH event AS MATERIALIZED (
-        SELECT
-            (d.doc ->> 'ordinal')::integer         AS ordinal,
-            d.doc ->> 'provider'                   AS provider,
-            d.doc ->> 'event_id'                   AS event_id,
-            (d.doc ->> 'id_is_digest')::boolean    AS id_is_digest,
-            d.doc ->> 'user_id'                    AS user_id,
-            (d.doc ->> 'inbox_id')::bigint         AS inbox_id,
-            (d.doc ->> 'inbox_ordinal')::integer   AS inbox_ordinal,
-            (d.doc ->> 'received_at')::timestamptz AS received_at,
-            coalesce((d.doc ->> 'in_ledger')::boolean, true) AS in_ledger,
-            d.doc -> 'fields'                        AS fields,
-            d.doc ? 'last_sign_in_at_is_least'     AS sign_in_is_least,
-            d.doc -> 'raw'                         AS raw,
-            -- The clock of the profile, and that of being there or deleted:
-            -- two, because a deletion carries the profile as it was before.
-            ROW((d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS version,
-            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                (d.doc ->> 'arrived_at')::timestamptz)::capydb_auth.version AS life_version,
-            d.doc ? 'at_is_receipt'                AS profile_is_unclocked,
-            CASE WHEN d.doc ? 'deleted_clock'
-                THEN d.doc ? 'deleted_clock_is_receipt'
-                ELSE d.doc ? 'at_is_receipt'
-            END                                    AS life_is_unclocked
-        FROM unnest(p_events) AS d (doc)
-    ),
-    merge AS MATERIALIZED (
+    WITH decided AS MATERIALIZED (
         SELECT
             e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
-            e.version, e.life_version,
-            x.fields, x.raw, x.merged,
-            u.stored AS old,
-            v.stored AS was,
-            u.last_event_processed IS NULL AS is_new,
-            l.outcome IS NOT NULL        AS is_known,
-            coalesce(l.is_same, false)   AS is_same,
-            l.inbox_id                   AS known_inbox_id,
-            l.outcome                    AS known_outcome,
-            l.reason                     AS known_reason,
-            -- A column is set if the event has it and no greater version set it. A
-            -- column that nobody said has no version, and the comparison is NULL.
-            -- Where clocks alone do not decide, fields holds what is to be set.
-            x.fields ? 'email'           AND (x.merged IS NOT NULL OR (e.version > v.email)           IS NOT FALSE) AS sets_email,
-            x.fields ? 'first_name'      AND (x.merged IS NOT NULL OR (e.version > v.first_name)      IS NOT FALSE) AS sets_first_name,
-            x.fields ? 'last_name'       AND (x.merged IS NOT NULL OR (e.version > v.last_name)       IS NOT FALSE) AS sets_last_name,
-            x.fields ? 'username'        AND (x.merged IS NOT NULL OR (e.version > v.username)        IS NOT FALSE) AS sets_username,
-            x.fields ? 'image_url'       AND (x.merged IS NOT NULL OR (e.version > v.image_url)       IS NOT FALSE) AS sets_image_url,
-            x.fields ? 'created_at'      AND (x.merged IS NOT NULL OR (e.version > v.created_at)      IS NOT FALSE) AS sets_created_at,
-            x.fields ? 'updated_at'      AND (x.merged IS NOT NULL OR (e.version > v.updated_at)      IS NOT FALSE) AS sets_updated_at,
-            x.fields ? 'last_sign_in_at'
-                AND (x.merged IS NOT NULL OR e.sign_in_is_least OR (e.version > v.last_sign_in_at) IS NOT FALSE) AS sets_last_sign_in_at,
-            x.fields ? 'deleted_at'      AND (x.merged IS NOT NULL OR (e.life_version > v.deleted_at) IS NOT FALSE) AS sets_deleted_at,
-            x.raw IS NOT NULL          AND (x.merged IS NOT NULL OR (e.version > v.raw)             IS NOT FALSE) AS sets_raw
-        FROM event AS e
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.email, v.first_name, v.last_name, v.username, v.image_url,
+            v.created_at, v.updated_at, v.last_sign_in_at, v.deleted_at, v.raw,
+            c.changed,
+            CASE
+                WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN v.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'email', u.email, 'first_name', u.first_name, 'last_name', u.last_name,
+                    'username', u.username, 'image_url', u.image_url,
+                    'created_at', u.created_at, 'updated_at', u.updated_at,
+                    'last_sign_in_at', u.last_sign_in_at, 'deleted_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 1   = 0 THEN 'email' END,
+                    CASE WHEN c.changed & 2   = 0 THEN 'first_name' END,
+                    CASE WHEN c.changed & 4   = 0 THEN 'last_name' END,
+                    CASE WHEN c.changed & 8   = 0 THEN 'username' END,
+                    CASE WHEN c.changed & 16  = 0 THEN 'image_url' END,
+                    CASE WHEN c.changed & 32  = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64  = 0 THEN 'updated_at' END,
+                    CASE WHEN c.changed & 128 = 0 THEN 'last_sign_in_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
-            SELECT i AS stored, i.id, i.last_event_processed, i.last_sign_in_at
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions, i.email, i.first_name, i.last_name, i.username, i.image_url,
+                i.created_at, i.updated_at, i.last_sign_in_at, i.deleted_at, i.raw, i AS stored
             FROM capydb_auth.users AS i
             WHERE i.id = e.user_id
             LIMIT 1
         ) AS u ON true
-        -- By the id of users: versions of a row that somebody removed by hand do not
-        -- count, not even after ensure_user made a placeholder in its place.
         LEFT JOIN LATERAL (
-            SELECT i AS stored, i.*
-            FROM capydb_auth.user_versions AS i
-            WHERE i.user_id = u.id AND u.last_event_processed IS NOT NULL
-            LIMIT 1
-        ) AS v ON true
-        LEFT JOIN LATERAL (
-            SELECT
-                p.inbox_id,
-                p.outcome,
-                p.reason,
-                p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
             FROM capydb_auth.processed_events AS p
             WHERE e.in_ledger
               AND p.provider = e.provider
@@ -123,229 +101,170 @@ BEGIN
             LIMIT 1
         ) AS l ON true
         CROSS JOIN LATERAL (
-            -- What is not before the last sign-in says nothing if a later one is known.
+            -- What is not after the last sign-in says nothing if a later one is known.
             SELECT CASE
-                WHEN e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz <= u.last_sign_in_at
-                    THEN e.fields - 'last_sign_in_at'
+                WHEN e.last_sign_in_at_is_least AND e.last_sign_in_at <= u.last_sign_in_at THEN e.fields & ~128
                 ELSE e.fields
             END AS fields
-        ) AS s
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN (e.profile_is_unclocked OR e.life_is_unclocked OR v.unclocked IS NOT NULL) AND l.outcome IS NULL THEN
-                capydb_auth.merge_unclocked(
-                    CASE WHEN e.raw IS NULL THEN s.fields ELSE s.fields || jsonb_build_object('raw', e.raw) END,
-                    (e.life_version).received_at, e.version, e.life_version, e.profile_is_unclocked, e.life_is_unclocked, v.stored
-                )
-            END AS merged
-            OFFSET 0 -- once an event, not once a use
-        ) AS m
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS f
         CROSS JOIN LATERAL (
             SELECT
-                m.merged,
-                coalesce(m.merged -> 'shown', s.fields) AS fields,
-                CASE WHEN m.merged IS NULL THEN e.raw ELSE m.merged -> 'shown' -> 'raw' END AS raw
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
             OFFSET 0
-        ) AS x
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_user(e, f.fields, u.stored) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 1  = 0 THEN u.email      WHEN d.is_newest THEN e.email      ELSE m.shown ->> 'email'      END AS email,
+                CASE WHEN s.sets & 2  = 0 THEN u.first_name WHEN d.is_newest THEN e.first_name ELSE m.shown ->> 'first_name' END AS first_name,
+                CASE WHEN s.sets & 4  = 0 THEN u.last_name  WHEN d.is_newest THEN e.last_name  ELSE m.shown ->> 'last_name'  END AS last_name,
+                CASE WHEN s.sets & 8  = 0 THEN u.username   WHEN d.is_newest THEN e.username   ELSE m.shown ->> 'username'   END AS username,
+                CASE WHEN s.sets & 16 = 0 THEN u.image_url  WHEN d.is_newest THEN e.image_url  ELSE m.shown ->> 'image_url'  END AS image_url,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at WHEN d.is_newest THEN e.updated_at
+                    ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
+                CASE WHEN s.sets & 128 = 0 THEN u.last_sign_in_at WHEN d.is_newest THEN e.last_sign_in_at
+                    ELSE (m.shown ->> 'last_sign_in_at')::timestamptz END AS last_sign_in_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw WHEN d.is_newest THEN e.raw ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.email           IS DISTINCT FROM u.email           THEN 1   ELSE 0 END
+                + CASE WHEN v.first_name      IS DISTINCT FROM u.first_name      THEN 2   ELSE 0 END
+                + CASE WHEN v.last_name       IS DISTINCT FROM u.last_name       THEN 4   ELSE 0 END
+                + CASE WHEN v.username        IS DISTINCT FROM u.username        THEN 8   ELSE 0 END
+                + CASE WHEN v.image_url       IS DISTINCT FROM u.image_url       THEN 16  ELSE 0 END
+                + CASE WHEN v.created_at      IS DISTINCT FROM u.created_at      THEN 32  ELSE 0 END
+                + CASE WHEN v.updated_at      IS DISTINCT FROM u.updated_at      THEN 64  ELSE 0 END
+                + CASE WHEN v.last_sign_in_at IS DISTINCT FROM u.last_sign_in_at THEN 128 ELSE 0 END
+                + CASE WHEN v.deleted_at      IS DISTINCT FROM u.deleted_at      THEN 256 ELSE 0 END
+                + CASE WHEN v.raw             IS DISTINCT FROM u.raw             THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
     ),
-    next AS MATERIALIZED (
-        SELECT
-            m.ordinal, m.provider, m.event_id, m.user_id, m.inbox_id, m.inbox_ordinal, m.received_at, m.in_ledger,
-            m.version, m.life_version, m.merged, m.old, m.was, m.is_new,
-            m.is_known, m.is_same, m.known_inbox_id, m.known_outcome, m.known_reason,
-            m.sets_email, m.sets_first_name, m.sets_last_name, m.sets_username, m.sets_image_url,
-            m.sets_created_at, m.sets_updated_at, m.sets_last_sign_in_at, m.sets_deleted_at, m.sets_raw,
-            NOT m.is_known
-                AND (m.sets_email OR m.sets_first_name OR m.sets_last_name OR m.sets_username
-                     OR m.sets_image_url OR m.sets_created_at OR m.sets_updated_at
-                     OR m.sets_last_sign_in_at OR m.sets_deleted_at OR m.sets_raw)    AS is_applied,
-            -- It may have to be remembered without showing.
-            coalesce((m.merged -> 'is_noted')::boolean, false)                        AS is_noted,
-            greatest((m.version).at, (m.life_version).at)                             AS clock,
-            CASE WHEN m.sets_email           THEN m.fields ->> 'email'      ELSE (m.old).email      END AS email,
-            CASE WHEN m.sets_first_name      THEN m.fields ->> 'first_name' ELSE (m.old).first_name END AS first_name,
-            CASE WHEN m.sets_last_name       THEN m.fields ->> 'last_name'  ELSE (m.old).last_name  END AS last_name,
-            CASE WHEN m.sets_username        THEN m.fields ->> 'username'   ELSE (m.old).username   END AS username,
-            CASE WHEN m.sets_image_url       THEN m.fields ->> 'image_url'  ELSE (m.old).image_url  END AS image_url,
-            CASE WHEN m.sets_created_at
-                THEN (m.fields ->> 'created_at')::timestamptz      ELSE (m.old).created_at      END     AS created_at,
-            CASE WHEN m.sets_updated_at
-                THEN (m.fields ->> 'updated_at')::timestamptz      ELSE (m.old).updated_at      END     AS updated_at,
-            CASE WHEN m.sets_last_sign_in_at
-                THEN (m.fields ->> 'last_sign_in_at')::timestamptz ELSE (m.old).last_sign_in_at END     AS last_sign_in_at,
-            CASE WHEN m.sets_deleted_at
-                THEN (m.fields ->> 'deleted_at')::timestamptz      ELSE (m.old).deleted_at      END     AS deleted_at,
-            CASE WHEN m.sets_raw             THEN m.raw                   ELSE (m.old).raw        END AS raw
-        FROM merge AS m
-    ),
-    write_users AS (
-        INSERT INTO capydb_auth.users AS u (
+    insert_users AS (
+        INSERT INTO capydb_auth.users (
             id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider, last_event_processed
+            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider,
+            last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
         )
         SELECT
-            n.user_id, n.email, n.first_name, n.last_name, n.username, n.image_url,
-            n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw, n.provider, n.clock
-        FROM next AS n
-        WHERE n.is_applied OR n.is_noted
-        ON CONFLICT (id) DO UPDATE SET
-            email                = excluded.email,
-            first_name           = excluded.first_name,
-            last_name            = excluded.last_name,
-            username             = excluded.username,
-            image_url            = excluded.image_url,
-            created_at           = excluded.created_at,
-            updated_at           = excluded.updated_at,
-            last_sign_in_at      = excluded.last_sign_in_at,
-            deleted_at           = excluded.deleted_at,
-            raw                  = excluded.raw,
-            provider             = CASE
-                WHEN u.last_event_processed IS NULL
-                    OR (excluded.last_event_processed, excluded.provider) > (u.last_event_processed, u.provider)
-                THEN excluded.provider
-                ELSE u.provider
-            END,
-            last_event_processed = greatest(u.last_event_processed, excluded.last_event_processed),
+            d.user_id, d.email, d.first_name, d.last_name, d.username, d.image_url,
+            d.created_at, d.updated_at, d.last_sign_in_at, d.deleted_at, d.raw, d.last_provider,
+            d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_users AS (
+        UPDATE capydb_auth.users AS u SET
+            email                = d.email,
+            first_name           = d.first_name,
+            last_name            = d.last_name,
+            username             = d.username,
+            image_url            = d.image_url,
+            created_at           = d.created_at,
+            updated_at           = d.updated_at,
+            last_sign_in_at      = d.last_sign_in_at,
+            deleted_at           = d.deleted_at,
+            raw                  = d.raw,
+            provider             = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at   = d.last_sent_at,
+            last_event_id        = d.last_event_id,
+            last_event_fields    = d.last_fields,
+            field_versions       = d.field_versions,
             placeholder_since    = NULL
-        RETURNING u.id
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
     ),
-    write_versions AS (
-        INSERT INTO capydb_auth.user_versions (
-            user_id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw, unclocked
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
         )
         SELECT
-            n.user_id,
-            CASE WHEN coalesce(r.raised ? 'email',           n.sets_email)          THEN n.version      ELSE (n.was).email           END,
-            CASE WHEN coalesce(r.raised ? 'first_name',      n.sets_first_name)     THEN n.version      ELSE (n.was).first_name      END,
-            CASE WHEN coalesce(r.raised ? 'last_name',       n.sets_last_name)      THEN n.version      ELSE (n.was).last_name       END,
-            CASE WHEN coalesce(r.raised ? 'username',        n.sets_username)       THEN n.version      ELSE (n.was).username        END,
-            CASE WHEN coalesce(r.raised ? 'image_url',       n.sets_image_url)      THEN n.version      ELSE (n.was).image_url       END,
-            CASE WHEN coalesce(r.raised ? 'created_at',      n.sets_created_at)     THEN n.version      ELSE (n.was).created_at      END,
-            CASE WHEN coalesce(r.raised ? 'updated_at',      n.sets_updated_at)     THEN n.version      ELSE (n.was).updated_at      END,
-            CASE WHEN coalesce(r.raised ? 'last_sign_in_at', n.sets_last_sign_in_at)THEN n.version      ELSE (n.was).last_sign_in_at END,
-            CASE WHEN coalesce(r.raised ? 'deleted_at',      n.sets_deleted_at)     THEN n.life_version ELSE (n.was).deleted_at      END,
-            CASE WHEN coalesce(r.raised ? 'raw',             n.sets_raw)            THEN n.version      ELSE (n.was).raw             END,
-            nullif(n.merged -> 'unclocked', 'null')
-        FROM next AS n
-        CROSS JOIN LATERAL (SELECT n.merged -> 'raised' AS raised OFFSET 0) AS r
-        WHERE n.is_applied OR n.is_noted
-        ON CONFLICT (user_id) DO UPDATE SET
-            email           = excluded.email,
-            first_name      = excluded.first_name,
-            last_name       = excluded.last_name,
-            username        = excluded.username,
-            image_url       = excluded.image_url,
-            created_at      = excluded.created_at,
-            updated_at      = excluded.updated_at,
-            last_sign_in_at = excluded.last_sign_in_at,
-            deleted_at      = excluded.deleted_at,
-            raw             = excluded.raw,
-            unclocked       = excluded.unclocked
-    ),
-    change AS (
-        SELECT
-            n.*,
+            'user', d.user_id, d.kind,
             array_remove(ARRAY[
-                CASE WHEN n.email           IS DISTINCT FROM (n.old).email           THEN 'email' END,
-                CASE WHEN n.first_name      IS DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
-                CASE WHEN n.last_name       IS DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
-                CASE WHEN n.username        IS DISTINCT FROM (n.old).username        THEN 'username' END,
-                CASE WHEN n.image_url       IS DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
-                CASE WHEN n.created_at      IS DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
-                CASE WHEN n.updated_at      IS DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
-                CASE WHEN n.last_sign_in_at IS DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
-                CASE WHEN n.deleted_at      IS DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
-                CASE WHEN n.raw             IS DISTINCT FROM (n.old).raw             THEN 'raw' END
-            ], NULL) AS changed,
-            -- The others, to be left out of before and after.
-            array_remove(ARRAY[
-                CASE WHEN n.email           IS NOT DISTINCT FROM (n.old).email           THEN 'email' END,
-                CASE WHEN n.first_name      IS NOT DISTINCT FROM (n.old).first_name      THEN 'first_name' END,
-                CASE WHEN n.last_name       IS NOT DISTINCT FROM (n.old).last_name       THEN 'last_name' END,
-                CASE WHEN n.username        IS NOT DISTINCT FROM (n.old).username        THEN 'username' END,
-                CASE WHEN n.image_url       IS NOT DISTINCT FROM (n.old).image_url       THEN 'image_url' END,
-                CASE WHEN n.created_at      IS NOT DISTINCT FROM (n.old).created_at      THEN 'created_at' END,
-                CASE WHEN n.updated_at      IS NOT DISTINCT FROM (n.old).updated_at      THEN 'updated_at' END,
-                CASE WHEN n.last_sign_in_at IS NOT DISTINCT FROM (n.old).last_sign_in_at THEN 'last_sign_in_at' END,
-                CASE WHEN n.deleted_at      IS NOT DISTINCT FROM (n.old).deleted_at      THEN 'deleted_at' END,
-                CASE WHEN n.raw             IS NOT DISTINCT FROM (n.old).raw             THEN 'raw' END
-            ], NULL) AS unchanged
-        FROM next AS n
-        WHERE n.is_applied
-    ),
-    write_changes AS (
-        INSERT INTO capydb_auth.user_changes (user_id, kind, changed, before, after, provider, event_id, event_at)
-        SELECT
-            c.user_id,
-            CASE
-                WHEN c.deleted_at IS NOT NULL AND (c.old).deleted_at IS NULL THEN 'deleted'
-                WHEN c.is_new THEN 'created'
-                WHEN c.deleted_at IS NULL AND (c.old).deleted_at IS NOT NULL THEN 'restored'
-                ELSE 'updated'
-            END,
-            c.changed,
-            CASE WHEN NOT c.is_new THEN
-                jsonb_build_object(
-                    'email', (c.old).email, 'first_name', (c.old).first_name, 'last_name', (c.old).last_name,
-                    'username', (c.old).username, 'image_url', (c.old).image_url,
-                    'created_at', (c.old).created_at, 'updated_at', (c.old).updated_at,
-                    'last_sign_in_at', (c.old).last_sign_in_at, 'deleted_at', (c.old).deleted_at,
-                    'raw', (c.old).raw
-                ) - c.unchanged
-            END,
+                CASE WHEN d.changed & 1   <> 0 THEN 'email' END,
+                CASE WHEN d.changed & 2   <> 0 THEN 'first_name' END,
+                CASE WHEN d.changed & 4   <> 0 THEN 'last_name' END,
+                CASE WHEN d.changed & 8   <> 0 THEN 'username' END,
+                CASE WHEN d.changed & 16  <> 0 THEN 'image_url' END,
+                CASE WHEN d.changed & 32  <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64  <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 128 <> 0 THEN 'last_sign_in_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
             jsonb_build_object(
-                'email', c.email, 'first_name', c.first_name, 'last_name', c.last_name,
-                'username', c.username, 'image_url', c.image_url,
-                'created_at', c.created_at, 'updated_at', c.updated_at,
-                'last_sign_in_at', c.last_sign_in_at, 'deleted_at', c.deleted_at,
-                'raw', c.raw
-            ) - c.unchanged,
-            c.provider,
-            c.event_id,
-            c.clock
-        FROM change AS c
-        WHERE cardinality(c.changed) > 0
-        ORDER BY c.ordinal
+                'id', d.user_id, 'email', d.email, 'first_name', d.first_name, 'last_name', d.last_name,
+                'username', d.username, 'image_url', d.image_url,
+                'created_at', d.created_at, 'updated_at', d.updated_at,
+                'last_sign_in_at', d.last_sign_in_at, 'deleted_at', d.deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
     ),
     result AS (
         SELECT
-            n.*,
+            d.*,
             CASE
-                WHEN n.is_same THEN n.known_outcome
-                WHEN n.is_known THEN 'duplicate'
-                WHEN n.is_applied AND NOT n.in_ledger AND NOT n.is_new
-                    AND (n.email, n.first_name, n.last_name, n.username, n.image_url,
-                         n.created_at, n.updated_at, n.last_sign_in_at, n.deleted_at, n.raw)
-                        IS NOT DISTINCT FROM
-                        ((n.old).email, (n.old).first_name, (n.old).last_name, (n.old).username, (n.old).image_url,
-                         (n.old).created_at, (n.old).updated_at, (n.old).last_sign_in_at, (n.old).deleted_at, (n.old).raw)
-                    THEN 'unchanged'
-                WHEN n.is_applied THEN 'applied'
-                ELSE 'stale'
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
             END AS outcome,
             CASE
-                WHEN n.is_same THEN n.known_reason
-                WHEN n.is_known THEN format('the same event came before, with delivery %s', n.known_inbox_id)
-                WHEN NOT n.is_applied THEN 'newer events had said all of it before'
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
             END AS reason
-        FROM next AS n
+        FROM decided AS d
     ),
-    write_ledger AS (
+    insert_events AS (
         INSERT INTO capydb_auth.processed_events (
             provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome, reason
         )
         SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
         FROM result AS r
-        WHERE r.in_ledger AND NOT r.is_known
+        WHERE r.in_ledger AND r.known_outcome IS NULL
     )
     SELECT r.ordinal, r.outcome, r.reason
     FROM result AS r
     WHERE capydb_auth.require_all_written(
-        (SELECT count(*) FROM write_users),
-        (SELECT count(*) FROM next AS n WHERE n.is_applied OR n.is_noted)
+        (SELECT count(*) FROM insert_users) + (SELECT count(*) FROM update_users),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
     );
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_round(jsonb[])
+COMMENT ON FUNCTION capydb_auth.apply_round(capydb_auth.user_event[])
     IS 'Applies events about different users; called by apply_events only.';

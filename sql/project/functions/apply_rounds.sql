@@ -8,7 +8,7 @@
 -- A lock is waited for only a moment (SET lock_timeout): that is long enough for transactions
 -- that are short, and the caller goes around the others.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_rounds(
-    p_events jsonb
+    p_events capydb_auth.user_event[]
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
@@ -17,19 +17,27 @@ SET lock_timeout = '100ms'
 AS $fn$
 #variable_conflict use_column
 DECLARE
-    v_round jsonb[];
+    v_round capydb_auth.user_event[];
 BEGIN
+    -- Most batches have no user twice.
+    IF (SELECT count(*) = count(DISTINCT e.user_id) FROM unnest(p_events) AS e) THEN
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(p_events) AS r;
+        RETURN;
+    END IF;
+
     FOR v_round IN
-        SELECT array_agg(e.doc ORDER BY e.place)
+        SELECT array_agg(x.event ORDER BY x.place)
         FROM (
             SELECT
-                d.doc,
-                d.place,
-                row_number() OVER (PARTITION BY d.doc ->> 'user_id' ORDER BY d.place) AS round
-            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS d (doc, place)
-        ) AS e
-        GROUP BY e.round
-        ORDER BY e.round
+                p_events[i] AS event,
+                i AS place,
+                row_number() OVER (PARTITION BY (p_events[i]).user_id ORDER BY i) AS round
+            FROM generate_subscripts(p_events, 1) AS i
+        ) AS x
+        GROUP BY x.round
+        ORDER BY x.round
     LOOP
         RETURN QUERY
         SELECT r.ordinal, r.outcome, r.reason
@@ -38,5 +46,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_rounds(jsonb)
+COMMENT ON FUNCTION capydb_auth.apply_rounds(capydb_auth.user_event[])
     IS 'Applies events, several about one user one after another; called by apply_events only.';

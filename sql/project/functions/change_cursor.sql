@@ -19,7 +19,7 @@ AS $fn$
 BEGIN
     RETURN coalesce((
         SELECT c.id
-        FROM capydb_auth.user_changes AS c
+        FROM capydb_auth.changes AS c
         WHERE p_at IS NULL OR c.changed_at < p_at
         ORDER BY c.id DESC
         LIMIT 1

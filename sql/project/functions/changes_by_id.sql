@@ -1,14 +1,14 @@
--- changes_by_id gives changes of the feed together with the whole row of users as
--- each left it, and as it was before. The outbox sends these.
+-- changes_by_id gives changes of users together with the whole row of users as
+-- each left it, and as it was before. Deliveries are made of these.
 --
--- The feed holds only what changed. The row as a change left it is the row of today
--- with every later change undone, the newest first: so the walk goes backwards through
--- each user's changes, down to the first one that is asked for. It costs a step for
--- every change of such a user since then.
+-- A change holds the row as it left it. Of the row before, it holds the columns that changed, except
+-- raw, which is that of the user's previous change: so each costs a look-up or two, however often the
+-- user has changed.
 --
 -- Repeatable: it changes nothing; later changes of a user change nothing of the answer.
 -- Order:      the answer has none; sort it by id.
--- Result:     one row for each id that the feed has. before_row is NULL where the user was new.
+-- Result:     one row for each id that the feed has. before_row is NULL where the user was new;
+--             its raw is null where the previous change is no longer in the feed.
 CREATE OR REPLACE FUNCTION capydb_auth.changes_by_id(
     p_ids bigint[]
 )
@@ -19,73 +19,37 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_sort = on
+SET enable_sort = off
 AS $fn$
-DECLARE
-    v_change record;
-    v_row    jsonb;
-    v_user   text;
 BEGIN
-    FOR v_change IN
-        WITH requested AS MATERIALIZED (
-            SELECT c.id, c.user_id
-            FROM unnest(p_ids) AS a (id)
-            CROSS JOIN LATERAL (
-                SELECT i.id, i.user_id FROM capydb_auth.user_changes AS i WHERE i.id = a.id LIMIT 1
-            ) AS c
-        ),
-        span AS MATERIALIZED (
-            SELECT a.user_id, min(a.id) AS first_id, array_agg(a.id) AS ids
-            FROM requested AS a
-            GROUP BY a.user_id
-        )
-        SELECT c.*, c.id = ANY (s.ids) AS is_requested
-        FROM span AS s
-        -- By both columns of the index, so that no plan can walk through the feed by id.
-        CROSS JOIN LATERAL (
-            SELECT i.*
-            FROM capydb_auth.user_changes AS i
-            WHERE (i.user_id, i.id) >= (s.user_id, s.first_id)
-              AND (i.user_id, i.id) <= (s.user_id, 9223372036854775807)
-            ORDER BY i.user_id DESC, i.id DESC
-            LIMIT 9223372036854775807
-        ) AS c
-        ORDER BY c.user_id, c.id DESC
-    LOOP
-        IF v_user IS DISTINCT FROM v_change.user_id THEN
-            v_user := v_change.user_id;
-            -- Once a user: joined to each of the changes it is written as often as the user changed.
-            SELECT capydb_auth.user_row(u) INTO v_row FROM capydb_auth.users AS u WHERE u.id = v_user;
-            -- A row that somebody removed by hand is known by its changes only.
-            v_row := coalesce(v_row, capydb_auth.user_row(
-                jsonb_populate_record(NULL::capydb_auth.users, jsonb_build_object('id', v_user))
-            ));
-        END IF;
-        -- Before and after have the same keys: of those that are only walked over, before is enough.
-        IF v_change.is_requested OR v_change.before IS NULL THEN
-            v_row := v_row || v_change.after;
-        END IF;
-        IF v_change.is_requested THEN
-            id := v_change.id;
-            user_id := v_change.user_id;
-            kind := v_change.kind;
-            changed := v_change.changed;
-            user_row := v_row;
-            before_row := v_row || v_change.before;
-            provider := v_change.provider;
-            event_id := v_change.event_id;
-            event_at := v_change.event_at;
-            changed_at := v_change.changed_at;
-            RETURN NEXT;
-        END IF;
-        v_row := v_row || coalesce(v_change.before, '{}');
-    END LOOP;
+    RETURN QUERY
+    SELECT
+        c.id, c.record_id, c.kind, c.changed,
+        c.after || jsonb_build_object('raw', c.raw),
+        CASE WHEN c.before IS NOT NULL THEN
+            c.after || c.before || jsonb_build_object('raw', CASE WHEN b.raw_changed THEN p.raw ELSE c.raw END)
+        END,
+        c.provider, c.event_id, c.event_at, c.changed_at
+    FROM unnest(p_ids) AS a (id)
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id AND i.record_type = 'user' LIMIT 1
+    ) AS c
+    CROSS JOIN LATERAL (SELECT c.before IS NOT NULL AND 'raw' = ANY (c.changed) AS raw_changed) AS b
+    -- By all columns of the index, so that no plan can walk through the feed by id.
+    LEFT JOIN LATERAL (
+        SELECT i.raw
+        FROM capydb_auth.changes AS i
+        WHERE b.raw_changed
+          AND (i.record_type, i.record_id, i.id) >= (c.record_type, c.record_id, 0)
+          AND (i.record_type, i.record_id, i.id) < (c.record_type, c.record_id, c.id)
+        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        LIMIT 1
+    ) AS p ON true;
 END;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.changes_by_id(bigint[])
-    IS 'Changes of the feed with the whole row as each left it and as it was before.';
+    IS 'Changes of users with the whole row as each left it and as it was before.';

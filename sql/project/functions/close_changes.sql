@@ -27,11 +27,12 @@ BEGIN
     FROM unnest(p_user_ids, p_event_ids, p_at) WITH ORDINALITY AS e (user_id, event_id, at, place)
     WHERE EXISTS (
         SELECT FROM (
-            -- By both columns of the index, so that no plan can walk through the feed by id.
+            -- By all columns of the index, so that no plan can walk through the feed by id.
             SELECT i.event_id, i.event_at, i.after
-            FROM capydb_auth.user_changes AS i
-            WHERE (i.user_id, i.id) >= (e.user_id, 0) AND (i.user_id, i.id) <= (e.user_id, 9223372036854775807)
-            ORDER BY i.user_id DESC, i.id DESC
+            FROM capydb_auth.changes AS i
+            WHERE (i.record_type, i.record_id, i.id) >= ('user', e.user_id, 0)
+              AND (i.record_type, i.record_id, i.id) <= ('user', e.user_id, 9223372036854775807)
+            ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE

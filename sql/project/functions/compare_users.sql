@@ -1,4 +1,4 @@
--- compare_users tells how users as the provider has them differ from the mirror.
+-- compare_users finds how users as the provider has them differ from the mirror.
 --
 -- Repeatable: it changes nothing.
 -- Order:      of no matter. What it tells is as of now: a live event may come a moment later.
@@ -27,7 +27,7 @@
 --
 -- users is reached by its primary key, whatever the planner knows of it.
 CREATE OR REPLACE FUNCTION capydb_auth.compare_users(
-    p_events   jsonb,
+    p_events   capydb_auth.user_event[],
     p_rules    jsonb,
     p_is_whole boolean
 )
@@ -43,29 +43,12 @@ AS $fn$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH event AS MATERIALIZED (
-        SELECT
-            (d.doc ->> 'ordinal')::integer AS ordinal,
-            d.doc ->> 'user_id'            AS user_id,
-            d.doc -> 'fields'                AS fields,
-            d.doc -> 'raw'                 AS raw,
-            d.doc ? 'last_sign_in_at_is_least' AS sign_in_is_least,
-            ROW((d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                NULL)::capydb_auth.version AS version,
-            ROW(coalesce(d.doc ->> 'deleted_clock', d.doc ->> 'at')::timestamptz,
-                (d.doc ->> 'sent_at')::timestamptz,
-                d.doc ->> 'event_id',
-                NULL)::capydb_auth.version AS life_version
-        FROM jsonb_array_elements(p_events) AS d (doc)
-    )
     SELECT
         e.ordinal,
         e.user_id,
         CASE
             WHEN h.is_missing THEN 'missing'
-            WHEN h.deleted_at IS NOT NULL AND jsonb_typeof(e.fields -> 'deleted_at') = 'null' THEN 'deleted'
+            WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
             WHEN c.columns = '{}' THEN 'equal'
             WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
                 THEN 'unreported'
@@ -75,26 +58,30 @@ BEGIN
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
             verdict.is_disputed
-            OR (object.differing <> '{}' AND coalesce((h.versions).raw > e.version, false))
-            -- Versions alone do not tell there. (See merge_unclocked.)
-            OR (h.versions).unclocked IS NOT NULL
+            OR (object.differing <> '{}' AND coalesce(capydb_auth.version_of(h.row, 'raw', 512) > r.version, false))
+            -- Versions alone do not decide there. (See merge_user.)
+            OR coalesce((h.row).field_versions ? 'unclocked', false)
         )
-    FROM event AS e
-    -- Look-ups that no plan can turn into reading the tables.
+    FROM unnest(p_events) AS e
+    -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
         SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
     ) AS u ON true
-    LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.user_versions AS i WHERE i.user_id = e.user_id LIMIT 1
-    ) AS v ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            ROW(e.at, e.sent_at, e.event_id, NULL)::capydb_auth.version AS version,
+            ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
+    ) AS r
     CROSS JOIN LATERAL (
         SELECT
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
-            v.stored                                AS versions,
             -- What authsync has read itself says all there is to say.
-            coalesce((v.stored).unclocked -> 'raw' ->> 'event_id', ((v.stored).raw).event_id) ~ '^(backfill|reconcile|refresh):' AS is_read
+            coalesce(
+                (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
+                (capydb_auth.version_of(u.stored, 'raw', 512)).event_id
+            ) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
     CROSS JOIN LATERAL (
@@ -104,32 +91,30 @@ BEGIN
             coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
             coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
         FROM (
-            SELECT o.place, o.name, e.fields ? o.name AND o.differs AS differs, o.is_newer
+            SELECT
+                o.place, o.name, o.differs,
+                o.differs AND capydb_auth.version_of(h.row, o.name, 1 << (o.place - 1))
+                    > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
             FROM (
-                VALUES
-                    (1, 'email',      e.fields ->> 'email'      IS DISTINCT FROM (h.row).email,      (h.versions).email      > e.version),
-                    (2, 'first_name', e.fields ->> 'first_name' IS DISTINCT FROM (h.row).first_name, (h.versions).first_name > e.version),
-                    (3, 'last_name',  e.fields ->> 'last_name'  IS DISTINCT FROM (h.row).last_name,  (h.versions).last_name  > e.version),
-                    (4, 'username',   e.fields ->> 'username'   IS DISTINCT FROM (h.row).username,   (h.versions).username   > e.version),
-                    (5, 'image_url',  e.fields ->> 'image_url'  IS DISTINCT FROM (h.row).image_url,  (h.versions).image_url  > e.version),
-                    -- JavaScript keeps milliseconds, PostgreSQL microseconds.
-                    (6, 'created_at',
-                        date_trunc('milliseconds', (e.fields ->> 'created_at')::timestamptz)
-                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at),
-                        (h.versions).created_at > e.version),
-                    (7, 'updated_at',
-                        date_trunc('milliseconds', (e.fields ->> 'updated_at')::timestamptz)
-                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at),
-                        (h.versions).updated_at > e.version),
-                    (8, 'last_sign_in_at',
-                        date_trunc('milliseconds', (e.fields ->> 'last_sign_in_at')::timestamptz)
+                SELECT i.place, i.name, e.fields & (1 << (i.place - 1)) <> 0 AND i.differs AS differs
+                FROM (
+                    VALUES
+                        (1, 'email',      e.email      IS DISTINCT FROM (h.row).email),
+                        (2, 'first_name', e.first_name IS DISTINCT FROM (h.row).first_name),
+                        (3, 'last_name',  e.last_name  IS DISTINCT FROM (h.row).last_name),
+                        (4, 'username',   e.username   IS DISTINCT FROM (h.row).username),
+                        (5, 'image_url',  e.image_url  IS DISTINCT FROM (h.row).image_url),
+                        -- JavaScript keeps milliseconds, PostgreSQL microseconds.
+                        (6, 'created_at', date_trunc('milliseconds', e.created_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
+                        (7, 'updated_at', date_trunc('milliseconds', e.updated_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
+                        (8, 'last_sign_in_at', date_trunc('milliseconds', e.last_sign_in_at)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
-                        AND (e.sign_in_is_least AND (e.fields ->> 'last_sign_in_at')::timestamptz < (h.row).last_sign_in_at) IS NOT TRUE,
-                        (h.versions).last_sign_in_at > e.version),
-                    (9, 'deleted_at',
-                        (e.fields ->> 'deleted_at')::timestamptz IS DISTINCT FROM (h.row).deleted_at,
-                        (h.versions).deleted_at > e.life_version)
-            ) AS o (place, name, differs, is_newer)
+                            AND (e.last_sign_in_at_is_least AND e.last_sign_in_at < (h.row).last_sign_in_at) IS NOT TRUE),
+                        (9, 'deleted_at', e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
+                ) AS i (place, name, differs)
+            ) AS o
         ) AS p
     ) AS found
     CROSS JOIN LATERAL (
@@ -165,5 +150,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(jsonb, jsonb, boolean)
+COMMENT ON FUNCTION capydb_auth.compare_users(capydb_auth.user_event[], jsonb, boolean)
     IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';

@@ -17,7 +17,7 @@ BEGIN
             USING ERRCODE = 'US001', HINT = 'Try again later.';
     END;
     BEGIN
-        LOCK TABLE capydb_auth.users, capydb_auth.user_versions, capydb_auth.user_changes, capydb_auth.processed_events,
+        LOCK TABLE capydb_auth.users, capydb_auth.changes, capydb_auth.processed_events,
             capydb_auth.mirror_progress IN ROW EXCLUSIVE MODE;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         RAISE EXCEPTION 'another transaction in the project''s database has locked a table of schema capydb_auth'

@@ -24,7 +24,7 @@ BEGIN
     SELECT c.*
     FROM capydb_auth.changes_by_id(ARRAY(
         SELECT u.id
-        FROM capydb_auth.user_changes AS u
+        FROM capydb_auth.changes AS u
         WHERE u.id > p_after
         ORDER BY u.id
         LIMIT p_limit

@@ -44,14 +44,15 @@ BEGIN
             CASE
                 WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
-            END AS finding
+            END AS finding,
+            (capydb_auth.version_of(u, 'deleted_at', 256)).event_id AS alive_since
         FROM capydb_auth.users AS u
         WHERE u.id > p_after
         ORDER BY u.id
         LIMIT p_limit
     ),
     candidate AS MATERIALIZED (
-        SELECT l.id, l.is_live, l.finding, f.finding AS known
+        SELECT l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
         FROM looked_at AS l
         LEFT JOIN LATERAL (
             SELECT i.finding
@@ -75,13 +76,7 @@ BEGIN
               AND c.known IN ('missing', 'deleted') IS NOT TRUE
               AND NOT (
                   c.known IS NOT DISTINCT FROM 'equal'
-                  -- Not EXISTS, which may be answered by reading the table.
-                  AND coalesce((
-                      SELECT (v.deleted_at).event_id = 'reconcile:' || p_run_id
-                      FROM capydb_auth.user_versions AS v
-                      WHERE v.user_id = c.id
-                      LIMIT 1
-                  ), false)
+                  AND coalesce(c.alive_since = 'reconcile:' || p_run_id, false)
               )
         )
     FROM candidate AS c;

@@ -13,7 +13,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 DECLARE
-    v_sequence regclass := pg_get_serial_sequence('capydb_auth.user_changes', 'id')::regclass;
+    v_sequence regclass := pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass;
 BEGIN
     -- As apply_events does, so that no change comes in between.
     PERFORM capydb_auth.lock_mirror();

@@ -1,5 +1,5 @@
--- placeholders shows the rows of users that ensure_user made and of which no event
--- has told yet. One that stays is a user whose events do not arrive, or an id that
+-- placeholders shows the rows of users that ensure_user made and that no event
+-- has filled yet. One that stays is a user whose events do not arrive, or an id that
 -- the provider does not know: reconcile finds out which. It is read with the rights of
 -- whoever reads it, so that row-level security of users holds here too.
 CREATE OR REPLACE VIEW capydb_auth.placeholders
@@ -10,7 +10,7 @@ SELECT
     u.placeholder_since AS since,
     clock_timestamp() - u.placeholder_since AS age
 FROM capydb_auth.users AS u
-WHERE u.last_event_processed IS NULL;
+WHERE u.placeholder_since IS NOT NULL;
 
 COMMENT ON VIEW capydb_auth.placeholders
-    IS 'Users that were referenced through ensure_user and of which no event has told yet.';
+    IS 'Users that were referenced through ensure_user and of which no event has arrived yet.';
