@@ -66,7 +66,7 @@ func TestTablesGolden(t *testing.T) {
 		EventTime: &at, Outcome: "applied", ReceivedAt: at.Add(time.Second), AppliedAt: &at, InboxID: 17,
 	}
 	stale := created
-	stale.ID, stale.EventID, stale.Outcome, stale.Reason = "18.0", text("evt_2"), "stale", text("newer events had said all of it before")
+	stale.ID, stale.EventID, stale.Outcome, stale.Reason = "18.0", text("evt_2"), "stale", text("newer events had already set all its fields")
 	unread := client.Event{ID: "19.0", Provider: "clerk", Outcome: "pending", ReceivedAt: at}
 
 	require.NoError(t, s.printEvents(unread, stale, created))

@@ -113,7 +113,7 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			[]string{"trigger projects_bump_directory_version on authsync.projects was changed"},
 		},
 		"AnIndexDropped": {
-			schema.Project, `DROP INDEX capydb_auth.user_changes_user_id_idx`, []string{"index capydb_auth.user_changes_user_id_idx is missing"},
+			schema.Project, `DROP INDEX capydb_auth.changes_record_idx`, []string{"index capydb_auth.changes_record_idx is missing"},
 		},
 		"APrimaryKeyDropped": {
 			schema.Project, `ALTER TABLE capydb_auth.users DROP CONSTRAINT users_pkey`, []string{"constraint users_pkey on capydb_auth.users is missing"},

@@ -29,6 +29,6 @@ func TestReasonIsReadBack(t *testing.T) {
 	text, rolledBack := selftest.Said("name: replaced 1 of its characters; " + f.Reason())
 	require.True(t, rolledBack)
 	require.Equal(t, "failed (no_ada), no row", text)
-	_, rolledBack = selftest.Said("newer events had said all of it before")
+	_, rolledBack = selftest.Said("newer events had already set all its fields")
 	require.False(t, rolledBack)
 }

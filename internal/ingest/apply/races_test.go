@@ -26,7 +26,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 		"TheNewerOneFirst": {[]message{
 			{hook("created", "u", "a", "10:00:00.000"), inbox.Applied, ""},
 			{hook("updated", "u", "c", "10:20:30.101"), inbox.Applied, ""},
-			{hook("updated", "u", "b", "10:20:30.100"), inbox.Stale, "newer events had said all of it before; " + asked},
+			{hook("updated", "u", "b", "10:20:30.100"), inbox.Stale, "newer events had already set all its fields; " + asked},
 		}, []string{"better_auth u"}},
 		"TheOlderOneFirst": {[]message{
 			{hook("updated", "u", "b", "10:20:30.100"), inbox.Applied, ""},
@@ -55,7 +55,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 		"ARepetition": {[]message{
 			{hook("created", "u", "a", "10:00:00.000"), inbox.Applied, ""},
 			{hook("updated", "u", "b", "10:20:30.100"), inbox.Applied, ""},
-			{hook("updated", "u", "b", "10:20:30.100"), inbox.Duplicate, "the same event came before, with delivery 2"},
+			{hook("updated", "u", "b", "10:20:30.100"), inbox.Duplicate, "the same event came before, with message 2"},
 		}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
