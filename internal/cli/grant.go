@@ -16,7 +16,7 @@ every other privilege it has on objects of authsync:
 
   mirror   the table users
   feed     all changes of all users, and the event that set each column:
-           user_changes, user_sources and the versions behind it
+           user_changes, the table changes behind it, and user_sources
 
 With --ensure-user the role may also call ensure_user, which creates placeholders,
 and read the view placeholders. Row-level security on the tables applies to the role;
