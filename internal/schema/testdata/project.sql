@@ -334,11 +334,16 @@ BEGIN
         ) AS s
         CROSS JOIN LATERAL (
             SELECT
-                CASE WHEN s.sets & 1  = 0 THEN u.email      WHEN d.is_newest THEN e.email      ELSE m.shown ->> 'email'      END AS email,
-                CASE WHEN s.sets & 2  = 0 THEN u.first_name WHEN d.is_newest THEN e.first_name ELSE m.shown ->> 'first_name' END AS first_name,
-                CASE WHEN s.sets & 4  = 0 THEN u.last_name  WHEN d.is_newest THEN e.last_name  ELSE m.shown ->> 'last_name'  END AS last_name,
-                CASE WHEN s.sets & 8  = 0 THEN u.username   WHEN d.is_newest THEN e.username   ELSE m.shown ->> 'username'   END AS username,
-                CASE WHEN s.sets & 16 = 0 THEN u.image_url  WHEN d.is_newest THEN e.image_url  ELSE m.shown ->> 'image_url'  END AS image_url,
+                CASE WHEN s.sets & 1 = 0 THEN u.email WHEN d.is_newest THEN e.email
+                    ELSE m.shown ->> 'email' END AS email,
+                CASE WHEN s.sets & 2 = 0 THEN u.first_name WHEN d.is_newest THEN e.first_name
+                    ELSE m.shown ->> 'first_name' END AS first_name,
+                CASE WHEN s.sets & 4 = 0 THEN u.last_name WHEN d.is_newest THEN e.last_name
+                    ELSE m.shown ->> 'last_name' END AS last_name,
+                CASE WHEN s.sets & 8 = 0 THEN u.username WHEN d.is_newest THEN e.username
+                    ELSE m.shown ->> 'username' END AS username,
+                CASE WHEN s.sets & 16 = 0 THEN u.image_url WHEN d.is_newest THEN e.image_url
+                    ELSE m.shown ->> 'image_url' END AS image_url,
                 CASE WHEN s.sets & 32 = 0 THEN u.created_at WHEN d.is_newest THEN e.created_at
                     ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
                 CASE WHEN s.sets & 64 = 0 THEN u.updated_at WHEN d.is_newest THEN e.updated_at
