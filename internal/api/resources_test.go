@@ -46,7 +46,7 @@ func TestProjectLivesAndGoes(t *testing.T) {
 	require.Equal(t, "postgres://u@new.example.com:5432/shop", moved.body["database"])
 	b.mirror.failWith(&pgconn.PgError{Code: "28P01", Message: "password authentication failed"})
 	b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://u:s3cret@h/d"}`).
-		refused(t, http.StatusUnprocessableEntity, "refuses the user or the password")
+		refused(t, http.StatusUnprocessableEntity, "the server rejected the user or the password")
 
 	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/projects/shop", "").status)
 	b.call(t, http.MethodGet, "/projects/shop", "").refused(t, http.StatusNotFound, "no project")

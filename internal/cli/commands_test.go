@@ -43,7 +43,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 			out = b.must(t, "explain", "shop", user)
 			require.Contains(t, out, "first@example.com")
 			require.NotContains(t, out, "old@example.com")
-			require.Contains(t, out, "newer events had said")
+			require.Contains(t, out, "newer events had already set all its fields")
 
 			var why explanation
 			decode(t, b.must(t, "explain", "shop", user, "--json"), &why)

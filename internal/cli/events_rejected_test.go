@@ -95,9 +95,9 @@ func TestLineOfAMessage(t *testing.T) {
 		},
 		"WithoutAnIDOfItsOwn": {
 			receiver.Message{Provider: "auth0", InboxID: 1, Status: 204},
-			of(1, "user.updated", outcome(1, "stale", "evt_0", "newer events had said all of it")),
+			of(1, "user.updated", outcome(1, "stale", "evt_0", "newer events had already set all its fields")),
 			"demo",
-			"10:20:30 auth0        user.updated evt_0: stale: newer events had said all of it",
+			"10:20:30 auth0        user.updated evt_0: stale: newer events had already set all its fields",
 			0,
 		},
 		"OneOfManyFailed": {

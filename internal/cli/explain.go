@@ -107,7 +107,7 @@ func (s *session) printUser(project string, u client.User) error {
 	if err := s.printf("User %s in capydb_auth.users of project %s\n%s\n\n", cell(u.User["id"]), project, status(u.User)); err != nil {
 		return err
 	}
-	t := table{head: []string{"COLUMN", "VALUE", "SAID AT", "BY EVENT"}}
+	t := table{head: []string{"COLUMN", "VALUE", "SET AT", "BY EVENT"}}
 	for _, source := range u.Sources {
 		by := "no event has spoken of it"
 		if source.EventID != nil {

@@ -231,7 +231,7 @@ func TestPendingEventsSayWhatTheyWaitFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "send", "shop", "auth0", "user.created", "--user", "auth0|ada", "--wait")
-	const reason = "the database's disk is full: free some space"
+	const reason = "the disk of the database is full: free some space"
 	require.NotContains(t, b.run(t, "explain", "shop", "auth0|ada").err, "wait to be applied")
 	b.restart(t, "receiver,api")
 	b.must(t, "send", "shop", "auth0", "user.updated", "--user", "auth0|ada")
