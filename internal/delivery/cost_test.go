@@ -68,7 +68,6 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 	}{
 		{what: "take events", call: `SELECT authsync.take_deliveries($1, false, 20, '{}', NULL, NULL)`, about: costFew},
 		{what: "take states", call: `SELECT authsync.take_deliveries($1, true, 20, '{}', NULL, NULL)`, about: costFew * costChanges},
-		{what: "look ahead", call: `SELECT authsync.blocked_changes($1, ARRAY['user-1', 'user-2'], 100)`, about: 2 * costChanges},
 		{what: "record what was delivered", call: record, with: []any{false, "delivered", costFew}, about: costFew},
 		{what: "record states", call: record, with: []any{true, "delivered", costFew}, about: costFew * costChanges},
 		{what: "record what failed", call: record, with: []any{false, "failed", costFew}, about: costFew},

@@ -44,7 +44,6 @@ const (
 	SelectFlows      = selectSubscribers
 	SelectTarget     = selectTarget
 	LeaseDestination = leaseDestination
-	HeldChanges      = heldChanges
 	SelectDeferrals  = selectDeferrals
 	SelectAgain      = selectRetry
 	SelectKnown      = selectKnown

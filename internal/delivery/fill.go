@@ -67,27 +67,16 @@ func (p *pipe) fill(ctx context.Context, room int) (more bool, err error) {
 
 // loadChunk loads the messages of deliveries and sets the size of the next chunk.
 func (p *pipe) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoing, error) {
-	states := p.to.capabilities.States
-	read := func() (map[int64]destination.Message, error) {
-		if states {
-			return p.messages(ctx, p.id, states, chunk)
-		}
-		return p.events(ctx, chunk)
-	}
-	messages, err := read()
+	loaded, err := p.load(ctx, p.id, p.to.capabilities.States, chunk)
 	if err != nil {
-		return nil, err
-	}
-	loaded := outgoings(states, chunk, messages)
-	if err := p.gone(ctx, p.id, loaded); err != nil {
 		return nil, err
 	}
 	bytes := 0
 	for i := range loaded {
 		bytes += messageSize(&loaded[i].message)
 	}
-	p.messageBytes = max(bytes/len(chunk), 1)
-	p.chunk = nextChunk(p.chunk, p.config.MaxInFlightBytes/4/p.messageBytes, p.to.capabilities.Batch)
+	fit := p.config.MaxInFlightBytes / 4 / max(bytes/len(chunk), 1)
+	p.chunk = nextChunk(p.chunk, fit, p.to.capabilities.Batch)
 	return loaded, nil
 }
 

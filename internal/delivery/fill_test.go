@@ -32,12 +32,11 @@ func TestChunksFollowTheWeightOfMessages(t *testing.T) {
 	}
 }
 
-// One walk over a user's changes gives many messages; they come in order all the same.
-func TestManyChangesOfAUserAreReadAhead(t *testing.T) {
+// Each message has the row as its change left it, however many changes of the user follow.
+func TestManyChangesOfAUserAreDeliveredInOrder(t *testing.T) {
 	t.Parallel()
 	const changes = 300
 	b := setup(t)
-	b.slice = 5 * time.Minute // what is read ahead ends with the run
 	users := slices.Repeat([]string{"ada"}, changes)
 	b.apply(t, users...)
 	s := &sink{}
@@ -48,9 +47,8 @@ func TestManyChangesOfAUserAreReadAhead(t *testing.T) {
 		require.EqualValues(t, i+1, m.ChangeID)
 		require.Contains(t, string(m.User), fmt.Sprintf(`{"n": %d}`, i+1), "the row as this change left it")
 	}
-	calls, messages := b.loaded()
+	_, messages := b.loaded()
 	require.Equal(t, changes, messages, "each is loaded once")
-	require.LessOrEqual(t, calls, 20)
 }
 
 func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {

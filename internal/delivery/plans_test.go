@@ -109,7 +109,6 @@ func hotStatements(t *testing.T, conn *pgx.Conn) map[string]func(t *testing.T, t
 		"RecordRetry":  run(record, d, false, "retry"),
 		"Requeue":      run(`SELECT authsync.requeue_deliveries($1, $2)`, d, failed),
 		"ChooseProbe":  run(`SELECT authsync.choose_probe($1)`, d),
-		"Ahead":        run(delivery.HeldChanges, d, []string{"user-1", "user-2"}, 100),
 		"Flows":        run(delivery.SelectFlows, p),
 		"Target":       run(delivery.SelectTarget, d),
 		"Lease":        run(delivery.LeaseDestination, d, uuid.New(), "me", int64(1), 1.0),
