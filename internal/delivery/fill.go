@@ -80,6 +80,9 @@ func (p *pipe) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoing
 	return loaded, nil
 }
 
+// messageSize returns about how many bytes of memory a message takes.
+func messageSize(m *destination.Message) int { return len(m.User) + len(m.Before) }
+
 // nextChunk returns the size of the next chunk: as many as fit, at most twice the last, in whole batches.
 func nextChunk(chunk, fit, batch int) int {
 	next := min(max(fit, 1), 2*chunk, maxWindow)

@@ -69,8 +69,6 @@ type pipe struct {
 	started       int
 	inFlightBytes int // size of the messages in flight
 	chunk         int // deliveries in the next load
-	messageBytes  int // bytes per message in the last chunk
-	readAhead     readAhead
 	// deferred is set after a deferral; sentSinceDeferral counts the sends since, including suppressed ones.
 	deferred          atomic.Bool
 	sentSinceDeferral atomic.Int64

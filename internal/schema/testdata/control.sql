@@ -75,29 +75,6 @@ $$;
 
 COMMENT ON FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) IS 'Lets no request of an account''s class go before a time.';
 
-CREATE FUNCTION authsync.blocked_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) RETURNS TABLE(change_id bigint)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-BEGIN
-    RETURN QUERY
-    SELECT n.change_id
-    FROM unnest(p_user_ids) AS u (user_id)
-    CROSS JOIN LATERAL (
-        SELECT w.change_id
-        FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
-        ORDER BY w.change_id
-        LIMIT p_limit
-    ) AS n;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.blocked_changes(p_destination_id uuid, p_user_ids text[], p_limit integer) IS 'The changes of users that are blocked for a destination, the earliest of each.';
-
 CREATE FUNCTION authsync.bump_directory_version() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
