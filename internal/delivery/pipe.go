@@ -48,6 +48,11 @@ func (r *run) work(ctx context.Context) error {
 	p := newPipe(ctx, r)
 	err = p.loop(ctx)
 	p.close()
+	if r.probe && ctx.Err() == nil { // the time slice was used up before the probe was sent
+		if returned := r.returnProbe(ctx); err == nil {
+			err = returned
+		}
+	}
 	if errors.Is(err, errHalted) {
 		return nil
 	}
