@@ -28,7 +28,6 @@ const (
 	internalError        fault.Code = "internal_error"
 	encryptionKeyMissing fault.Code = "encryption_key_missing"
 	projectDatabaseAway  fault.Code = "project_database_unavailable"
-	controlDatabaseAway  fault.Code = "unavailable"
 	requestAbandoned     fault.Code = "request_abandoned"
 )
 
@@ -75,7 +74,7 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	fault.ProviderError:       http.StatusBadGateway,
 	fault.ProviderUnavailable: http.StatusServiceUnavailable,
 	projectDatabaseAway:       http.StatusServiceUnavailable,
-	controlDatabaseAway:       http.StatusServiceUnavailable,
+	fault.Unavailable:         http.StatusServiceUnavailable,
 	requestAbandoned:          http.StatusServiceUnavailable,
 }
 

@@ -62,7 +62,7 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 			return err
 		}
 		if d.State == delivery.StateDelivered {
-			return &delivery.StateError{Detail: "it is delivered: to send it again, replay the destination, with user_id or since and until"}
+			return fail(fault.WrongState, "it is delivered: to send it again, replay the destination, with user_id or since and until")
 		}
 		return a.config.Outbox.Retry(ctx, projectID, id)
 	})

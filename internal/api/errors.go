@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authsync/authsync/internal/delivery"
-	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
@@ -102,8 +100,6 @@ func pauseAfter(err error) time.Duration {
 func describe(err error) *failure {
 	var known *failure
 	var tooLarge *http.MaxBytesError
-	var misshapen *destination.InvalidError
-	var state *delivery.StateError
 	var delayed *tenantdb.DelayError
 	coded, isCoded := fault.As(err)
 	switch {
@@ -113,22 +109,10 @@ func describe(err error) *failure {
 		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	case isCoded:
 		return ofCode(err, coded)
-	case destination.Unavailable(err):
-		return &failure{code: controlDatabaseAway, detail: "the server has no room now to run the destination's expressions; try again in a few seconds"}
-	case errors.As(err, &misshapen):
-		return invalidField(misshapen.Field, err.Error())
-	case errors.Is(err, delivery.ErrBadCursor):
-		return describe(fault.ErrBadCursor)
-	case errors.Is(err, delivery.ErrNoDelivery):
-		return &failure{code: fault.DeliveryNotFound, detail: "the project has no such delivery: GET …/deliveries lists those there are"}
-	case errors.Is(err, delivery.ErrNoChange):
-		return &failure{code: fault.ChangeNotFound, detail: "the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes"}
-	case errors.As(err, &state):
-		return &failure{code: fault.WrongState, detail: state.Detail}
 	case errors.As(err, &delayed):
 		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + pgdb.Describe(delayed.Err)}
 	case pgdb.Unavailable(err):
-		return &failure{code: controlDatabaseAway, detail: "authsync's own database cannot be reached now; try again in a few seconds"}
+		return &failure{code: fault.Unavailable, detail: "authsync's own database cannot be reached now; try again in a few seconds"}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: requestAbandoned, detail: "the request was given up before it was answered"} // its sender is gone
 	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
@@ -144,6 +128,8 @@ func ofCode(err error, coded *fault.Error) *failure {
 		return invalidIn(inQuery, coded.Field, coded.Message)
 	case coded.Code == fault.Invalid:
 		return invalidField(coded.Field, coded.Message)
+	case coded.Code == fault.Unavailable: // its message is the cause of a delivery's deferral, and for its reader
+		return &failure{code: coded.Code, detail: "the server has no room now to run the destination's expressions; try again in a few seconds"}
 	}
 	return &failure{code: coded.Code, detail: err.Error() + advice(err, coded.Code)}
 }

@@ -19,16 +19,16 @@ type Outbox interface {
 	Resume(ctx context.Context, destinationID uuid.UUID) error
 	// Health tells how a project's destinations fare, by their ids.
 	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error)
-	// Preview returns outbox.ErrNoChange where there is no such change, or none of the user.
+	// Preview returns delivery.ErrNoChange where there is no such change, or none of the user.
 	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (delivery.Preview, error)
-	// Test returns a *destination.InvalidError where the type takes no test events, or the mapping fails.
+	// Test returns fault.Invalid where the type takes no test events, or the mapping fails.
 	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (delivery.TestResult, error)
 	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r delivery.Replay) (delivery.Replayed, error)
 
-	// ListDeliveries returns outbox.ErrBadCursor for a cursor that is none.
+	// ListDeliveries returns fault.ErrBadCursor for a cursor that it did not return.
 	ListDeliveries(ctx context.Context, projectID uuid.UUID, f delivery.ListFilter) (page []delivery.Delivery, next string, err error)
-	// FindDelivery, Retry and Cancel return outbox.ErrNoDelivery where the project has
-	// none of that id; Retry and Cancel *outbox.StateError where its state does not allow it.
+	// FindDelivery, Retry and Cancel return delivery.ErrNoDelivery where the project has none
+	// with that id; Retry and Cancel fault.WrongState where its state does not allow it.
 	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (delivery.Delivery, error)
 	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
 	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error

@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -85,7 +86,7 @@ func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, c
 	case "gone":
 		return delivery.Preview{}, delivery.ErrNoChange
 	case "odd":
-		return delivery.Preview{}, &destination.InvalidError{Detail: "options.body fails on this change: null has no keys"}
+		return delivery.Preview{}, fault.New(fault.Invalid, "options.body fails on this change: null has no keys")
 	case "busy":
 		return delivery.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
 	case "unwanted":
@@ -100,7 +101,7 @@ func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if eventType == destination.UserRestored {
-		return delivery.TestResult{}, &destination.InvalidError{Detail: "a test event would leave a contact: use preview"}
+		return delivery.TestResult{}, fault.New(fault.Invalid, "a test event would leave a contact: use preview")
 	}
 	status := http.StatusUnauthorized
 	return delivery.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", DurationMS: 3}, o.err
@@ -117,7 +118,7 @@ func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f delivery.L
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Cursor == "bad" {
-		return nil, "", delivery.ErrBadCursor
+		return nil, "", fault.ErrBadCursor
 	}
 	o.filter = f
 	return o.deliveries, "next", nil
@@ -149,7 +150,7 @@ func (o *fakeOutbox) set(id int64, state, not, why string) error {
 	case i < 0:
 		return delivery.ErrNoDelivery
 	case o.deliveries[i].State == not:
-		return &delivery.StateError{Detail: why}
+		return fault.New(fault.WrongState, why)
 	}
 	o.deliveries[i].State = state
 	return nil
@@ -160,7 +161,7 @@ type fakeTypes struct{}
 
 func (fakeTypes) Lookup(name string) (destination.Type, error) {
 	if name != "webhook" {
-		return nil, &destination.InvalidError{Field: "type", Detail: "unknown destination type " + name + ": use one of webhook"}
+		return nil, fault.At("type", "unknown destination type %s: use one of webhook", name)
 	}
 	return fakeType{}, nil
 }
@@ -176,7 +177,7 @@ func (fakeType) Name() string { return "webhook" }
 
 func (fakeType) New(c destination.Config, _ destination.Deps) (destination.Destination, error) {
 	if strings.Contains(string(c.Options), "10.0.0.1") {
-		return nil, &destination.InvalidError{Detail: "options.url leads to a private address: give a public one"}
+		return nil, fault.New(fault.Invalid, "options.url leads to a private address: give a public one")
 	}
 	return nil, nil //nolint:nilnil // only the check counts here
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -35,13 +36,8 @@ const (
 	BySystem = "system"
 )
 
-// ErrNoDelivery means that the project has no such delivery.
-var ErrNoDelivery = errors.New("the project has no delivery with this id")
-
-// StateError means that a delivery's state does not allow the action.
-type StateError struct{ Detail string }
-
-func (e *StateError) Error() string { return e.Detail }
+// ErrNoDelivery reports that the project has no such delivery.
+var ErrNoDelivery = fault.New(fault.DeliveryNotFound, "the project has no such delivery: GET …/deliveries lists those there are")
 
 // From is the point in the feed where a destination starts. The zero value means now: only future changes.
 type From struct {
@@ -109,13 +105,13 @@ func (o *Outbox) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int6
 	case err != nil:
 		return fmt.Errorf("retry the delivery: %w", err)
 	case d.State == "blocked":
-		return &StateError{"it waits for an earlier delivery of the same user: retry or cancel that one"}
+		return fault.New(fault.WrongState, "it waits for an earlier delivery of the same user: retry or cancel that one")
 	case d.State == "ready":
-		return &StateError{"it is about to be sent; if it is not, check the destination's state"}
+		return fault.New(fault.WrongState, "it is about to be sent; if it is not, check the destination's state")
 	case d.State == StateCoalesced:
-		return &StateError{fmt.Sprintf("it was coalesced into delivery %d: retry that one", *d.CoalescedInto)}
+		return fault.Newf(fault.WrongState, "it was coalesced into delivery %d: retry that one", *d.CoalescedInto)
 	case d.IsBeingSent:
-		return &StateError{"it is being sent right now: wait for the result"}
+		return fault.New(fault.WrongState, "it is being sent right now: wait for the result")
 	}
 	return nil
 }
@@ -133,7 +129,7 @@ func (o *Outbox) Cancel(ctx context.Context, projectID uuid.UUID, deliveryID int
 	case state == nil:
 		return ErrNoDelivery
 	case *state != StateCancelled:
-		return &StateError{"it is " + *state + " already"}
+		return fault.New(fault.WrongState, "it is "+*state+" already")
 	}
 	return nil
 }

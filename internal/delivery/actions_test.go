@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -56,7 +57,7 @@ func TestDeliveriesAreListedByPages(t *testing.T) {
 	_, err = b.outbox.FindDelivery(t.Context(), uuid.New(), failed[0].ID)
 	require.ErrorIs(t, err, delivery.ErrNoDelivery, "of another project")
 	_, _, err = b.outbox.ListDeliveries(t.Context(), b.projectID, delivery.ListFilter{Cursor: "x"})
-	require.ErrorIs(t, err, delivery.ErrBadCursor)
+	require.ErrorIs(t, err, fault.ErrBadCursor)
 
 	health, err := b.outbox.Health(t.Context(), b.projectID)
 	require.NoError(t, err)
@@ -79,9 +80,9 @@ func TestCancelledDeliveryLetsTheNextGo(t *testing.T) {
 	b.eventually(t, id, "cancelled 1, delivered 1")
 	require.NoError(t, b.outbox.Cancel(t.Context(), b.projectID, 1), "again")
 	require.ErrorIs(t, b.outbox.Cancel(t.Context(), uuid.New(), 1), delivery.ErrNoDelivery)
-	var state *delivery.StateError
-	require.ErrorAs(t, b.outbox.Cancel(t.Context(), b.projectID, 2), &state)
-	require.Equal(t, "it is delivered already", state.Detail)
+	err := b.outbox.Cancel(t.Context(), b.projectID, 2)
+	require.True(t, fault.Is(err, fault.WrongState), err)
+	require.ErrorContains(t, err, "it is delivered already")
 
 	require.NoError(t, b.outbox.Retry(t.Context(), b.projectID, 1), "what was cancelled can be sent after all")
 	b.eventually(t, id, "delivered 2")
@@ -97,9 +98,9 @@ func TestWhatWaitsIsNotRetried(t *testing.T) {
 	b.work(t)
 	b.change(t, "u1", "u1")
 	b.eventually(t, id, "blocked 1, retrying 1")
-	var state *delivery.StateError
-	require.ErrorAs(t, b.outbox.Retry(t.Context(), b.projectID, 2), &state)
-	require.Contains(t, state.Detail, "an earlier delivery of the same user")
+	err := b.outbox.Retry(t.Context(), b.projectID, 2)
+	require.True(t, fault.Is(err, fault.WrongState), err)
+	require.ErrorContains(t, err, "an earlier delivery of the same user")
 }
 
 func TestReplayChoosesByFilter(t *testing.T) {
@@ -127,9 +128,8 @@ func TestReplayChoosesByFilter(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, delivery.Replayed{Matched: c.want, DryRun: true}, done, "%+v", c.replay)
 	}
-	var state *delivery.StateError
 	_, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{State: "blocked"})
-	require.ErrorAs(t, err, &state)
+	require.True(t, fault.Is(err, fault.WrongState), err)
 
 	done, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{UserID: "u1"})
 	require.NoError(t, err)

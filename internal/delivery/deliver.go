@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 )
 
@@ -168,11 +168,11 @@ func (r *run) admit(ctx context.Context) (may bool, open *time.Time, err error) 
 // pauseInvalid pauses a destination with an invalid configuration, which only a user can fix. Other errors are
 // temporary.
 func (r *run) pauseInvalid(ctx context.Context, err error) error {
-	invalid, ok := errors.AsType[*destination.InvalidError](err)
-	if !ok {
+	invalid, ok := fault.As(err)
+	if !ok || invalid.Code != fault.Invalid {
 		return err
 	}
-	if _, err := r.config.Pool.Exec(ctx, haltDestination, r.id, StatePaused, invalid.Detail, r.config.Now()); err != nil {
+	if _, err := r.config.Pool.Exec(ctx, haltDestination, r.id, StatePaused, invalid.Message, r.config.Now()); err != nil {
 		return fmt.Errorf("pause the destination: %w", err)
 	}
 	r.config.Log.ErrorContext(ctx, "destination_paused", slog.String("destination_id", r.id.String()), slog.Any("error", invalid))

@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -56,7 +57,7 @@ func (s *sink) set(answer func(context.Context, []destination.Message) []destina
 
 func (s *sink) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	if strings.Contains(s.option(c), "broken") {
-		return nil, &destination.InvalidError{Detail: "option broken is not allowed: remove it"}
+		return nil, fault.New(fault.Invalid, "option broken is not allowed: remove it")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

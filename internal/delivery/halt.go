@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -65,7 +66,7 @@ func (o *Outbox) logPaused(ctx context.Context, projectID uuid.UUID, f subscribe
 // caller of the replay.
 func (o *Outbox) haltPast(ctx context.Context, projectID uuid.UUID, f subscriber, why error, dryRun bool) error {
 	if dryRun {
-		return &StateError{haltReason(why)}
+		return fault.New(fault.WrongState, haltReason(why))
 	}
 	var halted bool
 	err := pgdb.InTx(ctx, o.config.Pool, func(tx pgx.Tx) (err error) {
@@ -78,5 +79,5 @@ func (o *Outbox) haltPast(ctx context.Context, projectID uuid.UUID, f subscriber
 	if halted {
 		o.logPaused(ctx, projectID, f)
 	}
-	return &StateError{haltReason(why)}
+	return fault.New(fault.WrongState, haltReason(why))
 }

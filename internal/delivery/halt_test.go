@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 const pausedForItsCondition = "paused system condition took longer than 100ms; change the condition, and resume the destination"
@@ -192,11 +193,11 @@ func TestReplayThatCostsWorkersEndsAndPauses(t *testing.T) {
 	condition := "bomb bad"
 	id := b.addFrom(t, "bomb", &sink{}, &condition, delivery.From{})
 	_, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{From: delivery.From{Beginning: true}, DryRun: true})
-	require.ErrorAs(t, err, new(*delivery.StateError))
+	require.True(t, fault.Is(err, fault.WrongState))
 	require.ErrorContains(t, err, "change the condition")
 	require.Equal(t, "active user", b.stateOf(t, id), "a dry run changes nothing")
 	done, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{From: delivery.From{Beginning: true}})
-	require.ErrorAs(t, err, new(*delivery.StateError))
+	require.True(t, fault.Is(err, fault.WrongState))
 	require.EqualValues(t, 4, done.Requeued, "it says what is done")
 	require.Equal(t, 2*jq.MaxKills, b.killed())
 	require.Equal(t, pausedForItsCondition, b.stateOf(t, id))

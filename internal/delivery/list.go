@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Delivery is one change to be sent to one destination.
@@ -49,9 +50,6 @@ type ListFilter struct {
 	Cursor        string // returned by ListDeliveries for the next page
 }
 
-// ErrBadCursor means that a cursor was not returned by ListDeliveries.
-var ErrBadCursor = errors.New("invalid cursor: omit it to start from the first page")
-
 const (
 	listDefault = 50
 	listAtMost  = 500
@@ -81,7 +79,7 @@ func (o *Outbox) ListDeliveries(ctx context.Context, projectID uuid.UUID, f List
 	before := int64(0)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {
-			return nil, "", ErrBadCursor
+			return nil, "", fault.ErrBadCursor
 		}
 	}
 	limit := min(cmp.Or(f.Limit, listDefault), listAtMost)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Preview shows what would be sent to a destination for a change.
@@ -22,7 +23,8 @@ type Preview struct {
 }
 
 // ErrNoChange means that the change does not exist, or that the user has none.
-var ErrNoChange = errors.New("the mirror has no such change, or no change of this user")
+var ErrNoChange = fault.New(fault.ChangeNotFound,
+	"the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes")
 
 const selectPreviewed = `
 	SELECT d.id, d.type, d.event_types, d.fields, d.condition, f.cursor, d.updated_at, l.external_id

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 )
 
@@ -47,7 +48,7 @@ const replayPage = 1000
 func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID, r Replay) (done Replayed, err error) {
 	done.DryRun = r.DryRun
 	if r.State != "" && !slices.Contains([]string{StateDelivered, StateCoalesced, StateFailed, StateCancelled}, r.State) {
-		return done, &StateError{"only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not " + r.State}
+		return done, fault.New(fault.WrongState, "only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not "+r.State)
 	}
 	var last int64 // deliveries created now are not requeued
 	if err := o.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
@@ -55,6 +56,9 @@ func (o *Outbox) Replay(ctx context.Context, projectID, destinationID uuid.UUID,
 	}
 	if r.State == "" && r.From != (From{}) { // first: they are older
 		if err := o.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
+			if fault.Is(err, fault.WrongState) {
+				return done, err // its message is complete
+			}
 			return done, fmt.Errorf("replay changes: %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // TestResult is a destination's response to a test event.
@@ -24,7 +25,7 @@ type TestResult struct {
 // Test sends one test event to a destination, regardless of its state and filters, and returns the response. It creates no
 // delivery and leaves cursor, breaker and state alone. It counts against the rate limit.
 //
-// It returns a *destination.InvalidError if the type does not support test events or the mapping fails on this one.
+// It returns a fault.Invalid if the type does not support test events or the mapping fails on this one.
 func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (TestResult, error) {
 	t, err := o.previewed(ctx, destinationID, destination.TestUserID)
 	if err != nil {
@@ -35,7 +36,7 @@ func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, e
 		return TestResult{}, err
 	}
 	if why := built.capabilities.NoTest; why != "" {
-		return TestResult{}, &destination.InvalidError{Detail: why}
+		return TestResult{}, fault.New(fault.Invalid, why)
 	}
 	message, err := destination.TestMessage(destinationID, projectID, eventType, o.config.Now())
 	if err != nil {

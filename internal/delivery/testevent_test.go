@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // guardedHook is hook with the client that destinations have in a server.
@@ -120,8 +121,7 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 		s := &sink{traits: destination.Capabilities{NoTest: "use preview"}}
 		id := b.addType(t, "sink", s, delivery.From{})
 		_, err := b.outbox.Test(t.Context(), b.projectID, id, destination.UserUpdated)
-		var invalid *destination.InvalidError
-		require.ErrorAs(t, err, &invalid)
+		require.True(t, fault.Is(err, fault.Invalid), err)
 		require.ErrorContains(t, err, "use preview")
 		require.Zero(t, s.tried())
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -106,16 +107,16 @@ func TestWhatIsBeingSentIsNotSentTwiceAtOnce(t *testing.T) {
 	for name, act := range map[string]func(t *testing.T, b *testBundle, d *door, deliveryID int64){
 		"Retry": func(t *testing.T, b *testBundle, _ *door, deliveryID int64) {
 			t.Helper()
-			var state *delivery.StateError
-			require.ErrorAs(t, b.outbox.Retry(t.Context(), b.projectID, deliveryID), &state)
-			require.Contains(t, state.Detail, "it is being sent right now")
+			err := b.outbox.Retry(t.Context(), b.projectID, deliveryID)
+			require.True(t, fault.Is(err, fault.WrongState), err)
+			require.ErrorContains(t, err, "it is being sent right now")
 		},
 		"CancelAndRetry": func(t *testing.T, b *testBundle, d *door, deliveryID int64) {
 			t.Helper()
 			require.NoError(t, b.outbox.Cancel(t.Context(), b.projectID, deliveryID))
-			var state *delivery.StateError
-			require.ErrorAs(t, b.outbox.Retry(t.Context(), b.projectID, deliveryID), &state)
-			require.Contains(t, state.Detail, "it is being sent right now")
+			err := b.outbox.Retry(t.Context(), b.projectID, deliveryID)
+			require.True(t, fault.Is(err, fault.WrongState), err)
+			require.ErrorContains(t, err, "it is being sent right now")
 			require.Equal(t, "cancelled", b.of(t, "slow", "state"))
 			b.passes(t, "other")
 			close(d.open)

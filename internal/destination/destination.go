@@ -106,7 +106,7 @@ type Destination interface {
 	// message, in order. When ctx ends, messages without a response are a Retry; they may have arrived, and
 	// are sent again with the same ids.
 	Send(ctx context.Context, messages []Message) []Result
-	// Preview returns the requests for a message without sending them. It returns an *InvalidError if an
+	// Preview returns the requests for a message without sending them. It returns a fault.Invalid if an
 	// expression fails on this message.
 	Preview(ctx context.Context, message Message) ([]Request, error)
 }
@@ -203,7 +203,7 @@ type Deps struct {
 type Type interface {
 	// Name returns the type's name in the API, the tables and the command.
 	Name() string
-	// New validates a configuration and builds the destination; it sends nothing. It returns an *InvalidError
+	// New validates a configuration and builds the destination; it sends nothing. It returns a fault.Invalid
 	// for mistakes in the configuration.
 	New(c Config, d Deps) (Destination, error)
 	// SecretNames returns the names of the secrets it takes; nil means any name.
@@ -214,17 +214,3 @@ type Type interface {
 	// NewSecret generates a secret that the user need not provide, shown once; ok is false if there is none.
 	NewSecret() (name, value string, ok bool)
 }
-
-// InvalidError says what is wrong with a configuration, and what to give instead.
-// It never holds a secret.
-type InvalidError struct {
-	Detail string
-	// Field is the path of the invalid value, such as options.url; empty if Detail starts with it.
-	Field string
-	Err   error // the cause, if any; not to be shown
-}
-
-func (e *InvalidError) Error() string { return e.Detail }
-
-// Unwrap returns the cause.
-func (e *InvalidError) Unwrap() error { return e.Err }

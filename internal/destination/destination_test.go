@@ -19,6 +19,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -129,7 +130,7 @@ func TestLimits(t *testing.T) {
 		"zone is \"CEST+2\"": {Daily: 1, Zone: "CEST+2"},
 	} {
 		err := o.Apply(new(destination.Capabilities), destination.Config{}, "requests")
-		require.ErrorAs(t, err, new(*destination.InvalidError))
+		require.True(t, fault.Is(err, fault.Invalid))
 		require.ErrorContains(t, err, says)
 	}
 }
@@ -155,7 +156,7 @@ func TestDecodeOptions(t *testing.T) {
 		`[]`:             "no JSON object",
 	} {
 		err := destination.DecodeOptions(json.RawMessage(given), new(options))
-		require.ErrorAs(t, err, new(*destination.InvalidError))
+		require.True(t, fault.Is(err, fault.Invalid))
 		require.ErrorContains(t, err, says, given)
 	}
 	require.NoError(t, destination.DecodeOptions(nil, new(options)))

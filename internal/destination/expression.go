@@ -5,12 +5,16 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
-// ExpressionError makes an *InvalidError of an error of package jq. Detail is its text, or what is to be
-// shown in its place.
-func ExpressionError(err error, detail string) error {
-	return &InvalidError{Detail: detail, Err: err}
+// ExpressionError gives an error of running an expression a code, and the message that is shown: fault.Unavailable
+// if no worker could be had, otherwise fault.Invalid.
+func ExpressionError(err error, message string) error {
+	if Unavailable(err) {
+		return fault.Wrap(fault.Unavailable, err, message)
+	}
+	return fault.Wrap(fault.Invalid, err, message)
 }
 
 // Unmade is the result of a message whose request could not be built, with the reason to show. An expression

@@ -6,14 +6,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
-// DecodeOptions decodes the options of a type into a struct. It returns an *InvalidError for mistakes in them.
+// DecodeOptions decodes the options of a type into a struct. It returns a fault.Invalid for mistakes in them.
 func DecodeOptions(options json.RawMessage, into any) error {
 	if len(bytes.TrimSpace(options)) == 0 {
 		options = json.RawMessage("{}")
@@ -23,18 +24,18 @@ func DecodeOptions(options json.RawMessage, into any) error {
 	err := decoder.Decode(into)
 	if err == nil {
 		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-			return &InvalidError{Detail: "options hold more than one JSON object"}
+			return fault.New(fault.Invalid, "options hold more than one JSON object")
 		}
 		return nil
 	}
 	if name, is := strings.CutPrefix(err.Error(), "json: unknown field "); is {
-		return &InvalidError{Detail: fmt.Sprintf("options have no field %s; there is %s", name, strings.Join(fieldNames(into), ", "))}
+		return fault.Newf(fault.Invalid, "options have no field %s; there is %s", name, strings.Join(fieldNames(into), ", "))
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return &InvalidError{Detail: fmt.Sprintf("options.%s is a JSON %s: it takes %s", wrong.Field, wrong.Value, inWords(wrong.Type))}
+		return fault.Newf(fault.Invalid, "options.%s is a JSON %s: it takes %s", wrong.Field, wrong.Value, inWords(wrong.Type))
 	}
-	return &InvalidError{Detail: "options are no JSON object that can be read: " + strings.TrimPrefix(err.Error(), "json: ")}
+	return fault.New(fault.Invalid, "options are no JSON object that can be read: "+strings.TrimPrefix(err.Error(), "json: "))
 }
 
 func fieldNames(into any) []string {
@@ -78,7 +79,7 @@ type LimitOption struct {
 // maxPer is the longest window of a rate limit; for longer ones there is the daily limit.
 const maxPer = time.Hour
 
-// Apply sets the limit of a class, if the option is set. It returns an *InvalidError.
+// Apply sets the limit of a class, if the option is set. It returns a fault.Invalid.
 func (o *LimitOption) Apply(t *Capabilities, c Config, class string) error {
 	if o == nil {
 		return nil
@@ -86,20 +87,20 @@ func (o *LimitOption) Apply(t *Capabilities, c Config, class string) error {
 	limit := Limit{Requests: o.Requests, Daily: o.Daily, Zone: o.Zone}
 	switch {
 	case o.Requests < 0 || o.Daily < 0:
-		return &InvalidError{Detail: "options.limit holds a negative number: give how many requests are allowed"}
+		return fault.New(fault.Invalid, "options.limit holds a negative number: give how many requests are allowed")
 	case o.Requests == 0 && o.Daily == 0:
-		return &InvalidError{Detail: `options.limit limits nothing: give requests and per, such as {"requests": 10, "per": "1s"}, or daily, or both`}
+		return fault.New(fault.Invalid, `options.limit limits nothing: give requests and per, such as {"requests": 10, "per": "1s"}, or daily, or both`)
 	case o.Requests == 0 && o.Per != "":
-		return &InvalidError{Detail: "options.limit.per says in which time, but not how many: give options.limit.requests, too"}
+		return fault.New(fault.Invalid, "options.limit.per says in which time, but not how many: give options.limit.requests, too")
 	case o.Requests > 0:
 		per, err := time.ParseDuration(o.Per)
 		if err != nil || per < time.Millisecond || per > maxPer {
-			return &InvalidError{Detail: fmt.Sprintf(`options.limit.per is %.40q: it takes a time of at most 1h, such as "1s", "10s" or "1m"`, o.Per)}
+			return fault.Newf(fault.Invalid, `options.limit.per is %.40q: it takes a time of at most 1h, such as "1s", "10s" or "1m"`, o.Per)
 		}
 		limit.Per = per
 	}
 	if _, err := time.LoadLocation(o.Zone); err != nil || o.Zone == "Local" {
-		return &InvalidError{Detail: fmt.Sprintf("options.limit.zone is %.60q: it takes the name of a time zone, such as Europe/Berlin, or nothing for UTC", o.Zone)}
+		return fault.Newf(fault.Invalid, "options.limit.zone is %.60q: it takes the name of a time zone, such as Europe/Berlin, or nothing for UTC", o.Zone)
 	}
 	shared := "destination " + c.ID.String()
 	if o.Account != "" {

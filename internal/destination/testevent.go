@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // TestUserID is the id of the synthetic user in test events.
@@ -39,7 +41,7 @@ func TestMessage(destinationID, projectID uuid.UUID, eventType string, now time.
 	case UserRestored:
 		before["deleted_at"], m.Changed = at, []string{"deleted_at"}
 	default:
-		return Message{}, &InvalidError{Field: "event_type", Detail: fmt.Sprintf("unknown event type %.40q", eventType)}
+		return Message{}, fault.At("event_type", "unknown event type %.40q", eventType)
 	}
 	var err error
 	if m.User, err = json.Marshal(user); err != nil {

@@ -51,6 +51,8 @@ const (
 	// ProviderUnavailable is a provider that could not be reached or could not answer, also
 	// after several attempts. Later it may.
 	ProviderUnavailable Code = "provider_unavailable"
+	// Unavailable is a server that cannot do the work now. Later it may.
+	Unavailable Code = "unavailable"
 )
 
 // Error is an error with a code.

@@ -3,14 +3,12 @@ package project
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/fault"
 )
 
 // Bounds of what is given for a destination. They keep rows and sealed texts small.
@@ -25,7 +23,7 @@ const (
 )
 
 // DestinationTypes knows the types of destinations and checks what a person
-// gives. Its errors are *destination.InvalidError, for a person.
+// gives. Its errors are fault.Invalid, for a person.
 type DestinationTypes interface {
 	// Lookup finds a type by its name.
 	Lookup(name string) (destination.Type, error)
@@ -51,7 +49,7 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 	}
 	typ, err := s.destinationTypes.Lookup(row.Type)
 	if err != nil {
-		return nil, asInvalid(err)
+		return nil, err
 	}
 	row.Type = typ.Name() // as it is spelled in the table
 	if in.Name != nil {
@@ -79,7 +77,7 @@ func (s *Store) applyInput(row *destinationRow, secrets *destination.Secrets, in
 		fresh = makeSecret(typ, secrets)
 	}
 	if err := s.destinationTypes.Check(typ, row.config(*secrets), row.EventTypes, row.Fields, row.Condition); err != nil {
-		return nil, asInvalid(err)
+		return nil, err
 	}
 	return fresh, nil
 }
@@ -144,12 +142,4 @@ func mergeOptions(stored, given json.RawMessage) (json.RawMessage, error) {
 		return nil, invalid("options have %d bytes: they take at most %d", len(text), maxOptions)
 	}
 	return text, nil
-}
-
-// asInvalid makes what is wrong with a destination an error of this package.
-func asInvalid(err error) error {
-	if wrong, ok := errors.AsType[*destination.InvalidError](err); ok {
-		return &fault.Error{Code: fault.Invalid, Field: wrong.Field, Message: wrong.Detail}
-	}
-	return err
 }

@@ -88,7 +88,7 @@ func (s *Store) RotateSecret(
 		}
 		typ, err := s.destinationTypes.Lookup(row.Type)
 		if err != nil {
-			return asInvalid(err)
+			return err
 		}
 		name, fresh, ok := typ.NewSecret()
 		if !ok {
@@ -114,7 +114,7 @@ func (s *Store) RotateSecret(
 		}
 		s.dropExpired(secrets)
 		made = MadeSecret{Name: name, Value: fresh}
-		return asInvalid(s.destinationTypes.Check(typ, row.config(*secrets), row.EventTypes, row.Fields, row.Condition))
+		return s.destinationTypes.Check(typ, row.config(*secrets), row.EventTypes, row.Fields, row.Condition)
 	})
 	if err != nil {
 		return Destination{}, MadeSecret{}, err

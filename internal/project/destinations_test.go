@@ -26,17 +26,17 @@ type fakeTypes struct{}
 func (fakeTypes) Lookup(name string) (destination.Type, error) {
 	name = strings.ToLower(name)
 	if name != "webhook" && name != "http" {
-		return nil, &destination.InvalidError{Detail: "unknown destination type " + name + ": use one of webhook, http"}
+		return nil, fault.New(fault.Invalid, "unknown destination type "+name+": use one of webhook, http")
 	}
 	return fakeType(name), nil
 }
 
 func (fakeTypes) Check(typ destination.Type, c destination.Config, eventTypes, _ []string, condition *string) error {
 	if slices.Contains(eventTypes, "user.renamed") {
-		return &destination.InvalidError{Detail: "event_types has user.renamed"}
+		return fault.New(fault.Invalid, "event_types has user.renamed")
 	}
 	if condition != nil && *condition == "(" {
-		return &destination.InvalidError{Detail: "condition is no jq"}
+		return fault.New(fault.Invalid, "condition is no jq")
 	}
 	_, err := typ.New(c, destination.Deps{})
 	return err
@@ -51,10 +51,10 @@ func (k fakeType) New(c destination.Config, _ destination.Deps) (destination.Des
 		URL string `json:"url"`
 	}
 	if json.Unmarshal(c.Options, &options) != nil || options.URL == "" {
-		return nil, &destination.InvalidError{Detail: "give options.url"}
+		return nil, fault.New(fault.Invalid, "give options.url")
 	}
 	if k == "webhook" && len(c.Secrets.Values["signing"]) < 8 {
-		return nil, &destination.InvalidError{Detail: "secrets.signing is too short"}
+		return nil, fault.New(fault.Invalid, "secrets.signing is too short")
 	}
 	return nil, nil //nolint:nilnil // only the check counts here
 }

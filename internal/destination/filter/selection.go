@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // maxFields limits the values compared per change.
@@ -41,7 +42,7 @@ type field struct {
 
 // Compile compiles a filter. No event types means all, no fields means all fields. A field is a dotted path,
 // such as email or raw.app_metadata.plan; one that starts with a dot is a jq expression over the user, for
-// names that contain dots. The condition runs on destination.Input. It returns a *destination.InvalidError.
+// names that contain dots. The condition runs on destination.Input. It returns a fault.Invalid.
 func Compile(eventTypes, fields []string, condition *string) (*Selection, error) {
 	s := &Selection{eventTypes: eventTypes}
 	for _, eventType := range eventTypes {
@@ -70,7 +71,7 @@ func Compile(eventTypes, fields []string, condition *string) (*Selection, error)
 }
 
 func invalid(format string, args ...any) error {
-	return &destination.InvalidError{Detail: fmt.Sprintf(format, args...)}
+	return fault.Newf(fault.Invalid, format, args...)
 }
 
 func compileField(name string) (field, error) {
@@ -93,7 +94,7 @@ func compileField(name string) (field, error) {
 }
 
 // Wants reports whether the filter accepts a change, and why not. Changes that delete or restore a user pass
-// the fields test. It returns a *destination.InvalidError if the condition, or a field expression, fails on
+// the fields test. It returns a fault.Invalid if the condition, or a field expression, fails on
 // this change.
 func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err error) {
 	if len(s.eventTypes) > 0 && !slices.Contains(s.eventTypes, m.EventType) {

@@ -10,6 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -88,7 +89,7 @@ func TestWantsFails(t *testing.T) {
 			s, err := filter.Compile(nil, []string{c.field}, &c.condition)
 			require.NoError(t, err)
 			_, _, err = s.Wants(destinationtest.Updated())
-			require.ErrorAs(t, err, new(*destination.InvalidError))
+			require.True(t, fault.Is(err, fault.Invalid))
 			require.ErrorContains(t, err, c.says)
 		})
 	}
@@ -143,7 +144,7 @@ func TestCompileRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := filter.Compile(c.eventTypes, c.fields, &c.condition)
-			require.ErrorAs(t, err, new(*destination.InvalidError))
+			require.True(t, fault.Is(err, fault.Invalid))
 			for _, part := range c.says {
 				require.ErrorContains(t, err, part)
 			}

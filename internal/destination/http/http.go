@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	nethttp "net/http"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 const (
@@ -126,12 +126,12 @@ func (h *api) setSecrets(s destination.Secrets) error {
 	wellNamed := regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	for name, value := range s.Values {
 		if !wellNamed.MatchString(name) {
-			return &destination.InvalidError{Detail: fmt.Sprintf(
-				"secrets.%.70s cannot be referred to: a name has lower-case letters, digits and underscores, such as token, which is $secrets.token", name)}
+			return fault.Newf(fault.Invalid,
+				"secrets.%.70s cannot be referred to: a name has lower-case letters, digits and underscores, such as token, which is $secrets.token", name)
 		}
 		if len(value) < minSecret {
-			return &destination.InvalidError{Detail: fmt.Sprintf(
-				"secrets.%s is too short: it has %d bytes, and one of less than %d could not be told from other text in an answer, to hide it", name, len(value), minSecret)}
+			return fault.Newf(fault.Invalid,
+				"secrets.%s is too short: it has %d bytes, and one of less than %d could not be told from other text in an answer, to hide it", name, len(value), minSecret)
 		}
 		if err := httpsend.CheckHeaderValue("secrets", name, value); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"mime"
 	nethttp "net/http"
@@ -17,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // request builds the requests for one event type.
@@ -32,12 +32,12 @@ type request struct {
 func (h *api) setRequests(d destination.Deps) error {
 	known := append(destination.EventTypes(), fallback)
 	if len(h.options.Requests) == 0 {
-		return &destination.InvalidError{Detail: `options.requests is missing: give the request for each event type, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`}
+		return fault.New(fault.Invalid, `options.requests is missing: give the request for each event type, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`)
 	}
 	h.requests = map[string]*request{}
 	for _, eventType := range slices.Sorted(maps.Keys(h.options.Requests)) {
 		if !slices.Contains(known, eventType) {
-			return &destination.InvalidError{Field: "options.requests", Detail: fmt.Sprintf("options.requests has %.40q: there is %s", eventType, strings.Join(known, ", "))}
+			return fault.At("options.requests", "options.requests has %.40q: there is %s", eventType, strings.Join(known, ", "))
 		}
 		r, err := h.compile("options.requests."+eventType, h.options.Requests[eventType], d)
 		if err != nil {
@@ -57,7 +57,7 @@ func (h *api) compile(name string, o RequestOptions, d destination.Deps) (*reque
 		r.method = nethttp.MethodPost
 	}
 	if !slices.Contains(methods(), r.method) {
-		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s.method is %.20q: there is %s", name, o.Method, strings.Join(methods(), ", "))}
+		return nil, fault.Newf(fault.Invalid, "%s.method is %.20q: there is %s", name, o.Method, strings.Join(methods(), ", "))
 	}
 	var err error
 	if r.url, err = h.compileURL(name+".url", o.URL, d); err != nil {
@@ -70,7 +70,7 @@ func (h *api) compile(name string, o RequestOptions, d destination.Deps) (*reque
 		return r, nil
 	}
 	if r.method == nethttp.MethodGet {
-		return nil, &destination.InvalidError{Detail: name + ".body: a GET has no body; leave it out, or take another method"}
+		return nil, fault.New(fault.Invalid, name+".body: a GET has no body; leave it out, or take another method")
 	}
 	r.body, r.secret, err = compileExpr(name+".body", o.Body, h.secrets)
 	return r, err
@@ -87,15 +87,15 @@ func splitURL(source string) (scheme, host string) {
 
 func (h *api) compileURL(name, source string, d destination.Deps) (*template, error) {
 	if source == "" {
-		return nil, &destination.InvalidError{Detail: name + " is missing: give an address, such as https://api.example.com/v1/users/{{ .user.id }}"}
+		return nil, fault.New(fault.Invalid, name+" is missing: give an address, such as https://api.example.com/v1/users/{{ .user.id }}")
 	}
 	scheme, host := splitURL(source)
 	is := strings.Contains(source, "://")
 	if strings.Contains(scheme, open) || strings.Contains(host, open) {
-		return nil, &destination.InvalidError{Detail: name + " has an expression before its path: scheme, host and port are fixed, because the credentials go there; make one destination a host"}
+		return nil, fault.New(fault.Invalid, name+" has an expression before its path: scheme, host and port are fixed, because the credentials go there; make one destination a host")
 	}
 	if !is || (scheme != "https" && scheme != "http") || host == "" || strings.Contains(host, "@") {
-		return nil, &destination.InvalidError{Detail: name + " is no address: give a whole one without user name and password, such as https://api.example.com/v1/users/{{ .user.id }}"}
+		return nil, fault.New(fault.Invalid, name+" is no address: give a whole one without user name and password, such as https://api.example.com/v1/users/{{ .user.id }}")
 	}
 	t, err := parseTemplate(name, source, h.secrets)
 	if err != nil {
@@ -103,7 +103,7 @@ func (h *api) compileURL(name, source string, d destination.Deps) (*template, er
 	}
 	for _, p := range t.parts {
 		if strings.Contains(p.text, "#") {
-			return nil, &destination.InvalidError{Detail: name + " has a # and what comes after it is never sent: leave it out, or write %23"}
+			return nil, fault.New(fault.Invalid, name+" has a # and what comes after it is never sent: leave it out, or write %23")
 		}
 	}
 	address, constant := t.constant()
@@ -111,11 +111,11 @@ func (h *api) compileURL(name, source string, d destination.Deps) (*template, er
 		address = scheme + "://" + host + "/"
 	}
 	if _, err := url.Parse(address); err != nil {
-		return nil, &destination.InvalidError{Detail: name + " cannot be read as an address: write what is no letter or digit as %XX"}
+		return nil, fault.New(fault.Invalid, name+" cannot be read as an address: write what is no letter or digit as %XX")
 	}
 	if d.CheckURL != nil {
 		if err := d.CheckURL(address); err != nil {
-			return nil, &destination.InvalidError{Detail: name + ": " + err.Error()}
+			return nil, fault.New(fault.Invalid, name+": "+err.Error())
 		}
 	}
 	return t, nil
@@ -149,7 +149,7 @@ type ready struct {
 	mask        destination.Mask
 }
 
-// prepare builds the request for a message. skip is why there is none. It returns an *InvalidError.
+// prepare builds the request for a message. skip is why there is none. It returns a fault.Invalid.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
 	r := h.requests[m.EventType]
 	if r == nil {
@@ -186,18 +186,18 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 func (r *request) address(ctx context.Context, input *jq.Input, secrets map[string]any) (address string, derived []string, err error) {
 	address, derived, err = r.url.render(ctx, input, secrets, escapeURL)
 	if errors.Is(err, errEmpty) {
-		return "", nil, &destination.InvalidError{Detail: r.url.name + ` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`}
+		return "", nil, fault.New(fault.Invalid, r.url.name+` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`)
 	}
 	if err != nil {
 		return "", nil, err
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", nil, &destination.InvalidError{Detail: r.url.name + " gives what is no address"}
+		return "", nil, fault.New(fault.Invalid, r.url.name+" gives what is no address")
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
-			return "", nil, &destination.InvalidError{Detail: r.url.name + " gives a path with . or .. in it, which would lead elsewhere"}
+			return "", nil, fault.New(fault.Invalid, r.url.name+" gives a path with . or .. in it, which would lead elsewhere")
 		}
 	}
 	return address, derived, nil
@@ -307,7 +307,7 @@ func tooLarge(size int) error {
 	if size <= httpsend.MaxBody {
 		return nil
 	}
-	return &destination.InvalidError{Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed", size, httpsend.MaxBody)}
+	return fault.Newf(fault.Invalid, "the body has %d bytes, and at most %d are sent: choose what is needed", size, httpsend.MaxBody)
 }
 
 // build returns the request to send.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/http"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -176,7 +177,7 @@ func TestMessagesThatMakeNoRequest(t *testing.T) {
 			require.Empty(t, requests)
 			_, err := d.Preview(t.Context(), c.message)
 			if c.outcome == destination.GiveUp {
-				require.ErrorAs(t, err, new(*destination.InvalidError))
+				require.True(t, fault.Is(err, fault.Invalid))
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Status is a status, such as 404, or a class, such as "5xx".
@@ -80,7 +81,7 @@ func (h *api) setStatuses() error {
 					continue
 				}
 				if other, is := said[s.first]; is && other != list.name {
-					return &destination.InvalidError{Detail: fmt.Sprintf("options.%s and options.%s both name the status %d: leave it in one of them", other, list.name, s.first)}
+					return fault.Newf(fault.Invalid, "options.%s and options.%s both name the status %d: leave it in one of them", other, list.name, s.first)
 				}
 				said[s.first] = list.name
 				for status := s.first; status <= s.last; status++ {

@@ -3,13 +3,13 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/itchyny/gojq"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 const (
@@ -32,19 +32,19 @@ type part struct {
 	secret bool
 }
 
-// compileExpr compiles an expression; the secrets it uses must exist. It returns an *InvalidError.
+// compileExpr compiles an expression; the secrets it uses must exist. It returns a fault.Invalid.
 func compileExpr(name, source string, secrets map[string]any) (expr *jq.Expression, secret bool, err error) {
 	expr, err = jq.Compile(name, source, secretsName)
 	if err != nil {
-		return nil, false, &destination.InvalidError{Detail: err.Error()}
+		return nil, false, err
 	}
 	used, whole := expr.Fields(secretsName)
 	if whole {
-		return nil, false, &destination.InvalidError{Detail: name + " uses $secrets as a whole: name the one that is meant, such as $secrets.token"}
+		return nil, false, fault.New(fault.Invalid, name+" uses $secrets as a whole: name the one that is meant, such as $secrets.token")
 	}
 	for _, key := range used {
 		if _, is := secrets[key]; !is {
-			return nil, false, &destination.InvalidError{Detail: fmt.Sprintf("%s uses $secrets.%s, and there is no secret of this name: give it under secrets, too", name, key)}
+			return nil, false, fault.Newf(fault.Invalid, "%s uses $secrets.%s, and there is no secret of this name: give it under secrets, too", name, key)
 		}
 	}
 	return expr, len(used) > 0, nil
@@ -64,7 +64,7 @@ func parseTemplate(name, source string, secrets map[string]any) (*template, erro
 		}
 		expr, after, closed := cutExpr(rest)
 		if !closed {
-			return nil, &destination.InvalidError{Detail: name + " has a {{ without its }}" + usage}
+			return nil, fault.New(fault.Invalid, name+" has a {{ without its }}"+usage)
 		}
 		compiled, secret, err := compileExpr(name, expr, secrets)
 		if err != nil {
@@ -106,7 +106,7 @@ func (t *template) constant() (string, bool) {
 var errEmpty = errors.New("gives nothing")
 
 // render evaluates the template, passing each value through escape. It returns errEmpty if a value is null, an
-// empty string or missing, otherwise an *InvalidError. derived are the values computed from secrets.
+// empty string or missing, otherwise a fault.Invalid. derived are the values computed from secrets.
 func (t *template) render(ctx context.Context, input *jq.Input, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -140,11 +140,11 @@ func (p part) value(ctx context.Context, name string, input *jq.Input, secrets m
 		}
 		return v, nil
 	case map[string]any, []any:
-		return "", &destination.InvalidError{Detail: fmt.Sprintf("%s has %s where a text or a number is wanted: choose one of its values, or write it with tojson", name, gojq.TypeOf(value))}
+		return "", fault.Newf(fault.Invalid, "%s has %s where a text or a number is wanted: choose one of its values, or write it with tojson", name, gojq.TypeOf(value))
 	default:
 		text, err := gojq.Marshal(v)
 		if err != nil {
-			return "", &destination.InvalidError{Detail: name + " has a value that cannot be written"}
+			return "", fault.New(fault.Invalid, name+" has a value that cannot be written")
 		}
 		return string(text), nil
 	}

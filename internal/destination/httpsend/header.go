@@ -1,12 +1,11 @@
 package httpsend
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // reserved returns headers that would break the connection if set.
@@ -17,7 +16,7 @@ func reserved() []string {
 	}
 }
 
-// CheckHeaderName returns an *InvalidError if a header of this name cannot be set. own are the canonical names
+// CheckHeaderName returns a fault.Invalid if a header of this name cannot be set. own are the canonical names
 // that the type sets itself.
 func CheckHeaderName(field, name string, own ...string) error {
 	odd := func(r rune) bool {
@@ -25,23 +24,23 @@ func CheckHeaderName(field, name string, own ...string) error {
 	}
 	switch canonical := http.CanonicalHeaderKey(name); {
 	case name == "" || len(name) > 100 || strings.ContainsFunc(name, odd):
-		return &destination.InvalidError{Detail: fmt.Sprintf("%s has the name %.40q: a header's name has letters, digits and hyphens, such as X-Api-Version", field, name)}
+		return fault.Newf(fault.Invalid, "%s has the name %.40q: a header's name has letters, digits and hyphens, such as X-Api-Version", field, name)
 	case slices.Contains(reserved(), canonical):
-		return &destination.InvalidError{Detail: fmt.Sprintf("%s sets %s, which the connection itself decides: leave it out", field, canonical)}
+		return fault.Newf(fault.Invalid, "%s sets %s, which the connection itself decides: leave it out", field, canonical)
 	case slices.Contains(own, canonical):
-		return &destination.InvalidError{Detail: fmt.Sprintf("%s sets %s, which authsync sets itself: leave it out", field, canonical)}
+		return fault.Newf(fault.Invalid, "%s sets %s, which authsync sets itself: leave it out", field, canonical)
 	}
 	return nil
 }
 
-// CheckHeaderValue returns an *InvalidError if a header cannot have this value, without quoting it.
+// CheckHeaderValue returns a fault.Invalid if a header cannot have this value, without quoting it.
 func CheckHeaderValue(field, name, value string) error {
 	if len(value) > 8<<10 {
-		return &destination.InvalidError{Detail: fmt.Sprintf("%s: the value of %s has %d bytes; servers take at most 8192", field, name, len(value))}
+		return fault.Newf(fault.Invalid, "%s: the value of %s has %d bytes; servers take at most 8192", field, name, len(value))
 	}
 	odd := func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }
 	if strings.ContainsFunc(value, odd) {
-		return &destination.InvalidError{Detail: fmt.Sprintf("%s: the value of %s holds a line break or another control character: take it out", field, name)}
+		return fault.Newf(fault.Invalid, "%s: the value of %s holds a line break or another control character: take it out", field, name)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (Type) SendsSecretsTo(raw json.RawMessage) []string {
 // NewSecret generates none: HubSpot issues the token.
 func (Type) NewSecret() (name, value string, ok bool) { return "", "", false }
 
-// New validates a configuration. Its errors are *destination.InvalidError.
+// New validates a configuration. Its errors are fault.Invalid.
 func (k Type) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
 	o, err := readOptions(c.Options, d.CheckURL)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // What to do for a changed user without a contact in HubSpot.
@@ -112,11 +113,11 @@ func (d *onDelete) UnmarshalJSON(data []byte) error {
 }
 
 func invalid(format string, args ...any) error {
-	return &destination.InvalidError{Field: "options", Detail: fmt.Sprintf(format, args...)}
+	return fault.At("options", format, args...)
 }
 
 func invalidToken(format string, args ...any) error {
-	return &destination.InvalidError{Field: "secrets." + TokenSecret, Detail: fmt.Sprintf(format, args...)}
+	return fault.At("secrets."+TokenSecret, format, args...)
 }
 
 // readOptions validates options and fills in defaults.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/hubspot"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
@@ -188,7 +189,7 @@ func TestPreview(t *testing.T) {
 
 	b = setup(t, `{"properties": {"email": ".user.raw.x.y"}}`)
 	_, err := b.destination.Preview(t.Context(), message(t, nil, ada().with(func(u *user) { u.Raw = map[string]any{"x": "text"} })))
-	require.ErrorAs(t, err, new(*destination.InvalidError))
+	require.True(t, fault.Is(err, fault.Invalid))
 	require.ErrorContains(t, err, "email")
 }
 

@@ -29,6 +29,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Limits of an expression.
@@ -43,11 +45,6 @@ const (
 )
 
 const killsWithin = time.Hour
-
-// SourceError says why an expression cannot be taken, and where.
-type SourceError struct{ Detail string }
-
-func (e *SourceError) Error() string { return e.Detail }
 
 // RunError means that an expression failed on a value.
 type RunError struct {
@@ -104,35 +101,35 @@ type Expression struct {
 }
 
 // Compile compiles an expression. name is its location for errors, such as options.payload; variables are the
-// variables it may use, with their $. It returns a *SourceError.
+// variables it may use, with their $. It returns a fault.Invalid.
 func Compile(name, source string, variables ...string) (*Expression, error) {
 	if strings.TrimSpace(source) == "" {
-		return nil, &SourceError{name + " is empty: give a jq expression, such as .user.email, or leave it out"}
+		return nil, fault.New(fault.Invalid, name+" is empty: give a jq expression, such as .user.email, or leave it out")
 	}
 	if len(source) > MaxSource {
-		return nil, &SourceError{fmt.Sprintf("%s is %d bytes long: an expression has at most %d", name, len(source), MaxSource)}
+		return nil, fault.Newf(fault.Invalid, "%s is %d bytes long: an expression has at most %d", name, len(source), MaxSource)
 	}
 	if !utf8.ValidString(source) {
-		return nil, &SourceError{name + " is no valid UTF-8 text: write it anew"}
+		return nil, fault.New(fault.Invalid, name+" is no valid UTF-8 text: write it anew")
 	}
 	query, err := gojq.Parse(source)
 	if err != nil {
-		return nil, &SourceError{name + " is no jq expression: " + where(source, err)}
+		return nil, fault.New(fault.Invalid, name+" is no jq expression: "+where(source, err))
 	}
 	found := look(query)
 	if found.modules {
-		return nil, &SourceError{name + " imports a module, and there are none: write its functions into the expression"}
+		return nil, fault.New(fault.Invalid, name+" imports a module, and there are none: write its functions into the expression")
 	}
 	for _, call := range found.calls {
 		if instead, is := absent(call); is && !found.defined[call] {
-			return nil, &SourceError{fmt.Sprintf("%s uses %s, which is not there: %s", name, call, instead)}
+			return nil, fault.Newf(fault.Invalid, "%s uses %s, which is not there: %s", name, call, instead)
 		}
 	}
 	e := &Expression{name: name, source: source, variables: variables, found: found, turn: make(chan struct{}, 1)}
 	isLight := light(query)
 	code, err := compile(query, variables)
 	if err != nil {
-		return nil, &SourceError{fmt.Sprintf("%s cannot work: %s%s", name, err, known(err, variables))}
+		return nil, fault.Newf(fault.Invalid, "%s cannot work: %s%s", name, err, known(err, variables))
 	}
 	if isLight {
 		e.code = code

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 func compile(t *testing.T, source string, variables ...string) *jq.Expression {
@@ -52,7 +53,7 @@ func TestCompileSaysWhatToChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := jq.Compile("condition", c.source)
-			require.ErrorAs(t, err, new(*jq.SourceError))
+			require.True(t, fault.Is(err, fault.Invalid))
 			require.ErrorContains(t, err, "condition")
 			for _, part := range c.says {
 				require.ErrorContains(t, err, part)
@@ -171,7 +172,7 @@ func FuzzExpression(f *testing.F) {
 		defer hung.Stop()
 		e, err := jq.Compile("condition", source, "$secrets")
 		if err != nil {
-			require.ErrorAs(t, err, new(*jq.SourceError))
+			require.True(t, fault.Is(err, fault.Invalid))
 			return
 		}
 		all, err := e.All(t.Context(), jq.Of(change()), map[string]any{"token": "secret"})

@@ -3,13 +3,13 @@
 package registry
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/http"
 	"github.com/authsync/authsync/internal/destination/hubspot"
 	"github.com/authsync/authsync/internal/destination/webhook"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // All returns all types.
@@ -27,12 +27,12 @@ func Names() []string {
 	return names
 }
 
-// Lookup returns a type by name. It returns a *destination.InvalidError that lists the known names.
+// Lookup returns a type by name. It returns a fault.Invalid that lists the known names.
 func Lookup(name string) (destination.Type, error) {
 	for _, typ := range All() {
 		if typ.Name() == strings.ToLower(strings.TrimSpace(name)) {
 			return typ, nil
 		}
 	}
-	return nil, &destination.InvalidError{Field: "type", Detail: fmt.Sprintf("unknown destination type %.40q: use one of %s", name, strings.Join(Names(), ", "))}
+	return nil, fault.At("type", "unknown destination type %.40q: use one of %s", name, strings.Join(Names(), ", "))
 }

@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/registry"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 func TestLookup(t *testing.T) {
@@ -19,7 +19,7 @@ func TestLookup(t *testing.T) {
 	}
 	for _, unknown := range []string{"", "salesforce", "web-hook"} {
 		_, err := registry.Lookup(unknown)
-		require.ErrorAs(t, err, new(*destination.InvalidError))
+		require.True(t, fault.Is(err, fault.Invalid))
 		for _, name := range registry.Names() {
 			require.ErrorContains(t, err, name)
 		}

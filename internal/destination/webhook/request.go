@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
@@ -40,9 +41,7 @@ type data struct {
 func (w *webhook) body(ctx context.Context, m destination.Message) (json.RawMessage, error) {
 	body, err := w.shape(ctx, m)
 	if err == nil && len(body) > httpsend.MaxBody {
-		return nil, &destination.InvalidError{
-			Detail: fmt.Sprintf("the body has %d bytes, and at most %d are sent: choose what is needed with options.payload", len(body), httpsend.MaxBody),
-		}
+		return nil, fault.Newf(fault.Invalid, "the body has %d bytes, and at most %d are sent: choose what is needed with options.payload", len(body), httpsend.MaxBody)
 	}
 	return body, err
 }

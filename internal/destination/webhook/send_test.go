@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -224,7 +225,7 @@ func TestTargetThatIsGuarded(t *testing.T) {
 	t.Parallel()
 	guard := egress.New(egress.Config{})
 	_, err := webhook.Type{}.New(config("https://10.0.0.5/hook"), destination.Deps{CheckURL: guard.CheckURL})
-	require.ErrorAs(t, err, new(*destination.InvalidError))
+	require.True(t, fault.Is(err, fault.Invalid))
 	require.ErrorContains(t, err, "options.url: https://10.0.0.5")
 	require.ErrorContains(t, err, egress.Setting)
 

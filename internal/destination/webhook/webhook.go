@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider/standardwebhooks"
 )
 
@@ -80,7 +81,7 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 	if o.Payload != "" {
 		payload, err := jq.Compile("options.payload", o.Payload)
 		if err != nil {
-			return nil, &destination.InvalidError{Detail: err.Error()}
+			return nil, err
 		}
 		w.payload = payload
 	}
@@ -109,11 +110,11 @@ type key struct {
 
 func (w *webhook) setTarget(d destination.Deps) error {
 	if w.options.URL == "" {
-		return &destination.InvalidError{Detail: "options.url is missing: give the address that takes the webhooks, such as https://app.example.com/webhooks/authsync"}
+		return fault.New(fault.Invalid, "options.url is missing: give the address that takes the webhooks, such as https://app.example.com/webhooks/authsync")
 	}
 	if d.CheckURL != nil {
 		if err := d.CheckURL(w.options.URL); err != nil {
-			return &destination.InvalidError{Detail: "options.url: " + err.Error()}
+			return fault.New(fault.Invalid, "options.url: "+err.Error())
 		}
 	}
 	for name, value := range w.options.Headers {
@@ -133,7 +134,7 @@ func (w *webhook) setTarget(d destination.Deps) error {
 func (w *webhook) setKeys(s destination.Secrets) error {
 	current, given := s.Values[SigningSecret]
 	if !given {
-		return &destination.InvalidError{Detail: "secrets.signing_secret is missing: leave secrets out to have one made, or give one"}
+		return fault.New(fault.Invalid, "secrets.signing_secret is missing: leave secrets out to have one made, or give one")
 	}
 	main, err := parseKey("secrets."+SigningSecret, current)
 	if err != nil {
@@ -154,14 +155,14 @@ func parseKey(field, secret string) ([]byte, error) {
 	advice := fmt.Sprintf("give whsec_ and the base64 of %d to %d random bytes (openssl rand -base64 %d makes them), or leave it out to have one made", minKey, maxKey, newKey)
 	bytes, err := standardwebhooks.ParseSecret(secret)
 	if err != nil {
-		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s cannot be used: %s; %s", field, err, advice)}
+		return nil, fault.Newf(fault.Invalid, "%s cannot be used: %s; %s", field, err, advice)
 	}
 	if len(bytes) < minKey || len(bytes) > maxKey {
 		size := "too short"
 		if len(bytes) > maxKey {
 			size = "too long"
 		}
-		return nil, &destination.InvalidError{Detail: fmt.Sprintf("%s is %s, it has %d bytes: %s", field, size, len(bytes), advice)}
+		return nil, fault.Newf(fault.Invalid, "%s is %s, it has %d bytes: %s", field, size, len(bytes), advice)
 	}
 	return bytes, nil
 }

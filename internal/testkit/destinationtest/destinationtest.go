@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 )
 
 // Suite describes a type.
@@ -159,8 +160,7 @@ func (s Suite) testInvalid(t *testing.T) {
 
 func mustBeInvalid(t *testing.T, c destination.Config, err error, says ...string) {
 	t.Helper()
-	var invalid *destination.InvalidError
-	require.ErrorAs(t, err, &invalid)
+	require.True(t, fault.Is(err, fault.Invalid), err)
 	for _, part := range says {
 		require.ErrorContains(t, err, part)
 	}
