@@ -8,12 +8,23 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
+
+func deliveryOf(d delivery.Delivery) wire.Delivery {
+	return wire.Delivery{
+		ID: d.ID, DestinationID: d.DestinationID.String(), Destination: d.Destination, ChangeID: d.ChangeID, MessageID: d.MessageID,
+		UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State, Attempts: d.Attempts, Deferrals: d.Deferrals,
+		NextAttemptAt: utc(d.NextAttemptAt), LastAttemptAt: utc(d.LastAttemptAt), LastStatus: d.LastStatus, LastResponse: d.LastResponse,
+		Reason: d.Reason, CoalescedInto: d.CoalescedInto, JobID: d.JobID, ChangedAt: d.ChangedAt.UTC(), CreatedAt: d.CreatedAt.UTC(),
+		FinishedAt: utc(d.FinishedAt),
+	}
+}
 
 func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	p, err := a.project(r)
@@ -46,7 +57,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: newPage(list, next)}, nil
+	return answer{status: http.StatusOK, body: newPage(each(list, deliveryOf), next)}, nil
 }
 
 func (a *API) getDelivery(r *http.Request) (answer, error) {
@@ -95,5 +106,5 @@ func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: d}, nil
+	return answer{status: http.StatusOK, body: deliveryOf(d)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
@@ -25,9 +26,7 @@ func (a *API) pauseDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Reason string `json:"reason"`
-	}
+	var in wire.PauseOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -65,9 +64,7 @@ func (a *API) rotateSecret(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Value *string `json:"value"`
-	}
+	var in wire.RotateOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -84,10 +81,7 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		UserID   string `json:"user_id"`
-		ChangeID int64  `json:"change_id"`
-	}
+	var in wire.PreviewOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -99,7 +93,22 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	return answer{status: http.StatusOK, body: preview}, nil
+	return answer{status: http.StatusOK, body: previewOf(preview)}, nil
+}
+
+func previewOf(p delivery.Preview) wire.Preview {
+	return wire.Preview{Wanted: p.Wanted, Why: p.Why, MessageID: p.MessageID, Requests: each(p.Requests, requestOf)}
+}
+
+func requestOf(r destination.Request) wire.Request {
+	return wire.Request{Method: r.Method, URL: r.URL, Headers: r.Header, Body: r.Body, Note: r.Note}
+}
+
+func testResultOf(r delivery.TestResult) wire.TestResult {
+	return wire.TestResult{
+		Delivered: r.Delivered, MessageID: r.MessageID, Requests: each(r.Requests, requestOf), Status: r.Status,
+		Response: r.Response, Reason: r.Reason, DurationMS: r.Duration.Milliseconds(),
+	}
 }
 
 // testDestination sends one test event.
@@ -108,9 +117,7 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	in := struct {
-		EventType string `json:"event_type"`
-	}{destination.UserUpdated}
+	in := wire.TestOrder{EventType: destination.UserUpdated}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -121,7 +128,7 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: result}, nil
+	return answer{status: http.StatusOK, body: testResultOf(result)}, nil
 }
 
 // replayDestination delivers again what the body chooses.
@@ -130,14 +137,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Since     string `json:"since"`
-		Until     string `json:"until"`
-		UserID    string `json:"user_id"`
-		EventType string `json:"event_type"`
-		State     string `json:"state"`
-		DryRun    bool   `json:"dry_run"`
-	}
+	var in wire.ReplayOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -166,7 +166,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	return answer{status: http.StatusOK, body: done}, nil
+	return answer{status: http.StatusOK, body: wire.Replayed(done)}, nil
 }
 
 func deliveryStates() []string {

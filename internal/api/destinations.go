@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -18,50 +18,21 @@ import (
 // clockSkew is how much a caller's clock may be ahead of ours.
 const clockSkew = time.Minute
 
-type destinationBody struct {
-	ID          uuid.UUID                      `json:"id"`
-	ProjectID   uuid.UUID                      `json:"project_id"`
-	Name        string                         `json:"name"`
-	Type        string                         `json:"type"`
-	EventTypes  []string                       `json:"event_types"`
-	Fields      []string                       `json:"fields"`
-	Condition   *string                        `json:"condition"`
-	Options     json.RawMessage                `json:"options"`
-	Secrets     map[string]project.SecretState `json:"secrets"` // null where they cannot be opened
-	State       string                         `json:"state"`
-	StateBy     string                         `json:"state_by"`
-	StateReason *string                        `json:"state_reason"`
-	StateSince  time.Time                      `json:"state_since"`
-
-	FailingSince     *time.Time `json:"failing_since"`
-	BreakerOpenUntil *time.Time `json:"breaker_open_until"`
-	Waiting          int64      `json:"waiting"`
-	Retrying         int64      `json:"retrying"`
-	Failed           int64      `json:"failed"`
-	OldestWaitingAt  *time.Time `json:"oldest_waiting_at"`
-	LastSuccessAt    *time.Time `json:"last_success_at"`
-	WaitsBecause     *string    `json:"wait_reason"`
-
-	// Fault says why the destination cannot be used; absent when all is well.
-	Fault     string    `json:"fault,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
-	// Secret was made or given by this call, and is shown this once.
-	Secret *project.MadeSecret `json:"secret,omitempty"`
-}
-
-func newDestinationBody(d project.Destination, h delivery.Health) destinationBody {
-	for name, s := range d.Secrets {
-		s.OldUntil = utc(s.OldUntil)
-		d.Secrets[name] = s
-	}
-	return destinationBody{
-		ID: d.ID, ProjectID: d.ProjectID, Name: d.Name, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields, Condition: d.Condition,
-		Options: d.Options, Secrets: d.Secrets, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
-		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitsBecause: h.WaitReason,
+func destinationOf(d project.Destination, h delivery.Health) wire.Destination {
+	w := wire.Destination{
+		ID: d.ID.String(), ProjectID: d.ProjectID.String(), Name: d.Name, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields,
+		Condition: d.Condition, Options: d.Options, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
+		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitReason: h.WaitReason,
 		FailingSince: utc(h.FailingSince), BreakerOpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
 		LastSuccessAt: utc(h.LastSuccessAt), Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
+	if d.Secrets != nil {
+		w.Secrets = make(map[string]wire.SecretState, len(d.Secrets))
+	}
+	for name, s := range d.Secrets {
+		w.Secrets[name] = wire.SecretState{Set: s.Set, OldUntil: utc(s.OldUntil)}
+	}
+	return w
 }
 
 // destinationInput is what is given for a destination, when it is made and when it is changed.
@@ -126,8 +97,8 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := newDestinationBody(d, delivery.Health{})
-	body.Secret = secret
+	body := destinationOf(d, delivery.Health{})
+	body.Secret = (*wire.MadeSecret)(secret)
 	return answer{
 		status: http.StatusCreated, body: body,
 		location: "/projects/" + p.ID.String() + "/destinations/" + d.ID.String(),
@@ -168,11 +139,11 @@ func (a *API) listDestinations(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]destinationBody, len(list))
+	bodies := make([]wire.Destination, len(list))
 	for i, d := range list {
-		bodies[i] = newDestinationBody(d, health[d.ID])
+		bodies[i] = destinationOf(d, health[d.ID])
 	}
-	return pageOf(r, bodies, func(d destinationBody) string { return d.Name })
+	return pageOf(r, bodies, func(d wire.Destination) string { return d.Name })
 }
 
 // destination finds the project and the destination that the path names.
@@ -203,8 +174,8 @@ func (a *API) shown(r *http.Request, d project.Destination, secret *project.Made
 	if err != nil {
 		return answer{}, err
 	}
-	body := newDestinationBody(d, health[d.ID])
-	body.Secret = secret
+	body := destinationOf(d, health[d.ID])
+	body.Secret = (*wire.MadeSecret)(secret)
 	return answer{status: http.StatusOK, body: body}, nil
 }
 

@@ -18,12 +18,7 @@ func keyOf(k project.Key) wire.Key {
 }
 
 func (a *API) createKey(r *http.Request) (answer, error) {
-	var in struct {
-		Name string `json:"name"`
-		Test bool   `json:"test"`
-		// ProjectID limits the key to a project; its name does as well.
-		ProjectID *string `json:"project_id"`
-	}
+	var in wire.KeyOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}

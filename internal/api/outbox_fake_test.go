@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -104,7 +105,7 @@ func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (
 		return delivery.TestResult{}, fault.New(fault.Invalid, "a test event would leave a contact: use preview")
 	}
 	status := http.StatusUnauthorized
-	return delivery.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", DurationMS: 3}, o.err
+	return delivery.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", Duration: 3 * time.Millisecond}, o.err
 }
 
 func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r delivery.Replay) (delivery.Replayed, error) {

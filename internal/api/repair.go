@@ -49,12 +49,7 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Since  string `json:"since"`
-		Until  string `json:"until"`
-		Stream string `json:"stream"`
-		DryRun bool   `json:"dry_run"`
-	}
+	var in wire.RedeliverOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}

@@ -65,7 +65,7 @@ func (s *session) newDeliveriesList() *cobra.Command {
 	return cmd
 }
 
-func (s *session) printOutgoing(none string, deliveries ...client.Outgoing) error {
+func (s *session) printOutgoing(none string, deliveries ...client.Delivery) error {
 	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "TYPE", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
 	for _, d := range deliveries {
 		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.UserID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
@@ -74,7 +74,7 @@ func (s *session) printOutgoing(none string, deliveries ...client.Outgoing) erro
 }
 
 // whyOf says why a delivery is in its state, in a few words.
-func whyOf(d client.Outgoing) string {
+func whyOf(d client.Delivery) string {
 	switch {
 	case d.Reason != nil && *d.Reason != "":
 		return *d.Reason
@@ -114,7 +114,7 @@ func (s *session) newDeliveriesShow() *cobra.Command {
 	}
 }
 
-func (s *session) printOneOutgoing(d client.Outgoing) error {
+func (s *session) printOneOutgoing(d client.Delivery) error {
 	number := func(n *int64) string {
 		if n == nil {
 			return "-"
@@ -179,7 +179,7 @@ A successful delivery is not retried; authsync destinations replay sends it agai
 			case !failed && destination != "":
 				return usagef("--destination goes with --failed, which retries all that failed of it")
 			case failed:
-				return s.replayDestination(cmd, args[0], destination, map[string]any{"state": "failed"})
+				return s.replayDestination(cmd, args[0], destination, client.ReplayOrder{State: "failed"})
 			}
 			return s.actOnDeliveries(cmd, args, "retry")
 		},
@@ -225,7 +225,7 @@ func (s *session) actOnDeliveries(cmd *cobra.Command, args []string, action stri
 	if err != nil {
 		return err
 	}
-	done := make([]client.Outgoing, len(ids))
+	done := make([]client.Delivery, len(ids))
 	for i, id := range ids {
 		if done[i], err = c.ActOnOutgoing(cmd.Context(), args[0], id, action); err != nil {
 			return fmt.Errorf("delivery %d: %w", id, err)

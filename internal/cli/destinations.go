@@ -187,7 +187,7 @@ delivered in order once it is resumed.`,
 		Example: "  authsync destinations pause shop crm --reason 'the CRM is being moved'",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.actOn(cmd, args, "pause", map[string]any{"reason": reason}, "Paused. Changes are kept; to send them: authsync destinations resume %s %s")
+			return s.actOn(cmd, args, "pause", client.PauseOrder{Reason: reason}, "Paused. Changes are kept; to send them: authsync destinations resume %s %s")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who find it paused")
@@ -209,7 +209,7 @@ The notice of a destination that is at work is taken away.`,
 	}
 }
 
-func (s *session) actOn(cmd *cobra.Command, args []string, action string, in map[string]any, done string) error {
+func (s *session) actOn(cmd *cobra.Command, args []string, action string, in any, done string) error {
 	c, err := s.client()
 	if err != nil {
 		return err
@@ -236,13 +236,13 @@ the receiver can be changed meanwhile; the secret before the old one signs no mo
 			"  authsync destinations rotate shop app --secret-env NEW_SECRET",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := map[string]any{}
+			var in client.RotateOrder
 			if from.given() {
 				value, err := s.read(from)
 				if err != nil {
 					return err
 				}
-				in["value"] = value
+				in.Value = &value
 			}
 			c, err := s.client()
 			if err != nil {

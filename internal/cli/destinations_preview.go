@@ -24,21 +24,14 @@ an id, and the requests that it would make, secrets masked. Nothing is sent.`,
 			"  authsync destinations preview shop crm --change 17 --json",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := map[string]any{}
-			if user != "" {
-				in["user_id"] = user
-			}
-			if change != 0 {
-				in["change_id"] = change
-			}
-			if len(in) != 1 {
+			if (user == "") == (change == 0) {
 				return usagef("give either --user, the id of a user, or --change, the id of a change")
 			}
 			c, err := s.client()
 			if err != nil {
 				return err
 			}
-			p, err := c.Preview(cmd.Context(), args[0], args[1], in)
+			p, err := c.Preview(cmd.Context(), args[0], args[1], client.PreviewOrder{UserID: user, ChangeID: change})
 			if err != nil {
 				return err
 			}

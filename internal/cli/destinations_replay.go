@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"time"
-
 	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/client"
 )
 
 func (s *session) newDestinationsReplay() *cobra.Command {
@@ -20,19 +20,19 @@ destination was made. --dry-run counts, and sends nothing.`,
 			"  authsync destinations replay shop crm --all",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := s.replayInput(from, to, user, eventType, state)
+			in, err := s.replayOrder(from, to, user, eventType, state)
 			if err != nil {
 				return err
 			}
 			switch {
-			case all && len(in) > 0:
+			case all && in != client.ReplayOrder{}:
 				return usagef("give --all or flags that choose changes, not both")
 			case all:
-				in["since"] = "beginning"
-			case len(in) == 0:
+				in.Since = "beginning"
+			case in == client.ReplayOrder{}:
 				return usagef("say what to deliver again: flags such as --state failed, or --all")
 			}
-			in["dry_run"] = dryRun
+			in.DryRun = dryRun
 			return s.replayDestination(cmd, args[0], args[1], in)
 		},
 	}
@@ -47,30 +47,18 @@ destination was made. --dry-run counts, and sends nothing.`,
 	return cmd
 }
 
-func (s *session) replayInput(from, to, user, eventType, state string) (map[string]any, error) {
-	in := map[string]any{}
-	for name, value := range map[string]string{"user_id": user, "event_type": eventType, "state": state} {
-		if value != "" {
-			in[name] = value
-		}
-	}
-	var err error
+func (s *session) replayOrder(from, to, user, eventType, state string) (in client.ReplayOrder, err error) {
+	in = client.ReplayOrder{UserID: user, EventType: eventType, State: state}
 	if from != "" {
-		if in["since"], err = beginning(from, s.Now()); err != nil {
-			return nil, err
+		if in.Since, err = beginning(from, s.Now()); err != nil {
+			return in, err
 		}
 	}
-	if to != "" {
-		at, err := moment(to, s.Now())
-		if err != nil {
-			return nil, err
-		}
-		in["until"] = at.UTC().Format(time.RFC3339Nano)
-	}
-	return in, nil
+	in.Until, err = s.bound(to)
+	return in, err
 }
 
-func (s *session) replayDestination(cmd *cobra.Command, project, name string, in map[string]any) error {
+func (s *session) replayDestination(cmd *cobra.Command, project, name string, in client.ReplayOrder) error {
 	c, err := s.client()
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	require.Equal(t, client.Replayed{Matched: 1, DryRun: true}, replayed)
 	b.decode(t, &replayed, "destinations", "replay", "shop", "app", "--all")
 	require.Equal(t, client.Replayed{Matched: 1, Requeued: 1}, replayed)
-	var deliveries []client.Outgoing
+	var deliveries []client.Delivery
 	b.decode(t, &deliveries, "deliveries", "list", "shop", "--user", "u-1")
 	require.Len(t, deliveries, 1)
 	require.Equal(t, "ready", deliveries[0].State)

@@ -32,7 +32,7 @@ events; use authsync destinations preview for them.`,
 			if err != nil {
 				return err
 			}
-			result, err := c.TestDestination(cmd.Context(), args[0], args[1], map[string]any{"event_type": eventType})
+			result, err := c.TestDestination(cmd.Context(), args[0], args[1], client.TestOrder{EventType: eventType})
 			if err != nil {
 				return err
 			}

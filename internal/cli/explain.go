@@ -18,7 +18,7 @@ type explanation struct {
 	client.User
 
 	Events     []client.Event    `json:"events"`     // oldest first; only those that the inbox still has
-	Deliveries []client.Outgoing `json:"deliveries"` // newest first, at most maxExplained
+	Deliveries []client.Delivery `json:"deliveries"` // newest first, at most maxExplained
 }
 
 // maxExplained is how many deliveries of a user explain shows.

@@ -262,7 +262,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 			return f.print(wideEvent())
 		},
 		"Deliveries": func(s *session) error {
-			return s.printOutgoing("", client.Outgoing{
+			return s.printOutgoing("", client.Delivery{
 				ID: 1234567, Destination: "a-destination-with-a-long-name", UserID: user, EventType: "user.updated", State: "retrying",
 				Attempts: 12, NextAttemptAt: &at, Reason: &why, ChangedAt: at,
 			})

@@ -37,10 +37,10 @@ reconcile to find what it has dropped.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if order.From, err = s.bound(from); err != nil {
+			if order.Since, err = s.bound(from); err != nil {
 				return err
 			}
-			if order.To, err = s.bound(to); err != nil {
+			if order.Until, err = s.bound(to); err != nil {
 				return err
 			}
 			c, err := s.client()
@@ -62,12 +62,12 @@ reconcile to find what it has dropped.`,
 }
 
 // bound reads an end of a time that may be open.
-func (s *session) bound(text string) (*time.Time, error) {
+func (s *session) bound(text string) (string, error) {
 	if text == "" {
-		return nil, nil
+		return "", nil
 	}
 	at, err := moment(text, s.Now())
-	return &at, err
+	return at.UTC().Format(time.RFC3339Nano), err
 }
 
 // printRedelivery prints the streams; the exit status is 0 only if all could be asked.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // Refresh reads a user from the provider and brings the mirror to it. An empty
@@ -16,14 +15,6 @@ func (c *Client) Refresh(ctx context.Context, project, userID, provider string) 
 	}
 	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/users/"+url.PathEscape(userID)+"/refresh", body, &r)
 	return r, err
-}
-
-// RedeliverOrder says which failed deliveries are meant; what is empty bounds nothing.
-type RedeliverOrder struct {
-	From   *time.Time `json:"since,omitempty"`
-	To     *time.Time `json:"until,omitempty"`
-	Stream string     `json:"stream,omitempty"`
-	DryRun bool       `json:"dry_run,omitempty"`
 }
 
 // Redeliver asks the provider to send failed deliveries again.

@@ -64,9 +64,9 @@ func (c *Client) Keys(ctx context.Context) ([]Key, error) {
 // CreateKey makes an API key, for one project (name or id) or, if that is
 // empty, for all.
 func (c *Client) CreateKey(ctx context.Context, name, project string, test bool) (k Key, err error) {
-	in := map[string]any{"name": name, "test": test}
+	in := wire.KeyOrder{Name: name, Test: test}
 	if project != "" {
-		in["project_id"] = project
+		in.ProjectID = &project
 	}
 	err = c.Do(ctx, http.MethodPost, "/keys", in, &k)
 	return k, err

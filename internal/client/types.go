@@ -25,8 +25,23 @@ type (
 	ListedUser = wire.ListedUser
 	Repair     = wire.Repair
 
+	Destination  = wire.Destination
+	SecretState  = wire.SecretState
+	MadeSecret   = wire.MadeSecret
+	PauseOrder   = wire.PauseOrder
+	RotateOrder  = wire.RotateOrder
+	PreviewOrder = wire.PreviewOrder
+	Preview      = wire.Preview
+	Request      = wire.Request
+	TestOrder    = wire.TestOrder
+	TestResult   = wire.TestResult
+	ReplayOrder  = wire.ReplayOrder
+	Replayed     = wire.Replayed
+	Delivery     = wire.Delivery
+
 	Run              = wire.Run
 	Order            = wire.Order
+	RedeliverOrder   = wire.RedeliverOrder
 	Redelivery       = wire.Redelivery
 	RedeliveryStream = wire.RedeliveryStream
 )

@@ -17,27 +17,27 @@ import (
 
 // Delivery is one change to be sent to one destination.
 type Delivery struct {
-	ID            int64      `json:"id"`
-	DestinationID uuid.UUID  `json:"destination_id"`
-	Destination   string     `json:"destination"`
-	ChangeID      int64      `json:"change_id"`
-	MessageID     string     `json:"message_id" db:"-"`
-	UserID        string     `json:"user_id"`
-	EventType     string     `json:"event_type"`
-	Changed       []string   `json:"changed"`
-	State         string     `json:"state"`
-	Attempts      int        `json:"attempts"`
-	Deferrals     int        `json:"deferrals"`
-	NextAttemptAt *time.Time `json:"next_attempt_at"`
-	LastAttemptAt *time.Time `json:"last_attempt_at"`
-	LastStatus    *int       `json:"last_status"`
-	LastResponse  *string    `json:"last_response"`
-	Reason        *string    `json:"reason"`
-	CoalescedInto *int64     `json:"coalesced_into"`
-	JobID         *int64     `json:"job_id"`
-	ChangedAt     time.Time  `json:"changed_at"`
-	CreatedAt     time.Time  `json:"created_at"`
-	FinishedAt    *time.Time `json:"finished_at"`
+	ID            int64
+	DestinationID uuid.UUID
+	Destination   string
+	ChangeID      int64
+	MessageID     string `db:"-"`
+	UserID        string
+	EventType     string
+	Changed       []string
+	State         string
+	Attempts      int
+	Deferrals     int
+	NextAttemptAt *time.Time
+	LastAttemptAt *time.Time
+	LastStatus    *int
+	LastResponse  *string
+	Reason        *string
+	CoalescedInto *int64
+	JobID         *int64
+	ChangedAt     time.Time
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
 }
 
 // ListFilter selects deliveries. Empty fields match everything.

@@ -16,10 +16,10 @@ import (
 
 // Preview shows what would be sent to a destination for a change.
 type Preview struct {
-	Wanted    bool                  `json:"wanted"`
-	Why       string                `json:"why"` // why it is sent or not
-	MessageID string                `json:"message_id"`
-	Requests  []destination.Request `json:"requests"`
+	Wanted    bool
+	Why       string // why it is sent or not
+	MessageID string
+	Requests  []destination.Request
 }
 
 // ErrNoChange means that the change does not exist, or that the user has none.

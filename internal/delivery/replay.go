@@ -31,9 +31,9 @@ type Replay struct {
 
 // Replayed is the result of a replay.
 type Replayed struct {
-	Matched  int64 `json:"matched"`
-	Requeued int64 `json:"requeued"` // deliveries requeued or created
-	DryRun   bool  `json:"dry_run"`
+	Matched  int64
+	Requeued int64 // deliveries requeued or created
+	DryRun   bool
 }
 
 // replayPage is the number of deliveries per transaction.

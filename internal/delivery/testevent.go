@@ -13,13 +13,13 @@ import (
 
 // TestResult is a destination's response to a test event.
 type TestResult struct {
-	Delivered  bool                  `json:"delivered"`
-	MessageID  string                `json:"message_id"`
-	Requests   []destination.Request `json:"requests"` // secrets masked; empty if the mapping makes none
-	Status     *int                  `json:"status"`   // nil: there was no answer
-	Response   string                `json:"response"`
-	Reason     string                `json:"reason"` // why it failed or was not sent
-	DurationMS int64                 `json:"duration_ms"`
+	Delivered bool
+	MessageID string
+	Requests  []destination.Request // secrets masked; empty if the mapping makes none
+	Status    *int                  // nil: there was no answer
+	Response  string
+	Reason    string // why it failed or was not sent
+	Duration  time.Duration
 }
 
 // Test sends one test event to a destination, regardless of its state and filters, and returns the response. It creates no
@@ -49,7 +49,7 @@ func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, e
 	result := TestResult{MessageID: message.ID, Requests: append([]destination.Request{}, requests...)}
 	begun := time.Now()
 	answer := built.Send(ctx, []destination.Message{message})[0]
-	result.DurationMS = time.Since(begun).Milliseconds()
+	result.Duration = time.Since(begun)
 	result.Delivered = answer.Outcome == destination.Delivered && len(requests) > 0
 	result.Response, result.Reason = answer.Response, answer.Reason
 	if answer.Status != 0 {

@@ -155,14 +155,14 @@ func (e *DeferredError) Error() string { return e.Reason }
 
 // Request is a request as shown by Preview; secrets are masked.
 type Request struct {
-	Method string `json:"method"`
-	URL    string `json:"url"`
+	Method string
+	URL    string
 	// Header holds the relevant headers.
-	Header http.Header `json:"headers"`
+	Header http.Header
 	// Body is the JSON body, or another body as a JSON string; nil if there is none.
-	Body json.RawMessage `json:"body"`
+	Body json.RawMessage
 	// Note says when this request is made, if that depends on a response.
-	Note string `json:"note,omitempty"`
+	Note string
 }
 
 // Config is a destination's configuration.

@@ -85,14 +85,14 @@ type Destination struct {
 
 // SecretState tells that a secret is set, and until when the one before it is valid too.
 type SecretState struct {
-	Set      bool       `json:"set"`
-	OldUntil *time.Time `json:"old_until,omitempty"`
+	Set      bool
+	OldUntil *time.Time
 }
 
 // MadeSecret is a secret that was made for a person, who sees it this once.
 type MadeSecret struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
+	Name  string
+	Value string
 }
 
 // InTx is what belongs to the same transaction as a new destination. It calls no database or server but the

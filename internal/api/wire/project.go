@@ -83,6 +83,14 @@ type Key struct {
 	RevokedAt  *time.Time `json:"revoked_at"`
 }
 
+// KeyOrder makes an API key.
+type KeyOrder struct {
+	Name string `json:"name"`
+	Test bool   `json:"test"`
+	// ProjectID, or a project's name, limits the key to that project.
+	ProjectID *string `json:"project_id,omitempty"`
+}
+
 // Reader is what a role of the project's database shall be able to do with the mirror.
 type Reader struct {
 	Role       string   `json:"role"`

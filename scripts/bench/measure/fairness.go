@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/authsync/authsync/internal/client"
 )
 
 const (
@@ -118,7 +120,7 @@ func (d *delivery) measure(ctx context.Context, s *situation, light *tenant, eve
 	s.seen.took += l.took
 	s.seen.latencies = append(s.seen.latencies, l.latencies...)
 	for _, n := range s.beside {
-		_, e := d.api.ActOn(ctx, n.Name, n.name(), "pause", map[string]any{})
+		_, e := d.api.ActOn(ctx, n.Name, n.name(), "pause", client.PauseOrder{})
 		err = errors.Join(err, e)
 	}
 	d.sink.release()
@@ -138,7 +140,7 @@ func (d *delivery) topUp(ctx context.Context, n neighbour, least int) error {
 	if err != nil || ready >= least {
 		return err
 	}
-	_, err = d.api.ReplayDestination(ctx, n.Name, n.name(), map[string]any{"state": "delivered"})
+	_, err = d.api.ReplayDestination(ctx, n.Name, n.name(), client.ReplayOrder{State: "delivered"})
 	return err
 }
 

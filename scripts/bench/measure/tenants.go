@@ -181,10 +181,10 @@ func (d *delivery) pausedWebhook(ctx context.Context, t *tenant, name, path stri
 	if err := d.webhook(ctx, t, name, path, "now"); err != nil {
 		return 0, err
 	}
-	if _, err := d.api.ActOn(ctx, t.Name, name, "pause", map[string]any{}); err != nil {
+	if _, err := d.api.ActOn(ctx, t.Name, name, "pause", client.PauseOrder{}); err != nil {
 		return 0, err
 	}
-	if _, err := d.api.ReplayDestination(ctx, t.Name, name, map[string]any{"since": "beginning"}); err != nil {
+	if _, err := d.api.ReplayDestination(ctx, t.Name, name, client.ReplayOrder{Since: "beginning"}); err != nil {
 		return 0, err
 	}
 	err = d.await(ctx, "the changes were not relayed in time", func() (rests bool, err error) {
