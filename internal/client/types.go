@@ -2,7 +2,8 @@ package client
 
 import "github.com/authsync/authsync/internal/api/wire"
 
-// The documents of the API; see package wire.
+// The documents of the API; package wire documents each.
+
 type (
 	Project           = wire.Project
 	Integration       = wire.Integration

@@ -94,7 +94,7 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(hangs.Close)
-	for name, c := range map[string]struct {
+	for name, c := range map[string]struct { //nolint:paralleltest // the cases share a bundle, and its types
 		to     destination.Type
 		status int
 		reason string

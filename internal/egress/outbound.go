@@ -67,6 +67,7 @@ type Guard struct {
 	timeout  time.Duration
 }
 
+// New returns a Guard.
 func New(c Config) *Guard {
 	g := &Guard{
 		allow: c.Allow, setting: cmp.Or(c.Setting, Setting), blocks: blocks(), resolver: c.Resolver, dial: c.Dial, timeout: cmp.Or(c.DialTimeout, 10*time.Second),

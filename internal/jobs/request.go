@@ -25,6 +25,7 @@ const (
 	RepairMirror = "repair_mirror" // per project
 )
 
+// DB is a pool or a transaction.
 type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row

@@ -69,7 +69,7 @@ func (m *Mirrors) tenant(ctx context.Context, projectID uuid.UUID) (*tenant, err
 	if t := m.tenants[projectID]; t != nil && t.db == db {
 		return t, nil
 	}
-	t := newTenant(m.config, db)
+	t := newTenant(m.config, db) //nolint:contextcheck // its calls outlive the one that made it
 	err = db.OnClose(func(ctx context.Context) error {
 		m.drop(t)
 		return t.close(ctx)

@@ -25,6 +25,7 @@ type URLError struct{ Problem string }
 
 func (e *URLError) Error() string { return e.Problem }
 
+// Is makes every URLError match ErrBadURL.
 func (e *URLError) Is(target error) bool { return target == ErrBadURL }
 
 func badURL(problem string) error { return &URLError{problem} }

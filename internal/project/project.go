@@ -95,6 +95,7 @@ type Store struct {
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
 }
 
+// NewStore returns a Store; the error names what the configuration lacks.
 func NewStore(c Config) (*Store, error) {
 	if c.Pool == nil || c.Keyring == nil || c.Mirror == nil || c.Targets == nil || c.Log == nil {
 		return nil, errors.New("project store: pool, keyring, mirror, targets and log must be given")

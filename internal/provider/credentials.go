@@ -31,6 +31,7 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // In JSON it is a string or an array of strings.
 type Secrets []Secret
 
+// UnmarshalJSON takes a string or an array of strings.
 func (s *Secrets) UnmarshalJSON(b []byte) error {
 	var one Secret
 	if json.Unmarshal(b, &one) == nil {

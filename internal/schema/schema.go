@@ -118,6 +118,7 @@ type Report struct {
 	Kept []string
 }
 
+// Changed reports whether the installation changed anything.
 func (r Report) Changed() bool {
 	return r.From != r.To || r.RiverFrom != r.RiverTo || r.CodeApplied || len(r.Dropped) > 0 || len(r.Repaired) > 0
 }

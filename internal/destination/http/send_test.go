@@ -280,7 +280,7 @@ func TestMappingSendsNoEmptyValueAndShowsNoSecret(t *testing.T) {
 		}
 		shown, err := d.Preview(t.Context(), m)
 		require.NoError(rt, err)
-		text, err := json.Marshal(shown)
+		text, err := json.Marshal(shown) //nolint:musttag // to look for secrets in all fields
 		require.NoError(rt, err)
 		for _, text := range []string{string(text), result.Reason, result.Response} {
 			require.NotContains(rt, text, token)

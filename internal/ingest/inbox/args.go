@@ -25,6 +25,7 @@ type ApplyInboxArgs struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
+// Kind implements river.JobArgs.
 func (ApplyInboxArgs) Kind() string { return jobs.ApplyInbox }
 
 // RetryEventArgs are the arguments of retry_event, for one failed event. They contain only ids,
@@ -36,6 +37,7 @@ type RetryEventArgs struct {
 	Ordinal    int       `json:"ordinal"`
 }
 
+// Kind implements river.JobArgs.
 func (RetryEventArgs) Kind() string { return "retry_event" }
 
 // InsertOpts makes a second job for the same event a no-op until the first one is finished.

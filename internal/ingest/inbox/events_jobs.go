@@ -35,8 +35,8 @@ const selectJobs = `
 
 // Jobs reads the jobs of an event: while it has no outcome that of its project, and those that
 // retried it.
-func (i *Inbox) Jobs(ctx context.Context, inboxID int64, ordinal int) ([]Job, error) {
-	rows, err := i.pool.Query(ctx, selectJobs, inboxID, ordinal)
+func (in *Inbox) Jobs(ctx context.Context, inboxID int64, ordinal int) ([]Job, error) {
+	rows, err := in.pool.Query(ctx, selectJobs, inboxID, ordinal)
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs of the event: %w", err)
 	}

@@ -48,6 +48,7 @@ func (l *List) Page() Page {
 	return Page{Users: Users(l.Entries, l.SentAt), Bad: l.Bad, Total: l.Total}
 }
 
+// IDs returns the ids of the users in the list.
 func (l *List) IDs() []string {
 	ids := make([]string, len(l.Entries))
 	for i, entry := range l.Entries {

@@ -80,6 +80,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 // rest limits the time until the next read.
 func (s *Stream) rest() { s.timer.Reset(idleStream) }
 
+// Close ends the stream; it may be called more than once.
 func (s *Stream) Close() error {
 	s.once.Do(func() {
 		s.timer.Stop()

@@ -22,6 +22,7 @@ type Args struct {
 	Provider  string    `json:"provider"`
 }
 
+// Kind implements river.JobArgs.
 func (Args) Kind() string { return jobs.RefreshUsers }
 
 // subject identifies the single job of a project and provider.
@@ -34,6 +35,7 @@ type Queue struct {
 	accounts source.Accounts
 }
 
+// NewQueue returns a Queue for these accounts.
 func NewQueue(accounts source.Accounts) *Queue { return &Queue{accounts: accounts} }
 
 // Possible returns nil if the stored credentials allow reading users, and otherwise the error of

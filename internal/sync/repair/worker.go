@@ -39,6 +39,7 @@ type Args struct {
 	ProjectID uuid.UUID `json:"project_id"`
 }
 
+// Kind implements river.JobArgs.
 func (Args) Kind() string { return jobs.RepairMirror }
 
 // Config configures the workers.

@@ -152,6 +152,7 @@ type Args struct {
 	RunKind   string    `json:"run_kind"` // for people who inspect jobs
 }
 
+// Kind implements river.JobArgs.
 func (Args) Kind() string { return jobs.Backfill }
 
 // subject identifies the single job of a run.

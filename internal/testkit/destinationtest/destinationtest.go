@@ -189,7 +189,7 @@ func (s Suite) testPreview(t *testing.T) {
 			require.Contains(t, r.URL, "https://app.example.com")
 			require.True(t, r.Body == nil || json.Valid(r.Body), "a body is shown as JSON")
 		}
-		shown, err := json.Marshal(first)
+		shown, err := json.Marshal(first) //nolint:musttag // to look for secrets in all fields
 		require.NoError(t, err)
 		mustHide(t, config, string(shown))
 		m.Attempt = 7
