@@ -42,7 +42,6 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/redact"
-	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/repair"
@@ -378,44 +377,4 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 	a.routeManagement(routes)
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
 	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(observeMissed(a.observe, routes))), a.log, a.failed)
-}
-
-// noReceiver answers webhooks that were routed to a process without that role. Providers never
-// retry a 404; they do retry this.
-func noReceiver(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusServiceUnavailable, "",
-		"this process does not take webhooks (AUTHSYNC_ROLES): route them to one that does, and send this one again",
-		problem.RetryAfter(30*time.Second))
-}
-
-func notFound(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is",
-		problem.Code("path_not_found"))
-}
-
-// tenantsOf returns how a server connects to project databases.
-func tenantsOf(c config.Config) *pgdb.Tenants {
-	return &pgdb.Tenants{
-		Control: c.DatabaseURL.Reveal(),
-		Guard:   egress.New(egress.Config{Allow: c.AllowDatabaseTargets, Setting: egress.DatabaseSetting}),
-	}
-}
-
-// mustBeCurrent refuses a schema that this binary cannot work with. It accepts one that a newer
-// authsync has upgraded compatibly: during an upgrade old processes may be restarted, too.
-func mustBeCurrent(ctx context.Context, pool *pgxpool.Pool) error {
-	state, err := schema.Inspect(ctx, pool, schema.Control)
-	if err == nil {
-		err = state.Refused()
-	}
-	switch {
-	case err != nil:
-		return err
-	case state.UpToDate():
-		return nil
-	case state.Word() == "damaged":
-		return fmt.Errorf("the control database is damaged (%s): run authsync migrate up, or authsync doctor, which tells more", state.Problems[0])
-	default:
-		return errors.New("the schema of the control database is older than this authsync, or missing: run authsync migrate up")
-	}
 }

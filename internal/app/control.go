@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
@@ -61,4 +63,31 @@ func (c *Control) Close(ctx context.Context) error {
 	err := c.databases.Close(ctx)
 	c.Pool.Close()
 	return err
+}
+
+// tenantsOf returns how a server connects to project databases.
+func tenantsOf(c config.Config) *pgdb.Tenants {
+	return &pgdb.Tenants{
+		Control: c.DatabaseURL.Reveal(),
+		Guard:   egress.New(egress.Config{Allow: c.AllowDatabaseTargets, Setting: egress.DatabaseSetting}),
+	}
+}
+
+// mustBeCurrent refuses a schema that this binary cannot work with. It accepts one that a newer
+// authsync has upgraded compatibly: during an upgrade old processes may be restarted, too.
+func mustBeCurrent(ctx context.Context, pool *pgxpool.Pool) error {
+	state, err := schema.Inspect(ctx, pool, schema.Control)
+	if err == nil {
+		err = state.Refused()
+	}
+	switch {
+	case err != nil:
+		return err
+	case state.UpToDate():
+		return nil
+	case state.Word() == "damaged":
+		return fmt.Errorf("the control database is damaged (%s): run authsync migrate up, or authsync doctor, which tells more", state.Problems[0])
+	default:
+		return errors.New("the schema of the control database is older than this authsync, or missing: run authsync migrate up")
+	}
 }

@@ -143,3 +143,16 @@ func baseURL(listener net.Listener) string {
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }
+
+// noReceiver answers webhooks that were routed to a process without that role. Providers never
+// retry a 404; they do retry this.
+func noReceiver(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusServiceUnavailable, "",
+		"this process does not take webhooks (AUTHSYNC_ROLES): route them to one that does, and send this one again",
+		problem.RetryAfter(30*time.Second))
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is",
+		problem.Code("path_not_found"))
+}

@@ -334,7 +334,7 @@ func TestRestoredDatabaseIsSaidAndGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	b.wake(t)
 	b.until(t, "true", func() string {
-		return b.one(t, `SELECT (state_reason LIKE '%restored%')::text FROM authsync.destination_health`)
+		return b.one(t, `SELECT (state_reason LIKE '%restore from a backup%')::text FROM authsync.destination_health`)
 	})
 	b.change(t, "u1")
 	b.eventually(t, id, "delivered 4")
