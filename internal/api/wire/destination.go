@@ -106,7 +106,7 @@ type ReplayOrder struct {
 	UserID    string `json:"user_id,omitempty"`
 	EventType string `json:"event_type,omitempty"`
 	State     string `json:"state,omitempty"`
-	DryRun    bool   `json:"dry_run"`
+	DryRun    bool   `json:"dry_run,omitempty"`
 }
 
 // Replayed tells how many deliveries a replay chose, and how many it queued again.
