@@ -208,7 +208,7 @@ func TestMirrorThatWasDropped(t *testing.T) {
 		m.pass(2 * time.Minute)
 		m.applies(t, users(40))
 		require.Contains(t, m.logged(), "level=ERROR msg=mirror_reinstalled")
-		require.Contains(t, m.logged(), "the events in the inbox are then applied again")
+		require.Contains(t, m.logged(), "what the inbox has is applied again")
 	})
 
 	t.Run("IsLeftToWhoeverRestoresIt", func(t *testing.T) {

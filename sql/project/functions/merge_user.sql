@@ -43,10 +43,11 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $fn$
 DECLARE
-    c_columns constant text[] := '{email,first_name,last_name,username,image_url,created_at,updated_at,last_sign_in_at,deleted_at,raw}';
+    c_columns constant text[] := ARRAY['email', 'first_name', 'last_name', 'username', 'image_url',
+        'created_at', 'updated_at', 'last_sign_in_at', 'deleted_at', 'raw'];
     v_event        jsonb := to_jsonb(p_event);
-    v_versions     jsonb := '{}';
-    v_unclocked    jsonb := '{}';
+    v_versions     jsonb := '{}'::jsonb;
+    v_unclocked    jsonb := '{}'::jsonb;
     v_was          jsonb;
     v_received_at  timestamptz := coalesce(p_event.arrived_at, p_event.received_at);
     v_column       text;
