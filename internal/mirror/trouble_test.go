@@ -335,3 +335,38 @@ func TestReadingALockedTableIsADelay(t *testing.T) {
 	_, err = m.History(t.Context(), projectID(), "u0", 0)
 	require.NoError(t, err)
 }
+
+// A customer's transaction that updates the row of a user while an event about the user is applied delays the event
+// at most: the row is found anew where it is then.
+func TestARowThatIsUpdatedMeanwhileFailsNoEvent(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	apply(t, pool, []mirror.Event{update("e0", 0, "email", "first@example.com")})
+	waited := 0
+	for n := 1; n <= 20; n++ {
+		tx, err := pool.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), `UPDATE capydb_auth.users SET placeholder_since = NULL WHERE id = 'u1'`)
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			results, err := m.Apply(context.Background(), projectID(), []mirror.Event{update(fmt.Sprint("e", n), n, "email", "next@example.com")})
+			if err == nil {
+				err = results[0].Err
+			}
+			done <- err
+		}()
+		waittest.Until(t, func() bool {
+			isWaiting := one(t, pool, `SELECT (count(*) > 0)::text FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+				AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`) == "true"
+			if isWaiting {
+				waited++
+			}
+			return isWaiting || len(done) > 0 // it waits for a tenth of a second, and then the event is deferred
+		})
+		require.NoError(t, tx.Commit(t.Context()))
+		require.NoError(t, <-done)
+	}
+	t.Logf("%d of 20 met the lock", waited)
+}

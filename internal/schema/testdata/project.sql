@@ -172,7 +172,7 @@ BEGIN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_rounds(p_events) AS r;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR unique_violation THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR unique_violation OR SQLSTATE 'US002' THEN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_around_locks(p_events) AS r;

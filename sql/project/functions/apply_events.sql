@@ -13,7 +13,7 @@
 --             whoever listens to channel capydb_auth_changes hears the greatest new id of
 --             changes after the commit.
 --
--- What an event holds, the type user_event says.
+-- See the type user_event for what an event holds.
 --
 -- One caller at a time: the lock makes a second one wait, so that the ledger can
 -- be asked before it is written, two batches never wait for each other's rows, and
@@ -22,7 +22,9 @@
 --
 -- Rows are waited for only a moment: see apply_rounds. A transaction of the customer's that holds
 -- the row of a user holds up the events of that user, and no others: see apply_around_locks. The same
--- way is taken if ensure_user has made a row of a new user meanwhile (unique_violation): there it is found.
+-- way is taken if another transaction has changed rows since they were read: ensure_user has made the row of
+-- a new user (unique_violation), or somebody has updated one (US002). The second look finds what is there
+-- now; a trigger that suppresses rows is US002 once more.
 --
 -- One notification a call, not one a change: PostgreSQL lets transactions that notify commit
 -- one after another, and a batch may hold thousands of changes.
@@ -50,7 +52,7 @@ BEGIN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_rounds(p_events) AS r;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR unique_violation THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR unique_violation OR SQLSTATE 'US002' THEN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_around_locks(p_events) AS r;
