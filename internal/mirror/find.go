@@ -10,15 +10,15 @@ import (
 
 // Listed is a user as lists show it.
 type Listed struct {
-	ID           string     `json:"id"`
-	Email        *string    `json:"email"`
-	FirstName    *string    `json:"first_name"`
-	LastName     *string    `json:"last_name"`
-	Username     *string    `json:"username"`
-	CreatedAt    *time.Time `json:"created_at"`
-	LastSignInAt *time.Time `json:"last_sign_in_at"`
-	DeletedAt    *time.Time `json:"deleted_at"`
-	Provider     *string    `json:"provider"` // nil for a placeholder
+	ID           string
+	Email        *string
+	FirstName    *string
+	LastName     *string
+	Username     *string
+	CreatedAt    *time.Time
+	LastSignInAt *time.Time
+	DeletedAt    *time.Time
+	Provider     *string // nil for a placeholder
 }
 
 const (

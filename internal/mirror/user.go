@@ -42,32 +42,32 @@ type User struct {
 
 // Source tells which event said the value of a column (view user_sources).
 type Source struct {
-	Column  string     `json:"column"   db:"column_name"`
-	EventID *string    `json:"event_id"` // nil: no event spoke of the column
-	SetAt   *time.Time `json:"set_at"`   // the provider's clock; nil likewise
-	SentAt  *time.Time `json:"sent_at"`
+	Column  string     `db:"column_name"`
+	EventID *string    // nil: no event spoke of the column
+	SetAt   *time.Time // the provider's clock; nil likewise
+	SentAt  *time.Time
 }
 
 // Change is a row of capydb_auth.user_changes.
 type Change struct {
-	ID        int64           `json:"id"`
-	Kind      string          `json:"kind"`
-	Changed   []string        `json:"changed"`
-	Before    json.RawMessage `json:"before"`
-	After     json.RawMessage `json:"after"`
-	Provider  string          `json:"provider"`
-	EventID   string          `json:"event_id"`
-	EventAt   time.Time       `json:"event_at"`
-	ChangedAt time.Time       `json:"changed_at"`
+	ID        int64
+	Kind      string
+	Changed   []string
+	Before    json.RawMessage
+	After     json.RawMessage
+	Provider  string
+	EventID   string
+	EventAt   time.Time
+	ChangedAt time.Time
 }
 
 // History is a user as the mirror has it, and how it came to be.
 type History struct {
-	User    User     `json:"user"`
-	Sources []Source `json:"sources"`
-	Changes []Change `json:"changes"` // oldest first; the newest that fit into a page
+	User    User
+	Sources []Source
+	Changes []Change // oldest first; the newest that fit into a page
 	// ChangesBefore is the id before which to read on, because there are older changes; nil: there are none.
-	ChangesBefore *int64 `json:"next_cursor,string"`
+	ChangesBefore *int64
 }
 
 // Bounds of a page of changes. What a customer's database holds is as large as its profiles and as many as
