@@ -141,3 +141,33 @@ func TestResumeCountsWhileARunEnds(t *testing.T) {
 	close(goOn)
 	b.eventually(t, id, "delivered 6")
 }
+
+// A probe that is taken when the time slice of the run is used up is returned, so that the next run probes at once.
+func TestAProbeThatIsNotSentIsReturned(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.setClock(time.Now().UTC().Truncate(time.Microsecond))
+	s := &sink{answer: failing()}
+	id := b.add(t, "sink", s)
+	stop := b.work(t)
+	b.change(t, "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8")
+	b.until(t, "1", func() string { return b.one(t, `SELECT breaker_trips::text FROM authsync.destination_progress`) })
+	stop()
+
+	b.setClock(b.now().Add(time.Hour))
+	tried := s.tried()
+	b.slice = time.Nanosecond
+	stop = b.work(t)
+	b.until(t, "true", func() string {
+		b.kick(t)
+		return b.one(t, `SELECT (breaker_open_until = $1)::text FROM authsync.destination_progress`, b.now())
+	})
+	stop()
+	require.Equal(t, tried, s.tried(), "no run had the time to send")
+
+	b.slice = time.Minute
+	s.set(nil)
+	b.work(t)
+	b.kick(t)
+	b.eventually(t, id, "delivered 8")
+}

@@ -48,7 +48,7 @@ func (o *Outbox) Test(ctx context.Context, projectID, destinationID uuid.UUID, e
 	}
 	result := TestResult{MessageID: message.ID, Requests: append([]destination.Request{}, requests...)}
 	begun := time.Now()
-	answer := built.Send(ctx, []destination.Message{message})[0]
+	answer := o.sendAll(ctx, built, []destination.Message{message})[0]
 	result.Duration = time.Since(begun)
 	result.Delivered = answer.Outcome == destination.Delivered && len(requests) > 0
 	result.Response, result.Reason = answer.Response, answer.Reason
