@@ -174,7 +174,7 @@ func (s *session) printSecret(secret *client.MadeSecret) error {
 	if secret == nil {
 		return nil
 	}
-	return s.printf("\n%s, shown this once and never again:\n  %s\n", secret.Name, printable(secret.Value))
+	return s.printf("\n%s, shown only once:\n  %s\n", secret.Name, printable(secret.Value))
 }
 
 func (s *session) newDestinationsPause() *cobra.Command {
@@ -204,7 +204,7 @@ The notice of a destination that is at work is taken away.`,
 		Example: "  authsync destinations resume shop crm",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.actOn(cmd, args, "resume", nil, "Active. What became of its deliveries: authsync deliveries list %s --destination %s")
+			return s.actOn(cmd, args, "resume", nil, "Active. See its deliveries: authsync deliveries list %s --destination %s")
 		},
 	}
 }

@@ -194,7 +194,7 @@ docs/destinations.`,
 			if s.json {
 				return s.printJSON(d)
 			}
-			if err := s.printf("Made. What becomes of its deliveries: authsync deliveries list %s --destination %s\n", args[0], d.Name); err != nil {
+			if err := s.printf("Created. See its deliveries: authsync deliveries list %s --destination %s\n", args[0], d.Name); err != nil {
 				return err
 			}
 			return s.printSecret(d.Secret)

@@ -73,6 +73,6 @@ func (s *session) replayDestination(cmd *cobra.Command, project, name string, in
 	if done.DryRun {
 		return s.printf("Would be delivered again: %d. Nothing was done.\n", done.Matched)
 	}
-	return s.printf("On their way again: %d of %d. What becomes of them: authsync deliveries list %s --destination %s\n",
+	return s.printf("Queued again: %d of %d. See them: authsync deliveries list %s --destination %s\n",
 		done.Requeued, done.Matched, project, name)
 }

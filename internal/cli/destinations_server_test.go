@@ -31,7 +31,7 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	b := setup(t)
 	b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-1", "--wait")
 	out := b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", sink(t), "--fields", "email")
-	require.Regexp(t, `signing_secret, shown this once and never again:\n  whsec_\S{30,}\n`, out)
+	require.Regexp(t, `signing_secret, shown only once:\n  whsec_\S{30,}\n`, out)
 	b.must(t, "destinations", "pause", "shop", "app", "--reason", "for the test")
 	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: for the test")
 

@@ -112,7 +112,7 @@ func TestDestinationsAddSendsWhatIsGiven(t *testing.T) {
 			text, err := json.Marshal(sent.body)
 			require.NoError(t, err)
 			require.JSONEq(t, tc.want, string(text))
-			require.Contains(t, r.out, "signing_secret, shown this once and never again:\n  whsec_once\n")
+			require.Contains(t, r.out, "signing_secret, shown only once:\n  whsec_once\n")
 			require.NotContains(t, r.out+r.err, "secret-of")
 		})
 	}
@@ -134,17 +134,17 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 		"Show":        {[]string{"destinations", "get", "shop", "a b"}, d, "GET /projects/shop/destinations/a%20b", ``, "paused since"},
 		"Pause":       {[]string{"destinations", "pause", "shop", "crm", "--reason", "moving"}, d, "POST /projects/shop/destinations/crm/pause", `{"reason": "moving"}`, "authsync destinations resume shop crm"},
 		"Resume":      {[]string{"destinations", "resume", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/resume", ``, "Active."},
-		"Rotate":      {[]string{"destinations", "rotate", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/rotate", `{}`, "shown this once and never again:\n  whsec_new"},
+		"Rotate":      {[]string{"destinations", "rotate", "shop", "crm"}, d, "POST /projects/shop/destinations/crm/rotate", `{}`, "shown only once:\n  whsec_new"},
 		"RotateGiven": {[]string{"destinations", "rotate", "shop", "crm", "--secret-env", "TOKEN"}, d, "POST /projects/shop/destinations/crm/rotate", `{"value": "token-of-the-environment"}`, "valid for 24 hours"},
 		"Remove":      {[]string{"destinations", "delete", "shop", "crm", "--yes"}, ``, "DELETE /projects/shop/destinations/crm", ``, "Removed destination crm of project shop."},
 		"TestEvent":   {[]string{"destinations", "test", "shop", "crm", "--event-type", "user.deleted"}, `{"delivered": true, "status": 204, "duration_ms": 7}`, "POST /projects/shop/destinations/crm/test", `{"event_type": "user.deleted"}`, "204 No Content in 7 ms"},
 		"Preview":     {[]string{"destinations", "preview", "shop", "crm", "--change", "7"}, `{"wanted": false, "why": "of email nothing changed"}`, "POST /projects/shop/destinations/crm/preview", `{"change_id": 7}`, "Not wanted: of email nothing changed."},
-		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--until", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "until": "2026-05-04T12:00:00Z"}`, "On their way again: 4 of 5."},
+		"Replay":      {[]string{"destinations", "replay", "shop", "crm", "--state", "failed", "--until", "2026-05-04T12:00:00Z"}, `{"matched": 5, "requeued": 4}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed", "until": "2026-05-04T12:00:00Z"}`, "Queued again: 4 of 5."},
 		"ReplayAll":   {[]string{"destinations", "replay", "shop", "crm", "--all", "--dry-run"}, `{"matched": 5, "dry_run": true}`, "POST /projects/shop/destinations/crm/replay", `{"since": "beginning", "dry_run": true}`, "Would be delivered again: 5. Nothing was done."},
 		"Deliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm", "--state", "failed", "--user", "u|1", "--limit", "9"}, `{"data": []}`, "GET /projects/shop/deliveries?destination=crm&limit=9&state=failed&user_id=u%7C1", ``, "No deliveries."},
 		"Delivery":    {[]string{"deliveries", "get", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
 		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
-		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "On their way again: 2 of 2."},
+		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "Queued again: 2 of 2."},
 		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17", "--yes"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,7 @@ immediately instead of at their next scheduled attempt.
 			if s.json {
 				return s.printJSON(map[string]int{"jobs": jobs})
 			}
-			return s.printf("Taken up again (jobs: %d). What became of them: authsync events list %s\n", jobs, args[0])
+			return s.printf("Queued again (jobs: %d). See the outcomes: authsync events list %s\n", jobs, args[0])
 		},
 	}
 	f.register(cmd)

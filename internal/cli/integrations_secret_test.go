@@ -22,7 +22,7 @@ func TestGenerateSecret(t *testing.T) {
 	}
 	// printed is the secret in the lines for people.
 	printed := func(out string) string {
-		_, secret, found := strings.Cut(out, "webhook_signing_secret, shown this once and never again:\n  ")
+		_, secret, found := strings.Cut(out, "webhook_signing_secret, shown only once:\n  ")
 		require.True(t, found, out)
 		secret, _, _ = strings.Cut(secret, "\n")
 		return secret

@@ -202,7 +202,7 @@ const selectOutcomes = `
 func (v *verifier) await(ctx context.Context, n int) (string, error) {
 	type outcome struct{ Outcome, Reason string }
 	ctx, cancel := context.WithTimeoutCause(ctx, waitForOutcome,
-		fmt.Errorf("the server took the event, but nothing became of it within %s: authsync doctor may tell why", waitForOutcome))
+		fmt.Errorf("the server accepted the event, but it had no outcome within %s: authsync doctor may tell why", waitForOutcome))
 	defer cancel()
 	found, err := poll(ctx, func() (outcome, bool, error) {
 		// An hour, whatever the clocks of server and command say.

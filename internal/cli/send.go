@@ -90,7 +90,7 @@ func (s *session) send(ctx context.Context, projectName, providerName, eventType
 	if s.json {
 		return s.printJSON(event)
 	}
-	return s.printf("204: the server has event %s about user %s for good.\nWhat became of it: authsync events list %s --event %s\n",
+	return s.printf("204: the server has event %s about user %s.\nSee its outcome: authsync events list %s --event %s\n",
 		event.EventID, orDash(event.UserID), projectName, event.EventID)
 }
 
@@ -137,7 +137,7 @@ func (s *session) awaitAndShow(ctx context.Context, projectID string, e sent, si
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, waitForOutcome,
-		fmt.Errorf("nothing became of event %s within %s: authsync doctor may tell why", e.EventID, waitForOutcome))
+		fmt.Errorf("event %s had no outcome within %s: authsync doctor may tell why", e.EventID, waitForOutcome))
 	defer cancel()
 	event, err := poll(ctx, func() (client.Event, bool, error) {
 		found, err := api.Events(ctx, projectID, client.EventFilter{EventID: e.EventID, Since: since.Add(-time.Minute)}, 1)

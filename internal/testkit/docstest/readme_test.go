@@ -149,7 +149,7 @@ func (s *scene) generated(provider string) (url, secret string) {
 	s.t.Helper()
 	out := s.last("/integrations/" + provider + "/webhook/")
 	url = regexp.MustCompile(`http://\S+/webhook/[0-9a-f-]+`).FindString(out)
-	found := regexp.MustCompile(`webhook_signing_secret, shown this once and never again:\s+(\S+)`).FindStringSubmatch(out)
+	found := regexp.MustCompile(`webhook_signing_secret, shown only once:\s+(\S+)`).FindStringSubmatch(out)
 	require.NotNil(s.t, found, out)
 	return url, found[1]
 }
