@@ -47,7 +47,7 @@ const outcomes = `(
 	))
 	FROM authsync.take_deliveries($1, $2, $4, '{}', NULL, NULL) AS t)`
 
-const record = `SELECT authsync.record_deliveries($1, ` + outcomes + `, now(), 100, '1 minute', '1 minute', '1 day')`
+const recordCall = `SELECT authsync.record_deliveries($1, ` + outcomes + `, now(), 100, '1 minute', '1 minute', '1 day')`
 
 // What a call costs shall depend on what it is about, not on what else waits: with a walk over the
 // whole destination in each, a backlog takes time that grows with its square.
@@ -68,30 +68,30 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 	}{
 		{what: "take events", call: `SELECT authsync.take_deliveries($1, false, 20, '{}', NULL, NULL)`, about: costFew},
 		{what: "take states", call: `SELECT authsync.take_deliveries($1, true, 20, '{}', NULL, NULL)`, about: costFew * costChanges},
-		{what: "record what was delivered", call: record, with: []any{false, "delivered", costFew}, about: costFew},
-		{what: "record states", call: record, with: []any{true, "delivered", costFew}, about: costFew * costChanges},
-		{what: "record what failed", call: record, with: []any{false, "failed", costFew}, about: costFew},
-		{what: "record what is tried again", call: record, with: []any{false, "retry", costFew}, about: costFew},
+		{what: "record what was delivered", call: recordCall, with: []any{false, "delivered", costFew}, about: costFew},
+		{what: "record states", call: recordCall, with: []any{true, "delivered", costFew}, about: costFew * costChanges},
+		{what: "record what failed", call: recordCall, with: []any{false, "failed", costFew}, about: costFew},
+		{what: "record what is tried again", call: recordCall, with: []any{false, "retry", costFew}, about: costFew},
 		{
 			what: "relay changes", call: `SELECT authsync.relay_page($1, $2, $4, ` + changesOf + `, now())`,
 			with: []any{costUsers * costChanges, costUsers*costChanges + 1, costUsers*costChanges + costFew, costUsers}, about: costFew,
 		},
 		{
-			what: "take up again", before: record, args: []any{false, "failed", costFew},
+			what: "take up again", before: recordCall, args: []any{false, "failed", costFew},
 			call: `SELECT authsync.requeue_deliveries($1, ` + failed + `)`, about: costFew,
 		},
 		{what: "note that sending begins", call: `SELECT authsync.begin_deliveries($1, ` + ready + `)`, about: costFew},
 		{what: "choose a probe", call: `SELECT authsync.choose_probe($1)`, about: 1},
 		{
-			what: "hand back", before: record, args: []any{false, "retry", 1},
+			what: "hand back", before: recordCall, args: []any{false, "retry", 1},
 			call: `SELECT authsync.return_delivery(id) FROM authsync.deliveries WHERE destination_id = $1 AND state = 'retrying'`, about: 1,
 		},
 		{
-			what: "have one tried now", before: record, args: []any{false, "retry", costFew},
+			what: "have one tried now", before: recordCall, args: []any{false, "retry", costFew},
 			call: `SELECT authsync.retry_delivery(project_id, min(id)) FROM authsync.deliveries WHERE destination_id = $1 AND state = 'retrying' GROUP BY project_id`, about: costFew,
 		},
 		{
-			what: "resume", before: record, args: []any{false, "retry", costFew},
+			what: "resume", before: recordCall, args: []any{false, "retry", costFew},
 			call: `SELECT authsync.resume_destination($1, now())`, about: costFew,
 		},
 		{

@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -400,7 +401,7 @@ func (b *testBundle) apply(tb testing.TB, users ...string) {
 		events[i] = mirror.Event{
 			Event: provider.Event{
 				ID: fmt.Sprint("evt_", b.events), Type: "user.updated", UserID: user, At: at, SentAt: at,
-				Fields: provider.Fields{provider.DeletedAt: nil, provider.Email: &email}, Raw: json.RawMessage(fmt.Sprintf(`{"n": %d}`, b.events)),
+				Fields: provider.Fields{record.DeletedAt: nil, record.Email: &email}, Raw: json.RawMessage(fmt.Sprintf(`{"n": %d}`, b.events)),
 			},
 			Provider: provider.Auth0, InboxID: int64(b.events), ReceivedAt: at,
 		}

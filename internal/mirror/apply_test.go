@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
@@ -173,7 +174,7 @@ func TestOneBadEventFailsAlone(t *testing.T) {
 		events[i].UserID = fmt.Sprintf("u%d", i)
 	}
 	bad := "bad@example.com"
-	events[17].Fields[provider.Email] = &bad
+	events[17].Fields[record.Email] = &bad
 	events[18] = withRaw(events[18], `{"n": "\u0000"}`)
 
 	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), events)

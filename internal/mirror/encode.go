@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Event is a provider's event and the message that brought it.
@@ -23,10 +24,10 @@ const fieldOfRaw = 1 << 9
 
 // fieldColumns are the columns of users that an event sets, but for raw, in the sequence of their bits in a
 // sum of columns.
-func fieldColumns() []provider.Column {
-	return []provider.Column{
-		provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL,
-		provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt,
+func fieldColumns() []record.Column {
+	return []record.Column{
+		record.Email, record.FirstName, record.LastName, record.Username, record.ImageURL,
+		record.CreatedAt, record.UpdatedAt, record.LastSignInAt, record.DeletedAt,
 	}
 }
 

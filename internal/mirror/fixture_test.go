@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
@@ -65,12 +66,12 @@ func update(id string, second int, says ...string) mirror.Event {
 	at := time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC)
 	e := mirror.Event{
 		Event: provider.Event{
-			ID: id, Type: "user.updated", UserID: "u1", At: at, SentAt: at, Fields: provider.Fields{provider.DeletedAt: nil},
+			ID: id, Type: "user.updated", UserID: "u1", At: at, SentAt: at, Fields: provider.Fields{record.DeletedAt: nil},
 		},
 		Provider: provider.Auth0, InboxID: int64(second), ReceivedAt: at,
 	}
 	for i := 0; i < len(says); i += 2 {
-		e.Fields[provider.Column(says[i])] = &says[i+1]
+		e.Fields[record.Column(says[i])] = &says[i+1]
 	}
 	return e
 }
@@ -80,7 +81,7 @@ func deletion(id string, second int) mirror.Event {
 	e := update(id, second)
 	e.Type, e.DeletedClock, e.At = "user.deleted", e.At, time.Time{}
 	text := e.DeletedClock.Format(time.RFC3339)
-	e.Fields[provider.DeletedAt] = &text
+	e.Fields[record.DeletedAt] = &text
 	return e
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -176,8 +176,8 @@ func TestEventsOutsideOfTheLedger(t *testing.T) {
 	require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{update("e3", 3, "email", "new@example.com")}))
 	require.Equal(t, []string{"stale"}, apply(t, pool, []mirror.Event{read(update("", 2, "email", "old@example.com"))}), "a page that comes late")
 	require.Equal(t, []string{"unchanged"}, apply(t, pool, []mirror.Event{read(update("", 4, "email", "new@example.com"))}))
-	require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{read(update("", 5, string(provider.FirstName), "Ada"))}))
-	delivered := update("e3", 6, string(provider.FirstName), "Grace")
+	require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{read(update("", 5, string(record.FirstName), "Ada"))}))
+	delivered := update("e3", 6, string(record.FirstName), "Grace")
 	delivered.NoLedger = true
 	require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{delivered}), "the ledger is not asked")
 	require.Equal(t, "new@example.com", one(t, pool, selectEmail))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -87,7 +88,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"ApplyDeletionsWithoutAClock": run(applyEvents, events("user-%d", func(e *mirror.Event) {
 			text := at.Format(time.RFC3339)
 			e.Raw, e.At, e.DeletedClock, e.DeletedClockIsReceipt = nil, time.Time{}, at, true
-			e.Fields = provider.Fields{provider.DeletedAt: &text}
+			e.Fields = provider.Fields{record.DeletedAt: &text}
 		})...),
 		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users(`+mirror.EventArray+`, '{}', true)`, events("user-%d", as)...),
 		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($28, 'auth0', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),

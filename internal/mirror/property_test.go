@@ -19,15 +19,16 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // columns are the mirrored columns other than raw, in the table's order.
-func columns() []provider.Column {
-	return []provider.Column{
-		provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL,
-		provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt,
+func columns() []record.Column {
+	return []record.Column{
+		record.Email, record.FirstName, record.LastName, record.Username, record.ImageURL,
+		record.CreatedAt, record.UpdatedAt, record.LastSignInAt, record.DeletedAt,
 	}
 }
 
@@ -52,7 +53,7 @@ func statements(e mirror.Event) map[string]statement {
 	}
 	for column, value := range e.Fields {
 		s := profile
-		if column == provider.DeletedAt {
+		if column == record.DeletedAt {
 			s = life
 		}
 		s.value = value
@@ -162,25 +163,25 @@ func event(t *rapid.T, prefix string, i int) mirror.Event {
 		e.Type = "user.deleted"
 		e.DeletedClock, e.DeletedClockIsReceipt = clock(t, "deleted", e.ReceivedAt)
 		text := e.DeletedClock.Truncate(time.Second).Format(time.RFC3339)
-		e.Fields[provider.DeletedAt] = &text
+		e.Fields[record.DeletedAt] = &text
 		if rapid.Bool().Draw(t, "without profile") {
 			return e
 		}
 	} else {
 		e.Type = "user.updated"
-		e.Fields[provider.DeletedAt] = nil
+		e.Fields[record.DeletedAt] = nil
 	}
 	e.At, e.AtIsReceipt = clock(t, "at", e.ReceivedAt)
 	e.NoLedger = rapid.Bool().Draw(t, "read by authsync itself")
 	for _, c := range columns() {
-		if c == provider.DeletedAt || !rapid.Bool().Draw(t, "says "+string(c)) {
+		if c == record.DeletedAt || !rapid.Bool().Draw(t, "says "+string(c)) {
 			continue
 		}
 		e.Fields[c] = nil
 		if rapid.Bool().Draw(t, "value") {
 			text := fmt.Sprintf("%s of %s", c, e.ID)
 			switch c {
-			case provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt:
+			case record.CreatedAt, record.UpdatedAt, record.LastSignInAt:
 				text = instant().Draw(t, string(c)).Format(time.RFC3339)
 			default:
 			}

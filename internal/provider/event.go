@@ -3,6 +3,8 @@ package provider
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Message is one HTTP request of a provider, as stored in the inbox.
@@ -17,27 +19,10 @@ type Message struct {
 	BodyDigest string
 }
 
-// Column is a mirrored column of capydb_auth.users that an event can set. The raw user object is
-// Event.Raw.
-type Column string
-
-// The mirrored columns.
-const (
-	Email        Column = "email"
-	FirstName    Column = "first_name"
-	LastName     Column = "last_name"
-	Username     Column = "username"
-	ImageURL     Column = "image_url"
-	CreatedAt    Column = "created_at"
-	UpdatedAt    Column = "updated_at"
-	LastSignInAt Column = "last_sign_in_at"
-	DeletedAt    Column = "deleted_at"
-)
-
 // Fields are the values that an event sets. An absent column is unchanged; nil clears it. Times are
-// RFC 3339 in UTC with at most microseconds, within the range of timestamptz. Text contains no
-// U+0000.
-type Fields map[Column]*string
+// RFC 3339 in UTC with at most microseconds, within the range of timestamptz; lists of texts are
+// as record.Array makes them. Text contains no U+0000.
+type Fields map[record.Column]*string
 
 // Verdict is the result of decoding an event.
 type Verdict int
@@ -56,7 +41,7 @@ const (
 	Refresh
 )
 
-// Event is one thing that happened to one user, in provider-independent form.
+// Event is one thing that happened to one record, in provider-independent form.
 type Event struct {
 	// Ordinal is the event's position in its message, from 0.
 	Ordinal int
@@ -67,8 +52,13 @@ type Event struct {
 	IDIsDigest bool
 	// Type is the provider's name of the type, such as "user.updated".
 	Type string
-	// UserID is empty if the event is about no user or cannot be decoded.
-	UserID string
+	// RecordType is what the event is about; empty means a user.
+	RecordType record.Type
+	// UserID and OrganizationID are the user and the organization that the event is about, or that
+	// its record belongs to. Empty if there is none, or if the event cannot be decoded.
+	UserID, OrganizationID string
+	// ObjectID is the id of an invitation or a session, which have one of their own.
+	ObjectID string
 	// At is the clock of the values in Fields and Raw: the object's updated_at, otherwise SentAt.
 	// Zero for a deletion without a profile.
 	At time.Time
@@ -86,7 +76,10 @@ type Event struct {
 	LastSignInIsLeast bool
 	// Fields includes DeletedAt whenever the verdict is Apply: NULL unless the event is a deletion.
 	Fields Fields
-	// Raw is the user object in a form valid for jsonb; nil if the event has none.
+	// RoleAdded and RoleRemoved are a role that a membership gets or loses, for providers that report
+	// roles one by one. At is the clock of that.
+	RoleAdded, RoleRemoved string
+	// Raw is the provider's object in a form valid for jsonb; nil if the event has none.
 	Raw json.RawMessage
 
 	Verdict Verdict
@@ -99,4 +92,22 @@ func (e *Event) Time() time.Time {
 		return e.DeletedClock
 	}
 	return e.At
+}
+
+// Record returns what the event is about. Its ID is empty if the event is about nothing that is
+// mirrored, or cannot be decoded.
+func (e *Event) Record() record.Ref {
+	switch e.RecordType {
+	case record.Organization:
+		return record.Ref{Type: record.Organization, ID: e.OrganizationID}
+	case record.Membership:
+		if e.OrganizationID == "" || e.UserID == "" {
+			return record.Ref{Type: record.Membership}
+		}
+		return record.Ref{Type: record.Membership, ID: record.MembershipID(e.OrganizationID, e.UserID)}
+	case record.Invitation, record.Session:
+		return record.Ref{Type: e.RecordType, ID: e.ObjectID}
+	case record.User:
+	}
+	return record.Ref{Type: record.User, ID: e.UserID}
 }

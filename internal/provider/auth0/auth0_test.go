@@ -6,6 +6,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
@@ -21,9 +22,9 @@ func TestConformance(t *testing.T) {
 	providertest.Run(t, providertest.Subject{
 		Provider: auth0.New(),
 		Secrets:  [3]provider.Secret{"first-of-three-secrets", "second-of-three-secrets", "Bearer third-of-three-secrets"},
-		Columns: map[string]provider.Column{
-			"email": provider.Email, "given_name": provider.FirstName, "family_name": provider.LastName,
-			"nickname": provider.Username, "picture": provider.ImageURL,
+		Columns: map[string]record.Column{
+			"email": record.Email, "given_name": record.FirstName, "family_name": record.LastName,
+			"nickname": record.Username, "picture": record.ImageURL,
 		},
 		OtherTypes: []string{"organization.created", "organization.member.added", "group.deleted", "connection.updated"},
 		HasEventID: true,

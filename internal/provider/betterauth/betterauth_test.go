@@ -6,6 +6,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
@@ -21,9 +22,9 @@ func subject() providertest.Subject {
 		Provider:   betterauth.New(),
 		Secrets:    [3]provider.Secret{"first-of-three-secrets", "second-of-three-secrets", "third-of-three-secrets"},
 		BadSecrets: []provider.Secret{" leading-space", "trailing-space "},
-		Columns: map[string]provider.Column{
-			"email": provider.Email, "firstName": provider.FirstName, "lastName": provider.LastName,
-			"username": provider.Username, "image": provider.ImageURL,
+		Columns: map[string]record.Column{
+			"email": record.Email, "firstName": record.FirstName, "lastName": record.LastName,
+			"username": record.Username, "image": record.ImageURL,
 		},
 		OtherTypes: []string{"session.created", "account.created", "organization.created"},
 		SignsBody:  true,

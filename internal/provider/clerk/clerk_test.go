@@ -6,6 +6,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/clerk"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
@@ -26,9 +27,9 @@ func TestConformance(t *testing.T) {
 			"v1,whsec_dGhpcmQtb2YtdGhyZWUtc2VjcmV0cw==",
 		},
 		BadSecrets: []provider.Secret{"whsec_", "whsec_==", "whsec_no base64 at all", "whsec_a", "Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw==", "sk_live_abcdefghi"},
-		Columns: map[string]provider.Column{
-			"email": provider.Email, "first_name": provider.FirstName, "last_name": provider.LastName,
-			"username": provider.Username, "image_url": provider.ImageURL,
+		Columns: map[string]record.Column{
+			"email": record.Email, "first_name": record.FirstName, "last_name": record.LastName,
+			"username": record.Username, "image_url": record.ImageURL,
 		},
 		OtherTypes: []string{"session.created", "session.pending", "organization.created", "subscriptionItem.created"},
 		SignsBody:  true,

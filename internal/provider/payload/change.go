@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Change is an event about a user, parsed by a provider's package.
@@ -56,7 +57,7 @@ func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
 
 	b.envelope(c.SentAt)
 	b.event.Fields = make(provider.Fields, 9)
-	b.event.Fields[provider.DeletedAt] = nil
+	b.event.Fields[record.DeletedAt] = nil
 	if c.Deletes {
 		b.deletion(c)
 	}
@@ -146,13 +147,13 @@ func (b *builder) profileClock(updatedAt Time, state instantState) {
 }
 
 func (b *builder) profile(c *Change) {
-	b.sayText(provider.Email, Email, c.User[Email])
+	b.sayText(record.Email, Email, c.User[Email])
 	b.sayNames(c.User[FirstName], c.User[LastName], c.User[FullName])
-	b.sayText(provider.Username, Username, c.User[Username])
-	b.sayText(provider.ImageURL, ImageURL, c.User[ImageURL])
-	b.sayTime(provider.CreatedAt, CreatedAt, c.User[CreatedAt])
-	b.sayTime(provider.UpdatedAt, UpdatedAt, c.User[UpdatedAt])
-	b.sayTime(provider.LastSignInAt, LastSignInAt, c.User[LastSignInAt])
+	b.sayText(record.Username, Username, c.User[Username])
+	b.sayText(record.ImageURL, ImageURL, c.User[ImageURL])
+	b.sayTime(record.CreatedAt, CreatedAt, c.User[CreatedAt])
+	b.sayTime(record.UpdatedAt, UpdatedAt, c.User[UpdatedAt])
+	b.sayTime(record.LastSignInAt, LastSignInAt, c.User[LastSignInAt])
 	raw, note := Storable(c.Object)
 	b.event.Raw = raw
 	if note != "" {
@@ -181,7 +182,7 @@ func (b *builder) deletion(c *Change) {
 	if given.IsZero() {
 		given = clock
 	}
-	b.say(provider.DeletedAt, Format(given.Time))
+	b.say(record.DeletedAt, Format(given.Time))
 
 	b.event.DeletedClock = clock.Time
 	if clock.WholeSeconds {
@@ -190,7 +191,7 @@ func (b *builder) deletion(c *Change) {
 	}
 }
 
-func (b *builder) sayTime(column provider.Column, field Field, v Value) {
+func (b *builder) sayTime(column record.Column, field Field, v Value) {
 	if v.IsNull() {
 		b.event.Fields[column] = nil
 	} else if t, ok := ParseTime(v); ok {
@@ -206,7 +207,7 @@ func (b *builder) unreadable(field Field, consequence string) {
 }
 
 // sayText sets a text field. A blank text clears the column.
-func (b *builder) sayText(column provider.Column, field Field, v Value) {
+func (b *builder) sayText(column record.Column, field Field, v Value) {
 	switch {
 	case v.IsAbsent():
 	case v.IsNull():
@@ -238,18 +239,18 @@ func isGiven(v Value) bool {
 // splits the full name at white space: the first word, and the unchanged remainder.
 func (b *builder) sayNames(first, last, full Value) {
 	if isGiven(first) || isGiven(last) || full.IsAbsent() {
-		b.sayText(provider.FirstName, FirstName, first)
-		b.sayText(provider.LastName, LastName, last)
+		b.sayText(record.FirstName, FirstName, first)
+		b.sayText(record.LastName, LastName, last)
 		return
 	}
 	switch {
 	case full.IsNull():
-		b.event.Fields[provider.FirstName] = nil
-		b.event.Fields[provider.LastName] = nil
+		b.event.Fields[record.FirstName] = nil
+		b.event.Fields[record.LastName] = nil
 	case full.IsText():
 		firstName, lastName := splitName(b.text(FullName, full))
-		b.sayOrClear(provider.FirstName, firstName)
-		b.sayOrClear(provider.LastName, lastName)
+		b.sayOrClear(record.FirstName, firstName)
+		b.sayOrClear(record.LastName, lastName)
 	default:
 		b.note(fmt.Sprintf("%s is %s, not a text: first_name and last_name are left as they were", b.keys[FullName], full.Kind()))
 	}
@@ -272,7 +273,7 @@ func (b *builder) text(field Field, v Value) string {
 	return text
 }
 
-func (b *builder) sayOrClear(column provider.Column, text string) {
+func (b *builder) sayOrClear(column record.Column, text string) {
 	if text == "" {
 		b.event.Fields[column] = nil
 		return
@@ -280,7 +281,7 @@ func (b *builder) sayOrClear(column provider.Column, text string) {
 	b.say(column, text)
 }
 
-func (b *builder) say(column provider.Column, text string) {
+func (b *builder) say(column record.Column, text string) {
 	b.texts[b.used] = text
 	b.event.Fields[column] = &b.texts[b.used]
 	b.used++

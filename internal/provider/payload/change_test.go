@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 func received() time.Time { return time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC) }
@@ -162,8 +163,8 @@ func TestClocks(t *testing.T) {
 			} else {
 				require.Equal(t, at(c.at), e.At)
 			}
-			require.Equal(t, c.deletedAt, said(e, provider.DeletedAt))
-			require.Equal(t, c.updatedAt, said(e, provider.UpdatedAt))
+			require.Equal(t, c.deletedAt, said(e, record.DeletedAt))
+			require.Equal(t, c.updatedAt, said(e, record.UpdatedAt))
 			require.Equal(t, c.saysNothingButDeletedAt, e.Raw == nil)
 			if c.saysNothingButDeletedAt {
 				require.Len(t, e.Fields, 1)
@@ -172,7 +173,7 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-func said(e provider.Event, column provider.Column) string {
+func said(e provider.Event, column record.Column) string {
 	if value := e.Fields[column]; value != nil {
 		return *value
 	}
@@ -218,7 +219,7 @@ func TestNames(t *testing.T) {
 				object = `{"id":"u",` + c.members + `}`
 			}
 			e := apply(t, object, "", false)
-			for column, want := range map[provider.Column]string{provider.FirstName: c.first, provider.LastName: c.last} {
+			for column, want := range map[record.Column]string{record.FirstName: c.first, record.LastName: c.last} {
 				got, says := "unsaid", false
 				if _, says = e.Fields[column]; says {
 					if got = said(e, column); e.Fields[column] == nil {

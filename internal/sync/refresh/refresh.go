@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
@@ -168,7 +169,7 @@ func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
 	return mirror.Event{
 		Event: provider.Event{
 			ID: r.Kind + ":" + r.RunID, Type: r.Kind, UserID: id,
-			DeletedClock: clock, SentAt: asked, Fields: provider.Fields{provider.DeletedAt: &since},
+			DeletedClock: clock, SentAt: asked, Fields: provider.Fields{record.DeletedAt: &since},
 		},
 		Provider: r.Provider, ReceivedAt: asked, NoLedger: true,
 	}

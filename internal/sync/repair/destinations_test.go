@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -206,10 +207,10 @@ func TestReplayAfterALoss(t *testing.T) {
 func (b *testBundle) applyDirectly(t *testing.T, id, user string, created, at time.Time) {
 	t.Helper()
 	email := user + "@example.com"
-	fields := provider.Fields{provider.DeletedAt: nil, provider.Email: &email}
+	fields := provider.Fields{record.DeletedAt: nil, record.Email: &email}
 	if !created.IsZero() {
 		made := created.Format(time.RFC3339)
-		fields[provider.CreatedAt] = &made
+		fields[record.CreatedAt] = &made
 	}
 	_, err := b.mirrors.Apply(t.Context(), b.projectID, []mirror.Event{{
 		Event: provider.Event{

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Subject is a provider under test, with what differs from one to another.
@@ -25,7 +26,7 @@ type Subject struct {
 	BadSecrets []provider.Secret
 	// Columns are keys of the user object for Sample.Set, and by them the
 	// column that they set. All values are texts.
-	Columns map[string]provider.Column
+	Columns map[string]record.Column
 	// OtherTypes are types of the provider that are not mirrored.
 	OtherTypes []string
 	// SignsBody and SignsTime: the signature covers them.
@@ -231,12 +232,12 @@ func ownSampleIsApplied(t *testing.T, s Subject) {
 		require.Equal(t, typ, e.Type)
 		require.Equal(t, "user-1", e.UserID)
 		require.Equal(t, at, e.At)
-		require.Nil(t, e.Fields[provider.DeletedAt])
+		require.Nil(t, e.Fields[record.DeletedAt])
 		for key, column := range s.Columns {
 			require.NotNil(t, e.Fields[column], column)
 			require.Equal(t, "value-of-"+key, *e.Fields[column])
 		}
-		for _, column := range []provider.Column{provider.CreatedAt, provider.UpdatedAt} {
+		for _, column := range []record.Column{record.CreatedAt, record.UpdatedAt} {
 			require.NotNil(t, e.Fields[column], column)
 		}
 		require.Contains(t, string(e.Raw), "user-1")
@@ -248,7 +249,7 @@ func deletionIsApplied(t *testing.T, s Subject) {
 	at := ReceivedAt().Add(-3 * time.Second)
 	e := s.receive(t, provider.Sample{Type: "user.deleted", UserID: "user-1", At: at})
 	require.Equal(t, provider.Apply, e.Verdict)
-	require.NotNil(t, e.Fields[provider.DeletedAt])
+	require.NotNil(t, e.Fields[record.DeletedAt])
 	require.False(t, e.DeletedClock.Before(at))
 	require.True(t, e.At.Before(at), "the profile of a deletion is from before it, if there is one")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // RequireValid checks what provider.Event promises of every event, whatever
@@ -56,7 +57,7 @@ func RequireValid(t *testing.T, events []provider.Event) {
 
 func requireClocks(t *testing.T, e *provider.Event) {
 	t.Helper()
-	deletedAt, says := e.Fields[provider.DeletedAt]
+	deletedAt, says := e.Fields[record.DeletedAt]
 	require.True(t, says, "an applied event always speaks of deleted_at")
 	require.Equal(t, deletedAt != nil, !e.DeletedClock.IsZero(), "exactly deletions have a deletion's clock")
 	require.Equal(t, e.Raw != nil, !e.At.IsZero(), "exactly what carries a profile has a clock for it")
@@ -74,13 +75,13 @@ func requireSays(t *testing.T, says provider.Fields) {
 		}
 		requireStorable(t, *value)
 		switch column {
-		case provider.CreatedAt, provider.UpdatedAt, provider.LastSignInAt, provider.DeletedAt:
+		case record.CreatedAt, record.UpdatedAt, record.LastSignInAt, record.DeletedAt:
 			at, err := time.Parse(time.RFC3339Nano, *value)
 			require.NoError(t, err)
 			require.True(t, strings.HasSuffix(*value, "Z"), "%s is in UTC", column)
 			require.Equal(t, at.Truncate(time.Microsecond), at)
 			require.True(t, at.Year() >= 1 && at.Year() <= 9999)
-		case provider.Email, provider.FirstName, provider.LastName, provider.Username, provider.ImageURL:
+		case record.Email, record.FirstName, record.LastName, record.Username, record.ImageURL:
 		default:
 			require.Failf(t, "unknown column", "%s", column)
 		}
