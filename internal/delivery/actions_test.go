@@ -317,7 +317,7 @@ func TestOnlyOneOfAUserIsUnderWay(t *testing.T) {
 		return b.one(t, `SELECT string_agg(state, ', ' ORDER BY change_id) FROM authsync.deliveries WHERE destination_id = $1 AND user_id = 'user-1'`, id)
 	}
 	deliver := func() {
-		_, err := b.control.Exec(t.Context(), record, id, false, "delivered", 1)
+		_, err := b.control.Exec(t.Context(), recordCall, id, false, "delivered", 1)
 		require.NoError(t, err)
 	}
 	require.Equal(t, "ready, blocked, blocked, blocked, blocked", states())
