@@ -36,8 +36,8 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 	t.Run("AFunctionOfTheMirror", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		execute(t, b.project, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`)
-		b.doctorSays(t, "project shop: function capydb_auth.apply_events(capydb_auth.user_event[]) is missing",
+		execute(t, b.project, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`)
+		b.doctorSays(t, "project shop: function capydb_auth.apply_events(capydb_auth.event[]) is missing",
 			"authsync integrations set shop auth0", "integrations", "set", "shop", "auth0")
 	})
 

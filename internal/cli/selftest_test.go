@@ -22,7 +22,7 @@ func requireUnseen(t *testing.T, b *testBundle) {
 	for query, pool := range map[string]*pgxpool.Pool{
 		`SELECT count(*) FROM capydb_auth.users WHERE id LIKE '%selftest%'`:                 b.project,
 		`SELECT count(*) FROM capydb_auth.user_changes`:                                     b.project,
-		`SELECT count(*) FROM capydb_auth.processed_events WHERE user_id LIKE '%selftest%'`: b.project,
+		`SELECT count(*) FROM capydb_auth.processed_events WHERE record_id LIKE '%selftest%'`: b.project,
 		`SELECT count(*) FROM authsync.deliveries`:                                          b.control,
 		`SELECT count(*) FROM authsync.event_outcomes WHERE outcome <> 'ignored'`:           b.control,
 	} {

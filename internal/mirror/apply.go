@@ -32,7 +32,7 @@ const (
 	applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events(` + eventArray + `)`
 	applyNext   = `
 		SELECT ordinal, outcome, coalesce(reason, '') AS reason, applied_to, change_id
-		FROM capydb_auth.apply_next(` + eventArray + `, $28, $29, $30)`
+		FROM capydb_auth.apply_next(` + eventArray + `, $42, $43, $44)`
 )
 
 // Result is the outcome of one event.

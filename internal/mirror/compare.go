@@ -37,7 +37,7 @@ type Finding struct {
 
 const compareUsers = `
 	SELECT ordinal, finding, columns, tolerated, is_disputed AS is_open
-	FROM capydb_auth.compare_users(` + eventArray + `, $28::jsonb, true)
+	FROM capydb_auth.compare_users(` + eventArray + `, $42::jsonb, true)
 	ORDER BY ordinal`
 
 // Compare tells how the users of events differ from the mirror, one finding an

@@ -19,74 +19,109 @@ type Event struct {
 	NoLedger bool
 }
 
-// fieldOfRaw is the bit of column raw in a sum of columns; see users.last_event_fields.
-const fieldOfRaw = 1 << 9
-
-// fieldColumns are the columns of users that an event sets, but for raw, in the sequence of their bits in a
-// sum of columns.
-func fieldColumns() []record.Column {
-	return []record.Column{
-		record.Email, record.FirstName, record.LastName, record.Username, record.ImageURL,
-		record.CreatedAt, record.UpdatedAt, record.LastSignInAt, record.DeletedAt,
-	}
-}
-
-// eventArray is the SQL of a capydb_auth.user_event[] made of parameters $1 to $27, which eventArgs gives: an array for
+// eventArray is the SQL of a capydb_auth.event[] made of parameters $1 to $41, which eventArgs gives: an array for
 // each attribute, in the sequence of the type. Arrays of built-in types need no type registered with the connection,
-// and the server has nothing to parse.
+// and the server has nothing to parse. Lists of texts come in PostgreSQL's notation, because unnest would flatten them.
 const eventArray = `ARRAY(
-		SELECT ROW(e.*)::capydb_auth.user_event
+		SELECT ROW(
+			e.a1, e.a2, e.a3, e.a4, e.a5, e.a6, e.a7, e.a8, e.a9, e.a10, e.a11, e.a12, e.a13, e.a14, e.a15, e.a16, e.a17, e.a18,
+			e.a19, e.a20, e.a21, e.a22, e.a23, e.a24, e.a25, e.a26, e.a27, e.a28, e.a29, e.a30, e.a31, e.a32, e.a33, e.a34, e.a35,
+			e.a36, e.a37::text[], e.a38::text[], e.a39, e.a40, e.a41
+		)::capydb_auth.event
 		FROM unnest(
-			$1::integer[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::bigint[], $7::integer[], $8::timestamptz[],
-			$9::boolean[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::boolean[],
-			$15::boolean[], $16::boolean[], $17::integer[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
-			$23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[]
-		) AS e)`
+			$1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::bigint[],
+			$10::integer[], $11::timestamptz[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
+			$16::timestamptz[], $17::boolean[], $18::boolean[], $19::boolean[], $20::text[], $21::text[], $22::integer[],
+			$23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[],
+			$30::timestamptz[], $31::timestamptz[], $32::jsonb[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[],
+			$38::text[], $39::text[], $40::timestamptz[], $41::timestamptz[]
+		) AS e (
+			a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25,
+			a26, a27, a28, a29, a30, a31, a32, a33, a34, a35, a36, a37, a38, a39, a40, a41
+		))`
 
 // eventArgs are the parameters of eventArray; the ordinal of each event is its index.
 func eventArgs(events []*Event) []any {
 	n := len(events)
-	columns := fieldColumns()
 	var (
 		ordinals, inboxOrdinals, fields      = make([]int32, n), make([]int32, n), make([]int32, n)
-		providers, ids, users                = make([]string, n), make([]string, n), make([]string, n)
+		types, records, organizations, users = make([]string, n), make([]string, n), make([]*string, n), make([]*string, n)
+		providers, ids                       = make([]string, n), make([]string, n)
 		digests, inLedger, atReceipt         = make([]bool, n), make([]bool, n), make([]bool, n)
 		deletedReceipt, signInIsLeast        = make([]bool, n), make([]bool, n)
 		inboxIDs                             = make([]int64, n)
 		received, at, deleted, sent, arrived = make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)
+		rolesAdded, rolesRemoved             []*string
+		columns                              = record.Columns()
 		values                               = make([][]*string, len(columns))
 		raws                                 = make([][]byte, n)
 	)
-	for c := range columns {
-		values[c] = make([]*string, n)
-	}
 	for i, e := range events {
+		ref := e.Record()
 		ordinals[i], inboxOrdinals[i] = int32(i), int32(e.Ordinal) //nolint:gosec // both are bounded by what a message holds
-		providers[i], ids[i], users[i] = e.Provider, e.ID, e.UserID
+		types[i], records[i] = string(ref.Type), ref.ID
+		organizations[i], users[i] = optional(e.OrganizationID), optional(e.UserID)
+		providers[i], ids[i] = e.Provider, e.ID
 		digests[i], inLedger[i] = e.IDIsDigest, !e.NoLedger
 		atReceipt[i], deletedReceipt[i], signInIsLeast[i] = e.AtIsReceipt, e.DeletedClockIsReceipt, e.LastSignInIsLeast
 		inboxIDs[i] = e.InboxID
 		received[i], at[i], deleted[i], sent[i] = instant(e.ReceivedAt), instant(e.At), instant(e.DeletedClock), instant(e.SentAt)
 		arrived[i] = instant(e.arrivedAt())
+		put(&rolesAdded, n, i, optional(e.RoleAdded))
+		put(&rolesRemoved, n, i, optional(e.RoleRemoved))
 		for c, column := range columns {
-			if value, ok := e.Fields[column]; ok {
-				fields[i] |= 1 << c
-				values[c][i] = value
+			value, ok := e.Fields[column]
+			if !ok {
+				continue
+			}
+			fields[i] |= 1 << c
+			switch column {
+			case record.OrganizationID:
+				organizations[i] = value
+			case record.UserID:
+				users[i] = value
+			default:
+				put(&values[c], n, i, value)
 			}
 		}
 		if e.Raw != nil {
-			fields[i] |= fieldOfRaw
+			fields[i] |= int32(record.Raw.Bit()) //nolint:gosec // one of 21 bits
 			raws[i] = e.Raw
 		}
 	}
 	args := []any{
-		ordinals, providers, ids, digests, users, inboxIDs, inboxOrdinals, received, inLedger, at, deleted, sent, arrived,
-		atReceipt, deletedReceipt, signInIsLeast, fields,
+		ordinals, types, records, organizations, users, providers, ids, digests, inboxIDs, inboxOrdinals, received, inLedger,
+		at, deleted, sent, arrived, atReceipt, deletedReceipt, signInIsLeast, rolesAdded, rolesRemoved, fields,
 	}
-	for _, v := range values {
-		args = append(args, v)
+	for c, column := range columns {
+		switch column {
+		case record.OrganizationID, record.UserID: // they have come before
+		case record.Raw:
+			args = append(args, raws)
+		default:
+			args = append(args, values[c])
+		}
 	}
-	return append(args, raws)
+	return args
+}
+
+// put sets an element of an array of n that is only made if it is needed: unnest takes what is missing as NULL.
+func put(values *[]*string, n, i int, value *string) {
+	if value == nil {
+		return
+	}
+	if *values == nil {
+		*values = make([]*string, n)
+	}
+	(*values)[i] = value
+}
+
+// optional gives nil for the empty text.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // instant gives nil for the zero time.

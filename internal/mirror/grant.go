@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // grantError says why a role cannot be made a reader of the mirror, and what to do.
@@ -21,9 +22,10 @@ func grantError(format string, args ...any) error {
 
 // What a role may read.
 const (
-	// ReadMirror is the users.
+	// ReadMirror is the users and the other records.
 	ReadMirror = "mirror"
-	// ReadFeed is every change of every user, and which event set what: changes, user_changes and user_sources.
+	// ReadFeed is every change of every record, and which event set what: changes, user_changes, user_sources and
+	// its likes.
 	ReadFeed = "feed"
 )
 
@@ -31,7 +33,7 @@ const (
 type Reader struct {
 	Role string
 	Read []string // ReadMirror, ReadFeed
-	// EnsureUser: it may call ensure_user, and see the placeholders that this makes.
+	// EnsureUser: it may call ensure_user and ensure_organization, and see the placeholders that these make.
 	EnsureUser bool
 }
 
@@ -41,11 +43,20 @@ type Granted struct {
 	Sees   []Visibility
 }
 
-// relations are the tables and views that the reader may read.
+// ensureFunctions are what a role may call to make placeholders.
+const ensureFunctions = "capydb_auth.ensure_user(text), capydb_auth.ensure_organization(text)"
+
+// relations are the tables and views that the reader may read. The views read the tables with the rights of the reader.
 func (r Reader) relations() []string {
-	names := []string{"users"} // which the views read too, with the rights of the reader
+	var names, sources []string
+	for _, d := range record.Types() {
+		names = append(names, d.Table)
+		sources = append(sources, string(d.Type)+"_sources")
+	}
+	names = append(names, "active_users", "active_organizations", "active_memberships", "user_emails", "user_phones", "user_identities")
 	if slices.Contains(r.Read, ReadFeed) {
-		names = append(names, "user_sources", "changes", "user_changes") // likewise
+		names = append(names, sources...)
+		names = append(names, "changes", "user_changes")
 	}
 	if r.EnsureUser {
 		names = append(names, "placeholders")
@@ -144,7 +155,7 @@ func grant(ctx context.Context, tx pgx.Tx, reader Reader) (granted []string, err
 	statements := []string{
 		"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, SELECT ON " + strings.Join(ours, ", ") + " FROM " + name,
 		"REVOKE CREATE ON SCHEMA capydb_auth FROM " + name,
-		"REVOKE EXECUTE ON FUNCTION capydb_auth.ensure_user(text) FROM " + name,
+		"REVOKE EXECUTE ON FUNCTION " + ensureFunctions + " FROM " + name,
 	}
 	allow := func(right string) {
 		granted = append(granted, right)
@@ -155,7 +166,7 @@ func grant(ctx context.Context, tx pgx.Tx, reader Reader) (granted []string, err
 		allow("SELECT ON capydb_auth." + relation)
 	}
 	if reader.EnsureUser {
-		allow("EXECUTE ON FUNCTION capydb_auth.ensure_user(text)")
+		allow("EXECUTE ON FUNCTION " + ensureFunctions)
 	}
 	for _, statement := range statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {

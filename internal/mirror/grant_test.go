@@ -70,7 +70,8 @@ func TestGrant(t *testing.T) {
 
 		for _, allowed := range []string{
 			`SELECT * FROM capydb_auth.users`, `SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`,
-			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`,
+			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`, `SELECT capydb_auth.ensure_organization('o1')`,
+			`SELECT * FROM capydb_auth.active_memberships`, `SELECT * FROM capydb_auth.membership_sources`, `SELECT * FROM capydb_auth.user_emails`,
 		} {
 			_, err := conn.Exec(t.Context(), allowed)
 			require.NoError(t, err, allowed)
@@ -117,12 +118,17 @@ func TestGrant(t *testing.T) {
 		require.NoError(t, err)
 		granted, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: role, Read: []string{mirror.ReadMirror}})
 		require.NoError(t, err)
-		require.Equal(t, []string{"USAGE ON SCHEMA capydb_auth", "SELECT ON capydb_auth.users"}, granted.Rights)
+		require.Equal(t, []string{
+			"USAGE ON SCHEMA capydb_auth", "SELECT ON capydb_auth.organizations", "SELECT ON capydb_auth.users",
+			"SELECT ON capydb_auth.memberships", "SELECT ON capydb_auth.invitations", "SELECT ON capydb_auth.sessions",
+			"SELECT ON capydb_auth.active_users", "SELECT ON capydb_auth.active_organizations", "SELECT ON capydb_auth.active_memberships",
+			"SELECT ON capydb_auth.user_emails", "SELECT ON capydb_auth.user_phones", "SELECT ON capydb_auth.user_identities",
+		}, granted.Rights)
 		_, err = conn.Exec(t.Context(), `SELECT * FROM capydb_auth.users`)
 		require.NoError(t, err)
 		for _, refused := range []string{
 			`SELECT * FROM capydb_auth.user_changes`, `SELECT * FROM capydb_auth.user_sources`, `SELECT * FROM capydb_auth.changes`,
-			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`,
+			`SELECT * FROM capydb_auth.placeholders`, `SELECT capydb_auth.ensure_user('u1')`, `SELECT capydb_auth.ensure_organization('o1')`,
 		} {
 			_, err := conn.Exec(t.Context(), refused)
 			require.Equal(t, pgerrcode.InsufficientPrivilege, pgdb.Code(err), refused)

@@ -85,16 +85,16 @@ func (c *clocked) applies(t *testing.T, events []mirror.Event) {
 func TestDamageThatHeals(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
-		"AFunctionDropped":       `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`,
-		"AnInnerFunctionDropped": `DROP FUNCTION capydb_auth.apply_round(capydb_auth.user_event[])`,
+		"AFunctionDropped":       `DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`,
+		"AnInnerFunctionDropped": `DROP FUNCTION capydb_auth.apply_round(capydb_auth.event[])`,
 		"AFunctionThatFails": `DROP FUNCTION capydb_auth.require_all_written(bigint, bigint);
 			CREATE FUNCTION capydb_auth.require_all_written(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'edited by hand'; END $$`,
-		"AFunctionThatAnswersNothing": `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]);
-			CREATE FUNCTION capydb_auth.apply_events(capydb_auth.user_event[], OUT ordinal int, OUT outcome text, OUT reason text)
+		"AFunctionThatAnswersNothing": `DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[]);
+			CREATE FUNCTION capydb_auth.apply_events(capydb_auth.event[], OUT ordinal int, OUT outcome text, OUT reason text)
 			RETURNS SETOF record LANGUAGE sql AS 'SELECT 1, '''', '''' WHERE false'`,
-		"AFunctionInAnotherSchema": `DROP FUNCTION IF EXISTS public.apply_events(capydb_auth.user_event[]); ALTER FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]) SET SCHEMA public`,
-		"TheVersionDropped":        `DROP TABLE capydb_auth.schema_migrations; DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`,
-		"TheRecordDropped":         `DROP TABLE capydb_auth.schema_objects; DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`,
+		"AFunctionInAnotherSchema": `DROP FUNCTION IF EXISTS public.apply_events(capydb_auth.event[]); ALTER FUNCTION capydb_auth.apply_events(capydb_auth.event[]) SET SCHEMA public`,
+		"TheVersionDropped":        `DROP TABLE capydb_auth.schema_migrations; DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`,
+		"TheRecordDropped":         `DROP TABLE capydb_auth.schema_objects; DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +233,7 @@ func TestMirrorThatWasDropped(t *testing.T) {
 			CREATE TABLE copy.objects AS TABLE capydb_auth.schema_objects; CREATE TABLE copy.code AS TABLE capydb_auth.schema_code;
 			CREATE TABLE copy.versions AS TABLE capydb_auth.schema_migrations; CREATE TABLE copy.owner AS TABLE capydb_auth.owner;
 			TRUNCATE capydb_auth.schema_objects, capydb_auth.schema_code, capydb_auth.schema_migrations, capydb_auth.owner;
-			DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`) // tables are there, their rows are still to come
+			DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`) // tables are there, their rows are still to come
 		for range 4 {
 			_ = m.delays(t, users(40))
 			m.pass(time.Minute)

@@ -22,7 +22,7 @@ const (
 	ordersTable = `CREATE TABLE orders (
 		id bigint GENERATED ALWAYS AS IDENTITY, user_id text NOT NULL REFERENCES capydb_auth.users (id))`
 	insertOrder        = `INSERT INTO orders (user_id) VALUES (capydb_auth.ensure_user($1))`
-	selectPlaceholders = `SELECT coalesce(string_agg(user_id, ' ' ORDER BY user_id), '') FROM capydb_auth.placeholders`
+	selectPlaceholders = `SELECT coalesce(string_agg(record_id, ' ' ORDER BY record_id), '') FROM capydb_auth.placeholders`
 )
 
 func TestEnsureUser(t *testing.T) {

@@ -31,8 +31,8 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 		SELECT format('user-%s', i), format('%s@example.com', i), '2026-01-01', '{}', 'auth0', '2026-01-01', '2026-01-01', format('evt-%s', i), 1 + 64 + 256 + 512
 		FROM generate_series(0, $1::int - 1) AS i
 		ON CONFLICT DO NOTHING`,
-		`INSERT INTO capydb_auth.processed_events (provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome)
-		SELECT 'auth0', format('evt-%s', i), format('user-%s', i % $1::int), '2026-01-01', i, 0, 'applied' FROM generate_series(0, 5 * $1::int - 1) AS i
+		`INSERT INTO capydb_auth.processed_events (provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome)
+		SELECT 'auth0', format('evt-%s', i), 'user', format('user-%s', i % $1::int), '2026-01-01', i, 0, 'applied' FROM generate_series(0, 5 * $1::int - 1) AS i
 		ON CONFLICT DO NOTHING`,
 		`INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, provider, event_id, event_at)
 		SELECT 'user', format('user-%s', i % $1::int), CASE WHEN i < $1::int THEN 'created' ELSE 'updated' END, '{email}',
@@ -91,7 +91,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 			e.Fields = provider.Fields{record.DeletedAt: &text}
 		})...),
 		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users(`+mirror.EventArray+`, '{}', true)`, events("user-%d", as)...),
-		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($28, 'auth0', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
+		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($42, 'auth0', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
 		"ClocksOfUsers":  run(`SELECT * FROM capydb_auth.clocks_of_users(` + userIDs + `)`),
 		"ReadChanges":    run(`SELECT * FROM capydb_auth.read_changes(2000, 20)`),
 		"ChangesByID":    run(`SELECT * FROM capydb_auth.changes_by_id(` + ids + `)`),

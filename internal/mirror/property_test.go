@@ -441,7 +441,7 @@ func everything(t require.TestingT, pool *pgxpool.Pool, prefix string) string {
 		SELECT jsonb_build_array(
 			(SELECT jsonb_agg(u ORDER BY u.id) FROM capydb_auth.users AS u WHERE u.id LIKE $1),
 			(SELECT jsonb_agg(c ORDER BY c.id) FROM capydb_auth.user_changes AS c WHERE c.user_id LIKE $1),
-			(SELECT jsonb_agg(p ORDER BY p.event_id, p.user_id) FROM capydb_auth.processed_events AS p WHERE p.user_id LIKE $1)
+			(SELECT jsonb_agg(p ORDER BY p.event_id, p.record_id) FROM capydb_auth.processed_events AS p WHERE p.record_id LIKE $1)
 		)::text`, prefix+"%").Scan(&all)
 	require.NoError(t, err)
 	return all
@@ -450,7 +450,7 @@ func everything(t require.TestingT, pool *pgxpool.Pool, prefix string) string {
 func ledgerSize(t require.TestingT, pool *pgxpool.Pool, prefix string) int {
 	var n int
 	err := pool.QueryRow(context.Background(),
-		`SELECT count(*) FROM capydb_auth.processed_events WHERE user_id LIKE $1`, prefix+"%").Scan(&n)
+		`SELECT count(*) FROM capydb_auth.processed_events WHERE record_id LIKE $1`, prefix+"%").Scan(&n)
 	require.NoError(t, err)
 	return n
 }

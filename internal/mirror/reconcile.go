@@ -83,7 +83,7 @@ func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 
 const reconcilePage = `
 	SELECT ordinal, finding, columns, tolerated, is_open
-	FROM capydb_auth.reconcile_page($28, $29, ` + eventArray + `, $30::jsonb, $31)
+	FROM capydb_auth.reconcile_page($42, $43, ` + eventArray + `, $44::jsonb, $45)
 	ORDER BY ordinal`
 
 // Page compares a page of the provider's users with the mirror, notes what it

@@ -108,7 +108,7 @@ func TestRowThatATriggerSuppressesIsNoSuccess(t *testing.T) {
 	results, err := newMirrors(t, pool).Apply(t.Context(), projectID(), users(8))
 	require.NoError(t, err)
 	requireOnlyFails(t, results, 3, mirror.CodeSuppressed)
-	require.Equal(t, "0", one(t, pool, `SELECT count(*)::text FROM capydb_auth.processed_events WHERE user_id = 'u3'`))
+	require.Equal(t, "0", one(t, pool, `SELECT count(*)::text FROM capydb_auth.processed_events WHERE record_id = 'u3'`))
 }
 
 func TestRowThatSomebodyHoldsPutsOffItsEventsAlone(t *testing.T) {
@@ -138,7 +138,7 @@ func TestRowThatSomebodyHoldsPutsOffItsEventsAlone(t *testing.T) {
 		require.NoError(t, r.Err)
 		if i == 3 || i == len(events)-1 {
 			require.Equal(t, mirror.OutcomeDeferred, r.Outcome)
-			require.Equal(t, "the user is locked by another transaction in the project's database", r.Reason)
+			require.Equal(t, "the record is locked by another transaction in the project's database", r.Reason)
 		} else {
 			require.Equal(t, mirror.Applied, r.Outcome, "event %d", i)
 		}
@@ -268,7 +268,7 @@ func TestFunctionThatAnswersOddlyIsNotBelieved(t *testing.T) {
 }
 
 func answers(query string) string {
-	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) RETURNS TABLE (ordinal integer, outcome text, reason text)
+	return `CREATE OR REPLACE FUNCTION capydb_auth.apply_events(p_events capydb_auth.event[]) RETURNS TABLE (ordinal integer, outcome text, reason text)
 		LANGUAGE sql AS $$ ` + query + ` $$`
 }
 

@@ -19,7 +19,7 @@ type Visibility struct {
 }
 
 // selectVisibility lists what the role may read, and the policies that decide about it. The views are
-// read with the rights of whoever reads them, so the policies of users hold for them.
+// read with the rights of whoever reads them, so the policies of their tables hold for them.
 const selectVisibility = `
 	SELECT v.name AS relation, t.relrowsecurity AS row_security, r.rolbypassrls AS bypasses,
 	       array(SELECT p.polname::text FROM pg_policy AS p
@@ -31,8 +31,11 @@ const selectVisibility = `
 	             AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) AS m (oid) WHERE pg_has_role(r.oid, m.oid, 'USAGE')))
 	             ORDER BY 1) AS restricting,
 	       u.relrowsecurity AS users_secured
-	FROM (VALUES (1, 'capydb_auth.users', 'users'), (2, 'capydb_auth.placeholders', 'users'), (3, 'capydb_auth.user_sources', 'users'),
-	             (4, 'capydb_auth.user_changes', 'changes'), (5, 'capydb_auth.changes', 'changes')) AS v (ordinal, name, governed_by)
+	FROM (VALUES (1, 'capydb_auth.users', 'users'), (2, 'capydb_auth.organizations', 'organizations'),
+	             (3, 'capydb_auth.memberships', 'memberships'), (4, 'capydb_auth.invitations', 'invitations'),
+	             (5, 'capydb_auth.sessions', 'sessions'), (6, 'capydb_auth.placeholders', 'users'),
+	             (7, 'capydb_auth.user_sources', 'users'), (8, 'capydb_auth.user_changes', 'changes'),
+	             (9, 'capydb_auth.changes', 'changes')) AS v (ordinal, name, governed_by)
 	JOIN pg_roles AS r ON r.rolname = $1
 	JOIN pg_class AS t ON t.relnamespace = 'capydb_auth'::regnamespace AND t.relname = v.governed_by
 	JOIN pg_class AS u ON u.relnamespace = 'capydb_auth'::regnamespace AND u.relname = 'users'

@@ -13,7 +13,7 @@ import (
 // object identifies something in a schema the way the catalog does.
 type object struct {
 	Kind     string // function, procedure, view, trigger; table, column, constraint, index, type
-	Identity string // capydb_auth.apply_events(capydb_auth.user_event[]); projects_bump on authsync.projects
+	Identity string // capydb_auth.apply_events(capydb_auth.event[]); projects_bump on authsync.projects
 }
 
 func (o object) String() string { return o.Kind + " " + o.Identity }

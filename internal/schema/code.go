@@ -39,6 +39,11 @@ func (s source) codeFiles() []codeFile {
 			text, _ := fs.ReadFile(s.code, name) // embedded and just listed
 			files = append(files, codeFile{layer: layer, object: strings.TrimSuffix(path.Base(name), ".sql"), text: string(text)})
 		}
+		templates, _ := fs.Glob(s.code, path.Join(string(s.kind), layer, "*"+templateSuffix)) // likewise
+		for _, name := range templates {
+			text, _ := fs.ReadFile(s.code, name) // likewise
+			files = append(files, render(layer, name, string(text))...)
+		}
 	}
 	return files
 }

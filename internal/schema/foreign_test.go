@@ -56,7 +56,7 @@ func TestWhatOthersPutIntoTheSchemaIsLeftAlone(t *testing.T) {
 		require.Empty(t, report.Dropped)
 		require.Equal(t, before, installed(t, pool, schema.Project))
 
-		execute(t, pool, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`)
+		execute(t, pool, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`)
 		_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
 		require.NoError(t, err)
 		require.Equal(t, before, installed(t, pool, schema.Project))
@@ -251,7 +251,7 @@ func TestDownLeavesWhatOthersBuilt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ theirs, says string }{
 		"OnATable":    {`CREATE TABLE public.orders (user_id text REFERENCES capydb_auth.users (id))`, "constraint orders_user_id_fkey on table public.orders depends on table capydb_auth.users"},
-		"OnAView":     {`CREATE VIEW public.theirs AS SELECT user_id FROM capydb_auth.placeholders`, "view public.theirs depends on view capydb_auth.placeholders"},
+		"OnAView":     {`CREATE VIEW public.theirs AS SELECT record_id FROM capydb_auth.placeholders`, "view public.theirs depends on view capydb_auth.placeholders"},
 		"OnAFunction": {`CREATE TABLE public.t (id text DEFAULT capydb_auth.ensure_user('u'))`, "default value for column id of table public.t depends on function capydb_auth.ensure_user(text)"},
 		"OnAType":     {`CREATE TABLE public.t (v capydb_auth.version)`, "column v of table public.t depends on type capydb_auth.version"},
 		"ByHeritage":  {`CREATE TABLE public.vip (since date) INHERITS (capydb_auth.users)`, "table public.vip depends on table capydb_auth.users"},
@@ -337,6 +337,6 @@ func TestNothingOfACutShortUpgradeIsForeign(t *testing.T) {
 	_, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
 	require.NoError(t, err)
 	got := list(t, pool, `SELECT concat_ws(' ', kind, identity) FROM capydb_auth.schema_objects WHERE kind <> 'column' ORDER BY 1`)
-	require.Subset(t, got, []string{"table capydb_auth.owner", "function capydb_auth.apply_events(capydb_auth.user_event[])"})
+	require.Subset(t, got, []string{"table capydb_auth.owner", "function capydb_auth.apply_events(capydb_auth.event[])"})
 	require.Subset(t, want, got)
 }

@@ -80,7 +80,7 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			schema.Control, `DROP VIEW authsync.inbox_days`, []string{"view authsync.inbox_days is missing"},
 		},
 		"AFunctionDropped": {
-			schema.Project, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])`, []string{"function capydb_auth.apply_events(capydb_auth.user_event[]) is missing"},
+			schema.Project, `DROP FUNCTION capydb_auth.apply_events(capydb_auth.event[])`, []string{"function capydb_auth.apply_events(capydb_auth.event[]) is missing"},
 		},
 		"AFunctionRenamed": {
 			schema.Control, `ALTER FUNCTION authsync.remove_project(uuid) RENAME TO remove_project_old; DROP FUNCTION authsync.remove_project_old(uuid)`,
@@ -97,12 +97,12 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			[]string{"function capydb_auth.change_cursor(timestamp with time zone) was changed"},
 		},
 		"ASettingOfAFunction": {
-			schema.Project, `ALTER FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]) SET search_path = public`,
-			[]string{"function capydb_auth.apply_events(capydb_auth.user_event[]) was changed"},
+			schema.Project, `ALTER FUNCTION capydb_auth.apply_events(capydb_auth.event[]) SET search_path = public`,
+			[]string{"function capydb_auth.apply_events(capydb_auth.event[]) was changed"},
 		},
 		"AFunctionOpenedToEverybody": {
-			schema.Project, `GRANT EXECUTE ON FUNCTION capydb_auth.apply_events(capydb_auth.user_event[]) TO PUBLIC`,
-			[]string{"function capydb_auth.apply_events(capydb_auth.user_event[]) was changed"},
+			schema.Project, `GRANT EXECUTE ON FUNCTION capydb_auth.apply_events(capydb_auth.event[]) TO PUBLIC`,
+			[]string{"function capydb_auth.apply_events(capydb_auth.event[]) was changed"},
 		},
 		"ATriggerDropped": {
 			schema.Control, `DROP TRIGGER projects_bump_directory_version ON authsync.projects`,

@@ -58,8 +58,8 @@ COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of t
 COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
 COMMENT ON COLUMN capydb_auth.users.last_event_id IS 'The event that set the columns in last_event_fields.';
 COMMENT ON COLUMN capydb_auth.users.last_event_sent_at IS 'When that event was sent: the second part of its version.';
-COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512.';
-COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_fields.';
+COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512. The other tables go on with: name 1024, slug 2048, id 4096, role 8192, roles 16384, permissions 32768, organization_id 65536, user_id 131072, status 262144, expires_at 524288, last_active_at 1048576.';
+COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_record.';
 
 -- The API and the command find users by e-mail, and so do most applications that read the mirror.
 CREATE INDEX users_email_idx ON capydb_auth.users (lower(email));
@@ -67,51 +67,3 @@ CREATE INDEX users_email_idx ON capydb_auth.users (lower(email));
 -- View placeholders is read often and finds few rows or none. The predicate names no column that
 -- every event changes: those updates would have to write the index otherwise.
 CREATE INDEX users_placeholders_idx ON capydb_auth.users (placeholder_since) WHERE placeholder_since IS NOT NULL;
-
--- An event about a user, as apply_events takes it. Of the columns of users it sets those in fields, a sum as in
--- users.last_event_fields; a value that is not in fields is ignored.
-CREATE TYPE capydb_auth.user_event AS (
-    ordinal                  integer,
-    provider                 text,
-    event_id                 text COLLATE "C",
-    id_is_digest             boolean,
-    user_id                  text,
-    inbox_id                 bigint,
-    inbox_ordinal            integer,
-    received_at              timestamptz,
-    in_ledger                boolean,
-    at                       timestamptz,
-    deleted_clock            timestamptz,
-    sent_at                  timestamptz,
-    arrived_at               timestamptz,
-    at_is_receipt            boolean,
-    deleted_clock_is_receipt boolean,
-    last_sign_in_at_is_least boolean,
-    fields                   integer,
-    email                    text,
-    first_name               text,
-    last_name                text,
-    username                 text,
-    image_url                text,
-    created_at               timestamptz,
-    updated_at               timestamptz,
-    last_sign_in_at          timestamptz,
-    deleted_at               timestamptz,
-    raw                      jsonb
-);
-
-COMMENT ON TYPE capydb_auth.user_event IS 'An event about a user, the argument of apply_events.';
-COMMENT ON COLUMN capydb_auth.user_event.ordinal IS 'Names the event in the result.';
-COMMENT ON COLUMN capydb_auth.user_event.event_id IS 'The same on every repetition.';
-COMMENT ON COLUMN capydb_auth.user_event.id_is_digest IS 'The id is the digest of a body: it names the event for ten minutes only.';
-COMMENT ON COLUMN capydb_auth.user_event.inbox_id IS 'The message that brought it (authsync.inbox.id in the control database).';
-COMMENT ON COLUMN capydb_auth.user_event.inbox_ordinal IS 'Place of the event in that message, from 0.';
-COMMENT ON COLUMN capydb_auth.user_event.in_ledger IS 'False for what authsync read from the provider itself: the ledger is neither read nor written, and ids may repeat.';
-COMMENT ON COLUMN capydb_auth.user_event.at IS 'Clock of the fields; NULL for a deletion without a profile.';
-COMMENT ON COLUMN capydb_auth.user_event.deleted_clock IS 'Clock of a deletion; NULL for everything else.';
-COMMENT ON COLUMN capydb_auth.user_event.sent_at IS 'Breaks ties of the clocks.';
-COMMENT ON COLUMN capydb_auth.user_event.arrived_at IS 'When it was received; NULL where its clocks are the sender''s and none is ahead of that.';
-COMMENT ON COLUMN capydb_auth.user_event.at_is_receipt IS 'The sender gave no clock: at is the time of receipt.';
-COMMENT ON COLUMN capydb_auth.user_event.deleted_clock_is_receipt IS 'Likewise deleted_clock.';
-COMMENT ON COLUMN capydb_auth.user_event.last_sign_in_at_is_least IS 'The last sign-in may have been later: the column never goes back, whatever the clocks are.';
-COMMENT ON COLUMN capydb_auth.user_event.fields IS 'The columns that the event sets, as a sum; see users.last_event_fields.';

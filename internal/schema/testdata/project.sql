@@ -2,12 +2,15 @@ CREATE SCHEMA capydb_auth;
 
 COMMENT ON SCHEMA capydb_auth IS 'authsync: the users of the identity provider. Read it, join it; only authsync writes to it.';
 
-CREATE TYPE capydb_auth.user_event AS (
+CREATE TYPE capydb_auth.event AS (
 	ordinal integer,
+	record_type text,
+	record_id text,
+	organization_id text,
+	user_id text,
 	provider text,
 	event_id text COLLATE pg_catalog."C",
 	id_is_digest boolean,
-	user_id text,
 	inbox_id bigint,
 	inbox_ordinal integer,
 	received_at timestamp with time zone,
@@ -19,6 +22,8 @@ CREATE TYPE capydb_auth.user_event AS (
 	at_is_receipt boolean,
 	deleted_clock_is_receipt boolean,
 	last_sign_in_at_is_least boolean,
+	role_added text,
+	role_removed text,
 	fields integer,
 	email text,
 	first_name text,
@@ -29,38 +34,63 @@ CREATE TYPE capydb_auth.user_event AS (
 	updated_at timestamp with time zone,
 	last_sign_in_at timestamp with time zone,
 	deleted_at timestamp with time zone,
-	raw jsonb
+	raw jsonb,
+	name text,
+	slug text,
+	id text,
+	role text,
+	roles text[],
+	permissions text[],
+	status text,
+	expires_at timestamp with time zone,
+	last_active_at timestamp with time zone
 );
 
-COMMENT ON TYPE capydb_auth.user_event IS 'An event about a user, the argument of apply_events.';
+COMMENT ON TYPE capydb_auth.event IS 'An event about a record, the argument of apply_events.';
 
-COMMENT ON COLUMN capydb_auth.user_event.ordinal IS 'Names the event in the result.';
+COMMENT ON COLUMN capydb_auth.event.ordinal IS 'Names the event in the result.';
 
-COMMENT ON COLUMN capydb_auth.user_event.event_id IS 'The same on every repetition.';
+COMMENT ON COLUMN capydb_auth.event.record_type IS 'user, organization, membership, invitation or session.';
 
-COMMENT ON COLUMN capydb_auth.user_event.id_is_digest IS 'The id is the digest of a body: it names the event for ten minutes only.';
+COMMENT ON COLUMN capydb_auth.event.record_id IS 'The provider''s id of the record; of a membership organization_id/user_id, with / in the former as %2F and % as %25.';
 
-COMMENT ON COLUMN capydb_auth.user_event.inbox_id IS 'The message that brought it (authsync.inbox.id in the control database).';
+COMMENT ON COLUMN capydb_auth.event.organization_id IS 'Of a membership or an invitation, its organization.';
 
-COMMENT ON COLUMN capydb_auth.user_event.inbox_ordinal IS 'Place of the event in that message, from 0.';
+COMMENT ON COLUMN capydb_auth.event.user_id IS 'Of a membership or a session, its user.';
 
-COMMENT ON COLUMN capydb_auth.user_event.in_ledger IS 'False for what authsync read from the provider itself: the ledger is neither read nor written, and ids may repeat.';
+COMMENT ON COLUMN capydb_auth.event.event_id IS 'The same on every repetition.';
 
-COMMENT ON COLUMN capydb_auth.user_event.at IS 'Clock of the fields; NULL for a deletion without a profile.';
+COMMENT ON COLUMN capydb_auth.event.id_is_digest IS 'The id is the digest of a body: it names the event for ten minutes only.';
 
-COMMENT ON COLUMN capydb_auth.user_event.deleted_clock IS 'Clock of a deletion; NULL for everything else.';
+COMMENT ON COLUMN capydb_auth.event.inbox_id IS 'The message that brought it (authsync.inbox.id in the control database).';
 
-COMMENT ON COLUMN capydb_auth.user_event.sent_at IS 'Breaks ties of the clocks.';
+COMMENT ON COLUMN capydb_auth.event.inbox_ordinal IS 'Place of the event in that message, from 0.';
 
-COMMENT ON COLUMN capydb_auth.user_event.arrived_at IS 'When it was received; NULL where its clocks are the sender''s and none is ahead of that.';
+COMMENT ON COLUMN capydb_auth.event.in_ledger IS 'False for what authsync read from the provider itself: the ledger is neither read nor written, and ids may repeat.';
 
-COMMENT ON COLUMN capydb_auth.user_event.at_is_receipt IS 'The sender gave no clock: at is the time of receipt.';
+COMMENT ON COLUMN capydb_auth.event.at IS 'Clock of the fields; NULL for a deletion without a profile.';
 
-COMMENT ON COLUMN capydb_auth.user_event.deleted_clock_is_receipt IS 'Likewise deleted_clock.';
+COMMENT ON COLUMN capydb_auth.event.deleted_clock IS 'Clock of a deletion; NULL for everything else.';
 
-COMMENT ON COLUMN capydb_auth.user_event.last_sign_in_at_is_least IS 'The last sign-in may have been later: the column never goes back, whatever the clocks are.';
+COMMENT ON COLUMN capydb_auth.event.sent_at IS 'Breaks ties of the clocks.';
 
-COMMENT ON COLUMN capydb_auth.user_event.fields IS 'The columns that the event sets, as a sum; see users.last_event_fields.';
+COMMENT ON COLUMN capydb_auth.event.arrived_at IS 'When it was received; NULL where its clocks are the sender''s and none is ahead of that.';
+
+COMMENT ON COLUMN capydb_auth.event.at_is_receipt IS 'The sender gave no clock: at is the time of receipt.';
+
+COMMENT ON COLUMN capydb_auth.event.deleted_clock_is_receipt IS 'Likewise deleted_clock.';
+
+COMMENT ON COLUMN capydb_auth.event.last_sign_in_at_is_least IS 'The last sign-in may have been later: the column never goes back, whatever the clocks are.';
+
+COMMENT ON COLUMN capydb_auth.event.role_added IS 'A role that the membership has got, where the provider reports roles one by one.';
+
+COMMENT ON COLUMN capydb_auth.event.role_removed IS 'Likewise a role that it has lost.';
+
+COMMENT ON COLUMN capydb_auth.event.fields IS 'The columns that the event sets, as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.event.deleted_at IS 'Of a session, when it ended.';
+
+COMMENT ON COLUMN capydb_auth.event.id IS 'The provider''s id of a membership, which is not its key.';
 
 CREATE TYPE capydb_auth.version AS (
 	at timestamp with time zone,
@@ -73,7 +103,7 @@ COMMENT ON TYPE capydb_auth.version IS 'When (provider clock, then time sent) an
 
 COMMENT ON COLUMN capydb_auth.version.received_at IS 'When the event was received, if its clock was ahead of that; otherwise NULL.';
 
-CREATE FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -82,37 +112,107 @@ CREATE FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]
     AS $$
 #variable_conflict use_column
 DECLARE
-    c_locked   constant text := 'the user is locked by another transaction in the project''s database';
-    c_lock     constant text := 'a lock that is needed to write the user is held by another transaction in the project''s database';
+    c_locked   constant text := 'the record is locked by another transaction in the project''s database';
+    c_lock     constant text := 'a lock that is needed to write the record is held by another transaction in the project''s database';
     c_waits    constant integer := 20;
-    v_busy     text[];
-    v_free     capydb_auth.user_event[];
-    v_event    capydb_auth.user_event;
+    v_busy     text[] := '{}'; -- records, as type and id
+    v_free     capydb_auth.event[];
+    v_event    capydb_auth.event;
     v_waits    integer := 0;
     v_ordinals integer[];
     v_outcomes text[];
     v_reasons  text[];
 BEGIN
-    SELECT coalesce(array_agg(a.user_id) FILTER (WHERE h.is_there AND t.is_taken IS NULL), '{}')
-    INTO v_busy
-    FROM (SELECT DISTINCT e.user_id FROM unnest(p_events) AS e) AS a
-    LEFT JOIN LATERAL (
-        SELECT true AS is_there FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
-    ) AS h ON true
-    LEFT JOIN LATERAL (
-        SELECT true AS is_taken FROM capydb_auth.users AS i WHERE i.id = a.user_id LIMIT 1
-        FOR NO KEY UPDATE SKIP LOCKED
-    ) AS t ON true;
+    v_busy := v_busy || ARRAY(
+        SELECT 'organization ' || e.record_id
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there FROM capydb_auth.organizations AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS is_taken FROM capydb_auth.organizations AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS t ON true
+        WHERE e.record_type = 'organization' AND h.is_there AND t.is_taken IS NULL
+    );
+    v_busy := v_busy || ARRAY(
+        SELECT 'user ' || e.record_id
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there FROM capydb_auth.users AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS is_taken FROM capydb_auth.users AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS t ON true
+        WHERE e.record_type = 'user' AND h.is_there AND t.is_taken IS NULL
+    );
+    v_busy := v_busy || ARRAY(
+        SELECT 'membership ' || e.record_id
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there FROM capydb_auth.memberships AS i
+            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            LIMIT 1
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS is_taken FROM capydb_auth.memberships AS i
+            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS t ON true
+        WHERE e.record_type = 'membership' AND h.is_there AND t.is_taken IS NULL
+    );
+    v_busy := v_busy || ARRAY(
+        SELECT 'invitation ' || e.record_id
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there FROM capydb_auth.invitations AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS is_taken FROM capydb_auth.invitations AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS t ON true
+        WHERE e.record_type = 'invitation' AND h.is_there AND t.is_taken IS NULL
+    );
+    v_busy := v_busy || ARRAY(
+        SELECT 'session ' || e.record_id
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there FROM capydb_auth.sessions AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS is_taken FROM capydb_auth.sessions AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS t ON true
+        WHERE e.record_type = 'session' AND h.is_there AND t.is_taken IS NULL
+    );
 
     RETURN QUERY
     SELECT e.ordinal, 'deferred', c_locked
     FROM unnest(p_events) AS e
-    WHERE e.user_id = ANY (v_busy);
+    WHERE e.record_type || ' ' || e.record_id = ANY (v_busy);
 
     SELECT coalesce(array_agg(p_events[i] ORDER BY i), '{}')
     INTO v_free
     FROM generate_subscripts(p_events, 1) AS i
-    WHERE (p_events[i]).user_id <> ALL (v_busy);
+    WHERE (p_events[i]).record_type || ' ' || (p_events[i]).record_id <> ALL (v_busy);
 
     BEGIN
         -- By way of variables: rows that were returned would stay after an error.
@@ -130,14 +230,14 @@ BEGIN
 
     FOREACH v_event IN ARRAY v_free LOOP
         outcome := NULL;
-        IF v_waits < c_waits AND v_event.user_id <> ALL (v_busy) THEN
+        IF v_waits < c_waits AND v_event.record_type || ' ' || v_event.record_id <> ALL (v_busy) THEN
             BEGIN
                 SELECT r.ordinal, r.outcome, r.reason
                 INTO STRICT ordinal, outcome, reason
                 FROM capydb_auth.apply_rounds(ARRAY[v_event]) AS r;
             EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
                 v_waits := v_waits + 1;
-                v_busy := v_busy || v_event.user_id;
+                v_busy := v_busy || (v_event.record_type || ' ' || v_event.record_id);
             END;
         END IF;
         IF outcome IS NULL THEN
@@ -150,9 +250,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.event[]) IS 'Applies events, except those that need what another transaction has locked; called by apply_events only.';
 
-CREATE FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_events(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -189,9 +289,605 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
+COMMENT ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.event[]) IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';
 
-CREATE FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
+CREATE FUNCTION capydb_auth.apply_invitations(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH decided AS MATERIALIZED (
+        SELECT
+            e.ordinal, e.provider, e.event_id, e.record_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.record_id AS key_id,
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.organization_id,
+            v.email,
+            v.role,
+            v.status,
+            v.expires_at,
+            v.created_at,
+            v.updated_at,
+            v.deleted_at,
+            v.raw,
+            c.changed,
+            CASE
+                WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN v.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'organization_id', u.organization_id,
+                    'email', u.email,
+                    'role', u.role,
+                    'status', u.status,
+                    'expires_at', u.expires_at,
+                    'created_at', u.created_at,
+                    'updated_at', u.updated_at,
+                    'deleted_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 65536 = 0 THEN 'organization_id' END,
+                    CASE WHEN c.changed & 1 = 0 THEN 'email' END,
+                    CASE WHEN c.changed & 8192 = 0 THEN 'role' END,
+                    CASE WHEN c.changed & 262144 = 0 THEN 'status' END,
+                    CASE WHEN c.changed & 524288 = 0 THEN 'expires_at' END,
+                    CASE WHEN c.changed & 32 = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions,
+                i.organization_id,
+                i.email,
+                i.role,
+                i.status,
+                i.expires_at,
+                i.created_at,
+                i.updated_at,
+                i.deleted_at,
+                i.raw
+            FROM capydb_auth.invitations AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS u ON true
+        LEFT JOIN LATERAL (
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            FROM capydb_auth.processed_events AS p
+            WHERE e.in_ledger
+              AND p.provider = e.provider
+              AND p.event_id = e.event_id
+              AND p.record_type = 'invitation'
+              AND p.record_id = e.record_id
+              -- The digest of a body names an event for ten minutes only.
+              AND (NOT e.id_is_digest
+                   OR (p.received_at > e.received_at - interval '10 minutes'
+                       AND p.received_at < e.received_at + interval '10 minutes'))
+            ORDER BY is_same DESC, p.received_at
+            LIMIT 1
+        ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT e.fields
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_record(
+                e, f.fields,
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                NULL
+            ) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 65536 = 0 THEN u.organization_id
+                    WHEN d.is_newest THEN e.organization_id
+                    ELSE m.shown ->> 'organization_id' END AS organization_id,
+                CASE WHEN s.sets & 1 = 0 THEN u.email
+                    WHEN d.is_newest THEN e.email
+                    ELSE m.shown ->> 'email' END AS email,
+                CASE WHEN s.sets & 8192 = 0 THEN u.role
+                    WHEN d.is_newest THEN e.role
+                    ELSE m.shown ->> 'role' END AS role,
+                CASE WHEN s.sets & 262144 = 0 THEN u.status
+                    WHEN d.is_newest THEN e.status
+                    ELSE m.shown ->> 'status' END AS status,
+                CASE WHEN s.sets & 524288 = 0 THEN u.expires_at
+                    WHEN d.is_newest THEN e.expires_at
+                    ELSE (m.shown ->> 'expires_at')::timestamptz END AS expires_at,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at
+                    WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at
+                    WHEN d.is_newest THEN e.updated_at
+                    ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at
+                    WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw
+                    WHEN d.is_newest THEN e.raw
+                    ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.organization_id IS DISTINCT FROM u.organization_id THEN 65536 ELSE 0 END
+                + CASE WHEN v.email IS DISTINCT FROM u.email THEN 1 ELSE 0 END
+                + CASE WHEN v.role IS DISTINCT FROM u.role THEN 8192 ELSE 0 END
+                + CASE WHEN v.status IS DISTINCT FROM u.status THEN 262144 ELSE 0 END
+                + CASE WHEN v.expires_at IS DISTINCT FROM u.expires_at THEN 524288 ELSE 0 END
+                + CASE WHEN v.created_at IS DISTINCT FROM u.created_at THEN 32 ELSE 0 END
+                + CASE WHEN v.updated_at IS DISTINCT FROM u.updated_at THEN 64 ELSE 0 END
+                + CASE WHEN v.deleted_at IS DISTINCT FROM u.deleted_at THEN 256 ELSE 0 END
+                + CASE WHEN v.raw IS DISTINCT FROM u.raw THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
+    ),
+    insert_records AS (
+        INSERT INTO capydb_auth.invitations (
+            id,
+            organization_id,
+            email,
+            role,
+            status,
+            expires_at,
+            created_at,
+            updated_at,
+            deleted_at,
+            raw,
+            provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
+        )
+        SELECT
+            d.key_id,
+            d.organization_id,
+            d.email,
+            d.role,
+            d.status,
+            d.expires_at,
+            d.created_at,
+            d.updated_at,
+            d.deleted_at,
+            d.raw,
+            d.last_provider, d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_records AS (
+        UPDATE capydb_auth.invitations AS u SET
+            organization_id = d.organization_id,
+            email = d.email,
+            role = d.role,
+            status = d.status,
+            expires_at = d.expires_at,
+            created_at = d.created_at,
+            updated_at = d.updated_at,
+            deleted_at = d.deleted_at,
+            raw = d.raw,
+            provider = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at = d.last_sent_at,
+            last_event_id = d.last_event_id,
+            last_event_fields = d.last_fields,
+            field_versions = d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
+    ),
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+        )
+        SELECT
+            'invitation', d.record_id, d.kind,
+            array_remove(ARRAY[
+                CASE WHEN d.changed & 65536 <> 0 THEN 'organization_id' END,
+                CASE WHEN d.changed & 1 <> 0 THEN 'email' END,
+                CASE WHEN d.changed & 8192 <> 0 THEN 'role' END,
+                CASE WHEN d.changed & 262144 <> 0 THEN 'status' END,
+                CASE WHEN d.changed & 524288 <> 0 THEN 'expires_at' END,
+                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
+            jsonb_build_object(
+                'id', d.key_id,
+                'organization_id', d.organization_id,
+                'email', d.email,
+                'role', d.role,
+                'status', d.status,
+                'expires_at', d.expires_at,
+                'created_at', d.created_at,
+                'updated_at', d.updated_at,
+                'deleted_at', d.deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
+    ),
+    result AS (
+        SELECT
+            d.*,
+            CASE
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
+            END AS outcome,
+            CASE
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
+            END AS reason
+        FROM decided AS d
+    ),
+    insert_events AS (
+        INSERT INTO capydb_auth.processed_events (
+            provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+        )
+        SELECT r.provider, r.event_id, 'invitation', r.record_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        FROM result AS r
+        WHERE r.in_ledger AND r.known_outcome IS NULL
+    )
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM insert_records) + (SELECT count(*) FROM update_records),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_invitations(p_events capydb_auth.event[]) IS 'Applies events about different invitations; called by apply_round only.';
+
+CREATE FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH decided AS MATERIALIZED (
+        SELECT
+            e.ordinal, e.provider, e.event_id, e.record_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.organization_id AS key_organization_id,
+            e.user_id AS key_user_id,
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.id,
+            v.role,
+            v.roles,
+            v.permissions,
+            v.created_at,
+            v.updated_at,
+            v.deleted_at,
+            v.raw,
+            w.deleted_at AS shown_deleted_at,
+            c.changed,
+            CASE
+                WHEN w.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN w.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'id', u.id,
+                    'role', u.role,
+                    'roles', u.roles,
+                    'permissions', u.permissions,
+                    'created_at', u.created_at,
+                    'updated_at', u.updated_at,
+                    'deleted_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 4096 = 0 THEN 'id' END,
+                    CASE WHEN c.changed & 8192 = 0 THEN 'role' END,
+                    CASE WHEN c.changed & 16384 = 0 THEN 'roles' END,
+                    CASE WHEN c.changed & 32768 = 0 THEN 'permissions' END,
+                    CASE WHEN c.changed & 32 = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions,
+                i.own_deleted_at AS own_deleted_at,
+                i.id,
+                i.role,
+                i.roles,
+                i.permissions,
+                i.created_at,
+                i.updated_at,
+                i.deleted_at,
+                i.raw
+            FROM capydb_auth.memberships AS i
+            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            LIMIT 1
+        ) AS u ON true
+        LEFT JOIN LATERAL (
+            SELECT i.deleted_at FROM capydb_auth.organizations AS i WHERE i.id = e.organization_id LIMIT 1
+        ) AS po ON true
+        LEFT JOIN LATERAL (
+            SELECT i.deleted_at FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+        ) AS pu ON true
+        LEFT JOIN LATERAL (
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            FROM capydb_auth.processed_events AS p
+            WHERE e.in_ledger
+              AND p.provider = e.provider
+              AND p.event_id = e.event_id
+              AND p.record_type = 'membership'
+              AND p.record_id = e.record_id
+              -- The digest of a body names an event for ten minutes only.
+              AND (NOT e.id_is_digest
+                   OR (p.received_at > e.received_at - interval '10 minutes'
+                       AND p.received_at < e.received_at + interval '10 minutes'))
+            ORDER BY is_same DESC, p.received_at
+            LIMIT 1
+        ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT e.fields
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND e.role_added IS NULL AND e.role_removed IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_record(
+                e, f.fields,
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                u.roles
+            ) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 4096 = 0 THEN u.id
+                    WHEN d.is_newest THEN e.id
+                    ELSE m.shown ->> 'id' END AS id,
+                CASE WHEN s.sets & 8192 = 0 THEN u.role
+                    WHEN d.is_newest THEN e.role
+                    ELSE m.shown ->> 'role' END AS role,
+                CASE WHEN s.sets & 16384 = 0 THEN u.roles
+                    WHEN d.is_newest THEN e.roles
+                    ELSE (SELECT r.roles FROM jsonb_to_record(m.shown) AS r (roles text[])) END AS roles,
+                CASE WHEN s.sets & 32768 = 0 THEN u.permissions
+                    WHEN d.is_newest THEN e.permissions
+                    ELSE (SELECT r.permissions FROM jsonb_to_record(m.shown) AS r (permissions text[])) END AS permissions,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at
+                    WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at
+                    WHEN d.is_newest THEN e.updated_at
+                    ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.own_deleted_at
+                    WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw
+                    WHEN d.is_newest THEN e.raw
+                    ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (SELECT least(v.deleted_at, po.deleted_at, pu.deleted_at) AS deleted_at OFFSET 0) AS w
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.id IS DISTINCT FROM u.id THEN 4096 ELSE 0 END
+                + CASE WHEN v.role IS DISTINCT FROM u.role THEN 8192 ELSE 0 END
+                + CASE WHEN v.roles IS DISTINCT FROM u.roles THEN 16384 ELSE 0 END
+                + CASE WHEN v.permissions IS DISTINCT FROM u.permissions THEN 32768 ELSE 0 END
+                + CASE WHEN v.created_at IS DISTINCT FROM u.created_at THEN 32 ELSE 0 END
+                + CASE WHEN v.updated_at IS DISTINCT FROM u.updated_at THEN 64 ELSE 0 END
+                + CASE WHEN w.deleted_at IS DISTINCT FROM u.deleted_at THEN 256 ELSE 0 END
+                + CASE WHEN v.raw IS DISTINCT FROM u.raw THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
+    ),
+    insert_records AS (
+        INSERT INTO capydb_auth.memberships (
+            organization_id,
+            user_id,
+            id,
+            role,
+            roles,
+            permissions,
+            created_at,
+            updated_at,
+            own_deleted_at,
+            raw,
+            deleted_at,
+            provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
+        )
+        SELECT
+            d.key_organization_id,
+            d.key_user_id,
+            d.id,
+            d.role,
+            d.roles,
+            d.permissions,
+            d.created_at,
+            d.updated_at,
+            d.deleted_at,
+            d.raw,
+            d.shown_deleted_at,
+            d.last_provider, d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_records AS (
+        UPDATE capydb_auth.memberships AS u SET
+            id = d.id,
+            role = d.role,
+            roles = d.roles,
+            permissions = d.permissions,
+            created_at = d.created_at,
+            updated_at = d.updated_at,
+            own_deleted_at = d.deleted_at,
+            raw = d.raw,
+            deleted_at = d.shown_deleted_at,
+            provider = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at = d.last_sent_at,
+            last_event_id = d.last_event_id,
+            last_event_fields = d.last_fields,
+            field_versions = d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
+    ),
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+        )
+        SELECT
+            'membership', d.record_id, d.kind,
+            array_remove(ARRAY[
+                CASE WHEN d.changed & 4096 <> 0 THEN 'id' END,
+                CASE WHEN d.changed & 8192 <> 0 THEN 'role' END,
+                CASE WHEN d.changed & 16384 <> 0 THEN 'roles' END,
+                CASE WHEN d.changed & 32768 <> 0 THEN 'permissions' END,
+                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
+            jsonb_build_object(
+                'organization_id', d.key_organization_id,
+                'user_id', d.key_user_id,
+                'id', d.id,
+                'role', d.role,
+                'roles', d.roles,
+                'permissions', d.permissions,
+                'created_at', d.created_at,
+                'updated_at', d.updated_at,
+                'deleted_at', d.shown_deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
+    ),
+    result AS (
+        SELECT
+            d.*,
+            CASE
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
+            END AS outcome,
+            CASE
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
+            END AS reason
+        FROM decided AS d
+    ),
+    insert_events AS (
+        INSERT INTO capydb_auth.processed_events (
+            provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+        )
+        SELECT r.provider, r.event_id, 'membership', r.record_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        FROM result AS r
+        WHERE r.in_ledger AND r.known_outcome IS NULL
+    )
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM insert_records) + (SELECT count(*) FROM update_records),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) IS 'Applies events about different memberships; called by apply_round only.';
+
+CREATE FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -220,9 +916,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
+COMMENT ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
 
-CREATE FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -237,7 +933,8 @@ BEGIN
     RETURN QUERY
     WITH decided AS MATERIALIZED (
         SELECT
-            e.ordinal, e.provider, e.event_id, e.user_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.ordinal, e.provider, e.event_id, e.record_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.record_id AS key_id,
             u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
             coalesce(l.is_same, false) AS is_same,
             s.sets,
@@ -250,8 +947,13 @@ BEGIN
             CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
             CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
             m.field_versions,
-            v.email, v.first_name, v.last_name, v.username, v.image_url,
-            v.created_at, v.updated_at, v.last_sign_in_at, v.deleted_at, v.raw,
+            v.name,
+            v.slug,
+            v.image_url,
+            v.created_at,
+            v.updated_at,
+            v.deleted_at,
+            v.raw,
             c.changed,
             CASE
                 WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
@@ -261,19 +963,18 @@ BEGIN
             END AS kind,
             CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
                 jsonb_build_object(
-                    'email', u.email, 'first_name', u.first_name, 'last_name', u.last_name,
-                    'username', u.username, 'image_url', u.image_url,
-                    'created_at', u.created_at, 'updated_at', u.updated_at,
-                    'last_sign_in_at', u.last_sign_in_at, 'deleted_at', u.deleted_at
+                    'name', u.name,
+                    'slug', u.slug,
+                    'image_url', u.image_url,
+                    'created_at', u.created_at,
+                    'updated_at', u.updated_at,
+                    'deleted_at', u.deleted_at
                 ) - array_remove(ARRAY[
-                    CASE WHEN c.changed & 1   = 0 THEN 'email' END,
-                    CASE WHEN c.changed & 2   = 0 THEN 'first_name' END,
-                    CASE WHEN c.changed & 4   = 0 THEN 'last_name' END,
-                    CASE WHEN c.changed & 8   = 0 THEN 'username' END,
-                    CASE WHEN c.changed & 16  = 0 THEN 'image_url' END,
-                    CASE WHEN c.changed & 32  = 0 THEN 'created_at' END,
-                    CASE WHEN c.changed & 64  = 0 THEN 'updated_at' END,
-                    CASE WHEN c.changed & 128 = 0 THEN 'last_sign_in_at' END,
+                    CASE WHEN c.changed & 1024 = 0 THEN 'name' END,
+                    CASE WHEN c.changed & 2048 = 0 THEN 'slug' END,
+                    CASE WHEN c.changed & 16 = 0 THEN 'image_url' END,
+                    CASE WHEN c.changed & 32 = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
                 ], NULL)
             END AS before
@@ -281,10 +982,16 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT
                 i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
-                i.field_versions, i.email, i.first_name, i.last_name, i.username, i.image_url,
-                i.created_at, i.updated_at, i.last_sign_in_at, i.deleted_at, i.raw, i AS stored
-            FROM capydb_auth.users AS i
-            WHERE i.id = e.user_id
+                i.field_versions,
+                i.name,
+                i.slug,
+                i.image_url,
+                i.created_at,
+                i.updated_at,
+                i.deleted_at,
+                i.raw
+            FROM capydb_auth.organizations AS i
+            WHERE i.id = e.record_id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
@@ -293,7 +1000,645 @@ BEGIN
             WHERE e.in_ledger
               AND p.provider = e.provider
               AND p.event_id = e.event_id
-              AND p.user_id = e.user_id
+              AND p.record_type = 'organization'
+              AND p.record_id = e.record_id
+              -- The digest of a body names an event for ten minutes only.
+              AND (NOT e.id_is_digest
+                   OR (p.received_at > e.received_at - interval '10 minutes'
+                       AND p.received_at < e.received_at + interval '10 minutes'))
+            ORDER BY is_same DESC, p.received_at
+            LIMIT 1
+        ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT e.fields
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_record(
+                e, f.fields,
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                NULL
+            ) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 1024 = 0 THEN u.name
+                    WHEN d.is_newest THEN e.name
+                    ELSE m.shown ->> 'name' END AS name,
+                CASE WHEN s.sets & 2048 = 0 THEN u.slug
+                    WHEN d.is_newest THEN e.slug
+                    ELSE m.shown ->> 'slug' END AS slug,
+                CASE WHEN s.sets & 16 = 0 THEN u.image_url
+                    WHEN d.is_newest THEN e.image_url
+                    ELSE m.shown ->> 'image_url' END AS image_url,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at
+                    WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at
+                    WHEN d.is_newest THEN e.updated_at
+                    ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at
+                    WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw
+                    WHEN d.is_newest THEN e.raw
+                    ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.name IS DISTINCT FROM u.name THEN 1024 ELSE 0 END
+                + CASE WHEN v.slug IS DISTINCT FROM u.slug THEN 2048 ELSE 0 END
+                + CASE WHEN v.image_url IS DISTINCT FROM u.image_url THEN 16 ELSE 0 END
+                + CASE WHEN v.created_at IS DISTINCT FROM u.created_at THEN 32 ELSE 0 END
+                + CASE WHEN v.updated_at IS DISTINCT FROM u.updated_at THEN 64 ELSE 0 END
+                + CASE WHEN v.deleted_at IS DISTINCT FROM u.deleted_at THEN 256 ELSE 0 END
+                + CASE WHEN v.raw IS DISTINCT FROM u.raw THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
+    ),
+    insert_records AS (
+        INSERT INTO capydb_auth.organizations (
+            id,
+            name,
+            slug,
+            image_url,
+            created_at,
+            updated_at,
+            deleted_at,
+            raw,
+            provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
+        )
+        SELECT
+            d.key_id,
+            d.name,
+            d.slug,
+            d.image_url,
+            d.created_at,
+            d.updated_at,
+            d.deleted_at,
+            d.raw,
+            d.last_provider, d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_records AS (
+        UPDATE capydb_auth.organizations AS u SET
+            name = d.name,
+            slug = d.slug,
+            image_url = d.image_url,
+            created_at = d.created_at,
+            updated_at = d.updated_at,
+            deleted_at = d.deleted_at,
+            raw = d.raw,
+            provider = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at = d.last_sent_at,
+            last_event_id = d.last_event_id,
+            last_event_fields = d.last_fields,
+            field_versions = d.field_versions,
+            placeholder_since = NULL
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
+    ),
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+        )
+        SELECT
+            'organization', d.record_id, d.kind,
+            array_remove(ARRAY[
+                CASE WHEN d.changed & 1024 <> 0 THEN 'name' END,
+                CASE WHEN d.changed & 2048 <> 0 THEN 'slug' END,
+                CASE WHEN d.changed & 16 <> 0 THEN 'image_url' END,
+                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
+            jsonb_build_object(
+                'id', d.key_id,
+                'name', d.name,
+                'slug', d.slug,
+                'image_url', d.image_url,
+                'created_at', d.created_at,
+                'updated_at', d.updated_at,
+                'deleted_at', d.deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
+    ),
+    result AS (
+        SELECT
+            d.*,
+            CASE
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
+            END AS outcome,
+            CASE
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
+            END AS reason
+        FROM decided AS d
+    ),
+    insert_events AS (
+        INSERT INTO capydb_auth.processed_events (
+            provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+        )
+        SELECT r.provider, r.event_id, 'organization', r.record_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        FROM result AS r
+        WHERE r.in_ledger AND r.known_outcome IS NULL
+    )
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM insert_records) + (SELECT count(*) FROM update_records),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) IS 'Applies events about different organizations; called by apply_round only.';
+
+CREATE FUNCTION capydb_auth.apply_round(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_before bigint := capydb_auth.change_cursor(NULL);
+    v_part   capydb_auth.event[];
+BEGIN
+    -- Most batches are about users only.
+    IF NOT EXISTS (SELECT FROM unnest(p_events) AS e WHERE e.record_type <> 'user') THEN
+        RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_users(p_events) AS r;
+    ELSE
+
+        v_part := ARRAY(SELECT e FROM unnest(p_events) AS e WHERE e.record_type = 'organization' ORDER BY e.ordinal);
+        IF v_part <> '{}' THEN
+            RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_organizations(v_part) AS r;
+        END IF;
+
+        v_part := ARRAY(SELECT e FROM unnest(p_events) AS e WHERE e.record_type = 'user' ORDER BY e.ordinal);
+        IF v_part <> '{}' THEN
+            RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_users(v_part) AS r;
+        END IF;
+
+        v_part := ARRAY(SELECT e FROM unnest(p_events) AS e WHERE e.record_type = 'membership' ORDER BY e.ordinal);
+        IF v_part <> '{}' THEN
+            RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_memberships(v_part) AS r;
+        END IF;
+
+        v_part := ARRAY(SELECT e FROM unnest(p_events) AS e WHERE e.record_type = 'invitation' ORDER BY e.ordinal);
+        IF v_part <> '{}' THEN
+            RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_invitations(v_part) AS r;
+        END IF;
+
+        v_part := ARRAY(SELECT e FROM unnest(p_events) AS e WHERE e.record_type = 'session' ORDER BY e.ordinal);
+        IF v_part <> '{}' THEN
+            RETURN QUERY SELECT r.ordinal, r.outcome, r.reason FROM capydb_auth.apply_sessions(v_part) AS r;
+        END IF;
+    END IF;
+
+    PERFORM capydb_auth.cascade_deletions(v_before);
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.event[]) IS 'Applies events about different records; called by apply_rounds only.';
+
+CREATE FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_round capydb_auth.event[];
+BEGIN
+    -- Most batches have no record twice.
+    IF (SELECT count(*) = count(DISTINCT (e.record_type, e.record_id)) FROM unnest(p_events) AS e) THEN
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(p_events) AS r;
+        RETURN;
+    END IF;
+
+    FOR v_round IN
+        SELECT array_agg(x.event ORDER BY x.place)
+        FROM (
+            SELECT
+                p_events[i] AS event,
+                i AS place,
+                row_number() OVER (PARTITION BY (p_events[i]).record_type, (p_events[i]).record_id ORDER BY i) AS round
+            FROM generate_subscripts(p_events, 1) AS i
+        ) AS x
+        GROUP BY x.round
+        ORDER BY x.round
+    LOOP
+        RETURN QUERY
+        SELECT r.ordinal, r.outcome, r.reason
+        FROM capydb_auth.apply_round(v_round) AS r;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.event[]) IS 'Applies events, several about one record one after another; called by apply_events only.';
+
+CREATE FUNCTION capydb_auth.apply_sessions(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH decided AS MATERIALIZED (
+        SELECT
+            e.ordinal, e.provider, e.event_id, e.record_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.record_id AS key_id,
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.user_id,
+            v.status,
+            v.created_at,
+            v.last_active_at,
+            v.expires_at,
+            v.deleted_at,
+            v.raw,
+            c.changed,
+            CASE
+                WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN v.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'user_id', u.user_id,
+                    'status', u.status,
+                    'created_at', u.created_at,
+                    'last_active_at', u.last_active_at,
+                    'expires_at', u.expires_at,
+                    'ended_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 131072 = 0 THEN 'user_id' END,
+                    CASE WHEN c.changed & 262144 = 0 THEN 'status' END,
+                    CASE WHEN c.changed & 32 = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 1048576 = 0 THEN 'last_active_at' END,
+                    CASE WHEN c.changed & 524288 = 0 THEN 'expires_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'ended_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions,
+                i.user_id,
+                i.status,
+                i.created_at,
+                i.last_active_at,
+                i.expires_at,
+                i.ended_at AS deleted_at,
+                i.raw
+            FROM capydb_auth.sessions AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS u ON true
+        LEFT JOIN LATERAL (
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            FROM capydb_auth.processed_events AS p
+            WHERE e.in_ledger
+              AND p.provider = e.provider
+              AND p.event_id = e.event_id
+              AND p.record_type = 'session'
+              AND p.record_id = e.record_id
+              -- The digest of a body names an event for ten minutes only.
+              AND (NOT e.id_is_digest
+                   OR (p.received_at > e.received_at - interval '10 minutes'
+                       AND p.received_at < e.received_at + interval '10 minutes'))
+            ORDER BY is_same DESC, p.received_at
+            LIMIT 1
+        ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT e.fields
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT
+                u.last_event_processed IS NULL AS is_new,
+                l.outcome IS NULL
+                    AND e.arrived_at IS NULL
+                    AND e.deleted_clock IS NULL
+                    AND (u.last_event_processed IS NULL
+                         OR (u.field_versions IS NULL
+                             AND u.last_event_fields & ~f.fields = 0
+                             AND coalesce((e.at, e.sent_at, e.event_id)
+                                 > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
+            OFFSET 0 -- once an event, not once a use; so below
+        ) AS d
+        LEFT JOIN LATERAL (
+            SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
+            FROM capydb_auth.merge_record(
+                e, f.fields,
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                NULL
+            ) AS g
+            WHERE l.outcome IS NULL AND NOT d.is_newest
+            OFFSET 0
+        ) AS m ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN d.is_newest THEN f.fields ELSE coalesce(m.sets, 0) END AS sets
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE WHEN s.sets & 131072 = 0 THEN u.user_id
+                    WHEN d.is_newest THEN e.user_id
+                    ELSE m.shown ->> 'user_id' END AS user_id,
+                CASE WHEN s.sets & 262144 = 0 THEN u.status
+                    WHEN d.is_newest THEN e.status
+                    ELSE m.shown ->> 'status' END AS status,
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at
+                    WHEN d.is_newest THEN e.created_at
+                    ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
+                CASE WHEN s.sets & 1048576 = 0 THEN u.last_active_at
+                    WHEN d.is_newest THEN e.last_active_at
+                    ELSE (m.shown ->> 'last_active_at')::timestamptz END AS last_active_at,
+                CASE WHEN s.sets & 524288 = 0 THEN u.expires_at
+                    WHEN d.is_newest THEN e.expires_at
+                    ELSE (m.shown ->> 'expires_at')::timestamptz END AS expires_at,
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at
+                    WHEN d.is_newest THEN e.deleted_at
+                    ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
+                CASE WHEN s.sets & 512 = 0 THEN u.raw
+                    WHEN d.is_newest THEN e.raw
+                    ELSE m.shown -> 'raw' END AS raw
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
+                  CASE WHEN v.user_id IS DISTINCT FROM u.user_id THEN 131072 ELSE 0 END
+                + CASE WHEN v.status IS DISTINCT FROM u.status THEN 262144 ELSE 0 END
+                + CASE WHEN v.created_at IS DISTINCT FROM u.created_at THEN 32 ELSE 0 END
+                + CASE WHEN v.last_active_at IS DISTINCT FROM u.last_active_at THEN 1048576 ELSE 0 END
+                + CASE WHEN v.expires_at IS DISTINCT FROM u.expires_at THEN 524288 ELSE 0 END
+                + CASE WHEN v.deleted_at IS DISTINCT FROM u.deleted_at THEN 256 ELSE 0 END
+                + CASE WHEN v.raw IS DISTINCT FROM u.raw THEN 512 ELSE 0 END
+            END AS changed
+            OFFSET 0
+        ) AS c
+    ),
+    insert_records AS (
+        INSERT INTO capydb_auth.sessions (
+            id,
+            user_id,
+            status,
+            created_at,
+            last_active_at,
+            expires_at,
+            ended_at,
+            raw,
+            provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
+        )
+        SELECT
+            d.key_id,
+            d.user_id,
+            d.status,
+            d.created_at,
+            d.last_active_at,
+            d.expires_at,
+            d.deleted_at,
+            d.raw,
+            d.last_provider, d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND d.place IS NULL
+        RETURNING 1
+    ),
+    update_records AS (
+        UPDATE capydb_auth.sessions AS u SET
+            user_id = d.user_id,
+            status = d.status,
+            created_at = d.created_at,
+            last_active_at = d.last_active_at,
+            expires_at = d.expires_at,
+            ended_at = d.deleted_at,
+            raw = d.raw,
+            provider = d.last_provider,
+            last_event_processed = d.last_at,
+            last_event_sent_at = d.last_sent_at,
+            last_event_id = d.last_event_id,
+            last_event_fields = d.last_fields,
+            field_versions = d.field_versions
+        FROM decided AS d
+        WHERE d.is_written AND u.ctid = d.place
+        RETURNING 1
+    ),
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+        )
+        SELECT
+            'session', d.record_id, d.kind,
+            array_remove(ARRAY[
+                CASE WHEN d.changed & 131072 <> 0 THEN 'user_id' END,
+                CASE WHEN d.changed & 262144 <> 0 THEN 'status' END,
+                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 1048576 <> 0 THEN 'last_active_at' END,
+                CASE WHEN d.changed & 524288 <> 0 THEN 'expires_at' END,
+                CASE WHEN d.changed & 256 <> 0 THEN 'ended_at' END,
+                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
+            ], NULL),
+            d.before,
+            jsonb_build_object(
+                'id', d.key_id,
+                'user_id', d.user_id,
+                'status', d.status,
+                'created_at', d.created_at,
+                'last_active_at', d.last_active_at,
+                'expires_at', d.expires_at,
+                'ended_at', d.deleted_at
+            ),
+            d.raw, d.provider, d.event_id, d.clock
+        FROM decided AS d
+        WHERE d.changed <> 0
+        ORDER BY d.ordinal
+    ),
+    result AS (
+        SELECT
+            d.*,
+            CASE
+                WHEN d.is_same THEN d.known_outcome
+                WHEN d.known_outcome IS NOT NULL THEN 'duplicate'
+                WHEN d.sets = 0 THEN 'stale'
+                WHEN NOT d.in_ledger AND NOT d.is_new AND d.changed = 0 THEN 'unchanged'
+                ELSE 'applied'
+            END AS outcome,
+            CASE
+                WHEN d.is_same THEN d.known_reason
+                WHEN d.known_outcome IS NOT NULL THEN format('the same event came before, with message %s', d.known_inbox_id)
+                WHEN d.sets = 0 THEN 'newer events had already set all its fields'
+            END AS reason
+        FROM decided AS d
+    ),
+    insert_events AS (
+        INSERT INTO capydb_auth.processed_events (
+            provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+        )
+        SELECT r.provider, r.event_id, 'session', r.record_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        FROM result AS r
+        WHERE r.in_ledger AND r.known_outcome IS NULL
+    )
+    SELECT r.ordinal, r.outcome, r.reason
+    FROM result AS r
+    WHERE capydb_auth.require_all_written(
+        (SELECT count(*) FROM insert_records) + (SELECT count(*) FROM update_records),
+        (SELECT count(*) FROM decided AS d WHERE d.is_written)
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.apply_sessions(p_events capydb_auth.event[]) IS 'Applies events about different sessions; called by apply_round only.';
+
+CREATE FUNCTION capydb_auth.apply_users(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH decided AS MATERIALIZED (
+        SELECT
+            e.ordinal, e.provider, e.event_id, e.record_id, e.inbox_id, e.inbox_ordinal, e.received_at, e.in_ledger,
+            e.record_id AS key_id,
+            u.place, d.is_new, l.inbox_id AS known_inbox_id, l.outcome AS known_outcome, l.reason AS known_reason,
+            coalesce(l.is_same, false) AS is_same,
+            s.sets,
+            s.sets <> 0 OR coalesce(m.is_noted, false) AS is_written,
+            greatest(e.at, e.deleted_clock) AS clock,
+            CASE WHEN (u.last_event_processed, u.provider) >= (greatest(e.at, e.deleted_clock), e.provider)
+                THEN u.provider ELSE e.provider END AS last_provider,
+            CASE WHEN d.is_newest THEN e.at       ELSE m.last_at            END AS last_at,
+            CASE WHEN d.is_newest THEN e.sent_at  ELSE m.last_sent_at       END AS last_sent_at,
+            CASE WHEN d.is_newest THEN e.event_id ELSE m.last_event_id      END AS last_event_id,
+            CASE WHEN d.is_newest THEN f.fields   ELSE m.last_fields        END AS last_fields,
+            m.field_versions,
+            v.email,
+            v.first_name,
+            v.last_name,
+            v.username,
+            v.image_url,
+            v.created_at,
+            v.updated_at,
+            v.last_sign_in_at,
+            v.deleted_at,
+            v.raw,
+            c.changed,
+            CASE
+                WHEN v.deleted_at IS NOT NULL AND (d.is_new OR u.deleted_at IS NULL) THEN 'deleted'
+                WHEN d.is_new THEN 'created'
+                WHEN v.deleted_at IS NULL AND u.deleted_at IS NOT NULL THEN 'restored'
+                ELSE 'updated'
+            END AS kind,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN
+                jsonb_build_object(
+                    'email', u.email,
+                    'first_name', u.first_name,
+                    'last_name', u.last_name,
+                    'username', u.username,
+                    'image_url', u.image_url,
+                    'created_at', u.created_at,
+                    'updated_at', u.updated_at,
+                    'last_sign_in_at', u.last_sign_in_at,
+                    'deleted_at', u.deleted_at
+                ) - array_remove(ARRAY[
+                    CASE WHEN c.changed & 1 = 0 THEN 'email' END,
+                    CASE WHEN c.changed & 2 = 0 THEN 'first_name' END,
+                    CASE WHEN c.changed & 4 = 0 THEN 'last_name' END,
+                    CASE WHEN c.changed & 8 = 0 THEN 'username' END,
+                    CASE WHEN c.changed & 16 = 0 THEN 'image_url' END,
+                    CASE WHEN c.changed & 32 = 0 THEN 'created_at' END,
+                    CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
+                    CASE WHEN c.changed & 128 = 0 THEN 'last_sign_in_at' END,
+                    CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
+                ], NULL)
+            END AS before
+        FROM unnest(p_events) AS e
+        LEFT JOIN LATERAL (
+            SELECT
+                i.ctid AS place, i.last_event_processed, i.provider, i.last_event_sent_at, i.last_event_id, i.last_event_fields,
+                i.field_versions,
+                i.email,
+                i.first_name,
+                i.last_name,
+                i.username,
+                i.image_url,
+                i.created_at,
+                i.updated_at,
+                i.last_sign_in_at,
+                i.deleted_at,
+                i.raw
+            FROM capydb_auth.users AS i
+            WHERE i.id = e.record_id
+            LIMIT 1
+        ) AS u ON true
+        LEFT JOIN LATERAL (
+            SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
+            FROM capydb_auth.processed_events AS p
+            WHERE e.in_ledger
+              AND p.provider = e.provider
+              AND p.event_id = e.event_id
+              AND p.record_type = 'user'
+              AND p.record_id = e.record_id
               -- The digest of a body names an event for ten minutes only.
               AND (NOT e.id_is_digest
                    OR (p.received_at > e.received_at - interval '10 minutes'
@@ -320,11 +1665,15 @@ BEGIN
                              AND u.last_event_fields & ~f.fields = 0
                              AND coalesce((e.at, e.sent_at, e.event_id)
                                  > (u.last_event_processed, u.last_event_sent_at, u.last_event_id), false))) AS is_newest
-            OFFSET 0
+            OFFSET 0 -- once an event, not once a use; so below
         ) AS d
         LEFT JOIN LATERAL (
             SELECT g.shown, g.sets, g.last_at, g.last_sent_at, g.last_event_id, g.last_fields, g.field_versions, g.is_noted
-            FROM capydb_auth.merge_user(e, f.fields, u.stored) AS g
+            FROM capydb_auth.merge_record(
+                e, f.fields,
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                NULL
+            ) AS g
             WHERE l.outcome IS NULL AND NOT d.is_newest
             OFFSET 0
         ) AS m ON true
@@ -334,76 +1683,105 @@ BEGIN
         ) AS s
         CROSS JOIN LATERAL (
             SELECT
-                CASE WHEN s.sets & 1 = 0 THEN u.email WHEN d.is_newest THEN e.email
+                CASE WHEN s.sets & 1 = 0 THEN u.email
+                    WHEN d.is_newest THEN e.email
                     ELSE m.shown ->> 'email' END AS email,
-                CASE WHEN s.sets & 2 = 0 THEN u.first_name WHEN d.is_newest THEN e.first_name
+                CASE WHEN s.sets & 2 = 0 THEN u.first_name
+                    WHEN d.is_newest THEN e.first_name
                     ELSE m.shown ->> 'first_name' END AS first_name,
-                CASE WHEN s.sets & 4 = 0 THEN u.last_name WHEN d.is_newest THEN e.last_name
+                CASE WHEN s.sets & 4 = 0 THEN u.last_name
+                    WHEN d.is_newest THEN e.last_name
                     ELSE m.shown ->> 'last_name' END AS last_name,
-                CASE WHEN s.sets & 8 = 0 THEN u.username WHEN d.is_newest THEN e.username
+                CASE WHEN s.sets & 8 = 0 THEN u.username
+                    WHEN d.is_newest THEN e.username
                     ELSE m.shown ->> 'username' END AS username,
-                CASE WHEN s.sets & 16 = 0 THEN u.image_url WHEN d.is_newest THEN e.image_url
+                CASE WHEN s.sets & 16 = 0 THEN u.image_url
+                    WHEN d.is_newest THEN e.image_url
                     ELSE m.shown ->> 'image_url' END AS image_url,
-                CASE WHEN s.sets & 32 = 0 THEN u.created_at WHEN d.is_newest THEN e.created_at
+                CASE WHEN s.sets & 32 = 0 THEN u.created_at
+                    WHEN d.is_newest THEN e.created_at
                     ELSE (m.shown ->> 'created_at')::timestamptz END AS created_at,
-                CASE WHEN s.sets & 64 = 0 THEN u.updated_at WHEN d.is_newest THEN e.updated_at
+                CASE WHEN s.sets & 64 = 0 THEN u.updated_at
+                    WHEN d.is_newest THEN e.updated_at
                     ELSE (m.shown ->> 'updated_at')::timestamptz END AS updated_at,
-                CASE WHEN s.sets & 128 = 0 THEN u.last_sign_in_at WHEN d.is_newest THEN e.last_sign_in_at
+                CASE WHEN s.sets & 128 = 0 THEN u.last_sign_in_at
+                    WHEN d.is_newest THEN e.last_sign_in_at
                     ELSE (m.shown ->> 'last_sign_in_at')::timestamptz END AS last_sign_in_at,
-                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at WHEN d.is_newest THEN e.deleted_at
+                CASE WHEN s.sets & 256 = 0 THEN u.deleted_at
+                    WHEN d.is_newest THEN e.deleted_at
                     ELSE (m.shown ->> 'deleted_at')::timestamptz END AS deleted_at,
-                CASE WHEN s.sets & 512 = 0 THEN u.raw WHEN d.is_newest THEN e.raw ELSE m.shown -> 'raw' END AS raw
+                CASE WHEN s.sets & 512 = 0 THEN u.raw
+                    WHEN d.is_newest THEN e.raw
+                    ELSE m.shown -> 'raw' END AS raw
             OFFSET 0
         ) AS v
         CROSS JOIN LATERAL (
             SELECT CASE WHEN s.sets = 0 THEN 0 ELSE
-                  CASE WHEN v.email           IS DISTINCT FROM u.email           THEN 1   ELSE 0 END
-                + CASE WHEN v.first_name      IS DISTINCT FROM u.first_name      THEN 2   ELSE 0 END
-                + CASE WHEN v.last_name       IS DISTINCT FROM u.last_name       THEN 4   ELSE 0 END
-                + CASE WHEN v.username        IS DISTINCT FROM u.username        THEN 8   ELSE 0 END
-                + CASE WHEN v.image_url       IS DISTINCT FROM u.image_url       THEN 16  ELSE 0 END
-                + CASE WHEN v.created_at      IS DISTINCT FROM u.created_at      THEN 32  ELSE 0 END
-                + CASE WHEN v.updated_at      IS DISTINCT FROM u.updated_at      THEN 64  ELSE 0 END
+                  CASE WHEN v.email IS DISTINCT FROM u.email THEN 1 ELSE 0 END
+                + CASE WHEN v.first_name IS DISTINCT FROM u.first_name THEN 2 ELSE 0 END
+                + CASE WHEN v.last_name IS DISTINCT FROM u.last_name THEN 4 ELSE 0 END
+                + CASE WHEN v.username IS DISTINCT FROM u.username THEN 8 ELSE 0 END
+                + CASE WHEN v.image_url IS DISTINCT FROM u.image_url THEN 16 ELSE 0 END
+                + CASE WHEN v.created_at IS DISTINCT FROM u.created_at THEN 32 ELSE 0 END
+                + CASE WHEN v.updated_at IS DISTINCT FROM u.updated_at THEN 64 ELSE 0 END
                 + CASE WHEN v.last_sign_in_at IS DISTINCT FROM u.last_sign_in_at THEN 128 ELSE 0 END
-                + CASE WHEN v.deleted_at      IS DISTINCT FROM u.deleted_at      THEN 256 ELSE 0 END
-                + CASE WHEN v.raw             IS DISTINCT FROM u.raw             THEN 512 ELSE 0 END
+                + CASE WHEN v.deleted_at IS DISTINCT FROM u.deleted_at THEN 256 ELSE 0 END
+                + CASE WHEN v.raw IS DISTINCT FROM u.raw THEN 512 ELSE 0 END
             END AS changed
             OFFSET 0
         ) AS c
     ),
-    insert_users AS (
+    insert_records AS (
         INSERT INTO capydb_auth.users (
-            id, email, first_name, last_name, username, image_url,
-            created_at, updated_at, last_sign_in_at, deleted_at, raw, provider,
-            last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
+            id,
+            email,
+            first_name,
+            last_name,
+            username,
+            image_url,
+            created_at,
+            updated_at,
+            last_sign_in_at,
+            deleted_at,
+            raw,
+            provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields, field_versions
         )
         SELECT
-            d.user_id, d.email, d.first_name, d.last_name, d.username, d.image_url,
-            d.created_at, d.updated_at, d.last_sign_in_at, d.deleted_at, d.raw, d.last_provider,
-            d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
+            d.key_id,
+            d.email,
+            d.first_name,
+            d.last_name,
+            d.username,
+            d.image_url,
+            d.created_at,
+            d.updated_at,
+            d.last_sign_in_at,
+            d.deleted_at,
+            d.raw,
+            d.last_provider, d.last_at, d.last_sent_at, d.last_event_id, d.last_fields, d.field_versions
         FROM decided AS d
         WHERE d.is_written AND d.place IS NULL
         RETURNING 1
     ),
-    update_users AS (
+    update_records AS (
         UPDATE capydb_auth.users AS u SET
-            email                = d.email,
-            first_name           = d.first_name,
-            last_name            = d.last_name,
-            username             = d.username,
-            image_url            = d.image_url,
-            created_at           = d.created_at,
-            updated_at           = d.updated_at,
-            last_sign_in_at      = d.last_sign_in_at,
-            deleted_at           = d.deleted_at,
-            raw                  = d.raw,
-            provider             = d.last_provider,
+            email = d.email,
+            first_name = d.first_name,
+            last_name = d.last_name,
+            username = d.username,
+            image_url = d.image_url,
+            created_at = d.created_at,
+            updated_at = d.updated_at,
+            last_sign_in_at = d.last_sign_in_at,
+            deleted_at = d.deleted_at,
+            raw = d.raw,
+            provider = d.last_provider,
             last_event_processed = d.last_at,
-            last_event_sent_at   = d.last_sent_at,
-            last_event_id        = d.last_event_id,
-            last_event_fields    = d.last_fields,
-            field_versions       = d.field_versions,
-            placeholder_since    = NULL
+            last_event_sent_at = d.last_sent_at,
+            last_event_id = d.last_event_id,
+            last_event_fields = d.last_fields,
+            field_versions = d.field_versions,
+            placeholder_since = NULL
         FROM decided AS d
         WHERE d.is_written AND u.ctid = d.place
         RETURNING 1
@@ -413,25 +1791,31 @@ BEGIN
             record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
         )
         SELECT
-            'user', d.user_id, d.kind,
+            'user', d.record_id, d.kind,
             array_remove(ARRAY[
-                CASE WHEN d.changed & 1   <> 0 THEN 'email' END,
-                CASE WHEN d.changed & 2   <> 0 THEN 'first_name' END,
-                CASE WHEN d.changed & 4   <> 0 THEN 'last_name' END,
-                CASE WHEN d.changed & 8   <> 0 THEN 'username' END,
-                CASE WHEN d.changed & 16  <> 0 THEN 'image_url' END,
-                CASE WHEN d.changed & 32  <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 64  <> 0 THEN 'updated_at' END,
+                CASE WHEN d.changed & 1 <> 0 THEN 'email' END,
+                CASE WHEN d.changed & 2 <> 0 THEN 'first_name' END,
+                CASE WHEN d.changed & 4 <> 0 THEN 'last_name' END,
+                CASE WHEN d.changed & 8 <> 0 THEN 'username' END,
+                CASE WHEN d.changed & 16 <> 0 THEN 'image_url' END,
+                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
                 CASE WHEN d.changed & 128 <> 0 THEN 'last_sign_in_at' END,
                 CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
                 CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
             ], NULL),
             d.before,
             jsonb_build_object(
-                'id', d.user_id, 'email', d.email, 'first_name', d.first_name, 'last_name', d.last_name,
-                'username', d.username, 'image_url', d.image_url,
-                'created_at', d.created_at, 'updated_at', d.updated_at,
-                'last_sign_in_at', d.last_sign_in_at, 'deleted_at', d.deleted_at
+                'id', d.key_id,
+                'email', d.email,
+                'first_name', d.first_name,
+                'last_name', d.last_name,
+                'username', d.username,
+                'image_url', d.image_url,
+                'created_at', d.created_at,
+                'updated_at', d.updated_at,
+                'last_sign_in_at', d.last_sign_in_at,
+                'deleted_at', d.deleted_at
             ),
             d.raw, d.provider, d.event_id, d.clock
         FROM decided AS d
@@ -457,60 +1841,108 @@ BEGIN
     ),
     insert_events AS (
         INSERT INTO capydb_auth.processed_events (
-            provider, event_id, user_id, received_at, inbox_id, inbox_ordinal, outcome, reason
+            provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, reason
         )
-        SELECT r.provider, r.event_id, r.user_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
+        SELECT r.provider, r.event_id, 'user', r.record_id, r.received_at, r.inbox_id, r.inbox_ordinal, r.outcome, r.reason
         FROM result AS r
         WHERE r.in_ledger AND r.known_outcome IS NULL
     )
     SELECT r.ordinal, r.outcome, r.reason
     FROM result AS r
     WHERE capydb_auth.require_all_written(
-        (SELECT count(*) FROM insert_users) + (SELECT count(*) FROM update_users),
+        (SELECT count(*) FROM insert_records) + (SELECT count(*) FROM update_records),
         (SELECT count(*) FROM decided AS d WHERE d.is_written)
     );
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) IS 'Applies events about different users; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_users(p_events capydb_auth.event[]) IS 'Applies events about different users; called by apply_round only.';
 
-CREATE FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
+CREATE FUNCTION capydb_auth.cascade_deletions(p_after bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
     AS $$
-#variable_conflict use_column
 DECLARE
-    v_round capydb_auth.user_event[];
+    v_expected bigint;
+    v_written  bigint;
 BEGIN
-    -- Most batches have no user twice.
-    IF (SELECT count(*) = count(DISTINCT e.user_id) FROM unnest(p_events) AS e) THEN
-        RETURN QUERY
-        SELECT r.ordinal, r.outcome, r.reason
-        FROM capydb_auth.apply_round(p_events) AS r;
+    IF NOT EXISTS (
+        SELECT FROM capydb_auth.changes AS c
+        WHERE c.id > p_after AND c.record_type IN ('user', 'organization') AND 'deleted_at' = ANY (c.changed)
+    ) THEN
         RETURN;
     END IF;
 
-    FOR v_round IN
-        SELECT array_agg(x.event ORDER BY x.place)
-        FROM (
-            SELECT
-                p_events[i] AS event,
-                i AS place,
-                row_number() OVER (PARTITION BY (p_events[i]).user_id ORDER BY i) AS round
-            FROM generate_subscripts(p_events, 1) AS i
-        ) AS x
-        GROUP BY x.round
-        ORDER BY x.round
-    LOOP
-        RETURN QUERY
-        SELECT r.ordinal, r.outcome, r.reason
-        FROM capydb_auth.apply_round(v_round) AS r;
-    END LOOP;
+    WITH parents AS MATERIALIZED (
+        SELECT c.id, c.record_type, c.record_id, c.provider, c.event_id, c.event_at
+        FROM capydb_auth.changes AS c
+        WHERE c.id > p_after AND c.record_type IN ('user', 'organization') AND 'deleted_at' = ANY (c.changed)
+    ),
+    affected AS MATERIALIZED (
+        SELECT DISTINCT ON (m.place) m.*, s.deleted_at AS shown_deleted_at, p.provider AS by_provider, p.event_id, p.event_at
+        FROM parents AS p
+        CROSS JOIN LATERAL (
+            SELECT i.ctid AS place, i.*
+            FROM capydb_auth.memberships AS i
+            WHERE p.record_type = 'user' AND i.user_id = p.record_id
+            UNION ALL
+            SELECT i.ctid AS place, i.*
+            FROM capydb_auth.memberships AS i
+            WHERE p.record_type = 'organization' AND i.organization_id = p.record_id
+        ) AS m
+        LEFT JOIN LATERAL (
+            SELECT i.deleted_at FROM capydb_auth.organizations AS i WHERE i.id = m.organization_id LIMIT 1
+        ) AS o ON true
+        LEFT JOIN LATERAL (
+            SELECT i.deleted_at FROM capydb_auth.users AS i WHERE i.id = m.user_id LIMIT 1
+        ) AS u ON true
+        CROSS JOIN LATERAL (SELECT least(m.own_deleted_at, o.deleted_at, u.deleted_at) AS deleted_at) AS s
+        WHERE s.deleted_at IS DISTINCT FROM m.deleted_at
+        ORDER BY m.place, p.id DESC
+    ),
+    update_records AS (
+        UPDATE capydb_auth.memberships AS i SET deleted_at = a.shown_deleted_at
+        FROM affected AS a
+        WHERE i.ctid = a.place
+        RETURNING 1
+    ),
+    insert_changes AS (
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+        )
+        SELECT
+            'membership', replace(replace(a.organization_id, '%', '%25'), '/', '%2F') || '/' || a.user_id,
+            CASE WHEN a.deleted_at IS NULL THEN 'deleted' WHEN a.shown_deleted_at IS NULL THEN 'restored' ELSE 'updated' END,
+            ARRAY['deleted_at'],
+            jsonb_build_object('deleted_at', a.deleted_at),
+            jsonb_build_object(
+                'organization_id', a.organization_id,
+                'user_id', a.user_id,
+                'id', a.id,
+                'role', a.role,
+                'roles', a.roles,
+                'permissions', a.permissions,
+                'created_at', a.created_at,
+                'updated_at', a.updated_at,
+                'deleted_at', a.shown_deleted_at
+            ),
+            a.raw, a.by_provider, a.event_id, a.event_at
+        FROM affected AS a
+        ORDER BY a.organization_id, a.user_id
+    )
+    SELECT (SELECT count(*) FROM affected), (SELECT count(*) FROM update_records)
+    INTO v_expected, v_written;
+    PERFORM capydb_auth.require_all_written(v_written, v_expected);
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) IS 'Applies events, several about one user one after another; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.cascade_deletions(p_after bigint) IS 'Carries the deletion of users and organizations over to memberships; called by apply_round only.';
 
 CREATE FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -587,7 +2019,7 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
     FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i AS stored, i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -602,7 +2034,8 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
         ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
         LIMIT 1
     ) AS g ON true
-    CROSS JOIN LATERAL capydb_auth.version_of(u.stored, 'deleted_at', 256) AS l
+    CROSS JOIN LATERAL capydb_auth.version_of(
+        u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions, 'deleted_at', 256) AS l
     CROSS JOIN LATERAL (
         SELECT
             max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
@@ -647,7 +2080,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) IS 'Tells which events have another change of the same user so close that clocks may not tell the order.';
 
-CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -660,7 +2093,7 @@ BEGIN
     RETURN QUERY
     SELECT
         e.ordinal,
-        e.user_id,
+        e.record_id,
         CASE
             WHEN h.is_missing THEN 'missing'
             WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
@@ -673,14 +2106,14 @@ BEGIN
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
             verdict.is_disputed
-            OR (object.differing <> '{}' AND coalesce(capydb_auth.version_of(h.row, 'raw', 512) > r.version, false))
-            -- Versions alone do not decide there. (See merge_user.)
+            OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
+            -- Versions alone do not decide there. (See merge_record.)
             OR coalesce((h.row).field_versions ? 'unclocked', false)
         )
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.record_id LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -688,14 +2121,21 @@ BEGIN
             ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
     ) AS r
     CROSS JOIN LATERAL (
+        SELECT capydb_auth.version_of(
+            (u.stored).last_event_processed, (u.stored).last_event_sent_at, (u.stored).last_event_id, (u.stored).last_event_fields,
+            (u.stored).field_versions, 'raw', 512) AS raw_version
+        OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
         SELECT
+            w.raw_version,
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
             -- What authsync has read itself says all there is to say.
             coalesce(
                 (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
-                (capydb_auth.version_of(u.stored, 'raw', 512)).event_id
+                (w.raw_version).event_id
             ) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
@@ -708,7 +2148,9 @@ BEGIN
         FROM (
             SELECT
                 o.place, o.name, o.differs,
-                o.differs AND capydb_auth.version_of(h.row, o.name, 1 << (o.place - 1))
+                o.differs AND capydb_auth.version_of(
+                    (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
+                    (h.row).field_versions, o.name, 1 << (o.place - 1))
                     > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
             FROM (
                 SELECT i.place, i.name, e.fields & (1 << (i.place - 1)) <> 0 AND i.differs AS differs
@@ -765,7 +2207,31 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
+COMMENT ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
+
+CREATE FUNCTION capydb_auth.ensure_organization(p_id text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF p_id IS NULL OR p_id = '' THEN
+        RAISE EXCEPTION 'the id of an organization is null or empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the organization, such as org_123.';
+    END IF;
+    IF octet_length(p_id) > 1024 THEN
+        RAISE EXCEPTION 'the id of an organization is % bytes long: at most 1024 are taken', octet_length(p_id)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the organization, such as org_123.';
+    END IF;
+
+    INSERT INTO capydb_auth.organizations (id, placeholder_since)
+    VALUES (p_id, clock_timestamp())
+    ON CONFLICT (id) DO NOTHING;
+
+    RETURN p_id;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.ensure_organization(p_id text) IS 'Makes a placeholder for an organization whose event has not come yet; returns the id, for use in a foreign key.';
 
 CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -921,77 +2387,39 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.lock_mirror() IS 'Lets one caller at a time write to the mirror, until its transaction ends.';
 
-CREATE TABLE capydb_auth.users (
-    id text NOT NULL,
-    email text,
-    first_name text,
-    last_name text,
-    username text,
-    image_url text,
-    created_at timestamp with time zone,
-    updated_at timestamp with time zone,
-    last_sign_in_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    raw jsonb,
-    provider text,
-    last_event_processed timestamp with time zone,
-    placeholder_since timestamp with time zone,
-    last_event_id text COLLATE pg_catalog."C",
-    last_event_sent_at timestamp with time zone,
-    last_event_fields integer DEFAULT 0 NOT NULL,
-    field_versions jsonb
-)
-WITH (fillfactor='70');
-
-COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
-
-COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
-
-COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address, spelled as at the provider; not unique.';
-
-COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
-
-COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
-
-COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
-
-COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
-
-COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
-
-COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider reports it.';
-
-COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
-
-COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
-
-COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
-
-COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_id IS 'The event that set the columns in last_event_fields.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_sent_at IS 'When that event was sent: the second part of its version.';
-
-COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512.';
-
-COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_fields.';
-
-CREATE FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) RETURNS TABLE(shown jsonb, sets integer, last_at timestamp with time zone, last_sent_at timestamp with time zone, last_event_id text, last_fields integer, field_versions jsonb, is_noted boolean)
+CREATE FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) RETURNS TABLE(shown jsonb, sets integer, last_at timestamp with time zone, last_sent_at timestamp with time zone, last_event_id text, last_fields integer, field_versions jsonb, is_noted boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
-    c_columns constant text[] := ARRAY['email', 'first_name', 'last_name', 'username', 'image_url',
-        'created_at', 'updated_at', 'last_sign_in_at', 'deleted_at', 'raw'];
+    c_columns constant text[] := ARRAY[
+        'email',
+        'first_name',
+        'last_name',
+        'username',
+        'image_url',
+        'created_at',
+        'updated_at',
+        'last_sign_in_at',
+        'deleted_at',
+        'raw',
+        'name',
+        'slug',
+        'id',
+        'role',
+        'roles',
+        'permissions',
+        'organization_id',
+        'user_id',
+        'status',
+        'expires_at',
+        'last_active_at'
+    ];
     v_event        jsonb := to_jsonb(p_event);
     v_versions     jsonb := '{}'::jsonb;
     v_unclocked    jsonb := '{}'::jsonb;
+    v_roles        jsonb := '{}'::jsonb;
     v_was          jsonb;
     v_received_at  timestamptz := coalesce(p_event.arrived_at, p_event.received_at);
     v_column       text;
@@ -1001,19 +2429,20 @@ DECLARE
     v_stored       capydb_auth.version;
     v_kept_at      timestamptz;
     v_newest       capydb_auth.version;
+    v_role         text := coalesce(p_event.role_added, p_event.role_removed);
 BEGIN
     shown := '{}';
     sets := 0;
-    IF p_user.last_event_processed IS NOT NULL THEN -- otherwise there is no row, or a placeholder
-        v_unclocked := coalesce(p_user.field_versions -> 'unclocked', '{}');
-        v_versions := coalesce(p_user.field_versions -> 'versions', '{}') || coalesce((
-            SELECT jsonb_object_agg(c_columns[i], to_jsonb(
-                ROW(p_user.last_event_processed, p_user.last_event_sent_at, p_user.last_event_id, NULL)::capydb_auth.version))
+    IF p_last_at IS NOT NULL THEN -- otherwise there is no row, or a placeholder
+        v_unclocked := coalesce(p_field_versions -> 'unclocked', '{}');
+        v_roles := coalesce(p_field_versions -> 'roles', '{}');
+        v_versions := coalesce(p_field_versions -> 'versions', '{}') || coalesce((
+            SELECT jsonb_object_agg(c_columns[i], to_jsonb(ROW(p_last_at, p_last_sent_at, p_last_event_id, NULL)::capydb_auth.version))
             FROM generate_subscripts(c_columns, 1) AS i
-            WHERE p_user.last_event_fields & (1 << (i - 1)) <> 0
+            WHERE p_last_fields & (1 << (i - 1)) <> 0
         ), '{}');
     END IF;
-    v_was := jsonb_build_array(v_versions, v_unclocked);
+    v_was := jsonb_build_array(v_versions, v_unclocked, v_roles);
 
     FOR i IN 1 .. cardinality(c_columns) LOOP
         CONTINUE WHEN p_fields & (1 << (i - 1)) = 0;
@@ -1025,8 +2454,11 @@ BEGIN
         v_version := ROW(
             CASE WHEN v_column = 'deleted_at' THEN coalesce(p_event.deleted_clock, p_event.at) ELSE p_event.at END,
             p_event.sent_at, p_event.event_id, p_event.arrived_at)::capydb_auth.version;
-        v_is_unclocked := CASE WHEN v_column = 'deleted_at' AND p_event.deleted_clock IS NOT NULL
-            THEN p_event.deleted_clock_is_receipt ELSE p_event.at_is_receipt END;
+        v_is_unclocked := CASE
+            WHEN v_column = 'roles' THEN false -- what is newer than the whole set needs one version to be compared with
+            WHEN v_column = 'deleted_at' AND p_event.deleted_clock IS NOT NULL THEN p_event.deleted_clock_is_receipt
+            ELSE p_event.at_is_receipt
+        END;
 
         IF v_is_unclocked THEN
             IF v_stored.at > v_received_at + interval '1 minute' AND NOT capydb_auth.unclocked_is_newer(v_received_at, v_stored) THEN
@@ -1062,10 +2494,42 @@ BEGIN
         END IF;
     END LOOP;
 
-    is_noted := jsonb_build_array(v_versions, v_unclocked) IS DISTINCT FROM v_was;
-    last_at := greatest(p_user.last_event_processed, p_event.at, p_event.deleted_clock);
+    IF v_role IS NOT NULL THEN
+        v_version := ROW(p_event.at, p_event.sent_at, p_event.event_id, p_event.arrived_at)::capydb_auth.version;
+        IF coalesce(v_version > jsonb_populate_record(NULL::capydb_auth.version, v_versions -> 'roles'), true)
+            AND coalesce(v_version > jsonb_populate_record(NULL::capydb_auth.version, v_roles -> v_role -> 'version'), true)
+        THEN
+            v_roles := v_roles || jsonb_build_object(
+                v_role, jsonb_build_object('is_set', p_event.role_added IS NOT NULL, 'version', to_jsonb(v_version)));
+            sets := sets | 16384;
+        END IF;
+    ELSIF sets & 16384 <> 0 THEN
+        -- The whole set says it of all roles that nothing newer was reported of.
+        v_version := jsonb_populate_record(NULL::capydb_auth.version, v_versions -> 'roles');
+        SELECT coalesce(jsonb_object_agg(r.key, r.value), '{}')
+        INTO v_roles
+        FROM jsonb_each(v_roles) AS r
+        WHERE jsonb_populate_record(NULL::capydb_auth.version, r.value -> 'version') > v_version;
+    END IF;
+    IF sets & 16384 <> 0 AND v_roles <> '{}' THEN
+        shown := shown || jsonb_build_object('roles', (
+            SELECT coalesce(jsonb_agg(a.role ORDER BY a.role), '[]')
+            FROM (
+                SELECT n.role COLLATE "C" AS role
+                FROM jsonb_array_elements_text(
+                    CASE jsonb_typeof(shown -> 'roles') WHEN 'array' THEN shown -> 'roles' ELSE coalesce(to_jsonb(p_roles), '[]') END
+                ) AS n (role)
+                UNION
+                SELECT k.key COLLATE "C" FROM jsonb_each(v_roles) AS k
+            ) AS a
+            WHERE (v_roles -> a.role ->> 'is_set')::boolean IS NOT FALSE
+        ));
+    END IF;
 
-    -- The versions of one event need not be repeated for each column: the greatest of that time is the user's.
+    is_noted := jsonb_build_array(v_versions, v_unclocked, v_roles) IS DISTINCT FROM v_was;
+    last_at := greatest(p_last_at, p_event.at, p_event.deleted_clock);
+
+    -- The versions of one event need not be repeated for each column: the greatest of that time is the record's.
     SELECT v.*
     INTO v_newest
     FROM jsonb_each(v_versions) AS c (name, doc)
@@ -1086,12 +2550,13 @@ BEGIN
     END IF;
     field_versions := nullif(
         CASE WHEN v_versions <> '{}' THEN jsonb_build_object('versions', v_versions) ELSE '{}' END
-        || CASE WHEN v_unclocked <> '{}' THEN jsonb_build_object('unclocked', v_unclocked) ELSE '{}' END, '{}');
+        || CASE WHEN v_unclocked <> '{}' THEN jsonb_build_object('unclocked', v_unclocked) ELSE '{}' END
+        || CASE WHEN v_roles <> '{}' THEN jsonb_build_object('roles', v_roles) ELSE '{}' END, '{}');
     RETURN NEXT;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) IS 'Merges an event into the versions of a user, column by column; called by apply_round only.';
+COMMENT ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) IS 'Merges an event into the versions of a record, column by column; called by apply_users and its likes only.';
 
 CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -1171,7 +2636,9 @@ BEGIN
                 WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
             END AS finding,
-            (capydb_auth.version_of(u, 'deleted_at', 256)).event_id AS alive_since
+            (capydb_auth.version_of(
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                'deleted_at', 256)).event_id AS alive_since
         FROM capydb_auth.users AS u
         WHERE u.id > p_after
         ORDER BY u.id
@@ -1211,7 +2678,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
 
-CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
+CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1252,7 +2719,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
 
 CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -1396,18 +2863,233 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
 
-CREATE FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) RETURNS capydb_auth.version
+CREATE FUNCTION capydb_auth.version_of(p_last_event_processed timestamp with time zone, p_last_event_sent_at timestamp with time zone, p_last_event_id text, p_last_event_fields integer, p_field_versions jsonb, p_column text, p_bit integer) RETURNS capydb_auth.version
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT CASE
-        WHEN p_user.last_event_fields & p_bit <> 0
-            THEN ROW(p_user.last_event_processed, p_user.last_event_sent_at, p_user.last_event_id, NULL)::capydb_auth.version
-        ELSE jsonb_populate_record(NULL::capydb_auth.version, p_user.field_versions -> 'versions' -> p_column)
+        WHEN p_last_event_fields & p_bit <> 0
+            THEN ROW(p_last_event_processed, p_last_event_sent_at, p_last_event_id, NULL)::capydb_auth.version
+        ELSE jsonb_populate_record(NULL::capydb_auth.version, p_field_versions -> 'versions' -> p_column)
     END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) IS 'When, and by which event with a clock, a column of a user was set.';
+COMMENT ON FUNCTION capydb_auth.version_of(p_last_event_processed timestamp with time zone, p_last_event_sent_at timestamp with time zone, p_last_event_id text, p_last_event_fields integer, p_field_versions jsonb, p_column text, p_bit integer) IS 'When, and by which event with a clock, a column of a record was set.';
+
+CREATE TABLE capydb_auth.memberships (
+    organization_id text NOT NULL,
+    user_id text NOT NULL,
+    id text,
+    role text,
+    roles text[],
+    permissions text[],
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    own_deleted_at timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.memberships IS 'Which users belong to which organizations, and with which roles. A row may come before its user or organization. Maintained by authsync: read it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.memberships.organization_id IS 'organizations.id.';
+
+COMMENT ON COLUMN capydb_auth.memberships.user_id IS 'users.id.';
+
+COMMENT ON COLUMN capydb_auth.memberships.id IS 'The provider''s id of the membership, where it has one.';
+
+COMMENT ON COLUMN capydb_auth.memberships.role IS 'The role as the provider spells it, where a member has one; NULL where roles are assigned one by one (Auth0).';
+
+COMMENT ON COLUMN capydb_auth.memberships.roles IS 'All roles; NULL: the provider has not said.';
+
+COMMENT ON COLUMN capydb_auth.memberships.permissions IS 'All permissions, where the provider reports them.';
+
+COMMENT ON COLUMN capydb_auth.memberships.created_at IS 'When the user became a member, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.memberships.updated_at IS 'When the membership was last changed at the provider, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.memberships.deleted_at IS 'When the membership, its organization or its user was deleted, whichever was first; NULL while all three exist.';
+
+COMMENT ON COLUMN capydb_auth.memberships.raw IS 'The provider''s membership object.';
+
+COMMENT ON COLUMN capydb_auth.memberships.provider IS 'The provider of the newest event about the membership.';
+
+COMMENT ON COLUMN capydb_auth.memberships.last_event_processed IS 'Provider clock of the newest event about the membership.';
+
+COMMENT ON COLUMN capydb_auth.memberships.own_deleted_at IS 'When the membership itself was deleted: what deleted_at falls back to when its organization or user is restored.';
+
+COMMENT ON COLUMN capydb_auth.memberships.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.memberships.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.memberships.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.memberships.field_versions IS 'What last_event_fields cannot say; see membership_sources and merge_record.';
+
+CREATE VIEW capydb_auth.active_memberships WITH (security_invoker='true') AS
+ SELECT r.organization_id,
+    r.user_id,
+    r.id,
+    r.role,
+    r.roles,
+    r.permissions,
+    r.created_at,
+    r.updated_at,
+    r.raw,
+    r.provider
+   FROM capydb_auth.memberships r
+  WHERE ((r.deleted_at IS NULL) AND (r.last_event_processed IS NOT NULL));
+
+COMMENT ON VIEW capydb_auth.active_memberships IS 'The memberships that exist at the provider.';
+
+CREATE TABLE capydb_auth.organizations (
+    id text NOT NULL,
+    name text,
+    slug text,
+    image_url text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    placeholder_since timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.organizations IS 'The organizations of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.organizations.id IS 'The provider''s id of the organization.';
+
+COMMENT ON COLUMN capydb_auth.organizations.name IS 'Name as shown to people.';
+
+COMMENT ON COLUMN capydb_auth.organizations.slug IS 'Name as used in URLs; not unique.';
+
+COMMENT ON COLUMN capydb_auth.organizations.image_url IS 'URL of the logo.';
+
+COMMENT ON COLUMN capydb_auth.organizations.created_at IS 'When the organization was created at the provider, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.organizations.updated_at IS 'When the organization was last changed at the provider, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.organizations.deleted_at IS 'When the organization was deleted at the provider; NULL while it exists.';
+
+COMMENT ON COLUMN capydb_auth.organizations.raw IS 'The provider''s organization object.';
+
+COMMENT ON COLUMN capydb_auth.organizations.provider IS 'The provider of the newest event about the organization; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.organizations.last_event_processed IS 'Provider clock of the newest event about the organization; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.organizations.placeholder_since IS 'When ensure_organization created the row, so that a foreign key need not wait for a webhook; NULL once an event about the organization was applied.';
+
+COMMENT ON COLUMN capydb_auth.organizations.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.organizations.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.organizations.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.organizations.field_versions IS 'What last_event_fields cannot say; see organization_sources and merge_record.';
+
+CREATE VIEW capydb_auth.active_organizations WITH (security_invoker='true') AS
+ SELECT r.id,
+    r.name,
+    r.slug,
+    r.image_url,
+    r.created_at,
+    r.updated_at,
+    r.raw,
+    r.provider
+   FROM capydb_auth.organizations r
+  WHERE ((r.deleted_at IS NULL) AND (r.last_event_processed IS NOT NULL));
+
+COMMENT ON VIEW capydb_auth.active_organizations IS 'The organizations that exist at the provider.';
+
+CREATE TABLE capydb_auth.users (
+    id text NOT NULL,
+    email text,
+    first_name text,
+    last_name text,
+    username text,
+    image_url text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    last_sign_in_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    placeholder_since timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.users.id IS 'The provider''s id of the user.';
+
+COMMENT ON COLUMN capydb_auth.users.email IS 'Primary e-mail address, spelled as at the provider; not unique.';
+
+COMMENT ON COLUMN capydb_auth.users.first_name IS 'Given name.';
+
+COMMENT ON COLUMN capydb_auth.users.last_name IS 'Family name.';
+
+COMMENT ON COLUMN capydb_auth.users.username IS 'User name or nickname.';
+
+COMMENT ON COLUMN capydb_auth.users.image_url IS 'URL of the profile picture.';
+
+COMMENT ON COLUMN capydb_auth.users.created_at IS 'When the user was created at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.updated_at IS 'When the user was last changed at the provider.';
+
+COMMENT ON COLUMN capydb_auth.users.last_sign_in_at IS 'Last sign-in, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.users.deleted_at IS 'When the user was deleted at the provider; NULL while the user exists.';
+
+COMMENT ON COLUMN capydb_auth.users.raw IS 'The provider''s user object.';
+
+COMMENT ON COLUMN capydb_auth.users.provider IS 'The provider of the newest event about the user; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_processed IS 'Provider clock of the newest event about the user; NULL for a placeholder.';
+
+COMMENT ON COLUMN capydb_auth.users.placeholder_since IS 'When ensure_user created the row, so that a foreign key need not wait for a webhook; NULL once an event about the user was applied.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.users.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum: email 1, first_name 2, last_name 4, username 8, image_url 16, created_at 32, updated_at 64, last_sign_in_at 128, deleted_at 256, raw 512. The other tables go on with: name 1024, slug 2048, id 4096, role 8192, roles 16384, permissions 32768, organization_id 65536, user_id 131072, status 262144, expires_at 524288, last_active_at 1048576.';
+
+COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields cannot say: versions of columns that another event set, and what events without a clock set. NULL for most users; see user_sources and merge_record.';
+
+CREATE VIEW capydb_auth.active_users WITH (security_invoker='true') AS
+ SELECT r.id,
+    r.email,
+    r.first_name,
+    r.last_name,
+    r.username,
+    r.image_url,
+    r.created_at,
+    r.updated_at,
+    r.last_sign_in_at,
+    r.raw,
+    r.provider
+   FROM capydb_auth.users r
+  WHERE ((r.deleted_at IS NULL) AND (r.last_event_processed IS NOT NULL));
+
+COMMENT ON VIEW capydb_auth.active_users IS 'The users that exist at the provider.';
 
 CREATE TABLE capydb_auth.changes (
     id bigint NOT NULL,
@@ -1430,9 +3112,9 @@ COMMENT ON TABLE capydb_auth.changes IS 'The change feed: one row for each event
 
 COMMENT ON COLUMN capydb_auth.changes.id IS 'Grows in commit order: reading on from the last id seen misses nothing.';
 
-COMMENT ON COLUMN capydb_auth.changes.record_type IS 'What changed: user.';
+COMMENT ON COLUMN capydb_auth.changes.record_type IS 'What changed: user, organization, membership, invitation or session.';
 
-COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the record.';
+COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the record; of a membership, see event.record_id.';
 
 COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
 
@@ -1453,6 +3135,147 @@ ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE capydb_auth.invitations (
+    id text NOT NULL,
+    organization_id text,
+    email text,
+    role text,
+    status text,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.invitations IS 'Invitations to organizations. Maintained by authsync: read it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.invitations.id IS 'The provider''s id of the invitation.';
+
+COMMENT ON COLUMN capydb_auth.invitations.organization_id IS 'organizations.id.';
+
+COMMENT ON COLUMN capydb_auth.invitations.email IS 'The address that was invited, spelled as at the provider.';
+
+COMMENT ON COLUMN capydb_auth.invitations.role IS 'The role that was offered.';
+
+COMMENT ON COLUMN capydb_auth.invitations.status IS 'As the provider spells it: pending, accepted, revoked ….';
+
+COMMENT ON COLUMN capydb_auth.invitations.expires_at IS 'Until when the invitation can be accepted.';
+
+COMMENT ON COLUMN capydb_auth.invitations.created_at IS 'When the invitation was made.';
+
+COMMENT ON COLUMN capydb_auth.invitations.updated_at IS 'When the invitation was last changed at the provider, where the provider reports it.';
+
+COMMENT ON COLUMN capydb_auth.invitations.deleted_at IS 'When the invitation was deleted at the provider; one that was revoked has a status instead.';
+
+COMMENT ON COLUMN capydb_auth.invitations.raw IS 'The provider''s invitation object, without what one can join with.';
+
+COMMENT ON COLUMN capydb_auth.invitations.provider IS 'The provider of the newest event about the invitation.';
+
+COMMENT ON COLUMN capydb_auth.invitations.last_event_processed IS 'Provider clock of the newest event about the invitation.';
+
+COMMENT ON COLUMN capydb_auth.invitations.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.invitations.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.invitations.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.invitations.field_versions IS 'What last_event_fields cannot say; see invitation_sources and merge_record.';
+
+CREATE VIEW capydb_auth.invitation_sources WITH (security_invoker='true') AS
+ SELECT u.id AS invitation_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM ((((capydb_auth.invitations u
+     CROSS JOIN LATERAL ( VALUES (65536,'organization_id'::text,'organization_id'::text,u.organization_id), (1,'email'::text,'email'::text,u.email), (8192,'role'::text,'role'::text,u.role), (262144,'status'::text,'status'::text,u.status), (524288,'expires_at'::text,'expires_at'::text,(u.expires_at)::text), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
+
+COMMENT ON VIEW capydb_auth.invitation_sources IS 'For each invitation and column: the value, the event that set it, and when by the provider''s clock.';
+
+CREATE VIEW capydb_auth.membership_sources WITH (security_invoker='true') AS
+ SELECT u.organization_id,
+    u.user_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM ((((capydb_auth.memberships u
+     CROSS JOIN LATERAL ( VALUES (4096,'id'::text,'id'::text,u.id), (8192,'role'::text,'role'::text,u.role), (16384,'roles'::text,'roles'::text,(u.roles)::text), (32768,'permissions'::text,'permissions'::text,(u.permissions)::text), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
+
+COMMENT ON VIEW capydb_auth.membership_sources IS 'For each membership and column: the value, the event that set it, and when by the provider''s clock.';
+
 CREATE TABLE capydb_auth.mirror_progress (
     singleton boolean DEFAULT true NOT NULL,
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1472,6 +3295,49 @@ COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with e
 
 COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
 
+CREATE VIEW capydb_auth.organization_sources WITH (security_invoker='true') AS
+ SELECT u.id AS organization_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM ((((capydb_auth.organizations u
+     CROSS JOIN LATERAL ( VALUES (1024,'name'::text,'name'::text,u.name), (2048,'slug'::text,'slug'::text,u.slug), (16,'image_url'::text,'image_url'::text,u.image_url), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
+
+COMMENT ON VIEW capydb_auth.organization_sources IS 'For each organization and column: the value, the event that set it, and when by the provider''s clock.';
+
 CREATE TABLE capydb_auth.owner (
     singleton boolean DEFAULT true NOT NULL,
     project_id uuid NOT NULL,
@@ -1488,18 +3354,27 @@ COMMENT ON COLUMN capydb_auth.owner.project_id IS 'The id of the project in the 
 COMMENT ON COLUMN capydb_auth.owner.since IS 'When the project became the owner.';
 
 CREATE VIEW capydb_auth.placeholders WITH (security_invoker='true') AS
- SELECT u.id AS user_id,
+ SELECT 'user'::text AS record_type,
+    u.id AS record_id,
     u.placeholder_since AS since,
     (clock_timestamp() - u.placeholder_since) AS age
    FROM capydb_auth.users u
-  WHERE (u.placeholder_since IS NOT NULL);
+  WHERE (u.placeholder_since IS NOT NULL)
+UNION ALL
+ SELECT 'organization'::text AS record_type,
+    o.id AS record_id,
+    o.placeholder_since AS since,
+    (clock_timestamp() - o.placeholder_since) AS age
+   FROM capydb_auth.organizations o
+  WHERE (o.placeholder_since IS NOT NULL);
 
-COMMENT ON VIEW capydb_auth.placeholders IS 'Users that were referenced through ensure_user and of which no event has arrived yet.';
+COMMENT ON VIEW capydb_auth.placeholders IS 'Records that were referenced through ensure_user or ensure_organization and of which no event has arrived yet.';
 
 CREATE TABLE capydb_auth.processed_events (
     provider text NOT NULL COLLATE pg_catalog."C",
     event_id text NOT NULL COLLATE pg_catalog."C",
-    user_id text NOT NULL COLLATE pg_catalog."C",
+    record_type text NOT NULL COLLATE pg_catalog."C",
+    record_id text NOT NULL COLLATE pg_catalog."C",
     received_at timestamp with time zone NOT NULL,
     inbox_id bigint NOT NULL,
     inbox_ordinal integer NOT NULL,
@@ -1509,7 +3384,7 @@ CREATE TABLE capydb_auth.processed_events (
     CONSTRAINT processed_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text])))
 );
 
-COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in users, which makes a repetition harmless.';
+COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in the mirror, which makes a repetition harmless.';
 
 COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the message processed first was received.';
 
@@ -1586,6 +3461,97 @@ COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync created in this sc
 
 COMMENT ON COLUMN capydb_auth.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
 
+CREATE TABLE capydb_auth.sessions (
+    id text NOT NULL,
+    user_id text,
+    status text,
+    created_at timestamp with time zone,
+    last_active_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.sessions IS 'Sessions of users, without anything that one could sign in with. Maintained by authsync: read it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.sessions.id IS 'The provider''s id of the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.user_id IS 'users.id.';
+
+COMMENT ON COLUMN capydb_auth.sessions.status IS 'As the provider spells it: active, ended, revoked ….';
+
+COMMENT ON COLUMN capydb_auth.sessions.created_at IS 'When the user signed in.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_active_at IS 'When the session was last used, as far as the provider has reported it.';
+
+COMMENT ON COLUMN capydb_auth.sessions.expires_at IS 'Until when the session is valid.';
+
+COMMENT ON COLUMN capydb_auth.sessions.ended_at IS 'When the session ended, was removed or revoked; NULL: no such event has come.';
+
+COMMENT ON COLUMN capydb_auth.sessions.raw IS 'The provider''s session object, without tokens.';
+
+COMMENT ON COLUMN capydb_auth.sessions.provider IS 'The provider of the newest event about the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_processed IS 'Provider clock of the newest event about the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.sessions.field_versions IS 'What last_event_fields cannot say; see session_sources and merge_record.';
+
+CREATE VIEW capydb_auth.session_sources WITH (security_invoker='true') AS
+ SELECT u.id AS session_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM ((((capydb_auth.sessions u
+     CROSS JOIN LATERAL ( VALUES (131072,'user_id'::text,'user_id'::text,u.user_id), (262144,'status'::text,'status'::text,u.status), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (1048576,'last_active_at'::text,'last_active_at'::text,(u.last_active_at)::text), (524288,'expires_at'::text,'expires_at'::text,(u.expires_at)::text), (256,'ended_at'::text,'deleted_at'::text,(u.ended_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
+
+COMMENT ON VIEW capydb_auth.session_sources IS 'For each session and column: the value, the event that set it, and when by the provider''s clock.';
+
 CREATE VIEW capydb_auth.user_changes WITH (security_invoker='true') AS
  SELECT c.id,
     c.record_id AS user_id,
@@ -1614,6 +3580,87 @@ CREATE VIEW capydb_auth.user_changes WITH (security_invoker='true') AS
 
 COMMENT ON VIEW capydb_auth.user_changes IS 'The changes of users in commit order: the columns that changed, before and after.';
 
+CREATE VIEW capydb_auth.user_emails WITH (security_invoker='true') AS
+ SELECT u.id AS user_id,
+    a.email,
+    COALESCE((lower(a.email) = lower(u.email)), false) AS is_primary,
+    a.is_verified
+   FROM (capydb_auth.users u
+     CROSS JOIN LATERAL ( SELECT (e.doc ->> 'email_address'::text) AS email,
+            ((e.doc #>> '{verification,status}'::text[]) = 'verified'::text) AS is_verified
+           FROM jsonb_array_elements(
+                CASE
+                    WHEN (jsonb_typeof((u.raw -> 'email_addresses'::text)) = 'array'::text) THEN (u.raw -> 'email_addresses'::text)
+                    ELSE '[]'::jsonb
+                END) e(doc)
+        UNION ALL
+         SELECT (u.raw ->> 'email'::text),
+            (COALESCE((u.raw -> 'email_verified'::text), (u.raw -> 'emailVerified'::text)) = 'true'::jsonb)
+          WHERE (jsonb_typeof((u.raw -> 'email'::text)) = 'string'::text)
+        UNION ALL
+         SELECT (i.doc #>> '{profileData,email}'::text[]),
+            ((i.doc #> '{profileData,email_verified}'::text[]) = 'true'::jsonb)
+           FROM jsonb_array_elements(
+                CASE
+                    WHEN (jsonb_typeof((u.raw -> 'identities'::text)) = 'array'::text) THEN (u.raw -> 'identities'::text)
+                    ELSE '[]'::jsonb
+                END) i(doc)
+          WHERE ((i.doc #>> '{profileData,email}'::text[]) IS DISTINCT FROM (u.raw ->> 'email'::text))) a(email, is_verified))
+  WHERE ((u.deleted_at IS NULL) AND (a.email <> ''::text));
+
+COMMENT ON VIEW capydb_auth.user_emails IS 'All e-mail addresses of users that are not deleted, from the provider''s user objects.';
+
+CREATE VIEW capydb_auth.user_identities WITH (security_invoker='true') AS
+ SELECT u.id AS user_id,
+    i.identity_provider,
+    i.identity_id,
+    i.email
+   FROM (capydb_auth.users u
+     CROSS JOIN LATERAL ( SELECT (e.doc ->> 'provider'::text) AS identity_provider,
+            (e.doc ->> 'provider_user_id'::text) AS identity_id,
+            (e.doc ->> 'email_address'::text) AS email
+           FROM jsonb_array_elements(
+                CASE
+                    WHEN (jsonb_typeof((u.raw -> 'external_accounts'::text)) = 'array'::text) THEN (u.raw -> 'external_accounts'::text)
+                    ELSE '[]'::jsonb
+                END) e(doc)
+        UNION ALL
+         SELECT COALESCE((e.doc ->> 'connection'::text), (e.doc ->> 'provider'::text)) AS "coalesce",
+            (e.doc ->> 'user_id'::text),
+            (e.doc #>> '{profileData,email}'::text[])
+           FROM jsonb_array_elements(
+                CASE
+                    WHEN (jsonb_typeof((u.raw -> 'identities'::text)) = 'array'::text) THEN (u.raw -> 'identities'::text)
+                    ELSE '[]'::jsonb
+                END) e(doc)) i(identity_provider, identity_id, email))
+  WHERE (u.deleted_at IS NULL);
+
+COMMENT ON VIEW capydb_auth.user_identities IS 'The identities with which users that are not deleted can sign in, from the provider''s user objects.';
+
+CREATE VIEW capydb_auth.user_phones WITH (security_invoker='true') AS
+ SELECT u.id AS user_id,
+    p.phone_number,
+    p.is_verified
+   FROM (capydb_auth.users u
+     CROSS JOIN LATERAL ( SELECT (e.doc ->> 'phone_number'::text) AS phone_number,
+            ((e.doc #>> '{verification,status}'::text[]) = 'verified'::text) AS is_verified
+           FROM jsonb_array_elements(
+                CASE
+                    WHEN (jsonb_typeof((u.raw -> 'phone_numbers'::text)) = 'array'::text) THEN (u.raw -> 'phone_numbers'::text)
+                    ELSE '[]'::jsonb
+                END) e(doc)
+        UNION ALL
+         SELECT (u.raw ->> 'phone_number'::text),
+            ((u.raw -> 'phone_verified'::text) = 'true'::jsonb)
+          WHERE (jsonb_typeof((u.raw -> 'phone_number'::text)) = 'string'::text)
+        UNION ALL
+         SELECT (u.raw ->> 'phoneNumber'::text),
+            ((u.raw -> 'phoneNumberVerified'::text) = 'true'::jsonb)
+          WHERE (jsonb_typeof((u.raw -> 'phoneNumber'::text)) = 'string'::text)) p(phone_number, is_verified))
+  WHERE ((u.deleted_at IS NULL) AND (p.phone_number <> ''::text));
+
+COMMENT ON VIEW capydb_auth.user_phones IS 'All phone numbers of users that are not deleted, from the provider''s user objects.';
+
 CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
  SELECT u.id AS user_id,
     c.column_name,
@@ -1631,7 +3678,7 @@ CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
             ELSE s.sent_at
         END AS sent_at
    FROM ((((capydb_auth.users u
-     CROSS JOIN LATERAL ( VALUES (1,'email'::text,u.email), (2,'first_name'::text,u.first_name), (3,'last_name'::text,u.last_name), (4,'username'::text,u.username), (5,'image_url'::text,u.image_url), (6,'created_at'::text,(u.created_at)::text), (7,'updated_at'::text,(u.updated_at)::text), (8,'last_sign_in_at'::text,(u.last_sign_in_at)::text), (9,'deleted_at'::text,(u.deleted_at)::text), (10,'raw'::text,(u.raw)::text)) c(place, column_name, value))
+     CROSS JOIN LATERAL ( VALUES (1,'email'::text,'email'::text,u.email), (2,'first_name'::text,'first_name'::text,u.first_name), (4,'last_name'::text,'last_name'::text,u.last_name), (8,'username'::text,'username'::text,u.username), (16,'image_url'::text,'image_url'::text,u.image_url), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (128,'last_sign_in_at'::text,'last_sign_in_at'::text,(u.last_sign_in_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
      CROSS JOIN LATERAL ( SELECT
                 CASE
                     WHEN b.is_last THEN u.last_event_processed
@@ -1649,10 +3696,10 @@ CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
                     WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
                     ELSE NULL::timestamp with time zone
                 END AS received_at
-           FROM ( SELECT ((u.last_event_fields & (1 << (c.place - 1))) <> 0) AS is_last,
-                    ((u.field_versions -> 'versions'::text) -> c.column_name) AS doc) b) s)
-     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.column_name) ->> 'event_id'::text) AS event_id,
-            ((((u.field_versions -> 'unclocked'::text) -> c.column_name) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
      CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
 
 COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that set it, and when by the provider''s clock.';
@@ -1660,14 +3707,23 @@ COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value
 ALTER TABLE ONLY capydb_auth.changes
     ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY capydb_auth.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY capydb_auth.memberships
+    ADD CONSTRAINT memberships_pkey PRIMARY KEY (organization_id, user_id);
+
 ALTER TABLE ONLY capydb_auth.mirror_progress
     ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY capydb_auth.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY capydb_auth.owner
     ADD CONSTRAINT owner_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY capydb_auth.processed_events
-    ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, user_id, received_at);
+    ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, record_type, record_id, received_at);
 
 ALTER TABLE ONLY capydb_auth.reconcile_findings
     ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, user_id);
@@ -1681,26 +3737,53 @@ ALTER TABLE ONLY capydb_auth.schema_migrations
 ALTER TABLE ONLY capydb_auth.schema_objects
     ADD CONSTRAINT schema_objects_pkey PRIMARY KEY (kind, identity);
 
+ALTER TABLE ONLY capydb_auth.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY capydb_auth.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 CREATE INDEX changes_record_idx ON capydb_auth.changes USING btree (record_type, record_id, id);
 
+CREATE INDEX invitations_email_idx ON capydb_auth.invitations USING btree (lower(email));
+
+CREATE INDEX invitations_organization_idx ON capydb_auth.invitations USING btree (organization_id);
+
+CREATE INDEX memberships_user_idx ON capydb_auth.memberships USING btree (user_id);
+
+CREATE INDEX organizations_placeholders_idx ON capydb_auth.organizations USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
+
+CREATE INDEX organizations_slug_idx ON capydb_auth.organizations USING btree (slug);
+
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
+
+CREATE INDEX sessions_user_idx ON capydb_auth.sessions USING btree (user_id);
 
 CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
 
 CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.user_event[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.user_event[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_events(p_events capydb_auth.event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.user_event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_invitations(p_events capydb_auth.event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.user_event[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.user_event[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_round(p_events capydb_auth.event[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_rounds(p_events capydb_auth.event[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_sessions(p_events capydb_auth.event[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.apply_users(p_events capydb_auth.event[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.cascade_deletions(p_after bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) FROM PUBLIC;
 
@@ -1710,7 +3793,9 @@ REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) FROM PUBLI
 
 REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.ensure_organization(p_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
@@ -1720,7 +3805,7 @@ REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_i
 
 REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.merge_user(p_event capydb_auth.user_event, p_fields integer, p_user capydb_auth.users) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 
@@ -1730,7 +3815,7 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uu
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.user_event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
 
@@ -1746,5 +3831,5 @@ REVOKE ALL ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp wi
 
 REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.version_of(p_user capydb_auth.users, p_column text, p_bit integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.version_of(p_last_event_processed timestamp with time zone, p_last_event_sent_at timestamp with time zone, p_last_event_id text, p_last_event_fields integer, p_field_versions jsonb, p_column text, p_bit integer) FROM PUBLIC;
 

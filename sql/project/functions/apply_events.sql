@@ -2,18 +2,18 @@
 -- one way into it: webhooks, backfill and repair all come through here.
 --
 -- Repeatable: the same events a second time change nothing.
--- Order:      any order of the same events ends in the same users. Events about one
---             user are applied one after another as they stand in the batch, so that
+-- Order:      any order of the same events ends in the same rows. Events about one
+--             record are applied one after another as they stand in the batch, so that
 --             outcomes and changes are those of applying them singly.
 -- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
 --             reason; for an event that is kept out of the ledger also unchanged, if it
 --             said nothing but what the row had; and deferred with the reason, without any
 --             effect, if a lock of another transaction is in its way: call again later with it.
---             All other events of the call take effect or, on an error, none. If users changed,
+--             All other events of the call take effect or, on an error, none. If a record changed,
 --             whoever listens to channel capydb_auth_changes hears the greatest new id of
 --             changes after the commit.
 --
--- See the type user_event for what an event holds.
+-- See the type event for what an event holds.
 --
 -- One caller at a time: the lock makes a second one wait, so that the ledger can
 -- be asked before it is written, two batches never wait for each other's rows, and
@@ -30,7 +30,7 @@
 -- one after another, and a batch may hold thousands of changes.
 --
 CREATE OR REPLACE FUNCTION capydb_auth.apply_events(
-    p_events capydb_auth.user_event[]
+    p_events capydb_auth.event[]
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
@@ -69,5 +69,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_events(capydb_auth.user_event[])
+COMMENT ON FUNCTION capydb_auth.apply_events(capydb_auth.event[])
     IS 'Applies a batch of a provider''s events to the mirror, each exactly once, in any order.';

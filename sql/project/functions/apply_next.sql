@@ -8,7 +8,7 @@
 --             were fewer calls than p_applied_to, the mirror has lost what these did: US004, and
 --             nothing is applied.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_next(
-    p_events     capydb_auth.user_event[],
+    p_events     capydb_auth.event[],
     p_epoch      uuid,
     p_applied_to bigint,
     p_at         timestamptz
@@ -42,5 +42,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_next(capydb_auth.user_event[], uuid, bigint, timestamptz)
+COMMENT ON FUNCTION capydb_auth.apply_next(capydb_auth.event[], uuid, bigint, timestamptz)
     IS 'Applies a batch of events as the call that follows those which the caller knows of.';

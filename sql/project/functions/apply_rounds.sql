@@ -1,14 +1,15 @@
--- apply_rounds applies events, several about one user one after another. It is part of apply_events
+-- apply_rounds applies events, several about one record one after another. It is part of apply_events
 -- and is called by nothing else.
 --
 -- Repeatable: as apply_round.
--- Order:      events about one user in the sequence in which they stand.
+-- Order:      events about one record in the sequence in which they stand.
+--             Records of which others are part (users, organizations) come first in a round.
 -- Result:     one row an event. All events take effect or, on an error, none.
 --
 -- A lock is waited for only a moment (SET lock_timeout): that is long enough for transactions
 -- that are short, and the caller goes around the others.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_rounds(
-    p_events capydb_auth.user_event[]
+    p_events capydb_auth.event[]
 )
 RETURNS TABLE (ordinal integer, outcome text, reason text)
 LANGUAGE plpgsql
@@ -17,10 +18,10 @@ SET lock_timeout = '100ms'
 AS $fn$
 #variable_conflict use_column
 DECLARE
-    v_round capydb_auth.user_event[];
+    v_round capydb_auth.event[];
 BEGIN
-    -- Most batches have no user twice.
-    IF (SELECT count(*) = count(DISTINCT e.user_id) FROM unnest(p_events) AS e) THEN
+    -- Most batches have no record twice.
+    IF (SELECT count(*) = count(DISTINCT (e.record_type, e.record_id)) FROM unnest(p_events) AS e) THEN
         RETURN QUERY
         SELECT r.ordinal, r.outcome, r.reason
         FROM capydb_auth.apply_round(p_events) AS r;
@@ -33,7 +34,7 @@ BEGIN
             SELECT
                 p_events[i] AS event,
                 i AS place,
-                row_number() OVER (PARTITION BY (p_events[i]).user_id ORDER BY i) AS round
+                row_number() OVER (PARTITION BY (p_events[i]).record_type, (p_events[i]).record_id ORDER BY i) AS round
             FROM generate_subscripts(p_events, 1) AS i
         ) AS x
         GROUP BY x.round
@@ -46,5 +47,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.apply_rounds(capydb_auth.user_event[])
-    IS 'Applies events, several about one user one after another; called by apply_events only.';
+COMMENT ON FUNCTION capydb_auth.apply_rounds(capydb_auth.event[])
+    IS 'Applies events, several about one record one after another; called by apply_events only.';

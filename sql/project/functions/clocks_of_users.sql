@@ -38,7 +38,7 @@ AS $fn$
     FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i AS stored, i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -53,7 +53,8 @@ AS $fn$
         ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
         LIMIT 1
     ) AS g ON true
-    CROSS JOIN LATERAL capydb_auth.version_of(u.stored, 'deleted_at', 256) AS l
+    CROSS JOIN LATERAL capydb_auth.version_of(
+        u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions, 'deleted_at', 256) AS l
     CROSS JOIN LATERAL (
         SELECT
             max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,

@@ -27,7 +27,7 @@
 --
 -- users is reached by its primary key, whatever the planner knows of it.
 CREATE OR REPLACE FUNCTION capydb_auth.compare_users(
-    p_events   capydb_auth.user_event[],
+    p_events   capydb_auth.event[],
     p_rules    jsonb,
     p_is_whole boolean
 )
@@ -45,7 +45,7 @@ BEGIN
     RETURN QUERY
     SELECT
         e.ordinal,
-        e.user_id,
+        e.record_id,
         CASE
             WHEN h.is_missing THEN 'missing'
             WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
@@ -58,14 +58,14 @@ BEGIN
         CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
         NOT h.is_missing AND c.columns <> '{}' AND (
             verdict.is_disputed
-            OR (object.differing <> '{}' AND coalesce(capydb_auth.version_of(h.row, 'raw', 512) > r.version, false))
-            -- Versions alone do not decide there. (See merge_user.)
+            OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
+            -- Versions alone do not decide there. (See merge_record.)
             OR coalesce((h.row).field_versions ? 'unclocked', false)
         )
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.record_id LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -73,14 +73,21 @@ BEGIN
             ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
     ) AS r
     CROSS JOIN LATERAL (
+        SELECT capydb_auth.version_of(
+            (u.stored).last_event_processed, (u.stored).last_event_sent_at, (u.stored).last_event_id, (u.stored).last_event_fields,
+            (u.stored).field_versions, 'raw', 512) AS raw_version
+        OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
         SELECT
+            w.raw_version,
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
             -- What authsync has read itself says all there is to say.
             coalesce(
                 (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
-                (capydb_auth.version_of(u.stored, 'raw', 512)).event_id
+                (w.raw_version).event_id
             ) ~ '^(backfill|reconcile|refresh):' AS is_read
         OFFSET 0
     ) AS h
@@ -93,7 +100,9 @@ BEGIN
         FROM (
             SELECT
                 o.place, o.name, o.differs,
-                o.differs AND capydb_auth.version_of(h.row, o.name, 1 << (o.place - 1))
+                o.differs AND capydb_auth.version_of(
+                    (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
+                    (h.row).field_versions, o.name, 1 << (o.place - 1))
                     > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
             FROM (
                 SELECT i.place, i.name, e.fields & (1 << (i.place - 1)) <> 0 AND i.differs AS differs
@@ -150,5 +159,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.compare_users(capydb_auth.user_event[], jsonb, boolean)
+COMMENT ON FUNCTION capydb_auth.compare_users(capydb_auth.event[], jsonb, boolean)
     IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';

@@ -45,7 +45,9 @@ BEGIN
                 WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
             END AS finding,
-            (capydb_auth.version_of(u, 'deleted_at', 256)).event_id AS alive_since
+            (capydb_auth.version_of(
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                'deleted_at', 256)).event_id AS alive_since
         FROM capydb_auth.users AS u
         WHERE u.id > p_after
         ORDER BY u.id

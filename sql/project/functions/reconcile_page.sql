@@ -13,7 +13,7 @@
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_page(
     p_run_id   uuid,
     p_provider text,
-    p_events   capydb_auth.user_event[],
+    p_events   capydb_auth.event[],
     p_rules    jsonb,
     p_is_whole boolean
 )
@@ -58,5 +58,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(uuid, text, capydb_auth.user_event[], jsonb, boolean)
+COMMENT ON FUNCTION capydb_auth.reconcile_page(uuid, text, capydb_auth.event[], jsonb, boolean)
     IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';

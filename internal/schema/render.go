@@ -1,0 +1,165 @@
+package schema
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/authsync/authsync/internal/record"
+)
+
+// A file of sql/ that ends in .sql.tmpl is rendered from the record types. One whose name contains TABLE or TYPE is
+// rendered for each of them, and is named after it; see sql/README.md.
+const (
+	templateSuffix = ".sql.tmpl"
+	perTable       = "TABLE"
+	perType        = "TYPE"
+)
+
+// recordType is what a template knows of a record type.
+type recordType struct {
+	record.Definition
+
+	// A is the type with its article.
+	A string
+	// ExampleID is an id as people know them from their provider.
+	ExampleID string
+	Keys      []keyColumn
+	Mirrored  []mirroredColumn
+	// DeletedAt is the value of deleted_at as readers of the table see it, in apply_TABLE.
+	DeletedAt string
+	HasSignIn bool
+	HasRoles  bool
+	SignInBit int
+}
+
+// keyColumn is a column of the primary key and the attribute of capydb_auth.event that it comes from.
+type keyColumn struct{ Name, From string }
+
+// mirroredColumn is a mirrored column in the terms of apply_TABLE.
+type mirroredColumn struct {
+	Name string // the attribute of capydb_auth.event
+	Bit  int
+	// Shown is the column that readers see, StoredColumn the one that keeps what events set. They differ where
+	// deleted_at is computed.
+	Shown, StoredColumn string
+	// Stored is the name of the stored value in apply_TABLE, Value the new one as readers see it, Decided its name
+	// after that.
+	Stored, Value, Decided string
+	// FromJSON is the value that merge_record gives.
+	FromJSON string
+}
+
+// InFeed returns the columns that a change has in before and after.
+func (t recordType) InFeed() []mirroredColumn {
+	return slices.DeleteFunc(slices.Clone(t.Mirrored), func(c mirroredColumn) bool { return c.Name == string(record.Raw) })
+}
+
+// HasActive reports whether there is a view of those that exist.
+func (t recordType) HasActive() bool { return t.Placeholders || t.ByParents }
+
+// Where returns the condition by which the row i of an event e is found.
+func (t recordType) Where() string {
+	var conditions []string
+	for _, k := range t.Keys {
+		conditions = append(conditions, "i."+k.Name+" = e."+k.From)
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+func newRecordType(d record.Definition) recordType {
+	t := recordType{
+		Definition: d, A: "a " + string(d.Type), ExampleID: "auth0|123 or user_123", DeletedAt: "v.deleted_at",
+		HasSignIn: slices.Contains(d.Columns, record.LastSignInAt), SignInBit: record.LastSignInAt.Bit(),
+		HasRoles: slices.Contains(d.Columns, record.Roles),
+	}
+	if strings.ContainsRune("aeio", rune(d.Type[0])) {
+		t.A = "an " + string(d.Type)
+	}
+	if d.Type == record.Organization {
+		t.ExampleID = "org_123"
+	}
+	if d.ByParents {
+		t.DeletedAt = "w.deleted_at"
+	}
+	for _, key := range d.Key {
+		from := key
+		if key == "id" {
+			from = "record_id"
+		}
+		t.Keys = append(t.Keys, keyColumn{Name: key, From: from})
+	}
+	for _, column := range d.Columns {
+		t.Mirrored = append(t.Mirrored, newMirroredColumn(d, column))
+	}
+	return t
+}
+
+func newMirroredColumn(d record.Definition, column record.Column) mirroredColumn {
+	name := string(column)
+	c := mirroredColumn{
+		Name: name, Bit: column.Bit(), Shown: name, StoredColumn: name, Stored: name, Value: "v." + name, Decided: name,
+	}
+	switch member := "m.shown -> '" + name + "'"; column.SQLType() {
+	case "jsonb":
+		c.FromJSON = member
+	case "text[]":
+		c.FromJSON = "(SELECT r." + name + " FROM jsonb_to_record(m.shown) AS r (" + name + " text[]))"
+	case "text":
+		c.FromJSON = "m.shown ->> '" + name + "'"
+	default:
+		c.FromJSON = "(m.shown ->> '" + name + "')::" + column.SQLType()
+	}
+	if column == record.DeletedAt {
+		c.StoredColumn = d.Deletion
+		if d.ByParents {
+			c.Stored, c.Value, c.Decided = d.Deletion, "w.deleted_at", "shown_deleted_at"
+		} else {
+			c.Shown = d.Deletion
+		}
+	}
+	return c
+}
+
+// recordTypes is what a template that is rendered once knows.
+type recordTypes struct {
+	Types     []recordType
+	ByParents []recordType
+	Columns   []record.Column
+	RolesBit  int
+}
+
+// render returns the files that a template stands for.
+func render(layer, name, text string) []codeFile {
+	all := recordTypes{Columns: record.Columns(), RolesBit: record.Roles.Bit()}
+	for _, d := range record.Types() {
+		t := newRecordType(d)
+		all.Types = append(all.Types, t)
+		if d.ByParents {
+			all.ByParents = append(all.ByParents, t)
+		}
+	}
+	object := strings.TrimSuffix(path.Base(name), templateSuffix)
+	tmpl := template.Must(template.New(name).Option("missingkey=error").Parse(text)) // embedded, and rendered by tests
+	execute := func(data any) string {
+		var b strings.Builder
+		if err := tmpl.Execute(&b, data); err != nil {
+			panic(err) // likewise
+		}
+		return b.String()
+	}
+	if !strings.Contains(object, perTable) && !strings.Contains(object, perType) {
+		return []codeFile{{layer: layer, object: object, text: execute(all)}}
+	}
+	var files []codeFile
+	for _, t := range all.Types {
+		rendered := execute(t)
+		if strings.TrimSpace(rendered) == "" {
+			continue // it is not for this type
+		}
+		named := strings.NewReplacer(perTable, t.Table, perType, string(t.Type)).Replace(object)
+		files = append(files, codeFile{layer: layer, object: named, text: rendered})
+	}
+	return files
+}

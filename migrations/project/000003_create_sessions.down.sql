@@ -1,0 +1,2 @@
+-- Removes sessions.
+DROP TABLE capydb_auth.sessions;
