@@ -43,7 +43,15 @@ type statement struct {
 	value      *string
 }
 
-// statements are what an event says, by "user.column".
+// recordKey is the id of a user, or type and id of another record.
+func recordKey(e mirror.Event) string {
+	if ref := e.Record(); ref.Type != record.User {
+		return string(ref.Type) + ":" + ref.ID
+	}
+	return e.UserID
+}
+
+// statements are what an event says, by "record.column".
 func statements(e mirror.Event) map[string]statement {
 	said := make(map[string]statement)
 	profile := statement{version: version{e.At, e.SentAt, e.ID}, receivedAt: e.ReceivedAt, unclocked: e.AtIsReceipt}
@@ -57,12 +65,12 @@ func statements(e mirror.Event) map[string]statement {
 			s = life
 		}
 		s.value = value
-		said[e.UserID+"."+string(column)] = s
+		said[recordKey(e)+"."+string(column)] = s
 	}
 	if e.Raw != nil {
 		raw := string(e.Raw)
 		profile.value = &raw
-		said[e.UserID+".raw"] = profile
+		said[recordKey(e)+".raw"] = profile
 	}
 	return said
 }
