@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Events reads what became of deliveries and takes them up again; see inbox.Inbox.
@@ -32,7 +33,7 @@ type Events interface {
 func eventOf(e inbox.Event) wire.Event {
 	return wire.Event{
 		ID: fmt.Sprintf("%d.%d", e.InboxID, e.Ordinal), InboxID: e.InboxID, Ordinal: e.Ordinal, ProjectID: e.ProjectID.String(), Project: e.Project,
-		Provider: e.Provider, EventID: e.EventID, Type: e.Type, UserID: e.UserID, EventTime: utc(e.EventTime), Outcome: e.Outcome,
+		Provider: e.Provider, EventID: e.EventID, Type: e.Type, UserID: e.UserID, RecordType: e.RecordType, RecordID: e.RecordID, EventTime: utc(e.EventTime), Outcome: e.Outcome,
 		Reason: e.Reason, ReceivedAt: e.ReceivedAt.UTC(), AppliedAt: utc(e.AppliedAt), MessageID: e.MessageID,
 	}
 }
@@ -48,9 +49,12 @@ type eventFilter struct {
 	Provider string `json:"provider"`
 	Type     string `json:"type"`
 	UserID   string `json:"user_id"`
-	EventID  string `json:"event_id"`
-	Since    string `json:"since"`
-	Until    string `json:"until"`
+	// RecordType and RecordID come together.
+	RecordType string `json:"record_type"`
+	RecordID   string `json:"record_id"`
+	EventID    string `json:"event_id"`
+	Since      string `json:"since"`
+	Until      string `json:"until"`
 }
 
 // of makes the filter; in says where it was sent.
@@ -61,6 +65,13 @@ func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 	if err != nil {
 		return filter, err
 	}
+	if err := among(in, "record_type", f.RecordType, recordTypes()); err != nil {
+		return filter, err
+	}
+	if (f.RecordType == "") != (f.RecordID == "") {
+		return filter, wrong(in, "record_id", problem.Invalid, "record_type and record_id are given together, such as organization and org_123")
+	}
+	filter.RecordType, filter.RecordID = f.RecordType, f.RecordID
 	if f.Provider != "" {
 		if filter.Provider, err = provider.ParseName(f.Provider); err != nil {
 			return filter, wrong(in, "provider", problem.Invalid, "%v", err)
@@ -76,6 +87,14 @@ func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 		return filter, wrong(in, "until", problem.Invalid, "until must be later than since")
 	}
 	return filter, nil
+}
+
+func recordTypes() []string {
+	var names []string
+	for _, d := range record.Types() {
+		names = append(names, string(d.Type))
+	}
+	return names
 }
 
 func moment(in, name, text string) (time.Time, error) {
@@ -105,6 +124,7 @@ func (a *API) listEvents(r *http.Request) (answer, error) {
 	given := given(r)
 	filter, err := eventFilter{
 		Outcome: given["outcome"], Provider: given["provider"], Type: given["type"], UserID: given["user_id"],
+		RecordType: given["record_type"], RecordID: given["record_id"],
 		EventID: given["event_id"], Since: given["since"], Until: given["until"],
 	}.of(inQuery, p.ID)
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ func (s *session) newEvents() *cobra.Command {
 
 // eventFlags narrow a list of events.
 type eventFlags struct {
-	event, user, outcome, provider, kind, since string
+	event, user, record, outcome, provider, kind, since string
 }
 
 func (f *eventFlags) register(cmd *cobra.Command) {
@@ -37,7 +38,8 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.outcome, "outcome", "", "only events with this outcome, such as failed")
 	flags.StringVar(&f.provider, "provider", "", "only events of this provider")
 	flags.StringVar(&f.kind, "type", "", "only events of this type, such as user.updated")
-	flags.StringVar(&f.user, "user", "", "only events about this user")
+	flags.StringVar(&f.user, "user", "", "only events about this user, its memberships and sessions")
+	flags.StringVar(&f.record, "record", "", "only events about this record, such as organization/org_123")
 	flags.StringVar(&f.event, "event", "", "only the event with this provider event id")
 	flags.StringVar(&f.since, "since", "", "only events received since then: RFC 3339, or how long ago, such as 2h")
 }
@@ -50,6 +52,12 @@ func (f *eventFlags) filter(now time.Time) (client.EventFilter, error) {
 			return client.EventFilter{}, usageError{err}
 		}
 	}
+	if f.record != "" {
+		var ok bool
+		if filter.RecordType, filter.RecordID, ok = strings.Cut(f.record, "/"); !ok || filter.RecordID == "" {
+			return client.EventFilter{}, usagef("--record is %q: it must be a type and an id, such as organization/org_123", f.record)
+		}
+	}
 	if f.since != "" {
 		if filter.Since, err = moment(f.since, now); err != nil {
 			return client.EventFilter{}, err
@@ -60,13 +68,21 @@ func (f *eventFlags) filter(now time.Time) (client.EventFilter, error) {
 
 func eventTable() table {
 	return table{
-		head: []string{"ID", "RECEIVED", "PROVIDER", "TYPE", "USER", "OUTCOME", "REASON"},
+		head: []string{"ID", "RECEIVED", "PROVIDER", "TYPE", "RECORD", "OUTCOME", "REASON"},
 		none: "No events.",
 	}
 }
 
 func addEvent(t *table, e client.Event) {
-	t.add(e.ID, shortClock(e.ReceivedAt), e.Provider, orNull(e.Type), orNull(e.UserID), e.Outcome, orNull(e.Reason))
+	t.add(e.ID, shortClock(e.ReceivedAt), e.Provider, orNull(e.Type), recordOf(e), e.Outcome, orNull(e.Reason))
+}
+
+// recordOf is the id of what an event is about; its type is in the event's type.
+func recordOf(e client.Event) string {
+	if e.RecordID == nil {
+		return orNull(e.UserID)
+	}
+	return orNull(e.RecordID)
 }
 
 func (s *session) printEvents(events ...client.Event) error {

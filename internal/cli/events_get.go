@@ -64,7 +64,7 @@ func (s *session) printBody(d client.Message) error {
 
 func (s *session) printEvent(e client.Event, jobs []client.Job) error {
 	facts := map[string]string{
-		"1 event": orNull(e.EventID), "2 provider": e.Provider, "3 type": orNull(e.Type), "4 user": orNull(e.UserID),
+		"1 event": orNull(e.EventID), "2 provider": e.Provider, "3 type": orNull(e.Type), "4 record": recordOf(e),
 		"5 event time": clockOrDash(e.EventTime), "6 received": clock(e.ReceivedAt), "7 applied": clockOrDash(e.AppliedAt),
 		"8 outcome": e.Outcome, "9 reason": orNull(e.Reason),
 	}

@@ -20,11 +20,11 @@ import (
 func requireUnseen(t *testing.T, b *testBundle) {
 	t.Helper()
 	for query, pool := range map[string]*pgxpool.Pool{
-		`SELECT count(*) FROM capydb_auth.users WHERE id LIKE '%selftest%'`:                 b.project,
-		`SELECT count(*) FROM capydb_auth.user_changes`:                                     b.project,
+		`SELECT count(*) FROM capydb_auth.users WHERE id LIKE '%selftest%'`:                   b.project,
+		`SELECT count(*) FROM capydb_auth.user_changes`:                                       b.project,
 		`SELECT count(*) FROM capydb_auth.processed_events WHERE record_id LIKE '%selftest%'`: b.project,
-		`SELECT count(*) FROM authsync.deliveries`:                                          b.control,
-		`SELECT count(*) FROM authsync.event_outcomes WHERE outcome <> 'ignored'`:           b.control,
+		`SELECT count(*) FROM authsync.deliveries`:                                            b.control,
+		`SELECT count(*) FROM authsync.event_outcomes WHERE outcome <> 'ignored'`:             b.control,
 	} {
 		found, err := collectColumn[int](t.Context(), pool, query)
 		require.NoError(t, err)

@@ -75,6 +75,7 @@ func (c *Client) CreateKey(ctx context.Context, name, project string, test bool)
 // EventFilter narrows a list of events; what is empty does not.
 type EventFilter struct {
 	EventID, UserID, Outcome, Provider, Type string
+	RecordType, RecordID                     string // together
 
 	Since, Until time.Time // received at Since or later, before Until
 }
@@ -83,6 +84,7 @@ type EventFilter struct {
 func (f EventFilter) values() map[string]string {
 	values := map[string]string{
 		"event_id": f.EventID, "user_id": f.UserID, "outcome": f.Outcome, "provider": f.Provider, "type": f.Type,
+		"record_type": f.RecordType, "record_id": f.RecordID,
 	}
 	if !f.Since.IsZero() {
 		values["since"] = f.Since.UTC().Format(time.RFC3339Nano)

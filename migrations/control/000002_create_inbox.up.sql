@@ -38,6 +38,8 @@ CREATE TABLE authsync.event_outcomes (
     event_id    text,
     type        text,
     user_id     text,
+    record_type text,
+    record_id   text,
     event_time  timestamptz,
     outcome     text        NOT NULL,
     reason      text,
@@ -50,11 +52,16 @@ CREATE TABLE authsync.event_outcomes (
 COMMENT ON TABLE authsync.event_outcomes IS 'The outcome of each event of a message. Read the view authsync.events instead.';
 COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its message, from 0.';
 COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that retention drops both together.';
+COMMENT ON COLUMN authsync.event_outcomes.user_id IS 'The user that the event is about, or whose membership or session it is about.';
+COMMENT ON COLUMN authsync.event_outcomes.record_type IS 'organization, membership, invitation or session; NULL for a user.';
+COMMENT ON COLUMN authsync.event_outcomes.record_id IS 'The id of that record; NULL for a user, whose id is user_id.';
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
 COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome became final; NULL while it is failed or pending.';
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
 CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (project_id, user_id, inbox_id);
+CREATE INDEX event_outcomes_record_idx ON authsync.event_outcomes (project_id, record_type, record_id, inbox_id)
+    WHERE record_id IS NOT NULL;
 CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id);
 
 -- Few events have an outcome other than applied, and those are what people look for.

@@ -5,15 +5,18 @@ import "time"
 // Event is one thing that happened, and its outcome.
 type Event struct {
 	// ID names the event in paths: the message's id, a dot, its place in the message.
-	ID         string     `json:"id"`
-	InboxID    int64      `json:"inbox_id"`
-	Ordinal    int        `json:"ordinal"`
-	ProjectID  string     `json:"project_id"`
-	Project    *string    `json:"project"`
-	Provider   string     `json:"provider"`
-	EventID    *string    `json:"event_id"`
-	Type       *string    `json:"type"`
+	ID        string  `json:"id"`
+	InboxID   int64   `json:"inbox_id"`
+	Ordinal   int     `json:"ordinal"`
+	ProjectID string  `json:"project_id"`
+	Project   *string `json:"project"`
+	Provider  string  `json:"provider"`
+	EventID   *string `json:"event_id"`
+	Type      *string `json:"type"`
+	// UserID is the user that the event is about, or whose membership or session it is about.
 	UserID     *string    `json:"user_id"`
+	RecordType *string    `json:"record_type"`
+	RecordID   *string    `json:"record_id"`
 	EventTime  *time.Time `json:"event_time"`
 	Outcome    string     `json:"outcome"`
 	Reason     *string    `json:"reason"`

@@ -41,6 +41,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/tenantdb"
@@ -193,6 +194,9 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredMessage, e provider.Event
 	o := inbox.Outcome{
 		InboxID: d.InboxID, Ordinal: e.Ordinal, ReceivedAt: d.ReceivedAt, ProjectID: projectID,
 		EventID: e.ID, Type: e.Type, UserID: e.UserID, EventTime: e.Time(), Reason: e.Reason,
+	}
+	if ref := e.Record(); ref.Type != record.User && ref.ID != "" {
+		o.RecordType, o.RecordID = string(ref.Type), ref.ID
 	}
 	switch e.Verdict {
 	case provider.Ignore:

@@ -10,6 +10,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // raceWindow is the distance within which the timestamps of two changes do not prove their order.
@@ -50,6 +51,9 @@ func (c *Config) settleRaces(ctx context.Context, projectID uuid.UUID, b *batch,
 }
 
 func mayRace(e *mirror.Event) bool {
+	if e.Record().Type != record.User {
+		return false
+	}
 	kind, err := registry.Lookup(e.Provider)
 	racer, races := kind.(provider.Racer)
 	return err == nil && races && racer.MayRace(&e.Event)

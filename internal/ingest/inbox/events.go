@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Errors of the queries.
@@ -31,6 +32,8 @@ type Event struct {
 	EventID    *string    `db:"event_id"`
 	Type       *string    `db:"type"`
 	UserID     *string    `db:"user_id"`
+	RecordType *string    `db:"record_type"`
+	RecordID   *string    `db:"record_id"`
 	EventTime  *time.Time `db:"event_time"`
 	Outcome    string     `db:"outcome"`
 	Reason     *string    `db:"reason"`
@@ -46,6 +49,8 @@ type Filter struct {
 	EventID   string
 	Type      string
 	UserID    string
+	// RecordType and RecordID select the events about one record of the project; they come together.
+	RecordType, RecordID string
 	Outcome   string    // one of the outcomes, or Pending
 	From, To  time.Time // received at or after From and before To
 	InboxIDs  []int64
@@ -73,6 +78,24 @@ func (w *where) text(condition, arg string) {
 	}
 }
 
+// record finds the events about a record by the columns that indexes have.
+func (w *where) record(project uuid.UUID, recordType, id string) {
+	switch {
+	case id == "":
+	case recordType == string(record.User):
+		w.text("e.user_id = $?", id)
+		w.add("e.record_type = $?", recordType)
+	default:
+		w.add("e.record_type = $?", recordType)
+		w.add("e.record_id = $?", id)
+		w.args = append(w.args, project)
+		n := len(w.args) // unlike the view's columns, these can use the index of records
+		w.conditions = append(w.conditions, fmt.Sprintf(
+			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.project_id = $%d AND o.record_type = $%d AND o.record_id = $%d)",
+			n, n-2, n-1))
+	}
+}
+
 func (w *where) String() string {
 	if len(w.conditions) == 0 {
 		return "true"
@@ -89,6 +112,7 @@ func (f *Filter) where() *where {
 	w.text("e.event_id = $?", f.EventID)
 	w.text("e.type = $?", f.Type)
 	w.text("e.user_id = $?", f.UserID)
+	w.record(f.ProjectID, f.RecordType, f.RecordID)
 	w.text("e.outcome = $?", f.Outcome)
 	if f.Outcome == Failed { // unlike the view's column, this can use the index of failures
 		w.conditions = append(w.conditions,
@@ -110,7 +134,7 @@ func (f *Filter) where() *where {
 }
 
 const selectEvents = `
-SELECT e.inbox_id, e.ordinal, e.project_id, e.project, e.provider, e.event_id, e.type, e.user_id, e.event_time,
+SELECT e.inbox_id, e.ordinal, e.project_id, e.project, e.provider, e.event_id, e.type, e.user_id, e.record_type, e.record_id, e.event_time,
     e.outcome, e.reason, e.received_at, e.applied_at, e.message_id
 FROM `
 

@@ -30,6 +30,9 @@ type Outcome struct {
 	EventID    string
 	Type       string
 	UserID     string
+	// RecordType and RecordID say which record the event is about unless it is the user.
+	RecordType string
+	RecordID   string
 	EventTime  time.Time // zero if the event has none
 	Outcome    string
 	Reason     string
@@ -41,19 +44,21 @@ type Outcome struct {
 
 const upsertOutcomes = `
 INSERT INTO authsync.event_outcomes AS e (
-    inbox_id, ordinal, received_at, project_id, event_id, type, user_id, event_time, outcome, reason, applied_at
+    inbox_id, ordinal, received_at, project_id, event_id, type, user_id, record_type, record_id, event_time, outcome, reason, applied_at
 )
 SELECT o.inbox_id, o.ordinal, o.received_at, o.project_id, nullif(o.event_id, ''), nullif(o.type, ''),
-    nullif(o.user_id, ''), o.event_time, o.outcome, nullif(o.reason, ''),
-    CASE WHEN o.outcome NOT IN ('failed', 'pending') THEN $11::timestamptz END
+    nullif(o.user_id, ''), nullif(o.record_type, ''), nullif(o.record_id, ''), o.event_time, o.outcome, nullif(o.reason, ''),
+    CASE WHEN o.outcome NOT IN ('failed', 'pending') THEN $13::timestamptz END
 FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[],
-    $7::text[], $8::timestamptz[], $9::text[], $10::text[])
-    AS o (inbox_id, ordinal, received_at, project_id, event_id, type, user_id, event_time, outcome, reason)
+    $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[], $12::text[])
+    AS o (inbox_id, ordinal, received_at, project_id, event_id, type, user_id, record_type, record_id, event_time, outcome, reason)
 ORDER BY o.inbox_id, o.ordinal
 ON CONFLICT (inbox_id, ordinal, received_at) DO UPDATE SET
     event_id = excluded.event_id,
     type = excluded.type,
     user_id = excluded.user_id,
+    record_type = excluded.record_type,
+    record_id = excluded.record_id,
     event_time = excluded.event_time,
     outcome = excluded.outcome,
     reason = excluded.reason,
@@ -71,18 +76,20 @@ func (in *Inbox) RecordOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outco
 	ids, ordinals, received := make([]int64, n), make([]int, n), make([]time.Time, n)
 	projects, times := make([][16]byte, n), make([]*time.Time, n)
 	events, types, users := make([]string, n), make([]string, n), make([]string, n)
+	recordTypes, records := make([]string, n), make([]string, n)
 	verdicts, reasons := make([]string, n), make([]string, n)
 	for i := range outcomes {
 		o := &outcomes[i]
 		ids[i], ordinals[i], received[i], projects[i] = o.InboxID, o.Ordinal, o.ReceivedAt, o.ProjectID
 		events[i], types[i], users[i] = text(o.EventID), text(o.Type), text(o.UserID)
+		recordTypes[i], records[i] = o.RecordType, text(o.RecordID)
 		verdicts[i], reasons[i] = o.Outcome, text(o.Reason)
 		if !o.EventTime.IsZero() {
 			times[i] = &o.EventTime
 		}
 	}
 	_, err := tx.Exec(ctx, upsertOutcomes,
-		ids, ordinals, received, projects, events, types, users, times, verdicts, reasons, in.config.Now())
+		ids, ordinals, received, projects, events, types, users, recordTypes, records, times, verdicts, reasons, in.config.Now())
 	if err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}

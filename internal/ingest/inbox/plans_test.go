@@ -80,7 +80,7 @@ func hotStatements() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Store":          run(inbox.StoreDeliveries, projects, texts, texts, times, headers, bodies),
 		"LoadPending":    run(inbox.SelectPending, project, int64(0), int64(1), planAsked, 4<<20, project.String()),
 		"Load":           run(inbox.SelectDeliveries, inbox.Planned, project, ids, now(), now()),
-		"RecordOutcomes": run(inbox.UpsertOutcomes, ids, ordinals, times, projects, texts, texts, texts, times, outcomes, texts, now()),
+		"RecordOutcomes": run(inbox.UpsertOutcomes, ids, ordinals, times, projects, texts, texts, texts, texts, texts, times, outcomes, texts, now()),
 		"Settle":         run(inbox.DeletePending, project, ids),
 		"RequestJob":     run(`SELECT authsync.request_job('apply_inbox', $1, '{}')`, project.String()),
 		"RequestNewJob":  run(`SELECT authsync.request_job('apply_inbox', 'another', '{}')`),

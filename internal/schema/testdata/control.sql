@@ -2072,6 +2072,8 @@ CREATE TABLE authsync.event_outcomes (
     event_id text,
     type text,
     user_id text,
+    record_type text,
+    record_id text,
     event_time timestamp with time zone,
     outcome text NOT NULL,
     reason text,
@@ -2086,6 +2088,12 @@ COMMENT ON TABLE authsync.event_outcomes IS 'The outcome of each event of a mess
 COMMENT ON COLUMN authsync.event_outcomes.ordinal IS 'Place of the event in its message, from 0.';
 
 COMMENT ON COLUMN authsync.event_outcomes.received_at IS 'As in authsync.inbox, so that retention drops both together.';
+
+COMMENT ON COLUMN authsync.event_outcomes.user_id IS 'The user that the event is about, or whose membership or session it is about.';
+
+COMMENT ON COLUMN authsync.event_outcomes.record_type IS 'organization, membership, invitation or session; NULL for a user.';
+
+COMMENT ON COLUMN authsync.event_outcomes.record_id IS 'The id of that record; NULL for a user, whose id is user_id.';
 
 COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock of the event.';
 
@@ -2121,6 +2129,16 @@ CREATE VIEW authsync.event_failures AS
     e.event_id,
     e.type,
     e.user_id,
+    COALESCE(e.record_type,
+        CASE
+            WHEN (e.user_id IS NOT NULL) THEN 'user'::text
+            ELSE NULL::text
+        END) AS record_type,
+    COALESCE(e.record_id,
+        CASE
+            WHEN (e.record_type IS NULL) THEN e.user_id
+            ELSE NULL::text
+        END) AS record_id,
     e.reason,
     e.received_at,
     e.recorded_at AS failed_at,
@@ -2172,6 +2190,8 @@ CREATE TABLE authsync.event_outcomes_default (
     event_id text,
     type text,
     user_id text,
+    record_type text,
+    record_id text,
     event_time timestamp with time zone,
     outcome text NOT NULL,
     reason text,
@@ -2189,6 +2209,16 @@ CREATE VIEW authsync.events AS
     e.event_id,
     e.type,
     e.user_id,
+    COALESCE(e.record_type,
+        CASE
+            WHEN (e.user_id IS NOT NULL) THEN 'user'::text
+            ELSE NULL::text
+        END) AS record_type,
+    COALESCE(e.record_id,
+        CASE
+            WHEN (e.record_type IS NULL) THEN e.user_id
+            ELSE NULL::text
+        END) AS record_id,
     e.event_time,
     COALESCE(e.outcome, 'pending'::text) AS outcome,
     COALESCE(e.reason,
@@ -2211,6 +2241,12 @@ CREATE VIEW authsync.events AS
 COMMENT ON VIEW authsync.events IS 'One row an event. The latest: SELECT * FROM authsync.events ORDER BY inbox_id DESC LIMIT 50.';
 
 COMMENT ON COLUMN authsync.events.project IS 'The project''s name; NULL if it was deleted.';
+
+COMMENT ON COLUMN authsync.events.user_id IS 'The user that the event is about, or whose membership or session it is about.';
+
+COMMENT ON COLUMN authsync.events.record_type IS 'What the event is about: user, organization, membership, invitation or session.';
+
+COMMENT ON COLUMN authsync.events.record_id IS 'The provider''s id of that; of a membership organization_id/user_id.';
 
 COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
 
@@ -3115,6 +3151,10 @@ CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING bt
 
 CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
 
+CREATE INDEX event_outcomes_record_idx ON ONLY authsync.event_outcomes USING btree (project_id, record_type, record_id, inbox_id) WHERE (record_id IS NOT NULL);
+
+CREATE INDEX event_outcomes_default_project_id_record_type_record_id_inb_idx ON authsync.event_outcomes_default USING btree (project_id, record_type, record_id, inbox_id) WHERE (record_id IS NOT NULL);
+
 CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (project_id, user_id, inbox_id);
 
 CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, user_id, inbox_id);
@@ -3162,6 +3202,8 @@ ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcome
 ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx;
 
 ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
+
+ALTER INDEX authsync.event_outcomes_record_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_record_type_record_id_inb_idx;
 
 ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_user_id_inbox_id_idx;
 

@@ -10,6 +10,8 @@ SELECT
     e.event_id,
     e.type,
     e.user_id,
+    coalesce(e.record_type, CASE WHEN e.user_id IS NOT NULL THEN 'user' END) AS record_type,
+    coalesce(e.record_id, CASE WHEN e.record_type IS NULL THEN e.user_id END) AS record_id,
     e.reason,
     e.received_at,
     e.recorded_at AS failed_at,
