@@ -29,6 +29,7 @@ type Config struct {
 	Store     *project.Store
 	Events    Events
 	Users     Users
+	Records   Records
 	Grants    Grants
 	Backfills Backfills
 	Refresher Refresher

@@ -45,6 +45,7 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	fault.RunNotFound:         http.StatusNotFound,
 	fault.EventNotFound:       http.StatusNotFound,
 	fault.UserNotFound:        http.StatusNotFound,
+	fault.RecordNotFound:      http.StatusNotFound,
 	fault.ChangeNotFound:      http.StatusNotFound,
 	fault.DestinationNotFound: http.StatusNotFound,
 	fault.DeliveryNotFound:    http.StatusNotFound,

@@ -57,6 +57,10 @@ func (a *API) routes() []route {
 		{get, one + "/users", ofProject, a.listUsers, takes{query: append([]string{"email"}, aPage.query...)}},
 		{get, one + "/users/{user}", ofProject, a.getUser, takes{query: []string{"cursor"}}},
 		{post, one + "/users/{user}/refresh", ofProject, a.refreshUser, maybe},
+		{get, one + "/records/{record_type}", ofProject, a.listRecords, takes{
+			query: append([]string{"organization_id", "user_id"}, aPage.query...),
+		}},
+		{get, one + "/records/{record_type}/{record_id}", ofProject, a.getRecord, takes{query: []string{"cursor"}}},
 
 		{post, one + "/destinations", ofProject, a.createDestination, aBody},
 		{get, one + "/destinations", ofProject, a.listDestinations, aPage},

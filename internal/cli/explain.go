@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // explanation is why a row looks as it does.
@@ -26,19 +27,24 @@ const maxExplained = 20
 
 func (s *session) newExplain() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain PROJECT USER",
-		Short: "Explain the values in a user's row",
+		Use:   "explain PROJECT USER|TYPE/ID",
+		Short: "Explain the values in a user's row, or in that of another record",
 		Long: `Shows a user's row in the mirror, found by id or e-mail: the value of each column,
 the event that set it, and when, by the provider's clock. Then it shows the history:
 the user's events that are still in the inbox, oldest first, with their outcomes, and
-the newest deliveries of the user's changes.
+the newest deliveries of the user's changes. Another record is named by its type and
+its id: organization/ID, membership/ORGANIZATION/USER, invitation/ID or session/ID.
 
 Each column keeps the value of the newest event that contains it. A late event fills
 columns that no newer event has set and overwrites nothing else.`,
 		Example: "  authsync explain demo 'auth0|demo-ada'\n" +
-			"  authsync explain demo ada.lovelace@example.com",
+			"  authsync explain demo ada.lovelace@example.com\n" +
+			"  authsync explain demo organization/org_123",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if recordType, id, _ := strings.Cut(args[1], "/"); isRecordType(recordType) && id != "" {
+				return s.explainRecord(cmd.Context(), args[0], recordType, id)
+			}
 			return s.explain(cmd.Context(), args[0], args[1])
 		},
 	}
@@ -52,7 +58,7 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 	if userID, err = s.findUser(ctx, c, project, userID); err != nil {
 		return err
 	}
-	events, err := c.Events(ctx, project, client.EventFilter{UserID: userID}, 0)
+	events, err := c.Events(ctx, project, client.EventFilter{RecordType: string(record.User), RecordID: userID}, 0)
 	if err != nil {
 		return err
 	}
@@ -107,25 +113,32 @@ func (s *session) printUser(project string, u client.User) error {
 	if err := s.printf("User %s in capydb_auth.users of project %s\n%s\n\n", cell(u.User["id"]), project, status(u.User)); err != nil {
 		return err
 	}
+	return s.printSources(u.User, u.Sources)
+}
+
+func (s *session) printSources(row map[string]any, sources []client.Source) error {
 	t := table{head: []string{"COLUMN", "VALUE", "SET AT", "BY EVENT"}}
-	for _, source := range u.Sources {
-		by := "no event has spoken of it"
+	for _, source := range sources {
+		by := "no event has set it"
 		if source.EventID != nil {
 			by = *source.EventID
 		}
-		t.add(source.Column, cell(u.User[source.Column]), clockOrDash(source.SetAt), by)
+		t.add(source.Column, cell(row[source.Column]), clockOrDash(source.SetAt), by)
 	}
 	return s.print(t)
 }
 
-// status says in a sentence what the row says about the user's life.
-func status(user map[string]any) string {
-	if user["last_event_processed"] == nil {
-		return "a placeholder since " + cell(user["placeholder_since"]) + ": no event has told of the user yet"
+// status says in a sentence whether the record of a row exists at the provider.
+func status(row map[string]any) string {
+	if row["last_event_processed"] == nil {
+		return "a placeholder since " + cell(row["placeholder_since"]) + ": no event about it has arrived yet"
 	}
-	newest := fmt.Sprintf("newest event %s, from %s", cell(user["last_event_processed"]), cell(user["provider"]))
-	if deleted, _ := user["deleted_at"].(string); deleted != "" {
+	newest := fmt.Sprintf("newest event %s, from %s", cell(row["last_event_processed"]), cell(row["provider"]))
+	if deleted, _ := row["deleted_at"].(string); deleted != "" {
 		return "deleted at " + cell(deleted) + "; " + newest
+	}
+	if ended, _ := row["ended_at"].(string); ended != "" {
+		return "ended at " + cell(ended) + "; " + newest
 	}
 	return "not deleted; " + newest
 }
@@ -150,25 +163,70 @@ func cell(v any) string {
 }
 
 func (s *session) printHistory(u client.User, events []client.Event) error {
-	if err := s.printf("\nHistory, oldest first:\n\n"); err != nil {
-		return err
-	}
-	changed := map[string]string{}
-	for _, c := range u.Changes {
-		changed[c.Provider+"\x00"+c.EventID] = c.Kind + ": " + strings.Join(c.Changed, ", ")
-	}
-	t := table{
-		head: []string{"RECEIVED", "TYPE", "EVENT TIME", "EVENT", "OUTCOME", "CHANGED, OR WHY NOT"},
-		none: "The inbox has no event about this user any more: retention has dropped them.",
-	}
-	for _, e := range events {
-		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
-	}
-	if err := s.print(t); err != nil || u.NextCursor == nil {
+	err := s.printEventsAndChanges(events, u.Changes, "The inbox has no event about this user any more: retention has dropped them.")
+	if err != nil || u.NextCursor == nil {
 		return err
 	}
 	return s.printf("\nOlder changes are not shown. The project's database has them all:\n"+
 		"SELECT * FROM capydb_auth.user_changes WHERE user_id = '%s' ORDER BY id\n", strings.ReplaceAll(cell(u.User["id"]), "'", "''"))
+}
+
+// printEventsAndChanges shows what events came, and what each changed.
+func (s *session) printEventsAndChanges(events []client.Event, changes []client.Change, none string) error {
+	if err := s.printf("\nHistory, oldest first:\n\n"); err != nil {
+		return err
+	}
+	changed := map[string]string{}
+	for _, c := range changes {
+		changed[c.Provider+"\x00"+c.EventID] = c.Kind + ": " + strings.Join(c.Changed, ", ")
+	}
+	t := table{
+		head: []string{"RECEIVED", "TYPE", "EVENT TIME", "EVENT", "OUTCOME", "CHANGED, OR WHY NOT"},
+		none: none,
+	}
+	for _, e := range events {
+		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
+	}
+	return s.print(t)
+}
+
+// explainedRecord is why the row of a record other than a user looks as it does.
+type explainedRecord struct {
+	client.Record
+
+	Events []client.Event `json:"events"` // oldest first; only those that the inbox still has
+}
+
+func (s *session) explainRecord(ctx context.Context, project, recordType, id string) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	events, err := c.Events(ctx, project, client.EventFilter{RecordType: recordType, RecordID: id}, 0)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(events)
+	r, err := c.Record(ctx, project, recordType, id)
+	noRow := client.Status(err) == 404
+	if err != nil && (!noRow || len(events) == 0) {
+		return err
+	}
+	if s.json {
+		return s.printJSON(explainedRecord{r, events})
+	}
+	if noRow {
+		err = s.printf("There is no row for %s %s: none of its events has been applied.\n", recordType, printable(id))
+	} else if err = s.printf("%s %s in the mirror of project %s\n%s\n\n", recordType, printable(id), project, status(r.Record)); err == nil {
+		err = s.printSources(r.Record, r.Sources)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.printEventsAndChanges(events, r.Changes, "The inbox has no event about this record."); err != nil {
+		return err
+	}
+	return s.notePending(ctx, c, project)
 }
 
 // told says what an event did to the row.

@@ -145,4 +145,24 @@ func (c *Client) User(ctx context.Context, project, userID string) (u User, err 
 	return u, err
 }
 
+// RecordFilter narrows a list of records; what is empty does not.
+type RecordFilter struct{ OrganizationID, UserID string }
+
+// Records lists the records of a type.
+func (c *Client) Records(ctx context.Context, project, recordType string, f RecordFilter, limit int) ([]ListedRecord, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"organization_id": f.OrganizationID, "user_id": f.UserID} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return list[ListedRecord](ctx, c, projectPath(project)+"/records/"+url.PathEscape(recordType), query, limit)
+}
+
+// Record reads a record of the mirror.
+func (c *Client) Record(ctx context.Context, project, recordType, id string) (r Record, err error) {
+	err = c.Do(ctx, http.MethodGet, projectPath(project)+"/records/"+url.PathEscape(recordType)+"/"+url.PathEscape(id), nil, &r)
+	return r, err
+}
+
 func projectPath(nameOrID string) string { return "/projects/" + url.PathEscape(nameOrID) }

@@ -26,6 +26,9 @@ type (
 	ListedUser = wire.ListedUser
 	Repair     = wire.Repair
 
+	Record       = wire.Record[map[string]any]
+	ListedRecord = wire.ListedRecord[map[string]any]
+
 	Destination  = wire.Destination
 	SecretState  = wire.SecretState
 	MadeSecret   = wire.MadeSecret

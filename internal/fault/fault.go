@@ -24,6 +24,7 @@ const (
 	RunNotFound         Code = "run_not_found"
 	EventNotFound       Code = "event_not_found"
 	UserNotFound        Code = "user_not_found"
+	RecordNotFound      Code = "record_not_found"
 	ChangeNotFound      Code = "change_not_found"
 	DestinationNotFound Code = "destination_not_found"
 	DeliveryNotFound    Code = "delivery_not_found"

@@ -56,7 +56,7 @@ func (r Reader) relations() []string {
 	names = append(names, "active_users", "active_organizations", "active_memberships", "user_emails", "user_phones", "user_identities")
 	if slices.Contains(r.Read, ReadFeed) {
 		names = append(names, sources...)
-		names = append(names, "changes", "user_changes")
+		names = append(names, "changes", "user_changes", "record_changes")
 	}
 	if r.EnsureUser {
 		names = append(names, "placeholders")

@@ -103,7 +103,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
 		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", true, true, planItems),
-		"History":        run(mirror.SelectChanges, "user-7", int64(1<<62), 20),
+		"History":        run(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
 		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),

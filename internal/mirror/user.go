@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -48,7 +49,7 @@ type Source struct {
 	SentAt  *time.Time
 }
 
-// Change is a row of capydb_auth.user_changes.
+// Change is a row of capydb_auth.record_changes.
 type Change struct {
 	ID        int64
 	Kind      string
@@ -98,11 +99,11 @@ const (
 		FROM (
 			SELECT c.id
 			FROM capydb_auth.changes AS c
-			WHERE (c.record_type, c.record_id, c.id) >= ('user', $1, 0) AND (c.record_type, c.record_id, c.id) < ('user', $1, $2)
+			WHERE (c.record_type, c.record_id, c.id) >= ($1, $2, 0) AND (c.record_type, c.record_id, c.id) < ($1, $2, $3)
 			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
-			LIMIT $3
+			LIMIT $4
 		) AS c
-		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.user_changes AS i WHERE i.id = c.id LIMIT 1) AS u
+		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id = c.id LIMIT 1) AS u
 		ORDER BY u.id DESC`
 )
 
@@ -127,7 +128,7 @@ func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID strin
 		if h.Sources, err = collect[Source](ctx, tx, selectSources, planned, userID); err != nil {
 			return err
 		}
-		h.Changes, h.ChangesBefore, err = changes(ctx, tx, userID, before)
+		h.Changes, h.ChangesBefore, err = changes(ctx, tx, record.Ref{Type: record.User, ID: userID}, before)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -147,14 +148,14 @@ func unread(err error) error {
 	return err
 }
 
-// changes reads a page of a user's changes in the order of their ids.
-func changes(ctx context.Context, tx pgx.Tx, userID string, before int64) (page []Change, more *int64, err error) {
+// changes reads a page of a record's changes in the order of their ids.
+func changes(ctx context.Context, tx pgx.Tx, ref record.Ref, before int64) (page []Change, more *int64, err error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
 	page = []Change{}
 	for bytes := 0; len(page) < maxChanges; {
-		next, err := collect[Change](ctx, tx, selectChanges, userID, before, changesAtOnce)
+		next, err := collect[Change](ctx, tx, selectChanges, ref.Type, ref.ID, before, changesAtOnce)
 		if err != nil {
 			return nil, nil, err
 		}

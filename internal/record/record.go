@@ -93,6 +93,11 @@ type Definition struct {
 	Placeholders bool
 }
 
+// Has reports whether the table has a column of this name that comes from the provider.
+func (d Definition) Has(column string) bool {
+	return slices.Contains(d.Key, column) || slices.Contains(d.Columns, Column(column))
+}
+
 // Types returns the definitions of all record types. Those that others refer to come first: the events of a
 // batch are applied in this sequence.
 func Types() []Definition {
@@ -141,6 +146,12 @@ type Ref struct {
 // %2F and a percent sign %25, so that no two memberships share an id.
 func MembershipID(organizationID, userID string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(organizationID) + "/" + userID
+}
+
+// SplitMembershipID is the reverse of MembershipID; ok is false for an id that no membership has.
+func SplitMembershipID(id string) (organizationID, userID string, ok bool) {
+	organizationID, userID, ok = strings.Cut(id, "/")
+	return strings.NewReplacer("%2F", "/", "%25", "%").Replace(organizationID), userID, ok && organizationID != "" && userID != ""
 }
 
 // Array returns a text[] in PostgreSQL's notation for the value of a column such as Roles.

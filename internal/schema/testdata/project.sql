@@ -3415,6 +3415,34 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that di
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this user is still to be read from the provider; found: certain to differ; repaired; failed.';
 
+CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
+ SELECT c.id,
+    c.record_type,
+    c.record_id,
+    c.kind,
+    c.changed,
+        CASE
+            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || COALESCE(( SELECT jsonb_build_object('raw', p.raw) AS jsonb_build_object
+               FROM capydb_auth.changes p
+              WHERE ((ROW(p.record_type, p.record_id, p.id) >= ROW(c.record_type, c.record_id, 0)) AND (ROW(p.record_type, p.record_id, p.id) < ROW(c.record_type, c.record_id, c.id)))
+              ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
+             LIMIT 1), '{}'::jsonb))
+            ELSE c.before
+        END AS before,
+    ( SELECT jsonb_object_agg(n.name,
+                CASE
+                    WHEN (n.name = 'raw'::text) THEN c.raw
+                    ELSE (c.after -> n.name)
+                END) AS jsonb_object_agg
+           FROM unnest(c.changed) n(name)) AS after,
+    c.provider,
+    c.event_id,
+    c.event_at,
+    c.changed_at
+   FROM capydb_auth.changes c;
+
+COMMENT ON VIEW capydb_auth.record_changes IS 'The changes of records of all types in commit order: the columns that changed, before and after.';
+
 CREATE TABLE capydb_auth.schema_code (
     singleton boolean DEFAULT true NOT NULL,
     revision integer NOT NULL,
@@ -3557,25 +3585,13 @@ CREATE VIEW capydb_auth.user_changes WITH (security_invoker='true') AS
     c.record_id AS user_id,
     c.kind,
     c.changed,
-        CASE
-            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || COALESCE(( SELECT jsonb_build_object('raw', p.raw) AS jsonb_build_object
-               FROM capydb_auth.changes p
-              WHERE ((ROW(p.record_type, p.record_id, p.id) >= ROW(c.record_type, c.record_id, 0)) AND (ROW(p.record_type, p.record_id, p.id) < ROW(c.record_type, c.record_id, c.id)))
-              ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
-             LIMIT 1), '{}'::jsonb))
-            ELSE c.before
-        END AS before,
-    ( SELECT jsonb_object_agg(n.name,
-                CASE
-                    WHEN (n.name = 'raw'::text) THEN c.raw
-                    ELSE (c.after -> n.name)
-                END) AS jsonb_object_agg
-           FROM unnest(c.changed) n(name)) AS after,
+    c.before,
+    c.after,
     c.provider,
     c.event_id,
     c.event_at,
     c.changed_at
-   FROM capydb_auth.changes c
+   FROM capydb_auth.record_changes c
   WHERE (c.record_type = 'user'::text);
 
 COMMENT ON VIEW capydb_auth.user_changes IS 'The changes of users in commit order: the columns that changed, before and after.';

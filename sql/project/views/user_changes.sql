@@ -1,7 +1,5 @@
--- user_changes shows the changes of users: what changed, before and after, raw
--- included. raw before is that of the user's previous change; where that is no longer in
--- the feed, before has no raw. It is read with the rights of whoever reads it, so that
--- row-level security of changes holds here too.
+-- user_changes shows the changes of users; see record_changes. It is read with the rights of whoever reads it,
+-- so that row-level security of changes holds here too.
 CREATE OR REPLACE VIEW capydb_auth.user_changes
 WITH (security_invoker = true)
 AS
@@ -10,27 +8,13 @@ SELECT
     c.record_id AS user_id,
     c.kind,
     c.changed,
-    CASE
-        WHEN c.before IS NOT NULL AND 'raw' = ANY (c.changed) THEN c.before || coalesce((
-            SELECT jsonb_build_object('raw', p.raw)
-            FROM capydb_auth.changes AS p
-            -- By all columns of the index, so that no plan can walk through the feed by id.
-            WHERE (p.record_type, p.record_id, p.id) >= (c.record_type, c.record_id, 0)
-              AND (p.record_type, p.record_id, p.id) < (c.record_type, c.record_id, c.id)
-            ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
-            LIMIT 1
-        ), '{}')
-        ELSE c.before
-    END AS before,
-    (
-        SELECT jsonb_object_agg(n.name, CASE WHEN n.name = 'raw' THEN c.raw ELSE c.after -> n.name END)
-        FROM unnest(c.changed) AS n (name)
-    ) AS after,
+    c.before,
+    c.after,
     c.provider,
     c.event_id,
     c.event_at,
     c.changed_at
-FROM capydb_auth.changes AS c
+FROM capydb_auth.record_changes AS c
 WHERE c.record_type = 'user';
 
 COMMENT ON VIEW capydb_auth.user_changes
