@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
 )
@@ -35,7 +35,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	event := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
-	b.outbox.deliveries = []delivery.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
+	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",
 		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]))

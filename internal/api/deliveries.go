@@ -10,13 +10,14 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
 
-func deliveryOf(d delivery.Delivery) wire.Delivery {
+func deliveryOf(d admin.Delivery) wire.Delivery {
 	return wire.Delivery{
 		ID: d.ID, DestinationID: d.DestinationID.String(), Destination: d.Destination, ChangeID: d.ChangeID, MessageID: d.MessageID,
 		UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State, Attempts: d.Attempts, Deferrals: d.Deferrals,
@@ -32,7 +33,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	given := given(r)
-	f := delivery.ListFilter{State: given["state"], UserID: given["user_id"], EventType: given["event_type"], Cursor: given["cursor"]}
+	f := admin.ListFilter{State: given["state"], UserID: given["user_id"], EventType: given["event_type"], Cursor: given["cursor"]}
 	if f.Limit, err = limitOf(r); err != nil {
 		return answer{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -96,7 +97,7 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	return answer{status: http.StatusOK, body: previewOf(preview)}, nil
 }
 
-func previewOf(p delivery.Preview) wire.Preview {
+func previewOf(p admin.Preview) wire.Preview {
 	return wire.Preview{Wanted: p.Wanted, Why: p.Why, MessageID: p.MessageID, Requests: each(p.Requests, requestOf)}
 }
 
@@ -104,7 +105,7 @@ func requestOf(r destination.Request) wire.Request {
 	return wire.Request{Method: r.Method, URL: r.URL, Headers: r.Header, Body: r.Body, Note: r.Note}
 }
 
-func testResultOf(r delivery.TestResult) wire.TestResult {
+func testResultOf(r admin.TestResult) wire.TestResult {
 	return wire.TestResult{
 		Delivered: r.Delivered, MessageID: r.MessageID, Requests: each(r.Requests, requestOf), Status: r.Status,
 		Response: r.Response, Reason: r.Reason, DurationMS: r.Duration.Milliseconds(),
@@ -149,7 +150,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 		return answer{}, wrongField("since",
 			"since is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := delivery.Replay{UserID: in.UserID, EventType: in.EventType, State: in.State, DryRun: in.DryRun}
+	replay := admin.Replay{UserID: in.UserID, EventType: in.EventType, State: in.State, DryRun: in.DryRun}
 	if replay.From, err = parseSince(in.Since); err != nil {
 		return answer{}, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/api/wire"
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -18,7 +18,7 @@ import (
 // clockSkew is how much a caller's clock may be ahead of ours.
 const clockSkew = time.Minute
 
-func destinationOf(d project.Destination, h delivery.Health) wire.Destination {
+func destinationOf(d project.Destination, h admin.Health) wire.Destination {
 	w := wire.Destination{
 		ID: d.ID.String(), ProjectID: d.ProjectID.String(), Name: d.Name, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields,
 		Condition: d.Condition, Options: d.Options, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
@@ -97,7 +97,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := destinationOf(d, delivery.Health{})
+	body := destinationOf(d, admin.Health{})
 	body.Secret = (*wire.MadeSecret)(secret)
 	return answer{
 		status: http.StatusCreated, body: body,
@@ -107,23 +107,23 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 
 // parseSince reads the beginning of deliveries. A time to come is refused: taken as now, it would
 // deliver what the caller meant to leave out.
-func parseSince(text string) (delivery.From, error) {
+func parseSince(text string) (admin.From, error) {
 	switch text {
 	case "", "now":
-		return delivery.From{}, nil
+		return admin.From{}, nil
 	case "beginning":
-		return delivery.From{Beginning: true}, nil
+		return admin.From{Beginning: true}, nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return delivery.From{}, wrongField("since",
+		return admin.From{}, wrongField("since",
 			"since is %.60q: give now, beginning, or a time as in 2026-05-04T10:20:30Z", text)
 	}
 	if at.After(time.Now().Add(clockSkew)) {
-		return delivery.From{}, wrongField("since",
+		return admin.From{}, wrongField("since",
 			"since is %.60s, which is yet to come: give a time that has passed; changes from now on are delivered anyway", text)
 	}
-	return delivery.From{Time: at}, nil
+	return admin.From{Time: at}, nil
 }
 
 func (a *API) listDestinations(r *http.Request) (answer, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -20,11 +20,11 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.health = delivery.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
+	b.outbox.health = admin.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
 	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "type": "webhook", "event_types": ["user.deleted"],
 		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "since": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
-	require.Equal(t, delivery.From{Beginning: true}, b.outbox.from)
+	require.Equal(t, admin.From{Beginning: true}, b.outbox.from)
 	id, _ := made.body["id"].(string)
 	require.Equal(t, api.Prefix+"/projects/"+shop.ID.String()+"/destinations/"+id, made.header.Get("Location"))
 	secret, ok := made.body["secret"].(map[string]any)
@@ -67,12 +67,12 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 	b.project(t, "shop")
 	for name, tc := range map[string]struct {
 		from string
-		want delivery.From
+		want admin.From
 	}{
-		"absent":    {"", delivery.From{}},
-		"now":       {`, "since": "now"`, delivery.From{}},
-		"beginning": {`, "since": "beginning"`, delivery.From{Beginning: true}},
-		"time":      {`, "since": "2020-05-04T10:20:30Z"`, delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
+		"absent":    {"", admin.From{}},
+		"now":       {`, "since": "now"`, admin.From{}},
+		"beginning": {`, "since": "beginning"`, admin.From{Beginning: true}},
+		"time":      {`, "since": "2020-05-04T10:20:30Z"`, admin.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}},
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "type": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
@@ -153,12 +153,12 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	path := "/projects/shop/destinations/app/replay"
 	answer := b.call(t, http.MethodPost, path, `{"since": "2020-05-04T10:20:30Z", "until": "2020-05-05T00:00:00Z", "user_id": "u", "event_type": "user.deleted", "state": "failed", "dry_run": true}`)
 	require.Equal(t, map[string]any{"matched": 3.0, "requeued": 2.0, "dry_run": true}, answer.body)
-	require.Equal(t, delivery.Replay{
-		From: delivery.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
+	require.Equal(t, admin.Replay{
+		From: admin.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", EventType: "user.deleted", State: "failed", DryRun: true,
 	}, b.outbox.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"since": "beginning"}`).body["dry_run"])
-	require.Equal(t, delivery.Replay{From: delivery.From{Beginning: true}}, b.outbox.replayed)
+	require.Equal(t, admin.Replay{From: admin.From{Beginning: true}}, b.outbox.replayed)
 }
 
 func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
@@ -166,7 +166,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	b.outbox.deliveries = []delivery.Delivery{
+	b.outbox.deliveries = []admin.Delivery{
 		{ID: 1, State: "failed", UserID: "u", EventType: "user.updated"},
 		{ID: 2, State: "delivered"},
 		{ID: 4, State: "blocked"},
@@ -177,7 +177,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
 	require.NoError(t, err)
-	require.Equal(t, delivery.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
+	require.Equal(t, admin.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
 
 	path := "/projects/shop/deliveries/"
 	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)

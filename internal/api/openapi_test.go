@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/receiver"
 	"github.com/authsync/authsync/internal/mirror"
@@ -203,8 +203,8 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	const one = "/projects/{project}/destinations/{destination}"
 	const app = "/projects/shop/destinations/app"
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
-	b.outbox.health = delivery.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
-	b.outbox.deliveries = []delivery.Delivery{
+	b.outbox.health = admin.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
+	b.outbox.deliveries = []admin.Delivery{
 		{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}},
 		{
 			ID: 2, State: "coalesced", EventType: "user.updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,

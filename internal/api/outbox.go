@@ -6,30 +6,30 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 )
 
-// Outbox sends changes on to destinations, and tells of it; see outbox.Outbox.
+// Outbox sends changes on to destinations, and tells of it; see admin.Admin.
 type Outbox interface {
 	// Start begins a destination's deliveries, in the transaction that makes it.
-	Cursor(ctx context.Context, projectID uuid.UUID, from delivery.From) (int64, error)
+	Cursor(ctx context.Context, projectID uuid.UUID, from admin.From) (int64, error)
 	Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error
 	Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error
 	// Resume closes the breaker as well.
 	Resume(ctx context.Context, destinationID uuid.UUID) error
 	// Health tells how a project's destinations fare, by their ids.
-	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error)
-	// Preview returns delivery.ErrNoChange where there is no such change, or none of the user.
-	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (delivery.Preview, error)
+	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error)
+	// Preview returns admin.ErrNoChange where there is no such change, or none of the user.
+	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (admin.Preview, error)
 	// Test returns fault.Invalid where the type takes no test events, or the mapping fails.
-	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (delivery.TestResult, error)
-	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r delivery.Replay) (delivery.Replayed, error)
+	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (admin.TestResult, error)
+	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r admin.Replay) (admin.Replayed, error)
 
 	// ListDeliveries returns fault.ErrBadCursor for a cursor that it did not return.
-	ListDeliveries(ctx context.Context, projectID uuid.UUID, f delivery.ListFilter) (page []delivery.Delivery, next string, err error)
-	// FindDelivery, Retry and Cancel return delivery.ErrNoDelivery where the project has none
+	ListDeliveries(ctx context.Context, projectID uuid.UUID, f admin.ListFilter) (page []admin.Delivery, next string, err error)
+	// FindDelivery, Retry and Cancel return admin.ErrNoDelivery where the project has none
 	// with that id; Retry and Cancel fault.WrongState where its state does not allow it.
-	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (delivery.Delivery, error)
+	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (admin.Delivery, error)
 	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
 	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
@@ -29,13 +29,13 @@ type fakeOutbox struct {
 
 	mu         sync.Mutex
 	err        error // of what asks the project's database
-	from       delivery.From
+	from       admin.From
 	resumed    int
-	health     delivery.Health
+	health     admin.Health
 	previewed  previewOf
-	replayed   delivery.Replay
-	filter     delivery.ListFilter
-	deliveries []delivery.Delivery
+	replayed   admin.Replay
+	filter     admin.ListFilter
+	deliveries []admin.Delivery
 }
 
 // previewOf is what a preview was asked for.
@@ -44,7 +44,7 @@ type previewOf struct {
 	changeID int64
 }
 
-func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from delivery.From) (int64, error) {
+func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from admin.From) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.from = from
@@ -66,56 +66,56 @@ func (o *fakeOutbox) Resume(ctx context.Context, id uuid.UUID) error {
 	return o.Pause(ctx, id, project.ByPerson, project.Active, "")
 }
 
-func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]delivery.Health, error) {
+func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error) {
 	rows, err := o.pool.Query(ctx, `SELECT id FROM authsync.destinations WHERE project_id = $1`, projectID)
 	if err != nil {
 		return nil, err
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	health := map[uuid.UUID]delivery.Health{}
+	health := map[uuid.UUID]admin.Health{}
 	for _, id := range ids {
 		health[id] = o.health
 	}
 	return health, err
 }
 
-func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (delivery.Preview, error) {
+func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (admin.Preview, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.previewed = previewOf{userID, changeID}
 	switch userID {
 	case "gone":
-		return delivery.Preview{}, delivery.ErrNoChange
+		return admin.Preview{}, admin.ErrNoChange
 	case "odd":
-		return delivery.Preview{}, fault.New(fault.Invalid, "options.body fails on this change: null has no keys")
+		return admin.Preview{}, fault.New(fault.Invalid, "options.body fails on this change: null has no keys")
 	case "busy":
-		return delivery.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
+		return admin.Preview{}, destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "options.body: no processes")
 	case "unwanted":
-		return delivery.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
+		return admin.Preview{Why: "of the fields email none changed", Requests: []destination.Request{}}, nil
 	}
-	return delivery.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
+	return admin.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
 		Method: http.MethodPost, URL: "https://example.com/hook", Header: http.Header{"Webhook-Id": {"msg_1_2"}}, Body: json.RawMessage(`{"a": 1}`),
 	}}}, o.err
 }
 
-func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (delivery.TestResult, error) {
+func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (admin.TestResult, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if eventType == destination.UserRestored {
-		return delivery.TestResult{}, fault.New(fault.Invalid, "a test event would leave a contact: use preview")
+		return admin.TestResult{}, fault.New(fault.Invalid, "a test event would leave a contact: use preview")
 	}
 	status := http.StatusUnauthorized
-	return delivery.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", Duration: 3 * time.Millisecond}, o.err
+	return admin.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", Duration: 3 * time.Millisecond}, o.err
 }
 
-func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r delivery.Replay) (delivery.Replayed, error) {
+func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r admin.Replay) (admin.Replayed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.replayed = r
-	return delivery.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
+	return admin.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
 }
 
-func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f delivery.ListFilter) ([]delivery.Delivery, string, error) {
+func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f admin.ListFilter) ([]admin.Delivery, string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Cursor == "bad" {
@@ -125,12 +125,12 @@ func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f delivery.L
 	return o.deliveries, "next", nil
 }
 
-func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (delivery.Delivery, error) {
+func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (admin.Delivery, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d delivery.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d admin.Delivery) bool { return d.ID == id })
 	if i < 0 {
-		return delivery.Delivery{}, delivery.ErrNoDelivery
+		return admin.Delivery{}, admin.ErrNoDelivery
 	}
 	return o.deliveries[i], nil
 }
@@ -146,10 +146,10 @@ func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
 func (o *fakeOutbox) set(id int64, state, not, why string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d delivery.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.deliveries, func(d admin.Delivery) bool { return d.ID == id })
 	switch {
 	case i < 0:
-		return delivery.ErrNoDelivery
+		return admin.ErrNoDelivery
 	case o.deliveries[i].State == not:
 		return fault.New(fault.WrongState, why)
 	}

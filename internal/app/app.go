@@ -29,7 +29,10 @@ import (
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/dashboard"
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/delivery/relay"
+	"github.com/authsync/authsync/internal/delivery/sender"
+	"github.com/authsync/authsync/internal/delivery/upkeep"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -92,11 +95,11 @@ type App struct {
 	shared     *source.Shared // for reading single users
 	backfills  *syncrun.Store
 	refreshes  *refresh.Queue
-	outbox     *delivery.Outbox
-	// outboxAdmin is the API's, with separate connections.
-	outboxAdmin *delivery.Outbox
-	api         *api.API             // nil without the role api, as is the dashboard
-	dashboard   *dashboard.Dashboard // the web pages
+	relay      *relay.Relay
+	sender     *sender.Sender
+	deliveries *admin.Admin         // the API's, with separate connections
+	api        *api.API             // nil without the role api, as is the dashboard
+	dashboard  *dashboard.Dashboard // the web pages
 }
 
 // databaseWait is how long a starting process waits for its database, which may be starting as
@@ -322,20 +325,24 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	applies := apply.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.outbox.OthersActive,
+		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive,
 	}
 	repairs := repair.Config{
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
 	}
+	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.InboxRetention, Log: a.log.With(slog.String("part", "outbox"))}
 	pooled, err := a.isPooled(ctx)
 	if err != nil {
 		return nil, err
 	}
 	client, err := jobs.New(jobs.Config{
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
-		Workers:  []jobs.Register{apply.Register(applies, a.settings.Workers), a.readingWorkers, a.outbox.Register, repair.Register(repairs)},
-		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), delivery.Periodic(), repair.Periodic()),
-		Hooks:    []rivertype.Hook{a.outbox.Hook()},
+		Workers: []jobs.Register{
+			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
+			repair.Register(repairs),
+		},
+		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic()),
+		Hooks:    []rivertype.Hook{a.sender.Hook()},
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	a.api, err = api.New(api.Config{
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
-		Accounts:  a.shared, Outbox: a.outboxAdmin, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
+		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people},
 		PublicURL:  a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})

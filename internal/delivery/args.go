@@ -1,26 +1,17 @@
 package delivery
 
 import (
-	"time"
-
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
 	"github.com/authsync/authsync/internal/jobs"
 )
 
-// One queue per job kind, so that no kind takes another's workers.
+// One queue per job kind, so that no kind takes another's workers. Upkeep shares the relay's.
 const (
 	QueueRelay   = "relay"
 	QueueDeliver = "deliver"
 	QueueRetry   = "retry_delivery"
-)
-
-// Worker limits per process and queue. The jobs mostly wait for other systems.
-const (
-	relayWorkers   = 50
-	deliverWorkers = 100
-	retryWorkers   = 100
 )
 
 // RelayArgs are the arguments of relay_changes. authsync.request_job inserts the jobs.
@@ -49,55 +40,32 @@ type RetryArgs struct {
 // Kind implements river.JobArgs.
 func (RetryArgs) Kind() string { return "retry_delivery" }
 
-// retries is the number of retries after a delivery's first attempt.
-const retries = 14
+// Retries is the number of retries after a delivery's first attempt.
+const Retries = 14
 
 // InsertOpts sets the default number of attempts, one per back-off step.
 func (RetryArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: QueueRetry, MaxAttempts: retries}
+	return river.InsertOpts{Queue: QueueRetry, MaxAttempts: Retries}
 }
 
-// rescueArgs are the arguments of rescue_deliveries.
-type rescueArgs struct{}
+// RescueArgs are the arguments of rescue_deliveries.
+type RescueArgs struct{}
 
 // Kind implements river.JobArgs.
-func (rescueArgs) Kind() string { return "rescue_deliveries" }
+func (RescueArgs) Kind() string { return "rescue_deliveries" }
 
 // InsertOpts allows few attempts: the next job comes in half a minute.
-func (rescueArgs) InsertOpts() river.InsertOpts {
+func (RescueArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
 }
 
-// pruneArgs are the arguments of prune_deliveries.
-type pruneArgs struct{}
+// PruneArgs are the arguments of prune_deliveries.
+type PruneArgs struct{}
 
 // Kind implements river.JobArgs.
-func (pruneArgs) Kind() string { return "prune_deliveries" }
+func (PruneArgs) Kind() string { return "prune_deliveries" }
 
 // InsertOpts allows few attempts: the next job comes in an hour.
-func (pruneArgs) InsertOpts() river.InsertOpts {
+func (PruneArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueRelay, MaxAttempts: 5}
-}
-
-const (
-	rescueEvery = 30 * time.Second
-	pruneEvery  = time.Hour
-)
-
-// Register adds the workers and their queues to the configuration of a River client.
-func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueConfig) {
-	o.retrySlots.limit = retryWorkers / 4
-	river.AddWorker(workers, &relayWorker{Outbox: o})
-	river.AddWorker(workers, &deliverWorker{Outbox: o})
-	river.AddWorker(workers, newRetryWorker(o))
-	river.AddWorker(workers, &rescueWorker{Outbox: o})
-	river.AddWorker(workers, &pruneWorker{Outbox: o})
-	queues[QueueRelay] = river.QueueConfig{MaxWorkers: relayWorkers}
-	queues[QueueDeliver] = river.QueueConfig{MaxWorkers: deliverWorkers}
-	queues[QueueRetry] = river.QueueConfig{MaxWorkers: retryWorkers}
-}
-
-// Periodic returns the periodic jobs of these workers.
-func Periodic() []*river.PeriodicJob {
-	return []*river.PeriodicJob{jobs.Every(rescueEvery, rescueArgs{}), jobs.Every(pruneEvery, pruneArgs{})}
 }

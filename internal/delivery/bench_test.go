@@ -9,27 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authsync/authsync/internal/delivery"
-	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/webhook"
+	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
-
-// hook is the type webhook with an address and a secret of the test.
-type hook struct {
-	webhook.Type
-
-	url string
-}
-
-func (h hook) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
-	_, secret, _ := h.NewSecret()
-	name := h.SecretNames()[0]
-	c.Options = []byte(fmt.Sprintf(`{"url": %q}`, h.url))
-	c.Secrets.Values = map[string]string{name: secret}
-	d.Client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	return h.Type.New(c, d)
-}
 
 // answering is a server that answers at once and says when each message came.
 func answering(tb testing.TB, came func(id string)) string {
@@ -43,20 +26,20 @@ func answering(tb testing.TB, came func(id string)) string {
 func BenchmarkWebhooks(b *testing.B) {
 	const changes = 20_000
 	for range b.N {
-		bundle := setup(b)
+		bundle := deliverytest.New(b)
 		users := make([]string, changes)
 		for i := range users {
 			users[i] = fmt.Sprint("u", i%5000)
 		}
-		bundle.apply(b, users...)
+		bundle.Apply(b, users...)
 		url := answering(b, func(string) {})
-		bundle.slice = 10 * time.Second
-		bundle.work(b)
+		bundle.Slice = 10 * time.Second
+		bundle.Work(b)
 		b.ResetTimer()
 		begun := time.Now()
-		id := bundle.addType(b, "hook", hook{url: url}, delivery.From{Beginning: true})
+		id := bundle.AddType(b, "hook", deliverytest.Hook{URL: url}, admin.From{Beginning: true})
 		waittest.Until(b, func() bool {
-			return bundle.states(b, id) == fmt.Sprint("delivered ", changes)
+			return bundle.States(b, id) == fmt.Sprint("delivered ", changes)
 		})
 		b.ReportMetric(changes/time.Since(begun).Seconds(), "deliveries/s")
 		b.StopTimer()
@@ -65,7 +48,7 @@ func BenchmarkWebhooks(b *testing.B) {
 
 // BenchmarkWebhookLatency measures from the commit of a change to its arrival, one at a time.
 func BenchmarkWebhookLatency(b *testing.B) {
-	bundle := setup(b)
+	bundle := deliverytest.New(b)
 	var mu sync.Mutex
 	waiting := make(chan struct{}, 1)
 	url := answering(b, func(string) {
@@ -73,14 +56,14 @@ func BenchmarkWebhookLatency(b *testing.B) {
 		defer mu.Unlock()
 		waiting <- struct{}{}
 	})
-	bundle.slice = 10 * time.Second
-	bundle.work(b)
-	bundle.addType(b, "hook", hook{url: url}, delivery.From{})
+	bundle.Slice = 10 * time.Second
+	bundle.Work(b)
+	bundle.AddType(b, "hook", deliverytest.Hook{URL: url}, admin.From{})
 	var took []time.Duration
 	for i := range max(b.N, 100) {
-		bundle.apply(b, fmt.Sprint("u", i))
+		bundle.Apply(b, fmt.Sprint("u", i))
 		begun := time.Now()
-		bundle.wake(b)
+		bundle.Wake(b)
 		<-waiting
 		took = append(took, time.Since(begun))
 	}

@@ -5,126 +5,62 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/mirror"
 )
 
-// readyDelivery is a delivery that can be sent now, as returned by authsync.take_deliveries.
-type readyDelivery struct {
-	ID            int64
+// EventType returns the event type of a kind of change.
+func EventType(kind string) string { return "user." + kind }
+
+// Messages makes the messages of a project's changes for a destination. Its methods return a *tenantdb.DelayError if
+// the project's database is unavailable.
+type Messages struct {
+	Feed          Feed
+	DestinationID uuid.UUID
 	ProjectID     uuid.UUID
-	ChangeID      int64
-	FirstChangeID int64 // destinations that take states: the earliest coalesced change
-	LastChangeID  int64 // likewise, the newest
-	AsOf          int64 // likewise, the change up to which the user's deliveries have been made
-	UserID        string
-	EventType     string
-	Changed       []string
-	ChangedAt     time.Time
-	State         string
-	Attempts      int
-	Begun         bool    // likewise: something of it may have arrived
-	Coalesced     []int64 // ids of the deliveries coalesced into this one
-	ExternalID    *string
 }
 
-// outgoing is a delivery with its message.
-type outgoing struct {
-	readyDelivery
-
-	message destination.Message
-	isGone  bool   // its change cannot be read: there is no message
-	unsent  string // the outcome, if isGone
-	because string // the reason, if isGone
+// Of returns a change as an event.
+func (m Messages) Of(c *mirror.FeedChange) destination.Message {
+	return destination.Message{
+		ID: destination.MessageID(m.DestinationID, c.ID), ChangeID: c.ID, ProjectID: m.ProjectID, UserID: c.UserID, EventType: EventType(c.Kind),
+		Changed: c.Changed, User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
+	}
 }
 
-// load reads the messages of deliveries from the project's database. It returns a *tenantdb.DelayError if that
-// is unavailable.
-func (o *Outbox) load(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) ([]outgoing, error) {
-	messages, err := o.messages(ctx, destinationID, states, all)
-	if err != nil {
-		return nil, err
-	}
-	loaded := outgoings(states, all, messages)
-	return loaded, o.gone(ctx, destinationID, loaded)
-}
-
-// outgoings joins deliveries with their messages.
-func outgoings(states bool, all []readyDelivery, messages map[int64]destination.Message) []outgoing {
-	loaded := make([]outgoing, len(all))
-	for i, t := range all {
-		m, ok := messages[t.LastChangeID]
-		if !states {
-			m, ok = messages[t.ChangeID]
-		}
-		loaded[i] = outgoing{readyDelivery: t, message: m}
-		if !ok {
-			loaded[i].isGone = true
-			continue
-		}
-		alone := !states || len(t.Coalesced) == 0 && t.FirstChangeID == t.ChangeID
-		if alone && m.EventType == destination.UserCreated && t.EventType == destination.UserUpdated { // see ofOlderUser
-			loaded[i].message.EventType, loaded[i].message.Before = t.EventType, unknownBefore(t.UserID)
-		}
-		loaded[i].message.Attempt = t.Attempts + 1
-		if states && t.Begun {
-			loaded[i].message.Attempt = max(loaded[i].message.Attempt, 2)
-		}
-		if t.ExternalID != nil {
-			loaded[i].message.ExternalID = *t.ExternalID
-		}
-	}
-	return loaded
-}
-
-// messages returns the messages by their newest change.
-func (o *Outbox) messages(ctx context.Context, destinationID uuid.UUID, states bool, all []readyDelivery) (map[int64]destination.Message, error) {
-	if len(all) == 0 {
-		return nil, nil //nolint:nilnil // no messages
-	}
-	projectID := all[0].ProjectID
-	if !states {
-		ids := make([]int64, len(all))
-		for i, t := range all {
-			ids[i] = t.ChangeID
-		}
-		return o.eventMessages(ctx, destinationID, projectID, ids)
-	}
-	messages := make(map[int64]destination.Message, len(all))
-	first, last := make([]int64, len(all)), make([]int64, len(all))
-	asOf := all[0].AsOf
-	for i, t := range all {
-		first[i], last[i] = t.FirstChangeID, t.LastChangeID
-	}
-	users, err := o.config.Feed.UserStates(ctx, projectID, first, last, asOf)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range users {
-		m := destination.Message{
-			ID: destination.MessageID(destinationID, u.LastID), ChangeID: u.LastID, ProjectID: projectID, UserID: u.UserID,
-			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
-		}
-		if m.EventType, m.Changed, err = compareRows(u.Before, u.User); err != nil {
-			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
-		}
-		messages[u.LastID] = m
-	}
-	return messages, nil
-}
-
-// eventMessages returns the messages of changes, one event each.
-func (o *Outbox) eventMessages(ctx context.Context, destinationID, projectID uuid.UUID, ids []int64) (map[int64]destination.Message, error) {
-	changes, err := o.config.Feed.ChangesByID(ctx, projectID, ids)
+// Events returns the messages of changes, one event each, by the id of the change. One that cannot be read is missing.
+func (m Messages) Events(ctx context.Context, ids []int64) (map[int64]destination.Message, error) {
+	changes, err := m.Feed.ChangesByID(ctx, m.ProjectID, ids)
 	if err != nil {
 		return nil, err
 	}
 	messages := make(map[int64]destination.Message, len(changes))
 	for i := range changes {
-		messages[changes[i].ID] = eventMessage(destinationID, projectID, &changes[i])
+		messages[changes[i].ID] = m.Of(&changes[i])
+	}
+	return messages, nil
+}
+
+// States returns one message for each span of changes from first[i] to last[i] of a user, by the id of the last
+// change it covers. asOf is the change up to which the destination's deliveries have been made: no state is newer.
+func (m Messages) States(ctx context.Context, first, last []int64, asOf int64) (map[int64]destination.Message, error) {
+	users, err := m.Feed.UserStates(ctx, m.ProjectID, first, last, asOf)
+	if err != nil {
+		return nil, err
+	}
+	messages := make(map[int64]destination.Message, len(users))
+	for _, u := range users {
+		message := destination.Message{
+			ID: destination.MessageID(m.DestinationID, u.LastID), ChangeID: u.LastID, ProjectID: m.ProjectID, UserID: u.UserID,
+			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
+		}
+		if message.EventType, message.Changed, err = compareRows(u.Before, u.User); err != nil {
+			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
+		}
+		messages[u.LastID] = message
 	}
 	return messages, nil
 }
@@ -175,4 +111,18 @@ func orNull(value json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return value
+}
+
+// UnknownBefore is the row before a change of a user that was not in the mirror.
+func UnknownBefore(userID string) json.RawMessage {
+	row := make(map[string]any, len(columns()))
+	for _, column := range columns() {
+		row[column] = nil
+	}
+	row["id"] = userID
+	text, err := json.Marshal(row)
+	if err != nil { // cannot happen: strings and nulls only
+		panic(err)
+	}
+	return text
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -46,37 +47,37 @@ func unsteady(odds int) func(context.Context, []destination.Message) []destinati
 // differs: the one that is held there, unless more than that may have arrived.
 func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := deliverytest.New(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		states := rapid.Bool().Draw(rt, "states")
 		odds := rapid.SampledFrom([]int{4, 10, 100}).Draw(rt, "odds")
-		s := &sink{traits: destination.Capabilities{
+		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
 			States: states, Batch: rapid.IntRange(1, 5).Draw(rt, "batch"), Parallel: rapid.IntRange(1, 6).Draw(rt, "parallel"),
 		}}
-		s.answer = unsteady(odds)
-		id := b.addFrom(t, "sink-"+uuid.NewString()[:8], s, nil, delivery.From{})
+		s.Answer = unsteady(odds)
+		id := b.AddFrom(t, "sink-"+uuid.NewString()[:8], s, nil, admin.From{})
 		var workers []func()
 		for range 2 {
-			workers = append(workers, b.start(t))
+			workers = append(workers, start(t, b))
 		}
 		users := rapid.SliceOfN(rapid.SampledFrom([]string{"u1", "u2", "u3", "u4", "u5"}), 1, 60).Draw(rt, "users")
 		newest := map[string]int64{}
 		for len(users) > 0 {
 			n := rapid.IntRange(1, len(users)).Draw(rt, "at once")
-			b.change(t, users[:n]...)
+			b.Change(t, users[:n]...)
 			users = users[n:]
 			if rapid.IntRange(0, 2).Draw(rt, "dies") == 0 {
 				victim := rapid.IntRange(0, 1).Draw(rt, "victim")
 				workers[victim]()
-				workers[victim] = b.start(t)
+				workers[victim] = start(t, b)
 			}
 		}
-		b.settle(t, rt, id)
+		settle(t, b, rt, id)
 		for _, stop := range workers {
 			stop()
 		}
 		var changes, arrivedOnce int
-		rows, err := b.control.Query(t.Context(), `SELECT user_id, change_id FROM authsync.deliveries WHERE destination_id = $1`, id)
+		rows, err := b.Control.Query(t.Context(), `SELECT user_id, change_id FROM authsync.deliveries WHERE destination_id = $1`, id)
 		require.NoError(rt, err)
 		var user string
 		var change int64
@@ -88,7 +89,7 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 		require.NoError(rt, err)
 		first, last, holds := map[string]int64{}, map[string]int64{}, map[string]string{}
 		seen := map[string]int64{}
-		for _, m := range s.messages() {
+		for _, m := range s.Messages() {
 			if blocked, told := holds[m.UserID]; states && told && m.Attempt == 1 {
 				require.Equal(rt, blocked, string(m.Before), "what differs says nothing to one who holds another row")
 			}
@@ -107,36 +108,36 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 			require.Equal(rt, changes, arrivedOnce)
 		}
 		require.Equal(rt, newest, last)
-		_, err = b.control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)
+		_, err = b.Control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)
 		require.NoError(rt, err)
 	})
 }
 
 // start starts a worker; what it gives cuts it off in the middle of whatever it does.
-func (b *testBundle) start(t *testing.T) (kill func()) {
+func start(t *testing.T, b *deliverytest.Bundle) (kill func()) {
 	t.Helper()
-	return b.workWith(t, b.newOutbox(t))
+	return b.WorkWith(t, b.NewOutbox(t))
 }
 
 // settle waits until all is delivered, and helps the clock: a killed worker's lease is taken up
 // only after a while, and what failed is tried again only then.
-func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
+func settle(t *testing.T, b *deliverytest.Bundle, rt *rapid.T, id uuid.UUID) {
 	t.Helper()
 	deadline := time.Now().Add(waittest.Bound)
 	for {
 		var left int
-		require.NoError(rt, b.control.QueryRow(t.Context(), `
+		require.NoError(rt, b.Control.QueryRow(t.Context(), `
 			SELECT (SELECT count(*) FROM authsync.deliveries WHERE destination_id = $1 AND finished_at IS NULL)
-			     + (SELECT count(*) FROM authsync.job_requests AS r WHERE r.job_id IS NOT NULL AND r.subject IN ($1::uuid::text, $2::uuid::text))`, id, b.projectID).Scan(&left))
+			     + (SELECT count(*) FROM authsync.job_requests AS r WHERE r.job_id IS NOT NULL AND r.subject IN ($1::uuid::text, $2::uuid::text))`, id, b.ProjectID).Scan(&left))
 		if left == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.logTables(t)
-			require.FailNow(rt, "not all is delivered", "%d left: %s", left, b.states(t, id))
+			b.LogTables(t)
+			require.FailNow(rt, "not all is delivered", "%d left: %s", left, b.States(t, id))
 		}
-		jobstest.Retry(t, b.control)
-		_, err := b.control.Exec(t.Context(), `
+		jobstest.Retry(t, b.Control)
+		_, err := b.Control.Exec(t.Context(), `
 			UPDATE authsync.destination_progress SET breaker_open_until = CASE WHEN breaker_open_until IS NOT NULL THEN now() END,
 				lease = CASE WHEN leased_until < now() + interval '27 seconds' THEN NULL ELSE lease END
 			WHERE breaker_open_until > now() OR leased_until < now() + interval '27 seconds'`)
@@ -148,15 +149,15 @@ func (b *testBundle) settle(t *testing.T, rt *rapid.T, id uuid.UUID) {
 // Four workers in two pools never exceed the limit in any window, as the other side counts.
 func TestRateIsNeverExceeded(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := deliverytest.New(t)
 	const requests, per = 40, 2 * time.Second
 	var mu sync.Mutex
 	var at []time.Time
-	answer := func(s *sink) func(context.Context, []destination.Message) []destination.Result {
+	answer := func(s *deliverytest.Sink) func(context.Context, []destination.Message) []destination.Result {
 		return func(ctx context.Context, messages []destination.Message) []destination.Result {
 			results := make([]destination.Result, len(messages))
 			for i := range results {
-				if err := s.deps.Limiter.Take(ctx, "all"); err != nil {
+				if err := s.Deps.Limiter.Take(ctx, "all"); err != nil {
 					results[i] = destination.Result{Outcome: destination.Deferred, After: time.Millisecond, Reason: err.Error()}
 					continue
 				}
@@ -170,21 +171,21 @@ func TestRateIsNeverExceeded(t *testing.T) {
 	account := uuid.NewString()
 	var ids []uuid.UUID
 	for i := range 4 {
-		s := &sink{traits: destination.Capabilities{
+		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
 			Parallel: 4, Account: account, Limits: map[string]destination.Limit{"all": {Requests: requests, Per: per}},
 		}}
-		s.answer = answer(s)
-		ids = append(ids, b.add(t, fmt.Sprint("sink", i), s))
+		s.Answer = answer(s)
+		ids = append(ids, b.Add(t, fmt.Sprint("sink", i), s))
 	}
-	b.work(t)
-	b.work(t)
+	b.Work(t)
+	b.Work(t)
 	users := make([]string, 30)
 	for i := range users {
 		users[i] = fmt.Sprint("u", i)
 	}
-	b.change(t, users...)
+	b.Change(t, users...)
 	for _, id := range ids {
-		b.eventually(t, id, "delivered 30")
+		b.Eventually(t, id, "delivered 30")
 	}
 	require.Len(t, at, 120)
 	for i := range at {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/mirror"
@@ -62,7 +63,7 @@ func TestDestinationsAreToldOfNothingTwice(t *testing.T) {
 				t.Parallel()
 				b := setup(t)
 				s := &sink{states: states}
-				id := b.add(t, "crm", s, delivery.From{})
+				id := b.add(t, "crm", s, admin.From{})
 				b.deliver(t, 1, 7)
 				b.applied(t)
 				b.settled(t, id)
@@ -104,19 +105,19 @@ func TestWhatWasNotSentBeforeALossIsSentAfterIt(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			s := &sink{}
-			id := b.add(t, "crm", s, delivery.From{})
+			id := b.add(t, "crm", s, admin.From{})
 			b.deliver(t, 1, 12)
 			b.applied(t)
 			b.settled(t, id)
 			copied := pgtest.Copy(t, b.project)
-			require.NoError(t, b.outbox.Pause(t.Context(), id, delivery.ByUser, delivery.StatePaused, ""))
+			require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
 			b.deliver(t, 13, 40)
 			b.applied(t)
 			b.relayed(t, id)
 			require.Len(t, s.told(), 12)
 
 			lose(t, b, copied)
-			require.NoError(t, b.outbox.Resume(t.Context(), id)) // it finds that changes are gone
+			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id)) // it finds that changes are gone
 			b.check(t)
 			b.repaired(t, 1)
 			b.settled(t, id)
@@ -131,7 +132,7 @@ func TestEventsAmidARepairAreTold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{})
+	id := b.add(t, "crm", s, admin.From{})
 	b.deliver(t, 1, 8)
 	b.applied(t)
 	b.settled(t, id)
@@ -151,7 +152,7 @@ func TestDestinationThatWasBehind(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{})
+	id := b.add(t, "crm", s, admin.From{})
 	b.deliver(t, 1, 12)
 	b.applied(t)
 	b.settled(t, id)
@@ -177,7 +178,7 @@ func TestDestinationThatIsAddedAfterALoss(t *testing.T) {
 	b.check(t)
 	b.repaired(t, 1)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{Beginning: true})
+	id := b.add(t, "crm", s, admin.From{Beginning: true})
 	b.settled(t, id)
 	onceEach(t, s, 20)
 }
@@ -187,7 +188,7 @@ func TestReplayAfterALoss(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{})
+	id := b.add(t, "crm", s, admin.From{})
 	b.deliver(t, 1, 10)
 	b.applied(t)
 	b.settled(t, id)
@@ -196,7 +197,7 @@ func TestReplayAfterALoss(t *testing.T) {
 	b.repaired(t, 1)
 	b.settled(t, id)
 	require.Len(t, s.told(), 10)
-	done, err := b.outbox.Replay(t.Context(), b.projectID, id, delivery.Replay{From: delivery.From{Beginning: true}, EventType: destination.UserCreated})
+	done, err := b.outbox.Admin.Replay(t.Context(), b.projectID, id, admin.Replay{From: admin.From{Beginning: true}, EventType: destination.UserCreated})
 	require.NoError(t, err)
 	require.NotZero(t, done.Requeued)
 	waittest.Until(t, func() bool { return len(s.told()) == 20 }, "%v", s.told())
@@ -229,7 +230,7 @@ func TestUsersOlderThanALossAreNotCreatedOnceMore(t *testing.T) {
 	b.deliver(t, 1, 10)
 	b.applied(t)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{})
+	id := b.add(t, "crm", s, admin.From{})
 	anew(t, b, "")
 	b.check(t)
 	b.repaired(t, 1)
@@ -267,7 +268,7 @@ func TestUsersWithoutATimeOfCreationAreNotCreatedOnceMore(t *testing.T) {
 	require.NoError(t, err)
 	b.applied(t)
 	s := &sink{}
-	id := b.add(t, "crm", s, delivery.From{})
+	id := b.add(t, "crm", s, admin.From{})
 	b.applyDirectly(t, "evt_1", "sent", time.Time{}, at)
 	b.applyDirectly(t, "evt_2", "sent-too", time.Time{}, at)
 	b.settled(t, id)
@@ -298,13 +299,13 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		t.Helper()
 		b := setup(t)
 		s := &sink{}
-		id := b.add(t, "crm", s, delivery.From{})
-		require.NoError(t, b.outbox.Pause(t.Context(), id, delivery.ByUser, delivery.StatePaused, ""))
+		id := b.add(t, "crm", s, admin.From{})
+		require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
 		b.deliver(t, 1, 1)
 		b.applied(t)
 		b.relayed(t, id)
 		return b, s, func() string {
-			require.NoError(t, b.outbox.Resume(t.Context(), id))
+			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id))
 			b.settled(t, id)
 			return value[string](t, b.control, `SELECT concat_ws(' ', state, reason) FROM authsync.deliveries`)
 		}
@@ -353,7 +354,7 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		b.check(t)
 		b.repaired(t, 1)
 		require.Equal(t, "failed", end(), "nobody has it tried again but a person")
-		require.NoError(t, b.outbox.Retry(t.Context(), b.projectID, value[int64](t, b.control, `SELECT id FROM authsync.deliveries`)))
+		require.NoError(t, b.outbox.Admin.Retry(t.Context(), b.projectID, value[int64](t, b.control, `SELECT id FROM authsync.deliveries`)))
 		require.Equal(t, "delivered", end())
 		require.Equal(t, []string{"user.created evt_1"}, s.told())
 	})

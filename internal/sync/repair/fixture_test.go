@@ -14,7 +14,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -26,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
+	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -45,7 +45,7 @@ type testBundle struct {
 	inbox            *inbox.Inbox
 	mirrors          *mirror.Mirrors
 	ledger           *repair.Ledger
-	outbox           *delivery.Outbox
+	outbox           *deliverytest.Outbox
 	sinks            map[uuid.UUID]*sink // by destination
 
 	mu        sync.Mutex

@@ -14,9 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/delivery/destcache"
+	"github.com/authsync/authsync/internal/delivery/subscription"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -81,26 +85,26 @@ func (s *sink) of(user string) string {
 func (b *testBundle) newOutbox(t *testing.T) {
 	t.Helper()
 	var err error
-	b.outbox, err = delivery.New(delivery.Config{
+	b.outbox, err = deliverytest.NewOutbox(deliverytest.Config{
 		Pool: b.control, Feed: b.mirrors,
-		Open: func(_ context.Context, id uuid.UUID) (delivery.Opened, error) {
-			return delivery.Opened{Type: id.String(), Config: destination.Config{ID: id}}, nil
+		Open: func(_ context.Context, id uuid.UUID) (destcache.Opened, error) {
+			return destcache.Opened{Type: id.String(), Config: destination.Config{ID: id}}, nil
 		},
 		Type: func(name string) (destination.Type, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return b.sinks[uuid.MustParse(name)], nil
 		},
-		NewFilter: func(eventTypes, fields []string, condition *string) (delivery.Filter, error) {
+		NewFilter: func(eventTypes, fields []string, condition *string) (subscription.Filter, error) {
 			return filter.Compile(eventTypes, fields, condition)
 		},
-		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
+		Pause: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
 	})
 	require.NoError(t, err)
 }
 
 // add makes a destination.
-func (b *testBundle) add(t *testing.T, name string, s *sink, from delivery.From) uuid.UUID {
+func (b *testBundle) add(t *testing.T, name string, s *sink, from admin.From) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
 	b.set(func() { b.sinks[id] = s })
@@ -110,9 +114,9 @@ func (b *testBundle) add(t *testing.T, name string, s *sink, from delivery.From)
 		if err != nil {
 			return err
 		}
-		cursor, err := b.outbox.Cursor(t.Context(), b.projectID, from)
+		cursor, err := b.outbox.Admin.Cursor(t.Context(), b.projectID, from)
 		require.NoError(t, err)
-		return b.outbox.Start(t.Context(), tx, id, b.projectID, cursor)
+		return b.outbox.Admin.Start(t.Context(), tx, id, b.projectID, cursor)
 	}))
 	return id
 }

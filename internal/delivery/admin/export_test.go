@@ -1,0 +1,8 @@
+package admin
+
+// The statements that the tests of plans run.
+const (
+	SelectKnown    = selectKnown
+	ListDeliveries = listDeliveries
+	FindDelivery   = findDelivery
+)

@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Delivery is one change to be sent to one destination.
+type Delivery struct {
+	ID            int64
+	DestinationID uuid.UUID
+	Destination   string
+	ChangeID      int64
+	MessageID     string `db:"-"`
+	UserID        string
+	EventType     string
+	Changed       []string
+	State         string
+	Attempts      int
+	Deferrals     int
+	NextAttemptAt *time.Time
+	LastAttemptAt *time.Time
+	LastStatus    *int
+	LastResponse  *string
+	Reason        *string
+	CoalescedInto *int64
+	JobID         *int64
+	ChangedAt     time.Time
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
+}
+
+// ListFilter selects deliveries. Empty fields match everything.
+type ListFilter struct {
+	DestinationID uuid.UUID
+	State         string
+	UserID        string
+	EventType     string
+	Limit         int    // 0: 50; at most 500
+	Cursor        string // returned by ListDeliveries for the next page
+}
+
+const (
+	listDefault = 50
+	listAtMost  = 500
+
+	selectDelivery = `
+		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.event_type, o.changed, o.state, o.attempts, o.deferrals,
+		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
+		       o.changed_at, o.created_at, o.finished_at
+		FROM authsync.deliveries AS o
+		JOIN authsync.destinations AS d ON d.id = o.destination_id
+		WHERE o.project_id = $1`
+
+	findDelivery = selectDelivery + ` AND o.id = $2`
+
+	// The planner removes conditions whose parameter is null.
+	listDeliveries = selectDelivery + `
+		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
+		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.event_type = $5)
+		  AND ($6::bigint = 0 OR o.id < $6)
+		ORDER BY o.id DESC
+		LIMIT $7`
+)
+
+// ListDeliveries returns a page of a project's deliveries, newest first. next is the cursor of the next page,
+// empty on the last one.
+func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListFilter) (all []Delivery, next string, err error) {
+	before := int64(0)
+	if f.Cursor != "" {
+		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {
+			return nil, "", fault.ErrBadCursor
+		}
+	}
+	limit := min(cmp.Or(f.Limit, listDefault), listAtMost)
+	var destinationID *uuid.UUID
+	if f.DestinationID != uuid.Nil {
+		destinationID = &f.DestinationID
+	}
+	all, err = pgdb.Collect[Delivery](ctx, a.config.Pool, listDeliveries, pgdb.Planned, projectID, destinationID,
+		optional(f.State), optional(f.UserID), optional(f.EventType), before, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list deliveries: %w", err)
+	}
+	if len(all) > limit {
+		all = all[:limit]
+		next = strconv.FormatInt(all[limit-1].ID, 10)
+	}
+	for i := range all {
+		all[i].complete()
+	}
+	return all, next, nil
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// FindDelivery returns one delivery, or ErrNoDelivery.
+func (a *Admin) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (Delivery, error) {
+	d, err := pgdb.CollectOne[Delivery](ctx, a.config.Pool, findDelivery, pgdb.Planned, projectID, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Delivery{}, ErrNoDelivery
+	}
+	if err != nil {
+		return Delivery{}, fmt.Errorf("read the delivery: %w", err)
+	}
+	d.complete()
+	return d, nil
+}
+
+// complete fills in computed fields and converts times to UTC.
+func (d *Delivery) complete() {
+	d.MessageID = destination.MessageID(d.DestinationID, d.ChangeID)
+	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
+	for _, at := range []*time.Time{d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt} {
+		if at != nil {
+			*at = at.UTC()
+		}
+	}
+}
+
+// Health summarizes the state of a destination.
+type Health struct {
+	DestinationID    uuid.UUID
+	Waiting          int64 // blocked or ready
+	Retrying         int64
+	Failed           int64
+	OldestWaitingAt  *time.Time // the oldest change not yet delivered
+	LastSuccessAt    *time.Time
+	FailingSince     *time.Time
+	BreakerOpenUntil *time.Time // nil: the circuit breaker is closed
+	WaitReason       *string    // why nothing is sent now
+}
+
+const selectHealth = `
+	SELECT destination_id, waiting, retrying, failed, oldest_waiting_at, last_success_at, failing_since, breaker_open_until, wait_reason
+	FROM authsync.destination_health
+	WHERE project_id = $1`
+
+// Health returns the health of each of a project's destinations.
+func (a *Admin) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]Health, error) {
+	all, err := pgdb.Collect[Health](ctx, a.config.Pool, selectHealth, projectID)
+	if err != nil {
+		return nil, fmt.Errorf("read the health of destinations: %w", err)
+	}
+	byID := make(map[uuid.UUID]Health, len(all))
+	for _, h := range all {
+		for _, at := range []*time.Time{h.OldestWaitingAt, h.LastSuccessAt, h.FailingSince, h.BreakerOpenUntil} {
+			if at != nil {
+				*at = at.UTC()
+			}
+		}
+		byID[h.DestinationID] = h
+	}
+	return byID, nil
+}

@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/subscription"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Preview shows what would be sent to a destination for a change.
+type Preview struct {
+	Wanted    bool
+	Why       string // why it is sent or not
+	MessageID string
+	Requests  []destination.Request
+}
+
+// ErrNoChange means that the change does not exist, or that the user has none.
+var ErrNoChange = fault.New(fault.ChangeNotFound,
+	"the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes")
+
+const selectPreviewed = `
+	SELECT ` + subscription.Columns + `, d.updated_at, l.external_id
+	FROM authsync.destinations AS d
+	JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.user_id = $2
+	WHERE d.id = $1`
+
+// Preview returns the requests for a change without sending them: the change with the given id, or the user's
+// newest if that is 0.
+func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (Preview, error) {
+	var err error
+	if changeID == 0 {
+		if changeID, err = a.config.Feed.LatestChange(ctx, projectID, userID); err != nil {
+			return Preview{}, err
+		}
+	}
+	changes, err := a.config.Feed.ChangesByID(ctx, projectID, []int64{changeID})
+	if err != nil {
+		return Preview{}, err
+	}
+	if len(changes) == 0 {
+		return Preview{}, ErrNoChange
+	}
+	c := &changes[0]
+	t, err := a.previewed(ctx, destinationID, c.UserID)
+	if err != nil {
+		return Preview{}, err
+	}
+	messages := delivery.Messages{Feed: a.config.Feed, DestinationID: destinationID, ProjectID: projectID}
+	message := messages.Of(c)
+	p := Preview{MessageID: message.ID, Requests: []destination.Request{}}
+	filter, err := a.config.Filters.Compile(&t.Subscription)
+	if err != nil {
+		return Preview{}, err
+	}
+	var unsaid error
+	if p.Wanted, p.Why, unsaid = filter.Wants(message); destination.Unavailable(unsaid) {
+		return Preview{}, unsaid
+	}
+	if unsaid != nil {
+		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+unsaid.Error()
+	}
+	to, err := a.config.Destinations.Get(ctx, destinationID, t.UpdatedAt)
+	if err != nil {
+		return Preview{}, err
+	}
+	if to.Capabilities.States {
+		if message, err = stateOf(ctx, messages, c.ID); err != nil {
+			return Preview{}, err
+		}
+	}
+	message.Attempt = 1
+	if t.ExternalID != nil {
+		message.ExternalID = *t.ExternalID
+	}
+	requests, err := to.Preview(ctx, message)
+	if err != nil {
+		return Preview{}, err
+	}
+	p.Requests = append(p.Requests, requests...)
+	return p, nil
+}
+
+// stateOf returns the message of one change for a destination that takes states.
+func stateOf(ctx context.Context, messages delivery.Messages, changeID int64) (destination.Message, error) {
+	states, err := messages.States(ctx, []int64{changeID}, []int64{changeID}, math.MaxInt64)
+	if err != nil {
+		return destination.Message{}, err
+	}
+	message, ok := states[changeID]
+	if !ok {
+		return destination.Message{}, ErrNoChange
+	}
+	return message, nil
+}
+
+// previewed is a destination, and what it knows of a user.
+type previewed struct {
+	subscription.Subscription
+
+	UpdatedAt  time.Time
+	ExternalID *string
+}
+
+func (a *Admin) previewed(ctx context.Context, destinationID uuid.UUID, userID string) (previewed, error) {
+	t, err := pgdb.CollectOne[previewed](ctx, a.config.Pool, selectPreviewed, destinationID, userID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return previewed{}, delivery.ErrNoDestination
+	}
+	if err != nil {
+		return previewed{}, fmt.Errorf("read the destination: %w", err)
+	}
+	return t, nil
+}

@@ -1,0 +1,220 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/subscription"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// Replay selects what to deliver again. Empty fields match everything.
+type Replay struct {
+	// From selects changes since then, including those without a delivery; the zero value selects existing
+	// deliveries.
+	From      From
+	To        time.Time // exclusive
+	UserID    string
+	EventType string
+	// State is a finished state; empty: all of them except coalesced.
+	State  string
+	DryRun bool
+}
+
+// Replayed is the result of a replay.
+type Replayed struct {
+	Matched  int64
+	Requeued int64 // deliveries requeued or created
+	DryRun   bool
+}
+
+// replayPage is the number of deliveries per transaction.
+const replayPage = 1000
+
+// Replay requeues finished deliveries. If From is set and State is not, it also makes deliveries of
+// changes that have none and match the filter now: those before the destination's start, and those
+// filtered out at the time. It works page by page; after an error the result shows what was done, and calling
+// it again does the rest.
+//
+// Only pending deliveries are ordered: the replay of an older change may follow a newer one already delivered.
+func (a *Admin) Replay(ctx context.Context, projectID, destinationID uuid.UUID, r Replay) (done Replayed, err error) {
+	done.DryRun = r.DryRun
+	if r.State != "" && !slices.Contains([]string{delivery.StateDelivered, delivery.StateCoalesced, delivery.StateFailed, delivery.StateCancelled}, r.State) {
+		return done, fault.New(fault.WrongState, "only deliveries that are delivered, coalesced, failed or cancelled can be replayed, not "+r.State)
+	}
+	var last int64 // deliveries created now are not requeued
+	if err := a.config.Pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM authsync.deliveries`).Scan(&last); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
+	}
+	if r.State == "" && r.From != (From{}) { // first: they are older
+		if err := a.replayChanges(ctx, projectID, destinationID, r, &done); err != nil {
+			if fault.Is(err, fault.WrongState) {
+				return done, err // its message is complete
+			}
+			return done, fmt.Errorf("replay changes: %w", err)
+		}
+	}
+	if err := a.replayDeliveries(ctx, destinationID, last, r, &done); err != nil {
+		return done, fmt.Errorf("replay deliveries: %w", err)
+	}
+	return done, nil
+}
+
+const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
+
+const selectReplayed = `
+	SELECT o.id
+	FROM authsync.deliveries AS o
+	WHERE o.destination_id = $1 AND o.id > $2 AND o.id <= $3
+	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
+	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
+	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
+	ORDER BY o.id
+	LIMIT $9`
+
+func (a *Admin) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
+	after := int64(0)
+	for {
+		rows, err := a.config.Pool.Query(ctx, selectReplayed, pgdb.Planned, destinationID, after, last, optional(r.State),
+			optional(r.UserID), optional(r.EventType), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 && !r.DryRun {
+			var n *int64
+			if err := a.config.Pool.QueryRow(ctx, requeue, destinationID, ids).Scan(&n); err != nil {
+				return err
+			}
+			if n != nil {
+				done.Requeued += *n
+			}
+		}
+		done.Matched += int64(len(ids))
+		if len(ids) < replayPage {
+			return nil
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+func optionalTime(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+const (
+	selectSubscriber = `
+		SELECT ` + subscription.Columns + `
+		FROM authsync.destinations AS d
+		JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+		WHERE d.id = $1`
+
+	selectKnown = `SELECT o.change_id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.change_id = ANY ($2)`
+)
+
+// replayChanges makes deliveries of changes that the destination has passed.
+func (a *Admin) replayChanges(ctx context.Context, projectID, destinationID uuid.UUID, r Replay, done *Replayed) error {
+	f, err := pgdb.CollectOne[subscription.Subscription](ctx, a.config.Pool, selectSubscriber, destinationID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The relay makes those after the destination's cursor.
+	after, err := a.Cursor(ctx, projectID, r.From)
+	page := delivery.FirstPage
+	for err == nil && after < f.Cursor {
+		var changes []mirror.FeedChange
+		changes, err = a.config.Feed.ReadChanges(ctx, projectID, after, page)
+		if err != nil || len(changes) == 0 {
+			break
+		}
+		after, page = changes[len(changes)-1].ID, delivery.NextPage(page, changes)
+		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
+			return c.ID > f.Cursor || r.UserID != "" && c.UserID != r.UserID || r.EventType != "" && delivery.EventType(c.Kind) != r.EventType ||
+				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
+		})
+		for err == nil && len(chosen) > 0 {
+			wanted := a.config.Filters.Choose(&f, chosen)
+			chosen = chosen[wanted.Checked:]
+			err = a.replayPage(ctx, f.ID, wanted.Deliveries, r.DryRun, done)
+			switch {
+			case err != nil:
+			case destination.Halts(wanted.Stop):
+				err = a.halt(ctx, &f, wanted.Stop, r.DryRun)
+			default:
+				err = wanted.Stop
+			}
+		}
+	}
+	return err
+}
+
+func (a *Admin) replayPage(ctx context.Context, destinationID uuid.UUID, wanted []subscription.Delivery, dryRun bool, done *Replayed) error {
+	ids := make([]int64, len(wanted))
+	for i := range wanted {
+		ids[i] = wanted[i].ChangeID
+	}
+	rows, err := a.config.Pool.Query(ctx, selectKnown, pgdb.Planned, destinationID, ids)
+	if err != nil {
+		return err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	wanted = slices.DeleteFunc(wanted, func(d subscription.Delivery) bool { return slices.Contains(known, d.ChangeID) })
+	done.Matched += int64(len(wanted))
+	if dryRun || len(wanted) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(wanted)
+	if err != nil {
+		return err
+	}
+	var made *int64
+	if err := a.config.Pool.QueryRow(ctx, `SELECT authsync.add_past_deliveries($1, $2, $3)`, destinationID, doc, a.config.Now()).Scan(&made); err != nil {
+		return err
+	}
+	if made != nil {
+		done.Requeued += *made
+	}
+	return nil
+}
+
+// halt pauses a destination whose filter halted on a past change. Its error tells the caller of the replay.
+func (a *Admin) halt(ctx context.Context, s *subscription.Subscription, why error, dryRun bool) error {
+	if dryRun {
+		return fault.New(fault.WrongState, subscription.HaltReason(why))
+	}
+	var halted bool
+	err := pgdb.InTx(ctx, a.config.Pool, func(tx pgx.Tx) (err error) {
+		halted, err = a.config.Filters.Halt(ctx, tx, s, why)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if halted {
+		a.config.Filters.Halted(ctx, s)
+	}
+	return fault.New(fault.WrongState, subscription.HaltReason(why))
+}

@@ -1,0 +1,93 @@
+package destcache
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/destination"
+)
+
+const (
+	// maxLate is how long a permit stays valid after its time; see destination.Limiter. The spacing of permits
+	// allows for it.
+	maxLate = time.Second
+	// maxPermitWait is the longest time that Take waits for a permit.
+	maxPermitWait = 2 * time.Second
+)
+
+// limiter enforces an account's rate limits through rows of authsync.rate_limits that all processes share. It
+// uses the database's clock, so the processes' clocks need not agree.
+type limiter struct {
+	pool   *pgxpool.Pool
+	scope  string
+	limits map[string]destination.Limit
+}
+
+const takePermit = `
+	SELECT is_granted, extract(epoch FROM wait)::double precision, coalesce(reason, '')
+	FROM authsync.take_permit($1, $2, $3, make_interval(secs => $4), $5, $6, make_interval(secs => $7), make_interval(secs => $8), clock_timestamp())`
+
+// Take waits until a request of the class may be sent; see destination.Limiter. A class without limits passes
+// unless it is blocked.
+func (l *limiter) Take(ctx context.Context, class string) error {
+	if l.scope == "" {
+		return nil
+	}
+	limit := l.limits[class]
+	zone := limit.Zone
+	if zone == "" {
+		zone = "UTC"
+	}
+	for {
+		var granted bool
+		var seconds float64
+		var because string
+		asked := time.Now()
+		err := l.pool.QueryRow(ctx, takePermit, l.scope, class, limit.Requests, limit.Per.Seconds(), limit.Daily, zone,
+			maxLate.Seconds(), maxPermitWait.Seconds()).Scan(&granted, &seconds, &because)
+		if err != nil {
+			return fmt.Errorf("take a permit: %w", err)
+		}
+		wait := time.Duration(seconds * float64(time.Second))
+		if !granted {
+			return &destination.DeferredError{After: wait, Reason: because}
+		}
+		if err := sleep(ctx, wait-time.Since(asked)); err != nil {
+			return err
+		}
+		// The caller may use the other half.
+		if limit.Requests == 0 || time.Since(asked) < wait+maxLate/2 {
+			return nil
+		}
+	}
+}
+
+// Block rejects requests of the class for a while.
+func (l *limiter) Block(ctx context.Context, class string, d time.Duration, because string) error {
+	if l.scope == "" {
+		return nil
+	}
+	_, err := l.pool.Exec(ctx, `SELECT authsync.block_limit($1, $2, clock_timestamp() + make_interval(secs => $3), $4)`,
+		l.scope, class, d.Seconds(), because)
+	if err != nil {
+		return fmt.Errorf("block requests: %w", err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

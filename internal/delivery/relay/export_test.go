@@ -1,0 +1,4 @@
+package relay
+
+// SelectSubscribers is a statement that the tests of plans run.
+const SelectSubscribers = selectSubscribers

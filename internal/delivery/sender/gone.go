@@ -1,0 +1,82 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+const (
+	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
+	becauseLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
+		"newer events superseded it, or it came from no message. Compare with the current user, and replay that: authsync destinations replay"
+	becauseGone = "the change is no longer in the project's database: somebody has removed it from capydb_auth.user_changes. " +
+		"The user's next change is sent; cancel this delivery"
+)
+
+// gone decides about deliveries whose change is missing in the project's database. It checks the mirror first:
+// this may be the first sign of a loss.
+func (s *Sender) gone(ctx context.Context, destinationID uuid.UUID, all []outgoing) error {
+	first := slices.IndexFunc(all, func(d outgoing) bool { return d.isGone })
+	if first < 0 {
+		return nil
+	}
+	if err := s.config.Feed.Check(ctx, all[first].ProjectID); err != nil {
+		return err
+	}
+	type row struct {
+		delivery.Loss
+
+		Cursor int64
+	}
+	f, err := pgdb.CollectOne[row](ctx, s.config.Pool, `
+		SELECT f.cursor, `+delivery.LossColumns+`
+		FROM authsync.destinations AS d
+		JOIN authsync.destination_progress AS f ON f.destination_id = d.id`+delivery.LossJoin+`
+		WHERE d.id = $1`, destinationID)
+	if err != nil {
+		return fmt.Errorf("read the losses of the mirror: %w", err)
+	}
+	isRepaired := false
+	if f.LostTo != nil && f.ReplayedAt != nil {
+		newest, err := s.config.Feed.ChangeCursor(ctx, all[first].ProjectID, time.Time{})
+		if err != nil {
+			return err
+		}
+		isRepaired = f.Cursor >= newest
+	}
+	for i := range all {
+		d := &all[i]
+		switch {
+		case !d.isGone:
+		case f.LostTo == nil || d.LastChangeID > *f.LostTo:
+			d.unsent, d.because = outcomeFailed, becauseGone
+		case isRepaired:
+			d.unsent, d.because = outcomeCancelled, becauseLost
+		default:
+			d.unsent, d.because = outcomeDeferred, becauseRepairing
+		}
+	}
+	return nil
+}
+
+// lookForRepair is how soon a delivery whose change is being restored is checked again.
+const lookForRepair = 10 * time.Second
+
+// unsentResult is the result of a delivery without a message.
+func (s *Sender) unsentResult(d outgoing) sent {
+	u := sent{outgoing: d, outcome: d.unsent, result: destination.Result{Outcome: destination.GiveUp, Reason: d.because}}
+	if d.unsent == outcomeDeferred { // by a job of its own, so that others continue
+		u.result.Outcome = destination.Deferred
+		u.aside = d.State != delivery.StateRetrying
+		u.retryAt = s.config.Now().Add(s.config.Pause(lookForRepair))
+	}
+	return u
+}

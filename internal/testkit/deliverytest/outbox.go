@@ -1,0 +1,75 @@
+package deliverytest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/delivery/destcache"
+	"github.com/authsync/authsync/internal/delivery/relay"
+	"github.com/authsync/authsync/internal/delivery/sender"
+	"github.com/authsync/authsync/internal/delivery/subscription"
+	"github.com/authsync/authsync/internal/delivery/upkeep"
+	"github.com/authsync/authsync/internal/destination"
+)
+
+// Config configures an Outbox; see the packages of the road out.
+type Config struct {
+	Pool             *pgxpool.Pool
+	Feed             delivery.Feed
+	Open             func(ctx context.Context, destinationID uuid.UUID) (destcache.Opened, error)
+	Type             func(name string) (destination.Type, error)
+	NewFilter        func(eventTypes, fields []string, condition *string) (subscription.Filter, error)
+	Slice, Cut       time.Duration
+	MaxInFlightBytes int
+	Now              func() time.Time
+	Pause            func(time.Duration) time.Duration
+}
+
+// Outbox is all of the road out, as package app composes it.
+type Outbox struct {
+	Relay  *relay.Relay
+	Sender *sender.Sender
+	Admin  *admin.Admin
+
+	upkeep upkeep.Config
+}
+
+// NewOutbox composes an Outbox. It starts nothing: see Register.
+func NewOutbox(c Config) (*Outbox, error) {
+	destinations, err := destcache.New(destcache.Config{Pool: c.Pool, Open: c.Open, Type: c.Type, Now: c.Now})
+	filters, err2 := subscription.New(subscription.Config{New: c.NewFilter, Now: c.Now})
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	o := &Outbox{upkeep: upkeep.Config{Pool: c.Pool, Now: c.Now}}
+	if o.Relay, err = relay.New(relay.Config{Pool: c.Pool, Feed: c.Feed, Filters: filters, Slice: c.Slice, Now: c.Now, Pause: c.Pause}); err != nil {
+		return nil, err
+	}
+	o.Sender, err = sender.New(sender.Config{
+		Pool: c.Pool, Feed: c.Feed, Destinations: destinations, Slice: c.Slice, Cut: c.Cut, MaxInFlightBytes: c.MaxInFlightBytes,
+		Now: c.Now, Pause: c.Pause,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.Admin, err = admin.New(admin.Config{Pool: c.Pool, Feed: c.Feed, Destinations: destinations, Filters: filters, Now: c.Now})
+	return o, err
+}
+
+// Register adds all workers and queues to the configuration of a River client.
+func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueConfig) {
+	o.Relay.Register(workers, queues)
+	o.Sender.Register(workers, queues)
+	upkeep.Register(o.upkeep)(workers, queues)
+}
+
+// Hook observes all jobs of the client.
+func (o *Outbox) Hook() rivertype.Hook { return o.Sender.Hook() }
