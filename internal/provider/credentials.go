@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Secret is a string that does not print in logs, errors or tables. Only JSON reveals it, and only
@@ -109,11 +112,48 @@ type Options struct {
 	// BaseURL is the address of the provider's API. Better Auth requires it: it is the customer's
 	// server. For the others it replaces the provider's own address, for example with a proxy.
 	BaseURL string `json:"base_url,omitempty"`
+	// RecordTypes are the groups of record types that are mirrored: MirrorUsers, which must be there,
+	// MirrorOrganizations and MirrorSessions. Empty means users and organizations.
+	RecordTypes []string `json:"record_types,omitempty"`
 	// Source are the tables with the users of a Better Auth server, which are read instead of its
 	// admin API.
 	Source *UserTables `json:"source,omitempty"`
 	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
+}
+
+// The groups of record types, as in option record_types.
+const (
+	MirrorUsers = "users"
+	// MirrorOrganizations are the organizations with their memberships and invitations.
+	MirrorOrganizations = "organizations"
+	MirrorSessions      = "sessions"
+)
+
+// Mirrors reports whether records of a type are mirrored, and to which group the type belongs.
+func (o Options) Mirrors(t record.Type) (group string, mirrored bool) {
+	switch t {
+	case record.Organization, record.Membership, record.Invitation:
+		return MirrorOrganizations, len(o.RecordTypes) == 0 || slices.Contains(o.RecordTypes, MirrorOrganizations)
+	case record.Session:
+		return MirrorSessions, slices.Contains(o.RecordTypes, MirrorSessions)
+	case record.User:
+	}
+	return MirrorUsers, true
+}
+
+func (o Options) validateRecordTypes() error {
+	for _, group := range o.RecordTypes {
+		switch group {
+		case MirrorUsers, MirrorOrganizations, MirrorSessions:
+		default:
+			return fmt.Errorf("options.record_types holds %.40q: it takes \"users\", \"organizations\" and \"sessions\"", group)
+		}
+	}
+	if len(o.RecordTypes) > 0 && !slices.Contains(o.RecordTypes, MirrorUsers) {
+		return errors.New("options.record_types lacks \"users\": users are always mirrored")
+	}
+	return nil
 }
 
 // ReconcileOptions are the settings of reconciles.
@@ -186,6 +226,9 @@ func IsSystemSchema(name string) bool {
 
 // Validate checks the options that all providers share.
 func (o Options) Validate() error {
+	if err := o.validateRecordTypes(); err != nil {
+		return err
+	}
 	switch o.AbsentFields {
 	case "", KeepAbsent, ClearAbsent:
 		return o.Reconcile.validate()

@@ -74,7 +74,8 @@ type Event struct {
 	SentAt time.Time
 	// LastSignInIsLeast reports that the last sign-in is a lower bound.
 	LastSignInIsLeast bool
-	// Fields includes DeletedAt whenever the verdict is Apply: NULL unless the event is a deletion.
+	// Fields includes DeletedAt whenever the verdict is Apply: NULL unless the event is a deletion. An
+	// event about a role alone sets no field.
 	Fields Fields
 	// RoleAdded and RoleRemoved are a role that a membership gets or loses, for providers that report
 	// roles one by one. At is the clock of that.

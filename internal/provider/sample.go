@@ -13,11 +13,12 @@ type Sample struct {
 	Type string
 	// ID is the event's id; if empty, one is generated if the provider has event ids.
 	ID string
-	// UserID is the user's id; if empty, one is generated in the provider's style.
-	UserID string
+	// UserID and OrganizationID are the ids of the user and of the organization; if empty, they are
+	// generated in the provider's style.
+	UserID, OrganizationID string
 	// Object is the event's whole object; nil generates one.
 	Object map[string]any
-	// Set overrides or adds keys of the user object; a nil value is an explicit null.
+	// Set overrides or adds keys of the object; a nil value is an explicit null.
 	Set map[string]any
 	// At is the time of the change, used for the object's timestamps and the envelope.
 	At time.Time
@@ -31,9 +32,17 @@ func (s Sample) Time(now time.Time) time.Time {
 	return s.At
 }
 
-// Override merges Set into the user object of a sample.
-func (s Sample) Override(user map[string]any) {
-	maps.Copy(user, s.Set)
+// Override merges Set into the object of a sample.
+func (s Sample) Override(object map[string]any) {
+	maps.Copy(object, s.Set)
+}
+
+// Organization returns OrganizationID, or one that begins with a prefix and has n random letters and digits.
+func (s Sample) Organization(prefix string, n int) string {
+	if s.OrganizationID != "" {
+		return s.OrganizationID
+	}
+	return prefix + RandomID(n)
 }
 
 // RandomID generates an id of n letters and digits.

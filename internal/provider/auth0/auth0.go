@@ -7,13 +7,10 @@
 // 0.7.2.
 package auth0
 
-import (
-	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/payload"
-)
+import "github.com/authsync/authsync/internal/provider"
 
 // Provider is Auth0. It uses the credentials webhook_signing_secret, webhook_authorization, domain,
-// client_id and client_secret, and the options absent_fields and base_url.
+// client_id and client_secret, and the options absent_fields, record_types and base_url.
 type Provider struct{}
 
 // New returns Auth0.
@@ -21,27 +18,3 @@ func New() Provider { return Provider{} }
 
 // Name returns the name used in the database.
 func (Provider) Name() string { return provider.Auth0 }
-
-// keys are the keys of Auth0's user object (Event Catalog, user.*).
-func keys() *payload.Keys {
-	return &payload.Keys{
-		payload.ID:           "user_id",
-		payload.Email:        "email",
-		payload.FirstName:    "given_name",
-		payload.LastName:     "family_name",
-		payload.FullName:     "name",
-		payload.Username:     "nickname",
-		payload.ImageURL:     "picture",
-		payload.CreatedAt:    "created_at",
-		payload.UpdatedAt:    "updated_at",
-		payload.LastSignInAt: "last_login",
-		payload.DeletedAt:    "deleted_at",
-	}
-}
-
-// The mirrored types; all others are ignored.
-const (
-	userCreated = "user.created"
-	userUpdated = "user.updated"
-	userDeleted = "user.deleted"
-)

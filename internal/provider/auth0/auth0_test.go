@@ -26,7 +26,18 @@ func TestConformance(t *testing.T) {
 			"email": record.Email, "given_name": record.FirstName, "family_name": record.LastName,
 			"nickname": record.Username, "picture": record.ImageURL,
 		},
-		OtherTypes: []string{"organization.created", "organization.member.added", "group.deleted", "connection.updated"},
+		Records: []providertest.Record{
+			{EventType: "organization.created", Type: record.Organization},
+			{EventType: "organization.updated", Type: record.Organization},
+			{EventType: "organization.deleted", Type: record.Organization, Deletes: true},
+			{EventType: "organization.member.added", Type: record.Membership},
+			{EventType: "organization.member.deleted", Type: record.Membership, Deletes: true},
+			{EventType: "organization.member.role.assigned", Type: record.Membership, Role: true},
+			{EventType: "organization.member.role.deleted", Type: record.Membership, Role: true},
+		},
+		OtherTypes: []string{
+			"organization.connection.added", "organization.group.role.assigned", "group.deleted", "group.member.added", "connection.updated", "organization.",
+		},
 		HasEventID: true,
 	})
 }

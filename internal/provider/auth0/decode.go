@@ -5,12 +5,13 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // envelope holds the relevant keys of each form:
 //
 //	{"type", "id", "time", "a0purpose"?, "data": {"object", "previous_object"?}}
-//	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}
+//	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}, of users only
 //	{"log_id", "data": {"type", "date", …}}, an entry of a log stream
 //	{"logs": […]}, a batch of these
 type envelope struct {
@@ -117,28 +118,25 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 	if env.purpose.Is("test") {
 		return payload.Ignored(e, "Auth0's test event (a0purpose is test)")
 	}
-	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {
-		return payload.Unmirrored(e)
+	mapping, deletes, mirrored := mappingOf(e.Type)
+	if !mirrored {
+		return unmirrored(e)
 	}
-	change := payload.Change{Keys: keys(), Path: "data.object", Deletes: e.Type == userDeleted, SentAt: sentAt}
-	var previous payload.Value
-	if env.data.IsAbsent() && !env.user.IsAbsent() {
+	change := payload.Change{Mapping: mapping, Path: "data.object", Deletes: deletes, SentAt: sentAt}
+	if change.Type == record.User && env.data.IsAbsent() && !env.user.IsAbsent() {
 		change.Path, change.Object = "user", env.user
 	} else {
-		change.Object, previous = readData(env.data)
+		change.Object, change.Previous = readData(env.data)
 	}
-	if !change.Object.IsObject() {
-		return payload.Failed(d, e, payload.NotObject(change.Path, change.Object))
+	if !change.Read(d, &e, o) {
+		return e
 	}
-	change.User = payload.ReadUser(change.Object, change.Keys)
-	// In a deletion a missing key means nothing: its short form has no profile.
-	if !change.Deletes {
-		if previous.IsObject() {
-			was := payload.ReadUser(previous, change.Keys)
-			change.User.ClearGone(&was)
-		}
-		if o.AbsentFields == provider.ClearAbsent {
-			change.User.ClearAbsent(change.Keys)
+	switch e.Type {
+	case organizationCreated, organizationUpdated:
+		setName(&change)
+	case roleAssigned, roleDeleted:
+		if problem := setRole(&change, e.Type); problem != "" {
+			return payload.Failed(d, e, problem)
 		}
 	}
 	return change.Apply(d, e)

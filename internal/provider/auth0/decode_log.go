@@ -100,7 +100,7 @@ func (en *entry) about(key string, id payload.Value, end func(userID string) pro
 		return payload.Ignored(en.event, fmt.Sprintf(
 			"an entry of type %s that names no user: authsync reconcile finds what it changed", en.event.Type))
 	}
-	userID, problem := payload.UserID(key, id)
+	userID, problem := payload.RecordID(key, id)
 	if problem != "" {
 		return payload.Failed(en.d, en.event, problem)
 	}
@@ -113,8 +113,8 @@ func (en *entry) deletion(userID string) provider.Event {
 	if err != nil { // impossible: it is valid UTF-8
 		return payload.Failed(en.d, en.event, err.Error())
 	}
-	change := payload.Change{Keys: keys(), Path: "data", Deletes: true, SentAt: en.sentAt}
-	change.User[payload.ID] = id
+	change := payload.Change{Mapping: users(), Path: "data", Deletes: true, SentAt: en.sentAt}
+	change.Values[payload.ID] = id
 	if en.sentAt.IsZero() {
 		change.SentAt.Unreadable = false
 		change.Note("data.date is no date that can be read: the time of receipt stands in for it")
@@ -163,7 +163,7 @@ func (en *entry) userCall(method, segment string, isWhole bool) provider.Event {
 	if err != nil {
 		problem = "data.details.request.path holds a user id that is not percent-encoded as paths are"
 	} else {
-		problem = payload.CheckUserID("the user id in data.details.request.path", userID)
+		problem = payload.CheckRecordID("the user id in data.details.request.path", userID)
 	}
 	switch {
 	case problem != "":
@@ -203,7 +203,7 @@ func whyIgnored(typ string) string {
 	case typ == "mgmt_api_read":
 		return "a call of Auth0's Management API that reads changes nothing"
 	case typ == "si" || strings.HasPrefix(typ, "organization"):
-		return "organizations are not mirrored"
+		return "an entry about organizations does not say what changed: they are mirrored from event streams"
 	case strings.HasPrefix(typ, "directory_sync"):
 		return "a directory sync names no users: authsync reconcile finds what it changed"
 	case strings.HasPrefix(typ, "f") && !strings.Contains(typ, "_"):

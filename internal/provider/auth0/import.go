@@ -11,7 +11,7 @@ import (
 // DecodeUser translates an object of Auth0's Management API (GET /api/v2/users, or a line of a user
 // export), which has the keys of an event's object.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	return payload.Import(object, i, o, payload.Change{Keys: keys()}, nil)
+	return payload.Import(object, i, o, payload.Change{Mapping: users()}, nil)
 }
 
 // Comparison describes how to compare: entries of identities are shorter in an export and in a

@@ -116,6 +116,7 @@ func sampleObject(s provider.Sample, at time.Time) map[string]any {
 	if userID == "" {
 		userID = "auth0|" + provider.RandomHex(24)
 	}
+	organizationID := s.Organization("org_", 16)
 	switch s.Type {
 	case userCreated:
 		return sampleUser(userID, at, at)
@@ -125,17 +126,26 @@ func sampleObject(s provider.Sample, at time.Time) map[string]any {
 		user := sampleUser(userID, at.Add(-30*24*time.Hour), at.Add(-24*time.Hour))
 		user["deleted_at"] = stamp(at)
 		return user
-	case "organization.created", "organization.updated":
-		return map[string]any{
-			"id": "org_" + provider.RandomID(16), "name": "lighthouse", "display_name": "Lighthouse Keepers",
-			"metadata": map[string]any{"tier": "gold"},
-			"branding": map[string]any{"colors": map[string]any{"primary": "#2b5d8a", "page_background": "#ffffff"}},
+	case organizationCreated, organizationUpdated, organizationDeleted:
+		organization := map[string]any{
+			"id": organizationID, "name": "lighthouse", "display_name": "Lighthouse Keepers", "metadata": map[string]any{"tier": "gold"},
 		}
-	case "organization.member.added", "organization.member.deleted":
-		return map[string]any{
-			"organization": map[string]any{"id": "org_" + provider.RandomID(16), "name": "lighthouse"},
+		if s.Type != organizationDeleted {
+			organization["branding"] = map[string]any{
+				"logo_url": "https://images.example.com/orgs/lighthouse.png",
+				"colors":   map[string]any{"primary": "#2b5d8a", "page_background": "#ffffff"},
+			}
+		}
+		return organization
+	case memberAdded, memberDeleted, roleAssigned, roleDeleted:
+		member := map[string]any{
+			"organization": map[string]any{"id": organizationID, "name": "lighthouse"},
 			"user":         map[string]any{"user_id": userID},
 		}
+		if s.Type == roleAssigned || s.Type == roleDeleted {
+			member["role"] = map[string]any{"id": "rol_" + provider.RandomID(16), "name": "keeper"}
+		}
+		return member
 	default:
 		return map[string]any{"id": provider.RandomID(16)}
 	}

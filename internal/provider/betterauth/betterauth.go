@@ -29,7 +29,8 @@ const (
 )
 
 // Provider is Better Auth. It uses the credentials webhook_signing_secret, session_token and
-// database_url, and the options absent_fields, signature_formats, base_url and source.
+// database_url, and the options absent_fields, record_types, signature_formats, base_url
+// and source.
 type Provider struct{}
 
 // New returns Better Auth.

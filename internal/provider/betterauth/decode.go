@@ -1,40 +1,16 @@
 package betterauth
 
 import (
-	"strings"
-
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// The mirrored types; all others are ignored.
-const (
-	userCreated = "user.created"
-	userUpdated = "user.updated"
-	userDeleted = "user.deleted"
-)
-
-// keys are the keys of Better Auth's user row. It has no time of the last sign-in; firstName and
-// lastName are additional fields that customers add.
-func keys() *payload.Keys {
-	return &payload.Keys{
-		payload.ID:        "id",
-		payload.Email:     "email",
-		payload.FirstName: "firstName",
-		payload.LastName:  "lastName",
-		payload.FullName:  "name",
-		payload.Username:  "username",
-		payload.ImageURL:  "image",
-		payload.CreatedAt: "createdAt",
-		payload.UpdatedAt: "updatedAt",
-	}
-}
-
-// Decode translates the body of any format: the type is in event or type, the user in user or data;
-// id and timestamp are optional.
+// Decode translates the body of any format: the type is in event or type, the row in data, that of a
+// user also in user; id and timestamp are optional.
 //
 // A deletion carries the previous row with its updatedAt; the deletion's own clock is the
-// timestamp, otherwise the time of receipt.
+// timestamp, otherwise the time of receipt. The rows of organizations, members and invitations have
+// no updatedAt, so theirs is the clock of everything.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
@@ -76,26 +52,19 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 	if problem := payload.SetType(&e, typeKey, event); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
-	if strings.HasPrefix(e.Type, "session.") {
-		return payload.Ignored(e, "sessions are not mirrored: do not send them, they hold the user's session token")
-	}
-	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {
-		return payload.Unmirrored(e)
-	}
-	path := "user"
-	if user.IsAbsent() && !data.IsAbsent() {
-		path, user = "data", data
-	}
-	if !user.IsObject() {
-		return payload.Failed(d, e, payload.NotObject(path, user))
+	mapping, deletes, mirrored := mappingOf(e.Type)
+	if !mirrored {
+		return unmirrored(e)
 	}
 	change := payload.Change{
-		Keys: keys(), Path: path, Object: user, Deletes: e.Type == userDeleted, SentAt: sentAt,
+		Mapping: mapping, Path: "user", Object: user, Deletes: deletes, SentAt: sentAt,
 		NumericID: true, // of a serial column that a sender did not convert to a string
 	}
-	change.User = payload.ReadUser(user, change.Keys)
-	if !change.Deletes && o.AbsentFields == provider.ClearAbsent {
-		change.User.ClearAbsent(change.Keys)
+	if user.IsAbsent() && !data.IsAbsent() {
+		change.Path, change.Object = "data", data
+	}
+	if !change.Read(d, &e, o) {
+		return e
 	}
 	return change.Apply(d, e)
 }

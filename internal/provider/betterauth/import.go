@@ -11,7 +11,7 @@ import (
 // DecodeUser translates a row of Better Auth's user table, as returned by its admin API or with the
 // field names as keys.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	return payload.Import(object, i, o, payload.Change{Keys: keys(), NumericID: true}, nil)
+	return payload.Import(object, i, o, payload.Change{Mapping: users(), NumericID: true}, nil)
 }
 
 // Comparison describes how to compare: the object is the whole row; its keys are those of Better

@@ -81,12 +81,21 @@ func sampleBody(format string, s provider.Sample, now time.Time) map[string]any 
 		// The time of signing, which the receiver checks.
 		return map[string]any{"id": id, "event": s.Type, "timestamp": stamp(now), "data": data}
 	default:
-		body := map[string]any{"event": s.Type, "user": data}
+		body := map[string]any{"event": s.Type, rowKey(s.Type): data}
 		if s.ID != "" {
 			body["id"] = s.ID
 		}
 		return body
 	}
+}
+
+// rowKey is the key of the row where the format has no time: other clocks than that of a user's row
+// are the time of receipt.
+func rowKey(typ string) string {
+	if strings.HasPrefix(typ, "user.") {
+		return "user"
+	}
+	return "data"
 }
 
 func sampleData(s provider.Sample, at time.Time) map[string]any {
@@ -103,10 +112,27 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 		return sampleUser(userID, at.Add(-30*24*time.Hour), at)
 	case s.Type == userDeleted:
 		return sampleUser(userID, at.Add(-30*24*time.Hour), at.Add(-24*time.Hour))
-	case strings.HasPrefix(s.Type, "session."):
+	}
+	organizationID := s.Organization("", 32)
+	switch table, _, _ := strings.Cut(s.Type, "."); table {
+	case "session":
 		return map[string]any{
 			"id": provider.RandomID(32), "userId": userID, "createdAt": stamp(at), "updatedAt": stamp(at),
 			"expiresAt": stamp(at.Add(7 * 24 * time.Hour)), "ipAddress": "192.0.2.44", "userAgent": "authsync sample",
+		}
+	case "organization":
+		return map[string]any{
+			"id": organizationID, "name": "Lighthouse Keepers", "slug": "lighthouse-keepers",
+			"logo": "https://images.example.com/orgs/lighthouse.png", "metadata": nil, "createdAt": stamp(at),
+		}
+	case "member", "membership":
+		return map[string]any{
+			"id": provider.RandomID(32), "organizationId": organizationID, "userId": userID, "role": "member", "createdAt": stamp(at),
+		}
+	case "invitation":
+		return map[string]any{
+			"id": provider.RandomID(32), "organizationId": organizationID, "email": "invited@example.com", "role": "member",
+			"status": "pending", "inviterId": userID, "expiresAt": stamp(at.Add(48 * time.Hour)), "createdAt": stamp(at),
 		}
 	default:
 		return map[string]any{"id": provider.RandomID(32)}

@@ -213,7 +213,8 @@ func sum(secret, body []byte) []byte {
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
 // Redact also removes what resets a password or opens an API: the rows of Better Auth's tables
-// verification and apikey, in case a customer sends them.
+// verification and apikey, in case a customer sends them; and links that a customer adds to an
+// invitation.
 func (verifier) Redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
 	if err == nil && doc.IsObject() {
@@ -226,6 +227,8 @@ func (verifier) Redact(body []byte) []byte {
 			return payload.Redact(body, "value", "identifier")
 		case "apikey", "api_key", "api-key":
 			return payload.Redact(body, "key")
+		case "invitation":
+			return payload.Redact(body, "url", "link")
 		}
 	}
 	return payload.Redact(body)

@@ -16,7 +16,7 @@ import (
 )
 
 // Provider is Clerk. It uses the credentials webhook_signing_secret and secret_key, and the options
-// absent_fields and base_url.
+// absent_fields, record_types and base_url.
 type Provider struct{}
 
 // New returns Clerk.

@@ -1,39 +1,20 @@
 package clerk
 
 import (
+	"bytes"
+
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // The ids in Clerk's published examples, which "Send Example" in its dashboard delivers, correctly
-// signed, to a customer's endpoint.
+// signed, to a customer's endpoint. After the prefix all of them are the same.
 const (
-	exampleInstance = "ins_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
-	exampleUser     = "user_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
+	exampleID       = "_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
+	exampleInstance = "ins" + exampleID
+	isExample       = "Clerk's example event: the endpoint works"
 )
-
-// The mirrored types; all others are ignored.
-const (
-	userCreated = "user.created"
-	userUpdated = "user.updated"
-	userDeleted = "user.deleted"
-)
-
-// keys are the keys of Clerk's user object. The e-mail address is an element of a list; see
-// setEmailOf.
-func keys() *payload.Keys {
-	return &payload.Keys{
-		payload.ID:           "id",
-		payload.Email:        "email_addresses",
-		payload.FirstName:    "first_name",
-		payload.LastName:     "last_name",
-		payload.Username:     "username",
-		payload.ImageURL:     "image_url",
-		payload.CreatedAt:    "created_at",
-		payload.UpdatedAt:    "updated_at",
-		payload.LastSignInAt: "last_sign_in_at",
-	}
-}
 
 // Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's id is the message's
 // svix-id, which is the same on every retry and replay.
@@ -71,27 +52,26 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 		return payload.Failed(d, e, problem)
 	}
 	if instance.Is(exampleInstance) {
-		return payload.Ignored(e, "Clerk's example event: the endpoint works")
+		return payload.Ignored(e, isExample)
 	}
-	if e.Type != userCreated && e.Type != userUpdated && e.Type != userDeleted {
+	mapping, deletes, mirrored := mappingOf(e.Type)
+	if !mirrored {
 		return payload.Unmirrored(e)
 	}
-	if !data.IsObject() {
-		return payload.Failed(d, e, payload.NotObject("data", data))
+	change := payload.Change{Mapping: mapping, Path: "data", Object: data, Deletes: deletes, SentAt: sentAt}
+	if !change.Read(d, &e, o) {
+		return e
 	}
-	change := payload.Change{Keys: keys(), Path: "data", Object: data, Deletes: e.Type == userDeleted, SentAt: sentAt}
-	change.User = payload.ReadUser(data, change.Keys)
-	if change.User[payload.ID].Is(exampleUser) {
-		return payload.Ignored(e, "Clerk's example event: the endpoint works")
+	if bytes.HasSuffix(change.Values[payload.ID], []byte(exampleID+`"`)) {
+		return payload.Ignored(e, isExample)
 	}
-	primary := data.Member("primary_email_address_id")
-	if !change.Deletes && o.AbsentFields == provider.ClearAbsent {
-		change.User.ClearAbsent(change.Keys)
-		if primary.IsAbsent() {
+	if change.Type == record.User {
+		primary := data.Member("primary_email_address_id")
+		if primary.IsAbsent() && !deletes && o.AbsentFields == provider.ClearAbsent {
 			primary = payload.Null()
 		}
+		setEmailOf(&change, primary)
 	}
-	setEmailOf(&change, primary)
 	return change.Apply(d, e)
 }
 
@@ -99,20 +79,20 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 // address or the list does not contain it, absent if one of the keys is. No other address is used
 // instead.
 func setEmailOf(change *payload.Change, primary payload.Value) {
-	addresses := change.User[payload.Email]
-	change.User[payload.Email] = nil
+	addresses := change.Values[payload.Email]
+	change.Values[payload.Email] = nil
 	switch {
 	case primary.IsNull() || addresses.IsNull():
-		change.User[payload.Email] = payload.Null()
+		change.Values[payload.Email] = payload.Null()
 	case primary.IsAbsent() || addresses.IsAbsent():
 	case !primary.IsText():
 		change.Note("primary_email_address_id is " + primary.Kind() + ", not a text: email is left as it was")
 	case !addresses.IsArray():
 		change.Note("email_addresses is " + addresses.Kind() + ", not an array: email is left as it was")
 	default:
-		change.Keys[payload.Email] = "email_address"
+		change.Rename(payload.Email, "email_address")
 		id, _ := primary.Text()
-		change.User[payload.Email] = addressOf(addresses, id)
+		change.Values[payload.Email] = addressOf(addresses, id)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // DecodeUser translates an object of Clerk's Backend API (GET /v1/users), which is the same as the
 // data of a user webhook.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	return payload.Import(object, i, o, payload.Change{Keys: keys()}, func(c *payload.Change, whole bool) {
+	return payload.Import(object, i, o, payload.Change{Mapping: users()}, func(c *payload.Change, whole bool) {
 		primary := c.Object.Member("primary_email_address_id")
 		if whole && primary.IsAbsent() {
 			primary = payload.Null()

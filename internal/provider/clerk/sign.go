@@ -59,6 +59,7 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 	if userID == "" {
 		userID = "user_" + provider.RandomID(27)
 	}
+	organizationID := s.Organization("org_", 27)
 	var data map[string]any
 	switch {
 	case s.Object != nil:
@@ -70,25 +71,69 @@ func sampleData(s provider.Sample, at time.Time) map[string]any {
 	case s.Type == userDeleted:
 		data = map[string]any{"object": "user", "id": userID, "deleted": true}
 	case strings.HasPrefix(s.Type, "session."):
-		data = map[string]any{
-			"object": "session", "id": "sess_" + provider.RandomID(27), "client_id": "client_" + provider.RandomID(27),
-			"user_id": userID, "actor": nil, "status": "active", "user": sampleUser(userID, at.Add(-30*24*time.Hour), at),
-			"last_active_at": at.UnixMilli(), "expire_at": at.Add(7 * 24 * time.Hour).UnixMilli(),
-			"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
-		}
-	case s.Type == "organization.created", s.Type == "organization.updated":
-		data = map[string]any{
-			"object": "organization", "id": "org_" + provider.RandomID(27), "name": "Lighthouse Keepers",
-			"slug": "lighthouse-keepers", "image_url": "https://images.example.com/orgs/lighthouse.png", "has_image": true,
-			"max_allowed_memberships": 20, "admin_delete_enabled": true, "public_metadata": map[string]any{"tier": "gold"},
-			"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
-		}
+		data = sampleSession(userID, strings.TrimPrefix(s.Type, "session."), at)
+	case s.Type == organizationCreated, s.Type == organizationUpdated:
+		data = sampleOrganization(organizationID, at)
+	case s.Type == organizationDeleted:
+		data = map[string]any{"object": "organization", "id": organizationID, "slug": "lighthouse-keepers", "deleted": true}
+	case strings.HasPrefix(s.Type, "organizationMembership."):
+		data = sampleMembership(organizationID, userID, at)
+	case strings.HasPrefix(s.Type, "organizationInvitation."):
+		data = sampleInvitation(organizationID, strings.TrimPrefix(s.Type, "organizationInvitation."), at)
 	default:
 		data = map[string]any{"id": provider.RandomID(27)}
 	}
 	s.Override(data)
 	setEmail(data, userID)
 	return data
+}
+
+func sampleSession(userID, action string, at time.Time) map[string]any {
+	status := action
+	if action == "created" {
+		status = "active"
+	}
+	return map[string]any{
+		"object": "session", "id": "sess_" + provider.RandomID(27), "client_id": "client_" + provider.RandomID(27),
+		"user_id": userID, "actor": nil, "status": status, "user": sampleUser(userID, at.Add(-30*24*time.Hour), at),
+		"last_active_at": at.UnixMilli(), "expire_at": at.Add(7 * 24 * time.Hour).UnixMilli(),
+		"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+	}
+}
+
+func sampleOrganization(id string, at time.Time) map[string]any {
+	return map[string]any{
+		"object": "organization", "id": id, "name": "Lighthouse Keepers",
+		"slug": "lighthouse-keepers", "image_url": "https://images.example.com/orgs/lighthouse.png", "has_image": true,
+		"max_allowed_memberships": 20, "admin_delete_enabled": true, "public_metadata": map[string]any{"tier": "gold"},
+		"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+	}
+}
+
+func sampleMembership(organizationID, userID string, at time.Time) map[string]any {
+	return map[string]any{
+		"object": "organization_membership", "id": "orgmem_" + provider.RandomID(27), "role": "org:member", "role_name": "Member",
+		"permissions": []any{"org:lamps:read", "org:lamps:light"}, "public_metadata": map[string]any{},
+		"organization": sampleOrganization(organizationID, at),
+		"public_user_data": map[string]any{
+			"user_id": userID, "identifier": provider.SampleEmail(userID), "first_name": "Grace", "last_name": "Hopper",
+			"image_url": "https://images.example.com/avatars/grace.png", "has_image": true,
+		},
+		"created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+	}
+}
+
+func sampleInvitation(organizationID, action string, at time.Time) map[string]any {
+	status := action
+	if action == "created" {
+		status = "pending"
+	}
+	return map[string]any{
+		"object": "organization_invitation", "id": "orginv_" + provider.RandomID(27), "organization_id": organizationID,
+		"email_address": "invited@example.com", "role": "org:member", "role_name": "Member", "status": status,
+		"public_metadata": map[string]any{}, "url": "https://accounts.example.com/accept?token=" + provider.RandomID(20),
+		"expires_at": at.Add(30 * 24 * time.Hour).UnixMilli(), "created_at": at.UnixMilli(), "updated_at": at.UnixMilli(),
+	}
 }
 
 // setEmail moves the key email to where Clerk stores an address.

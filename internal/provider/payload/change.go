@@ -1,29 +1,32 @@
 package payload
 
 import (
-	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 )
 
-// Change is an event about a user, parsed by a provider's package.
+// Change is an event about a record, as a provider's package found it: in this object, mapped so.
 type Change struct {
-	Object Value // the user object
-	Keys   *Keys
-	User   User
-	// Path is the user object's path in the payload, such as "data.object".
-	Path string
-	// Deletes reports that the user was deleted.
+	Mapping
+	// Path is the object's path in the payload, such as "data.object".
+	Path   string
+	Object Value
+	// Previous is the object as it was before, if the provider sends it: a key that is gone from
+	// Object was cleared.
+	Previous Value
+	// Values are the object's fields. Read sets them.
+	Values Values
+	// Deletes reports that the record was deleted.
 	Deletes bool
+	// RoleAdded and RoleRemoved are the role of an event about nothing but a role of a membership.
+	RoleAdded, RoleRemoved string
 	// SentAt is the envelope's time; zero if there is none.
 	SentAt Time
-	// NumericID accepts an id that is a JSON number without fraction or exponent, as its decimal
+	// NumericID accepts ids that are JSON numbers without fraction or exponent, as their decimal
 	// text.
 	NumericID bool
 
@@ -33,57 +36,92 @@ type Change struct {
 // Note adds to the event's reason what could not be used.
 func (c *Change) Note(text string) { c.notes = append(c.notes, text) }
 
+// Read reads the values of the object. If there is nothing to apply, because the integration does
+// not mirror the record type or because there is no object, it finishes the event and reports false.
+func (c *Change) Read(d provider.Message, e *provider.Event, o provider.Options) (ok bool) {
+	if c.Type != record.User {
+		e.RecordType = c.Type
+	}
+	switch group, mirrored := o.Mirrors(c.Type); {
+	case !mirrored:
+		*e = Ignored(*e, fmt.Sprintf("%s are not mirrored: add %q to options.record_types", group, group))
+		return false
+	case !c.Object.IsObject():
+		*e = Failed(d, *e, NotObject(c.Path, c.Object))
+		return false
+	}
+	c.Values = c.read(c.Object)
+	if c.Deletes { // its short form has no profile, so a missing key means nothing
+		return true
+	}
+	if c.Previous.IsObject() {
+		was := c.read(c.Previous)
+		c.Values.clearGone(&was)
+	}
+	if o.AbsentFields == provider.ClearAbsent {
+		c.clearAbsent(&c.Values)
+	}
+	return true
+}
+
 // Apply completes an event whose ID, Type and SentAt are set.
 //
-// Clocks: the values of a user object have the clock of its updated_at, otherwise the time sent,
+// Clocks: the values of an object have the clock of its updated_at, otherwise the time sent,
 // otherwise the time of receipt. A deletion has deleted_at, otherwise the time sent, otherwise the
 // time of receipt. A clock that is unreadable or in the future is skipped, and the event's reason
 // says so. If the time of receipt is used, the sender gave no time at all: see provider.Event.
 //
-// A deletion often repeats the previous profile. Those values are used only if the object has an
-// updated_at of its own: with the deletion's clock they would overwrite newer values.
+// A deletion often repeats the previous object. Those values are used only if it has an updated_at
+// of its own: with the deletion's clock they would overwrite newer values.
+//
+// An event about nothing but a role says nothing else, not even that the membership exists: it may
+// arrive after the membership's deletion.
 func (c *Change) Apply(d provider.Message, e provider.Event) provider.Event {
-	b := builder{keys: c.Keys, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
-
-	id := c.User[ID]
-	if c.NumericID && id.IsNumber() && !bytes.ContainsAny(id, ".eE") {
-		id = Value(`"` + string(id) + `"`)
-	}
-	userID, problem := identity(c.Path+"."+c.Keys[ID], id, maxUserID)
-	if problem != "" {
+	b := builder{mapping: c.Mapping, event: e, receivedAt: Receipt(d.ReceivedAt), notes: c.notes}
+	if problem := b.identify(c); problem != "" {
 		return Failed(d, e, problem)
 	}
-	b.event.UserID = userID
-
 	b.envelope(c.SentAt)
-	b.event.Fields = make(provider.Fields, 9)
+	if c.RoleAdded != "" || c.RoleRemoved != "" {
+		b.event.RoleAdded, b.event.RoleRemoved, b.event.Fields = c.RoleAdded, c.RoleRemoved, provider.Fields{}
+		b.profileClock(Time{}, unsaid)
+		return b.close()
+	}
+	b.event.Fields = make(provider.Fields, maxColumns)
 	b.event.Fields[record.DeletedAt] = nil
 	if c.Deletes {
 		b.deletion(c)
 	}
-	updatedAt, state := b.instant(c.User[UpdatedAt])
+	updatedAt, state := b.instant(c.Values[UpdatedAt])
 	switch {
 	case !c.Deletes || state == readable || state == readAheadKeys:
 		b.profileClock(updatedAt, state)
 		b.profile(c)
 	case state == unreadable:
-		b.unreadable(UpdatedAt, "the profile is left as it was")
+		b.unreadable(UpdatedAt, "the other values are left as they were")
 	}
-	b.event.Verdict, b.event.Reason = provider.Apply, strings.Join(b.notes, "; ")
-	return b.event
+	return b.close()
 }
 
 // builder collects an event's fields, and notes about what it could not use.
 type builder struct {
-	keys       *Keys
+	mapping    Mapping
 	event      provider.Event
 	receivedAt time.Time
 	// sent is the envelope's time; zero if it cannot be the clock.
 	sent  Time
 	notes []string
 
-	texts [9]string // backing storage for Fields, in one allocation
+	texts [maxColumns]string // backing storage for Fields, in one allocation
 	used  int
+}
+
+// maxColumns is how many columns an event sets at most, beside raw: those of a user.
+const maxColumns = 9
+
+func (b *builder) close() provider.Event {
+	b.event.Verdict, b.event.Reason = provider.Apply, strings.Join(b.notes, "; ")
+	return b.event
 }
 
 // instantState is whether a value can be used as a clock.
@@ -138,7 +176,7 @@ func (b *builder) profileClock(updatedAt Time, state instantState) {
 		b.event.At = updatedAt.Time
 		return
 	case readAheadKeys:
-		b.note(b.keys[UpdatedAt] + " lies in the future: " + b.instead())
+		b.note(b.mapping.path(UpdatedAt) + " lies in the future: " + b.instead())
 	case unreadable:
 		b.unreadable(UpdatedAt, "updated_at is left as it was, and "+b.instead())
 	case unsaid:
@@ -146,15 +184,43 @@ func (b *builder) profileClock(updatedAt Time, state instantState) {
 	b.event.At, b.event.AtIsReceipt = b.event.SentAt, b.sent.IsZero()
 }
 
+// profile sets the values of the object.
 func (b *builder) profile(c *Change) {
-	b.sayText(record.Email, Email, c.User[Email])
-	b.sayNames(c.User[FirstName], c.User[LastName], c.User[FullName])
-	b.sayText(record.Username, Username, c.User[Username])
-	b.sayText(record.ImageURL, ImageURL, c.User[ImageURL])
-	b.sayTime(record.CreatedAt, CreatedAt, c.User[CreatedAt])
-	b.sayTime(record.UpdatedAt, UpdatedAt, c.User[UpdatedAt])
-	b.sayTime(record.LastSignInAt, LastSignInAt, c.User[LastSignInAt])
-	raw, note := Storable(c.Object)
+	for _, key := range c.Keys {
+		value := c.Values[key.Field]
+		switch field := key.Field; field {
+		case ID:
+			if c.Type == record.Membership {
+				b.sayText(ID, c.idValue(ID))
+			}
+		case OrganizationID:
+			if c.Type == record.Invitation {
+				b.sayReference(OrganizationID, value, b.event.OrganizationID)
+			}
+		case UserID:
+			if c.Type == record.Session {
+				b.sayReference(UserID, value, b.event.UserID)
+			}
+		case FirstName:
+			b.sayNames(value, c.Values[LastName], c.Values[FullName])
+		case Email, Username, ImageURL, Name, Slug, Role, Status:
+			b.sayText(field, value)
+		case Roles, Permissions:
+			b.sayList(field, value)
+		case UpdatedAt:
+			if c.Type != record.Session { // only its clock
+				b.sayTime(UpdatedAt, value)
+			}
+		case CreatedAt, LastSignInAt, LastActiveAt, ExpiresAt:
+			b.sayTime(field, value)
+		case LastName, FullName, DeletedAt, fieldCount:
+		}
+	}
+	object := c.Object
+	if c.Type != record.User {
+		object = Redact(object, c.Secrets...)
+	}
+	raw, note := Storable(object)
 	b.event.Raw = raw
 	if note != "" {
 		b.note(note)
@@ -162,12 +228,12 @@ func (b *builder) profile(c *Change) {
 }
 
 func (b *builder) deletion(c *Change) {
-	given, state := b.instant(c.User[DeletedAt])
+	given, state := b.instant(c.Values[DeletedAt])
 	clock := given
 	switch state {
 	case readable:
 	case readAheadKeys:
-		b.note(c.Keys[DeletedAt] + " lies in the future: " + b.instead())
+		b.note(c.path(DeletedAt) + " lies in the future: " + b.instead())
 		clock = b.sent
 	case unreadable:
 		b.unreadable(DeletedAt, b.instead())
@@ -188,107 +254,5 @@ func (b *builder) deletion(c *Change) {
 	if clock.WholeSeconds {
 		// An earlier change within the same second must not outlive the deletion.
 		b.event.DeletedClock = clock.Add(999 * time.Millisecond)
-	}
-}
-
-func (b *builder) sayTime(column record.Column, field Field, v Value) {
-	if v.IsNull() {
-		b.event.Fields[column] = nil
-	} else if t, ok := ParseTime(v); ok {
-		b.say(column, Format(t.Time))
-	} else if !v.IsAbsent() && field != UpdatedAt { // profileClock notes that one
-		b.unreadable(field, string(column)+" is left as it was")
-	}
-}
-
-// unreadable notes a time that cannot be parsed.
-func (b *builder) unreadable(field Field, consequence string) {
-	b.note(b.keys[field] + " is no date that can be read: " + consequence)
-}
-
-// sayText sets a text field. A blank text clears the column.
-func (b *builder) sayText(column record.Column, field Field, v Value) {
-	switch {
-	case v.IsAbsent():
-	case v.IsNull():
-		b.event.Fields[column] = nil
-	case v.IsText():
-		text := b.text(field, v)
-		if isBlank(text) {
-			text = ""
-		}
-		b.sayOrClear(column, text)
-	default:
-		b.note(fmt.Sprintf("%s is %s, not a text: %s is left as it was", b.keys[field], v.Kind(), column))
-	}
-}
-
-func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
-
-// isGiven reports whether a value takes precedence over the full name: anything but null and a
-// blank text. A first or last name that is not a text also does.
-func isGiven(v Value) bool {
-	if v.IsText() {
-		text, _ := v.Text()
-		return !isBlank(text)
-	}
-	return !v.IsAbsent() && !v.IsNull()
-}
-
-// sayNames sets the first and last name if the provider gives at least one of them; otherwise it
-// splits the full name at white space: the first word, and the unchanged remainder.
-func (b *builder) sayNames(first, last, full Value) {
-	if isGiven(first) || isGiven(last) || full.IsAbsent() {
-		b.sayText(record.FirstName, FirstName, first)
-		b.sayText(record.LastName, LastName, last)
-		return
-	}
-	switch {
-	case full.IsNull():
-		b.event.Fields[record.FirstName] = nil
-		b.event.Fields[record.LastName] = nil
-	case full.IsText():
-		firstName, lastName := splitName(b.text(FullName, full))
-		b.sayOrClear(record.FirstName, firstName)
-		b.sayOrClear(record.LastName, lastName)
-	default:
-		b.note(fmt.Sprintf("%s is %s, not a text: first_name and last_name are left as they were", b.keys[FullName], full.Kind()))
-	}
-}
-
-func splitName(name string) (first, last string) {
-	name = strings.TrimSpace(name)
-	end := strings.IndexFunc(name, unicode.IsSpace)
-	if end < 0 {
-		return name, ""
-	}
-	return name[:end], strings.TrimLeftFunc(name[end:], unicode.IsSpace)
-}
-
-func (b *builder) text(field Field, v Value) string {
-	text, flaws := v.Text()
-	if flaws > 0 {
-		b.note(fmt.Sprintf("%s: replaced %d of its characters, which PostgreSQL cannot hold", b.keys[field], flaws))
-	}
-	return text
-}
-
-func (b *builder) sayOrClear(column record.Column, text string) {
-	if text == "" {
-		b.event.Fields[column] = nil
-		return
-	}
-	b.say(column, text)
-}
-
-func (b *builder) say(column record.Column, text string) {
-	b.texts[b.used] = text
-	b.event.Fields[column] = &b.texts[b.used]
-	b.used++
-}
-
-func (b *builder) note(text string) {
-	if !slices.Contains(b.notes, text) {
-		b.notes = append(b.notes, text)
 	}
 }

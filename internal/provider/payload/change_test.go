@@ -13,11 +13,18 @@ import (
 
 func received() time.Time { return time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC) }
 
-func keys() *payload.Keys {
-	return &payload.Keys{
-		payload.ID: "id", payload.Email: "email", payload.FirstName: "first", payload.LastName: "last", payload.FullName: "name",
-		payload.CreatedAt: "created", payload.UpdatedAt: "updated", payload.LastSignInAt: "seen", payload.DeletedAt: "deleted",
-	}
+func users() payload.Mapping {
+	return payload.Mapping{Type: record.User, Keys: []payload.Key{
+		{Field: payload.ID, Path: "id"},
+		{Field: payload.Email, Path: "email"},
+		{Field: payload.FirstName, Path: "first"},
+		{Field: payload.LastName, Path: "last"},
+		{Field: payload.FullName, Path: "name"},
+		{Field: payload.CreatedAt, Path: "created"},
+		{Field: payload.UpdatedAt, Path: "updated"},
+		{Field: payload.LastSignInAt, Path: "seen"},
+		{Field: payload.DeletedAt, Path: "deleted"},
+	}}
 }
 
 // apply makes a change of a user object and an envelope's time, "" for none.
@@ -26,11 +33,11 @@ func apply(t *testing.T, object, sentAt string, deletes bool) provider.Event {
 	d := provider.Message{ReceivedAt: received(), Body: []byte("{}")}
 	e := payload.New(d, 0)
 	e.ID, e.Type = "e", "t"
-	c := payload.Change{Keys: keys(), Path: "user", Object: parse(t, object), Deletes: deletes}
+	c := payload.Change{Mapping: users(), Path: "user", Object: parse(t, object), Deletes: deletes}
 	if sentAt != "" {
 		c.SentAt = payload.SetSentAt(&e, d, parse(t, sentAt))
 	}
-	c.User = payload.ReadUser(c.Object, c.Keys)
+	require.True(t, c.Read(d, &e, provider.Options{}))
 	return c.Apply(d, e)
 }
 
@@ -128,7 +135,7 @@ func TestClocks(t *testing.T) {
 		"DeletionWithUnreadableUpdatedAt": {
 			object: `{"id":"u","updated":7e99,"email":"old"}`, deletes: true, isReceipt: true,
 			deletedClock: "10:00:00", sent: "10:00:00", deletedAt: "2026-05-04T10:00:00Z", saysNothingButDeletedAt: true,
-			note: "updated is no date that can be read: the profile is left as it was",
+			note: "updated is no date that can be read: the other values are left as they were",
 		},
 		"DeletionInWholeSeconds": {
 			object: `{"id":"u"}`, sentAt: `1777887000`, deletes: true,

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -8,14 +9,16 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
-// Limits of ids, in bytes: a PostgreSQL index entry holds about 2700, and the ledger's has both
-// ids. The providers' own are below 150.
+// Limits of ids, in bytes: a PostgreSQL index entry holds about 2700, and the ledger's has the ids of
+// the event and of the record. That of a membership is made of two ids (record.MembershipID), which
+// together may be as long as one. The providers' own are below 150.
 const (
-	maxEventID = 512
-	maxUserID  = 1024
-	maxType    = 128
+	maxEventID  = 512
+	maxRecordID = 1024
+	maxType     = 128
 )
 
 // New starts an event of a message. Its preliminary time of sending is the time of receipt, plus a
@@ -121,11 +124,62 @@ func SetSentAt(e *provider.Event, d provider.Message, values ...Value) Time {
 	return sent
 }
 
-// UserID reads a user's id, unaltered; problem, if not empty, says what is wrong with it.
-func UserID(key string, v Value) (id, problem string) { return identity(key, v, maxUserID) }
+// CheckRecordID says what is wrong with an id that is not a value in the payload.
+func CheckRecordID(name, id string) (problem string) { return checkIdentity(name, id, maxRecordID) }
 
-// CheckUserID says what is wrong with a user id that is not a value in the payload.
-func CheckUserID(name, id string) (problem string) { return checkIdentity(name, id, maxUserID) }
+// RecordID reads an id of any record, or the name of a role, unaltered.
+func RecordID(key string, v Value) (id, problem string) { return identity(key, v, maxRecordID) }
+
+// identify sets the ids of the event's record.
+func (b *builder) identify(c *Change) (problem string) {
+	e := &b.event
+	switch c.Type {
+	case record.User:
+		e.UserID, problem = c.id(ID)
+	case record.Organization:
+		e.OrganizationID, problem = c.id(ID)
+	case record.Membership:
+		if e.OrganizationID, problem = c.id(OrganizationID); problem == "" {
+			e.UserID, problem = c.id(UserID)
+		}
+		if problem == "" && 3*len(e.OrganizationID)+1+len(e.UserID) > maxRecordID {
+			if size := len(record.MembershipID(e.OrganizationID, e.UserID)); size > maxRecordID {
+				problem = fmt.Sprintf("the membership's id, made of %s.%s and %s.%s, is %d bytes long: at most %d are taken",
+					c.Path, c.path(OrganizationID), c.Path, c.path(UserID), size, maxRecordID)
+			}
+		}
+	case record.Invitation:
+		if e.ObjectID, problem = c.id(ID); problem == "" {
+			e.OrganizationID, problem = c.reference(OrganizationID)
+		}
+	case record.Session:
+		if e.ObjectID, problem = c.id(ID); problem == "" {
+			e.UserID, problem = c.reference(UserID)
+		}
+	}
+	return problem
+}
+
+func (c *Change) id(field Field) (id, problem string) {
+	return identity(c.Path+"."+c.path(field), c.idValue(field), maxRecordID)
+}
+
+// reference reads an id that the object may lack.
+func (c *Change) reference(field Field) (id, problem string) {
+	if v := c.Values[field]; v.IsAbsent() || v.IsNull() {
+		return "", ""
+	}
+	return c.id(field)
+}
+
+// idValue returns an id as a text, if the provider's may be numbers.
+func (c *Change) idValue(field Field) Value {
+	v := c.Values[field]
+	if c.NumericID && v.IsNumber() && !bytes.ContainsAny(v, ".eE") {
+		return Value(`"` + string(v) + `"`)
+	}
+	return v
+}
 
 // identity reads an id, unaltered.
 func identity(key string, v Value, limit int) (id, problem string) {

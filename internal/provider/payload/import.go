@@ -8,8 +8,8 @@ import (
 )
 
 // Import creates the event of a user object that authsync read itself. The change has the
-// provider's Keys (and NumericID); prepare, which may be nil, adds what ReadUser cannot read, and
-// gets whether the object is whole.
+// provider's Mapping (and NumericID); prepare, which may be nil, adds what the mapping cannot say,
+// and gets whether the object is whole.
 //
 // Clocks are those of an update: the object's updated_at, otherwise the time when the request that
 // read it was sent, which serves as the time of receipt.
@@ -25,14 +25,17 @@ func Import(
 	if !doc.IsObject() {
 		return Failed(d, e, NotObject("the user", doc))
 	}
-	c.Path, c.Object, c.User = "user", doc, ReadUser(doc, c.Keys)
-	if c.User[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
+	c.Path, c.Object, c.Values = "user", doc, c.read(doc)
+	if c.Values[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
 		e.LastSignInIsLeast = true // sessions end and are deleted
-		c.User[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
+		c.Values[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
+		if c.path(LastSignInAt) == "" {
+			c.Keys = append(c.Keys, Key{LastSignInAt, "last_sign_in_at"})
+		}
 	}
 	whole := i.Whole || o.AbsentFields == provider.ClearAbsent
 	if whole {
-		c.User.ClearAbsent(c.Keys)
+		c.clearAbsent(&c.Values)
 	}
 	if prepare != nil {
 		prepare(&c, whole)

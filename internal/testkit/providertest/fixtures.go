@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Main is a TestMain with the flag -update, which writes the expected events
@@ -30,7 +31,10 @@ type goldenEvent struct {
 	ID                    string          `json:"id"`
 	IDIsDigest            bool            `json:"id_is_digest,omitempty"`
 	Type                  string          `json:"type"`
+	RecordType            record.Type     `json:"record_type,omitempty"`
+	OrganizationID        string          `json:"organization_id,omitempty"`
 	UserID                string          `json:"user_id"`
+	ObjectID              string          `json:"object_id,omitempty"`
 	Verdict               string          `json:"verdict"`
 	Reason                string          `json:"reason,omitempty"`
 	At                    *time.Time      `json:"at"`
@@ -39,6 +43,8 @@ type goldenEvent struct {
 	DeletedClockIsReceipt bool            `json:"deleted_clock_is_receipt,omitempty"`
 	SentAt                *time.Time      `json:"sent_at"`
 	LastSignInIsLeast     bool            `json:"last_sign_in_is_least,omitempty"`
+	RoleAdded             string          `json:"role_added,omitempty"`
+	RoleRemoved           string          `json:"role_removed,omitempty"`
 	Says                  provider.Fields `json:"says,omitempty"`
 	Raw                   json.RawMessage `json:"raw,omitempty"`
 }
@@ -46,11 +52,17 @@ type goldenEvent struct {
 // ReceivedAt is when the deliveries of fixtures arrive.
 func ReceivedAt() time.Time { return time.Date(2026, 5, 4, 10, 20, 31, 0, time.UTC) }
 
+// everything is option record_types for all record types.
+func everything() []string {
+	return []string{provider.MirrorUsers, provider.MirrorOrganizations, provider.MirrorSessions}
+}
+
 // Fixtures decodes each testdata/NAME.json, the exact body of a delivery, and
 // compares the events with testdata/NAME.events.json. Words in the name, set
 // off by dots, say more of the delivery: "clear" sets absent_fields to clear,
-// "signed" gives it the id "msg_fixture" from its headers. So does the argument
-// signed, for a provider all of whose deliveries have an id.
+// "sessions" mirrors sessions too, "usersonly" nothing but users, "signed" gives
+// it the id "msg_fixture" from its headers. So does the argument signed, for a
+// provider all of whose deliveries have an id.
 func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 	t.Helper()
 	testdata := os.DirFS("testdata")
@@ -74,6 +86,12 @@ func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 			if strings.Contains(name, ".clear") {
 				o.AbsentFields = provider.ClearAbsent
 			}
+			switch {
+			case strings.Contains(name, ".sessions"):
+				o.RecordTypes = everything()
+			case strings.Contains(name, ".usersonly"):
+				o.RecordTypes = []string{provider.MirrorUsers}
+			}
 			events := p.Decode(d, o)
 			RequireValid(t, events)
 			compare(t, testdata, name+".events.json", events)
@@ -86,12 +104,14 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 	golden := make([]goldenEvent, len(events))
 	for i, e := range events {
 		golden[i] = goldenEvent{
-			Ordinal: e.Ordinal, ID: e.ID, IDIsDigest: e.IDIsDigest, Type: e.Type, UserID: e.UserID,
+			Ordinal: e.Ordinal, ID: e.ID, IDIsDigest: e.IDIsDigest, Type: e.Type,
+			RecordType: e.RecordType, OrganizationID: e.OrganizationID, UserID: e.UserID, ObjectID: e.ObjectID,
 			Verdict: [...]string{"apply", "ignore", "fail", "refresh"}[e.Verdict], Reason: e.Reason,
 			At: orNull(e.At), DeletedClock: orNull(e.DeletedClock), SentAt: orNull(e.SentAt),
 			AtIsReceipt: e.AtIsReceipt, DeletedClockIsReceipt: e.DeletedClockIsReceipt,
 			LastSignInIsLeast: e.LastSignInIsLeast,
-			Says:              e.Fields, Raw: e.Raw,
+			RoleAdded:         e.RoleAdded, RoleRemoved: e.RoleRemoved,
+			Says: e.Fields, Raw: e.Raw,
 		}
 	}
 	var got bytes.Buffer

@@ -11,8 +11,8 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// FuzzDecode decodes any bytes, beginning with the fixtures in testdata: it
-// must not panic, and what comes out must keep the promises of provider.Event.
+// FuzzDecode decodes any bytes, beginning with the fixtures in testdata, where
+// all record types are mirrored: it must not panic, and what comes out must keep the promises of provider.Event.
 func FuzzDecode(f *testing.F, p provider.Provider) {
 	f.Helper()
 	testdata := os.DirFS("testdata")
@@ -26,7 +26,7 @@ func FuzzDecode(f *testing.F, p provider.Provider) {
 		f.Add(body, "", true)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, deliveryID string, clears bool) {
-		o := provider.Options{AbsentFields: provider.KeepAbsent}
+		o := provider.Options{AbsentFields: provider.KeepAbsent, RecordTypes: everything()}
 		if clears {
 			o.AbsentFields = provider.ClearAbsent
 		}

@@ -27,12 +27,24 @@ type Subject struct {
 	// Columns are keys of the user object for Sample.Set, and by them the
 	// column that they set. All values are texts.
 	Columns map[string]record.Column
+	// Records are the types of records other than users that have a sample of their own.
+	Records []Record
 	// OtherTypes are types of the provider that are not mirrored.
 	OtherTypes []string
 	// SignsBody and SignsTime: the signature covers them.
 	SignsBody, SignsTime bool
 	// HasEventID: samples carry the event's id.
 	HasEventID bool
+}
+
+// Record is a type of events about a record that is not a user.
+type Record struct {
+	EventType string
+	Type      record.Type
+	// Deletes: the event says that the record is gone; of a session, that it ended.
+	Deletes bool
+	// Role: it is about a role of a membership alone.
+	Role bool
 }
 
 // Run runs the suite.
@@ -51,6 +63,8 @@ func Run(t *testing.T, s Subject) {
 		"OwnSampleIsApplied":         ownSampleIsApplied,
 		"DeletionIsApplied":          deletionIsApplied,
 		"NullClears":                 nullClears,
+		"OwnRecordsAreApplied":       ownRecordsAreApplied,
+		"RecordTypesAreAnOption":     recordTypesAreAnOption,
 		"OtherTypesAreIgnored":       otherTypesAreIgnored,
 		"BodyThatIsNotJSONFails":     bodyThatIsNotJSONFails,
 		"BadOptionsAreRefused":       badOptionsAreRefused,
@@ -270,6 +284,66 @@ func nullClears(t *testing.T, s Subject) {
 	}
 }
 
+func ownRecordsAreApplied(t *testing.T, s Subject) {
+	t.Helper()
+	s.Options.RecordTypes = everything()
+	at := ReceivedAt() // also the time of signing, which is the envelope's in one format
+	for _, r := range s.Records {
+		e := s.receive(t, provider.Sample{Type: r.EventType, UserID: "user-1", OrganizationID: "org-1", At: at})
+		require.Equal(t, provider.Apply, e.Verdict, r.EventType)
+		require.Empty(t, e.Reason, r.EventType)
+		require.Equal(t, r.EventType, e.Type)
+		require.Equal(t, r.Type, e.RecordType, r.EventType)
+		switch r.Type {
+		case record.Organization, record.Invitation:
+			require.Equal(t, "org-1", e.OrganizationID, r.EventType)
+		case record.Membership:
+			require.Equal(t, record.MembershipID("org-1", "user-1"), e.Record().ID, r.EventType)
+		case record.User, record.Session:
+			require.Equal(t, "user-1", e.UserID, r.EventType)
+		}
+		require.Equal(t, r.Role, e.RoleAdded+e.RoleRemoved != "", r.EventType)
+		if r.Deletes {
+			require.False(t, e.DeletedClock.Before(at), r.EventType)
+			require.False(t, e.At.After(at), "%s: what a deletion repeats is not newer than it", r.EventType)
+		} else {
+			require.Equal(t, at, e.At, r.EventType)
+		}
+	}
+}
+
+func recordTypesAreAnOption(t *testing.T, s Subject) {
+	t.Helper()
+	for _, r := range s.Records {
+		for _, c := range []struct {
+			given   []string
+			mirrors bool
+		}{
+			{nil, r.Type != record.Session},
+			{[]string{"users"}, false},
+			{[]string{"organizations", "users"}, r.Type != record.Session},
+			{[]string{"users", "sessions"}, r.Type == record.Session},
+			{everything(), true},
+		} {
+			s.Options.RecordTypes = c.given
+			e := s.receive(t, provider.Sample{Type: r.EventType})
+			if c.mirrors {
+				require.Equal(t, provider.Apply, e.Verdict, "%s %v", r.EventType, c.given)
+				continue
+			}
+			group := "organizations"
+			if r.Type == record.Session {
+				group = "sessions"
+			}
+			require.Equal(t, provider.Ignore, e.Verdict, "%s %v", r.EventType, c.given)
+			require.Equal(t, r.Type, e.RecordType)
+			require.Equal(t, group+` are not mirrored: add "`+group+`" to options.record_types`, e.Reason)
+		}
+		s.Options.RecordTypes = []string{"users"}
+		require.Equal(t, provider.Apply, s.receive(t, provider.Sample{Type: "user.updated"}).Verdict)
+	}
+}
+
 func otherTypesAreIgnored(t *testing.T, s Subject) {
 	t.Helper()
 	for _, typ := range append(s.OtherTypes, "planet.colonised", "user.", "USER.CREATED") {
@@ -314,4 +388,8 @@ func badOptionsAreRefused(t *testing.T, s Subject) {
 	t.Helper()
 	_, err := s.Provider.NewVerifier(s.credentials(s.Secrets[0]), provider.Options{AbsentFields: "drop"})
 	require.ErrorContains(t, err, "absent_fields")
+	for _, types := range [][]string{{"users", "teams"}, {"organizations"}, {"users", ""}, {"user"}} {
+		_, err := s.Provider.NewVerifier(s.credentials(s.Secrets[0]), provider.Options{RecordTypes: types})
+		require.ErrorContains(t, err, "options.record_types", types)
+	}
 }
