@@ -163,6 +163,7 @@ func storedOptions(text json.RawMessage) (provider.Options, error) {
 func optionForms() map[string]string {
 	return map[string]string{
 		"absent_fields":     `"keep" or "clear"`,
+		"record_types":      "an array of strings",
 		"signature_formats": "an array of strings",
 		"base_url":          "a string",
 		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, both optional",
