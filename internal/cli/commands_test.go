@@ -100,7 +100,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 
 	t.Run("EventsOfOtherTypesAreIgnoredAndListed", func(t *testing.T) {
 		t.Parallel()
-		require.Contains(t, b.must(t, "send", "shop", "clerk", "organization.created", "--wait"), "ignored")
+		require.Contains(t, b.must(t, "send", "shop", "clerk", "organizationDomain.created", "--wait"), "ignored")
 	})
 
 	t.Run("ProjectsAndKeys", func(t *testing.T) {

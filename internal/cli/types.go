@@ -39,7 +39,9 @@ func knownTypes(providerName string) []string {
 			family("permission", "created", "updated", "deleted"), family("email", "created"), family("sms", "created"),
 			family("waitlistEntry", "created", "updated"))
 	default:
-		return slices.Concat(users, family("session", "created", "updated", "deleted"), family("account", "created", "updated", "deleted"))
+		return slices.Concat(users, family("session", "created", "updated", "deleted"), family("organization", "created", "updated", "deleted"),
+			family("member", "created", "updated", "deleted"), family("invitation", "created", "updated", "deleted"),
+			family("account", "created", "updated", "deleted"))
 	}
 }
 

@@ -8,23 +8,28 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/testkit/docstest"
+	"github.com/authsync/authsync/internal/testkit/providertest"
 )
 
 // receiver is an authsync that does what a test says, in the process of the Better Auth
 // server. It shortens the two seconds that a request waits, and counts them.
 const receiver = `
 	import http from "node:http";
-	const got = [], held = [];
+	const got = [], held = [], bodies = [];
 	let answers = true, waits = 0;
 	const server = http.createServer((request, answer) => {
 		let body = "";
 		request.on("data", (part) => body += part);
 		request.on("end", () => {
 			got.push(JSON.parse(body).type);
+			bodies.push(body);
 			answers ? answer.writeHead(answers === true ? 204 : answers).end() : held.push(answer);
 		});
 	});
@@ -91,5 +96,77 @@ func TestBetterAuthIsNeverHeldUp(t *testing.T) {
 	for i, c := range cases {
 		require.Equal(t, c.waits, seen[i].Waits, "waits: %s", c.name)
 		require.Equal(t, slices.Repeat([]string{"user.updated"}, c.sent), append([]string{}, seen[i].Got...), c.name)
+	}
+}
+
+// What the lines of the README send of organizations and sessions is what authsync decodes.
+func TestBetterAuthOrganizations(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	blocks, _ := docstest.Blocks(string(readme))
+	s := &scene{t: t, dir: t.TempDir()}
+	var hooks, session string
+	for _, block := range blocks {
+		switch {
+		case strings.Contains(block.Text, "databaseHooks"):
+			keepSnippet(t, s.dir, block.Text)
+		case strings.Contains(block.Text, "organizationHooks"):
+			hooks = block.Text
+		case strings.HasPrefix(block.Text, "session: {"):
+			session = block.Text
+		}
+	}
+	path := filepath.Join(s.dir, "auth.ts")
+	server, err := os.ReadFile(path)
+	require.NoError(t, err)
+	text := string(server)
+	for old, by := range map[string]string{
+		"plugins: [":        "plugins: [organization({ organizationHooks }), ",
+		"verification: [] ": "verification: [], organization: [], member: [], invitation: [] ",
+		"databaseHooks: {":  "databaseHooks: {" + session,
+	} {
+		require.Equal(t, 1, strings.Count(text, old), old)
+		text = strings.Replace(text, old, by, 1)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(hooks+text), 0o600))
+
+	out := s.node(environment("AUTHSYNC_SECRET=whsec_dGVzdGluZy1vbmx5LWtleS0wMDAy"), "auth.ts", receiver+betterAuthCalls+`
+		const password = "correct horse battery", json = async (path, body) => (await call(path, body)).json();
+		await call("/sign-up/email", { email: "ada@example.com", password, name: "Ada" });
+		const { id: organizationId } = await json("/organization/create", { name: "Harbour Works", slug: "harbour-works" });
+		await call("/organization/update", { organizationId, data: { name: "Harbour Works & Sons" } });
+		const invite = (email) => json("/organization/invite-member", { organizationId, email, role: ["member", "admin"] });
+		const { id: invitationId } = await invite("eve@example.com");
+		await call("/organization/cancel-invitation", { invitationId: (await invite("bob@example.com")).id });
+		await call("/sign-out", {});
+		cookie = "";
+		await call("/sign-up/email", { email: "eve@example.com", password, name: "Eve" });
+		const { member } = await json("/organization/accept-invitation", { invitationId });
+		cookie = "";
+		await call("/sign-in/email", { email: "ada@example.com", password });
+		await call("/organization/update-member-role", { organizationId, memberId: member.id, role: "admin" });
+		await call("/organization/remove-member", { organizationId, memberIdOrEmail: member.id });
+		await call("/organization/delete", { organizationId });
+		await until(() => got.includes("organization.deleted"));
+		process.stdout.write("\n" + JSON.stringify(bodies) + "\n", () => process.exit(0));`)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var bodies []string
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &bodies), out)
+	seen := make(map[string]int)
+	for _, body := range bodies {
+		require.NotContains(t, body, `"token"`)
+		events := betterauth.New().Decode(provider.Message{MessageID: "msg", ReceivedAt: time.Now(), Body: []byte(body)},
+			provider.Options{RecordTypes: []string{"users", "organizations", "sessions"}})
+		providertest.RequireValid(t, events)
+		require.Equal(t, provider.Apply, events[0].Verdict, body)
+		require.Empty(t, events[0].Reason, body)
+		seen[events[0].Type]++
+	}
+	for typ, least := range map[string]int{
+		"user.created": 2, "session.created": 3, "session.deleted": 1, "organization.created": 1, "organization.updated": 1, "organization.deleted": 1,
+		"member.created": 2, "member.updated": 1, "member.deleted": 1, "invitation.created": 2, "invitation.updated": 2,
+	} {
+		require.GreaterOrEqual(t, seen[typ], least, "%s of %v", typ, seen)
 	}
 }

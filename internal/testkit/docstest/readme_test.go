@@ -100,6 +100,10 @@ func TestREADME(t *testing.T) {
 				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
 			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
 			`import { createHmac, randomUUID } from "node:crypto";`: {instead: (*scene).keepSnippet},
+			`import { organization, type OrganizationOptions } from "better-auth/plugins";`: {
+				untested: "TestBetterAuthOrganizations runs it",
+			},
+			"session: {": {untested: "TestBetterAuthOrganizations runs it"},
 			"INSERT INTO orders (user_id, total) VALUES (capydb_auth.ensure_user('auth0|…'), 42);": {before: func(s *scene) {
 				s.execute(s.project, `CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, user_id text REFERENCES capydb_auth.users (id), total numeric)`)
 			}},
