@@ -17,11 +17,11 @@ const waitForOutcome = 30 * time.Second
 
 // sendFlags are the flags of send.
 type sendFlags struct {
-	user, id, at string
-	set          []string
-	secret       source
-	wait         bool
-	anyType      bool
+	user, organization, id, at string
+	set                        []string
+	secret                     source
+	wait                       bool
+	anyType                    bool
 }
 
 func (s *session) newSend() *cobra.Command {
@@ -47,7 +47,8 @@ of the dev server, otherwise DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), or from
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.user, "user", "", "the user's id; default: a new one")
-	flags.StringArrayVar(&f.set, "set", nil, "set a key of the user object, as key=value: JSON or text, null is an explicit null; may be repeated")
+	flags.StringVar(&f.organization, "organization", "", "the organization's id; default: a new one")
+	flags.StringArrayVar(&f.set, "set", nil, "set a key of the event's object, as key=value: JSON or text, null is an explicit null; may be repeated")
 	flags.StringVar(&f.id, "id", "", "the event's id; default: a new one. Reusing an id makes a duplicate")
 	flags.StringVar(&f.at, "at", "", "the time of the change: RFC 3339, or how long ago, such as 1h; default: now")
 	flags.StringVar(&f.secret.file, "secret-file", "", "file with the signing secret; - is standard input")
@@ -64,7 +65,7 @@ func (s *session) send(ctx context.Context, projectName, providerName, eventType
 		}
 	}
 	now := s.Now()
-	sample := provider.Sample{Type: eventType, ID: f.id, UserID: f.user}
+	sample := provider.Sample{Type: eventType, ID: f.id, UserID: f.user, OrganizationID: f.organization}
 	if sample.At, err = moment(f.at, now); err != nil {
 		return err
 	}
