@@ -103,6 +103,17 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		require.Contains(t, b.must(t, "send", "shop", "clerk", "organizationDomain.created", "--wait"), "ignored")
 	})
 
+	t.Run("OrganizationsAndMembershipsAreApplied", func(t *testing.T) {
+		t.Parallel()
+		for _, eventType := range []string{
+			"organizationMembership.created", "organization.created", "organizationInvitation.created", "organizationMembership.deleted",
+			"organization.deleted",
+		} {
+			require.Contains(t, b.must(t, "send", "shop", "clerk", eventType, "--organization", "org_1", "--user", "user_1", "--wait"), "applied", eventType)
+		}
+		require.Contains(t, b.must(t, "send", "shop", "clerk", "session.created", "--wait"), "record_types")
+	})
+
 	t.Run("ProjectsAndKeys", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, b.must(t, "projects", "list"), "shop")
