@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/record"
 )
 
 func (l *load) count() int {
@@ -75,7 +78,7 @@ func (b *bundle) requireExactlyOnce(t *testing.T, what string) {
 	for _, row := range rowsOf[ledgerRow](t, b.project, `
 		SELECT e.event_id, min(e.outcome), count(*), coalesce(min(c.changes), 0)
 		FROM capydb_auth.processed_events AS e
-		LEFT JOIN (SELECT event_id, count(*) AS changes FROM capydb_auth.user_changes GROUP BY event_id) AS c USING (event_id)
+		LEFT JOIN (SELECT event_id, count(*) AS changes FROM capydb_auth.changes GROUP BY event_id) AS c USING (event_id)
 		GROUP BY e.event_id`) {
 		ledger[row.EventID] = row
 		require.Equal(t, 1, row.Entries, "%s: event %s in the ledger", what, row.EventID)
@@ -94,21 +97,30 @@ func (b *bundle) requireExactlyOnce(t *testing.T, what string) {
 	require.Empty(t, lost, "%s: acknowledged and lost", what)
 	require.NotEmpty(t, b.load.acked)
 
-	expected := map[string]string{} // e-mail address by user, of the newest event
+	expected := map[string]string{} // e-mail address by user, role by membership, of the newest event
 	for n := int64(1); n <= b.load.next.Load(); n++ {
 		_, sample := b.load.event(n)
-		if _, ok := ledger[sample.ID]; ok {
+		switch _, ok := ledger[sample.ID]; {
+		case !ok:
+		case sample.Type == membershipUpdated:
+			expected[record.MembershipID(sample.OrganizationID, sample.UserID)] = fmt.Sprint(sample.Set["role"])
+		default:
 			expected[sample.UserID] = fmt.Sprint(sample.Set["email"])
 		}
 	}
 	got := map[string]string{}
-	for _, row := range rowsOf[struct{ ID, Email string }](t, b.project, `SELECT id, email FROM capydb_auth.users`) {
-		got[row.ID] = row.Email
+	for _, row := range rowsOf[struct{ ID, Value string }](t, b.project, `
+		SELECT id, email FROM capydb_auth.users
+		UNION ALL
+		SELECT organization_id || '/' || user_id, role FROM capydb_auth.memberships`) {
+		got[row.ID] = row.Value
 	}
 	require.Equal(t, expected, got, what)
-	t.Logf("%d events acknowledged, %d in the ledger, %d answers refused on the way, %d users",
+	t.Logf("%d events acknowledged, %d in the ledger, %d answers refused on the way, %d users and memberships",
 		len(b.load.acked), len(ledger), b.load.refused.Load(), len(got))
 	repeated := rowsOf[struct{ N int }](t, b.control, `SELECT count(*) FROM authsync.event_outcomes WHERE outcome = 'duplicate'`)
 	t.Logf("%d deliveries were repetitions", repeated[0].N)
-	require.Len(t, slices.Collect(maps.Keys(got)), users, what)
+	isMembership := func(id string) bool { return strings.HasPrefix(id, "org_") }
+	require.Len(t, slices.DeleteFunc(slices.Collect(maps.Keys(got)), isMembership), users, what)
+	require.True(t, slices.ContainsFunc(slices.Collect(maps.Keys(got)), isMembership), what)
 }

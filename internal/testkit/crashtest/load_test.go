@@ -54,8 +54,12 @@ func (l *load) run(ctx context.Context) {
 	group.Wait()
 }
 
+// membershipUpdated is about the user's membership of one organization.
+const membershipUpdated = "organizationMembership.updated"
+
 // event makes the n-th event: a user, and a time and an e-mail address that no
-// other event has, so that each event tells whether its effect is there.
+// other event has, so that each event tells whether its effect is there. Every other one
+// about a user of Clerk is about a membership, whose role tells it.
 func (l *load) event(n int64) (kind string, s provider.Sample) {
 	names := provider.Names()
 	user := n % users
@@ -64,7 +68,11 @@ func (l *load) event(n int64) (kind string, s provider.Sample) {
 		At:  l.epoch.Add(time.Duration(n) * time.Second / 100).Truncate(time.Millisecond),
 		Set: map[string]any{"email": fmt.Sprintf("e%d@example.com", n)},
 	}
-	return names[user%int64(len(names))], s
+	kind = names[user%int64(len(names))]
+	if kind == provider.Clerk && n/users%2 == 1 {
+		s.Type, s.OrganizationID, s.Set = membershipUpdated, fmt.Sprintf("org_%d", user%3), map[string]any{"role": fmt.Sprintf("org:r%d", n)}
+	}
+	return kind, s
 }
 
 func (l *load) sendUntilTaken(ctx context.Context, n int64) {

@@ -60,7 +60,7 @@ func nextRelease(t *testing.T) map[string]string {
 		"migrations/project/000900_add_locale_to_users.up.sql":    header + "ALTER TABLE capydb_auth.users ADD COLUMN locale text;\n",
 		"migrations/project/000900_add_locale_to_users.down.sql":  "-- Drops it.\nALTER TABLE capydb_auth.users DROP COLUMN locale;\n",
 		"sql/control/functions/remove_project.sql":                appended(t, "sql/control/functions/remove_project.sql", "-- The next release.\n"),
-		"sql/project/functions/ensure_user.sql":                   appended(t, "sql/project/functions/ensure_user.sql", "-- The next release.\n"),
+		"sql/project/functions/change_cursor.sql":                 appended(t, "sql/project/functions/change_cursor.sql", "-- The next release.\n"),
 		"sql/control/revision":                                    "900 next\n",
 		"sql/project/revision":                                    "900 next\n",
 	}
