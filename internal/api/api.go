@@ -58,9 +58,9 @@ type API struct {
 // New makes the API. It answers all paths below Prefix that it is asked,
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
-	if c.Store == nil || c.Events == nil || c.Users == nil || c.Grants == nil || c.Backfills == nil ||
+	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
 		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, grants, backfills, refresher, accounts, outbox, idempotency, rejections and log must be given")
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

@@ -29,6 +29,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
@@ -75,6 +76,18 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ in
 		return mirror.History{}, mirror.ErrNoUser
 	}
 	return m.history, m.err
+}
+
+func (m *fakeMirror) RecordHistory(context.Context, uuid.UUID, record.Ref, int64) (mirror.RecordHistory, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return mirror.RecordHistory{Row: json.RawMessage(`{"role": "admin"}`), Sources: []mirror.Source{{Column: "role"}}}, m.err
+}
+
+func (m *fakeMirror) Records(context.Context, uuid.UUID, mirror.RecordFilter) ([]mirror.ListedRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return []mirror.ListedRecord{{ID: "org_1/user_1", Row: json.RawMessage(`{"role": "admin"}`)}}, m.err
 }
 
 func (m *fakeMirror) List(_ context.Context, _ uuid.UUID, email, after string, limit int) (list []mirror.Listed, err error) {
@@ -149,16 +162,22 @@ func setup(t *testing.T) *testBundle {
 	return b
 }
 
+// reader reads the mirrors of projects.
+type reader interface {
+	api.Users
+	api.Records
+}
+
 // start serves, and makes a key.
-func (b *testBundle) start(t *testing.T, installer project.MirrorInstaller, users api.Users, publicURL string) {
+func (b *testBundle) start(t *testing.T, installer project.MirrorInstaller, mirrors reader, publicURL string) {
 	t.Helper()
-	b.serve(t, installer, users, publicURL)
+	b.serve(t, installer, mirrors, publicURL)
 	var err error
 	_, b.key, err = b.store.CreateKey(t.Context(), project.KeyInput{Name: "test"})
 	require.NoError(t, err)
 }
 
-func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, users api.Users, publicURL string) {
+func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirrors reader, publicURL string) {
 	t.Helper()
 	ring, err := seal.ParseKeys(seal.NewKey())
 	require.NoError(t, err)
@@ -173,7 +192,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, user
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
 	b.outbox = &fakeOutbox{pool: b.pool}
 	handler, err := api.New(api.Config{
-		Store: b.store, Events: b.inbox, Users: users, PublicURL: publicURL,
+		Store: b.store, Events: b.inbox, Users: mirrors, Records: mirrors, PublicURL: publicURL,
 		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
@@ -332,7 +351,7 @@ func TestLimitedKeySeesItsProjectOnly(t *testing.T) {
 	theirs.refused(t, http.StatusNotFound, "no project")
 	require.Equal(t, strings.ReplaceAll(fmt.Sprint(nobodys.body["detail"]), "other2", "other"), theirs.body["detail"],
 		"it cannot tell another's project from none")
-	for _, path := range []string{"/integrations", "/integrations/auth0", "/events", "/events/1.0", "/users/1", "/destinations", "/destinations/x", "/deliveries", "/deliveries/1"} {
+	for _, path := range []string{"/integrations", "/integrations/auth0", "/events", "/events/1.0", "/users/1", "/records/user", "/records/membership/o%2Fu", "/destinations", "/destinations/x", "/deliveries", "/deliveries/1"} {
 		b.callWith(t, key, http.MethodGet, "/projects/"+other.ID.String()+path, "").refused(t, http.StatusNotFound, "no project")
 	}
 	b.callWith(t, key, http.MethodPut, "/projects/other/integrations/auth0", "{}").refused(t, http.StatusNotFound, "no project")

@@ -191,6 +191,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/projects/shop/events/"+applied+"/replay", "/projects/{project}/events/{event}/replay", "", 202)
 	check("POST", "/projects/shop/events/replay", "/projects/{project}/events/replay", "{}", 202)
 	check("GET", "/projects/shop/users/user_1", "/projects/{project}/users/{user}", "", 200)
+	check("GET", "/projects/shop/records/membership?organization_id=org_1&limit=1", "/projects/{project}/records/{record_type}", "", 200)
+	check("GET", "/projects/shop/records/room", "/projects/{project}/records/{record_type}", "", 404)
+	check("GET", "/projects/shop/records/membership/org_1%2Fuser_1", "/projects/{project}/records/{record_type}/{record_id}", "", 200)
+	check("GET", "/projects/shop/events?record_type=organization&record_id=org_1", "/projects/{project}/events", "", 200)
+	check("GET", "/projects/shop/events?record_type=organization", "/projects/{project}/events", "", 422)
 
 	checkDestinations(b, check)
 

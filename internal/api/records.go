@@ -42,11 +42,11 @@ func (a *API) recordType(r *http.Request) (p project.Project, t record.Type, err
 
 // listRecords lists the records of a type by their keys. A cursor is the last id of the page before.
 func (a *API) listRecords(r *http.Request) (answer, error) {
-	p, t, err := a.recordType(r)
+	limit, err := limitOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	limit, err := limitOf(r)
+	p, t, err := a.recordType(r)
 	if err != nil {
 		return answer{}, err
 	}

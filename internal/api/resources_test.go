@@ -191,6 +191,23 @@ func TestPublishedSetUpWorks(t *testing.T) {
 	require.Equal(t, "a@example.com", row["email"])
 	b.call(t, http.MethodGet, "/projects/shop/users/auth0%7C3", "").refused(t, http.StatusNotFound, "no user of this id")
 
+	_, err = empty.Exec(t.Context(), `
+		INSERT INTO capydb_auth.memberships (organization_id, user_id, role, provider, last_event_processed)
+		VALUES ('org_1', 'auth0|1/2', 'admin', 'auth0', '2026-05-04T10:20:30Z'), ('org_1', 'auth0|3', 'member', 'auth0', '2026-05-04T10:20:30Z')`)
+	require.NoError(t, err)
+	page := b.call(t, http.MethodGet, "/projects/shop/records/membership?organization_id=org_1&limit=1", "")
+	require.Equal(t, http.StatusOK, page.status, page.text)
+	require.Equal(t, "org_1/auth0|1/2", page.data(t)[0].(map[string]any)["record_id"])
+	page = b.call(t, http.MethodGet, fmt.Sprint("/projects/shop/records/membership?organization_id=org_1&limit=1&cursor=", page.body["next_cursor"]), "")
+	require.Equal(t, "org_1/auth0|3", page.data(t)[0].(map[string]any)["record_id"])
+	require.Nil(t, page.body["next_cursor"])
+	b.call(t, http.MethodGet, "/projects/shop/records/session?organization_id=org_1", "").refused(t, http.StatusUnprocessableEntity, "sessions have no organization_id")
+	one := b.call(t, http.MethodGet, "/projects/shop/records/membership/org_1%2Fauth0%7C1%2F2", "")
+	require.Equal(t, http.StatusOK, one.status, one.text)
+	require.Equal(t, "admin", one.body["record"].(map[string]any)["role"])
+	b.call(t, http.MethodGet, "/projects/shop/records/membership/org_1", "").refused(t, http.StatusNotFound, "no membership of this id")
+	b.call(t, http.MethodGet, "/projects/shop/records/room/1", "").refused(t, http.StatusNotFound, "no record type")
+
 	gone := b.call(t, http.MethodPatch, "/projects/shop", `{"database_url": "postgres://nobody:s3cret@127.0.0.1:1/nowhere"}`)
 	gone.refused(t, http.StatusUnprocessableEntity, "nothing listens on the host and port")
 	require.NotContains(t, gone.text, "s3cret")
