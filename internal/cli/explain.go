@@ -226,7 +226,28 @@ func (s *session) explainRecord(ctx context.Context, project, recordType, id str
 	if err := s.printEventsAndChanges(events, r.Changes, "The inbox has no event about this record."); err != nil {
 		return err
 	}
+	if err := s.printOtherChanges(events, r.Changes); err != nil {
+		return err
+	}
 	return s.notePending(ctx, c, project)
+}
+
+// printOtherChanges shows changes that none of the events made: a membership is deleted with its organization or
+// user, and retention may have dropped events.
+func (s *session) printOtherChanges(events []client.Event, changes []client.Change) error {
+	t := table{head: []string{"CHANGED AT", "EVENT TIME", "EVENT", "CHANGED"}}
+	for _, c := range changes {
+		if !slices.ContainsFunc(events, func(e client.Event) bool { return orNull(e.EventID) == c.EventID && e.Provider == c.Provider }) {
+			t.add(shortClock(c.ChangedAt), shortClock(c.EventAt), c.EventID, c.Kind+": "+strings.Join(c.Changed, ", "))
+		}
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	if err := s.printf("\nChanged by other events, such as of its organization or its user:\n\n"); err != nil {
+		return err
+	}
+	return s.print(t)
 }
 
 // told says what an event did to the row.

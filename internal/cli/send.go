@@ -91,8 +91,8 @@ func (s *session) send(ctx context.Context, projectName, providerName, eventType
 	if s.json {
 		return s.printJSON(event)
 	}
-	return s.printf("204: the server has event %s about user %s.\nSee its outcome: authsync events list %s --event %s\n",
-		event.EventID, orDash(event.UserID), projectName, event.EventID)
+	return s.printf("204: the server has event %s about %s %s.\nSee its outcome: authsync events list %s --event %s\n",
+		event.EventID, event.RecordType, orDash(event.RecordID), projectName, event.EventID)
 }
 
 // storedSigner needs the control database only for as long as it takes to read the secret.

@@ -31,7 +31,10 @@ type signer struct {
 type sent struct {
 	EventID string `json:"event_id"`
 	Type    string `json:"type"`
-	UserID  string `json:"user_id"`
+	UserID  string `json:"user_id"` // empty unless the record is of a user
+	// RecordType and RecordID are what the event is about.
+	RecordType string `json:"record_type"`
+	RecordID   string `json:"record_id"`
 }
 
 // newSigner takes the credentials from the control database.
@@ -135,7 +138,9 @@ func (g *signer) read(header http.Header, body []byte, now time.Time) (sent, err
 		kept[name] = header.Get(name)
 	}
 	events := g.kind.Decode(provider.Message{MessageID: proof.MessageID, ReceivedAt: now, Headers: kept, Body: body}, g.options)
-	return sent{EventID: events[0].ID, Type: events[0].Type, UserID: events[0].UserID}, nil
+	e := &events[0]
+	about := e.Record()
+	return sent{EventID: e.ID, Type: e.Type, UserID: e.UserID, RecordType: string(about.Type), RecordID: about.ID}, nil
 }
 
 func projectError(name string, err error) error {

@@ -88,6 +88,7 @@ func TestMembershipsFollowTheirOrganizationAndUser(t *testing.T) {
 	apply(organization(deletion("e1", 5)))
 	apply(membership(update("e2", 3)))
 	require.Equal(t, "05", deleted(), "the organization was deleted before the membership came")
+	require.Equal(t, "e1", one(t, pool, `SELECT event_id FROM capydb_auth.membership_sources WHERE column_name = 'deleted_at'`))
 	apply(deletion("e3", 4))
 	require.Equal(t, "04", deleted(), "whichever was first")
 	apply(organization(update("e4", 6)))

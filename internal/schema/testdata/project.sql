@@ -3232,69 +3232,6 @@ CREATE VIEW capydb_auth.invitation_sources WITH (security_invoker='true') AS
 
 COMMENT ON VIEW capydb_auth.invitation_sources IS 'For each invitation and column: the value, the event that set it, and when by the provider''s clock.';
 
-CREATE VIEW capydb_auth.membership_sources WITH (security_invoker='true') AS
- SELECT u.organization_id,
-    u.user_id,
-    c.column_name,
-    c.value,
-        CASE
-            WHEN n.is_newer THEN k.event_id
-            ELSE s.event_id
-        END AS event_id,
-        CASE
-            WHEN n.is_newer THEN k.received_at
-            ELSE s.at
-        END AS set_at,
-        CASE
-            WHEN n.is_newer THEN k.received_at
-            ELSE s.sent_at
-        END AS sent_at
-   FROM ((((capydb_auth.memberships u
-     CROSS JOIN LATERAL ( VALUES (4096,'id'::text,'id'::text,u.id), (8192,'role'::text,'role'::text,u.role), (16384,'roles'::text,'roles'::text,(u.roles)::text), (32768,'permissions'::text,'permissions'::text,(u.permissions)::text), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
-     CROSS JOIN LATERAL ( SELECT
-                CASE
-                    WHEN b.is_last THEN u.last_event_processed
-                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
-                END AS at,
-                CASE
-                    WHEN b.is_last THEN u.last_event_sent_at
-                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
-                END AS sent_at,
-                CASE
-                    WHEN b.is_last THEN u.last_event_id
-                    ELSE (b.doc ->> 'event_id'::text)
-                END AS event_id,
-                CASE
-                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
-                    ELSE NULL::timestamp with time zone
-                END AS received_at
-           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
-                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
-     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
-            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
-     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
-
-COMMENT ON VIEW capydb_auth.membership_sources IS 'For each membership and column: the value, the event that set it, and when by the provider''s clock.';
-
-CREATE TABLE capydb_auth.mirror_progress (
-    singleton boolean DEFAULT true NOT NULL,
-    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
-    applied_to bigint DEFAULT 0 NOT NULL,
-    applied_at timestamp with time zone,
-    CONSTRAINT mirror_progress_singleton_check CHECK (singleton)
-)
-WITH (fillfactor='10');
-
-COMMENT ON TABLE capydb_auth.mirror_progress IS 'How many calls have written to the mirror. The control database keeps a copy, which shows whether the mirror went back in time.';
-
-COMMENT ON COLUMN capydb_auth.mirror_progress.singleton IS 'Limits the table to one row.';
-
-COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Set when the mirror is created: a mirror created again has another.';
-
-COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with each call that applies events.';
-
-COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
-
 CREATE VIEW capydb_auth.organization_sources WITH (security_invoker='true') AS
  SELECT u.id AS organization_id,
     c.column_name,
@@ -3337,6 +3274,127 @@ CREATE VIEW capydb_auth.organization_sources WITH (security_invoker='true') AS
      CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
 
 COMMENT ON VIEW capydb_auth.organization_sources IS 'For each organization and column: the value, the event that set it, and when by the provider''s clock.';
+
+CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
+ SELECT u.id AS user_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM ((((capydb_auth.users u
+     CROSS JOIN LATERAL ( VALUES (1,'email'::text,'email'::text,u.email), (2,'first_name'::text,'first_name'::text,u.first_name), (4,'last_name'::text,'last_name'::text,u.last_name), (8,'username'::text,'username'::text,u.username), (16,'image_url'::text,'image_url'::text,u.image_url), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (128,'last_sign_in_at'::text,'last_sign_in_at'::text,(u.last_sign_in_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
+
+COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that set it, and when by the provider''s clock.';
+
+CREATE VIEW capydb_auth.membership_sources WITH (security_invoker='true') AS
+ SELECT u.organization_id,
+    u.user_id,
+    c.column_name,
+    c.value,
+        CASE
+            WHEN (p.event_id IS NOT NULL) THEN p.event_id
+            WHEN n.is_newer THEN k.event_id
+            ELSE s.event_id
+        END AS event_id,
+        CASE
+            WHEN (p.event_id IS NOT NULL) THEN p.set_at
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.at
+        END AS set_at,
+        CASE
+            WHEN (p.event_id IS NOT NULL) THEN p.sent_at
+            WHEN n.is_newer THEN k.received_at
+            ELSE s.sent_at
+        END AS sent_at
+   FROM (((((capydb_auth.memberships u
+     CROSS JOIN LATERAL ( VALUES (4096,'id'::text,'id'::text,u.id), (8192,'role'::text,'role'::text,u.role), (16384,'roles'::text,'roles'::text,(u.roles)::text), (32768,'permissions'::text,'permissions'::text,(u.permissions)::text), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN b.is_last THEN u.last_event_processed
+                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
+                END AS at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_sent_at
+                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
+                END AS sent_at,
+                CASE
+                    WHEN b.is_last THEN u.last_event_id
+                    ELSE (b.doc ->> 'event_id'::text)
+                END AS event_id,
+                CASE
+                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
+                    ELSE NULL::timestamp with time zone
+                END AS received_at
+           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
+                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
+     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
+            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
+     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n)
+     LEFT JOIN LATERAL ( SELECT o.event_id,
+            o.set_at,
+            o.sent_at
+           FROM capydb_auth.organization_sources o
+          WHERE ((o.organization_id = u.organization_id) AND (o.column_name = 'deleted_at'::text) AND (o.value = (u.deleted_at)::text))
+        UNION ALL
+         SELECT i.event_id,
+            i.set_at,
+            i.sent_at
+           FROM capydb_auth.user_sources i
+          WHERE ((i.user_id = u.user_id) AND (i.column_name = 'deleted_at'::text) AND (i.value = (u.deleted_at)::text))
+ LIMIT 1) p ON (((c.field = 'deleted_at'::text) AND (u.deleted_at IS DISTINCT FROM u.own_deleted_at))));
+
+COMMENT ON VIEW capydb_auth.membership_sources IS 'For each membership and column: the value, the event that set it, and when by the provider''s clock.';
+
+CREATE TABLE capydb_auth.mirror_progress (
+    singleton boolean DEFAULT true NOT NULL,
+    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
+    applied_to bigint DEFAULT 0 NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT mirror_progress_singleton_check CHECK (singleton)
+)
+WITH (fillfactor='10');
+
+COMMENT ON TABLE capydb_auth.mirror_progress IS 'How many calls have written to the mirror. The control database keeps a copy, which shows whether the mirror went back in time.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.singleton IS 'Limits the table to one row.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Set when the mirror is created: a mirror created again has another.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with each call that applies events.';
+
+COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
 
 CREATE TABLE capydb_auth.owner (
     singleton boolean DEFAULT true NOT NULL,
@@ -3676,49 +3734,6 @@ CREATE VIEW capydb_auth.user_phones WITH (security_invoker='true') AS
   WHERE ((u.deleted_at IS NULL) AND (p.phone_number <> ''::text));
 
 COMMENT ON VIEW capydb_auth.user_phones IS 'All phone numbers of users that are not deleted, from the provider''s user objects.';
-
-CREATE VIEW capydb_auth.user_sources WITH (security_invoker='true') AS
- SELECT u.id AS user_id,
-    c.column_name,
-    c.value,
-        CASE
-            WHEN n.is_newer THEN k.event_id
-            ELSE s.event_id
-        END AS event_id,
-        CASE
-            WHEN n.is_newer THEN k.received_at
-            ELSE s.at
-        END AS set_at,
-        CASE
-            WHEN n.is_newer THEN k.received_at
-            ELSE s.sent_at
-        END AS sent_at
-   FROM ((((capydb_auth.users u
-     CROSS JOIN LATERAL ( VALUES (1,'email'::text,'email'::text,u.email), (2,'first_name'::text,'first_name'::text,u.first_name), (4,'last_name'::text,'last_name'::text,u.last_name), (8,'username'::text,'username'::text,u.username), (16,'image_url'::text,'image_url'::text,u.image_url), (32,'created_at'::text,'created_at'::text,(u.created_at)::text), (64,'updated_at'::text,'updated_at'::text,(u.updated_at)::text), (128,'last_sign_in_at'::text,'last_sign_in_at'::text,(u.last_sign_in_at)::text), (256,'deleted_at'::text,'deleted_at'::text,(u.deleted_at)::text), (512,'raw'::text,'raw'::text,(u.raw)::text)) c("bit", column_name, field, value))
-     CROSS JOIN LATERAL ( SELECT
-                CASE
-                    WHEN b.is_last THEN u.last_event_processed
-                    ELSE ((b.doc ->> 'at'::text))::timestamp with time zone
-                END AS at,
-                CASE
-                    WHEN b.is_last THEN u.last_event_sent_at
-                    ELSE ((b.doc ->> 'sent_at'::text))::timestamp with time zone
-                END AS sent_at,
-                CASE
-                    WHEN b.is_last THEN u.last_event_id
-                    ELSE (b.doc ->> 'event_id'::text)
-                END AS event_id,
-                CASE
-                    WHEN (NOT b.is_last) THEN ((b.doc ->> 'received_at'::text))::timestamp with time zone
-                    ELSE NULL::timestamp with time zone
-                END AS received_at
-           FROM ( SELECT ((u.last_event_fields & c."bit") <> 0) AS is_last,
-                    ((u.field_versions -> 'versions'::text) -> c.field) AS doc) b) s)
-     CROSS JOIN LATERAL ( SELECT (((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'event_id'::text) AS event_id,
-            ((((u.field_versions -> 'unclocked'::text) -> c.field) ->> 'received_at'::text))::timestamp with time zone AS received_at) k)
-     CROSS JOIN LATERAL ( SELECT ((k.received_at IS NOT NULL) AND ((s.at IS NULL) OR (k.received_at > s.at) OR COALESCE((k.received_at >= s.received_at), false))) AS is_newer) n);
-
-COMMENT ON VIEW capydb_auth.user_sources IS 'For each user and column: the value, the event that set it, and when by the provider''s clock.';
 
 ALTER TABLE ONLY capydb_auth.changes
     ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
