@@ -3,7 +3,7 @@
 // → receiver → inbox → applier → mirror): it sets the road up and looks at it.
 //
 // docs/openapi.yaml describes it; a test holds the two together. Every answer
-// is JSON, every error an RFC 9457 document whose detail says what to do.
+// is JSON, every error an RFC 9457 document whose detail names what to do.
 package api
 
 import (
@@ -42,7 +42,7 @@ type Config struct {
 	// Rejections reads the requests that the receiver refused.
 	Rejections Rejections
 	// PublicURL is the base of the URLs that providers are pointed at, such as
-	// https://sync.example.com; empty: what the request says that it was sent to.
+	// https://sync.example.com; empty: the host that the request was sent to.
 	PublicURL string
 	Log       *slog.Logger
 }
@@ -55,7 +55,7 @@ type API struct {
 	calls   bulkhead
 }
 
-// New makes the API. It answers all paths below Prefix that it is asked,
+// New makes the API. It answers all paths below Prefix,
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
@@ -78,7 +78,7 @@ func New(c Config) (*API, error) {
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// access says which keys may make a call.
+// access is which keys may make a call.
 type access int
 
 const (
@@ -88,7 +88,7 @@ const (
 	ofAll
 )
 
-// body says whether a call takes a body.
+// body is whether a call takes a body.
 type body int
 
 const (

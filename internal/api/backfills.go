@@ -28,7 +28,7 @@ type Backfills interface {
 	Cancel(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
 }
 
-// startRun starts a run of a kind. A reconcile takes what is asked for from the body.
+// startRun starts a run of a kind. A reconcile has its options in the body.
 func (a *API) startRun(kind string) func(*http.Request) (answer, error) {
 	return func(r *http.Request) (answer, error) {
 		p, of, err := a.integration(r)
@@ -101,7 +101,7 @@ func notStarted(reason string) *wire.BackfillStart { return &wire.BackfillStart{
 // were just stored or changed, and where they allow it but there never was one.
 // A reconcile that runs is cancelled where they were changed: the rest of its list may be
 // another account's, which does not have the users of the first.
-// That the backfill cannot be started is no fault of what was asked for. Nil: there
+// A backfill that cannot be started is no fault of the request. Nil: there
 // is nothing to say.
 func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.Integration) *wire.BackfillStart {
 	if !i.FetchChanged {

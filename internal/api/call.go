@@ -72,7 +72,7 @@ func (a *API) call(rt route) http.Handler {
 	})
 }
 
-// answer finds out who calls and what is asked, and has it done.
+// answer authenticates and checks a call, and makes it.
 func (a *API) answer(rt route, r *http.Request, state *callState) (done answer, err error) {
 	if state.key, err = a.authenticate(r); err != nil {
 		return done, err
@@ -127,7 +127,7 @@ func (a *API) log(r *http.Request, rt route, key project.Key, status int, took t
 	if name, ok := mux.Vars(r)["project"]; ok {
 		attrs = append(attrs, slog.String("project", name))
 	}
-	if err != nil && status >= http.StatusInternalServerError { // what a 4xx says may quote what was given
+	if err != nil && status >= http.StatusInternalServerError { // the text of a 4xx may quote the request
 		attrs = append(attrs, slog.Any("error", err))
 	}
 	a.config.Log.LogAttrs(r.Context(), level, "management_call", attrs...)

@@ -6,7 +6,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// The codes that only HTTP has; those of package fault come beside them. 400 says that a request
+// The codes that only HTTP has; those of package fault come beside them. 400 means that a request
 // cannot be read at all. What can be read and is wrong, be it a name or a value, is a 422 with one
 // of the errors for each field.
 const (

@@ -187,7 +187,7 @@ func among(in, name, given string, known []string) error {
 	return wrong(in, name, problem.Invalid, "there is no %s %.60q: take one of %s", name, given, strings.Join(known, ", "))
 }
 
-// ofDatabase says which database it was that a call could not use.
+// ofDatabase names the database that a call could not use.
 func ofDatabase(p project.Project, err error) error {
 	var delayed *tenantdb.DelayError
 	if schema.NeedsPerson(err) {

@@ -168,7 +168,7 @@ func (a *API) getDestination(r *http.Request) (answer, error) {
 	return a.shown(r, d, nil)
 }
 
-// shown answers with a destination and how it fares.
+// shown answers with a destination and its health.
 func (a *API) shown(r *http.Request, d project.Destination, secret *project.MadeSecret) (answer, error) {
 	health, err := a.config.Outbox.Health(r.Context(), d.ProjectID)
 	if err != nil {

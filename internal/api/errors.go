@@ -58,10 +58,10 @@ var (
 	errLimitedKey    = fail(keyLimited, "this key is limited to one project and may not make this call: use a key that is not")
 )
 
-// retryAfter is what a caller is told to wait when the trouble is ours.
+// retryAfter is how long a caller is to wait when the trouble is ours.
 const retryAfter = 5 * time.Second
 
-// providerRetryAfter is the same when it is the provider's: it was asked several
+// providerRetryAfter is the same when it is the provider's: it was called several
 // times already.
 const providerRetryAfter = 30 * time.Second
 
@@ -95,7 +95,7 @@ func pauseAfter(err error) time.Duration {
 	}
 }
 
-// describe says what is answered to an error: that of the API itself as it is, that of the
+// describe returns the answer to an error: that of the API itself as it is, that of the
 // domain by its code, and a few of libraries and databases by what they are.
 func describe(err error) *failure {
 	var known *failure
@@ -121,7 +121,7 @@ func describe(err error) *failure {
 	return &failure{code: internalError, detail: "internal error: the log has the cause, under the id of this request"}
 }
 
-// ofCode is the answer to an error of the domain. What was wrapped around it says where it happened.
+// ofCode is the answer to an error of the domain. What is wrapped around it tells where it happened.
 func ofCode(err error, coded *fault.Error) *failure {
 	switch {
 	case errors.Is(err, fault.ErrBadCursor):
@@ -134,7 +134,7 @@ func ofCode(err error, coded *fault.Error) *failure {
 	return &failure{code: coded.Code, detail: err.Error() + advice(err, coded.Code)}
 }
 
-// advice says whether it is of use to ask a provider again.
+// advice is whether another call to a provider is of use.
 func advice(err error, code fault.Code) string {
 	switch {
 	case code == fault.ProviderError:

@@ -57,7 +57,7 @@ type eventFilter struct {
 	Until      string `json:"until"`
 }
 
-// of makes the filter; in says where it was sent.
+// of makes the filter; in is where it was sent.
 func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 	filter := inbox.Filter{ProjectID: projectID, Outcome: f.Outcome, Type: f.Type, UserID: f.UserID, EventID: f.EventID}
 	outcomes := []string{inbox.Pending, inbox.Applied, inbox.Stale, inbox.Duplicate, inbox.Ignored, inbox.Failed}

@@ -84,7 +84,7 @@ func (a *API) settle(ctx context.Context, claim *idempotency.Claim, done answer,
 }
 
 // note logs that a call's fate could not be put on record. Its caller has the answer; only a
-// repetition will be told that it is not known.
+// repetition is answered that it is not known.
 func (a *API) note(r *http.Request, err error) {
 	if err != nil {
 		a.config.Log.WarnContext(r.Context(), "idempotency_not_recorded", slog.Any("error", err),

@@ -53,7 +53,7 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if of.Name() != provider.Auth0 { // before anybody is asked for credentials that would not help
+	if of.Name() != provider.Auth0 { // before credentials are demanded that would not help
 		return answer{}, noRedelivery(of.Name())
 	}
 	order := userapi.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
@@ -85,7 +85,7 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	}}, nil
 }
 
-// noRedelivery says what to do instead with a provider that cannot be asked.
+// noRedelivery is what to do instead with a provider that cannot redeliver.
 func noRedelivery(name string) error {
 	instead := "authsync reconcile finds what was missed"
 	if name == provider.Clerk {

@@ -26,7 +26,7 @@ const (
 	maxLimit     = 200
 )
 
-// readBody reads a JSON object into a struct, whatever its Content-Type says.
+// readBody reads a JSON object into a struct, whatever its Content-Type.
 // It takes no key that the struct does not have, and spells keys as the struct does.
 // No body at all is an empty object where the call has nothing that must be given.
 func readBody(r *http.Request, into any) error {
@@ -42,7 +42,7 @@ func readBody(r *http.Request, into any) error {
 	return parseBody(body, into)
 }
 
-// readAll reads the body once; it may be asked for again.
+// readAll reads the body once and may be called again.
 func (s *callState) readAll(r *http.Request) ([]byte, error) {
 	if s.bodyRead {
 		return s.body, nil

@@ -19,7 +19,7 @@ import (
 type Users interface {
 	// History returns mirror.ErrNoUser where the mirror has no such user.
 	History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (mirror.History, error)
-	// List has an empty email where none is asked for.
+	// List takes an empty email for all users.
 	List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]mirror.Listed, error)
 }
 
@@ -32,7 +32,7 @@ func (a *API) user(r *http.Request) (p project.Project, id string, err error) {
 	return p, id, err
 }
 
-// changesBefore reads from which change backwards a user's history is asked for; 0: from the newest.
+// changesBefore reads the change before which the history is to be shown; 0: from the newest.
 func changesBefore(r *http.Request) (int64, error) {
 	text := given(r)["cursor"]
 	if text == "" {

@@ -63,7 +63,7 @@ func Main(ctx context.Context, p Process) int {
 	return report(p.Err, root.ExecuteContext(ctx), asksForJSON(p.Args))
 }
 
-// words says what went wrong; of a connection, also what to do.
+// words returns what went wrong and, for a connection, what to do.
 func words(err error) string {
 	if pgdb.Connecting(err) {
 		return "cannot connect to the database: " + pgdb.Describe(err)

@@ -73,7 +73,7 @@ func (s *session) printOutgoing(none string, deliveries ...client.Delivery) erro
 	return s.print(t)
 }
 
-// whyOf says why a delivery is in its state, in a few words.
+// whyOf returns why a delivery is in its state, in a few words.
 func whyOf(d client.Delivery) string {
 	switch {
 	case d.Reason != nil && *d.Reason != "":

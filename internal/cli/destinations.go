@@ -71,7 +71,7 @@ func (s *session) printDestinations(project string, destinations ...client.Desti
 
 func count(n int64) string { return strconv.FormatInt(n, 10) }
 
-// trouble says in a few words what is wrong with a destination, or nothing.
+// trouble returns in a few words what is wrong with a destination; empty if nothing is.
 func trouble(d client.Destination) string {
 	switch {
 	case d.Fault != "":

@@ -68,7 +68,7 @@ func (s *session) destinationInput(cmd *cobra.Command, f destinationFlags) (map[
 	return in, nil
 }
 
-// secrets says where each secret comes from. Standard input can be read once only.
+// secrets is where each secret comes from. Standard input can be read only once.
 func (f *destinationFlags) secrets() (map[string]source, error) {
 	from := map[string]source{}
 	place := func(flag, what, text string) (name, place string, err error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/client"
 )
 
-// errReported ends a command without success whose output has said why.
+// errReported ends an unsuccessful command whose output has the reason.
 var errReported = errors.New("already reported")
 
 // usageError is a command that was spelled wrong.
@@ -53,7 +53,7 @@ func report(w io.Writer, err error, asJSON bool) (status int) {
 	return status
 }
 
-// nextStep is the command's own, by the code of a refusal. What the server says of these ends with the
+// nextStep is the command's own, by the code of a refusal. The server's message for these ends with the
 // step of who calls its API.
 func nextStep(code string) string {
 	switch code {
@@ -82,7 +82,7 @@ func nextStep(code string) string {
 	}
 }
 
-// refusal is what the server says, with the next step of who uses the command.
+// refusal is the server's message, with the next step for a user of the command.
 func refusal(refused *client.RefusedError) string {
 	step := nextStep(refused.Code)
 	if step == "" {

@@ -93,10 +93,10 @@ func (s *session) printEvents(events ...client.Event) error {
 	return s.print(t)
 }
 
-// repairFor is how long the repair of a mirror is said where its events are listed.
+// repairFor is how long a list of events mentions the repair of its mirror.
 const repairFor = 7 * 24 * time.Hour
 
-// noticeRepair says that the project's mirror had lost lately what events are on record for.
+// noticeRepair mentions that the project's mirror recently lost events that are on record.
 func (s *session) noticeRepair(ctx context.Context, c *client.Client, name string) error {
 	p, err := c.Project(ctx, name)
 	if err != nil || p.MirrorRepair == nil || p.MirrorRepair.FinishedAt != nil && p.MirrorRepair.FoundAt.Before(s.Now().Add(-repairFor)) {

@@ -72,7 +72,7 @@ func (s *session) printRejected(rejected ...client.Rejected) error {
 	if err := s.print(t); err != nil {
 		return err
 	}
-	// Each reason once, as the newest of it says it.
+	// Each reason once, in the words of its newest request.
 	details := map[string]string{}
 	for _, r := range slices.Backward(rejected) {
 		details[r.Reason] = r.Detail
@@ -88,15 +88,15 @@ func (s *session) printRejected(rejected ...client.Rejected) error {
 // lately is how far back a refused request is worth a word where other things are shown.
 const lately = time.Hour
 
-// noteRejected says, to a person who looks at something else of the project, that requests
-// were refused lately. Where that cannot be found out nothing is said.
+// noteRejected mentions recently refused requests to a person who looks at something else of the
+// project. If they cannot be read, it prints nothing.
 func (s *session) noteRejected(ctx context.Context, c *client.Client, project string) error {
 	if s.json {
 		return nil
 	}
 	rejected, err := c.Rejected(ctx, project, "", 100)
 	if err != nil {
-		return nil //nolint:nilerr // what was asked for has been shown
+		return nil //nolint:nilerr // the command's own output is complete
 	}
 	requests, reasons := map[string]int64{}, map[string]string{}
 	for _, r := range rejected {

@@ -100,7 +100,7 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 	return s.noteRejected(ctx, c, project)
 }
 
-// notePending says that events of the project wait, and why: what they are about is known only once they are applied.
+// notePending mentions events of the project that wait, and why: which record they are about is known only once they are applied.
 func (s *session) notePending(ctx context.Context, c *client.Client, project string) error {
 	waiting, err := c.Events(ctx, project, client.EventFilter{Outcome: pending}, 1)
 	if err != nil || len(waiting) == 0 || waiting[0].Reason == nil {
@@ -128,7 +128,7 @@ func (s *session) printSources(row map[string]any, sources []client.Source) erro
 	return s.print(t)
 }
 
-// status says in a sentence whether the record of a row exists at the provider.
+// status is a sentence on whether the record of a row exists at the provider.
 func status(row map[string]any) string {
 	if row["last_event_processed"] == nil {
 		return "a placeholder since " + cell(row["placeholder_since"]) + ": no event about it has arrived yet"
@@ -185,7 +185,7 @@ func (s *session) printEventsAndChanges(events []client.Event, changes []client.
 		none: none,
 	}
 	for _, e := range events {
-		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, told(e, changed))
+		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, effect(e, changed))
 	}
 	return s.print(t)
 }
@@ -250,21 +250,21 @@ func (s *session) printOtherChanges(events []client.Event, changes []client.Chan
 	return s.print(t)
 }
 
-// told says what an event did to the row.
-func told(e client.Event, changed map[string]string) string {
-	var said []string
+// effect is what an event did to the row.
+func effect(e client.Event, changed map[string]string) string {
+	var parts []string
 	if e.Outcome == "applied" {
 		what, ok := changed[e.Provider+"\x00"+orNull(e.EventID)]
 		if !ok {
-			what = "no value: it said what was known"
+			what = "no value: all of its values were known"
 		}
-		said = append(said, what)
+		parts = append(parts, what)
 	}
 	if e.Reason != nil && *e.Reason != "" {
-		said = append(said, *e.Reason)
+		parts = append(parts, *e.Reason)
 	}
-	if len(said) == 0 {
+	if len(parts) == 0 {
 		return "-"
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(parts, "; ")
 }

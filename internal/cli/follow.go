@@ -30,7 +30,7 @@ func (h *following) flags(cmd *cobra.Command, stays string) {
 	cmd.Flags().BoolVar(&h.cancel, "cancel", false, "cancel the running one; "+stays)
 }
 
-// run starts a run, or does with it what it is told.
+// run starts a run, or cancels or shows it, by the flags.
 func (s *session) run(ctx context.Context, args []string, kind string, order *client.Order, how following) error {
 	name, err := provider.ParseName(args[1])
 	if err != nil {
@@ -77,18 +77,18 @@ func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, 
 	run, err := f.latest(ctx)
 	switch {
 	case client.Status(err) == http.StatusNotFound, err == nil && run.FinishedAt != nil:
-		return run, conflict // a run of the other kind is in the way, which this says
+		return run, conflict // a run of the other kind is in the way
 	case err != nil:
 		return run, err
 	}
 	as := ""
 	if order != nil && (order.DryRun != run.DryRun || order.Force != run.Force) {
-		as = ", " + orderWords(run) + " and not as asked for now"
+		as = ", " + orderWords(run) + " and not as requested now"
 	}
 	return run, f.notice("A %s is %s already, since %s%s: this is how far it is.", f.kind, run.State, clock(run.StartedAt), as)
 }
 
-// orderWords says how a run was started.
+// orderWords describes how a run was started.
 func orderWords(run client.Run) string {
 	switch {
 	case run.DryRun:
@@ -156,7 +156,7 @@ func (f *follower) follow(ctx context.Context, run client.Run) error {
 	return f.ended(run)
 }
 
-// left says what becomes of a run that nobody looks at.
+// left describes what happens to a run that nobody watches.
 func (f *follower) left() error {
 	again := "authsync " + f.kind + " " + f.project + " " + f.provider
 	look := again
@@ -169,7 +169,7 @@ func (f *follower) left() error {
 	return errReported
 }
 
-// ended says how it ended. Users that are not in the mirror as the provider has
+// ended reports how it ended. Users that are not in the mirror as the provider has
 // them are no success.
 func (f *follower) ended(run client.Run) error {
 	if f.json {

@@ -20,7 +20,7 @@ type integrationSet struct {
 
 // generateSecret puts a new signing secret into the body of the call, before
 // those that are given, which stay valid. A secret that is set and not given is
-// replaced only if that is asked for: what it signs would be refused from then on.
+// replaced only on request: what it signs would be refused from then on.
 func generateSecret(ctx context.Context, c *client.Client, path, name string, g given, in map[string]any) (*client.MadeSecret, error) {
 	if name == provider.Clerk {
 		return nil, usagef("--generate-secret: Clerk makes the signing secret itself: copy it from the endpoint " +
@@ -43,7 +43,7 @@ func generateSecret(ctx context.Context, c *client.Client, path, name string, g 
 		credentials[signingSecret] = append([]string{secret}, others...)
 	case []any:
 		credentials[signingSecret] = append([]any{secret}, others...)
-	default: // the API says what is wrong with it
+	default: // the API's error names what is wrong with it
 	}
 	in["credentials"] = credentials
 	return &client.MadeSecret{Name: signingSecret, Value: secret}, nil
@@ -52,7 +52,7 @@ func generateSecret(ctx context.Context, c *client.Client, path, name string, g 
 func mayReplace(ctx context.Context, c *client.Client, path, name string, g given) error {
 	var stored client.Integration
 	err := c.Do(ctx, http.MethodGet, path, nil, &stored)
-	if client.Status(err) == http.StatusNotFound { // if it is the project that is missing, the PUT says so
+	if client.Status(err) == http.StatusNotFound { // if the project is missing, the PUT reports it
 		return nil
 	}
 	if err == nil && stored.Credentials[signingSecret].Set && !g.replace {

@@ -168,7 +168,7 @@ there with all its data.`,
 	return cmd
 }
 
-// remove deletes a resource and says what was done.
+// remove deletes a resource and prints what was done.
 func (s *session) remove(ctx context.Context, path, done string) error {
 	c, err := s.client()
 	if err != nil {

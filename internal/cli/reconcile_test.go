@@ -101,7 +101,7 @@ Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed
 	t.Run("SaysThatTheOneThatRunsIsAnother", func(t *testing.T) {
 		t.Parallel()
 		for flag, says := range map[string]string{
-			"--dry-run": ", without --dry-run or --force and not as asked for now: this is how far it is.", "--status": "", "--no-wait": ": this is how far it is.",
+			"--dry-run": ", without --dry-run or --force and not as requested now: this is how far it is.", "--status": "", "--no-wait": ": this is how far it is.",
 		} {
 			url, _ := backfillServer(t, 409, someRun("running", 10, "kind", "reconcile"), reconciled(nil))
 			_, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", flag)

@@ -70,7 +70,7 @@ func (s *session) bound(text string) (string, error) {
 	return at.UTC().Format(time.RFC3339Nano), err
 }
 
-// printRedelivery prints the streams; the exit status is 0 only if all could be asked.
+// printRedelivery prints the streams; the exit status is 0 only if all could be read.
 func (s *session) printRedelivery(r client.Redelivery) error {
 	failed := slices.ContainsFunc(r.Streams, func(one client.RedeliveryStream) bool { return one.Problem != nil })
 	if s.json {

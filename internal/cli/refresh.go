@@ -54,7 +54,7 @@ stored; authsync backfill --help lists them.`,
 	return cmd
 }
 
-// printRepair says in sentences what was found and done.
+// printRepair prints in sentences what was found and done.
 func (s *session) printRepair(r client.Repair) error {
 	title := provider.Title(r.Provider)
 	found := map[string]string{

@@ -29,7 +29,7 @@ const minWidth = 40
 // terminal tells how wide the terminal is that the command writes to.
 func (s *session) terminal() (columns int, ok bool) { return s.screen(s.Out) }
 
-// width is how wide tables may be: as the terminal, else as COLUMNS says. 0: as wide as they are,
+// width is how wide tables may be: as the terminal, otherwise as COLUMNS. 0: as wide as they are,
 // for what reads a pipe wants whole rows.
 func (s *session) width() int {
 	if columns, ok := s.terminal(); ok {
@@ -69,7 +69,7 @@ func (s *session) styled(style, text string) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-// styleOf is the style of a word that says how something fares.
+// styleOf is the style of a word for a state or an outcome.
 func styleOf(word string) string {
 	switch word {
 	case "applied", "delivered", "active", "done", "current", "ok", "equal", "repaired":

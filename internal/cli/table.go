@@ -149,7 +149,7 @@ func (s *session) printTo(w io.Writer, t table, width int) error {
 	return err
 }
 
-// painter styles the words of the columns that say how something fares.
+// painter styles the words in columns of states and outcomes.
 func (s *session) painter(head []string) func(int, string) string {
 	return func(column int, cell string) string {
 		if name := head[column]; name == "OUTCOME" || name == "STATE" {

@@ -60,7 +60,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // URL is the base URL of the server.
 func (c *Client) URL() string { return c.url }
 
-// RefusedError is an answer other than 2xx. Its text is what the server says
+// RefusedError is an answer other than 2xx. Its text is the server's message
 // about it, which is fit for a person.
 type RefusedError struct {
 	Status int    `json:"status"`
@@ -72,7 +72,7 @@ type RefusedError struct {
 	Instance string          `json:"instance,omitempty"`
 	// RetryAfter is the header of that name, in seconds; empty where there was none.
 	RetryAfter string `json:"-"`
-	// elsewhere says what to do where the answer is hardly one of authsync's.
+	// elsewhere is what to do about an answer that is hardly authsync's.
 	elsewhere string
 }
 
@@ -159,7 +159,7 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 	return nil, refused
 }
 
-// otherThan says what to do about an answer that is no problem document: it comes from a proxy, or from
+// otherThan is what to do about an answer that is no problem document: it comes from a proxy, or from
 // something other than an authsync server.
 func (c *Client) otherThan(resp *http.Response) string {
 	switch to, err := resp.Location(); {
@@ -213,7 +213,7 @@ func (c *Client) unreachable(err error) error {
 // plainAnswer is the text, which has no type, of net/http for a server that answers a TLS hello in plain HTTP.
 const plainAnswer = "server gave HTTP response to HTTPS client"
 
-// Readiness is what the server says of its parts: "ok", or what is wrong.
+// Readiness is the state of the server's parts: "ok", or what is wrong.
 type Readiness struct {
 	Status string            `json:"status"`
 	Parts  map[string]string `json:"parts"`

@@ -124,21 +124,21 @@ func (t *tenant) flush(ctx context.Context, jobs [][]*Event, results []batch.Res
 const (
 	notTakenApart        = "another event of the same batch fails: this one is tried alone"
 	contended            = "another transaction in the project's database is in the way"
-	reasonOutOfResources = "the project's database says that it lacks the resources for this event, and had them for others"
+	reasonOutOfResources = "the project's database lacks the resources for this event, but had them for others"
 )
 
 // flushing is what a flush knows, however often it has taken its call apart.
 type flushing struct {
 	until  time.Time
 	intact bool // the mirror is as it was made, so that a call that fails does so for what is in it
-	// succeeded: a call did. Otherwise the database lacks something for all (lack, nil: it was not said so), and
+	// succeeded: a call did. Otherwise the database lacks something for all (lack; nil: it reported nothing), and
 	// not for those events that were tried alone, lacking of them.
 	succeeded bool
 	lack      error
 	lacking   int
 }
 
-// enoughLacking is how many events are tried alone of a database that says it lacks disk or memory, before
+// enoughLacking is how many events are tried alone on a database that reports a lack of disk or memory before
 // it is believed.
 const enoughLacking = 3
 

@@ -15,7 +15,7 @@ import (
 type Clocks struct {
 	UserID   string
 	Provider *string // nil: a placeholder
-	// IsPlaceholder: no event has told of the user yet. IsDeleted: deleted_at is set.
+	// IsPlaceholder: no event about the user has arrived yet. IsDeleted: deleted_at is set.
 	IsPlaceholder, IsDeleted bool
 	// At and SentAt are the greatest version of the profile's columns, LifeAt and
 	// LifeSentAt that of being there or deleted; nil: none.

@@ -23,7 +23,7 @@ const (
 	Placeholder = "placeholder"
 )
 
-// Finding is how a user differs from what an event says.
+// Finding is how a user differs from an event's fields.
 type Finding struct {
 	Ordinal int // of the event
 	Finding string

@@ -15,7 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
-// grantError says why a role cannot be made a reader of the mirror, and what to do.
+// grantError is why a role cannot become a reader of the mirror, and what to do.
 func grantError(format string, args ...any) error {
 	return fault.At("role", format, args...)
 }
@@ -107,13 +107,13 @@ const (
 		LIMIT 1`
 )
 
-// Grant lets a role of the project's database do what the reader says, and nothing more: other
+// Grant gives a role of the project's database the rights of the reader, and no others: other
 // rights on what authsync has made that the role was given are taken away, those to read included. What
 // others have made in the schema is left alone. It is repeatable, and returns the rights
 // that the role has now, and what it sees by them: row-level security on the
 // tables holds for it.
 //
-// fault.Invalid says that there is no such role, or that it can write to the
+// fault.Invalid means that there is no such role, or that it can write to the
 // mirror anyway.
 func (m *Mirrors) Grant(ctx context.Context, projectID uuid.UUID, reader Reader) (Granted, error) {
 	if err := reader.check(); err != nil {

@@ -19,7 +19,7 @@ const recreateAfter = 2 * time.Minute
 // installTimeout bounds one installation or upgrade.
 const installTimeout = 20 * time.Second
 
-// missingError says that a project has no mirror, though it had one.
+// missingError means that a project's mirror is gone.
 type missingError struct{ until time.Time }
 
 func (e *missingError) Error() string {

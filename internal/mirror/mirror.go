@@ -139,7 +139,7 @@ func delayed(err error) bool {
 	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))
 }
 
-// lacks tells whether the database said of a call that it lacks disk or memory. So may a trigger of the customer's,
+// lacks reports whether a call failed for want of disk or memory. So may a trigger of the customer's,
 // of one event: all others show which it is.
 func lacks(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)

@@ -48,7 +48,7 @@ type database interface {
 // Install creates the mirror in a project database, or upgrades it, and makes it the
 // project's. It is repeatable and safe to run from several processes at once. A database
 // that is another's is not touched: the error is pgdb.ErrControlDatabase, or
-// *pgdb.OwnedError unless adopt says that another project's mirror is meant.
+// *pgdb.OwnedError unless adopt allows another project's mirror.
 // Others are fit for the person who gave the URL: they say what is wrong with it and
 // what to do.
 func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {

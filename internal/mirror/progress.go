@@ -41,7 +41,7 @@ type Ledger interface {
 	// Of the zero Progress nothing is noted. If it gives the zero Progress, nothing is known.
 	Exchange(ctx context.Context, projectID uuid.UUID, p Progress) (Progress, error)
 	// Lost records that a mirror, known to have been further, was found like this, and has what was lost
-	// applied again. It gives the greatest id of a change that anybody was told of.
+	// applied again. It returns the greatest id of a change that was reported to anybody.
 	Lost(ctx context.Context, projectID uuid.UUID, known, found Progress) (changeID int64, err error)
 	// Adopt notes how far the mirror is from now on.
 	Adopt(ctx context.Context, projectID uuid.UUID, p Progress) error
@@ -63,8 +63,8 @@ const exchangeEvery = 2 * time.Second
 type known struct {
 	mu        sync.Mutex
 	progress  Progress
-	readAt    time.Time   // when the ledger was asked last
-	telling   *time.Timer // is to tell the ledger; nil: it has been told
+	readAt    time.Time   // when the ledger was last read
+	telling   *time.Timer // will update the ledger; nil: it is up to date
 	isClosing bool
 }
 
@@ -80,7 +80,7 @@ func (k *known) set(p Progress) {
 	k.progress, k.readAt = p, time.Now()
 }
 
-// doubt has the ledger asked before the next call: it may go to another server.
+// doubt has the ledger read before the next call, which may reach another server.
 func (k *known) doubt() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -93,7 +93,7 @@ func (k *known) isFresh() bool {
 	return k.progress.Epoch != uuid.Nil && time.Since(k.readAt) < exchangeEvery
 }
 
-// advance notes what a call has come to, and has the ledger told soon.
+// advance records the result of a call, and has the ledger updated soon.
 func (k *known) advance(p Progress, tell func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -106,8 +106,8 @@ func (k *known) advance(p Progress, tell func()) {
 	}
 }
 
-// told reports whether the ledger was still to be told.
-func (k *known) told(closing bool) (wasDue bool) {
+// settle reports whether the ledger was still to be updated.
+func (k *known) settle(closing bool) (wasDue bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.isClosing = k.isClosing || closing
@@ -156,7 +156,7 @@ func ReadProgress(ctx context.Context, db interface {
 	return p, nil
 }
 
-// readProgress finds out how far the mirror must be, if that is not known, or was asked some time ago.
+// readProgress reads how far the mirror must be, if that is unknown or was read some time ago.
 func (t *tenant) readProgress(ctx context.Context) error {
 	if t.progress.isFresh() {
 		return nil
@@ -175,7 +175,7 @@ func (t *tenant) readProgress(ctx context.Context) error {
 	if err != nil {
 		return &ledgerError{err}
 	}
-	t.progress.told(false)
+	t.progress.settle(false)
 	if theirs.Epoch == mine.Epoch && theirs.AppliedTo < mine.AppliedTo {
 		theirs = mine
 	}
@@ -187,7 +187,7 @@ func (t *tenant) readProgress(ctx context.Context) error {
 func (t *tenant) report() {
 	ctx, cancel := context.WithTimeout(context.Background(), tenantdb.ConnectTimeout)
 	defer cancel()
-	if t.progress.told(false) {
+	if t.progress.settle(false) {
 		if _, err := t.ledger().Exchange(ctx, t.projectID, t.progress.get()); err != nil {
 			t.config.Log.DebugContext(ctx, "mirror_progress_not_recorded", slog.String("project_id", t.projectID.String()), slog.Any("error", err))
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
-// ErrFindingsGone says that what a reconcile had found is gone, because the
+// ErrFindingsGone means that a reconcile's findings are gone, because the
 // project's database has crashed: the run begins anew.
 var ErrFindingsGone = errors.New("what the reconcile had found is gone: the project's database has crashed meanwhile")
 
@@ -87,7 +87,7 @@ const reconcilePage = `
 	ORDER BY ordinal`
 
 // Page compares a page of the provider's users with the mirror, notes what it
-// finds, and gives those that are not equal, or of whom something is tolerated. whole says that the objects hold all that
+// finds, and gives those that are not equal, or of whom something is tolerated. whole means that the objects hold all that
 // the provider knows.
 func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Comparison, whole bool) (findings []Finding, err error) {
 	if len(events) == 0 {
@@ -115,7 +115,7 @@ func (r *Reconcile) Orphaned(
 	return last, users, err
 }
 
-// Open is a user about whom the provider is to be asked.
+// Open is a user to be read from the provider.
 type Open struct {
 	UserID  string
 	Finding string // what is assumed until then
@@ -130,7 +130,7 @@ const selectOpen = `
 	ORDER BY f.user_id
 	LIMIT $5`
 
-// Open gives some users about whom the provider is to be asked. found includes
+// Open returns some users to be read from the provider. found includes
 // those that differ for certain but are not repaired, as after an interruption;
 // orphaned includes orphaned users and placeholders.
 func (r *Reconcile) Open(ctx context.Context, found, orphaned bool, limit int) (open []Open, err error) {

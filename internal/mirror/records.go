@@ -13,7 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
-// ErrNoRecord says that the mirror has no record with the id asked for.
+// ErrNoRecord means that the mirror has no record with this id.
 var ErrNoRecord = errors.New("the mirror has no record with this id")
 
 // RecordHistory is a record of any type as the mirror has it, and how it came to be.
@@ -110,7 +110,7 @@ type ListedRecord struct {
 	Row json.RawMessage // as in RecordHistory, without raw
 }
 
-// ErrNoSuchFilter says that records of the type have no such column.
+// ErrNoSuchFilter means that records of the type have no such column.
 var ErrNoSuchFilter = errors.New("records of this type do not belong to that")
 
 // selectRecords lists records in the order of their keys, by way of the index of what they are filtered by.

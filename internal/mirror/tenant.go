@@ -51,7 +51,7 @@ func sizeOf(events []*Event) int {
 // close ends the running call and tells the ledger how far the mirror is. The connections are closed afterwards.
 func (t *tenant) close(ctx context.Context) error {
 	err := t.group.Close(ctx)
-	if t.progress.told(true) {
+	if t.progress.settle(true) {
 		_, telling := t.ledger().Exchange(ctx, t.projectID, t.progress.get())
 		err = errors.Join(err, telling)
 	}
@@ -69,7 +69,7 @@ func (t *tenant) cutOff(err error) bool {
 	return true
 }
 
-// delay says when to retry, and opens the breaker if the database is unavailable.
+// delay returns when to retry, and opens the breaker if the database is unavailable.
 func (t *tenant) delay(ctx context.Context, err error) error {
 	if code := pgdb.Code(err); code == CodeBusy || code == CodeLost || contends(err) {
 		return tenantdb.Delay(err)

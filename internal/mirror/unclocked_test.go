@@ -187,7 +187,7 @@ func TestWithoutAClock(t *testing.T) {
 	}
 }
 
-// What was said without a clock is forgotten when nothing can bring it back.
+// What was set without a clock is forgotten when nothing can bring it back.
 func TestWhatWasSaidWithoutAClockIsForgotten(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
@@ -204,7 +204,7 @@ func TestWhatWasSaidWithoutAClockIsForgotten(t *testing.T) {
 	require.Equal(t, "false", one(t, pool, kept))
 }
 
-// What is read from the provider afterwards is the last word also on what was said without a clock.
+// What is read from the provider afterwards is the last word also on what was set without a clock.
 func TestSupersedeIsNewerThanWhatWasSaidWithoutAClock(t *testing.T) {
 	t.Parallel()
 	for name, ahead := range map[string]int{"StampedBefore": -5, "StampedAhead": 30} {

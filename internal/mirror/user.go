@@ -18,7 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// ErrNoUser says that the mirror has no user with the id asked for.
+// ErrNoUser means that the mirror has no user with this id.
 var ErrNoUser = errors.New("the mirror has no user with this id")
 
 // User is a row of capydb_auth.users.
@@ -34,17 +34,17 @@ type User struct {
 	LastSignInAt *time.Time      `json:"last_sign_in_at"`
 	DeletedAt    *time.Time      `json:"deleted_at"`
 	Raw          json.RawMessage `json:"raw"`
-	// Provider and LastEventProcessed are nil for a placeholder, of which no event has told yet.
+	// Provider and LastEventProcessed are nil for a placeholder.
 	Provider           *string    `json:"provider"`
 	LastEventProcessed *time.Time `json:"last_event_processed"`
-	// PlaceholderSince is when ensure_user made the row; nil once an event has told of the user.
+	// PlaceholderSince is when ensure_user made the row; nil once an event about the user was applied.
 	PlaceholderSince *time.Time `json:"placeholder_since"`
 }
 
-// Source tells which event said the value of a column (view user_sources).
+// Source is the event that set a column (view user_sources).
 type Source struct {
 	Column  string     `db:"column_name"`
-	EventID *string    // nil: no event spoke of the column
+	EventID *string    // nil: no event set the column
 	SetAt   *time.Time // the provider's clock; nil likewise
 	SentAt  *time.Time
 }

@@ -11,7 +11,7 @@ import (
 // Visibility is what a role sees of a table or view of the mirror.
 type Visibility struct {
 	Relation string `json:"relation"`
-	// Rows says which rows it gets: every one, none, or those that some policies allow.
+	// Rows is a sentence about the rows it sees: all, none, or those that some policies allow.
 	Rows string `json:"rows"`
 	// RowSecurity: row-level security decides about the rows. Policies are those for SELECT that hold for the role.
 	RowSecurity bool     `json:"row_security"`

@@ -51,9 +51,9 @@ type Filter struct {
 	UserID    string
 	// RecordType and RecordID select the events about one record of the project; they come together.
 	RecordType, RecordID string
-	Outcome   string    // one of the outcomes, or Pending
-	From, To  time.Time // received at or after From and before To
-	InboxIDs  []int64
+	Outcome              string    // one of the outcomes, or Pending
+	From, To             time.Time // received at or after From and before To
+	InboxIDs             []int64
 	// AfterID selects messages with a greater id, for following the inbox. Commits overlap: a
 	// message may appear a moment after one with a greater id. To miss none, query again from a few
 	// thousand ids below, or from some ten seconds back, and skip what was seen.

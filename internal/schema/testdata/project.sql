@@ -1647,7 +1647,7 @@ BEGIN
             LIMIT 1
         ) AS l ON true
         CROSS JOIN LATERAL (
-            -- What is not after the last sign-in says nothing if a later one is known.
+            -- What is not after the last sign-in sets nothing if a later one is known.
             SELECT CASE
                 WHEN e.last_sign_in_at_is_least AND e.last_sign_in_at <= u.last_sign_in_at THEN e.fields & ~128
                 ELSE e.fields
@@ -2132,7 +2132,7 @@ BEGIN
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
-            -- What authsync has read itself says all there is to say.
+            -- What authsync has read itself is complete.
             coalesce(
                 (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
                 (w.raw_version).event_id
@@ -2504,7 +2504,7 @@ BEGIN
             sets := sets | 16384;
         END IF;
     ELSIF sets & 16384 <> 0 THEN
-        -- The whole set says it of all roles that nothing newer was reported of.
+        -- The whole set decides about every role of which nothing newer was reported.
         v_version := jsonb_populate_record(NULL::capydb_auth.version, v_versions -> 'roles');
         SELECT coalesce(jsonb_object_agg(r.key, r.value), '{}')
         INTO v_roles
@@ -2826,7 +2826,7 @@ CREATE FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time
         OR coalesce(p_received_at >= (p_clocked).received_at, false);
 $$;
 
-COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was said without a clock is newer than what was said with one.';
+COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was set without a clock is newer than what was set with one.';
 
 CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE

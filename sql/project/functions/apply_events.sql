@@ -7,7 +7,7 @@
 --             outcomes and changes are those of applying them singly.
 -- Result:     one row an event: its ordinal, and applied, stale or duplicate with the
 --             reason; for an event that is kept out of the ledger also unchanged, if it
---             said nothing but what the row had; and deferred with the reason, without any
+--             set nothing but what the row had; and deferred with the reason, without any
 --             effect, if a lock of another transaction is in its way: call again later with it.
 --             All other events of the call take effect or, on an error, none. If a record changed,
 --             whoever listens to channel capydb_auth_changes hears the greatest new id of
@@ -16,7 +16,7 @@
 -- See the type event for what an event holds.
 --
 -- One caller at a time: the lock makes a second one wait, so that the ledger can
--- be asked before it is written, two batches never wait for each other's rows, and
+-- be read before it is written, two batches never wait for each other's rows, and
 -- changes.id grows in the order of commit. A wait beyond lock_timeout, for that or for
 -- whoever has locked a whole table, is US001: nothing is wrong with the events, try again.
 --

@@ -1,4 +1,4 @@
--- change_cursor says from where to read the feed: the greatest id of a change that
+-- change_cursor returns where to read the feed from: the greatest id of a change that
 -- was committed before a time, or the greatest of all.
 --
 -- Repeatable: it changes nothing.

@@ -8,19 +8,19 @@
 --               nothing but what the provider sends no event for
 --   columns     the columns of users that differ; of a missing user none
 --   tolerated   what differs and does not count, such as raw.scim: keys of raw of which the one
---               form of a user object says nothing, or only what is true at this moment
+--               form of a user object lacks, or that are true only at this moment
 --   is_disputed for one of the columns the mirror has a greater version than the event's, so
---               that apply_events would leave it: what the provider says now is needed
+--               that apply_events would leave it: the provider must be read again
 --
 -- p_events are those of apply_events. Everything is compared, by what it means: see
 -- is_same_value. p_is_whole: the objects hold all that the provider knows of a user. p_rules
--- says what the keys at the top of the object mean, as arrays of keys:
+-- classifies the keys at the top of the object, as arrays of keys:
 --   complete    every form has it when it has a value: where one lacks it, it was cleared
 --   quiet       it may change without an event, as by a sign-in
---   loose       of what is in it one form says less than another
+--   loose       one form has less in it than another
 --   computed    it is true only when it is read
 -- A key that is in none of them and that only one object has counts if both were read by
--- authsync itself; of what a delivery does not say nothing can be told.
+-- authsync itself; what a webhook leaves out cannot be compared.
 --
 -- What is quiet, and last_sign_in_at, counts as unreported if updated_at is the same: then
 -- nothing has happened that the provider would have sent an event for.
@@ -84,7 +84,7 @@ BEGIN
             (u.stored).last_event_processed IS NULL AS is_missing,
             (u.stored).deleted_at                   AS deleted_at,
             u.stored                                AS row,
-            -- What authsync has read itself says all there is to say.
+            -- What authsync has read itself is complete.
             coalesce(
                 (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
                 (w.raw_version).event_id

@@ -15,7 +15,7 @@
 -- Repeatable: it changes nothing.
 -- Order:      of no matter.
 -- Result:     true or false. With p_is_loose a key that only one of two objects has is no
---             difference: it is for values of which one form says less than another. Of what
+--             difference: it is for values of which one form has less than another. Of what
 --             is nested deeper than p_levels only the very same is the same.
 CREATE OR REPLACE FUNCTION capydb_auth.is_same_value(
     p_one      jsonb,

@@ -3,7 +3,7 @@
 -- than a statement may.
 --
 -- Repeatable: call it until it gives 0.
--- Order:      the row that says which run the findings belong to goes first, so that
+-- Order:      the row with the run that the findings belong to goes first, so that
 --             a run whose findings are gone in part notices.
 -- Result:     how many were forgotten.
 CREATE OR REPLACE FUNCTION capydb_auth.reconcile_forget(

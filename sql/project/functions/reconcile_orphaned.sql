@@ -1,5 +1,5 @@
 -- reconcile_orphaned looks among the users of the mirror for those that the walk did
--- not meet, and notes them as open: the provider is to be asked about each. It looks
+-- not meet, and notes them as open: each is to be read from the provider. It looks
 -- at p_limit users behind p_after, in the order of their ids, so that a mirror of any
 -- size is looked through in short calls.
 --

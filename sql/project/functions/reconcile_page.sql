@@ -5,8 +5,8 @@
 --             the page comes again after an interruption, has been repaired.
 -- Order:      pages may come in any order.
 -- Result:     those users that are not equal, or of whom something is tolerated, by the ordinal
---             of their event; is_open says that this page cannot decide and the provider
---             must be asked. US003 if the notes of the run are gone: it must begin anew.
+--             of their event; is_open means that this page cannot decide and the record
+--             must be read from the provider. US003 if the notes of the run are gone: it must begin anew.
 --
 -- p_is_whole: the objects hold all that the provider knows of a user. If not, a user
 -- who differs is open: what is written shall be whole. For p_rules see compare_users.

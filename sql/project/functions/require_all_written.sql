@@ -3,7 +3,7 @@
 -- an event must not be on record as applied without its effect.
 --
 -- Repeatable: it changes nothing.
--- Order:      it is asked in the statement that writes.
+-- Order:      in the statement that writes.
 -- Result:     true, or the error.
 CREATE OR REPLACE FUNCTION capydb_auth.require_all_written(
     p_written bigint,

@@ -2,7 +2,7 @@
 -- crash of the server empties their table, and another run takes it over.
 --
 -- Repeatable: it changes nothing.
--- Order:      it is asked in the transaction that reads or writes findings.
+-- Order:      in the transaction that reads or writes findings.
 -- Result:     none, or the error.
 CREATE OR REPLACE FUNCTION capydb_auth.require_reconcile(
     p_run_id   uuid,
