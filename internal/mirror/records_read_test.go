@@ -140,3 +140,33 @@ func TestRolesOneByOne(t *testing.T) {
 	require.Empty(t, roles())
 	require.Equal(t, "true", one(t, pool, `SELECT (deleted_at IS NOT NULL)::text FROM capydb_auth.memberships`), "losing a role revives no membership")
 }
+
+// TestOneEventIDAboutSeveralRecords is a sender that gives one id to what happened to several records: the ledger tells
+// them apart by type and id.
+func TestOneEventIDAboutSeveralRecords(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	batch := func() (events []mirror.Event) {
+		for _, user := range []string{"u1", "u2"} {
+			for _, d := range record.Types() {
+				if d.Type == record.Organization && user == "u2" {
+					continue
+				}
+				e := about(d.Type, update("e1", 1))
+				e.UserID, e.ObjectID, e.InboxID = user, "obj_"+user, int64(len(events))
+				events = append(events, e)
+			}
+		}
+		return events
+	}
+	for _, e := range batch() {
+		require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{e}))
+	}
+	again := batch()
+	for i := range again {
+		again[i].InboxID = 99
+	}
+	for _, outcome := range apply(t, pool, again) {
+		require.Equal(t, "duplicate", outcome)
+	}
+}
