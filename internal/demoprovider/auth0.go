@@ -24,7 +24,10 @@ const (
 type Auth0 struct {
 	Server
 	Account *Account
-	Secret  string
+	// Organizations are those of the tenant; Expired are checkpoints of their lists that it forgets.
+	Organizations Organizations
+	Expired       []string
+	Secret        string
 	// Scope of the tokens, separated by spaces; "read:users" unless changed.
 	Scope string
 	// Unauthorized refuses tokens for the Management API.
@@ -123,6 +126,8 @@ func (a *Auth0) answer(w http.ResponseWriter, r *http.Request) {
 		auth0Error(w, http.StatusUnauthorized, "Invalid token "+token, "invalid_token")
 	case path == "event-streams" || strings.HasPrefix(path, "event-streams/"):
 		a.streams(w, r, path)
+	case (path == "organizations" || strings.HasPrefix(path, "organizations/")) && r.Method == http.MethodGet:
+		a.organizations(w, r, strings.TrimPrefix(path, "organizations"))
 	case !a.allows(w, "read:users"): // it is answered
 	case path == "users" && r.Method == http.MethodGet:
 		a.list(w, r)

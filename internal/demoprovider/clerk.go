@@ -16,7 +16,10 @@ const ClerkKey = "sk_test_c2VjcmV0LW9mLXRoZS1mYWtl"
 type Clerk struct {
 	Server
 	Account *Account
-	Key     string
+	// Organizations are those of the account. NoOrganizations: the instance has the feature off.
+	Organizations   Organizations
+	NoOrganizations bool
+	Key             string
 	// RefuseCursor answers 422 to starting_after.
 	RefuseCursor bool
 	// LostCursorIsEmpty answers an empty list to a cursor whose user is gone; else 404.
@@ -59,6 +62,8 @@ func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/v1/users"); {
+	case r.Method == http.MethodGet && slices.Contains([]string{"/v1/organizations", "/v1/organization_memberships", "/v1/organization_invitations"}, r.URL.Path):
+		c.records(w, r)
 	case path == r.URL.Path || r.Method != http.MethodGet:
 		clerkError(w, http.StatusNotFound, "not_found", "There is no such address.")
 	case path == "":

@@ -49,7 +49,9 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 		Clerk: NewClerk(NewAccount(clerkUsers), now), Auth0: NewAuth0(NewAccount(auth0Users), now), BetterAuth: NewBetterAuth(NewAccount(betterAuthUsers), now),
 		Changed: func() error { return nil }, now: now,
 	}
-	d.Auth0.Scope = "read:users " + Auth0StreamScopes
+	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes
+	demoOrganizations(&d.Clerk.Organizations)
+	demoOrganizations(&d.Auth0.Organizations)
 	d.Auth0.Polls, d.Auth0.Rate, d.Auth0.Burst = 2, 2, 10 // a free plan's, with some room
 	for name, of := range s.accounts() {
 		d.account(name).restore(of)

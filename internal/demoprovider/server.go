@@ -32,6 +32,8 @@ type Server struct {
 	Now func() time.Time
 	// Paging is how lists misbehave. Set it before the stand-in is used.
 	Paging Paging
+	// Records is how the lists of organizations, memberships and invitations do.
+	Records RecordPaging
 	// Begun is called with each request before it is answered.
 	Begun func(r *http.Request)
 

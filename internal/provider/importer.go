@@ -3,6 +3,8 @@ package provider
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/authsync/authsync/internal/record"
 )
 
 // The kinds of reads from a provider; they are the types of the resulting events.
@@ -15,24 +17,26 @@ const (
 	KindRefresh = "refresh"
 )
 
-// Import describes a user object that authsync read from the provider's API or tables.
+// Import describes an object that authsync read from the provider's API or tables.
 type Import struct {
-	RunID string // with Kind the event's id, shared by the users of a run
+	RunID string // with Kind the event's id, shared by the records of a run
 	Kind  string // KindBackfill, KindReconcile or KindRefresh
 	// FetchedAt is when the request that read the object was sent. It serves as the times of
 	// sending and of receipt: a newer live event always wins.
 	FetchedAt time.Time
-	// Whole reports that the object is the whole profile, so a missing key was cleared.
+	// Whole reports that the object is complete, so a missing key was cleared.
 	Whole bool
 	// LastSignInAt is set if the source knows it but the object lacks it.
 	LastSignInAt *time.Time
 }
 
-// Importer is a provider whose user objects authsync can read itself.
+// Importer is a provider whose objects authsync can read itself.
 type Importer interface {
 	// DecodeUser translates a user object into an event, with the same mapping as Decode. It never
 	// fails: an undecodable object has the verdict Fail. The event does not go into the ledger.
 	DecodeUser(object json.RawMessage, i Import, o Options) Event
+	// DecodeRecord does the same for an organization, a membership or an invitation.
+	DecodeRecord(t record.Type, object json.RawMessage, i Import, o Options) Event
 	// Comparison describes how the keys of two user objects are compared.
 	Comparison() Comparison
 }

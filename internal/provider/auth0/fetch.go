@@ -96,8 +96,8 @@ type source struct {
 func (Provider) ReconcileEvery() string { return "1w" }
 
 // NewSource reads the users of a tenant through the Management API, as the application given by
-// domain, client_id and client_secret. It needs the permission read:users. Option base_url replaces
-// https:// and the domain.
+// domain, client_id and client_secret. It needs the permission read:users; for other records see
+// Records. Option base_url replaces https:// and the domain.
 //
 // A tenant with fewer than 1000 users is listed, 50 per page, in order of creation; Auth0 lists no
 // more than that. Beyond that an export job is created and downloaded; see place. The source is an

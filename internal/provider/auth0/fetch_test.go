@@ -242,8 +242,8 @@ func TestBrokenLinesAreReportedWithTheirNumber(t *testing.T) {
 	require.Equal(t, 1200-6, got)
 	require.Equal(t, []userapi.Bad{
 		{Place: "line 17", Reason: "the line is not JSON"},
-		{Place: "line 600", Reason: "it is a text, not a user object"},
-		{Place: "line 601", Reason: "the user object has no user_id"},
+		{Place: "line 600", Reason: "it is a text, not an object"},
+		{Place: "line 601", Reason: "the object has no user_id"},
 		{Place: "line 800", Reason: "the line is longer than 2 MiB"},
 		{Place: "line 1200", Reason: "the line is not JSON"},
 	}, bad)

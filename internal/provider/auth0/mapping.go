@@ -82,6 +82,18 @@ func memberships() payload.Mapping {
 	}}
 }
 
+// invitations has the keys of Auth0's invitation of an organization, which is only ever read: there
+// are no events about one. It has no status, and the ids of its roles instead of their names.
+func invitations() payload.Mapping {
+	return payload.Mapping{Type: record.Invitation, Secrets: []string{"invitationurl", "ticketid"}, Keys: []payload.Key{
+		{Field: payload.ID, Path: "id"},
+		{Field: payload.OrganizationID, Path: "organization_id"},
+		{Field: payload.Email, Path: "invitee.email"},
+		{Field: payload.ExpiresAt, Path: "expires_at"},
+		{Field: payload.CreatedAt, Path: "created_at"},
+	}}
+}
+
 // setName uses the machine name of an organization without a display name.
 func setName(c *payload.Change) {
 	if display := c.Values[payload.Name]; display.IsAbsent() || display.IsBlank() {

@@ -151,7 +151,7 @@ func TestAnswersOfAnotherShapeAreRefused(t *testing.T) {
 	page, err = source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, page.Users, 1, "an id may be a number")
-	require.Equal(t, []userapi.Bad{{Place: "entry 2", Reason: "the user object has no id"}, {Place: "entry 3", Reason: "it is null, not a user object"}}, page.Bad)
+	require.Equal(t, []userapi.Bad{{Place: "entry 2", Reason: "the object has no id"}, {Place: "entry 3", Reason: "it is null, not an object"}}, page.Bad)
 }
 
 func TestNewSourceSaysWhatIsMissing(t *testing.T) {
@@ -183,4 +183,13 @@ func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	}
 	_, err = betterauth.New().NewVerifier(provider.Credentials{SessionToken: "a\nb"}, provider.Options{})
 	require.ErrorContains(t, err, "control character")
+}
+
+func TestRecordsOfTheAdminAPIAreNotRead(t *testing.T) {
+	t.Parallel()
+	_, c := fake(t, 3)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
+	require.NoError(t, err)
+	require.Empty(t, read.Read)
+	require.Contains(t, read.Notes[0], "option source")
 }

@@ -6,12 +6,25 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // DecodeUser translates a row of Better Auth's user table, as returned by its admin API or with the
 // field names as keys.
 func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
 	return payload.Import(object, i, o, payload.Change{Mapping: users(), NumericID: true}, nil)
+}
+
+// DecodeRecord translates a row of the tables organization, member and invitation, with the field
+// names as keys.
+func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
+	mapping := map[record.Type]func() payload.Mapping{
+		record.Organization: organizations, record.Membership: memberships, record.Invitation: invitations,
+	}[t]
+	if mapping == nil {
+		return payload.ImportUnmirrored(t, i)
+	}
+	return payload.Import(object, i, o, payload.Change{Mapping: mapping(), NumericID: true}, nil)
 }
 
 // Comparison describes how to compare: the object is the whole row; its keys are those of Better

@@ -144,7 +144,7 @@ func TestUsersWithoutAnIDAreReported(t *testing.T) {
 	first, err := source.Page(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, first.Users, 498)
-	require.Equal(t, []userapi.Bad{{Place: "entry 3", Reason: "the user object has no id"}}, first.Bad)
+	require.Equal(t, []userapi.Bad{{Place: "entry 3", Reason: "the object has no id"}}, first.Bad)
 	require.Contains(t, first.Next, `"offset":499`, "they have a position; that behind the last user comes again")
 	for _, refuse := range []bool{false, true} {
 		server.RefuseCursor = refuse

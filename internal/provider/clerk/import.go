@@ -6,6 +6,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // DecodeUser translates an object of Clerk's Backend API (GET /v1/users), which is the same as the
@@ -18,6 +19,18 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 		}
 		setEmailOf(c, primary)
 	})
+}
+
+// DecodeRecord translates an object of one of the lists of the whole instance, which is the same as
+// the data of its webhooks.
+func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
+	mapping := map[record.Type]func() payload.Mapping{
+		record.Organization: organizations, record.Membership: memberships, record.Invitation: invitations,
+	}[t]
+	if mapping == nil {
+		return payload.ImportUnmirrored(t, i)
+	}
+	return payload.Import(object, i, o, payload.Change{Mapping: mapping()}, nil)
 }
 
 // Comparison describes how to compare: webhooks and the API have the same user object, except for

@@ -5,11 +5,12 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
-// Import creates the event of a user object that authsync read itself. The change has the
-// provider's Mapping (and NumericID); prepare, which may be nil, adds what the mapping cannot say,
-// and gets whether the object is whole.
+// Import creates the event of an object that authsync read itself. The change has the provider's
+// Mapping (and NumericID); prepare, which may be nil, adds what the mapping cannot say, and gets
+// whether the object is whole.
 //
 // Clocks are those of an update: the object's updated_at, otherwise the time when the request that
 // read it was sent, which serves as the time of receipt.
@@ -18,14 +19,17 @@ func Import(
 ) provider.Event {
 	e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, SentAt: Receipt(i.FetchedAt)}
 	d := provider.Message{ReceivedAt: i.FetchedAt}
+	if c.Type != record.User {
+		e.RecordType = c.Type
+	}
 	doc, err := Parse(object)
 	if err != nil {
-		return Failed(d, e, strings.Replace(err.Error(), "the body", "the user", 1))
+		return Failed(d, e, strings.Replace(err.Error(), "the body", "the "+string(c.Type), 1))
 	}
 	if !doc.IsObject() {
-		return Failed(d, e, NotObject("the user", doc))
+		return Failed(d, e, NotObject("the "+string(c.Type), doc))
 	}
-	c.Path, c.Object, c.Values = "user", doc, c.read(doc)
+	c.Path, c.Object, c.Values = string(c.Type), doc, c.read(doc)
 	if c.Values[LastSignInAt].IsAbsent() && i.LastSignInAt != nil {
 		e.LastSignInIsLeast = true // sessions end and are deleted
 		c.Values[LastSignInAt] = Value(`"` + Format(*i.LastSignInAt) + `"`)
@@ -41,4 +45,10 @@ func Import(
 		prepare(&c, whole)
 	}
 	return c.Apply(d, e)
+}
+
+// ImportUnmirrored is the event of an object of a type that the provider has no list of.
+func ImportUnmirrored(t record.Type, i provider.Import) provider.Event {
+	e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, RecordType: t, SentAt: Receipt(i.FetchedAt)}
+	return Failed(provider.Message{ReceivedAt: i.FetchedAt}, e, "records of type "+string(t)+" are not read from the provider")
 }

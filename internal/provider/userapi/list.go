@@ -43,6 +43,23 @@ func (l *List) Cut() {
 	l.Bad, l.BadPlaces = l.Bad[:n], l.BadPlaces[:n]
 }
 
+// DropFirst removes the first n entries of the answer, invalid ones included.
+func (l *List) DropFirst(n int64) {
+	entries, bad, places := l.Entries, l.Bad, l.BadPlaces
+	l.Entries, l.Bad, l.BadPlaces = nil, nil, nil
+	for _, entry := range entries {
+		if entry.Place >= n {
+			entry.Place -= n
+			l.Entries = append(l.Entries, entry)
+		}
+	}
+	for i, place := range places {
+		if place >= n {
+			l.Bad, l.BadPlaces = append(l.Bad, bad[i]), append(l.BadPlaces, place-n)
+		}
+	}
+}
+
 // Page converts the list to a page.
 func (l *List) Page() Page {
 	return Page{Users: Users(l.Entries, l.SentAt), Bad: l.Bad, Total: l.Total}
@@ -81,7 +98,7 @@ func Split(list payload.Value, id, created string) List {
 // ReadEntry reads what a walk needs of a user object. The error is a sentence for Bad.Reason.
 func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	if !object.IsObject() {
-		return Entry{}, fmt.Errorf("it is %s, not a user object", object.Kind())
+		return Entry{}, fmt.Errorf("it is %s, not an object", object.Kind())
 	}
 	entry := Entry{Object: json.RawMessage(object)}
 	for key, value := range object.Members() {
@@ -94,7 +111,7 @@ func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 		}
 	}
 	if entry.ID == "" {
-		return Entry{}, errors.New("the user object has no " + id)
+		return Entry{}, errors.New("the object has no " + id)
 	}
 	return entry, nil
 }

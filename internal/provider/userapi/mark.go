@@ -92,12 +92,18 @@ func (m *Mark) join(l *List) (first, last int64, joined bool) {
 	return first, last, joined
 }
 
-// NoProgress returns the error for a list that makes no progress; what describes the observation.
+// NoProgress returns the error for a list of users that makes no progress; what describes the
+// observation.
 func NoProgress(name, what string, read, total int64) error {
+	return NoProgressOf("users", name, what, read, total)
+}
+
+// NoProgressOf is NoProgress for a list of something else, such as "organizations".
+func NoProgressOf(list, name, what string, read, total int64) error {
 	counted := ""
 	if total > 0 {
 		counted = fmt.Sprintf(", which counts %d", total)
 	}
-	return fault.Newf(fault.ProviderError, "list the users of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
-		"Is there a proxy on the way that drops or changes parameters?", name, counted, what, read)
+	return fault.Newf(fault.ProviderError, "list the %s of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
+		"Is there a proxy on the way that drops or changes parameters?", list, name, counted, what, read)
 }

@@ -1,6 +1,7 @@
 package userapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -17,8 +18,9 @@ const (
 // or created: each request begins with the last users read, and counts only if they are where they
 // should be.
 type Positions struct {
-	// Name names the list's owner.
+	// Name names the list's owner, and Of what it lists; empty means users.
 	Name   string
+	Of     string
 	Client *Client
 	// List requests the list from a position on.
 	List func(ctx context.Context, from int64) (List, error)
@@ -81,16 +83,16 @@ func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 		case m.Offset == total || m.Offset > total && strays <= maxEndChecks:
 			return Part{End: true, List: List{SentAt: l.SentAt, Total: l.Total}}, nil
 		case strays > maxEndChecks:
-			return Part{}, NoProgress(p.Name, fmt.Sprintf("asked for what lies behind position %d, it gives what lies before it", from), m.Offset, total)
+			return Part{}, p.noProgress(fmt.Sprintf("asked for what lies behind position %d, it gives what lies before it", from), m.Offset, total)
 		case ends == maxEndChecks:
-			return Part{}, NoProgress(p.Name, fmt.Sprintf("it ends at position %d", m.Offset), m.Offset, total)
+			return Part{}, p.noProgress(fmt.Sprintf("it ends at position %d", m.Offset), m.Offset, total)
 		}
 		ends++
 		if err := p.Client.BackOff(ctx, ends); err != nil {
 			return Part{}, err
 		}
 	}
-	return Part{}, NoProgress(p.Name, fmt.Sprintf("behind position %d each answer contradicts the one before", m.Offset), m.Offset, 0)
+	return Part{}, p.noProgress(fmt.Sprintf("behind position %d each answer contradicts the one before", m.Offset), m.Offset, 0)
 }
 
 // behind keeps what follows a place. Bad entries count if they lie after the offset: the others
@@ -122,16 +124,20 @@ func (p *Positions) take(ctx context.Context, m *Mark, part Part, offset, first 
 			m.Offset = offset
 			return part, nil
 		case len(ids) == 0:
-			return Part{}, NoProgress(p.Name, "it gives entries without an id", m.Offset, total)
+			return Part{}, p.noProgress("it gives entries without an id", m.Offset, total)
 		}
 		if first == 0 && ids[0] == m.First && m.Offset == total { // past the end the list starts again
 			return Part{End: true, List: List{SentAt: part.SentAt, Total: part.Total}}, nil
 		}
-		return Part{}, NoProgress(p.Name, fmt.Sprintf("behind position %d it gives users again that were read before", m.Offset), m.Offset, total)
+		return Part{}, p.noProgress(fmt.Sprintf("behind position %d it gives entries again that were read before", m.Offset), m.Offset, total)
 	}
 	m.Add(ids)
 	m.Offset = offset
 	return part, nil
+}
+
+func (p *Positions) noProgress(what string, read, total int64) error {
+	return NoProgressOf(cmp.Or(p.Of, "users"), p.Name, what, read, total)
 }
 
 func (p *Positions) total(ctx context.Context, l *List) (int64, error) {
@@ -148,7 +154,7 @@ func (p *Positions) total(ctx context.Context, l *List) (int64, error) {
 // rewind restarts the walk: hardly any of the last users read is where it was.
 func (p *Positions) rewind(m *Mark) (Part, error) {
 	if m.Rewinds == maxRewinds {
-		return Part{}, NoProgress(p.Name, fmt.Sprintf("it has no order: the users read last are not where they were, after %d new beginnings", m.Rewinds), m.Offset, 0)
+		return Part{}, p.noProgress(fmt.Sprintf("it has no order: the entries read last are not where they were, after %d new beginnings", m.Rewinds), m.Offset, 0)
 	}
 	*m = Mark{Rewinds: m.Rewinds + 1}
 	return Part{Restarted: true}, nil

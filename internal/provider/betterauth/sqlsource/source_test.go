@@ -273,7 +273,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	b.exec(t, `ALTER TABLE "user" ENABLE ROW LEVEL SECURITY`)
 	_, err = b.open(provider.UserTables{}).User(t.Context(), "u1")
 	require.True(t, fault.Is(err, fault.CredentialsRefused), "a hidden user is not a deleted one: %v", err)
-	require.ErrorContains(t, err, "row level security hides users")
+	require.ErrorContains(t, err, "row level security hides rows")
 }
 
 func TestChangedTablesAreLookedAtAgain(t *testing.T) {

@@ -45,6 +45,9 @@ const (
 		ORDER BY a.attnum`
 )
 
+// errNoTable reports a table that does not exist.
+var errNoTable = errors.New("there is no such table")
+
 // table examines a table. It refuses row-level security, which would silently hide users, so that
 // they would seem to be deleted.
 func (s *source) table(ctx context.Context, name string) (*table, error) {
@@ -59,14 +62,14 @@ func (s *source) table(ctx context.Context, name string) (*table, error) {
 	)
 	err := s.Pool.QueryRow(ctx, selectTable, s.Tables.Schema, name).Scan(&oid, &role, &hidden)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fault.Newf(fault.ProviderError, "the database has no table %s: name the tables of your Better Auth server in options.source "+
-			"(schema, user_table, session_table)", t.name)
+		return nil, fault.Wrap(fault.ProviderError, errNoTable, fmt.Sprintf("the database has no table %s: name the tables of your Better Auth server in options.source "+
+			"(schema, user_table, session_table)", t.name))
 	}
 	if err != nil {
 		return nil, s.explain(ctx, "look at table "+t.name, err)
 	}
 	if hidden {
-		return nil, fault.Newf(fault.CredentialsRefused, "row level security hides users of %s from the role %q, who would seem to be deleted: "+
+		return nil, fault.Newf(fault.CredentialsRefused, "row level security hides rows of %s from the role %q, which would seem to be deleted: "+
 			"let a role read it that has BYPASSRLS or owns the table", t.name, role)
 	}
 	rows, err := s.Pool.Query(ctx, selectColumns, oid)

@@ -1,0 +1,142 @@
+package demoprovider
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Auth0OrganizationScopes are the permissions that reading organizations needs.
+const Auth0OrganizationScopes = "read:organizations read:organization_members read:organization_member_roles read:organization_invitations"
+
+// Auth0OrganizationID is the id of an organization.
+func Auth0OrganizationID(number int) string { return fmt.Sprintf("org_%016d", number) }
+
+// organizations answers the calls about organizations, by the path behind api/v2/organizations.
+func (a *Auth0) organizations(w http.ResponseWriter, r *http.Request, path string) {
+	if path == "" {
+		if a.allows(w, "read:organizations") {
+			a.checkpoints(w, r, "organizations", func(of Organization) string {
+				return fmt.Sprintf(`{"id":%q,"name":%q,"display_name":%s,"branding":{"logo_url":"https://images.example.com/organizations/%[2]s.png"},"metadata":{}}`,
+					Auth0OrganizationID(of.Number), slugOf(of.Name), text(of.Name))
+			}, a.Organizations.list())
+		}
+		return
+	}
+	escaped, list, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	id, _ := url.PathUnescape(escaped)
+	of, known := a.Organizations.find(id, Auth0OrganizationID)
+	switch {
+	case list != "members" && list != "invitations":
+		auth0Error(w, http.StatusNotFound, "Not Found", "")
+	case list == "members" && a.allows(w, "read:organization_members"):
+		a.members(w, r, of, known)
+	case list == "invitations" && a.allows(w, "read:organization_invitations"):
+		a.invitations(w, r, of, known)
+	}
+}
+
+func (a *Auth0) members(w http.ResponseWriter, r *http.Request, of Organization, known bool) {
+	roles := strings.Contains(r.URL.Query().Get("fields"), "roles")
+	switch {
+	case roles && !a.allows(w, "read:organization_member_roles"): // it is answered
+	case !known:
+		auth0Error(w, http.StatusNotFound, "No organization found by that id or name.", "inexistent_organization")
+	default:
+		a.checkpoints(w, r, "members", func(m Organization) string {
+			member := m.Members[0]
+			object := fmt.Sprintf(`{"user_id":%q,"email":"mary.%d@example.com","picture":"https://images.example.com/avatars/mary.png","name":"Mary Somerville"`,
+				Auth0ID(member.User), member.User)
+			if roles && member.Role != "" {
+				object += fmt.Sprintf(`,"roles":[{"id":"rol_%s","name":%[1]q}]`, member.Role)
+			} else if roles {
+				object += `,"roles":[]`
+			}
+			return object + "}"
+		}, each(of))
+	}
+}
+
+// each is an organization with one member, for each of its members.
+func each(of Organization) (all []Organization) {
+	for _, m := range of.Members {
+		one := of
+		one.Members = []Member{m}
+		all = append(all, one)
+	}
+	return all
+}
+
+// checkpoints answers a list that is paged by from and take, and names a next page even where that
+// is empty.
+func (a *Auth0) checkpoints(w http.ResponseWriter, r *http.Request, key string, object func(Organization) string, all []Organization) {
+	take, errTake := number(r, "take", 50)
+	from := r.URL.Query().Get("from")
+	position := 0
+	known := from == ""
+	if from != "" && !a.forgets(from) {
+		n, err := strconv.Atoi(strings.TrimPrefix(from, "chk_"))
+		position, known = n, err == nil
+	}
+	switch {
+	case errTake != nil || take < 1 || take > 100:
+		auth0Error(w, http.StatusBadRequest, "Query validation error", "invalid_query_string")
+		return
+	case !known:
+		auth0Error(w, http.StatusBadRequest, "The checkpoint is invalid or has expired.", "invalid_paging")
+		return
+	}
+	p := a.recordPaging()
+	var objects []string
+	page := misplaced(p, all, position, take)
+	for _, of := range page {
+		objects = append(objects, p.entry(object(of)))
+	}
+	next := ""
+	if len(page) > 0 && (len(page) == take || position+len(page) < len(all)) {
+		next = fmt.Sprintf(`,"next":"chk_%d"`, position+len(page))
+	}
+	writeJSON(w, http.StatusOK, fmt.Sprintf(`{%q:[%s]%s}`, key, strings.Join(objects, ","), next))
+}
+
+// forgets reports whether a checkpoint has expired: each of Expired does, once.
+func (a *Auth0) forgets(checkpoint string) bool {
+	a.state.Lock()
+	defer a.state.Unlock()
+	i := slices.Index(a.Expired, checkpoint)
+	if i >= 0 {
+		a.Expired = slices.Delete(a.Expired, i, i+1)
+	}
+	return i >= 0
+}
+
+// invitations answers a list that is paged by number and has no total.
+func (a *Auth0) invitations(w http.ResponseWriter, r *http.Request, of Organization, known bool) {
+	page, errPage := number(r, "page", 0)
+	size, errSize := number(r, "per_page", 50)
+	switch {
+	case !known:
+		auth0Error(w, http.StatusNotFound, "No organization found by that id or name.", "inexistent_organization")
+		return
+	case errPage != nil || errSize != nil || page < 0 || size < 1 || size > 100:
+		auth0Error(w, http.StatusBadRequest, "Query validation error", "invalid_query_string")
+		return
+	}
+	p := a.recordPaging()
+	invitations := of.Invitations
+	if r.URL.Query().Get("sort") != "created_at:1" {
+		invitations = slices.Clone(invitations)
+		slices.Reverse(invitations)
+	}
+	var objects []string
+	for _, i := range misplaced(p, invitations, page*size, size) {
+		created := organizationCreated(of.Number).Format("2006-01-02T15:04:05.000Z")
+		objects = append(objects, p.entry(fmt.Sprintf(`{"id":"uinv_%d_%d","organization_id":%q,"inviter":{"name":"Mary"},"invitee":{"email":%s},`+
+			`"invitation_url":"https://shop.example.com/login?invitation=t1cket","ticket_id":"t1cket","created_at":%q,"expires_at":"2030-01-01T00:00:00.000Z","roles":["rol_%s"]}`,
+			of.Number, i.Number, Auth0OrganizationID(of.Number), text(i.Email), created, i.Role)))
+	}
+	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"start":%d,"limit":%d,"invitations":[%s]}`, page*size, size, strings.Join(objects, ",")))
+}

@@ -1,0 +1,93 @@
+package demoprovider
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// ClerkOrganizationID is the id of an organization.
+func ClerkOrganizationID(number int) string { return fmt.Sprintf("org_2bGm%023d", number) }
+
+// clerkMembership is a membership in the list of the whole instance.
+type clerkMembership struct {
+	of Organization
+	m  Member
+}
+
+// records answers the lists of the whole instance.
+func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
+	limit, errLimit := number(r, "limit", 10)
+	offset, errOffset := number(r, "offset", 0)
+	order := r.URL.Query().Get("order_by")
+	invalid := func(what string) { clerkError(w, http.StatusUnprocessableEntity, "form_param_format_invalid", what) }
+	switch {
+	case c.NoOrganizations:
+		clerkError(w, http.StatusForbidden, "organization_not_enabled_in_instance", "The organizations feature is not enabled for this instance.")
+		return
+	case errLimit != nil || limit < 1 || limit > 500:
+		invalid("limit must be between 1 and 500")
+		return
+	case errOffset != nil || offset < 0:
+		invalid("offset must be at least 0")
+		return
+	case !slices.Contains([]string{"", "created_at", "+created_at", "-created_at"}, order):
+		invalid("order_by is not known")
+		return
+	}
+	p := c.recordPaging()
+	all := c.recordObjects(strings.TrimPrefix(r.URL.Path, "/v1/"))
+	total := len(all)
+	if order == "" || order[0] == '-' {
+		slices.Reverse(all)
+	}
+	all = misplaced(p, all, offset, limit)
+	for i := range all {
+		all[i] = p.entry(all[i])
+	}
+	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"data":[%s],"total_count":%d}`, strings.Join(all, ","), total))
+}
+
+// recordObjects are the objects of a list, in order of creation.
+func (c *Clerk) recordObjects(list string) (objects []string) {
+	for _, of := range c.Organizations.list() {
+		switch list {
+		case "organizations":
+			objects = append(objects, c.organization(of))
+		case "organization_memberships":
+			for _, m := range of.Members {
+				objects = append(objects, c.membership(clerkMembership{of, m}))
+			}
+		case "organization_invitations":
+			for _, i := range of.Invitations {
+				objects = append(objects, c.invitation(of, i))
+			}
+		}
+	}
+	return objects
+}
+
+func (c *Clerk) organization(of Organization) string {
+	return fmt.Sprintf(`{"object":"organization","id":%q,"name":%s,"slug":%q,"image_url":"https://images.example.com/organizations/%[3]s.png","has_image":true,`+
+		`"max_allowed_memberships":50,"admin_delete_enabled":true,"public_metadata":{},"private_metadata":{},"created_at":%d,"updated_at":%d}`,
+		ClerkOrganizationID(of.Number), text(of.Name), slugOf(of.Name), organizationCreated(of.Number).UnixMilli(), of.Updated.UnixMilli())
+}
+
+func (c *Clerk) membership(m clerkMembership) string {
+	updated := m.m.Updated
+	if updated.IsZero() {
+		updated = organizationCreated(m.of.Number)
+	}
+	return fmt.Sprintf(`{"object":"organization_membership","id":"orgmem_%d_%d","role":"org:%s","role_name":%[3]q,"permissions":["org:sys_profile:read"],`+
+		`"public_metadata":{},"private_metadata":{},"organization":%s,"public_user_data":{"user_id":%q,"identifier":"mary.%[2]d@example.com","first_name":"Mary",`+
+		`"last_name":"No. %[2]d","image_url":"https://images.example.com/avatars/mary.png","has_image":true},"created_at":%[6]d,"updated_at":%[7]d}`,
+		m.of.Number, m.m.User, m.m.Role, c.organization(m.of), ClerkID(m.m.User), organizationCreated(m.of.Number).UnixMilli(), updated.UnixMilli())
+}
+
+func (c *Clerk) invitation(of Organization, i Invitation) string {
+	created := organizationCreated(of.Number).UnixMilli()
+	return fmt.Sprintf(`{"object":"organization_invitation","id":"orginv_%d_%d","organization_id":%q,"email_address":%s,"role":"org:%s","status":"pending",`+
+		`"url":"https://accounts.example.com/accept?ticket=t1cket","public_metadata":{},"private_metadata":{},"created_at":%d,"updated_at":%[6]d,"expires_at":%[7]d}`,
+		of.Number, i.Number, ClerkOrganizationID(of.Number), text(i.Email), i.Role, created, created+30*24*3600*1000)
+}

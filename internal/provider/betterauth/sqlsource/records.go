@@ -1,0 +1,160 @@
+package sqlsource
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// recordTable is a table of Better Auth's plugin organization, with its own name. A table without
+// these columns is another one that happens to have the name.
+type recordTable struct {
+	name    string
+	of      record.Type
+	columns []string
+}
+
+// recordTables returns the tables in the sequence in which they are read.
+func recordTables() []recordTable {
+	return []recordTable{
+		{"organization", record.Organization, []string{"id", "name", "slug"}},
+		{"member", record.Membership, []string{"id", "organizationId", "userId", "role"}},
+		{"invitation", record.Invitation, []string{"id", "organizationId", "email"}},
+	}
+}
+
+// recordPlace is a table and the last id read in it, as text; nil before the first.
+type recordPlace struct {
+	Table string  `json:"table"`
+	ID    *string `json:"id"`
+
+	// Mark detects a view or server that returns the same rows again.
+	userapi.Mark
+}
+
+// Records reads up to 500 organizations, members or invitations, in the order of their ids. A table
+// that does not exist or may not be read is left out, and a note says so.
+func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage, error) {
+	tables := recordTables()
+	at := recordPlace{Table: tables[0].name}
+	if cursor != "" {
+		at = recordPlace{}
+		if err := userapi.DecodeCursor(cursor, &at); err != nil {
+			return userapi.RecordPage{}, err
+		}
+	}
+	i := slices.IndexFunc(tables, func(t recordTable) bool { return t.name == at.Table })
+	if i < 0 {
+		return userapi.RecordPage{}, userapi.ForeignCursor()
+	}
+	var page userapi.RecordPage
+	more, err := s.readRecords(ctx, tables[i], &at, &page)
+	if missing, is := errors.AsType[*missingError](err); is {
+		page.Notes, err = []string{missing.Error()}, nil
+	}
+	if err != nil {
+		return userapi.RecordPage{}, err
+	}
+	if !more {
+		if i++; i == len(tables) {
+			return page, nil
+		}
+		at = recordPlace{Table: tables[i].name}
+	}
+	page.Next, err = userapi.EncodeCursor(at)
+	return page, err
+}
+
+// missingError says why a table is not read.
+type missingError struct{ reason string }
+
+func (e *missingError) Error() string { return e.reason }
+
+// recordRow is a row of a table: its id, and the object of its columns.
+type recordRow struct {
+	ID     string
+	Object json.RawMessage
+}
+
+// readRecords adds the rows after a place to a page, and moves the place. It reports whether there
+// may be more.
+func (s *source) readRecords(ctx context.Context, from recordTable, at *recordPlace, page *userapi.RecordPage) (more bool, err error) {
+	query, err := s.recordQuery(ctx, from, at.ID == nil)
+	if err != nil {
+		return false, err
+	}
+	readAt := s.Now()
+	args := []any{pageSize}
+	if at.ID != nil {
+		args = append(args, *at.ID)
+	}
+	rows, err := s.Pool.Query(ctx, query, args...)
+	var read []recordRow
+	if err == nil {
+		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[recordRow])
+	}
+	if isBadID(err) {
+		return false, userapi.ForeignCursor()
+	}
+	if err != nil {
+		return false, s.explain(ctx, "read table "+from.name, err)
+	}
+	ids := make([]string, len(read))
+	for i, r := range read {
+		ids[i] = r.ID
+		page.Records = append(page.Records, userapi.Record{Type: from.of, Object: r.Object, FetchedAt: readAt})
+	}
+	if at.Repeats(ids) {
+		return false, userapi.NoProgressOf("rows of table "+from.name, "the database", "behind one row it gives rows again that stood before", at.Offset, 0)
+	}
+	if len(read) < pageSize {
+		return false, nil
+	}
+	at.ID = &ids[len(ids)-1]
+	at.Add(ids)
+	at.Offset += pageSize
+	return true, nil
+}
+
+// recordQuery examines a table and returns the statement that reads its rows: $1 is their number, $2
+// the id that they follow.
+func (s *source) recordQuery(ctx context.Context, from recordTable, first bool) (string, error) {
+	t, err := s.table(ctx, from.name)
+	switch {
+	case errors.Is(err, errNoTable):
+		return "", &missingError{fmt.Sprintf("the database has no table %s of Better Auth's plugin organization: nothing was read from it",
+			pgx.Identifier{s.Tables.Schema, from.name}.Sanitize())}
+	case fault.Is(err, fault.CredentialsRefused):
+		return "", &missingError{"nothing was read from table " + from.name + ": " + err.Error()}
+	case err != nil:
+		return "", err
+	}
+	for _, name := range from.columns {
+		if _, ok := t.find(name); !ok {
+			return "", &missingError{fmt.Sprintf("nothing was read from table %s: it has no column %q that may be read, as that of Better Auth's plugin organization has",
+				t.name, name)}
+		}
+	}
+	id, _ := t.find("id")
+	var list []string
+	for _, c := range t.columns {
+		if !c.isPrivate() {
+			list = append(list, c.printed(c.Name, "r")+" AS "+pgx.Identifier{c.Name}.Sanitize())
+		}
+	}
+	key, where := `r."id"`, `r."id" IS NOT NULL`
+	if !first {
+		where = key + ` > $2::text::` + id.Type
+	}
+	return `SELECT ` + key + `::text, (SELECT pg_catalog.row_to_json(o) FROM (SELECT ` + strings.Join(list, ", ") + `) AS o)` +
+		` FROM ` + t.name + ` AS r WHERE ` + where + ` ORDER BY ` + key + ` LIMIT $1`, nil
+}

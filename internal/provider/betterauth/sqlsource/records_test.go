@@ -1,0 +1,131 @@
+package sqlsource_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/betterauth"
+	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+)
+
+const organizationTables = `
+	CREATE TABLE organization (id text PRIMARY KEY, name text NOT NULL, slug text, logo text, "createdAt" timestamptz, metadata text, "apiToken" text);
+	CREATE TABLE member (id text PRIMARY KEY, "organizationId" text NOT NULL, "userId" text NOT NULL, role text NOT NULL, "createdAt" timestamptz);
+	CREATE TABLE invitation (id text PRIMARY KEY, "organizationId" text NOT NULL, email text NOT NULL, role text, status text NOT NULL,
+		"expiresAt" timestamptz NOT NULL, "inviterId" text NOT NULL);`
+
+const fill = `
+	INSERT INTO organization SELECT 'o' || n, 'Firm ' || n, 'firm-' || n, NULL, '2026-01-02 03:04:05Z', NULL, 'hush' FROM generate_series(1, 600) AS n;
+	INSERT INTO member SELECT 'm' || n, 'o' || n, 'u' || n, 'owner,billing', '2026-01-02 03:04:05Z' FROM generate_series(1, 1000) AS n;
+	INSERT INTO invitation SELECT 'i' || n, 'o1', n || '@example.com', 'member', 'pending', '2026-03-02 03:04:05Z', 'u1' FROM generate_series(1, 3) AS n;`
+
+func decoded(t *testing.T, r userapi.Record) provider.Event {
+	t.Helper()
+	e := betterauth.New().DecodeRecord(r.Type, r.Object, provider.Import{RunID: "run", Kind: provider.KindBackfill, FetchedAt: r.FetchedAt, Whole: true}, provider.Options{})
+	require.Equal(t, provider.Apply, e.Verdict, e.Reason)
+	return e
+}
+
+func TestRecordsReadsEachOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, organizationTables)
+	b.exec(t, fill)
+	b.exec(t, `GRANT SELECT ON organization, member, invitation TO `+b.role)
+	// Each page is read by another process, and rows before and behind the place come and go.
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, func(page int, _ userapi.RecordPage) {
+		b.exec(t, `DELETE FROM organization WHERE id = 'o1'`)
+		b.exec(t, `INSERT INTO organization (id, name, slug) VALUES ($1, 'Late', 'late')`, fmt.Sprint("zz", page))
+	})
+	require.NoError(t, err)
+	require.Empty(t, read.Notes)
+	seen := map[string]int{}
+	for _, r := range read.Read {
+		e := decoded(t, r)
+		seen[string(r.Type)+" "+e.Record().ID]++
+		require.NotContains(t, string(r.Object), "hush")
+		switch r.Type {
+		case record.Organization:
+			if e.OrganizationID < "z" {
+				require.Equal(t, "2026-01-02T03:04:05Z", *e.Fields[record.CreatedAt])
+			}
+		case record.Membership:
+			require.Equal(t, []string{"owner,billing", `{"owner","billing"}`}, []string{*e.Fields[record.Role], *e.Fields[record.Roles]})
+			require.True(t, e.AtIsReceipt)
+		default:
+			require.Equal(t, []string{"o1", "pending", "2026-03-02T03:04:05Z"}, []string{e.OrganizationID, *e.Fields[record.Status], *e.Fields[record.ExpiresAt]})
+		}
+	}
+	require.Len(t, read.Read, len(seen), "none twice")
+	require.Equal(t, []int{601, 1000, 3}, []int{len(read.Of(record.Organization)), len(read.Of(record.Membership)), len(read.Of(record.Invitation))})
+}
+
+func TestRecordsTakesSerialIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `
+		CREATE TABLE organization (id serial PRIMARY KEY, name text, slug text);
+		CREATE TABLE member (id serial PRIMARY KEY, "organizationId" integer, "userId" bigint, role text, "updatedAt" timestamp);
+		INSERT INTO organization (name, slug) SELECT 'Firm', 'firm' FROM generate_series(1, 1100);
+		INSERT INTO member ("organizationId", "userId", role, "updatedAt") VALUES (7, 8, 'owner', '2026-01-02 03:04:05');
+		GRANT SELECT ON organization, member TO `+b.role)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, nil)
+	require.NoError(t, err)
+	require.Len(t, read.Of(record.Organization), 1100)
+	e := decoded(t, read.Read[1100])
+	require.Equal(t, "7/8", e.Record().ID)
+	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), e.At)
+}
+
+// A table that is missing, hidden or another one's is left out; the others are read.
+func TestRecordsLeavesOutWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ statement, says string }{
+		"NoPlugin":     {`DROP TABLE organization, member, invitation`, `no table "public"."organization"`},
+		"NoTable":      {`DROP TABLE member`, `no table "public"."member"`},
+		"NoRight":      {`REVOKE SELECT ON member FROM reader`, `GRANT SELECT ON "public"."member"`},
+		"NoColumn":     {`ALTER TABLE member RENAME "organizationId" TO club_id`, `no column "organizationId"`},
+		"RowsAreAside": {`ALTER TABLE member ENABLE ROW LEVEL SECURITY`, `row level security`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, organizationTables)
+			b.exec(t, fill)
+			b.exec(t, `GRANT SELECT ON organization, member, invitation TO `+b.role)
+			if name == "NoRight" {
+				tc.statement = `REVOKE SELECT ON member FROM ` + b.role
+			}
+			b.exec(t, tc.statement)
+			read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, nil)
+			require.NoError(t, err)
+			require.Empty(t, read.Of(record.Membership))
+			require.Contains(t, read.Notes[0], tc.says)
+			if name == "NoPlugin" {
+				require.Len(t, read.Notes, 3)
+				return
+			}
+			require.Len(t, read.Notes, 1)
+			require.Len(t, read.Read, 603)
+		})
+	}
+}
+
+func TestRecordsRefusesACursorOfAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE TABLE organization (id integer PRIMARY KEY, name text, slug text); GRANT SELECT ON organization TO `+b.role)
+	source, _ := sqlsource.New(sqlsource.Config{Pool: b.reader}).(userapi.RecordSource)
+	for _, cursor := range []string{"x", `{"table":"team","id":null}`, `{"table":"organization","id":"not a number"}`, `{"mode":"sql","id":"7"}`} {
+		_, err := source.Records(t.Context(), cursor)
+		require.True(t, fault.Is(err, fault.ProviderError), "%s: %v", cursor, err)
+	}
+}

@@ -1,0 +1,51 @@
+package userapi
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/authsync/authsync/internal/record"
+)
+
+// RecordSource is a Source that also reads organizations, memberships and invitations.
+type RecordSource interface {
+	// Records reads the records after a cursor; the empty cursor begins. It goes through the
+	// provider's lists one after another. Otherwise it is like Source.Page: an error is never the
+	// end, and any process may go on from a cursor.
+	//
+	// What the credentials do not allow, or the provider does not have, is left out, and a note says
+	// so.
+	Records(ctx context.Context, cursor string) (RecordPage, error)
+}
+
+// Record is an object of a provider that is not a user.
+type Record struct {
+	Type record.Type
+	// Object is the provider's object, or the form that its events have where a list leaves out what
+	// it was asked for, such as the organization of its members.
+	Object json.RawMessage
+	// FetchedAt is when the request that read it was sent: its contents are no older.
+	FetchedAt time.Time
+}
+
+// RecordPage is one step through the lists. It may hold no records and still have a Next.
+type RecordPage struct {
+	Records []Record
+	// Next is the cursor of the next page, empty at the end.
+	Next string
+	// Bad are the invalid entries; the others are in Records.
+	Bad []Bad
+	// Notes are sentences for people.
+	Notes []string
+}
+
+// Add adds the entries of an answer. list describes it in the places of the invalid ones.
+func (p *RecordPage) Add(t record.Type, list string, l *List) {
+	for _, entry := range l.Entries {
+		p.Records = append(p.Records, Record{Type: t, Object: entry.Object, FetchedAt: l.SentAt})
+	}
+	for _, bad := range l.Bad {
+		p.Bad = append(p.Bad, Bad{Place: list + ", " + bad.Place, Reason: bad.Reason})
+	}
+}
