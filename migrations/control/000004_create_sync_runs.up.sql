@@ -34,7 +34,7 @@ CREATE TABLE authsync.sync_runs (
     CONSTRAINT sync_runs_provider_check CHECK (provider IN ('auth0', 'clerk', 'better_auth')),
     CONSTRAINT sync_runs_kind_check CHECK (kind IN ('backfill', 'reconcile')),
     CONSTRAINT sync_runs_state_check CHECK (state IN ('running', 'waiting', 'done', 'failed', 'cancelled')),
-    CONSTRAINT sync_runs_phase_check CHECK (phase IN ('walk', 'orphaned', 'confirm')),
+    CONSTRAINT sync_runs_phase_check CHECK (phase IN ('walk', 'records', 'orphaned', 'confirm')),
     CONSTRAINT sync_runs_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('running', 'waiting')))
 );
 
@@ -42,19 +42,19 @@ COMMENT ON TABLE authsync.sync_runs IS 'Runs that read all users of a provider. 
 COMMENT ON COLUMN authsync.sync_runs.kind IS 'backfill: fills the mirror; reconcile: also compares it with the provider.';
 COMMENT ON COLUMN authsync.sync_runs.options IS 'Options given when the run was started.';
 COMMENT ON COLUMN authsync.sync_runs.state IS 'running; waiting (for its turn, or for wait_reason); done; failed; cancelled.';
-COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
 COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; everything before it is in the mirror.';
 COMMENT ON COLUMN authsync.sync_runs.total IS 'Number of users according to the provider; NULL where it does not say.';
 COMMENT ON COLUMN authsync.sync_runs.pages IS 'Pages applied, each counted once.';
-COMMENT ON COLUMN authsync.sync_runs.read IS 'Users read so far.';
-COMMENT ON COLUMN authsync.sync_runs.applied IS 'Users read that were new to the mirror or differed from it.';
-COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Users read that changed nothing.';
+COMMENT ON COLUMN authsync.sync_runs.read IS 'Records read so far: users and, in the phase records, all others.';
+COMMENT ON COLUMN authsync.sync_runs.applied IS 'Records read that were new to the mirror or differed from it.';
+COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Records read that changed nothing.';
 COMMENT ON COLUMN authsync.sync_runs.failed IS 'Entries that could not be applied; the first hundred are in report, with the reason.';
 COMMENT ON COLUMN authsync.sync_runs.worked IS 'Time spent working, without waiting; the rate is computed from it.';
 COMMENT ON COLUMN authsync.sync_runs.consecutive_failures IS 'Failures since the last page; too many end the run.';
 COMMENT ON COLUMN authsync.sync_runs.wait_reason IS 'Why the run is waiting; NULL: it is not.';
 COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for people.';
-COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
+COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason; notes: sentences for people; records: records read, by type.';
 COMMENT ON COLUMN authsync.sync_runs.drift IS 'The result of a reconcile: how many users were missing, differed (by column) or were orphaned, and what was done about them.';
 
 -- One run at a time: a second one would read the same users again.

@@ -2663,7 +2663,7 @@ CREATE TABLE authsync.sync_runs (
     finished_at timestamp with time zone,
     CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
-    CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'orphaned'::text, 'confirm'::text]))),
+    CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'records'::text, 'orphaned'::text, 'confirm'::text]))),
     CONSTRAINT sync_runs_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
     CONSTRAINT sync_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
@@ -2676,7 +2676,7 @@ COMMENT ON COLUMN authsync.sync_runs.options IS 'Options given when the run was 
 
 COMMENT ON COLUMN authsync.sync_runs.state IS 'running; waiting (for its turn, or for wait_reason); done; failed; cancelled.';
 
-COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
 
 COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; everything before it is in the mirror.';
 
@@ -2684,11 +2684,11 @@ COMMENT ON COLUMN authsync.sync_runs.total IS 'Number of users according to the 
 
 COMMENT ON COLUMN authsync.sync_runs.pages IS 'Pages applied, each counted once.';
 
-COMMENT ON COLUMN authsync.sync_runs.read IS 'Users read so far.';
+COMMENT ON COLUMN authsync.sync_runs.read IS 'Records read so far: users and, in the phase records, all others.';
 
-COMMENT ON COLUMN authsync.sync_runs.applied IS 'Users read that were new to the mirror or differed from it.';
+COMMENT ON COLUMN authsync.sync_runs.applied IS 'Records read that were new to the mirror or differed from it.';
 
-COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Users read that changed nothing.';
+COMMENT ON COLUMN authsync.sync_runs.unchanged IS 'Records read that changed nothing.';
 
 COMMENT ON COLUMN authsync.sync_runs.failed IS 'Entries that could not be applied; the first hundred are in report, with the reason.';
 
@@ -2700,7 +2700,7 @@ COMMENT ON COLUMN authsync.sync_runs.wait_reason IS 'Why the run is waiting; NUL
 
 COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for people.';
 
-COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason.';
+COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason; notes: sentences for people; records: records read, by type.';
 
 COMMENT ON COLUMN authsync.sync_runs.drift IS 'The result of a reconcile: how many users were missing, differed (by column) or were orphaned, and what was done about them.';
 
@@ -3000,7 +3000,7 @@ CREATE VIEW authsync.sync_run_progress AS
 
 COMMENT ON VIEW authsync.sync_run_progress IS 'How far each backfill and reconcile is, newest first.';
 
-COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Users a second while it worked.';
+COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Records a second while it worked.';
 
 COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
 

@@ -1,5 +1,6 @@
 // Package syncrun runs backfills, which read all users of a provider into a project's mirror, and
-// reconciles, which compare the two and repair differences. What it reads becomes events that go to
+// reconciles, which compare the two and repair differences. Both then read the provider's
+// organizations, memberships and invitations, if the integration mirrors them. What it reads becomes events that go to
 // the mirror like those of messages, with the provider's clock, so a newer live event always wins.
 //
 //	authsync backfill, API, PUT integration ──▶ Store.Start ──▶ run + job, one transaction
@@ -8,8 +9,9 @@
 //	      ▲                                                         │
 //	      └──────────── slices of 20 s until the last page ◀────────┘
 //
-// A reconcile reads the same pages but writes only users that are missing or differ, and then has
-// two more phases; see reconcile.go.
+// A reconcile reads the same pages but writes only users that are missing or differ, and at the end
+// has two more phases; see reconcile.go. Both apply all other records as they are listed; see
+// records.go.
 //
 // A run is a row of authsync.sync_runs:
 //
@@ -32,6 +34,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Queue is the queue of the jobs: they are long and must not use the workers of messages.
@@ -52,9 +55,10 @@ const (
 	maxNotes = 20
 )
 
-// The phases of a run; a backfill has only the first.
+// The phases of a run; a backfill has only the first two.
 const (
 	Walk     = "walk"     // reads all users of the provider
+	Records  = "records"  // reads its organizations, memberships and invitations
 	Orphaned = "orphaned" // finds users of the mirror that the walk did not see
 	Confirm  = "confirm"  // asks the provider about single users
 )
@@ -80,9 +84,10 @@ type Run struct {
 	Phase     string
 	// Total is the number of users according to the provider; nil if it does not say.
 	Total *int64
-	Read  int64
-	// Applied, Unchanged and Failed count the users read, by result. Failed includes entries that
-	// are not users.
+	// Read is the number of records of any type read; Report has it by type.
+	Read int64
+	// Applied, Unchanged and Failed count the records read, by result. Failed includes entries that
+	// are no records.
 	Applied   int64
 	Unchanged int64
 	Failed    int64
@@ -110,6 +115,8 @@ type Report struct {
 	Bad []Bad `json:"bad"`
 	// Notes are sentences about the walk, such as that an export was restarted.
 	Notes []string `json:"notes,omitempty"`
+	// Records are the numbers of records read, by type.
+	Records map[record.Type]int64 `json:"records,omitempty"`
 }
 
 // Bad is an entry that could not be applied.
@@ -122,6 +129,18 @@ func (r *Report) add(place, reason string) {
 	if len(r.Bad) < maxBad {
 		r.Bad = append(r.Bad, Bad{Place: place, Reason: reason})
 	}
+}
+
+// read counts records of a type, and returns how many of it were read.
+func (r *Report) read(t record.Type, n int64) int64 {
+	if n == 0 {
+		return r.Records[t]
+	}
+	if r.Records == nil {
+		r.Records = make(map[record.Type]int64)
+	}
+	r.Records[t] += n
+	return r.Records[t]
 }
 
 // note adds a sentence once.

@@ -147,6 +147,7 @@ type testBundle struct {
 	accounts         source.Accounts // the tenant, unless a test has another
 	store            *syncrun.Store
 	mirrors          *mirror.Mirrors
+	organizations    int // of the account of a worker process
 }
 
 // setup makes a project whose provider has so many users; no worker runs yet.

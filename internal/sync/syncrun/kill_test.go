@@ -21,6 +21,8 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -29,7 +31,7 @@ import (
 const workerName = "worker to be killed"
 
 // work is a worker process: work CONTROL_URL PROJECT_URL USERS PAGE_SIZE, and the
-// word freely if it need not ask. It says
+// number of organizations if its account has any, or the word freely if it need not ask. It says
 // what it is about to do, a line a step, and does it when it gets a byte.
 func work(args []string) int {
 	users, _ := strconv.Atoi(args[2])
@@ -39,7 +41,11 @@ func work(args []string) int {
 	if err != nil {
 		return 1
 	}
-	freely := len(args) > 4
+	freely, organizations := false, 0
+	if len(args) > 4 {
+		freely = args[4] == "freely"
+		organizations, _ = strconv.Atoi(args[4])
+	}
 	var one sync.Mutex
 	goOn := bufio.NewReader(os.Stdin)
 	say := func(step string) {
@@ -54,8 +60,12 @@ func work(args []string) int {
 		}
 	}
 	a := &tenant{users: users, pageSize: pageSize, before: func(string) (*userapi.Page, error) { say("read"); return nil, nil }}
+	accounts := source.Accounts(a)
+	if organizations > 0 {
+		accounts = &organized{tenant: a, organizations: organizations, fails: func(string) error { say("read records"); return nil }}
+	}
 	client, err := newClient(pool, syncrun.Config{
-		Pool: pool, Accounts: a, Mirrors: &saying{mirror.New(mirror.Config{Databases: newDatabases(args[1])}), say}, Log: slog.New(slog.DiscardHandler),
+		Pool: pool, Accounts: accounts, Mirrors: &saying{mirror.New(mirror.Config{Databases: newDatabases(args[1])}), say}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil || client.Start(ctx) != nil {
 		return 1
@@ -96,6 +106,32 @@ func TestKilledWorkers(t *testing.T) {
 	require.Equal(t, int64(users), run.Applied+run.Unchanged)
 	require.Equal(t, fmt.Sprintf("%d %d %d 0", users, users, users), b.mirrored(t), "each user was created, once")
 	b.requireMoves(t, "true 80 20000")
+}
+
+// TestKilledWorkersThatReadRecords kills the process while it reads the users and then the other
+// records, and expects each page committed once.
+func TestKilledWorkersThatReadRecords(t *testing.T) {
+	t.Parallel()
+	const users, organizations, pageSize, kills = 1_000, 5_000, 250, 5
+	b, _ := setupOrganized(t, users, organizations)
+	b.organizations = organizations
+	b.noteMoves(t)
+	b.start(t)
+	for range kills {
+		b.workUntil(t, users, pageSize, rand.IntN(9)+3)
+		require.Equal(t, "0", one(t, b.control, `SELECT count(*)::text FROM authsync.sync_runs WHERE finished_at IS NOT NULL`),
+			"it was killed before the end")
+	}
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, map[record.Type]int64{record.User: users, record.Organization: organizations, record.Membership: organizations}, run.Report.Records)
+	require.Equal(t, int64(users+2*organizations), run.Read)
+	require.Equal(t, run.Read, run.Applied+run.Unchanged)
+	require.Zero(t, run.Failed)
+	require.Equal(t, fmt.Sprintf("%d %d %d", organizations, organizations, 2*organizations), b.others(t), "each was created, once")
+	require.Equal(t, "true 24", one(t, b.control, `
+		SELECT concat_ws(' ', bool_and(ok)::text, max(pages))
+		FROM (SELECT pages, pages = 1 + coalesce(lag(pages) OVER (ORDER BY n), 0) AND read > coalesce(lag(read) OVER (ORDER BY n), 0) AS ok FROM public.moved) AS m`))
 }
 
 // A worker that is stopped (SIGSTOP) keeps its lock, so its job is taken from it when it has run for too long. When it
@@ -179,7 +215,7 @@ func (b *testBundle) startWorker(tb testing.TB, users, pageSize int) *process {
 	program, err := os.Executable()
 	require.NoError(tb, err)
 	cmd := exec.CommandContext(waittest.Context(tb), program, "work", // nobody waits for ever
-		pgtest.URL(tb, b.control), pgtest.URL(tb, b.project), strconv.Itoa(users), strconv.Itoa(pageSize))
+		pgtest.URL(tb, b.control), pgtest.URL(tb, b.project), strconv.Itoa(users), strconv.Itoa(pageSize), strconv.Itoa(b.organizations))
 	out, err := cmd.StdoutPipe()
 	require.NoError(tb, err)
 	in, err := cmd.StdinPipe()

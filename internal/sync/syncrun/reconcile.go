@@ -14,12 +14,15 @@ import (
 	"github.com/authsync/authsync/internal/sync/refresh"
 )
 
-// A reconcile has three phases. Each finding is recorded in the project's database before anything
+// A reconcile has four phases. Each finding is recorded in the project's database before anything
 // is repaired, so that an interruption neither loses nor repeats one.
 //
 //	walk      compare each page with the mirror in SQL; apply users that are missing
 //	          or differ, as the page has them. If the mirror has a newer event, or the
 //	          page is incomplete, the user stays open.
+//	records   apply organizations, memberships and invitations as the provider lists
+//	          them; see records.go. They are not compared: what the provider no longer
+//	          lists is left as it is. A dry run skips them.
 //	orphaned  find users of the mirror that the walk did not see; they are open, too,
 //	          and so are placeholders.
 //	confirm   ask the provider about every open user, one by one, and repair or
@@ -36,6 +39,11 @@ func (s *slice) reconcile(ctx context.Context) error {
 	}
 	if s.row.Phase == Walk {
 		if err := s.walk(ctx, s.compare); err != nil {
+			return err
+		}
+	}
+	if s.row.Phase == Records {
+		if err := s.records(ctx); err != nil {
 			return err
 		}
 	}
@@ -82,7 +90,7 @@ func (s *slice) restart(ctx context.Context) error {
 		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again", mirror.ErrFindingsGone)
 	}
 	next.Phase, next.Cursor, next.Drift = Walk, "", &drift
-	next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad = 0, 0, 0, 0, nil
+	next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad, next.Report.Records = 0, 0, 0, 0, nil, nil
 	next.Report.note("the project's database has crashed meanwhile, so that the walk began anew; what was repaired before counts as equal")
 	if err := s.commit(ctx, next); err != nil {
 		return err

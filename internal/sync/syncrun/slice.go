@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,10 +19,11 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
-// maxChunk is the number of users per call of the mirror: live events get their turn between two
+// maxChunk is the number of records per call of the mirror: live events get their turn between two
 // calls.
 const maxChunk = 500
 
@@ -57,7 +59,12 @@ func (s *slice) work(ctx context.Context) error {
 	if s.row.Kind == provider.KindReconcile {
 		return s.reconcile(ctx)
 	}
-	return s.walk(ctx, s.apply)
+	if s.row.Phase == Walk {
+		if err := s.walk(ctx, s.apply); err != nil || s.row.Phase != Records {
+			return err
+		}
+	}
+	return s.records(ctx)
 }
 
 // walk reads pages from the run's cursor on and passes them to apply. It returns nil at the end of
@@ -155,19 +162,18 @@ func (s *slice) page(ctx context.Context, page userapi.Page, apply applyFunc) er
 		return err
 	}
 	next.Read += int64(len(page.Users))
+	next.Report.read(record.User, int64(len(page.Users)))
 	next.Cursor = page.Next
 	if page.Total > 0 {
 		next.Total = &page.Total
 	}
 	next.Report.note(page.Note)
 	if page.Restarted { // all users come again
-		next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad = 0, 0, 0, 0, nil
+		next.Read, next.Applied, next.Unchanged, next.Failed, next.Report.Bad, next.Report.Records = 0, 0, 0, 0, nil, nil
 	}
 	switch {
-	case page.Next == "" && next.Kind == provider.KindBackfill:
-		next.State = Done
 	case page.Next == "":
-		next.Phase = Orphaned
+		s.afterWalk(&next)
 	case page.Wait > 0:
 		next.State = Waiting
 		if page.Note != "" {
@@ -184,6 +190,7 @@ func (s *slice) next() row {
 	next.State, next.WaitReason = Running, nil
 	next.Report.Bad = slices.Clip(next.Report.Bad)
 	next.Report.Notes = slices.Clip(next.Report.Notes)
+	next.Report.Records = maps.Clone(next.Report.Records)
 	return next
 }
 
@@ -216,23 +223,10 @@ func (s *slice) decode(page *userapi.Page, next *row) pageOfUsers {
 // apply applies the users of a page to the mirror and counts the results.
 func (s *slice) apply(ctx context.Context, page *userapi.Page, next *row) error {
 	p := s.decode(page, next)
-	for first := 0; first < len(p.events); first += maxChunk {
-		last := min(first+maxChunk, len(p.events))
-		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, p.events[first:last])
-		if err == nil {
-			err = mirror.Deferred(results) // the page is applied again, which leaves users that are already current unchanged
-		}
-		if err != nil {
-			return err
-		}
-		for i, r := range results {
-			next.count(p.places[first+i], r)
-		}
-	}
-	return nil
+	return s.applyEvents(ctx, p.events, p.places, next)
 }
 
-// count counts the result of a user.
+// count counts the result of a record.
 func (b *row) count(place string, r mirror.Result) {
 	switch {
 	case r.Err != nil:

@@ -32,5 +32,5 @@ CROSS JOIN LATERAL (
 ORDER BY b.started_at DESC;
 
 COMMENT ON VIEW authsync.sync_run_progress IS 'How far each backfill and reconcile is, newest first.';
-COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Users a second while it worked.';
+COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Records a second while it worked.';
 COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';

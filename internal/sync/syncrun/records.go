@@ -1,0 +1,130 @@
+package syncrun
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// afterWalk sets what follows the walk over the users: the provider's other records, if the
+// integration mirrors them and they can be read.
+func (s *slice) afterWalk(next *row) {
+	_, mirrored := s.account.Options.Mirrors(record.Organization)
+	_, can := s.account.Source.(userapi.RecordSource)
+	switch {
+	case !mirrored || !can:
+		next.afterRecords()
+	case next.Options.DryRun:
+		next.Report.note("a dry run compares users only: organizations, memberships and invitations were not read")
+		next.afterRecords()
+	default:
+		next.Phase = Records
+	}
+}
+
+// afterRecords sets what follows the records: the end of a backfill, the next phase of a reconcile.
+func (b *row) afterRecords() {
+	b.Cursor = ""
+	if b.Kind == provider.KindBackfill {
+		b.State = Done
+	} else {
+		b.Phase = Orphaned
+	}
+}
+
+// records reads the records that are not users, and applies them. What the provider no longer lists
+// is left as it is. A list that cannot be read to its end is a failed entry: what was read of users
+// stays, and the run goes on.
+func (s *slice) records(ctx context.Context) error {
+	for {
+		if err := s.recordPage(ctx); err != nil || s.row.Phase != Records || s.row.State == Done {
+			return err
+		}
+		if s.timeUp() {
+			return jobs.Yield(ctx)
+		}
+	}
+}
+
+func (s *slice) recordPage(ctx context.Context) error {
+	ctx, slot := s.responses.With(ctx)
+	defer slot.Release()
+	next := s.next()
+	source, can := s.account.Source.(userapi.RecordSource)
+	if _, mirrored := s.account.Options.Mirrors(record.Organization); !mirrored || !can { // that has changed meanwhile
+		next.afterRecords()
+		return s.commit(ctx, next)
+	}
+	page, err := source.Records(ctx, s.row.Cursor)
+	if err == nil && page.Next != "" && page.Next == s.row.Cursor {
+		err = userapi.NoProgressOf("organizations, memberships and invitations", provider.Title(s.row.Provider), "the walk stands still", s.row.Read, 0)
+	}
+	if fault.Is(err, fault.ProviderError, fault.CredentialsRefused) {
+		next.Failed++
+		next.Report.add("organizations, memberships and invitations", err.Error())
+		next.afterRecords()
+		return s.commit(ctx, next)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.applyRecords(ctx, &page, &next); err != nil {
+		return err
+	}
+	if next.Cursor = page.Next; page.Next == "" {
+		next.afterRecords()
+	}
+	return s.commit(ctx, next)
+}
+
+// applyRecords applies a page to the mirror and counts the results.
+func (s *slice) applyRecords(ctx context.Context, page *userapi.RecordPage, next *row) error {
+	for _, note := range page.Notes {
+		next.Report.note(note)
+	}
+	for _, bad := range page.Bad {
+		next.Failed++
+		next.Report.add(bad.Place, bad.Reason)
+	}
+	events := make([]mirror.Event, 0, len(page.Records))
+	places := make([]string, 0, len(page.Records))
+	for _, r := range page.Records {
+		next.Read++
+		place := fmt.Sprintf("%s %d of the walk", r.Type, next.Report.read(r.Type, 1))
+		e := s.account.Importer.DecodeRecord(r.Type, r.Object, provider.Import{
+			RunID: s.row.ID.String(), Kind: s.row.Kind, FetchedAt: r.FetchedAt, Whole: true,
+		}, s.account.Options)
+		if e.Verdict != provider.Apply {
+			next.Failed++
+			next.Report.add(place, e.Reason)
+			continue
+		}
+		events = append(events, mirror.Event{Event: e, Provider: s.row.Provider, ReceivedAt: r.FetchedAt, NoLedger: true})
+		places = append(places, place+", id "+e.Record().ID)
+	}
+	return s.applyEvents(ctx, events, places, next)
+}
+
+// applyEvents applies events to the mirror and counts the results.
+func (s *slice) applyEvents(ctx context.Context, events []mirror.Event, places []string, next *row) error {
+	for first := 0; first < len(events); first += maxChunk {
+		last := min(first+maxChunk, len(events))
+		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, events[first:last])
+		if err == nil {
+			err = mirror.Deferred(results) // the page is applied again, which leaves what is already current unchanged
+		}
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			next.count(places[first+i], r)
+		}
+	}
+	return nil
+}

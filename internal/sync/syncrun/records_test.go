@@ -1,0 +1,289 @@
+package syncrun_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/sync/source"
+	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// organized is an account that has organizations, too: number 0 to n-1, each with a member.
+type organized struct {
+	*tenant
+
+	mu            sync.Mutex
+	organizations int
+	options       provider.Options
+	role          func(i int) string
+	// fails is asked before each page of records.
+	fails func(cursor string) error
+}
+
+func (o *organized) Open(ctx context.Context, projectID uuid.UUID, name string) (source.Account, error) {
+	account, err := o.tenant.Open(ctx, projectID, name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	account.Options = o.options
+	account.Digest = fmt.Sprint(o.options.RecordTypes)
+	account.Source = &organizedSource{account.Source, o}
+	return account, err
+}
+
+type organizedSource struct {
+	userapi.Source
+	*organized
+}
+
+func (s *organizedSource) Count(ctx context.Context) (int64, bool, error) { return s.Source.Count(ctx) }
+
+func (s *organizedSource) Page(ctx context.Context, cursor string) (userapi.Page, error) {
+	return s.Source.Page(ctx, cursor)
+}
+
+func (s *organizedSource) User(ctx context.Context, id string) (userapi.User, error) {
+	return s.Source.User(ctx, id)
+}
+
+func (s *organizedSource) Close() error { return s.tenant.Close() }
+
+// Records gives the organizations of a page, with their members.
+func (s *organizedSource) Records(_ context.Context, cursor string) (page userapi.RecordPage, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails != nil {
+		if err := s.fails(cursor); err != nil {
+			return page, err
+		}
+	}
+	first, _ := strconv.Atoi(cursor)
+	last := min(first+s.pageSize, s.organizations)
+	at := time.Now()
+	for i := first; i < last; i++ {
+		role := "member"
+		if s.role != nil {
+			role = s.role(i)
+		}
+		page.Records = append(page.Records,
+			userapi.Record{Type: record.Organization, FetchedAt: at, Object: []byte(fmt.Sprintf(`{"id": "org_%06d", "name": "Firm %d", "slug": "firm-%d", "updated_at": 1760000000000}`, i, i, i))},
+			userapi.Record{Type: record.Membership, FetchedAt: at, Object: []byte(fmt.Sprintf(`{"id": "orgmem_%d", "role": %q, "organization": {"id": "org_%06d"},
+				"public_user_data": {"user_id": "user_%06d"}, "updated_at": 1760000000000}`, i, role, i, i))})
+	}
+	if last < s.organizations {
+		page.Next = strconv.Itoa(last)
+	}
+	return page, nil
+}
+
+// setupOrganized makes a project whose provider has users and organizations.
+func setupOrganized(tb testing.TB, users, organizations int) (*testBundle, *organized) {
+	tb.Helper()
+	b := setup(tb, users, 250)
+	o := &organized{tenant: b.account, organizations: organizations}
+	b.accounts, b.store = o, syncrun.NewStore(b.control, o)
+	return b, o
+}
+
+// others reads what the mirror holds beside users: organizations, memberships, and changes of them.
+func (b *testBundle) others(tb testing.TB) string {
+	tb.Helper()
+	return one(tb, b.project, `
+		SELECT concat_ws(' ', (SELECT count(*) FROM capydb_auth.organizations WHERE deleted_at IS NULL), (SELECT count(*) FROM capydb_auth.memberships WHERE deleted_at IS NULL),
+			(SELECT count(*) FROM capydb_auth.changes WHERE record_type <> 'user'))`)
+}
+
+func TestBackfillReadsRecordsAfterTheUsers(t *testing.T) {
+	t.Parallel()
+	b, _ := setupOrganized(t, 1000, 600)
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, map[record.Type]int64{record.User: 1000, record.Organization: 600, record.Membership: 600}, run.Report.Records)
+	require.Equal(t, []int64{2200, 2200, 0, 0}, []int64{run.Read, run.Applied, run.Unchanged, run.Failed})
+	require.Equal(t, int64(1000), *run.Total, "that of the users")
+	require.Equal(t, syncrun.Records, run.Phase)
+	require.Equal(t, "600 600 1200", b.others(t))
+	require.Equal(t, "member {member}", one(t, b.project, `SELECT role || ' ' || roles::text FROM capydb_auth.memberships WHERE user_id = 'user_000007'`))
+
+	b.start(t)
+	run = b.ends(t, syncrun.Done)
+	require.Equal(t, []int64{2200, 0, 2200, 0}, []int64{run.Read, run.Applied, run.Unchanged, run.Failed})
+	require.Equal(t, "600 600 1200", b.others(t), "equal content is no change")
+}
+
+func TestBackfillLeavesRecordsOutThatAreNotMirrored(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 300, 600)
+	o.options.RecordTypes = []string{provider.MirrorUsers}
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, map[record.Type]int64{record.User: 300}, run.Report.Records)
+	require.Equal(t, syncrun.Walk, run.Phase)
+	require.Equal(t, "0 0 0", b.others(t))
+}
+
+// Organizations are turned off while they are read.
+func TestBackfillStopsReadingRecordsThatAreTurnedOff(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 10, 600)
+	o.fails = func(cursor string) error {
+		if cursor == "" {
+			return nil
+		}
+		o.options.RecordTypes = []string{provider.MirrorUsers} // the next slice opens the account anew
+		return fault.New(fault.ProviderUnavailable, "it is away")
+	}
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, int64(250), run.Report.Records[record.Organization])
+	require.Equal(t, "250 250 500", b.others(t), "what is there stays")
+}
+
+// A list that cannot be read does not take the users with it.
+func TestBackfillReportsListsThatFail(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 300, 600)
+	o.fails = func(cursor string) error {
+		if cursor == "" {
+			return nil
+		}
+		return userapi.NoProgressOf("organizations", "Clerk", "it begins anew", 250, 600)
+	}
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, []int64{800, 800, 1}, []int64{run.Read, run.Applied, run.Failed})
+	require.Contains(t, run.Report.Bad[0].Reason, "it begins anew")
+	require.Equal(t, "300", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+}
+
+// The provider is away after each page, so that each is read by a slice of its own.
+func TestBackfillGoesOnBehindTheLastPageOfRecords(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 10, 2000)
+	asked := map[string]int{}
+	o.fails = func(cursor string) error {
+		if asked[cursor]++; asked[cursor] == 1 {
+			return fault.New(fault.ProviderUnavailable, "it is away")
+		}
+		return nil
+	}
+	b.start(t)
+	b.work(t, b.mirrors, time.Nanosecond)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, []int64{4010, 4010, 0}, []int64{run.Read, run.Applied, run.Failed})
+	require.Len(t, asked, 8)
+	for cursor, times := range asked {
+		require.Equal(t, 2, times, "page %q", cursor)
+	}
+}
+
+// A reconcile brings what the provider lists up to date, and leaves what it does not list.
+func TestReconcileBringsRecordsUpToDate(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 300, 300)
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	b.ends(t, syncrun.Done)
+	_, err := b.project.Exec(t.Context(), `
+		DELETE FROM capydb_auth.memberships WHERE user_id = 'user_000003';
+		TRUNCATE capydb_auth.changes`)
+	require.NoError(t, err)
+	o.mu.Lock()
+	o.organizations = 299
+	o.role = func(i int) string { return map[bool]string{true: "admin", false: "member"}[i == 5] }
+	o.mu.Unlock()
+
+	run := b.reconcile(t, syncrun.Order{DryRun: true})
+	require.Equal(t, map[record.Type]int64{record.User: 300}, run.Report.Records)
+	require.Contains(t, run.Report.Notes[0], "a dry run compares users only")
+	require.Equal(t, "300 299 0", b.others(t))
+
+	run = b.reconcile(t, syncrun.Order{})
+	require.Equal(t, map[record.Type]int64{record.User: 300, record.Organization: 299, record.Membership: 299}, run.Report.Records)
+	require.Zero(t, run.Drift.Found(), "records are no drift of users")
+	require.Equal(t, "300 300 2", b.others(t), "what the provider does not list stays")
+	require.Equal(t, "admin", one(t, b.project, `SELECT role FROM capydb_auth.memberships WHERE user_id = 'user_000005'`))
+	require.Equal(t, int64(2), run.Applied)
+
+	run = b.reconcile(t, syncrun.Order{})
+	require.Zero(t, run.Applied)
+	require.Equal(t, "300 300 2", b.others(t))
+}
+
+// Auth0 gives neither organizations nor members a clock, so that each reading is newer than the one
+// before: equal content is no change all the same, and roles are the whole set.
+func TestRecordsWithoutAClock(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 0, 0)
+	clock := userapitest.NewClock()
+	fake := demoprovider.NewAuth0(demoprovider.NewAccount(5), clock.Now)
+	fake.Scope = "read:users " + demoprovider.Auth0OrganizationScopes
+	for i := range 3 {
+		fake.Organizations.Add(fmt.Sprint("Firm ", i), []demoprovider.Member{{User: 0, Role: "admin"}, {User: 1, Role: "member"}}, demoprovider.Invitation{Email: "a@example.com"})
+	}
+	base := userapitest.Start(t, fake)
+	accounts := &source.Integrations{
+		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
+			return provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret},
+				provider.Options{BaseURL: base}, nil
+		},
+		Deps: func(context.Context, uuid.UUID) (userapi.Deps, error) {
+			return userapi.Deps{Transport: userapitest.Transport(), Now: clock.Now, Sleep: clock.Sleep, MaxPause: time.Hour}, nil
+		},
+		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.Auth0}, nil },
+	}
+	b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
+	b.work(t, b.mirrors, 0)
+	ends := func(kind string) (run syncrun.Run) {
+		clock.Advance(time.Minute)
+		_, err := b.store.Start(t.Context(), b.projectID, provider.Auth0, syncrun.Order{Kind: kind})
+		require.NoError(t, err)
+		waittest.Until(t, func() bool {
+			run, err = b.store.Latest(t.Context(), b.projectID, provider.Auth0, kind)
+			require.NoError(t, err)
+			return run.Finished()
+		})
+		require.Equal(t, syncrun.Done, run.State, "%+v", run)
+		return run
+	}
+	run := ends(provider.KindBackfill)
+	require.Equal(t, map[record.Type]int64{record.User: 5, record.Organization: 3, record.Membership: 6, record.Invitation: 3}, run.Report.Records)
+	require.Contains(t, run.Report.Notes[0], "for 3 organizations that is at least 7 calls")
+	roles := func() string {
+		return one(t, b.project, `SELECT string_agg(concat_ws(' ', roles, role), ' ' ORDER BY organization_id, user_id) FROM capydb_auth.memberships`)
+	}
+	require.Equal(t, "{admin} {member} {admin} {member} {admin} {member}", roles())
+	changes := func() string { return one(t, b.project, `SELECT count(*)::text FROM capydb_auth.changes`) }
+	before := changes()
+
+	for _, kind := range []string{provider.KindBackfill, provider.KindReconcile} {
+		run = ends(kind)
+		require.Equal(t, []int64{17, 0, 17, 0}, []int64{run.Read, run.Applied, run.Unchanged, run.Failed}, kind)
+		require.Equal(t, before, changes(), "nothing has changed")
+	}
+
+	fake.Organizations.Change(1, func(of *demoprovider.Organization) {
+		of.Members[1].Role = "billing"
+		of.Members = append(of.Members, demoprovider.Member{User: 2})
+	})
+	run = ends(provider.KindReconcile)
+	require.Equal(t, int64(2), run.Applied)
+	require.Equal(t, "{admin} {member} {admin} {billing} {} {admin} {member}", roles())
+}
