@@ -84,6 +84,12 @@ func runOf(r *syncrun.Run) wire.Run {
 		Report:    wire.RunReport{Notes: r.Report.Notes, Bad: each(r.Report.Bad, func(b syncrun.Bad) wire.RunEntry { return wire.RunEntry(b) })},
 		StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, FinishedAt: r.FinishedAt,
 	}
+	if len(r.Report.Records) > 0 {
+		run.Report.Records = make(map[string]int64, len(r.Report.Records))
+		for t, n := range r.Report.Records {
+			run.Report.Records[string(t)] = n
+		}
+	}
 	if d := r.Drift; d != nil {
 		run.Drift = &wire.Drift{
 			Missing: d.Missing, Differing: d.Differing, DeletedHere: d.DeletedHere, Orphaned: d.Orphaned, Placeholders: d.Placeholders,
@@ -98,7 +104,8 @@ func runOf(r *syncrun.Run) wire.Run {
 func notStarted(reason string) *wire.BackfillStart { return &wire.BackfillStart{Reason: &reason} }
 
 // autoBackfill starts a backfill where the credentials for reading the users
-// were just stored or changed, and where they allow it but there never was one.
+// were just stored or changed, or organizations were turned on, and where they allow it but there
+// never was one.
 // A reconcile that runs is cancelled where they were changed: the rest of its list may be
 // another account's, which does not have the users of the first.
 // A backfill that cannot be started is no fault of the request. Nil: there

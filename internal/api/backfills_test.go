@@ -64,6 +64,43 @@ func TestBackfillStartsByItself(t *testing.T) {
 	require.NotContains(t, at(t, b.call(t, "GET", clerkPath, "").body, "config"), "backfill")
 }
 
+// What was not mirrored before was not read either. What is no longer mirrored stays.
+func TestBackfillStartsWhenOrganizationsAreTurnedOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	config := func(body string) object {
+		answer := b.call(t, "PUT", clerkPath, body)
+		require.Equal(t, 200, answer.status, answer.text)
+		config, ok := answer.body["config"].(object)
+		require.True(t, ok)
+		return config
+	}
+	end := func() {
+		require.Equal(t, syncrun.Cancelled, b.call(t, "DELETE", clerkPath+"/backfill", "").body["state"])
+	}
+	first := config(`{"credentials": {"secret_key": "sk_test_one"}, "options": {"record_types": ["users", "sessions"]}}`)
+	require.NotContains(t, first, "notes")
+	end()
+
+	off := config(`{"options": {"record_types": ["users"]}}`)
+	require.Equal(t, []any{"sessions are no longer mirrored: what the mirror has of them stays, and is not updated"}, off["notes"])
+	require.NotContains(t, off, "backfill")
+	require.NotContains(t, config(`{"options": {"record_types": ["users", "sessions"]}}`), "backfill", "sessions are never read")
+
+	for _, options := range []string{`{}`, `{"record_types": ["users", "organizations"]}`} {
+		on := config(`{"options": ` + options + `}`)
+		started, ok := on["backfill"].(object)
+		require.True(t, ok, options)
+		require.Equal(t, true, started["started"], options)
+		require.NotContains(t, config(`{"options": {"reconcile": {"every": "12h"}}}`), "backfill", "nothing of that has changed")
+		end()
+		off = config(`{"options": {"record_types": ["users"]}}`)
+		require.Equal(t, []any{"organizations are no longer mirrored: what the mirror has of them stays, and is not updated"}, off["notes"])
+		require.NotContains(t, off, "backfill")
+	}
+}
+
 // Half of its list would be another account's, and whom that one does not have
 // would be deleted.
 func TestReconcileEndsWhenOtherCredentialsAreStored(t *testing.T) {

@@ -92,6 +92,9 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	body.Config.Backfill = a.autoBackfill(r.Context(), p.ID, i)
+	for _, group := range i.Stopped {
+		body.Config.Notes = append(body.Config.Notes, group+" are no longer mirrored: what the mirror has of them stays, and is not updated")
+	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
 

@@ -128,6 +128,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}",
 		`{"credentials": {"webhook_signing_secret": "secret-of-auth0-51ac"}, "options": {"absent_fields": "clear"}}`, 200)
 	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{"options": {"x": 1}}`, 422)
+	check("PUT", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", `{"options": {"record_types": ["users"]}}`, 200)
 	check("GET", "/projects/shop/integrations/auth0", "/projects/{project}/integrations/{provider}", "", 200)
 	check("GET", "/projects/shop/integrations", "/projects/{project}/integrations", "", 200)
 	_, err := b.pool.Exec(t.Context(), `UPDATE authsync.integrations SET credentials_sealed = ''`)
@@ -144,7 +145,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
 	check("DELETE", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
 	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.sync_runs SET worked = '3 s', read = 30, total = 60, error = 'x', wait_reason = 'y',
-		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"]}'`)
+		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"], "records": {"user": 20, "membership": 10}}'`)
 	require.NoError(t, err)
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
 	const redeliverPath = "/projects/{project}/integrations/{provider}/redeliver"

@@ -10,10 +10,14 @@ func (s *session) newBackfill() *cobra.Command {
 	var how following
 	cmd := &cobra.Command{
 		Use:   "backfill PROJECT PROVIDER",
-		Short: "Read all users of a provider into the mirror",
+		Short: "Read all users of a provider, and its organizations, into the mirror",
 		Long: `Starts a backfill, or attaches to the running one, and shows its progress. The
 server does the work: Ctrl-C leaves it running, and the same command attaches to it
 again. Webhooks are processed meanwhile, and newer data is never overwritten.
+
+After the users it reads the organizations, memberships and invitations, if the
+integration mirrors them (option record_types) and the provider lists them. Auth0
+lists members by organization: how many calls that takes is shown before it begins.
 
 Credentials for reading users must be stored: secret_key for Clerk; domain,
 client_id and client_secret for Auth0; session_token and option base_url, or option

@@ -122,6 +122,25 @@ func TestBackfillCommand(t *testing.T) {
 		require.Equal(t, []string{"POST " + path, "GET " + path, "GET " + path, "GET " + path}, calls())
 	})
 
+	t.Run("SaysWhatItWillCostBeforeItIsPaid", func(t *testing.T) {
+		t.Parallel()
+		report := func(notes []any, organizations, memberships int) map[string]any {
+			return map[string]any{"bad": []any{}, "notes": notes, "records": map[string]any{"user": 200_000, "organization": organizations, "membership": memberships}}
+		}
+		cost := []any{"for 1 organization that is at least 3 calls"}
+		url, _ := backfillServer(t, 202, someRun("running", 200_000), someRun("running", 200_001, "phase", "records", "report", report(cost, 1, 0)),
+			someRun("waiting", 201_235, "phase", "records", "report", report(cost, 1, 1234)),
+			someRun("done", 201_235, "phase", "records", "report", report(append(cost, "no more"), 1, 1234), "finished_at", "2026-05-04T10:21:10Z"))
+		status, out, errs := runCommand(t.Context(), t, url, "backfill", "shop", "better-auth")
+		require.Equal(t, 0, status, errs.String())
+		require.Equal(t, "Done in 40s: 200,000 users read, and 1 organization, 1,234 memberships: 201,235 new or changed, 0 unchanged, 0 failed.\n", out.String())
+		require.Equal(t, "clerk  running  100.0%  200,000 of 200,000 users\n"+
+			"Note: for 1 organization that is at least 3 calls.\n"+
+			"clerk  waiting  reads organizations, memberships and invitations  100.0%  200,000 of 200,000 users  1 organization  1,234 memberships\n"+
+			"clerk  done  100.0%  200,000 of 200,000 users  1 organization  1,234 memberships\n"+
+			"Note: no more.\n", errs.String())
+	})
+
 	t.Run("AttachesToTheOneThatRuns", func(t *testing.T) {
 		t.Parallel()
 		url, calls := backfillServer(t, 409, someRun("running", 10), done)

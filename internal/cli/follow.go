@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,7 @@ type follower struct {
 
 	client                  *client.Client
 	project, provider, kind string
+	noted                   int // notes shown already
 }
 
 // start starts a run, or finds the one of the same kind that is in the way.
@@ -125,9 +127,9 @@ func (f *follower) once(run client.Run, err error) error {
 
 // follow shows a run until it has ended, or ctx does.
 func (f *follower) follow(ctx context.Context, run client.Run) error {
-	show, poll := f.plain(), pollPlain
+	show, poll := f.plain(&f.noted), pollPlain
 	if columns, ok := f.terminal(); ok && !f.json {
-		show, poll = f.bar(columns), pollTerminal
+		show, poll = f.bar(columns, &f.noted), pollTerminal
 	}
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
@@ -186,7 +188,7 @@ func (f *follower) ended(run client.Run) error {
 }
 
 func (f *follower) report(run client.Run) error {
-	for _, note := range run.Report.Notes {
+	for _, note := range run.Report.Notes[min(f.noted, len(run.Report.Notes)):] {
 		if err := f.notice("Note: %s.", printable(note)); err != nil {
 			return err
 		}
@@ -206,15 +208,20 @@ func (f *follower) report(run client.Run) error {
 		if run.Drift != nil {
 			return f.reportDrift(run, took)
 		}
-		return f.printf("Done in %s: %s users read, %s new or changed, %s unchanged, %s failed.\n",
-			took, thousands(run.Read), thousands(run.Applied), thousands(run.Unchanged), thousands(run.Failed))
+		users, others := readByType(run)
+		also := ","
+		if len(others) > 0 {
+			also = ", and " + strings.Join(others, ", ") + ":"
+		}
+		return f.printf("Done in %s: %s users read%s %s new or changed, %s unchanged, %s failed.\n",
+			took, thousands(users), also, thousands(run.Applied), thousands(run.Unchanged), thousands(run.Failed))
 	case "cancelled":
-		return f.notice("The %s was cancelled after %s users; what it wrote stays in the mirror.", f.kind, thousands(run.Read))
+		return f.notice("The %s was cancelled after %s; what it wrote stays in the mirror.", f.kind, readWords(run))
 	default:
 		reason := ""
 		if run.Error != nil {
 			reason = printable(*run.Error)
 		}
-		return f.notice("authsync: the %s has failed after %s users: %s", f.kind, thousands(run.Read), reason)
+		return f.notice("authsync: the %s has failed after %s: %s", f.kind, readWords(run), reason)
 	}
 }

@@ -131,6 +131,11 @@ it once: authsync never shows it again. Clerk generates its own.`,
 			if err := s.printSecret(secret); err != nil {
 				return err
 			}
+			for _, note := range i.Config.Notes {
+				if err := s.printf("Note: %s.\n", printable(note)); err != nil {
+					return err
+				}
+			}
 			if err := s.printBackfillStart(args[0], name, i.Config.Backfill); err != nil {
 				return err
 			}

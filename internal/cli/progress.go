@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // barCells is the length of a progress bar.
@@ -19,16 +20,18 @@ func progress(run client.Run, cells int) string {
 	if phase := phaseWords(run.Phase); phase != "" && run.FinishedAt == nil {
 		parts = append(parts, phase)
 	}
+	users, others := readByType(run)
 	if run.Total != nil && *run.Total > 0 {
-		share := min(float64(run.Read)/float64(*run.Total), 1)
+		share := min(float64(users)/float64(*run.Total), 1)
 		if cells > 0 {
 			full := int(share * float64(cells))
 			parts = append(parts, "["+strings.Repeat("#", full)+strings.Repeat("-", cells-full)+"]")
 		}
-		parts = append(parts, fmt.Sprintf("%5.1f%%", 100*share), thousands(run.Read)+" of "+thousands(*run.Total)+" users")
+		parts = append(parts, fmt.Sprintf("%5.1f%%", 100*share), thousands(users)+" of "+thousands(*run.Total)+" users")
 	} else {
-		parts = append(parts, thousands(run.Read)+" users")
+		parts = append(parts, thousands(users)+" users")
 	}
+	parts = append(parts, others...)
 	if run.PerSecond != nil {
 		parts = append(parts, thousands(int64(*run.PerSecond))+"/s")
 	}
@@ -44,9 +47,35 @@ func progress(run client.Run, cells int) string {
 	return strings.Join(parts, "  ")
 }
 
+// readByType is how many users a run has read, and what else, such as "12 organizations".
+func readByType(run client.Run) (users int64, others []string) {
+	users = run.Read
+	for _, d := range record.Types() {
+		n := run.Report.Records[string(d.Type)]
+		if d.Type == record.User || n == 0 {
+			continue
+		}
+		users -= n
+		name := d.Table
+		if n == 1 {
+			name = string(d.Type)
+		}
+		others = append(others, thousands(n)+" "+name)
+	}
+	return users, others
+}
+
+// readWords says what a run has read: "1,200 users, 3 organizations".
+func readWords(run client.Run) string {
+	users, others := readByType(run)
+	return strings.Join(append([]string{thousands(users) + " users"}, others...), ", ")
+}
+
 // phaseWords is a phase behind the walk, as a person reads it.
 func phaseWords(phase string) string {
 	switch phase {
+	case "records":
+		return "reads organizations, memberships and invitations"
 	case "orphaned":
 		return "looks for users that the provider does not have"
 	case "confirm":
@@ -75,9 +104,14 @@ func duration(seconds float64) string {
 }
 
 // bar writes the progress over itself, in one line of a terminal.
-func (s *session) bar(columns int) func(client.Run) error {
+func (s *session) bar(columns int, noted *int) func(client.Run) error {
 	return func(run client.Run) error {
 		const clearLine = "\r\x1b[K"
+		for _, note := range newNotes(run, noted) {
+			if err := s.printf("%sNote: %s.\n", clearLine, printable(note)); err != nil {
+				return err
+			}
+		}
 		line := clearLine + shorten(progress(run, barCells), columns-1)
 		if run.FinishedAt != nil {
 			line += "\n"
@@ -88,9 +122,14 @@ func (s *session) bar(columns int) func(client.Run) error {
 
 // plain writes a line when the state changes, and else now and then; on
 // standard error, so that what scripts read holds the result alone.
-func (s *session) plain() func(client.Run) error {
+func (s *session) plain(noted *int) func(client.Run) error {
 	state, written := "", time.Time{}
 	return func(run client.Run) error {
+		for _, note := range newNotes(run, noted) {
+			if err := s.notice("Note: %s.", printable(note)); err != nil {
+				return err
+			}
+		}
 		now := s.Now()
 		if run.State == state && now.Sub(written) < plainEvery {
 			return nil
@@ -98,4 +137,15 @@ func (s *session) plain() func(client.Run) error {
 		state, written = run.State, now
 		return s.notice("%s", progress(run, 0))
 	}
+}
+
+// newNotes returns the notes of an unfinished run that were not shown yet: what it will cost is of
+// use only before. Those of a finished one are in its report.
+func newNotes(run client.Run, shown *int) []string {
+	if run.FinishedAt != nil || len(run.Report.Notes) <= *shown {
+		return nil
+	}
+	notes := run.Report.Notes[*shown:]
+	*shown = len(run.Report.Notes)
+	return notes
 }

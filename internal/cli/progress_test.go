@@ -16,13 +16,13 @@ func TestBar(t *testing.T) {
 	run := client.Run{Provider: "clerk", State: "running", Total: &total, Read: 50_000, PerSecond: &rate, SecondsLeft: &left}
 	var out strings.Builder
 	s := &session{Process: Process{Out: &out}}
-	require.NoError(t, s.bar(200)(run))
+	require.NoError(t, s.bar(200, new(int))(run))
 	require.Equal(t, "\r\x1b[Kclerk  running  [######------------------]   25.0%  50,000 of 200,000 users  5,120/s  1:02:05 left", out.String())
 
 	out.Reset()
 	ended := time.Now()
 	run.FinishedAt, run.SecondsLeft, run.Read = &ended, nil, 250_000 // more than was said at first
-	require.NoError(t, s.bar(40)(run))
+	require.NoError(t, s.bar(40, new(int))(run))
 	require.Equal(t, "\r\x1b[Kclerk  running  [#####################…\n", out.String(), "never wider than the terminal")
 }
 

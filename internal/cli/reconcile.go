@@ -21,6 +21,8 @@ func (s *session) newReconcile() *cobra.Command {
 		Long: `Reads all users from the provider, reports which are missing, different or deleted in
 the mirror and which exist only there, and repairs the mirror. --dry-run only reports.
 Repairs are written like webhook events, so your feeds and triggers see them.
+Organizations, memberships and invitations are brought up to date as the provider
+lists them; what it no longer lists is left as it is. --dry-run skips them.
 
 A user the provider does not have is marked as deleted if the mirror had the user
 before the run began and a separate lookup of the user also finds nothing. If that
@@ -67,8 +69,14 @@ func stateWords(state string) string {
 func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	d := run.Drift
 	found := d.Missing + d.Differing + d.DeletedHere + d.Orphaned + d.Placeholders
+	read, others := readByType(run)
+	if len(others) > 0 {
+		if err := f.printf("Read and brought up to date, but not compared: %s.\n", strings.Join(others, ", ")); err != nil {
+			return err
+		}
+	}
 	if found == 0 {
-		if err := f.printf("Equal: %s users compared in %s.\n", thousands(run.Read), took); err != nil {
+		if err := f.printf("Equal: %s users compared in %s.\n", thousands(read), took); err != nil {
 			return err
 		}
 		return f.reportNoDrift(run)
@@ -118,10 +126,10 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	}
 	if run.DryRun {
 		return f.printf("\nDiffering: %s users; the provider has %s (%s). Nothing was changed: without --dry-run they are repaired.\n",
-			thousands(found), thousands(run.Read), took)
+			thousands(found), thousands(read), took)
 	}
 	return f.printf("\nDiffering: %s users; the provider has %s (%s). %s repaired, %s failed, %s left as they are.\n",
-		thousands(found), thousands(run.Read), took, thousands(d.Repaired), thousands(d.Failed), thousands(d.Left))
+		thousands(found), thousands(read), took, thousands(d.Repaired), thousands(d.Failed), thousands(d.Left))
 }
 
 // reportNoDrift says what differed and is no drift.

@@ -17,6 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 )
 
 const (
@@ -53,9 +54,17 @@ type Integration struct {
 	Fault            string
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
-	// FetchChanged reports that PutIntegration changed credentials or options used to read the
-	// provider's users.
+	putChanges
+}
+
+// putChanges is what PutIntegration has changed, beside what is stored.
+type putChanges struct {
+	// FetchChanged reports that PutIntegration changed what is read from the provider: credentials or
+	// options used to read its users, or that it turned on organizations, which can be read, too.
 	FetchChanged bool
+	// Stopped are the groups of record types that it turned off, as in option record_types. What the
+	// mirror has of them stays.
+	Stopped []string
 }
 
 // CredentialState says that a credential is set and, for a list of secrets, how many there are.
@@ -109,34 +118,34 @@ func (s *Store) PutIntegration(
 	}
 
 	var row integrationRow
-	fetchChanged := false
+	var changes putChanges
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockTheProject(ctx, tx, projectID); err != nil {
 			return err
 		}
 		var err error
-		row, fetchChanged, err = s.merge(ctx, tx, projectID, kind, given, options)
+		row, changes, err = s.merge(ctx, tx, projectID, kind, given, options)
 		return err
 	})
 	if err != nil {
 		return Integration{}, err
 	}
 	i := s.integration(projectID, row)
-	i.FetchChanged = fetchChanged
+	i.putChanges = changes
 	return i, nil
 }
 
 func (s *Store) merge(
 	ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kind provider.Provider, given map[string]json.RawMessage, options json.RawMessage,
-) (row integrationRow, fetchChanged bool, err error) {
+) (row integrationRow, changes putChanges, err error) {
 	stored, err := integrationRows(ctx, tx, projectID, kind.Name())
 	if err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	credentials, oldOptions := map[string]json.RawMessage{}, json.RawMessage("{}")
 	if len(stored) > 0 {
 		if credentials, err = s.credentials(projectID, stored[0]); err != nil {
-			return integrationRow{}, false, err
+			return integrationRow{}, putChanges{}, err
 		}
 		oldOptions = stored[0].Options
 	}
@@ -146,7 +155,7 @@ func (s *Store) merge(
 		before = "" // the unreadable value is replaced
 	}
 	if credentials, err = mergeCredentials(credentials, given); err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	switch {
 	case options == nil:
@@ -156,48 +165,72 @@ func (s *Store) merge(
 	}
 	typed, err := storedCredentials(credentials)
 	if err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	parsed, err := storedOptions(options)
 	if err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	if _, err := kind.NewVerifier(typed, parsed); err != nil {
-		return integrationRow{}, false, invalid("%v", err)
+		return integrationRow{}, putChanges{}, invalid("%v", err)
 	}
 	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	if err := kind.CheckStrength(typed); err != nil {
-		return integrationRow{}, false, invalid("%v", err)
+		return integrationRow{}, putChanges{}, invalid("%v", err)
 	}
 	after, err := forFetch(credentials, options)
 	if err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	if before != after {
 		if err := s.checkTargets(typed, parsed); err != nil {
-			return integrationRow{}, false, err
+			return integrationRow{}, putChanges{}, err
 		}
 	}
 
 	plain, err := json.Marshal(credentials)
 	if err != nil {
-		return integrationRow{}, false, fmt.Errorf("write credentials: %w", err)
+		return integrationRow{}, putChanges{}, fmt.Errorf("write credentials: %w", err)
 	}
 	sealed, err := s.sealCredentials(projectID, kind.Name(), plain)
 	if err != nil {
-		return integrationRow{}, false, err
+		return integrationRow{}, putChanges{}, err
 	}
 	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options, reconcileDefault(kind, typed, parsed))
 	if err != nil {
-		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
+		return integrationRow{}, putChanges{}, fmt.Errorf("store integration: %w", err)
 	}
 	row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[integrationRow])
 	if err != nil {
-		return integrationRow{}, false, fmt.Errorf("store integration: %w", err)
+		return integrationRow{}, putChanges{}, fmt.Errorf("store integration: %w", err)
 	}
-	return row, before != after, err
+	if len(stored) > 0 {
+		changes = groupChanges(oldOptions, parsed)
+	}
+	changes.FetchChanged = changes.FetchChanged || before != after
+	return row, changes, err
+}
+
+// groupChanges compares which groups of record types are mirrored. Sessions cannot be read, so that
+// turning them on changes nothing of what is.
+func groupChanges(old json.RawMessage, now provider.Options) (changes putChanges) {
+	before, err := storedOptions(old)
+	if err != nil {
+		return changes // the unreadable value is replaced
+	}
+	for _, t := range []record.Type{record.Organization, record.Session} {
+		group, mirrored := now.Mirrors(t)
+		_, was := before.Mirrors(t)
+		if was && !mirrored {
+			changes.Stopped = append(changes.Stopped, group)
+		}
+		if mirrored && !was && t == record.Organization {
+			changes.FetchChanged = true
+		}
+	}
+	return changes
 }
 
 // reconcileDefault returns the reconcile interval unless the options set one.

@@ -54,6 +54,8 @@ type IntegrationConfig struct {
 	WebhookReceiver string `json:"webhook_receiver"`
 	// Backfill is set where storing the integration started one, or says why not.
 	Backfill *BackfillStart `json:"backfill,omitempty"`
+	// Notes are sentences about what storing the integration means.
+	Notes []string `json:"notes,omitempty"`
 	// Reconcile says how often the mirror is compared with the provider by itself.
 	Reconcile ReconcileSchedule `json:"reconcile"`
 }

@@ -13,11 +13,12 @@ type Run struct {
 	State     string `json:"state"`
 	Phase     string `json:"phase"`
 	// Total is how many users the provider says there are; nil where it does not say.
-	Total     *int64 `json:"total"`
-	Read      int64  `json:"read"`
-	Applied   int64  `json:"applied"`
-	Unchanged int64  `json:"unchanged"`
-	Failed    int64  `json:"failed"`
+	Total *int64 `json:"total"`
+	// Read, Applied, Unchanged and Failed count records of every type.
+	Read      int64 `json:"read"`
+	Applied   int64 `json:"applied"`
+	Unchanged int64 `json:"unchanged"`
+	Failed    int64 `json:"failed"`
 	// PerSecond is the rate while it worked; nil as long as it is not known.
 	PerSecond *float64 `json:"per_second"`
 	// SecondsLeft is estimated; nil where rate or total are not known, or it has ended.
@@ -35,6 +36,8 @@ type Run struct {
 type RunReport struct {
 	Bad   []RunEntry `json:"bad"` // the first hundred
 	Notes []string   `json:"notes,omitempty"`
+	// Records is how many records were read, by type.
+	Records map[string]int64 `json:"records,omitempty"`
 }
 
 // RunEntry is an entry that is not in the mirror.
