@@ -202,3 +202,29 @@ func TestChangesAreLoggedWithoutSecrets(t *testing.T) {
 	require.NotContains(t, b.log.String(), "s3cret")
 	require.NotContains(t, b.log.String(), b.key)
 }
+
+// Web pages call with the key of their session: its limits are those of a key that is shown.
+func TestServeAsAnswersAsIfTheKeyWereShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine, other := b.project(t, "mine"), b.project(t, "other")
+	key, _, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "limited", ProjectID: &mine.ID})
+	require.NoError(t, err)
+	ask := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		b.handler.ServeAs(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody), key)
+		return w.Code, w.Body.String()
+	}
+	status, text := ask("/projects")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, mine.ID.String())
+	require.NotContains(t, text, other.ID.String())
+	status, _ = ask("/projects/" + other.ID.String())
+	require.Equal(t, http.StatusNotFound, status)
+	status, _ = ask("/keys")
+	require.Equal(t, http.StatusForbidden, status)
+	status, text = ask("/projects/mine/users/a%2Fb")
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, text, "user_not_found")
+	require.Contains(t, b.log.String(), key.ID.String())
+}

@@ -27,12 +27,23 @@ type Events interface {
 	Event(ctx context.Context, inboxID int64, ordinal int) (inbox.Event, error)
 	Body(ctx context.Context, inboxID int64) (inbox.StoredMessage, error)
 	Jobs(ctx context.Context, inboxID int64, ordinal int) ([]inbox.Job, error)
+	Neighbours(ctx context.Context, e inbox.Event) (previous, next *inbox.EventRef, err error)
 	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
+}
+
+func eventID(inboxID int64, ordinal int) string { return fmt.Sprintf("%d.%d", inboxID, ordinal) }
+
+func eventIDOrNull(ref *inbox.EventRef) *string {
+	if ref == nil {
+		return nil
+	}
+	id := eventID(ref.InboxID, ref.Ordinal)
+	return &id
 }
 
 func eventOf(e inbox.Event) wire.Event {
 	return wire.Event{
-		ID: fmt.Sprintf("%d.%d", e.InboxID, e.Ordinal), InboxID: e.InboxID, Ordinal: e.Ordinal, ProjectID: e.ProjectID.String(), Project: e.Project,
+		ID: eventID(e.InboxID, e.Ordinal), InboxID: e.InboxID, Ordinal: e.Ordinal, ProjectID: e.ProjectID.String(), Project: e.Project,
 		Provider: e.Provider, EventID: e.EventID, Type: e.Type, UserID: e.UserID, RecordType: e.RecordType, RecordID: e.RecordID, EventTime: utc(e.EventTime), Outcome: e.Outcome,
 		Reason: e.Reason, ReceivedAt: e.ReceivedAt.UTC(), AppliedAt: utc(e.AppliedAt), MessageID: e.MessageID,
 	}
@@ -146,7 +157,13 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	detail := wire.EventDetail{Event: eventOf(e), Jobs: each(jobs, jobOf)}
+	previous, next, err := a.config.Events.Neighbours(r.Context(), e)
+	if err != nil {
+		return answer{}, err
+	}
+	detail := wire.EventDetail{
+		Event: eventOf(e), Jobs: each(jobs, jobOf), PreviousEvent: eventIDOrNull(previous), NextEvent: eventIDOrNull(next),
+	}
 	switch given(r)["body"] {
 	case "", "false":
 		return answer{status: http.StatusOK, body: detail}, nil

@@ -31,6 +31,9 @@ type EventDetail struct {
 
 	// Jobs are those that are to apply the event, and those that retried it.
 	Jobs []Job `json:"jobs"`
+	// PreviousEvent and NextEvent are the ids of the events of the same record before and after; nil: there is none.
+	PreviousEvent *string `json:"previous_event"`
+	NextEvent     *string `json:"next_event"`
 }
 
 // Job is a job of an event.

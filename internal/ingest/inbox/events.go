@@ -228,6 +228,58 @@ func (in *Inbox) Event(ctx context.Context, inboxID int64, ordinal int) (Event, 
 	return found[0], nil
 }
 
+// EventRef names an event in the inbox.
+type EventRef struct {
+	InboxID int64
+	Ordinal int
+}
+
+// selectNeighbour takes the condition on the record, the operator of the direction, and its order.
+const selectNeighbour = `
+	SELECT o.inbox_id, o.ordinal
+	FROM authsync.event_outcomes AS o
+	WHERE o.project_id = $1 AND %[1]s
+	  AND o.inbox_id %[2]s= $3 AND (o.inbox_id, o.ordinal) %[2]s ($3, $4)
+	ORDER BY o.inbox_id %[3]s, o.ordinal %[3]s
+	LIMIT 1`
+
+// Neighbours returns the events of the same record that were received before and after an event; nil where
+// there is none, and for an event whose record is unknown.
+func (in *Inbox) Neighbours(ctx context.Context, e Event) (previous, next *EventRef, err error) {
+	if e.RecordType == nil || e.RecordID == nil {
+		return nil, nil, nil
+	}
+	condition, args := "o.record_type = $5 AND o.record_id = $2", []any{e.ProjectID, *e.RecordID, e.InboxID, e.Ordinal, *e.RecordType}
+	if *e.RecordType == string(record.User) {
+		condition, args = "o.user_id = $2 AND o.record_type IS NULL", args[:4]
+	}
+	read := func(tx pgx.Tx, operator, order string) (*EventRef, error) {
+		rows, err := tx.Query(ctx, fmt.Sprintf(selectNeighbour, condition, operator, order), args...)
+		if err != nil {
+			return nil, err
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[EventRef])
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		return found[0], nil
+	}
+	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if _, err = tx.Exec(ctx, fromIndexes); err != nil {
+			return err
+		}
+		if previous, err = read(tx, "<", "DESC"); err != nil {
+			return err
+		}
+		next, err = read(tx, ">", "ASC")
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the events of the same record: %w", err)
+	}
+	return previous, next, nil
+}
+
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

@@ -242,3 +242,36 @@ func TestLatestEventsAreReadFromIndexes(t *testing.T) {
 		})
 	}
 }
+
+// The events of a record are those about itself, neither those of its memberships nor those of other projects.
+func TestNeighboursAreOfTheSameRecord(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{})
+	project := uuid.New()
+	ofProject := func(d *inbox.Message) { d.ProjectID = project }
+	first, membership, foreign, second := stored(t, in, ofProject), stored(t, in, ofProject), stored(t, in), stored(t, in, ofProject)
+	membership.RecordType, membership.RecordID = "membership", "org_1/auth0|1"
+	later := membership
+	later.Ordinal = 1
+	third := second
+	third.Ordinal = 1
+	unknown := stored(t, in, ofProject)
+	record(t, pool, in, first, membership, later, foreign, second, third)
+
+	ref := func(o inbox.Outcome) *inbox.EventRef { return &inbox.EventRef{InboxID: o.InboxID, Ordinal: o.Ordinal} }
+	for _, tc := range []struct {
+		of             inbox.Outcome
+		previous, next *inbox.EventRef
+	}{
+		{first, nil, ref(second)}, {second, ref(first), ref(third)}, {third, ref(second), nil},
+		{membership, nil, ref(later)}, {later, ref(membership), nil}, {foreign, nil, nil}, {unknown, nil, nil},
+	} {
+		e, err := in.Event(t.Context(), tc.of.InboxID, tc.of.Ordinal)
+		require.NoError(t, err)
+		previous, next, err := in.Neighbours(t.Context(), e)
+		require.NoError(t, err)
+		require.Equal(t, tc.previous, previous, "before %d.%d", tc.of.InboxID, tc.of.Ordinal)
+		require.Equal(t, tc.next, next, "after %d.%d", tc.of.InboxID, tc.of.Ordinal)
+	}
+}
