@@ -366,7 +366,6 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 func (a *App) startHTTP(listener net.Listener) stopFunc {
 	// Use encoded paths: user ids contain "|" and may contain "/".
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	routes.HandleFunc("/", index).Methods(http.MethodGet)
 	routes.HandleFunc("/healthz", a.health.healthz).Methods(http.MethodGet)
 	routes.HandleFunc("/readyz", a.health.readyz).Methods(http.MethodGet)
 	if a.settings.MetricsListen == "" {
@@ -382,6 +381,7 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 		routes.MatcherFunc(receiver.Match).Handler(a.metrics.area("webhook", http.HandlerFunc(noReceiver)))
 	}
 	a.routeManagement(routes)
+	routes.HandleFunc("/", index).Methods(http.MethodGet) // for programs, and without the role api
 	routes.NotFoundHandler = http.HandlerFunc(notFound)
 	return serveHTTP(a.bounded(listener), closing(&a.health.stopping, problem.WithRequestID(observeMissed(a.observe, routes))), a.log, a.failed)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// index serves /, for a person who opens the address in a browser: what this is and where to go.
+// index serves / to programs, and without the role api to browsers, too: what this is and where to go.
 func index(w http.ResponseWriter, r *http.Request) {
 	text := strings.TrimLeft(indexText, "\n")
 	contentType := "text/plain; charset=utf-8"
@@ -16,6 +16,7 @@ func index(w http.ResponseWriter, r *http.Request) {
 		text = indexHead + links.ReplaceAllString(html.EscapeString(text), `GET  <a href="$1">$1</a>`) + "</pre>\n"
 	}
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 	_, _ = w.Write([]byte(text)) // the client may have gone
 }
@@ -36,7 +37,8 @@ This is authsync. It mirrors the users of identity providers into PostgreSQL.
                             the management API; show it Authorization: Bearer capy_…
   GET  /api/capydb/v1/openapi.yaml
                             its description, also as openapi.json
-  GET  /river/              River UI, where a person sees and steers jobs; sign in with the same key
+  GET  /                    in a browser the projects, events and records; sign in with the same key
+  GET  /river/              River UI, where a person sees and steers jobs
   GET  /healthz             whether the process lives
   GET  /readyz              whether it can work, else which part cannot
   GET  /metrics             numbers for Prometheus; show it a key, too

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,7 +60,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	}
 	a.metrics.pool("river_ui", pool)
 	a.dashboard, err = dashboard.New(dashboard.Config{
-		Keys: a.Store, Keyring: a.keyring, Pool: pool, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL, Log: a.log,
+		Keys: a.Store, Keyring: a.keyring, Pool: pool, Views: a.people, API: a.api, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL, Log: a.log,
 	})
 	if err != nil {
 		pool.Close()
@@ -74,10 +76,19 @@ func (a *App) routeManagement(routes *mux.Router) {
 	}
 	routes.PathPrefix(api.Prefix + "/").Handler(a.metrics.area("api", a.api))
 	pages := a.metrics.area("dashboard", a.dashboard)
-	for _, path := range []string{dashboard.RiverPath, dashboard.SignInPath, dashboard.SignOutPath} {
+	routes.Handle("/", pages).MatcherFunc(wantsPage)
+	for _, path := range []string{dashboard.SignInPath, dashboard.SignOutPath} {
 		routes.Handle(path, pages)
 	}
-	routes.PathPrefix(dashboard.RiverPath + "/").Handler(pages)
+	for _, path := range []string{dashboard.RiverPath, dashboard.ProjectsPath, dashboard.AssetsPath} {
+		routes.Handle(path, pages)
+		routes.PathPrefix(path + "/").Handler(pages)
+	}
+}
+
+// wantsPage reports whether a browser asks, as opposed to a program.
+func wantsPage(r *http.Request, _ *mux.RouteMatch) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // newestRepair returns the newest repair of a project's mirror; nil if there was none.

@@ -18,7 +18,7 @@ var barCSS []byte
 // compile code: the policy forbids that, and the browser would report a violation.
 const barJS = "globalThis.__zod_globalConfig = { jitless: true };\n"
 
-// bar is added to River UI's pages: a link back to the sign-in page and the sign-out button.
+// bar is added to River UI's pages: a link back to the projects and the sign-out button.
 const bar = `<nav id="authsync-bar" aria-label="authsync"><a href="/">authsync</a>` +
 	`<form method="post" action="` + SignOutPath + `"><button>Sign out</button></form></nav>`
 

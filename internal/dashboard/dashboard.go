@@ -1,12 +1,18 @@
-// Package dashboard serves the web pages: River UI, which shows and controls jobs, behind a sign-in.
+// Package dashboard serves the web pages, behind a sign-in.
 //
-//	/river/     River UI, as its module carries it
-//	/sign-in    asks for an API key, and shows who is signed in
-//	/sign-out   ends the browser's session
+//	/                                        the projects and their open problems
+//	/projects/{project}                      integrations, rejected requests, sync runs, destinations
+//	/projects/{project}/events[/{event}]     what was received, and its outcome
+//	/projects/{project}/records/{type}[/{id}]  the mirror: rows, who set each column, the history
+//	/river/                                  River UI, as its module carries it: jobs
+//	/sign-in                                 asks for an API key, and shows who is signed in
+//	/sign-out                                ends the browser's session
 //
-// River UI shows and changes the jobs of all projects, so it takes a key that is not limited to one project, entered
-// at the sign-in or sent as a Bearer token. A session is a cookie with the encrypted id of the key. Each
-// request checks that the key is still valid, so revoking it ends all its sessions at once.
+// A page is made of calls of the management API with the key of the session, so that it shows nothing that the API
+// refuses to that key. Pages work without scripts, and their policy allows none. River UI shows and changes the jobs of
+// all projects, so it takes a key that is not limited to one project, entered at the sign-in or sent as a Bearer token.
+// A session is a cookie with the encrypted id of the key. Each request checks that the key is still valid, so revoking
+// it ends all its sessions at once.
 //
 // # What retry, cancel and delete do to our jobs
 //
@@ -74,6 +80,10 @@ type Config struct {
 	Keyring *seal.Keyring
 	// Pool is used by River UI only; see Session.
 	Pool *pgxpool.Pool
+	// Views reads the views of the control database, for the home page.
+	Views *pgxpool.Pool
+	// API makes the pages; see api.API.
+	API API
 	// Bearer wraps a handler for requests with a key in their header; see api.Unlimited.
 	Bearer func(next func(http.ResponseWriter, *http.Request, project.Key)) http.Handler
 	// PublicURL is the server's URL as seen by browsers; empty: the URL of the request.
@@ -93,8 +103,8 @@ type Dashboard struct {
 
 // New returns a Dashboard. It starts nothing.
 func New(c Config) (*Dashboard, error) {
-	if c.Keys == nil || c.Keyring == nil || c.Pool == nil || c.Bearer == nil || c.Log == nil {
-		return nil, errors.New("dashboard: keys, keyring, pool, bearer and log must be given")
+	if c.Keys == nil || c.Keyring == nil || c.Pool == nil || c.Views == nil || c.API == nil || c.Bearer == nil || c.Log == nil {
+		return nil, errors.New("dashboard: keys, keyring, pool, views, API, bearer and log must be given")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -106,17 +116,18 @@ func New(c Config) (*Dashboard, error) {
 	}
 	d.bearer = c.Bearer(d.serveRiver)
 
-	pages := http.NewServeMux()
-	pages.HandleFunc("GET "+SignInPath, d.showSignIn)
-	pages.HandleFunc("POST "+SignInPath, d.signIn)
-	pages.HandleFunc("POST "+SignOutPath, d.signOut)
-	pages.HandleFunc(RiverPath+"/", d.riverUI)
-	pages.Handle(RiverPath, http.RedirectHandler(RiverPath+"/", http.StatusMovedPermanently))
+	routes := http.NewServeMux()
+	d.pages(routes)
+	routes.HandleFunc("GET "+SignInPath, d.showSignIn)
+	routes.HandleFunc("POST "+SignInPath, d.signIn)
+	routes.HandleFunc("POST "+SignOutPath, d.signOut)
+	routes.HandleFunc(RiverPath+"/", d.riverUI)
+	routes.Handle(RiverPath, http.RedirectHandler(RiverPath+"/", http.StatusMovedPermanently))
 	protection, err := sameOrigin(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
-	d.handler = problem.WithRequestID(withHeaders(protection.Handler(pages)))
+	d.handler = problem.WithRequestID(withHeaders(protection.Handler(routes)))
 	return d, nil
 }
 
@@ -142,8 +153,8 @@ func sameOrigin(publicURL string) (*http.CrossOriginProtection, error) {
 	return protection, nil
 }
 
-// withHeaders forbids caching and framing by other sites. Everything comes from this server, except for the
-// inline styles that River UI sets. Code compilation is forbidden, see barJS.
+// withHeaders forbids caching and framing by other sites. The policy is that of River UI; our own pages have
+// stricter ones. Everything comes from this server, except for the inline styles that River UI sets. Code compilation is forbidden, see barJS.
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

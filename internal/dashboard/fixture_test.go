@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -60,7 +61,7 @@ func setupAt(t *testing.T, publicURL string) *testBundle {
 	})
 	require.NoError(t, err)
 	b.handler, err = dashboard.New(dashboard.Config{
-		Keys: b.store, Keyring: b.ring, Pool: b.pool, Bearer: noBearer, PublicURL: publicURL, Log: log,
+		Keys: b.store, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: noAPI{}, Bearer: noBearer, PublicURL: publicURL, Log: log,
 		Now: func() time.Time { return b.now },
 	})
 	require.NoError(t, err)
@@ -95,6 +96,13 @@ func (noMirror) Release(context.Context, string, uuid.UUID) error       { return
 // noBearer refuses every key in a header; package app tests the real one.
 func noBearer(func(http.ResponseWriter, *http.Request, project.Key)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+}
+
+// noAPI finds nothing; the tests of the pages have a real one.
+type noAPI struct{}
+
+func (noAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Key) {
+	problem.Write(w, r, http.StatusNotFound, "", "nothing is here")
 }
 
 // request is what a browser sends.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -56,18 +55,29 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	}
 	key, err := d.session(r)
 	switch {
+	case err == nil && key.ProjectID != nil && isPage(r):
+		d.page(notWithThisKey)(w, r)
+	case err == nil && key.ProjectID != nil:
+		problem.Write(w, r, http.StatusForbidden, "", "River UI shows the jobs of all projects: sign in with a key that is not limited to one")
 	case err == nil:
 		d.serveRiver(w, r, key)
 	case !isOver(err):
-		d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "session_not_checked", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		d.sessionUnknown(r, err)
 		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 	case isPage(r):
-		http.Redirect(w, r, SignInPath+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+		http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
 	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
 		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in, or no longer: sign in at "+SignInPath+
 			", or send the header Authorization: Bearer capy_live_… with a key that is not limited to a project")
+	}
+}
+
+// notWithThisKey is in place of River UI's pages for keys that are limited to a project.
+func notWithThisKey(*visit) (view, error) {
+	return view{}, &problemError{
+		Status: http.StatusForbidden, Detail: "Jobs are those of all projects, and this key is limited to one. Sign in with a key that is not limited.",
 	}
 }
 

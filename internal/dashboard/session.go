@@ -50,11 +50,7 @@ func (d *Dashboard) session(r *http.Request) (project.Key, error) {
 	if d.config.Now().Unix() >= end {
 		return project.Key{}, errNoSession
 	}
-	key, err := d.config.Keys.FindKey(r.Context(), id)
-	if err == nil && key.ProjectID != nil {
-		return project.Key{}, errNoSession
-	}
-	return key, err
+	return d.config.Keys.FindKey(r.Context(), id)
 }
 
 // startSession sets the session cookie.
@@ -69,11 +65,12 @@ func (d *Dashboard) startSession(w http.ResponseWriter, r *http.Request, key pro
 	return nil
 }
 
-// setCookie sets the session cookie; a negative age deletes it.
+// setCookie sets the session cookie; a negative age deletes it. Browsers send it along when a link on another site,
+// such as a ticket, leads to a page; nothing changes by that, and the forms of other sites are refused (see sameOrigin).
 func (d *Dashboard) setCookie(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure if the browser came by https
 		Name: cookieName, Value: value, Path: "/", MaxAge: int(age / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),
 	})
 }

@@ -71,9 +71,6 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, project.ErrNoKey):
 		d.refuse(w, r, http.StatusUnauthorized, next, "This key is unknown or was revoked.")
 		return
-	case err == nil && key.ProjectID != nil:
-		d.refuse(w, r, http.StatusForbidden, next, "This key is limited to one project. Use one that is not: these are the jobs of all projects.")
-		return
 	case err == nil:
 		err = d.startSession(w, r, key)
 	}
@@ -125,17 +122,27 @@ func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	_, _ = w.Write(page.Bytes()) // the client may have disconnected
 }
 
-// localPath returns the path to go to after signing in, always within River UI. The path is cleaned, because
-// browsers treat a leading double slash as a host.
+// localPath returns the path to go to after signing in, always one of our pages. The path is cleaned, because browsers
+// treat a leading double slash as a host, but stays encoded, because ids may contain slashes.
 func localPath(next string) string {
-	const home = RiverPath + "/"
+	const home = "/"
 	u, err := url.Parse(next)
 	if err != nil {
 		return home
 	}
-	page := path.Clean(u.Path)
-	if !strings.HasPrefix(page, home) {
+	// Browsers resolve encoded dots, too.
+	plain, page := path.Clean(u.Path), path.Clean(u.EscapedPath())
+	isPage := func(prefix string) bool {
+		return strings.HasPrefix(plain, prefix+"/") && strings.HasPrefix(page, prefix+"/")
+	}
+	switch {
+	case page == RiverPath:
+		page += "/"
+	case page != home && !isPage(ProjectsPath) && !isPage(RiverPath):
 		return home
 	}
-	return (&url.URL{Path: page, RawQuery: u.RawQuery}).RequestURI()
+	if u.RawQuery != "" {
+		page += "?" + u.RawQuery
+	}
+	return page
 }

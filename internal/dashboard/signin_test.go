@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"encoding/base64"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +38,7 @@ func TestSignInLeadsToThePageThatWasAskedFor(t *testing.T) {
 	require.Equal(t, "/", cookie.Path)
 	require.Equal(t, 12*60*60, cookie.MaxAge)
 	require.True(t, cookie.HttpOnly)
-	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
+	require.Equal(t, http.SameSiteLaxMode, cookie.SameSite)
 	require.Equal(t, http.StatusOK, b.get(t, in.Header().Get("Location"), cookie).Code)
 
 	again := b.get(t, "/sign-in?next=/river/queues", cookie)
@@ -58,10 +59,6 @@ func TestSignInLeadsToThePageThatWasAskedFor(t *testing.T) {
 func TestSignInRefuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	shop, err := b.store.CreateProject(t.Context(), "shop", "postgres://shop:x@db.example.com/shop", false)
-	require.NoError(t, err)
-	_, limited, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "limited", ProjectID: &shop.ID})
-	require.NoError(t, err)
 	old, revoked, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "revoked"})
 	require.NoError(t, err)
 	require.NoError(t, b.store.RevokeKey(t.Context(), old.ID))
@@ -73,7 +70,6 @@ func TestSignInRefuses(t *testing.T) {
 		"NoKey":      {"", "unknown or was revoked", http.StatusUnauthorized},
 		"WrongKey":   {b.secret[:len(b.secret)-1] + "~", "unknown or was revoked", http.StatusUnauthorized},
 		"RevokedKey": {revoked, "unknown or was revoked", http.StatusUnauthorized},
-		"LimitedKey": {limited, "limited to one project", http.StatusForbidden},
 		"TooLong":    {strings.Repeat("k", 9<<10), "could not be read", http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,17 +113,6 @@ func TestSessionsEnd(t *testing.T) {
 		cookie := b.session(t)
 		good(t, b, cookie)
 		require.NoError(t, b.store.RevokeKey(t.Context(), b.key.ID))
-		over(t, b, cookie)
-	})
-
-	t.Run("WhenTheKeyIsLimited", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		shop, err := b.store.CreateProject(t.Context(), "shop", "postgres://shop:x@db.example.com/shop", false)
-		require.NoError(t, err)
-		cookie := b.session(t)
-		_, err = b.pool.Exec(t.Context(), `UPDATE authsync.api_keys SET project_id = $1 WHERE id = $2`, shop.ID, b.key.ID)
-		require.NoError(t, err)
 		over(t, b, cookie)
 	})
 
@@ -187,35 +172,46 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for next, want := range map[string]string{
-		"/river/jobs/17?state=running": "/river/jobs/17?state=running",
-		"/river/a%20b":                 "/river/a%20b",
-		"/river":                       "/river/",
-		"/river/":                      "/river/",
-		"":                             "/river/",
-		"/":                            "/river/",
-		"river/jobs":                   "/river/",
-		"/riverside/":                  "/river/",
-		"/river/../sign-out":           "/river/",
-		"/river/%2e%2e/api/x":          "/river/",
-		"/river/x/../../api/x":         "/river/",
-		"%":                            "/river/",
-		"/river/\nX: y":                "/river/",
-		"javascript:alert(1)//river/":  "/river/",
-		"https://evil.example/":        "/river/",
-		"//evil.example/":              "/river/",
-		`/\evil.example/river/`:        "/river/",
-		`/river\..\..\evil`:            "/river/",
-		`/river/\evil.example`:         "/river/%5Cevil.example",
-		"https://evil.example/river/x": "/river/x",
-		"//evil.example//river/x":      "/river/x",
-		"////river/x":                  "/river/x",
-		"/river/..//river//x":          "/river/x",
+		"/river/jobs/17?state=running":  "/river/jobs/17?state=running",
+		"/river/a%20b":                  "/river/a%20b",
+		"/river":                        "/river/",
+		"/river/":                       "/river/",
+		"":                              "/",
+		"/":                             "/",
+		"/?cursor=x":                    "/?cursor=x",
+		"/projects":                     "/",
+		"/projects/a/events?type=x%26y": "/projects/a/events?type=x%26y",
+		"/projects/a/records/membership/org_1%2Fauth0%7C1": "/projects/a/records/membership/org_1%2Fauth0%7C1",
+		"/projects/../sign-out":                            "/",
+		"/projects/%2e%2e/sign-out":                        "/",
+		"/projects/%2e%2e%2fsign-out":                      "/",
+		"/projectsevil/":                                   "/",
+		"river/jobs":                                       "/",
+		"/riverside/":                                      "/",
+		"/river/../sign-out":                               "/",
+		"/river/%2e%2e/api/x":                              "/",
+		"/river/x/../../api/x":                             "/",
+		"%":                                                "/",
+		"/river/\nX: y":                                    "/",
+		"javascript:alert(1)//river/":                      "/",
+		"javascript:alert(1)//projects/":                   "/",
+		"https://evil.example/":                            "/",
+		"//evil.example/":                                  "/",
+		"///evil.example/":                                 "/",
+		"/%2F/evil.example/":                               "/",
+		`/\evil.example/river/`:                            "/",
+		`/river\..\..\evil`:                                "/",
+		`/river/\evil.example`:                             "/river/%5Cevil.example",
+		"https://evil.example/river/x":                     "/river/x",
+		"//evil.example//river/x":                          "/river/x",
+		"////river/x":                                      "/river/x",
+		"/river/..//river//x":                              "/river/x",
 	} {
 		w := b.enter(t, b.secret, next)
 		require.Equal(t, http.StatusSeeOther, w.Code)
 		require.Equal(t, want, w.Header().Get("Location"), "%q", next)
 		page := b.get(t, "/sign-in?next="+url.QueryEscape(next), nil)
-		require.Contains(t, page.Body.String(), `name="next" value="`+want+`"`, "%q", next)
+		require.Contains(t, page.Body.String(), `name="next" value="`+html.EscapeString(want)+`"`, "%q", next)
 	}
 }
 
@@ -264,4 +260,25 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	require.Equal(t, "cancelled", b.state(t, id))
 	require.Equal(t, http.StatusOK, post("/river/api/jobs/delete", map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "null"}))
 	require.Empty(t, b.state(t, id))
+}
+
+// A key that is limited to a project signs in, and opens everything but River UI.
+func TestALimitedKeyDoesNotOpenRiverUI(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, err := b.store.CreateProject(t.Context(), "shop", "postgres://shop:x@db.example.com/shop", false)
+	require.NoError(t, err)
+	_, limited, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "limited", ProjectID: &shop.ID})
+	require.NoError(t, err)
+	in := b.enter(t, limited, "/river/jobs")
+	require.Equal(t, http.StatusSeeOther, in.Code)
+	cookie, id := in.Result().Cookies()[0], b.job(t)
+
+	page := b.get(t, "/river/jobs", cookie)
+	require.Equal(t, http.StatusForbidden, page.Code)
+	require.Contains(t, page.Body.String(), "Not with this key")
+	require.NotContains(t, page.Body.String(), "root")
+	require.Equal(t, http.StatusForbidden, b.get(t, "/river/api/jobs", cookie).Code)
+	require.Equal(t, http.StatusForbidden, b.post(t, "/river/api/jobs/delete", idsOf(id), cookie).Code)
+	require.Equal(t, "available", b.state(t, id))
 }

@@ -1,0 +1,94 @@
+package dashboard
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// eventsData is the list of events.
+type eventsData struct {
+	Filter      map[string]string
+	IsFiltered  bool
+	Outcomes    []string
+	Providers   []string
+	RecordTypes []string
+	Events      []wire.Event
+	First, Next string // paths of other pages; empty: there is none
+	Fault       *problemError
+}
+
+// formField is a text field of a form.
+type formField struct{ Name, Label, Example, Value, Fault string }
+
+// Field is a field of the form, with what was entered and what is wrong with it.
+func (d eventsData) Field(name, label, example string) formField {
+	return formField{Name: name, Label: label, Example: example, Value: d.Filter[name], Fault: d.Fault.of(name)}
+}
+
+// of is what is wrong with a parameter; empty: nothing.
+func (p *problemError) of(field string) string {
+	if p != nil {
+		for _, one := range p.Errors {
+			if one.Field == field {
+				return one.Detail
+			}
+		}
+	}
+	return ""
+}
+
+// isInvalid finds a problem with what was asked for, which the form can show.
+func isInvalid(err error) (*problemError, bool) {
+	var refused *problemError
+	ok := errors.As(err, &refused) && (refused.Status == http.StatusUnprocessableEntity || refused.Status == http.StatusBadRequest)
+	return refused, ok
+}
+
+func listEvents(v *visit) (view, error) {
+	query := v.given()
+	data := eventsData{
+		Filter: map[string]string{}, Providers: provider.Names(), RecordTypes: recordTypes(),
+		Outcomes: []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"},
+	}
+	for name := range query {
+		data.Filter[name] = query.Get(name)
+		data.IsFiltered = data.IsFiltered || name != "cursor"
+	}
+	shown := view{template: "events", title: "Events of " + v.project.Name, section: "events"}
+	page, err := get[wire.Page[wire.Event]](v, query, "projects", v.project.ID, "events")
+	if invalid, ok := isInvalid(err); ok {
+		data.Fault, shown.status = invalid, invalid.Status
+	} else if err != nil {
+		return view{}, err
+	}
+	data.Events = page.Data
+	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
+	shown.data = data
+	return shown, nil
+}
+
+// otherPages are the paths of the first and the next page of a list.
+func otherPages(path string, query url.Values, next *string) (first, following string) {
+	isLater := query.Has("cursor")
+	query.Del("cursor")
+	if isLater {
+		first = path + "?" + query.Encode()
+	}
+	if next != nil {
+		query.Set("cursor", *next)
+		following = path + "?" + query.Encode()
+	}
+	return first, following
+}
+
+func recordTypes() (names []string) {
+	for _, d := range record.Types() {
+		names = append(names, string(d.Type))
+	}
+	return names
+}

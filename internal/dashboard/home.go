@@ -1,0 +1,132 @@
+package dashboard
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// homeData is the home page.
+type homeData struct {
+	Projects []homeProject
+	Problems []openProblem
+	// First says that it is the first page of the projects.
+	First bool
+	Next  string
+	// MayCreate says that the key may create projects.
+	MayCreate bool
+}
+
+// homeProject is a row of the projects.
+type homeProject struct {
+	wire.Project
+	overview
+}
+
+// openProblem is something that will not mend itself, and what to do.
+type openProblem struct {
+	Project wire.Project
+	What    string
+	Why     string
+	Do      string
+	Command string
+	Link    string // empty: none
+}
+
+func (d *Dashboard) home(v *visit) (view, error) {
+	query := v.given()
+	projects, err := get[wire.Page[wire.Project]](v, query, "projects")
+	if err != nil {
+		return view{}, err
+	}
+	ids := make([]uuid.UUID, len(projects.Data))
+	for i, p := range projects.Data {
+		if ids[i], err = uuid.Parse(p.ID); err != nil {
+			return view{}, fmt.Errorf("read the projects: %w", err)
+		}
+	}
+	overviews, err := readOverviews(v.Context(), d.config.Views, ids)
+	if err != nil {
+		return view{}, err
+	}
+	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil}
+	for i, p := range projects.Data {
+		o := overviews[ids[i]]
+		found := problemsOf(p, o)
+		o.Problems = len(found)
+		data.Projects = append(data.Projects, homeProject{p, o})
+		data.Problems = append(data.Problems, found...)
+	}
+	if projects.NextCursor != nil {
+		data.Next = "/?" + url.Values{"cursor": {*projects.NextCursor}}.Encode()
+	}
+	return view{template: "home", title: "Projects", data: data}, nil
+}
+
+// overdueAfter is how old a waiting message must be to be a problem, in seconds; the same as in authsync.overdue_messages.
+const overdueAfter = 60
+
+// problemsOf names the open problems of a project.
+func problemsOf(p wire.Project, o overview) (problems []openProblem) {
+	page := pathOf("projects", p.ID)
+	note := func(problem openProblem) {
+		problem.Project = p
+		problems = append(problems, problem)
+	}
+	if o.Integrations == 0 {
+		note(openProblem{
+			What: "No identity provider is connected.", Do: "Connect one; the answer has the webhook URL.",
+			Command: "authsync integrations set " + p.Name + " clerk", Link: page,
+		})
+	}
+	if o.OldestPending != nil && *o.OldestPending > overdueAfter {
+		problem := openProblem{
+			What: count(o.Pending, "message") + " waiting to be applied, the oldest for " + age(*o.OldestPending) + ".",
+			Do:   "See whether a worker runs, and what it waits for.", Command: "authsync doctor", Link: page + "/events?outcome=pending",
+		}
+		if o.WaitReason != nil {
+			problem.Why, problem.Do = *o.WaitReason, "Remove this cause; applying then continues by itself."
+		}
+		note(problem)
+	}
+	if o.Failed > 0 {
+		note(openProblem{
+			What: o.FailedText() + " failed.", Do: "Read the reason and remove it, then replay them.",
+			Command: "authsync events replay " + p.Name + " --outcome failed", Link: page + "/events?outcome=failed",
+		})
+	}
+	for _, r := range o.Rejected {
+		note(openProblem{
+			What: count(r.LastHour, "request") + " of " + provider.Title(r.Provider) + " rejected in the last hour.", Why: r.Detail,
+			Do: "See the rejected requests.", Link: page + "#rejected",
+		})
+	}
+	for _, d := range o.Destinations {
+		problem := openProblem{Link: page + "#destinations", Why: text(d.StateReason)}
+		switch {
+		case d.State != "active" && d.StateBy == "system":
+			problem.What = "authsync has set destination " + d.Name + " to " + d.State + "."
+			problem.Do, problem.Command = "Remove the cause, then resume it.", "authsync destinations resume "+p.Name+" "+d.Name
+		case d.State == "active" && d.BreakerOpenUntil != nil:
+			problem.What = "Destination " + d.Name + " keeps failing; deliveries to it wait."
+			problem.Do, problem.Command = "See what it answers.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state retrying"
+		case d.Failed:
+			problem.What, problem.Why = "Deliveries to destination "+d.Name+" failed.", ""
+			problem.Do, problem.Command = "See why, then retry them.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state failed"
+		default:
+			continue
+		}
+		note(problem)
+	}
+	for _, r := range o.Runs {
+		note(openProblem{
+			What: "The last " + r.Kind + " from " + provider.Title(r.Provider) + " failed.", Why: r.Why,
+			Do: "Remove the cause, then start it again.", Command: "authsync " + r.Kind + " " + p.Name + " " + r.Provider, Link: page + "#runs",
+		})
+	}
+	return problems
+}

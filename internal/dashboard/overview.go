@@ -1,0 +1,154 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// maxCounted bounds counts on the home page.
+const maxCounted = 1000
+
+// Each reads the projects of one page of the list, and what waits, failed or is configured, never the inbox as a whole.
+const (
+	selectOverviews = `
+		SELECT l.project_id, l.pending_messages::bigint AS pending, extract(epoch FROM l.oldest_pending_age)::bigint AS oldest_pending,
+			l.last_received_at, l.wait_reason,
+			(SELECT count(*) FROM (
+				SELECT FROM authsync.event_outcomes AS e WHERE e.project_id = l.project_id AND e.outcome = 'failed' LIMIT $2
+			) AS f) AS failed,
+			(SELECT count(*) FROM authsync.integrations AS i WHERE i.project_id = l.project_id) AS integrations
+		FROM authsync.project_lag AS l
+		WHERE l.project_id = ANY ($1)`
+
+	selectRejectedLately = `
+		SELECT r.project_id, r.provider, r.last_hour, r.last_detail AS detail
+		FROM authsync.rejections AS r
+		WHERE r.project_id = ANY ($1) AND r.last_hour > 0
+		ORDER BY r.provider`
+
+	selectDestinations = `
+		SELECT d.project_id, d.name, d.state, d.state_by, d.state_reason, f.breaker_open_until,
+			EXISTS (SELECT FROM authsync.deliveries AS o WHERE o.destination_id = d.id AND o.state = 'failed') AS failed
+		FROM authsync.destinations AS d
+		LEFT JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+		WHERE d.project_id = ANY ($1)
+		ORDER BY d.name`
+
+	selectTroubledRuns = `
+		SELECT i.project_id, i.provider, b.kind, coalesce(b.error, '') AS why
+		FROM authsync.integrations AS i
+		CROSS JOIN LATERAL (
+			SELECT s.kind, s.state, s.error
+			FROM authsync.sync_runs AS s
+			WHERE s.project_id = i.project_id AND s.provider = i.provider
+			ORDER BY s.started_at DESC
+			LIMIT 1
+		) AS b
+		WHERE i.project_id = ANY ($1) AND b.state = 'failed'
+		ORDER BY i.provider`
+)
+
+// overview is the state of a project in short.
+type overview struct {
+	ProjectID      uuid.UUID
+	Pending        int64
+	OldestPending  *int64 // seconds
+	LastReceivedAt *time.Time
+	WaitReason     *string
+	Failed         int64 // up to maxCounted
+	Integrations   int64
+
+	Rejected     []rejectedLately      `db:"-"`
+	Destinations []destinationOverview `db:"-"`
+	Runs         []troubledRun         `db:"-"`
+	Problems     int                   `db:"-"`
+}
+
+// FailedText is the number of failed events, as far as they were counted.
+func (o overview) FailedText() string {
+	if o.Failed >= maxCounted {
+		return fmt.Sprintf("%d or more events", maxCounted)
+	}
+	return count(o.Failed, "event")
+}
+
+type rejectedLately struct {
+	ProjectID uuid.UUID
+	Provider  string
+	LastHour  int64
+	Detail    string
+}
+
+type destinationOverview struct {
+	ProjectID        uuid.UUID
+	Name             string
+	State            string
+	StateBy          string
+	StateReason      *string
+	BreakerOpenUntil *time.Time
+	Failed           bool
+}
+
+type troubledRun struct {
+	ProjectID uuid.UUID
+	Provider  string
+	Kind      string
+	Why       string
+}
+
+// readOverviews reads the overviews of projects. The caller has found that they may be seen.
+func readOverviews(ctx context.Context, pool *pgxpool.Pool, ids []uuid.UUID) (map[uuid.UUID]overview, error) {
+	all := make(map[uuid.UUID]overview, len(ids))
+	list, err := rowsOf[overview](ctx, pool, selectOverviews, ids, maxCounted)
+	if err != nil {
+		return nil, err
+	}
+	rejected, err := rowsOf[rejectedLately](ctx, pool, selectRejectedLately, ids)
+	if err != nil {
+		return nil, err
+	}
+	destinations, err := rowsOf[destinationOverview](ctx, pool, selectDestinations, ids)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := rowsOf[troubledRun](ctx, pool, selectTroubledRuns, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range list {
+		for _, r := range rejected {
+			if r.ProjectID == o.ProjectID {
+				o.Rejected = append(o.Rejected, r)
+			}
+		}
+		for _, d := range destinations {
+			if d.ProjectID == o.ProjectID {
+				o.Destinations = append(o.Destinations, d)
+			}
+		}
+		for _, r := range runs {
+			if r.ProjectID == o.ProjectID {
+				o.Runs = append(o.Runs, r)
+			}
+		}
+		all[o.ProjectID] = o
+	}
+	return all, nil
+}
+
+func rowsOf[T any](ctx context.Context, pool *pgxpool.Pool, query string, args ...any) ([]T, error) {
+	rows, err := pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the overview: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	if err != nil {
+		return nil, fmt.Errorf("read the overview: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,107 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// maxChangesShown is how many changes a page has at most.
+const maxChangesShown = 50
+
+// recordData is the page of a record.
+type recordData struct {
+	Type, Table, ID string
+	IsDeleted       bool
+	Columns         []recordColumn
+	Changes         []recordChange // newest first
+	Newest          string         // path of the newest changes; empty: they are shown
+	Older           string         // empty: there are none
+}
+
+// recordColumn is a column and who set it.
+type recordColumn struct {
+	Name  string
+	Value recordCell
+	// Source is nil for a column that no event sets.
+	Source *wire.Source
+}
+
+// recordChange is an entry of the timeline.
+type recordChange struct {
+	wire.Change
+
+	Differences []difference
+}
+
+// difference is a column before and after a change.
+type difference struct {
+	Column        string
+	Before, After value
+}
+
+func showRecord(v *visit) (view, error) {
+	id := v.PathValue("id")
+	query := v.given()
+	found, err := get[wire.Record[map[string]json.RawMessage]](v, query, "projects", v.project.ID, "records", v.PathValue("type"), id)
+	if err != nil {
+		return view{}, err
+	}
+	d, _ := record.Of(record.Type(found.RecordType))
+	data := recordData{Type: found.RecordType, Table: d.Table, ID: id, Columns: columnsOf(v.project.ID, d, found)}
+	for _, column := range []string{"deleted_at", "ended_at"} {
+		data.IsDeleted = data.IsDeleted || !valueOf(found.Record[column], false, maxValueShown).None
+	}
+	next := found.NextCursor
+	slices.Reverse(found.Changes)
+	if len(found.Changes) > maxChangesShown {
+		found.Changes = found.Changes[:maxChangesShown]
+		last := strconv.FormatInt(found.Changes[maxChangesShown-1].ID, 10)
+		next = &last // older changes are asked for by an id
+	}
+	for _, c := range found.Changes {
+		data.Changes = append(data.Changes, recordChange{c, differencesOf(c)})
+	}
+	data.Newest, data.Older = otherPages(v.URL.EscapedPath(), query, next)
+	return view{template: "record", title: data.Type + " " + id, section: d.Table, data: data}, nil
+}
+
+// columnsOf has the columns in the sequence of the table, and others after them.
+func columnsOf(projectID string, d record.Definition, found wire.Record[map[string]json.RawMessage]) (columns []recordColumn) {
+	sources := make(map[string]*wire.Source, len(found.Sources))
+	for i := range found.Sources {
+		sources[found.Sources[i].Column] = &found.Sources[i]
+	}
+	names := slices.Clone(d.Key)
+	for _, column := range d.Columns {
+		names = append(names, string(column))
+	}
+	names = append(names, slices.Sorted(maps.Keys(found.Record))...)
+	seen := map[string]bool{}
+	for _, name := range names {
+		raw, is := found.Record[name]
+		if !is || seen[name] {
+			continue
+		}
+		seen[name] = true
+		columns = append(columns, recordColumn{Name: name, Value: recordCell{valueOf(raw, isTime(name), maxValueShown), linkOf(projectID, name, raw)}, Source: sources[name]})
+	}
+	return columns
+}
+
+// differencesOf reads the columns that a change changed.
+func differencesOf(c wire.Change) (differences []difference) {
+	var before, after map[string]json.RawMessage
+	_ = json.Unmarshal(c.Before, &before) // null for a new record
+	_ = json.Unmarshal(c.After, &after)   // null for one that is gone
+	for _, column := range c.Changed {
+		differences = append(differences, difference{
+			column, valueOf(before[column], isTime(column), maxChangeShown), valueOf(after[column], isTime(column), maxChangeShown),
+		})
+	}
+	return differences
+}

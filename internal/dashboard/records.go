@@ -1,0 +1,162 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// recordsData is the list of the records of a type.
+type recordsData struct {
+	Type       string
+	Table      string
+	Types      []record.Definition
+	Filters    []formField
+	IsFiltered bool
+	Columns    []string
+	Rows       []recordRow
+	First      string // paths of other pages; empty: there is none
+	Next       string
+	Fault      *problemError
+}
+
+// recordRow is a record in the list.
+type recordRow struct {
+	ID    string
+	Cells []recordCell
+}
+
+// recordCell is a value, and the page of the record that it names, if it does.
+type recordCell struct {
+	value
+
+	Link string
+}
+
+func listRecords(v *visit) (view, error) {
+	d, known := record.Of(record.Type(v.PathValue("type")))
+	if !known { // the API says which there are
+		_, err := get[json.RawMessage](v, nil, "projects", v.project.ID, "records", v.PathValue("type"))
+		return view{}, err
+	}
+	query := v.given()
+	data := recordsData{Type: string(d.Type), Table: d.Table, Types: record.Types(), Columns: listedColumns(d)}
+	data.IsFiltered = len(query) > 1 || len(query) == 1 && !query.Has("cursor")
+	shown := view{template: "records", title: v.project.Name + ": " + d.Table, section: d.Table}
+
+	id := query.Get("id")
+	page, err := wire.Page[wire.ListedRecord[map[string]json.RawMessage]]{}, error(nil)
+	switch {
+	case id != "":
+		_, err = get[json.RawMessage](v, nil, "projects", v.project.ID, "records", data.Type, id)
+		if err == nil {
+			return view{redirect: pathOf("projects", v.project.ID, "records", data.Type, id)}, nil
+		}
+		if isNotFound(err) { // the form says so
+			err = nil
+		}
+	case d.Type == record.User:
+		page, err = listUsers(v, query)
+	default:
+		page, err = get[wire.Page[wire.ListedRecord[map[string]json.RawMessage]]](v, query, "projects", v.project.ID, "records", data.Type)
+	}
+	if invalid, ok := isInvalid(err); ok {
+		data.Fault, shown.status = invalid, invalid.Status
+	} else if err != nil {
+		return view{}, err
+	}
+	data.Filters = filtersOf(d, query, data.Fault)
+	for _, r := range page.Data {
+		row := recordRow{ID: r.RecordID}
+		for _, column := range data.Columns {
+			row.Cells = append(row.Cells, recordCell{valueOf(r.Record[column], isTime(column), maxChangeShown), linkOf(v.project.ID, column, r.Record[column])})
+		}
+		data.Rows = append(data.Rows, row)
+	}
+	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
+	shown.data = data
+	return shown, nil
+}
+
+// listUsers lists users, who can be looked for by e-mail, in the form of other records.
+func listUsers(v *visit, query url.Values) (list wire.Page[wire.ListedRecord[map[string]json.RawMessage]], err error) {
+	users, err := get[wire.Page[map[string]json.RawMessage]](v, query, "projects", v.project.ID, "users")
+	if err != nil {
+		return list, err
+	}
+	list.NextCursor = users.NextCursor
+	for _, u := range users.Data {
+		var id string
+		if err := json.Unmarshal(u["id"], &id); err != nil {
+			return list, err
+		}
+		list.Data = append(list.Data, wire.ListedRecord[map[string]json.RawMessage]{RecordID: id, Record: u})
+	}
+	return list, nil
+}
+
+// filtersOf are the fields of the form: all records can be looked for by id, users by e-mail, others by what they belong to.
+func filtersOf(d record.Definition, query url.Values, fault *problemError) (filters []formField) {
+	add := func(name, label string) {
+		filters = append(filters, formField{Name: name, Label: label, Value: query.Get(name), Fault: fault.of(name)})
+	}
+	label := "Id"
+	if d.Type == record.Membership {
+		label = "Id (organization/user)"
+	}
+	add("id", label)
+	if d.Type == record.User {
+		add("email", "E-mail (exact)")
+		return filters
+	}
+	if d.Has("organization_id") {
+		add("organization_id", "Organization id")
+	}
+	if d.Has("user_id") {
+		add("user_id", "User id")
+	}
+	return filters
+}
+
+// listedColumns are the columns of a list besides the id, without those that are long.
+func listedColumns(d record.Definition) (columns []string) {
+	if len(d.Key) > 1 {
+		columns = append(columns, d.Key...)
+	}
+	long := []record.Column{record.Raw, record.ImageURL, record.Permissions, record.UpdatedAt, record.DeletedAt, record.ID}
+	for _, column := range d.Columns {
+		if !slices.Contains(long, column) {
+			columns = append(columns, string(column))
+		}
+	}
+	if d.Type == record.User {
+		columns = append(columns, "provider")
+	}
+	if d.Type == record.Session {
+		return append(columns, "ended_at")
+	}
+	return append(columns, "deleted_at")
+}
+
+func isTime(column string) bool {
+	return slices.Contains([]string{"ended_at", "own_deleted_at", "placeholder_since"}, column) || record.Column(column).SQLType() == "timestamptz"
+}
+
+// linkOf is the page of the record that a value names; empty: it names none.
+func linkOf(projectID, column string, raw json.RawMessage) string {
+	var id string
+	if json.Unmarshal(raw, &id) != nil || id == "" {
+		return ""
+	}
+	switch column {
+	case "organization_id":
+		return pathOf("projects", projectID, "records", string(record.Organization), id)
+	case "user_id":
+		return pathOf("projects", projectID, "records", string(record.User), id)
+	default:
+		return ""
+	}
+}
