@@ -68,7 +68,8 @@ func TestEventShowsWhatBecameOfIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, inbox.Event{
 		InboxID: o.InboxID, ProjectID: o.ProjectID, Project: new("shop"), Provider: "auth0", EventID: &o.EventID,
-		Type: new("user.updated"), UserID: new("auth0|1"), EventTime: &o.EventTime, Outcome: inbox.Applied, Reason: new("a note"),
+		Type: new("user.updated"), UserID: new("auth0|1"), RecordType: new("user"), RecordID: new("auth0|1"),
+		EventTime: &o.EventTime, Outcome: inbox.Applied, Reason: new("a note"),
 		ReceivedAt: now(), AppliedAt: new(now()), MessageID: new("msg_1"),
 	}, e)
 
@@ -264,8 +265,13 @@ func TestNeighboursAreOfTheSameRecord(t *testing.T) {
 		of             inbox.Outcome
 		previous, next *inbox.EventRef
 	}{
-		{first, nil, ref(second)}, {second, ref(first), ref(third)}, {third, ref(second), nil},
-		{membership, nil, ref(later)}, {later, ref(membership), nil}, {foreign, nil, nil}, {unknown, nil, nil},
+		{first, nil, ref(second)},
+		{second, ref(first), ref(third)},
+		{third, ref(second), nil},
+		{membership, nil, ref(later)},
+		{later, ref(membership), nil},
+		{foreign, nil, nil},
+		{unknown, nil, nil},
 	} {
 		e, err := in.Event(t.Context(), tc.of.InboxID, tc.of.Ordinal)
 		require.NoError(t, err)
