@@ -234,14 +234,19 @@ type EventRef struct {
 	Ordinal int
 }
 
-// selectNeighbour takes the condition on the record, the operator of the direction, and its order.
-const selectNeighbour = `
+const (
+	neighbour = `
 	SELECT o.inbox_id, o.ordinal
 	FROM authsync.event_outcomes AS o
-	WHERE o.project_id = $1 AND %[1]s
-	  AND o.inbox_id %[2]s= $3 AND (o.inbox_id, o.ordinal) %[2]s ($3, $4)
-	ORDER BY o.inbox_id %[3]s, o.ordinal %[3]s
-	LIMIT 1`
+	WHERE o.project_id = $1 AND `
+	sameUser   = `o.user_id = $2 AND o.record_type IS NULL`
+	sameRecord = `o.record_id = $2 AND o.record_type = $5`
+	before     = ` AND o.inbox_id <= $3 AND (o.inbox_id, o.ordinal) < ($3, $4) ORDER BY o.inbox_id DESC, o.ordinal DESC LIMIT 1`
+	after      = ` AND o.inbox_id >= $3 AND (o.inbox_id, o.ordinal) > ($3, $4) ORDER BY o.inbox_id, o.ordinal LIMIT 1`
+
+	previousOfUser, nextOfUser     = neighbour + sameUser + before, neighbour + sameUser + after
+	previousOfRecord, nextOfRecord = neighbour + sameRecord + before, neighbour + sameRecord + after
+)
 
 // Neighbours returns the events of the same record that were received before and after an event; nil where
 // there is none, and for an event whose record is unknown.
@@ -249,12 +254,12 @@ func (in *Inbox) Neighbours(ctx context.Context, e Event) (previous, next *Event
 	if e.RecordType == nil || e.RecordID == nil {
 		return nil, nil, nil
 	}
-	condition, args := "o.record_type = $5 AND o.record_id = $2", []any{e.ProjectID, *e.RecordID, e.InboxID, e.Ordinal, *e.RecordType}
+	backwards, forwards, args := previousOfRecord, nextOfRecord, []any{e.ProjectID, *e.RecordID, e.InboxID, e.Ordinal, *e.RecordType}
 	if *e.RecordType == string(record.User) {
-		condition, args = "o.user_id = $2 AND o.record_type IS NULL", args[:4]
+		backwards, forwards, args = previousOfUser, nextOfUser, args[:4]
 	}
-	read := func(tx pgx.Tx, operator, order string) (*EventRef, error) {
-		rows, err := tx.Query(ctx, fmt.Sprintf(selectNeighbour, condition, operator, order), args...)
+	read := func(tx pgx.Tx, statement string) (*EventRef, error) {
+		rows, err := tx.Query(ctx, statement, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -268,10 +273,10 @@ func (in *Inbox) Neighbours(ctx context.Context, e Event) (previous, next *Event
 		if _, err = tx.Exec(ctx, fromIndexes); err != nil {
 			return err
 		}
-		if previous, err = read(tx, "<", "DESC"); err != nil {
+		if previous, err = read(tx, backwards); err != nil {
 			return err
 		}
-		next, err = read(tx, ">", "ASC")
+		next, err = read(tx, forwards)
 		return err
 	})
 	if err != nil {
