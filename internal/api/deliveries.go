@@ -20,7 +20,7 @@ import (
 func deliveryOf(d admin.Delivery) wire.Delivery {
 	return wire.Delivery{
 		ID: d.ID, DestinationID: d.DestinationID.String(), Destination: d.Destination, ChangeID: d.ChangeID, MessageID: d.MessageID,
-		UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State, Attempts: d.Attempts, Deferrals: d.Deferrals,
+		RecordType: d.RecordType, RecordID: d.RecordID, UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State, Attempts: d.Attempts, Deferrals: d.Deferrals,
 		NextAttemptAt: utc(d.NextAttemptAt), LastAttemptAt: utc(d.LastAttemptAt), LastStatus: d.LastStatus, LastResponse: d.LastResponse,
 		Reason: d.Reason, CoalescedInto: d.CoalescedInto, JobID: d.JobID, ChangedAt: d.ChangedAt.UTC(), CreatedAt: d.CreatedAt.UTC(),
 		FinishedAt: utc(d.FinishedAt),
@@ -33,8 +33,14 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	given := given(r)
-	f := admin.ListFilter{State: given["state"], UserID: given["user_id"], EventType: given["event_type"], Cursor: given["cursor"]}
+	f := admin.ListFilter{
+		State: given["state"], UserID: given["user_id"], RecordType: given["record_type"], RecordID: given["record_id"],
+		EventType: given["event_type"], Cursor: given["cursor"],
+	}
 	if f.Limit, err = limitOf(r); err != nil {
+		return answer{}, err
+	}
+	if err := recordNamed(inQuery, f.RecordType, f.RecordID); err != nil {
 		return answer{}, err
 	}
 	if err := among(inQuery, "state", f.State, deliveryStates()); err != nil {
@@ -74,7 +80,7 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 			return err
 		}
 		if d.State == delivery.StateDelivered {
-			return fail(fault.WrongState, "it is delivered: to send it again, replay the destination, with user_id or since and until")
+			return fail(fault.WrongState, "it is delivered: to send it again, replay the destination, with user_id, record_id or since and until")
 		}
 		return a.config.Outbox.Retry(ctx, projectID, id)
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
@@ -86,11 +87,24 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if (in.UserID == "") == (in.ChangeID == 0) {
-		return answer{}, wrong(inBody, "user_id", problem.Missing,
-			"give either user_id, the id of a user, whose newest change is shown, or change_id, the id of a change")
+	if err := recordNamed(inBody, in.RecordType, in.RecordID); err != nil {
+		return answer{}, err
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, in.UserID, in.ChangeID)
+	ways := 0
+	for _, given := range []bool{in.UserID != "", in.RecordID != "", in.ChangeID != 0} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return answer{}, wrong(inBody, "user_id", problem.Missing,
+			"give either user_id, the id of a user, or record_type and record_id, to be shown the newest change, or change_id, the id of a change")
+	}
+	ref := record.Ref{Type: record.Type(in.RecordType), ID: in.RecordID}
+	if in.UserID != "" {
+		ref = record.Ref{Type: record.User, ID: in.UserID}
+	}
+	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, ref, in.ChangeID)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
@@ -142,15 +156,20 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if in.Since == "" && in.Until == "" && in.UserID == "" && in.EventType == "" && in.State == "" {
+	if in.Since == "" && in.Until == "" && in.UserID == "" && in.RecordID == "" && in.RecordType == "" && in.EventType == "" && in.State == "" {
 		return answer{}, wrong(inBody, "state", problem.Missing,
-			"say what to deliver again: state, such as failed, user_id, event_type, since or until; since beginning is everything")
+			"say what to deliver again: state, such as failed, user_id, record_type and record_id, event_type, since or until; since beginning is everything")
 	}
 	if in.Since == "now" {
 		return answer{}, wrongField("since",
 			"since is now, before which nothing is delivered again: give beginning, or a time as in 2026-05-04T10:20:30Z")
 	}
-	replay := admin.Replay{UserID: in.UserID, EventType: in.EventType, State: in.State, DryRun: in.DryRun}
+	if err := recordNamed(inBody, in.RecordType, in.RecordID); err != nil {
+		return answer{}, err
+	}
+	replay := admin.Replay{
+		UserID: in.UserID, RecordType: in.RecordType, RecordID: in.RecordID, EventType: in.EventType, State: in.State, DryRun: in.DryRun,
+	}
 	if replay.From, err = parseSince(in.Since); err != nil {
 		return answer{}, err
 	}

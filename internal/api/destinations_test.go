@@ -13,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/record"
 )
 
 func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
@@ -128,17 +129,20 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	path := "/projects/shop/destinations/app/preview"
 	shown := b.call(t, http.MethodPost, path, `{"user_id": "auth0|1"}`)
 	require.Equal(t, http.StatusOK, shown.status, shown.text)
-	require.Equal(t, previewOf{userID: "auth0|1"}, b.outbox.previewed)
+	require.Equal(t, previewOf{ref: record.Ref{Type: record.User, ID: "auth0|1"}}, b.outbox.previewed)
 	require.Equal(t, true, shown.body["wanted"])
 	require.Len(t, shown.body["requests"], 1)
 	b.call(t, http.MethodPost, path, `{"change_id": 7}`)
 	require.Equal(t, previewOf{changeID: 7}, b.outbox.previewed)
 	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user_id": "unwanted"}`).body["requests"])
 
+	b.call(t, http.MethodPost, path, `{"record_type": "organization", "record_id": "org_1"}`)
+	require.Equal(t, previewOf{ref: record.Ref{Type: record.Organization, ID: "org_1"}}, b.outbox.previewed)
+	b.call(t, http.MethodPost, path, `{"record_type": "organization"}`).refused(t, http.StatusUnprocessableEntity, "given together")
 	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
 	b.call(t, http.MethodPost, path, `{"user_id": "a", "change_id": 7}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
 	b.call(t, http.MethodPost, path, `{"change_id": "7"}`).refused(t, http.StatusUnprocessableEntity, "change_id must be a whole number")
-	b.call(t, http.MethodPost, path, `{"user_id": "gone"}`).refused(t, http.StatusNotFound, "no such user")
+	b.call(t, http.MethodPost, path, `{"user_id": "gone"}`).refused(t, http.StatusNotFound, "no such record")
 	b.call(t, http.MethodPost, path, `{"user_id": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
 	b.call(t, http.MethodPost, path, `{"user_id": "busy"}`).refused(t, http.StatusServiceUnavailable, "no room now to run the destination's expressions")
 	b.outbox.err = context.DeadlineExceeded
@@ -167,17 +171,17 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	b.outbox.deliveries = []admin.Delivery{
-		{ID: 1, State: "failed", UserID: "u", EventType: "user.updated"},
+		{ID: 1, State: "failed", RecordType: "user", RecordID: "u", UserID: new("u"), EventType: "user.updated"},
 		{ID: 2, State: "delivered"},
 		{ID: 4, State: "blocked"},
 	}
-	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&event_type=user.updated&limit=5&cursor=c", "")
+	answer := b.call(t, http.MethodGet, "/projects/shop/deliveries?destination=app&state=failed&user_id=u&record_type=user&record_id=u&event_type=user.updated&limit=5&cursor=c", "")
 	require.Len(t, answer.data(t), 3)
 	require.Equal(t, "next", answer.next(t))
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
 	require.NoError(t, err)
-	require.Equal(t, admin.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
+	require.Equal(t, admin.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", RecordType: "user", RecordID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
 
 	path := "/projects/shop/deliveries/"
 	require.Equal(t, first, b.call(t, http.MethodGet, path+"1", "").body)

@@ -76,11 +76,8 @@ func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 	if err != nil {
 		return filter, err
 	}
-	if err := among(in, "record_type", f.RecordType, recordTypes()); err != nil {
+	if err := recordNamed(in, f.RecordType, f.RecordID); err != nil {
 		return filter, err
-	}
-	if (f.RecordType == "") != (f.RecordID == "") {
-		return filter, wrong(in, "record_id", problem.Invalid, "record_type and record_id are given together, such as organization and org_123")
 	}
 	filter.RecordType, filter.RecordID = f.RecordType, f.RecordID
 	if f.Provider != "" {
@@ -98,6 +95,17 @@ func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 		return filter, wrong(in, "until", problem.Invalid, "until must be later than since")
 	}
 	return filter, nil
+}
+
+// recordNamed refuses what names no record; both empty is not given.
+func recordNamed(in, recordType, recordID string) error {
+	if err := among(in, "record_type", recordType, recordTypes()); err != nil {
+		return err
+	}
+	if (recordType == "") != (recordID == "") {
+		return wrong(in, "record_id", problem.Invalid, "record_type and record_id are given together, such as organization and org_123")
+	}
+	return nil
 }
 
 func recordTypes() []string {

@@ -211,12 +211,12 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
 	b.outbox.health = admin.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
 	b.outbox.deliveries = []admin.Delivery{
-		{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}},
+		{ID: 1, State: "ready", RecordType: "user", RecordID: "u", UserID: &text, EventType: "user.created", Changed: []string{"email"}},
 		{
-			ID: 2, State: "coalesced", EventType: "user.updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
+			ID: 2, State: "coalesced", RecordType: "organization", RecordID: "o", EventType: "organization.updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
 			LastResponse: &text, Reason: &text, CoalescedInto: &id, JobID: &id, FinishedAt: &at,
 		},
-		{ID: 3, State: "delivered", EventType: "user.deleted", Changed: []string{}},
+		{ID: 3, State: "delivered", RecordType: "session", RecordID: "s", UserID: &text, EventType: "session.deleted", Changed: []string{}},
 	}
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook"}`, 409)

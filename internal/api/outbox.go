@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Outbox sends changes on to destinations, and tells of it; see admin.Admin.
@@ -19,8 +20,8 @@ type Outbox interface {
 	Resume(ctx context.Context, destinationID uuid.UUID) error
 	// Health tells how a project's destinations fare, by their ids.
 	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error)
-	// Preview returns admin.ErrNoChange where there is no such change, or none of the user.
-	Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (admin.Preview, error)
+	// Preview returns admin.ErrNoChange where there is no such change, or none of the record.
+	Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error)
 	// Test returns fault.Invalid where the type takes no test events, or the mapping fails.
 	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (admin.TestResult, error)
 	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r admin.Replay) (admin.Replayed, error)

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // fakeOutbox stands in for what delivers: it keeps states, and delivers nothing.
@@ -40,7 +41,7 @@ type fakeOutbox struct {
 
 // previewOf is what a preview was asked for.
 type previewOf struct {
-	userID   string
+	ref      record.Ref
 	changeID int64
 }
 
@@ -79,11 +80,11 @@ func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.
 	return health, err
 }
 
-func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, userID string, changeID int64) (admin.Preview, error) {
+func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.previewed = previewOf{userID, changeID}
-	switch userID {
+	o.previewed = previewOf{ref, changeID}
+	switch ref.ID {
 	case "gone":
 		return admin.Preview{}, admin.ErrNoChange
 	case "odd":

@@ -75,7 +75,7 @@ func (a *API) routes() []route {
 		{post, destination + "/replay", ofProject, a.replayDestination, aBody},
 
 		{get, one + "/deliveries", ofProject, a.listDeliveries, takes{
-			query: append([]string{"destination", "state", "user_id", "event_type"}, aPage.query...),
+			query: append([]string{"destination", "state", "user_id", "record_type", "record_id", "event_type"}, aPage.query...),
 		}},
 		{get, delivery, ofProject, a.getDelivery, nothing},
 		{post, delivery + "/retry", ofProject, a.retryDelivery, nothing},

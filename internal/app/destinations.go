@@ -19,6 +19,10 @@ func (k destinationTypes) Check(
 	if _, err := filter.Compile(eventTypes, fields, condition); err != nil {
 		return err
 	}
-	_, err := typ.New(c, destination.Deps{CheckURL: k.checkURL})
-	return err
+	d, err := typ.New(c, destination.Deps{CheckURL: k.checkURL})
+	if err != nil {
+		return err
+	}
+	capabilities := d.Traits()
+	return capabilities.CheckEventTypes(typ.Name(), eventTypes)
 }

@@ -15,9 +15,9 @@ func (s *session) newDeliveries() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "deliveries",
 		Short: "List, show, retry and cancel deliveries to destinations",
-		Long: `A delivery is one change of a user for one destination. Its states:
+		Long: `A delivery is one change of a record for one destination. Its states:
 
-  blocked    waits for an earlier delivery of the same user
+  blocked    waits for an earlier delivery of the same user or organization
   ready      waits to be sent
   retrying   failed or was deferred, and is retried for about three days
   delivered  accepted by the destination, or nothing to send
@@ -31,6 +31,7 @@ func (s *session) newDeliveries() *cobra.Command {
 
 func (s *session) newDeliveriesList() *cobra.Command {
 	var f client.OutgoingFilter
+	var record string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list PROJECT",
@@ -41,6 +42,10 @@ func (s *session) newDeliveriesList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
 				return usagef("--limit is %d: it must be at least 1", limit)
+			}
+			var err error
+			if f.RecordType, f.RecordID, err = splitRecord(record); err != nil {
+				return err
 			}
 			c, err := s.client()
 			if err != nil {
@@ -59,16 +64,17 @@ func (s *session) newDeliveriesList() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Destination, "destination", "", "only those to this destination")
 	flags.StringVar(&f.State, "state", "", "only those in this state, such as failed")
-	flags.StringVar(&f.User, "user", "", "only those about this user")
+	flags.StringVar(&f.User, "user", "", "only those about this user, its memberships and sessions")
+	flags.StringVar(&record, "record", "", "only those about this record, such as organization/org_123")
 	flags.StringVar(&f.EventType, "event-type", "", "only those of this event type, such as user.deleted")
 	flags.IntVar(&limit, "limit", 50, "at most so many deliveries")
 	return cmd
 }
 
 func (s *session) printOutgoing(none string, deliveries ...client.Delivery) error {
-	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "USER", "TYPE", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
+	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "RECORD", "TYPE", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
 	for _, d := range deliveries {
-		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.UserID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
+		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.RecordID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
 	}
 	return s.print(t)
 }
@@ -129,7 +135,7 @@ func (s *session) printOneOutgoing(d client.Delivery) error {
 		{"delivery", count(d.ID)},
 		{"destination", d.Destination},
 		{"message", d.MessageID},
-		{"user", d.UserID},
+		{d.RecordType, d.RecordID},
 		{"change", fmt.Sprintf("%d, %s: %s", d.ChangeID, d.EventType, cmp.Or(strings.Join(d.Changed, ", "), "-"))},
 		{"changed", clock(d.ChangedAt)},
 		{"state", d.State},
@@ -194,8 +200,8 @@ func (s *session) newDeliveriesCancel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel PROJECT ID...",
 		Short: "Cancel unfinished deliveries",
-		Long: `Cancels deliveries: they are not sent, and the user's later ones no longer wait for
-them. A request that was already sent cannot be undone.`,
+		Long: `Cancels deliveries: they are not sent, and later ones of the user or organization no
+longer wait for them. A request that was already sent cannot be undone.`,
 		Example: "  authsync deliveries cancel shop 17",
 		Args:    takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ type destinationFlags struct {
 func (f *destinationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.url, "url", "", "where a webhook goes; the same as --option url=…")
-	flags.StringSliceVar(&f.eventTypes, "event-types", nil, "event types to send: user.created, user.updated, user.deleted, user.restored (default all)")
+	flags.StringSliceVar(&f.eventTypes, "event-types", nil, "event types to send, such as user.created or organization.* (default user.*); records: user, organization, membership, invitation, session")
 	flags.StringSliceVar(&f.fields, "fields", nil, "only updates that change one of these, such as email,raw.app_metadata.plan")
 	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true; '' for all")
 	flags.StringArrayVar(&f.options, "option", nil, "an option of the type as name=value; the value is JSON or text; may be repeated")

@@ -13,25 +13,32 @@ import (
 )
 
 func (s *session) newDestinationsPreview() *cobra.Command {
-	var user string
+	var user, record string
 	var change int64
 	cmd := &cobra.Command{
 		Use:   "preview PROJECT NAME --user ID",
 		Short: "Show what a user's newest change would send, without sending it",
-		Long: `Shows whether the destination wants the newest change of a user, or the change of
-an id, and the requests that it would make, secrets masked. Nothing is sent.`,
+		Long: `Shows whether the destination wants the newest change of a user or of another record,
+or the change of an id, and the requests that it would make, secrets masked. Nothing is
+sent.`,
 		Example: "  authsync destinations preview shop crm --user 'auth0|demo-ada'\n" +
+			"  authsync destinations preview shop app --record organization/org_123\n" +
 			"  authsync destinations preview shop crm --change 17 --json",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (user == "") == (change == 0) {
-				return usagef("give either --user, the id of a user, or --change, the id of a change")
+			in := client.PreviewOrder{UserID: user, ChangeID: change}
+			var err error
+			if in.RecordType, in.RecordID, err = splitRecord(record); err != nil {
+				return err
+			}
+			if len(slices.DeleteFunc([]bool{user != "", record != "", change != 0}, func(given bool) bool { return !given })) != 1 {
+				return usagef("give either --user, the id of a user, --record, such as organization/org_123, or --change, the id of a change")
 			}
 			c, err := s.client()
 			if err != nil {
 				return err
 			}
-			p, err := c.Preview(cmd.Context(), args[0], args[1], client.PreviewOrder{UserID: user, ChangeID: change})
+			p, err := c.Preview(cmd.Context(), args[0], args[1], in)
 			if err != nil {
 				return err
 			}
@@ -42,7 +49,8 @@ an id, and the requests that it would make, secrets masked. Nothing is sent.`,
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "the id of a user, whose newest change is taken")
-	cmd.Flags().Int64Var(&change, "change", 0, "the id of a change (capydb_auth.user_changes.id)")
+	cmd.Flags().StringVar(&record, "record", "", "a record, such as organization/org_123, whose newest change is taken")
+	cmd.Flags().Int64Var(&change, "change", 0, "the id of a change (capydb_auth.changes.id)")
 	return cmd
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 func (s *session) newDestinationsReplay() *cobra.Command {
-	var from, to, user, eventType, state string
+	var from, to, user, record, eventType, state string
 	var all, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "replay PROJECT NAME",
@@ -20,7 +20,7 @@ destination was made. --dry-run counts, and sends nothing.`,
 			"  authsync destinations replay shop crm --all",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := s.replayOrder(from, to, user, eventType, state)
+			in, err := s.replayOrder(from, to, user, record, eventType, state)
 			if err != nil {
 				return err
 			}
@@ -39,7 +39,8 @@ destination was made. --dry-run counts, and sends nothing.`,
 	flags := cmd.Flags()
 	flags.StringVar(&from, "since", "", "changes since then: beginning, RFC 3339, or how long ago, such as 72h")
 	flags.StringVar(&to, "until", "", "changes before then: RFC 3339, or how long ago")
-	flags.StringVar(&user, "user", "", "changes of this user")
+	flags.StringVar(&user, "user", "", "changes of this user, its memberships and sessions")
+	flags.StringVar(&record, "record", "", "changes of this record, such as organization/org_123")
 	flags.StringVar(&eventType, "event-type", "", "changes of this event type, such as user.deleted")
 	flags.StringVar(&state, "state", "", "deliveries in this state: delivered, coalesced, failed or cancelled")
 	flags.BoolVar(&all, "all", false, "all changes since the beginning")
@@ -47,8 +48,11 @@ destination was made. --dry-run counts, and sends nothing.`,
 	return cmd
 }
 
-func (s *session) replayOrder(from, to, user, eventType, state string) (in client.ReplayOrder, err error) {
+func (s *session) replayOrder(from, to, user, record, eventType, state string) (in client.ReplayOrder, err error) {
 	in = client.ReplayOrder{UserID: user, EventType: eventType, State: state}
+	if in.RecordType, in.RecordID, err = splitRecord(record); err != nil {
+		return in, err
+	}
 	if from != "" {
 		if in.Since, err = beginning(from, s.Now()); err != nil {
 			return in, err

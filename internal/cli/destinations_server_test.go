@@ -106,7 +106,7 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		"NameTaken":          {[]string{"destinations", "create", "shop", "app", "--type", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
 		"UnknownDestination": {[]string{"destinations", "get", "shop", "none"}, "authsync destinations list PROJECT shows those there are (404)"},
 		"UnknownDelivery":    {[]string{"deliveries", "retry", "shop", "4711"}, "no such delivery"},
-		"UnknownUser":        {[]string{"destinations", "preview", "shop", "app", "--user", "nobody"}, "no such user"},
+		"UnknownUser":        {[]string{"destinations", "preview", "shop", "app", "--user", "nobody"}, "no such record"},
 		"RotateToShort":      {[]string{"destinations", "rotate", "shop", "app", "--secret-env", "SHORT"}, "signing_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,8 +138,8 @@ func TestDoctorNamesDestinationsThatGetNothing(t *testing.T) {
 	require.NoError(t, err)
 	b.must(t, "destinations", "pause", "shop", "meant")
 	_, err = b.control.Exec(t.Context(), `INSERT INTO authsync.deliveries
-		(project_id, destination_id, change_id, user_id, event_type, changed, changed_at, state, finished_at)
-		SELECT project_id, id, 1, 'u', 'user.updated', '{}', now(), 'failed', now() FROM authsync.destinations WHERE name = 'fine'`)
+		(project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at, state, finished_at)
+		SELECT project_id, id, 1, 'user', 'u', 'u', 'user:u', 'user.updated', '{}', now(), 'failed', now() FROM authsync.destinations WHERE name = 'fine'`)
 	require.NoError(t, err)
 
 	r := b.run(t, "doctor")

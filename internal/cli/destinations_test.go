@@ -291,11 +291,11 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	}}))
 	out.WriteString("\n")
 	failed := client.Delivery{
-		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", UserID: "auth0|1", EventType: "user.updated", Changed: []string{"email"}, State: "failed",
+		ID: 17, Destination: "crm", ChangeID: 4, MessageID: "msg_0b0c_4", RecordType: "user", RecordID: "auth0|1", UserID: new("auth0|1"), EventType: "user.updated", Changed: []string{"email"}, State: "failed",
 		Attempts: 3, LastAttemptAt: &at, LastStatus: &status, LastResponse: new("{\"no\":\n1}"), Reason: new("the value of plan is refused"), ChangedAt: at, CreatedAt: at, FinishedAt: &at,
 	}
-	merged := client.Delivery{ID: 16, Destination: "crm", UserID: "auth0|1", EventType: "user.updated", State: "coalesced", CoalescedInto: &into, ChangedAt: at}
-	retrying := client.Delivery{ID: 15, Destination: "app", UserID: "auth0|2", EventType: "user.deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
+	merged := client.Delivery{ID: 16, Destination: "crm", RecordType: "user", RecordID: "auth0|1", UserID: new("auth0|1"), EventType: "user.updated", State: "coalesced", CoalescedInto: &into, ChangedAt: at}
+	retrying := client.Delivery{ID: 15, Destination: "app", RecordType: "organization", RecordID: "org_2", EventType: "organization.deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
 	require.NoError(t, s.printOutgoing("No deliveries.", failed, merged, retrying))
 	out.WriteString("\n")
 	require.NoError(t, s.printOneOutgoing(failed))

@@ -17,15 +17,17 @@ func (s *session) newDestinationsTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test PROJECT NAME",
 		Short: "Send one test event to a destination",
-		Long: `Sends one event about the synthetic user ` + destination.TestUserID + ` and prints the request,
-the answer and how long it took. The request has the header ` + destination.TestHeader + `: true, and
-the default body of a webhook has "test": true in data. The destination's filters do not
-apply, and a paused destination is sent the event too. No delivery is recorded.
+		Long: `Sends one event about the synthetic user ` + destination.TestUserID + `, or another synthetic
+record where --event-type says so, and prints the request, the answer and how long it
+took. The request has the header ` + destination.TestHeader + `: true, and the default body of a
+webhook has "test": true in data. The destination's filters do not apply, and a paused
+destination is sent the event too. No delivery is recorded.
 
 The exit status is 1 if the event was not delivered. HubSpot destinations take no test
 events; use authsync destinations preview for them.`,
 		Example: "  authsync destinations test shop app\n" +
-			"  authsync destinations test shop billing --event-type user.deleted",
+			"  authsync destinations test shop billing --event-type user.deleted\n" +
+			"  authsync destinations test shop app --event-type organization.created",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.client()

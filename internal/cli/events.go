@@ -52,11 +52,8 @@ func (f *eventFlags) filter(now time.Time) (client.EventFilter, error) {
 			return client.EventFilter{}, usageError{err}
 		}
 	}
-	if f.record != "" {
-		var ok bool
-		if filter.RecordType, filter.RecordID, ok = strings.Cut(f.record, "/"); !ok || filter.RecordID == "" {
-			return client.EventFilter{}, usagef("--record is %q: it must be a type and an id, such as organization/org_123", f.record)
-		}
+	if filter.RecordType, filter.RecordID, err = splitRecord(f.record); err != nil {
+		return client.EventFilter{}, err
 	}
 	if f.since != "" {
 		if filter.Since, err = moment(f.since, now); err != nil {
@@ -64,6 +61,18 @@ func (f *eventFlags) filter(now time.Time) (client.EventFilter, error) {
 		}
 	}
 	return filter, nil
+}
+
+// splitRecord reads a flag --record; empty is not given.
+func splitRecord(text string) (recordType, id string, err error) {
+	if text == "" {
+		return "", "", nil
+	}
+	recordType, id, ok := strings.Cut(text, "/")
+	if !ok || id == "" {
+		return "", "", usagef("--record is %q: it must be a type and an id, such as organization/org_123", text)
+	}
+	return recordType, id, nil
 }
 
 func eventTable() table {

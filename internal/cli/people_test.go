@@ -263,7 +263,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		},
 		"Deliveries": func(s *session) error {
 			return s.printOutgoing("", client.Delivery{
-				ID: 1234567, Destination: "a-destination-with-a-long-name", UserID: user, EventType: "user.updated", State: "retrying",
+				ID: 1234567, Destination: "a-destination-with-a-long-name", RecordType: "user", RecordID: user, UserID: &user, EventType: "user.updated", State: "retrying",
 				Attempts: 12, NextAttemptAt: &at, Reason: &why, ChangedAt: at,
 			})
 		},

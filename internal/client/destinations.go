@@ -10,7 +10,10 @@ import (
 )
 
 // OutgoingFilter narrows a list of deliveries; what is empty does not.
-type OutgoingFilter struct{ Destination, State, User, EventType string }
+type OutgoingFilter struct {
+	Destination, State, User, EventType string
+	RecordType, RecordID                string // together
+}
 
 // Destinations lists the destinations of a project.
 func (c *Client) Destinations(ctx context.Context, project string) ([]Destination, error) {
@@ -64,7 +67,10 @@ func (c *Client) ReplayDestination(ctx context.Context, project, nameOrID string
 // Outgoing lists deliveries to destinations, newest first, at most limit; 0 is no limit.
 func (c *Client) Outgoing(ctx context.Context, project string, f OutgoingFilter, limit int) ([]Delivery, error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"destination": f.Destination, "state": f.State, "user_id": f.User, "event_type": f.EventType} {
+	for name, value := range map[string]string{
+		"destination": f.Destination, "state": f.State, "user_id": f.User, "event_type": f.EventType,
+		"record_type": f.RecordType, "record_id": f.RecordID,
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}

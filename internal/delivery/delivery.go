@@ -1,8 +1,8 @@
-// Package delivery is the road out: it delivers every change of a project's users to the destinations subscribed to
-// it, in order for each user, within the destination's rate limits, retried until it succeeds, fails for the last
+// Package delivery is the road out: it delivers every change of a project's records to the destinations subscribed to
+// it, in order for each user and each organization (see OrderKey), within the destination's rate limits, retried until it succeeds, fails for the last
 // time or is cancelled.
 //
-//	mirror: user_changes ──relay_changes──▶ deliveries ──deliver──▶ Destination.Send
+//	mirror:      changes ──relay_changes──▶ deliveries ──deliver──▶ Destination.Send
 //	         (project's database)           (control)       │
 //	                                                        └─ failed ─▶ retry_delivery
 //
@@ -22,14 +22,14 @@
 // A delivery:
 //
 //	blocked ──▶ ready ──▶ delivered
-//	  ▲        │ ▲ ──▶ coalesced    merged into a newer one of the user, which was sent
+//	  ▲        │ ▲ ──▶ coalesced    merged into a newer one of the record, which was sent
 //	  │        ▼ │
 //	  │     retrying ─▶ failed      after 15 attempts, or at once after a permanent error
 //	  └──────────────────┴──────▶ (replayed)            cancelled: by a user, or its change was lost and not restored
 //
-// Of a user's deliveries to a destination only one is ready or retrying; the others are blocked until it
-// is finished. Code that makes or finishes deliveries locks the row of destination_progress first, so a
-// user with unfinished deliveries always has one that can be sent.
+// Of the deliveries with an order key to a destination only one is ready or retrying; the others are blocked until it
+// is finished. Code that makes or finishes deliveries locks the row of destination_progress first, so an order key
+// with unfinished deliveries always has one that can be sent.
 //
 // # What a crash leaves
 //
@@ -48,15 +48,16 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Feed reads the changes of a project; see mirror.Mirrors.
 type Feed interface {
 	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
 	ChangesByID(ctx context.Context, projectID uuid.UUID, ids []int64) ([]mirror.FeedChange, error)
-	UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64, asOf int64) ([]mirror.UserState, error)
+	RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]mirror.RecordState, error)
 	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
-	LatestChange(ctx context.Context, projectID uuid.UUID, userID string) (int64, error)
+	LatestChange(ctx context.Context, projectID uuid.UUID, ref record.Ref) (int64, error)
 	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error
 	Check(ctx context.Context, projectID uuid.UUID) error
 }
@@ -90,7 +91,7 @@ const (
 )
 
 // The first page of a job that reads the feed is small; the size of later ones depends on the size of the rows. A
-// page of large users must neither fill the memory nor exceed the time limit of a read, on which the job would fail
+// page of large rows must neither fill the memory nor exceed the time limit of a read, on which the job would fail
 // again and again.
 const (
 	FirstPage = 64
@@ -102,7 +103,7 @@ const (
 func NextPage(page int, changes []mirror.FeedChange) int {
 	bytes := 0
 	for i := range changes {
-		bytes += len(changes[i].User) + len(changes[i].Before)
+		bytes += len(changes[i].Row) + len(changes[i].Before)
 	}
 	if bytes > pageBytes {
 		return max(len(changes)*pageBytes/bytes, 1)

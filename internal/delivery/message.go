@@ -10,10 +10,11 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/record"
 )
 
-// EventType returns the event type of a kind of change.
-func EventType(kind string) string { return "user." + kind }
+// EventType returns the event type of a change.
+func EventType(c *mirror.FeedChange) string { return destination.EventType(c.RecordType, c.Kind) }
 
 // Messages makes the messages of a project's changes for a destination. Its methods return a *tenantdb.DelayError if
 // the project's database is unavailable.
@@ -26,8 +27,9 @@ type Messages struct {
 // Of returns a change as an event.
 func (m Messages) Of(c *mirror.FeedChange) destination.Message {
 	return destination.Message{
-		ID: destination.MessageID(m.DestinationID, c.ID), ChangeID: c.ID, ProjectID: m.ProjectID, UserID: c.UserID, EventType: EventType(c.Kind),
-		Changed: c.Changed, User: c.User, Before: c.Before, Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
+		ID: destination.MessageID(m.DestinationID, c.ID), ChangeID: c.ID, ProjectID: m.ProjectID,
+		RecordType: c.RecordType, RecordID: c.RecordID, EventType: EventType(c), Changed: c.Changed, Row: c.Row, Before: c.Before,
+		Provider: c.Provider, EventID: c.EventID, EventAt: c.EventAt, ChangedAt: c.ChangedAt,
 	}
 }
 
@@ -44,37 +46,34 @@ func (m Messages) Events(ctx context.Context, ids []int64) (map[int64]destinatio
 	return messages, nil
 }
 
-// States returns one message for each span of changes from first[i] to last[i] of a user, by the id of the last
-// change it covers. asOf is the change up to which the destination's deliveries have been made: no state is newer.
-func (m Messages) States(ctx context.Context, first, last []int64, asOf int64) (map[int64]destination.Message, error) {
-	users, err := m.Feed.UserStates(ctx, m.ProjectID, first, last, asOf)
+// States returns one message for each span of changes from first[i] to last[i] of a record, by the id of the last
+// change it covers. asOf[i] is the change up to which the record may be shown: no state is newer.
+func (m Messages) States(ctx context.Context, first, last, asOf []int64) (map[int64]destination.Message, error) {
+	states, err := m.Feed.RecordStates(ctx, m.ProjectID, first, last, asOf)
 	if err != nil {
 		return nil, err
 	}
-	messages := make(map[int64]destination.Message, len(users))
-	for _, u := range users {
+	messages := make(map[int64]destination.Message, len(states))
+	for _, s := range states {
 		message := destination.Message{
-			ID: destination.MessageID(m.DestinationID, u.LastID), ChangeID: u.LastID, ProjectID: m.ProjectID, UserID: u.UserID,
-			User: u.User, Before: u.Before, Provider: u.Provider, EventID: u.EventID, EventAt: u.EventAt, ChangedAt: u.ChangedAt,
+			ID: destination.MessageID(m.DestinationID, s.LastID), ChangeID: s.LastID, ProjectID: m.ProjectID,
+			RecordType: s.RecordType, RecordID: s.RecordID, Row: s.Row, Before: s.Before,
+			Provider: s.Provider, EventID: s.EventID, EventAt: s.EventAt, ChangedAt: s.ChangedAt,
 		}
-		if message.EventType, message.Changed, err = compareRows(u.Before, u.User); err != nil {
-			return nil, fmt.Errorf("compare the rows of change %d: %w", u.LastID, err)
+		d, _ := record.Of(s.RecordType)
+		kind, changed, err := compareRows(d, s.Before, s.Row)
+		if err != nil {
+			return nil, fmt.Errorf("compare the rows of change %d: %w", s.LastID, err)
 		}
-		messages[u.LastID] = message
+		message.EventType, message.Changed = destination.EventType(s.RecordType, kind), changed
+		messages[s.LastID] = message
 	}
 	return messages, nil
 }
 
-// columns returns the columns of users in a message, in table order.
-func columns() []string {
-	return []string{
-		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at", "last_sign_in_at", "deleted_at", "raw",
-	}
-}
-
-// compareRows derives the event type from the rows before and after. Both come from the same database, so
+// compareRows derives the kind of change from the rows before and after. Both come from the same database, so
 // equal values have equal text.
-func compareRows(before, after json.RawMessage) (eventType string, changed []string, err error) {
+func compareRows(d record.Definition, before, after json.RawMessage) (kind string, changed []string, err error) {
 	var was, is map[string]json.RawMessage
 	if err := json.Unmarshal(after, &is); err != nil {
 		return "", nil, err
@@ -85,23 +84,24 @@ func compareRows(before, after json.RawMessage) (eventType string, changed []str
 		}
 	}
 	changed = []string{}
-	for _, column := range columns() {
+	for _, column := range d.Row() {
 		if before == nil && isNull(is[column]) || before != nil && bytes.Equal(orNull(was[column]), orNull(is[column])) {
 			continue
 		}
 		changed = append(changed, column)
 	}
+	deletion := d.Shown(record.DeletedAt)
 	switch {
-	case !isNull(is["deleted_at"]):
-		eventType = destination.UserDeleted
+	case !isNull(is[deletion]):
+		kind = record.Deleted
 	case before == nil:
-		eventType = destination.UserCreated
-	case !isNull(was["deleted_at"]):
-		eventType = destination.UserRestored
+		kind = record.Created
+	case !isNull(was[deletion]):
+		kind = record.Restored
 	default:
-		eventType = destination.UserUpdated
+		kind = record.Updated
 	}
-	return eventType, changed, nil
+	return kind, changed, nil
 }
 
 func isNull(value json.RawMessage) bool { return bytes.Equal(orNull(value), []byte("null")) }
@@ -113,13 +113,18 @@ func orNull(value json.RawMessage) json.RawMessage {
 	return value
 }
 
-// UnknownBefore is the row before a change of a user that was not in the mirror.
-func UnknownBefore(userID string) json.RawMessage {
-	row := make(map[string]any, len(columns()))
-	for _, column := range columns() {
+// UnknownBefore is the row before a change of a record that was not in the mirror.
+func UnknownBefore(ref record.Ref) json.RawMessage {
+	d, _ := record.Of(ref.Type)
+	row := make(map[string]any)
+	for _, column := range d.Row() {
 		row[column] = nil
 	}
-	row["id"] = userID
+	if organizationID, userID, ok := record.SplitMembershipID(ref.ID); ref.Type == record.Membership && ok {
+		row["organization_id"], row["user_id"] = organizationID, userID
+	} else {
+		row["id"] = ref.ID
+	}
 	text, err := json.Marshal(row)
 	if err != nil { // cannot happen: strings and nulls only
 		panic(err)

@@ -27,8 +27,8 @@ func TestChangesArriveInOrderWithStableIDs(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("msg_%s_%d", strings.ReplaceAll(id.String(), "-", ""), m.ChangeID), m.ID)
 		require.Equal(t, b.ProjectID, m.ProjectID)
 		require.Equal(t, 1, m.Attempt)
-		require.Contains(t, string(m.User), fmt.Sprintf(`"n": %d`, m.ChangeID), "the row as the change left it")
-		perUser[m.UserID] = append(perUser[m.UserID], m.ChangeID)
+		require.Contains(t, string(m.Row), fmt.Sprintf(`"n": %d`, m.ChangeID), "the row as the change left it")
+		perUser[m.RecordID] = append(perUser[m.RecordID], m.ChangeID)
 	}
 	require.Equal(t, map[string][]int64{"u1": {2, 4, 5}, "u2": {3}}, perUser)
 	b.Until(t, "relay_changes,deliver", func() string {

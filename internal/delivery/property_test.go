@@ -90,22 +90,22 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 		first, last, holds := map[string]int64{}, map[string]int64{}, map[string]string{}
 		seen := map[string]int64{}
 		for _, m := range s.Messages() {
-			if blocked, told := holds[m.UserID]; states && told && m.Attempt == 1 {
+			if blocked, told := holds[m.RecordID]; states && told && m.Attempt == 1 {
 				require.Equal(rt, blocked, string(m.Before), "what differs says nothing to one who holds another row")
 			}
-			holds[m.UserID] = string(m.User)
+			holds[m.RecordID] = string(m.Row)
 			if known, ok := seen[m.ID]; ok {
 				require.Equal(rt, known, m.ChangeID)
-				last[m.UserID] = m.ChangeID
+				last[m.RecordID] = m.ChangeID
 				continue
 			}
 			seen[m.ID] = m.ChangeID
 			arrivedOnce++
-			require.Greater(rt, m.ChangeID, first[m.UserID], "user %s out of order", m.UserID)
-			first[m.UserID], last[m.UserID] = m.ChangeID, m.ChangeID
+			require.Greater(rt, m.ChangeID, first[m.RecordID], "user %s out of order", m.RecordID)
+			first[m.RecordID], last[m.RecordID] = m.ChangeID, m.ChangeID
 		}
 		if !states {
-			require.Equal(rt, changes, arrivedOnce)
+			require.Equal(rt, changes, arrivedOnce, "there are %s, and arrived have %v", b.States(t, id), s.Got())
 		}
 		require.Equal(rt, newest, last)
 		_, err = b.Control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)

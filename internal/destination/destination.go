@@ -3,7 +3,7 @@
 //
 // A destination is the last step of a change:
 //
-//	user_changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
+//	changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
 //
 // A type knows its wire format. Order, retries, rate limits and databases are the outbox's.
 package destination
@@ -15,50 +15,48 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-)
 
-// Event types.
-const (
-	UserCreated  = "user.created"
-	UserUpdated  = "user.updated"
-	UserDeleted  = "user.deleted"
-	UserRestored = "user.restored"
+	"github.com/authsync/authsync/internal/record"
 )
-
-// EventTypes returns all event types.
-func EventTypes() []string { return []string{UserCreated, UserUpdated, UserDeleted, UserRestored} }
 
 // MaxResponse is the number of bytes of a response that are kept.
 const MaxResponse = 4 << 10
 
-// Message is one change of a user. For a destination that takes states (Capabilities.States) it may coalesce
-// several changes, and User is the state after the newest change known to the outbox.
+// Message is one change of a record. For a destination that takes states (Capabilities.States) it may coalesce
+// several changes, and Row is the state after the newest change that may be sent.
 type Message struct {
 	// ID is the webhook-id or idempotency key, the same for every attempt and replay.
 	ID string
-	// ChangeID is the newest change included (user_changes.id).
-	ChangeID  int64
-	ProjectID uuid.UUID
-	UserID    string
-	EventType string   // UserCreated, UserUpdated, UserDeleted or UserRestored
-	Changed   []string // columns that differ between Before and User
-	// User is the row of users after the change, an object with one key per column of the mirror (id to raw).
-	// Before is the row before it, nil for a new user.
-	User, Before json.RawMessage
-	Provider     string
-	EventID      string
-	EventAt      time.Time // by the provider's clock
-	ChangedAt    time.Time // commit time in the mirror
+	// ChangeID is the newest change included (capydb_auth.changes.id).
+	ChangeID   int64
+	ProjectID  uuid.UUID
+	RecordType record.Type
+	RecordID   string   // of a membership, see record.MembershipID
+	EventType  string   // one of EventTypes
+	Changed    []string // columns that differ between Before and Row
+	// Row is the record after the change, an object with one key per column of the mirror that comes from the
+	// provider (see record.Definition.Row). Before is the row before it, nil for a new record.
+	Row, Before json.RawMessage
+	Provider    string
+	EventID     string
+	EventAt     time.Time // by the provider's clock
+	ChangedAt   time.Time // commit time in the mirror
 	// Attempt starts at 1. For a destination that takes states it is greater than 1 if any coalesced change
 	// may have arrived before; then the destination may hold a state other than Before.
 	Attempt int
-	// ExternalID is the external id of the user stored by an earlier Result; empty if there is none.
+	// ExternalID is the external id of the record stored by an earlier Result; empty if there is none.
 	ExternalID string
 	// Deferred means that the destination has deferred this message before and has accepted others since.
 	// Another deferral is then about this message, not about all requests.
 	Deferred bool
-	// Test marks a test event about a synthetic user; see TestMessage.
+	// Test marks a test event about a synthetic record; see TestMessage.
 	Test bool
+}
+
+// Kind returns the kind of change, such as record.Created.
+func (m *Message) Kind() string {
+	_, kind := SplitEventType(m.EventType)
+	return kind
 }
 
 // Outcome is the outcome of a message.
@@ -95,14 +93,14 @@ type Result struct {
 	// Shared marks a Deferred result that applies to all requests: our own limit is used up, or the
 	// destination reports the account's limit. Otherwise the deferral may be about this message.
 	Shared bool
-	// ExternalID is the user's external id to store; empty deletes it, nil leaves it as it is.
+	// ExternalID is the record's external id to store; empty deletes it, nil leaves it as it is.
 	ExternalID *string
 }
 
 // Destination sends messages to one configured system. It is safe for concurrent use.
 type Destination interface {
 	Traits() Capabilities
-	// Send sends up to Capabilities.Batch messages, each about a different user, and returns one result per
+	// Send sends up to Capabilities.Batch messages, each about a different record, and returns one result per
 	// message, in order. When ctx ends, messages without a response are a Retry; they may have arrived, and
 	// are sent again with the same ids.
 	Send(ctx context.Context, messages []Message) []Result
@@ -113,7 +111,9 @@ type Destination interface {
 
 // Capabilities describe how messages are sent to a destination.
 type Capabilities struct {
-	// States is set if it takes the user's newest state: pending changes of a user are coalesced. Otherwise
+	// RecordTypes are the types of the records that it takes changes of; nil: all.
+	RecordTypes []record.Type
+	// States is set if it takes the record's newest state: pending changes of a record are coalesced. Otherwise
 	// each change is an event of its own.
 	States bool
 	// Batch is the maximum number of messages per Send, Parallel the maximum number of concurrent Sends per

@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -60,14 +61,14 @@ func TestInput(t *testing.T) {
 	text, err := json.Marshal(input)
 	require.NoError(t, err)
 	require.JSONEq(t, `{
-		"id": "msg_3f2b8c1d5e6f4a7b8c9d0e1f2a3b4c5d_1", "type": "user.created", "change_id": 1,
+		"id": "msg_3f2b8c1d5e6f4a7b8c9d0e1f2a3b4c5d_1", "type": "user.created", "change_id": 1, "record_type": "user", "record_id": "user_2xKq9",
 		"changed": ["id", "email", "first_name", "last_name", "image_url", "created_at", "updated_at", "raw"],
 		"user": `+string(destinationtest.User(nil).JSON())+`, "before": null,
 		"project_id": "7e0c2b52-4a44-4f0b-9a8e-0d6f5b1c2a10", "provider": "auth0", "event_id": "evt_1",
 		"event_at": "2026-05-04T10:20:30Z", "changed_at": "2026-05-04T10:20:31Z", "test": false
 	}`, string(text))
 
-	_, err = destination.Input(destination.Message{ID: "msg_x_1", User: json.RawMessage(`{"id":`)})
+	_, err = destination.Input(destination.Message{ID: "msg_x_1", RecordType: record.User, Row: json.RawMessage(`{"id":`)})
 	require.ErrorContains(t, err, "read the user of msg_x_1")
 	_, err = destination.Input(destination.Message{ID: "msg_x_1", Before: json.RawMessage(`}`)})
 	require.ErrorContains(t, err, "as it was")

@@ -18,16 +18,16 @@ func MessageID(destinationID uuid.UUID, changeID int64) string {
 	return "msg_" + hex.EncodeToString(destinationID[:]) + "_" + strconv.FormatInt(changeID, 10)
 }
 
-// Input returns a message as seen by conditions and mappings. Numbers are json.Number, to keep large ones
+// Input returns a message as seen by conditions and mappings. The row is under the name of the record type. Numbers are json.Number, to keep large ones
 // exact. Results of expressions may share memory with it.
 func Input(m Message) (map[string]any, error) {
-	user, err := decodeRow(m.User)
+	row, err := decodeRow(m.Row)
 	if err != nil {
-		return nil, fmt.Errorf("read the user of %s: %w", m.ID, err)
+		return nil, fmt.Errorf("read the %s of %s: %w", m.RecordType, m.ID, err)
 	}
 	before, err := decodeRow(m.Before)
 	if err != nil {
-		return nil, fmt.Errorf("read the user of %s as it was: %w", m.ID, err)
+		return nil, fmt.Errorf("read the %s of %s as it was: %w", m.RecordType, m.ID, err)
 	}
 	changed := make([]any, len(m.Changed))
 	for i, column := range m.Changed {
@@ -35,7 +35,8 @@ func Input(m Message) (map[string]any, error) {
 	}
 	return map[string]any{
 		"id": m.ID, "type": m.EventType, "change_id": json.Number(strconv.FormatInt(m.ChangeID, 10)),
-		"changed": changed, "user": user, "before": before,
+		"record_type": string(m.RecordType), "record_id": m.RecordID,
+		"changed": changed, string(m.RecordType): row, "before": before,
 		"project_id": m.ProjectID.String(), "provider": m.Provider, "event_id": m.EventID,
 		"event_at": instant(m.EventAt), "changed_at": instant(m.ChangedAt), "test": m.Test,
 	}, nil
@@ -63,7 +64,7 @@ func instant(t time.Time) any {
 }
 
 // DropEmpty removes null and empty-string members of objects at any depth, and objects left empty by that, so
-// that missing values of a user overwrite nothing. Lists keep their length, and objects that were empty before
+// that missing values overwrite nothing. Lists keep their length, and objects that were empty before
 // stay. The value itself is not modified; ok is false if nothing is left.
 func DropEmpty(value any) (rest any, ok bool) {
 	switch v := value.(type) {

@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -302,7 +303,7 @@ func TestWebhookFollowsNoRebinding(t *testing.T) {
 	require.NoError(t, err)
 	for attempt := 1; attempt <= 3; attempt++ {
 		result := d.Send(t.Context(), []destination.Message{{
-			ID: "msg_1", UserID: "u1", EventType: destination.UserCreated, User: json.RawMessage(`{"id": "u1"}`), Attempt: attempt,
+			ID: "msg_1", RecordType: record.User, RecordID: "u1", EventType: destination.UserCreated, Row: json.RawMessage(`{"id": "u1"}`), Attempt: attempt,
 		}})[0]
 		if attempt == 1 {
 			require.Equal(t, destination.Retry, result.Outcome, "nobody is there")

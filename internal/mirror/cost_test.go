@@ -36,8 +36,8 @@ func TestReadingTheFeedReadsOnlyTheUsersConcerned(t *testing.T) {
 			`SELECT capydb_auth.read_changes(0, 20)`,
 			`SELECT capydb_auth.read_changes(2000, 20)`,
 			`SELECT capydb_auth.changes_by_id(ARRAY(SELECT i::bigint FROM generate_series(1, 20) AS i))`,
-			`SELECT capydb_auth.user_states(
-				ARRAY(SELECT i::bigint FROM generate_series(1, 20) AS i), ARRAY(SELECT i::bigint FROM generate_series(801, 820) AS i), 2400)`,
+			`SELECT capydb_auth.record_states(
+				ARRAY(SELECT i::bigint FROM generate_series(1, 20) AS i), ARRAY(SELECT i::bigint FROM generate_series(801, 820) AS i), array_fill(2400::bigint, ARRAY[20]))`,
 			`SELECT capydb_auth.change_cursor(NULL)`,
 		} {
 			tx, err := db.Begin(t.Context())

@@ -6,51 +6,60 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/record"
 )
 
-// FeedChange is a change of the feed with the whole row as it left it, User, and as it
-// was before; Before is nil where the user was new. Both are objects with one key a
+// FeedChange is a change of the feed with the whole row as it left it, Row, and as it
+// was before; Before is nil where the record was new. Both are objects with one key a
 // column that comes from the provider.
 type FeedChange struct {
-	ID           int64
-	UserID       string
-	Kind         string
-	Changed      []string
-	User, Before json.RawMessage
-	Provider     string
-	EventID      string
-	EventAt      time.Time
-	ChangedAt    time.Time
+	ID         int64
+	RecordType record.Type
+	RecordID   string
+	// UserID and OrganizationID are those that the record is or belongs to; empty if there is none.
+	UserID, OrganizationID string
+	Kind                   string // one of the kinds of record
+	Changed                []string
+	Row, Before            json.RawMessage
+	Provider               string
+	EventID                string
+	EventAt                time.Time
+	ChangedAt              time.Time
 }
 
-// UserState is a user as of a change, and as it was before the first of some changes.
-type UserState struct {
-	LastID       int64 // the last of these changes; Provider to ChangedAt are its own
-	UserID       string
-	User, Before json.RawMessage
-	Provider     string
-	EventID      string
-	EventAt      time.Time
-	ChangedAt    time.Time
+// RecordState is a record as of a change, and as it was before the first of some changes.
+type RecordState struct {
+	LastID         int64 // the last of these changes; Provider to ChangedAt are its own
+	RecordType     record.Type
+	RecordID       string
+	UserID         string
+	OrganizationID string
+	Row, Before    json.RawMessage
+	Provider       string
+	EventID        string
+	EventAt        time.Time
+	ChangedAt      time.Time
 }
 
 const (
-	feedColumns = `id, user_id, kind, changed, user_row AS "user", before_row AS before, provider, event_id, event_at, changed_at`
+	recordColumns = `record_type, record_id, coalesce(user_id, '') AS user_id, coalesce(organization_id, '') AS organization_id,
+		record_row AS row, before_row AS before, provider, event_id, event_at, changed_at`
+
+	feedColumns = `id, kind, changed, ` + recordColumns
 
 	readChanges = `SELECT ` + feedColumns + ` FROM capydb_auth.read_changes($1, $2)`
 	changesByID = `SELECT ` + feedColumns + ` FROM capydb_auth.changes_by_id($1) ORDER BY id`
 
-	userStates = `
-		SELECT id AS last_id, user_id, user_row AS "user", before_row AS before, provider, event_id, event_at, changed_at
-		FROM capydb_auth.user_states($1, $2, $3)`
+	recordStates = `SELECT id AS last_id, ` + recordColumns + ` FROM capydb_auth.record_states($1, $2, $3)`
 
 	// By all columns of the index, so that no plan can walk through the feed by id.
 	latestChange = `
 		SELECT coalesce((
 			SELECT c.id
 			FROM capydb_auth.changes AS c
-			WHERE (c.record_type, c.record_id, c.id) >= ('user', $1, 0)
-			  AND (c.record_type, c.record_id, c.id) <= ('user', $1, 9223372036854775807)
+			WHERE (c.record_type, c.record_id, c.id) >= ($1, $2, 0)
+			  AND (c.record_type, c.record_id, c.id) <= ($1, $2, 9223372036854775807)
 			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
 			LIMIT 1
 		), 0)`
@@ -60,7 +69,7 @@ const (
 )
 
 // ReadChanges gives the next changes of the feed behind an id, at most limit, in the
-// order of commit. Reading on from the last id misses nothing. The error is a
+// order of commit; fewer mean that there are no more now. Reading on from the last id misses nothing. The error is a
 // *DelayError while the database is away; so it is of the methods below.
 func (m *Mirrors) ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]FeedChange, error) {
 	return queryAll[FeedChange](ctx, m, projectID, readChanges, after, limit)
@@ -71,10 +80,10 @@ func (m *Mirrors) ChangesByID(ctx context.Context, projectID uuid.UUID, ids []in
 	return queryAll[FeedChange](ctx, m, projectID, changesByID, ids)
 }
 
-// UserStates gives, for each pair of a first and a last change of a user, that user as the
-// changes up to asOf left it.
-func (m *Mirrors) UserStates(ctx context.Context, projectID uuid.UUID, first, last []int64, asOf int64) ([]UserState, error) {
-	return queryAll[UserState](ctx, m, projectID, userStates, first, last, asOf)
+// RecordStates gives, for each pair of a first and a last change of a record, that record as the
+// changes up to asOf of the same index left it.
+func (m *Mirrors) RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]RecordState, error) {
+	return queryAll[RecordState](ctx, m, projectID, recordStates, first, last, asOf)
 }
 
 // ChangeCursor says behind which id to read the changes that were committed since a
@@ -90,10 +99,10 @@ func (m *Mirrors) ChangeCursor(ctx context.Context, projectID uuid.UUID, since t
 	return id, err
 }
 
-// LatestChange is the id of a user's newest change; 0: there is none.
-func (m *Mirrors) LatestChange(ctx context.Context, projectID uuid.UUID, userID string) (id int64, err error) {
+// LatestChange is the id of a record's newest change; 0: there is none.
+func (m *Mirrors) LatestChange(ctx context.Context, projectID uuid.UUID, ref record.Ref) (id int64, err error) {
 	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
-		return l.pool.QueryRow(ctx, latestChange, userID).Scan(&id)
+		return l.pool.QueryRow(ctx, latestChange, ref.Type, ref.ID).Scan(&id)
 	})
 	return id, err
 }

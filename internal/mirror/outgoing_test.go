@@ -3,6 +3,8 @@ package mirror_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -50,7 +53,7 @@ func TestFeedShowsTheRowAsEachChangeLeftIt(t *testing.T) {
 			apply(rt, pool, []mirror.Event{e})
 			after := userRow(t.Context(), rt, pool, e.UserID)
 			if before != after {
-				want = append(want, mirror.FeedChange{UserID: e.UserID, User: raw(after), Before: raw(before)})
+				want = append(want, mirror.FeedChange{RecordID: e.UserID, Row: raw(after), Before: raw(before)})
 			}
 		}
 		got, err := m.ReadChanges(t.Context(), projectID(), 0, 100)
@@ -58,8 +61,8 @@ func TestFeedShowsTheRowAsEachChangeLeftIt(t *testing.T) {
 		require.Len(rt, got, len(want))
 		ids := make([]int64, 0, len(got))
 		for i, c := range got {
-			require.Equal(rt, want[i].UserID, c.UserID)
-			require.Equal(rt, string(want[i].User), string(c.User), "change %d", i)
+			require.Equal(rt, want[i].RecordID, c.RecordID)
+			require.Equal(rt, string(want[i].Row), string(c.Row), "change %d", i)
 			require.Equal(rt, string(want[i].Before), string(c.Before), "change %d", i)
 			if rapid.Bool().Draw(rt, "asked") {
 				ids = append(ids, c.ID)
@@ -73,18 +76,18 @@ func TestFeedShowsTheRowAsEachChangeLeftIt(t *testing.T) {
 		}
 		first, last := got[0], got[len(got)-1]
 		for _, c := range got {
-			if c.UserID == last.UserID {
+			if c.RecordID == last.RecordID {
 				first = c
 				break
 			}
 		}
-		states, err := m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{first.ID}, first.ID)
+		states, err := m.RecordStates(t.Context(), projectID(), []int64{first.ID}, []int64{first.ID}, []int64{first.ID})
 		require.NoError(rt, err)
-		require.Equal(rt, string(first.User), string(states[0].User), "as of the first change")
-		states, err = m.UserStates(t.Context(), projectID(), []int64{first.ID}, []int64{last.ID}, last.ID)
+		require.Equal(rt, string(first.Row), string(states[0].Row), "as of the first change")
+		states, err = m.RecordStates(t.Context(), projectID(), []int64{first.ID}, []int64{last.ID}, []int64{last.ID})
 		require.NoError(rt, err)
 		require.Len(rt, states, 1)
-		require.Equal(rt, string(last.User), string(states[0].User))
+		require.Equal(rt, string(last.Row), string(states[0].Row))
 		require.Equal(rt, string(first.Before), string(states[0].Before))
 		require.Equal(rt, last.ID, states[0].LastID)
 		require.Equal(rt, last.EventID, states[0].EventID)
@@ -137,7 +140,7 @@ func TestChangeCursorStandsBetweenChanges(t *testing.T) {
 	require.EqualValues(t, 3, cursor(time.Time{}))
 	require.EqualValues(t, 2, cursor(between))
 	require.Zero(t, cursor(between.Add(-time.Hour)))
-	latest, err := m.LatestChange(t.Context(), projectID(), "u1")
+	latest, err := m.LatestChange(t.Context(), projectID(), record.Ref{Type: record.User, ID: "u1"})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, latest)
 }
@@ -152,4 +155,62 @@ func TestRestoredFeedGoesOnBehindIdsThatWereUsed(t *testing.T) {
 	id, err := m.ChangeCursor(t.Context(), projectID(), time.Time{})
 	require.NoError(t, err)
 	require.Greater(t, id, int64(1000))
+}
+
+// The feed has the changes of all record types, each whole, with what orders them and the deletions that memberships
+// share.
+func TestFeedHasRecordsOfAllTypes(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	of := func(e mirror.Event, recordType record.Type, organizationID, objectID string) mirror.Event {
+		e.RecordType, e.Type, e.OrganizationID, e.ObjectID = recordType, string(recordType)+".updated", organizationID, objectID
+		if recordType == record.Organization || recordType == record.Invitation {
+			e.UserID = ""
+		}
+		return withRaw(e, `{"by": "`+e.ID+`"}`)
+	}
+	organization, user := "o/1", "u1"
+	invitation, session := of(update("e5", 5, "status", "pending"), record.Invitation, organization, "i1"), of(update("e6", 6), record.Session, "", "s1")
+	invitation.Fields[record.OrganizationID], session.Fields[record.UserID] = &organization, &user
+	ended := of(deletion("e7", 7), record.Session, "", "s1")
+	apply(t, pool, []mirror.Event{
+		of(update("e1", 1, "name", "A"), record.Organization, organization, ""), of(update("e2", 2, "name", "B"), record.Organization, organization, ""),
+		withRaw(update("e3", 3, "email", "a"), `{}`), of(update("e4", 4, "role", "admin"), record.Membership, organization, ""), invitation, session,
+	})
+	apply(t, pool, []mirror.Event{ended})
+	apply(t, pool, []mirror.Event{deletion("e8", 8)})
+	changes, err := m.ReadChanges(t.Context(), projectID(), 0, 100)
+	require.NoError(t, err)
+	type seen struct{ recordType, id, kind, user, organization, event string }
+	var got []seen
+	for _, c := range changes {
+		got = append(got, seen{string(c.RecordType), c.RecordID, c.Kind, c.UserID, c.OrganizationID, c.EventID})
+	}
+	require.ElementsMatch(t, []seen{
+		{"organization", "o/1", "created", "", "o/1", "e1"},
+		{"organization", "o/1", "updated", "", "o/1", "e2"},
+		{"user", "u1", "created", "u1", "", "e3"},
+		{"membership", "o%2F1/u1", "created", "u1", "o/1", "e4"},
+		{"invitation", "i1", "created", "", "o/1", "e5"},
+		{"session", "s1", "created", "u1", "", "e6"},
+		{"session", "s1", "deleted", "u1", "", "e7"},
+		{"user", "u1", "deleted", "u1", "", "e8"},
+		{"membership", "o%2F1/u1", "deleted", "u1", "o/1", "e8"},
+	}, got)
+	require.Equal(t, seen{"membership", "o%2F1/u1", "deleted", "u1", "o/1", "e8"}, got[len(got)-1], "after its user")
+	var renamed mirror.FeedChange
+	for _, c := range changes {
+		if c.RecordType == record.Organization && c.Kind == record.Updated {
+			renamed = c
+		}
+		d, _ := record.Of(c.RecordType)
+		var row map[string]any
+		require.NoError(t, json.Unmarshal(c.Row, &row))
+		require.ElementsMatch(t, d.Row(), slices.Collect(maps.Keys(row)), c.RecordType)
+	}
+	require.JSONEq(t, `{"id": "o/1", "name": "A", "slug": null, "image_url": null, "created_at": null, "updated_at": null, "deleted_at": null,
+		"raw": {"by": "e1"}}`, string(renamed.Before))
+	require.JSONEq(t, `{"id": "o/1", "name": "B", "slug": null, "image_url": null, "created_at": null, "updated_at": null, "deleted_at": null,
+		"raw": {"by": "e2"}}`, string(renamed.Row))
 }

@@ -35,7 +35,7 @@ type DestinationTypes interface {
 // DestinationInput is what a person gives for a destination; what is nil is not given.
 type DestinationInput struct {
 	Name               *string
-	EventTypes, Fields *[]string // empty: all
+	EventTypes, Fields *[]string // empty: those of users; all fields
 	Condition          *string   // empty: none
 	Options            json.RawMessage
 	Secrets            map[string]*string // nil removes
@@ -87,7 +87,7 @@ func selectInput(row *destinationRow, in DestinationInput) error {
 		row.EventTypes = slices.Compact(slices.Sorted(slices.Values(*in.EventTypes)))
 	}
 	if len(row.EventTypes) == 0 {
-		row.EventTypes = destination.EventTypes()
+		row.EventTypes = destination.DefaultEventTypes()
 	}
 	if in.Fields != nil {
 		row.Fields = slices.Compact(slices.Sorted(slices.Values(*in.Fields)))

@@ -20,6 +20,17 @@ const (
 	Session      Type = "session"
 )
 
+// The kinds of change. A session is deleted when it ends.
+const (
+	Created  = "created"
+	Updated  = "updated"
+	Deleted  = "deleted"
+	Restored = "restored"
+)
+
+// Kinds returns all kinds of change.
+func Kinds() []string { return []string{Created, Updated, Deleted, Restored} }
+
 // Column is a mirrored column: a value that an event can set.
 type Column string
 
@@ -91,6 +102,23 @@ type Definition struct {
 	ByParents bool
 	// Placeholders says that a record may exist before its first event, made by ensure_user or ensure_organization.
 	Placeholders bool
+}
+
+// Shown returns the name under which readers see a column: that of DeletedAt of a session is ended_at.
+func (d Definition) Shown(c Column) string {
+	if c == DeletedAt && !d.ByParents {
+		return d.Deletion
+	}
+	return string(c)
+}
+
+// Row returns the names of the columns that come from the provider as readers see them, in the sequence of the table.
+func (d Definition) Row() []string {
+	names := slices.Clone(d.Key)
+	for _, c := range d.Columns {
+		names = append(names, d.Shown(c))
+	}
+	return names
 }
 
 // Has reports whether the table has a column of this name that comes from the provider.

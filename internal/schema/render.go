@@ -99,7 +99,7 @@ func newRecordType(d record.Definition) recordType {
 func newMirroredColumn(d record.Definition, column record.Column) mirroredColumn {
 	name := string(column)
 	c := mirroredColumn{
-		Name: name, Bit: column.Bit(), Shown: name, StoredColumn: name, Stored: name, Value: "v." + name, Decided: name,
+		Name: name, Bit: column.Bit(), Shown: d.Shown(column), StoredColumn: name, Stored: name, Value: "v." + name, Decided: name,
 	}
 	switch member := "m.shown -> '" + name + "'"; column.SQLType() {
 	case "jsonb":
@@ -115,8 +115,6 @@ func newMirroredColumn(d record.Definition, column record.Column) mirroredColumn
 		c.StoredColumn = d.Deletion
 		if d.ByParents {
 			c.Stored, c.Value, c.Decided = d.Deletion, "w.deleted_at", "shown_deleted_at"
-		} else {
-			c.Shown = d.Deletion
 		}
 	}
 	return c

@@ -1,6 +1,6 @@
 -- The road out: destinations, deliveries to them, and what keeps deliveries ordered and paced.
 --
--- Why:   every change of a project's users goes on to the systems that must follow.
+-- Why:   every change of a project's users and other records goes on to the systems that must follow.
 -- Locks: projects for a moment, for the foreign key; the tables are new.
 
 CREATE TABLE authsync.destinations (
@@ -25,16 +25,22 @@ CREATE TABLE authsync.destinations (
     CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
     CONSTRAINT destinations_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
     CONSTRAINT destinations_type_check CHECK (type IN ('hubspot', 'webhook', 'http')),
-    CONSTRAINT destinations_event_types_check
-        CHECK (event_types <@ '{user.created,user.updated,user.deleted,user.restored}' AND event_types <> '{}'),
+    CONSTRAINT destinations_event_types_check CHECK (
+        event_types <> '{}'
+        AND event_types <@ ('{user.created,user.updated,user.deleted,user.restored,user.*}'::text[]
+            || '{organization.created,organization.updated,organization.deleted,organization.restored,organization.*}'::text[]
+            || '{membership.created,membership.updated,membership.deleted,membership.restored,membership.*}'::text[]
+            || '{invitation.created,invitation.updated,invitation.deleted,invitation.restored,invitation.*}'::text[]
+            || '{session.created,session.updated,session.deleted,session.restored,session.*}'::text[])
+    ),
     CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
     CONSTRAINT destinations_state_by_check CHECK (state_by IN ('user', 'system'))
 );
 
-COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s records are sent.';
 COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
 COMMENT ON COLUMN authsync.destinations.type IS 'Which type of system it is.';
-COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives.';
+COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives; organization.* stands for all of organizations.';
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
 COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its type that are not secret.';
@@ -68,7 +74,7 @@ CREATE TABLE authsync.destination_progress (
 );
 
 COMMENT ON TABLE authsync.destination_progress IS 'The progress and health of each destination. Read the view authsync.destination_health instead.';
-COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this user_changes.id.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this capydb_auth.changes.id.';
 COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When the mirror last lost changes, the destination had passed all those applied before this; infinity: all. See repeated_changes.';
 COMMENT ON COLUMN authsync.destination_progress.lease IS 'The run of a job that may send to it.';
 COMMENT ON COLUMN authsync.destination_progress.leased_by IS 'The River client that holds the lease; the lease ends with its process.';
@@ -78,7 +84,7 @@ COMMENT ON COLUMN authsync.destination_progress.consecutive_failures IS 'Attempt
 COMMENT ON COLUMN authsync.destination_progress.failing_since IS 'When the first of these failed; NULL: the last attempt succeeded.';
 COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circuit breaker is open: nothing is sent before this, then one probe; NULL: it is closed.';
 COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often the breaker has opened since it was last closed.';
-COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users whose delivery failed at its first attempt since the last success, at most as many as open the breaker. It counts users, not attempts, so that one user whose data is always refused delays nobody else.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'The order keys of deliveries that failed at their first attempt since the last success, at most as many as open the breaker. It counts users and organizations, not attempts or records, so that one whose data is always refused delays nobody else.';
 COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When the most recently sent of all successful requests was sent.';
 
 CREATE TABLE authsync.deliveries (
@@ -87,7 +93,10 @@ CREATE TABLE authsync.deliveries (
     destination_id  uuid        NOT NULL,
     change_id       bigint      NOT NULL,
     first_change_id bigint,
-    user_id         text        NOT NULL,
+    record_type     text        NOT NULL,
+    record_id       text        NOT NULL,
+    user_id         text,
+    order_key       text        NOT NULL,
     event_type      text        NOT NULL,
     changed         text[]      NOT NULL,
     changed_at      timestamptz NOT NULL,
@@ -113,19 +122,24 @@ CREATE TABLE authsync.deliveries (
     -- The change first: in the other order it would tempt the planner away from the indexes below.
     CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id),
     CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE,
-    CONSTRAINT deliveries_event_type_check
-        CHECK (event_type IN ('user.created', 'user.updated', 'user.deleted', 'user.restored')),
+    CONSTRAINT deliveries_record_type_check CHECK (record_type IN ('user', 'organization', 'membership', 'invitation', 'session')),
+    CONSTRAINT deliveries_event_type_check CHECK (
+        event_type IN (record_type || '.created', record_type || '.updated', record_type || '.deleted', record_type || '.restored')
+    ),
     CONSTRAINT deliveries_state_check
         CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
     CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('blocked', 'ready', 'retrying')))
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
-COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.changes.id in the project''s database.';
 COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change coalesced into it; NULL: it stands for its own change alone.';
-COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns of users.';
+COMMENT ON COLUMN authsync.deliveries.record_id IS 'The provider''s id of the record; of a membership organization_id/user_id, see capydb_auth.event.record_id.';
+COMMENT ON COLUMN authsync.deliveries.user_id IS 'The user that the record is or belongs to; NULL: none.';
+COMMENT ON COLUMN authsync.deliveries.order_key IS 'Deliveries with the same key are sent one after another: user:ID of a user, its memberships and sessions, organization:ID of an organization and its invitations, TYPE:ID of a record that belongs to neither. Unfinished deliveries of a record have the same key.';
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns.';
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
-COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery of the same user comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
@@ -138,32 +152,39 @@ COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that retries it (river_
 -- What can be sent now, in order.
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries (destination_id, change_id) WHERE state = 'ready';
 
--- A user's deliveries that wait for an earlier one, in order. Not one index with the next: each finished delivery
--- asks whether its user has another one under way, which would walk over all that wait.
-CREATE INDEX deliveries_blocked_idx ON authsync.deliveries (destination_id, user_id, change_id) WHERE state = 'blocked';
+-- Deliveries that wait for an earlier one, in order. Not one index with the next: each finished delivery
+-- asks whether its order key has another one under way, which would walk over all that wait.
+CREATE INDEX deliveries_blocked_idx ON authsync.deliveries (destination_id, order_key, change_id) WHERE state = 'blocked';
 
--- A user has at most one delivery under way to a destination.
-CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination_id, user_id) WHERE state IN ('ready', 'retrying');
+-- An order key has at most one delivery under way to a destination.
+CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination_id, order_key) WHERE state IN ('ready', 'retrying');
+
+-- What is not finished of a record: its changes are coalesced, and share an order key. The record first: in another
+-- order it would tempt the planner away from the indexes above, and walk over all that a destination waits for.
+CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries (record_id, record_type, destination_id, change_id)
+    WHERE state IN ('blocked', 'ready', 'retrying');
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
+CREATE INDEX deliveries_record_idx ON authsync.deliveries (project_id, record_type, record_id, id);
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries (destination_id, next_attempt_at) WHERE state = 'retrying';
-CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, user_id) WHERE state = 'failed';
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, record_type, record_id) WHERE state = 'failed';
 
 -- For retention.
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE state IN ('delivered', 'coalesced', 'cancelled');
 
 CREATE TABLE authsync.external_ids (
     destination_id uuid        NOT NULL,
-    user_id        text        NOT NULL,
+    record_type    text        NOT NULL,
+    record_id      text        NOT NULL,
     external_id    text        NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, user_id),
+    CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, record_type, record_id),
     CONSTRAINT external_ids_destination_id_fkey
         FOREIGN KEY (destination_id) REFERENCES authsync.destinations (id) ON DELETE CASCADE
 );
 
-COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a user, such as the record id of a CRM contact.';
+COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a record, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.rate_limits (
     scope         text        NOT NULL,

@@ -58,10 +58,12 @@ type RotateOrder struct {
 	Value *string `json:"value,omitempty"`
 }
 
-// PreviewOrder chooses the change to preview: the newest of a user, or one by its id.
+// PreviewOrder chooses the change to preview: the newest of a user or another record, or one by its id.
 type PreviewOrder struct {
-	UserID   string `json:"user_id,omitempty"`
-	ChangeID int64  `json:"change_id,omitempty"`
+	UserID     string `json:"user_id,omitempty"`
+	RecordType string `json:"record_type,omitempty"`
+	RecordID   string `json:"record_id,omitempty"`
+	ChangeID   int64  `json:"change_id,omitempty"`
 }
 
 // Preview is what a destination would be sent.
@@ -101,12 +103,15 @@ type TestResult struct {
 
 // ReplayOrder chooses what a destination is sent again; an empty field chooses all.
 type ReplayOrder struct {
-	Since     string `json:"since,omitempty"` // a time, or beginning
-	Until     string `json:"until,omitempty"`
-	UserID    string `json:"user_id,omitempty"`
-	EventType string `json:"event_type,omitempty"`
-	State     string `json:"state,omitempty"`
-	DryRun    bool   `json:"dry_run,omitempty"`
+	Since string `json:"since,omitempty"` // a time, or beginning
+	Until string `json:"until,omitempty"`
+	// UserID is the user of the records; RecordType and RecordID come together.
+	UserID     string `json:"user_id,omitempty"`
+	RecordType string `json:"record_type,omitempty"`
+	RecordID   string `json:"record_id,omitempty"`
+	EventType  string `json:"event_type,omitempty"`
+	State      string `json:"state,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"`
 }
 
 // Replayed tells how many deliveries a replay chose, and how many it queued again.
@@ -123,7 +128,9 @@ type Delivery struct {
 	Destination   string     `json:"destination"`
 	ChangeID      int64      `json:"change_id"`
 	MessageID     string     `json:"message_id"`
-	UserID        string     `json:"user_id"`
+	RecordType    string     `json:"record_type"`
+	RecordID      string     `json:"record_id"`
+	UserID        *string    `json:"user_id"` // that the record is or belongs to
 	EventType     string     `json:"event_type"`
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`

@@ -129,7 +129,7 @@ func (a *Admin) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64
 	case err != nil:
 		return fmt.Errorf("retry the delivery: %w", err)
 	case d.State == delivery.StateBlocked:
-		return fault.New(fault.WrongState, "it waits for an earlier delivery of the same user: retry or cancel that one")
+		return fault.New(fault.WrongState, "it waits for an earlier delivery of the same user or organization: retry or cancel that one")
 	case d.State == delivery.StateReady:
 		return fault.New(fault.WrongState, "it is about to be sent; if it is not, check the destination's state")
 	case d.State == delivery.StateCoalesced:
@@ -140,7 +140,7 @@ func (a *Admin) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64
 	return nil
 }
 
-// Cancel cancels an unfinished or failed delivery and unblocks the next one of its user. A request already in
+// Cancel cancels an unfinished or failed delivery and unblocks the next one of its user or organization. A request already in
 // flight may still arrive.
 func (a *Admin) Cancel(ctx context.Context, projectID uuid.UUID, deliveryID int64) error {
 	var state *string

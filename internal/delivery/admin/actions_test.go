@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -163,7 +164,7 @@ func TestReplayReachesBehindTheBeginning(t *testing.T) {
 	b.Eventually(t, id, "delivered 15")
 	last := int64(0)
 	for _, m := range s.Messages()[1:] {
-		require.Equal(t, "u7", m.UserID)
+		require.Equal(t, "u7", m.RecordID)
 		require.Greater(t, m.ChangeID, last)
 		last = m.ChangeID
 	}
@@ -179,16 +180,16 @@ func TestPreviewShowsTheRequest(t *testing.T) {
 			s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: states}}
 			id := b.AddFrom(t, "sink", s, &condition, admin.From{})
 			b.Apply(t, "u1", "u1", "u2")
-			p, err := b.Admin.Preview(t.Context(), b.ProjectID, id, "u1", 0)
+			p, err := b.Admin.Preview(t.Context(), b.ProjectID, id, record.Ref{Type: record.User, ID: "u1"}, 0)
 			require.NoError(t, err)
 			require.True(t, p.Wanted)
 			require.Equal(t, destination.MessageID(id, 3), p.MessageID)
 			require.Len(t, p.Requests, 1)
 			require.Contains(t, string(p.Requests[0].Body), `"n": 2`)
-			p, err = b.Admin.Preview(t.Context(), b.ProjectID, id, "", 2)
+			p, err = b.Admin.Preview(t.Context(), b.ProjectID, id, record.Ref{}, 2)
 			require.NoError(t, err)
 			require.False(t, p.Wanted)
-			_, err = b.Admin.Preview(t.Context(), b.ProjectID, id, "nobody", 0)
+			_, err = b.Admin.Preview(t.Context(), b.ProjectID, id, record.Ref{Type: record.User, ID: "nobody"}, 0)
 			require.ErrorIs(t, err, admin.ErrNoChange)
 			require.Zero(t, s.Tried(), "nothing is sent")
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 )
 
@@ -41,7 +42,7 @@ func TestReplayAndPreviewNeedAWorker(t *testing.T) {
 	b.SetNoWorker(true)
 	_, err := b.Admin.Replay(t.Context(), b.ProjectID, id, admin.Replay{From: admin.From{Beginning: true}})
 	require.True(t, destination.Unavailable(err), "%v", err)
-	_, err = b.Admin.Preview(t.Context(), b.ProjectID, id, "u1", 0)
+	_, err = b.Admin.Preview(t.Context(), b.ProjectID, id, record.Ref{Type: record.User, ID: "u1"}, 0)
 	require.True(t, destination.Unavailable(err), "%v", err)
 	require.Empty(t, b.States(t, id))
 	b.SetNoWorker(false)

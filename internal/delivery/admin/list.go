@@ -23,7 +23,9 @@ type Delivery struct {
 	Destination   string
 	ChangeID      int64
 	MessageID     string `db:"-"`
-	UserID        string
+	RecordType    string
+	RecordID      string
+	UserID        *string // the user that the record is or belongs to
 	EventType     string
 	Changed       []string
 	State         string
@@ -45,7 +47,9 @@ type Delivery struct {
 type ListFilter struct {
 	DestinationID uuid.UUID
 	State         string
-	UserID        string
+	UserID        string // the user, its memberships and sessions
+	RecordType    string
+	RecordID      string
 	EventType     string
 	Limit         int    // 0: 50; at most 500
 	Cursor        string // returned by ListDeliveries for the next page
@@ -56,7 +60,8 @@ const (
 	listAtMost  = 500
 
 	selectDelivery = `
-		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.user_id, o.event_type, o.changed, o.state, o.attempts, o.deferrals,
+		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.record_type, o.record_id, o.user_id,
+		       o.event_type, o.changed, o.state, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at
 		FROM authsync.deliveries AS o
@@ -69,9 +74,10 @@ const (
 	listDeliveries = selectDelivery + `
 		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
 		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.event_type = $5)
-		  AND ($6::bigint = 0 OR o.id < $6)
+		  AND ($6::text IS NULL OR o.record_type = $6) AND ($7::text IS NULL OR o.record_id = $7)
+		  AND ($8::bigint = 0 OR o.id < $8)
 		ORDER BY o.id DESC
-		LIMIT $7`
+		LIMIT $9`
 )
 
 // ListDeliveries returns a page of a project's deliveries, newest first. next is the cursor of the next page,
@@ -89,7 +95,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 		destinationID = &f.DestinationID
 	}
 	all, err = pgdb.Collect[Delivery](ctx, a.config.Pool, listDeliveries, pgdb.Planned, projectID, destinationID,
-		optional(f.State), optional(f.UserID), optional(f.EventType), before, limit+1)
+		optional(f.State), optional(f.UserID), optional(f.EventType), optional(f.RecordType), optional(f.RecordID), before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}

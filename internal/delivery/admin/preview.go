@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Preview shows what would be sent to a destination for a change.
@@ -25,23 +26,23 @@ type Preview struct {
 	Requests  []destination.Request
 }
 
-// ErrNoChange means that the change does not exist, or that the user has none.
+// ErrNoChange means that the change does not exist, or that the record has none.
 var ErrNoChange = fault.New(fault.ChangeNotFound,
-	"the project's mirror has no such user, or no change of it: GET …/users/{user} shows a user's changes")
+	"the project's mirror has no such record, or no change of it: GET …/users/{user} and GET …/records/{record_type}/{record_id} show changes")
 
 const selectPreviewed = `
 	SELECT ` + subscription.Columns + `, d.updated_at, l.external_id
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id
-	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.user_id = $2
+	LEFT JOIN authsync.external_ids AS l ON l.destination_id = d.id AND l.record_type = $2 AND l.record_id = $3
 	WHERE d.id = $1`
 
-// Preview returns the requests for a change without sending them: the change with the given id, or the user's
+// Preview returns the requests for a change without sending them: the change with the given id, or the record's
 // newest if that is 0.
-func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID, userID string, changeID int64) (Preview, error) {
+func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (Preview, error) {
 	var err error
 	if changeID == 0 {
-		if changeID, err = a.config.Feed.LatestChange(ctx, projectID, userID); err != nil {
+		if changeID, err = a.config.Feed.LatestChange(ctx, projectID, ref); err != nil {
 			return Preview{}, err
 		}
 	}
@@ -53,7 +54,7 @@ func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID,
 		return Preview{}, ErrNoChange
 	}
 	c := &changes[0]
-	t, err := a.previewed(ctx, destinationID, c.UserID)
+	t, err := a.previewed(ctx, destinationID, record.Ref{Type: c.RecordType, ID: c.RecordID})
 	if err != nil {
 		return Preview{}, err
 	}
@@ -75,6 +76,9 @@ func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID,
 	if err != nil {
 		return Preview{}, err
 	}
+	if !to.Capabilities.Takes(c.RecordType) { // its event types do not want it either
+		return p, nil
+	}
 	if to.Capabilities.States {
 		if message, err = stateOf(ctx, messages, c.ID); err != nil {
 			return Preview{}, err
@@ -94,7 +98,7 @@ func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID,
 
 // stateOf returns the message of one change for a destination that takes states.
 func stateOf(ctx context.Context, messages delivery.Messages, changeID int64) (destination.Message, error) {
-	states, err := messages.States(ctx, []int64{changeID}, []int64{changeID}, math.MaxInt64)
+	states, err := messages.States(ctx, []int64{changeID}, []int64{changeID}, []int64{math.MaxInt64})
 	if err != nil {
 		return destination.Message{}, err
 	}
@@ -105,7 +109,7 @@ func stateOf(ctx context.Context, messages delivery.Messages, changeID int64) (d
 	return message, nil
 }
 
-// previewed is a destination, and what it knows of a user.
+// previewed is a destination, and what it knows of a record.
 type previewed struct {
 	subscription.Subscription
 
@@ -113,8 +117,8 @@ type previewed struct {
 	ExternalID *string
 }
 
-func (a *Admin) previewed(ctx context.Context, destinationID uuid.UUID, userID string) (previewed, error) {
-	t, err := pgdb.CollectOne[previewed](ctx, a.config.Pool, selectPreviewed, destinationID, userID)
+func (a *Admin) previewed(ctx context.Context, destinationID uuid.UUID, ref record.Ref) (previewed, error) {
+	t, err := pgdb.CollectOne[previewed](ctx, a.config.Pool, selectPreviewed, destinationID, ref.Type, ref.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return previewed{}, delivery.ErrNoDestination
 	}

@@ -23,10 +23,12 @@ import (
 type Replay struct {
 	// From selects changes since then, including those without a delivery; the zero value selects existing
 	// deliveries.
-	From      From
-	To        time.Time // exclusive
-	UserID    string
-	EventType string
+	From       From
+	To         time.Time // exclusive
+	UserID     string    // the user, its memberships and sessions
+	RecordType string
+	RecordID   string
+	EventType  string
 	// State is a finished state; empty: all of them except coalesced.
 	State  string
 	DryRun bool
@@ -80,14 +82,16 @@ const selectReplayed = `
 	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
 	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
 	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
+	  AND ($9::text IS NULL OR o.record_type = $9) AND ($10::text IS NULL OR o.record_id = $10)
 	ORDER BY o.id
-	LIMIT $9`
+	LIMIT $11`
 
 func (a *Admin) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
 	after := int64(0)
 	for {
 		rows, err := a.config.Pool.Query(ctx, selectReplayed, pgdb.Planned, destinationID, after, last, optional(r.State),
-			optional(r.UserID), optional(r.EventType), optionalTime(r.From.Time), optionalTime(r.To), replayPage)
+			optional(r.UserID), optional(r.EventType), optionalTime(r.From.Time), optionalTime(r.To),
+			optional(r.RecordType), optional(r.RecordID), replayPage)
 		if err != nil {
 			return err
 		}
@@ -149,8 +153,7 @@ func (a *Admin) replayChanges(ctx context.Context, projectID, destinationID uuid
 		}
 		after, page = changes[len(changes)-1].ID, delivery.NextPage(page, changes)
 		chosen := slices.DeleteFunc(changes, func(c mirror.FeedChange) bool {
-			return c.ID > f.Cursor || r.UserID != "" && c.UserID != r.UserID || r.EventType != "" && delivery.EventType(c.Kind) != r.EventType ||
-				!r.To.IsZero() && !c.ChangedAt.Before(r.To)
+			return c.ID > f.Cursor || !r.matches(&c)
 		})
 		for err == nil && len(chosen) > 0 {
 			wanted := a.config.Filters.Choose(&f, chosen)
@@ -166,6 +169,13 @@ func (a *Admin) replayChanges(ctx context.Context, projectID, destinationID uuid
 		}
 	}
 	return err
+}
+
+// matches reports whether a replay selects a change, apart from when it begins.
+func (r *Replay) matches(c *mirror.FeedChange) bool {
+	is := func(given, value string) bool { return given == "" || given == value }
+	return is(r.UserID, c.UserID) && is(r.RecordType, string(c.RecordType)) && is(r.RecordID, c.RecordID) &&
+		is(r.EventType, delivery.EventType(c)) && (r.To.IsZero() || c.ChangedAt.Before(r.To))
 }
 
 func (a *Admin) replayPage(ctx context.Context, destinationID uuid.UUID, wanted []subscription.Delivery, dryRun bool, done *Replayed) error {

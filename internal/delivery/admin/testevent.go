@@ -27,7 +27,8 @@ type TestResult struct {
 //
 // It returns a fault.Invalid if the type does not support test events or the mapping fails on this one.
 func (a *Admin) Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (TestResult, error) {
-	t, err := a.previewed(ctx, destinationID, destination.TestUserID)
+	recordType, _ := destination.SplitEventType(eventType)
+	t, err := a.previewed(ctx, destinationID, destination.TestRecord(recordType))
 	if err != nil {
 		return TestResult{}, err
 	}

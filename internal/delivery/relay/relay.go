@@ -3,7 +3,7 @@
 // takes.
 //
 // It promises that every change behind a destination's cursor is a delivery or was refused by the destination's
-// filter, and that the deliveries of a user are made in the order of the changes. The cursor moves in the transaction
+// filter, and that deliveries are made in the order of the changes. The cursor moves in the transaction
 // that makes the deliveries: if the process dies, the next job continues from there. A change whose request for a job
 // was lost is found by the package upkeep.
 package relay

@@ -43,7 +43,7 @@ func TestPagesOfLargeUsersAreSmall(t *testing.T) {
 		row := bytes.Repeat([]byte("x"), size)
 		changes := make([]mirror.FeedChange, n)
 		for i := range changes {
-			changes[i].User = row
+			changes[i].Row = row
 		}
 		return changes
 	}
@@ -62,7 +62,7 @@ func TestPageIsRelayedOnce(t *testing.T) {
 	id := b.Add(t, "sink", &deliverytest.Sink{})
 	page := func(from, to int) string {
 		return b.One(t, `
-			SELECT authsync.relay_page($1, $2, $3, jsonb_build_array(jsonb_build_object('change_id', $3::bigint, 'user_id', 'u1', 'event_type', 'user.updated',
+			SELECT authsync.relay_page($1, $2, $3, jsonb_build_array(jsonb_build_object('change_id', $3::bigint, 'record_type', 'user', 'record_id', 'u1', 'order_key', 'user:u1', 'event_type', 'user.updated',
 				'changed', '["email"]'::jsonb, 'changed_at', now())), now())::text`, id, from, to)
 	}
 	require.Equal(t, "1", page(0, 5))

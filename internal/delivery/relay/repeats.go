@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // A mirror that lost changes, because its database was restored or recreated, is repaired (package
@@ -24,22 +25,16 @@ import (
 //	                                      an unfinished or failed delivery              ▶ the delivery takes the new change
 //	                                      none, and the destination had passed it       ▶ skipped
 //	                                      none, and it had not                          ▶ made
-//	a user found missing by a backfill, reconcile or refresh and older than
+//	a record found missing by a backfill, reconcile or refresh and older than
 //	the loss, before a run has covered all users since                                ▶ skipped
 //	anything else                                                                     ▶ made; as updated, if a later event of a
-//	                                                                                    user older than the loss, or known to
+//	                                                                                    record older than the loss, or known to
 //	                                                                                    the destination
-
-// The kinds of change in the feed; see capydb_auth.user_changes.
-const (
-	feedCreated = "created"
-	feedUpdated = "updated"
-)
 
 const (
 	// clocksApart is the largest clock difference tolerated.
 	clocksApart = 5 * time.Minute
-	// creationTakes is the longest delay between a user's creation and its event.
+	// creationTakes is the longest delay between a record's creation and its event.
 	creationTakes = 5 * time.Minute
 )
 
@@ -50,10 +45,10 @@ type repeat struct {
 	DeliveryID    *int64     // of the lost change
 	DeliveryState *string
 	IsComplete    bool // a run has covered all users of the provider since
-	IsKnown       bool // before the loss, the destination had a delivery of the user or had passed a change
+	IsKnown       bool // before the loss, the destination had a delivery of the record or had passed a change
 }
 
-const selectRepeats = `SELECT * FROM authsync.repeated_changes($1, $2, $3, $4, $5, $6, $7, $8)`
+const selectRepeats = `SELECT * FROM authsync.repeated_changes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 // unrepeated returns the changes of a page to deliver, and the deliveries that take new changes.
 func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.FeedChange) (kept []mirror.FeedChange, moved []subscription.Delivery, err error) {
@@ -71,12 +66,11 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 		case c.ID <= *f.LostTo:
 			kept = append(kept, c)
 		case !f.isRepeat(&c, was):
-			kept = append(kept, f.ofOlderUser(c, was))
+			kept = append(kept, f.ofOlderRecord(c, was))
 		case was.DeliveryID != nil && *was.DeliveryState != delivery.StateDelivered && *was.DeliveryState != delivery.StateCoalesced:
-			moved = append(moved, subscription.Delivery{
-				ChangeID: c.ID, UserID: c.UserID, EventType: delivery.EventType(c.Kind), Changed: c.Changed, ChangedAt: c.ChangedAt,
-				DeliveryID: was.DeliveryID,
-			})
+			d := subscription.DeliveryOf(&c)
+			d.DeliveryID = was.DeliveryID
+			moved = append(moved, d)
 		case was.DeliveryID == nil && was.AppliedAt != nil && f.PassedUntil != nil && !was.AppliedAt.Before(*f.PassedUntil):
 			kept = append(kept, c)
 		}
@@ -87,22 +81,25 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 // repeats looks up the changes of a page that a repair may have made.
 func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedChange) (map[int64]repeat, error) {
 	var ids []int64
-	var users, events, providers []string
+	var types, records, events, providers []string
+	var users, organizations []*string
 	var times []time.Time
 	for i := range changes {
 		c := &changes[i]
 		amid := f.ReplayedAt == nil || c.ChangedAt.Before(f.ReplayedAt.Add(clocksApart))
-		if c.ID <= *f.LostTo || !amid && c.Kind != feedCreated {
+		if c.ID <= *f.LostTo || !amid && c.Kind != record.Created {
 			continue
 		}
-		ids, users, events = append(ids, c.ID), append(users, c.UserID), append(events, c.EventID)
-		providers, times = append(providers, c.Provider), append(times, c.ChangedAt)
+		ids, types, records = append(ids, c.ID), append(types, string(c.RecordType)), append(records, c.RecordID)
+		users, organizations = append(users, optional(c.UserID)), append(organizations, optional(c.OrganizationID))
+		events, providers, times = append(events, c.EventID), append(providers, c.Provider), append(times, c.ChangedAt)
 	}
 	known := make(map[int64]repeat, len(ids))
 	if len(ids) == 0 {
 		return known, nil
 	}
-	rows, err := r.config.Pool.Query(ctx, selectRepeats, pgdb.Planned, f.ID, *f.LostTo, *f.FoundAt, ids, users, events, providers, times)
+	rows, err := r.config.Pool.Query(ctx, selectRepeats, pgdb.Planned, f.ID, *f.LostTo, *f.FoundAt, ids, types, records, users, organizations,
+		events, providers, times)
 	if err != nil {
 		return nil, fmt.Errorf("find changes relayed before: %w", err)
 	}
@@ -116,7 +113,14 @@ func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedC
 	return known, nil
 }
 
-// isRead reports whether the change comes from reading the user from the provider, not from a message.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// isRead reports whether the change comes from reading the record from the provider, not from a message.
 func isRead(c *mirror.FeedChange) bool {
 	kind, _, _ := strings.Cut(c.EventID, ":")
 	return slices.Contains([]string{provider.KindBackfill, provider.KindReconcile, provider.KindRefresh}, kind)
@@ -126,16 +130,16 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 	if r.AppliedAt != nil {
 		return true
 	}
-	if r.ChangeID == 0 || !isRead(c) || c.Kind != feedCreated || r.IsComplete {
+	if r.ChangeID == 0 || !isRead(c) || c.Kind != record.Created || r.IsComplete {
 		return false
 	}
 	at, ok := createdAt(c)
 	return !ok || at.Before(*f.FoundAt)
 }
 
-// ofOlderUser corrects the event type of a user who is older than the loss but new to the mirror.
-func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange {
-	if c.Kind != feedCreated || isRead(&c) {
+// ofOlderRecord corrects the event type of a record that is older than the loss but new to the mirror.
+func (f *standing) ofOlderRecord(c mirror.FeedChange, r repeat) mirror.FeedChange {
+	if c.Kind != record.Created || isRead(&c) {
 		return c
 	}
 	at, ok := createdAt(&c)
@@ -143,17 +147,17 @@ func (f *standing) ofOlderUser(c mirror.FeedChange, r repeat) mirror.FeedChange 
 	if !isOlder && !r.IsKnown {
 		return c
 	}
-	c.Kind, c.Before = feedUpdated, delivery.UnknownBefore(c.UserID)
+	c.Kind, c.Before = record.Updated, delivery.UnknownBefore(record.Ref{Type: c.RecordType, ID: c.RecordID})
 	return c
 }
 
-// createdAt returns when the provider created the user.
+// createdAt returns when the provider created the record.
 func createdAt(c *mirror.FeedChange) (at time.Time, ok bool) {
-	var user struct {
+	var row struct {
 		CreatedAt *time.Time `json:"created_at"`
 	}
-	if json.Unmarshal(c.User, &user) != nil || user.CreatedAt == nil {
+	if json.Unmarshal(c.Row, &row) != nil || row.CreatedAt == nil {
 		return time.Time{}, false
 	}
-	return *user.CreatedAt, true
+	return *row.CreatedAt, true
 }

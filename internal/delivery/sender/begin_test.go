@@ -136,9 +136,9 @@ func TestStateRunsNotAheadOfItsDeliveries(t *testing.T) {
 	b.Wake(t)
 	b.Eventually(t, id, "delivered 2")
 	messages := s.Messages()
-	require.Contains(t, string(messages[0].User), `"n": 1`)
-	require.Contains(t, string(messages[1].User), `"n": 2`)
-	require.JSONEq(t, string(messages[0].User), string(messages[1].Before))
+	require.Contains(t, string(messages[0].Row), `"n": 1`)
+	require.Contains(t, string(messages[1].Row), `"n": 2`)
+	require.JSONEq(t, string(messages[0].Row), string(messages[1].Before))
 
 	// A past change that is replayed says what is known now.
 	_, err := b.Control.Exec(t.Context(), `
@@ -146,5 +146,5 @@ func TestStateRunsNotAheadOfItsDeliveries(t *testing.T) {
 	require.NoError(t, err)
 	b.Eventually(t, id, "delivered 2")
 	b.Until(t, "3", func() string { return strconv.Itoa(len(s.Messages())) })
-	require.Contains(t, string(s.Messages()[2].User), `"n": 2`)
+	require.Contains(t, string(s.Messages()[2].Row), `"n": 2`)
 }

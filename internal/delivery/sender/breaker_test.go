@@ -118,7 +118,7 @@ func TestResumeCountsWhileARunEnds(t *testing.T) {
 	goOn := make(chan struct{})
 	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 2}}
 	s.Set(func(ctx context.Context, messages []destination.Message) []destination.Result {
-		if messages[0].UserID == "slow" {
+		if messages[0].RecordID == "slow" {
 			<-goOn
 			return s.Results(1)
 		}

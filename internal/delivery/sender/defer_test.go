@@ -151,7 +151,7 @@ func TestSharedLimitsCountForNobody(t *testing.T) {
 			bad := deliverytest.FailingFor("bad", result)
 			s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}}
 			s.Answer = func(ctx context.Context, messages []destination.Message) []destination.Result {
-				if messages[0].UserID == "bad" {
+				if messages[0].RecordID == "bad" {
 					mu.Lock()
 					defer mu.Unlock()
 					told++
@@ -280,7 +280,7 @@ func TestSomebodyElseGoesAlongWithWhoIsPutOff(t *testing.T) {
 		return b.One(t, `
 			SELECT string_agg(change_id::text, ' ' ORDER BY n)
 			FROM authsync.take_deliveries($1, false, 4, ARRAY(SELECT id FROM authsync.deliveries WHERE change_id = ANY ($2::text::bigint[])), NULL, NULL)
-			WITH ORDINALITY AS t (id, project_id, change_id, first_change_id, last_change_id, as_of, user_id, event_type, changed, changed_at,
+			WITH ORDINALITY AS t (id, project_id, change_id, first_change_id, last_change_id, as_of, record_type, record_id, event_type, changed, changed_at,
 				state, attempts, begun, coalesced, external_id, n)`, id, except)
 	}
 	require.Equal(t, "1 2 3 4", take("{}"))

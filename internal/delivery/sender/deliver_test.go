@@ -186,13 +186,13 @@ func TestStatesAreCoalesced(t *testing.T) {
 	b.Work(t)
 	b.Eventually(t, id, "coalesced 2, delivered 2")
 	for _, m := range s.Messages() {
-		if m.UserID != "u1" {
+		if m.RecordID != "u1" {
 			continue
 		}
 		require.EqualValues(t, 4, m.ChangeID, "the newest")
 		require.Equal(t, destination.UserCreated, m.EventType)
 		require.Nil(t, m.Before)
-		require.Contains(t, string(m.User), `"n": 4`)
+		require.Contains(t, string(m.Row), `"n": 4`)
 		require.Equal(t, []string{"id", "email", "raw"}, m.Changed)
 	}
 	require.Equal(t, "4", b.One(t, `
@@ -270,7 +270,7 @@ func TestCrashingDestinationFailsThatChangeAlone(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	s := &deliverytest.Sink{Answer: func(_ context.Context, messages []destination.Message) []destination.Result {
-		if messages[0].UserID == "u1" {
+		if messages[0].RecordID == "u1" {
 			panic("a bug")
 		}
 		return make([]destination.Result, len(messages))

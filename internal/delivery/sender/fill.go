@@ -8,7 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// Deliveries in flight are also limited by size: a user may take a megabyte. Those not loaded stay ready,
+// Deliveries in flight are also limited by size: a row may take a megabyte. Those not loaded stay ready,
 // since taking deliveries changes nothing.
 const (
 	maxInFlightBytes = 32 << 20
@@ -82,7 +82,7 @@ func (w *window) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoi
 }
 
 // messageSize returns about how many bytes of memory a message takes.
-func messageSize(m *destination.Message) int { return len(m.User) + len(m.Before) }
+func messageSize(m *destination.Message) int { return len(m.Row) + len(m.Before) }
 
 // nextChunk returns the size of the next chunk: as many as fit, at most twice the last, in whole batches.
 func nextChunk(chunk, fit, batch int) int {

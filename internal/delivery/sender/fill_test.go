@@ -48,7 +48,7 @@ func TestManyChangesOfAUserAreDeliveredInOrder(t *testing.T) {
 	b.Eventually(t, id, "delivered "+strconv.Itoa(changes))
 	for i, m := range s.Messages() {
 		require.EqualValues(t, i+1, m.ChangeID)
-		require.Contains(t, string(m.User), fmt.Sprintf(`{"n": %d}`, i+1), "the row as this change left it")
+		require.Contains(t, string(m.Row), fmt.Sprintf(`{"n": %d}`, i+1), "the row as this change left it")
 	}
 	_, messages := b.Loaded()
 	require.Equal(t, changes, messages, "each is loaded once")

@@ -16,9 +16,9 @@ import (
 const (
 	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
 	becauseLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
-		"newer events superseded it, or it came from no message. Compare with the current user, and replay that: authsync destinations replay"
-	becauseGone = "the change is no longer in the project's database: somebody has removed it from capydb_auth.user_changes. " +
-		"The user's next change is sent; cancel this delivery"
+		"newer events superseded it, or it came from no message. Compare with the current record, and replay that: authsync destinations replay"
+	becauseGone = "the change is no longer in the project's database: somebody has removed it from capydb_auth.changes. " +
+		"The next change is sent; cancel this delivery"
 )
 
 // gone decides about deliveries whose change is missing in the project's database. It checks the mirror first:

@@ -9,6 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/delivery/destcache"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // readyDelivery is a delivery that can be sent now, as returned by authsync.take_deliveries.
@@ -18,8 +19,9 @@ type readyDelivery struct {
 	ChangeID      int64
 	FirstChangeID int64 // destinations that take states: the earliest coalesced change
 	LastChangeID  int64 // likewise, the newest
-	AsOf          int64 // likewise, the change up to which the user's deliveries have been made
-	UserID        string
+	AsOf          int64 // likewise, the change up to which the record may be shown
+	RecordType    record.Type
+	RecordID      string
 	EventType     string
 	Changed       []string
 	ChangedAt     time.Time
@@ -48,9 +50,9 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 	}
 	states := to.Capabilities.States
 	of := delivery.Messages{Feed: s.config.Feed, DestinationID: to.ID, ProjectID: all[0].ProjectID}
-	first, last := make([]int64, len(all)), make([]int64, len(all))
+	first, last, asOf := make([]int64, len(all)), make([]int64, len(all)), make([]int64, len(all))
 	for i, t := range all {
-		first[i], last[i] = t.FirstChangeID, t.LastChangeID
+		first[i], last[i], asOf[i] = t.FirstChangeID, t.LastChangeID, t.AsOf
 		if !states {
 			first[i] = t.ChangeID
 		}
@@ -58,7 +60,7 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 	var messages map[int64]destination.Message
 	var err error
 	if states {
-		messages, err = of.States(ctx, first, last, all[0].AsOf)
+		messages, err = of.States(ctx, first, last, asOf)
 	} else {
 		messages, err = of.Events(ctx, first)
 	}
@@ -83,8 +85,8 @@ func outgoings(states bool, all []readyDelivery, messages map[int64]destination.
 			continue
 		}
 		alone := !states || len(t.Coalesced) == 0 && t.FirstChangeID == t.ChangeID
-		if alone && m.EventType == destination.UserCreated && t.EventType == destination.UserUpdated { // see ofOlderUser
-			loaded[i].message.EventType, loaded[i].message.Before = t.EventType, delivery.UnknownBefore(t.UserID)
+		if alone && m.Kind() == record.Created && t.EventType == destination.EventType(t.RecordType, record.Updated) { // see relay.ofOlderRecord
+			loaded[i].message.EventType, loaded[i].message.Before = t.EventType, delivery.UnknownBefore(record.Ref{Type: t.RecordType, ID: t.RecordID})
 		}
 		loaded[i].message.Attempt = t.Attempts + 1
 		if states && t.Begun {

@@ -30,7 +30,7 @@ const (
 
 // The circuit breaker.
 const (
-	breakerThreshold   = 5 // users with failing deliveries, without any success
+	breakerThreshold   = 5 // order keys with failing deliveries, without any success
 	breakerDuration    = 30 * time.Second
 	breakerMaxDuration = 15 * time.Minute
 	disableAfter       = 5 * 24 * time.Hour

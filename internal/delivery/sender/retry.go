@@ -110,7 +110,7 @@ func (w *retryWorker) retry(ctx context.Context, job *river.Job[delivery.RetryAr
 	}
 	if to == nil || to.breakerOpenUntil != nil {
 		// It is paused, disabled, deleted or failing: the destination's job continues when it is resumed or
-		// recovers, in order for all users.
+		// recovers, in order for all records.
 		return nil, w.returnDelivery(ctx, job.Args.DeliveryID)
 	}
 	return w.attempt(ctx, job, to, begun.Add(w.sender.config.Cut), d.Deferred)

@@ -5,8 +5,8 @@
 //	take ──▶ load messages ──▶ in-flight window ──▶ Destination.Send ──▶ record ──▶ delivered, or retry_delivery
 //	                           (fill, dispatch)     (Capabilities.Parallel senders)
 //
-// It promises that a user's deliveries to a destination are sent one after another, that only one job sends to a
-// destination (the lease; retries are of other users), and that a result is recorded once. If the process dies between
+// It promises that deliveries with an order key to a destination are sent one after another, that only one job sends to a
+// destination (the lease; retries are of other order keys), and that a result is recorded once. If the process dies between
 // sending and recording, the delivery is sent again with the same id. Taking deliveries changes nothing, so those not
 // sent yet are taken again by the next job.
 package sender

@@ -43,7 +43,7 @@ func newDoor(first destination.Result) *door {
 }
 
 func (d *door) pass(ctx context.Context, messages []destination.Message) []destination.Result {
-	if messages[0].UserID != "slow" {
+	if messages[0].RecordID != "slow" {
 		return d.Results(1)
 	}
 	d.mu.Lock()

@@ -1,4 +1,4 @@
-// Package subscription decides which changes of a project's users a destination takes, and what becomes of a
+// Package subscription decides which changes of a project's records a destination takes, and what becomes of a
 // destination whose filter keeps costing workers. The relay asks it about new changes, a replay about past ones.
 //
 // It changes nothing but the state of such a destination, in a transaction of the caller's.
@@ -18,6 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Subscription is what a destination takes of its project's changes, and how far it has read.
@@ -77,15 +78,26 @@ func New(config Config) (*Filters, error) {
 
 // Delivery is a delivery in the format of authsync.make_deliveries.
 type Delivery struct {
-	ChangeID  int64     `json:"change_id"`
-	UserID    string    `json:"user_id"`
-	EventType string    `json:"event_type"`
-	Changed   []string  `json:"changed"`
-	ChangedAt time.Time `json:"changed_at"`
-	EventID   string    `json:"event_id"`
-	Reason    *string   `json:"reason,omitempty"`
+	ChangeID   int64       `json:"change_id"`
+	RecordType record.Type `json:"record_type"`
+	RecordID   string      `json:"record_id"`
+	UserID     string      `json:"user_id,omitempty"`
+	OrderKey   string      `json:"order_key"`
+	EventType  string      `json:"event_type"`
+	Changed    []string    `json:"changed"`
+	ChangedAt  time.Time   `json:"changed_at"`
+	EventID    string      `json:"event_id"`
+	Reason     *string     `json:"reason,omitempty"`
 	// DeliveryID is the delivery of the original change, which takes this one; nil: a new delivery.
 	DeliveryID *int64 `json:"delivery_id,omitempty"`
+}
+
+// DeliveryOf returns the delivery of a change.
+func DeliveryOf(c *mirror.FeedChange) Delivery {
+	return Delivery{
+		ChangeID: c.ID, RecordType: c.RecordType, RecordID: c.RecordID, UserID: c.UserID, OrderKey: delivery.OrderKey(c),
+		EventType: delivery.EventType(c), Changed: c.Changed, ChangedAt: c.ChangedAt, EventID: c.EventID,
+	}
 }
 
 // timePerPage limits the time one destination's filter may spend on a page. A slow one advances as far as it
@@ -114,9 +126,7 @@ func (a *Filters) Choose(s *Subscription, changes []mirror.FeedChange) Chosen {
 			return chosen
 		}
 		c := &changes[i]
-		d := Delivery{
-			ChangeID: c.ID, UserID: c.UserID, EventType: delivery.EventType(c.Kind), Changed: c.Changed, ChangedAt: c.ChangedAt, EventID: c.EventID,
-		}
+		d := DeliveryOf(c)
 		err := filter.broken
 		if err == nil {
 			var is bool

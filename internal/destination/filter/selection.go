@@ -13,17 +13,26 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // maxFields limits the values compared per change.
 const maxFields = 100
 
-// columns returns the columns of users that a field may start with.
-func columns() []string {
-	return []string{
-		"id", "email", "first_name", "last_name", "username", "image_url", "created_at", "updated_at",
-		"last_sign_in_at", "deleted_at", "raw", "provider",
+// columns returns the columns that a field may start with: those of the records that the event types are about.
+func columns(eventTypes []string) []string {
+	var all []string
+	for _, d := range record.Types() {
+		if len(eventTypes) > 0 && !slices.ContainsFunc(eventTypes, func(e string) bool { return strings.HasPrefix(e, string(d.Type)+".") }) {
+			continue
+		}
+		for _, column := range append(d.Row(), "provider") {
+			if !slices.Contains(all, column) {
+				all = append(all, column)
+			}
+		}
 	}
+	return all
 }
 
 // Selection is a compiled filter. It is safe for concurrent use.
@@ -33,7 +42,7 @@ type Selection struct {
 	condition  *jq.Expression
 }
 
-// field is a value of a user to compare.
+// field is a value of a record to compare.
 type field struct {
 	name string
 	path []string
@@ -41,20 +50,19 @@ type field struct {
 }
 
 // Compile compiles a filter. No event types means all, no fields means all fields. A field is a dotted path,
-// such as email or raw.app_metadata.plan; one that starts with a dot is a jq expression over the user, for
+// such as email or raw.app_metadata.plan; one that starts with a dot is a jq expression over the record, for
 // names that contain dots. The condition runs on destination.Input. It returns a fault.Invalid.
 func Compile(eventTypes, fields []string, condition *string) (*Selection, error) {
-	s := &Selection{eventTypes: eventTypes}
-	for _, eventType := range eventTypes {
-		if !slices.Contains(destination.EventTypes(), eventType) {
-			return nil, invalid("event_types has %.40q: there is %s", eventType, strings.Join(destination.EventTypes(), ", "))
-		}
+	expanded, err := destination.ExpandEventTypes(eventTypes)
+	if err != nil {
+		return nil, err
 	}
+	s := &Selection{eventTypes: expanded}
 	if len(fields) > maxFields {
 		return nil, invalid("fields has %d entries: at most %d are compared; leave it out for all, or use a condition", len(fields), maxFields)
 	}
 	for _, name := range fields {
-		f, err := compileField(name)
+		f, err := compileField(name, expanded)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +82,7 @@ func invalid(format string, args ...any) error {
 	return fault.Newf(fault.Invalid, format, args...)
 }
 
-func compileField(name string) (field, error) {
+func compileField(name string, eventTypes []string) (field, error) {
 	if strings.HasPrefix(name, ".") {
 		expr, err := jq.Compile(fmt.Sprintf("the field %.60s", name), name)
 		if err != nil {
@@ -86,21 +94,21 @@ func compileField(name string) (field, error) {
 	if slices.Contains(path, "") {
 		return field{}, invalid("fields has %.60q: a field is a path such as email or raw.app_metadata.plan", name)
 	}
-	if !slices.Contains(columns(), path[0]) {
-		return field{}, invalid("fields has %.60q, which begins with no column of users: there is %s; what only the provider has is in raw, as in raw.app_metadata.plan",
-			name, strings.Join(columns(), ", "))
+	if known := columns(eventTypes); !slices.Contains(known, path[0]) {
+		return field{}, invalid("fields has %.60q, which begins with no column of its event types: there is %s; what only the provider has is in raw, as in raw.app_metadata.plan",
+			name, strings.Join(known, ", "))
 	}
 	return field{name: name, path: path}, nil
 }
 
-// Wants reports whether the filter accepts a change, and why not. Changes that delete or restore a user pass
+// Wants reports whether the filter accepts a change, and why not. Changes that delete or restore a record pass
 // the fields test. It returns a fault.Invalid if the condition, or a field expression, fails on
 // this change.
 func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err error) {
 	if len(s.eventTypes) > 0 && !slices.Contains(s.eventTypes, m.EventType) {
 		return false, fmt.Sprintf("its event type is %s, and the destination wants %s", m.EventType, strings.Join(s.eventTypes, ", ")), nil
 	}
-	fieldsMatter := len(s.fields) > 0 && m.EventType != destination.UserDeleted && m.EventType != destination.UserRestored
+	fieldsMatter := len(s.fields) > 0 && m.Kind() != record.Deleted && m.Kind() != record.Restored
 	if !fieldsMatter && s.condition == nil {
 		return true, "", nil
 	}
@@ -109,7 +117,7 @@ func (s *Selection) Wants(m destination.Message) (wanted bool, why string, err e
 		return false, "", err
 	}
 	if fieldsMatter {
-		changed, err := s.changed(input["before"], input["user"])
+		changed, err := s.changed(input["before"], input[string(m.RecordType)])
 		if err != nil {
 			return false, "", err
 		}
@@ -138,14 +146,15 @@ func (s *Selection) names() string {
 	return strings.Join(names, ", ")
 }
 
-// changed reports whether a field differs. For a new user, every earlier value is null.
-func (s *Selection) changed(before, user any) (bool, error) {
+// changed reports whether a field differs. For a new record, every earlier value is null; so is that of a column
+// that its type does not have.
+func (s *Selection) changed(before, row any) (bool, error) {
 	for _, f := range s.fields {
 		old, err := f.of(before)
 		if err != nil {
 			return false, err
 		}
-		now, err := f.of(user)
+		now, err := f.of(row)
 		if err != nil {
 			return false, err
 		}
@@ -156,13 +165,13 @@ func (s *Selection) changed(before, user any) (bool, error) {
 	return false, nil
 }
 
-// of returns the value in a user, null if missing.
-func (f field) of(user any) (any, error) {
-	if user == nil {
+// of returns the value in a row, null if missing.
+func (f field) of(row any) (any, error) {
+	if row == nil {
 		return nil, nil
 	}
 	if f.expr != nil {
-		all, err := f.expr.All(context.Background(), jq.Of(user))
+		all, err := f.expr.All(context.Background(), jq.Of(row))
 		if err != nil {
 			return nil, destination.ExpressionError(err, err.Error())
 		}
@@ -171,7 +180,7 @@ func (f field) of(user any) (any, error) {
 		}
 		return all, nil
 	}
-	value := user
+	value := row
 	for _, key := range f.path {
 		switch v := value.(type) {
 		case map[string]any:

@@ -24,6 +24,13 @@ func updated(before, user row, changed ...string) destination.Message {
 	return destinationtest.Message(2, destination.UserUpdated, destinationtest.User(before), destinationtest.User(user), changed...)
 }
 
+func organization(t *testing.T, eventType string) destination.Message {
+	t.Helper()
+	m, err := destination.TestMessage(destinationtest.DestinationID(), destinationtest.ProjectID(), eventType, destinationtest.EventAt())
+	require.NoError(t, err)
+	return m
+}
+
 func TestWants(t *testing.T) {
 	t.Parallel()
 	condition := func(text string) *string { return &text }
@@ -36,6 +43,13 @@ func TestWants(t *testing.T) {
 	}{
 		"Everything":                      {nil, nil, nil, destinationtest.Updated(), true, ""},
 		"EventTypeIsWanted":               {[]string{"user.deleted"}, nil, nil, destinationtest.Deleted(), true, ""},
+		"AllOfARecordTypeAreWanted":       {[]string{"user.*"}, nil, nil, destinationtest.Deleted(), true, ""},
+		"OtherRecordTypesAreNot":          {[]string{"user.*"}, nil, nil, organization(t, "organization.updated"), false, "its event type is organization.updated"},
+		"FieldOfAnOrganization":           {[]string{"organization.*"}, []string{"name"}, nil, organization(t, "organization.updated"), true, ""},
+		"OtherFieldOfAnOrganization":      {[]string{"organization.*"}, []string{"slug"}, nil, organization(t, "organization.updated"), false, "slug"},
+		"FieldItDoesNotHave":              {[]string{"user.*", "organization.*"}, []string{"email"}, nil, organization(t, "organization.updated"), false, "email"},
+		"DeletedOrganizationPasses":       {[]string{"organization.*"}, []string{"slug"}, nil, organization(t, "organization.deleted"), true, ""},
+		"ConditionSeesTheOrganization":    {nil, nil, condition(`.record_type == "organization" and .organization.name == "Test" and .user == null and if_changed(.name) == "Test" and .before.name != "Test"`), organization(t, "organization.updated"), true, ""},
 		"EventTypeIsNotWanted":            {[]string{"user.created", "user.deleted"}, nil, nil, destinationtest.Updated(), false, "its event type is user.updated"},
 		"FieldChanged":                    {nil, []string{"username", "email"}, nil, destinationtest.Updated(), true, ""},
 		"OtherFieldChanged":               {nil, []string{"first_name"}, nil, destinationtest.Updated(), false, "first_name"},
@@ -130,7 +144,7 @@ func TestCompileRefuses(t *testing.T) {
 		condition          string
 		says               []string
 	}{
-		"UnknownEventType":        {[]string{"user.renamed"}, nil, "true", []string{`event_types has "user.renamed"`, "user.created, user.updated, user.deleted, user.restored"}},
+		"UnknownEventType":        {[]string{"user.renamed"}, nil, "true", []string{`event_types has "user.renamed"`, "such as user.updated or organization.*"}},
 		"UnknownColumn":           {nil, []string{"plan"}, "true", []string{`"plan"`, "email", "raw.app_metadata.plan"}},
 		"EmptyName":               {nil, []string{"raw..plan"}, "true", []string{`"raw..plan"`, "raw.app_metadata.plan"}},
 		"EmptyField":              {nil, []string{""}, "true", []string{"fields", "email"}},

@@ -164,3 +164,51 @@ func TestExampleSegment(t *testing.T) {
 		require.Empty(t, fake.members)
 	}
 }
+
+// accounts is a billing system with an account for each organization.
+type accounts struct {
+	mu  sync.Mutex
+	all map[string]map[string]any
+}
+
+func (a *accounts) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id, is := strings.CutPrefix(r.URL.Path, "/v1/accounts/")
+	switch {
+	case r.Header.Get("Authorization") != "Bearer "+token:
+		w.WriteHeader(nethttp.StatusUnauthorized)
+	case !is:
+		w.WriteHeader(nethttp.StatusBadRequest)
+	case r.Method == nethttp.MethodDelete:
+		delete(a.all, id)
+		w.WriteHeader(nethttp.StatusNoContent)
+	default:
+		var body map[string]any
+		if json.NewDecoder(r.Body).Decode(&body) != nil {
+			w.WriteHeader(nethttp.StatusBadRequest)
+			return
+		}
+		a.all[id] = body
+	}
+}
+
+func TestExampleAccounts(t *testing.T) {
+	t.Parallel()
+	fake := &accounts{all: map[string]map[string]any{}}
+	d := example(t, "accounts.json", fake)
+	organization := func(eventType string) destination.Result {
+		m, err := destination.TestMessage(destinationtest.DestinationID(), destinationtest.ProjectID(), eventType, destinationtest.EventAt())
+		require.NoError(t, err)
+		return d.Send(t.Context(), []destination.Message{m})[0]
+	}
+	for _, eventType := range []string{"organization.created", "organization.updated", "organization.restored"} {
+		result := organization(eventType)
+		require.Equal(t, destination.Delivered, result.Outcome, result.Reason)
+		require.Equal(t, map[string]map[string]any{"authsync-test-organization": {"name": "Test", "slug": "test"}}, fake.all, eventType)
+	}
+	require.Equal(t, destination.Delivered, organization("organization.deleted").Outcome)
+	require.Empty(t, fake.all)
+	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
+	require.Contains(t, result.Reason, "nothing to do for user.updated")
+}

@@ -65,7 +65,7 @@ func TestConformance(t *testing.T) {
 		Type: http.Type{AttemptTime: attempt}, AttemptTime: attempt, Config: config, IDHeader: "Idempotency-Key",
 		Invalid: []destinationtest.Invalid{
 			refuses("NoRequests", options(`{}`), "options.requests is missing", `{"default"`),
-			refuses("UnknownEventType", options(`{"requests": {"user.renamed": {"url": "https://a.example"}}}`), `options.requests has "user.renamed"`, "user.created, user.updated, user.deleted, user.restored, default"),
+			refuses("UnknownEventType", options(`{"requests": {"user.renamed": {"url": "https://a.example"}}}`), `options.requests has "user.renamed"`, "it takes event types and default"),
 			refuses("NoURL", request(`{}`), "options.requests.default.url is missing", "https://"),
 			refuses("URLWithoutScheme", request(`{"url": "api.example.com/users"}`), "default.url", "https://"),
 			refuses("HostFromData", request(`{"url": "https://{{ .user.raw.host }}/x"}`), "default.url", "fixed"),

@@ -30,14 +30,13 @@ type request struct {
 }
 
 func (h *api) setRequests(d destination.Deps) error {
-	known := append(destination.EventTypes(), fallback)
 	if len(h.options.Requests) == 0 {
 		return fault.New(fault.Invalid, `options.requests is missing: give the request for each event type, or one for all, such as {"default": {"method": "POST", "url": "https://api.example.com/users", "body": ".user"}}`)
 	}
 	h.requests = map[string]*request{}
 	for _, eventType := range slices.Sorted(maps.Keys(h.options.Requests)) {
-		if !slices.Contains(known, eventType) {
-			return fault.At("options.requests", "options.requests has %.40q: there is %s", eventType, strings.Join(known, ", "))
+		if _, err := destination.ExpandEventTypes([]string{eventType}); err != nil && eventType != fallback {
+			return fault.At("options.requests", "options.requests has %.40q: it takes event types and %s; %s", eventType, fallback, destination.EventTypesHint)
 		}
 		r, err := h.compile("options.requests."+eventType, h.options.Requests[eventType], d)
 		if err != nil {
@@ -151,10 +150,7 @@ type ready struct {
 
 // prepare builds the request for a message. skip is why there is none. It returns a fault.Invalid.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
-	r := h.requests[m.EventType]
-	if r == nil {
-		r = h.requests[fallback]
-	}
+	r := cmp.Or(h.requests[m.EventType], h.requests[string(m.RecordType)+".*"], h.requests[fallback])
 	if r == nil {
 		return nil, "nothing to do for " + m.EventType, nil
 	}

@@ -54,7 +54,7 @@ func TestDelete(t *testing.T) {
 		m := message(t, nil, ada())
 		m.ExternalID = b.delivered(t, m)
 		renamed := ada().with(func(u *user) { u.First = "Augusta" })
-		m.EventType, m.User, m.Before = destination.UserDeleted, gone(renamed).json(t), ada().json(t)
+		m.EventType, m.Row, m.Before = destination.UserDeleted, gone(renamed).json(t), ada().json(t)
 		b.delivered(t, m)
 		back := message(t, gone(renamed), renamed)
 		back.ExternalID = m.ExternalID

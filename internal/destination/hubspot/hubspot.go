@@ -27,6 +27,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/httpsend"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/record"
 )
 
 const (
@@ -124,8 +125,8 @@ func (h *hubspot) Traits() destination.Capabilities {
 	}
 	digest := sha256.Sum256([]byte(Name + "\x00" + h.BaseURL + "\x00" + portal))
 	return destination.Capabilities{
-		NoTest: "a test event would leave a contact in HubSpot: use preview to see what a change would send, and a HubSpot test account for the rest",
-		States: true, Batch: batchMax, Parallel: parallel,
+		NoTest:      "a test event would leave a contact in HubSpot: use preview to see what a change would send, and a HubSpot test account for the rest",
+		RecordTypes: []record.Type{record.User}, States: true, Batch: batchMax, Parallel: parallel,
 		Account: hex.EncodeToString(digest[:16]),
 		Limits: map[string]destination.Limit{class: {
 			Requests: h.PerTenSeconds, Per: 10 * time.Second, Daily: h.PerDay, Zone: h.TimeZone,

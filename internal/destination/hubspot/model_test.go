@@ -314,7 +314,7 @@ func TestRunsAtTheSameTimeMakeNoDuplicate(t *testing.T) {
 								continue
 							}
 							if r.ExternalID != nil {
-								links[run][again[i].UserID] = *r.ExternalID
+								links[run][again[i].RecordID] = *r.ExternalID
 							}
 						}
 						again = left

@@ -59,7 +59,7 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		return err
 	}
 	before, err := destination.Input(destination.Message{
-		ID: m.ID, ProjectID: m.ProjectID, UserID: m.UserID, EventType: m.EventType, Provider: m.Provider, User: m.Before,
+		ID: m.ID, ProjectID: m.ProjectID, RecordType: m.RecordType, RecordID: m.RecordID, EventType: m.EventType, Provider: m.Provider, Row: m.Before,
 	})
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 		}
 	}
 	r.key = r.full[h.IDProperty]
-	r.path = h.pathValue(m.User)
+	r.path = h.pathValue(m.Row)
 	r.email = r.full["email"]
 	for _, address := range []string{r.email, wasEmail} {
 		if address != "" && (len(r.emails) == 0 || !strings.EqualFold(address, r.emails[0])) {

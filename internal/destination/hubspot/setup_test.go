@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/hubspot"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
 
@@ -55,7 +56,7 @@ func (u *user) json(tb testing.TB) json.RawMessage {
 // message is what a destination is told: the event type follows from the rows.
 func message(tb testing.TB, before, after *user) destination.Message {
 	tb.Helper()
-	m := destination.Message{ID: "msg_" + after.ID, ChangeID: 1, UserID: after.ID, Attempt: 1, Before: before.json(tb), User: after.json(tb)}
+	m := destination.Message{ID: "msg_" + after.ID, ChangeID: 1, RecordType: record.User, RecordID: after.ID, Attempt: 1, Before: before.json(tb), Row: after.json(tb)}
 	switch {
 	case after.DeletedAt != "":
 		m.EventType = destination.UserDeleted

@@ -67,8 +67,8 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // prelude defines functions in addition to jq's own.
 //
-//	if_changed(.email)  the user's e-mail if the change modified it, otherwise null
-const prelude = `def if_changed(f): . as $m | ($m.user | f) as $new |
+//	if_changed(.email)  the record's e-mail if the change modified it, otherwise null
+const prelude = `def if_changed(f): . as $m | ($m[$m.record_type] | f) as $new |
 	if $m.before == null or (($m.before | f) != $new) then $new else null end;`
 
 // absent reports whether a jq function is unavailable, because its result could change with time or place, and

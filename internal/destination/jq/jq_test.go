@@ -23,8 +23,9 @@ func compile(t *testing.T, source string, variables ...string) *jq.Expression {
 
 func change() map[string]any {
 	return map[string]any{
-		"before": map[string]any{"email": "old@example.com", "name": "Ada", "n": json.Number("9007199254740993")},
-		"user":   map[string]any{"email": "ada@example.com", "name": "Ada", "n": json.Number("9007199254740993")},
+		"record_type": "user",
+		"before":      map[string]any{"email": "old@example.com", "name": "Ada", "n": json.Number("9007199254740993")},
+		"user":        map[string]any{"email": "ada@example.com", "name": "Ada", "n": json.Number("9007199254740993")},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,14 +22,14 @@ import (
 
 // event is the body; see its JSON Schema in docs/events.
 type event struct {
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"`
-	Data      data      `json:"data"`
+	Type      string          `json:"type"`
+	Timestamp time.Time       `json:"timestamp"`
+	Data      json.RawMessage `json:"data"`
 }
 
+// data is what the body has beside the record, which stands first, under the name of its type.
 type data struct {
-	User json.RawMessage `json:"user"`
-	// Before holds the changed columns before the change; nil for a new user.
+	// Before holds the changed columns before the change; nil for a new record.
 	Before    map[string]json.RawMessage `json:"before"`
 	Changed   []string                   `json:"changed"`
 	ChangeID  int64                      `json:"change_id"`
@@ -73,17 +74,30 @@ func defaultBody(m destination.Message) (json.RawMessage, error) {
 	if changed == nil {
 		changed = []string{}
 	}
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	err = encoder.Encode(event{
-		Type: m.EventType, Timestamp: m.EventAt.UTC(),
-		Data: data{User: m.User, Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider, Test: m.Test},
-	})
+	rest, err := encode(data{Before: before, Changed: changed, ChangeID: m.ChangeID, ProjectID: m.ProjectID, Provider: m.Provider, Test: m.Test})
 	if err != nil {
 		return nil, fmt.Errorf("write the body of %s: %w", m.ID, err)
 	}
-	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), nil
+	row := m.Row
+	if row == nil {
+		row = json.RawMessage("null")
+	}
+	all := slices.Concat([]byte(`{"`+string(m.RecordType)+`":`), row, []byte(`,`), bytes.TrimPrefix(rest, []byte(`{`)))
+	body, err := encode(event{Type: m.EventType, Timestamp: m.EventAt.UTC(), Data: all})
+	if err != nil {
+		return nil, fmt.Errorf("write the body of %s: %w", m.ID, err)
+	}
+	return body, nil
+}
+
+func encode(value any) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
 // pick returns the changed columns of a row; nil if there is no row.
@@ -93,7 +107,7 @@ func pick(row json.RawMessage, columns []string) (map[string]json.RawMessage, er
 		return nil, nil
 	}
 	if err := json.Unmarshal(row, &all); err != nil {
-		return nil, fmt.Errorf("read the user as it was: %w", err)
+		return nil, fmt.Errorf("read the record as it was: %w", err)
 	}
 	if all == nil {
 		return nil, nil

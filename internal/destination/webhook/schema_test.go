@@ -3,8 +3,10 @@ package webhook_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/webhook"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/destinationtest"
 )
 
@@ -72,6 +75,32 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 			err := schemas[eventType].Validate(body)
 			require.Equal(t, eventType == m.EventType, err == nil, "%s against %s: %v", m.EventType, eventType, err)
 		}
+	}
+}
+
+// The events of all record types are as the catalogue says, and so are test events.
+func TestEventsOfAllRecordTypesAreAsTheCatalogueSays(t *testing.T) {
+	t.Parallel()
+	schemas := catalogue(t)
+	for _, eventType := range destination.EventTypes() {
+		m, err := destination.TestMessage(destinationtest.DestinationID(), destinationtest.ProjectID(), eventType, destinationtest.EventAt())
+		require.NoError(t, err)
+		body := bodyOf(t, m)
+		data, is := body["data"].(map[string]any)
+		require.True(t, is)
+		require.Contains(t, data, string(m.RecordType))
+		require.Equal(t, m.RecordType == record.User, data["user"] != nil, "each has its own record only")
+		require.NoError(t, schemas[string(m.RecordType)+"-event"].Validate(body))
+		for _, other := range destination.EventTypes() {
+			err := schemas[other].Validate(body)
+			require.Equal(t, other == eventType, err == nil, "%s against %s: %v", eventType, other, err)
+		}
+		d, _ := record.Of(m.RecordType)
+		row, is := data[string(m.RecordType)].(map[string]any)
+		require.True(t, is)
+		require.ElementsMatch(t, d.Row(), slices.Collect(maps.Keys(row)))
+		delete(row, d.Row()[0])
+		require.Error(t, schemas[eventType].Validate(body), "a record without its key")
 	}
 }
 

@@ -81,7 +81,7 @@ func TestRequest(t *testing.T) {
 	require.JSONEq(t, `{
 		"type": "user.updated", "timestamp": "2026-05-04T10:20:30Z",
 		"data": {
-			"user": `+string(m.User)+`, "before": {"email": "ada@old.example"}, "changed": ["email"], "change_id": 2,
+			"user": `+string(m.Row)+`, "before": {"email": "ada@old.example"}, "changed": ["email"], "change_id": 2,
 			"project_id": "7e0c2b52-4a44-4f0b-9a8e-0d6f5b1c2a10", "provider": "auth0"
 		}
 	}`, string(r.body))

@@ -94,7 +94,7 @@ CREATE FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now t
     AS $$
 DECLARE
     v_destination_id uuid;
-    v_user_id        text;
+    v_order_key      text;
     v_state          text;
 BEGIN
     SELECT d.destination_id INTO v_destination_id
@@ -105,19 +105,19 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
-    RETURNING d.user_id, d.state INTO v_user_id, v_state;
+    RETURNING d.order_key, d.state INTO v_order_key, v_state;
     IF NOT FOUND THEN
         RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
     END IF;
 
-    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
+    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_order_key]) > 0 THEN
         PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) IS 'Ends a delivery that is not finished, or failed; the user''s next one goes.';
+COMMENT ON FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now timestamp with time zone) IS 'Ends a delivery that is not finished, or failed; the next one with its order key goes.';
 
 CREATE FUNCTION authsync.choose_probe(p_destination_id uuid) RETURNS bigint
     LANGUAGE plpgsql
@@ -455,11 +455,12 @@ BEGIN
     WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
 
     INSERT INTO authsync.deliveries (
-        project_id, destination_id, change_id, user_id, event_type, changed, changed_at, event_id, state, reason, created_at,
-        finished_at
+        project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at, event_id,
+        state, reason, created_at, finished_at
     )
     SELECT
-        c.project_id, p_destination_id, c.change_id, c.user_id, c.event_type, c.changed, c.changed_at, c.event_id,
+        c.project_id, p_destination_id, c.change_id, c.record_type, c.record_id, c.user_id, c.order_key, c.event_type, c.changed,
+        c.changed_at, c.event_id,
         CASE
             WHEN c.reason IS NOT NULL THEN 'failed'
             WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
@@ -469,31 +470,50 @@ BEGIN
         p_now,
         CASE WHEN c.reason IS NOT NULL THEN p_now END
     FROM (
-        SELECT r.*, d.project_id, row_number() OVER (PARTITION BY r.user_id, r.reason IS NULL ORDER BY r.change_id) AS place
-        FROM jsonb_to_recordset(p_changes) AS r (
-            change_id bigint, user_id text, event_type text, changed text[], changed_at timestamptz, event_id text,
-            reason text, delivery_id bigint
-        )
-        JOIN authsync.destinations AS d ON d.id = p_destination_id
-        -- The limits keep these one index lookup per change, however many wait; see promote_deliveries.
-        LEFT JOIN LATERAL (
-            SELECT true AS found
-            FROM authsync.deliveries AS o
-            WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
-            LIMIT 1
-        ) AS made ON true
-        WHERE made.found IS NULL AND r.delivery_id IS NULL
+        SELECT k.*, row_number() OVER (PARTITION BY k.order_key, k.reason IS NULL ORDER BY k.change_id) AS place
+        FROM (
+            SELECT
+                d.project_id, r.change_id, r.record_type, r.record_id, r.user_id, r.event_type, r.changed, r.changed_at, r.event_id,
+                r.reason,
+                coalesce(
+                    unfinished.order_key,
+                    first_value(r.order_key) OVER (PARTITION BY r.record_type, r.record_id ORDER BY r.change_id)
+                ) AS order_key
+            FROM jsonb_to_recordset(p_changes) AS r (
+                change_id bigint, record_type text, record_id text, user_id text, order_key text, event_type text, changed text[],
+                changed_at timestamptz, event_id text, reason text, delivery_id bigint
+            )
+            JOIN authsync.destinations AS d ON d.id = p_destination_id
+            -- The limits keep these one index lookup per change, however many wait; see promote_deliveries.
+            LEFT JOIN LATERAL (
+                SELECT true AS found
+                FROM authsync.deliveries AS o
+                WHERE o.destination_id = p_destination_id AND o.change_id = r.change_id
+                LIMIT 1
+            ) AS made ON true
+            LEFT JOIN LATERAL (
+                SELECT u.order_key
+                FROM authsync.deliveries AS u
+                -- By all columns of the index, so that no plan can walk over what else waits.
+                WHERE (u.record_id, u.record_type, u.destination_id, u.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
+                  AND (u.record_id, u.record_type, u.destination_id, u.change_id)
+                      <= (r.record_id, r.record_type, p_destination_id, 9223372036854775807)
+                  AND u.state IN ('blocked', 'ready', 'retrying')
+                LIMIT 1
+            ) AS unfinished ON true
+            WHERE made.found IS NULL AND r.delivery_id IS NULL
+        ) AS k
     ) AS c
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state IN ('ready', 'retrying')
+        WHERE u.destination_id = p_destination_id AND u.order_key = c.order_key AND u.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS u
-        WHERE u.destination_id = p_destination_id AND u.user_id = c.user_id AND u.state = 'blocked'
+        WHERE u.destination_id = p_destination_id AND u.order_key = c.order_key AND u.state = 'blocked'
         LIMIT 1
     ) AS blocked ON true
     ORDER BY c.change_id;
@@ -506,7 +526,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes for a destination, in order for each user.';
+COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes for a destination, in order for each order key.';
 
 CREATE FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) RETURNS TABLE(day date, moved bigint)
     LANGUAGE plpgsql
@@ -572,7 +592,7 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
-CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) RETURNS bigint
+CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -584,20 +604,20 @@ DECLARE
 BEGIN
     UPDATE authsync.deliveries AS d
     SET state = 'ready'
-    FROM unnest(p_user_ids) AS u (user_id)
+    FROM unnest(p_order_keys) AS u (order_key)
     CROSS JOIN LATERAL (
         SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        WHERE w.destination_id = p_destination_id AND w.order_key = u.order_key AND w.state = 'blocked'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    -- The limit keeps it one lookup per user. As an anti-join it was a scan of
+    -- The limit keeps it one lookup per key. As an anti-join it was a scan of
     -- all pending deliveries of the destination, at each promotion.
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        WHERE w.destination_id = p_destination_id AND w.order_key = u.order_key AND w.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     WHERE d.id = n.id AND under_way.found IS NULL;
@@ -606,7 +626,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_user_ids text[]) IS 'Makes the next delivery of each user ready, unless one is already.';
+COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) IS 'Makes the next delivery of each order key ready, unless one is already.';
 
 CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -721,8 +741,8 @@ CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results json
     SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
-    v_progress      authsync.destination_progress;
-    v_users     text[];
+    v_progress  authsync.destination_progress;
+    v_keys      text[];
     v_delivered bigint;
     v_failed    bigint;
     v_failing   text[];
@@ -756,7 +776,7 @@ BEGIN
     member AS MATERIALIZED (
         SELECT
             d.id,
-            d.user_id,
+            d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
             r.outcome, r.attempts, r.status, r.response, r.reason
@@ -798,26 +818,27 @@ BEGIN
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
-        INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
-        SELECT p_destination_id, d.user_id, r.external_id, p_now
+        INSERT INTO authsync.external_ids AS l (destination_id, record_type, record_id, external_id, updated_at)
+        SELECT p_destination_id, d.record_type, d.record_id, r.external_id, p_now
         FROM result AS r
         JOIN authsync.deliveries AS d ON d.id = r.id
         WHERE NOT r.keeps_external_id AND r.external_id <> ''
-        ORDER BY d.user_id
-        ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
+        ORDER BY d.record_type, d.record_id
+        ON CONFLICT (destination_id, record_type, record_id)
+        DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
         WHERE l.external_id <> excluded.external_id
     ),
     forget AS (
         DELETE FROM authsync.external_ids AS l
         USING result AS r, authsync.deliveries AS d
         WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
-          AND l.destination_id = p_destination_id AND l.user_id = d.user_id
+          AND l.destination_id = p_destination_id AND l.record_type = d.record_type AND l.record_id = d.record_id
     )
-    SELECT array_agg(DISTINCT m.user_id) INTO v_users
+    SELECT array_agg(DISTINCT m.order_key) INTO v_keys
     FROM member AS m;
 
-    IF v_users IS NOT NULL THEN
-        promoted := authsync.promote_deliveries(p_destination_id, v_users);
+    IF v_keys IS NOT NULL THEN
+        promoted := authsync.promote_deliveries(p_destination_id, v_keys);
     END IF;
 
     SELECT
@@ -841,9 +862,9 @@ BEGIN
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
-            SELECT u.user_id FROM unnest(v_progress.breaker_failed_records) AS u (user_id)
+            SELECT u.order_key FROM unnest(v_progress.breaker_failed_records) AS u (order_key)
             UNION
-            SELECT min(d.user_id)
+            SELECT min(d.order_key)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
             JOIN authsync.deliveries AS d ON d.id = r.id
             WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
@@ -861,7 +882,7 @@ BEGIN
             breaker_open_until     = coalesce(v_open, f.breaker_open_until),
             breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        -- It may be one user only that fails.
+        -- It may be one user or organization only that fails.
         IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'system',
@@ -880,7 +901,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Records the results of deliveries and promotes the next ones of their users.';
+COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Records the results of deliveries and promotes the next ones with their order keys.';
 
 CREATE FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -975,7 +996,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
-CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
+CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_record_types text[], p_record_ids text[], p_user_ids text[], p_organization_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -987,54 +1008,80 @@ BEGIN
     RETURN QUERY
     WITH change AS MATERIALIZED (
         SELECT c.*
-        FROM unnest(p_change_ids, p_user_ids, p_event_ids, p_providers, p_changed_at)
-            AS c (id, user_id, event_id, provider, changed_at)
+        FROM unnest(p_change_ids, p_record_types, p_record_ids, p_user_ids, p_organization_ids, p_event_ids, p_providers, p_changed_at)
+            AS c (id, record_type, record_id, user_id, organization_id, event_id, provider, changed_at)
     ),
-    -- One look for each user, however many changes of the user are asked about.
+    -- One look for each record, however many changes of it are asked about.
     subject AS MATERIALIZED (
-        SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
+        SELECT
+            d.project_id, c.record_type, c.record_id, min(c.user_id) AS user_id, min(c.organization_id) AS organization_id,
+            array_agg(c.event_id) AS event_ids
         FROM change AS c
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        GROUP BY d.project_id, c.user_id
+        GROUP BY d.project_id, c.record_type, c.record_id
     ),
+    -- The event of a membership's change may be one about its user or its organization, whose deletion it shares.
     outcome AS MATERIALIZED (
-        SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
+        SELECT p.record_type, p.record_id, e.event_id, min(e.applied_at) AS applied_at
         FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
-              AND o.applied_at < p_found_at
+            WHERE p.record_type IN ('user', 'membership') AND o.project_id = p.project_id AND o.user_id = p.user_id
+              AND o.record_type IS NULL AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            UNION ALL
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE p.record_type <> 'user' AND o.project_id = p.project_id
+              AND o.record_type = p.record_type AND o.record_id = p.record_id
+              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            UNION ALL
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE p.record_type = 'membership' AND o.project_id = p.project_id
+              AND o.record_type = 'organization' AND o.record_id = p.organization_id
+              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
         ) AS e
-        GROUP BY p.user_id, e.event_id
+        GROUP BY p.record_type, p.record_id, e.event_id
     ),
     delivery AS MATERIALIZED (
-        SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
+        SELECT DISTINCT ON (p.record_type, p.record_id, e.event_id) p.record_type, p.record_id, e.event_id, e.id, e.state
         FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.id, o.event_id, o.state
             FROM authsync.deliveries AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
-              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+            WHERE o.project_id = p.project_id AND o.record_type = p.record_type AND o.record_id = p.record_id
+              AND o.event_id = ANY (p.event_ids) AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
         ) AS e
-        ORDER BY p.user_id, e.event_id, e.id
+        ORDER BY p.record_type, p.record_id, e.event_id, e.id
     ),
     known AS MATERIALIZED (
-        SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
+        SELECT p.record_type, p.record_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
         FROM subject AS p
         JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id
+            WHERE o.project_id = p.project_id AND o.record_type = p.record_type AND o.record_id = p.record_id
               AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
             LIMIT 1
         ) AS delivered ON true
         LEFT JOIN LATERAL (
             SELECT true AS found
-            FROM authsync.event_outcomes AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.outcome = 'applied'
-              AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+            FROM (
+                (SELECT
+                FROM authsync.event_outcomes AS o
+                WHERE p.record_type = 'user' AND o.project_id = p.project_id AND o.user_id = p.user_id AND o.record_type IS NULL
+                  AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+                LIMIT 1)
+                UNION ALL
+                (SELECT
+                FROM authsync.event_outcomes AS o
+                WHERE p.record_type <> 'user' AND o.project_id = p.project_id
+                  AND o.record_type = p.record_type AND o.record_id = p.record_id
+                  AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+                LIMIT 1)
+            ) AS o
             LIMIT 1
         ) AS passed ON delivered.found IS NULL
     ),
@@ -1049,14 +1096,14 @@ BEGIN
     SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
            coalesce(k.is_known, false)
     FROM change AS c
-    LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
-    LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
-    LEFT JOIN known AS k ON k.user_id = c.user_id
+    LEFT JOIN outcome AS o ON o.record_type = c.record_type AND o.record_id = c.record_id AND o.event_id = c.event_id
+    LEFT JOIN delivery AS d ON d.record_type = c.record_type AND d.record_id = c.record_id AND d.event_id = c.event_id
+    LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
     LEFT JOIN run AS r ON r.provider = c.provider;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_user_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) IS 'Which changes a repaired mirror has made once more, and what had become of them at a destination.';
+COMMENT ON FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_record_types text[], p_record_ids text[], p_user_ids text[], p_organization_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) IS 'Which changes a repaired mirror has made once more, and what had become of them at a destination.';
 
 CREATE FUNCTION authsync.request_delivery(p_destination_id uuid) RETURNS boolean
     LANGUAGE sql
@@ -1166,9 +1213,11 @@ CREATE FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
-    v_users    text[];
+    v_keys     text[];
     v_requeued bigint;
 BEGIN
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
@@ -1176,30 +1225,51 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    WITH requeue AS (
-        UPDATE authsync.deliveries AS d
-        SET state           = 'blocked',
-            attempts        = 0,
-            deferrals       = 0,
-            deferred_at     = NULL,
-            next_attempt_at = NULL,
-            reason          = NULL,
-            coalesced_into     = NULL,
-            job_id          = NULL,
-            finished_at     = NULL
+    WITH chosen AS MATERIALIZED (
+        SELECT
+            d.id,
+            coalesce(
+                u.order_key, first_value(d.order_key) OVER (PARTITION BY d.record_type, d.record_id ORDER BY d.change_id DESC)
+            ) AS order_key
+        FROM authsync.deliveries AS d
+        LEFT JOIN LATERAL (
+            SELECT o.order_key
+            FROM authsync.deliveries AS o
+            -- By all columns of the index, so that no plan can walk over what else waits.
+            WHERE (o.record_id, o.record_type, o.destination_id, o.change_id) >= (d.record_id, d.record_type, p_destination_id, 0)
+              AND (o.record_id, o.record_type, o.destination_id, o.change_id)
+                  <= (d.record_id, d.record_type, p_destination_id, 9223372036854775807)
+              AND o.state IN ('blocked', 'ready', 'retrying')
+            LIMIT 1
+        ) AS u ON true
         -- Written so that only the index on id can be used.
         WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
           AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
               d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
           )
-        RETURNING d.user_id
+    ),
+    requeue AS (
+        UPDATE authsync.deliveries AS d
+        SET state           = 'blocked',
+            order_key       = c.order_key,
+            attempts        = 0,
+            deferrals       = 0,
+            deferred_at     = NULL,
+            next_attempt_at = NULL,
+            reason          = NULL,
+            coalesced_into  = NULL,
+            job_id          = NULL,
+            finished_at     = NULL
+        FROM chosen AS c
+        WHERE d.id = c.id
+        RETURNING d.order_key
     )
-    SELECT count(*), array_agg(DISTINCT r.user_id) INTO v_requeued, v_users
+    SELECT count(*), array_agg(DISTINCT r.order_key) INTO v_requeued, v_keys
     FROM requeue AS r;
 
     IF v_requeued > 0 THEN
-        PERFORM authsync.promote_deliveries(p_destination_id, v_users);
+        PERFORM authsync.promote_deliveries(p_destination_id, v_keys);
         PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_requeued;
@@ -1254,7 +1324,7 @@ CREATE FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestam
     SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
-    v_users text[];
+    v_keys  text[];
     v_ready bigint;
 BEGIN
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
@@ -1265,22 +1335,22 @@ BEGIN
       AND NOT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.finalized_at IS NULL);
     GET DIAGNOSTICS v_ready = ROW_COUNT;
 
-    -- One scan of the blocked ones, with one lookup per user; see promote_deliveries.
-    SELECT array_agg(u.user_id) INTO v_users
+    -- One scan of the blocked ones, with one lookup per key; see promote_deliveries.
+    SELECT array_agg(u.order_key) INTO v_keys
     FROM (
-        SELECT DISTINCT w.user_id
+        SELECT DISTINCT w.order_key
         FROM authsync.deliveries AS w
         WHERE w.destination_id = p_destination_id AND w.state = 'blocked'
     ) AS u
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        WHERE w.destination_id = p_destination_id AND w.order_key = u.order_key AND w.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     WHERE under_way.found IS NULL;
-    IF v_users IS NOT NULL THEN
-        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_users);
+    IF v_keys IS NOT NULL THEN
+        v_ready := v_ready + authsync.promote_deliveries(p_destination_id, v_keys);
     END IF;
     IF v_ready > 0 THEN
         PERFORM authsync.request_delivery(p_destination_id);
@@ -1586,7 +1656,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts the job of a subject.';
 
-CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text, event_type text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
+CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, record_type text, record_id text, event_type text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -1627,8 +1697,8 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        f.cursor,
-        h.user_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        coalesce(later.change_id - 1, f.cursor),
+        h.record_type, h.record_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
@@ -1644,7 +1714,30 @@ BEGIN
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
-    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    LEFT JOIN authsync.external_ids AS l
+        ON l.destination_id = p_destination_id AND l.record_type = h.record_type AND l.record_id = h.record_id
+    -- The first of another record that waits, and the first of this one that has to wait for it. The limits keep
+    -- these from walking over all that wait.
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE p_states AND w.destination_id = p_destination_id AND w.order_key = h.order_key AND w.state = 'blocked'
+          AND (w.record_type <> h.record_type OR w.record_id <> h.record_id)
+        ORDER BY w.change_id
+        LIMIT 1
+    ) AS other ON true
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        -- By all columns of the index, so that no plan can walk over what else waits.
+        WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, other.change_id))
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              <= (h.record_id, h.record_type, p_destination_id, 9223372036854775807)
+        ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id
+        LIMIT 1
+    ) AS later ON true
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
@@ -1654,11 +1747,15 @@ BEGIN
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
+            WHERE w.state = 'blocked'
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (h.record_id, h.record_type, p_destination_id, 0)
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+                  < (h.record_id, h.record_type, p_destination_id, coalesce(later.change_id, 9223372036854775807))
             UNION ALL
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
+            WHERE w.destination_id = p_destination_id AND w.record_type = h.record_type AND w.record_id = h.record_id
+              AND w.state = 'failed' AND (later.change_id IS NULL OR w.change_id < later.change_id)
         ) AS o
         WHERE p_states
     ) AS u ON true
@@ -1744,7 +1841,10 @@ CREATE TABLE authsync.deliveries (
     destination_id uuid NOT NULL,
     change_id bigint NOT NULL,
     first_change_id bigint,
-    user_id text NOT NULL,
+    record_type text NOT NULL,
+    record_id text NOT NULL,
+    user_id text,
+    order_key text NOT NULL,
     event_type text NOT NULL,
     changed text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
@@ -1763,22 +1863,29 @@ CREATE TABLE authsync.deliveries (
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
-    CONSTRAINT deliveries_event_type_check CHECK ((event_type = ANY (ARRAY['user.created'::text, 'user.updated'::text, 'user.deleted'::text, 'user.restored'::text]))),
+    CONSTRAINT deliveries_event_type_check CHECK (((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text)))),
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
+    CONSTRAINT deliveries_record_type_check CHECK ((record_type = ANY (ARRAY['user'::text, 'organization'::text, 'membership'::text, 'invitation'::text, 'session'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
 
-COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.user_changes.id in the project''s database.';
+COMMENT ON COLUMN authsync.deliveries.change_id IS 'capydb_auth.changes.id in the project''s database.';
 
 COMMENT ON COLUMN authsync.deliveries.first_change_id IS 'The earliest change coalesced into it; NULL: it stands for its own change alone.';
 
-COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns of users.';
+COMMENT ON COLUMN authsync.deliveries.record_id IS 'The provider''s id of the record; of a membership organization_id/user_id, see capydb_auth.event.record_id.';
+
+COMMENT ON COLUMN authsync.deliveries.user_id IS 'The user that the record is or belongs to; NULL: none.';
+
+COMMENT ON COLUMN authsync.deliveries.order_key IS 'Deliveries with the same key are sent one after another: user:ID of a user, its memberships and sessions, organization:ID of an organization and its invitations, TYPE:ID of a record that belongs to neither. Unfinished deliveries of a record have the same key.';
+
+COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns.';
 
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery of the same user comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
 
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
 
@@ -1822,20 +1929,20 @@ CREATE TABLE authsync.destinations (
     filter_halted boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT destinations_event_types_check CHECK (((event_types <@ '{user.created,user.updated,user.deleted,user.restored}'::text[]) AND (event_types <> '{}'::text[]))),
+    CONSTRAINT destinations_event_types_check CHECK (((event_types <> '{}'::text[]) AND (event_types <@ (((('{user.created,user.updated,user.deleted,user.restored,user.*}'::text[] || '{organization.created,organization.updated,organization.deleted,organization.restored,organization.*}'::text[]) || '{membership.created,membership.updated,membership.deleted,membership.restored,membership.*}'::text[]) || '{invitation.created,invitation.updated,invitation.deleted,invitation.restored,invitation.*}'::text[]) || '{session.created,session.updated,session.deleted,session.restored,session.*}'::text[])))),
     CONSTRAINT destinations_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['user'::text, 'system'::text]))),
     CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text]))),
     CONSTRAINT destinations_type_check CHECK ((type = ANY (ARRAY['hubspot'::text, 'webhook'::text, 'http'::text])))
 );
 
-COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s users are sent.';
+COMMENT ON TABLE authsync.destinations IS 'Where the changes of a project''s records are sent.';
 
 COMMENT ON COLUMN authsync.destinations.name IS 'Name for people; the command accepts it in place of the id.';
 
 COMMENT ON COLUMN authsync.destinations.type IS 'Which type of system it is.';
 
-COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives.';
+COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives; organization.* stands for all of organizations.';
 
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 
@@ -1900,6 +2007,8 @@ CREATE VIEW authsync.delivery_failures AS
     o.destination_id,
     d.name AS destination,
     o.change_id,
+    o.record_type,
+    o.record_id,
     o.user_id,
     o.event_type,
     o.state,
@@ -1913,7 +2022,7 @@ CREATE VIEW authsync.delivery_failures AS
     j.state AS job_state,
     ( SELECT count(*) AS count
            FROM authsync.deliveries h
-          WHERE ((h.destination_id = o.destination_id) AND (h.user_id = o.user_id) AND (h.state = 'blocked'::text))) AS blocked_deliveries
+          WHERE ((h.destination_id = o.destination_id) AND (h.order_key = o.order_key) AND (h.state = 'blocked'::text))) AS blocked_deliveries
    FROM (((authsync.deliveries o
      JOIN authsync.destinations d ON ((d.id = o.destination_id)))
      JOIN authsync.projects p ON ((p.id = o.project_id)))
@@ -1926,7 +2035,7 @@ COMMENT ON COLUMN authsync.delivery_failures.reason IS 'Why it failed the last t
 
 COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job that tries it again; NULL: there is none.';
 
-COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries of the same user wait for it.';
+COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries with the same order key wait for it.';
 
 CREATE TABLE authsync.destination_progress (
     destination_id uuid NOT NULL,
@@ -1947,7 +2056,7 @@ CREATE TABLE authsync.destination_progress (
 
 COMMENT ON TABLE authsync.destination_progress IS 'The progress and health of each destination. Read the view authsync.destination_health instead.';
 
-COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this user_changes.id.';
+COMMENT ON COLUMN authsync.destination_progress.cursor IS 'Deliveries have been made of all changes up to this capydb_auth.changes.id.';
 
 COMMENT ON COLUMN authsync.destination_progress.passed_until IS 'When the mirror last lost changes, the destination had passed all those applied before this; infinity: all. See repeated_changes.';
 
@@ -1967,7 +2076,7 @@ COMMENT ON COLUMN authsync.destination_progress.breaker_open_until IS 'The circu
 
 COMMENT ON COLUMN authsync.destination_progress.breaker_trips IS 'How often the breaker has opened since it was last closed.';
 
-COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'Users whose delivery failed at its first attempt since the last success, at most as many as open the breaker. It counts users, not attempts, so that one user whose data is always refused delays nobody else.';
+COMMENT ON COLUMN authsync.destination_progress.breaker_failed_records IS 'The order keys of deliveries that failed at their first attempt since the last success, at most as many as open the breaker. It counts users and organizations, not attempts or records, so that one whose data is always refused delays nobody else.';
 
 COMMENT ON COLUMN authsync.destination_progress.last_success_sent_at IS 'When the most recently sent of all successful requests was sent.';
 
@@ -2266,12 +2375,13 @@ COMMENT ON COLUMN authsync.events.message_id IS 'The sender''s id of the message
 
 CREATE TABLE authsync.external_ids (
     destination_id uuid NOT NULL,
-    user_id text NOT NULL,
+    record_type text NOT NULL,
+    record_id text NOT NULL,
     external_id text NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a user, such as the record id of a CRM contact.';
+COMMENT ON TABLE authsync.external_ids IS 'A destination''s own id of a record, such as the record id of a CRM contact.';
 
 CREATE TABLE authsync.idempotency_keys (
     api_key_id uuid NOT NULL,
@@ -3043,7 +3153,7 @@ ALTER TABLE ONLY authsync.event_outcomes_default
     ADD CONSTRAINT event_outcomes_default_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
 
 ALTER TABLE ONLY authsync.external_ids
-    ADD CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, user_id);
+    ADD CONSTRAINT external_ids_pkey PRIMARY KEY (destination_id, record_type, record_id);
 
 ALTER TABLE ONLY authsync.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (api_key_id, key_hash);
@@ -3119,9 +3229,9 @@ ALTER TABLE ONLY authsync.sync_runs
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
 
-CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, user_id, change_id) WHERE (state = 'blocked'::text);
+CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, order_key, change_id) WHERE (state = 'blocked'::text);
 
-CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, user_id) WHERE (state = 'failed'::text);
+CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, record_type, record_id) WHERE (state = 'failed'::text);
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
@@ -3129,9 +3239,13 @@ CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_
 
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
 
+CREATE INDEX deliveries_record_idx ON authsync.deliveries USING btree (project_id, record_type, record_id, id);
+
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destination_id, next_attempt_at) WHERE (state = 'retrying'::text);
 
-CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, user_id) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
+CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
+
+CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 

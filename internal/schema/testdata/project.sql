@@ -1963,7 +1963,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) IS 'The id of the newest change before a time, to read on behind.';
 
-CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, user_id text, organization_id text, kind text, changed text[], record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1974,7 +1974,10 @@ CREATE FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) RETURNS TABLE(id bigin
 BEGIN
     RETURN QUERY
     SELECT
-        c.id, c.record_id, c.kind, c.changed,
+        c.id, c.record_type, c.record_id,
+        CASE c.record_type WHEN 'user' THEN c.record_id ELSE c.after ->> 'user_id' END,
+        CASE c.record_type WHEN 'organization' THEN c.record_id ELSE c.after ->> 'organization_id' END,
+        c.kind, c.changed,
         c.after || jsonb_build_object('raw', c.raw),
         CASE WHEN c.before IS NOT NULL THEN
             c.after || c.before || jsonb_build_object('raw', CASE WHEN b.raw_changed THEN p.raw ELSE c.raw END)
@@ -1982,7 +1985,7 @@ BEGIN
         c.provider, c.event_id, c.event_at, c.changed_at
     FROM unnest(p_ids) AS a (id)
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id AND i.record_type = 'user' LIMIT 1
+        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id LIMIT 1
     ) AS c
     CROSS JOIN LATERAL (SELECT c.before IS NOT NULL AND 'raw' = ANY (c.changed) AS raw_changed) AS b
     -- By all columns of the index, so that no plan can walk through the feed by id.
@@ -1998,7 +2001,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of users with the whole row as each left it and as it was before.';
+COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of records with the whole row as each left it and as it was before.';
 
 CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
     LANGUAGE sql STABLE
@@ -2558,7 +2561,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) IS 'Merges an event into the versions of a record, column by column; called by apply_users and its likes only.';
 
-CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, record_type text, record_id text, user_id text, organization_id text, kind text, changed text[], record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -2751,6 +2754,41 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
 
+CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, user_id text, organization_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        l.id, l.record_type, l.record_id, f.user_id, f.organization_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.provider, l.event_id, l.event_at, l.changed_at
+    FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
+    CROSS JOIN LATERAL (
+        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
+        FROM capydb_auth.changes AS i
+        WHERE i.id = p.last_id
+        LIMIT 1
+    ) AS l
+    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[p.first_id]) AS f
+    -- By all columns of the index, so that no plan can walk through the feed by id.
+    CROSS JOIN LATERAL (
+        SELECT i.after, i.raw
+        FROM capydb_auth.changes AS i
+        WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
+          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p.as_of, l.id))
+        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        LIMIT 1
+    ) AS s;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) IS 'Records as changes up to one left them, and as they were before the first of some changes.';
+
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2827,41 +2865,6 @@ CREATE FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time
 $$;
 
 COMMENT ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) IS 'Whether what was set without a clock is newer than what was set with one.';
-
-CREATE FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) RETURNS TABLE(id bigint, user_id text, user_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_sort TO 'off'
-    AS $$
-BEGIN
-    RETURN QUERY
-    SELECT
-        l.id, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
-        l.provider, l.event_id, l.event_at, l.changed_at
-    FROM unnest(p_first, p_last) AS p (first_id, last_id)
-    CROSS JOIN LATERAL (
-        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
-        FROM capydb_auth.changes AS i
-        WHERE i.id = p.last_id
-        LIMIT 1
-    ) AS l
-    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[p.first_id]) AS f
-    -- By all columns of the index, so that no plan can walk through the feed by id.
-    CROSS JOIN LATERAL (
-        SELECT i.after, i.raw
-        FROM capydb_auth.changes AS i
-        WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
-          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p_as_of, l.id))
-        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
-        LIMIT 1
-    ) AS s;
-END;
-$$;
-
-COMMENT ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) IS 'Users as changes up to one left them, and as they were before the first of some changes.';
 
 CREATE FUNCTION capydb_auth.version_of(p_last_event_processed timestamp with time zone, p_last_event_sent_at timestamp with time zone, p_last_event_id text, p_last_event_fields integer, p_field_versions jsonb, p_column text, p_bit integer) RETURNS capydb_auth.version
     LANGUAGE sql STABLE
@@ -3850,6 +3853,8 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) FROM PUBLIC;
@@ -3859,8 +3864,6 @@ REVOKE ALL ON FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_i
 REVOKE ALL ON FUNCTION capydb_auth.skip_change_ids(p_to bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.unclocked_is_newer(p_received_at timestamp with time zone, p_clocked capydb_auth.version) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION capydb_auth.user_states(p_first bigint[], p_last bigint[], p_as_of bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.version_of(p_last_event_processed timestamp with time zone, p_last_event_sent_at timestamp with time zone, p_last_event_id text, p_last_event_fields integer, p_field_versions jsonb, p_column text, p_bit integer) FROM PUBLIC;
 

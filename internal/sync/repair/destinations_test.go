@@ -42,7 +42,7 @@ func onceEach(t *testing.T, s *sink, events int) {
 	for _, m := range s.messages() {
 		seen[m.EventID]++
 		if m.EventType == destination.UserCreated {
-			created[m.UserID]++
+			created[m.RecordID]++
 		}
 	}
 	for id, n := range seen {
@@ -245,7 +245,7 @@ func TestUsersOlderThanALossAreNotCreatedOnceMore(t *testing.T) {
 	b.settled(t, id)
 	require.Equal(t, []string{"user.created evt_created", "user.created evt_late", "user.created reconcile:run", "user.updated evt_updated"}, s.told())
 	require.Equal(t, "user.created reconcile:run", s.of("read-and-new"))
-	updated := s.messages()[slices.IndexFunc(s.messages(), func(m destination.Message) bool { return m.UserID == "updated" })]
+	updated := s.messages()[slices.IndexFunc(s.messages(), func(m destination.Message) bool { return m.RecordID == "updated" })]
 	require.Contains(t, string(updated.Before), `"email":null`)
 	require.Contains(t, updated.Changed, "email")
 

@@ -92,8 +92,9 @@ func TestLedger(t *testing.T) {
 			), f AS (
 				INSERT INTO authsync.destination_progress (destination_id, cursor) SELECT d.id, CASE d.name WHEN 'crm' THEN 700 ELSE 5 END FROM d
 			)
-			INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, event_type, changed, changed_at, state, finished_at)
-			SELECT $1, d.id, 900, 'u', 'user.updated', '{}', now(), 'delivered', now() FROM d WHERE d.name = 'app'`, b.projectID)
+			INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at,
+				state, finished_at)
+			SELECT $1, d.id, 900, 'user', 'u', 'u', 'user:u', 'user.updated', '{}', now(), 'delivered', now() FROM d WHERE d.name = 'app'`, b.projectID)
 		told, err := b.ledger.Lost(t.Context(), b.projectID, mirror.Progress{Epoch: epoch, AppliedTo: 10}, mirror.Progress{Epoch: epoch, AppliedAt: at})
 		require.NoError(t, err)
 		require.EqualValues(t, 900, told)

@@ -75,7 +75,7 @@ func (s *sink) told() []string {
 func (s *sink) of(user string) string {
 	var all []string
 	for _, m := range s.messages() {
-		if m.UserID == user {
+		if m.RecordID == user {
 			all = append(all, m.EventType+" "+m.EventID)
 		}
 	}

@@ -31,7 +31,8 @@ func Backlog(tb testing.TB, db *pgxpool.Pool, projectID uuid.UUID, name string) 
 // ChangesOf are changes as authsync.make_deliveries takes them: from, to, and of how many users.
 const ChangesOf = `(
 	SELECT jsonb_agg(jsonb_build_object(
-		'change_id', i, 'user_id', format('user-%s', i % $5), 'event_type', 'user.updated', 'changed', ARRAY['email'], 'changed_at', now()
+		'change_id', i, 'record_type', 'user', 'record_id', format('user-%s', i % $5), 'user_id', format('user-%s', i % $5),
+		'order_key', format('user:user-%s', i % $5), 'event_type', 'user.updated', 'changed', ARRAY['email'], 'changed_at', now()
 	))
 	FROM generate_series($3::bigint, $4::bigint) AS i)`
 

@@ -169,8 +169,8 @@ func (b *Bundle) NewOutbox(tb testing.TB) *Outbox {
 			defer b.mu.Unlock()
 			return b.types[uuid.MustParse(name)], nil
 		},
-		NewFilter: func(_, _ []string, text *string) (subscription.Filter, error) {
-			return &condition{text: text, b: b}, nil
+		NewFilter: func(eventTypes, _ []string, text *string) (subscription.Filter, error) {
+			return &condition{eventTypes: eventTypes, text: text, b: b}, nil
 		},
 		Now: b.Now,
 		Pause: func(pause time.Duration) time.Duration {
@@ -286,6 +286,67 @@ func (b *Bundle) Apply(tb testing.TB, users ...string) {
 			Provider: provider.Auth0, InboxID: int64(b.events), ReceivedAt: at,
 		}
 	}
+	b.ApplyEvents(tb, events...)
+}
+
+// ApplyRecords changes records, one event each. An invitation is one to the organization "o1", a session one of the
+// user "u1".
+func (b *Bundle) ApplyRecords(tb testing.TB, refs ...record.Ref) {
+	tb.Helper()
+	events := make([]mirror.Event, len(refs))
+	for i, ref := range refs {
+		events[i] = b.Event(ref)
+	}
+	b.ApplyEvents(tb, events...)
+}
+
+// Event makes the next event about a record; see ApplyRecords.
+func (b *Bundle) Event(ref record.Ref) mirror.Event {
+	b.events++
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(b.events) * time.Second)
+	e := mirror.Event{
+		Event: provider.Event{
+			ID: fmt.Sprint("evt_", b.events), Type: string(ref.Type) + ".updated", RecordType: ref.Type, At: at, SentAt: at,
+			Fields: provider.Fields{record.DeletedAt: nil}, Raw: json.RawMessage(fmt.Sprintf(`{"n": %d}`, b.events)),
+		},
+		Provider: provider.Auth0, InboxID: int64(b.events), ReceivedAt: at,
+	}
+	switch ref.Type {
+	case record.User:
+		e.UserID = ref.ID
+	case record.Organization:
+		e.OrganizationID = ref.ID
+	case record.Membership:
+		e.OrganizationID, e.UserID, _ = record.SplitMembershipID(ref.ID)
+	case record.Invitation:
+		organizationID := "o1"
+		e.ObjectID, e.OrganizationID, e.Fields[record.OrganizationID] = ref.ID, organizationID, &organizationID
+	case record.Session:
+		userID := "u1"
+		e.ObjectID, e.UserID, e.Fields[record.UserID] = ref.ID, userID, &userID
+	}
+	return e
+}
+
+// Deletion makes the next event about a record, which deletes it.
+func (b *Bundle) Deletion(ref record.Ref) mirror.Event {
+	e := b.Event(ref)
+	e.Type, e.DeletedClock, e.At, e.Raw = string(ref.Type)+".deleted", e.At, time.Time{}, nil
+	text := e.DeletedClock.Format(time.RFC3339)
+	e.Fields[record.DeletedAt] = &text
+	return e
+}
+
+// SetEventTypes sets the event types that a destination takes, which are those of users otherwise.
+func (b *Bundle) SetEventTypes(tb testing.TB, id uuid.UUID, eventTypes ...string) {
+	tb.Helper()
+	_, err := b.Control.Exec(tb.Context(), `UPDATE authsync.destinations SET event_types = $2 WHERE id = $1`, id, eventTypes)
+	require.NoError(tb, err)
+}
+
+// ApplyEvents applies events as they are.
+func (b *Bundle) ApplyEvents(tb testing.TB, events ...mirror.Event) {
+	tb.Helper()
 	for len(events) > 0 {
 		n := min(len(events), 200)
 		results, err := b.Mirrors.Apply(tb.Context(), b.ProjectID, events[:n])

@@ -2,6 +2,7 @@ package deliverytest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,10 +14,11 @@ import (
 // PausedForItsCondition is the state of a destination whose condition has cost too many workers; see Bundle.StateOf.
 const PausedForItsCondition = "paused system condition took longer than 100ms; change the condition, and resume the destination"
 
-// condition is a filter that wants everything but what its text says.
+// condition is a filter that wants all events of its types but what its text says.
 type condition struct {
-	text *string
-	b    *Bundle
+	eventTypes []string
+	text       *string
+	b          *Bundle
 
 	mu    sync.Mutex
 	kills int
@@ -39,13 +41,15 @@ func (s *condition) kill() error {
 
 func (s *condition) Wants(m destination.Message) (bool, string, error) {
 	switch {
+	case !slices.Contains(s.eventTypes, m.EventType):
+		return false, "its event type", nil
 	case s.text == nil:
 		return true, "it wants every change", nil
 	case *s.text == "slow":
 		s.b.SetClock(s.b.Now().Add(time.Second))
 		return true, "the condition says so after a second", nil
 	case strings.HasPrefix(*s.text, "bomb "): // for some users
-		if strings.HasPrefix(m.UserID, strings.TrimPrefix(*s.text, "bomb ")) {
+		if strings.HasPrefix(m.RecordID, strings.TrimPrefix(*s.text, "bomb ")) {
 			return false, "", s.kill()
 		}
 		return true, "the condition says so", nil
@@ -60,6 +64,6 @@ func (s *condition) Wants(m destination.Message) (bool, string, error) {
 	case *s.text == "error":
 		return false, "", errors.New("cannot iterate over null")
 	default:
-		return strings.Contains(string(m.User), *s.text), "the condition says so", nil
+		return strings.Contains(string(m.Row), *s.text), "the condition says so", nil
 	}
 }

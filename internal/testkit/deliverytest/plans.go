@@ -41,16 +41,18 @@ func loadPlanned(t *testing.T, conn *pgx.Conn, users int) {
 	exec(`INSERT INTO authsync.destination_progress (destination_id, cursor) SELECT d.id, 1000000 FROM ` + destinations + ` ON CONFLICT DO NOTHING`)
 	// A third is finished and a third failed, of users of their own.
 	exec(`
-		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, user_id, event_type, changed, changed_at, event_id, state, finished_at)
-		SELECT $1, d.id, 1000 + i, format(CASE i % 3 WHEN 0 THEN 'user-%s' WHEN 1 THEN 'done-%s' ELSE 'failed-%s' END, i / 3 % $2::int),
+		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at,
+			event_id, state, finished_at)
+		SELECT $1, d.id, 1000 + i, 'user', u.id, u.id, 'user:' || u.id,
 			'user.updated', '{email}', now(), 'evt-' || i,
 			CASE WHEN i % 3 = 1 THEN 'delivered' WHEN i % 3 = 2 THEN 'failed' WHEN i / 3 < $2::int THEN 'ready' ELSE 'blocked' END,
 			CASE WHEN i % 3 > 0 THEN now() END
 		FROM `+destinations+`, generate_series(0, 3 * $2::int * $3::int - 1) AS i
+		CROSS JOIN LATERAL (SELECT format(CASE i % 3 WHEN 0 THEN 'user-%s' WHEN 1 THEN 'done-%s' ELSE 'failed-%s' END, i / 3 % $2::int) AS id) AS u
 		ON CONFLICT DO NOTHING`, planProject(), users, planChanges)
 	exec(`
-		INSERT INTO authsync.external_ids (destination_id, user_id, external_id)
-		SELECT d.id, format('user-%s', i), i::text FROM `+destinations+`, generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`, users)
+		INSERT INTO authsync.external_ids (destination_id, record_type, record_id, external_id)
+		SELECT d.id, 'user', format('user-%s', i), i::text FROM `+destinations+`, generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`, users)
 	exec(`
 		INSERT INTO authsync.river_job (kind, max_attempts, args, state, finalized_at)
 		SELECT 'retry_delivery', 14, '{}', 'completed', now() FROM generate_series(1, $1::int * 5)`, users)
@@ -94,7 +96,7 @@ func findPlanned(t *testing.T, conn *pgx.Conn) *Plans {
 		return append(ids, 0) // where there is none yet
 	}
 	p.Ready = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'ready' ORDER BY o.change_id LIMIT 20`)
-	p.Failed = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'failed' ORDER BY o.user_id LIMIT 20`)
+	p.Failed = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'failed' ORDER BY o.record_id LIMIT 20`)
 	return p
 }
 

@@ -78,9 +78,9 @@ func (s *Sink) Send(ctx context.Context, messages []destination.Message) []desti
 	return results
 }
 
-// Preview shows one request, with the user as its body.
+// Preview shows one request, with the row as its body.
 func (s *Sink) Preview(_ context.Context, m destination.Message) ([]destination.Request, error) {
-	return []destination.Request{{Method: "POST", URL: "https://Sink.example/" + m.ID, Body: m.User}}, nil
+	return []destination.Request{{Method: "POST", URL: "https://Sink.example/" + m.ID, Body: m.Row}}, nil
 }
 
 // Got gives the ids of the messages that arrived, each once, in the order of their first arrival.
@@ -118,7 +118,7 @@ func (s *Sink) Users() string {
 	defer s.mu.Unlock()
 	users := make([]string, len(s.arrived))
 	for i, m := range s.arrived {
-		users[i] = m.UserID
+		users[i] = m.RecordID
 	}
 	return strings.Join(users, " ")
 }
@@ -142,12 +142,12 @@ func Failing() Answer {
 	return Always(destination.Result{Outcome: destination.Retry, Status: 503, Reason: "it is down"})
 }
 
-// FailingFor fails the changes of one user.
+// FailingFor fails the changes of one record.
 func FailingFor(user string, result destination.Result) Answer {
 	return func(_ context.Context, messages []destination.Message) []destination.Result {
 		results := make([]destination.Result, len(messages))
 		for i, m := range messages {
-			if m.UserID == user {
+			if m.RecordID == user {
 				results[i] = result
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Row is a row of users.
@@ -53,8 +54,8 @@ func (r Row) JSON() json.RawMessage {
 // Message is the nth change of a user, of an event type; before is nil where the user was new.
 func Message(n int64, eventType string, before, user Row, changed ...string) destination.Message {
 	return destination.Message{
-		ID: destination.MessageID(DestinationID(), n), ChangeID: n, ProjectID: ProjectID(), UserID: fmt.Sprint(user["id"]),
-		EventType: eventType, Changed: changed, User: user.JSON(), Before: before.JSON(), Provider: "auth0",
+		ID: destination.MessageID(DestinationID(), n), ChangeID: n, ProjectID: ProjectID(),
+		RecordType: record.User, RecordID: fmt.Sprint(user["id"]), EventType: eventType, Changed: changed, Row: user.JSON(), Before: before.JSON(), Provider: "auth0",
 		EventID: fmt.Sprintf("evt_%d", n), EventAt: EventAt(), ChangedAt: EventAt().Add(time.Second), Attempt: 1,
 	}
 }

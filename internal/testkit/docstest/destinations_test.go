@@ -172,9 +172,12 @@ func TestHTTP(t *testing.T) {
 		},
 		blocks: map[string]step{
 			"{": {instead: func(s *scene, shown string) {
-				if strings.Contains(shown, "billing") {
+				switch {
+				case strings.Contains(shown, "accounts"):
+					excerpt("accounts.json")(s, shown)
+				case strings.Contains(shown, "billing"):
 					excerpt("billing.json")(s, shown)
-				} else {
+				default:
 					excerpt("segment.json")(s, shown)
 				}
 			}},

@@ -1,5 +1,5 @@
 -- begin_deliveries records, before they are sent, that deliveries may have arrived. A message with
--- a state sends only what differs from the state before. If the sender dies and the user changes
+-- a state sends only what differs from the state before. If the sender dies and the record changes
 -- back, nothing differs, and the destination would keep the state in between; with this mark
 -- everything is sent.
 --

@@ -2,7 +2,7 @@
 -- right now may arrive all the same.
 --
 -- Repeatable: yes.
--- Order:      the user's next delivery goes.
+-- Order:      the next delivery with its order key goes.
 -- Result:     the state that it is in then; NULL: there is no such delivery.
 CREATE OR REPLACE FUNCTION authsync.cancel_delivery(
     p_project_id uuid,
@@ -16,7 +16,7 @@ SET enable_seqscan = off
 AS $fn$
 DECLARE
     v_destination_id uuid;
-    v_user_id        text;
+    v_order_key      text;
     v_state          text;
 BEGIN
     SELECT d.destination_id INTO v_destination_id
@@ -27,12 +27,12 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
-    RETURNING d.user_id, d.state INTO v_user_id, v_state;
+    RETURNING d.order_key, d.state INTO v_order_key, v_state;
     IF NOT FOUND THEN
         RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
     END IF;
 
-    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_user_id]) > 0 THEN
+    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_order_key]) > 0 THEN
         PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;
@@ -40,4 +40,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.cancel_delivery(uuid, bigint, timestamptz)
-    IS 'Ends a delivery that is not finished, or failed; the user''s next one goes.';
+    IS 'Ends a delivery that is not finished, or failed; the next one with its order key goes.';

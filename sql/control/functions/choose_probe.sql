@@ -1,5 +1,5 @@
 -- choose_probe chooses the delivery to probe a destination with: one without an attempt, otherwise
--- the one with the oldest attempt. So probes rotate, and one user with bad data does not block
+-- the one with the oldest attempt. So probes rotate, and one record with bad data does not block
 -- recovery. A retrying delivery moves from its own job to the destination's.
 --
 -- Repeatable: yes; the next choice differs once the attempt has been recorded.

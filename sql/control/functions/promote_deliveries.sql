@@ -1,4 +1,4 @@
--- promote_deliveries makes the next delivery of each user ready, unless one is ready or
+-- promote_deliveries makes the next delivery of each order key ready, unless one is ready or
 -- retrying. The caller holds the lock on the row of destination_progress.
 --
 -- Repeatable: yes.
@@ -6,7 +6,7 @@
 -- Result:     the number that became ready.
 CREATE OR REPLACE FUNCTION authsync.promote_deliveries(
     p_destination_id uuid,
-    p_user_ids       text[]
+    p_order_keys     text[]
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -20,20 +20,20 @@ DECLARE
 BEGIN
     UPDATE authsync.deliveries AS d
     SET state = 'ready'
-    FROM unnest(p_user_ids) AS u (user_id)
+    FROM unnest(p_order_keys) AS u (order_key)
     CROSS JOIN LATERAL (
         SELECT w.id
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state = 'blocked'
+        WHERE w.destination_id = p_destination_id AND w.order_key = u.order_key AND w.state = 'blocked'
         ORDER BY w.change_id
         LIMIT 1
     ) AS n
-    -- The limit keeps it one lookup per user. As an anti-join it was a scan of
+    -- The limit keeps it one lookup per key. As an anti-join it was a scan of
     -- all pending deliveries of the destination, at each promotion.
     LEFT JOIN LATERAL (
         SELECT true AS found
         FROM authsync.deliveries AS w
-        WHERE w.destination_id = p_destination_id AND w.user_id = u.user_id AND w.state IN ('ready', 'retrying')
+        WHERE w.destination_id = p_destination_id AND w.order_key = u.order_key AND w.state IN ('ready', 'retrying')
         LIMIT 1
     ) AS under_way ON true
     WHERE d.id = n.id AND under_way.found IS NULL;
@@ -43,4 +43,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(uuid, text[])
-    IS 'Makes the next delivery of each user ready, unless one is already.';
+    IS 'Makes the next delivery of each order key ready, unless one is already.';

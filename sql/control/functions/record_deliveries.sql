@@ -1,8 +1,8 @@
--- record_deliveries records the results of deliveries, promotes the next ones of the same users
+-- record_deliveries records the results of deliveries, promotes the next ones with the same order keys
 -- and updates the circuit breaker.
 --
 -- Repeatable: a result counts only if the delivery has not changed since it was sent.
--- Order:      a user's next delivery becomes ready when the one before is finished.
+-- Order:      the next delivery with an order key becomes ready when the one before is finished.
 -- Result:     how many became ready; the time until which the breaker is open, if
 --             this call opened it; whether the destination is disabled.
 --
@@ -13,9 +13,9 @@
 -- job of its own; sent_at; deferrals, if it was deferred while others succeeded, see
 -- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it.
 --
--- send: results with the same number failed together. The breaker counts users whose deliveries failed
--- at their first attempt, one for each send; p_open_after of them open it. The repeated failure of one
--- user's data says nothing about the others.
+-- send: results with the same number failed together. The breaker counts order keys whose deliveries failed
+-- at their first attempt, one for each send; p_open_after of them open it. The repeated failure of the data of
+-- one user or organization says nothing about the others.
 --
 -- Of coalesced deliveries the newest gets the outcome; the others are coalesced into it.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
@@ -35,8 +35,8 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
 DECLARE
-    v_progress      authsync.destination_progress;
-    v_users     text[];
+    v_progress  authsync.destination_progress;
+    v_keys      text[];
     v_delivered bigint;
     v_failed    bigint;
     v_failing   text[];
@@ -70,7 +70,7 @@ BEGIN
     member AS MATERIALIZED (
         SELECT
             d.id,
-            d.user_id,
+            d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
             r.outcome, r.attempts, r.status, r.response, r.reason
@@ -112,26 +112,27 @@ BEGIN
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
     remember AS (
-        INSERT INTO authsync.external_ids AS l (destination_id, user_id, external_id, updated_at)
-        SELECT p_destination_id, d.user_id, r.external_id, p_now
+        INSERT INTO authsync.external_ids AS l (destination_id, record_type, record_id, external_id, updated_at)
+        SELECT p_destination_id, d.record_type, d.record_id, r.external_id, p_now
         FROM result AS r
         JOIN authsync.deliveries AS d ON d.id = r.id
         WHERE NOT r.keeps_external_id AND r.external_id <> ''
-        ORDER BY d.user_id
-        ON CONFLICT (destination_id, user_id) DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
+        ORDER BY d.record_type, d.record_id
+        ON CONFLICT (destination_id, record_type, record_id)
+        DO UPDATE SET external_id = excluded.external_id, updated_at = excluded.updated_at
         WHERE l.external_id <> excluded.external_id
     ),
     forget AS (
         DELETE FROM authsync.external_ids AS l
         USING result AS r, authsync.deliveries AS d
         WHERE NOT r.keeps_external_id AND r.external_id = '' AND d.id = r.id
-          AND l.destination_id = p_destination_id AND l.user_id = d.user_id
+          AND l.destination_id = p_destination_id AND l.record_type = d.record_type AND l.record_id = d.record_id
     )
-    SELECT array_agg(DISTINCT m.user_id) INTO v_users
+    SELECT array_agg(DISTINCT m.order_key) INTO v_keys
     FROM member AS m;
 
-    IF v_users IS NOT NULL THEN
-        promoted := authsync.promote_deliveries(p_destination_id, v_users);
+    IF v_keys IS NOT NULL THEN
+        promoted := authsync.promote_deliveries(p_destination_id, v_keys);
     END IF;
 
     SELECT
@@ -155,9 +156,9 @@ BEGIN
         WHERE f.destination_id = p_destination_id;
     ELSIF v_failed > 0 THEN
         v_failing := ARRAY(
-            SELECT u.user_id FROM unnest(v_progress.breaker_failed_records) AS u (user_id)
+            SELECT u.order_key FROM unnest(v_progress.breaker_failed_records) AS u (order_key)
             UNION
-            SELECT min(d.user_id)
+            SELECT min(d.order_key)
             FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
             JOIN authsync.deliveries AS d ON d.id = r.id
             WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
@@ -175,7 +176,7 @@ BEGIN
             breaker_open_until     = coalesce(v_open, f.breaker_open_until),
             breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
         WHERE f.destination_id = p_destination_id;
-        -- It may be one user only that fails.
+        -- It may be one user or organization only that fails.
         IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
             is_disabled := authsync.halt_destination(
                 p_destination_id, 'disabled', 'system',
@@ -195,4 +196,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION authsync.record_deliveries(uuid, jsonb, timestamptz, integer, interval, interval, interval)
-    IS 'Records the results of deliveries and promotes the next ones of their users.';
+    IS 'Records the results of deliveries and promotes the next ones with their order keys.';

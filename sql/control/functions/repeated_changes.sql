@@ -6,16 +6,19 @@
 -- Result:     one row a change: when its event was final before the loss was found, NULL if it was not; the
 --             delivery of the lost change, if the destination has one; whether a backfill or a reconcile of
 --             the provider that began after the loss had ended before the change; whether the destination
---             knew the user before the loss, by a delivery or by a change that it had passed.
+--             knew the record before the loss, by a delivery or by a change that it had passed.
 CREATE OR REPLACE FUNCTION authsync.repeated_changes(
-    p_destination_id uuid,
-    p_lost_to        bigint,
-    p_found_at       timestamptz,
-    p_change_ids     bigint[],
-    p_user_ids       text[],
-    p_event_ids      text[],
-    p_providers      text[],
-    p_changed_at     timestamptz[]
+    p_destination_id   uuid,
+    p_lost_to          bigint,
+    p_found_at         timestamptz,
+    p_change_ids       bigint[],
+    p_record_types     text[],
+    p_record_ids       text[],
+    p_user_ids         text[],
+    p_organization_ids text[],
+    p_event_ids        text[],
+    p_providers        text[],
+    p_changed_at       timestamptz[]
 )
 RETURNS TABLE (change_id bigint, applied_at timestamptz, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
 LANGUAGE plpgsql
@@ -30,54 +33,80 @@ BEGIN
     RETURN QUERY
     WITH change AS MATERIALIZED (
         SELECT c.*
-        FROM unnest(p_change_ids, p_user_ids, p_event_ids, p_providers, p_changed_at)
-            AS c (id, user_id, event_id, provider, changed_at)
+        FROM unnest(p_change_ids, p_record_types, p_record_ids, p_user_ids, p_organization_ids, p_event_ids, p_providers, p_changed_at)
+            AS c (id, record_type, record_id, user_id, organization_id, event_id, provider, changed_at)
     ),
-    -- One look for each user, however many changes of the user are asked about.
+    -- One look for each record, however many changes of it are asked about.
     subject AS MATERIALIZED (
-        SELECT d.project_id, c.user_id, array_agg(c.event_id) AS event_ids
+        SELECT
+            d.project_id, c.record_type, c.record_id, min(c.user_id) AS user_id, min(c.organization_id) AS organization_id,
+            array_agg(c.event_id) AS event_ids
         FROM change AS c
         JOIN authsync.destinations AS d ON d.id = p_destination_id
-        GROUP BY d.project_id, c.user_id
+        GROUP BY d.project_id, c.record_type, c.record_id
     ),
+    -- The event of a membership's change may be one about its user or its organization, whose deletion it shares.
     outcome AS MATERIALIZED (
-        SELECT p.user_id, e.event_id, min(e.applied_at) AS applied_at
+        SELECT p.record_type, p.record_id, e.event_id, min(e.applied_at) AS applied_at
         FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
-              AND o.applied_at < p_found_at
+            WHERE p.record_type IN ('user', 'membership') AND o.project_id = p.project_id AND o.user_id = p.user_id
+              AND o.record_type IS NULL AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            UNION ALL
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE p.record_type <> 'user' AND o.project_id = p.project_id
+              AND o.record_type = p.record_type AND o.record_id = p.record_id
+              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            UNION ALL
+            SELECT o.event_id, o.applied_at
+            FROM authsync.event_outcomes AS o
+            WHERE p.record_type = 'membership' AND o.project_id = p.project_id
+              AND o.record_type = 'organization' AND o.record_id = p.organization_id
+              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
         ) AS e
-        GROUP BY p.user_id, e.event_id
+        GROUP BY p.record_type, p.record_id, e.event_id
     ),
     delivery AS MATERIALIZED (
-        SELECT DISTINCT ON (p.user_id, e.event_id) p.user_id, e.event_id, e.id, e.state
+        SELECT DISTINCT ON (p.record_type, p.record_id, e.event_id) p.record_type, p.record_id, e.event_id, e.id, e.state
         FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.id, o.event_id, o.state
             FROM authsync.deliveries AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.event_id = ANY (p.event_ids)
-              AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
+            WHERE o.project_id = p.project_id AND o.record_type = p.record_type AND o.record_id = p.record_id
+              AND o.event_id = ANY (p.event_ids) AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
         ) AS e
-        ORDER BY p.user_id, e.event_id, e.id
+        ORDER BY p.record_type, p.record_id, e.event_id, e.id
     ),
     known AS MATERIALIZED (
-        SELECT p.user_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
+        SELECT p.record_type, p.record_id, delivered.found IS NOT NULL OR passed.found IS NOT NULL AS is_known
         FROM subject AS p
         JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
         LEFT JOIN LATERAL (
             SELECT true AS found
             FROM authsync.deliveries AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id
+            WHERE o.project_id = p.project_id AND o.record_type = p.record_type AND o.record_id = p.record_id
               AND o.destination_id = p_destination_id AND o.change_id <= p_lost_to
             LIMIT 1
         ) AS delivered ON true
         LEFT JOIN LATERAL (
             SELECT true AS found
-            FROM authsync.event_outcomes AS o
-            WHERE o.project_id = p.project_id AND o.user_id = p.user_id AND o.outcome = 'applied'
-              AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+            FROM (
+                (SELECT
+                FROM authsync.event_outcomes AS o
+                WHERE p.record_type = 'user' AND o.project_id = p.project_id AND o.user_id = p.user_id AND o.record_type IS NULL
+                  AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+                LIMIT 1)
+                UNION ALL
+                (SELECT
+                FROM authsync.event_outcomes AS o
+                WHERE p.record_type <> 'user' AND o.project_id = p.project_id
+                  AND o.record_type = p.record_type AND o.record_id = p.record_id
+                  AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
+                LIMIT 1)
+            ) AS o
             LIMIT 1
         ) AS passed ON delivered.found IS NULL
     ),
@@ -92,12 +121,14 @@ BEGIN
     SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
            coalesce(k.is_known, false)
     FROM change AS c
-    LEFT JOIN outcome AS o ON o.user_id = c.user_id AND o.event_id = c.event_id
-    LEFT JOIN delivery AS d ON d.user_id = c.user_id AND d.event_id = c.event_id
-    LEFT JOIN known AS k ON k.user_id = c.user_id
+    LEFT JOIN outcome AS o ON o.record_type = c.record_type AND o.record_id = c.record_id AND o.event_id = c.event_id
+    LEFT JOIN delivery AS d ON d.record_type = c.record_type AND d.record_id = c.record_id AND d.event_id = c.event_id
+    LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
     LEFT JOIN run AS r ON r.provider = c.provider;
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.repeated_changes(uuid, bigint, timestamptz, bigint[], text[], text[], text[], timestamptz[])
+COMMENT ON FUNCTION authsync.repeated_changes(
+    uuid, bigint, timestamptz, bigint[], text[], text[], text[], text[], text[], text[], timestamptz[]
+)
     IS 'Which changes a repaired mirror has made once more, and what had become of them at a destination.';

@@ -2,7 +2,7 @@
 -- now, in the destination's job.
 --
 -- Repeatable: a blocked or coalesced delivery is left unchanged.
--- Order:      one at a time for each user.
+-- Order:      one at a time for each order key.
 -- Result:     its previous state, and the delivery it was coalesced into; is_being_sent: unchanged,
 --             because its own job is sending it right now. No row: there is no such delivery.
 CREATE OR REPLACE FUNCTION authsync.retry_delivery(

@@ -2,7 +2,7 @@
 -- destination must be resumed or recover first, or because a user retried the job of a failed one.
 --
 -- Repeatable: yes.
--- Order:      a failed delivery is queued in its user's order.
+-- Order:      a failed delivery is queued in the order of its order key.
 -- Result:     true if the delivery now waits for the destination's job.
 CREATE OR REPLACE FUNCTION authsync.return_delivery(
     p_id bigint

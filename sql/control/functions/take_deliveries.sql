@@ -1,13 +1,15 @@
--- take_deliveries returns deliveries that can be sent now: the earliest of each user. For
--- a destination that takes states, the user's other pending and failed deliveries are
--- included, to be coalesced with it.
+-- take_deliveries returns deliveries that can be sent now: the earliest of each order key. For
+-- a destination that takes states, the record's other pending and failed deliveries are
+-- included, to be coalesced with it: up to the first one that is to follow a pending delivery
+-- of another record with the same order key, which it must not overtake.
 --
 -- Repeatable: it changes nothing; the holder of the destination's lease sends.
 -- Order:      by change. But if the first is deferred, the newest that is not comes next:
 --             that shows whether all are deferred, or only some.
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it is in p_in_state.
---             as_of: the change up to which the user's deliveries have been made;
+--             as_of: the change up to which the record may be sent: that before the first of its
+--             pending ones that is not included, or the one up to which deliveries have been made;
 --             begun: part of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
@@ -18,9 +20,9 @@ CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_in_state       text
 )
 RETURNS TABLE (
-    id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, user_id text,
-    event_type text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean, coalesced bigint[],
-    external_id text
+    id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, record_type text,
+    record_id text, event_type text, changed text[], changed_at timestamptz, state text, attempts integer, begun boolean,
+    coalesced bigint[], external_id text
 )
 LANGUAGE plpgsql
 STABLE
@@ -63,8 +65,8 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        f.cursor,
-        h.user_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        coalesce(later.change_id - 1, f.cursor),
+        h.record_type, h.record_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
@@ -80,7 +82,30 @@ BEGIN
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
-    LEFT JOIN authsync.external_ids AS l ON l.destination_id = p_destination_id AND l.user_id = h.user_id
+    LEFT JOIN authsync.external_ids AS l
+        ON l.destination_id = p_destination_id AND l.record_type = h.record_type AND l.record_id = h.record_id
+    -- The first of another record that waits, and the first of this one that has to wait for it. The limits keep
+    -- these from walking over all that wait.
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE p_states AND w.destination_id = p_destination_id AND w.order_key = h.order_key AND w.state = 'blocked'
+          AND (w.record_type <> h.record_type OR w.record_id <> h.record_id)
+        ORDER BY w.change_id
+        LIMIT 1
+    ) AS other ON true
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        -- By all columns of the index, so that no plan can walk over what else waits.
+        WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, other.change_id))
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              <= (h.record_id, h.record_type, p_destination_id, 9223372036854775807)
+        ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id
+        LIMIT 1
+    ) AS later ON true
     LEFT JOIN LATERAL (
         SELECT
             array_agg(o.id) AS ids,
@@ -90,11 +115,15 @@ BEGIN
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'blocked'
+            WHERE w.state = 'blocked'
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (h.record_id, h.record_type, p_destination_id, 0)
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+                  < (h.record_id, h.record_type, p_destination_id, coalesce(later.change_id, 9223372036854775807))
             UNION ALL
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.destination_id = p_destination_id AND w.user_id = h.user_id AND w.state = 'failed'
+            WHERE w.destination_id = p_destination_id AND w.record_type = h.record_type AND w.record_id = h.record_id
+              AND w.state = 'failed' AND (later.change_id IS NULL OR w.change_id < later.change_id)
         ) AS o
         WHERE p_states
     ) AS u ON true

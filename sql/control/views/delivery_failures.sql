@@ -8,6 +8,8 @@ SELECT
     o.destination_id,
     d.name AS destination,
     o.change_id,
+    o.record_type,
+    o.record_id,
     o.user_id,
     o.event_type,
     o.state,
@@ -22,7 +24,7 @@ SELECT
     (
         SELECT count(*)
         FROM authsync.deliveries AS h
-        WHERE h.destination_id = o.destination_id AND h.user_id = o.user_id AND h.state = 'blocked'
+        WHERE h.destination_id = o.destination_id AND h.order_key = o.order_key AND h.state = 'blocked'
     ) AS blocked_deliveries
 FROM authsync.deliveries AS o
 JOIN authsync.destinations AS d ON d.id = o.destination_id
@@ -33,4 +35,4 @@ WHERE o.state IN ('retrying', 'failed');
 COMMENT ON VIEW authsync.delivery_failures IS 'Deliveries that failed, for good (failed) or until now (retrying).';
 COMMENT ON COLUMN authsync.delivery_failures.reason IS 'Why it failed the last time.';
 COMMENT ON COLUMN authsync.delivery_failures.job_state IS 'The state of the job that tries it again; NULL: there is none.';
-COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries of the same user wait for it.';
+COMMENT ON COLUMN authsync.delivery_failures.blocked_deliveries IS 'How many later deliveries with the same order key wait for it.';

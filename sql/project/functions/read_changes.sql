@@ -4,14 +4,14 @@
 -- Repeatable: it changes nothing.
 -- Order:      by id. Ids grow in the order of commit, because there is one writer at a
 --             time, so reading on from the last id seen misses nothing.
--- Result:     at most p_limit changes with an id greater than p_after.
+-- Result:     p_limit changes with an id greater than p_after, of records of all types; fewer: there are no more.
 CREATE OR REPLACE FUNCTION capydb_auth.read_changes(
     p_after bigint,
     p_limit integer
 )
 RETURNS TABLE (
-    id bigint, user_id text, kind text, changed text[], user_row jsonb, before_row jsonb,
-    provider text, event_id text, event_at timestamptz, changed_at timestamptz
+    id bigint, record_type text, record_id text, user_id text, organization_id text, kind text, changed text[],
+    record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamptz, changed_at timestamptz
 )
 LANGUAGE plpgsql
 STABLE

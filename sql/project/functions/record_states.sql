@@ -1,23 +1,23 @@
--- user_states gives users as they are, for destinations that take states. Several
--- changes of a user may be united: the answer spans from the row before the first of
--- them to the row as all changes up to p_as_of left it.
+-- record_states gives records as they are, for destinations that take states. Several
+-- changes of a record may be united: the answer spans from the row before the first of
+-- them to the row as all changes up to one of p_as_of left it.
 --
--- Why not the row of now: changes after p_as_of are still to be sent, each as what differs
+-- Why not the row of now: changes after that one are still to be sent, each as what differs
 -- from the row before it. A destination that was given too much already might never learn
 -- that it was changed back.
 --
 -- Repeatable: it changes nothing.
 -- Order:      the answer has none.
--- Result:     one row for each pair of p_first and p_last whose changes the feed has:
+-- Result:     one row for each element of p_first, p_last and p_as_of whose changes the feed has:
 --             the provider and event of the last one, the row as of p_as_of, and the row before
---             the first one, which is NULL where the user was new.
-CREATE OR REPLACE FUNCTION capydb_auth.user_states(
+--             the first one, which is NULL where the record was new.
+CREATE OR REPLACE FUNCTION capydb_auth.record_states(
     p_first bigint[],
     p_last  bigint[],
-    p_as_of bigint
+    p_as_of bigint[]
 )
 RETURNS TABLE (
-    id bigint, user_id text, user_row jsonb, before_row jsonb,
+    id bigint, record_type text, record_id text, user_id text, organization_id text, record_row jsonb, before_row jsonb,
     provider text, event_id text, event_at timestamptz, changed_at timestamptz
 )
 LANGUAGE plpgsql
@@ -31,9 +31,9 @@ AS $fn$
 BEGIN
     RETURN QUERY
     SELECT
-        l.id, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.id, l.record_type, l.record_id, f.user_id, f.organization_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
         l.provider, l.event_id, l.event_at, l.changed_at
-    FROM unnest(p_first, p_last) AS p (first_id, last_id)
+    FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (
         SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
         FROM capydb_auth.changes AS i
@@ -46,12 +46,12 @@ BEGIN
         SELECT i.after, i.raw
         FROM capydb_auth.changes AS i
         WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
-          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p_as_of, l.id))
+          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p.as_of, l.id))
         ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
         LIMIT 1
     ) AS s;
 END;
 $fn$;
 
-COMMENT ON FUNCTION capydb_auth.user_states(bigint[], bigint[], bigint)
-    IS 'Users as changes up to one left them, and as they were before the first of some changes.';
+COMMENT ON FUNCTION capydb_auth.record_states(bigint[], bigint[], bigint[])
+    IS 'Records as changes up to one left them, and as they were before the first of some changes.';
