@@ -107,8 +107,8 @@ func (s *session) greet(d *app.Dev, dataDir string, users []app.DemoUser) error 
 	for _, r := range s.devReport(d).Webhooks {
 		fmt.Fprintf(&b, "  %-12s %s\n", r.Provider, r.URL)
 	}
-	fmt.Fprintf(&b, "\nJobs, in a browser: %s\nSign in with AUTHSYNC_API_KEY of %s.\n",
-		s.devReport(d).RiverUI, filepath.Join(dataDir, config.ConnectionFile))
+	fmt.Fprintf(&b, "\nIn a browser: %s (jobs: %s)\nSign in with AUTHSYNC_API_KEY of %s.\n",
+		d.App.URL()+"/", s.devReport(d).RiverUI, filepath.Join(dataDir, config.ConnectionFile))
 	fmt.Fprintf(&b, `
 Try next, in another terminal:
 

@@ -205,8 +205,8 @@ func TestDevServer(t *testing.T) {
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "let the operator add it to AUTHSYNC_ALLOW_TARGETS")
 
-	// What it tells of River UI is true, and the key it names lets in.
-	page := regexp.MustCompile(`Jobs, in a browser: (\S+)`).FindStringSubmatch(first.out.String())
+	// The address of the dashboard is true, and the key it names lets in.
+	page := regexp.MustCompile(`In a browser: (\S+)`).FindStringSubmatch(first.out.String())
 	require.NotNil(t, page)
 	require.Contains(t, first.out.String(), "Sign in with AUTHSYNC_API_KEY of "+filepath.Join(dir, config.ConnectionFile))
 	form := url.Values{"key": {connection.APIKey.Reveal()}}
