@@ -115,7 +115,7 @@ DECLARE
     c_locked   constant text := 'the record is locked by another transaction in the project''s database';
     c_lock     constant text := 'a lock that is needed to write the record is held by another transaction in the project''s database';
     c_waits    constant integer := 20;
-    v_busy     text[] := '{}'; -- records, as type and id
+    v_busy     text[] := '{}'::text[]; -- records, as type and id
     v_free     capydb_auth.event[];
     v_event    capydb_auth.event;
     v_waits    integer := 0;
