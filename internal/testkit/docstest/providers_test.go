@@ -20,13 +20,17 @@ import (
 )
 
 // clerk makes a project that mirrors an account of Clerk's, all of it read.
-func clerk(t *testing.T, account *demoprovider.Account) *scene {
+func clerk(t *testing.T, account *demoprovider.Account, change ...func(*demoprovider.Clerk)) *scene {
 	t.Helper()
 	s := newScene(t, "")
 	s.shop()
+	server := demoprovider.NewClerk(account, time.Now)
+	for _, c := range change {
+		c(server)
+	}
 	s.put("clerk", map[string]any{
 		"credentials": map[string]string{"secret_key": demoprovider.ClerkKey},
-		"options":     map[string]string{"base_url": userapitest.Start(t, demoprovider.NewClerk(account, time.Now))},
+		"options":     map[string]string{"base_url": userapitest.Start(t, server)},
 	})
 	s.count(account.Len(), `SELECT count(*) FROM capydb_auth.users`)
 	s.hidden("until authsync backfill shop clerk --status | grep -i done; do :; done")
@@ -47,7 +51,19 @@ func TestBackfill(t *testing.T) {
 		file: "docs/backfill.md",
 		begin: func(t *testing.T) *scene {
 			t.Helper()
-			return clerk(t, demoprovider.NewAccount(7))
+			return clerk(t, demoprovider.NewAccount(7), func(c *demoprovider.Clerk) {
+				for i, name := range []string{"Lighthouse", "Beacon"} {
+					c.Organizations.Add(name, []demoprovider.Member{{User: i, Role: "admin"}, {User: i + 1, Role: "member"}},
+						demoprovider.Invitation{Number: i, Email: "guest@example.com", Role: "member"})
+				}
+			})
+		},
+		// The provider of this test is smaller, and was read before.
+		paste: func(*scene) []string {
+			return []string{
+				"1,200 users read, and 3 organizations, 15 memberships, 3 invitations: 1,221 new or changed, 0 unchanged",
+				"7 users read, and 2 organizations, 4 memberships, 2 invitations: 0 new or changed, 15 unchanged",
+			}
 		},
 		commands: map[string]step{
 			"authsync grant shop shop_app --ensure-user": {before: func(s *scene) {

@@ -70,7 +70,8 @@ func newFake() (*fake, error) {
 // Open opens the account of the fake.
 func (f *fake) Open(context.Context, uuid.UUID, string) (source.Account, error) {
 	users, err := f.kind.NewSource(provider.Credentials{SecretKey: fakeKey}, provider.Options{BaseURL: f.url}, userapi.Deps{Transport: f.transport})
-	return source.Account{Source: users, Importer: f.kind, Alone: true}, err
+	// It has no organizations.
+	return source.Account{Source: users, Importer: f.kind, Options: provider.Options{RecordTypes: []string{provider.MirrorUsers}}, Alone: true}, err
 }
 
 // serve answers until it is stopped.
