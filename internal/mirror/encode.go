@@ -56,6 +56,10 @@ func eventArgs(events []*Event) []any {
 		values                               = make([][]*string, len(columns))
 		raws                                 = make([][]byte, n)
 	)
+	places := make(map[record.Column]int, len(columns)) // the bits
+	for c, column := range columns {
+		places[column] = c
+	}
 	for i, e := range events {
 		ref := e.Record()
 		ordinals[i], inboxOrdinals[i] = int32(i), int32(e.Ordinal) //nolint:gosec // both are bounded by what a message holds
@@ -69,9 +73,9 @@ func eventArgs(events []*Event) []any {
 		arrived[i] = instant(e.arrivedAt())
 		put(&rolesAdded, n, i, optional(e.RoleAdded))
 		put(&rolesRemoved, n, i, optional(e.RoleRemoved))
-		for c, column := range columns {
-			value, ok := e.Fields[column]
-			if !ok {
+		for column, value := range e.Fields {
+			c, known := places[column]
+			if !known {
 				continue
 			}
 			fields[i] |= 1 << c
@@ -85,7 +89,7 @@ func eventArgs(events []*Event) []any {
 			}
 		}
 		if e.Raw != nil {
-			fields[i] |= int32(record.Raw.Bit()) //nolint:gosec // one of 21 bits
+			fields[i] |= 1 << places[record.Raw]
 			raws[i] = e.Raw
 		}
 	}

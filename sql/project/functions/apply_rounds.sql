@@ -21,7 +21,7 @@ DECLARE
     v_round capydb_auth.event[];
 BEGIN
     -- Most batches have no record twice.
-    IF (SELECT count(*) = count(DISTINCT (e.record_type, e.record_id)) FROM unnest(p_events) AS e) THEN
+    IF (SELECT count(*) = count(DISTINCT (e.record_type || ' ' || e.record_id) COLLATE "C") FROM unnest(p_events) AS e) THEN
         RETURN QUERY
         SELECT r.ordinal, r.outcome, r.reason
         FROM capydb_auth.apply_round(p_events) AS r;
