@@ -70,7 +70,7 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ in
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err == nil && userID != m.history.User.ID {
-		return mirror.History{}, mirror.ErrNoUser
+		return mirror.History{}, mirror.ErrNoRecord
 	}
 	return m.history, m.err
 }

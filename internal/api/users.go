@@ -17,7 +17,7 @@ import (
 
 // Users reads users from the mirrors of projects; see mirror.Mirrors.
 type Users interface {
-	// History returns mirror.ErrNoUser where the mirror has no such user.
+	// History returns mirror.ErrNoRecord where the mirror has no such user.
 	History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (mirror.History, error)
 	// List takes an empty email for all users.
 	List(ctx context.Context, projectID uuid.UUID, email, after string, limit int) ([]mirror.Listed, error)
@@ -85,7 +85,7 @@ func (a *API) getUser(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	history, err := a.config.Users.History(r.Context(), p.ID, id, before)
-	if errors.Is(err, mirror.ErrNoUser) {
+	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, fail(fault.UserNotFound,
 			"project %s has no user of this id: percent-encode it in the path (auth0|1 is auth0%%7C1)", p.Name)
 	}

@@ -249,5 +249,5 @@ func TestHistoryTellsTheSourceOfEachColumn(t *testing.T) {
 	require.JSONEq(t, `{"email": "a@example.com"}`, string(h.Changes[1].Before))
 
 	_, err = m.History(t.Context(), projectID(), "nobody", 0)
-	require.ErrorIs(t, err, mirror.ErrNoUser)
+	require.ErrorIs(t, err, mirror.ErrNoRecord)
 }

@@ -1,5 +1,7 @@
 package mirror
 
+import "github.com/authsync/authsync/internal/record"
+
 // EventArray is SQL that takes what EventArgs gives.
 const EventArray = eventArray
 
@@ -10,9 +12,17 @@ func EventArgs(events []Event) []any { return eventArgs(pointers(events)) }
 const (
 	LatestChange  = latestChange
 	SelectChanges = selectChanges
-	SelectSources = selectSources
 	SelectOpen    = selectOpen
 	SelectUser    = selectUser
 	SelectUsers   = selectUsers
 	Planned       = planned
 )
+
+// RecordStatements are what reads a record of a type and its sources, and what lists those behind an id.
+func RecordStatements(d record.Definition, after string) (row, sources, list string, listArgs []any) {
+	list, listArgs, err := selectRecords(d, RecordFilter{Type: d.Type, After: after, Limit: 20})
+	if err != nil {
+		panic(err) // of the test's own filter
+	}
+	return selectRecord(d), selectRecordSources(d), list, listArgs
+}

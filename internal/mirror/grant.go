@@ -51,9 +51,12 @@ func (r Reader) relations() []string {
 	var names, sources []string
 	for _, d := range record.Types() {
 		names = append(names, d.Table)
+		if d.Active {
+			names = append(names, "active_"+d.Table)
+		}
 		sources = append(sources, string(d.Type)+"_sources")
 	}
-	names = append(names, "active_users", "active_organizations", "active_memberships", "user_emails", "user_phones", "user_identities")
+	names = append(names, "user_emails", "user_phones", "user_identities")
 	if slices.Contains(r.Read, ReadFeed) {
 		names = append(names, sources...)
 		names = append(names, "changes", "user_changes", "record_changes")

@@ -119,9 +119,11 @@ func TestGrant(t *testing.T) {
 		granted, err := m.Grant(t.Context(), projectID(), mirror.Reader{Role: role, Read: []string{mirror.ReadMirror}})
 		require.NoError(t, err)
 		require.Equal(t, []string{
-			"USAGE ON SCHEMA capydb_auth", "SELECT ON capydb_auth.organizations", "SELECT ON capydb_auth.users",
-			"SELECT ON capydb_auth.memberships", "SELECT ON capydb_auth.invitations", "SELECT ON capydb_auth.sessions",
-			"SELECT ON capydb_auth.active_users", "SELECT ON capydb_auth.active_organizations", "SELECT ON capydb_auth.active_memberships",
+			"USAGE ON SCHEMA capydb_auth",
+			"SELECT ON capydb_auth.organizations", "SELECT ON capydb_auth.active_organizations",
+			"SELECT ON capydb_auth.users", "SELECT ON capydb_auth.active_users",
+			"SELECT ON capydb_auth.memberships", "SELECT ON capydb_auth.active_memberships",
+			"SELECT ON capydb_auth.invitations", "SELECT ON capydb_auth.sessions",
 			"SELECT ON capydb_auth.user_emails", "SELECT ON capydb_auth.user_phones", "SELECT ON capydb_auth.user_identities",
 		}, granted.Rights)
 		_, err = conn.Exec(t.Context(), `SELECT * FROM capydb_auth.users`)

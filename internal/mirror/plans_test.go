@@ -75,6 +75,8 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	const applyEvents = `SELECT * FROM capydb_auth.apply_events(` + mirror.EventArray + `)`
 	const ids = `ARRAY(SELECT 7 * i FROM generate_series(1, 20) AS i)`
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
+	users, _ := record.Of(record.User)
+	recordRow, recordSources, recordList, listArgs := mirror.RecordStatements(users, "user-7")
 	return map[string]func(t *testing.T, tx pgx.Tx){
 		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)...),
 		"ApplyUpdates":  run(applyEvents, events("user-%d", as)...),
@@ -99,7 +101,9 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"CloseChanges":   run(`SELECT * FROM capydb_auth.close_changes(` + userIDs + `, ` + userIDs + `, array_fill(timestamptz '2026-01-01', ARRAY[20]), '1 second')`),
 		"ChangeCursor":   run(`SELECT capydb_auth.change_cursor(NULL)`),
 		"LatestChange":   run(mirror.LatestChange, "user", "user-7"),
-		"Sources":        run(mirror.SelectSources, mirror.Planned, "user-7"),
+		"Record":         run(recordRow, mirror.Planned, "user-7"),
+		"Sources":        run(recordSources, mirror.Planned, "user-7"),
+		"Records":        run(recordList, append([]any{mirror.Planned}, listArgs...)...),
 		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
 		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", true, true, planItems),

@@ -125,7 +125,7 @@ func selectRecords(d record.Definition, f RecordFilter) (query string, args []an
 	}
 	id := "r.id"
 	if d.Type == record.Membership {
-		id = `replace(replace(r.organization_id, '%', '%25'), '/', '%2F') || '/' || r.user_id`
+		id = `capydb_auth.membership_id(r.organization_id, r.user_id)`
 	}
 	for column, value := range map[string]string{"organization_id": f.OrganizationID, "user_id": f.UserID} {
 		if value == "" {

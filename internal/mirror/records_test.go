@@ -181,7 +181,7 @@ func recordsIn(t require.TestingT, pool *pgxpool.Pool, prefix string) (rows map[
 		UNION ALL
 		SELECT 'organization:' || id, to_jsonb(o) - 'id' `+own+` FROM capydb_auth.organizations AS o WHERE id LIKE $1
 		UNION ALL
-		SELECT 'membership:' || replace(replace(organization_id, '%', '%25'), '/', '%2F') || '/' || user_id,
+		SELECT 'membership:' || capydb_auth.membership_id(organization_id, user_id),
 			to_jsonb(m) - '{organization_id,user_id,roles}'::text[] `+own+` || jsonb_build_object(
 				'permissions', CASE WHEN permissions IS NOT NULL THEN coalesce((SELECT string_agg(p, '|' ORDER BY p COLLATE "C") FROM unnest(permissions) AS p), '') END)
 		FROM capydb_auth.memberships AS m WHERE user_id LIKE $1
@@ -192,7 +192,7 @@ func recordsIn(t require.TestingT, pool *pgxpool.Pool, prefix string) (rows map[
 		FROM capydb_auth.sessions AS s WHERE id LIKE $1`, prefix)
 	roles = make(map[string][]string)
 	found, err := pool.Query(context.Background(), `
-		SELECT 'membership:' || replace(replace(organization_id, '%', '%25'), '/', '%2F') || '/' || user_id, roles
+		SELECT 'membership:' || capydb_auth.membership_id(organization_id, user_id), roles
 		FROM capydb_auth.memberships WHERE user_id LIKE $1 AND roles IS NOT NULL`, prefix+"%")
 	require.NoError(t, err)
 	var (

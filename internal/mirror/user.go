@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -17,9 +16,6 @@ import (
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
-
-// ErrNoUser means that the mirror has no user with this id.
-var ErrNoUser = errors.New("the mirror has no user with this id")
 
 // User is a row of capydb_auth.users.
 type User struct {
@@ -89,10 +85,6 @@ const (
 		       last_sign_in_at, deleted_at, raw, provider, last_event_processed, placeholder_since
 		FROM capydb_auth.users WHERE id = $1`
 
-	selectSources = `
-		SELECT column_name, event_id, set_at, sent_at
-		FROM capydb_auth.user_sources WHERE user_id = $1`
-
 	// By all columns of the index, so that no plan can walk through the feed by id.
 	selectChanges = `
 		SELECT u.id, u.kind, u.changed, u.before, u.after, u.provider, u.event_id, u.event_at, u.changed_at
@@ -107,35 +99,15 @@ const (
 		ORDER BY u.id DESC`
 )
 
-// History reads a user, the source of each of its columns, and a page of its changes, all as of one
-// moment: the newest of those before an id, 0 for the newest of all. It returns ErrNoUser where the mirror
-// has no such user.
+// History reads a user as RecordHistory does. It returns ErrNoRecord where the mirror has no such user.
 func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (History, error) {
-	l, err := m.tenant(ctx, projectID)
+	r, err := m.RecordHistory(ctx, projectID, record.Ref{Type: record.User, ID: userID}, before)
 	if err != nil {
 		return History{}, err
 	}
-	if err := l.install(ctx); err != nil {
-		return History{}, err
-	}
-
-	var h History
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err = pgx.BeginTxFunc(ctx, l.pool, options, func(tx pgx.Tx) error {
-		if h.User, err = collectOne[User](ctx, tx, selectUser, planned, userID); err != nil {
-			return err
-		}
-		if h.Sources, err = collect[Source](ctx, tx, selectSources, planned, userID); err != nil {
-			return err
-		}
-		h.Changes, h.ChangesBefore, err = changes(ctx, tx, record.Ref{Type: record.User, ID: userID}, before)
-		return err
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return History{}, ErrNoUser
-	}
-	if err != nil {
-		return History{}, unread(fmt.Errorf("read the user from the mirror: %w", err))
+	h := History{Sources: r.Sources, Changes: r.Changes, ChangesBefore: r.ChangesBefore}
+	if err := json.Unmarshal(r.Row, &h.User); err != nil {
+		return History{}, fmt.Errorf("read the user from the mirror: %w", err)
 	}
 	return h, nil
 }

@@ -100,6 +100,8 @@ type Definition struct {
 	// ByParents says that a record counts as deleted while its user or its organization is. Deletion is then
 	// that of the record itself, and deleted_at is computed.
 	ByParents bool
+	// Active says that there is a view of the records that exist.
+	Active bool
 	// Placeholders says that a record may exist before its first event, made by ensure_user or ensure_organization.
 	Placeholders bool
 }
@@ -131,15 +133,15 @@ func (d Definition) Has(column string) bool {
 func Types() []Definition {
 	return []Definition{
 		{
-			Type: Organization, Table: "organizations", Key: []string{"id"}, Deletion: "deleted_at", Placeholders: true,
+			Type: Organization, Table: "organizations", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Placeholders: true,
 			Columns: []Column{Name, Slug, ImageURL, CreatedAt, UpdatedAt, DeletedAt, Raw},
 		},
 		{
-			Type: User, Table: "users", Key: []string{"id"}, Deletion: "deleted_at", Placeholders: true,
+			Type: User, Table: "users", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Placeholders: true,
 			Columns: []Column{Email, FirstName, LastName, Username, ImageURL, CreatedAt, UpdatedAt, LastSignInAt, DeletedAt, Raw},
 		},
 		{
-			Type: Membership, Table: "memberships", Key: []string{"organization_id", "user_id"}, Deletion: "own_deleted_at", ByParents: true,
+			Type: Membership, Table: "memberships", Key: []string{"organization_id", "user_id"}, Deletion: "own_deleted_at", Active: true, ByParents: true,
 			Columns: []Column{ID, Role, Roles, Permissions, CreatedAt, UpdatedAt, DeletedAt, Raw},
 		},
 		{

@@ -56,9 +56,6 @@ func (t recordType) InFeed() []mirroredColumn {
 	return slices.DeleteFunc(slices.Clone(t.Mirrored), func(c mirroredColumn) bool { return c.Name == string(record.Raw) })
 }
 
-// HasActive reports whether there is a view of those that exist.
-func (t recordType) HasActive() bool { return t.Placeholders || t.ByParents }
-
 // Where returns the condition by which the row i of an event e is found.
 func (t recordType) Where() string {
 	var conditions []string

@@ -1917,7 +1917,7 @@ BEGIN
             record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
         )
         SELECT
-            'membership', replace(replace(a.organization_id, '%', '%25'), '/', '%2F') || '/' || a.user_id,
+            'membership', capydb_auth.membership_id(a.organization_id, a.user_id),
             CASE WHEN a.deleted_at IS NULL THEN 'deleted' WHEN a.shown_deleted_at IS NULL THEN 'restored' ELSE 'updated' END,
             ARRAY['deleted_at'],
             jsonb_build_object('deleted_at', a.deleted_at),
@@ -2389,6 +2389,15 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.lock_mirror() IS 'Lets one caller at a time write to the mirror, until its transaction ends.';
+
+CREATE FUNCTION capydb_auth.membership_id(p_organization_id text, p_user_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT replace(replace(p_organization_id, '%', '%25'), '/', '%2F') || '/' || p_user_id;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.membership_id(p_organization_id text, p_user_id text) IS 'The id of a membership: organization_id/user_id, escaped so that no two share one.';
 
 CREATE FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) RETURNS TABLE(shown jsonb, sets integer, last_at timestamp with time zone, last_sent_at timestamp with time zone, last_event_id text, last_fields integer, field_versions jsonb, is_noted boolean)
     LANGUAGE plpgsql STABLE
@@ -3838,6 +3847,8 @@ REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FR
 REVOKE ALL ON FUNCTION capydb_auth.is_same_value(p_one jsonb, p_other jsonb, p_is_loose boolean, p_levels integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.membership_id(p_organization_id text, p_user_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) FROM PUBLIC;
 
