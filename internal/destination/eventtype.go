@@ -16,8 +16,11 @@ const (
 	UserRestored = "user.restored"
 )
 
-// allOf is what stands for all kinds of change in event types such as organization.*.
-const allOf = "*"
+// anyKind stands for all kinds of change in event types; see AllOf.
+const anyKind = "*"
+
+// AllOf returns the form that stands for all event types of a record type, such as organization.*.
+func AllOf(t record.Type) string { return EventType(t, anyKind) }
 
 // EventTypesHint says to people what an event type is.
 const EventTypesHint = "an event type is user, organization, membership, invitation or session, a dot, and " +
@@ -67,7 +70,7 @@ func ExpandEventTypes(given []string) ([]string, error) {
 	for _, eventType := range given {
 		t, kind := SplitEventType(eventType)
 		switch {
-		case kind == allOf && slices.Contains(recordTypes(), t):
+		case kind == anyKind && slices.Contains(recordTypes(), t):
 			expanded = append(expanded, EventTypesOf(t)...)
 		case slices.Contains(known, eventType):
 			expanded = append(expanded, eventType)
@@ -91,7 +94,7 @@ func (c *Capabilities) CheckEventTypes(typeName string, eventTypes []string) err
 		if t, _ := SplitEventType(eventType); !c.Takes(t) {
 			names := make([]string, len(c.RecordTypes))
 			for i, t := range c.RecordTypes {
-				names[i] = string(t) + "." + allOf
+				names[i] = AllOf(t)
 			}
 			return fault.At("event_types", "event_types has %.40q: a destination of type %s takes %s only", eventType, typeName, strings.Join(names, ", "))
 		}

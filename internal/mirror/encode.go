@@ -3,6 +3,7 @@ package mirror
 import (
 	"time"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 )
@@ -64,15 +65,15 @@ func eventArgs(events []*Event) []any {
 		ref := e.Record()
 		ordinals[i], inboxOrdinals[i] = int32(i), int32(e.Ordinal) //nolint:gosec // both are bounded by what a message holds
 		types[i], records[i] = string(ref.Type), ref.ID
-		organizations[i], users[i] = optional(e.OrganizationID), optional(e.UserID)
+		organizations[i], users[i] = pgdb.NullText(e.OrganizationID), pgdb.NullText(e.UserID)
 		providers[i], ids[i] = e.Provider, e.ID
 		digests[i], inLedger[i] = e.IDIsDigest, !e.NoLedger
 		atReceipt[i], deletedReceipt[i], signInIsLeast[i] = e.AtIsReceipt, e.DeletedClockIsReceipt, e.LastSignInIsLeast
 		inboxIDs[i] = e.InboxID
 		received[i], at[i], deleted[i], sent[i] = instant(e.ReceivedAt), instant(e.At), instant(e.DeletedClock), instant(e.SentAt)
 		arrived[i] = instant(e.arrivedAt())
-		put(&rolesAdded, n, i, optional(e.RoleAdded))
-		put(&rolesRemoved, n, i, optional(e.RoleRemoved))
+		put(&rolesAdded, n, i, pgdb.NullText(e.RoleAdded))
+		put(&rolesRemoved, n, i, pgdb.NullText(e.RoleRemoved))
 		for column, value := range e.Fields {
 			c, known := places[column]
 			if !known {
@@ -118,14 +119,6 @@ func put(values *[]*string, n, i int, value *string) {
 		*values = make([]*string, n)
 	}
 	(*values)[i] = value
-}
-
-// optional gives nil for the empty text.
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 // instant gives nil for the zero time.

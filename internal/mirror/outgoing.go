@@ -30,23 +30,20 @@ type FeedChange struct {
 
 // RecordState is a record as of a change, and as it was before the first of some changes.
 type RecordState struct {
-	LastID         int64 // the last of these changes; Provider to ChangedAt are its own
-	RecordType     record.Type
-	RecordID       string
-	UserID         string
-	OrganizationID string
-	Row, Before    json.RawMessage
-	Provider       string
-	EventID        string
-	EventAt        time.Time
-	ChangedAt      time.Time
+	LastID      int64 // the last of these changes; Provider to ChangedAt are its own
+	RecordType  record.Type
+	RecordID    string
+	Row, Before json.RawMessage
+	Provider    string
+	EventID     string
+	EventAt     time.Time
+	ChangedAt   time.Time
 }
 
 const (
-	recordColumns = `record_type, record_id, coalesce(user_id, '') AS user_id, coalesce(organization_id, '') AS organization_id,
-		record_row AS row, before_row AS before, provider, event_id, event_at, changed_at`
+	recordColumns = `record_type, record_id, record_row AS row, before_row AS before, provider, event_id, event_at, changed_at`
 
-	feedColumns = `id, kind, changed, ` + recordColumns
+	feedColumns = `id, kind, changed, coalesce(user_id, '') AS user_id, coalesce(organization_id, '') AS organization_id, ` + recordColumns
 
 	readChanges = `SELECT ` + feedColumns + ` FROM capydb_auth.read_changes($1, $2)`
 	changesByID = `SELECT ` + feedColumns + ` FROM capydb_auth.changes_by_id($1) ORDER BY id`

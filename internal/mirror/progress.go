@@ -18,7 +18,7 @@ import (
 type Progress struct {
 	Epoch     uuid.UUID // made with the mirror; uuid.Nil: nothing is known
 	AppliedTo int64
-	ChangeID  int64     // the greatest id of user_changes that was ever given
+	ChangeID  int64     // the greatest id of capydb_auth.changes that was ever given
 	AppliedAt time.Time // when the last call began, of what was found; zero: there was none
 }
 

@@ -33,3 +33,11 @@ func CollectOne[T any](ctx context.Context, db Querier, sql string, args ...any)
 	}
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
 }
+
+// NullText returns nil for the empty text, as a parameter that is NULL then.
+func NullText(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

@@ -106,7 +106,7 @@ CREATE TABLE authsync.mirror_progress (
 COMMENT ON TABLE authsync.mirror_progress IS 'The least progress of each project''s mirror: one that is behind this, or of another epoch, has lost events.';
 COMMENT ON COLUMN authsync.mirror_progress.epoch IS 'capydb_auth.mirror_progress.epoch in the project''s database.';
 COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'Lower bound of capydb_auth.mirror_progress.applied_to.';
-COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest user_changes.id the mirror has handed out.';
+COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest capydb_auth.changes.id the mirror has handed out.';
 
 CREATE TABLE authsync.mirror_repairs (
     id                     bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,

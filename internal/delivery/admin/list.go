@@ -95,7 +95,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 		destinationID = &f.DestinationID
 	}
 	all, err = pgdb.Collect[Delivery](ctx, a.config.Pool, listDeliveries, pgdb.Planned, projectID, destinationID,
-		optional(f.State), optional(f.UserID), optional(f.EventType), optional(f.RecordType), optional(f.RecordID), before, limit+1)
+		pgdb.NullText(f.State), pgdb.NullText(f.UserID), pgdb.NullText(f.EventType), pgdb.NullText(f.RecordType), pgdb.NullText(f.RecordID), before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}
@@ -107,13 +107,6 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 		all[i].complete()
 	}
 	return all, next, nil
-}
-
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 // FindDelivery returns one delivery, or ErrNoDelivery.

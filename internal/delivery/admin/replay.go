@@ -67,7 +67,7 @@ func (a *Admin) Replay(ctx context.Context, projectID, destinationID uuid.UUID, 
 			return done, fmt.Errorf("replay changes: %w", err)
 		}
 	}
-	if err := a.replayDeliveries(ctx, destinationID, last, r, &done); err != nil {
+	if err := a.replayDeliveries(ctx, projectID, destinationID, last, r, &done); err != nil {
 		return done, fmt.Errorf("replay deliveries: %w", err)
 	}
 	return done, nil
@@ -75,10 +75,11 @@ func (a *Admin) Replay(ctx context.Context, projectID, destinationID uuid.UUID, 
 
 const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
 
+// The project, which is the destination's, is the first column of the indexes of records and of users.
 const selectReplayed = `
 	SELECT o.id
 	FROM authsync.deliveries AS o
-	WHERE o.destination_id = $1 AND o.id > $2 AND o.id <= $3
+	WHERE o.project_id = $12 AND o.destination_id = $1 AND o.id > $2 AND o.id <= $3
 	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
 	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
 	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
@@ -86,12 +87,12 @@ const selectReplayed = `
 	ORDER BY o.id
 	LIMIT $11`
 
-func (a *Admin) replayDeliveries(ctx context.Context, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
+func (a *Admin) replayDeliveries(ctx context.Context, projectID, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {
 	after := int64(0)
 	for {
-		rows, err := a.config.Pool.Query(ctx, selectReplayed, pgdb.Planned, destinationID, after, last, optional(r.State),
-			optional(r.UserID), optional(r.EventType), optionalTime(r.From.Time), optionalTime(r.To),
-			optional(r.RecordType), optional(r.RecordID), replayPage)
+		rows, err := a.config.Pool.Query(ctx, selectReplayed, pgdb.Planned, destinationID, after, last, pgdb.NullText(r.State),
+			pgdb.NullText(r.UserID), pgdb.NullText(r.EventType), optionalTime(r.From.Time), optionalTime(r.To),
+			pgdb.NullText(r.RecordType), pgdb.NullText(r.RecordID), replayPage, projectID)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // TestResult is a destination's response to a test event.
@@ -27,8 +28,11 @@ type TestResult struct {
 //
 // It returns a fault.Invalid if the type does not support test events or the mapping fails on this one.
 func (a *Admin) Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (TestResult, error) {
-	recordType, _ := destination.SplitEventType(eventType)
-	t, err := a.previewed(ctx, destinationID, destination.TestRecord(recordType))
+	message, err := destination.TestMessage(destinationID, projectID, eventType, a.config.Now())
+	if err != nil {
+		return TestResult{}, err
+	}
+	t, err := a.previewed(ctx, destinationID, record.Ref{Type: message.RecordType, ID: message.RecordID})
 	if err != nil {
 		return TestResult{}, err
 	}
@@ -38,10 +42,6 @@ func (a *Admin) Test(ctx context.Context, projectID, destinationID uuid.UUID, ev
 	}
 	if why := to.Capabilities.NoTest; why != "" {
 		return TestResult{}, fault.New(fault.Invalid, why)
-	}
-	message, err := destination.TestMessage(destinationID, projectID, eventType, a.config.Now())
-	if err != nil {
-		return TestResult{}, err
 	}
 	requests, err := to.Preview(ctx, message)
 	if err != nil {

@@ -125,15 +125,15 @@ func (r *Relay) work(ctx context.Context, job *river.Job[delivery.RelayArgs]) er
 // recheck looks for changes after the project went idle, and requests a job for them. If that
 // fails, the job runs once more, finds that the project has no job, and requests one.
 func (r *Relay) recheck(ctx context.Context, projectID uuid.UUID) error {
-	flows, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
+	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
 	if err != nil {
 		return fmt.Errorf("read the destinations: %w", err)
 	}
-	if len(flows) == 0 {
+	if len(standings) == 0 {
 		return nil
 	}
 	newest, err := r.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
-	if err == nil && !slices.ContainsFunc(flows, func(f standing) bool { return f.Cursor < newest }) {
+	if err == nil && !slices.ContainsFunc(standings, func(f standing) bool { return f.Cursor < newest }) {
 		return nil
 	}
 	return delivery.RequestRelay(ctx, r.config.Pool, projectID)
@@ -162,12 +162,12 @@ func (r *Relay) relayAll(ctx context.Context, projectID uuid.UUID, until time.Ti
 	waiting := make(map[uuid.UUID]error) // destinations that cannot advance now
 	page := delivery.FirstPage
 	for turn := 0; ; turn++ {
-		flows, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
+		standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
 		if err != nil {
 			return false, fmt.Errorf("read the destinations: %w", err)
 		}
 		var groups [][]standing
-		for _, f := range flows {
+		for _, f := range standings {
 			last := len(groups) - 1
 			switch {
 			case ended[f.Cursor], waiting[f.ID] != nil:

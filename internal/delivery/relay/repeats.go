@@ -26,7 +26,7 @@ import (
 //	                                      none, and the destination had passed it       ▶ skipped
 //	                                      none, and it had not                          ▶ made
 //	a record found missing by a backfill, reconcile or refresh and older than
-//	the loss, before a run has covered all users since                                ▶ skipped
+//	the loss, before a run has read all of its type since                                ▶ skipped
 //	anything else                                                                     ▶ made; as updated, if a later event of a
 //	                                                                                    record older than the loss, or known to
 //	                                                                                    the destination
@@ -44,7 +44,7 @@ type repeat struct {
 	AppliedAt     *time.Time // when its event became final, if before the loss was found
 	DeliveryID    *int64     // of the lost change
 	DeliveryState *string
-	IsComplete    bool // a run has covered all users of the provider since
+	IsComplete    bool // a run has read all records of its type since
 	IsKnown       bool // before the loss, the destination had a delivery of the record or had passed a change
 }
 
@@ -91,7 +91,7 @@ func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedC
 			continue
 		}
 		ids, types, records = append(ids, c.ID), append(types, string(c.RecordType)), append(records, c.RecordID)
-		users, organizations = append(users, optional(c.UserID)), append(organizations, optional(c.OrganizationID))
+		users, organizations = append(users, pgdb.NullText(c.UserID)), append(organizations, pgdb.NullText(c.OrganizationID))
 		events, providers, times = append(events, c.EventID), append(providers, c.Provider), append(times, c.ChangedAt)
 	}
 	known := make(map[int64]repeat, len(ids))
@@ -111,13 +111,6 @@ func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedC
 		known[f.ChangeID] = f
 	}
 	return known, nil
-}
-
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 // isRead reports whether the change comes from reading the record from the provider, not from a message.

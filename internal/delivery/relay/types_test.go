@@ -101,3 +101,21 @@ user u1 user: applied, known`), b.One(t, `
 			ARRAY(SELECT user_id FROM change ORDER BY n), ARRAY(SELECT organization_id FROM change ORDER BY n), ARRAY(SELECT event_id FROM change ORDER BY n),
 			array_fill('auth0'::text, ARRAY[12]), array_fill(now(), ARRAY[12])) AS r ON r.change_id = c.n`, id))
 }
+
+// A run covers the types that it has read: all users, and others as its report says.
+func TestARunCoversTheTypesThatItRead(t *testing.T) {
+	t.Parallel()
+	b := deliverytest.New(t)
+	id := b.Add(t, "sink", &deliverytest.Sink{})
+	_, err := b.Control.Exec(t.Context(), `
+		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, report, started_at, finished_at)
+		VALUES ($1, 'auth0', 'backfill', 'done', '{"bad": [], "records": {"organization": 2}}', now() - interval '1 hour', now() - interval '1 hour')`, b.ProjectID)
+	require.NoError(t, err)
+	require.Equal(t, "organization user", b.One(t, `
+		SELECT string_agg(t.name, ' ' ORDER BY t.name)
+		FROM unnest(ARRAY['user', 'organization', 'membership', 'invitation', 'session']) WITH ORDINALITY AS t (name, n)
+		JOIN authsync.repeated_changes($1, 9, now() - interval '2 hours', '{1,2,3,4,5}', '{user,organization,membership,invitation,session}',
+			'{u,o,m,i,s}', '{u,u,u,u,u}', '{o,o,o,o,o}', '{e,e,e,e,e}', array_fill('auth0'::text, ARRAY[5]), array_fill(now(), ARRAY[5])) AS r
+			ON r.change_id = t.n
+		WHERE r.is_complete`, id))
+}

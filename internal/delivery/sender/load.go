@@ -52,17 +52,14 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 	of := delivery.Messages{Feed: s.config.Feed, DestinationID: to.ID, ProjectID: all[0].ProjectID}
 	first, last, asOf := make([]int64, len(all)), make([]int64, len(all)), make([]int64, len(all))
 	for i, t := range all {
-		first[i], last[i], asOf[i] = t.FirstChangeID, t.LastChangeID, t.AsOf
-		if !states {
-			first[i] = t.ChangeID
-		}
+		first[i], last[i], asOf[i] = t.FirstChangeID, t.LastChangeID, t.AsOf // of an event, its change
 	}
 	var messages map[int64]destination.Message
 	var err error
 	if states {
 		messages, err = of.States(ctx, first, last, asOf)
 	} else {
-		messages, err = of.Events(ctx, first)
+		messages, err = of.Events(ctx, last)
 	}
 	if err != nil {
 		return nil, err
@@ -76,9 +73,6 @@ func outgoings(states bool, all []readyDelivery, messages map[int64]destination.
 	loaded := make([]outgoing, len(all))
 	for i, t := range all {
 		m, ok := messages[t.LastChangeID]
-		if !states {
-			m, ok = messages[t.ChangeID]
-		}
 		loaded[i] = outgoing{readyDelivery: t, message: m}
 		if !ok {
 			loaded[i].isGone = true

@@ -20,6 +20,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // Config configures the jobs.
@@ -67,16 +68,30 @@ type rescueWorker struct {
 // requested the relay.
 const lookAfter = 5 * time.Minute
 
-// Destinations whose deliveries may have lost their job. Both partial indexes are read at their edge.
+// Destinations whose deliveries may have lost their job: a look-up or two in partial indexes each.
 const selectToRescue = `
-	SELECT DISTINCT o.destination_id
-	FROM authsync.deliveries AS o
-	WHERE o.state = 'blocked' OR (o.state = 'retrying' AND o.next_attempt_at < $1::timestamptz - interval '1 minute')`
+	SELECT p.destination_id
+	FROM authsync.destination_progress AS p
+	LEFT JOIN LATERAL (
+		SELECT true AS found
+		FROM authsync.deliveries AS o
+		WHERE o.destination_id = p.destination_id AND o.state = 'blocked'
+		ORDER BY o.order_key, o.change_id
+		LIMIT 1
+	) AS blocked ON true
+	LEFT JOIN LATERAL (
+		SELECT true AS found
+		FROM authsync.deliveries AS o
+		WHERE o.destination_id = p.destination_id AND o.state = 'retrying' AND o.next_attempt_at < $1::timestamptz - interval '1 minute'
+		ORDER BY o.next_attempt_at
+		LIMIT 1
+	) AS overdue ON blocked.found IS NULL
+	WHERE blocked.found OR overdue.found`
 
 // Work replaces deleted jobs and requests the relay of projects that have been idle for long.
 func (w *rescueWorker) Work(ctx context.Context, _ *river.Job[delivery.RescueArgs]) error {
 	now := w.config.Now()
-	rows, err := w.config.Pool.Query(ctx, selectToRescue, now)
+	rows, err := w.config.Pool.Query(ctx, selectToRescue, pgdb.Planned, now)
 	if err != nil {
 		return fmt.Errorf("find deliveries to rescue: %w", err)
 	}

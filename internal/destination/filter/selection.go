@@ -26,7 +26,7 @@ func columns(eventTypes []string) []string {
 		if len(eventTypes) > 0 && !slices.ContainsFunc(eventTypes, func(e string) bool { return strings.HasPrefix(e, string(d.Type)+".") }) {
 			continue
 		}
-		for _, column := range append(d.Row(), "provider") {
+		for _, column := range d.Row() {
 			if !slices.Contains(all, column) {
 				all = append(all, column)
 			}

@@ -144,16 +144,17 @@ func TestCompileRefuses(t *testing.T) {
 		condition          string
 		says               []string
 	}{
-		"UnknownEventType":        {[]string{"user.renamed"}, nil, "true", []string{`event_types has "user.renamed"`, "such as user.updated or organization.*"}},
-		"UnknownColumn":           {nil, []string{"plan"}, "true", []string{`"plan"`, "email", "raw.app_metadata.plan"}},
-		"EmptyName":               {nil, []string{"raw..plan"}, "true", []string{`"raw..plan"`, "raw.app_metadata.plan"}},
-		"EmptyField":              {nil, []string{""}, "true", []string{"fields", "email"}},
-		"TooMany":                 {nil, make([]string, 101), "true", []string{"101", "100"}},
-		"FieldIsNoJQ":             {nil, []string{".raw["}, "true", []string{".raw[", "too early"}},
-		"ConditionIsNoJQ":         {nil, nil, ".user.email ==", []string{"condition", "too early"}},
-		"ConditionIsEmpty":        {nil, nil, " ", []string{"condition is empty"}},
-		"ConditionOfUnknownName":  {nil, nil, "foo(1)", []string{"condition", "foo/1"}},
-		"ConditionKnowsNoSecrets": {nil, nil, "$secrets.token", []string{"condition", "no variables here"}},
+		"UnknownEventType":         {[]string{"user.renamed"}, nil, "true", []string{`event_types has "user.renamed"`, "such as user.updated or organization.*"}},
+		"UnknownColumn":            {nil, []string{"plan"}, "true", []string{`"plan"`, "email", "raw.app_metadata.plan"}},
+		"ColumnThatNoEventChanges": {nil, []string{"provider"}, "true", []string{`"provider"`, "begins with no column"}},
+		"EmptyName":                {nil, []string{"raw..plan"}, "true", []string{`"raw..plan"`, "raw.app_metadata.plan"}},
+		"EmptyField":               {nil, []string{""}, "true", []string{"fields", "email"}},
+		"TooMany":                  {nil, make([]string, 101), "true", []string{"101", "100"}},
+		"FieldIsNoJQ":              {nil, []string{".raw["}, "true", []string{".raw[", "too early"}},
+		"ConditionIsNoJQ":          {nil, nil, ".user.email ==", []string{"condition", "too early"}},
+		"ConditionIsEmpty":         {nil, nil, " ", []string{"condition is empty"}},
+		"ConditionOfUnknownName":   {nil, nil, "foo(1)", []string{"condition", "foo/1"}},
+		"ConditionKnowsNoSecrets":  {nil, nil, "$secrets.token", []string{"condition", "no variables here"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,8 +37,8 @@ type Type struct {
 
 // Options are the options of an HTTP destination.
 type Options struct {
-	// Requests are the requests by event type, and "default" for the other types. An event type without either
-	// makes no request.
+	// Requests are the requests by event type, by forms such as organization.*, and "default" for the other types.
+	// An event type without any of these makes no request.
 	Requests map[string]RequestOptions `json:"requests"`
 	// Headers apply to all requests; a request's own headers override them.
 	Headers map[string]string `json:"headers,omitempty"`
@@ -48,7 +48,7 @@ type Options struct {
 	Success []Status `json:"success,omitempty"`
 	Retry   []Status `json:"retry,omitempty"`
 	GiveUp  []Status `json:"give_up,omitempty"`
-	// Latest sends the user's newest state: pending changes are coalesced.
+	// Latest sends the record's newest state: pending changes of a record are coalesced.
 	Latest bool `json:"latest,omitempty"`
 	// KeepEmpty keeps null and empty strings in the body, which are dropped otherwise.
 	KeepEmpty bool                     `json:"keep_empty,omitempty"`

@@ -150,7 +150,7 @@ type ready struct {
 
 // prepare builds the request for a message. skip is why there is none. It returns a fault.Invalid.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
-	r := cmp.Or(h.requests[m.EventType], h.requests[string(m.RecordType)+".*"], h.requests[fallback])
+	r := cmp.Or(h.requests[m.EventType], h.requests[destination.AllOf(m.RecordType)], h.requests[fallback])
 	if r == nil {
 		return nil, "nothing to do for " + m.EventType, nil
 	}

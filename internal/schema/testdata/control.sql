@@ -1038,9 +1038,10 @@ BEGIN
             UNION ALL
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
-            WHERE p.record_type = 'membership' AND o.project_id = p.project_id
-              AND o.record_type = 'organization' AND o.record_id = p.organization_id
-              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            -- By the ids of the events: what is IS NOT DISTINCT keeps plans from reading all events of the organization.
+            WHERE p.record_type = 'membership' AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+              AND o.project_id IS NOT DISTINCT FROM p.project_id
+              AND o.record_type IS NOT DISTINCT FROM 'organization' AND o.record_id IS NOT DISTINCT FROM p.organization_id
         ) AS e
         GROUP BY p.record_type, p.record_id, e.event_id
     ),
@@ -1085,13 +1086,15 @@ BEGIN
             LIMIT 1
         ) AS passed ON delivered.found IS NULL
     ),
-    -- The first of each provider's.
+    -- The first of each provider's that has read all records of the type.
     run AS MATERIALIZED (
-        SELECT b.provider, min(b.finished_at) AS finished_at
+        SELECT b.provider, t.record_type, min(b.finished_at) AS finished_at
         FROM authsync.sync_runs AS b
         JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
+        CROSS JOIN (SELECT DISTINCT c.record_type FROM change AS c) AS t
         WHERE b.state = 'done' AND b.started_at >= p_found_at
-        GROUP BY b.provider
+          AND (t.record_type = 'user' OR b.report -> 'records' ? t.record_type)
+        GROUP BY b.provider, t.record_type
     )
     SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
            coalesce(k.is_known, false)
@@ -1099,7 +1102,7 @@ BEGIN
     LEFT JOIN outcome AS o ON o.record_type = c.record_type AND o.record_id = c.record_id AND o.event_id = c.event_id
     LEFT JOIN delivery AS d ON d.record_type = c.record_type AND d.record_id = c.record_id AND d.event_id = c.event_id
     LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
-    LEFT JOIN run AS r ON r.provider = c.provider;
+    LEFT JOIN run AS r ON r.provider = c.provider AND r.record_type = c.record_type;
 END;
 $$;
 
@@ -1716,8 +1719,8 @@ BEGIN
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
     LEFT JOIN authsync.external_ids AS l
         ON l.destination_id = p_destination_id AND l.record_type = h.record_type AND l.record_id = h.record_id
-    -- The first of another record that waits, and the first of this one that has to wait for it. The limits keep
-    -- these from walking over all that wait.
+    -- The first of another record that waits, and the first of this one that has to wait for it. The former walks over
+    -- what waits of this record, which is read below as well; the latter is one look-up.
     LEFT JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w
@@ -2531,7 +2534,7 @@ COMMENT ON COLUMN authsync.mirror_progress.epoch IS 'capydb_auth.mirror_progress
 
 COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'Lower bound of capydb_auth.mirror_progress.applied_to.';
 
-COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest user_changes.id the mirror has handed out.';
+COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest capydb_auth.changes.id the mirror has handed out.';
 
 CREATE TABLE authsync.mirror_repairs (
     id bigint NOT NULL,

@@ -2763,7 +2763,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
 
-CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, user_id text, organization_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -2774,7 +2774,7 @@ CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_a
 BEGIN
     RETURN QUERY
     SELECT
-        l.id, l.record_type, l.record_id, f.user_id, f.organization_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.id, l.record_type, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
         l.provider, l.event_id, l.event_at, l.changed_at
     FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (

@@ -50,6 +50,14 @@ func loadPlanned(t *testing.T, conn *pgx.Conn, users int) {
 		FROM `+destinations+`, generate_series(0, 3 * $2::int * $3::int - 1) AS i
 		CROSS JOIN LATERAL (SELECT format(CASE i % 3 WHEN 0 THEN 'user-%s' WHEN 1 THEN 'done-%s' ELSE 'failed-%s' END, i / 3 % $2::int) AS id) AS u
 		ON CONFLICT DO NOTHING`, planProject(), users, planChanges)
+	// Each user has memberships that wait behind its own changes.
+	exec(`
+		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at,
+			event_id, state)
+		SELECT $1, d.id, 500000 + i, 'membership', 'org/user-' || i % $2::int, 'user-' || i % $2::int, 'user:user-' || i % $2::int,
+			'membership.updated', '{role}', now(), 'mevt-' || i, 'blocked'
+		FROM `+destinations+`, generate_series(0, 2 * $2::int - 1) AS i
+		ON CONFLICT DO NOTHING`, planProject(), users)
 	exec(`
 		INSERT INTO authsync.external_ids (destination_id, record_type, record_id, external_id)
 		SELECT d.id, 'user', format('user-%s', i), i::text FROM `+destinations+`, generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`, users)
@@ -59,6 +67,11 @@ func loadPlanned(t *testing.T, conn *pgx.Conn, users int) {
 	exec(`
 		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, event_id, type, user_id, outcome, applied_at)
 		SELECT i, 0, now(), $1, 'evt-' || i, 'user.updated', format('user-%s', i / 3 % $2::int), 'applied', now() - interval '1 hour'
+		FROM generate_series(1, 3 * $2::int * $3::int) AS i ON CONFLICT DO NOTHING`, planProject(), users, planChanges)
+	// The organization of all memberships has as many.
+	exec(`
+		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, event_id, type, record_type, record_id, outcome, applied_at)
+		SELECT 1000000 + i, 0, now(), $1, 'oevt-' || i, 'organization.updated', 'organization', 'org', 'applied', now() - interval '1 hour'
 		FROM generate_series(1, 3 * $2::int * $3::int) AS i ON CONFLICT DO NOTHING`, planProject(), users, planChanges)
 }
 

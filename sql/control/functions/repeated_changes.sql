@@ -63,9 +63,10 @@ BEGIN
             UNION ALL
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
-            WHERE p.record_type = 'membership' AND o.project_id = p.project_id
-              AND o.record_type = 'organization' AND o.record_id = p.organization_id
-              AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+            -- By the ids of the events: what is IS NOT DISTINCT keeps plans from reading all events of the organization.
+            WHERE p.record_type = 'membership' AND o.event_id = ANY (p.event_ids) AND o.applied_at < p_found_at
+              AND o.project_id IS NOT DISTINCT FROM p.project_id
+              AND o.record_type IS NOT DISTINCT FROM 'organization' AND o.record_id IS NOT DISTINCT FROM p.organization_id
         ) AS e
         GROUP BY p.record_type, p.record_id, e.event_id
     ),
@@ -110,13 +111,15 @@ BEGIN
             LIMIT 1
         ) AS passed ON delivered.found IS NULL
     ),
-    -- The first of each provider's.
+    -- The first of each provider's that has read all records of the type.
     run AS MATERIALIZED (
-        SELECT b.provider, min(b.finished_at) AS finished_at
+        SELECT b.provider, t.record_type, min(b.finished_at) AS finished_at
         FROM authsync.sync_runs AS b
         JOIN authsync.destinations AS d ON d.id = p_destination_id AND d.project_id = b.project_id
+        CROSS JOIN (SELECT DISTINCT c.record_type FROM change AS c) AS t
         WHERE b.state = 'done' AND b.started_at >= p_found_at
-        GROUP BY b.provider
+          AND (t.record_type = 'user' OR b.report -> 'records' ? t.record_type)
+        GROUP BY b.provider, t.record_type
     )
     SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
            coalesce(k.is_known, false)
@@ -124,7 +127,7 @@ BEGIN
     LEFT JOIN outcome AS o ON o.record_type = c.record_type AND o.record_id = c.record_id AND o.event_id = c.event_id
     LEFT JOIN delivery AS d ON d.record_type = c.record_type AND d.record_id = c.record_id AND d.event_id = c.event_id
     LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
-    LEFT JOIN run AS r ON r.provider = c.provider;
+    LEFT JOIN run AS r ON r.provider = c.provider AND r.record_type = c.record_type;
 END;
 $fn$;
 

@@ -84,8 +84,8 @@ BEGIN
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
     LEFT JOIN authsync.external_ids AS l
         ON l.destination_id = p_destination_id AND l.record_type = h.record_type AND l.record_id = h.record_id
-    -- The first of another record that waits, and the first of this one that has to wait for it. The limits keep
-    -- these from walking over all that wait.
+    -- The first of another record that waits, and the first of this one that has to wait for it. The former walks over
+    -- what waits of this record, which is read below as well; the latter is one look-up.
     LEFT JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w

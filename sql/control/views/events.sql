@@ -1,6 +1,6 @@
 -- events shows one row an event: what came, and what became of it.
 --
--- A delivery whose events are not known yet is one row with outcome 'pending'.
+-- A message whose events are not known yet is one row with outcome 'pending'.
 -- Newest first and a LIMIT is fast, alone or with a project_id; so are an event_id,
 -- and a project_id with a user_id. (record_id is computed: look for a record other than a user in event_outcomes.)
 CREATE OR REPLACE VIEW authsync.events AS

@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION capydb_auth.record_states(
     p_as_of bigint[]
 )
 RETURNS TABLE (
-    id bigint, record_type text, record_id text, user_id text, organization_id text, record_row jsonb, before_row jsonb,
+    id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb,
     provider text, event_id text, event_at timestamptz, changed_at timestamptz
 )
 LANGUAGE plpgsql
@@ -31,7 +31,7 @@ AS $fn$
 BEGIN
     RETURN QUERY
     SELECT
-        l.id, l.record_type, l.record_id, f.user_id, f.organization_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.id, l.record_type, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
         l.provider, l.event_id, l.event_at, l.changed_at
     FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (

@@ -1,0 +1,4 @@
+package upkeep
+
+// SelectToRescue is run by the tests of plans.
+const SelectToRescue = selectToRescue
