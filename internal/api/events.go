@@ -29,6 +29,7 @@ type Events interface {
 	Jobs(ctx context.Context, inboxID int64, ordinal int) ([]inbox.Job, error)
 	Neighbours(ctx context.Context, e inbox.Event) (previous, next *inbox.EventRef, err error)
 	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
+	CountReplay(ctx context.Context, f inbox.Filter, most int) (messages int, err error)
 }
 
 func eventID(inboxID int64, ordinal int) string { return fmt.Sprintf("%d.%d", inboxID, ordinal) }
@@ -66,6 +67,8 @@ type eventFilter struct {
 	EventID    string `json:"event_id"`
 	Since      string `json:"since"`
 	Until      string `json:"until"`
+	// DryRun is of the body only: count, and do nothing.
+	DryRun bool `json:"dry_run"`
 }
 
 // of makes the filter; in is where it was sent.
@@ -239,7 +242,7 @@ func (a *API) replayEvent(r *http.Request) (answer, error) {
 	return a.replay(r, filter)
 }
 
-// replayEvents takes up all events that the body's filter chooses; an empty
+// replayEvents takes up all events that the body's filter chooses, or counts them; an empty
 // object chooses all that the inbox still holds of the project.
 func (a *API) replayEvents(r *http.Request) (answer, error) {
 	p, err := a.project(r)
@@ -253,6 +256,10 @@ func (a *API) replayEvents(r *http.Request) (answer, error) {
 	filter, err := in.of(inBody, p.ID)
 	if err != nil {
 		return answer{}, err
+	}
+	if in.DryRun {
+		matched, err := a.config.Events.CountReplay(r.Context(), filter, wire.MaxMatched)
+		return answer{status: http.StatusOK, body: wire.Replay{DryRun: true, Matched: &matched}}, err
 	}
 	return a.replay(r, filter)
 }

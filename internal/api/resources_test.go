@@ -324,6 +324,14 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 	require.Contains(t, b.log.String(), "message_body_shown")
 	require.Equal(t, "/w==", b.call(t, http.MethodGet, events+"/"+failed+"?body=true", "").body["body_base64"])
 
+	for body, want := range map[string]float64{
+		`{"dry_run": true}`: 3, `{"dry_run": true, "outcome": "failed"}`: 1, `{"dry_run": true, "user_id": "nobody"}`: 0,
+	} {
+		counted := b.call(t, http.MethodPost, events+"/replay", body)
+		require.Equal(t, http.StatusOK, counted.status)
+		require.Equal(t, map[string]any{"jobs": 0.0, "dry_run": true, "matched": want}, counted.body, body)
+	}
+
 	for _, path := range []string{"/" + foreign, "/999.0", strings.Replace("/"+applied, ".0", ".1", 1)} {
 		b.call(t, http.MethodGet, events+path, "").refused(t, http.StatusNotFound, "no such event")
 		b.call(t, http.MethodPost, events+path+"/replay", "").refused(t, http.StatusNotFound, "no such event")
@@ -340,11 +348,11 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 		return n
 	}
 	before := waiting()
-	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
+	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
 	require.Equal(t, before+1, waiting())
 	require.Equal(t, http.StatusAccepted, b.call(t, http.MethodPost, events+"/"+failed+"/replay", "").status)
 	require.Equal(t, 1, jobs("retry_event"), "what failed is tried alone")
-	require.Equal(t, map[string]any{"jobs": 1.0}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
+	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
 	require.Equal(t, before+2, waiting(), "of this project only")
 	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusUnprocessableEntity, "take one of")
 }

@@ -80,7 +80,7 @@ func (a *App) routeManagement(routes *mux.Router) {
 	for _, path := range []string{dashboard.SignInPath, dashboard.SignOutPath} {
 		routes.Handle(path, pages)
 	}
-	for _, path := range []string{dashboard.RiverPath, dashboard.ProjectsPath, dashboard.AssetsPath} {
+	for _, path := range []string{dashboard.RiverPath, dashboard.ProjectsPath, dashboard.KeysPath, dashboard.AssetsPath} {
 		routes.Handle(path, pages)
 		routes.PathPrefix(path + "/").Handler(pages)
 	}

@@ -19,6 +19,7 @@ type eventsData struct {
 	RecordTypes []string
 	Events      []wire.Event
 	First, Next string // paths of other pages; empty: there is none
+	ReplayPath  string // of the page that asks whether to replay what matches
 	Fault       *problemError
 }
 
@@ -27,11 +28,11 @@ type formField struct{ Name, Label, Example, Value, Fault string }
 
 // Field is a field of the form, with what was entered and what is wrong with it.
 func (d eventsData) Field(name, label, example string) formField {
-	return formField{Name: name, Label: label, Example: example, Value: d.Filter[name], Fault: d.Fault.of(name)}
+	return formField{Name: name, Label: label, Example: example, Value: d.Filter[name], Fault: d.Fault.Of(name)}
 }
 
-// of is what is wrong with a parameter; empty: nothing.
-func (p *problemError) of(field string) string {
+// Of is what is wrong with a parameter; empty: nothing.
+func (p *problemError) Of(field string) string {
 	if p != nil {
 		for _, one := range p.Errors {
 			if one.Field == field {
@@ -67,6 +68,7 @@ func listEvents(v *visit) (view, error) {
 		return view{}, err
 	}
 	data.Events = page.Data
+	data.ReplayPath = withValues(pathOf("projects", v.project.ID, "replay"), replayFilter(query))
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil

@@ -134,7 +134,7 @@ func (b *testBundle) do(t *testing.T, in request) *httptest.ResponseRecorder {
 	b.handler.ServeHTTP(w, r)
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	require.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'")
-	require.NotContains(t, w.Header().Get("Content-Security-Policy"), "script-src")
+	require.NotContains(t, w.Header().Get("Content-Security-Policy"), "unsafe-eval")
 	require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 	require.Equal(t, "same-origin", w.Header().Get("Referrer-Policy"))
 	require.NotEmpty(t, w.Header().Get("X-Request-Id"))

@@ -19,8 +19,8 @@ const (
 	AssetsPath   = "/assets"
 )
 
-// pagePolicy allows the style and the icon, and forms that lead here. There is no script.
-const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+// pagePolicy allows the style, the icon and the script that are files of ours, and forms that lead here.
+const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 const databaseAway = "authsync’s own database cannot be reached now; try again in a few seconds."
 
@@ -35,6 +35,8 @@ type visit struct {
 	key project.Key
 	// project is the one that the path names, if it does.
 	project *wire.Project
+	// form is what was entered, where the visit sends a form.
+	form url.Values
 }
 
 // given returns the parameters of the query that have a value: a form sends the empty ones, too.
@@ -70,12 +72,19 @@ type shell struct {
 	Projects []wire.Project
 	More     bool // there are more projects
 	Project  *wire.Project
-	Data     any
+	// MayOperate and MayConfigure say what the key may do besides reading.
+	MayOperate, MayConfigure bool
+	// Notice is what a form has done.
+	Notice string
+	Data   any
 }
 
 // fault is the page about a problem.
 type fault struct {
 	Heading, Detail, RequestID string
+	// Fields are what is wrong with single fields of a form, and Back the page that has it.
+	Fields []problem.Field
+	Back   string
 	// DatabaseAway says that the project's own database does not answer.
 	DatabaseAway bool
 }
@@ -83,37 +92,48 @@ type fault struct {
 // page serves a page to browsers that are signed in, and leads others to the sign-in.
 func (d *Dashboard) page(show func(*visit) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", pagePolicy)
-		w.Header().Add("Vary", "Accept") // programs get text at /
-		key, err := d.session(r)
-		if isOver(err) {
-			http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
-			return
-		}
-		v := &visit{Request: r, api: d.config.API, key: key}
-		if err != nil {
-			d.sessionUnknown(r, err)
-			err = &problemError{
-				Status: http.StatusServiceUnavailable, retryAfter: "5",
-				Detail: databaseAway,
-			}
-			d.write(w, v, d.faultView(w, r, err), nil) //nolint:contextcheck // the visit is the request
+		v, ok := d.enter(w, r) //nolint:contextcheck // the visit is the request
+		if !ok {
 			return
 		}
 		shown, err := v.show(show) //nolint:contextcheck // the visit is the request
-		if err == nil && shown.redirect != "" {
-			http.Redirect(w, r, shown.redirect, http.StatusSeeOther)
-			return
-		}
-		if err != nil {
-			shown = d.faultView(w, r, err)
-		}
-		projects, err := get[wire.Page[wire.Project]](v, url.Values{"limit": {switchable}}, "projects") //nolint:contextcheck // the visit is the request
-		if err != nil {
-			d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "projects_not_listed", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
-		}
-		d.write(w, v, shown, &projects) //nolint:contextcheck // the visit is the request
+		d.show(w, v, shown, err)   //nolint:contextcheck // the visit is the request
 	}
+}
+
+// enter finds who is signed in. If it is nobody, or cannot be known, it answers itself and ok is false.
+func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (v *visit, ok bool) {
+	w.Header().Set("Content-Security-Policy", pagePolicy)
+	w.Header().Add("Vary", "Accept") // programs get text at /
+	key, err := d.session(r)
+	v = &visit{Request: r, api: d.config.API, key: key}
+	switch {
+	case err == nil:
+		return v, true
+	case isOver(err):
+		http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
+	default:
+		d.sessionUnknown(r, err)
+		away := &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
+		d.write(w, v, d.faultView(w, r, away), nil) //nolint:contextcheck // the visit is the request
+	}
+	return nil, false
+}
+
+// show answers with a page, or with the one about an error.
+func (d *Dashboard) show(w http.ResponseWriter, v *visit, shown view, err error) {
+	if err == nil && shown.redirect != "" {
+		http.Redirect(w, v.Request, shown.redirect, http.StatusSeeOther)
+		return
+	}
+	if err != nil {
+		shown = d.faultView(w, v.Request, err)
+	}
+	projects, err := get[wire.Page[wire.Project]](v, url.Values{"limit": {switchable}}, "projects")
+	if err != nil {
+		d.config.Log.LogAttrs(v.Context(), troubleLevel(v.Request), "projects_not_listed", slog.Any("error", err), slog.String("request_id", problem.RequestID(v.Context())))
+	}
+	d.write(w, v, shown, &projects)
 }
 
 func (v *visit) show(show func(*visit) (view, error)) (view, error) {
@@ -142,6 +162,9 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 		w.Header().Set("Retry-After", known.retryAfter)
 	}
 	shown := fault{Detail: known.Detail, RequestID: problem.RequestID(r.Context()), DatabaseAway: known.Code == "project_database_unavailable"}
+	if r.Method == http.MethodPost {
+		shown.Back, shown.Fields = formPage(r), known.Errors
+	}
 	switch {
 	case shown.DatabaseAway:
 		shown.Heading = "The project’s database does not answer"
@@ -153,6 +176,8 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 		shown.Heading = "Too many requests at once"
 	case known.Status == http.StatusServiceUnavailable:
 		shown.Heading = "Not available now"
+	case known.Status < http.StatusInternalServerError && r.Method == http.MethodPost:
+		shown.Heading = "This could not be done"
 	case known.Status < http.StatusInternalServerError:
 		shown.Heading = "The address is not as it should be"
 	default:
@@ -163,7 +188,8 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 
 // write writes a page. projects is nil where they cannot be asked for.
 func (d *Dashboard) write(w http.ResponseWriter, v *visit, shown view, projects *wire.Page[wire.Project]) {
-	around := shell{Title: shown.title, Section: shown.section, Key: v.key, Project: v.project, Data: shown.data}
+	around := shell{Title: shown.title, Section: shown.section, Key: v.key, Project: v.project, Notice: d.takeNotice(w, v.Request), Data: shown.data}
+	around.MayOperate, around.MayConfigure = true, true
 	if projects != nil {
 		around.Projects, around.More = projects.Data, projects.NextCursor != nil
 	}
@@ -190,9 +216,13 @@ func (d *Dashboard) sessionUnknown(r *http.Request, err error) {
 	d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "session_not_checked", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
 }
 
-// signInFor is the sign-in that leads back to the page asked for.
+// signInFor is the sign-in that leads back to the page asked for, or to the page with the form that was sent.
 func signInFor(r *http.Request) string {
-	return SignInPath + "?next=" + url.QueryEscape(r.URL.RequestURI())
+	next := r.URL.RequestURI()
+	if r.Method == http.MethodPost {
+		next = formPage(r)
+	}
+	return SignInPath + "?next=" + url.QueryEscape(next)
 }
 
 // asset serves a file of the pages.
@@ -211,9 +241,17 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("GET "+one, d.page(showProject))
 	routes.HandleFunc("GET "+one+"/events", d.page(listEvents))
 	routes.HandleFunc("GET "+one+"/events/{event}", d.page(showEvent))
+	routes.HandleFunc("POST "+one+"/events/{event}/replay", d.act(replayEvent))
+	routes.HandleFunc("GET "+one+"/replay", d.page(askReplay))
+	routes.HandleFunc("POST "+one+"/replay", d.act(replayEvents))
 	routes.HandleFunc("GET "+one+"/records/{type}", d.page(listRecords))
 	routes.HandleFunc("GET "+one+"/records/{type}/{id}", d.page(showRecord))
+	routes.HandleFunc("POST "+one+"/records/user/{id}/refresh", d.act(refreshUser))
+	routes.HandleFunc("GET "+KeysPath, d.page(listKeys))
+	routes.HandleFunc("POST "+KeysPath, d.act(createKey))
+	routes.HandleFunc("POST "+KeysPath+"/{key}/revoke", d.act(revokeKey))
 	routes.HandleFunc("GET "+ProjectsPath+"/", d.page(notAPage))
 	routes.HandleFunc("GET "+AssetsPath+"/style.css", asset("text/css; charset=utf-8", styleCSS))
+	routes.HandleFunc("GET "+AssetsPath+"/page.js", asset("text/javascript; charset=utf-8", pageJS))
 	routes.HandleFunc("GET "+AssetsPath+"/icon.svg", asset("image/svg+xml", iconSVG))
 }

@@ -86,6 +86,11 @@ func (s *site) enter(t *testing.T, in project.KeyInput) *http.Cookie {
 	t.Helper()
 	_, secret, err := s.store.CreateKey(t.Context(), in)
 	require.NoError(t, err)
+	return s.signIn(t, secret)
+}
+
+func (s *site) signIn(t *testing.T, secret string) *http.Cookie {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/sign-in", strings.NewReader(url.Values{"key": {secret}}.Encode()))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -131,6 +136,7 @@ func (s *site) settled(t *testing.T, events int) {
 type page struct {
 	status   int
 	header   http.Header
+	cookies  []*http.Cookie
 	text     string
 	elements []xml.StartElement
 	// words is the text without markup.
@@ -138,27 +144,35 @@ type page struct {
 }
 
 // get opens a page, and checks what is true of every page.
-func (s *site) get(t *testing.T, path string, cookie *http.Cookie) page {
+func (s *site) get(t *testing.T, path string, cookies ...*http.Cookie) *page {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
 	require.NoError(t, err)
+	return open(t, r, cookies...)
+}
+
+// open sends a request as a browser does.
+func open(t *testing.T, r *http.Request, cookies ...*http.Cookie) *page {
+	t.Helper()
 	r.Header.Set("Accept", "text/html,*/*;q=0.8")
-	if cookie != nil {
-		r.AddCookie(cookie)
+	for _, cookie := range cookies {
+		if cookie != nil {
+			r.AddCookie(cookie)
+		}
 	}
 	w, err := quiet.RoundTrip(r)
 	require.NoError(t, err)
 	defer w.Body.Close()
 	body, err := io.ReadAll(w.Body)
 	require.NoError(t, err)
-	p := page{status: w.StatusCode, header: w.Header, text: string(body)}
+	p := &page{status: w.StatusCode, header: w.Header, text: string(body), cookies: w.Cookies()}
 	require.Equal(t, "no-store", w.Header.Get("Cache-Control"))
 	require.Equal(t, "nosniff", w.Header.Get("X-Content-Type-Options"))
 	if w.StatusCode/100 == 3 {
 		return p
 	}
 	require.Equal(t, "text/html; charset=utf-8", w.Header.Get("Content-Type"), "%s", p.text)
-	require.Equal(t, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+	require.Equal(t, "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 		w.Header.Get("Content-Security-Policy"))
 	p.parse(t)
 	p.isSafe(t)
@@ -206,7 +220,7 @@ func (p *page) isSafe(t *testing.T) {
 	t.Helper()
 	require.NotContains(t, p.text, "ZgotmplZ")
 	for _, e := range p.elements {
-		require.NotContains(t, []string{"script", "style", "iframe", "object", "embed", "base", "svg"}, e.Name.Local, "%s", p.text)
+		require.NotContains(t, []string{"style", "iframe", "object", "embed", "base", "svg"}, e.Name.Local, "%s", p.text)
 		for _, a := range e.Attr {
 			name := a.Name.Local
 			require.False(t, name == "style" || strings.HasPrefix(name, "on"), "attribute %s of %s", name, e.Name.Local)
@@ -220,6 +234,9 @@ func (p *page) isSafe(t *testing.T) {
 		}
 	}
 	require.Len(t, p.all("img"), 1, "the logo")
+	require.Len(t, p.all("script"), 1)
+	script, _ := attribute(p.all("script")[0], "src")
+	require.Equal(t, "/assets/page.js", script)
 }
 
 // isAccessible checks what a structure can show.

@@ -318,7 +318,7 @@ func TestPagesAreForThoseSignedIn(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, page.status)
 		require.Equal(t, "/sign-in?next="+url.QueryEscape(path), page.header.Get("Location"))
 	}
-	for _, asset := range []string{"/assets/style.css", "/assets/icon.svg"} {
+	for _, asset := range []string{"/assets/style.css", "/assets/page.js", "/assets/icon.svg"} {
 		w, err := quiet.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+asset, http.NoBody)))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, w.StatusCode)

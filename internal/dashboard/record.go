@@ -3,10 +3,13 @@ package dashboard
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -104,4 +107,30 @@ func differencesOf(c wire.Change) (differences []difference) {
 		})
 	}
 	return differences
+}
+
+// refreshUser reads one user from the provider.
+func refreshUser(v *visit) (done, error) {
+	id := v.PathValue("id")
+	repair, err := send[wire.Repair](v, http.MethodPost, nil, "projects", v.project.ID, "users", id, "refresh")
+	if err != nil {
+		return done{}, err
+	}
+	return done{page: pathOf("projects", v.project.ID, "records", string(record.User), id), notice: repairText(repair)}, nil
+}
+
+// repairText is what a refresh has found and done, in a sentence.
+func repairText(r wire.Repair) string {
+	found := map[string]string{
+		"equal": "The mirror has what " + provider.Title(r.Provider) + " has.", "missing": "The user was missing in the mirror.",
+		"differing": "The mirror differed in " + strings.Join(r.Columns, ", ") + ".", "deleted_here": "The user was deleted in the mirror, but not at the provider.",
+		"gone": "The provider has no such user.",
+	}[r.Found]
+	if r.Done != "nothing" {
+		found += " It is " + r.Done + " now."
+	}
+	if r.Note != nil {
+		found += " " + *r.Note
+	}
+	return found
 }

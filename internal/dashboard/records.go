@@ -101,7 +101,7 @@ func listUsers(v *visit, query url.Values) (list wire.Page[wire.ListedRecord[map
 // filtersOf are the fields of the form: all records can be looked for by id, users by e-mail, others by what they belong to.
 func filtersOf(d record.Definition, query url.Values, fault *problemError) (filters []formField) {
 	add := func(name, label string) {
-		filters = append(filters, formField{Name: name, Label: label, Value: query.Get(name), Fault: fault.of(name)})
+		filters = append(filters, formField{Name: name, Label: label, Value: query.Get(name), Fault: fault.Of(name)})
 	}
 	label := "Id"
 	if d.Type == record.Membership {

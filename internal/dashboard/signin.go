@@ -138,7 +138,7 @@ func localPath(next string) string {
 	switch {
 	case page == RiverPath:
 		page += "/"
-	case page != home && !isPage(ProjectsPath) && !isPage(RiverPath):
+	case page != home && page != KeysPath && !isPage(ProjectsPath) && !isPage(RiverPath):
 		return home
 	}
 	if u.RawQuery != "" {

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"encoding/json"
 	"html/template"
@@ -20,15 +21,19 @@ var pageFiles embed.FS
 //go:embed pages/style.css
 var styleCSS []byte
 
+//go:embed pages/page.js
+var pageJS []byte
+
 //go:embed pages/icon.svg
 var iconSVG []byte
 
 // templates are the pages by name, each within the layout.
-var templates = parsePages("home", "project", "events", "event", "records", "record", "fault") //nolint:gochecknoglobals // read-only
+var templates = parsePages("home", "project", "events", "event", "records", "record", "replay", "keys", "fault") //nolint:gochecknoglobals // read-only
 
 func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{
 		"moment": momentOf, "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age,
+		"once": rand.Text,
 	}).ParseFS(pageFiles, "pages/layout.html"))
 	pages := make(map[string]*template.Template, len(names))
 	for _, name := range names {

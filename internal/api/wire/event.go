@@ -61,8 +61,14 @@ type Message struct {
 
 // Replay tells how many jobs take up what was asked for.
 type Replay struct {
-	Jobs int `json:"jobs"`
+	Jobs   int  `json:"jobs"`
+	DryRun bool `json:"dry_run"`
+	// Matched is how many messages a dry run has found, up to MaxMatched; nil: it was none.
+	Matched *int `json:"matched,omitempty"`
 }
+
+// MaxMatched is how far a dry run counts.
+const MaxMatched = 10_000
 
 // Rejected is a request to a webhook URL that was refused, or several of the same kind.
 type Rejected struct {

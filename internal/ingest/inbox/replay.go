@@ -47,6 +47,19 @@ func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
 	}
 }
 
+// CountReplay counts the messages that Replay would make pending again, up to most.
+func (in *Inbox) CountReplay(ctx context.Context, f Filter, most int) (messages int, err error) {
+	w := f.where()
+	sql := fmt.Sprintf(`
+		SELECT count(*) FROM (
+			SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE %[1]s ORDER BY e.inbox_id LIMIT %[2]d
+		) AS matching`, w, most)
+	if err := in.pool.QueryRow(ctx, sql, w.args...).Scan(&messages); err != nil {
+		return 0, fmt.Errorf("count what a replay would take: %w", err)
+	}
+	return messages, nil
+}
+
 // replayed is an event or a message to replay.
 type replayed struct {
 	InboxID    int64

@@ -74,6 +74,11 @@ func TestReplayOfManyTakesEachOnceAndFillsPartsNoFurtherThanTheirBounds(t *testi
 		INSERT INTO authsync.inbox (project_id, provider, received_at, headers, body)
 		SELECT $1, 'auth0', $2, '{}', CASE WHEN n <= 20 THEN convert_to(repeat('x', 1 << 20), 'UTF8') ELSE 'x' END
 		FROM generate_series(1, $3::int) AS n`, delivery().ProjectID, now(), count)
+	for most, want := range map[int]int{count - 1: count - 1, count: count, count + 1: count} {
+		matched, err := in.CountReplay(t.Context(), inbox.Filter{}, most)
+		require.NoError(t, err)
+		require.Equal(t, want, matched)
+	}
 	jobs, err := in.Replay(t.Context(), inbox.Filter{})
 	require.NoError(t, err)
 	// Page 1: 8 + 8 deliveries of 1 MiB, then 4 and 496 small ones, 3 * 500 - 16, the rest; page 2: 500 and 200.

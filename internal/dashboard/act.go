@@ -1,0 +1,120 @@
+package dashboard
+
+import (
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/publicurl"
+)
+
+// maxForm is the size of a form in bytes; the longest texts in one are mappings of destinations.
+const maxForm = 256 << 10
+
+// done is what a form led to.
+type done struct {
+	// page is where the browser goes, and notice what it says there, once.
+	page, notice string
+	// shown is a page in place of going on: the form again with what is wrong with it, or something that is shown once.
+	shown *view
+}
+
+// act takes the forms of browsers that are signed in. What a form does, it does by calls of the API.
+func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		err := r.ParseForm()
+		v, ok := d.enter(w, r) //nolint:contextcheck // the visit is the request
+		if !ok {
+			return
+		}
+		if err != nil {
+			d.show(w, v, view{}, unreadable(err)) //nolint:contextcheck // the visit is the request
+			return
+		}
+		v.form = r.PostForm
+		shown, err := v.show(func(v *visit) (view, error) { //nolint:contextcheck // the visit is the request
+			did, err := do(v)
+			switch {
+			case err != nil:
+				return view{}, err
+			case did.shown != nil:
+				return *did.shown, nil
+			}
+			d.leaveNotice(w, r, did.notice)
+			return view{redirect: did.page}, nil
+		})
+		d.show(w, v, shown, err) //nolint:contextcheck // the visit is the request
+	}
+}
+
+func unreadable(err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return &problemError{Status: http.StatusRequestEntityTooLarge, Detail: "What was entered is too long."}
+	}
+	return &problemError{Status: http.StatusBadRequest, Detail: "The form could not be read. Open the page again and send it once more."}
+}
+
+// entered is what was entered into a field, without spaces around it.
+func (v *visit) entered(field string) string { return strings.TrimSpace(v.form.Get(field)) }
+
+const (
+	noticeCookie = "authsync_notice"
+	noticeLength = time.Minute
+	noticeSeal   = "dashboard notice"
+	maxNotice    = 1000 // bytes; a cookie takes 4 kB
+)
+
+// leaveNotice keeps a sentence for the next page. It is encrypted, so that no link or other site can make a page say
+// something.
+func (d *Dashboard) leaveNotice(w http.ResponseWriter, r *http.Request, notice string) {
+	if notice == "" {
+		return
+	}
+	sealed, err := d.config.Keyring.Seal([]byte(excerptOf(notice, maxNotice).Text), noticeSeal)
+	if err != nil {
+		d.config.Log.ErrorContext(r.Context(), "notice_not_left", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		return
+	}
+	d.noticeIs(w, r, base64.RawURLEncoding.EncodeToString(sealed), noticeLength)
+}
+
+// takeNotice returns the sentence that an earlier answer left, and removes it.
+func (d *Dashboard) takeNotice(w http.ResponseWriter, r *http.Request) string {
+	cookie, err := r.Cookie(noticeCookie)
+	if err != nil {
+		return ""
+	}
+	d.noticeIs(w, r, "", -time.Second)
+	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return ""
+	}
+	notice, err := d.config.Keyring.Open(sealed, noticeSeal)
+	if err != nil {
+		return ""
+	}
+	return string(notice)
+}
+
+func (d *Dashboard) noticeIs(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure if the browser came by https
+		Name: noticeCookie, Value: value, Path: "/", MaxAge: int(age / time.Second), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),
+	})
+}
+
+// formPage is the page that has the form, as the browser says; it leads nowhere else.
+func formPage(r *http.Request) string {
+	from, err := url.Parse(r.Referer())
+	if err != nil {
+		return "/"
+	}
+	return localPath(from.RequestURI())
+}

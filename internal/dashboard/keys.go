@@ -1,0 +1,78 @@
+package dashboard
+
+import (
+	"net/http"
+
+	"github.com/authsync/authsync/internal/api/wire"
+)
+
+// KeysPath is the page of the API keys.
+const KeysPath = "/keys"
+
+// keysData is the page of the API keys.
+type keysData struct {
+	Keys        []wire.Key
+	First, Next string
+	// Made was made by the form, and its key is shown now only.
+	Made     *wire.Key
+	Projects []wire.Project
+	Entered  wire.KeyOrder
+	Fault    *problemError
+}
+
+// ProjectName is the name of a project of the list, or its id.
+func (d keysData) ProjectName(id string) string {
+	for _, p := range d.Projects {
+		if p.ID == id {
+			return p.Name
+		}
+	}
+	return id
+}
+
+func listKeys(v *visit) (view, error) { return keysView(v, keysData{}) }
+
+// keysView is the page with what a form has led to.
+func keysView(v *visit, data keysData) (view, error) {
+	query := v.given()
+	page, err := get[wire.Page[wire.Key]](v, query, "keys")
+	if err != nil {
+		return view{}, err
+	}
+	projects, err := get[wire.Page[wire.Project]](v, nil, "projects")
+	if err != nil {
+		return view{}, err
+	}
+	data.Keys, data.Projects = page.Data, projects.Data
+	data.First, data.Next = otherPages(KeysPath, query, page.NextCursor)
+	shown := view{template: "keys", title: "Keys", section: "keys", data: data}
+	if data.Fault != nil {
+		shown.status = data.Fault.Status
+	}
+	return shown, nil
+}
+
+func createKey(v *visit) (done, error) {
+	order := wire.KeyOrder{Name: v.entered("name")}
+	if id := v.entered("project_id"); id != "" {
+		order.ProjectID = &id
+	}
+	made, err := send[wire.Key](v, http.MethodPost, order, "keys")
+	data := keysData{Entered: order}
+	if invalid, ok := isInvalid(err); ok {
+		data.Fault = invalid
+	} else if err != nil {
+		return done{}, err
+	} else {
+		data = keysData{Made: &made}
+	}
+	shown, err := keysView(v, data)
+	return done{shown: &shown}, err
+}
+
+func revokeKey(v *visit) (done, error) {
+	if _, err := send[any](v, http.MethodDelete, nil, "keys", v.PathValue("key")); err != nil {
+		return done{}, err
+	}
+	return done{page: KeysPath, notice: "The key is revoked. Its sessions in browsers have ended."}, nil
+}
