@@ -18,7 +18,7 @@ type Outbox interface {
 	Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error
 	// Resume closes the breaker as well.
 	Resume(ctx context.Context, destinationID uuid.UUID) error
-	// Health tells how a project's destinations fare, by their ids.
+	// Health returns the health of a project's destinations, by their ids.
 	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error)
 	// Preview returns admin.ErrNoChange where there is no such change, or none of the record.
 	Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error)

@@ -49,20 +49,18 @@ func progress(run client.Run, cells int) string {
 
 // readByType is how many users a run has read, and what else, such as "12 organizations".
 func readByType(run client.Run) (users int64, others []string) {
-	users = run.Read
 	for _, d := range record.Types() {
 		n := run.Report.Records[string(d.Type)]
 		if d.Type == record.User || n == 0 {
 			continue
 		}
-		users -= n
 		name := d.Table
 		if n == 1 {
 			name = string(d.Type)
 		}
 		others = append(others, thousands(n)+" "+name)
 	}
-	return users, others
+	return run.Users(), others
 }
 
 // readWords says what a run has read: "1,200 users, 3 organizations".

@@ -27,18 +27,17 @@ type done struct {
 // act takes the forms of browsers that are signed in. What a form does, it does by calls of the API.
 func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		err := r.ParseForm()
-		v, ok := d.enter(w, r) //nolint:contextcheck // the visit is the request
+		key, ok := d.enter(w, r)
 		if !ok {
 			return
 		}
-		if err != nil {
-			d.show(w, v, view{}, unreadable(err)) //nolint:contextcheck // the visit is the request
-			return
-		}
-		v.form = r.PostForm
-		shown, err := v.show(func(v *visit) (view, error) { //nolint:contextcheck // the visit is the request
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		err := r.ParseForm()
+		v := &visit{Request: r, api: d.config.API, key: key, form: r.PostForm}
+		d.serve(w, v, func(v *visit) (view, error) { //nolint:contextcheck // the visit is the request
+			if err != nil {
+				return view{}, unreadable(err)
+			}
 			did, err := do(v)
 			switch {
 			case err != nil:
@@ -49,7 +48,6 @@ func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 			d.leaveNotice(w, r, did.notice)
 			return view{redirect: did.page}, nil
 		})
-		d.show(w, v, shown, err) //nolint:contextcheck // the visit is the request
 	}
 }
 

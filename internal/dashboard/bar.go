@@ -38,7 +38,7 @@ func serveBar(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write([]byte(barJS))
 	default:
-		http.NotFound(w, r)
+		notFound(w, r)
 	}
 }
 

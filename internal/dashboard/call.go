@@ -55,10 +55,9 @@ func send[T any](v *visit, method string, body any, segments ...string) (documen
 const once = "once"
 
 func (v *visit) call(method string, query url.Values, body any, segments []string) (*recorder, error) {
-	call := (&http.Request{
-		Method: method, URL: &url.URL{}, Host: v.Host, TLS: v.TLS, Header: http.Header{}, Body: http.NoBody,
-	}).WithContext(v.Context())
-	if scheme := v.Header.Get("X-Forwarded-Proto"); scheme != "" { // it is part of webhook URLs
+	// The scheme and the host are part of webhook URLs.
+	call := (&http.Request{Method: method, Host: v.Host, TLS: v.TLS, Header: http.Header{}, Body: http.NoBody}).WithContext(v.Context())
+	if scheme := v.Header.Get("X-Forwarded-Proto"); scheme != "" {
 		call.Header.Set("X-Forwarded-Proto", scheme)
 	}
 	var err error

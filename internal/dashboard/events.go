@@ -53,12 +53,11 @@ func isInvalid(err error) (*problemError, bool) {
 func listEvents(v *visit) (view, error) {
 	query := v.given()
 	data := eventsData{
-		Filter: map[string]string{}, Providers: provider.Names(), RecordTypes: recordTypes(),
+		Filter: map[string]string{}, IsFiltered: isFiltered(query), Providers: provider.Names(), RecordTypes: recordTypes(),
 		Outcomes: []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"},
 	}
 	for name := range query {
 		data.Filter[name] = query.Get(name)
-		data.IsFiltered = data.IsFiltered || name != "cursor"
 	}
 	shown := view{template: "events", title: "Events of " + v.project.Name, section: "events"}
 	page, err := get[wire.Page[wire.Event]](v, query, "projects", v.project.ID, "events")
@@ -72,6 +71,11 @@ func listEvents(v *visit) (view, error) {
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil
+}
+
+// isFiltered reports whether a list was asked for in part: the place in it does not count.
+func isFiltered(query url.Values) bool {
+	return len(query) > 1 || len(query) == 1 && !query.Has("cursor")
 }
 
 // otherPages are the paths of the first and the next page of a list.

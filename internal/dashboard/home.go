@@ -64,11 +64,12 @@ func (d *Dashboard) home(v *visit) (view, error) {
 	if projects.NextCursor != nil {
 		data.Next = "/?" + url.Values{"cursor": {*projects.NextCursor}}.Encode()
 	}
-	return view{template: "home", title: "Projects", data: data}, nil
+	shown := view{template: "home", title: "Projects", data: data}
+	if data.First {
+		shown.projects = &projects
+	}
+	return shown, nil
 }
-
-// overdueAfter is how old a waiting message must be to be a problem, in seconds; the same as in authsync.overdue_messages.
-const overdueAfter = 60
 
 // problemsOf names the open problems of a project.
 func problemsOf(p wire.Project, o overview) (problems []openProblem) {
@@ -83,10 +84,10 @@ func problemsOf(p wire.Project, o overview) (problems []openProblem) {
 			Command: "authsync integrations set " + p.Name + " clerk", Link: page,
 		})
 	}
-	if o.OldestPending != nil && *o.OldestPending > overdueAfter {
+	if o.Overdue != nil {
 		problem := openProblem{
-			What: count(o.Pending, "message") + " waiting to be applied, the oldest for " + age(*o.OldestPending) + ".",
-			Do:   "See whether a worker runs, and what it waits for.", Command: "authsync doctor", Link: page + "/events?outcome=pending",
+			What: counted(o.Overdue.Messages, "message") + " overdue, the oldest for " + age(o.Overdue.Oldest) + ".",
+			Do:   "See whether a worker runs, and the reasons of the events.", Command: "authsync doctor", Link: page + "/events?outcome=pending",
 		}
 		if o.WaitReason != nil {
 			problem.Why, problem.Do = *o.WaitReason, "Remove this cause; applying then continues by itself."

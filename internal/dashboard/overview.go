@@ -25,6 +25,18 @@ const (
 		FROM authsync.project_lag AS l
 		WHERE l.project_id = ANY ($1)`
 
+	// A message of which one event is deferred is overdue, too, and does not count as pending.
+	selectOverdue = `
+		SELECT p.id AS project_id, m.messages, m.oldest
+		FROM unnest($1::uuid[]) AS p (id)
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS messages, extract(epoch FROM clock_timestamp() - min(o.received_at))::bigint AS oldest
+			FROM (
+				SELECT v.received_at FROM authsync.overdue_messages AS v WHERE v.project_id = p.id LIMIT $2
+			) AS o
+		) AS m
+		WHERE m.messages > 0`
+
 	selectRejectedLately = `
 		SELECT r.project_id, r.provider, r.last_hour, r.last_detail AS detail
 		FROM authsync.rejections AS r
@@ -63,6 +75,7 @@ type overview struct {
 	Failed         int64 // up to maxCounted
 	Integrations   int64
 
+	Overdue      *overdue              `db:"-"` // nil: none
 	Rejected     []rejectedLately      `db:"-"`
 	Destinations []destinationOverview `db:"-"`
 	Runs         []troubledRun         `db:"-"`
@@ -70,11 +83,21 @@ type overview struct {
 }
 
 // FailedText is the number of failed events, as far as they were counted.
-func (o overview) FailedText() string {
-	if o.Failed >= maxCounted {
-		return fmt.Sprintf("%d or more events", maxCounted)
+func (o overview) FailedText() string { return counted(o.Failed, "event") }
+
+// counted is a number in words, as far as things were counted.
+func counted(n int64, one string) string {
+	if n >= maxCounted {
+		return fmt.Sprintf("%d or more %ss", maxCounted, one)
 	}
-	return count(o.Failed, "event")
+	return count(n, one)
+}
+
+// overdue is how many messages have had no outcome for too long, up to maxCounted, and for how long the oldest of these.
+type overdue struct {
+	ProjectID uuid.UUID
+	Messages  int64
+	Oldest    int64 // seconds
 }
 
 type rejectedLately struct {
@@ -108,6 +131,10 @@ func readOverviews(ctx context.Context, pool *pgxpool.Pool, ids []uuid.UUID) (ma
 	if err != nil {
 		return nil, err
 	}
+	late, err := rowsOf[overdue](ctx, pool, selectOverdue, ids, maxCounted)
+	if err != nil {
+		return nil, err
+	}
 	rejected, err := rowsOf[rejectedLately](ctx, pool, selectRejectedLately, ids)
 	if err != nil {
 		return nil, err
@@ -121,6 +148,11 @@ func readOverviews(ctx context.Context, pool *pgxpool.Pool, ids []uuid.UUID) (ma
 		return nil, err
 	}
 	for _, o := range list {
+		for _, l := range late {
+			if l.ProjectID == o.ProjectID {
+				o.Overdue = &l
+			}
+		}
 		for _, r := range rejected {
 			if r.ProjectID == o.ProjectID {
 				o.Rejected = append(o.Rejected, r)

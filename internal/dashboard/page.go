@@ -3,9 +3,10 @@ package dashboard
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -25,7 +26,7 @@ const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; script
 const databaseAway = "authsync’s own database cannot be reached now; try again in a few seconds."
 
 // switchable is how many projects the navigation lists; all are on the home page.
-const switchable = "20"
+const switchable = 20
 
 // visit is a request for a page by someone who is signed in.
 type visit struct {
@@ -62,13 +63,15 @@ type view struct {
 	data    any
 	// redirect leads elsewhere in place of a page.
 	redirect string
+	// projects are the first ones, if the page has read them; nil: it has not.
+	projects *wire.Page[wire.Project]
 }
 
 // shell is what the layout shows around a page.
 type shell struct {
 	Title    string
 	Section  string
-	Key      project.Key
+	Key      *project.Key // nil: it is not known
 	Projects []wire.Project
 	More     bool // there are more projects
 	Project  *wire.Project
@@ -78,6 +81,9 @@ type shell struct {
 	Notice string
 	Data   any
 }
+
+// RiverUI reports whether the key may open River UI.
+func (s shell) RiverUI() bool { return s.Key != nil && s.Key.ProjectID == nil }
 
 // fault is the page about a problem.
 type fault struct {
@@ -92,36 +98,33 @@ type fault struct {
 // page serves a page to browsers that are signed in, and leads others to the sign-in.
 func (d *Dashboard) page(show func(*visit) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, ok := d.enter(w, r) //nolint:contextcheck // the visit is the request
-		if !ok {
-			return
+		key, ok := d.enter(w, r)
+		if ok {
+			d.serve(w, &visit{Request: r, api: d.config.API, key: key}, show) //nolint:contextcheck // the visit is the request
 		}
-		shown, err := v.show(show) //nolint:contextcheck // the visit is the request
-		d.show(w, v, shown, err)   //nolint:contextcheck // the visit is the request
 	}
 }
 
 // enter finds who is signed in. If it is nobody, or cannot be known, it answers itself and ok is false.
-func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (v *visit, ok bool) {
-	w.Header().Set("Content-Security-Policy", pagePolicy)
+func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (key project.Key, ok bool) {
 	w.Header().Add("Vary", "Accept") // programs get text at /
 	key, err := d.session(r)
-	v = &visit{Request: r, api: d.config.API, key: key}
 	switch {
 	case err == nil:
-		return v, true
+		return key, true
 	case isOver(err):
 		http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
 	default:
-		d.sessionUnknown(r, err)
-		away := &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
-		d.write(w, v, d.faultView(w, r, away), nil) //nolint:contextcheck // the visit is the request
+		d.logTrouble(r, "session_not_checked", err)
+		err = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
+		d.write(w, r, d.faultView(w, r, err), shell{})
 	}
-	return nil, false
+	return key, false
 }
 
-// show answers with a page, or with the one about an error.
-func (d *Dashboard) show(w http.ResponseWriter, v *visit, shown view, err error) {
+// serve answers with a page, with the one about an error, or leads on.
+func (d *Dashboard) serve(w http.ResponseWriter, v *visit, show func(*visit) (view, error)) {
+	shown, err := v.show(show)
 	if err == nil && shown.redirect != "" {
 		http.Redirect(w, v.Request, shown.redirect, http.StatusSeeOther)
 		return
@@ -129,11 +132,22 @@ func (d *Dashboard) show(w http.ResponseWriter, v *visit, shown view, err error)
 	if err != nil {
 		shown = d.faultView(w, v.Request, err)
 	}
-	projects, err := get[wire.Page[wire.Project]](v, url.Values{"limit": {switchable}}, "projects")
-	if err != nil {
-		d.config.Log.LogAttrs(v.Context(), troubleLevel(v.Request), "projects_not_listed", slog.Any("error", err), slog.String("request_id", problem.RequestID(v.Context())))
+	around := shell{Key: &v.key, Project: v.project, MayOperate: true, MayConfigure: true}
+	around.Projects, around.More = d.firstProjects(v, shown.projects)
+	d.write(w, v.Request, shown, around)
+}
+
+// firstProjects are the projects of the navigation, and whether there are more. known are the first ones, if they have been read.
+func (d *Dashboard) firstProjects(v *visit, known *wire.Page[wire.Project]) (first []wire.Project, more bool) {
+	if known == nil {
+		list, err := get[wire.Page[wire.Project]](v, url.Values{"limit": {strconv.Itoa(switchable)}}, "projects")
+		if err != nil {
+			d.logTrouble(v.Request, "projects_not_listed", err)
+		}
+		known = &list
 	}
-	d.write(w, v, shown, &projects)
+	shown := min(len(known.Data), switchable)
+	return known.Data[:shown], known.NextCursor != nil || shown < len(known.Data)
 }
 
 func (v *visit) show(show func(*visit) (view, error)) (view, error) {
@@ -156,7 +170,7 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 		known = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
 	default:
 		known = &problemError{Status: http.StatusInternalServerError, Detail: "The log has the cause, under the id of this request."}
-		d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "page_not_made", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		d.logTrouble(r, "page_not_made", err)
 	}
 	if known.retryAfter != "" {
 		w.Header().Set("Retry-After", known.retryAfter)
@@ -186,19 +200,17 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 	return view{template: "fault", title: shown.Heading, status: known.Status, data: shown}
 }
 
-// write writes a page. projects is nil where they cannot be asked for.
-func (d *Dashboard) write(w http.ResponseWriter, v *visit, shown view, projects *wire.Page[wire.Project]) {
-	around := shell{Title: shown.title, Section: shown.section, Key: v.key, Project: v.project, Notice: d.takeNotice(w, v.Request), Data: shown.data}
-	around.MayOperate, around.MayConfigure = true, true
-	if projects != nil {
-		around.Projects, around.More = projects.Data, projects.NextCursor != nil
-	}
+// write writes a page within the layout.
+func (d *Dashboard) write(w http.ResponseWriter, r *http.Request, shown view, around shell) {
+	around.Title, around.Section, around.Data = shown.title, shown.section, shown.data
+	around.Notice = d.takeNotice(w, r)
 	var page bytes.Buffer
 	if err := templates[shown.template].ExecuteTemplate(&page, "layout", around); err != nil { // a bug in the template
-		d.config.Log.ErrorContext(v.Context(), "page_not_made", slog.Any("error", err), slog.String("request_id", problem.RequestID(v.Context())))
-		problem.Write(w, v.Request, http.StatusInternalServerError, "", "the page could not be made; the log says why")
+		d.logTrouble(r, "page_not_made", err)
+		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
 		return
 	}
+	w.Header().Set("Content-Security-Policy", pagePolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if shown.status != 0 {
 		w.WriteHeader(shown.status)
@@ -211,9 +223,28 @@ func notAPage(*visit) (view, error) {
 	return view{}, &problemError{Status: http.StatusNotFound, Detail: "There is no page at this address."}
 }
 
-// sessionUnknown logs that the key of a session could not be checked.
-func (d *Dashboard) sessionUnknown(r *http.Request, err error) {
-	d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "session_not_checked", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+// nothingHere answers requests that no other route takes, with a problem: their senders are hardly people.
+func nothingHere(routes *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := routes.Handler(other); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		if allowed == nil {
+			notFound(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		problem.Write(w, r, http.StatusMethodNotAllowed, "", r.Method+" is no method of this path: it takes "+strings.Join(allowed, ", "))
+	}
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / leads to the pages there are")
 }
 
 // signInFor is the sign-in that leads back to the page asked for, or to the page with the form that was sent.
@@ -251,6 +282,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+KeysPath, d.act(createKey))
 	routes.HandleFunc("POST "+KeysPath+"/{key}/revoke", d.act(revokeKey))
 	routes.HandleFunc("GET "+ProjectsPath+"/", d.page(notAPage))
+	routes.HandleFunc("/", nothingHere(routes))
 	routes.HandleFunc("GET "+AssetsPath+"/style.css", asset("text/css; charset=utf-8", styleCSS))
 	routes.HandleFunc("GET "+AssetsPath+"/page.js", asset("text/javascript; charset=utf-8", pageJS))
 	routes.HandleFunc("GET "+AssetsPath+"/icon.svg", asset("image/svg+xml", iconSVG))

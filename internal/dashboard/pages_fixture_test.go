@@ -33,6 +33,9 @@ const signingSecret = "whsec_ZGFzaGJvYXJkLXRlc3QtcGFnZXMtc2VjcmV0"
 // hostile is what anybody may have entered anywhere.
 const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)>{{.}}&amp;`
 
+// keyName is the name of a key, and so on every page that it opens; no other text is part of it.
+const keyName = `</span></form><script>alert(4)</script>`
+
 // hostileID is the id of a user.
 const hostileID = `user/../<script>alert(3)</script>?a=b#c&d"'%2F|é`
 
@@ -75,7 +78,7 @@ func newSite(t *testing.T) *site {
 		map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + signingSecret + `"`)},
 		json.RawMessage(`{"record_types": ["users", "organizations", "sessions"]}`))
 	require.NoError(t, err)
-	s.all = s.enter(t, project.KeyInput{Name: hostile})
+	s.all = s.enter(t, project.KeyInput{Name: keyName})
 	s.limited = s.enter(t, project.KeyInput{Name: "of shop", ProjectID: &s.shop.ID})
 	s.foreign = s.enter(t, project.KeyInput{Name: "of other", ProjectID: &s.other.ID})
 	return s

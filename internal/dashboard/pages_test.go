@@ -47,24 +47,30 @@ func (s *site) history(t *testing.T) {
 	s.settled(t, 7)
 }
 
-// trouble has everything that can be wrong be wrong, in hostile words.
+// trouble has everything that can be wrong be wrong, in hostile words, which begin with what they are about.
 func (s *site) trouble(t *testing.T) {
 	t.Helper()
-	for n := range 3 {
+	for _, n := range []int{2, 1, 0} {
 		s.exec(t, `INSERT INTO authsync.rejected_requests (project_id, provider, received_at, status, reason, detail, header_names, remote_address, body_bytes)
 			VALUES ($1, 'clerk', now() - $2 * interval '50 minutes', 401, 'signature_mismatch', $3, ARRAY[$3::text], '192.0.2.7', 12)`,
-			s.shop.ID, n, hostile+strconv.Itoa(n))
+			s.shop.ID, n, "rejected "+hostile+strconv.Itoa(n))
 	}
-	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, error, finished_at) VALUES ($1, 'clerk', 'backfill', 'failed', $2, now())`, s.shop.ID, hostile)
+	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, error, finished_at) VALUES ($1, 'clerk', 'backfill', 'failed', $2, now())`, s.shop.ID, "run "+hostile)
+	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, total, read, report, started_at, finished_at)
+		VALUES ($1, 'clerk', 'reconcile', 'done', 1200, 1204, '{"records": {"user": 1200, "organization": 1, "membership": 3}}', now() - interval '1 hour', now())`, s.shop.ID)
 	s.exec(t, `INSERT INTO authsync.destinations (project_id, name, type, secrets_sealed, state, state_by, state_reason)
-		VALUES ($1, 'crm', 'webhook', '', 'disabled', 'system', $2)`, s.shop.ID, hostile)
+		VALUES ($1, 'crm', 'webhook', '', 'disabled', 'system', $2)`, s.shop.ID, "destination "+hostile)
 	s.exec(t, `UPDATE authsync.event_outcomes SET outcome = 'failed', reason = $1, applied_at = NULL, event_id = $1
-		WHERE type = 'user.updated'`, hostile)
+		WHERE type = 'user.updated'`, "event "+hostile)
+	s.exec(t, `WITH deferred AS (
+			UPDATE authsync.event_outcomes SET outcome = 'pending', reason = $1, applied_at = NULL, received_at = received_at - interval '5 minutes'
+			WHERE type = 'session.created' RETURNING inbox_id, received_at)
+		UPDATE authsync.inbox AS i SET received_at = d.received_at FROM deferred AS d WHERE i.id = d.inbox_id`, "deferred "+hostile)
 	s.exec(t, `INSERT INTO authsync.river_job (kind, state, args, errors, finalized_at, metadata)
 		SELECT 'retry_event', 'discarded', jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal, 'project_id', e.project_id),
 			ARRAY[jsonb_build_object('error', $1::text)], now(), jsonb_build_object('output', jsonb_build_object('wait_reason', $1::text))
-		FROM authsync.event_outcomes AS e WHERE e.outcome = 'failed'`, hostile)
-	s.exec(t, `UPDATE authsync.inbox SET headers = jsonb_build_object($1::text, $1::text), message_id = $1`, hostile)
+		FROM authsync.event_outcomes AS e WHERE e.outcome = 'failed'`, "job "+hostile)
+	s.exec(t, `UPDATE authsync.inbox SET headers = jsonb_build_object($1::text, $1::text), message_id = $1`, "message "+hostile)
 }
 
 // event is the path of the newest event of a type.
@@ -85,7 +91,7 @@ func TestPagesWithNothingYetSayWhatToDo(t *testing.T) {
 	require.ElementsMatch(t, []string{s.path(), "/projects/" + s.other.ID.String()}, home.links("/projects/"))
 	shop := s.get(t, s.path(), s.all)
 	require.Contains(t, shop.words, s.url+"/api/capydb/v1/integrations/clerk/webhook/"+s.shop.ID.String())
-	require.Contains(t, shop.words, "authsync send shop clerk")
+	require.Contains(t, shop.text, `<code class="copy">authsync send shop clerk user.created</code>`)
 	require.Contains(t, shop.words, "authsync destinations create shop")
 	require.Contains(t, shop.words, "authsync backfill shop")
 	require.Contains(t, s.get(t, s.path("events"), s.all).words, "No message has arrived yet")
@@ -118,8 +124,7 @@ func TestPagesShowWhatHappened(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.history(t)
-	home := s.get(t, "/", s.all)
-	require.Contains(t, home.text, "<td>0</td>")
+	require.Contains(t, s.get(t, "/", s.limited).words, "None of these projects has a problem that needs you.")
 	project := s.get(t, s.path(), s.all)
 	require.Len(t, project.links(s.path("events")+"/"), 1, "the last message")
 	require.Contains(t, project.words, "webhook_signing_secret")
@@ -216,7 +221,12 @@ func TestRecordsAreFoundAndPaged(t *testing.T) {
 	s.history(t)
 	users := s.path("records", "user")
 	require.Equal(t, s.path("records", "user", hostileID), s.get(t, users+"?"+url.Values{"id": {hostileID}, "email": {""}}.Encode(), s.all).header.Get("Location"))
-	require.Contains(t, s.get(t, users+"?id=nobody", s.all).words, "The mirror has none that matches")
+	nobody := s.get(t, users+"?id=nobody", s.all).header.Get("Location")
+	require.Equal(t, s.path("records", "user", "nobody"), nobody)
+	unknown := s.get(t, nobody, s.all)
+	require.Equal(t, http.StatusNotFound, unknown.status)
+	require.Contains(t, unknown.words, "The mirror has none that matches")
+	require.Contains(t, unknown.text, `id="id" name="id" value="nobody"`, "the form keeps what was entered")
 	found := s.get(t, users+"?"+url.Values{"email": {hostile}}.Encode(), s.all)
 	require.Equal(t, []string{s.path("records", "user", hostileID)}, found.links(users+"/"))
 	require.Contains(t, s.get(t, users+"?email=ada@example.com", s.all).words, "The mirror has none that matches", "it was changed")
@@ -264,21 +274,28 @@ func TestPagesShowTroubleInHostileWords(t *testing.T) {
 	s.trouble(t)
 	home := s.get(t, "/", s.all)
 	for _, want := range []string{
-		"1 event failed", "authsync events replay shop --outcome failed", "2 requests of Clerk rejected in the last hour", hostile + "2",
-		"authsync has set destination crm to disabled", "authsync destinations resume shop crm", "The last backfill from Clerk failed", hostile,
+		"1 message overdue", "1 event failed", "authsync events replay shop --outcome failed",
+		"2 requests of Clerk rejected in the last hour", "rejected " + hostile + "0",
+		"authsync has set destination crm to disabled", "destination " + hostile, "authsync destinations resume shop crm",
+		"The last backfill from Clerk failed", "run " + hostile,
 	} {
 		require.Contains(t, home.words, want)
 	}
 	require.Contains(t, home.links(s.path("events")), s.path("events")+"?outcome=failed")
 	project := s.get(t, s.path(), s.all)
-	require.Contains(t, project.words, hostile+"0")
-	require.Contains(t, project.words, hostile+"1")
-	require.NotContains(t, project.words, hostile+"2", "it is older than an hour")
+	require.Contains(t, project.words, "rejected "+hostile+"0")
+	require.Contains(t, project.words, "rejected "+hostile+"1")
+	require.NotContains(t, project.words, "rejected "+hostile+"2", "it is older than an hour")
+	require.Contains(t, project.words, "run "+hostile)
+	require.Contains(t, project.words, "1200 of 1200 users, 1 organization, 3 memberships")
+	require.Contains(t, project.words, "destination "+hostile)
 	failed := s.get(t, s.path("events")+"?outcome=failed", s.all)
-	require.Contains(t, failed.words, hostile)
+	require.Contains(t, failed.words, "event "+hostile)
 	event := s.get(t, s.event(t, "user.updated"), s.all)
 	require.Len(t, event.links("/river/jobs/"), 1)
-	require.Contains(t, event.words, hostile)
+	for _, want := range []string{"event ", "job ", "message "} {
+		require.Contains(t, event.words, want+hostile)
+	}
 	limited := s.get(t, s.event(t, "user.updated"), s.limited)
 	require.Empty(t, limited.links("/river/"), "the key may not open it")
 	for _, path := range s.everyPage(t) {
@@ -344,31 +361,33 @@ func TestPagesThatDoNotExist(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.history(t)
-	for path, want := range map[string]int{
-		"/projects/nobody":                                http.StatusNotFound,
-		"/projects/" + url.PathEscape(hostile):            http.StatusNotFound,
-		s.path("nonsense"):                                http.StatusNotFound,
-		s.path("events", "nonsense"):                      http.StatusNotFound,
-		s.path("events", "99999.0"):                       http.StatusNotFound,
-		s.path("records", hostile):                        http.StatusNotFound,
-		s.path("records", "user", "nobody"):               http.StatusNotFound,
-		s.path("records", "user", hostile):                http.StatusNotFound,
-		s.path("records", "membership", "org_1"):          http.StatusNotFound,
-		s.path("records", "user", "a\x00b"):               http.StatusNotFound,
-		"/?nonsense=" + url.QueryEscape(hostile):          http.StatusUnprocessableEntity,
-		"/?cursor=" + url.QueryEscape(hostile):            http.StatusUnprocessableEntity,
-		s.path("records", "user", "user_1") + "?cursor=x": http.StatusUnprocessableEntity,
+	type answer struct {
+		status int
+		says   string
+	}
+	noPage := answer{http.StatusNotFound, "Not found"}
+	noRecord := answer{http.StatusNotFound, "The mirror has none that matches"}
+	wrong := answer{http.StatusUnprocessableEntity, "The address is not as it should be"}
+	for path, want := range map[string]answer{
+		"/projects/nobody":                                noPage,
+		"/projects/" + url.PathEscape(hostile):            noPage,
+		s.path("nonsense"):                                noPage,
+		s.path("events", "nonsense"):                      noPage,
+		s.path("events", "99999.0"):                       noPage,
+		s.path("records", hostile):                        noPage,
+		s.path("records", hostile, "x"):                   noPage,
+		s.path("records", "user", "nobody"):               noRecord,
+		s.path("records", "user", hostile):                noRecord,
+		s.path("records", "membership", "org_1"):          noRecord,
+		s.path("records", "user", "a\x00b"):               noRecord,
+		"/?nonsense=" + url.QueryEscape(hostile):          wrong,
+		"/?cursor=" + url.QueryEscape(hostile):            wrong,
+		s.path("records", "user", "user_1") + "?cursor=x": wrong,
 	} {
 		page := s.get(t, path, s.all)
-		require.Equal(t, want, page.status, path)
-		require.Contains(t, page.text, "<h1>")
+		require.Equal(t, want.status, page.status, path)
+		require.Contains(t, page.words, want.says, path)
 	}
-	r := must(http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+s.path("events"), http.NoBody))
-	r.AddCookie(s.all)
-	w, err := quiet.RoundTrip(r)
-	require.NoError(t, err)
-	require.NoError(t, w.Body.Close())
-	require.Equal(t, http.StatusMethodNotAllowed, w.StatusCode)
 }
 
 func TestPagesSayThatAProjectsDatabaseIsDown(t *testing.T) {

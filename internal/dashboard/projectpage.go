@@ -6,10 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // projectData is the page of a project.
@@ -18,7 +21,7 @@ type projectData struct {
 
 	Integrations []projectIntegration
 	Rejected     []wire.Rejected
-	Runs         []wire.Run
+	Runs         []projectRun
 	Destinations []wire.Destination
 }
 
@@ -27,6 +30,24 @@ type projectIntegration struct {
 	wire.Integration
 
 	Last *wire.Event // nil: none was received
+}
+
+// projectRun is a row of the sync runs.
+type projectRun struct{ wire.Run }
+
+// ReadText is what a run has read, such as "1200 of 5000 users, 1 organization": the total is that of users.
+func (r projectRun) ReadText() string {
+	users := count(r.Users(), "user")
+	if r.Total != nil {
+		users = strconv.FormatInt(r.Users(), 10) + " of " + count(*r.Total, "user")
+	}
+	parts := []string{users}
+	for _, d := range record.Types() {
+		if n := r.Report.Records[string(d.Type)]; d.Type != record.User && n > 0 {
+			parts = append(parts, count(n, string(d.Type)))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // CredentialNames are the names of the credentials that are set.
@@ -63,7 +84,7 @@ func showProject(v *visit) (view, error) {
 			if err != nil {
 				return view{}, err
 			}
-			data.Runs = append(data.Runs, run)
+			data.Runs = append(data.Runs, projectRun{run})
 		}
 	}
 	rejected, err := get[wire.Page[wire.Rejected]](v, url.Values{"limit": {"100"}}, "projects", v.project.ID, "rejected-requests")

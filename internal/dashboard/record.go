@@ -49,12 +49,15 @@ type difference struct {
 
 func showRecord(v *visit) (view, error) {
 	id := v.PathValue("id")
+	d, known := record.Of(record.Type(v.PathValue("type")))
 	query := v.given()
 	found, err := get[wire.Record[map[string]json.RawMessage]](v, query, "projects", v.project.ID, "records", v.PathValue("type"), id)
+	if known && isNotFound(err) {
+		return noSuchRecord(v, d, id), nil
+	}
 	if err != nil {
 		return view{}, err
 	}
-	d, _ := record.Of(record.Type(found.RecordType))
 	data := recordData{Type: found.RecordType, Table: d.Table, ID: id, Columns: columnsOf(v.project.ID, d, found)}
 	for _, column := range []string{"deleted_at", "ended_at"} {
 		data.IsDeleted = data.IsDeleted || !valueOf(found.Record[column], false, maxValueShown).None

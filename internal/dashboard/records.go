@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"slices"
 
@@ -13,7 +14,6 @@ import (
 type recordsData struct {
 	Type       string
 	Table      string
-	Types      []record.Definition
 	Filters    []formField
 	IsFiltered bool
 	Columns    []string
@@ -43,24 +43,15 @@ func listRecords(v *visit) (view, error) {
 		return view{}, err
 	}
 	query := v.given()
-	data := recordsData{Type: string(d.Type), Table: d.Table, Types: record.Types(), Columns: listedColumns(d)}
-	data.IsFiltered = len(query) > 1 || len(query) == 1 && !query.Has("cursor")
-	shown := view{template: "records", title: v.project.Name + ": " + d.Table, section: d.Table}
-
-	id := query.Get("id")
-	page, err := wire.Page[wire.ListedRecord[map[string]json.RawMessage]]{}, error(nil)
-	switch {
-	case id != "":
-		_, err = get[json.RawMessage](v, nil, "projects", v.project.ID, "records", data.Type, id)
-		if err == nil {
-			return view{redirect: pathOf("projects", v.project.ID, "records", data.Type, id)}, nil
-		}
-		if isNotFound(err) { // the form says so
-			err = nil
-		}
-	case d.Type == record.User:
+	if id := query.Get("id"); id != "" { // its page says whether there is such a record
+		return view{redirect: pathOf("projects", v.project.ID, "records", string(d.Type), id)}, nil
+	}
+	data, shown := newRecords(v, d, query)
+	var page wire.Page[wire.ListedRecord[map[string]json.RawMessage]]
+	var err error
+	if d.Type == record.User {
 		page, err = listUsers(v, query)
-	default:
+	} else {
 		page, err = get[wire.Page[wire.ListedRecord[map[string]json.RawMessage]]](v, query, "projects", v.project.ID, "records", data.Type)
 	}
 	if invalid, ok := isInvalid(err); ok {
@@ -79,6 +70,21 @@ func listRecords(v *visit) (view, error) {
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil
+}
+
+// newRecords is a list without records.
+func newRecords(v *visit, d record.Definition, query url.Values) (recordsData, view) {
+	data := recordsData{Type: string(d.Type), Table: d.Table, Columns: listedColumns(d), IsFiltered: isFiltered(query)}
+	return data, view{template: "records", title: v.project.Name + ": " + d.Table, section: d.Table}
+}
+
+// noSuchRecord is in place of the page of a record that the mirror does not have: the list, in which none has the id.
+func noSuchRecord(v *visit, d record.Definition, id string) view {
+	query := url.Values{"id": {id}}
+	data, shown := newRecords(v, d, query)
+	data.Filters = filtersOf(d, query, nil)
+	shown.status, shown.data = http.StatusNotFound, data
+	return shown
 }
 
 // listUsers lists users, who can be looked for by e-mail, in the form of other records.

@@ -56,13 +56,13 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	key, err := d.session(r)
 	switch {
 	case err == nil && key.ProjectID != nil && isPage(r):
-		d.page(notWithThisKey)(w, r)
+		d.serve(w, &visit{Request: r, api: d.config.API, key: key}, notWithThisKey)
 	case err == nil && key.ProjectID != nil:
 		problem.Write(w, r, http.StatusForbidden, "", "River UI shows the jobs of all projects: sign in with a key that is not limited to one")
 	case err == nil:
 		d.serveRiver(w, r, key)
 	case !isOver(err):
-		d.sessionUnknown(r, err)
+		d.logTrouble(r, "session_not_checked", err)
 		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 	case isPage(r):

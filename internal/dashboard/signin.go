@@ -75,7 +75,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		err = d.startSession(w, r, key)
 	}
 	if err != nil {
-		d.config.Log.LogAttrs(r.Context(), troubleLevel(r), "sign_in_failed", slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+		d.logTrouble(r, "sign_in_failed", err)
 		w.Header().Set("Retry-After", "5")
 		d.writeSignIn(w, r, http.StatusServiceUnavailable, signInView{Next: next, Fault: "The database cannot be asked now. Try again in a few seconds."})
 		return
@@ -84,12 +84,18 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
 }
 
-// troubleLevel is the log level of a failed database query: low if the browser has disconnected.
-func troubleLevel(r *http.Request) slog.Level {
-	if r.Context().Err() != nil {
-		return slog.LevelDebug
+// logTrouble logs why a request was not answered as it should be: at a low level if the browser has disconnected, or
+// if the API refused, which has logged it, too.
+func (d *Dashboard) logTrouble(r *http.Request, message string, err error) {
+	level := slog.LevelError
+	var refused *problemError
+	switch {
+	case r.Context().Err() != nil, errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
+		level = slog.LevelDebug
+	case refused != nil && refused.Status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
 	}
-	return slog.LevelError
+	d.config.Log.LogAttrs(r.Context(), level, message, slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
 }
 
 // refuse shows the form again.
@@ -112,7 +118,7 @@ func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	view.Style = template.CSS(signInCSS) //nolint:gosec // our own file
 	var page bytes.Buffer
 	if err := signInPage.Execute(&page, view); err != nil { // a bug in the template
-		d.config.Log.ErrorContext(r.Context(), "page_not_made", slog.Any("error", err))
+		d.logTrouble(r, "page_not_made", err)
 		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
 		return
 	}

@@ -162,6 +162,11 @@ func TestSessionsEnd(t *testing.T) {
 			require.Equal(t, http.StatusServiceUnavailable, w.Code)
 			require.NotEmpty(t, w.Header().Get("Retry-After"))
 		}
+		page := b.get(t, "/", cookie)
+		require.Equal(t, http.StatusServiceUnavailable, page.Code)
+		require.Contains(t, page.Body.String(), "Not available now")
+		require.NotContains(t, page.Body.String(), "/river/", "who may open what is not known")
+		require.Contains(t, page.Body.String(), "Sign out")
 		w := b.enter(t, b.secret, "")
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
 		require.Contains(t, w.Body.String(), "Try again in a few seconds")
@@ -281,4 +286,36 @@ func TestALimitedKeyDoesNotOpenRiverUI(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, b.get(t, "/river/api/jobs", cookie).Code)
 	require.Equal(t, http.StatusForbidden, b.post(t, "/river/api/jobs/delete", idsOf(id), cookie).Code)
 	require.Equal(t, "available", b.state(t, id))
+}
+
+func TestProgramsReadAProblemWhereThereIsNoPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	cookie := b.session(t)
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{http.MethodPost, "/", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodPost, "/projects/a/events", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodGet, "/sign-out", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodPut, "/sign-in", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
+		{http.MethodGet, "/assets/nonsense", http.StatusNotFound, ""},
+		{http.MethodGet, "/river/authsync/nonsense", http.StatusNotFound, ""},
+	} {
+		w := b.do(t, request{method: tc.method, path: tc.path, cookie: cookie})
+		require.Equal(t, tc.status, w.Code, tc.path)
+		require.Equal(t, tc.allow, w.Header().Get("Allow"), tc.path)
+		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"), tc.path)
+	}
+}
+
+// What the API refuses is not the server's fault, and the API has logged it.
+func TestARefusalIsNoErrorInTheLog(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, http.StatusNotFound, b.get(t, "/", b.session(t)).Code)
+	require.Contains(t, b.log.String(), "projects_not_listed")
+	require.NotContains(t, b.log.String(), `"level":"ERROR"`)
 }

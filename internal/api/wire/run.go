@@ -1,6 +1,10 @@
 package wire
 
-import "time"
+import (
+	"time"
+
+	"github.com/authsync/authsync/internal/record"
+)
 
 // Run is a backfill or a reconcile, and how far it is.
 type Run struct {
@@ -30,6 +34,17 @@ type Run struct {
 	StartedAt   time.Time  `json:"started_at"`
 	UpdatedAt   time.Time  `json:"updated_at"`
 	FinishedAt  *time.Time `json:"finished_at"`
+}
+
+// Users is how many of the records that were read are users.
+func (r Run) Users() int64 {
+	users := r.Read
+	for recordType, n := range r.Report.Records {
+		if recordType != string(record.User) {
+			users -= n
+		}
+	}
+	return users
 }
 
 // RunReport is what a person should know of a run beside its numbers.
