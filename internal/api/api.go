@@ -100,6 +100,7 @@ const (
 type route struct {
 	method, path string
 	access       access
+	role         project.Role // the least one that may make the call
 	handle       func(*http.Request) (answer, error)
 	takes
 }

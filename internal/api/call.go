@@ -80,6 +80,9 @@ func (a *API) answer(rt route, r *http.Request, state *callState) (done answer, 
 	if rt.access == ofAll && state.key.ProjectID != nil {
 		return done, errLimitedKey
 	}
+	if err := requireRole(r, rt.role); err != nil {
+		return done, err
+	}
 	if state.given, err = parseQuery(r, rt.query); err != nil {
 		return done, err
 	}
@@ -89,6 +92,17 @@ func (a *API) answer(rt route, r *http.Request, state *callState) (done answer, 
 		}
 	}
 	return a.once(rt, r)
+}
+
+// requireRole refuses a call whose key has too weak a role. Each call needs the role of its route; handlers use it
+// where something in the body needs a stronger one.
+func requireRole(r *http.Request, need project.Role) error {
+	key := caller(r)
+	if key.May(need) {
+		return nil
+	}
+	return fail(insufficientRole, "this key has the role %s, and this call needs %s: use a key with that role, or have one made with "+
+		"authsync keys create NAME --role %[2]s", key.Role, need)
 }
 
 // handle runs the handler if the project has room for another call.
@@ -179,7 +193,12 @@ func (a *API) authenticate(r *http.Request) (project.Key, error) {
 		return project.Key{}, errOtherScheme
 	}
 	key, err := a.config.Store.Authenticate(r.Context(), pasted.Unquote(secret))
-	if errors.Is(err, project.ErrNoKey) {
+	var expired *project.KeyExpiredError
+	switch {
+	case errors.As(err, &expired):
+		return project.Key{}, fail(unauthenticated, "this key expired at %s: use another one, or make one with authsync keys create",
+			expired.At.UTC().Format(time.RFC3339))
+	case errors.Is(err, project.ErrNoKey):
 		return project.Key{}, errUnknownKey
 	}
 	return key, err

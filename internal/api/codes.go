@@ -12,8 +12,9 @@ import (
 const (
 	malformedRequest fault.Code = "malformed_request"
 
-	unauthenticated fault.Code = "unauthenticated"
-	keyLimited      fault.Code = "key_limited_to_project"
+	unauthenticated  fault.Code = "unauthenticated"
+	keyLimited       fault.Code = "key_limited_to_project"
+	insufficientRole fault.Code = "insufficient_role"
 
 	pathNotFound     fault.Code = "path_not_found"
 	providerNotFound fault.Code = "provider_not_found"
@@ -35,8 +36,9 @@ const (
 var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if Go had such
 	malformedRequest: http.StatusBadRequest,
 
-	unauthenticated: http.StatusUnauthorized,
-	keyLimited:      http.StatusForbidden,
+	unauthenticated:  http.StatusUnauthorized,
+	keyLimited:       http.StatusForbidden,
+	insufficientRole: http.StatusForbidden,
 
 	pathNotFound:              http.StatusNotFound,
 	providerNotFound:          http.StatusNotFound,

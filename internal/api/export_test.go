@@ -9,6 +9,15 @@ func (a *API) Routes() []string {
 	return list
 }
 
+// RoleOf gives the least role that may make each call, by the calls of Routes.
+func (a *API) RoleOf() map[string]string {
+	roles := map[string]string{}
+	for _, route := range a.routes() {
+		roles[route.method+" "+route.path] = string(route.role)
+	}
+	return roles
+}
+
 // Statuses gives the status of each code.
 func Statuses() map[string]int {
 	all := map[string]int{}

@@ -44,7 +44,7 @@ type testBundle struct {
 	accounts fakeAccounts
 	repairs  fakeRefresher
 	outbox   *fakeOutbox
-	clock    atomic.Int64 // how far the clock of idempotency keys is ahead
+	clock    atomic.Int64 // how far the clock of keys and idempotency keys is ahead
 	log      *strings.Builder
 	key      string // a key for all projects
 }
@@ -180,7 +180,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	b.store, err = project.NewStore(project.Config{
-		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeTypes{},
+		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeTypes{}, Now: b.now,
 	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)

@@ -12,8 +12,8 @@ import (
 
 func keyOf(k project.Key) wire.Key {
 	return wire.Key{
-		ID: k.ID.String(), Name: k.Name, Hint: k.Hint, ProjectID: idOrNull(k.ProjectID),
-		CreatedAt: k.CreatedAt.UTC(), LastUsedAt: utc(k.LastUsedAt), RevokedAt: utc(k.RevokedAt),
+		ID: k.ID.String(), Name: k.Name, Hint: k.Hint, ProjectID: idOrNull(k.ProjectID), Role: string(k.Role),
+		CreatedAt: k.CreatedAt.UTC(), ExpiresAt: utc(k.ExpiresAt), LastUsedAt: utc(k.LastUsedAt), RevokedAt: utc(k.RevokedAt),
 	}
 }
 
@@ -23,6 +23,20 @@ func (a *API) createKey(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	wanted := project.KeyInput{Name: in.Name, Test: in.Test}
+	if in.Role != nil {
+		// An empty role must not make an admin key by way of the Store's default: it is a variable that was not set.
+		if *in.Role == "" {
+			return answer{}, wrongField("role", "role is empty: give it a value, or leave it out for %s", project.Admin)
+		}
+		wanted.Role = project.Role(*in.Role)
+	}
+	if in.ExpiresAt != nil {
+		at, err := moment(inBody, "expires_at", *in.ExpiresAt)
+		if err != nil {
+			return answer{}, err
+		}
+		wanted.ExpiresAt = &at
+	}
 	if in.ProjectID != nil {
 		p, err := a.config.Store.FindProject(r.Context(), *in.ProjectID)
 		if errors.Is(err, project.ErrNoProject) {

@@ -69,6 +69,30 @@ func TestDescriptionHasTheServersRoutesAndNoOthers(t *testing.T) {
 	require.ElementsMatch(t, served, described)
 }
 
+func TestDescriptionNamesTheRoleOfEachCall(t *testing.T) {
+	t.Parallel()
+	doc := description(t)
+	roleIn := func(security any) string {
+		schemes, ok := security.([]any)
+		require.True(t, ok)
+		require.Len(t, schemes, 1)
+		roles, ok := at(t, schemes[0], "key").([]any)
+		require.True(t, ok)
+		require.Len(t, roles, 1)
+		return fmt.Sprint(roles[0])
+	}
+	for call, role := range setup(t).handler.RoleOf() {
+		method, path, _ := strings.Cut(call, " ")
+		operation, ok := at(t, doc, "paths", path, strings.ToLower(method)).(object)
+		require.True(t, ok)
+		described := at(t, doc, "security")
+		if own, has := operation["security"]; has {
+			described = own
+		}
+		require.Equal(t, role, roleIn(described), call)
+	}
+}
+
 func TestDescriptionNamesEachCredentialAndOption(t *testing.T) {
 	t.Parallel()
 	schemas := at(t, description(t), "components", "schemas")

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -15,9 +16,13 @@ var (
 	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
 )
 
+// routes lists the calls with the least role that each needs, by the rule of project.Role. A call that its body
+// makes stronger checks that itself, with requireRole.
 func (a *API) routes() []route {
 	const (
 		get, post, put, patch, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+
+		look, operate, admin = project.ReadOnly, project.Operator, project.Admin
 
 		one         = "/projects/{project}"
 		integration = one + "/integrations/{provider}"
@@ -25,64 +30,65 @@ func (a *API) routes() []route {
 		delivery    = one + "/deliveries/{delivery}"
 	)
 	return []route{
-		{post, "/projects", ofAll, a.createProject, aBody},
-		{get, "/projects", ofProject, a.listProjects, aPage},
-		{get, one, ofProject, a.getProject, nothing},
-		{patch, one, ofAll, a.updateProject, aBody},
-		{remove, one, ofAll, a.deleteProject, nothing},
+		{post, "/projects", ofAll, admin, a.createProject, aBody},
+		{get, "/projects", ofProject, look, a.listProjects, aPage},
+		{get, one, ofProject, look, a.getProject, nothing},
+		{patch, one, ofAll, admin, a.updateProject, aBody},
+		{remove, one, ofAll, admin, a.deleteProject, nothing},
 
-		{get, one + "/integrations", ofProject, a.listIntegrations, aPage},
-		{put, integration, ofProject, a.putIntegration, aBody},
-		{get, integration, ofProject, a.getIntegration, nothing},
-		{remove, integration, ofProject, a.deleteIntegration, nothing},
+		{get, one + "/integrations", ofProject, look, a.listIntegrations, aPage},
+		{put, integration, ofProject, admin, a.putIntegration, aBody},
+		{get, integration, ofProject, look, a.getIntegration, nothing},
+		{remove, integration, ofProject, admin, a.deleteIntegration, nothing},
 
-		{post, integration + "/backfill", ofProject, a.startRun(provider.KindBackfill), nothing},
-		{get, integration + "/backfill", ofProject, a.getRun(provider.KindBackfill), nothing},
-		{remove, integration + "/backfill", ofProject, a.cancelRun(provider.KindBackfill), nothing},
+		{post, integration + "/backfill", ofProject, operate, a.startRun(provider.KindBackfill), nothing},
+		{get, integration + "/backfill", ofProject, look, a.getRun(provider.KindBackfill), nothing},
+		{remove, integration + "/backfill", ofProject, operate, a.cancelRun(provider.KindBackfill), nothing},
 
-		{post, integration + "/reconcile", ofProject, a.startRun(provider.KindReconcile), maybe},
-		{get, integration + "/reconcile", ofProject, a.getRun(provider.KindReconcile), nothing},
-		{remove, integration + "/reconcile", ofProject, a.cancelRun(provider.KindReconcile), nothing},
+		{post, integration + "/reconcile", ofProject, operate, a.startRun(provider.KindReconcile), maybe},
+		{get, integration + "/reconcile", ofProject, look, a.getRun(provider.KindReconcile), nothing},
+		{remove, integration + "/reconcile", ofProject, operate, a.cancelRun(provider.KindReconcile), nothing},
 
-		{post, integration + "/redeliver", ofProject, a.redeliver, maybe},
+		{post, integration + "/redeliver", ofProject, operate, a.redeliver, maybe},
 
-		{post, one + "/grants", ofProject, a.grant, aBody},
+		{post, one + "/grants", ofProject, admin, a.grant, aBody},
 
-		{get, one + "/rejected-requests", ofProject, a.listRejected, takes{query: append([]string{"provider"}, aPage.query...)}},
+		{get, one + "/rejected-requests", ofProject, look, a.listRejected, takes{query: append([]string{"provider"}, aPage.query...)}},
 
-		{get, one + "/events", ofProject, a.listEvents, anEvents},
-		{post, one + "/events/replay", ofProject, a.replayEvents, aBody},
-		{get, one + "/events/{event}", ofProject, a.getEvent, takes{query: []string{"body"}}},
-		{post, one + "/events/{event}/replay", ofProject, a.replayEvent, nothing},
-		{get, one + "/users", ofProject, a.listUsers, takes{query: append([]string{"email"}, aPage.query...)}},
-		{get, one + "/users/{user}", ofProject, a.getUser, takes{query: []string{"cursor"}}},
-		{post, one + "/users/{user}/refresh", ofProject, a.refreshUser, maybe},
-		{get, one + "/records/{record_type}", ofProject, a.listRecords, takes{
+		{get, one + "/events", ofProject, look, a.listEvents, anEvents},
+		{post, one + "/events/replay", ofProject, operate, a.replayEvents, aBody},
+		{get, one + "/events/{event}", ofProject, look, a.getEvent, takes{query: []string{"body"}}},
+		{post, one + "/events/{event}/replay", ofProject, operate, a.replayEvent, nothing},
+		{get, one + "/users", ofProject, look, a.listUsers, takes{query: append([]string{"email"}, aPage.query...)}},
+		{get, one + "/users/{user}", ofProject, look, a.getUser, takes{query: []string{"cursor"}}},
+		{post, one + "/users/{user}/refresh", ofProject, operate, a.refreshUser, maybe},
+		{get, one + "/records/{record_type}", ofProject, look, a.listRecords, takes{
 			query: append([]string{"organization_id", "user_id"}, aPage.query...),
 		}},
-		{get, one + "/records/{record_type}/{record_id}", ofProject, a.getRecord, takes{query: []string{"cursor"}}},
+		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, takes{query: []string{"cursor"}}},
 
-		{post, one + "/destinations", ofProject, a.createDestination, aBody},
-		{get, one + "/destinations", ofProject, a.listDestinations, aPage},
-		{get, destination, ofProject, a.getDestination, nothing},
-		{patch, destination, ofProject, a.updateDestination, aBody},
-		{remove, destination, ofProject, a.deleteDestination, nothing},
-		{post, destination + "/pause", ofProject, a.pauseDestination, maybe},
-		{post, destination + "/resume", ofProject, a.resumeDestination, nothing},
-		{post, destination + "/rotate", ofProject, a.rotateSecret, maybe},
-		{post, destination + "/preview", ofProject, a.previewDestination, aBody},
-		{post, destination + "/test", ofProject, a.testDestination, maybe},
-		{post, destination + "/replay", ofProject, a.replayDestination, aBody},
+		{post, one + "/destinations", ofProject, admin, a.createDestination, aBody},
+		{get, one + "/destinations", ofProject, look, a.listDestinations, aPage},
+		{get, destination, ofProject, look, a.getDestination, nothing},
+		{patch, destination, ofProject, admin, a.updateDestination, aBody},
+		{remove, destination, ofProject, admin, a.deleteDestination, nothing},
+		{post, destination + "/pause", ofProject, operate, a.pauseDestination, maybe},
+		{post, destination + "/resume", ofProject, operate, a.resumeDestination, nothing},
+		{post, destination + "/rotate", ofProject, admin, a.rotateSecret, maybe},
+		// A preview shows personal data, as the lists of users and records do, and sends and changes nothing.
+		{post, destination + "/preview", ofProject, look, a.previewDestination, aBody},
+		{post, destination + "/test", ofProject, operate, a.testDestination, maybe},
+		{post, destination + "/replay", ofProject, operate, a.replayDestination, aBody},
 
-		{get, one + "/deliveries", ofProject, a.listDeliveries, takes{
+		{get, one + "/deliveries", ofProject, look, a.listDeliveries, takes{
 			query: append([]string{"destination", "state", "user_id", "record_type", "record_id", "event_type"}, aPage.query...),
 		}},
-		{get, delivery, ofProject, a.getDelivery, nothing},
-		{post, delivery + "/retry", ofProject, a.retryDelivery, nothing},
-		{post, delivery + "/cancel", ofProject, a.cancelDelivery, nothing},
+		{get, delivery, ofProject, look, a.getDelivery, nothing},
+		{post, delivery + "/retry", ofProject, operate, a.retryDelivery, nothing},
+		{post, delivery + "/cancel", ofProject, operate, a.cancelDelivery, nothing},
 
-		{post, "/keys", ofAll, a.createKey, aBody},
-		{get, "/keys", ofAll, a.listKeys, aPage},
-		{remove, "/keys/{key}", ofAll, a.revokeKey, nothing},
+		{post, "/keys", ofAll, admin, a.createKey, aBody},
+		{get, "/keys", ofAll, look, a.listKeys, aPage},
+		{remove, "/keys/{key}", ofAll, admin, a.revokeKey, nothing},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,11 +36,11 @@ const (
 )
 
 const (
-	keyColumns = `id, name, hint, project_id, created_at, last_used_at, revoked_at`
+	keyColumns = `id, name, hint, project_id, role, created_at, expires_at, last_used_at, revoked_at`
 
 	insertKey = `
-		INSERT INTO authsync.api_keys (name, hint, key_hash, project_id)
-		VALUES ($1, $2, $3, $4)
+		INSERT INTO authsync.api_keys (name, hint, key_hash, project_id, role, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6)
 		RETURNING ` + keyColumns
 
 	selectGoodKey = `
@@ -71,27 +72,71 @@ type Key struct {
 	Name       string
 	Hint       string     // its first characters
 	ProjectID  *uuid.UUID // the only project that it may manage; nil means all
+	Role       Role
 	CreatedAt  time.Time
+	ExpiresAt  *time.Time // nil means never
 	LastUsedAt *time.Time // to the minute
 	RevokedAt  *time.Time
 }
+
+// May reports whether the key may do what needs a role.
+func (k Key) May(need Role) bool { return k.Role.Includes(need) }
+
+// KeyExpiredError means that a key was valid until a time in the past. It is an ErrNoKey.
+type KeyExpiredError struct{ At time.Time }
+
+func (e *KeyExpiredError) Error() string {
+	return "the key expired at " + e.At.UTC().Format(time.RFC3339)
+}
+
+// Unwrap makes an expired key as unknown as a revoked one to whoever does not ask.
+func (e *KeyExpiredError) Unwrap() error { return ErrNoKey }
 
 // KeyInput describes a key to create.
 type KeyInput struct {
 	Name      string
 	Test      bool       // create a capy_test_ key instead of a capy_live_ one
 	ProjectID *uuid.UUID // limit the key to this project
+	Role      Role       // empty: Admin
+	ExpiresAt *time.Time // nil: never
+}
+
+// maxKeyYears bounds how far ahead a key may expire. A later time is a slip, such as a year with a digit too many.
+const maxKeyYears = 10
+
+func (s *Store) checkKey(in KeyInput) error {
+	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !utf8.ValidString(in.Name) || strings.ContainsRune(in.Name, 0) {
+		return invalid("name must have 1 to 100 characters: say who or what uses the key")
+	}
+	if !slices.Contains(Roles(), in.Role) {
+		return invalid("role is %.40q: it must be %s, %s or %s", in.Role, ReadOnly, Operator, Admin)
+	}
+	if in.ExpiresAt == nil {
+		return nil
+	}
+	now := s.now()
+	if !in.ExpiresAt.After(now) {
+		return invalid("expires_at is %s, which is not in the future", in.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	if in.ExpiresAt.After(now.AddDate(maxKeyYears, 0, 0)) {
+		return invalid("expires_at is %s: it must be within %d years, or left out for a key that never expires",
+			in.ExpiresAt.UTC().Format(time.RFC3339), maxKeyYears)
+	}
+	return nil
 }
 
 // CreateKey creates a key. The secret is returned only here and never stored. Errors:
 // fault.Invalid, ErrNoProject.
 func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret string, err error) {
 	in.Name = strings.TrimSpace(in.Name)
-	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !utf8.ValidString(in.Name) || strings.ContainsRune(in.Name, 0) {
-		return Key{}, "", invalid("name must have 1 to 100 characters: say who or what uses the key")
+	if in.Role == "" {
+		in.Role = Admin
+	}
+	if err := s.checkKey(in); err != nil {
+		return Key{}, "", err
 	}
 	secret = newSecret(in.Test)
-	rows, err := s.pool.Query(ctx, insertKey, in.Name, secret[:hintSize], hashKey(secret), in.ProjectID)
+	rows, err := s.pool.Query(ctx, insertKey, in.Name, secret[:hintSize], hashKey(secret), in.ProjectID, in.Role, in.ExpiresAt)
 	if err == nil {
 		key, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
 	}
@@ -104,8 +149,8 @@ func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret str
 	return key, secret, nil
 }
 
-// Authenticate finds the key of a request. The error is ErrNoKey if it is unknown or revoked. It
-// runs one query by the key's hash; the hash is of 256 random bits, so the query's duration reveals
+// Authenticate finds the key of a request. The error is ErrNoKey if it is unknown or revoked, and
+// *KeyExpiredError, which only whoever has the secret gets to see, if it has expired. It runs one query by the key's hash; the hash is of 256 random bits, so the query's duration reveals
 // nothing about other keys.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 	if !strings.HasPrefix(secret, LivePrefix) && !strings.HasPrefix(secret, TestPrefix) {
@@ -115,12 +160,12 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 }
 
 // FindKey finds a previously authenticated key, to check that it is still valid. The error is
-// ErrNoKey if it has been revoked.
+// ErrNoKey if it has been revoked or has expired.
 func (s *Store) FindKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	return s.useKey(ctx, selectKeyByID, id)
 }
 
-// useKey finds a key that is not revoked and records its use.
+// useKey finds a key that is neither revoked nor expired and records its use.
 func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, error) {
 	rows, err := s.pool.Query(ctx, selectKey, by)
 	if err != nil {
@@ -135,6 +180,9 @@ func (s *Store) useKey(ctx context.Context, selectKey string, by any) (Key, erro
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("find key: %w", err)
+	}
+	if found.ExpiresAt != nil && !s.now().Before(*found.ExpiresAt) {
+		return Key{}, &KeyExpiredError{At: *found.ExpiresAt}
 	}
 	if found.NoteUse {
 		if _, err := s.pool.Exec(ctx, noteKeyUse, found.ID); err != nil && ctx.Err() == nil { // not a reason to reject the request

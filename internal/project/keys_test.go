@@ -124,6 +124,119 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+func TestKeysHaveARole(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for given, want := range map[project.Role]project.Role{
+		"": project.Admin, project.Admin: project.Admin, project.Operator: project.Operator, project.ReadOnly: project.ReadOnly,
+	} {
+		key, secret, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "x", Role: given})
+		require.NoError(t, err)
+		require.Equal(t, want, key.Role)
+		found, err := b.store.Authenticate(t.Context(), secret)
+		require.NoError(t, err)
+		require.Equal(t, want, found.Role)
+	}
+	_, _, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "x", Role: "root"})
+	require.True(t, fault.Is(err, fault.Invalid), err)
+	require.ErrorContains(t, err, `role is "root": it must be read_only, operator or admin`)
+}
+
+func TestRolesIncludeTheWeakerOnes(t *testing.T) {
+	t.Parallel()
+	may := func(role project.Role) (list []project.Role) {
+		for _, need := range append(project.Roles(), "", "root") {
+			if (project.Key{Role: role}).May(need) {
+				list = append(list, need)
+			}
+		}
+		return list
+	}
+	require.Equal(t, []project.Role{project.ReadOnly}, may(project.ReadOnly))
+	require.Equal(t, []project.Role{project.ReadOnly, project.Operator}, may(project.Operator))
+	require.Equal(t, []project.Role{project.ReadOnly, project.Operator, project.Admin}, may(project.Admin))
+	require.Empty(t, may(""), "no key")
+	require.Empty(t, may("root"))
+}
+
+func TestKeysExpire(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	store := storeAt(t, b, func() time.Time { return now })
+	create := func(at time.Time) (project.Key, string, error) {
+		return store.CreateKey(t.Context(), project.KeyInput{Name: "x", ExpiresAt: &at})
+	}
+	end := now.Add(time.Hour)
+	key, secret, err := create(end)
+	require.NoError(t, err)
+	require.Equal(t, end, key.ExpiresAt.UTC())
+	eternal, _, err := store.CreateKey(t.Context(), project.KeyInput{Name: "x"})
+	require.NoError(t, err)
+	require.Nil(t, eternal.ExpiresAt)
+
+	now = end.Add(-time.Microsecond)
+	for _, find := range []func() (project.Key, error){
+		func() (project.Key, error) { return store.Authenticate(t.Context(), secret) },
+		func() (project.Key, error) { return store.FindKey(t.Context(), key.ID) },
+	} {
+		_, err = find()
+		require.NoError(t, err, "up to its end")
+	}
+	lastUse := func() (at *time.Time) {
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT last_used_at FROM authsync.api_keys WHERE id = $1`, key.ID).Scan(&at))
+		return at
+	}
+	require.NotNil(t, lastUse())
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.api_keys SET last_used_at = NULL WHERE id = $1`, key.ID)
+	require.NoError(t, err)
+
+	now = end
+	var expired *project.KeyExpiredError
+	_, err = store.Authenticate(t.Context(), secret)
+	require.ErrorIs(t, err, project.ErrNoKey)
+	require.ErrorAs(t, err, &expired)
+	require.Equal(t, end, expired.At.UTC())
+	_, err = store.FindKey(t.Context(), key.ID)
+	require.ErrorIs(t, err, project.ErrNoKey, "its sessions end, too")
+	require.Nil(t, lastUse(), "an attempt is no use")
+	_, err = store.FindKey(t.Context(), eternal.ID)
+	require.NoError(t, err)
+	keys, _, err := store.ListKeys(t.Context(), "", 10)
+	require.NoError(t, err)
+	require.Len(t, keys, 2, "it is still listed")
+
+	require.NoError(t, store.RevokeKey(t.Context(), key.ID))
+	_, err = store.Authenticate(t.Context(), secret)
+	require.ErrorIs(t, err, project.ErrNoKey)
+	require.NotErrorAs(t, err, &expired, "revoked says more than expired")
+}
+
+func TestKeysExpireWithinTenYears(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	store := storeAt(t, b, func() time.Time { return now })
+	latest := time.Date(2036, 5, 4, 10, 20, 30, 0, time.UTC)
+	for at, want := range map[time.Time]string{
+		now:                     "not in the future",
+		now.Add(-time.Second):   "not in the future",
+		{}:                      "not in the future",
+		now.Add(time.Second):    "",
+		latest:                  "",
+		latest.Add(time.Second): "within 10 years",
+		now.AddDate(1000, 0, 0): "within 10 years",
+	} {
+		_, _, err := store.CreateKey(t.Context(), project.KeyInput{Name: "x", ExpiresAt: &at})
+		if want == "" {
+			require.NoError(t, err, at)
+			continue
+		}
+		require.True(t, fault.Is(err, fault.Invalid), err)
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestKeysAreListedNewestFirstInPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

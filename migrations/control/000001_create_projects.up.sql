@@ -54,19 +54,25 @@ CREATE TABLE authsync.api_keys (
     name         text        NOT NULL,
     hint         text        NOT NULL,
     key_hash     bytea       NOT NULL,
+    role         text        NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    expires_at   timestamptz,
     last_used_at timestamptz,
     revoked_at   timestamptz,
     CONSTRAINT api_keys_pkey PRIMARY KEY (id),
     CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash),
     CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
-    CONSTRAINT api_keys_name_check CHECK (length(name) BETWEEN 1 AND 100)
+    CONSTRAINT api_keys_name_check CHECK (length(name) BETWEEN 1 AND 100),
+    CONSTRAINT api_keys_role_check CHECK (role IN ('admin', 'operator', 'read_only'))
 );
 
 COMMENT ON TABLE authsync.api_keys IS 'Keys of the management API. The key itself is shown once and never stored.';
 COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project the key may manage; NULL: all projects.';
 COMMENT ON COLUMN authsync.api_keys.hint IS 'The first characters of the key, to tell keys apart.';
 COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has 256 random bits, so a slow hash would add nothing.';
+COMMENT ON COLUMN authsync.api_keys.role IS 'What the key may do. read_only: look; operator: also start, repeat and stop work; admin: also change settings, rights and keys.';
+COMMENT ON COLUMN authsync.api_keys.expires_at IS 'From then on the key is refused, as if it were revoked; NULL: never.';
+COMMENT ON COLUMN authsync.api_keys.last_used_at IS 'True to the minute, so that not every request writes; NULL: never used.';
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys (project_id);
 

@@ -80,7 +80,9 @@ type Key struct {
 	Key        string     `json:"key,omitempty"`
 	Hint       string     `json:"hint"`
 	ProjectID  *string    `json:"project_id"`
+	Role       string     `json:"role"` // read_only, operator, admin
 	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"` // nil: never
 	LastUsedAt *time.Time `json:"last_used_at"`
 	RevokedAt  *time.Time `json:"revoked_at"`
 }
@@ -91,6 +93,8 @@ type KeyOrder struct {
 	Test bool   `json:"test"`
 	// ProjectID, or a project's name, limits the key to that project.
 	ProjectID *string `json:"project_id,omitempty"`
+	Role      *string `json:"role,omitempty"`       // nil: admin
+	ExpiresAt *string `json:"expires_at,omitempty"` // RFC 3339; nil: never
 }
 
 // Reader is what a role of the project's database shall be able to do with the mirror.

@@ -1824,10 +1824,13 @@ CREATE TABLE authsync.api_keys (
     name text NOT NULL,
     hint text NOT NULL,
     key_hash bytea NOT NULL,
+    role text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone,
-    CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+    CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'operator'::text, 'read_only'::text])))
 );
 
 COMMENT ON TABLE authsync.api_keys IS 'Keys of the management API. The key itself is shown once and never stored.';
@@ -1837,6 +1840,12 @@ COMMENT ON COLUMN authsync.api_keys.project_id IS 'The only project the key may 
 COMMENT ON COLUMN authsync.api_keys.hint IS 'The first characters of the key, to tell keys apart.';
 
 COMMENT ON COLUMN authsync.api_keys.key_hash IS 'SHA-256 of the key; the key has 256 random bits, so a slow hash would add nothing.';
+
+COMMENT ON COLUMN authsync.api_keys.role IS 'What the key may do. read_only: look; operator: also start, repeat and stop work; admin: also change settings, rights and keys.';
+
+COMMENT ON COLUMN authsync.api_keys.expires_at IS 'From then on the key is refused, as if it were revoked; NULL: never.';
+
+COMMENT ON COLUMN authsync.api_keys.last_used_at IS 'True to the minute, so that not every request writes; NULL: never used.';
 
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
