@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -23,6 +24,7 @@ type form struct {
 // forms are those of a page whose actions end like this.
 func (p *page) forms(ending string) (found []form) {
 	var current *form
+	chosen := "" // the select that the options are of, until one of them is chosen
 	end := func() {
 		if current != nil && strings.HasSuffix(current.action, ending) {
 			found = append(found, *current)
@@ -40,8 +42,16 @@ func (p *page) forms(ending string) (found []form) {
 				current.action = "GET " + action
 			}
 		case "input", "select", "textarea":
-			if current != nil && name != "" {
+			chosen = ""
+			kind, _ := attribute(e, "type")
+			_, checked := attribute(e, "checked")
+			if current != nil && name != "" && (checked || kind != "checkbox" && kind != "radio") {
 				current.values.Set(name, value)
+				chosen = map[string]string{"select": name}[e.Name.Local]
+			}
+		case "option":
+			if _, selected := attribute(e, "selected"); chosen != "" && (selected || current.values.Get(chosen) == "") {
+				current.values.Set(chosen, value)
 			}
 		}
 	}
@@ -143,6 +153,12 @@ func TestKeysAreMadeAndRevoked(t *testing.T) {
 	create := keys.form(t, "/keys")
 	create.values.Set("name", hostile+"2")
 	create.values.Set("project_id", s.shop.ID.String())
+	create.values.Set("role", "read_only")
+	create.values.Set("expires_on", "1999-12-31")
+	past := s.post(t, create, s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, past.status)
+	require.Contains(t, past.words, "expires_at")
+	create.values.Set("expires_on", time.Now().AddDate(1, 0, 0).Format(time.DateOnly))
 	made := s.post(t, create, s.all)
 	require.Equal(t, http.StatusOK, made.status, "%s", made.words)
 	_, secret, found := strings.Cut(made.words, "capy_live_")
@@ -157,6 +173,7 @@ func TestKeysAreMadeAndRevoked(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.get(t, s.path(), theirs).status)
 	require.Equal(t, http.StatusForbidden, s.get(t, "/keys", theirs).status, "it is for one project")
 	require.Equal(t, http.StatusForbidden, s.post(t, create, theirs).status)
+	require.NotContains(t, s.get(t, s.path(), theirs).text, `href="/keys"`)
 	for _, f := range s.get(t, "/keys", s.all).forms("/revoke") {
 		key, err := s.store.Authenticate(t.Context(), secret)
 		require.NoError(t, err)
@@ -220,6 +237,23 @@ func TestFormsAreForThoseWhoMay(t *testing.T) {
 		require.Equal(t, http.StatusRequestEntityTooLarge, large.status, f.action)
 	}
 	require.Equal(t, before, s.journal(t))
+}
+
+func TestReadersSeeNoFormAndAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.history(t)
+	reader := s.enter(t, project.KeyInput{Name: "reader", Role: project.ReadOnly})
+	for _, path := range append(s.everyPage(t), "/") {
+		page := s.get(t, path, reader)
+		require.Equal(t, http.StatusOK, page.status, path)
+		for _, f := range page.forms("") {
+			require.True(t, f.action == "/sign-out" || strings.HasPrefix(f.action, "GET "), "%s has a form to %s", path, f.action)
+		}
+	}
+	for _, f := range s.changes(t) {
+		require.Equal(t, http.StatusForbidden, s.post(t, f, reader).status, f.action)
+	}
 }
 
 func TestNoticesAreOurs(t *testing.T) {

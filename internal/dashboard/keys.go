@@ -2,8 +2,10 @@ package dashboard
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/project"
 )
 
 // KeysPath is the page of the API keys.
@@ -16,8 +18,20 @@ type keysData struct {
 	// Made was made by the form, and its key is shown now only.
 	Made     *wire.Key
 	Projects []wire.Project
+	Roles    []roleChoice
 	Entered  wire.KeyOrder
 	Fault    *problemError
+}
+
+// roleChoice is a role as the form explains it.
+type roleChoice struct{ Value, Text string }
+
+func roleChoices() []roleChoice {
+	return []roleChoice{
+		{string(project.Admin), "admin: everything, including settings, secrets and keys"},
+		{string(project.Operator), "operator: reads, and replays, retries, refreshes, pauses and resumes"},
+		{string(project.ReadOnly), "read-only: sees everything, personal data too, and changes nothing"},
+	}
 }
 
 // ProjectName is the name of a project of the list, or its id.
@@ -43,7 +57,7 @@ func keysView(v *visit, data keysData) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	data.Keys, data.Projects = page.Data, projects.Data
+	data.Keys, data.Projects, data.Roles = page.Data, projects.Data, roleChoices()
 	data.First, data.Next = otherPages(KeysPath, query, page.NextCursor)
 	shown := view{template: "keys", title: "Keys", section: "keys", data: data}
 	if data.Fault != nil {
@@ -53,9 +67,16 @@ func keysView(v *visit, data keysData) (view, error) {
 }
 
 func createKey(v *visit) (done, error) {
-	order := wire.KeyOrder{Name: v.entered("name")}
+	role := v.entered("role")
+	order := wire.KeyOrder{Name: v.entered("name"), Role: &role}
 	if id := v.entered("project_id"); id != "" {
 		order.ProjectID = &id
+	}
+	if day := v.entered("expires_on"); day != "" {
+		if _, err := time.Parse(time.DateOnly, day); err == nil {
+			day += "T00:00:00Z"
+		}
+		order.ExpiresAt = &day
 	}
 	made, err := send[wire.Key](v, http.MethodPost, order, "keys")
 	data := keysData{Entered: order}

@@ -132,7 +132,7 @@ func (d *Dashboard) serve(w http.ResponseWriter, v *visit, show func(*visit) (vi
 	if err != nil {
 		shown = d.faultView(w, v.Request, err)
 	}
-	around := shell{Key: &v.key, Project: v.project, MayOperate: true, MayConfigure: true}
+	around := shell{Key: &v.key, Project: v.project, MayOperate: v.key.May(project.Operator), MayConfigure: v.key.May(project.Admin)}
 	around.Projects, around.More = d.firstProjects(v, shown.projects)
 	d.write(w, v.Request, shown, around)
 }
