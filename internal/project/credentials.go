@@ -19,7 +19,8 @@ const webhookSigningSecret = "webhook_signing_secret"
 // provider.Credentials; a test compares the two.
 func credentialForms() map[string]string {
 	return map[string]string{ //nolint:gosec // G101: these describe credentials, they are none
-		webhookSigningSecret:    "a string or an array of strings",
+		webhookSigningSecret: `a string, an array of strings, {"add": "…"} to accept another one beside those stored, ` +
+			`or {"keep": 1} to accept the first one only`,
 		"webhook_authorization": "an object with method (bearer, basic or custom_header) and token, username and password, or header_key and header_value",
 		"secret_key":            "a string",
 		"domain":                "a string",
@@ -43,6 +44,12 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 				name, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
 		}
 		value := bytes.TrimSpace(given[name])
+		if name == webhookSigningSecret {
+			var ok bool
+			if value, ok = rotated(stored[name], value); !ok {
+				return nil, invalid("credentials.%s has the wrong form: must be %s", name, form)
+			}
+		}
 		if bytes.Equal(value, []byte("null")) || bytes.Equal(value, []byte("[]")) {
 			delete(merged, name)
 			continue
@@ -57,6 +64,37 @@ func mergeCredentials(stored, given map[string]json.RawMessage) (map[string]json
 		merged[name] = clean
 	}
 	return merged, nil
+}
+
+// rotated gives the signing secrets that a change leaves of the stored ones, which nobody can read to give them again:
+// {"add": "…"} puts one in front of them, {"keep": n} drops all but the first n. Another value is returned as it is.
+func rotated(stored, value json.RawMessage) (secrets json.RawMessage, ok bool) {
+	if !bytes.HasPrefix(value, []byte("{")) {
+		return value, true
+	}
+	var change struct {
+		Add  *provider.Secret `json:"add"`
+		Keep *int             `json:"keep"`
+	}
+	var current provider.Secrets
+	if stored != nil && json.Unmarshal(stored, &current) != nil {
+		current = nil // the unreadable value is replaced
+	}
+	strict := json.NewDecoder(bytes.NewReader(value))
+	strict.DisallowUnknownFields()
+	switch err := strict.Decode(&change); {
+	case err != nil, (change.Add == nil) == (change.Keep == nil):
+		return nil, false
+	case change.Add != nil:
+		others := slices.DeleteFunc(current, func(s provider.Secret) bool { return s == *change.Add })
+		current = append(provider.Secrets{*change.Add}, others...)
+	case *change.Keep < 1:
+		return nil, false
+	default:
+		current = current[:min(*change.Keep, len(current))]
+	}
+	secrets, err := json.Marshal(current)
+	return secrets, err == nil
 }
 
 // sealSourceURL moves database_url from option source, where people expect it, to the credentials,

@@ -71,6 +71,26 @@ func TestCredentialsComeInAnyOrderAndAreMerged(t *testing.T) {
 	require.Equal(t, map[string]project.CredentialState{"webhook_signing_secret": {}}, put(`{"webhook_signing_secret": []}`))
 }
 
+func TestASecretIsChangedWithoutKnowingTheOld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.project(t, "shop")
+	put := func(value string) provider.Secrets {
+		_, err := b.store.PutIntegration(t.Context(), p.ID, provider.Auth0, credentials(t, `{"webhook_signing_secret": `+value+`}`), nil)
+		require.NoError(t, err)
+		stored, _, err := b.store.Credentials(t.Context(), p.ID, provider.Auth0)
+		require.NoError(t, err)
+		return stored.WebhookSigningSecret
+	}
+	const one, two = "first-secret-of-auth0", "second-secret-of-auth0"
+	require.Empty(t, put(`{"keep": 1}`))
+	require.Equal(t, provider.Secrets{one}, put(`{"add": "`+one+`"}`))
+	require.Equal(t, provider.Secrets{two, one}, put(`{"add": "`+two+`"}`), "the newest is the first, which signs")
+	require.Equal(t, provider.Secrets{one, two}, put(`{"add": "`+one+`"}`), "none is there twice")
+	require.Equal(t, provider.Secrets{one, two}, put(`{"keep": 3}`))
+	require.Equal(t, provider.Secrets{one}, put(`{"keep": 1}`))
+}
+
 func TestOptionsAreReplacedWhenGiven(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -122,7 +142,10 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 		"UnknownProvider":   {"okta", `{}`, ``, "auth0, clerk, better_auth"},
 		"UnknownCredential": {"clerk", `{"signing_secret": "s3cret"}`, ``, `unknown credential "signing_secret": must be one of client_id, client_secret, database_url, domain, secret_key, session_token, webhook_authorization, webhook_signing_secret`},
 		"CapitalLetters":    {"clerk", `{"Secret_Key": "s3cret"}`, ``, `unknown credential "Secret_Key"`},
-		"WrongForm":         {"clerk", `{"webhook_signing_secret": {"s3cret": 1}}`, ``, "webhook_signing_secret has the wrong form: must be a string or an array of strings"},
+		"WrongForm":         {"clerk", `{"webhook_signing_secret": {"s3cret": 1}}`, ``, "webhook_signing_secret has the wrong form: must be a string, an array of strings, {\"add\": \"…\"}"},
+		"TwoRotations":      {"clerk", `{"webhook_signing_secret": {"add": "whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh", "keep": 1}}`, ``, "webhook_signing_secret has the wrong form"},
+		"KeepNone":          {"clerk", `{"webhook_signing_secret": {"keep": 0}}`, ``, "webhook_signing_secret has the wrong form"},
+		"NoRotation":        {"clerk", `{"webhook_signing_secret": {}}`, ``, "webhook_signing_secret has the wrong form"},
 		"NumberAsSecret":    {"clerk", `{"secret_key": 3333}`, ``, "secret_key has the wrong form: must be a string"},
 		"TypingErrorInside": {"auth0", `{"webhook_authorization": {"method": "bearer", "tokne": "s3cret"}}`, ``, "webhook_authorization has the wrong form"},
 		"EmptySecret":       {"auth0", `{"webhook_signing_secret": ""}`, ``, "webhook_signing_secret is empty"},
