@@ -192,6 +192,12 @@ func (s *site) changes(t *testing.T) []form {
 		{s.event(t, "user.created") + "/replay", nil},
 		{s.path("replay"), nil},
 		{s.path("records", "user", hostileID, "refresh"), nil},
+		{s.path("integrations", "auth0"), url.Values{"form": {"connect"}}},
+		{s.path("integrations", "clerk"), url.Values{"form": {"secret"}, "secret": {"x"}}},
+		{s.path("integrations", "clerk"), url.Values{"form": {"options"}}},
+		{s.path("integrations", "clerk", "delete"), nil},
+		{s.path("integrations", "clerk", "runs", "backfill"), nil},
+		{s.path("integrations", "clerk", "runs", "reconcile", "cancel"), nil},
 		{"/keys", url.Values{"name": {"mine"}}},
 		{"/keys/" + uuid.NewString() + "/revoke", nil},
 	}

@@ -278,6 +278,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("GET "+one+"/records/{type}", d.page(listRecords))
 	routes.HandleFunc("GET "+one+"/records/{type}/{id}", d.page(showRecord))
 	routes.HandleFunc("POST "+one+"/records/user/{id}/refresh", d.act(refreshUser))
+	d.integrationPages(routes)
 	routes.HandleFunc("GET "+KeysPath, d.page(listKeys))
 	routes.HandleFunc("POST "+KeysPath, d.act(createKey))
 	routes.HandleFunc("POST "+KeysPath+"/{key}/revoke", d.act(revokeKey))

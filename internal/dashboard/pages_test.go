@@ -112,7 +112,7 @@ func (s *site) everyPage(t *testing.T) []string {
 	t.Helper()
 	pages := []string{
 		s.path(), s.path("events"), s.event(t, "user.created"), s.event(t, "user.updated"), s.path("records", "user", hostileID),
-		s.path("records", "organization", "org_1"), s.path("records", "membership", record.MembershipID("org_1", hostileID)),
+		s.path("integrations", "clerk"), s.path("integrations", "auth0"), s.path("records", "organization", "org_1"), s.path("records", "membership", record.MembershipID("org_1", hostileID)),
 	}
 	for _, d := range record.Types() {
 		pages = append(pages, s.path("records", string(d.Type)))

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
@@ -20,6 +19,7 @@ type projectData struct {
 	wire.Project
 
 	Integrations []projectIntegration
+	Others       []string // providers that are not connected
 	Rejected     []wire.Rejected
 	Runs         []projectRun
 	Destinations []wire.Destination
@@ -34,6 +34,9 @@ type projectIntegration struct {
 
 // projectRun is a row of the sync runs.
 type projectRun struct{ wire.Run }
+
+// IsOpen says that a run is not finished.
+func (r projectRun) IsOpen() bool { return r.FinishedAt == nil }
 
 // ReadText is what a run has read, such as "1200 of 5000 users, 1 organization": the total is that of users.
 func (r projectRun) ReadText() string {
@@ -68,31 +71,24 @@ func showProject(v *visit) (view, error) {
 	}
 	for _, i := range integrations.Data {
 		one := projectIntegration{Integration: i}
-		newest, err := get[wire.Page[wire.Event]](v, url.Values{"provider": {i.Provider}, "limit": {"1"}}, "projects", v.project.ID, "events")
+		if one.Last, err = newestEvent(v, url.Values{"provider": {i.Provider}}); err != nil {
+			return view{}, err
+		}
+		data.Integrations = append(data.Integrations, one)
+		runs, err := lastRuns(v, i.Provider)
 		if err != nil {
 			return view{}, err
 		}
-		if len(newest.Data) > 0 {
-			one.Last = &newest.Data[0]
-		}
-		data.Integrations = append(data.Integrations, one)
-		for _, kind := range []string{provider.KindBackfill, provider.KindReconcile} {
-			run, err := get[wire.Run](v, nil, "projects", v.project.ID, "integrations", i.Provider, kind)
-			if isNotFound(err) {
-				continue // there was none yet
-			}
-			if err != nil {
-				return view{}, err
-			}
-			data.Runs = append(data.Runs, projectRun{run})
+		data.Runs = append(data.Runs, runs...)
+	}
+	for _, name := range provider.Names() {
+		if !slices.ContainsFunc(integrations.Data, func(i wire.Integration) bool { return i.Provider == name }) {
+			data.Others = append(data.Others, name)
 		}
 	}
-	rejected, err := get[wire.Page[wire.Rejected]](v, url.Values{"limit": {"100"}}, "projects", v.project.ID, "rejected-requests")
-	if err != nil {
+	if data.Rejected, err = rejectedRequests(v, ""); err != nil {
 		return view{}, err
 	}
-	hourAgo := time.Now().Add(-time.Hour)
-	data.Rejected = slices.DeleteFunc(rejected.Data, func(r wire.Rejected) bool { return r.ReceivedAt.Before(hourAgo) })
 	destinations, err := get[wire.Page[wire.Destination]](v, nil, "projects", v.project.ID, "destinations")
 	if err != nil {
 		return view{}, err

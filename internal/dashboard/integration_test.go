@@ -1,0 +1,179 @@
+package dashboard_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// formWith is the form of a page whose hidden field form has a value.
+func (p *page) formWith(t *testing.T, value string) form {
+	t.Helper()
+	for _, f := range p.forms("") {
+		if f.values.Get("form") == value {
+			return f
+		}
+	}
+	require.Fail(t, "no such form", "%s in %s", value, p.text)
+	return form{}
+}
+
+// step is the state and the text of a step of the checklist.
+func (p *page) step(t *testing.T, title string) string {
+	t.Helper()
+	_, after, found := strings.Cut(p.text, "<strong>"+title+"</strong>")
+	require.True(t, found, "%s", p.text)
+	before, _, _ := strings.Cut(p.text, "<strong>"+title+"</strong>")
+	state := before[strings.LastIndex(before, `<li class="`)+len(`<li class="`):]
+	state, _, _ = strings.Cut(state, `"`)
+	words, _, _ := strings.Cut(after, "</li>")
+	return state + ": " + words
+}
+
+const (
+	urlStep     = "Enter the webhook URL at Clerk"
+	secretStep  = "Store the signing secret"
+	messageStep = "Receive the first message"
+	rowStep     = "See the first row"
+)
+
+func TestAProviderIsConnectedStepByStep(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	require.NoError(t, s.store.DeleteIntegration(t.Context(), s.shop.ID, provider.Clerk))
+	project := s.get(t, s.path(), s.all)
+	require.Equal(t, []string{s.path("integrations", "auth0"), s.path("integrations", "clerk"), s.path("integrations", "better_auth")},
+		project.links(s.path("integrations")))
+	clerk := s.get(t, s.path("integrations", "clerk"), s.all)
+	clerk = s.do(t, clerk.formWith(t, "connect"), s.all)
+	require.Contains(t, clerk.notice(t), "Clerk is connected")
+	require.Contains(t, clerk.words, "/integrations/clerk/webhook/"+s.shop.ID.String())
+	require.Contains(t, clerk.step(t, secretStep), "waiting: ")
+	require.Contains(t, clerk.step(t, messageStep), "waiting: ")
+
+	refused := clerk.formWith(t, "secret")
+	refused.values.Set("secret", "no secret of Clerk")
+	again := s.post(t, refused, s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, again.status)
+	require.Contains(t, again.text, `aria-invalid="true"`)
+	require.NotContains(t, again.text, "no secret of Clerk")
+
+	// A wrong one is found on this page.
+	wrong := clerk.formWith(t, "secret")
+	clerk = s.do(t, wrong, s.all, "secret", "whsec_YW5vdGhlciBzaWduaW5nIHNlY3JldCBlbnRpcmVseQ==")
+	require.Contains(t, clerk.step(t, secretStep), "done: ")
+	require.Equal(t, http.StatusUnauthorized, s.try(t, provider.Sample{Type: "user.created", UserID: "user_1", At: time.Now()}))
+	waittest.Until(t, func() bool {
+		clerk = s.get(t, s.path("integrations", "clerk"), s.all)
+		return strings.Contains(clerk.step(t, messageStep), "failed: ")
+	})
+	require.Contains(t, clerk.step(t, messageStep), "The newest request was rejected.")
+	require.Contains(t, clerk.step(t, urlStep), "done: ")
+	require.Contains(t, clerk.words, "signature_mismatch")
+
+	clerk = s.do(t, clerk.formWith(t, "secret"), s.all, "secret", signingSecret)
+	require.Contains(t, clerk.step(t, secretStep), "2 secrets are accepted.")
+	waittest.Until(t, func() bool {
+		return s.try(t, provider.Sample{Type: "user.created", UserID: "user_1", At: time.Now()}) == http.StatusNoContent
+	}, "the receiver has the new secret")
+	waittest.Until(t, func() bool {
+		clerk = s.get(t, s.path("integrations", "clerk"), s.all)
+		return strings.Contains(clerk.step(t, rowStep), "done: ")
+	})
+	require.Contains(t, clerk.step(t, messageStep), "done: ")
+	require.Contains(t, clerk.links(s.path("records")), s.path("records", "user", "user_1"))
+
+	clerk = s.do(t, clerk.formWith(t, "newest"), s.all)
+	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	require.NoError(t, err)
+	require.Equal(t, provider.Secrets{signingSecret}, stored.WebhookSigningSecret)
+
+	// Reading users needs a key.
+	read := s.post(t, clerk.form(t, "/runs/backfill"), s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, read.status)
+	require.Contains(t, read.words, "secret_key")
+
+	gone := s.do(t, clerk.form(t, "/delete"), s.all)
+	require.Contains(t, gone.notice(t), "deleted")
+	require.Equal(t, http.StatusNotFound, s.post(t, clerk.form(t, "/delete"), s.all).status)
+}
+
+func TestOptionsAreStoredAndOthersStay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, err := s.store.PutIntegration(t.Context(), s.shop.ID, provider.Auth0, nil, json.RawMessage(`{"reconcile": {"max_deleted_percent": 7, "every": "5h"}}`))
+	require.NoError(t, err)
+	page := s.get(t, s.path("integrations", "auth0"), s.all)
+	f := page.formWith(t, "options")
+	require.Equal(t, "5h", f.values.Get("every"), "one that the form does not offer stays")
+	require.True(t, f.values.Has("organizations"))
+	f.values.Del("organizations")
+	f.values.Set("sessions", "yes")
+	f.values.Set("absent_fields", "clear")
+	s.do(t, f, s.all, "every", "12h")
+	stored, err := s.store.FindIntegration(t.Context(), s.shop.ID, provider.Auth0)
+	require.NoError(t, err)
+	seven := 7.0
+	require.Equal(t, provider.Options{
+		RecordTypes: []string{"users", "sessions"}, AbsentFields: provider.ClearAbsent,
+		Reconcile: &provider.ReconcileOptions{Every: "12h", MaxDeletedPercent: &seven},
+	}, stored.Options)
+	page = s.get(t, s.path("integrations", "auth0"), s.all)
+	f = page.formWith(t, "options")
+	require.False(t, f.values.Has("organizations"))
+	bad := s.post(t, form{f.action, map[string][]string{"form": {"options"}, "every": {hostile}}}, s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, bad.status)
+	require.Contains(t, bad.words, "options.reconcile.every")
+}
+
+func TestASecretIsGeneratedAndShownOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.get(t, s.path("integrations", "better_auth"), s.all)
+	page = s.do(t, page.formWith(t, "connect"), s.all)
+	f := page.formWith(t, "secret")
+	f.values.Set("do", "generate")
+	made := s.post(t, f, s.all)
+	require.Equal(t, http.StatusOK, made.status)
+	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	require.NoError(t, err)
+	secret := string(stored.WebhookSigningSecret[0])
+	require.Contains(t, made.words, secret)
+	page = s.get(t, s.path("integrations", "better_auth"), s.all)
+	require.NotContains(t, page.words, secret)
+	require.Contains(t, page.words, "AUTHSYNC_WEBHOOK_URL=http")
+
+	ways := page.forms("/integrations/better_auth")
+	for _, way := range ways {
+		if !way.values.Has("credential.session_token") {
+			continue
+		}
+		way.values.Set("credential.session_token", "a token of a session")
+		way.values.Set("option.base_url", "nonsense "+hostile)
+		wrong := s.post(t, way, s.all)
+		require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+		require.NotContains(t, wrong.text, "a token of a session")
+		for _, shown := range wrong.forms("/integrations/better_auth") {
+			if shown.values.Has("option.base_url") {
+				require.Equal(t, "nonsense "+hostile, shown.values.Get("option.base_url"), "what was entered is still there")
+			}
+		}
+	}
+}
+
+func TestTheSnippetIsThatOfTheREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	snippet, err := os.ReadFile("pages/better-auth.ts")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "```ts\n"+string(snippet)+"```\n")
+}

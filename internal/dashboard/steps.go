@@ -1,0 +1,103 @@
+package dashboard
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// step is a line of the checklist of an integration. It ticks itself.
+type step struct {
+	Title string
+	State string // done, waiting, failed or optional
+	Text  string
+	Link  string // empty: none
+	// Done and Total are how far it is; Total is 0 where that is not known.
+	Done, Total int64
+}
+
+// steps are in the sequence in which they are usually done. last is the newest message of the provider, and applied the
+// newest one that is in the mirror.
+func (d *integrationData) steps(projectID string, last, applied *wire.Event) []step {
+	return []step{d.urlStep(last), d.secretStep(), d.messageStep(projectID, last), d.rowStep(projectID, last, applied), d.backfillStep()}
+}
+
+func (d *integrationData) urlStep(last *wire.Event) step {
+	s := step{Title: "Enter the webhook URL at " + provider.Title(d.Provider), State: "waiting", Link: "#webhook", Text: "Nothing has come to this URL yet."}
+	if last != nil || len(d.Rejected) > 0 {
+		s.State, s.Text = "done", "Requests come to it."
+	}
+	return s
+}
+
+func (d *integrationData) secretStep() step {
+	s := step{Title: "Store the signing secret", State: "waiting", Link: "#secret", Text: "Without it every message is rejected."}
+	switch n := d.Secrets(); {
+	case d.Integration.Fault != "":
+		s.State, s.Text = "failed", d.Integration.Fault
+	case n > 1:
+		s.State, s.Text = "done", fmt.Sprintf("%d secrets are accepted.", n)
+	case n == 1, d.IsSet("webhook_authorization"):
+		s.State, s.Text = "done", "It is stored, encrypted."
+	}
+	return s
+}
+
+func (d *integrationData) messageStep(projectID string, last *wire.Event) step {
+	s := step{Title: "Receive the first message", State: "waiting", Text: "Waiting for the first message…"}
+	var at time.Time
+	if last != nil {
+		at = last.ReceivedAt
+		s.State, s.Text, s.Link = "done", "Verified and stored.", pathOf("projects", projectID, "events", last.ID)
+	}
+	if len(d.Rejected) > 0 && d.Rejected[0].ReceivedAt.After(at) {
+		s.State, s.Text, s.Link = "failed", "The newest request was rejected. "+d.Rejected[0].Detail, "#rejected"
+	}
+	return s
+}
+
+func (d *integrationData) rowStep(projectID string, last, applied *wire.Event) step {
+	s := step{Title: "See the first row", State: "waiting", Text: "It follows the first message within a second."}
+	switch {
+	case applied != nil && applied.RecordType != nil && applied.RecordID != nil:
+		s.State, s.Text = "done", "It is in the mirror."
+		s.Link = pathOf("projects", projectID, "records", *applied.RecordType, *applied.RecordID)
+	case last != nil && last.Outcome != "pending":
+		s.Text, s.Link = "The newest message is "+last.Outcome+": "+text(last.Reason), pathOf("projects", projectID, "events", last.ID)
+		if last.Outcome == "failed" {
+			s.State = "failed"
+		}
+	case last != nil:
+		s.Text, s.Link = "The message waits to be applied. If that takes longer than a minute, run authsync doctor.", pathOf("projects", projectID, "events", last.ID)
+	}
+	return s
+}
+
+func (d *integrationData) backfillStep() step {
+	s := step{Title: "Read the users who exist already", State: "optional", Link: "#read"}
+	s.Text = "Store what authsync needs to read them; until then, users appear with their next change."
+	run := d.run(provider.KindBackfill)
+	if run == nil {
+		return s
+	}
+	s.Link, s.Done = "#sync", run.Read
+	if run.Total != nil {
+		s.Done, s.Total = run.Users(), *run.Total
+	}
+	switch run.State {
+	case "completed":
+		s.State, s.Text, s.Total = "done", count(run.Read, "record")+" read.", 0
+	case "failed":
+		s.State, s.Text = "failed", text(run.Error)
+	case "cancelled":
+		s.Text = "The last backfill was cancelled."
+	default:
+		s.State, s.Text = "waiting", count(run.Read, "record")+" read so far."
+		if run.WaitReason != nil {
+			s.Text += " Waiting: " + *run.WaitReason
+		}
+	}
+	return s
+}
