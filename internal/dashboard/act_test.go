@@ -198,6 +198,9 @@ func (s *site) changes(t *testing.T) []form {
 		{s.path("integrations", "clerk", "delete"), nil},
 		{s.path("integrations", "clerk", "runs", "backfill"), nil},
 		{s.path("integrations", "clerk", "runs", "reconcile", "cancel"), nil},
+		{"/projects", url.Values{"name": {"mine"}}},
+		{s.path(), url.Values{"name": {"mine"}}},
+		{s.path("delete"), url.Values{"name": {"shop"}}},
 		{"/keys", url.Values{"name": {"mine"}}},
 		{"/keys/" + uuid.NewString() + "/revoke", nil},
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -53,7 +54,7 @@ func (d *Dashboard) home(v *visit) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil}
+	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil && v.key.May(project.Admin)}
 	for i, p := range projects.Data {
 		o := overviews[ids[i]]
 		found := problemsOf(p, o)

@@ -61,8 +61,8 @@ func putIntegration(v *visit) (done, error) {
 	}
 	stored, err := send[wire.Integration](v, http.MethodPut, order, integrationPath(v)...)
 	data := integrationData{Sent: v.entered("form"), Entered: harmless(v.form, name)}
-	if invalid, ok := isInvalid(err); ok {
-		data.Fault = invalid
+	if refused, ok := refusal(err); ok {
+		data.Fault = refused
 		shown, err := integrationView(v, data)
 		return done{shown: &shown}, err
 	}

@@ -8,8 +8,11 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
-// KeysPath is the page of the API keys.
-const KeysPath = "/keys"
+// KeysPath is the page of the API keys, NewProjectPath the form of a project.
+const (
+	KeysPath       = "/keys"
+	NewProjectPath = "/new-project"
+)
 
 // keysData is the page of the API keys.
 type keysData struct {
@@ -80,8 +83,8 @@ func createKey(v *visit) (done, error) {
 	}
 	made, err := send[wire.Key](v, http.MethodPost, order, "keys")
 	data := keysData{Entered: order}
-	if invalid, ok := isInvalid(err); ok {
-		data.Fault = invalid
+	if refused, ok := refusal(err); ok {
+		data.Fault = refused
 	} else if err != nil {
 		return done{}, err
 	} else {

@@ -144,7 +144,7 @@ func localPath(next string) string {
 	switch {
 	case page == RiverPath:
 		page += "/"
-	case page != home && page != KeysPath && !isPage(ProjectsPath) && !isPage(RiverPath):
+	case page != home && page != KeysPath && page != NewProjectPath && !isPage(ProjectsPath) && !isPage(RiverPath):
 		return home
 	}
 	if u.RawQuery != "" {

@@ -28,7 +28,7 @@ var pageJS []byte
 var iconSVG []byte
 
 // templates are the pages by name, each within the layout.
-var templates = parsePages("home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "fault") //nolint:gochecknoglobals // read-only
+var templates = parsePages("home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "fault") //nolint:gochecknoglobals // read-only
 
 func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{

@@ -1,0 +1,79 @@
+package dashboard
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/authsync/authsync/internal/api/wire"
+)
+
+// projectForm is the form of a new project.
+type projectForm struct {
+	Name  string
+	Adopt bool
+	Fault *problemError
+}
+
+// refusal finds a problem that the form which was sent can show: another entry, or another attempt, may help.
+func refusal(err error) (*problemError, bool) {
+	var refused *problemError
+	if !errors.As(err, &refused) {
+		return nil, false
+	}
+	switch refused.Status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable:
+		return refused, true
+	default:
+		return nil, false
+	}
+}
+
+func newProject(*visit) (view, error) { return projectFormView(projectForm{}), nil }
+
+func projectFormView(f projectForm) view {
+	shown := view{template: "newproject", title: "Create a project", data: f}
+	if f.Fault != nil {
+		shown.status = f.Fault.Status
+	}
+	return shown
+}
+
+func createProject(v *visit) (done, error) {
+	order := map[string]any{"name": v.entered("name")}
+	if url := v.entered("database_url"); url != "" {
+		order["database_url"] = url
+	}
+	if v.entered("adopt") != "" {
+		order["adopt"] = true
+	}
+	made, err := send[wire.Project](v, http.MethodPost, order, "projects")
+	if refused, ok := refusal(err); ok {
+		shown := projectFormView(projectForm{Name: v.entered("name"), Adopt: v.entered("adopt") != "", Fault: refused})
+		return done{shown: &shown}, nil
+	}
+	return done{page: pathOf("projects", made.ID), notice: "Project " + made.Name + " is created. Connect an identity provider next."}, err
+}
+
+func updateProject(v *visit) (done, error) {
+	order := map[string]any{}
+	for _, field := range []string{"name", "database_url"} {
+		if value := v.entered(field); value != "" {
+			order[field] = value
+		}
+	}
+	if v.entered("adopt") != "" {
+		order["adopt"] = true
+	}
+	_, err := send[wire.Project](v, http.MethodPatch, order, "projects", v.project.ID)
+	return done{page: pathOf("projects", v.project.ID), notice: "The project is changed."}, err
+}
+
+func deleteProject(v *visit) (done, error) {
+	if v.entered("name") != v.project.Name {
+		return done{}, &problemError{
+			Status: http.StatusUnprocessableEntity, Detail: "Nothing was deleted: to delete the project, enter its name, " + v.project.Name + ".",
+		}
+	}
+	_, err := send[any](v, http.MethodDelete, nil, "projects", v.project.ID)
+	return done{page: "/", notice: "Project " + v.project.Name + " is deleted. Its mirror stays in its database."}, err
+}
