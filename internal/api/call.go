@@ -193,12 +193,10 @@ func (a *API) authenticate(r *http.Request) (project.Key, error) {
 		return project.Key{}, errOtherScheme
 	}
 	key, err := a.config.Store.Authenticate(r.Context(), pasted.Unquote(secret))
-	var expired *project.KeyExpiredError
-	switch {
-	case errors.As(err, &expired):
-		return project.Key{}, fail(unauthenticated, "this key expired at %s: use another one, or make one with authsync keys create",
-			expired.At.UTC().Format(time.RFC3339))
-	case errors.Is(err, project.ErrNoKey):
+	if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
+		return project.Key{}, fail(unauthenticated, "%s: use another one, or make one with authsync keys create", expired)
+	}
+	if errors.Is(err, project.ErrNoKey) {
 		return project.Key{}, errUnknownKey
 	}
 	return key, err

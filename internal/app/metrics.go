@@ -116,8 +116,12 @@ func (a *App) forOperators(next http.Handler) http.Handler {
 		key, err := a.Store.Authenticate(r.Context(), pasted.Unquote(secret))
 		switch {
 		case errors.Is(err, project.ErrNoKey):
+			detail := how
+			if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
+				detail = expired.Error() + ": " + how
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-			problem.Write(w, r, http.StatusUnauthorized, "", how)
+			problem.Write(w, r, http.StatusUnauthorized, "", detail)
 		case err != nil:
 			if r.Context().Err() == nil {
 				a.log.WarnContext(r.Context(), "key_not_checked", slog.Any("error", err))

@@ -58,6 +58,7 @@ func setupAt(t *testing.T, publicURL string) *testBundle {
 	log := slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.store, err = project.NewStore(project.Config{
 		Pool: b.pool, Keyring: b.ring, Mirror: noMirror{}, Targets: egress.New(egress.Config{}), Log: log,
+		Now: func() time.Time { return b.now },
 	})
 	require.NoError(t, err)
 	b.handler, err = dashboard.New(dashboard.Config{
@@ -160,7 +161,13 @@ func (b *testBundle) enter(t *testing.T, secret, next string) *httptest.Response
 // session signs in and gives the cookie.
 func (b *testBundle) session(t *testing.T) *http.Cookie {
 	t.Helper()
-	w := b.enter(t, b.secret, "")
+	return b.sessionOf(t, b.secret)
+}
+
+// sessionOf signs in with another key.
+func (b *testBundle) sessionOf(t *testing.T, secret string) *http.Cookie {
+	t.Helper()
+	w := b.enter(t, secret, "")
 	require.Equal(t, http.StatusSeeOther, w.Code)
 	require.Len(t, w.Result().Cookies(), 1)
 	return w.Result().Cookies()[0]

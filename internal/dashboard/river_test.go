@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/project"
 )
 
 func idsOf(id int64) string { return fmt.Sprintf(`{"ids": ["%d"]}`, id) }
@@ -75,6 +77,35 @@ func TestRiverUIShowsAndChangesJobs(t *testing.T) {
 
 	long := `{"ids": [` + strings.Repeat(`"1",`, 20_000) + `"1"]}`
 	require.Equal(t, http.StatusRequestEntityTooLarge, b.post(t, "/river/api/jobs/retry", long, cookie).Code)
+}
+
+// Whoever may look sees all of River UI, and whoever may operate may do all that it can.
+func TestRiverUIChangesNothingForAKeyThatMayOnlyLook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.job(t)
+	cookieOf := func(role project.Role) *http.Cookie {
+		_, secret, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "x", Role: role})
+		require.NoError(t, err)
+		return b.sessionOf(t, secret)
+	}
+	reader, operator := cookieOf(project.ReadOnly), cookieOf(project.Operator)
+	for _, path := range []string{"/river/", "/river/jobs", "/river/api/jobs?state=available", "/river/api/queues", "/river/api/states"} {
+		require.Equal(t, http.StatusOK, b.get(t, path, reader).Code, path)
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		for _, path := range []string{"/river/api/jobs/cancel", "/river/api/jobs/delete", "/river/api/queues/default/pause"} {
+			w := b.do(t, request{method: method, path: path, body: idsOf(id), cookie: reader})
+			require.Equal(t, http.StatusForbidden, w.Code, "%s %s", method, path)
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Contains(t, w.Body.String(), `"code":"insufficient_role"`)
+			require.Contains(t, w.Body.String(), "this key has the role read_only, and River UI needs operator to change anything")
+		}
+	}
+	require.Equal(t, "available", b.state(t, id))
+	require.NotContains(t, b.log.String(), `"msg":"river_ui_call","method":"POST"`)
+	require.Equal(t, http.StatusOK, b.post(t, "/river/api/jobs/cancel", idsOf(id), operator).Code)
+	require.Equal(t, "cancelled", b.state(t, id))
 }
 
 func TestAKeyInTheHeaderIsTheAPIsToJudge(t *testing.T) {

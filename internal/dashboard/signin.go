@@ -69,7 +69,11 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	key, err := d.config.Keys.Authenticate(r.Context(), pasted.Unquote(r.PostForm.Get("key")))
 	switch {
 	case errors.Is(err, project.ErrNoKey):
-		d.refuse(w, r, http.StatusUnauthorized, next, "This key is unknown or was revoked.")
+		fault := "This key is unknown or was revoked."
+		if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
+			fault = "This key expired at " + expired.At.UTC().Format(time.DateTime) + " UTC."
+		}
+		d.refuse(w, r, http.StatusUnauthorized, next, fault)
 		return
 	case err == nil:
 		err = d.startSession(w, r, key)

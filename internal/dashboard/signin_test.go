@@ -116,6 +116,22 @@ func TestSessionsEnd(t *testing.T) {
 		over(t, b, cookie)
 	})
 
+	t.Run("WhenTheKeyExpires", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		end := b.now.Add(time.Hour)
+		_, secret, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "for an hour", ExpiresAt: &end})
+		require.NoError(t, err)
+		cookie := b.sessionOf(t, secret)
+		b.now = end.Add(-time.Second)
+		good(t, b, cookie)
+		b.now = end
+		over(t, b, cookie)
+		again := b.enter(t, secret, "")
+		require.Equal(t, http.StatusUnauthorized, again.Code)
+		require.Contains(t, again.Body.String(), "This key expired at "+end.UTC().Format(time.DateTime)+" UTC.")
+	})
+
 	t.Run("AfterTwelveHours", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -86,7 +86,7 @@ func (k Key) May(need Role) bool { return k.Role.Includes(need) }
 type KeyExpiredError struct{ At time.Time }
 
 func (e *KeyExpiredError) Error() string {
-	return "the key expired at " + e.At.UTC().Format(time.RFC3339)
+	return "this key expired at " + e.At.UTC().Format(time.RFC3339)
 }
 
 // Unwrap makes an expired key as unknown as a revoked one to whoever does not ask.
