@@ -215,11 +215,21 @@ func TestRiverUIAnswersBehindItsSignIn(t *testing.T) {
 	require.Contains(t, text, "unknown or was revoked")
 	management := client.New(a.URL(), in.key)
 	defer management.Close()
-	limited, err := management.CreateKey(t.Context(), "limited", in.projectID, false)
+	limited, err := management.CreateKey(t.Context(), client.KeyOrder{Name: "limited", ProjectID: &in.projectID})
 	require.NoError(t, err)
 	status, text = ask("/river/api/jobs", limited.Key)
 	require.Equal(t, http.StatusForbidden, status)
 	require.Contains(t, text, "limited to one project")
+
+	expired, err := management.CreateKey(t.Context(), client.KeyOrder{Name: "expired"})
+	require.NoError(t, err)
+	_, err = in.controlDB.Exec(t.Context(), `UPDATE authsync.api_keys SET expires_at = '2026-01-31 12:00Z' WHERE id = $1`, expired.ID)
+	require.NoError(t, err)
+	for _, path := range []string{"/river/api/jobs", "/metrics"} {
+		status, text = ask(path, expired.Key)
+		require.Equal(t, http.StatusUnauthorized, status)
+		require.Contains(t, text, "this key expired at 2026-01-31T12:00:00Z: ")
+	}
 
 	_, text = in.metrics(t, a.URL()+"/metrics")
 	require.Contains(t, text, `authsync_http_requests_total{area="dashboard",code="303",method="get"} 1`)

@@ -189,7 +189,7 @@ func TestMetricsAreForOperators(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, status)
 		management := client.New(a.URL(), in.key)
 		defer management.Close()
-		limited, err := management.CreateKey(t.Context(), "limited", in.projectID, false)
+		limited, err := management.CreateKey(t.Context(), client.KeyOrder{Name: "limited", ProjectID: &in.projectID})
 		require.NoError(t, err)
 		status, _ = getWith(t, a.URL()+"/metrics", limited.Key)
 		require.Equal(t, http.StatusForbidden, status)

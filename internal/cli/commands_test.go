@@ -127,6 +127,12 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		limited := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": b.app.URL(), "AUTHSYNC_API_KEY": key.Key}
 		require.Zero(t, run(t.Context(), limited, "", "events", "list", "shop").status)
 		require.Equal(t, 1, run(t.Context(), limited, "", "keys", "list").status)
+		readOnly := maps.Clone(limited)
+		readOnly["AUTHSYNC_API_KEY"] = strings.TrimSpace(b.must(t, "keys", "create", "watch", "--role", "read_only", "--expires", "90d"))
+		require.Zero(t, run(t.Context(), readOnly, "", "keys", "list").status)
+		r := run(t.Context(), readOnly, "", "events", "replay", "shop", "--outcome", "failed")
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.err, "this key has the role read_only, and this call needs operator: use a key with that role")
 		b.must(t, "keys", "revoke", key.ID, "--yes")
 		require.Equal(t, 1, run(t.Context(), limited, "", "events", "list", "shop").status)
 		require.NotContains(t, b.must(t, "keys", "list", "--json"), key.Key)

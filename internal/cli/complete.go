@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -137,6 +138,7 @@ func flagLookups(cmd *cobra.Command) map[string]lookup {
 		"event-types": fixed(destination.EventTypes()...),
 		"event-type":  fixed(destination.EventTypes()...),
 		"destination": destinationNames,
+		"role":        fixed(string(project.ReadOnly), string(project.Operator), string(project.Admin)),
 		"type":        types,
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +24,13 @@ func (s *session) newKeys() *cobra.Command {
 		Short: "Create, list and revoke keys of the management API",
 		Long: `An API key gives access to the management API. It is shown once, when it is created.
 
+Its role says what it may do:
+  read_only  look at everything, personal data included; change nothing
+  operator   also start, repeat and stop work: replay, refresh, backfill, reconcile,
+             retry, cancel, pause, resume
+  admin      also change settings, secrets, rights and keys, and pass guards with --force
+             (default)
+
 To create the first key of an installation, leave AUTHSYNC_API_KEY unset and set
 DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY: keys create then works on the control
 database directly.`,
@@ -30,15 +40,23 @@ database directly.`,
 }
 
 func (s *session) newKeysCreate() *cobra.Command {
-	var in newKey
+	in := newKey{Role: project.Admin}
+	var role, expires string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a key and print it once",
 		Example: "  authsync keys create ops\n" +
-			"  authsync keys create ci --project shop --test",
+			"  authsync keys create oncall --role operator --expires 90d\n" +
+			"  authsync keys create ci --project shop --role read_only --test",
 		Args: takes(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in.Name = args[0]
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			in.Name, in.Role = args[0], project.Role(role)
+			if !slices.Contains(project.Roles(), in.Role) {
+				return usagef("--role is %q: give read_only, operator or admin", role)
+			}
+			if in.ExpiresAt, err = expiry(expires, s.Now()); err != nil {
+				return err
+			}
 			k, err := s.createKey(cmd.Context(), in)
 			if err != nil {
 				return err
@@ -49,10 +67,12 @@ func (s *session) newKeysCreate() *cobra.Command {
 			if err := s.printf("%s\n", k.Key); err != nil {
 				return err
 			}
-			return s.notice("This is key %s, for %s. Keep it: it is not shown again.", k.Name, scope(k.ProjectID))
+			return s.notice("This is key %s, for %s, with the role %s%s. Keep it: it is not shown again.", k.Name, scope(k.ProjectID), k.Role, until(k.ExpiresAt))
 		},
 	}
 	cmd.Flags().StringVar(&in.Project, "project", "", "limit the key to this project (name or id)")
+	cmd.Flags().StringVar(&role, "role", string(project.Admin), "what the key may do: read_only, operator or admin")
+	cmd.Flags().StringVar(&expires, "expires", "", "when the key ends: a time (RFC 3339), or in how long, such as 12h, 90d or 4w; default: never")
 	cmd.Flags().BoolVar(&in.Test, "test", false, "create a capy_test_ key instead of a capy_live_ one")
 	return cmd
 }
@@ -64,11 +84,40 @@ func scope(projectID *string) string {
 	return "project " + *projectID
 }
 
+// until is the end of a sentence about a key.
+func until(expiresAt *time.Time) string {
+	if expiresAt == nil {
+		return ""
+	}
+	return ", until " + clock(*expiresAt)
+}
+
+// expiry reads --expires. The units of a time ahead are those of the option reconcile.every; minutes would be of little use.
+func expiry(text string, now time.Time) (*time.Time, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // never
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return &at, nil
+	}
+	hours := map[byte]int{'h': 1, 'd': 24, 'w': 7 * 24}[text[len(text)-1]]
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 16)
+	if err != nil || hours == 0 {
+		return nil, usagef("--expires is %q: give a time such as 2026-01-31T12:00:00Z, or a number and h, d or w, such as 90d", text)
+	}
+	hours *= int(n) // a Duration would not hold the longest of them
+	at = now.UTC().AddDate(0, 0, hours/24).Add(time.Duration(hours%24) * time.Hour)
+	return &at, nil
+}
+
 // newKey is a key to make.
 type newKey struct {
-	Name    string
-	Project string
-	Test    bool
+	Name      string
+	Project   string
+	Role      project.Role
+	ExpiresAt *time.Time
+	Test      bool
 }
 
 // createKey makes a key through the API, or on the control database where the
@@ -85,7 +134,16 @@ func (s *session) createKey(ctx context.Context, in newKey) (client.Key, error) 
 	if err != nil {
 		return client.Key{}, err
 	}
-	return api.CreateKey(ctx, in.Name, in.Project, in.Test)
+	role := string(in.Role)
+	order := client.KeyOrder{Name: in.Name, Test: in.Test, Role: &role}
+	if in.Project != "" {
+		order.ProjectID = &in.Project
+	}
+	if in.ExpiresAt != nil {
+		at := in.ExpiresAt.UTC().Format(time.RFC3339Nano)
+		order.ExpiresAt = &at
+	}
+	return api.CreateKey(ctx, order)
 }
 
 func (s *session) createFirstKey(ctx context.Context, in newKey) (k client.Key, err error) {
@@ -94,7 +152,7 @@ func (s *session) createFirstKey(ctx context.Context, in newKey) (k client.Key, 
 		return client.Key{}, err
 	}
 	defer func() { err = closeControl(ctx, control, err) }()
-	input := project.KeyInput{Name: in.Name, Test: in.Test}
+	input := project.KeyInput{Name: in.Name, Test: in.Test, Role: in.Role, ExpiresAt: in.ExpiresAt}
 	if in.Project != "" {
 		p, err := control.Store.FindProject(ctx, in.Project)
 		if err != nil {
@@ -108,7 +166,7 @@ func (s *session) createFirstKey(ctx context.Context, in newKey) (k client.Key, 
 	}
 	return client.Key{
 		ID: key.ID.String(), Name: key.Name, Key: secret, Hint: key.Hint,
-		ProjectID: text(key.ProjectID), CreatedAt: key.CreatedAt,
+		ProjectID: text(key.ProjectID), Role: string(key.Role), CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt,
 	}, nil
 }
 
@@ -138,20 +196,38 @@ func (s *session) newKeysList() *cobra.Command {
 			if s.json {
 				return s.printJSON(keys)
 			}
-			t := table{head: []string{"NAME", "BEGINS WITH", "FOR", "CREATED", "LAST USED", "STATE", "ID"}, none: "No keys."}
+			t := table{head: []string{"NAME", "KEY", "PROJECT", "ROLE", "EXPIRES", "LAST USED", "STATE", "ID"}, none: "No keys."}
 			for _, k := range keys {
-				t.add(k.Name, k.Hint, scope(k.ProjectID), day(k.CreatedAt), shortClockOrDash(k.LastUsedAt), keyState(k), k.ID)
+				// Without capy_, which all have, and times to the day, so that a row fits into 80 columns.
+				begins := strings.TrimPrefix(k.Hint, "capy_") + "…"
+				limit := "all"
+				if k.ProjectID != nil {
+					limit = *k.ProjectID
+				}
+				t.add(k.Name, begins, limit, k.Role, dayOr("never", k.ExpiresAt), dayOr("-", k.LastUsedAt), keyState(k, s.Now()), k.ID)
 			}
 			return s.print(t)
 		},
 	}
 }
 
-func keyState(k client.Key) string {
-	if k.RevokedAt != nil {
+func keyState(k client.Key, now time.Time) string {
+	switch {
+	case k.RevokedAt != nil:
 		return "revoked"
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		return "expired"
+	default:
+		return "active"
 	}
-	return "active"
+}
+
+// dayOr writes the day of a time that may be missing.
+func dayOr(missing string, t *time.Time) string {
+	if t == nil {
+		return missing
+	}
+	return day(*t)
 }
 
 func clockOrDash(t *time.Time) string {

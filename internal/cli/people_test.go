@@ -154,6 +154,7 @@ func TestWordsAreCompleted(t *testing.T) {
 		"Destination":     {[]string{"destinations", "pause", "shop", ""}, []string{"crm"}},
 		"DestinationFlag": {[]string{"deliveries", "list", "shop", "--destination", ""}, []string{"crm"}},
 		"ProjectFlag":     {[]string{"keys", "create", "x", "--project", ""}, []string{"shop"}},
+		"RoleFlag":        {[]string{"keys", "create", "x", "--role", "o"}, []string{"operator"}},
 		"NewName":         {[]string{"projects", "create", ""}, nil},
 		"TooMany":         {[]string{"events", "list", "shop", ""}, nil},
 		"Help":            {[]string{"help", "destinations", "pa"}, []string{"pause"}},

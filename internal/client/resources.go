@@ -61,13 +61,8 @@ func (c *Client) Keys(ctx context.Context) ([]Key, error) {
 	return list[Key](ctx, c, "/keys", nil, 0)
 }
 
-// CreateKey makes an API key, for one project (name or id) or, if that is
-// empty, for all.
-func (c *Client) CreateKey(ctx context.Context, name, project string, test bool) (k Key, err error) {
-	in := wire.KeyOrder{Name: name, Test: test}
-	if project != "" {
-		in.ProjectID = &project
-	}
+// CreateKey makes an API key.
+func (c *Client) CreateKey(ctx context.Context, in KeyOrder) (k Key, err error) {
 	err = c.Do(ctx, http.MethodPost, "/keys", in, &k)
 	return k, err
 }

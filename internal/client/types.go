@@ -12,6 +12,7 @@ type (
 	ReconcileSchedule = wire.ReconcileSchedule
 	BackfillStart     = wire.BackfillStart
 	Key               = wire.Key
+	KeyOrder          = wire.KeyOrder
 	Reader            = wire.Reader
 	Grant             = wire.Grant
 
