@@ -38,7 +38,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",
-		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]))
+		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]), "{record_type}", "membership", "{record_id}", "org_1%2Fuser_1")
 
 	doc := description(t)
 	m := matcher{doc: doc}
@@ -53,6 +53,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 				continue
 			}
 			o := operation{method: strings.ToUpper(method), path: fill.Replace(path), query: map[string]object{}}
+			require.NotContains(t, o.path, "{", "a path on things that exist")
 			for _, p := range listed(one["parameters"]) {
 				parameter, _ := p.(object)
 				if parameter = m.resolve(parameter); parameter["in"] == "query" {

@@ -102,21 +102,13 @@ func (f eventFilter) of(in string, projectID uuid.UUID) (inbox.Filter, error) {
 
 // recordNamed refuses what names no record; both empty is not given.
 func recordNamed(in, recordType, recordID string) error {
-	if err := among(in, "record_type", recordType, recordTypes()); err != nil {
+	if err := among(in, "record_type", recordType, record.Names()); err != nil {
 		return err
 	}
 	if (recordType == "") != (recordID == "") {
 		return wrong(in, "record_id", problem.Invalid, "record_type and record_id are given together, such as organization and org_123")
 	}
 	return nil
-}
-
-func recordTypes() []string {
-	var names []string
-	for _, d := range record.Types() {
-		names = append(names, string(d.Type))
-	}
-	return names
 }
 
 func moment(in, name, text string) (time.Time, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -26,32 +27,38 @@ type Records interface {
 }
 
 // recordType finds the project and the record type that the path names.
-func (a *API) recordType(r *http.Request) (p project.Project, t record.Type, err error) {
+func (a *API) recordType(r *http.Request) (p project.Project, d record.Definition, err error) {
 	if p, err = a.project(r); err != nil {
-		return p, "", err
+		return p, d, err
 	}
 	name, err := variable(r, "record_type")
 	if err != nil {
-		return p, "", err
+		return p, d, err
 	}
-	if _, known := record.Of(record.Type(name)); !known {
-		return p, "", fail(fault.RecordNotFound, "there is no record type %.40q: the types are user, organization, membership, invitation and session", name)
+	d, known := record.Of(record.Type(name))
+	if !known {
+		return p, d, fail(fault.RecordNotFound, "there is no record type %.40q: the types are %s", name, strings.Join(record.Names(), ", "))
 	}
-	return p, record.Type(name), nil
+	return p, d, nil
 }
 
 // listRecords lists the records of a type by their keys. A cursor is the last id of the page before.
 func (a *API) listRecords(r *http.Request) (answer, error) {
+	p, d, err := a.recordType(r)
+	if err != nil {
+		return answer{}, err
+	}
 	limit, err := limitOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	p, t, err := a.recordType(r)
-	if err != nil {
-		return answer{}, err
-	}
 	given := given(r)
-	f := mirror.RecordFilter{Type: t, OrganizationID: given["organization_id"], UserID: given["user_id"], Limit: limit + 1}
+	for _, column := range []string{"organization_id", "user_id"} {
+		if _, filtered := given[column]; filtered && !d.Has(column) {
+			return answer{}, wrong(inQuery, column, problem.Invalid, "%s have no %s", d.Table, column)
+		}
+	}
+	f := mirror.RecordFilter{Type: d.Type, OrganizationID: given["organization_id"], UserID: given["user_id"], Limit: limit + 1}
 	if cursor := given["cursor"]; cursor != "" {
 		decoded, err := base64.RawURLEncoding.DecodeString(cursor)
 		if f.After = string(decoded); err != nil || !storable(f.After) || f.After == "" {
@@ -60,8 +67,6 @@ func (a *API) listRecords(r *http.Request) (answer, error) {
 	}
 	records, err := a.config.Records.Records(r.Context(), p.ID, f)
 	switch {
-	case errors.Is(err, mirror.ErrNoSuchFilter):
-		return answer{}, wrong(inQuery, "organization_id", problem.Invalid, "%v", err)
 	case errors.Is(err, mirror.ErrNoRecord):
 		return answer{}, fault.ErrBadCursor
 	case err != nil:
@@ -73,13 +78,13 @@ func (a *API) listRecords(r *http.Request) (answer, error) {
 		next = base64.RawURLEncoding.EncodeToString([]byte(records[limit-1].ID))
 	}
 	listed := each(records, func(l mirror.ListedRecord) wire.ListedRecord[json.RawMessage] {
-		return wire.ListedRecord[json.RawMessage]{RecordType: string(t), RecordID: l.ID, Record: l.Row}
+		return wire.ListedRecord[json.RawMessage]{RecordType: string(d.Type), RecordID: l.ID, Record: l.Row}
 	})
 	return answer{status: http.StatusOK, body: newPage(listed, next)}, nil
 }
 
 func (a *API) getRecord(r *http.Request) (answer, error) {
-	p, t, err := a.recordType(r)
+	p, d, err := a.recordType(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -91,16 +96,16 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: t, ID: id}, before)
+	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: d.Type, ID: id}, before)
 	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, fail(fault.RecordNotFound,
-			"project %s has no %s of this id: percent-encode it in the path (org_1/auth0|1 is org_1%%2Fauth0%%7C1)", p.Name, t)
+			"project %s has no %s of this id: percent-encode it in the path (org_1/auth0|1 is org_1%%2Fauth0%%7C1)", p.Name, d.Type)
 	}
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
 	document := wire.Record[json.RawMessage]{
-		ListedRecord: wire.ListedRecord[json.RawMessage]{RecordType: string(t), RecordID: id, Record: h.Row},
+		ListedRecord: wire.ListedRecord[json.RawMessage]{RecordType: string(d.Type), RecordID: id, Record: h.Row},
 		Sources:      each(h.Sources, func(s mirror.Source) wire.Source { return wire.Source(s) }),
 		Changes:      each(h.Changes, func(c mirror.Change) wire.Change { return wire.Change(c) }),
 	}

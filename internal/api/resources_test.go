@@ -202,6 +202,8 @@ func TestPublishedSetUpWorks(t *testing.T) {
 	require.Contains(t, page.text, `"org_1/auth0|3"`)
 	require.Nil(t, page.body["next_cursor"])
 	b.call(t, http.MethodGet, "/projects/shop/records/session?organization_id=org_1", "").refused(t, http.StatusUnprocessableEntity, "sessions have no organization_id")
+	b.call(t, http.MethodGet, "/projects/shop/records/session?organization_id=org_1", "").invalid(t, "query", "organization_id", "invalid")
+	b.call(t, http.MethodGet, "/projects/shop/records/organization?user_id=user_1", "").invalid(t, "query", "user_id", "invalid")
 	one := b.call(t, http.MethodGet, "/projects/shop/records/membership/org_1%2Fauth0%7C1%2F2", "")
 	require.Equal(t, http.StatusOK, one.status, one.text)
 	record, _ := one.body["record"].(map[string]any)

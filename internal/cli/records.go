@@ -10,15 +10,6 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
-// recordTypes are the names of the record types.
-func recordTypes() []string {
-	var names []string
-	for _, d := range record.Types() {
-		names = append(names, string(d.Type))
-	}
-	return names
-}
-
 func (s *session) newRecords() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "records",
@@ -47,7 +38,7 @@ The id of a membership is organization_id/user_id.`,
 			}
 			d, known := record.Of(record.Type(args[1]))
 			if !known {
-				return usagef("%q is no record type: take user, organization, membership, invitation or session", args[1])
+				return usagef("%q is no record type: take one of %s", args[1], strings.Join(record.Names(), ", "))
 			}
 			c, err := s.client()
 			if err != nil {
@@ -103,5 +94,5 @@ func (s *session) printRecords(d record.Definition, records []client.ListedRecor
 
 // isRecordType reports whether a name is one of a record type other than user.
 func isRecordType(name string) bool {
-	return name != string(record.User) && slices.Contains(recordTypes(), name)
+	return name != string(record.User) && slices.Contains(record.Names(), name)
 }

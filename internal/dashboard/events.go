@@ -53,7 +53,7 @@ func isInvalid(err error) (*problemError, bool) {
 func listEvents(v *visit) (view, error) {
 	query := v.given()
 	data := eventsData{
-		Filter: map[string]string{}, IsFiltered: isFiltered(query), Providers: provider.Names(), RecordTypes: recordTypes(),
+		Filter: map[string]string{}, IsFiltered: isFiltered(query), Providers: provider.Names(), RecordTypes: record.Names(),
 		Outcomes: []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"},
 	}
 	for name := range query {
@@ -90,11 +90,4 @@ func otherPages(path string, query url.Values, next *string) (first, following s
 		following = path + "?" + query.Encode()
 	}
 	return first, following
-}
-
-func recordTypes() (names []string) {
-	for _, d := range record.Types() {
-		names = append(names, string(d.Type))
-	}
-	return names
 }

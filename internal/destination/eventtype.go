@@ -26,11 +26,6 @@ func AllOf(t record.Type) string { return EventType(t, anyKind) }
 const EventTypesHint = "an event type is user, organization, membership, invitation or session, a dot, and " +
 	"created, updated, deleted, restored or * for all of these, such as user.updated or organization.*"
 
-// recordTypes returns the record types in the sequence in which they are shown to people.
-func recordTypes() []record.Type {
-	return []record.Type{record.User, record.Organization, record.Membership, record.Invitation, record.Session}
-}
-
 // EventType returns the event type of a kind of change of records of a type.
 func EventType(t record.Type, kind string) string { return string(t) + "." + kind }
 
@@ -52,8 +47,8 @@ func EventTypesOf(t record.Type) []string {
 // EventTypes returns all event types.
 func EventTypes() []string {
 	var all []string
-	for _, t := range recordTypes() {
-		all = append(all, EventTypesOf(t)...)
+	for _, name := range record.Names() {
+		all = append(all, EventTypesOf(record.Type(name))...)
 	}
 	return all
 }
@@ -70,7 +65,7 @@ func ExpandEventTypes(given []string) ([]string, error) {
 	for _, eventType := range given {
 		t, kind := SplitEventType(eventType)
 		switch {
-		case kind == anyKind && slices.Contains(recordTypes(), t):
+		case kind == anyKind && slices.Contains(record.Names(), string(t)):
 			expanded = append(expanded, EventTypesOf(t)...)
 		case slices.Contains(known, eventType):
 			expanded = append(expanded, eventType)

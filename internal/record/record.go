@@ -155,6 +155,17 @@ func Types() []Definition {
 	}
 }
 
+// Names returns the names of all record types, in the sequence in which people read them: users come first.
+func Names() []string {
+	names := []string{string(User)}
+	for _, d := range Types() {
+		if d.Type != User {
+			names = append(names, string(d.Type))
+		}
+	}
+	return names
+}
+
 // Of returns the definition of a type; ok is false for an unknown one.
 func Of(t Type) (d Definition, ok bool) {
 	for _, d := range Types() {
