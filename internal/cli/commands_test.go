@@ -47,7 +47,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 
 			var why explanation
 			decode(t, b.must(t, "explain", "shop", user, "--json"), &why)
-			require.Equal(t, "first@example.com", why.User.User["email"])
+			require.Equal(t, "first@example.com", why.Record.Record["email"])
 			require.Len(t, why.Events, 2)
 			require.Equal(t, "stale", why.Events[1].Outcome)
 		})
@@ -59,8 +59,8 @@ func TestCommandsAgainstAServer(t *testing.T) {
 		b.must(t, "send", "shop", "clerk", "user.updated", "--user", "u-null", "--set", "username=null", "--wait")
 		var why explanation
 		decode(t, b.must(t, "explain", "shop", "u-null", "--json"), &why)
-		require.Nil(t, why.User.User["username"])
-		require.NotNil(t, why.User.User["first_name"])
+		require.Nil(t, why.Record.Record["username"])
+		require.NotNil(t, why.Record.Record["first_name"])
 	})
 
 	t.Run("ASecretGivenByHandSignsWithoutTheDatabase", func(t *testing.T) {

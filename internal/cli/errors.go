@@ -65,8 +65,10 @@ func nextStep(code string) string {
 		return "authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event"
 	case "user_not_found":
 		return "authsync users list PROJECT shows those there are, authsync refresh PROJECT USER reads one from the provider"
+	case "record_not_found":
+		return "authsync records list PROJECT TYPE shows those there are, authsync refresh PROJECT USER reads a user from the provider"
 	case "change_not_found":
-		return "authsync explain PROJECT USER shows a user's changes"
+		return "authsync explain PROJECT USER|TYPE/ID shows a record's changes"
 	case "destination_not_found":
 		return "authsync destinations list PROJECT shows those there are"
 	case "delivery_not_found":

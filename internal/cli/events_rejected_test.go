@@ -47,6 +47,7 @@ func TestWrongSigningSecretIsSeen(t *testing.T) {
 	const note = "Clerk: 3 requests were refused within the last hour (signature_mismatch): authsync events rejected shop\n"
 	for _, args := range [][]string{
 		{"events", "list", "shop"}, {"integrations", "list", "shop"}, {"integrations", "get", "shop", "clerk"}, {"explain", "shop", "auth0|1"},
+		{"explain", "shop", "user/auth0|1"},
 	} {
 		r := b.run(t, args...)
 		require.Zero(t, r.status, r.err)

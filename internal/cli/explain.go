@@ -16,24 +16,25 @@ import (
 
 // explanation is why a row looks as it does.
 type explanation struct {
-	client.User
+	client.Record
 
 	Events     []client.Event    `json:"events"`     // oldest first; only those that the inbox still has
 	Deliveries []client.Delivery `json:"deliveries"` // newest first, at most maxExplained
 }
 
-// maxExplained is how many deliveries of a user explain shows.
+// maxExplained is how many deliveries of a record explain shows.
 const maxExplained = 20
 
 func (s *session) newExplain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain PROJECT USER|TYPE/ID",
-		Short: "Explain the values in a user's row, or in that of another record",
-		Long: `Shows a user's row in the mirror, found by id or e-mail: the value of each column,
-the event that set it, and when, by the provider's clock. Then it shows the history:
-the user's events that are still in the inbox, oldest first, with their outcomes, and
-the newest deliveries of the user's changes. Another record is named by its type and
-its id: organization/ID, membership/ORGANIZATION/USER, invitation/ID or session/ID.
+		Short: "Explain the values in the row of a user or another record",
+		Long: `Shows a record's row in the mirror: the value of each column, the event that set it,
+and when, by the provider's clock. Then it shows the history: the record's events that
+are still in the inbox, oldest first, with their outcomes, changes by other events, and
+the newest deliveries of its changes. A user is named by id or e-mail, any record by its
+type and its id: organization/ID, membership/ORGANIZATION/USER, invitation/ID,
+session/ID or user/ID.
 
 Each column keeps the value of the newest event that contains it. A late event fills
 columns that no newer event has set and overwrites nothing else.`,
@@ -42,48 +43,47 @@ columns that no newer event has set and overwrites nothing else.`,
 			"  authsync explain demo organization/org_123",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if recordType, id, _ := strings.Cut(args[1], "/"); isRecordType(recordType) && id != "" {
-				return s.explainRecord(cmd.Context(), args[0], recordType, id)
-			}
 			return s.explain(cmd.Context(), args[0], args[1])
 		},
 	}
 }
 
-func (s *session) explain(ctx context.Context, project, userID string) error {
+func (s *session) explain(ctx context.Context, project, named string) error {
 	c, err := s.client()
 	if err != nil {
 		return err
 	}
-	if userID, err = s.findUser(ctx, c, project, userID); err != nil {
+	d, id, err := s.findRecord(ctx, c, project, named)
+	if err != nil {
 		return err
 	}
-	events, err := c.Events(ctx, project, client.EventFilter{RecordType: string(record.User), RecordID: userID}, 0)
+	recordType := string(d.Type)
+	events, err := c.Events(ctx, project, client.EventFilter{RecordType: recordType, RecordID: id}, 0)
 	if err != nil {
 		return err
 	}
 	slices.Reverse(events)
-	user, err := c.User(ctx, project, userID)
+	r, err := c.Record(ctx, project, recordType, id)
 	noRow := client.Status(err) == 404
 	if err != nil && (!noRow || len(events) == 0) {
 		return err
 	}
-	sent, err := c.Outgoing(ctx, project, client.OutgoingFilter{User: userID}, maxExplained)
+	sent, err := c.Outgoing(ctx, project, client.OutgoingFilter{RecordType: recordType, RecordID: id}, maxExplained)
 	if err != nil {
 		return err
 	}
 	if s.json {
-		return s.printJSON(explanation{user, events, sent})
+		return s.printJSON(explanation{r, events, sent})
 	}
 	if noRow {
-		err = s.printf("There is no row for user %s: none of its events has been applied.\n", printable(userID))
+		err = s.printf("There is no row for %s %s: none of its events has been applied.\n", recordType, printable(id))
 	} else {
-		err = s.printUser(project, user)
+		err = s.printRow(project, d, r)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.printHistory(user, events); err != nil {
+	if err := s.printHistory(d, r, events); err != nil {
 		return err
 	}
 	if len(sent) > 0 {
@@ -94,36 +94,44 @@ func (s *session) explain(ctx context.Context, project, userID string) error {
 			return err
 		}
 	}
-	if err := s.notePending(ctx, c, project); err != nil {
+	if err := s.notePending(ctx, c, project, d.Type); err != nil {
 		return err
 	}
 	return s.noteRejected(ctx, c, project)
 }
 
+// findRecord gives the record that is named by its type and its id, or by the id or the e-mail of a user.
+func (s *session) findRecord(ctx context.Context, c *client.Client, project, named string) (d record.Definition, id string, err error) {
+	name, id, _ := strings.Cut(named, "/")
+	if d, known := record.Of(record.Type(name)); known && id != "" {
+		return d, id, nil
+	}
+	d, _ = record.Of(record.User)
+	id, err = s.findUser(ctx, c, project, named)
+	return d, id, err
+}
+
 // notePending mentions events of the project that wait, and why: which record they are about is known only once they are applied.
-func (s *session) notePending(ctx context.Context, c *client.Client, project string) error {
+func (s *session) notePending(ctx context.Context, c *client.Client, project string, t record.Type) error {
 	waiting, err := c.Events(ctx, project, client.EventFilter{Outcome: pending}, 1)
 	if err != nil || len(waiting) == 0 || waiting[0].Reason == nil {
 		return err
 	}
-	return s.notice("Events of project %s wait to be applied, and may be about this user: %s", project, printable(*waiting[0].Reason))
+	return s.notice("Events of project %s wait to be applied, and may be about this %s: %s", project, t, printable(*waiting[0].Reason))
 }
 
-func (s *session) printUser(project string, u client.User) error {
-	if err := s.printf("User %s in capydb_auth.users of project %s\n%s\n\n", cell(u.User["id"]), project, status(u.User)); err != nil {
+func (s *session) printRow(project string, d record.Definition, r client.Record) error {
+	name := strings.ToUpper(r.RecordType[:1]) + r.RecordType[1:]
+	if err := s.printf("%s %s in capydb_auth.%s of project %s\n%s\n\n", name, printable(r.RecordID), d.Table, project, status(r.Record)); err != nil {
 		return err
 	}
-	return s.printSources(u.User, u.Sources)
-}
-
-func (s *session) printSources(row map[string]any, sources []client.Source) error {
 	t := table{head: []string{"COLUMN", "VALUE", "SET AT", "BY EVENT"}}
-	for _, source := range sources {
+	for _, source := range r.Sources {
 		by := "no event has set it"
 		if source.EventID != nil {
 			by = *source.EventID
 		}
-		t.add(source.Column, cell(row[source.Column]), clockOrDash(source.SetAt), by)
+		t.add(source.Column, cell(r.Record[source.Column]), clockOrDash(source.SetAt), by)
 	}
 	return s.print(t)
 }
@@ -162,89 +170,48 @@ func cell(v any) string {
 	}
 }
 
-func (s *session) printHistory(u client.User, events []client.Event) error {
-	err := s.printEventsAndChanges(events, u.Changes, "The inbox has no event about this user any more: retention has dropped them.")
-	if err != nil || u.NextCursor == nil {
-		return err
-	}
-	return s.printf("\nOlder changes are not shown. The project's database has them all:\n"+
-		"SELECT * FROM capydb_auth.user_changes WHERE user_id = '%s' ORDER BY id\n", strings.ReplaceAll(cell(u.User["id"]), "'", "''"))
-}
-
-// printEventsAndChanges shows what events came, and what each changed.
-func (s *session) printEventsAndChanges(events []client.Event, changes []client.Change, none string) error {
+// printHistory shows what events came, and what changed.
+func (s *session) printHistory(d record.Definition, r client.Record, events []client.Event) error {
 	if err := s.printf("\nHistory, oldest first:\n\n"); err != nil {
 		return err
 	}
 	changed := map[string]string{}
-	for _, c := range changes {
-		changed[c.Provider+"\x00"+c.EventID] = c.Kind + ": " + strings.Join(c.Changed, ", ")
+	for _, c := range r.Changes {
+		changed[c.Provider+"\x00"+c.EventID] = changeOf(c)
 	}
 	t := table{
 		head: []string{"RECEIVED", "TYPE", "EVENT TIME", "EVENT", "OUTCOME", "CHANGED, OR WHY NOT"},
-		none: none,
+		none: "The inbox has no event about this " + string(d.Type) + ".",
 	}
 	for _, e := range events {
 		t.add(shortClock(e.ReceivedAt), orNull(e.Type), shortClockOrDash(e.EventTime), orNull(e.EventID), e.Outcome, effect(e, changed))
 	}
-	return s.print(t)
+	if err := s.print(t); err != nil {
+		return err
+	}
+	if err := s.printOtherChanges(events, r.Changes); err != nil || r.NextCursor == nil {
+		return err
+	}
+	return s.printf("\nOlder changes are not shown. The project's database has them all:\n"+
+		"SELECT * FROM capydb_auth.record_changes WHERE record_type = '%s' AND record_id = '%s' ORDER BY id\n",
+		r.RecordType, strings.ReplaceAll(printable(r.RecordID), "'", "''"))
 }
 
-// explainedRecord is why the row of a record other than a user looks as it does.
-type explainedRecord struct {
-	client.Record
+func changeOf(c client.Change) string { return c.Kind + ": " + strings.Join(c.Changed, ", ") }
 
-	Events []client.Event `json:"events"` // oldest first; only those that the inbox still has
-}
-
-func (s *session) explainRecord(ctx context.Context, project, recordType, id string) error {
-	c, err := s.client()
-	if err != nil {
-		return err
-	}
-	events, err := c.Events(ctx, project, client.EventFilter{RecordType: recordType, RecordID: id}, 0)
-	if err != nil {
-		return err
-	}
-	slices.Reverse(events)
-	r, err := c.Record(ctx, project, recordType, id)
-	noRow := client.Status(err) == 404
-	if err != nil && (!noRow || len(events) == 0) {
-		return err
-	}
-	if s.json {
-		return s.printJSON(explainedRecord{r, events})
-	}
-	if noRow {
-		err = s.printf("There is no row for %s %s: none of its events has been applied.\n", recordType, printable(id))
-	} else if err = s.printf("%s %s in the mirror of project %s\n%s\n\n", recordType, printable(id), project, status(r.Record)); err == nil {
-		err = s.printSources(r.Record, r.Sources)
-	}
-	if err != nil {
-		return err
-	}
-	if err := s.printEventsAndChanges(events, r.Changes, "The inbox has no event about this record."); err != nil {
-		return err
-	}
-	if err := s.printOtherChanges(events, r.Changes); err != nil {
-		return err
-	}
-	return s.notePending(ctx, c, project)
-}
-
-// printOtherChanges shows changes that none of the events made: a membership is deleted with its organization or
-// user, and retention may have dropped events.
+// printOtherChanges shows changes that none of the events made: those of a backfill or a refresh, those of an event that
+// retention has dropped, and those of a membership whose organization or user is deleted.
 func (s *session) printOtherChanges(events []client.Event, changes []client.Change) error {
 	t := table{head: []string{"CHANGED AT", "EVENT TIME", "EVENT", "CHANGED"}}
 	for _, c := range changes {
 		if !slices.ContainsFunc(events, func(e client.Event) bool { return orNull(e.EventID) == c.EventID && e.Provider == c.Provider }) {
-			t.add(shortClock(c.ChangedAt), shortClock(c.EventAt), c.EventID, c.Kind+": "+strings.Join(c.Changed, ", "))
+			t.add(shortClock(c.ChangedAt), shortClock(c.EventAt), c.EventID, changeOf(c))
 		}
 	}
 	if len(t.rows) == 0 {
 		return nil
 	}
-	if err := s.printf("\nChanged by other events, such as of its organization or its user:\n\n"); err != nil {
+	if err := s.printf("\nChanged by other events, such as those of a backfill, or of its organization or user:\n\n"); err != nil {
 		return err
 	}
 	return s.print(t)

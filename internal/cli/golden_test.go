@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -76,16 +77,17 @@ func TestTablesGolden(t *testing.T) {
 		ID: 5, Kind: "retry_event", State: "retryable", Attempt: 2, MaxAttempts: 25, NextTryAt: &next, LastError: text("the database reports: no"),
 	}}))
 	out.WriteString("\n")
-	user := client.User{
-		User: map[string]any{
+	user := client.Record{
+		ListedRecord: client.ListedRecord{RecordType: "user", RecordID: "auth0|1", Record: map[string]any{
 			"id": "auth0|1", "email": "ada@example.com", "username": nil, "deleted_at": nil,
 			"last_event_processed": at.Format(time.RFC3339Nano), "provider": "auth0",
-		},
+		}},
 		Sources: []client.Source{{Column: "email", EventID: text("evt_1"), SetAt: &at}, {Column: "username"}, {Column: "deleted_at", EventID: text("evt_1"), SetAt: &at}},
 		Changes: []client.Change{{Kind: "created", Changed: []string{"email"}, Provider: "auth0", EventID: "evt_1"}},
 	}
-	require.NoError(t, s.printUser("shop", user))
-	require.NoError(t, s.printHistory(user, []client.Event{created, stale}))
+	users, _ := record.Of(record.User)
+	require.NoError(t, s.printRow("shop", users, user))
+	require.NoError(t, s.printHistory(users, user, []client.Event{created, stale}))
 	out.WriteString("\n")
 	require.NoError(t, s.printProjects(client.Project{ID: "0b0c", Name: "shop", Database: text("postgres://u@h:5432/shop"), CreatedAt: at}))
 	require.NoError(t, s.printProjects())

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,9 +89,4 @@ func (s *session) printRecords(d record.Definition, records []client.ListedRecor
 		t.add(row...)
 	}
 	return s.print(t)
-}
-
-// isRecordType reports whether a name is one of a record type other than user.
-func isRecordType(name string) bool {
-	return name != string(record.User) && slices.Contains(record.Names(), name)
 }

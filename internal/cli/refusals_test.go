@@ -16,7 +16,7 @@ func TestRefusalsNameTheCommandsNextStep(t *testing.T) {
 		says string
 	}{
 		"Project":       {[]string{"events", "list", "shp"}, `there is no project "shp" that this key may see: authsync projects list shows those there are (404)`},
-		"User":          {[]string{"explain", "shop", "auth0|1"}, "project shop has no user of this id: authsync users list PROJECT shows those there are"},
+		"User":          {[]string{"explain", "shop", "auth0|1"}, "project shop has no user of this id: authsync records list PROJECT TYPE shows those there are"},
 		"Event":         {[]string{"events", "get", "shop", "99.0"}, "retention may have dropped it: authsync events list PROJECT shows the ids"},
 		"ProvidersId":   {[]string{"events", "get", "shop", "evt_1"}, `there is no event "evt_1": authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event (404)`},
 		"ReplayOfEvent": {[]string{"events", "replay", "shop", "evt_1"}, "authsync events list PROJECT shows the ids"},

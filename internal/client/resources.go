@@ -134,12 +134,6 @@ func (c *Client) Users(ctx context.Context, project, email string, limit int) ([
 	return list[ListedUser](ctx, c, projectPath(project)+"/users", query, limit)
 }
 
-// User reads a user of the mirror.
-func (c *Client) User(ctx context.Context, project, userID string) (u User, err error) {
-	err = c.Do(ctx, http.MethodGet, projectPath(project)+"/users/"+url.PathEscape(userID), nil, &u)
-	return u, err
-}
-
 // RecordFilter narrows a list of records; what is empty does not.
 type RecordFilter struct{ OrganizationID, UserID string }
 

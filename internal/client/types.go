@@ -21,7 +21,6 @@ type (
 	Message  = wire.Message
 	Rejected = wire.Rejected
 
-	User       = wire.User[map[string]any]
 	Source     = wire.Source
 	Change     = wire.Change
 	ListedUser = wire.ListedUser
