@@ -1,5 +1,5 @@
-// Command authsync mirrors the users of identity providers into the PostgreSQL
-// databases of those who need them. Everything it does is in package cli.
+// Command authsync mirrors users and organizations of identity providers into the
+// PostgreSQL databases of those who need them. Everything it does is in package cli.
 package main
 
 import (

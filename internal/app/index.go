@@ -29,7 +29,7 @@ const indexHead = `<!doctype html>
 <pre>`
 
 const indexText = `
-This is authsync. It mirrors the users of identity providers into PostgreSQL.
+This is authsync. It mirrors users and organizations of identity providers into PostgreSQL.
 
   POST /api/capydb/v1/integrations/{auth0|clerk|better-auth}/webhook/{projectID}
                             where providers send their webhooks

@@ -87,8 +87,8 @@ func newRoot(p Process) *cobra.Command {
 		Use:   "authsync",
 		Short: "Mirror the users of Auth0, Clerk and Better Auth into PostgreSQL",
 		Long: `authsync receives webhooks from identity providers (Auth0, Clerk, Better Auth)
-and keeps the table capydb_auth.users in your own PostgreSQL database up to
-date, so that user data is one JOIN away.
+and keeps the tables capydb_auth.users, organizations and memberships in your own
+PostgreSQL database up to date, so that this data is one JOIN away.
 
 Start with: authsync dev
 

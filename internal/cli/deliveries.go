@@ -141,7 +141,7 @@ func (s *session) printOneOutgoing(d client.Delivery) error {
 		{"state", d.State},
 		{"why", orDash(whyOf(d))},
 		{"tries", strconv.Itoa(d.Attempts)},
-		{"put off", strconv.Itoa(d.Deferrals)},
+		{"deferrals", strconv.Itoa(d.Deferrals)},
 		{"last try", clockOrDash(d.LastAttemptAt)},
 		{"next try", clockOrDash(d.NextAttemptAt)},
 		{"status", status},

@@ -17,8 +17,9 @@ func (s *session) newDestinations() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "destinations",
 		Short: "Send changes on to HubSpot, a webhook or any HTTP API",
-		Long: `A destination is a system that must follow the users of a project. Each change that
-it wants is delivered to it, in order for each user, until it is in or a person decides.
+		Long: `A destination is a system that must follow the records of a project. Each change that
+it wants is delivered to it, in order for each record, and retried until it succeeds
+or you cancel it.
 
   webhook  a signed request to your own server (Standard Webhooks)
   hubspot  contacts in HubSpot
@@ -38,7 +39,7 @@ sent. One that refuses every delivery is paused by authsync, with the reason.`,
 func (s *session) newDestinationsList() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list PROJECT",
-		Short:   "List the destinations of a project, and how they fare",
+		Short:   "List the destinations of a project and their health",
 		Example: "  authsync destinations list shop",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -100,7 +101,7 @@ func noticeOf(d client.Destination) string {
 func (s *session) newDestinationsShow() *cobra.Command {
 	return &cobra.Command{
 		Use:     "get PROJECT NAME",
-		Short:   "Show a destination, its settings and how it fares",
+		Short:   "Show a destination, its settings and its health",
 		Example: "  authsync destinations get shop crm",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

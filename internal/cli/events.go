@@ -15,7 +15,7 @@ func (s *session) newEvents() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "events",
 		Short: "List, show and replay events; list rejected requests",
-		Long: `An event is one thing that happened to a user. Each has one outcome:
+		Long: `An event is one thing that happened to a user or another record. Each has one outcome:
 
   pending    received, not yet processed
   applied    it set at least one column

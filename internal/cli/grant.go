@@ -14,14 +14,14 @@ func (s *session) newGrant() *cobra.Command {
 		Long: `Grants a role of the project's database SELECT on what --read lists, and revokes
 every other privilege it has on objects of authsync:
 
-  mirror   the table users
-  feed     all changes of all users, and the event that set each column:
-           user_changes, the table changes behind it, and user_sources
+  mirror   the tables of users and other records, and the views of them
+  feed     all changes of all records, and the event that set each column:
+           changes, record_changes, user_changes, and the views *_sources
 
-With --ensure-user the role may also call ensure_user, which creates placeholders,
-and read the view placeholders. Row-level security on the tables applies to the role;
-the output says which rows it will see. The role must exist. The command can be
-repeated.
+With --ensure-user the role may also call ensure_user and ensure_organization, which
+create placeholders, and read the view placeholders. Row-level security on the tables
+applies to the role; the output says which rows it will see. The role must exist. The
+command can be repeated.
 
 To create foreign keys to users, the role also needs a privilege that you grant
 yourself: GRANT REFERENCES (id) ON capydb_auth.users TO the_role.`,
@@ -43,7 +43,7 @@ yourself: GRANT REFERENCES (id) ON capydb_auth.users TO the_role.`,
 		},
 	}
 	cmd.Flags().StringSliceVar(&reader.Read, "read", reader.Read, "what the role may read: mirror, feed or both")
-	cmd.Flags().BoolVar(&reader.EnsureUser, "ensure-user", false, "let the role create placeholders by calling ensure_user")
+	cmd.Flags().BoolVar(&reader.EnsureUser, "ensure-user", false, "let the role create placeholders by calling ensure_user or ensure_organization")
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 func (s *session) newRecords() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "records",
-		Short: "List mirrored organizations, memberships, invitations and sessions",
+		Short: "List mirrored records of any type",
 		Long: `Lists the records in the mirror: users, organizations, memberships, invitations and
 sessions. authsync explain explains the values in a row.`,
 	})
