@@ -3,10 +3,12 @@ package betterauth
 import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
-// Decode translates the body of any format: the type is in event or type, the row in data, that of a
-// user also in user; id and timestamp are optional.
+// Decode translates the body of any format: the type is in event or type, the row in data or in
+// user; id and timestamp are optional. A body may have both: user is then the row of an event about
+// a user, and of any other event the user who caused it or whom it concerns.
 //
 // A deletion carries the previous row with its updatedAt; the deletion's own clock is the
 // timestamp, otherwise the time of receipt. The rows of organizations, members and invitations have
@@ -57,11 +59,11 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 		return unmirrored(e)
 	}
 	change := payload.Change{
-		Mapping: mapping, Path: "user", Object: user, Deletes: deletes, SentAt: sentAt,
+		Mapping: mapping, Path: "data", Object: data, Deletes: deletes, SentAt: sentAt,
 		NumericID: true, // of a serial column that a sender did not convert to a string
 	}
-	if user.IsAbsent() && !data.IsAbsent() {
-		change.Path, change.Object = "data", data
+	if !user.IsAbsent() && (mapping.Type == record.User || data.IsAbsent()) {
+		change.Path, change.Object = "user", user
 	}
 	if !change.Read(d, &e, o) {
 		return e
