@@ -58,8 +58,13 @@ func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage
 	}
 	var page userapi.RecordPage
 	more, err := s.readRecords(ctx, tables[i], &at, &page)
-	if missing, is := errors.AsType[*missingError](err); is {
-		page.Notes, err = []string{missing.Error()}, nil
+	if isLeftOut(err) {
+		table := pgx.Identifier{s.Tables.Schema, tables[i].name}.Sanitize()
+		note := "nothing was read from table " + table
+		if at.ID != nil {
+			note = "the rest of table " + table + " was not read"
+		}
+		page.Notes, err = []string{note + ": " + err.Error()}, nil
 	}
 	if err != nil {
 		return userapi.RecordPage{}, err
@@ -74,10 +79,13 @@ func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage
 	return page, err
 }
 
-// missingError says why a table is not read.
-type missingError struct{ reason string }
+// errOtherTable reports a table that is not that of the plugin.
+var errOtherTable = errors.New("the table is another one")
 
-func (e *missingError) Error() string { return e.reason }
+// isLeftOut reports whether an error says that one table is not read; its text says why.
+func isLeftOut(err error) bool {
+	return errors.Is(err, errNoTable) || errors.Is(err, errHidden) || errors.Is(err, errOtherTable)
+}
 
 // recordRow is a row of a table: its id, and the object of its columns.
 type recordRow struct {
@@ -130,18 +138,15 @@ func (s *source) readRecords(ctx context.Context, from recordTable, at *recordPl
 func (s *source) recordQuery(ctx context.Context, from recordTable, first bool) (string, error) {
 	t, err := s.table(ctx, from.name)
 	switch {
-	case errors.Is(err, errNoTable):
-		return "", &missingError{fmt.Sprintf("the database has no table %s of Better Auth's plugin organization: nothing was read from it",
-			pgx.Identifier{s.Tables.Schema, from.name}.Sanitize())}
-	case fault.Is(err, fault.CredentialsRefused):
-		return "", &missingError{"nothing was read from table " + from.name + ": " + err.Error()}
+	case errors.Is(err, errNoTable): // those of options.source are others
+		return "", fault.Wrap(fault.ProviderError, errNoTable, "the database has no such table of Better Auth's plugin organization")
 	case err != nil:
 		return "", err
 	}
 	for _, name := range from.columns {
 		if _, ok := t.find(name); !ok {
-			return "", &missingError{fmt.Sprintf("nothing was read from table %s: it has no column %q that may be read, as that of Better Auth's plugin organization has",
-				t.name, name)}
+			return "", fault.Wrap(fault.ProviderError, errOtherTable,
+				fmt.Sprintf("it has no column %q that may be read, as that of Better Auth's plugin organization has", name))
 		}
 	}
 	id, _ := t.find("id")

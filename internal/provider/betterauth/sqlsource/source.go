@@ -11,13 +11,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -212,7 +212,7 @@ func (s *source) sessionTable(ctx context.Context) (*table, error) {
 	if err == nil {
 		return sessions, nil
 	}
-	if s.Tables.SessionTable == "" && fault.Is(err, fault.CredentialsRefused, fault.ProviderError) {
+	if s.Tables.SessionTable == "" && (errors.Is(err, errNoTable) || errors.Is(err, errHidden)) {
 		return nil, nil //nolint:nilnil // no table is no error
 	}
 	return nil, err

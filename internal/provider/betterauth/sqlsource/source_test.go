@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -313,4 +314,27 @@ func TestWrongPasswordIsNamed(t *testing.T) {
 	require.True(t, fault.Is(err, fault.CredentialsRefused), err)
 	require.ErrorContains(t, err, "credentials.database_url")
 	require.NotContains(t, err.Error(), password)
+}
+
+// A session table that cannot be looked at because the login fails is not one that does not exist.
+func TestWrongPasswordIsNoMissingSessionTable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, betterAuthTables)
+	b.exec(t, `GRANT SELECT ON "user", session TO `+b.role)
+	config := b.reader.Config()
+	var connects atomic.Int32
+	config.AfterRelease = func(*pgx.Conn) bool { return false } // each statement has a connection of its own
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if connects.Add(1) == 3 { // two statements look at the user table
+			c.Password = "another"
+		}
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	_, _, err = sqlsource.New(sqlsource.Config{Pool: pool}).Count(t.Context())
+	require.True(t, fault.Is(err, fault.CredentialsRefused), "%v", err)
+	require.ErrorContains(t, err, "credentials.database_url")
 }

@@ -45,11 +45,16 @@ const (
 		ORDER BY a.attnum`
 )
 
-// errNoTable reports a table that does not exist.
-var errNoTable = errors.New("there is no such table")
+// Errors of one table. Any other error may be one of all tables, such as a refused login.
+var (
+	// errNoTable reports a table that does not exist.
+	errNoTable = errors.New("there is no such table")
+	// errHidden reports a table that the role may not read, or not in full.
+	errHidden = errors.New("the role may not read all of the table")
+)
 
-// table examines a table. It refuses row-level security, which would silently hide users, so that
-// they would seem to be deleted.
+// table examines a table. It refuses row-level security, which would silently hide rows, so that
+// their users would seem to be deleted.
 func (s *source) table(ctx context.Context, name string) (*table, error) {
 	t := &table{name: pgx.Identifier{s.Tables.Schema, name}.Sanitize()}
 	if provider.IsSystemSchema(s.Tables.Schema) {
@@ -69,8 +74,8 @@ func (s *source) table(ctx context.Context, name string) (*table, error) {
 		return nil, s.explain(ctx, "look at table "+t.name, err)
 	}
 	if hidden {
-		return nil, fault.Newf(fault.CredentialsRefused, "row level security hides rows of %s from the role %q, which would seem to be deleted: "+
-			"let a role read it that has BYPASSRLS or owns the table", t.name, role)
+		return nil, fault.Wrap(fault.CredentialsRefused, errHidden, fmt.Sprintf("row level security hides rows of %s from the role %q: "+
+			"let a role read it that has BYPASSRLS or owns the table", t.name, role))
 	}
 	rows, err := s.Pool.Query(ctx, selectColumns, oid)
 	if err == nil {
@@ -81,8 +86,9 @@ func (s *source) table(ctx context.Context, name string) (*table, error) {
 	}
 	t.columns = slices.DeleteFunc(t.columns, func(c column) bool { return !c.Readable })
 	if len(t.columns) == 0 {
-		return nil, fault.Newf(fault.CredentialsRefused, "the role %q may not read %s. As its owner, run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[4]s",
-			role, t.name, pgx.Identifier{s.Tables.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize(), t.name)
+		return nil, fault.Wrap(fault.CredentialsRefused, errHidden, fmt.Sprintf(
+			"the role %q may not read %s. As its owner, run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %[2]s TO %[4]s",
+			role, t.name, pgx.Identifier{s.Tables.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize()))
 	}
 	return t, nil
 }
@@ -237,7 +243,8 @@ func (s *source) explain(ctx context.Context, what string, err error) error {
 	case pgdb.Connecting(err):
 		return fault.New(fault.ProviderUnavailable, s.What+": "+pgdb.Describe(err))
 	case code == "42501": // insufficient_privilege
-		return fault.New(fault.CredentialsRefused, what+": the database role lacks a right: GRANT SELECT ON the user and session tables of options.source to it (SQLSTATE 42501)")
+		return fault.Wrap(fault.CredentialsRefused, errHidden,
+			what+": the database role lacks a right: GRANT SELECT ON the tables that are read to it, also on those behind a view (SQLSTATE 42501)")
 	case code == "42P01", code == "42703": // undefined_table, undefined_column
 		s.queries.Store(nil) // they are examined again
 		return fault.New(fault.ProviderUnavailable, what+": the tables were changed just now (SQLSTATE "+code+")")
