@@ -89,7 +89,7 @@ func (a *Auth0) checkpoints(w http.ResponseWriter, r *http.Request, key string, 
 		auth0Error(w, http.StatusBadRequest, "The checkpoint is invalid or has expired.", "invalid_paging")
 		return
 	}
-	p := a.recordPaging()
+	p := a.recordPaging(r)
 	var objects []string
 	page := misplaced(p, all, position, take)
 	for _, of := range page {
@@ -125,7 +125,7 @@ func (a *Auth0) invitations(w http.ResponseWriter, r *http.Request, of Organizat
 		auth0Error(w, http.StatusBadRequest, "Query validation error", "invalid_query_string")
 		return
 	}
-	p := a.recordPaging()
+	p := a.recordPaging(r)
 	invitations := of.Invitations
 	if r.URL.Query().Get("sort") != "created_at:1" {
 		invitations = slices.Clone(invitations)

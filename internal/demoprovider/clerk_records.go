@@ -36,7 +36,7 @@ func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 		invalid("order_by is not known")
 		return
 	}
-	p := c.recordPaging()
+	p := c.recordPaging(r)
 	all := c.recordObjects(strings.TrimPrefix(r.URL.Path, "/v1/"))
 	total := len(all)
 	if order == "" || order[0] == '-' {

@@ -3,6 +3,8 @@ package demoprovider
 import (
 	"cmp"
 	"fmt"
+	"net/http"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -123,6 +125,9 @@ func misplaced[T any](p RecordPaging, all []T, offset, limit int) []T {
 	if p.Most > 0 {
 		limit = min(limit, p.Most)
 	}
+	if p.All {
+		limit = len(all)
+	}
 	offset = min(offset, len(all))
 	return all[offset:min(offset+limit, len(all))]
 }
@@ -130,10 +135,14 @@ func misplaced[T any](p RecordPaging, all []T, offset, limit int) []T {
 // RecordPaging is how the lists of organizations, memberships and invitations misbehave. Set it
 // before the stand-in is used.
 type RecordPaging struct {
+	// Of is the list that misbehaves, by the last part of its path; empty: each of them.
+	Of string
 	// IgnoreOffset passes over position and checkpoint.
 	IgnoreOffset bool
 	// Most caps a page without a word; 0: as asked for.
 	Most int
+	// All gives everything from there on, however little was asked for.
+	All bool
 	// Entry stands in the place of each entry; empty: the entry.
 	Entry string
 	// Asked is called before each answer, with how many there were before.
@@ -142,14 +151,17 @@ type RecordPaging struct {
 	asked int
 }
 
-// recordPaging notes a request for a list of records.
-func (s *Server) recordPaging() RecordPaging {
+// recordPaging notes a request for a list of records, and returns what is wrong with it.
+func (s *Server) recordPaging(r *http.Request) RecordPaging {
 	s.mu.Lock()
 	p := s.Records
 	s.Records.asked++
 	s.mu.Unlock()
 	if p.Asked != nil {
 		p.Asked(p.asked)
+	}
+	if p.Of != "" && p.Of != path.Base(r.URL.Path) {
+		return RecordPaging{}
 	}
 	return p
 }

@@ -162,11 +162,28 @@ func (s *source) checkRights(what, permission string, answer *userapi.Response, 
 		return fault.Newf(fault.CredentialsRefused, "Auth0 does not accept its own token for credentials.client_id (401, %s): "+
 			"is credentials.domain the tenant's own domain, such as shop.eu.auth0.com?%s", what, words)
 	case http.StatusForbidden:
-		return fault.Newf(fault.CredentialsRefused, "the Auth0 application of credentials.client_id lacks the permission %s (403, %s): "+
-			"grant it (%s)%s", permission, what, wherePermission, words)
+		return &permissionError{permission: permission, what: what, words: words}
 	default:
 		return nil
 	}
+}
+
+// permissionError says which permission the application lacks. It is a fault.CredentialsRefused.
+type permissionError struct {
+	permission, what string
+	words            string // Auth0's own
+}
+
+func (e *permissionError) Error() string {
+	return fmt.Sprintf("the Auth0 application of credentials.client_id lacks the permission %s (403, %s): grant it (%s)%s",
+		e.permission, e.what, wherePermission, e.words)
+}
+
+func (e *permissionError) Unwrap() error { return fault.New(fault.CredentialsRefused, e.Error()) }
+
+func isLack(err error) bool {
+	_, is := errors.AsType[*permissionError](err)
+	return is
 }
 
 // problem is Auth0's error response.

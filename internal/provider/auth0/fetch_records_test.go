@@ -2,6 +2,7 @@ package auth0_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +136,9 @@ func TestRecordsNamesTheMissingPermission(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, read.Bad)
 			named, _, _ := strings.Cut(missing, "|")
-			require.Contains(t, strings.Join(read.Notes, "\n"), "lacks the permission "+named+" ")
+			notes := strings.Join(read.Notes, "\n")
+			require.Contains(t, notes, "lacks the permission "+named+" ")
+			require.Contains(t, notes, "Auth0 says: Insufficient scope, expected any of: "+named)
 			types := []string{}
 			for _, d := range record.Types() {
 				if len(read.Of(d.Type)) > 0 {
@@ -143,7 +146,9 @@ func TestRecordsNamesTheMissingPermission(t *testing.T) {
 				}
 			}
 			require.Equal(t, kept, strings.Join(types, " "))
-			require.NotContains(t, strings.Join(read.Of(record.Membership), "\n")+"x", map[bool]string{true: `"roles"`, false: "\x00"}[named == "read:organization_member_roles"])
+			for _, member := range read.Of(record.Membership) {
+				require.Equal(t, named != "read:organization_member_roles", strings.Contains(member, `"roles"`), member)
+			}
 		})
 	}
 }
@@ -228,13 +233,56 @@ func TestRecordsOfMisbehavingLists(t *testing.T) {
 		require.Contains(t, read.Bad[1].Reason, "list the invitations of Auth0")
 		require.Len(t, ids(t, read), 3*(1+100+50))
 	})
-	t.Run("LimitIsCapped", func(t *testing.T) {
+	for name, tc := range map[string]struct{ most, members, invitations int }{
+		"LimitIsCapped": {7, 12, 9}, "LimitIsCappedAtTheEnd": {7, 7, 7}, "LimitIsCappedByHalf": {25, 30, 120}, "LimitIsOne": {1, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, c := organizations(t, 20, tc.members, tc.invitations)
+			server.Records = demoprovider.RecordPaging{Most: tc.most}
+			read, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
+			require.NoError(t, err)
+			require.Empty(t, read.Bad)
+			require.Len(t, ids(t, read), 20*(1+tc.members+tc.invitations))
+		})
+	}
+	t.Run("LimitIsTooLow", func(t *testing.T) {
 		t.Parallel()
-		server, c := organizations(t, 120, 12, 7)
-		server.Records = demoprovider.RecordPaging{Most: 7}
+		server, c := organizations(t, 2, 1, 3)
+		server.Records = demoprovider.RecordPaging{Of: "invitations", Most: 1}
 		read, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
 		require.NoError(t, err)
-		require.Len(t, ids(t, read), 120*(1+12+7))
+		require.Len(t, read.Bad, 2, "what is not read is told")
+		require.Contains(t, read.Bad[0].Reason, "list the invitations of Auth0")
+	})
+	t.Run("LimitIsIgnored", func(t *testing.T) {
+		t.Parallel()
+		server, c := organizations(t, 120, 1, 1)
+		server.Records = demoprovider.RecordPaging{Of: "organizations", All: true}
+		_, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
+		require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+		require.ErrorContains(t, err, "120 entries where at most 100 were asked for")
+	})
+	t.Run("EntriesWithoutAnIDHaveNoEnd", func(t *testing.T) {
+		t.Parallel()
+		for list, entries := range map[string]string{"organizations": "7", "members": `{"user_id":""}`} {
+			server, c := organizations(t, 3, 230, 0)
+			if list == "organizations" {
+				server, c = organizations(t, 230, 0, 0)
+			}
+			server.Records = demoprovider.RecordPaging{Of: list, Entry: entries, IgnoreOffset: true}
+			read, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
+			says := "list the " + list + " of Auth0: it gives entries without an id"
+			if list == "organizations" {
+				require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+				require.ErrorContains(t, err, says)
+				continue
+			}
+			require.NoError(t, err)
+			require.Len(t, read.Bad, 3)
+			require.Contains(t, read.Bad[0].Reason, says)
+			require.Len(t, ids(t, read), 3)
+		}
 	})
 	t.Run("EntriesAreNumbers", func(t *testing.T) {
 		t.Parallel()
@@ -245,6 +293,28 @@ func TestRecordsOfMisbehavingLists(t *testing.T) {
 		require.Empty(t, read.Read)
 		require.Equal(t, userapi.Bad{Place: "organizations, entry 1", Reason: "it is a number, not an object"}, read.Bad[0])
 	})
+}
+
+// What the place of the walk holds is stored with each page.
+func TestRecordsRefusesAnOverlongCheckpoint(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 1, 0, 0)
+	server.Fail(demoprovider.Fault{Path: "/organizations", Status: http.StatusOK, Body: `{"organizations":[{"id":"org_1"}],"next":"` + strings.Repeat("x", 5000) + `"}`})
+	_, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
+	require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+	require.ErrorContains(t, err, "checkpoint next is longer than 4096 bytes")
+}
+
+func TestRecordsTakesNoOverlongID(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 1, 1, 1)
+	server.Records = demoprovider.RecordPaging{Of: "organizations", Entry: fmt.Sprintf(`{"id":"org_%s"}`, strings.Repeat("x", 5000))}
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, func(_ int, p userapi.RecordPage) {
+		require.Less(t, len(p.Next), 5000)
+	})
+	require.NoError(t, err)
+	require.Empty(t, read.Read)
+	require.Equal(t, []userapi.Bad{{Place: "organizations, entry 1", Reason: "the object's id is 5004 bytes long: at most 1024 are taken"}}, read.Bad)
 }
 
 func TestRecordsOnTheFreePlan(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 
 const (
 	statusFailed = "failed"
-	pageSize     = 100 // Auth0's maximum
 	// countPages limits the counting of one call over all its streams: 10,000 deliveries are twice
 	// as many as may fail before Auth0 disables a stream, and 100 calls are two thirds of what the
 	// smaller paid plans allow per minute.
@@ -35,22 +34,24 @@ func (b *budget) spent(now time.Time) bool { return b.pages <= 0 || now.After(b.
 
 // countFailed adds the failed deliveries of a stream to the result, without keeping them.
 func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStream, r userapi.RedeliverRequest, b *budget) error {
-	query := url.Values{"statuses": {statusFailed}}
+	list := checkpointList{
+		what: "list the failed deliveries", permission: readEventDeliveries, path: strings.TrimPrefix(s.streamURL(result.ID, "/deliveries"), s.base), key: "deliveries",
+		query: url.Values{"statuses": {statusFailed}},
+	}
 	if !r.From.IsZero() {
-		query.Set("date_from", r.From.Format(whole))
+		list.query.Set("date_from", r.From.Format(whole))
 	}
 	if !r.To.IsZero() {
-		query.Set("date_to", r.To.Format(whole))
+		list.query.Set("date_to", r.To.Format(whole))
 	}
-	path := strings.TrimPrefix(s.streamURL(result.ID, "/deliveries"), s.base)
 	seen := map[string]bool{}
-	for from := ""; ; {
+	for {
 		if b.spent(s.client.Now()) {
 			return nil
 		}
 		b.pages--
-		page, err := s.page(ctx, readEventDeliveries, "list the failed deliveries", path, "deliveries", query, from)
-		if limited, ok := errors.AsType[*userapi.RateLimitError](err); ok && from != "" {
+		page, err := s.page(ctx, list)
+		if limited, ok := errors.AsType[*userapi.RateLimitError](err); ok && list.from != "" {
 			result.Notes = append(result.Notes, "counting ended early: "+limited.Error())
 			return nil
 		}
@@ -66,14 +67,14 @@ func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStre
 		}
 		if page.next == "" {
 			// A bare array does not tell whether there is more.
-			result.Complete = !page.bare || len(page.entries) < pageSize
+			result.Complete = !page.bare || len(page.entries) < maxTake
 			return nil
 		}
-		if fresh == 0 && len(page.entries) > 0 || page.next == from {
+		if fresh == 0 && len(page.entries) > 0 || page.next == list.from {
 			result.Notes = append(result.Notes, "counting ended early: Auth0 listed deliveries again that it had listed before")
 			return nil
 		}
-		from = page.next
+		list.from = page.next
 	}
 }
 

@@ -117,9 +117,9 @@ func (s *source) shown(all []eventStream) string {
 func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 	var all []eventStream
 	seen := map[string]bool{}
-	from := ""
+	list := checkpointList{what: "list the event streams", permission: readEventStreams, path: "/api/v2/event-streams", key: "eventStreams"}
 	for range streamPages {
-		page, err := s.page(ctx, readEventStreams, "list the event streams", "/api/v2/event-streams", "eventStreams", url.Values{}, from)
+		page, err := s.page(ctx, list)
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +132,7 @@ func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 		if page.next == "" {
 			return all, nil
 		}
-		from = page.next
+		list.from = page.next
 	}
 	return all, nil
 }
@@ -144,19 +144,14 @@ type listAnswer struct {
 	bare    bool   // it was a bare array, without next
 }
 
-// page reads one page of at most pageSize entries.
-func (s *source) page(ctx context.Context, permission, what, path, key string, query url.Values, from string) (listAnswer, error) {
-	query.Set("take", strconv.Itoa(pageSize))
-	query.Del("from")
-	if from != "" {
-		query.Set("from", from)
-	}
+// page reads one page.
+func (s *source) page(ctx context.Context, c checkpointList) (listAnswer, error) {
 	var page listAnswer
-	answer, err := s.doWith(ctx, permission, userapi.Request{
-		What: what, URL: s.base + path + "?" + query.Encode(),
+	answer, err := s.doWith(ctx, c.permission, userapi.Request{
+		What: c.what, URL: c.address(s.base),
 		Read: func(body []byte) error {
 			var err error
-			page, err = readListPage(body, key)
+			page, err = readListPage(body, c.key)
 			return err
 		},
 	})
@@ -164,7 +159,7 @@ func (s *source) page(ctx context.Context, permission, what, path, key string, q
 		return listAnswer{}, err
 	}
 	if !answer.OK() {
-		return listAnswer{}, s.unexpected(what, answer)
+		return listAnswer{}, s.unexpected(c.what, answer)
 	}
 	return page, nil
 }

@@ -103,6 +103,7 @@ func TestRecordsOfMisbehavingLists(t *testing.T) {
 	}{
 		"OffsetIsIgnored":  {demoprovider.RecordPaging{IgnoreOffset: true}, 500, 0, "it gives what lies before it"},
 		"LimitIsCapped":    {demoprovider.RecordPaging{Most: 20}, 3 * n, 0, ""},
+		"LimitIsLow":       {demoprovider.RecordPaging{Most: 7}, 3 * n, 0, ""},
 		"EntriesAreTexts":  {demoprovider.RecordPaging{Entry: `"gotcha"`}, 0, 3 * n, ""},
 		"EntriesHaveNoID":  {demoprovider.RecordPaging{Entry: `{"id": null}`}, 0, 3 * n, ""},
 		"OneAgainAndAgain": {demoprovider.RecordPaging{Entry: `{"id": "org_1"}`}, 1, 0, "it ends at position 1"},

@@ -64,7 +64,8 @@ type Page struct {
 	Note string
 }
 
-// Bad is an entry of a list or an export that is not a user object.
+// Bad is an entry of a list or an export that is not an object with an id, or a list that cannot be
+// read to its end.
 type Bad struct {
 	Place  string // such as "line 17"
 	Reason string

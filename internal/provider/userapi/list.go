@@ -9,7 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/payload"
 )
 
-// Entry is a user object in a list, with what a walk needs of it.
+// Entry is an object in a list, with what a walk needs of it.
 type Entry struct {
 	ID      string
 	Created time.Time
@@ -18,22 +18,22 @@ type Entry struct {
 	Place int64
 }
 
-// List is an answer with a part of the list of users.
+// List is an answer with a part of a list.
 type List struct {
 	// SentAt is when the request was sent.
 	SentAt  time.Time
 	Entries []Entry
-	// Bad are the entries that are not user objects, BadPlaces their positions.
+	// Bad are the entries that are not objects with an id, BadPlaces their positions.
 	Bad       []Bad
 	BadPlaces []int64
-	// Total is the number of users according to the answer; 0 if it does not say.
+	// Total is the number of entries in the whole list according to the answer; 0 if it does not say.
 	Total int64
 }
 
 // Size returns the number of entries in the answer.
 func (l *List) Size() int64 { return int64(len(l.Entries) + len(l.Bad)) }
 
-// Cut removes what follows the last user.
+// Cut removes what follows the last valid entry.
 func (l *List) Cut() {
 	last := l.Entries[len(l.Entries)-1].Place
 	n := 0
@@ -60,12 +60,12 @@ func (l *List) DropFirst(n int64) {
 	}
 }
 
-// Page converts the list to a page.
+// Page converts a list of users to a page.
 func (l *List) Page() Page {
 	return Page{Users: Users(l.Entries, l.SentAt), Bad: l.Bad, Total: l.Total}
 }
 
-// IDs returns the ids of the users in the list.
+// IDs returns the ids of the valid entries.
 func (l *List) IDs() []string {
 	ids := make([]string, len(l.Entries))
 	for i, entry := range l.Entries {
@@ -74,8 +74,8 @@ func (l *List) IDs() []string {
 	return ids
 }
 
-// Split splits a JSON array of user objects, which share its memory. An entry that is not an object
-// or has no id is bad; a repeated user counts once.
+// Split splits a JSON array of objects, which share its memory. An entry that is not an object, or
+// has no id that a record can have, is bad; a repeated one counts once.
 func Split(list payload.Value, id, created string) List {
 	var l List
 	seen := map[string]bool{}
@@ -95,7 +95,8 @@ func Split(list payload.Value, id, created string) List {
 	return l
 }
 
-// ReadEntry reads what a walk needs of a user object. The error is a sentence for Bad.Reason.
+// ReadEntry reads what a walk needs of an object. The error is a sentence for Bad.Reason. The id is
+// short enough for the place of a walk, which is stored with every page.
 func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	if !object.IsObject() {
 		return Entry{}, fmt.Errorf("it is %s, not an object", object.Kind())
@@ -112,6 +113,9 @@ func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	}
 	if entry.ID == "" {
 		return Entry{}, errors.New("the object has no " + id)
+	}
+	if problem := payload.CheckRecordID("the object's "+id, entry.ID); problem != "" {
+		return Entry{}, errors.New(problem)
 	}
 	return entry, nil
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// recents is the number of last read ids that a walk remembers.
-const recents = 10
+const (
+	recents   = 10 // last read ids that a walk remembers
+	minJoined = 3  // of them must be where they should be; the others may have been deleted
+)
 
 // Mark is the position of a walk over a list and proves that it makes progress: it detects a list
 // that ignores its parameters, loops or has no order, in constant space.
@@ -21,7 +23,7 @@ type Mark struct {
 	First string `json:"first,omitempty"`
 	// Recent are the last ids read, in order.
 	Recent []string `json:"recent,omitempty"`
-	// Step and Page detect loops that do not include the first user, whatever their length: they
+	// Step and Page detect loops that do not include the first entry, whatever their length: they
 	// remember one page, that of step 1, 2, 4, 8, … (Brent's algorithm).
 	Step int64  `json:"step,omitempty"`
 	Page string `json:"page,omitempty"`
@@ -63,14 +65,10 @@ func fingerprint(ids []string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// join finds the place in a list up to which it was read: the ids read last stand
-// there, in their order and close together. first and last are the places of the
-// first and the last of them.
+// join finds the place in a list up to which it was read: the ids read last stand there, in their
+// order and close together. first and last are the places of the first and the last of them.
 func (m *Mark) join(l *List) (first, last int64, joined bool) {
-	const (
-		few    = 3 // must be there of the ten; the others may have been deleted
-		others = 5 // others may have been inserted between them
-	)
+	const others = 5 // may have been inserted between them
 	found, at := 0, -1
 	first, last = -1, -1
 	for _, entry := range l.Entries {
@@ -88,7 +86,7 @@ func (m *Mark) join(l *List) (first, last int64, joined bool) {
 		}
 		found, at, last = found+1, i, entry.Place
 	}
-	joined = found >= min(few, len(m.Recent)) && last-first < recents+others
+	joined = found >= min(minJoined, len(m.Recent)) && last-first < recents+others
 	return first, last, joined
 }
 

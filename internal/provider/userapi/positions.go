@@ -14,8 +14,8 @@ const (
 	maxBeyond    = 10_000 // entries, beyond twice the count
 )
 
-// Positions walks over a list that is addressed by position, which changes when users are deleted
-// or created: each request begins with the last users read, and counts only if they are where they
+// Positions walks over a list that is addressed by position, which changes when entries are deleted
+// or created: each request begins with the last entries read, and counts only if they are where they
 // should be.
 type Positions struct {
 	// Name names the list's owner, and Of what it lists; empty means users.
@@ -24,7 +24,7 @@ type Positions struct {
 	Client *Client
 	// List requests the list from a position on.
 	List func(ctx context.Context, from int64) (List, error)
-	// Total returns the number of users, for a list that does not include it; nil means that it
+	// Total returns the number of entries, for a list that does not include it; nil means that it
 	// does.
 	Total func(ctx context.Context) (n int64, ok bool, err error)
 }
@@ -40,10 +40,11 @@ type Part struct {
 }
 
 // Next reads what follows the mark, and moves it. It reports the end only if the list has the last
-// users read and nobody after them, and the count does not exceed the users read. Otherwise it
+// entries read and nothing after them, and the count does not exceed the entries read. Otherwise it
 // fails with its observations.
 func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
-	from, back := max(m.Offset-int64(len(m.Recent)), 0), int64(lookBack)
+	start, overlap, back := m.Offset, int64(len(m.Recent)), int64(lookBack)
+	from := max(start-overlap, 0)
 	ends, strays := 0, 0
 	for range maxLooks {
 		l, err := p.List(ctx, from)
@@ -84,6 +85,10 @@ func (p *Positions) Next(ctx context.Context, m *Mark) (Part, error) {
 			return Part{End: true, List: List{SentAt: l.SentAt, Total: l.Total}}, nil
 		case strays > maxEndChecks:
 			return Part{}, p.noProgress(fmt.Sprintf("asked for what lies behind position %d, it gives what lies before it", from), m.Offset, total)
+		case overlap > minJoined && first <= recents: // the answer may be too short to show more than what was read last
+			overlap = max(overlap/2, minJoined)
+			from = max(start-overlap, 0)
+			continue
 		case ends == maxEndChecks:
 			return Part{}, p.noProgress(fmt.Sprintf("it ends at position %d", m.Offset), m.Offset, total)
 		}
@@ -151,7 +156,7 @@ func (p *Positions) total(ctx context.Context, l *List) (int64, error) {
 	return n, err
 }
 
-// rewind restarts the walk: hardly any of the last users read is where it was.
+// rewind restarts the walk: hardly any of the last entries read is where it was.
 func (p *Positions) rewind(m *Mark) (Part, error) {
 	if m.Rewinds == maxRewinds {
 		return Part{}, p.noProgress(fmt.Sprintf("it has no order: the entries read last are not where they were, after %d new beginnings", m.Rewinds), m.Offset, 0)

@@ -34,7 +34,8 @@ type RecordPage struct {
 	Records []Record
 	// Next is the cursor of the next page, empty at the end.
 	Next string
-	// Bad are the invalid entries; the others are in Records.
+	// Bad are the invalid entries, the others of which are in Records, and the lists that cannot be
+	// read to their ends.
 	Bad []Bad
 	// Notes are sentences for people.
 	Notes []string
