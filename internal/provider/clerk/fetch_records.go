@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -27,12 +26,6 @@ func recordLists() []recordList {
 	}
 }
 
-// recordPlace is the position of a walk through the lists.
-type recordPlace struct {
-	List string `json:"list"`
-	userapi.Mark
-}
-
 // errDisabled reports an instance whose organizations are turned off.
 var errDisabled = errors.New("organizations are not enabled")
 
@@ -40,41 +33,33 @@ var errDisabled = errors.New("organizations are not enabled")
 // position: see userapi.Positions. It ends each list where nothing follows what was read last.
 func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage, error) {
 	lists := recordLists()
-	at := recordPlace{List: lists[0].name}
-	if cursor != "" {
-		at = recordPlace{}
-		if err := userapi.DecodeCursor(cursor, &at); err != nil {
-			return userapi.RecordPage{}, err
-		}
+	names := make([]string, len(lists))
+	for i, list := range lists {
+		names[i] = list.name
 	}
-	i := slices.IndexFunc(lists, func(l recordList) bool { return l.name == at.List })
-	if i < 0 || at.Offset < 0 {
-		return userapi.RecordPage{}, userapi.ForeignCursor()
+	page, err := userapi.WalkLists(cursor, names, func(list int, at *userapi.ListPlace, page *userapi.RecordPage) (more bool, err error) {
+		return s.readRecords(ctx, lists[list], at, page)
+	})
+	if errors.Is(err, errDisabled) {
+		return userapi.RecordPage{Notes: []string{"organizations are turned off in this Clerk instance, so there are none to read"}}, nil
 	}
-	list := lists[i]
+	return page, err
+}
+
+// readRecords adds the records after a place to a page, and moves the place.
+func (s *source) readRecords(ctx context.Context, list recordList, at *userapi.ListPlace, page *userapi.RecordPage) (more bool, err error) {
 	positions := userapi.Positions{Name: "Clerk", Of: list.name, Client: s.client, List: func(ctx context.Context, from int64) (userapi.List, error) {
 		return s.listRecords(ctx, list, from)
 	}}
 	part, err := positions.Next(ctx, &at.Mark)
-	if errors.Is(err, errDisabled) {
-		return userapi.RecordPage{Notes: []string{"organizations are turned off in this Clerk instance, so there are none to read"}}, nil
-	}
 	if err != nil {
-		return userapi.RecordPage{}, err
+		return false, err
 	}
-	var page userapi.RecordPage
 	page.Add(list.of, list.name, &part.List)
 	if part.Restarted {
 		page.Notes = []string{"Clerk's list of " + list.name + " changed so much that it is read anew: what was read before counts twice"}
 	}
-	if part.End {
-		if i++; i == len(lists) {
-			return page, nil
-		}
-		at = recordPlace{List: lists[i].name}
-	}
-	page.Next, err = userapi.EncodeCursor(at)
-	return page, err
+	return !part.End, nil
 }
 
 // listRecords requests a part of a list from a position on.

@@ -33,7 +33,8 @@ func DecodeCursor(cursor string, place any) error {
 	return nil
 }
 
+var errForeignCursor = fault.New(fault.ProviderError,
+	"the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew")
+
 // ForeignCursor returns the error for a place that the source did not create.
-func ForeignCursor() error {
-	return fault.New(fault.ProviderError, "the walk's place cannot be read: it was written by another version or for another provider; begin the walk anew")
-}
+func ForeignCursor() error { return errForeignCursor }

@@ -40,7 +40,7 @@ func (b *row) afterRecords() {
 
 // records reads the records that are not users, and applies them. What the provider no longer lists
 // is left as it is. A list that cannot be read to its end is a failed entry: what was read of users
-// stays, and the run goes on.
+// stays, and the run goes on. Refused credentials end it, as they would while users are read.
 func (s *slice) records(ctx context.Context) error {
 	for {
 		if err := s.recordPage(ctx); err != nil || s.row.Phase != Records || s.row.State == Done {
@@ -65,7 +65,7 @@ func (s *slice) recordPage(ctx context.Context) error {
 	if err == nil && page.Next != "" && page.Next == s.row.Cursor {
 		err = userapi.NoProgressOf("organizations, memberships and invitations", provider.Title(s.row.Provider), "the walk stands still", s.row.Read, 0)
 	}
-	if fault.Is(err, fault.ProviderError, fault.CredentialsRefused) {
+	if fault.Is(err, fault.ProviderError) {
 		next.Failed++
 		next.Report.add("organizations, memberships and invitations", err.Error())
 		next.afterRecords()

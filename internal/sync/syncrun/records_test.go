@@ -173,6 +173,23 @@ func TestBackfillReportsListsThatFail(t *testing.T) {
 	require.Equal(t, "300", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
 }
 
+// Credentials that are refused are refused for all lists: a person has to change them.
+func TestBackfillFailsIfItsCredentialsAreRefusedForRecords(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 300, 600)
+	o.fails = func(cursor string) error {
+		if cursor == "" {
+			return nil
+		}
+		return fault.New(fault.CredentialsRefused, "Clerk refuses credentials.secret_key (401)")
+	}
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Failed)
+	require.Contains(t, *run.Error, "Clerk refuses credentials.secret_key (401)")
+	require.Equal(t, []int64{800, 800, 0}, []int64{run.Read, run.Applied, run.Failed})
+}
+
 // The provider is away after each page, so that each is read by a slice of its own.
 func TestBackfillGoesOnBehindTheLastPageOfRecords(t *testing.T) {
 	t.Parallel()

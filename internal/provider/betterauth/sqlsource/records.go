@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -32,51 +31,26 @@ func recordTables() []recordTable {
 	}
 }
 
-// recordPlace is a table and the last id read in it, as text; nil before the first.
-type recordPlace struct {
-	Table string  `json:"table"`
-	ID    *string `json:"id"`
-
-	// Mark detects a view or server that returns the same rows again.
-	userapi.Mark
-}
-
 // Records reads up to 500 organizations, members or invitations, in the order of their ids. A table
 // that does not exist or may not be read is left out, and a note says so.
 func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage, error) {
 	tables := recordTables()
-	at := recordPlace{Table: tables[0].name}
-	if cursor != "" {
-		at = recordPlace{}
-		if err := userapi.DecodeCursor(cursor, &at); err != nil {
-			return userapi.RecordPage{}, err
+	names := make([]string, len(tables))
+	for i, table := range tables {
+		names[i] = table.name
+	}
+	return userapi.WalkLists(cursor, names, func(table int, at *userapi.ListPlace, page *userapi.RecordPage) (more bool, err error) {
+		if more, err = s.readRecords(ctx, tables[table], at, page); !isLeftOut(err) {
+			return more, err
 		}
-	}
-	i := slices.IndexFunc(tables, func(t recordTable) bool { return t.name == at.Table })
-	if i < 0 {
-		return userapi.RecordPage{}, userapi.ForeignCursor()
-	}
-	var page userapi.RecordPage
-	more, err := s.readRecords(ctx, tables[i], &at, &page)
-	if isLeftOut(err) {
-		table := pgx.Identifier{s.Tables.Schema, tables[i].name}.Sanitize()
-		note := "nothing was read from table " + table
+		name := pgx.Identifier{s.Tables.Schema, names[table]}.Sanitize()
+		note := "nothing was read from table " + name
 		if at.ID != nil {
-			note = "the rest of table " + table + " was not read"
+			note = "the rest of table " + name + " was not read"
 		}
-		page.Notes, err = []string{note + ": " + err.Error()}, nil
-	}
-	if err != nil {
-		return userapi.RecordPage{}, err
-	}
-	if !more {
-		if i++; i == len(tables) {
-			return page, nil
-		}
-		at = recordPlace{Table: tables[i].name}
-	}
-	page.Next, err = userapi.EncodeCursor(at)
-	return page, err
+		page.Notes = []string{note + ": " + err.Error()}
+		return false, nil
+	})
 }
 
 // errOtherTable reports a table that is not that of the plugin.
@@ -95,7 +69,7 @@ type recordRow struct {
 
 // readRecords adds the rows after a place to a page, and moves the place. It reports whether there
 // may be more.
-func (s *source) readRecords(ctx context.Context, from recordTable, at *recordPlace, page *userapi.RecordPage) (more bool, err error) {
+func (s *source) readRecords(ctx context.Context, from recordTable, at *userapi.ListPlace, page *userapi.RecordPage) (more bool, err error) {
 	query, err := s.recordQuery(ctx, from, at.ID == nil)
 	if err != nil {
 		return false, err
@@ -110,7 +84,7 @@ func (s *source) readRecords(ctx context.Context, from recordTable, at *recordPl
 	if err == nil {
 		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[recordRow])
 	}
-	if isBadID(err) {
+	if at.ID != nil && isBadID(err) {
 		return false, userapi.ForeignCursor()
 	}
 	if err != nil {
@@ -119,10 +93,12 @@ func (s *source) readRecords(ctx context.Context, from recordTable, at *recordPl
 	ids := make([]string, len(read))
 	for i, r := range read {
 		ids[i] = r.ID
-		page.Records = append(page.Records, userapi.Record{Type: from.of, Object: r.Object, FetchedAt: readAt})
 	}
 	if at.Repeats(ids) {
 		return false, userapi.NoProgressOf("rows of table "+from.name, "the database", "behind one row it gives rows again that stood before", at.Offset, 0)
+	}
+	for _, r := range read {
+		page.Records = append(page.Records, userapi.Record{Type: from.of, Object: r.Object, FetchedAt: readAt})
 	}
 	if len(read) < pageSize {
 		return false, nil

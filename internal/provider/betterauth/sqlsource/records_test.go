@@ -96,6 +96,23 @@ func TestRecordsRefusesToReadWithoutALogin(t *testing.T) {
 	require.ErrorContains(t, err, "credentials.database_url")
 }
 
+// A table that makes no sense does not take the others with it.
+func TestRecordsGoesOnBehindATableThatFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, organizationTables)
+	b.exec(t, fill)
+	b.exec(t, `ALTER TABLE organization RENAME TO organizations;
+		CREATE VIEW organization AS SELECT id, name, slug, 1 / (length(id) - length(id)) AS quotient FROM organizations`)
+	b.exec(t, `GRANT SELECT ON organization, member, invitation TO `+b.role)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, nil)
+	require.NoError(t, err)
+	require.Len(t, read.Read, 1003)
+	require.Len(t, read.Bad, 1)
+	require.Equal(t, "organization", read.Bad[0].Place)
+	require.Contains(t, read.Bad[0].Reason, "the database refuses the query (SQLSTATE 22012)")
+}
+
 // A right may go while a table is read: what was read of it stays.
 func TestRecordsSaysThatATableWasReadInPart(t *testing.T) {
 	t.Parallel()
@@ -159,7 +176,7 @@ func TestRecordsRefusesACursorOfAnother(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `CREATE TABLE organization (id integer PRIMARY KEY, name text, slug text); GRANT SELECT ON organization TO `+b.role)
 	source, _ := sqlsource.New(sqlsource.Config{Pool: b.reader}).(userapi.RecordSource)
-	for _, cursor := range []string{"x", `{"table":"team","id":null}`, `{"table":"organization","id":"not a number"}`, `{"mode":"sql","id":"7"}`} {
+	for _, cursor := range []string{"x", `{"list":"team"}`, `{"list":"organization","id":"not a number"}`, `{"list":"organization","offset":-1}`, `{"mode":"sql","id":"7"}`} {
 		_, err := source.Records(t.Context(), cursor)
 		require.True(t, fault.Is(err, fault.ProviderError), "%s: %v", cursor, err)
 	}

@@ -116,7 +116,7 @@ func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) 
 	} else {
 		rows, err = s.rows(ctx, q.next, pageSize, *at.ID)
 	}
-	if isBadID(err) {
+	if at.ID != nil && isBadID(err) {
 		return userapi.Page{}, userapi.ForeignCursor()
 	}
 	if err != nil {
