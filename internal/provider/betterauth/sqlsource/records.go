@@ -70,7 +70,7 @@ type recordRow struct {
 // readRecords adds the rows after a place to a page, and moves the place. It reports whether there
 // may be more.
 func (s *source) readRecords(ctx context.Context, from recordTable, at *userapi.ListPlace, page *userapi.RecordPage) (more bool, err error) {
-	query, err := s.recordQuery(ctx, from, at.ID == nil)
+	query, cast, err := s.recordQuery(ctx, from, at.ID == nil)
 	if err != nil {
 		return false, err
 	}
@@ -84,7 +84,7 @@ func (s *source) readRecords(ctx context.Context, from recordTable, at *userapi.
 	if err == nil {
 		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[recordRow])
 	}
-	if at.ID != nil && isBadID(err) {
+	if at.ID != nil && s.isBadID(ctx, err, cast, *at.ID) {
 		return false, userapi.ForeignCursor()
 	}
 	if err != nil {
@@ -110,18 +110,18 @@ func (s *source) readRecords(ctx context.Context, from recordTable, at *userapi.
 }
 
 // recordQuery examines a table and returns the statement that reads its rows: $1 is their number, $2
-// the id that they follow.
-func (s *source) recordQuery(ctx context.Context, from recordTable, first bool) (string, error) {
+// the id that they follow. cast is that of castOf.
+func (s *source) recordQuery(ctx context.Context, from recordTable, first bool) (query, cast string, err error) {
 	t, err := s.table(ctx, from.name)
 	switch {
 	case errors.Is(err, errNoTable): // those of options.source are others
-		return "", fault.Wrap(fault.ProviderError, errNoTable, "the database has no such table of Better Auth's plugin organization")
+		return "", "", fault.Wrap(fault.ProviderError, errNoTable, "the database has no such table of Better Auth's plugin organization")
 	case err != nil:
-		return "", err
+		return "", "", err
 	}
 	for _, name := range from.columns {
 		if _, ok := t.find(name); !ok {
-			return "", fault.Wrap(fault.ProviderError, errOtherTable,
+			return "", "", fault.Wrap(fault.ProviderError, errOtherTable,
 				fmt.Sprintf("it has no column %q that may be read, as that of Better Auth's plugin organization has", name))
 		}
 	}
@@ -137,5 +137,5 @@ func (s *source) recordQuery(ctx context.Context, from recordTable, first bool) 
 		where = key + ` > $2::text::` + id.Type
 	}
 	return `SELECT ` + key + `::text, (SELECT pg_catalog.row_to_json(o) FROM (SELECT ` + strings.Join(list, ", ") + `) AS o)` +
-		` FROM ` + t.name + ` AS r WHERE ` + where + ` ORDER BY ` + key + ` LIMIT $1`, nil
+		` FROM ` + t.name + ` AS r WHERE ` + where + ` ORDER BY ` + key + ` LIMIT $1`, castOf(id), nil
 }

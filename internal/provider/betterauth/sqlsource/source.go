@@ -116,7 +116,7 @@ func (s *source) Page(ctx context.Context, cursor string) (userapi.Page, error) 
 	} else {
 		rows, err = s.rows(ctx, q.next, pageSize, *at.ID)
 	}
-	if at.ID != nil && isBadID(err) {
+	if at.ID != nil && s.isBadID(ctx, err, q.id, *at.ID) {
 		return userapi.Page{}, userapi.ForeignCursor()
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	readAt := s.Now()
 	rows, err := s.rows(ctx, q.one, 1, id)
 	switch {
-	case isBadID(err), err == nil && len(rows) == 0: // an id that the column's type cannot hold is no user's
+	case err == nil && len(rows) == 0, s.isBadID(ctx, err, q.id, id): // an id that the column's type cannot hold is no user's
 		return userapi.User{}, userapi.ErrGone
 	case err != nil:
 		return userapi.User{}, s.explain(ctx, "read a user", err)
@@ -172,8 +172,18 @@ func (r row) user(readAt time.Time) userapi.User {
 	return userapi.User{Object: r.Object, FetchedAt: readAt, LastSignInAt: r.LastSignInAt}
 }
 
-// isBadID reports whether a text is not a value of the id column's type.
-func isBadID(err error) bool {
+// isBadID reports whether a query failed because a text is not a value of the id column's type. What
+// a row of a view holds may cause the same error, so cast casts the text alone.
+func (s *source) isBadID(ctx context.Context, err error, cast, id string) bool {
+	if !isBadText(err) {
+		return false
+	}
+	_, err = s.Pool.Exec(ctx, cast, id)
+	return isBadText(err)
+}
+
+// isBadText reports whether a text is not a value of the type that it was cast to.
+func isBadText(err error) bool {
 	switch pgdb.Code(err) {
 	case "22P02", // invalid_text_representation
 		"22003", // numeric_value_out_of_range

@@ -338,3 +338,28 @@ func TestWrongPasswordIsNoMissingSessionTable(t *testing.T) {
 	require.True(t, fault.Is(err, fault.CredentialsRefused), "%v", err)
 	require.ErrorContains(t, err, "credentials.database_url")
 }
+
+// A row of a view may hold what an expression of the view cannot take. That says nothing of the id.
+func TestRowThatCannotBeReadIsNoMissingUser(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `CREATE TABLE users (id uuid PRIMARY KEY, name text, metadata text);
+		CREATE VIEW "user" AS SELECT id, name, metadata::jsonb AS metadata FROM users;
+		INSERT INTO users VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'Emmy', 'no json')`)
+	b.exec(t, `GRANT SELECT ON "user" TO `+b.role)
+	source := b.open(provider.UserTables{})
+	const refused = "the database refuses the query (SQLSTATE 22P02)"
+
+	_, err := source.User(t.Context(), "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+	require.NotErrorIs(t, err, userapi.ErrGone)
+	require.ErrorContains(t, err, refused)
+	_, err = source.User(t.Context(), "no uuid")
+	require.ErrorIs(t, err, userapi.ErrGone)
+
+	_, err = source.Page(t.Context(), "")
+	require.ErrorContains(t, err, refused)
+	_, err = source.Page(t.Context(), `{"mode":"sql","id":"00000000-0000-0000-0000-000000000000"}`)
+	require.ErrorContains(t, err, refused)
+	_, err = source.Page(t.Context(), `{"mode":"sql","id":"no uuid"}`)
+	require.ErrorContains(t, err, "the walk's place cannot be read")
+}

@@ -160,8 +160,12 @@ func (c column) printed(field, alias string) string {
 	}
 }
 
-// queries are the statements for one pair of tables. $1 is the number of rows, $2 an id as text.
-type queries struct{ count, first, next, one string }
+// queries are the statements for one pair of tables. $1 is the number of rows, $2 an id as text. id
+// is that of castOf.
+type queries struct{ count, first, next, one, id string }
+
+// castOf is the statement that casts a text to the type of an id column.
+func castOf(id column) string { return "SELECT $1::text::" + id.Type }
 
 func newQueries(users, sessions *table, t provider.UserTables) (*queries, error) {
 	id, err := users.need("id", t.Columns)
@@ -200,6 +204,7 @@ func newQueries(users, sessions *table, t provider.UserTables) (*queries, error)
 	}
 	return &queries{
 		count: `SELECT count(` + key + `) FROM ` + users.name + ` AS u`, first: page("WHERE " + key + " IS NOT NULL"), next: page("WHERE " + key + " > " + given), one: page("WHERE " + key + " = " + given),
+		id: castOf(id),
 	}, nil
 }
 
