@@ -87,7 +87,7 @@ func (d *integrationData) backfillStep() step {
 		s.Done, s.Total = run.Users(), *run.Total
 	}
 	switch run.State {
-	case "completed":
+	case "done":
 		s.State, s.Text, s.Total = "done", count(run.Read, "record")+" read.", 0
 	case "failed":
 		s.State, s.Text = "failed", text(run.Error)
