@@ -156,9 +156,11 @@ func (d integrationData) BlockedDeletions() bool {
 // Notes are what the last runs have to say.
 func (d integrationData) Notes() (notes []string) {
 	for _, run := range d.Runs {
-		notes = append(notes, run.Report.Notes...)
+		for _, note := range run.Report.Notes {
+			notes = append(notes, run.Kind+": "+note)
+		}
 		for _, bad := range run.Report.Bad {
-			notes = append(notes, bad.Place+": "+bad.Reason)
+			notes = append(notes, run.Kind+": "+bad.Place+": "+bad.Reason)
 		}
 	}
 	return notes

@@ -41,7 +41,7 @@ func (p *page) step(t *testing.T, title string) string {
 const (
 	urlStep     = "Enter the webhook URL at Clerk"
 	secretStep  = "Store the signing secret"
-	messageStep = "Receive the first message"
+	messageStep = "Receive messages"
 	rowStep     = "See the first row"
 )
 

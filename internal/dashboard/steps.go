@@ -46,7 +46,7 @@ func (d *integrationData) secretStep() step {
 }
 
 func (d *integrationData) messageStep(projectID string, last *wire.Event) step {
-	s := step{Title: "Receive the first message", State: "waiting", Text: "Waiting for the first message…"}
+	s := step{Title: "Receive messages", State: "waiting", Text: "Waiting for the first message…"}
 	var at time.Time
 	if last != nil {
 		at = last.ReceivedAt

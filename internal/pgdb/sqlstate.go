@@ -44,10 +44,12 @@ func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
+	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
 	if code := Code(err); code != "" {
-		return unavailableCode(code)
+		// object_not_in_prerequisite_state: the database takes no connections (ALLOW_CONNECTIONS false)
+		return unavailableCode(code) || isConnect && code == "55000"
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
+	if isConnect || pgconn.Timeout(err) || errors.Is(err, pgconn.ErrConnClosed) {
 		return true
 	}
 	if _, ok := errors.AsType[*FloodError](err); ok {

@@ -135,6 +135,28 @@ func TestUnavailableServer(t *testing.T) {
 		require.True(t, pgdb.Unavailable(err), "%v", err)
 	})
 
+	t.Run("DatabaseThatTakesNoConnections", func(t *testing.T) {
+		t.Parallel()
+		pool := pgtest.Project(t)
+		name := pool.Config().ConnConfig.Database
+		admin, err := pgdb.Open(t.Context(), pgtest.ServerURL(t), pgdb.Options{MaxConns: 1})
+		require.NoError(t, err)
+		defer admin.Close()
+		allow := func(ctx context.Context, yes string) {
+			_, err := admin.Exec(ctx, `ALTER DATABASE `+pgx.Identifier{name}.Sanitize()+` ALLOW_CONNECTIONS `+yes)
+			require.NoError(t, err)
+		}
+		allow(t.Context(), "false")
+		defer allow(context.WithoutCancel(t.Context()), "true")
+		pool.Reset()
+		err = ping(t, pool)
+		require.Equal(t, "55000", pgdb.Code(err))
+		require.True(t, pgdb.Unavailable(err), "%v", err)
+		_, err = admin.Exec(t.Context(), `SELECT lastval()`)
+		require.Equal(t, "55000", pgdb.Code(err))
+		require.False(t, pgdb.Unavailable(err), "of a statement it is its own fault")
+	})
+
 	t.Run("AllConnectionsOfThePoolAreInUse", func(t *testing.T) {
 		t.Parallel()
 		pool, err := pgdb.Open(t.Context(), pgtest.ServerURL(t), pgdb.Options{MaxConns: 1})
