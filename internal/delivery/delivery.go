@@ -39,28 +39,13 @@
 package delivery
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/record"
 )
-
-// Feed reads the changes of a project; see mirror.Mirrors.
-type Feed interface {
-	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
-	ChangesByID(ctx context.Context, projectID uuid.UUID, ids []int64) ([]mirror.FeedChange, error)
-	RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]mirror.RecordState, error)
-	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
-	LatestChange(ctx context.Context, projectID uuid.UUID, ref record.Ref) (int64, error)
-	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error
-	Check(ctx context.Context, projectID uuid.UUID) error
-}
 
 // Destination states.
 const (

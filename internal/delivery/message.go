@@ -16,6 +16,12 @@ import (
 // EventType returns the event type of a change.
 func EventType(c *mirror.FeedChange) string { return destination.EventType(c.RecordType, c.Kind) }
 
+// Feed reads changes of a project and the records that they left; see mirror.Mirrors.
+type Feed interface {
+	ChangesByID(ctx context.Context, projectID uuid.UUID, ids []int64) ([]mirror.FeedChange, error)
+	RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]mirror.RecordState, error)
+}
+
 // Messages makes the messages of a project's changes for a destination. Its methods return a *tenantdb.DelayError if
 // the project's database is unavailable.
 type Messages struct {

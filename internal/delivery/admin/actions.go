@@ -21,13 +21,24 @@ import (
 	"github.com/authsync/authsync/internal/delivery/destcache"
 	"github.com/authsync/authsync/internal/delivery/subscription"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
+
+// Feed finds the changes that people ask about; see mirror.Mirrors. Its methods return a *tenantdb.DelayError if the
+// project's database is unavailable.
+type Feed interface {
+	delivery.Feed
+	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
+	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
+	LatestChange(ctx context.Context, projectID uuid.UUID, ref record.Ref) (int64, error)
+}
 
 // Config configures an Admin.
 type Config struct {
 	Pool         *pgxpool.Pool // the control database
-	Feed         delivery.Feed
+	Feed         Feed
 	Destinations *destcache.Cache
 	Filters      *subscription.Filters
 	Log          *slog.Logger

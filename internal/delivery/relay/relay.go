@@ -30,10 +30,18 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
+// Feed reads the changes of a project one after another; see mirror.Mirrors. Its methods return a *tenantdb.DelayError
+// if the project's database is unavailable.
+type Feed interface {
+	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
+	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
+	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error
+}
+
 // Config configures a Relay.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
-	Feed    delivery.Feed
+	Feed    Feed
 	Filters *subscription.Filters
 	Log     *slog.Logger
 	// Slice is how long a job works before it yields; 0 means 10 s.

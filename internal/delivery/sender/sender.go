@@ -13,11 +13,13 @@ package sender
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
@@ -25,10 +27,18 @@ import (
 	"github.com/authsync/authsync/internal/delivery/destcache"
 )
 
+// Feed reads the changes that are sent; see mirror.Mirrors. Its methods return a *tenantdb.DelayError if the project's
+// database is unavailable, Check also errors of the control database.
+type Feed interface {
+	delivery.Feed
+	Check(ctx context.Context, projectID uuid.UUID) error
+	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
+}
+
 // Config configures a Sender.
 type Config struct {
 	Pool         *pgxpool.Pool // the control database
-	Feed         delivery.Feed
+	Feed         Feed
 	Destinations *destcache.Cache
 	Metrics      *delivery.Metrics
 	Log          *slog.Logger

@@ -10,7 +10,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/delivery/destcache"
 	"github.com/authsync/authsync/internal/delivery/relay"
@@ -20,10 +19,17 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 )
 
+// Feed is what the packages of the road out read a project's changes from.
+type Feed interface {
+	relay.Feed
+	sender.Feed
+	admin.Feed
+}
+
 // Config configures an Outbox; see the packages of the road out.
 type Config struct {
 	Pool             *pgxpool.Pool
-	Feed             delivery.Feed
+	Feed             Feed
 	Open             func(ctx context.Context, destinationID uuid.UUID) (destcache.Opened, error)
 	Type             func(name string) (destination.Type, error)
 	NewFilter        func(eventTypes, fields []string, condition *string) (subscription.Filter, error)

@@ -143,11 +143,11 @@ func Failing() Answer {
 }
 
 // FailingFor fails the changes of one record.
-func FailingFor(user string, result destination.Result) Answer {
+func FailingFor(recordID string, result destination.Result) Answer {
 	return func(_ context.Context, messages []destination.Message) []destination.Result {
 		results := make([]destination.Result, len(messages))
 		for i, m := range messages {
-			if m.RecordID == user {
+			if m.RecordID == recordID {
 				results[i] = result
 			}
 		}
