@@ -164,3 +164,24 @@ func TestDoctorFailsOnAnOldCopy(t *testing.T) {
 		require.Zero(t, b.run(t, "doctor").status, "a reconcile brought back what the inbox has no longer")
 	})
 }
+
+func TestDoctorWarnsOfKeysThatExpireSoon(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	execute(t, b.control, `
+		INSERT INTO authsync.api_keys (name, hint, key_hash, role, project_id, expires_at, last_used_at, revoked_at)
+		SELECT k.name, 'capy_live_aB3d', sha256(k.name::bytea), 'operator', p.id, now() + k.ends, now() - k.used, now() + k.revoked
+		FROM authsync.projects AS p, (VALUES
+			('soon', interval '13 days 23 hours', interval '29 days', NULL::interval),
+			('later', '15 days', '1 hour', NULL),
+			('unused', '1 day', '31 days', NULL),
+			('never used', '1 day', NULL, NULL),
+			('expired', '-1 hour', '2 hours', NULL),
+			('revoked', '1 day', '1 hour', '-1 hour'),
+			('endless', NULL, '1 hour', NULL)) AS k (name, ends, used, revoked)`)
+	r := b.run(t, "doctor")
+	require.Zero(t, r.status, r.out)
+	require.Contains(t, r.out, " 0 failed, 1 warnings.")
+	require.Regexp(t, `warning  keys: soon \(capy_live_aB3d…\) is in use and expires at \d{4}-\d\d-\d\d \d\d:\d\dZ\n`+
+		` +next: authsync keys create NAME --role operator --project shop; give it to whoever uses this one, then: authsync keys revoke [0-9a-f-]{36}\n`, r.out)
+}

@@ -34,6 +34,7 @@ func controlChecks() []controlCheck {
 		{"destinations", "none is stopped or failing", destinations},
 		{"sync runs", "none failed or is late", runs},
 		{"refreshes", "none was given up", refreshes},
+		{"keys", "none in use expires within 14 days", expiringKeys},
 		{"clocks", "this machine and the database agree", clocks},
 	}
 }
