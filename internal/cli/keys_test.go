@@ -37,8 +37,17 @@ func TestKeysCreateSendsRoleAndExpiry(t *testing.T) {
 		})
 	}
 	for _, args := range [][]string{
-		{"--role", ""}, {"--role", "root"}, {"--role", "read-only"}, {"--expires", "soon"}, {"--expires", "d"}, {"--expires", "90"},
-		{"--expires", "-1d"}, {"--expires", "1m"}, {"--expires", "1.5d"}, {"--expires", "65536d"}, {"--expires", "2026-12-31"},
+		{"--role", ""},
+		{"--role", "root"},
+		{"--role", "read-only"},
+		{"--expires", "soon"},
+		{"--expires", "d"},
+		{"--expires", "90"},
+		{"--expires", "-1d"},
+		{"--expires", "1m"},
+		{"--expires", "1.5d"},
+		{"--expires", "65536d"},
+		{"--expires", "2026-12-31"},
 	} {
 		env, last := answering(t, http.StatusCreated, `{}`)
 		r := runAt(t, env, append([]string{"keys", "create", "x"}, args...)...)

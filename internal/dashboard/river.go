@@ -90,22 +90,21 @@ func isPage(r *http.Request) bool {
 // serveRiver serves River UI and logs changes with their key. Reading takes any role. What can be changed there, jobs
 // and queues, can be undone or is done again by itself (see the package comment), so it takes an operator.
 func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key project.Key) {
-	event, level := "river_ui_call", slog.LevelDebug
-	changes := r.Method != http.MethodGet && r.Method != http.MethodHead
-	refused := changes && !key.May(project.Operator)
-	if changes {
+	level := slog.LevelDebug
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("request_id", problem.RequestID(r.Context())), slog.String("key_id", key.ID.String()),
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		level = slog.LevelInfo
+		if !key.May(project.Operator) {
+			d.config.Log.LogAttrs(r.Context(), level, "river_ui_call_refused", attrs...)
+			problem.Write(w, r, http.StatusForbidden, "", fmt.Sprintf("this key has the role %s, and River UI needs %s to change anything: "+
+				"sign in with a key of that role", key.Role, project.Operator), problem.Code("insufficient_role"))
+			return
+		}
 	}
-	if refused {
-		event = "river_ui_call_refused"
-	}
-	d.config.Log.LogAttrs(r.Context(), level, event, slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.String("request_id", problem.RequestID(r.Context())), slog.String("key_id", key.ID.String()))
-	if refused {
-		problem.Write(w, r, http.StatusForbidden, "", fmt.Sprintf("this key has the role %s, and River UI needs %s to change anything: sign in with a key of that role",
-			key.Role, project.Operator), problem.Code("insufficient_role"))
-		return
-	}
+	d.config.Log.LogAttrs(r.Context(), level, "river_ui_call", attrs...)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	d.river.ServeHTTP(noStore{w}, r)
 }
