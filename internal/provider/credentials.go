@@ -130,6 +130,14 @@ const (
 	MirrorSessions      = "sessions"
 )
 
+// Groups returns the groups that are mirrored.
+func (o Options) Groups() []string {
+	if len(o.RecordTypes) == 0 {
+		return []string{MirrorUsers, MirrorOrganizations}
+	}
+	return slices.Clone(o.RecordTypes)
+}
+
 // Mirrors reports whether records of a type are mirrored, and to which group the type belongs.
 func (o Options) Mirrors(t record.Type) (group string, mirrored bool) {
 	switch t {

@@ -19,39 +19,42 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 // roles of a member replace all that were reported one by one before; a member that was read without
 // them keeps those it had.
 func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	change, prepare := payload.Change{}, func(c *payload.Change, _ bool) { c.Values[payload.Roles] = namesOfRoles(c.Values[payload.Roles]) }
-	switch t {
-	case record.Organization:
-		change.Mapping = organizations()
-		prepare = func(c *payload.Change, _ bool) { setName(c) }
-	case record.Membership:
-		change.Mapping = memberships()
-		if hasRoles(object) {
-			change.Keys = append(change.Keys, payload.Key{Field: payload.Roles, Path: "user.roles"})
-		}
-	case record.Invitation:
-		change.Mapping = invitations()
-	case record.User, record.Session:
-		return payload.ImportUnmirrored(t, i)
+	lists := payload.Lists{
+		Organizations: organizations, Memberships: listedMemberships, Invitations: invitations,
+		Prepare: func(c *payload.Change, _ bool) {
+			switch c.Type {
+			case record.Organization:
+				setName(c)
+			case record.Membership:
+				setRoles(c)
+			case record.User, record.Invitation, record.Session:
+			}
+		},
 	}
-	return payload.Import(object, i, o, change, prepare)
+	return lists.Import(t, object, i, o)
 }
 
-// hasRoles reports whether a member was read with its roles.
-func hasRoles(member json.RawMessage) bool {
-	doc, err := payload.Parse(member)
-	if err != nil || !doc.IsObject() {
-		return false
+// listedMemberships has the keys of a member as Records returns it.
+func listedMemberships() payload.Mapping {
+	m := memberships()
+	m.Keys = append(m.Keys, payload.Key{Field: payload.Roles, Path: "user.roles"})
+	return m
+}
+
+// setRoles sets the roles of a member by their names. What has no list of them was read without:
+// it says nothing about roles, even where other missing keys are cleared.
+func setRoles(c *payload.Change) {
+	roles := payload.Value(nil)
+	if user := c.Object.Member("user"); user.IsObject() {
+		roles = user.Member("roles")
 	}
-	user := doc.Member("user")
-	return user.IsObject() && user.Member("roles").IsArray()
+	if c.Values[payload.Roles] = nil; roles.IsArray() {
+		c.Values[payload.Roles] = namesOfRoles(roles)
+	}
 }
 
 // namesOfRoles returns the roles of a member as a list of their names, or ids where they have none.
 func namesOfRoles(roles payload.Value) payload.Value {
-	if !roles.IsArray() {
-		return roles
-	}
 	names := []byte{'['}
 	for role := range roles.Elements() {
 		name := role

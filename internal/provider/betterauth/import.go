@@ -18,13 +18,8 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 // DecodeRecord translates a row of the tables organization, member and invitation, with the field
 // names as keys.
 func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	mapping := map[record.Type]func() payload.Mapping{
-		record.Organization: organizations, record.Membership: memberships, record.Invitation: invitations,
-	}[t]
-	if mapping == nil {
-		return payload.ImportUnmirrored(t, i)
-	}
-	return payload.Import(object, i, o, payload.Change{Mapping: mapping(), NumericID: true}, nil)
+	lists := payload.Lists{Organizations: organizations, Memberships: memberships, Invitations: invitations, NumericID: true}
+	return lists.Import(t, object, i, o)
 }
 
 // Comparison describes how to compare: the object is the whole row; its keys are those of Better

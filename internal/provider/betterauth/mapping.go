@@ -88,9 +88,12 @@ func memberships() payload.Mapping {
 }
 
 // invitations has the keys of the invitation row. It has no link: an invitation is accepted by its
-// id, by the signed-in owner of the address. One that a customer adds is not stored.
+// id, by the signed-in owner of the address. One that a customer adds, under any of these names, is
+// not stored: whoever has it may be able to accept. The same names in rows of other tables are the
+// customer's own data, such as the address of a home page, and stay.
 func invitations() payload.Mapping {
-	return payload.Mapping{Type: record.Invitation, Secrets: []string{"url", "link"}, Keys: []payload.Key{
+	secrets := []string{"url", "link", "inviteurl", "invitelink", "invitationurl", "invitationlink", "accepturl", "acceptlink"}
+	return payload.Mapping{Type: record.Invitation, Secrets: secrets, Keys: []payload.Key{
 		{Field: payload.ID, Path: "id"},
 		{Field: payload.OrganizationID, Path: "organizationId"},
 		{Field: payload.Email, Path: "email"},

@@ -217,19 +217,19 @@ func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 // invitation.
 func (verifier) Redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
-	if err == nil && doc.IsObject() {
-		typ := doc.Member("event")
-		if typ.IsAbsent() {
-			typ = doc.Member("type")
-		}
-		switch kind, _, _ := strings.Cut(strings.ToLower(typ.Plain()), "."); kind {
+	if err != nil || !doc.IsObject() {
+		return payload.Redact(body)
+	}
+	var secrets []string
+	for _, key := range []string{"event", "type"} {
+		switch kind, _, _ := strings.Cut(strings.ToLower(doc.Member(key).Plain()), "."); kind {
 		case "verification":
-			return payload.Redact(body, "value", "identifier")
+			secrets = append(secrets, "value", "identifier")
 		case "apikey", "api_key", "api-key":
-			return payload.Redact(body, "key")
+			secrets = append(secrets, "key")
 		case "invitation":
-			return payload.Redact(body, "url", "link")
+			secrets = append(secrets, invitations().Secrets...)
 		}
 	}
-	return payload.Redact(body)
+	return payload.Redact(body, secrets...)
 }

@@ -120,7 +120,7 @@ func (verifier) Redact(body []byte) []byte {
 		case "email", "sms":
 			return payload.Redact(body, "body", "bodyplain", "message", "subject", "actionurl")
 		case "organizationInvitation", "invitation":
-			return payload.Redact(body, "url")
+			return payload.Redact(body, invitations().Secrets...)
 		}
 	}
 	return payload.Redact(body)

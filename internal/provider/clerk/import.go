@@ -24,13 +24,8 @@ func (Provider) DecodeUser(object json.RawMessage, i provider.Import, o provider
 // DecodeRecord translates an object of one of the lists of the whole instance, which is the same as
 // the data of its webhooks.
 func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
-	mapping := map[record.Type]func() payload.Mapping{
-		record.Organization: organizations, record.Membership: memberships, record.Invitation: invitations,
-	}[t]
-	if mapping == nil {
-		return payload.ImportUnmirrored(t, i)
-	}
-	return payload.Import(object, i, o, payload.Change{Mapping: mapping()}, nil)
+	lists := payload.Lists{Organizations: organizations, Memberships: memberships, Invitations: invitations}
+	return lists.Import(t, object, i, o)
 }
 
 // Comparison describes how to compare: webhooks and the API have the same user object, except for

@@ -44,7 +44,7 @@ func (c *Change) Read(d provider.Message, e *provider.Event, o provider.Options)
 	}
 	switch group, mirrored := o.Mirrors(c.Type); {
 	case !mirrored:
-		*e = Ignored(*e, fmt.Sprintf("%s are not mirrored: add %q to options.record_types", group, group))
+		*e = Ignored(*e, fmt.Sprintf(`%s are not mirrored: to mirror them, set options.record_types to ["%s"]`, group, strings.Join(append(o.Groups(), group), `","`)))
 		return false
 	case !c.Object.IsObject():
 		*e = Failed(d, *e, NotObject(c.Path, c.Object))
@@ -216,11 +216,7 @@ func (b *builder) profile(c *Change) {
 		case LastName, FullName, DeletedAt, fieldCount:
 		}
 	}
-	object := c.Object
-	if c.Type != record.User {
-		object = Redact(object, c.Secrets...)
-	}
-	raw, note := Storable(object)
+	raw, note := Storable(Redact(c.Object, c.Secrets...))
 	b.event.Raw = raw
 	if note != "" {
 		b.note(note)

@@ -47,8 +47,30 @@ func Import(
 	return c.Apply(d, e)
 }
 
-// ImportUnmirrored is the event of an object of a type that the provider has no list of.
-func ImportUnmirrored(t record.Type, i provider.Import) provider.Event {
-	e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, RecordType: t, SentAt: Receipt(i.FetchedAt)}
-	return Failed(provider.Message{ReceivedAt: i.FetchedAt}, e, "records of type "+string(t)+" are not read from the provider")
+// Lists are the records beside users that a provider can list, each with its mapping.
+type Lists struct {
+	Organizations, Memberships, Invitations func() Mapping
+	// NumericID is that of the Change.
+	NumericID bool
+	// Prepare, which may be nil, is that of Import.
+	Prepare func(c *Change, whole bool)
+}
+
+// Import is Import for an object of a list.
+func (l Lists) Import(t record.Type, object json.RawMessage, i provider.Import, o provider.Options) provider.Event {
+	var mapping func() Mapping
+	switch t {
+	case record.Organization:
+		mapping = l.Organizations
+	case record.Membership:
+		mapping = l.Memberships
+	case record.Invitation:
+		mapping = l.Invitations
+	case record.User, record.Session:
+	}
+	if mapping == nil {
+		e := provider.Event{ID: i.Kind + ":" + i.RunID, Type: i.Kind, RecordType: t, SentAt: Receipt(i.FetchedAt)}
+		return Failed(provider.Message{ReceivedAt: i.FetchedAt}, e, "records of type "+string(t)+" are not read from the provider")
+	}
+	return Import(object, i, o, Change{Mapping: mapping(), NumericID: l.NumericID}, l.Prepare)
 }

@@ -54,7 +54,7 @@ type Mapping struct {
 	// Keys are in the sequence in which their problems are noted. Several fields may share a key.
 	Keys []Key
 	// Secrets are the names of keys that raw must not show, beside those that Redact knows; in lower
-	// case and without punctuation. Those of users are removed when the message is stored.
+	// case and without punctuation. A verifier removes them as well, when the message is stored.
 	Secrets []string
 }
 

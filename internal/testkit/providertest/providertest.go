@@ -5,6 +5,7 @@ package providertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -318,12 +319,13 @@ func recordTypesAreAnOption(t *testing.T, s Subject) {
 		for _, c := range []struct {
 			given   []string
 			mirrors bool
+			and     string // what option record_types holds beside what is missing
 		}{
-			{nil, r.Type != record.Session},
-			{[]string{"users"}, false},
-			{[]string{"organizations", "users"}, r.Type != record.Session},
-			{[]string{"users", "sessions"}, r.Type == record.Session},
-			{everything(), true},
+			{nil, r.Type != record.Session, `"users","organizations"`},
+			{[]string{"users"}, false, `"users"`},
+			{[]string{"organizations", "users"}, r.Type != record.Session, `"organizations","users"`},
+			{[]string{"users", "sessions"}, r.Type == record.Session, `"users","sessions"`},
+			{everything(), true, ""},
 		} {
 			s.Options.RecordTypes = c.given
 			e := s.receive(t, provider.Sample{Type: r.EventType})
@@ -337,7 +339,7 @@ func recordTypesAreAnOption(t *testing.T, s Subject) {
 			}
 			require.Equal(t, provider.Ignore, e.Verdict, "%s %v", r.EventType, c.given)
 			require.Equal(t, r.Type, e.RecordType)
-			require.Equal(t, group+` are not mirrored: add "`+group+`" to options.record_types`, e.Reason)
+			require.Equal(t, fmt.Sprintf(`%s are not mirrored: to mirror them, set options.record_types to [%s,"%[1]s"]`, group, c.and), e.Reason)
 		}
 		s.Options.RecordTypes = []string{"users"}
 		require.Equal(t, provider.Apply, s.receive(t, provider.Sample{Type: "user.updated"}).Verdict)

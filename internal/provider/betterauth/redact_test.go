@@ -1,0 +1,29 @@
+package betterauth_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/betterauth"
+)
+
+// Whoever has the link of an invitation can accept it. A url of anything else is the customer's own.
+func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
+	t.Parallel()
+	v, err := betterauth.New().NewVerifier(provider.Credentials{}, provider.Options{})
+	require.NoError(t, err)
+	const data = `{"id":"i1","organization":{"id":"o1"},"url":"LINK","link":"LINK","inviteUrl":"LINK","invite_link":"LINK","invitationUrl":"LINK",` +
+		`"invitationLink":"LINK","acceptURL":"LINK","accept-link":"LINK"}`
+	body := func(head, link string) string {
+		return `{` + head + `,"data":` + strings.ReplaceAll(data, "LINK", link) + `}`
+	}
+	for _, head := range []string{`"type":"invitation.created"`, `"event":"Invitation.accepted"`, `"event":null,"type":"invitation.updated"`} {
+		require.Equal(t, body(head, "[removed by authsync]"), string(v.Redact([]byte(body(head, "https://app.example.com/x")))))
+	}
+	for _, head := range []string{`"type":"user.created"`, `"type":"organization.updated"`} {
+		require.Equal(t, body(head, "https://example.com"), string(v.Redact([]byte(body(head, "https://example.com")))))
+	}
+}
