@@ -46,7 +46,10 @@ func TestWrongSigningSecretIsSeen(t *testing.T) {
 	require.Contains(t, b.must(t, "events", "rejected", "shop", "--provider", "auth0"), "No request was refused.")
 	const note = "Clerk: 3 requests were refused within the last hour (signature_mismatch): authsync events rejected shop\n"
 	for _, args := range [][]string{
-		{"events", "list", "shop"}, {"integrations", "list", "shop"}, {"integrations", "get", "shop", "clerk"}, {"explain", "shop", "auth0|1"},
+		{"events", "list", "shop"},
+		{"integrations", "list", "shop"},
+		{"integrations", "get", "shop", "clerk"},
+		{"explain", "shop", "auth0|1"},
 		{"explain", "shop", "user/auth0|1"},
 	} {
 		r := b.run(t, args...)

@@ -113,9 +113,9 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (key project.K
 	case err == nil:
 		return key, true
 	case isOver(err):
-		http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
+		http.Redirect(w, r, signInFor(r), http.StatusSeeOther) //nolint:gosec // a path of ours, see signInFor
 	default:
-		d.logTrouble(r, "session_not_checked", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "session_not_checked", about(r, err)...)
 		err = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
 		d.write(w, r, d.faultView(w, r, err), shell{})
 	}
@@ -142,7 +142,7 @@ func (d *Dashboard) firstProjects(v *visit, known *wire.Page[wire.Project]) (fir
 	if known == nil {
 		list, err := get[wire.Page[wire.Project]](v, url.Values{"limit": {strconv.Itoa(switchable)}}, "projects")
 		if err != nil {
-			d.logTrouble(v.Request, "projects_not_listed", err)
+			d.config.Log.LogAttrs(v.Context(), troubleLevel(v.Request, err), "projects_not_listed", about(v.Request, err)...)
 		}
 		known = &list
 	}
@@ -170,7 +170,7 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 		known = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
 	default:
 		known = &problemError{Status: http.StatusInternalServerError, Detail: "The log has the cause, under the id of this request."}
-		d.logTrouble(r, "page_not_made", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
 	}
 	if known.retryAfter != "" {
 		w.Header().Set("Retry-After", known.retryAfter)
@@ -206,7 +206,7 @@ func (d *Dashboard) write(w http.ResponseWriter, r *http.Request, shown view, ar
 	around.Notice = d.takeNotice(w, r)
 	var page bytes.Buffer
 	if err := templates[shown.template].ExecuteTemplate(&page, "layout", around); err != nil { // a bug in the template
-		d.logTrouble(r, "page_not_made", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
 		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
 		return
 	}

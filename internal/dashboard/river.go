@@ -62,11 +62,11 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		d.serveRiver(w, r, key)
 	case !isOver(err):
-		d.logTrouble(r, "session_not_checked", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "session_not_checked", about(r, err)...)
 		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 	case isPage(r):
-		http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
+		http.Redirect(w, r, signInFor(r), http.StatusSeeOther) //nolint:gosec // a path of ours, see signInFor
 	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
 		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in, or no longer: sign in at "+SignInPath+

@@ -126,7 +126,7 @@ func TestRiverUIHasAWayBackAndAWayOut(t *testing.T) {
 		require.Equal(t, strconv.Itoa(len(text)), page.Header().Get("Content-Length"))
 		require.Contains(t, text, `<a href="/">authsync</a>`)
 		require.Contains(t, text, `<form method="post" action="/sign-out">`)
-		require.Less(t, strings.Index(text, `<div id="root"`), strings.Index(text, `id="authsync-bar"`), "beside the application, which owns its root alone")
+		require.Regexp(t, `(?s)<div id="root".*id="authsync-bar"`, text, "beside the application, which owns its root alone")
 	}
 	require.NotContains(t, b.get(t, "/river/api/states", cookie).Body.String(), "authsync-bar")
 	out := b.do(t, request{method: http.MethodPost, path: "/sign-out", cookie: cookie, header: map[string]string{"Sec-Fetch-Site": "same-origin"}})

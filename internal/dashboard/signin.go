@@ -79,7 +79,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		err = d.startSession(w, r, key)
 	}
 	if err != nil {
-		d.logTrouble(r, "sign_in_failed", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "sign_in_failed", about(r, err)...)
 		w.Header().Set("Retry-After", "5")
 		d.writeSignIn(w, r, http.StatusServiceUnavailable, signInView{Next: next, Fault: "The database cannot be asked now. Try again in a few seconds."})
 		return
@@ -88,18 +88,23 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // see localPath
 }
 
-// logTrouble logs why a request was not answered as it should be: at a low level if the browser has disconnected, or
-// if the API refused, which has logged it, too.
-func (d *Dashboard) logTrouble(r *http.Request, message string, err error) {
-	level := slog.LevelError
+// troubleLevel is the log level of an error that kept a request from being answered as it should be: low if the browser
+// has disconnected, or if the API refused, which has logged it, too.
+func troubleLevel(r *http.Request, err error) slog.Level {
 	var refused *problemError
 	switch {
 	case r.Context().Err() != nil, errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	case refused != nil && refused.Status == http.StatusServiceUnavailable:
-		level = slog.LevelWarn
+		return slog.LevelWarn
+	default:
+		return slog.LevelError
 	}
-	d.config.Log.LogAttrs(r.Context(), level, message, slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context())))
+}
+
+// about is what the log says of an error. People see the id of the request on the page, too.
+func about(r *http.Request, err error) []slog.Attr {
+	return []slog.Attr{slog.Any("error", err), slog.String("request_id", problem.RequestID(r.Context()))}
 }
 
 // refuse shows the form again.
@@ -122,7 +127,7 @@ func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	view.Style = template.CSS(signInCSS) //nolint:gosec // our own file
 	var page bytes.Buffer
 	if err := signInPage.Execute(&page, view); err != nil { // a bug in the template
-		d.logTrouble(r, "page_not_made", err)
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
 		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
 		return
 	}

@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"time"
-
-	"github.com/authsync/authsync/internal/record"
-)
+import "time"
 
 // Run is a backfill or a reconcile, and how far it is.
 type Run struct {
@@ -40,7 +36,7 @@ type Run struct {
 func (r Run) Users() int64 {
 	users := r.Read
 	for recordType, n := range r.Report.Records {
-		if recordType != string(record.User) {
+		if recordType != "user" {
 			users -= n
 		}
 	}
