@@ -60,7 +60,8 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	}
 	a.metrics.pool("river_ui", pool)
 	a.dashboard, err = dashboard.New(dashboard.Config{
-		Keys: a.Store, Keyring: a.keyring, Pool: pool, Views: a.people, API: a.api, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL, Log: a.log,
+		Keys: a.Store, Keyring: a.keyring, Pool: pool, Views: a.people, API: a.api, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL,
+		Proxies: a.settings.TrustedProxies, Log: a.log,
 	})
 	if err != nil {
 		pool.Close()

@@ -56,6 +56,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/seal"
@@ -74,7 +75,7 @@ type Keys interface {
 	FindKey(ctx context.Context, id uuid.UUID) (project.Key, error)
 }
 
-// Config configures a Dashboard. Only PublicURL and Now are optional.
+// Config configures a Dashboard. Only PublicURL, Proxies and Now are optional.
 type Config struct {
 	Keys    Keys
 	Keyring *seal.Keyring
@@ -88,7 +89,9 @@ type Config struct {
 	Bearer func(next func(http.ResponseWriter, *http.Request, project.Key)) http.Handler
 	// PublicURL is the server's URL as seen by browsers; empty: the URL of the request.
 	PublicURL string
-	Log       *slog.Logger
+	// Proxies are those whose word about the address of a browser is taken.
+	Proxies clientaddr.Proxies
+	Log     *slog.Logger
 	// Now is the clock of sessions; nil means time.Now.
 	Now func() time.Time
 }
@@ -99,6 +102,8 @@ type Dashboard struct {
 	river   http.Handler
 	bearer  http.Handler
 	handler http.Handler
+
+	attempts attempts
 }
 
 // New returns a Dashboard. It starts nothing.

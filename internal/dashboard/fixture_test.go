@@ -113,6 +113,7 @@ type request struct {
 	body         string
 	cookie       *http.Cookie
 	header       map[string]string
+	from         string // address and port; empty: some
 }
 
 // do answers a request, and checks what is true of every answer.
@@ -130,6 +131,9 @@ func (b *testBundle) do(t *testing.T, in request) *httptest.ResponseRecorder {
 	}
 	if in.cookie != nil {
 		r.AddCookie(in.cookie)
+	}
+	if in.from != "" {
+		r.RemoteAddr = in.from
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,8 +58,8 @@ func (d *Dashboard) showSignIn(w http.ResponseWriter, r *http.Request) {
 // maxSignIn is well above the size of the form.
 const maxSignIn = 8 << 10
 
-// signIn starts a session for a valid key. Attempts are not limited: keys have 256 random bits, and an attempt
-// costs at most one query.
+// signIn starts a session for a valid key. Wrong keys are limited by address, and looked for by their hash, in the same
+// time however much of one is right.
 func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxSignIn)
 	if err := r.ParseForm(); err != nil {
@@ -66,9 +67,16 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(r.PostForm.Get("next"))
+	from, now := d.config.Proxies.Of(r), d.config.Now()
+	if wait := d.attempts.wait(from, now); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		d.refuse(w, r, http.StatusTooManyRequests, next, "Too many wrong keys were entered from your address. Try again in a minute.")
+		return
+	}
 	key, err := d.config.Keys.Authenticate(r.Context(), pasted.Unquote(r.PostForm.Get("key")))
 	switch {
 	case errors.Is(err, project.ErrNoKey):
+		d.attempts.failed(from, now)
 		fault := "This key is unknown or was revoked."
 		if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
 			fault = "This key expired at " + expired.At.UTC().Format(time.DateTime) + " UTC."

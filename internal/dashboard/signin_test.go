@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -334,4 +335,30 @@ func TestARefusalIsNoErrorInTheLog(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "/", b.session(t)).Code)
 	require.Contains(t, b.log.String(), "projects_not_listed")
 	require.NotContains(t, b.log.String(), `"level":"ERROR"`)
+}
+
+func TestWrongKeysAreLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	enter := func(from, key string) *httptest.ResponseRecorder {
+		return b.do(t, request{method: http.MethodPost, path: dashboard.SignInPath, form: url.Values{"key": {key}}, from: from})
+	}
+	for _, addresses := range [][2]string{{"192.0.2.7:1", "192.0.2.8:1"}, {"[2001:db8::1]:1", "[2001:db8:0:1::1]:1"}} {
+		one, other := addresses[0], addresses[1]
+		for range 10 {
+			require.Equal(t, http.StatusUnauthorized, enter(one, "capy_live_wrong").Code)
+		}
+		require.Equal(t, http.StatusSeeOther, enter(other, b.secret).Code, "others are not limited")
+		limited := enter(one, b.secret)
+		require.Equal(t, http.StatusTooManyRequests, limited.Code)
+		require.Equal(t, "61", limited.Header().Get("Retry-After"))
+		require.Empty(t, limited.Result().Cookies())
+		require.Contains(t, limited.Body.String(), "Too many wrong keys")
+	}
+	require.Equal(t, http.StatusTooManyRequests, enter("[2001:db8::2]:1", b.secret).Code, "it has the whole network")
+	b.now = b.now.Add(time.Minute)
+	require.Equal(t, http.StatusSeeOther, enter("192.0.2.7:1", b.secret).Code)
+	for range 20 {
+		require.Equal(t, http.StatusSeeOther, enter("192.0.2.7:1", b.secret).Code, "right ones are not counted")
+	}
 }
