@@ -29,6 +29,7 @@ type Events interface {
 	Jobs(ctx context.Context, inboxID int64, ordinal int) ([]inbox.Job, error)
 	Neighbours(ctx context.Context, e inbox.Event) (previous, next *inbox.EventRef, err error)
 	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
+	SecretUses(ctx context.Context, projectID uuid.UUID, providerName string) ([]inbox.SecretUse, error)
 	CountReplay(ctx context.Context, f inbox.Filter, most int) (messages int, err error)
 }
 
@@ -183,6 +184,9 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 		slog.String("project_id", e.ProjectID.String()), slog.Int64("inbox_id", e.InboxID),
 		slog.String("key_id", caller(r).ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
 	body := wire.Message{EventDetail: detail, Headers: d.Headers}
+	if d.VerifiedBy != "" {
+		body.VerifiedBy = &d.VerifiedBy
+	}
 	if text := string(d.Body); utf8.ValidString(text) {
 		body.Body = &text
 	} else {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -108,7 +110,32 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	body, err := a.integrationOf(r, p.ID, i)
+	if err != nil {
+		return answer{}, err
+	}
+	body.Secrets, err = a.verifyingSecrets(r.Context(), p.ID, i)
 	return answer{status: http.StatusOK, body: body}, err
+}
+
+// verifyingSecrets tells which secrets are accepted and used.
+func (a *API) verifyingSecrets(ctx context.Context, projectID uuid.UUID, i project.Integration) ([]wire.VerifyingSecret, error) {
+	uses, err := a.config.Events.SecretUses(ctx, projectID, i.Provider)
+	if err != nil {
+		return nil, err
+	}
+	var secrets []wire.VerifyingSecret
+	for _, name := range i.SecretNames {
+		secrets = append(secrets, wire.VerifyingSecret{Name: name, Accepted: true})
+	}
+	for _, use := range uses {
+		at := slices.IndexFunc(secrets, func(s wire.VerifyingSecret) bool { return s.Name == use.Name })
+		if at < 0 {
+			at = len(secrets)
+			secrets = append(secrets, wire.VerifyingSecret{Name: use.Name})
+		}
+		secrets[at].RecentMessages, secrets[at].LastUsedAt = use.Messages, &use.LastUsedAt
+	}
+	return secrets, nil
 }
 
 func (a *API) listIntegrations(r *http.Request) (answer, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/tenantdb"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -119,7 +120,13 @@ func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	require.Equal(t, map[string]any{"webhook_receiver": "https://sync.example.com/api/capydb/v1/integrations/better-auth/webhook/" + shop.ID.String()}, config)
 	config["reconcile"] = map[string]any{"every": nil, "default": true}
 
-	require.Equal(t, put.body, b.call(t, http.MethodGet, path+"better_auth", "").body)
+	got := b.call(t, http.MethodGet, path+"better_auth", "").body
+	unused := func(secret provider.Secret) any {
+		return map[string]any{"name": provider.SecretName(secret), "accepted": true, "recent_messages": 0.0, "last_used_at": nil}
+	}
+	require.Equal(t, []any{unused("s3cret-one-81fa2c"), unused("s3cret-two-9be04d")}, got["secrets"])
+	delete(got, "secrets") // of one integration only
+	require.Equal(t, put.body, got)
 	require.Equal(t, []any{put.body}, b.call(t, http.MethodGet, "/projects/shop/integrations", "").data(t))
 
 	b.call(t, http.MethodPut, path+"okta", `{}`).refused(t, http.StatusNotFound, "auth0, clerk, better_auth")

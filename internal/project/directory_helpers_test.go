@@ -98,6 +98,14 @@ func accepts(e project.Endpoint, secret string) bool {
 	return err == nil
 }
 
+// secretName is the name of the secret that proves a request genuine.
+func secretName(t *testing.T, e project.Endpoint, secret string) string {
+	t.Helper()
+	proof, err := e.Verifier.Verify(http.Header{"Authorization": {"Bearer " + long(secret)}}, []byte(`{}`), time.Now())
+	require.NoError(t, err)
+	return proof.SecretName
+}
+
 // records counts log lines by their message.
 type records struct {
 	mu     sync.Mutex

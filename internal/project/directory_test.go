@@ -2,6 +2,8 @@ package project_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +23,24 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
+
+func TestAProofNamesItsSecretWhereverItStands(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	b.auth0(t, shop.ID, "old-secret-of-auth0")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "auth0", credentials(t, `{"webhook_signing_secret": {"add": "`+long("new-secret-of-auth0")+`"}}`), nil)
+	require.NoError(t, err)
+	stored, err := b.store.FindIntegration(t.Context(), shop.ID, "auth0")
+	require.NoError(t, err)
+	d := b.directory(t, project.DirectoryConfig{})
+	require.NoError(t, d.WaitLoaded(t.Context()))
+	e, err := d.Lookup(t.Context(), shop.ID, "auth0")
+	require.NoError(t, err)
+	require.Equal(t, stored.SecretNames, []string{secretName(t, e, "new-secret-of-auth0"), secretName(t, e, "old-secret-of-auth0")})
+	sum := sha256.Sum256([]byte(long("old-secret-of-auth0")))
+	require.Equal(t, hex.EncodeToString(sum[:])[:8], stored.SecretNames[1])
+}
 
 func TestChangesAreFollowedWithinASecondByEveryProcess(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,8 @@ type Integration struct {
 	// Credentials says which credentials are set, by name. It is nil if they cannot be decrypted;
 	// Fault says why.
 	Credentials map[string]CredentialState
+	// SecretNames are those of the secrets that verify messages; see provider.SecretName.
+	SecretNames []string
 	Options     provider.Options
 	// ReconcileDefault is the reconcile interval unless the options set one; nil if the credentials
 	// do not allow reading users.
@@ -184,6 +186,9 @@ func (s *Store) integration(projectID uuid.UUID, row integrationRow) Integration
 		return i
 	}
 	i.Credentials = credentialStates(credentials)
+	if typed, err := storedCredentials(credentials); err == nil {
+		i.SecretNames = typed.SecretNames()
+	}
 	return i
 }
 

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -135,6 +138,26 @@ func (d *Directory) open(i *knownIntegration) error {
 	if err != nil {
 		return err
 	}
-	i.endpoint.Verifier, err = kind.NewVerifier(typed, i.endpoint.Options)
-	return err
+	verifier, err := kind.NewVerifier(typed, i.endpoint.Options)
+	if err != nil {
+		return err
+	}
+	i.endpoint.Verifier = naming{verifier, typed.SecretNames()}
+	return nil
+}
+
+// naming is a verifier that names the secret of a proof, besides its position, which changes with the credentials.
+type naming struct {
+	provider.Verifier
+
+	names []string
+}
+
+// Verify implements provider.Verifier.
+func (n naming) Verify(h http.Header, body []byte, now time.Time) (provider.Proof, error) {
+	proof, err := n.Verifier.Verify(h, body, now)
+	if position, e := strconv.Atoi(proof.Secret); err == nil && e == nil && position <= len(n.names) {
+		proof.SecretName = n.names[position-1]
+	}
+	return proof, err
 }

@@ -6,6 +6,7 @@ package provider
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -87,6 +88,11 @@ type Proof struct {
 	// Secret is the position of the secret that matched ("1" is the first), never the secret
 	// itself.
 	Secret string
+	// SecretName names that secret without revealing it; see SecretName. The project directory adds it.
+	SecretName string
 	// Method is the authentication method, such as "bearer" or "svix".
 	Method string
 }
+
+// String is how the inbox notes a proof: the method and the name of the secret, such as "svix 3fa2b1c0".
+func (p Proof) String() string { return strings.TrimSpace(p.Method + " " + p.SecretName) }

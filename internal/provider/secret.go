@@ -2,8 +2,28 @@ package provider
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 )
+
+// SecretName names a secret so that people can tell which one is meant: the first four bytes of its SHA-256 in hex.
+// They reveal nothing of a secret that cannot be guessed, and others are refused; see CheckStrength.
+func SecretName(s Secret) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:4])
+}
+
+// SecretNames names the secrets that verify messages, by Proof.Secret: the first is that of "1".
+func (c Credentials) SecretNames() (names []string) {
+	for _, s := range c.WebhookSigningSecret {
+		names = append(names, SecretName(s))
+	}
+	if a := c.WebhookAuthorization; a != nil {
+		names = append(names, SecretName(a.Token+a.Password+a.HeaderValue))
+	}
+	return names
+}
 
 // NewSigningSecret generates a webhook signing secret in the provider's format: "whsec_" and base64
 // for Standard Webhooks (Clerk, Better Auth), a random text for Auth0, which sends it as a bearer

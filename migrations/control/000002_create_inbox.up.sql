@@ -10,6 +10,7 @@ CREATE TABLE authsync.inbox (
     project_id  uuid        NOT NULL,
     provider    text        NOT NULL,
     message_id  text,
+    verified_by text,
     received_at timestamptz NOT NULL,
     headers     jsonb       NOT NULL,
     body        bytea       NOT NULL,
@@ -18,6 +19,7 @@ CREATE TABLE authsync.inbox (
 
 COMMENT ON TABLE authsync.inbox IS 'Every verified message as received, one row each. Append-only; partitioned by day, retention drops partitions.';
 COMMENT ON COLUMN authsync.inbox.message_id IS 'The sender''s id of the message, from its headers (svix-id, webhook-id); NULL where it sends none.';
+COMMENT ON COLUMN authsync.inbox.verified_by IS 'How the message was proven genuine: the method, a space, and the name of the secret (its beginning in SHA-256).';
 COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read in full.';
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';

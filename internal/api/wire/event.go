@@ -53,7 +53,9 @@ type Job struct {
 type Message struct {
 	EventDetail
 
-	Headers map[string]string `json:"headers"`
+	// VerifiedBy is the method by which it was proven genuine, and the name of the secret; nil: not known.
+	VerifiedBy *string           `json:"verified_by"`
+	Headers    map[string]string `json:"headers"`
 	// Body is what the provider sent, as text; in base64 if it is not UTF-8.
 	Body       *string `json:"body"`
 	BodyBase64 *string `json:"body_base64"`

@@ -34,8 +34,10 @@ type MirrorRepair struct {
 type Integration struct {
 	Provider    string                     `json:"provider"`
 	Credentials map[string]CredentialState `json:"credentials"` // nil where they cannot be opened
-	Options     json.RawMessage            `json:"options"`
-	Config      IntegrationConfig          `json:"config"`
+	// Secrets are those that verify messages, the newest first, and those that did lately; one integration has them, a list does not.
+	Secrets []VerifyingSecret `json:"secrets,omitempty"`
+	Options json.RawMessage   `json:"options"`
+	Config  IntegrationConfig `json:"config"`
 	// Fault says why the integration cannot be used; empty if it can.
 	Fault     string    `json:"fault,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
@@ -46,6 +48,16 @@ type Integration struct {
 type CredentialState struct {
 	Set   bool `json:"set"`
 	Count int  `json:"count,omitempty"`
+}
+
+// VerifyingSecret is a secret that verifies messages, by a name that does not reveal it.
+type VerifyingSecret struct {
+	Name string `json:"name"` // the first 8 digits of its SHA-256
+	// RecentMessages is how many of the newest thousand messages it has verified.
+	RecentMessages int64      `json:"recent_messages"`
+	LastUsedAt     *time.Time `json:"last_used_at"` // nil: by none of them
+	// Accepted is false for one that is no longer stored.
+	Accepted bool `json:"accepted"`
 }
 
 // IntegrationConfig is what to set up at the provider.

@@ -27,7 +27,7 @@ func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
 	d := delivery(func(d *inbox.Message) {
-		d.Provider, d.MessageID = "clerk", "msg_1"
+		d.Provider, d.MessageID, d.VerifiedBy = "clerk", "msg_1", "svix 3fa2b1c0"
 		d.ReceivedAt = now().Add(-time.Second).Add(789 * time.Nanosecond)
 		d.Body = []byte("{\"b\":1,\"a\":\"\\u0000\"} \xff\x00")
 	})
@@ -41,6 +41,7 @@ func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
 	require.Equal(t, "clerk", got[0].Provider)
 	require.Equal(t, id, got[0].InboxID)
 	require.Equal(t, "msg_1", got[0].MessageID)
+	require.Equal(t, "svix 3fa2b1c0", got[0].VerifiedBy)
 	require.Equal(t, at, got[0].ReceivedAt)
 	require.Equal(t, d.Headers, got[0].Headers)
 	require.Equal(t, d.Body, got[0].Body)
@@ -51,6 +52,28 @@ func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
 	late, err := in.Load(t.Context(), d.ProjectID, []int64{id}, at.Add(time.Microsecond), at.Add(time.Hour))
 	require.NoError(t, err)
 	require.Empty(t, late, "a delivery of another time")
+}
+
+func TestSecretUsesAreThoseOfTheNewestMessages(t *testing.T) {
+	t.Parallel()
+	in := newInbox(t, pgtest.Control(t), inbox.Config{})
+	d := delivery()
+	send := func(verifiedBy string, at time.Time) {
+		_, err := in.Append(t.Context(), delivery(func(m *inbox.Message) { m.ProjectID, m.VerifiedBy, m.ReceivedAt = d.ProjectID, verifiedBy, at }))
+		require.NoError(t, err)
+	}
+	send("svix 00000001", now())
+	send("svix 00000002", now().Add(time.Second))
+	send("svix 00000002", now().Add(2*time.Second))
+	send("", now().Add(3*time.Second))
+	uses, err := in.SecretUses(t.Context(), d.ProjectID, d.Provider)
+	require.NoError(t, err)
+	require.Equal(t, []inbox.SecretUse{
+		{Name: "00000002", Messages: 2, LastUsedAt: now().Add(2 * time.Second)}, {Name: "00000001", Messages: 1, LastUsedAt: now()},
+	}, uses)
+	none, err := in.SecretUses(t.Context(), d.ProjectID, "clerk")
+	require.NoError(t, err)
+	require.Empty(t, none)
 }
 
 func TestAppendTakesWhateverAHeaderCanHold(t *testing.T) {

@@ -116,10 +116,10 @@ func refused(err error) bool {
 // ids increase in the order of the arrays, because defaults are evaluated after the sort.
 const storeMessages = `
 WITH stored AS (
-    INSERT INTO authsync.inbox AS i (project_id, provider, message_id, received_at, headers, body)
-    SELECT d.project_id, d.provider, nullif(d.message_id, ''), d.received_at, d.headers::jsonb, d.body
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
-        WITH ORDINALITY AS d (project_id, provider, message_id, received_at, headers, body, place)
+    INSERT INTO authsync.inbox AS i (project_id, provider, message_id, verified_by, received_at, headers, body)
+    SELECT d.project_id, d.provider, nullif(d.message_id, ''), nullif(d.verified_by, ''), d.received_at, d.headers::jsonb, d.body
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bytea[])
+        WITH ORDINALITY AS d (project_id, provider, message_id, verified_by, received_at, headers, body, place)
     ORDER BY d.place
     RETURNING i.id, i.project_id, i.received_at, octet_length(i.body) AS bytes
 ), pending AS (
@@ -140,16 +140,16 @@ func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, erro
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
 	n := len(deliveries)
-	projects, providers, names := make([][16]byte, n), make([]string, n), make([]string, n)
+	projects, providers, names, proofs := make([][16]byte, n), make([]string, n), make([]string, n), make([]string, n)
 	times, headers, bodies := make([]time.Time, n), make([]string, n), make([][]byte, n)
 	for i, d := range deliveries {
-		projects[i], providers[i], names[i] = d.ProjectID, d.Provider, d.MessageID
+		projects[i], providers[i], names[i], proofs[i] = d.ProjectID, d.Provider, d.MessageID, d.VerifiedBy
 		times[i], headers[i], bodies[i] = d.ReceivedAt, headersJSON(d.Headers), d.Body
 		if d.Body == nil {
 			bodies[i] = []byte{} // an empty body is not NULL
 		}
 	}
-	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, times, headers, bodies)
+	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies)
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}

@@ -27,4 +27,6 @@ const (
 const (
 	JobMaxDeliveries = jobMaxMessages
 	ReplayPage       = replayPage
+	SelectSecretUses = selectSecretUses
+	FromIndexes      = fromIndexes
 )

@@ -85,6 +85,8 @@ type Message struct {
 	ProjectID uuid.UUID
 	Provider  string // as in the database: auth0, clerk, better_auth
 	MessageID string // the sender's id from its headers; empty if there is none
+	// VerifiedBy is how it was proven genuine; see provider.Proof.String.
+	VerifiedBy string
 	// ReceivedAt is when the request had been read completely; zero means now.
 	ReceivedAt time.Time
 	Headers    map[string]string // the headers worth keeping, by canonical name; never a credential

@@ -77,7 +77,12 @@ func hotStatements() map[string]func(t *testing.T, tx pgx.Tx) {
 	}
 	project := planProject()
 	return map[string]func(t *testing.T, tx pgx.Tx){
-		"Store":          run(inbox.StoreDeliveries, projects, texts, texts, times, headers, bodies),
+		"Store": run(inbox.StoreDeliveries, projects, texts, texts, texts, times, headers, bodies),
+		"SecretUses": func(t *testing.T, tx pgx.Tx) {
+			t.Helper()
+			run(inbox.FromIndexes)(t, tx)
+			run(inbox.SelectSecretUses, project, "clerk", planAsked)(t, tx)
+		},
 		"LoadPending":    run(inbox.SelectPending, project, int64(0), int64(1), planAsked, 4<<20, project.String()),
 		"Load":           run(inbox.SelectDeliveries, inbox.Planned, project, ids, now(), now()),
 		"RecordOutcomes": run(inbox.UpsertOutcomes, ids, ordinals, times, projects, texts, texts, texts, texts, texts, times, outcomes, texts, now()),

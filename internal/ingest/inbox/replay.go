@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,10 +51,8 @@ func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
 // CountReplay counts the messages that Replay would make pending again, up to most.
 func (in *Inbox) CountReplay(ctx context.Context, f Filter, most int) (messages int, err error) {
 	w := f.where()
-	sql := fmt.Sprintf(`
-		SELECT count(*) FROM (
-			SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE %[1]s ORDER BY e.inbox_id LIMIT %[2]d
-		) AS matching`, w, most)
+	sql := "SELECT count(*) FROM (SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE " + w.String() +
+		" ORDER BY e.inbox_id LIMIT " + strconv.Itoa(most) + ") AS matching"
 	if err := in.pool.QueryRow(ctx, sql, w.args...).Scan(&messages); err != nil {
 		return 0, fmt.Errorf("count what a replay would take: %w", err)
 	}

@@ -307,7 +307,7 @@ func (d *request) store(ctx context.Context, body []byte) answer {
 	begun := time.Now()
 	var err error
 	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Message{
-		ProjectID: d.projectID, Provider: d.provider, MessageID: d.proof.MessageID,
+		ProjectID: d.projectID, Provider: d.provider, MessageID: d.proof.MessageID, VerifiedBy: d.proof.String(),
 		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: body,
 	})
 	switch {
