@@ -22,8 +22,8 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 

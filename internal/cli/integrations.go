@@ -67,6 +67,8 @@ type given struct {
 	all, signing, secretKey source
 	options                 []string
 	generate, replace       bool
+	// add keeps the secrets that are stored valid, dropOld drops all of them but the newest.
+	add, dropOld bool
 }
 
 func (s *session) newIntegrationsSet() *cobra.Command {
@@ -83,8 +85,11 @@ you can run it without a secret first to get the URL.
 
 Secrets come from a file, standard input (-) or an environment variable, never from
 a flag. A file may contain several signing secrets, one per line: all are accepted,
-the first one signs. Use that to change a secret without losing an event. At a
-terminal the command prompts for missing secrets.
+the first one signs. At a terminal the command prompts for missing secrets.
+
+To change a secret without losing an event: give the new one with --add-secret, which
+keeps those that are stored valid, change the provider over, and once get shows that
+the old one is no longer used, drop it with --drop-old-secrets.
 
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,
@@ -151,6 +156,8 @@ it once: authsync never shows it again. Clerk generates its own.`,
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
 	f.BoolVar(&g.generate, "generate-secret", false, "generate the webhook signing secret and print it once")
 	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the current secret, which is then rejected")
+	f.BoolVar(&g.add, "add-secret", false, "accept the new webhook signing secret beside those that are stored")
+	f.BoolVar(&g.dropOld, "drop-old-secrets", false, "accept the newest of the stored webhook signing secrets only")
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
 }
@@ -228,8 +235,8 @@ func lines(text string) []string {
 }
 
 // integrationInput puts the body of the call together.
-func (s *session) integrationInput(providerName string, g given) (map[string]any, error) {
-	in := map[string]any{}
+func (s *session) integrationInput(providerName string, g given) (in map[string]any, err error) {
+	in = map[string]any{}
 	credentials := map[string]any{}
 	if g.all.given() {
 		text, err := s.read(g.all)
@@ -255,13 +262,24 @@ func (s *session) integrationInput(providerName string, g given) (map[string]any
 		}
 		credentials["secret_key"] = text
 	}
-	if !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate {
+	if g.dropOld {
+		if _, given := credentials[signingSecret]; given || g.generate {
+			return nil, usagef("--drop-old-secrets: give no new secret with it; it keeps the newest of those that are stored")
+		}
+		credentials[signingSecret] = map[string]any{"keep": 1}
+	}
+	if !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
 		secret, err := s.ask("Webhook signing secret of " + providerName + " (empty: leave as it is): ")
 		if err != nil {
 			return nil, err
 		}
 		if secret != "" {
 			credentials["webhook_signing_secret"] = secret
+		}
+	}
+	if g.add && !g.generate {
+		if credentials[signingSecret], err = added(credentials[signingSecret]); err != nil {
+			return nil, err
 		}
 	}
 	if len(credentials) > 0 {
@@ -326,6 +344,9 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 				return s.printJSON(i)
 			}
 			if err := s.printIntegrations(args[0], i); err != nil {
+				return err
+			}
+			if err := s.printSecretUses(i.Secrets); err != nil {
 				return err
 			}
 			return s.noteRejected(cmd.Context(), c, args[0])

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/provider"
@@ -31,6 +32,11 @@ func generateSecret(ctx context.Context, c *client.Client, path, name string, g 
 		credentials = map[string]any{}
 	}
 	secret := string(provider.NewSigningSecret(name))
+	if g.add && credentials[signingSecret] == nil {
+		credentials[signingSecret] = map[string]any{"add": secret}
+		in["credentials"] = credentials
+		return &client.MadeSecret{Name: signingSecret, Value: secret}, nil
+	}
 	switch others := credentials[signingSecret].(type) {
 	case nil:
 		if err := mayReplace(ctx, c, path, name, g); err != nil {
@@ -56,8 +62,39 @@ func mayReplace(ctx context.Context, c *client.Client, path, name string, g give
 		return nil
 	}
 	if err == nil && stored.Credentials[signingSecret].Set && !g.replace {
-		err = usagef("--generate-secret: %s has a signing secret already. Give it with --webhook-signing-secret-file, and both are valid; "+
-			"or add --replace-secret, and what the old one signs is refused", name)
+		err = usagef("--generate-secret: %s has a signing secret already. Add --add-secret, and both are valid; "+
+			"or --replace-secret, and what the old one signs is refused", name)
 	}
 	return err
+}
+
+// added makes a new secret one that is accepted beside those that are stored.
+func added(given any) (any, error) {
+	secret, isOne := given.(string)
+	if list, isList := given.([]string); isList && len(list) == 1 {
+		secret, isOne = list[0], true
+	}
+	if !isOne {
+		return nil, usagef("--add-secret: give one new secret with it, such as --webhook-signing-secret-file FILE or --generate-secret")
+	}
+	return map[string]any{"add": secret}, nil
+}
+
+// printSecretUses shows which secrets the newest messages were signed with.
+func (s *session) printSecretUses(secrets []client.VerifyingSecret) error {
+	if len(secrets) < 2 {
+		return nil
+	}
+	t := table{head: []string{"SECRET", "STATE", "NEWEST 1000 MESSAGES", "LAST USED"}}
+	for i, secret := range secrets {
+		state := "accepted"
+		switch {
+		case !secret.Accepted:
+			state = "no longer accepted"
+		case i == 0:
+			state = "accepted, the newest"
+		}
+		t.add(secret.Name, state, strconv.FormatInt(secret.RecentMessages, 10), shortClockOrDash(secret.LastUsedAt))
+	}
+	return s.print(t)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestGenerateSecret(t *testing.T) {
@@ -65,6 +67,25 @@ func TestGenerateSecret(t *testing.T) {
 	last := printed(set("", "better-auth", "--generate-secret", "--replace-secret"))
 	require.Zero(t, sends(last, "better-auth"))
 	require.Equal(t, 1, sends(first, "better-auth"))
+
+	newest := printed(set("", "better-auth", "--generate-secret", "--add-secret"))
+	require.Zero(t, sends(newest, "better-auth"))
+	require.Zero(t, sends(last, "better-auth"), "both are valid, though nobody gave the old one")
+	uses := b.must(t, "integrations", "get", "shop", "better-auth")
+	require.Contains(t, uses, provider.SecretName(provider.Secret(newest))+"  accepted, the newest")
+	require.Contains(t, uses, provider.SecretName(provider.Secret(last))+"  accepted ")
+	given := string(provider.NewSigningSecret(provider.BetterAuth))
+	set(given, "better-auth", "--add-secret", "--webhook-signing-secret-file", "-")
+	require.Zero(t, sends(given, "better-auth"))
+	require.Zero(t, sends(newest, "better-auth"))
+	set("", "better-auth", "--drop-old-secrets")
+	require.Zero(t, sends(given, "better-auth"))
+	waittest.Until(t, func() bool { return sends(newest, "better-auth") == 1 }, "every process follows within a second")
+	r = b.run(t, "integrations", "set", "shop", "better-auth", "--add-secret", "--option", "reconcile.every=never")
+	require.Equal(t, 2, r.status)
+	require.Contains(t, r.err, "give one new secret with it")
+	r = b.run(t, "integrations", "set", "shop", "better-auth", "--drop-old-secrets", "--generate-secret")
+	require.Equal(t, 2, r.status)
 
 	r = b.run(t, "integrations", "set", "shop", "clerk", "--generate-secret")
 	require.Equal(t, 2, r.status)

@@ -8,6 +8,7 @@ type (
 	Project           = wire.Project
 	Integration       = wire.Integration
 	CredentialState   = wire.CredentialState
+	VerifyingSecret   = wire.VerifyingSecret
 	IntegrationConfig = wire.IntegrationConfig
 	ReconcileSchedule = wire.ReconcileSchedule
 	BackfillStart     = wire.BackfillStart
