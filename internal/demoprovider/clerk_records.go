@@ -10,12 +10,6 @@ import (
 // ClerkOrganizationID is the id of an organization.
 func ClerkOrganizationID(number int) string { return fmt.Sprintf("org_2bGm%023d", number) }
 
-// clerkMembership is a membership in the list of the whole instance.
-type clerkMembership struct {
-	of Organization
-	m  Member
-}
-
 // records answers the lists of the whole instance.
 func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 	limit, errLimit := number(r, "limit", 10)
@@ -57,7 +51,7 @@ func (c *Clerk) recordObjects(list string) (objects []string) {
 			objects = append(objects, c.organization(of))
 		case "organization_memberships":
 			for _, m := range of.Members {
-				objects = append(objects, c.membership(clerkMembership{of, m}))
+				objects = append(objects, c.membership(of, m))
 			}
 		case "organization_invitations":
 			for _, i := range of.Invitations {
@@ -74,15 +68,16 @@ func (c *Clerk) organization(of Organization) string {
 		ClerkOrganizationID(of.Number), text(of.Name), slugOf(of.Name), organizationCreated(of.Number).UnixMilli(), of.Updated.UnixMilli())
 }
 
-func (c *Clerk) membership(m clerkMembership) string {
-	updated := m.m.Updated
+func (c *Clerk) membership(of Organization, m Member) string {
+	created := organizationCreated(of.Number)
+	updated := m.Updated
 	if updated.IsZero() {
-		updated = organizationCreated(m.of.Number)
+		updated = created
 	}
 	return fmt.Sprintf(`{"object":"organization_membership","id":"orgmem_%d_%d","role":"org:%s","role_name":%[3]q,"permissions":["org:sys_profile:read"],`+
 		`"public_metadata":{},"private_metadata":{},"organization":%s,"public_user_data":{"user_id":%q,"identifier":"mary.%[2]d@example.com","first_name":"Mary",`+
 		`"last_name":"No. %[2]d","image_url":"https://images.example.com/avatars/mary.png","has_image":true},"created_at":%[6]d,"updated_at":%[7]d}`,
-		m.of.Number, m.m.User, m.m.Role, c.organization(m.of), ClerkID(m.m.User), organizationCreated(m.of.Number).UnixMilli(), updated.UnixMilli())
+		of.Number, m.User, m.Role, c.organization(of), ClerkID(m.User), created.UnixMilli(), updated.UnixMilli())
 }
 
 func (c *Clerk) invitation(of Organization, i Invitation) string {

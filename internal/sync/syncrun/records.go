@@ -63,7 +63,8 @@ func (s *slice) recordPage(ctx context.Context) error {
 	}
 	page, err := source.Records(ctx, s.row.Cursor)
 	if err == nil && page.Next != "" && page.Next == s.row.Cursor {
-		err = userapi.NoProgressOf("organizations, memberships and invitations", provider.Title(s.row.Provider), "the walk stands still", s.row.Read, 0)
+		read := s.row.Read - s.row.Report.Records[record.User]
+		err = userapi.NoProgressOf("organizations, memberships and invitations", provider.Title(s.row.Provider), "the walk stands still", read, 0)
 	}
 	if fault.Is(err, fault.ProviderError) {
 		next.Failed++

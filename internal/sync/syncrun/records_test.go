@@ -32,6 +32,8 @@ type organized struct {
 	role          func(i int) string
 	// fails is asked before each page of records.
 	fails func(cursor string) error
+	// stuckAt is a cursor that is its own next one; empty: there is none.
+	stuckAt string
 }
 
 func (o *organized) Open(ctx context.Context, projectID uuid.UUID, name string) (source.Account, error) {
@@ -85,6 +87,9 @@ func (s *organizedSource) Records(_ context.Context, cursor string) (page userap
 	}
 	if last < s.organizations {
 		page.Next = strconv.Itoa(last)
+	}
+	if s.stuckAt != "" && cursor == s.stuckAt {
+		page.Next = cursor
 	}
 	return page, nil
 }
@@ -171,6 +176,17 @@ func TestBackfillReportsListsThatFail(t *testing.T) {
 	require.Equal(t, []int64{800, 800, 1}, []int64{run.Read, run.Applied, run.Failed})
 	require.Contains(t, run.Report.Bad[0].Reason, "it begins anew")
 	require.Equal(t, "300", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
+}
+
+func TestBackfillEndsAWalkThatStandsStill(t *testing.T) {
+	t.Parallel()
+	b, o := setupOrganized(t, 300, 600)
+	o.stuckAt = "250"
+	b.start(t)
+	b.work(t, b.mirrors, 0)
+	run := b.ends(t, syncrun.Done)
+	require.Equal(t, []int64{800, 1}, []int64{run.Read, run.Failed})
+	require.Contains(t, run.Report.Bad[0].Reason, "the walk stands still. 500 entries were read so far", "users are none of them")
 }
 
 // Credentials that are refused are refused for all lists: a person has to change them.
