@@ -212,8 +212,9 @@ func checkCount(n int) error {
 	return nil
 }
 
-// Redact removes the secrets in identities and Actions; see payload.Redact.
-func (verifier) Redact(body []byte) []byte { return payload.Redact(body) }
+// Redact removes the secrets in identities and Actions, see payload.Redact, and the links of
+// invitations, which a log stream shows in the responses of the Management API.
+func (verifier) Redact(body []byte) []byte { return payload.Redact(body, invitations().Secrets...) }
 
 // digest normalizes the scheme of Authorization and hashes the value.
 func digest(header, value string) [sha256.Size]byte {

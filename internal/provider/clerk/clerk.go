@@ -119,7 +119,7 @@ func (verifier) Redact(body []byte) []byte {
 		switch kind, _, _ := strings.Cut(doc.Member("type").Plain(), "."); kind {
 		case "email", "sms":
 			return payload.Redact(body, "body", "bodyplain", "message", "subject", "actionurl")
-		case "organizationInvitation", "invitation":
+		case "organizationInvitation", "invitation", "waitlistEntry": // which holds the invitation that it led to
 			return payload.Redact(body, invitations().Secrets...)
 		}
 	}
