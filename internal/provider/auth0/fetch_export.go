@@ -18,6 +18,7 @@ const (
 	maxReopens  = 3         // of a download within one page
 	maxLines    = 1_000_000 // of an export, beyond twice the count
 	maxJobAge   = 8 * time.Hour
+	maxJobID    = 512 // bytes; it is stored with each page
 	exportUsers = "export the users"
 	readJob     = "read the export job"
 )
@@ -66,7 +67,7 @@ func (j *job) read(body []byte) error {
 	if err := json.Unmarshal(body, j); err != nil {
 		return errors.New("it is no job")
 	}
-	if j.ID == "" || j.Status == "" {
+	if j.ID == "" || j.Status == "" || len(j.ID) > maxJobID {
 		return errors.New("it is no job with id and status")
 	}
 	return nil

@@ -63,6 +63,18 @@ func TestExportTellsHowFarItIs(t *testing.T) {
 	require.Equal(t, 1, server.Requests("/exports/"), "one download serves all pages")
 }
 
+// The id of the job is part of the walk's place, which is stored with each page.
+func TestOverlongJobIDIsRefused(t *testing.T) {
+	t.Parallel()
+	server, c := fake(t, 1000)
+	body := `{"id":"job_` + strings.Repeat("x", 600) + `","status":"pending"}`
+	for range 10 { // attempts
+		server.Fail(demoprovider.Fault{Path: "/jobs/users-exports", Status: http.StatusCreated, Body: body})
+	}
+	_, err := open(t, c).Page(t.Context(), "")
+	require.ErrorContains(t, err, "it is no job with id and status")
+}
+
 func TestExpiredLinkIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	server, c := fake(t, 1700)

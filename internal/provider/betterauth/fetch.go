@@ -13,7 +13,6 @@ import (
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/payload"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -153,18 +152,7 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	if !answer.OK() {
 		return userapi.User{}, s.refused(what, answer)
 	}
-	object, err := payload.Parse(answer.Body)
-	if err == nil {
-		var entry userapi.Entry
-		entry, err = userapi.ReadEntry(object, keyID, keyCreatedAt)
-		if err == nil && entry.ID != id {
-			err = errors.New("it is another user than was asked for")
-		}
-	}
-	if err != nil {
-		return userapi.User{}, s.client.Unexpected(what, answer, err.Error())
-	}
-	return userapi.User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+	return s.client.ReadUser(what, answer, keyID, id)
 }
 
 // problem is the server's error response.

@@ -120,6 +120,22 @@ func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	return entry, nil
 }
 
+// ReadUser reads the answer to a request for one user, whose id is at idKey.
+func (c *Client) ReadUser(what string, answer *Response, idKey, id string) (User, error) {
+	object, err := payload.Parse(answer.Body)
+	if err == nil {
+		var entry Entry
+		entry, err = ReadEntry(object, idKey, "")
+		if err == nil && entry.ID != id {
+			err = errors.New("it is another user than was asked for")
+		}
+	}
+	if err != nil {
+		return User{}, c.Unexpected(what, answer, err.Error())
+	}
+	return User{Object: json.RawMessage(object), FetchedAt: answer.SentAt}, nil
+}
+
 // textOf returns the text of an id: Better Auth's may be numbers.
 func textOf(v payload.Value) string {
 	if v.IsNumber() {
