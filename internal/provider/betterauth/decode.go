@@ -62,7 +62,8 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 		Mapping: mapping, Path: "data", Object: data, Deletes: deletes, SentAt: sentAt,
 		NumericID: true, // of a serial column that a sender did not convert to a string
 	}
-	if !user.IsAbsent() && (mapping.Type == record.User || data.IsAbsent()) {
+	ofUser := mapping.Type == record.User && user.IsObject()
+	if ofUser || data.IsAbsent() && !user.IsAbsent() {
 		change.Path, change.Object = "user", user
 	}
 	if !change.Read(d, &e, o) {
