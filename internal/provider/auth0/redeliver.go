@@ -85,7 +85,7 @@ func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequ
 		body["date_to"] = r.To.Format(whole)
 	}
 	answer, err := s.doWith(ctx, writeEventDeliveries, userapi.Request{
-		What: what, Method: http.MethodPost, URL: s.streamURL(stream, "/redeliver"), JSON: body,
+		What: what, Method: http.MethodPost, URL: s.base + streamPath(stream, "/redeliver"), JSON: body,
 		Read: func(body []byte) error {
 			if len(bytes.TrimSpace(body)) > 0 && !json.Valid(body) {
 				return errors.New("it is not JSON")
@@ -116,8 +116,9 @@ func (s *source) said(answer *userapi.Response) string {
 	return ""
 }
 
-func (s *source) streamURL(id, path string) string {
-	return s.base + "/api/v2/event-streams/" + url.PathEscape(id) + path
+// streamPath is the path of what is below an event stream.
+func streamPath(id, below string) string {
+	return "/api/v2/event-streams/" + url.PathEscape(id) + below
 }
 
 // outwards widens to whole seconds, so that nothing between the bounds is left out.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -35,7 +34,7 @@ func (b *budget) spent(now time.Time) bool { return b.pages <= 0 || now.After(b.
 // countFailed adds the failed deliveries of a stream to the result, without keeping them.
 func (s *source) countFailed(ctx context.Context, result *userapi.RedeliveryStream, r userapi.RedeliverRequest, b *budget) error {
 	list := checkpointList{
-		what: "list the failed deliveries", permission: readEventDeliveries, path: strings.TrimPrefix(s.streamURL(result.ID, "/deliveries"), s.base), key: "deliveries",
+		what: "list the failed deliveries", permission: readEventDeliveries, path: streamPath(result.ID, "/deliveries"), key: "deliveries",
 		query: url.Values{"statuses": {statusFailed}},
 	}
 	if !r.From.IsZero() {
