@@ -24,16 +24,16 @@ type form struct {
 // forms are those of a page whose actions end like this.
 func (p *page) forms(ending string) (found []form) {
 	var current *form
-	chosen := "" // the select that the options are of, until one of them is chosen
+	selection := "" // the name of the select whose options follow
 	end := func() {
 		if current != nil && strings.HasSuffix(current.action, ending) {
 			found = append(found, *current)
 		}
 	}
-	for _, e := range p.elements {
+	for i, e := range p.elements {
 		name, _ := attribute(e, "name")
-		value, _ := attribute(e, "value")
-		switch e.Name.Local {
+		value, hasValue := attribute(e, "value")
+		switch kind, _ := attribute(e, "type"); e.Name.Local {
 		case "form":
 			end()
 			action, _ := attribute(e, "action")
@@ -41,17 +41,23 @@ func (p *page) forms(ending string) (found []form) {
 			if method, _ := attribute(e, "method"); method != "post" {
 				current.action = "GET " + action
 			}
-		case "input", "select", "textarea":
-			chosen = ""
-			kind, _ := attribute(e, "type")
+		case "input":
 			_, checked := attribute(e, "checked")
 			if current != nil && name != "" && (checked || kind != "checkbox" && kind != "radio") {
-				current.values.Set(name, value)
-				chosen = map[string]string{"select": name}[e.Name.Local]
+				current.values.Add(name, value)
 			}
+		case "textarea":
+			if current != nil && name != "" {
+				current.values.Add(name, p.texts[i])
+			}
+		case "select":
+			selection = name
 		case "option":
-			if _, selected := attribute(e, "selected"); chosen != "" && (selected || current.values.Get(chosen) == "") {
-				current.values.Set(chosen, value)
+			if !hasValue {
+				value = p.texts[i]
+			}
+			if _, selected := attribute(e, "selected"); current != nil && (selected || !current.values.Has(selection)) {
+				current.values.Set(selection, value)
 			}
 		}
 	}
@@ -201,6 +207,16 @@ func (s *site) changes(t *testing.T) []form {
 		{"/projects", url.Values{"name": {"mine"}}},
 		{s.path(), url.Values{"name": {"mine"}}},
 		{s.path("delete"), url.Values{"name": {"shop"}}},
+		{s.path("destinations"), url.Values{"type": {"webhook"}, "name": {"mine"}, "options.url": {"http://127.0.0.1:1/"}}},
+		{s.outbound(t) + "/change", url.Values{"name": {"mine"}}},
+		{s.outbound(t) + "/pause", url.Values{"reason": {"mine"}}},
+		{s.outbound(t) + "/resume", nil},
+		{s.outbound(t) + "/rotate", nil},
+		{s.outbound(t) + "/test", nil},
+		{s.outbound(t) + "/replay", url.Values{"state": {"failed"}}},
+		{s.outbound(t) + "/delete", nil},
+		{s.delivery(t) + "/retry", nil},
+		{s.delivery(t) + "/cancel", nil},
 		{"/keys", url.Values{"name": {"mine"}}},
 		{"/keys/" + uuid.NewString() + "/revoke", nil},
 	}
@@ -211,7 +227,8 @@ func (s *site) journal(t *testing.T) (n int) {
 	t.Helper()
 	require.NoError(t, s.control.QueryRow(t.Context(), `SELECT
 		(SELECT count(*) FROM authsync.api_keys) + (SELECT count(*) FROM authsync.inbox_pending) + (SELECT count(*) FROM authsync.sync_runs)
-		+ (SELECT count(*) FROM authsync.destinations) + (SELECT count(*) FROM authsync.projects) + (SELECT count(*) FROM authsync.integrations)`).Scan(&n))
+		+ (SELECT count(*) FROM authsync.destinations) + (SELECT count(*) FROM authsync.destinations WHERE name = 'app' AND state = 'disabled')
+		+ (SELECT count(*) FROM authsync.deliveries WHERE state = 'failed') + (SELECT count(*) FROM authsync.projects) + (SELECT count(*) FROM authsync.integrations)`).Scan(&n))
 	return n
 }
 
@@ -224,8 +241,9 @@ func TestFormsAreForThoseWhoMay(t *testing.T) {
 		require.NoError(t, s.control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.inbox_pending`).Scan(&n))
 		return n == 0
 	})
+	forms := s.changes(t)
 	before := s.journal(t)
-	for _, f := range s.changes(t) {
+	for _, f := range forms {
 		out := s.post(t, f, nil)
 		require.Equal(t, http.StatusSeeOther, out.status, f.action)
 		require.Equal(t, "/sign-in?next="+url.QueryEscape(s.path()), out.header.Get("Location"), "back to the page with the form")

@@ -4,6 +4,8 @@
 //	/projects/{project}                      integrations, rejected requests, sync runs, destinations
 //	/projects/{project}/events[/{event}]     what was received, and its outcome
 //	/projects/{project}/records/{type}[/{id}]  the mirror: rows, who set each column, the history
+//	/projects/{project}/destinations[/{destination}]  where changes are sent, and their health
+//	/projects/{project}/deliveries[/{delivery}]  what was sent, and what was answered
 //	/river/                                  River UI, as its module carries it: jobs
 //	/sign-in                                 asks for an API key, and shows who is signed in
 //	/sign-out                                ends the browser's session

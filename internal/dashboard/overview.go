@@ -44,7 +44,7 @@ const (
 		ORDER BY r.provider`
 
 	selectDestinations = `
-		SELECT d.project_id, d.name, d.state, d.state_by, d.state_reason, f.breaker_open_until,
+		SELECT d.project_id, d.id, d.name, d.state, d.state_by, d.state_reason, f.breaker_open_until,
 			EXISTS (SELECT FROM authsync.deliveries AS o WHERE o.destination_id = d.id AND o.state = 'failed') AS failed
 		FROM authsync.destinations AS d
 		LEFT JOIN authsync.destination_progress AS f ON f.destination_id = d.id
@@ -109,6 +109,7 @@ type rejectedLately struct {
 
 type destinationOverview struct {
 	ProjectID        uuid.UUID
+	ID               uuid.UUID
 	Name             string
 	State            string
 	StateBy          string

@@ -283,6 +283,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+one, d.act(updateProject))
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteProject))
 	d.integrationPages(routes)
+	d.destinationPages(routes)
 	routes.HandleFunc("GET "+KeysPath, d.page(listKeys))
 	routes.HandleFunc("POST "+KeysPath, d.act(createKey))
 	routes.HandleFunc("POST "+KeysPath+"/{key}/revoke", d.act(revokeKey))

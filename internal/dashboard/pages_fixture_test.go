@@ -60,7 +60,7 @@ func newSite(t *testing.T) *site {
 	s := &site{control: pgtest.Control(t), mirror: pgtest.Project(t)}
 	env := map[string]string{
 		"DATABASE_URL": pgtest.URL(t, s.control), "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
-		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1",
+		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1", "AUTHSYNC_ALLOW_TARGETS": "127.0.0.1",
 	}
 	settings, err := config.Load(func(name string) string { return env[name] })
 	require.NoError(t, err)
@@ -152,6 +152,7 @@ type page struct {
 	cookies  []*http.Cookie
 	text     string
 	elements []xml.StartElement
+	texts    []string // by element: the text that it begins with
 	// words is the text without markup.
 	words string
 }
@@ -198,6 +199,7 @@ func (p *page) parse(t *testing.T) {
 	d := xml.NewDecoder(strings.NewReader(p.text))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
 	var words strings.Builder
+	begins := false
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -206,10 +208,16 @@ func (p *page) parse(t *testing.T) {
 		require.NoError(t, err, "%s", p.text)
 		switch token := token.(type) {
 		case xml.StartElement:
-			p.elements = append(p.elements, token.Copy())
+			p.elements, p.texts = append(p.elements, token.Copy()), append(p.texts, "")
+			begins = true
+			continue
 		case xml.CharData:
 			words.Write(token)
+			if begins {
+				p.texts[len(p.texts)-1] = string(token)
+			}
 		}
+		begins = false
 	}
 	p.words = words.String()
 }

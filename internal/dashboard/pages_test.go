@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	destinations "github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -119,7 +120,11 @@ func (s *site) everyPage(t *testing.T) []string {
 	for _, d := range record.Types() {
 		pages = append(pages, s.path("records", string(d.Type)))
 	}
-	return pages
+	for _, typ := range destinations.Names() {
+		pages = append(pages, s.path("destinations", "new")+"?type="+typ)
+	}
+	return append(pages, s.path("destinations"), s.path("destinations", "new"), s.outbound(t), s.outbound(t)+"/change", s.outbound(t)+"/preview",
+		s.outbound(t)+"/replay", s.outbound(t)+"/replay?state=failed", s.path("deliveries"), s.delivery(t))
 }
 
 func TestPagesShowWhatHappened(t *testing.T) {
@@ -319,7 +324,7 @@ func TestPagesAreOfTheKeysProject(t *testing.T) {
 		require.NotContains(t, page.words, "ada@example.com")
 		// An event is not to be had by way of one's own project either.
 		mine := strings.Replace(path, s.shop.ID.String(), s.other.ID.String(), 1)
-		if strings.Contains(mine, "/events/") || strings.Count(mine, "/") == 5 {
+		if strings.Contains(mine, "/events/") || strings.Contains(mine, "/destinations/app") || strings.Contains(mine, "/deliveries/") || strings.Count(mine, "/") == 5 {
 			require.Equal(t, http.StatusNotFound, s.get(t, mine, s.foreign).status, mine)
 		}
 	}

@@ -21,9 +21,10 @@ type recordData struct {
 	Type, Table, ID string
 	IsDeleted       bool
 	Columns         []recordColumn
-	Changes         []recordChange // newest first
-	Newest          string         // path of the newest changes; empty: they are shown
-	Older           string         // empty: there are none
+	Sent            []wire.Delivery // the newest deliveries
+	Changes         []recordChange  // newest first
+	Newest          string          // path of the newest changes; empty: they are shown
+	Older           string          // empty: there are none
 }
 
 // recordColumn is a column and who set it.
@@ -61,6 +62,9 @@ func showRecord(v *visit) (view, error) {
 	data := recordData{Type: found.RecordType, Table: d.Table, ID: id, Columns: columnsOf(v.project.ID, d, found)}
 	for _, column := range []string{"deleted_at", "ended_at"} {
 		data.IsDeleted = data.IsDeleted || !valueOf(found.Record[column], false, maxValueShown).None
+	}
+	if data.Sent, err = sentOf(v, d, id); err != nil {
+		return view{}, err
 	}
 	next := found.NextCursor
 	slices.Reverse(found.Changes)

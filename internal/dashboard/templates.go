@@ -28,13 +28,16 @@ var pageJS []byte
 var iconSVG []byte
 
 // templates are the pages by name, each within the layout.
-var templates = parsePages("home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "fault") //nolint:gochecknoglobals // read-only
+var templates = parsePages( //nolint:gochecknoglobals // read-only
+	"home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "fault",
+	"destinations", "destinationnew", "destinationform", "destination", "destinationpreview", "destinationreplay", "deliveries", "delivery",
+)
 
 func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{
 		"moment": momentOf, "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age,
-		"once": rand.Text,
-	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html"))
+		"once": rand.Text, "deliveries": newDeliveryTable, "destination": pathOfDestination,
+	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/destinationparts.html"))
 	pages := make(map[string]*template.Template, len(names))
 	for _, name := range names {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))

@@ -1,0 +1,141 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/record"
+)
+
+// deliveriesData is the list of deliveries.
+type deliveriesData struct {
+	Entered      map[string]string
+	IsFiltered   bool
+	Destinations []string
+	States       []choice
+	RecordTypes  []string
+	EventTypes   []string
+	Deliveries   []wire.Delivery
+	First, Next  string // paths of other pages; empty: there is none
+	Fault        *problemError
+}
+
+// Field is a field of the form, with what was entered and what is wrong with it.
+func (d deliveriesData) Field(name, label, example string) formField {
+	return formField{Name: name, Label: label, Example: example, Value: d.Entered[name], Fault: d.Fault.Of(name)}
+}
+
+// deliveryStates are the states of deliveries, with what they mean.
+func deliveryStates() []choice {
+	return []choice{
+		{"blocked", "An earlier delivery of the same record comes first."},
+		{"ready", "It is sent next."},
+		{"retrying", "It failed, and is tried again by itself."},
+		{"delivered", "The destination has it."},
+		{"coalesced", "A later change of the record was sent in its place."},
+		{"failed", "It was given up. It is kept, and can be retried."},
+		{"cancelled", "A user has cancelled it."},
+	}
+}
+
+func listDeliveries(v *visit) (view, error) {
+	query := v.given()
+	data := deliveriesData{
+		Entered: enteredOf(query), IsFiltered: isFiltered(query), States: deliveryStates(), RecordTypes: record.Names(), EventTypes: destination.EventTypes(),
+	}
+	destinations, err := get[wire.Page[wire.Destination]](v, nil, "projects", v.project.ID, "destinations")
+	if err != nil {
+		return view{}, err
+	}
+	for _, d := range destinations.Data {
+		data.Destinations = append(data.Destinations, d.Name)
+	}
+	shown := view{template: "deliveries", title: "Deliveries of " + v.project.Name, section: "deliveries"}
+	page, err := get[wire.Page[wire.Delivery]](v, query, "projects", v.project.ID, "deliveries")
+	if invalid, ok := isInvalid(err); ok {
+		data.Fault, shown.status = invalid, invalid.Status
+	} else if err != nil {
+		return view{}, err
+	}
+	data.Deliveries = page.Data
+	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
+	shown.data = data
+	return shown, nil
+}
+
+// deliveryData is the page of a delivery.
+type deliveryData struct {
+	wire.Delivery
+
+	// Means is what its state means.
+	Means string
+	// Response is the beginning of the last answer.
+	Response excerpt
+	// MayRetry and MayCancel say that its state allows it.
+	MayRetry, MayCancel bool
+	DestinationPath     string
+	JobPath             string // empty: it has none, or the key may not open it
+}
+
+func showDelivery(v *visit) (view, error) {
+	d, err := get[wire.Delivery](v, nil, "projects", v.project.ID, "deliveries", v.PathValue("delivery"))
+	if err != nil {
+		return view{}, err
+	}
+	data := deliveryData{
+		Delivery: d, Response: excerptOf(text(d.LastResponse), maxChangeShown),
+		MayRetry:        slices.Contains([]string{"retrying", "failed", "cancelled"}, d.State),
+		MayCancel:       slices.Contains([]string{"blocked", "ready", "retrying", "failed"}, d.State),
+		DestinationPath: pathOfDestination(v.project.ID, d.Destination, d.DestinationID),
+	}
+	for _, state := range deliveryStates() {
+		if state.Value == d.State {
+			data.Means = state.Label
+		}
+	}
+	if d.JobID != nil && v.key.ProjectID == nil {
+		data.JobPath = RiverPath + "/jobs/" + strconv.FormatInt(*d.JobID, 10)
+	}
+	return view{template: "delivery", title: "Delivery " + strconv.FormatInt(d.ID, 10) + " of " + v.project.Name, section: "deliveries", data: data}, nil
+}
+
+func retryDelivery(v *visit) (done, error) {
+	return onDelivery(v, "retry", "The delivery is queued again; its outcome appears here.")
+}
+
+func cancelDelivery(v *visit) (done, error) {
+	return onDelivery(v, "cancel", "The delivery is cancelled. A request that was under way may still arrive.")
+}
+
+func onDelivery(v *visit, verb, notice string) (done, error) {
+	id := v.PathValue("delivery")
+	_, err := send[wire.Delivery](v, http.MethodPost, nil, "projects", v.project.ID, "deliveries", id, verb)
+	return done{page: pathOf("projects", v.project.ID, "deliveries", id), notice: notice}, err
+}
+
+// deliveriesOfRecord is how many deliveries the page of a record shows.
+const deliveriesOfRecord = 5
+
+// sentOf are the newest deliveries of a record.
+func sentOf(v *visit, d record.Definition, id string) ([]wire.Delivery, error) {
+	page, err := get[wire.Page[wire.Delivery]](v, url.Values{
+		"record_type": {string(d.Type)}, "record_id": {id}, "limit": {strconv.Itoa(deliveriesOfRecord)},
+	}, "projects", v.project.ID, "deliveries")
+	return page.Data, err
+}
+
+// deliveryTable is a table of deliveries.
+type deliveryTable struct {
+	ProjectID, Caption string
+	// Records says that they are of several records.
+	Records bool
+	List    []wire.Delivery
+}
+
+func newDeliveryTable(projectID, caption string, records bool, list []wire.Delivery) deliveryTable {
+	return deliveryTable{projectID, caption, records, list}
+}
