@@ -22,15 +22,15 @@ func (d *Dashboard) destinationPages(routes *http.ServeMux) {
 		delivery = sent + "/{delivery}"
 	)
 	routes.HandleFunc("GET "+all, d.page(listDestinations))
-	routes.HandleFunc("POST "+all, d.act(createDestination))
+	routes.HandleFunc("POST "+all, d.act(d.createDestination))
 	routes.HandleFunc("GET "+all+"/new", d.page(chooseType))
-	routes.HandleFunc("GET "+one, d.page(showDestination))
+	routes.HandleFunc("GET "+one, d.page(d.showDestination))
 	routes.HandleFunc("GET "+one+"/change", d.page(changeDestinationPage))
 	routes.HandleFunc("POST "+one+"/change", d.act(changeDestination))
 	routes.HandleFunc("POST "+one+"/pause", d.act(pauseDestination))
 	routes.HandleFunc("POST "+one+"/resume", d.act(resumeDestination))
-	routes.HandleFunc("POST "+one+"/rotate", d.act(rotateSecret))
-	routes.HandleFunc("POST "+one+"/test", d.act(testDestination))
+	routes.HandleFunc("POST "+one+"/rotate", d.act(d.rotateSecret))
+	routes.HandleFunc("POST "+one+"/test", d.act(d.testDestination))
 	routes.HandleFunc("GET "+one+"/preview", d.page(previewDestination))
 	routes.HandleFunc("GET "+one+"/replay", d.page(askDestinationReplay))
 	routes.HandleFunc("POST "+one+"/replay", d.act(replayDestination))
@@ -88,7 +88,7 @@ type destinationState struct {
 	What, Do    string
 }
 
-// stateOf says how a destination fares, and what a user has to do; the most serious of what is true of it.
+// stateOf is the most serious of what is true of a destination, with what a user has to do.
 func stateOf(d wire.Destination) destinationState {
 	why := strings.TrimSuffix(text(d.StateReason), ".")
 	if why != "" {
@@ -104,11 +104,13 @@ func stateOf(d wire.Destination) destinationState {
 	case d.State != project.Active:
 		return destinationState{"paused", "paused", "A user has paused it" + why + ".", "Its changes are kept, and are sent in order once it is resumed."}
 	case d.BreakerOpenUntil != nil:
-		return destinationState{"failing", "failed", "Its requests keep failing, so all but one at a time are held back.", "See in its failing deliveries what it answers, and mend that. It goes on by itself; “Resume” tries at once."}
+		return destinationState{"failing", "failed", "Its requests keep failing, so all but one at a time are held back.", "Remove the cause at the other side. It goes on by itself; “Resume” tries at once."}
 	case d.WaitReason != nil:
 		return destinationState{"waiting", "waiting", "Nothing is sent now: " + strings.TrimSuffix(*d.WaitReason, ".") + ".", "It goes on by itself."}
 	case d.FailingSince != nil:
-		return destinationState{"retrying", "retrying", "Its last requests failed and are retried.", "See in its retrying deliveries what it answers."}
+		return destinationState{"retrying", "retrying", "Its last requests failed and are retried.", "It goes on by itself once the cause is removed."}
+	case d.Failed > 0:
+		return destinationState{"active", "active", "Changes are sent as they happen, but " + deliveriesText(d.Failed) + " failed.", "See why, remove the cause, then replay them."}
 	default:
 		return destinationState{"active", "active", "Changes are sent as they happen.", ""}
 	}
@@ -130,6 +132,9 @@ type destinationData struct {
 	RecordTypes []string
 	Options     excerpt
 	Secrets     []secretShown
+	// Plot is nil if nothing has finished lately, and Troubled if no delivery was tried in vain.
+	Plot     *plot
+	Troubled *troubledDelivery
 }
 
 // secretShown is what is shown of a secret.
@@ -146,26 +151,28 @@ func findDestination(v *visit) (d wire.Destination, t destinationType, err error
 	return d, typeOr(d.Type), nil
 }
 
-func showDestination(v *visit) (view, error) {
-	d, _, err := findDestination(v)
+func (d *Dashboard) showDestination(v *visit) (view, error) {
+	found, _, err := findDestination(v)
 	if err != nil {
 		return view{}, err
 	}
-	return destinationView(v, destinationData{Destination: d}), nil
+	return d.destinationView(v, destinationData{Destination: found})
 }
 
 // destinationView is the page with what a form has led to.
-func destinationView(v *visit, data destinationData) view {
-	d := data.Destination
-	data.Type = typeOr(d.Type)
-	data.Path, data.Now, data.RecordTypes = destinationPath(v, d), stateOf(d), recordTypesOf(&data.Type)
-	options, _ := pretty(string(d.Options))
+func (d *Dashboard) destinationView(v *visit, data destinationData) (view, error) {
+	of := data.Destination
+	data.Type = typeOr(of.Type)
+	data.Path, data.Now, data.RecordTypes = destinationPath(v, of), stateOf(of), recordTypesOf(&data.Type)
+	options, _ := pretty(string(of.Options))
 	data.Options = excerptOf(options, maxBodyShown)
-	for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
-		data.Secrets = append(data.Secrets, secretShown{name, d.Secrets[name]})
+	for _, name := range slices.Sorted(maps.Keys(of.Secrets)) {
+		data.Secrets = append(data.Secrets, secretShown{name, of.Secrets[name]})
 	}
-	data.TestTypes = testTypes(d.EventTypes)
-	return view{template: "destination", title: "Destination " + d.Name, section: "destinations", data: data}
+	data.TestTypes = testTypes(of.EventTypes)
+	var err error
+	data.Plot, data.Troubled, err = readAttempts(v.Context(), d.config.Views, of.ProjectID, of.ID)
+	return view{template: "destination", title: "Destination " + of.Name, section: "destinations", data: data}, err
 }
 
 // recordTypesOf are the record types that a destination takes, users first.
@@ -210,21 +217,21 @@ func resumeDestination(v *visit) (done, error) {
 }
 
 // rotateSecret shows the new secret: no later page has it.
-func rotateSecret(v *visit) (done, error) {
+func (d *Dashboard) rotateSecret(v *visit) (done, error) {
 	var order wire.RotateOrder
 	given := v.entered("value")
 	if given != "" {
 		order.Value = &given
 	}
-	d, err := send[wire.Destination](v, http.MethodPost, order, "projects", v.project.ID, "destinations", v.PathValue("destination"), "rotate")
+	rotated, err := send[wire.Destination](v, http.MethodPost, order, "projects", v.project.ID, "destinations", v.PathValue("destination"), "rotate")
 	if err != nil {
 		return done{}, err
 	}
 	if given != "" {
-		return done{page: destinationPath(v, d), notice: "The secret is replaced. Requests carry signatures by the new and the old one for 24 hours."}, nil
+		return done{page: destinationPath(v, rotated), notice: "The secret is replaced. Requests carry signatures by the new and the old one for 24 hours."}, nil
 	}
-	shown := destinationView(v, destinationData{Destination: d, Made: d.Secret})
-	return done{shown: &shown}, nil
+	shown, err := d.destinationView(v, destinationData{Destination: rotated, Made: rotated.Secret})
+	return done{shown: &shown}, err
 }
 
 func deleteDestination(v *visit) (done, error) {
@@ -254,20 +261,20 @@ type testResult struct {
 }
 
 // testDestination sends a test event and shows what was answered.
-func testDestination(v *visit) (done, error) {
+func (d *Dashboard) testDestination(v *visit) (done, error) {
 	order := wire.TestOrder{EventType: v.entered("event_type")}
 	result, err := send[wire.TestResult](v, http.MethodPost, order, "projects", v.project.ID, "destinations", v.PathValue("destination"), "test")
 	if err != nil {
 		return done{}, err
 	}
-	d, _, err := findDestination(v)
+	found, _, err := findDestination(v)
 	if err != nil {
 		return done{}, err
 	}
-	shown := destinationView(v, destinationData{Destination: d, Tested: &testResult{
+	shown, err := d.destinationView(v, destinationData{Destination: found, Tested: &testResult{
 		TestResult: result, EventType: order.EventType, Shown: shownRequests(result.Requests), Answer: excerptOf(result.Response, maxChangeShown),
 	}})
-	return done{shown: &shown}, nil
+	return done{shown: &shown}, err
 }
 
 func shownRequests(requests []wire.Request) (shown []shownRequest) {

@@ -79,7 +79,9 @@ type destinationForm struct {
 	Existing *wire.Destination
 	Action   string
 	Back     string
-	Alert    string // what is wrong
+	// Alert is what is wrong, if that is about no field, and Blamed are the fields that something is wrong with.
+	Alert  string
+	Blamed []entry
 
 	NameField, Condition, Fields entry
 	Since, SinceTime             entry
@@ -112,7 +114,7 @@ func (t *destinationType) newForm(form url.Values, existing *wire.Destination, f
 		return e
 	}
 	f.NameField = field(entry{Name: "name", Label: "Name", Kind: asText, Example: "crm", Hint: "Of a-z, 0-9, _ and -; it is part of commands and addresses."})
-	f.Condition = field(entry{Name: "condition", Label: "Condition", Kind: asExpression, Example: ".user.raw.app_metadata.consent == true", Hint: "A jq expression: only changes of which it is true are sent. Empty: all. " + jqHint})
+	f.Condition = field(entry{Name: "condition", Label: "Condition", Kind: asExpression, Example: ".user.raw.app_metadata.consent == true", Hint: "Only changes of which it is true are sent. Empty: all. " + jqHint})
 	f.Fields = field(entry{Name: "fields", Label: "Fields", Kind: asLines, Example: "email", Hint: "Paths such as email or raw.app_metadata.plan, one on each line: a change is sent if one of them changed. Deletions are always sent. Empty: all."})
 	f.Since = field(entry{Name: "since", Label: "Send changes", Kind: asChoice, Choices: []choice{{"now", "from now on"}, {"beginning", "from the beginning: all that the change feed has"}, {"time", "since a time"}}})
 	f.SinceTime = field(entry{Name: "since_time", Label: "Time (UTC)", Kind: asText, Example: "2026-05-04T10:20:30Z", Hint: "Only with “since a time”."})
@@ -212,7 +214,6 @@ func (f *destinationForm) blame(fault *problemError) {
 	if fault == nil {
 		return
 	}
-	f.Alert = fault.Detail
 	at := map[string]*entry{} // by what the API calls it
 	for _, e := range []*entry{&f.NameField, &f.Condition, &f.Fields, &f.Since} {
 		at[e.Name] = e
@@ -242,11 +243,14 @@ func (f *destinationForm) blame(fault *problemError) {
 	for i := range f.Added {
 		at[inSecrets+f.Added[i].Name.Value] = &f.Added[i].Value
 	}
-	problems := fault.Errors
-	for _, p := range problems {
+	for _, p := range fault.Errors {
 		if e := at[aboutWhat(p.Field, p.Detail, slices.Collect(maps.Keys(at)))]; e != nil {
 			e.Fault = p.Detail
+			f.Blamed = append(f.Blamed, *e)
 		}
+	}
+	if len(f.Blamed) == 0 {
+		f.Alert = fault.Detail
 	}
 }
 
@@ -339,7 +343,7 @@ func formView(f destinationForm, title string, fault *problemError) view {
 }
 
 // createDestination creates a destination and shows it, with the secret that was made: no later page has it.
-func createDestination(v *visit) (done, error) {
+func (d *Dashboard) createDestination(v *visit) (done, error) {
 	t, known := typeOf(v.form.Get("type"))
 	if !known {
 		return done{}, &problemError{Status: http.StatusUnprocessableEntity, Detail: "There is no such type of destinations."}
@@ -363,8 +367,8 @@ func createDestination(v *visit) (done, error) {
 	if made.Secret == nil {
 		return done{page: destinationPath(v, made), notice: "Destination " + made.Name + " is created. Look at a preview, or send a test event, before it has work to do."}, nil
 	}
-	shown := destinationView(v, destinationData{Destination: made, Made: made.Secret, IsNew: true})
-	return done{shown: &shown}, nil
+	shown, err := d.destinationView(v, destinationData{Destination: made, Made: made.Secret, IsNew: true})
+	return done{shown: &shown}, err
 }
 
 // changeDestinationPage is the form with what the destination has.

@@ -171,19 +171,21 @@ func TestADestinationIsCreatedUsedAndDeleted(t *testing.T) {
 	wrong = s.post(t, create, s.all)
 	require.Contains(t, wrong.fault(t, "options.headers"), "X-One")
 	create.values.Set("options.headers", "X-One: 1\r\nX-Two: "+hostile)
+	create.values.Set("condition", ".user.first_name\r\n!= \"nobody\"")
 	made := s.post(t, create, s.all)
 	require.Equal(t, http.StatusOK, made.status, "%s", made.words)
 	secret := secretIn(t, made)
 	require.Equal(t, secret, secretIn(t, s.post(t, create, s.all)), "a form that is sent twice does its work once")
 	one := s.path("destinations", "app")
 	require.Equal(t, []string{one}, s.linksOf(t, s.path("destinations"), one))
+	require.JSONEq(t, `".user.first_name\n!= \"nobody\""`, string(s.call(t, http.MethodGet, "/app", nil)["condition"]))
 	shown := s.get(t, one, s.all)
 	require.NotContains(t, shown.text, secret, "it is shown once")
 	for _, want := range []string{"signing_secret", "is set", "X-Two", "nobody", "Changes are sent as they happen"} {
 		require.Contains(t, shown.words, want)
 	}
 
-	tested := s.post(t, shown.form(t, "/test"), s.all)
+	tested := s.post(t, shown.form(t, "/test#test"), s.all)
 	require.Equal(t, http.StatusOK, tested.status)
 	for _, want := range []string{"Delivered", "status 200", hostile, "authsync-test-user", "webhook-signature"} {
 		require.Contains(t, strings.ToLower(tested.words), strings.ToLower(want))
@@ -377,12 +379,13 @@ func TestFormsOfOptionsAreComplete(t *testing.T) {
 		s.call(t, http.MethodPost, "", map[string]any{
 			"name": name, "type": one.typ, "options": json.RawMessage(one.options), "secrets": one.secrets, "event_types": []string{"user.deleted"}, "fields": []string{"email"},
 		})
+		s.exec(t, `UPDATE authsync.destinations SET state = 'paused', state_by = 'system' WHERE name = $1`, name)
 		before := s.call(t, http.MethodGet, "/"+name, nil)
 		require.JSONEq(t, one.options, string(before["options"]), name)
 		f := s.get(t, s.path("destinations", name, "change"), s.all).form(t, "/change")
 		s.do(t, f, s.all)
 		after := s.call(t, http.MethodGet, "/"+name, nil)
-		for _, member := range []string{"options", "secrets", "event_types", "fields", "condition"} {
+		for _, member := range []string{"options", "secrets", "event_types", "fields", "condition", "state"} {
 			require.JSONEq(t, string(before[member]), string(after[member]), "%s of %s", member, name)
 		}
 		// The whole form makes the same options, too.

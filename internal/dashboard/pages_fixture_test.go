@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -241,7 +242,7 @@ func (p *page) isSafe(t *testing.T) {
 	t.Helper()
 	require.NotContains(t, p.text, "ZgotmplZ")
 	for _, e := range p.elements {
-		require.NotContains(t, []string{"style", "iframe", "object", "embed", "base", "svg"}, e.Name.Local, "%s", p.text)
+		require.NotContains(t, []string{"style", "iframe", "object", "embed", "base"}, e.Name.Local, "%s", p.text)
 		for _, a := range e.Attr {
 			name := a.Name.Local
 			require.False(t, name == "style" || strings.HasPrefix(name, "on"), "attribute %s of %s", name, e.Name.Local)
@@ -254,10 +255,30 @@ func (p *page) isSafe(t *testing.T) {
 			}
 		}
 	}
+	p.drawingsAreOurs(t)
 	require.Len(t, p.all("img"), 1, "the logo")
 	require.Len(t, p.all("script"), 1)
 	script, _ := attribute(p.all("script")[0], "src")
 	require.Equal(t, "/assets/page.js", script)
+}
+
+// drawingsAreOurs holds of drawings that are made of numbers only, and are hidden from those who read what they say.
+func (p *page) drawingsAreOurs(t *testing.T) {
+	t.Helper()
+	for _, e := range slices.Concat(p.all("svg"), p.all("rect"), p.all("line")) {
+		for _, a := range e.Attr {
+			switch name := a.Name.Local; {
+			case e.Name.Local == "svg":
+				require.Equal(t, map[string]string{"class": "plot", "viewBox": "0 0 600 140", "aria-hidden": "true"}[name], a.Value, name)
+			case name == "class":
+				require.Contains(t, []string{"good", "bad", "took"}, a.Value)
+			default:
+				_, err := strconv.Atoi(a.Value)
+				require.NoError(t, err, name)
+			}
+		}
+	}
+	require.Len(t, p.all("figcaption"), len(p.all("svg")))
 }
 
 // isAccessible checks what a structure can show.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -303,6 +304,12 @@ func TestPagesShowTroubleInHostileWords(t *testing.T) {
 	}
 	limited := s.get(t, s.event(t, "user.updated"), s.limited)
 	require.Empty(t, limited.links("/river/"), "the key may not open it")
+	require.Equal(t, []string{"/river/jobs/4711"}, s.get(t, s.delivery(t), s.all).links("/river/jobs/"))
+	require.Empty(t, s.get(t, s.delivery(t), s.limited).links("/river/"))
+	for _, path := range []string{s.outbound(t), s.delivery(t), s.path("deliveries")} {
+		require.Contains(t, s.get(t, path, s.all).words, "outbound "+hostile)
+	}
+	require.Contains(t, s.get(t, s.outbound(t)+"/change", s.all).text, html.EscapeString("outbound "+hostile))
 	for _, path := range s.everyPage(t) {
 		require.Equal(t, http.StatusOK, s.get(t, path, s.all).status, path)
 	}
