@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/publicurl"
 )
 
@@ -48,6 +49,19 @@ func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 			d.leaveNotice(w, r, did.notice)
 			return view{redirect: did.page}, nil
 		})
+	}
+}
+
+// only is a page with a form for which a key needs a role: to others it says so, before they fill it in.
+func only(need project.Role, show func(*visit) (view, error)) func(*visit) (view, error) {
+	return func(v *visit) (view, error) {
+		if !v.key.May(need) {
+			return view{}, &problemError{
+				Status: http.StatusForbidden,
+				Detail: "This page changes something, which takes a key with the role " + string(need) + "; yours has the role " + string(v.key.Role) + ".",
+			}
+		}
+		return show(v)
 	}
 }
 
