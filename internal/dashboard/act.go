@@ -66,8 +66,7 @@ func only(need project.Role, show func(*visit) (view, error)) func(*visit) (view
 }
 
 func unreadable(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return &problemError{Status: http.StatusRequestEntityTooLarge, Detail: "What was entered is too long."}
 	}
 	return &problemError{Status: http.StatusBadRequest, Detail: "The form could not be read. Open the page again and send it once more."}

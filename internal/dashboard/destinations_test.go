@@ -365,7 +365,7 @@ func TestFormsOfOptionsAreComplete(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, examples)
 	for _, path := range examples {
-		text, err := os.ReadFile(path) //nolint:gosec // a file of ours
+		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		one := options["webhook-all"]
 		one.typ, one.options = "http", string(text)

@@ -56,7 +56,7 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	key, err := d.session(r)
 	switch {
 	case err == nil && key.ProjectID != nil && isPage(r):
-		d.serve(w, &visit{Request: r, api: d.config.API, key: key}, notWithThisKey)
+		d.serve(w, &visit{Request: r, api: d.config.API, key: key}, notWithThisKey) //nolint:contextcheck // the visit is the request
 	case err == nil && key.ProjectID != nil:
 		problem.Write(w, r, http.StatusForbidden, "", "River UI shows the jobs of all projects: sign in with a key that is not limited to one")
 	case err == nil:

@@ -18,7 +18,7 @@ const webhookSigningSecret = "webhook_signing_secret"
 // credentialForms describes the value of each credential. The names are those of
 // provider.Credentials; a test compares the two.
 func credentialForms() map[string]string {
-	return map[string]string{ //nolint:gosec // G101: these describe credentials, they are none
+	return map[string]string{
 		webhookSigningSecret: `a string, an array of strings, {"add": "…"} to accept another one beside those stored, ` +
 			`or {"keep": 1} to accept the first one only`,
 		"webhook_authorization": "an object with method (bearer, basic or custom_header) and token, username and password, or header_key and header_value",

@@ -37,7 +37,7 @@ func TestAProofNamesItsSecretWhereverItStands(t *testing.T) {
 	require.NoError(t, d.WaitLoaded(t.Context()))
 	e, err := d.Lookup(t.Context(), shop.ID, "auth0")
 	require.NoError(t, err)
-	require.Equal(t, stored.SecretNames, []string{secretName(t, e, "new-secret-of-auth0"), secretName(t, e, "old-secret-of-auth0")})
+	require.Equal(t, []string{secretName(t, e, "new-secret-of-auth0"), secretName(t, e, "old-secret-of-auth0")}, stored.SecretNames)
 	sum := sha256.Sum256([]byte(long("old-secret-of-auth0")))
 	require.Equal(t, hex.EncodeToString(sum[:])[:8], stored.SecretNames[1])
 }

@@ -27,6 +27,6 @@ const (
 const (
 	JobMaxDeliveries = jobMaxMessages
 	ReplayPage       = replayPage
-	SelectSecretUses = selectSecretUses
+	SelectSecretUses = selectUses
 	FromIndexes      = fromIndexes
 )

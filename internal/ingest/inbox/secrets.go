@@ -21,7 +21,7 @@ type SecretUse struct {
 	LastUsedAt time.Time // received
 }
 
-const selectSecretUses = `
+const selectUses = `
 SELECT split_part(m.verified_by, ' ', 2) AS name, count(*) AS messages, max(m.received_at) AS last_used_at
 FROM (
     SELECT i.verified_by, i.received_at
@@ -42,7 +42,7 @@ func (in *Inbox) SecretUses(ctx context.Context, projectID uuid.UUID, providerNa
 		if _, err := tx.Exec(ctx, fromIndexes); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, selectSecretUses, projectID, providerName, newestMessages)
+		rows, err := tx.Query(ctx, selectUses, projectID, providerName, newestMessages)
 		if err != nil {
 			return err
 		}
