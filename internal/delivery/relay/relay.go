@@ -225,6 +225,9 @@ func (r *Relay) relayGroup(ctx context.Context, group []standing, page int, wait
 		}
 		return &from, page, nil
 	}
+	if group, err = r.again(ctx, group); err != nil {
+		return nil, 0, err
+	}
 	for i := range group {
 		err := r.relayTo(ctx, &group[i], changes)
 		if _, is := errors.AsType[*delivery.WaitError](err); is {
@@ -240,6 +243,19 @@ func (r *Relay) relayGroup(ctx context.Context, group []standing, page int, wait
 		return &changes[len(changes)-1].ID, next, nil
 	}
 	return nil, next, nil
+}
+
+// again reads a group's standings once more, after its page of changes. A loss is recorded before its repair makes
+// the lost changes again, so that none of them is in a page whose losses are unknown. A destination that has moved
+// meanwhile is left out.
+func (r *Relay) again(ctx context.Context, group []standing) ([]standing, error) {
+	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, group[0].ProjectID)
+	if err != nil {
+		return nil, fmt.Errorf("read the destinations: %w", err)
+	}
+	return slices.DeleteFunc(standings, func(f standing) bool {
+		return f.Cursor != group[0].Cursor || !slices.ContainsFunc(group, func(g standing) bool { return g.ID == f.ID })
+	}), nil
 }
 
 // relayTo makes a destination's deliveries of a page and moves its cursor, atomically.

@@ -1,6 +1,7 @@
 package repair_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -166,6 +167,33 @@ func TestDestinationThatWasBehind(t *testing.T) {
 	exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = false`)
 	b.settled(t, id)
 	onceEach(t, s, 30)
+}
+
+// The mirror is lost and repaired while a page of changes is read: the page has what the repair made again.
+func TestLossWhileChangesAreRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deliver(t, 1, 10)
+	b.applied(t)
+	reading, repaired := make(chan struct{}), make(chan struct{})
+	b.set(func() {
+		b.beforeRead = func(ctx context.Context) {
+			close(reading)
+			select {
+			case <-repaired:
+			case <-ctx.Done():
+			}
+		}
+	})
+	s := &sink{}
+	id := b.add(t, "crm", s, admin.From{})
+	<-reading
+	anew(t, b, "")
+	b.check(t)
+	b.repaired(t, 1)
+	close(repaired)
+	b.settled(t, id)
+	require.Empty(t, s.told())
 }
 
 // A destination that is added after a loss is told what it asks for.

@@ -46,7 +46,8 @@ type testBundle struct {
 	mirrors          *mirror.Mirrors
 	ledger           *repair.Ledger
 	outbox           *deliverytest.Outbox
-	sinks            map[uuid.UUID]*sink // by destination
+	beforeRead       func(context.Context) // see heldFeed
+	sinks            map[uuid.UUID]*sink   // by destination
 
 	mu        sync.Mutex
 	url       string

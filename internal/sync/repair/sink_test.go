@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery/subscription"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/filter"
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -82,11 +83,26 @@ func (s *sink) of(user string) string {
 	return strings.Join(all, ", ")
 }
 
+// heldFeed calls b.beforeRead once, before the next page of changes is read.
+type heldFeed struct {
+	delivery.Feed
+	b *testBundle
+}
+
+func (f *heldFeed) ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error) {
+	var before func(context.Context)
+	f.b.set(func() { before, f.b.beforeRead = f.b.beforeRead, nil })
+	if before != nil {
+		before(ctx)
+	}
+	return f.Feed.ReadChanges(ctx, projectID, after, limit)
+}
+
 func (b *testBundle) newOutbox(t *testing.T) {
 	t.Helper()
 	var err error
 	b.outbox, err = deliverytest.NewOutbox(deliverytest.Config{
-		Pool: b.control, Feed: b.mirrors,
+		Pool: b.control, Feed: &heldFeed{b.mirrors, b},
 		Open: func(_ context.Context, id uuid.UUID) (destcache.Opened, error) {
 			return destcache.Opened{Type: id.String(), Config: destination.Config{ID: id}}, nil
 		},
