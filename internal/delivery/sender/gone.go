@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
@@ -44,27 +45,53 @@ func (s *Sender) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 	if err != nil {
 		return fmt.Errorf("read the losses of the mirror: %w", err)
 	}
-	isRepaired := false
+	isRepaired, moved := false, []int64{}
 	if f.LostTo != nil && f.ReplayedAt != nil {
 		newest, err := s.config.Feed.ChangeCursor(ctx, all[first].ProjectID, time.Time{})
 		if err != nil {
 			return err
 		}
 		isRepaired = f.Cursor >= newest
+		if moved, err = s.moved(ctx, all, *f.LostTo); err != nil {
+			return err
+		}
 	}
+	hasMoved := func(id int64) bool { return slices.Contains(moved, id) }
 	for i := range all {
 		d := &all[i]
 		switch {
 		case !d.isGone:
 		case f.LostTo == nil || d.LastChangeID > *f.LostTo:
 			d.unsent, d.because = outcomeFailed, becauseGone
-		case isRepaired:
+		case isRepaired && !hasMoved(d.ID) && !slices.ContainsFunc(d.Coalesced, hasMoved):
 			d.unsent, d.because = outcomeCancelled, becauseLost
 		default:
 			d.unsent, d.because = outcomeDeferred, becauseRepairing
 		}
 	}
 	return nil
+}
+
+const selectMoved = `SELECT e.id FROM authsync.deliveries AS e WHERE e.id = ANY ($1::bigint[]) AND e.change_id > $2::bigint`
+
+// moved returns those of the deliveries, and of those coalesced into them, that have taken a restored change since
+// they were taken. It has to be asked after the cursor was read, which moves in the same transaction.
+func (s *Sender) moved(ctx context.Context, all []outgoing, lostTo int64) ([]int64, error) {
+	var ids []int64
+	for i := range all {
+		if d := &all[i]; d.isGone && d.LastChangeID <= lostTo {
+			ids = append(append(ids, d.ID), d.Coalesced...)
+		}
+	}
+	rows, err := s.config.Pool.Query(ctx, selectMoved, ids, lostTo)
+	if err != nil {
+		return nil, fmt.Errorf("find deliveries of restored changes: %w", err)
+	}
+	moved, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("find deliveries of restored changes: %w", err)
+	}
+	return moved, nil
 }
 
 // lookForRepair is how soon a delivery whose change is being restored is checked again.

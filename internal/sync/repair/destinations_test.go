@@ -1,7 +1,6 @@
 package repair_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/delivery"
@@ -175,23 +175,15 @@ func TestLossWhileChangesAreRead(t *testing.T) {
 	b := setup(t)
 	b.deliver(t, 1, 10)
 	b.applied(t)
-	reading, repaired := make(chan struct{}), make(chan struct{})
-	b.set(func() {
-		b.beforeRead = func(ctx context.Context) {
-			close(reading)
-			select {
-			case <-repaired:
-			case <-ctx.Done():
-			}
-		}
-	})
+	hook, reading, release := holding()
+	b.set(func() { b.beforeRead = hook })
 	s := &sink{}
 	id := b.add(t, "crm", s, admin.From{})
 	<-reading
 	anew(t, b, "")
 	b.check(t)
 	b.repaired(t, 1)
-	close(repaired)
+	release()
 	b.settled(t, id)
 	require.Empty(t, s.told())
 }
@@ -365,6 +357,24 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		require.Equal(t, "retrying", value[string](t, b.control, `SELECT state FROM authsync.deliveries`))
 		require.Contains(t, value[string](t, b.control, `SELECT reason FROM authsync.deliveries`), "is being repaired")
 		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = false`)
+		require.Contains(t, end(), "delivered")
+		require.Equal(t, []string{"user.created evt_1"}, s.told())
+	})
+	t.Run("ByALossWhoseRepairIsReadMeanwhile", func(t *testing.T) {
+		t.Parallel()
+		b, s, end := setupPaused(t)
+		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = true`) // it reads no further
+		anew(t, b, "")
+		b.check(t)
+		b.repaired(t, 1)
+		hook, looking, release := holding()
+		b.set(func() { b.beforeCheck = hook })
+		exec(t, b.control, `UPDATE authsync.destinations SET state = 'active'`)
+		exec(t, b.control, `SELECT authsync.request_delivery(d.id) FROM authsync.destinations AS d`)
+		<-looking
+		exec(t, b.control, `UPDATE authsync.destinations SET filter_halted = false`)
+		b.relayed(t, value[uuid.UUID](t, b.control, `SELECT id FROM authsync.destinations`)) // the delivery takes the new change
+		release()
 		require.Contains(t, end(), "delivered")
 		require.Equal(t, []string{"user.created evt_1"}, s.told())
 	})

@@ -47,7 +47,8 @@ type testBundle struct {
 	ledger           *repair.Ledger
 	outbox           *deliverytest.Outbox
 	beforeRead       func(context.Context) // see heldFeed
-	sinks            map[uuid.UUID]*sink   // by destination
+	beforeCheck      func(context.Context)
+	sinks            map[uuid.UUID]*sink // by destination
 
 	mu        sync.Mutex
 	url       string

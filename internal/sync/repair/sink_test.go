@@ -83,19 +83,41 @@ func (s *sink) of(user string) string {
 	return strings.Join(all, ", ")
 }
 
-// heldFeed calls b.beforeRead once, before the next page of changes is read.
+// heldFeed calls b.beforeRead once, before the next page of changes is read, and b.beforeCheck before the mirror is
+// checked because a change is missing.
 type heldFeed struct {
 	delivery.Feed
 	b *testBundle
 }
 
 func (f *heldFeed) ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error) {
+	f.hold(ctx, &f.b.beforeRead)
+	return f.Feed.ReadChanges(ctx, projectID, after, limit)
+}
+
+func (f *heldFeed) Check(ctx context.Context, projectID uuid.UUID) error {
+	f.hold(ctx, &f.b.beforeCheck)
+	return f.Feed.Check(ctx, projectID)
+}
+
+func (f *heldFeed) hold(ctx context.Context, hook *func(context.Context)) {
 	var before func(context.Context)
-	f.b.set(func() { before, f.b.beforeRead = f.b.beforeRead, nil })
+	f.b.set(func() { before, *hook = *hook, nil })
 	if before != nil {
 		before(ctx)
 	}
-	return f.Feed.ReadChanges(ctx, projectID, after, limit)
+}
+
+// holding returns a hook, what says that it was reached, and what lets it go.
+func holding() (hook func(context.Context), reached <-chan struct{}, release func()) {
+	at, on := make(chan struct{}), make(chan struct{})
+	return func(ctx context.Context) {
+		close(at)
+		select {
+		case <-on:
+		case <-ctx.Done():
+		}
+	}, at, func() { close(on) }
 }
 
 func (b *testBundle) newOutbox(t *testing.T) {
