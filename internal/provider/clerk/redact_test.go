@@ -1,6 +1,7 @@
 package clerk_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -26,6 +27,6 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 		}
 		require.Equal(t, body(gone), string(v.Redact([]byte(body(link)))))
 	}
-	const user = `{"type":"user.updated","data":{"id":"user_1","url":"https://example.com"}}`
-	require.Equal(t, []byte(user), v.Redact([]byte(user)), "not a byte is changed")
+	unchanged := []byte(`{"type":"user.updated","data":{"id":"user_1","url":"https://example.com"}}`)
+	require.Equal(t, bytes.Clone(unchanged), v.Redact(unchanged))
 }
