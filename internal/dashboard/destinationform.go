@@ -22,6 +22,8 @@ type entry struct {
 	Kind                       optionKind
 	Choices                    []choice
 	Value, Fault               string
+	// Normal is what holds if nothing else is chosen.
+	Normal string
 	// Secret says that what is entered is not shown, and never sent back.
 	Secret bool
 }
@@ -95,13 +97,7 @@ type destinationForm struct {
 
 // Any reports whether one of the fields has a fault or something in it, so that they are shown open.
 func (destinationForm) Any(entries []entry) bool {
-	return slices.ContainsFunc(entries, func(e entry) bool {
-		normal := ""
-		if len(e.Choices) > 0 {
-			normal = e.Choices[0].Value
-		}
-		return e.Fault != "" || e.Value != normal && e.Name != inOptions+"idempotency_header"
-	})
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.Fault != "" || e.Value != e.Normal })
 }
 
 // newForm is the form of a type with what is in it.
@@ -139,7 +135,7 @@ func (t *destinationType) newForm(form url.Values, existing *wire.Destination, f
 }
 
 func (o *option) entry() entry {
-	return entry{Name: inOptions + o.path, Label: o.label, Hint: o.hint, Example: o.example, Kind: o.kind, Choices: o.choices}
+	return entry{Name: inOptions + o.path, Label: o.label, Hint: o.hint, Example: o.example, Kind: o.kind, Choices: o.choices, Normal: o.normal}
 }
 
 // spareRequests is how many requests a form has besides those with something in them.

@@ -407,3 +407,57 @@ func TestFormsOfOptionsAreComplete(t *testing.T) {
 		require.JSONEq(t, strings.ReplaceAll(one.options, `"method": "POST",`, ""), string(s.call(t, http.MethodGet, "/"+name+"-2", nil)["options"]), name)
 	}
 }
+
+func TestHubSpotIsSetUp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.get(t, s.path("destinations", "new")+"?type=hubspot", s.all)
+	require.NotContains(t, page.text, `value="organization.*"`, "contacts are made of users")
+	create := page.form(t, "/destinations")
+	create.values.Set("name", "crm")
+	for _, one := range []struct{ field, value, says string }{
+		{"secrets.access_token", "", "access token of a private app"},
+		{"secrets.access_token", "pat-0123456789abcdef", ""},
+		{"options.time_zone", "Mars", "is not known"},
+		{"options.time_zone", "", ""},
+		{"options.requests_per_10s", "100000", "it is from 1 to"},
+		{"options.requests_per_10s", "", ""},
+		{"options.properties", ".user.email", "a name, a colon and a value"},
+		{"options.properties", "plan: .user.[", "no jq expression"},
+		{"options.properties", "plan: .user.raw.plan\nplan: 1", "there twice"},
+		{"options.properties", "plan: .user.raw.plan\nlastname:", ""},
+		{"options.on_delete", "archive", ""},
+		{"options.on_delete.set", "status: gone", "choose “set properties”"},
+		{"options.on_delete.set", "", ""},
+		{"condition", ".user.[", "no jq expression"},
+		{"condition", "", ""},
+		{"fields", ".raw[", "no jq expression"},
+		{"fields", "nonsense", "begins with no column"},
+		{"fields", "", ""},
+	} {
+		create.values.Set(one.field, one.value)
+		if one.says == "" {
+			continue
+		}
+		wrong := s.post(t, create, s.all)
+		require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+		require.Contains(t, wrong.fault(t, one.field), one.says)
+		require.Contains(t, wrong.links("#"), "#"+one.field, "the page leads to the field")
+		require.NotContains(t, wrong.text, "pat-0123456789abcdef")
+	}
+	create.values.Set("options.on_delete", "set")
+	create.values.Set("options.on_delete.set", "status: gone")
+	made := s.do(t, create, s.all)
+	require.Contains(t, made.words, "HubSpot takes no test events")
+	require.Empty(t, made.forms("/test#test"))
+	require.Empty(t, made.forms("/rotate"))
+	require.JSONEq(t, `{"properties": {"plan": ".user.raw.plan", "lastname": null}, "on_delete": {"set": {"status": "gone"}}}`, string(s.call(t, http.MethodGet, "/crm", nil)["options"]))
+
+	taken := s.post(t, create, s.all)
+	require.Equal(t, http.StatusSeeOther, taken.status, "the same form is the same destination")
+	create.values.Set("condition", "true")
+	taken = s.post(t, create, s.all)
+	require.Equal(t, http.StatusConflict, taken.status)
+	require.Contains(t, taken.text, `role="alert"`)
+	require.Equal(t, "crm", taken.form(t, "/destinations").values.Get("name"))
+}

@@ -427,7 +427,14 @@ func TestPagesSayThatAProjectsDatabaseIsDown(t *testing.T) {
 		require.NotEmpty(t, page.header.Get("Retry-After"))
 		require.NotContains(t, page.words, "password")
 	}
-	for _, below := range []string{"", "/events"} {
+	create := s.get(t, "/projects/"+down.ID.String()+"/destinations/new?type=webhook", s.all).form(t, "/destinations")
+	create.values.Set("name", "kept")
+	create.values.Set("options.url", "http://127.0.0.1:1/")
+	away := s.post(t, create, s.all)
+	require.Equal(t, http.StatusServiceUnavailable, away.status)
+	require.Regexp(t, `role="alert">[^<]*database`, away.text)
+	require.Equal(t, "kept", away.form(t, "/destinations").values.Get("name"))
+	for _, below := range []string{"", "/events", "/destinations", "/deliveries"} {
 		require.Equal(t, http.StatusOK, s.get(t, "/projects/"+down.ID.String()+below, s.all).status)
 	}
 	require.Equal(t, http.StatusOK, s.get(t, "/", s.all).status)
