@@ -32,7 +32,7 @@ func (d deliveriesData) Field(name, label, example string) formField {
 // deliveryStates are the states of deliveries, with what they mean.
 func deliveryStates() []choice {
 	return []choice{
-		{"blocked", "An earlier delivery of the same record comes first."},
+		{"blocked", "An earlier delivery of the same user or organization comes first."},
 		{"ready", "It is sent next."},
 		{"retrying", "It failed, and is tried again by itself."},
 		{"delivered", "The destination has it."},

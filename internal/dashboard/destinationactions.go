@@ -41,7 +41,7 @@ func previewDestination(v *visit) (view, error) {
 	given := v.given()
 	data := previewData{Destination: d, Path: destinationPath(v, d), RecordTypes: recordTypesOf(&t), Entered: enteredOf(given)}
 	shown := view{template: "destinationpreview", title: "Preview of " + d.Name, section: "destinations"}
-	if given.Has("record_id") {
+	if v.URL.Query().Has("record_id") {
 		order := wire.PreviewOrder{RecordType: given.Get("record_type"), RecordID: given.Get("record_id")}
 		preview, err := send[wire.Preview](v, http.MethodPost, order, "projects", v.project.ID, "destinations", d.ID, "preview")
 		invalid, ok := isInvalid(err)
@@ -110,7 +110,7 @@ func askDestinationReplay(v *visit) (view, error) {
 		EventTypes: destination.EventTypes(), Entered: enteredOf(given),
 	}
 	shown := view{template: "destinationreplay", title: "Replay deliveries to " + d.Name, section: "destinations"}
-	if len(given) > 0 {
+	if len(v.URL.Query()) > 0 { // without a choice the API says what there is to choose
 		order := replayOrder(given)
 		order.DryRun = true
 		counted, err := send[wire.Replayed](v, http.MethodPost, order, "projects", v.project.ID, "destinations", d.ID, "replay")
