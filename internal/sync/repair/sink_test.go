@@ -86,7 +86,7 @@ func (s *sink) of(user string) string {
 // heldFeed calls b.beforeRead once, before the next page of changes is read, and b.beforeCheck before the mirror is
 // checked because a change is missing.
 type heldFeed struct {
-	delivery.Feed
+	deliverytest.Feed
 	b *testBundle
 }
 
