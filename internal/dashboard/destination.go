@@ -156,11 +156,11 @@ func (d *Dashboard) showDestination(v *visit) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	return d.destinationView(v, destinationData{Destination: found})
+	return d.destinationView(v, destinationData{Destination: found}), nil
 }
 
 // destinationView is the page with what a form has led to.
-func (d *Dashboard) destinationView(v *visit, data destinationData) (view, error) {
+func (d *Dashboard) destinationView(v *visit, data destinationData) view {
 	of := data.Destination
 	data.Type = typeOr(of.Type)
 	data.Path, data.Now, data.RecordTypes = destinationPath(v, of), stateOf(of), recordTypesOf(&data.Type)
@@ -171,8 +171,10 @@ func (d *Dashboard) destinationView(v *visit, data destinationData) (view, error
 	}
 	data.TestTypes = testTypes(of.EventTypes)
 	var err error
-	data.Plot, data.Troubled, err = readAttempts(v.Context(), d.config.Views, of.ProjectID, of.ID)
-	return view{template: "destination", title: "Destination " + of.Name, section: "destinations", data: data}, err
+	if data.Plot, data.Troubled, err = readAttempts(v.Context(), d.config.Views, of.ProjectID, of.ID); err != nil {
+		d.logTrouble(v.Request, "attempts_not_read", err) // the page may have a secret that no other has
+	}
+	return view{template: "destination", title: "Destination " + of.Name, section: "destinations", data: data}
 }
 
 // recordTypesOf are the record types that a destination takes, users first.
@@ -230,8 +232,8 @@ func (d *Dashboard) rotateSecret(v *visit) (done, error) {
 	if given != "" {
 		return done{page: destinationPath(v, rotated), notice: "The secret is replaced. Requests carry signatures by the new and the old one for 24 hours."}, nil
 	}
-	shown, err := d.destinationView(v, destinationData{Destination: rotated, Made: rotated.Secret})
-	return done{shown: &shown}, err
+	shown := d.destinationView(v, destinationData{Destination: rotated, Made: rotated.Secret})
+	return done{shown: &shown}, nil
 }
 
 func deleteDestination(v *visit) (done, error) {
@@ -271,10 +273,10 @@ func (d *Dashboard) testDestination(v *visit) (done, error) {
 	if err != nil {
 		return done{}, err
 	}
-	shown, err := d.destinationView(v, destinationData{Destination: found, Tested: &testResult{
+	shown := d.destinationView(v, destinationData{Destination: found, Tested: &testResult{
 		TestResult: result, EventType: order.EventType, Shown: shownRequests(result.Requests), Answer: excerptOf(result.Response, maxChangeShown),
 	}})
-	return done{shown: &shown}, err
+	return done{shown: &shown}, nil
 }
 
 func shownRequests(requests []wire.Request) (shown []shownRequest) {

@@ -110,8 +110,8 @@ func (d *Dashboard) createDestination(v *visit) (done, error) {
 	if made.Secret == nil {
 		return done{page: destinationPath(v, made), notice: "Destination " + made.Name + " is created. Look at a preview, or send a test event, before it has work to do."}, nil
 	}
-	shown, err := d.destinationView(v, destinationData{Destination: made, Made: made.Secret, IsNew: true})
-	return done{shown: &shown}, err
+	shown := d.destinationView(v, destinationData{Destination: made, Made: made.Secret, IsNew: true})
+	return done{shown: &shown}, nil
 }
 
 // changeDestinationPage is the form with what the destination has.

@@ -356,6 +356,9 @@ func TestStatesOfADestinationAreSaidInWords(t *testing.T) {
 				require.Contains(t, list.words, want)
 			}
 		}
+		if troubled := state.says[0] == "failing" || strings.HasPrefix(state.says[0], "authsync"); troubled {
+			require.Contains(t, s.get(t, "/", s.all).links(one), one, "the home page leads to it")
+		}
 		require.Equal(t, state.mayResume, len(page.forms("/resume")) == 1, state.says)
 		require.Equal(t, state.mayPause, len(page.forms("/pause")) == 1, state.says)
 	}
@@ -369,4 +372,13 @@ func TestStatesOfADestinationAreSaidInWords(t *testing.T) {
 		INSERT INTO authsync.job_requests (kind, subject, args, job_id) SELECT 'deliver', d.id::text, '{}', j.id FROM authsync.destinations AS d, j
 		ON CONFLICT (kind, subject) DO UPDATE SET job_id = excluded.job_id`, "limit "+hostile)
 	require.Contains(t, s.get(t, one, s.all).words, "Nothing is sent now: limit "+hostile+". It goes on by itself.")
+}
+
+func TestANewSecretIsShownWithoutRecentResults(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.call(t, http.MethodPost, "", map[string]any{"name": "app", "type": "webhook", "options": map[string]any{"url": "http://127.0.0.1:1/"}})
+	one := s.get(t, s.path("destinations", "app"), s.all)
+	s.exec(t, `ALTER TABLE authsync.deliveries RENAME COLUMN last_attempt_at TO lost`)
+	secretIn(t, s.post(t, one.form(t, "/rotate"), s.all))
 }

@@ -109,18 +109,16 @@ func problemsOf(p wire.Project, o overview) (problems []openProblem) {
 	}
 	for _, d := range o.Destinations {
 		problem := openProblem{Link: pathOfDestination(p.ID, d.Name, d.ID.String()), Why: text(d.StateReason)}
-		inState := func(state string) string { return withQuery(page+"/deliveries", "destination", d.Name, "state", state) }
 		switch {
 		case d.State != "active" && d.StateBy == "system":
 			problem.What = "authsync has set destination " + d.Name + " to " + d.State + "."
 			problem.Do, problem.Command = "Remove the cause, then resume it.", "authsync destinations resume "+p.Name+" "+d.Name
 		case d.State == "active" && d.BreakerOpenUntil != nil:
 			problem.What = "Destination " + d.Name + " keeps failing; deliveries to it wait."
-			problem.Link = inState("retrying")
 			problem.Do, problem.Command = "See what it answers.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state retrying"
 		case d.Failed:
 			problem.What, problem.Why = "Deliveries to destination "+d.Name+" failed.", ""
-			problem.Link = inState("failed")
+			problem.Link = withQuery(page+"/deliveries", "destination", d.Name, "state", "failed")
 			problem.Do, problem.Command = "See why, then retry them.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state failed"
 		default:
 			continue
