@@ -1,17 +1,21 @@
 // Package dashboard serves the web pages, behind a sign-in.
 //
 //	/                                        the projects and their open problems
-//	/projects/{project}                      integrations, rejected requests, sync runs, destinations
+//	/new-project                             creates a project
+//	/projects/{project}                      integrations, rejected requests, sync runs, destinations, settings
+//	/projects/{project}/integrations/{provider}  connects a provider, step by step, and compares the mirror with it
 //	/projects/{project}/events[/{event}]     what was received, and its outcome
 //	/projects/{project}/records/{type}[/{id}]  the mirror: rows, who set each column, the history
 //	/projects/{project}/destinations[/{destination}]  where changes are sent, and their health
 //	/projects/{project}/deliveries[/{delivery}]  what was sent, and what was answered
+//	/keys                                    creates and revokes API keys
 //	/river/                                  River UI, as its module carries it: jobs
 //	/sign-in                                 asks for an API key, and shows who is signed in
 //	/sign-out                                ends the browser's session
 //
-// A page is made of calls of the management API with the key of the session, so that it shows nothing that the API
-// refuses to that key. Pages work without scripts, and their policy allows none. River UI shows and changes the jobs of
+// A page is made of calls of the management API with the key of the session, and a form makes such a call, so that they
+// show and do nothing that the API refuses to that key (docs/adr/0018). Pages work without scripts; the only one is a file
+// of ours, which shows times in the reader's zone, copies, and keeps sections up to date. River UI shows and changes the jobs of
 // all projects, so it takes a key that is not limited to one project, entered at the sign-in or sent as a Bearer token.
 // A session is a cookie with the encrypted id of the key. Each request checks that the key is still valid, so revoking
 // it ends all its sessions at once.
