@@ -172,7 +172,7 @@ func (d *Dashboard) destinationView(v *visit, data destinationData) view {
 	data.TestTypes = testTypes(of.EventTypes)
 	var err error
 	if data.Plot, data.Troubled, err = readAttempts(v.Context(), d.config.Views, of.ProjectID, of.ID); err != nil {
-		d.logTrouble(v.Request, "attempts_not_read", err) // the page may have a secret that no other has
+		d.config.Log.LogAttrs(v.Context(), troubleLevel(v.Request, err), "attempts_not_read", about(v.Request, err)...) // the page may have a secret that no other has
 	}
 	return view{template: "destination", title: "Destination " + of.Name, section: "destinations", data: data}
 }
