@@ -41,7 +41,7 @@ func (r projectRun) IsOpen() bool { return r.FinishedAt == nil }
 // ReadText is what a run has read, such as "1200 of 5000 users, 1 organization": the total is that of users.
 func (r projectRun) ReadText() string {
 	users := count(r.Users(), "user")
-	if r.Total != nil {
+	if r.Total != nil && *r.Total >= r.Users() { // some are created while they are read
 		users = strconv.FormatInt(r.Users(), 10) + " of " + count(*r.Total, "user")
 	}
 	parts := []string{users}
