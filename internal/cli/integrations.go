@@ -223,17 +223,6 @@ func (s *session) printReconcileSchedule(r client.ReconcileSchedule) error {
 	return s.printf("The mirror is compared with the provider, and repaired, every %s.%s\n", printable(*r.Every), change)
 }
 
-// lines are the lines of a text that have something in them.
-func lines(text string) []string {
-	var all []string
-	for line := range strings.Lines(text) {
-		if line = pasted.Trim(line); line != "" {
-			all = append(all, line)
-		}
-	}
-	return all
-}
-
 // integrationInput puts the body of the call together.
 func (s *session) integrationInput(providerName string, g given) (in map[string]any, err error) {
 	in = map[string]any{}
@@ -253,7 +242,7 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 		if err != nil {
 			return nil, err
 		}
-		credentials["webhook_signing_secret"] = lines(text)
+		credentials["webhook_signing_secret"] = pasted.Lines(text)
 	}
 	if g.secretKey.given() {
 		text, err := s.read(g.secretKey)

@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
@@ -74,7 +75,7 @@ func (s *session) newSignerWith(ctx context.Context, secret source, projectName,
 	if err != nil {
 		return nil, err
 	}
-	g := &signer{kind: kind, credentials: provider.Credentials{WebhookSigningSecret: provider.Secrets{provider.Secret(lines(text)[0])}}}
+	g := &signer{kind: kind, credentials: provider.Credentials{WebhookSigningSecret: provider.Secrets{provider.Secret(pasted.Lines(text)[0])}}}
 	if _, err := uuid.Parse(projectName); err == nil { // no key is needed
 		g.projectID = projectName
 		url, err := s.serverURL()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authsync/authsync/internal/nearest"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -58,39 +59,8 @@ func checkType(providerName, eventType string) error {
 	if slices.Contains(known, eventType) || name == provider.Auth0 && logType.MatchString(eventType) {
 		return nil
 	}
-	if near := nearest(eventType, known); near != "" {
+	if near := nearest.Word(eventType, known); near != "" {
 		return usagef("%s sends no event of type %q: did you mean %s? (--any-type sends it anyway)", provider.Title(name), eventType, near)
 	}
 	return usagef("%s sends no event of type %q: take one of %s, or --any-type", provider.Title(name), eventType, strings.Join(known[:3], ", "))
-}
-
-// nearest is the word that takes the fewest changes, if those are few.
-func nearest(word string, known []string) string {
-	best, least := "", max(len(word)/3, 2)+1
-	for _, one := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(one)); d < least {
-			best, least = one, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to be changed, added or taken away to make one word of another.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		previous := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := previous
-			if a[i] != b[j] {
-				cost = 1 + min(previous, row[j], row[j+1])
-			}
-			previous, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -13,6 +13,17 @@ import (
 // byte order mark, zero-width characters. No credential begins or ends with those.
 func Trim(text string) string { return strings.TrimFunc(text, invisible) }
 
+// Lines are the lines of a text that have something in them, each trimmed.
+func Lines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if line = Trim(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
 // Unquote is Trim, and takes a pair of quotation marks off, as they come with
 // variables of an environment file that no shell has read.
 func Unquote(text string) string {

@@ -72,3 +72,9 @@ func TestUnquote(t *testing.T) {
 	require.Equal(t, `"`, pasted.Unquote(`"`))
 	require.Empty(t, pasted.Unquote(`""`))
 }
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"one", "two words"}, pasted.Lines("\ufeffone \r\n\n\u200b\n\ttwo words"))
+	require.Empty(t, pasted.Lines(" \n"))
+}

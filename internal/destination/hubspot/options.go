@@ -36,8 +36,8 @@ const (
 	maxPerDay        = 10_000_000
 )
 
-// given are the options as configured; see docs/destinations/hubspot.md.
-type given struct {
+// Options are the options as configured; see docs/destinations/hubspot.md.
+type Options struct {
 	// Properties add to or replace the default ones; null removes one.
 	Properties    map[string]*string `json:"properties"`
 	IDProperty    string             `json:"id_property"`
@@ -55,7 +55,7 @@ type given struct {
 
 // options are the validated options with defaults filled in.
 type options struct {
-	given
+	Options
 
 	mapping   []property
 	onRestore map[string]string
@@ -123,7 +123,7 @@ func invalidToken(format string, args ...any) error {
 // readOptions validates options and fills in defaults.
 func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, error) {
 	o := &options{}
-	if err := destination.DecodeOptions(raw, &o.given); err != nil {
+	if err := destination.DecodeOptions(raw, &o.Options); err != nil {
 		return nil, err
 	}
 	for _, check := range []func() error{o.checkProperties, o.checkChoices, o.checkLimits} {
