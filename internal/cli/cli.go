@@ -5,7 +5,7 @@
 //
 // Output: people get aligned tables, --json gives the same data to scripts.
 // Errors are one line, "authsync: what went wrong: what to do", or with --json a problem
-// document. The exit status is 0 only on success, 2 for a command that was spelled wrong, else 1.
+// document. The exit status is 0 only on success, 2 for a command that was spelled wrong and for a plan that differs, else 1.
 package cli
 
 import (
@@ -117,7 +117,8 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 		}
 	}
 	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
-	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys())
+	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys(),
+		s.newExport(), s.newPlan(), s.newApply())
 	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver())
 	add("inspect", s.newEvents(), s.newUsers(), s.newRecords(), s.newDeliveries(), s.newExplain(), s.newDoctor(),
 		s.newSend(), s.newSelfTest(), s.newDemoProvider())

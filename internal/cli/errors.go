@@ -14,6 +14,9 @@ import (
 // errReported ends an unsuccessful command whose output has the reason.
 var errReported = errors.New("already reported")
 
+// errDiffers ends a plan that is not empty, for scripts.
+var errDiffers = errors.New("the server is not what the file says")
+
 // usageError is a command that was spelled wrong.
 type usageError struct{ error }
 
@@ -37,6 +40,8 @@ func report(w io.Writer, err error, asJSON bool) (status int) {
 		return 0
 	case errors.Is(err, errReported):
 		return 1
+	case errors.Is(err, errDiffers):
+		return 2
 	case isUsage(err):
 		status = 2
 	default:

@@ -68,6 +68,21 @@ func (b *testBundle) must(t *testing.T, args ...string) string {
 
 func setup(t *testing.T) *testBundle {
 	t.Helper()
+	b := setupEmpty(t)
+	b.must(t, "projects", "create", "shop", "--database-url-env", "SHOP_DATABASE_URL")
+	for name, secret := range map[string]string{
+		"auth0": "a plain secret of the stream", "clerk": "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx", "better-auth": "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAy",
+	} {
+		r := run(t.Context(), b.env, secret+"\n", "integrations", "set", "shop", name, "--webhook-signing-secret-file", "-")
+		require.Zero(t, r.status, r.err)
+		require.Contains(t, r.out, b.app.URL()+"/api/capydb/v1/integrations/"+name+"/webhook/")
+	}
+	return b
+}
+
+// setupEmpty is a running server without projects.
+func setupEmpty(t *testing.T) *testBundle {
+	t.Helper()
 	control, project := pgtest.Control(t), pgtest.Project(t)
 	b := &testBundle{control: control, project: project, env: map[string]string{
 		"AUTHSYNC_DATA_DIR":               t.TempDir(),
@@ -86,13 +101,5 @@ func setup(t *testing.T) *testBundle {
 
 	b.env["AUTHSYNC_URL"] = b.app.URL()
 	b.env["AUTHSYNC_API_KEY"] = strings.TrimSpace(b.must(t, "keys", "create", "test", "--test"))
-	b.must(t, "projects", "create", "shop", "--database-url-env", "SHOP_DATABASE_URL")
-	for name, secret := range map[string]string{
-		"auth0": "a plain secret of the stream", "clerk": "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx", "better-auth": "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAy",
-	} {
-		r := run(t.Context(), b.env, secret+"\n", "integrations", "set", "shop", name, "--webhook-signing-secret-file", "-")
-		require.Zero(t, r.status, r.err)
-		require.Contains(t, r.out, b.app.URL()+"/api/capydb/v1/integrations/"+name+"/webhook/")
-	}
 	return b
 }

@@ -1,0 +1,175 @@
+package configfile
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/destination/filter"
+	"github.com/authsync/authsync/internal/destination/registry"
+	"github.com/authsync/authsync/internal/provider"
+	providers "github.com/authsync/authsync/internal/provider/registry"
+)
+
+// namePattern is the form of the names of projects and destinations, as in docs/openapi.yaml.
+const namePattern = `^[a-z0-9][a-z0-9_-]{0,62}$`
+
+// maxReason is how long the reason of a pause may be, in bytes.
+const maxReason = 500
+
+// check finds what the server would refuse, as far as that can be known without the server and the secrets, so that
+// apply does not end halfway for a slip.
+func (r *reader) check(f *File) {
+	for name, p := range f.Projects {
+		path := join(join("", "projects"), name)
+		r.name(path, "project", name)
+		if p.DatabaseURL != nil {
+			r.reference(join(path, "database_url"), *p.DatabaseURL)
+		}
+		integrations := map[string]Integration{}
+		for written, i := range p.Integrations {
+			canonical := r.integration(join(join(path, "integrations"), written), written, i)
+			if _, twice := integrations[canonical]; twice {
+				r.fail(r.keyAt(join(join(path, "integrations"), written)), "integration %s is given twice", canonical)
+			}
+			integrations[canonical] = i
+		}
+		p.Integrations = integrations
+		f.Projects[name] = p
+		for name, d := range p.Destinations {
+			r.destination(join(join(path, "destinations"), name), name, d)
+		}
+	}
+	slices.SortFunc(r.problems, func(a, b string) int { return cmp.Or(r.line(a)-r.line(b), cmp.Compare(a, b)) })
+}
+
+// line is where a problem is.
+func (r *reader) line(problem string) int {
+	text, _, _ := strings.Cut(strings.TrimPrefix(problem, r.file+":"), ":")
+	n, _ := strconv.Atoi(text) // it is written by fail
+	return n
+}
+
+func (r *reader) name(path, what, name string) {
+	if !regexp.MustCompile(namePattern).MatchString(name) {
+		r.fail(r.keyAt(path), "the name of a %s is 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter or digit: %.80q is none", what, name)
+	}
+}
+
+func (r *reader) reference(path string, ref Reference) {
+	if (ref.Env == "") == (ref.File == "") {
+		r.fail(r.keyAt(path), "say where the secret is: either {env: NAME} or {file: PATH}")
+	}
+}
+
+// integration checks one, and returns its provider's name as the API has it.
+func (r *reader) integration(path, written string, i Integration) string {
+	kind, err := providers.Lookup(written)
+	if err != nil {
+		r.unknown(r.keyAt(path), "provider", written, provider.Names())
+		return written
+	}
+	known := slices.Sorted(maps.Keys(fieldsOf(reflect.TypeFor[provider.Credentials]())))
+	for credential, ref := range i.Credentials {
+		at := join(join(path, "credentials"), credential)
+		if !slices.Contains(known, credential) {
+			r.unknown(r.keyAt(at), "credential", credential, known)
+		}
+		r.reference(at, ref)
+	}
+	if r.options(path, reflect.TypeFor[provider.Options]()) {
+		var options provider.Options
+		text, err := json.Marshal(i.Options)
+		if err == nil {
+			err = json.Unmarshal(text, &options)
+		}
+		if err == nil {
+			err = options.Validate()
+		}
+		if err == nil {
+			_, err = kind.NewVerifier(provider.Credentials{}, options)
+		}
+		if err != nil {
+			r.fail(r.keyAt(join(path, "options")), "%s", strings.TrimPrefix(err.Error(), "json: "))
+		}
+	}
+	return kind.Name()
+}
+
+// options checks the keys and the kinds of values of options, and tells whether they are right.
+func (r *reader) options(path string, t reflect.Type) bool {
+	before := len(r.problems)
+	if n, given := r.values[join(path, "options")]; given {
+		r.value(n, t, join(path, "options"))
+	}
+	return len(r.problems) == before
+}
+
+func (r *reader) destination(path, name string, d Destination) {
+	r.name(path, "destination", name)
+	for secret, ref := range d.Secrets {
+		r.reference(join(join(path, "secrets"), secret), ref)
+	}
+	switch {
+	case d.PauseReason != "" && !d.Paused:
+		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason is for a destination that is paused: add paused: true")
+	case len(d.PauseReason) > maxReason:
+		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason has %d bytes: it takes at most %d", len(d.PauseReason), maxReason)
+	case d.Type == "":
+		r.fail(r.keyAt(path), "type is missing: give one of %s", strings.Join(registry.Names(), ", "))
+		return
+	}
+	typ, err := registry.Lookup(d.Type)
+	if err != nil || typ.Name() != d.Type {
+		r.unknown(r.keyAt(join(path, "type")), "type", d.Type, registry.Names())
+		return
+	}
+	for secret := range d.Secrets {
+		if known := typ.SecretNames(); known != nil && !slices.Contains(known, secret) {
+			r.unknown(r.keyAt(join(join(path, "secrets"), secret)), "secret", secret, known)
+		}
+	}
+	if r.options(path, optionTypes()[d.Type]) {
+		if err := build(typ, d); err != nil {
+			r.fail(r.keyAt(path), "destination %s: %v", name, err)
+		}
+	}
+}
+
+// build makes a destination as the server would, with placeholders for its secrets. It sends nothing.
+func build(typ destination.Type, d Destination) error {
+	var condition *string
+	if strings.TrimSpace(d.Condition) != "" {
+		condition = &d.Condition
+	}
+	if _, err := filter.Compile(d.EventTypes, d.Fields, condition); err != nil {
+		return err
+	}
+	options, err := json.Marshal(withoutNulls(d.Options))
+	if err != nil {
+		return err
+	}
+	names := slices.Concat(typ.SecretNames(), slices.Collect(maps.Keys(d.Secrets)))
+	for _, used := range regexp.MustCompile(`\$secrets\.([a-z][a-z0-9_]*)`).FindAllSubmatch(options, -1) {
+		names = append(names, string(used[1])) // one that is set on the server need not be in the file
+	}
+	secrets := map[string]string{}
+	for _, name := range names {
+		secrets[name] = "pat-in-place-of-a-secret-that-is-not-known" // in the form of the strictest type
+		if made, value, ok := typ.NewSecret(); ok && made == name {
+			secrets[name] = value
+		}
+	}
+	made, err := typ.New(destination.Config{Options: options, Secrets: destination.Secrets{Values: secrets}}, destination.Deps{})
+	if err != nil {
+		return err
+	}
+	capabilities := made.Traits()
+	return capabilities.CheckEventTypes(typ.Name(), d.EventTypes)
+}

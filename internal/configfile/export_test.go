@@ -1,0 +1,30 @@
+package configfile
+
+import (
+	"bytes"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MarshalValue writes any value as Marshal does.
+func MarshalValue(value any) []byte {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(nodeOf(reflect.ValueOf(&value))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// ReadValue reads any value as Read does.
+func ReadValue(text []byte) (any, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, err
+	}
+	r := &reader{file: "f", at: map[string]*yaml.Node{}, values: map[string]*yaml.Node{}}
+	value := r.value(document.Content[0], nil, "")
+	return value, r.err()
+}
