@@ -97,10 +97,16 @@ func runOf(r *syncrun.Run) wire.Run {
 	}
 	if d := r.Drift; d != nil {
 		run.Drift = &wire.Drift{
-			Missing: d.Missing, Differing: d.Differing, DeletedHere: d.DeletedHere, Orphaned: d.Orphaned, Placeholders: d.Placeholders,
-			Columns: d.Columns, Unreported: d.Unreported, Tolerated: d.Tolerated, Repaired: d.Repaired, Failed: d.Failed, Left: d.Left,
-			DeletionsBlockedReason: d.DeletionsBlockedReason, Compared: d.Compared, Restarts: d.Restarts,
-			Users: each(d.Users, func(u mirror.Drifted) wire.Drifted { return wire.Drifted(u) }),
+			TypeDrift: wire.TypeDrift(d.TypeDrift), Restarts: d.Restarts, Records: make(map[string]wire.RecordDrift, len(d.Records)),
+			Users: each(d.Users, func(u mirror.Drifted) wire.Drifted {
+				return wire.Drifted{UserID: u.RecordID, Finding: u.Finding, Columns: u.Columns, State: u.State}
+			}),
+		}
+		for t, of := range d.Records {
+			run.Drift.Records[string(t)] = wire.RecordDrift{
+				TypeDrift: wire.TypeDrift(of.TypeDrift), UnlistedReason: of.UnlistedReason,
+				Examples: each(of.Examples, func(r mirror.Drifted) wire.DriftedRecord { return wire.DriftedRecord(r) }),
+			}
 		}
 	}
 	return run

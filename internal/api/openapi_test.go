@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 )
@@ -186,8 +187,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, `{"dry_run": true, "force": true}`, 202)
 	check("POST", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 409)
 	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.sync_runs SET drift = $1 WHERE kind = 'reconcile'`, syncrun.Drift{
-		Missing: 1, Columns: map[string]int64{"email": 1}, DeletionsBlockedReason: &text, Compared: 7, Restarts: 1,
-		Users: []mirror.Drifted{{UserID: "user_1", Finding: mirror.Missing, Columns: []string{}, State: mirror.StateFound}},
+		TypeDrift: syncrun.TypeDrift{Missing: 1, Columns: map[string]int64{"email": 1}, DeletionsBlockedReason: &text, Compared: 7}, Restarts: 1,
+		Users: []mirror.Drifted{{RecordID: "user_1", Finding: mirror.Missing, Columns: []string{}, State: mirror.StateFound}},
+		Records: map[record.Type]*syncrun.RecordDrift{record.Membership: {
+			TypeDrift: syncrun.TypeDrift{Orphaned: 1}, UnlistedReason: &text,
+			Examples: []mirror.Drifted{{RecordID: "org_1/user_1", Finding: mirror.Orphaned, Columns: []string{}, State: mirror.StateRepaired}},
+		}},
 	})
 	require.NoError(t, err)
 	check("GET", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 200)

@@ -181,7 +181,7 @@ func (f *follower) ended(run client.Run) error {
 	} else if err := f.report(run); err != nil {
 		return err
 	}
-	if run.State != "done" || run.Failed > 0 || run.Drift != nil && run.Drift.Left+run.Drift.Failed > 0 {
+	if run.State != "done" || run.Failed > 0 || run.Drift != nil && run.Drift.Total(func(d client.TypeDrift) int64 { return d.Left + d.Failed }) > 0 {
 		return errReported
 	}
 	return nil

@@ -49,14 +49,14 @@ user_2  differs                repaired  email, username
 user_3  not at the provider    repaired  -
 … and 1,200 more.
 
-                                      USERS
-missing in the mirror                 1,200
-differs                               2
-deleted in the mirror only            0
-not at the provider                   1
-placeholder, unknown to the provider  0
-  in email                            2
-  in username                         1
+                            USERS
+missing in the mirror       1,200
+differs                     2
+deleted in the mirror only  0
+not at the provider         1
+placeholder, unknown there  0
+  in email                  2
+  in username               1
 
 Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed, 0 left as they are.
 `, out.String())

@@ -45,6 +45,7 @@ type (
 	Delivery     = wire.Delivery
 
 	Run              = wire.Run
+	TypeDrift        = wire.TypeDrift
 	Order            = wire.Order
 	RedeliverOrder   = wire.RedeliverOrder
 	Redelivery       = wire.Redelivery

@@ -150,7 +150,14 @@ func (d integrationData) Drift() *wire.Drift {
 // BlockedDeletions says that the last comparison has held deletions back.
 func (d integrationData) BlockedDeletions() bool {
 	drift := d.Drift()
-	return drift != nil && drift.DeletionsBlockedReason != nil
+	if drift == nil {
+		return false
+	}
+	blocked := drift.DeletionsBlockedReason != nil
+	for _, of := range drift.Records {
+		blocked = blocked || of.DeletionsBlockedReason != nil
+	}
+	return blocked
 }
 
 // Notes are what the last runs have to say.

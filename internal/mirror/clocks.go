@@ -7,40 +7,68 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// Clocks tell what an event about a user must be newer than to win over all
-// that the mirror knows of the user.
+// Clocks tell what an event about a record must be newer than to win over all
+// that the mirror knows of the record.
 type Clocks struct {
-	UserID   string
-	Provider *string // nil: a placeholder
-	// IsPlaceholder: no event about the user has arrived yet. IsDeleted: deleted_at is set.
+	RecordID       string
+	OrganizationID *string // that a membership or an invitation belongs to; nil: unknown
+	Provider       *string // nil: a placeholder
+	// IsPlaceholder: no event about the record has arrived yet. IsDeleted: deleted_at is set.
 	IsPlaceholder, IsDeleted bool
-	// At and SentAt are the greatest version of the profile's columns, LifeAt and
+	// At and SentAt are the greatest version of the columns beside deleted_at, LifeAt and
 	// LifeSentAt that of being there or deleted; nil: none.
 	At, SentAt, LifeAt, LifeSentAt *time.Time
 	// ReceivedAt is when the last event without a clock was received; nil: none.
 	ReceivedAt *time.Time
 }
 
-const selectClocks = `
-	SELECT user_id, provider, is_placeholder, is_deleted, at, sent_at, life_at, life_sent_at, received_at
-	FROM capydb_auth.clocks_of_users($1)`
+// selectClocks has an argument for each column of the key.
+func selectClocks(d record.Definition) string {
+	args := "$1"
+	if len(d.Key) > 1 {
+		args = "$1, $2"
+	}
+	return `
+	SELECT record_id, organization_id, provider, is_placeholder, is_deleted, at, sent_at, life_at, life_sent_at, received_at
+	FROM capydb_auth.clocks_of_` + d.Table + `(` + args + `)`
+}
 
-// Clocks gives the clocks of those of the users that the mirror has. Ask it
+// Clocks gives the clocks of those of the records of a type that the mirror has. Ask it
 // before asking the provider: what the provider answers then knows of all events
 // that were in the mirror at this time. The error is a *DelayError.
-func (m *Mirrors) Clocks(ctx context.Context, projectID uuid.UUID, userIDs []string) (map[string]Clocks, error) {
-	clocks := make(map[string]Clocks, len(userIDs))
-	err := m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
-		rows, err := l.pool.Query(ctx, selectClocks, userIDs)
+func (m *Mirrors) Clocks(ctx context.Context, projectID uuid.UUID, t record.Type, ids []string) (map[string]Clocks, error) {
+	d, err := listedType(t)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([][]string, len(d.Key))
+	for _, id := range ids {
+		key, ok := keyOf(d, id)
+		if !ok {
+			continue // the mirror cannot have it
+		}
+		for i, part := range key {
+			text, _ := part.(string)
+			keys[i] = append(keys[i], text)
+		}
+	}
+	args := make([]any, len(keys))
+	for i := range keys {
+		args[i] = keys[i]
+	}
+	clocks := make(map[string]Clocks, len(ids))
+	err = m.query(ctx, projectID, func(ctx context.Context, l *tenant) error {
+		rows, err := l.pool.Query(ctx, selectClocks(d), args...)
 		if err != nil {
 			return err
 		}
 		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Clocks])
 		for _, c := range found {
-			clocks[c.UserID] = c
+			clocks[c.RecordID] = c
 		}
 		return err
 	})

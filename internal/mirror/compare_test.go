@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -182,7 +183,7 @@ func TestCompare(t *testing.T) {
 			read := withRaw(update("reconcile:2", 10, c.read...), c.there)
 			read.SentAt, read.ReceivedAt, read.NoLedger, read.LastSignInIsLeast = second(30), second(30), true, c.isLeast
 			m := newMirrors(t, pool)
-			found, err := m.Compare(t.Context(), projectID(), []mirror.Event{read}, rules)
+			found, err := m.Compare(t.Context(), projectID(), record.User, []mirror.Event{read}, rules)
 			require.NoError(t, err)
 			want := mirror.Finding{Finding: c.finding, Columns: []string{}, Tolerated: []string{}}
 			want.Columns = append(want.Columns, c.columns...)
@@ -192,7 +193,7 @@ func TestCompare(t *testing.T) {
 			// What was found is mended by applying it, and not found again.
 			if c.finding != mirror.Equal {
 				require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{read}))
-				found, err = m.Compare(t.Context(), projectID(), []mirror.Event{read}, rules)
+				found, err = m.Compare(t.Context(), projectID(), record.User, []mirror.Event{read}, rules)
 				require.NoError(t, err)
 				require.Equal(t, []mirror.Finding{{Finding: mirror.Equal, Columns: []string{}, Tolerated: []string{}}}, found)
 			}

@@ -43,10 +43,10 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 		require.NoError(t, err)
 	}
 	_, err := conn.Exec(t.Context(), `
-		INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
-		SELECT 'auth0', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
+		INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
+		SELECT 'auth0', 'user', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
 			CASE WHEN i % 2 = 0 THEN 'none' ELSE 'open' END FROM generate_series(0, $1::int - 1) AS i
-		UNION ALL SELECT 'auth0', '', $2::uuid, 'begun', 'none'
+		UNION ALL SELECT 'auth0', '', '', $2::uuid, 'begun', 'none'
 		ON CONFLICT DO NOTHING`, users, projectID())
 	require.NoError(t, err)
 }
@@ -93,7 +93,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 			e.Fields = provider.Fields{record.DeletedAt: &text}
 		})...),
 		"CompareUsers":   run(`SELECT * FROM capydb_auth.compare_users(`+mirror.EventArray+`, '{}', true)`, events("user-%d", as)...),
-		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($42, 'auth0', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
+		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($42, 'auth0', 'user', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
 		"ClocksOfUsers":  run(`SELECT * FROM capydb_auth.clocks_of_users(` + userIDs + `)`),
 		"ReadChanges":    run(`SELECT * FROM capydb_auth.read_changes(2000, 20)`),
 		"ChangesByID":    run(`SELECT * FROM capydb_auth.changes_by_id(` + ids + `)`),
@@ -106,13 +106,13 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Records":        run(recordList, append([]any{mirror.Planned}, listArgs...)...),
 		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
 		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
-		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", true, true, planItems),
+		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),
 		"History":        run(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
-		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
-		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', (
-			SELECT jsonb_agg(jsonb_build_object('user_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
+		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned_users($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
+		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', 'user', (
+			SELECT jsonb_agg(jsonb_build_object('record_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
 	}
 }
 
@@ -150,7 +150,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 		"OfEmptyTables": func(t *testing.T, conn *pgx.Conn) {
 			t.Helper()
 			analyze(t, conn)
-			_, err := conn.Exec(t.Context(), `INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state) VALUES ('auth0', '', $1, 'begun', 'none')`, projectID())
+			_, err := conn.Exec(t.Context(), `INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state) VALUES ('auth0', '', '', $1, 'begun', 'none')`, projectID())
 			require.NoError(t, err)
 			for range 7 { // a plan is generic from the sixth time on
 				for _, statement := range hot() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // ErrFindingsGone means that a reconcile's findings are gone, because the
@@ -83,165 +84,215 @@ func (r *Reconcile) forget(ctx context.Context, runID *uuid.UUID) error {
 
 const reconcilePage = `
 	SELECT ordinal, finding, columns, tolerated, is_open
-	FROM capydb_auth.reconcile_page($42, $43, ` + eventArray + `, $44::jsonb, $45)
+	FROM capydb_auth.reconcile_page($42, $43, $46, ` + eventArray + `, $44::jsonb, $45)
 	ORDER BY ordinal`
 
-// Page compares a page of the provider's users with the mirror, notes what it
-// finds, and gives those that are not equal, or of whom something is tolerated. whole means that the objects hold all that
+// Page compares a page of the provider's records of one type with the mirror, notes what it
+// finds, and gives those that are not equal, or of which something is tolerated. whole means that the objects hold all that
 // the provider knows.
-func (r *Reconcile) Page(ctx context.Context, events []Event, rules provider.Comparison, whole bool) (findings []Finding, err error) {
+func (r *Reconcile) Page(
+	ctx context.Context, t record.Type, events []Event, rules provider.Comparison, whole bool,
+) (findings []Finding, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
-	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
-		findings, err = findingsOf(t.pool.Query(ctx, reconcilePage, append(eventArgs(pointers(events)), r.runID, r.provider, rules, whole)...))
+	err = r.query(ctx, func(ctx context.Context, l *tenant) error {
+		findings, err = findingsOf(l.pool.Query(ctx, reconcilePage, append(eventArgs(pointers(events)), r.runID, r.provider, rules, whole, t)...))
 		return err
 	})
 	return findings, err
 }
 
-const reconcileOrphaned = `SELECT coalesce(last_id, ''), users FROM capydb_auth.reconcile_orphaned($1, $2, $3, $4, $5, $6)`
-
-// Orphaned looks at limit users behind one for those that the walk, which began
-// at begun, did not meet, and notes them; placeholders too, if told to. It gives the
-// id to go on behind, empty at the end, and how many of those it has looked at are live
-// users of the provider whom the mirror had before the run.
-func (r *Reconcile) Orphaned(
-	ctx context.Context, begun time.Time, placeholders bool, after string, limit int,
-) (last string, users int64, err error) {
-	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
-		return t.pool.QueryRow(ctx, reconcileOrphaned, r.runID, r.provider, begun, placeholders, after, limit).Scan(&last, &users)
-	})
-	return last, users, err
+// Search says which records of the mirror are looked at.
+type Search struct {
+	Type record.Type
+	// Begun is when the walk began: what is newer it could not know.
+	Begun time.Time
+	// Placeholders are noted, too, if the type has them.
+	Placeholders bool
+	// After is the id that the last call gave; empty at first.
+	After string
+	Limit int
 }
 
-// Open is a user to be read from the provider.
+// reconcileOrphaned returns the statement and its arguments behind the run and the provider.
+func reconcileOrphaned(d record.Definition, s Search) (query string, args []any, err error) {
+	args = []any{s.Begun}
+	if d.Placeholders {
+		args = append(args, s.Placeholders)
+	}
+	after := make([]any, len(d.Key))
+	for i := range after {
+		after[i] = ""
+	}
+	if s.After != "" {
+		key, ok := keyOf(d, s.After)
+		if !ok {
+			return "", nil, fmt.Errorf("no %s has the id %q", d.Type, s.After)
+		}
+		after = key
+	}
+	args = append(append(args, after...), s.Limit)
+	query = "SELECT coalesce(last_id, ''), records FROM capydb_auth.reconcile_orphaned_" + d.Table + "($1, $2"
+	for i := range args {
+		query += fmt.Sprintf(", $%d", i+3)
+	}
+	return query + ")", args, nil
+}
+
+// Orphaned looks at some records of the mirror for those that the walk did not meet, and notes them.
+// It gives the id to go on behind, empty at the end, and how many of those it has looked at are live
+// records of the provider that the mirror had before the run.
+func (r *Reconcile) Orphaned(ctx context.Context, s Search) (last string, records int64, err error) {
+	d, err := listedType(s.Type)
+	if err != nil {
+		return "", 0, err
+	}
+	query, args, err := reconcileOrphaned(d, s)
+	if err != nil {
+		return "", 0, err
+	}
+	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
+		return t.pool.QueryRow(ctx, query, append([]any{r.runID, r.provider}, args...)...).Scan(&last, &records)
+	})
+	return last, records, err
+}
+
+// Open is a record to be read from the provider.
 type Open struct {
-	UserID  string
-	Finding string // what is assumed until then
+	RecordID string
+	Finding  string // what is assumed until then
 }
 
 const selectOpen = `
-	SELECT f.user_id, f.finding
+	SELECT f.record_id, f.finding
 	FROM capydb_auth.reconcile_findings AS f
-	WHERE f.run_id = $1 AND f.provider = $2
-	  AND (f.state = 'open' OR ($3 AND f.state = 'found'))
-	  AND ($4 OR f.finding NOT IN ('orphaned', 'placeholder'))
-	ORDER BY f.user_id
-	LIMIT $5`
+	WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3
+	  AND (f.state = 'open' OR ($4 AND f.state = 'found'))
+	  AND ($5 OR f.finding NOT IN ('orphaned', 'placeholder'))
+	ORDER BY f.record_id
+	LIMIT $6`
 
-// Open returns some users to be read from the provider. found includes
-// those that differ for certain but are not repaired, as after an interruption;
-// orphaned includes orphaned users and placeholders.
-func (r *Reconcile) Open(ctx context.Context, found, orphaned bool, limit int) (open []Open, err error) {
+// Choice says which of the open records of a type are meant.
+type Choice struct {
+	Type record.Type
+	// Found includes those that differ for certain but are not repaired, as after an interruption.
+	Found bool
+	// Orphaned includes orphaned records and placeholders.
+	Orphaned bool
+	Limit    int
+}
+
+// Open returns some records to be read from the provider.
+func (r *Reconcile) Open(ctx context.Context, c Choice) (open []Open, err error) {
 	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
 		// In one transaction, so that a run whose findings are gone is not taken for one that has none.
 		return pgdb.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
-			open, err = collect[Open](ctx, tx, selectOpen, planned, r.runID, r.provider, found, orphaned, limit)
+			open, err = collect[Open](ctx, tx, selectOpen, planned, r.runID, r.provider, c.Type, c.Found, c.Orphaned, c.Limit)
 			return err
 		})
 	})
 	return open, err
 }
 
-// Settled is what was found out about a user, or what became of it.
+// Settled is what was found out about a record, or what became of it.
 type Settled struct {
-	UserID  string   `json:"user_id"`
-	State   string   `json:"state"`
-	Finding string   `json:"finding,omitempty"`
-	Columns []string `json:"columns,omitempty"`
+	RecordID string   `json:"record_id"`
+	State    string   `json:"state"`
+	Finding  string   `json:"finding,omitempty"`
+	Columns  []string `json:"columns,omitempty"`
 }
 
-// Settle notes what was found out about users, or what became of them.
-func (r *Reconcile) Settle(ctx context.Context, users []Settled) error {
-	if len(users) == 0 {
+// Settle notes what was found out about records of a type, or what became of them.
+func (r *Reconcile) Settle(ctx context.Context, t record.Type, records []Settled) error {
+	if len(records) == 0 {
 		return nil
 	}
-	doc, err := json.Marshal(users)
+	doc, err := json.Marshal(records)
 	if err != nil {
 		return fmt.Errorf("encode what was found: %w", err)
 	}
-	return r.exec(ctx, `SELECT capydb_auth.reconcile_settle($1, $2, $3::jsonb)`, doc)
+	return r.exec(ctx, `SELECT capydb_auth.reconcile_settle($1, $2, $3, $4::jsonb)`, t, doc)
 }
 
-// Tally is how many users have the same finding and state.
+// Tally is how many records have the same finding and state.
 type Tally struct {
 	Finding, State string
-	Users          int64
+	Records        int64
 }
 
-// Drifted is a user that differs, or differed.
+// Drifted is a record that differs, or differed.
 type Drifted struct {
-	UserID  string   `json:"user_id"`
-	Finding string   `json:"finding"`
-	Columns []string `json:"columns"`
-	State   string   `json:"state"` // found, repaired, failed; open: the provider was not asked
+	RecordID string   `json:"record_id"`
+	Finding  string   `json:"finding"`
+	Columns  []string `json:"columns"`
+	State    string   `json:"state"` // found, repaired, failed; open: the provider was not asked
 }
 
-// Totals are the findings of a run as numbers.
+// Totals are the findings of a run about the records of a type as numbers.
 type Totals struct {
-	Met     int64            // users that the walk has met
-	Tallies []Tally          // of users that are not equal
-	Columns map[string]int64 // of users that differ: how many in which column
-	Users   []Drifted        // the first of them
+	Met     int64            // those that the walk has met
+	Tallies []Tally          // of those that are not equal
+	Columns map[string]int64 // of those that differ: how many in which column
+	Drifted []Drifted        // the first of them
 }
 
 const (
 	selectTallies = `
-		SELECT f.finding, f.state, count(*) AS users
+		SELECT f.finding, f.state, count(*) AS records
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none'
 		GROUP BY f.finding, f.state`
 
 	selectColumns = `
 		SELECT c.name, count(*)
 		FROM capydb_auth.reconcile_findings AS f
 		CROSS JOIN unnest(f.columns) AS c (name)
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none' AND f.finding <> 'unreported'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.finding <> 'unreported'
 		GROUP BY c.name`
 
 	selectDrifted = `
-		SELECT f.user_id, f.finding, f.columns, f.state
+		SELECT f.record_id, f.finding, f.columns, f.state
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.state <> 'none' AND f.finding <> 'unreported'
-		ORDER BY f.user_id
-		LIMIT $3`
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.finding <> 'unreported'
+		ORDER BY f.record_id
+		LIMIT $4`
 
 	countMet = `
 		SELECT count(*)
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.user_id <> '' AND f.finding NOT IN ('orphaned', 'placeholder')`
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.finding NOT IN ('orphaned', 'placeholder')`
 )
 
-// Totals counts the findings, and gives up to limit users that are not equal.
-func (r *Reconcile) Totals(ctx context.Context, limit int) (totals Totals, err error) {
+// Totals counts the findings about the records of a type, and gives up to limit that are not equal.
+func (r *Reconcile) Totals(ctx context.Context, of record.Type, limit int) (totals Totals, err error) {
 	err = r.query(ctx, func(ctx context.Context, t *tenant) error {
 		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
 		return pgx.BeginTxFunc(ctx, t.pool, options, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `SELECT capydb_auth.require_reconcile($1, $2)`, r.runID, r.provider); err != nil {
 				return err
 			}
-			if err := tx.QueryRow(ctx, countMet, r.runID, r.provider).Scan(&totals.Met); err != nil {
+			if err := tx.QueryRow(ctx, countMet, r.runID, r.provider, of).Scan(&totals.Met); err != nil {
 				return err
 			}
-			if totals.Tallies, err = collect[Tally](ctx, tx, selectTallies, r.runID, r.provider); err != nil {
+			if totals.Tallies, err = collect[Tally](ctx, tx, selectTallies, r.runID, r.provider, of); err != nil {
 				return err
 			}
-			if totals.Users, err = collect[Drifted](ctx, tx, selectDrifted, r.runID, r.provider, limit); err != nil {
+			if totals.Drifted, err = collect[Drifted](ctx, tx, selectDrifted, r.runID, r.provider, of, limit); err != nil {
 				return err
 			}
 			totals.Columns = make(map[string]int64)
-			rows, err := tx.Query(ctx, selectColumns, r.runID, r.provider)
+			rows, err := tx.Query(ctx, selectColumns, r.runID, r.provider, of)
 			if err != nil {
 				return err
 			}
 			var name string
-			var users int64
-			_, err = pgx.ForEachRow(rows, []any{&name, &users}, func() error {
-				totals.Columns[name] = users
+			var records int64
+			_, err = pgx.ForEachRow(rows, []any{&name, &records}, func() error {
+				totals.Columns[name] = records
 				return nil
 			})
 			return err

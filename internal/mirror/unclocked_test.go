@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/auth0"
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/clerk"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -222,7 +223,7 @@ func TestSupersedeIsNewerThanWhatWasSaidWithoutAClock(t *testing.T) {
 			apply(t, pool, []mirror.Event{stamped, gone, changed, deletedAgain})
 			require.Equal(t, "13", one(t, pool, selectDeleted))
 
-			clocks, err := newMirrors(t, pool).Clocks(t.Context(), projectID(), []string{"u1"})
+			clocks, err := newMirrors(t, pool).Clocks(t.Context(), projectID(), record.User, []string{"u1"})
 			require.NoError(t, err)
 			read := update("refresh:1", 0, "email", "c@example.com") // its own clock is old
 			read.ReceivedAt, read.NoLedger = second(13), true        // by a clock that is behind

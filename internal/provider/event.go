@@ -95,6 +95,23 @@ func (e *Event) Time() time.Time {
 	return e.At
 }
 
+// SetRecord makes the event one about a record.
+func (e *Event) SetRecord(ref record.Ref) {
+	if ref.Type != record.User {
+		e.RecordType = ref.Type
+	}
+	switch ref.Type {
+	case record.User:
+		e.UserID = ref.ID
+	case record.Organization:
+		e.OrganizationID = ref.ID
+	case record.Membership:
+		e.OrganizationID, e.UserID, _ = record.SplitMembershipID(ref.ID)
+	case record.Invitation, record.Session:
+		e.ObjectID = ref.ID
+	}
+}
+
 // Record returns what the event is about. Its ID is empty if the event is about nothing that is
 // mirrored, or cannot be decoded.
 func (e *Event) Record() record.Ref {

@@ -37,8 +37,8 @@ type Importer interface {
 	DecodeUser(object json.RawMessage, i Import, o Options) Event
 	// DecodeRecord does the same for an organization, a membership or an invitation.
 	DecodeRecord(t record.Type, object json.RawMessage, i Import, o Options) Event
-	// Comparison describes how the keys of two user objects are compared.
-	Comparison() Comparison
+	// Comparison describes how the keys of two objects of a type are compared.
+	Comparison(t record.Type) Comparison
 }
 
 // Racer is a provider whose clocks may not tell which of several simultaneous changes was written
@@ -49,7 +49,7 @@ type Racer interface {
 	MayRace(e *Event) bool
 }
 
-// Comparison describes the top-level keys of a user object when two forms of it (event, list,
+// Comparison describes the top-level keys of an object when two forms of it (event, list,
 // export, table) are compared. The values of all other keys are compared, and a key that only one
 // form has is compared if authsync has read both.
 type Comparison struct {

@@ -20,6 +20,14 @@ const (
 	Session      Type = "session"
 )
 
+// WithArticle returns the type as it stands in a sentence: "an organization".
+func (t Type) WithArticle() string {
+	if t == Organization || t == Invitation {
+		return "an " + string(t)
+	}
+	return "a " + string(t)
+}
+
 // The kinds of change. A session is deleted when it ends.
 const (
 	Created  = "created"
@@ -102,6 +110,8 @@ type Definition struct {
 	ByParents bool
 	// Active says that there is a view of the records that exist.
 	Active bool
+	// Listed says that a provider lists all records of the type, so that they are read and compared with the mirror.
+	Listed bool
 	// Placeholders says that a record may exist before its first event, made by ensure_user or ensure_organization.
 	Placeholders bool
 }
@@ -133,19 +143,19 @@ func (d Definition) Has(column string) bool {
 func Types() []Definition {
 	return []Definition{
 		{
-			Type: Organization, Table: "organizations", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Placeholders: true,
+			Type: Organization, Table: "organizations", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Listed: true, Placeholders: true,
 			Columns: []Column{Name, Slug, ImageURL, CreatedAt, UpdatedAt, DeletedAt, Raw},
 		},
 		{
-			Type: User, Table: "users", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Placeholders: true,
+			Type: User, Table: "users", Key: []string{"id"}, Deletion: "deleted_at", Active: true, Listed: true, Placeholders: true,
 			Columns: []Column{Email, FirstName, LastName, Username, ImageURL, CreatedAt, UpdatedAt, LastSignInAt, DeletedAt, Raw},
 		},
 		{
-			Type: Membership, Table: "memberships", Key: []string{"organization_id", "user_id"}, Deletion: "own_deleted_at", Active: true, ByParents: true,
+			Type: Membership, Table: "memberships", Key: []string{"organization_id", "user_id"}, Deletion: "own_deleted_at", Active: true, Listed: true, ByParents: true,
 			Columns: []Column{ID, Role, Roles, Permissions, CreatedAt, UpdatedAt, DeletedAt, Raw},
 		},
 		{
-			Type: Invitation, Table: "invitations", Key: []string{"id"}, Deletion: "deleted_at",
+			Type: Invitation, Table: "invitations", Key: []string{"id"}, Deletion: "deleted_at", Listed: true,
 			Columns: []Column{OrganizationID, Email, Role, Status, ExpiresAt, CreatedAt, UpdatedAt, DeletedAt, Raw},
 		},
 		{
@@ -153,6 +163,11 @@ func Types() []Definition {
 			Columns: []Column{UserID, Status, CreatedAt, LastActiveAt, ExpiresAt, DeletedAt, Raw},
 		},
 	}
+}
+
+// Listed returns the definitions of the types that providers list, without users.
+func Listed() []Definition {
+	return slices.DeleteFunc(Types(), func(d Definition) bool { return d.Type == User || !d.Listed })
 }
 
 // Names returns the names of all record types, in the sequence in which people read them: users come first.

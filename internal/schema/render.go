@@ -37,6 +37,9 @@ type recordType struct {
 // keyColumn is a column of the primary key and the attribute of capydb_auth.event that it comes from.
 type keyColumn struct{ Name, From string }
 
+// Parent returns the type of record that the column refers to.
+func (k keyColumn) Parent() string { return strings.TrimSuffix(k.Name, "_id") }
+
 // mirroredColumn is a mirrored column in the terms of apply_TABLE.
 type mirroredColumn struct {
 	Name string // the attribute of capydb_auth.event
@@ -49,6 +52,24 @@ type mirroredColumn struct {
 	Stored, Value, Decided string
 	// FromJSON is the value that merge_record gives.
 	FromJSON string
+	// Differs is whether the value of an event e is another one than that of the row h.row, in compare_TABLE.
+	Differs string
+}
+
+// RecordID returns the id of a row of the table, by the alias of that.
+func (t recordType) RecordID(alias string) string {
+	if t.Type == record.Membership {
+		return "capydb_auth.membership_id(" + alias + ".organization_id, " + alias + ".user_id)"
+	}
+	return alias + ".id"
+}
+
+// OrganizationID returns the organization that a row of the table belongs to, NULL where there is none.
+func (t recordType) OrganizationID(alias string) string {
+	if t.Has(string(record.OrganizationID)) {
+		return alias + ".organization_id"
+	}
+	return "NULL::text"
 }
 
 // InFeed returns the columns that a change has in before and after.
@@ -67,12 +88,9 @@ func (t recordType) Where() string {
 
 func newRecordType(d record.Definition) recordType {
 	t := recordType{
-		Definition: d, A: "a " + string(d.Type), ExampleID: "auth0|123 or user_123", DeletedAt: "v.deleted_at",
+		Definition: d, A: d.Type.WithArticle(), ExampleID: "auth0|123 or user_123", DeletedAt: "v.deleted_at",
 		HasSignIn: slices.Contains(d.Columns, record.LastSignInAt), SignInBit: record.LastSignInAt.Bit(),
 		HasRoles: slices.Contains(d.Columns, record.Roles),
-	}
-	if strings.ContainsRune("aeio", rune(d.Type[0])) {
-		t.A = "an " + string(d.Type)
 	}
 	if d.Type == record.Organization {
 		t.ExampleID = "org_123"
@@ -114,13 +132,38 @@ func newMirroredColumn(d record.Definition, column record.Column) mirroredColumn
 			c.Stored, c.Value, c.Decided = d.Deletion, "w.deleted_at", "shown_deleted_at"
 		}
 	}
+	c.Differs = differs(column, c.StoredColumn)
 	return c
+}
+
+// differs returns the condition that an event's value of a column is another one than the row's.
+// JavaScript keeps milliseconds, PostgreSQL microseconds. Lists of texts are sets, and what nobody
+// has listed is an empty one.
+func differs(column record.Column, stored string) string {
+	const line = "\n                            "
+	here, there := "(h.row)."+stored, "e."+string(column)
+	switch {
+	case column == record.CreatedAt, column == record.UpdatedAt, column == record.LastSignInAt, column == record.ExpiresAt, column == record.LastActiveAt:
+		condition := "date_trunc('milliseconds', " + there + ")" + line + "IS DISTINCT FROM date_trunc('milliseconds', " + here + ")"
+		if column == record.LastSignInAt {
+			condition += line + "AND (e.last_sign_in_at_is_least AND " + there + " < " + here + ") IS NOT TRUE"
+		}
+		return condition
+	case column.SQLType() == "text[]":
+		sorted := func(value string) string {
+			return `ARRAY(SELECT a.v FROM unnest(` + value + `) AS a (v) ORDER BY a.v COLLATE "C")`
+		}
+		return sorted(there) + line + "<> " + sorted(here)
+	default:
+		return there + " IS DISTINCT FROM " + here
+	}
 }
 
 // recordTypes is what a template that is rendered once knows.
 type recordTypes struct {
 	Types     []recordType
 	ByParents []recordType
+	Listed    []recordType
 	Columns   []record.Column
 	RolesBit  int
 }
@@ -133,6 +176,9 @@ func render(layer, name, text string) []codeFile {
 		all.Types = append(all.Types, t)
 		if d.ByParents {
 			all.ByParents = append(all.ByParents, t)
+		}
+		if d.Listed {
+			all.Listed = append(all.Listed, t)
 		}
 	}
 	object := strings.TrimSuffix(path.Base(name), templateSuffix)

@@ -42,7 +42,7 @@ COMMENT ON TABLE authsync.sync_runs IS 'Runs that read all users of a provider. 
 COMMENT ON COLUMN authsync.sync_runs.kind IS 'backfill: fills the mirror; reconcile: also compares it with the provider.';
 COMMENT ON COLUMN authsync.sync_runs.options IS 'Options given when the run was started.';
 COMMENT ON COLUMN authsync.sync_runs.state IS 'running; waiting (for its turn, or for wait_reason); done; failed; cancelled.';
-COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for records the walk did not meet; confirm: reads single records the walk could not decide on.';
 COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; everything before it is in the mirror.';
 COMMENT ON COLUMN authsync.sync_runs.total IS 'Number of users according to the provider; NULL where it does not say.';
 COMMENT ON COLUMN authsync.sync_runs.pages IS 'Pages applied, each counted once.';

@@ -57,9 +57,9 @@ type RunEntry struct {
 	Reason string `json:"reason"`
 }
 
-// Drift is how mirror and provider differed; of a reconcile only. For the meaning of the
-// numbers see syncrun.Drift.
-type Drift struct {
+// TypeDrift is how mirror and provider differed in the records of one type. For the meaning of the
+// numbers see syncrun.TypeDrift.
+type TypeDrift struct {
 	Missing                int64            `json:"missing"`
 	Differing              int64            `json:"differing"`
 	DeletedHere            int64            `json:"deleted_here"`
@@ -72,9 +72,47 @@ type Drift struct {
 	Failed                 int64            `json:"failed"`
 	Left                   int64            `json:"left"`
 	DeletionsBlockedReason *string          `json:"deletions_blocked_reason"`
-	Users                  []Drifted        `json:"users"` // the first hundred
 	Compared               int64            `json:"compared"`
-	Restarts               int              `json:"restarts,omitempty"`
+}
+
+// Found is how many records differ.
+func (d TypeDrift) Found() int64 {
+	return d.Missing + d.Differing + d.DeletedHere + d.Orphaned + d.Placeholders
+}
+
+// Drift is how mirror and provider differed, in users and in the records of other types; of a
+// reconcile only.
+type Drift struct {
+	TypeDrift
+
+	Users    []Drifted              `json:"users"` // the first hundred
+	Records  map[string]RecordDrift `json:"records"`
+	Restarts int                    `json:"restarts,omitempty"`
+}
+
+// Total is the sum over all types of what number gives.
+func (d Drift) Total(number func(TypeDrift) int64) int64 {
+	total := number(d.TypeDrift)
+	for _, of := range d.Records {
+		total += number(of.TypeDrift)
+	}
+	return total
+}
+
+// RecordDrift is the drift of a type other than users.
+type RecordDrift struct {
+	TypeDrift
+
+	Examples       []DriftedRecord `json:"examples"` // the first hundred
+	UnlistedReason *string         `json:"unlisted_reason"`
+}
+
+// DriftedRecord is a record that differs, or differed.
+type DriftedRecord struct {
+	RecordID string   `json:"record_id"`
+	Finding  string   `json:"finding"`
+	Columns  []string `json:"columns"`
+	State    string   `json:"state"`
 }
 
 // Drifted is a user that differs, or differed.

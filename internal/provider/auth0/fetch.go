@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Auth0's Management API, v2 (its documentation, 2026-08-20).
@@ -214,19 +215,38 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 // User reads one user. Auth0 answers 404 for a deleted user; a 404 that is not in Auth0's format
 // proves nothing.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
-	const what = "read a user"
-	address := s.base + "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
-	answer, err := s.do(ctx, userapi.Request{What: what, URL: address, MaxBody: maxUser})
+	return s.object(ctx, objectAddress{kind: record.User, permission: readUsers, path: userPath(id), key: keyUserID, id: id})
+}
+
+func userPath(id string) string {
+	return "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
+}
+
+// objectAddress is where an object is read: by which permission, and which of its keys is its id.
+type objectAddress struct {
+	kind                      record.Type
+	permission, path, key, id string
+}
+
+// object reads the object of an id.
+func (s *source) object(ctx context.Context, of objectAddress) (userapi.User, error) {
+	what := "read " + of.kind.WithArticle()
+	answer, err := s.doWith(ctx, of.permission, userapi.Request{What: what, URL: s.base + of.path, MaxBody: maxUser})
 	if err != nil {
 		return userapi.User{}, err
 	}
-	if answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound {
+	if isGone(answer) {
 		return userapi.User{}, userapi.ErrGone
 	}
 	if !answer.OK() {
 		return userapi.User{}, s.unexpected(what, answer)
 	}
-	return s.client.ReadUser(what, answer, keyUserID, id)
+	return s.client.ReadObject(what, answer, userapi.Named{Kind: of.kind, Key: of.key, ID: of.id})
+}
+
+// isGone reports whether Auth0 itself says that something does not exist.
+func isGone(answer *userapi.Response) bool {
+	return answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound
 }
 
 // exportFields lists all keys that an export can have. The default selection is not documented, so

@@ -110,6 +110,7 @@ func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage
 	if lacks, is := errors.AsType[*permissionError](err); is {
 		walk.ended, err = true, nil
 		walk.note("organizations, memberships and invitations are not read: " + lacks.Error())
+		walk.page.Unlist(lacks.Error(), record.Organization, record.Membership, record.Invitation)
 	}
 	if err == nil && !walk.ended {
 		walk.page.Next, err = userapi.EncodeCursor(walk.recordPlace)
@@ -127,6 +128,14 @@ type recordWalk struct {
 
 	page  userapi.RecordPage
 	ended bool
+}
+
+// of is what the list that is being read holds.
+func (w *recordWalk) of() record.Type {
+	if w.List == inInvitations {
+		return record.Invitation
+	}
+	return record.Membership
 }
 
 func (w *recordWalk) note(text string) { w.page.Notes = append(w.page.Notes, text) }
@@ -187,7 +196,9 @@ func (w *recordWalk) ofOrganization(ctx context.Context) error {
 	}
 	more, err := read(ctx, w.Left[0])
 	if stuck, is := fault.As(err); is && stuck.Code == fault.ProviderError {
-		w.page.Bad = append(w.page.Bad, userapi.Bad{Place: w.List + " of " + w.Left[0], Reason: stuck.Error()})
+		place := w.List + " of " + w.Left[0]
+		w.page.Bad = append(w.page.Bad, userapi.Bad{Place: place, Reason: stuck.Error()})
+		w.page.Unlist(place+": "+stuck.Error(), w.of())
 		more, err = false, nil
 	}
 	if err != nil || more {
@@ -248,6 +259,7 @@ func (w *recordWalk) members(ctx context.Context, organizationID string) (more b
 	case isLack(err):
 		w.NoMembers = true
 		w.note("memberships are not read: " + err.Error())
+		w.page.Unlist(err.Error(), record.Membership)
 		return false, nil
 	case errors.Is(err, errNotFound):
 		return false, nil
@@ -278,6 +290,7 @@ func (w *recordWalk) invitations(ctx context.Context, organizationID string) (mo
 	case isLack(err):
 		w.NoInvitations = true
 		w.note("invitations are not read: " + err.Error())
+		w.page.Unlist(err.Error(), record.Invitation)
 		return false, nil
 	case errors.Is(err, errNotFound):
 		return false, nil

@@ -163,7 +163,7 @@ func (s *source) unlisted(what string, answer *userapi.Response) error {
 	switch {
 	case answer.OK():
 		return nil
-	case answer.Status == http.StatusNotFound && readProblem(answer.Body).StatusCode == http.StatusNotFound:
+	case isGone(answer):
 		return errNotFound
 	default:
 		return s.unexpected(what, answer)

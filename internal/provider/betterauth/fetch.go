@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // The admin API of better-auth 1.7.7, as observed.
@@ -152,7 +153,7 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	if !answer.OK() {
 		return userapi.User{}, s.refused(what, answer)
 	}
-	return s.client.ReadUser(what, answer, keyID, id)
+	return s.client.ReadObject(what, answer, userapi.Named{Kind: record.User, Key: keyID, ID: id})
 }
 
 // problem is the server's error response.

@@ -4,12 +4,19 @@ import (
 	"context"
 
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Records reads nothing: the admin API lists the organizations of the session's user only.
 func (s *source) Records(context.Context, string) (userapi.RecordPage, error) {
-	return userapi.RecordPage{Notes: []string{
-		"organizations, memberships and invitations are not read: Better Auth's admin API has no list of all of them. " +
-			"With option source they are read from its tables",
-	}}, nil
+	const reason = "organizations, memberships and invitations are not read: Better Auth's admin API has no list of all of them. " +
+		"With option source they are read from its tables"
+	page := userapi.RecordPage{Notes: []string{reason}}
+	page.Unlist(reason, record.Organization, record.Membership, record.Invitation)
+	return page, nil
+}
+
+// Record reads nothing either.
+func (s *source) Record(_ context.Context, ref userapi.RecordRef) (userapi.Record, error) {
+	return userapi.Record{}, userapi.Unreadable(ref)
 }

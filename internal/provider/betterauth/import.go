@@ -24,7 +24,10 @@ func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.I
 
 // Comparison describes how to compare: the object is the whole row; its keys are those of Better
 // Auth and of its plugin admin.
-func (Provider) Comparison() provider.Comparison {
+func (Provider) Comparison(t record.Type) provider.Comparison {
+	if t != record.User {
+		return provider.Comparison{} // both are the row
+	}
 	return provider.Comparison{
 		Complete: strings.Fields(`id name email emailVerified image createdAt updatedAt role banned banReason`),
 		Quiet:    strings.Fields(`lastActiveAt`),

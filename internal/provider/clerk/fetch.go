@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Clerk's Backend API (its OpenAPI definition, 2026-05-12, and its page on limits).
@@ -126,20 +127,30 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 // User reads one user. Clerk answers 404 for a deleted user; a 404 that is not in Clerk's format
 // proves nothing.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
-	const what = "read a user"
-	request := s.request(what, "/users/"+url.PathEscape(id), nil)
+	return s.object(ctx, record.User, "/users/"+url.PathEscape(id), id)
+}
+
+// object reads the object of an id.
+func (s *source) object(ctx context.Context, kind record.Type, path, id string) (userapi.User, error) {
+	what := "read " + kind.WithArticle()
+	request := s.request(what, path, nil)
 	request.MaxBody = maxUser
 	answer, err := s.client.Do(ctx, request)
 	if err != nil {
 		return userapi.User{}, err
 	}
-	if answer.Status == http.StatusNotFound && readProblem(answer.Body).code != "" {
+	if isGone(answer) {
 		return userapi.User{}, userapi.ErrGone
 	}
 	if !answer.OK() {
 		return userapi.User{}, s.refused(what, answer)
 	}
-	return s.client.ReadUser(what, answer, keyID, id)
+	return s.client.ReadObject(what, answer, userapi.Named{Kind: kind, Key: keyID, ID: id})
+}
+
+// isGone reports whether Clerk itself says that something does not exist.
+func isGone(answer *userapi.Response) bool {
+	return answer.Status == http.StatusNotFound && readProblem(answer.Body).code != ""
 }
 
 const (

@@ -29,8 +29,20 @@ func (Provider) DecodeRecord(t record.Type, object json.RawMessage, i provider.I
 }
 
 // Comparison describes how to compare: webhooks and the API have the same user object, except for
-// scim. Signing in, or failing to, may send no event.
-func (Provider) Comparison() provider.Comparison {
+// scim. Signing in, or failing to, may send no event. Neither do the members of an organization send
+// one of it, nor a member's profile or organization one of the membership.
+func (Provider) Comparison(t record.Type) provider.Comparison {
+	switch t {
+	case record.User:
+	case record.Organization:
+		return provider.Comparison{Quiet: strings.Fields(`members_count pending_invitations_count last_active_at`)}
+	case record.Membership:
+		return provider.Comparison{
+			Quiet: strings.Fields(`organization public_user_data`), Loose: strings.Fields(`organization public_user_data`),
+		}
+	case record.Invitation, record.Session:
+		return provider.Comparison{}
+	}
 	return provider.Comparison{
 		Complete: strings.Fields(`id external_id username first_name last_name locale image_url primary_email_address_id primary_phone_number_id
 			primary_web3_wallet_id email_addresses phone_numbers web3_wallets external_accounts public_metadata private_metadata

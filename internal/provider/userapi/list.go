@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/provider/payload"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Entry is an object in a list, with what a walk needs of it.
@@ -120,14 +121,20 @@ func ReadEntry(object payload.Value, id, created string) (Entry, error) {
 	return entry, nil
 }
 
-// ReadUser reads the answer to a request for one user, whose id is at idKey.
-func (c *Client) ReadUser(what string, answer *Response, idKey, id string) (User, error) {
+// Named names one object that is asked for: its type, the key of its id, and the id.
+type Named struct {
+	Kind    record.Type
+	Key, ID string
+}
+
+// ReadObject reads the answer to a request for one object.
+func (c *Client) ReadObject(what string, answer *Response, of Named) (User, error) {
 	object, err := payload.Parse(answer.Body)
 	if err == nil {
 		var entry Entry
-		entry, err = ReadEntry(object, idKey, "")
-		if err == nil && entry.ID != id {
-			err = errors.New("it is another user than was asked for")
+		entry, err = ReadEntry(object, of.Key, "")
+		if err == nil && entry.ID != of.ID {
+			err = errors.New("it is another " + string(of.Kind) + " than was asked for")
 		}
 	}
 	if err != nil {

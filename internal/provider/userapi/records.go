@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -17,6 +18,17 @@ type RecordSource interface {
 	// What the credentials do not allow, or the provider does not have, is left out, and a note says
 	// so.
 	Records(ctx context.Context, cursor string) (RecordPage, error)
+	// Record reads one record, of a type that it lists. It returns ErrGone if the provider certainly
+	// has no such record. A Record without an Object exists, but cannot be read alone.
+	Record(ctx context.Context, ref RecordRef) (Record, error)
+}
+
+// RecordRef names a record to be read.
+type RecordRef struct {
+	record.Ref
+
+	// OrganizationID is the organization that the record belongs to, if it is known.
+	OrganizationID string
 }
 
 // Record is an object of a provider that is not a user.
@@ -29,6 +41,12 @@ type Record struct {
 	FetchedAt time.Time
 }
 
+// Unreadable is the error of a record that cannot be read alone, because the mirror does not know enough
+// of it or because it is of a type that is not listed.
+func Unreadable(ref RecordRef) error {
+	return fault.Newf(fault.ProviderError, "%s %s cannot be read alone", ref.Type, ref.ID)
+}
+
 // RecordPage is one step through the lists. It may hold no records and still have a Next.
 type RecordPage struct {
 	Records []Record
@@ -37,8 +55,24 @@ type RecordPage struct {
 	// Bad are the invalid entries, the others of which are in Records, and the lists that cannot be
 	// read to their ends.
 	Bad []Bad
+	// Unlisted are the types whose lists were not read to their ends, or not at all: that one of their
+	// records was not listed proves nothing.
+	Unlisted []Unlisted
 	// Notes are sentences for people.
 	Notes []string
+}
+
+// Unlisted is a type of record that was not listed as a whole, and why.
+type Unlisted struct {
+	Type   record.Type
+	Reason string
+}
+
+// Unlist notes that the lists of some types are not complete.
+func (p *RecordPage) Unlist(reason string, types ...record.Type) {
+	for _, t := range types {
+		p.Unlisted = append(p.Unlisted, Unlisted{t, reason})
+	}
 }
 
 // Add adds the entries of an answer. list describes it in the places of the invalid ones.

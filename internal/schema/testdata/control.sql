@@ -2802,7 +2802,7 @@ COMMENT ON COLUMN authsync.sync_runs.options IS 'Options given when the run was 
 
 COMMENT ON COLUMN authsync.sync_runs.state IS 'running; waiting (for its turn, or for wait_reason); done; failed; cancelled.';
 
-COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for users the walk did not meet; confirm: reads single users the walk could not decide on.';
+COMMENT ON COLUMN authsync.sync_runs.phase IS 'walk: reads all users; records: reads organizations, memberships and invitations; then, in a reconcile, orphaned: looks for records the walk did not meet; confirm: reads single records the walk could not decide on.';
 
 COMMENT ON COLUMN authsync.sync_runs.cursor IS 'Where the next page begins; everything before it is in the mirror.';
 
@@ -2852,14 +2852,20 @@ CREATE VIEW authsync.reconciles AS
     b.started_at,
     b.finished_at,
     ((d.drift ->> 'unreported'::text))::bigint AS unreported,
-    (d.drift -> 'tolerated'::text) AS tolerated
-   FROM ((authsync.sync_runs b
+    (d.drift -> 'tolerated'::text) AS tolerated,
+    (d.drift -> 'records'::text) AS records,
+    r.found AS records_found,
+    r.left_as_is AS records_left_as_is
+   FROM (((authsync.sync_runs b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
      CROSS JOIN LATERAL ( SELECT
                 CASE
                     WHEN (b.phase = 'confirm'::text) THEN b.drift
                     ELSE NULL::jsonb
                 END AS drift) d)
+     CROSS JOIN LATERAL ( SELECT (sum(((((((t.drift ->> 'missing'::text))::bigint + ((t.drift ->> 'differing'::text))::bigint) + ((t.drift ->> 'deleted_here'::text))::bigint) + ((t.drift ->> 'orphaned'::text))::bigint) + ((t.drift ->> 'placeholders'::text))::bigint)))::bigint AS found,
+            (sum(((t.drift ->> 'left'::text))::bigint))::bigint AS left_as_is
+           FROM jsonb_each((d.drift -> 'records'::text)) t(record_type, drift)) r)
   WHERE (b.kind = 'reconcile'::text)
   ORDER BY b.started_at DESC;
 
@@ -2882,6 +2888,12 @@ COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in whi
 COMMENT ON COLUMN authsync.reconciles.unreported IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
 
 COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';
+
+COMMENT ON COLUMN authsync.reconciles.records IS 'The same numbers for other records, by type: organization, membership, invitation. NULL: none were read.';
+
+COMMENT ON COLUMN authsync.reconciles.records_found IS 'How many records other than users differed.';
+
+COMMENT ON COLUMN authsync.reconciles.records_left_as_is IS 'How many of these were left so.';
 
 CREATE TABLE authsync.refresh_requests (
     project_id uuid NOT NULL,

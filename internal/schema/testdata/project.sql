@@ -2003,7 +2003,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) IS 'Changes of records with the whole row as each left it and as it was before.';
 
-CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(user_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.clocks_of_invitations(p_ids text[]) RETURNS TABLE(record_id text, organization_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -2011,6 +2011,7 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
     AS $$
     SELECT
         u.id,
+        u.organization_id,
         u.provider,
         u.last_event_processed IS NULL,
         u.deleted_at IS NOT NULL,
@@ -2019,16 +2020,16 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
         greatest(l.at, n.life_at),
         CASE WHEN n.life_at > l.at THEN n.life_at ELSE coalesce(l.sent_at, n.life_at) END,
         greatest(n.profile_at, n.life_at)
-    FROM (SELECT DISTINCT a.id FROM unnest(p_user_ids) AS a (id)) AS a
+    FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.invitations AS i WHERE i.id = a.id LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
         FROM (
             SELECT u.last_event_processed, u.last_event_sent_at, u.last_event_id
-            WHERE u.last_event_fields & 767 <> 0 -- all but deleted_at
+            WHERE u.last_event_fields & ~256 <> 0 -- another one than that of the deletion
             UNION ALL
             SELECT (c.doc ->> 'at')::timestamptz, (c.doc ->> 'sent_at')::timestamptz, c.doc ->> 'event_id'
             FROM jsonb_each(u.field_versions -> 'versions') AS c (name, doc)
@@ -2050,7 +2051,162 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) RETURNS TABLE(use
     ) AS n;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of a user.';
+COMMENT ON FUNCTION capydb_auth.clocks_of_invitations(p_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of an invitation.';
+
+CREATE FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text[], p_user_ids text[]) RETURNS TABLE(record_id text, organization_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    AS $$
+    SELECT
+        capydb_auth.membership_id(u.organization_id, u.user_id),
+        u.organization_id,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        greatest(g.at, n.profile_at),
+        CASE WHEN n.profile_at > g.at THEN n.profile_at ELSE coalesce(g.sent_at, n.profile_at) END,
+        greatest(l.at, n.life_at),
+        CASE WHEN n.life_at > l.at THEN n.life_at ELSE coalesce(l.sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
+    FROM (SELECT DISTINCT a.* FROM unnest(p_organization_ids, p_user_ids) AS a (organization_id, user_id)) AS a
+    -- A look-up that no plan can turn into reading the table.
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.memberships AS i WHERE i.organization_id = a.organization_id AND i.user_id = a.user_id LIMIT 1
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT v.at, v.sent_at
+        FROM (
+            SELECT u.last_event_processed, u.last_event_sent_at, u.last_event_id
+            WHERE u.last_event_fields & ~256 <> 0 -- another one than that of the deletion
+            UNION ALL
+            SELECT (c.doc ->> 'at')::timestamptz, (c.doc ->> 'sent_at')::timestamptz, c.doc ->> 'event_id'
+            FROM jsonb_each(u.field_versions -> 'versions') AS c (name, doc)
+            WHERE c.name <> 'deleted_at'
+            UNION ALL
+            SELECT
+                (c.doc -> 'version' ->> 'at')::timestamptz, (c.doc -> 'version' ->> 'sent_at')::timestamptz,
+                c.doc -> 'version' ->> 'event_id'
+            FROM jsonb_each(u.field_versions -> 'roles') AS c (name, doc)
+        ) AS v (at, sent_at, event_id)
+        ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
+        LIMIT 1
+    ) AS g ON true
+    CROSS JOIN LATERAL capydb_auth.version_of(
+        u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions, 'deleted_at', 256) AS l
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(u.field_versions -> 'unclocked') AS e
+        ) AS k
+    ) AS n;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text[], p_user_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of a membership.';
+
+CREATE FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) RETURNS TABLE(record_id text, organization_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    AS $$
+    SELECT
+        u.id,
+        NULL::text,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        greatest(g.at, n.profile_at),
+        CASE WHEN n.profile_at > g.at THEN n.profile_at ELSE coalesce(g.sent_at, n.profile_at) END,
+        greatest(l.at, n.life_at),
+        CASE WHEN n.life_at > l.at THEN n.life_at ELSE coalesce(l.sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
+    FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
+    -- A look-up that no plan can turn into reading the table.
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.organizations AS i WHERE i.id = a.id LIMIT 1
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT v.at, v.sent_at
+        FROM (
+            SELECT u.last_event_processed, u.last_event_sent_at, u.last_event_id
+            WHERE u.last_event_fields & ~256 <> 0 -- another one than that of the deletion
+            UNION ALL
+            SELECT (c.doc ->> 'at')::timestamptz, (c.doc ->> 'sent_at')::timestamptz, c.doc ->> 'event_id'
+            FROM jsonb_each(u.field_versions -> 'versions') AS c (name, doc)
+            WHERE c.name <> 'deleted_at'
+        ) AS v (at, sent_at, event_id)
+        ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
+        LIMIT 1
+    ) AS g ON true
+    CROSS JOIN LATERAL capydb_auth.version_of(
+        u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions, 'deleted_at', 256) AS l
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(u.field_versions -> 'unclocked') AS e
+        ) AS k
+    ) AS n;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of an organization.';
+
+CREATE FUNCTION capydb_auth.clocks_of_users(p_ids text[]) RETURNS TABLE(record_id text, organization_id text, provider text, is_placeholder boolean, is_deleted boolean, at timestamp with time zone, sent_at timestamp with time zone, life_at timestamp with time zone, life_sent_at timestamp with time zone, received_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    AS $$
+    SELECT
+        u.id,
+        NULL::text,
+        u.provider,
+        u.last_event_processed IS NULL,
+        u.deleted_at IS NOT NULL,
+        greatest(g.at, n.profile_at),
+        CASE WHEN n.profile_at > g.at THEN n.profile_at ELSE coalesce(g.sent_at, n.profile_at) END,
+        greatest(l.at, n.life_at),
+        CASE WHEN n.life_at > l.at THEN n.life_at ELSE coalesce(l.sent_at, n.life_at) END,
+        greatest(n.profile_at, n.life_at)
+    FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
+    -- A look-up that no plan can turn into reading the table.
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+    ) AS u
+    LEFT JOIN LATERAL (
+        SELECT v.at, v.sent_at
+        FROM (
+            SELECT u.last_event_processed, u.last_event_sent_at, u.last_event_id
+            WHERE u.last_event_fields & ~256 <> 0 -- another one than that of the deletion
+            UNION ALL
+            SELECT (c.doc ->> 'at')::timestamptz, (c.doc ->> 'sent_at')::timestamptz, c.doc ->> 'event_id'
+            FROM jsonb_each(u.field_versions -> 'versions') AS c (name, doc)
+            WHERE c.name <> 'deleted_at'
+        ) AS v (at, sent_at, event_id)
+        ORDER BY v.at DESC, v.sent_at DESC, v.event_id COLLATE "C" DESC
+        LIMIT 1
+    ) AS g ON true
+    CROSS JOIN LATERAL capydb_auth.version_of(
+        u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions, 'deleted_at', 256) AS l
+    CROSS JOIN LATERAL (
+        SELECT
+            max(k.received_at) FILTER (WHERE k.column_name <> 'deleted_at') AS profile_at,
+            max(k.received_at) FILTER (WHERE k.column_name = 'deleted_at')  AS life_at
+        FROM (
+            SELECT e.key AS column_name, (e.value ->> 'received_at')::timestamptz AS received_at
+            FROM jsonb_each(u.field_versions -> 'unclocked') AS e
+        ) AS k
+    ) AS n;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of a user.';
 
 CREATE FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
@@ -2083,7 +2239,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) IS 'Tells which events have another change of the same user so close that clocks may not tell the order.';
 
-CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, user_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+CREATE FUNCTION capydb_auth.compare_invitations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, record_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
@@ -2110,8 +2266,404 @@ BEGIN
         NOT h.is_missing AND c.columns <> '{}' AND (
             verdict.is_disputed
             OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
-            -- Versions alone do not decide there. (See merge_record.)
-            OR coalesce((h.row).field_versions ? 'unclocked', false)
+            -- Versions alone do not decide there (see merge_record), unless the event has no clock either: then
+            -- what was received last does.
+            OR (NOT e.at_is_receipt AND coalesce((h.row).field_versions ? 'unclocked', false))
+            OR (e.at_is_receipt AND EXISTS (
+                SELECT FROM jsonb_each((h.row).field_versions -> 'unclocked') AS k
+                WHERE (k.value ->> 'received_at')::timestamptz >= coalesce(e.arrived_at, e.received_at)
+            ))
+        )
+    FROM unnest(p_events) AS e
+    -- A look-up that no plan can turn into reading the table.
+    LEFT JOIN LATERAL (
+        SELECT i AS stored FROM capydb_auth.invitations AS i WHERE i.id = e.record_id LIMIT 1
+    ) AS u ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            ROW(e.at, e.sent_at, e.event_id, NULL)::capydb_auth.version AS version,
+            ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT capydb_auth.version_of(
+            (u.stored).last_event_processed, (u.stored).last_event_sent_at, (u.stored).last_event_id, (u.stored).last_event_fields,
+            (u.stored).field_versions, 'raw', 512) AS raw_version
+        OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT
+            w.raw_version,
+            (u.stored).last_event_processed IS NULL AS is_missing,
+            (u.stored).deleted_at AS deleted_at,
+            u.stored                                AS row,
+            -- What authsync has read itself is complete.
+            coalesce(
+                (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
+                (w.raw_version).event_id
+            ) ~ '^(backfill|reconcile|refresh):' AS is_read
+        OFFSET 0
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs), '{}')                               AS columns,
+            coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
+            coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
+        FROM (
+            SELECT
+                o.place, o.name, o.differs,
+                o.differs AND capydb_auth.version_of(
+                    (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
+                    (h.row).field_versions, o.name, o.bit)
+                    > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
+            FROM (
+                SELECT i.place, i.name, i.bit, e.fields & i.bit <> 0 AND i.differs AS differs
+                FROM (
+                    VALUES -- JavaScript keeps milliseconds, PostgreSQL microseconds
+                        (0, 'organization_id', 65536, e.organization_id IS DISTINCT FROM (h.row).organization_id),
+                        (1, 'email', 1, e.email IS DISTINCT FROM (h.row).email),
+                        (2, 'role', 8192, e.role IS DISTINCT FROM (h.row).role),
+                        (3, 'status', 262144, e.status IS DISTINCT FROM (h.row).status),
+                        (4, 'expires_at', 524288, date_trunc('milliseconds', e.expires_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).expires_at)),
+                        (5, 'created_at', 32, date_trunc('milliseconds', e.created_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
+                        (6, 'updated_at', 64, date_trunc('milliseconds', e.updated_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
+                        (7, 'deleted_at', 256, e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
+                ) AS i (place, name, bit, differs)
+            ) AS o
+        ) AS p
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT found.columns, found.is_disputed, found.is_quiet, '{}'::text[] AS quiet_columns
+    ) AS verdict
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts AND NOT p_rules -> 'quiet' ? k.key), '{}')   AS loud,
+            coalesce(array_agg('raw.' || k.key ORDER BY k.key) FILTER (WHERE NOT k.counts), '{}')                        AS tolerated
+        FROM (
+            SELECT
+                d.key,
+                CASE
+                    WHEN p_rules -> 'computed' ? d.key THEN false
+                    WHEN d.here IS NOT NULL AND d.there IS NOT NULL OR p_rules -> 'complete' ? d.key THEN true
+                    WHEN d.there IS NULL THEN p_is_whole AND coalesce(h.is_read, false)
+                    ELSE coalesce(h.is_read, true)
+                END AS counts
+            FROM (
+                SELECT coalesce(a.key, b.key) AS key, nullif(a.value, 'null') AS here, nullif(b.value, 'null') AS there
+                FROM jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN (h.row).raw END) AS a
+                FULL JOIN jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN e.raw END) AS b ON b.key = a.key
+                WHERE a.value IS DISTINCT FROM b.value
+            ) AS d
+            WHERE e.raw IS NOT NULL
+              AND NOT capydb_auth.is_same_value(d.here, d.there, p_rules -> 'loose' ? d.key, 32)
+        ) AS k
+    ) AS object
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN object.differing = '{}' THEN verdict.columns ELSE verdict.columns || 'raw'::text END AS columns
+    ) AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.compare_invitations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how invitations as the provider has them differ from the mirror; changes nothing.';
+
+CREATE FUNCTION capydb_auth.compare_memberships(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, record_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        e.ordinal,
+        e.record_id,
+        CASE
+            WHEN h.is_missing THEN 'missing'
+            WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
+            WHEN c.columns = '{}' THEN 'equal'
+            WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
+                THEN 'unreported'
+            ELSE 'differing'
+        END,
+        CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
+        CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
+        NOT h.is_missing AND c.columns <> '{}' AND (
+            verdict.is_disputed
+            OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
+            -- Versions alone do not decide there (see merge_record), unless the event has no clock either: then
+            -- what was received last does.
+            OR (NOT e.at_is_receipt AND coalesce((h.row).field_versions ? 'unclocked', false))
+            OR (e.at_is_receipt AND EXISTS (
+                SELECT FROM jsonb_each((h.row).field_versions -> 'unclocked') AS k
+                WHERE (k.value ->> 'received_at')::timestamptz >= coalesce(e.arrived_at, e.received_at)
+            ))
+            OR EXISTS (
+                SELECT FROM jsonb_each((h.row).field_versions -> 'roles') AS k
+                WHERE jsonb_populate_record(NULL::capydb_auth.version, k.value -> 'version') > r.version
+            )
+        )
+    FROM unnest(p_events) AS e
+    -- A look-up that no plan can turn into reading the table.
+    LEFT JOIN LATERAL (
+        SELECT i AS stored FROM capydb_auth.memberships AS i WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id LIMIT 1
+    ) AS u ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            ROW(e.at, e.sent_at, e.event_id, NULL)::capydb_auth.version AS version,
+            ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT capydb_auth.version_of(
+            (u.stored).last_event_processed, (u.stored).last_event_sent_at, (u.stored).last_event_id, (u.stored).last_event_fields,
+            (u.stored).field_versions, 'raw', 512) AS raw_version
+        OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT
+            w.raw_version,
+            (u.stored).last_event_processed IS NULL AS is_missing,
+            (u.stored).own_deleted_at AS deleted_at,
+            u.stored                                AS row,
+            -- What authsync has read itself is complete.
+            coalesce(
+                (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
+                (w.raw_version).event_id
+            ) ~ '^(backfill|reconcile|refresh):' AS is_read
+        OFFSET 0
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs), '{}')                               AS columns,
+            coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
+            coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
+        FROM (
+            SELECT
+                o.place, o.name, o.differs,
+                o.differs AND capydb_auth.version_of(
+                    (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
+                    (h.row).field_versions, o.name, o.bit)
+                    > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
+            FROM (
+                SELECT i.place, i.name, i.bit, e.fields & i.bit <> 0 AND i.differs AS differs
+                FROM (
+                    VALUES -- JavaScript keeps milliseconds, PostgreSQL microseconds
+                        (0, 'id', 4096, e.id IS DISTINCT FROM (h.row).id),
+                        (1, 'role', 8192, e.role IS DISTINCT FROM (h.row).role),
+                        (2, 'roles', 16384, ARRAY(SELECT a.v FROM unnest(e.roles) AS a (v) ORDER BY a.v COLLATE "C")
+                            <> ARRAY(SELECT a.v FROM unnest((h.row).roles) AS a (v) ORDER BY a.v COLLATE "C")),
+                        (3, 'permissions', 32768, ARRAY(SELECT a.v FROM unnest(e.permissions) AS a (v) ORDER BY a.v COLLATE "C")
+                            <> ARRAY(SELECT a.v FROM unnest((h.row).permissions) AS a (v) ORDER BY a.v COLLATE "C")),
+                        (4, 'created_at', 32, date_trunc('milliseconds', e.created_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
+                        (5, 'updated_at', 64, date_trunc('milliseconds', e.updated_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
+                        (6, 'deleted_at', 256, e.deleted_at IS DISTINCT FROM (h.row).own_deleted_at)
+                ) AS i (place, name, bit, differs)
+            ) AS o
+        ) AS p
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT found.columns, found.is_disputed, found.is_quiet, '{}'::text[] AS quiet_columns
+    ) AS verdict
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts AND NOT p_rules -> 'quiet' ? k.key), '{}')   AS loud,
+            coalesce(array_agg('raw.' || k.key ORDER BY k.key) FILTER (WHERE NOT k.counts), '{}')                        AS tolerated
+        FROM (
+            SELECT
+                d.key,
+                CASE
+                    WHEN p_rules -> 'computed' ? d.key THEN false
+                    WHEN d.here IS NOT NULL AND d.there IS NOT NULL OR p_rules -> 'complete' ? d.key THEN true
+                    WHEN d.there IS NULL THEN p_is_whole AND coalesce(h.is_read, false)
+                    ELSE coalesce(h.is_read, true)
+                END AS counts
+            FROM (
+                SELECT coalesce(a.key, b.key) AS key, nullif(a.value, 'null') AS here, nullif(b.value, 'null') AS there
+                FROM jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN (h.row).raw END) AS a
+                FULL JOIN jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN e.raw END) AS b ON b.key = a.key
+                WHERE a.value IS DISTINCT FROM b.value
+            ) AS d
+            WHERE e.raw IS NOT NULL
+              AND NOT capydb_auth.is_same_value(d.here, d.there, p_rules -> 'loose' ? d.key, 32)
+        ) AS k
+    ) AS object
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN object.differing = '{}' THEN verdict.columns ELSE verdict.columns || 'raw'::text END AS columns
+    ) AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.compare_memberships(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how memberships as the provider has them differ from the mirror; changes nothing.';
+
+CREATE FUNCTION capydb_auth.compare_organizations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, record_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        e.ordinal,
+        e.record_id,
+        CASE
+            WHEN h.is_missing THEN 'missing'
+            WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
+            WHEN c.columns = '{}' THEN 'equal'
+            WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
+                THEN 'unreported'
+            ELSE 'differing'
+        END,
+        CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
+        CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
+        NOT h.is_missing AND c.columns <> '{}' AND (
+            verdict.is_disputed
+            OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
+            -- Versions alone do not decide there (see merge_record), unless the event has no clock either: then
+            -- what was received last does.
+            OR (NOT e.at_is_receipt AND coalesce((h.row).field_versions ? 'unclocked', false))
+            OR (e.at_is_receipt AND EXISTS (
+                SELECT FROM jsonb_each((h.row).field_versions -> 'unclocked') AS k
+                WHERE (k.value ->> 'received_at')::timestamptz >= coalesce(e.arrived_at, e.received_at)
+            ))
+        )
+    FROM unnest(p_events) AS e
+    -- A look-up that no plan can turn into reading the table.
+    LEFT JOIN LATERAL (
+        SELECT i AS stored FROM capydb_auth.organizations AS i WHERE i.id = e.record_id LIMIT 1
+    ) AS u ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            ROW(e.at, e.sent_at, e.event_id, NULL)::capydb_auth.version AS version,
+            ROW(coalesce(e.deleted_clock, e.at), e.sent_at, e.event_id, NULL)::capydb_auth.version AS life_version
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT capydb_auth.version_of(
+            (u.stored).last_event_processed, (u.stored).last_event_sent_at, (u.stored).last_event_id, (u.stored).last_event_fields,
+            (u.stored).field_versions, 'raw', 512) AS raw_version
+        OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT
+            w.raw_version,
+            (u.stored).last_event_processed IS NULL AS is_missing,
+            (u.stored).deleted_at AS deleted_at,
+            u.stored                                AS row,
+            -- What authsync has read itself is complete.
+            coalesce(
+                (u.stored).field_versions -> 'unclocked' -> 'raw' ->> 'event_id',
+                (w.raw_version).event_id
+            ) ~ '^(backfill|reconcile|refresh):' AS is_read
+        OFFSET 0
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(p.name ORDER BY p.place) FILTER (WHERE p.differs), '{}')                               AS columns,
+            coalesce(bool_or(p.is_newer) FILTER (WHERE p.differs), false)                                             AS is_disputed,
+            coalesce(bool_and(NOT p.differs) FILTER (WHERE p.name = 'updated_at'), true)                              AS is_quiet
+        FROM (
+            SELECT
+                o.place, o.name, o.differs,
+                o.differs AND capydb_auth.version_of(
+                    (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
+                    (h.row).field_versions, o.name, o.bit)
+                    > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
+            FROM (
+                SELECT i.place, i.name, i.bit, e.fields & i.bit <> 0 AND i.differs AS differs
+                FROM (
+                    VALUES -- JavaScript keeps milliseconds, PostgreSQL microseconds
+                        (0, 'name', 1024, e.name IS DISTINCT FROM (h.row).name),
+                        (1, 'slug', 2048, e.slug IS DISTINCT FROM (h.row).slug),
+                        (2, 'image_url', 16, e.image_url IS DISTINCT FROM (h.row).image_url),
+                        (3, 'created_at', 32, date_trunc('milliseconds', e.created_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
+                        (4, 'updated_at', 64, date_trunc('milliseconds', e.updated_at)
+                            IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
+                        (5, 'deleted_at', 256, e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
+                ) AS i (place, name, bit, differs)
+            ) AS o
+        ) AS p
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT found.columns, found.is_disputed, found.is_quiet, '{}'::text[] AS quiet_columns
+    ) AS verdict
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts), '{}')                                      AS differing,
+            coalesce(array_agg(k.key ORDER BY k.key) FILTER (WHERE k.counts AND NOT p_rules -> 'quiet' ? k.key), '{}')   AS loud,
+            coalesce(array_agg('raw.' || k.key ORDER BY k.key) FILTER (WHERE NOT k.counts), '{}')                        AS tolerated
+        FROM (
+            SELECT
+                d.key,
+                CASE
+                    WHEN p_rules -> 'computed' ? d.key THEN false
+                    WHEN d.here IS NOT NULL AND d.there IS NOT NULL OR p_rules -> 'complete' ? d.key THEN true
+                    WHEN d.there IS NULL THEN p_is_whole AND coalesce(h.is_read, false)
+                    ELSE coalesce(h.is_read, true)
+                END AS counts
+            FROM (
+                SELECT coalesce(a.key, b.key) AS key, nullif(a.value, 'null') AS here, nullif(b.value, 'null') AS there
+                FROM jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN (h.row).raw END) AS a
+                FULL JOIN jsonb_each(CASE WHEN (h.row).raw IS DISTINCT FROM e.raw THEN e.raw END) AS b ON b.key = a.key
+                WHERE a.value IS DISTINCT FROM b.value
+            ) AS d
+            WHERE e.raw IS NOT NULL
+              AND NOT capydb_auth.is_same_value(d.here, d.there, p_rules -> 'loose' ? d.key, 32)
+        ) AS k
+    ) AS object
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN object.differing = '{}' THEN verdict.columns ELSE verdict.columns || 'raw'::text END AS columns
+    ) AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.compare_organizations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how organizations as the provider has them differ from the mirror; changes nothing.';
+
+CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, record_id text, finding text, columns text[], tolerated text[], is_disputed boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        e.ordinal,
+        e.record_id,
+        CASE
+            WHEN h.is_missing THEN 'missing'
+            WHEN h.deleted_at IS NOT NULL AND e.fields & 256 <> 0 AND e.deleted_at IS NULL THEN 'deleted'
+            WHEN c.columns = '{}' THEN 'equal'
+            WHEN verdict.quiet_columns = verdict.columns AND (object.differing = '{}' OR verdict.is_quiet AND object.loud = '{}')
+                THEN 'unreported'
+            ELSE 'differing'
+        END,
+        CASE WHEN h.is_missing THEN '{}' ELSE c.columns END,
+        CASE WHEN h.is_missing THEN '{}' ELSE object.tolerated END,
+        NOT h.is_missing AND c.columns <> '{}' AND (
+            verdict.is_disputed
+            OR (object.differing <> '{}' AND coalesce(h.raw_version > r.version, false))
+            -- Versions alone do not decide there (see merge_record), unless the event has no clock either: then
+            -- what was received last does.
+            OR (NOT e.at_is_receipt AND coalesce((h.row).field_versions ? 'unclocked', false))
+            OR (e.at_is_receipt AND EXISTS (
+                SELECT FROM jsonb_each((h.row).field_versions -> 'unclocked') AS k
+                WHERE (k.value ->> 'received_at')::timestamptz >= coalesce(e.arrived_at, e.received_at)
+            ))
         )
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
@@ -2133,7 +2685,7 @@ BEGIN
         SELECT
             w.raw_version,
             (u.stored).last_event_processed IS NULL AS is_missing,
-            (u.stored).deleted_at                   AS deleted_at,
+            (u.stored).deleted_at AS deleted_at,
             u.stored                                AS row,
             -- What authsync has read itself is complete.
             coalesce(
@@ -2153,27 +2705,26 @@ BEGIN
                 o.place, o.name, o.differs,
                 o.differs AND capydb_auth.version_of(
                     (h.row).last_event_processed, (h.row).last_event_sent_at, (h.row).last_event_id, (h.row).last_event_fields,
-                    (h.row).field_versions, o.name, 1 << (o.place - 1))
+                    (h.row).field_versions, o.name, o.bit)
                     > CASE WHEN o.name = 'deleted_at' THEN r.life_version ELSE r.version END AS is_newer
             FROM (
-                SELECT i.place, i.name, e.fields & (1 << (i.place - 1)) <> 0 AND i.differs AS differs
+                SELECT i.place, i.name, i.bit, e.fields & i.bit <> 0 AND i.differs AS differs
                 FROM (
-                    VALUES
-                        (1, 'email',      e.email      IS DISTINCT FROM (h.row).email),
-                        (2, 'first_name', e.first_name IS DISTINCT FROM (h.row).first_name),
-                        (3, 'last_name',  e.last_name  IS DISTINCT FROM (h.row).last_name),
-                        (4, 'username',   e.username   IS DISTINCT FROM (h.row).username),
-                        (5, 'image_url',  e.image_url  IS DISTINCT FROM (h.row).image_url),
-                        -- JavaScript keeps milliseconds, PostgreSQL microseconds.
-                        (6, 'created_at', date_trunc('milliseconds', e.created_at)
+                    VALUES -- JavaScript keeps milliseconds, PostgreSQL microseconds
+                        (0, 'email', 1, e.email IS DISTINCT FROM (h.row).email),
+                        (1, 'first_name', 2, e.first_name IS DISTINCT FROM (h.row).first_name),
+                        (2, 'last_name', 4, e.last_name IS DISTINCT FROM (h.row).last_name),
+                        (3, 'username', 8, e.username IS DISTINCT FROM (h.row).username),
+                        (4, 'image_url', 16, e.image_url IS DISTINCT FROM (h.row).image_url),
+                        (5, 'created_at', 32, date_trunc('milliseconds', e.created_at)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).created_at)),
-                        (7, 'updated_at', date_trunc('milliseconds', e.updated_at)
+                        (6, 'updated_at', 64, date_trunc('milliseconds', e.updated_at)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).updated_at)),
-                        (8, 'last_sign_in_at', date_trunc('milliseconds', e.last_sign_in_at)
+                        (7, 'last_sign_in_at', 128, date_trunc('milliseconds', e.last_sign_in_at)
                             IS DISTINCT FROM date_trunc('milliseconds', (h.row).last_sign_in_at)
                             AND (e.last_sign_in_at_is_least AND e.last_sign_in_at < (h.row).last_sign_in_at) IS NOT TRUE),
-                        (9, 'deleted_at', e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
-                ) AS i (place, name, differs)
+                        (8, 'deleted_at', 256, e.deleted_at IS DISTINCT FROM (h.row).deleted_at)
+                ) AS i (place, name, bit, differs)
             ) AS o
         ) AS p
     ) AS found
@@ -2596,9 +3147,9 @@ CREATE FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) RETU
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, state)
-    VALUES (p_provider, '', p_run_id, 'begun', 'none')
-    ON CONFLICT (provider, user_id) DO UPDATE SET run_id = excluded.run_id;
+    INSERT INTO capydb_auth.reconcile_findings AS f (provider, record_type, record_id, run_id, finding, state)
+    VALUES (p_provider, '', '', p_run_id, 'begun', 'none')
+    ON CONFLICT (provider, record_type, record_id) DO UPDATE SET run_id = excluded.run_id;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider text) IS 'Notes that the findings that follow are those of a reconcile.';
@@ -2617,7 +3168,7 @@ BEGIN
         SELECT i.ctid
         FROM capydb_auth.reconcile_findings AS i
         WHERE i.provider = p_provider AND (p_run_id IS NULL OR i.run_id = p_run_id)
-        ORDER BY i.provider, i.user_id
+        ORDER BY i.provider, i.record_type, i.record_id
         LIMIT p_limit
     ));
     GET DIAGNOSTICS v_forgotten = ROW_COUNT;
@@ -2627,7 +3178,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) IS 'Forgets some findings of reconciles; call it until it gives 0.';
 
-CREATE FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) RETURNS TABLE(last_id text, users bigint)
+CREATE FUNCTION capydb_auth.reconcile_orphaned_invitations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_id text, p_limit integer) RETURNS TABLE(last_id text, records bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -2642,40 +3193,42 @@ BEGIN
     RETURN QUERY
     WITH looked_at AS MATERIALIZED (
         SELECT
-            u.id,
+            u.id AS key_id,
+            u.id AS id,
             u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
             CASE
-                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
                 WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
             END AS finding,
             (capydb_auth.version_of(
                 u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
                 'deleted_at', 256)).event_id AS alive_since
-        FROM capydb_auth.users AS u
-        WHERE u.id > p_after
+        FROM capydb_auth.invitations AS u
+        WHERE (u.id) > (p_after_id)
         ORDER BY u.id
         LIMIT p_limit
     ),
     candidate AS MATERIALIZED (
-        SELECT l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
+        SELECT
+            l.key_id,
+            l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
         FROM looked_at AS l
         LEFT JOIN LATERAL (
             SELECT i.finding
             FROM capydb_auth.reconcile_findings AS i
-            WHERE i.provider = p_provider AND i.user_id = l.id COLLATE "C"
+            WHERE i.provider = p_provider AND i.record_type = 'invitation' AND i.record_id = l.id COLLATE "C"
             LIMIT 1
         ) AS f ON true
     ),
     note AS (
-        INSERT INTO capydb_auth.reconcile_findings (provider, user_id, run_id, finding, state)
-        SELECT p_provider, c.id, p_run_id, c.finding, 'open'
+        INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
+        SELECT p_provider, 'invitation', c.id, p_run_id, c.finding, 'open'
         FROM candidate AS c
         WHERE c.finding IS NOT NULL
           AND c.known IS NULL
-        ON CONFLICT (provider, user_id) DO NOTHING
+        ON CONFLICT (provider, record_type, record_id) DO NOTHING
     )
     SELECT
-        CASE WHEN count(*) = p_limit THEN max(c.id) END,
+        CASE WHEN count(*) = p_limit THEN (array_agg(c.id ORDER BY c.key_id DESC))[1] END,
         count(*) FILTER (
             WHERE c.is_live
               AND c.known IN ('missing', 'deleted') IS NOT TRUE
@@ -2688,9 +3241,226 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s users did not meet; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_orphaned_invitations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_id text, p_limit integer) IS 'Notes invitations of the mirror that a walk through the provider''s did not meet; changes none of them.';
 
-CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
+CREATE FUNCTION capydb_auth.reconcile_orphaned_memberships(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_organization_id text, p_after_user_id text, p_limit integer) RETURNS TABLE(last_id text, records bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH looked_at AS MATERIALIZED (
+        SELECT
+            u.organization_id AS key_organization_id,
+            u.user_id AS key_user_id,
+            capydb_auth.membership_id(u.organization_id, u.user_id) AS id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
+            END AS finding,
+            (capydb_auth.version_of(
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                'deleted_at', 256)).event_id AS alive_since
+        FROM capydb_auth.memberships AS u
+        WHERE (u.organization_id, u.user_id) > (p_after_organization_id, p_after_user_id)
+        ORDER BY u.organization_id, u.user_id
+        LIMIT p_limit
+    ),
+    candidate AS MATERIALIZED (
+        SELECT
+            l.key_organization_id,
+            l.key_user_id,
+            l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
+        FROM looked_at AS l
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.record_type = 'membership' AND i.record_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
+        SELECT p_provider, 'membership', c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND c.known IS NULL
+          AND NOT EXISTS (
+              SELECT FROM (
+                  SELECT i.finding
+                  FROM capydb_auth.reconcile_findings AS i
+                  WHERE i.provider = p_provider AND i.record_type = 'organization' AND i.record_id = c.key_organization_id COLLATE "C"
+                  LIMIT 1
+              ) AS p
+              WHERE p.finding = 'orphaned'
+          )
+          AND NOT EXISTS (
+              SELECT FROM (
+                  SELECT i.finding
+                  FROM capydb_auth.reconcile_findings AS i
+                  WHERE i.provider = p_provider AND i.record_type = 'user' AND i.record_id = c.key_user_id COLLATE "C"
+                  LIMIT 1
+              ) AS p
+              WHERE p.finding = 'orphaned'
+          )
+        ON CONFLICT (provider, record_type, record_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN (array_agg(c.id ORDER BY c.key_organization_id DESC, c.key_user_id DESC))[1] END,
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  AND coalesce(c.alive_since = 'reconcile:' || p_run_id, false)
+              )
+        )
+    FROM candidate AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_orphaned_memberships(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_organization_id text, p_after_user_id text, p_limit integer) IS 'Notes memberships of the mirror that a walk through the provider''s did not meet; changes none of them.';
+
+CREATE FUNCTION capydb_auth.reconcile_orphaned_organizations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) RETURNS TABLE(last_id text, records bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH looked_at AS MATERIALIZED (
+        SELECT
+            u.id AS key_id,
+            u.id AS id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
+            END AS finding,
+            (capydb_auth.version_of(
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                'deleted_at', 256)).event_id AS alive_since
+        FROM capydb_auth.organizations AS u
+        WHERE (u.id) > (p_after_id)
+        ORDER BY u.id
+        LIMIT p_limit
+    ),
+    candidate AS MATERIALIZED (
+        SELECT
+            l.key_id,
+            l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
+        FROM looked_at AS l
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.record_type = 'organization' AND i.record_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
+        SELECT p_provider, 'organization', c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND c.known IS NULL
+        ON CONFLICT (provider, record_type, record_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN (array_agg(c.id ORDER BY c.key_id DESC))[1] END,
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  AND coalesce(c.alive_since = 'reconcile:' || p_run_id, false)
+              )
+        )
+    FROM candidate AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_orphaned_organizations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) IS 'Notes organizations of the mirror that a walk through the provider''s did not meet; changes none of them.';
+
+CREATE FUNCTION capydb_auth.reconcile_orphaned_users(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) RETURNS TABLE(last_id text, records bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.require_reconcile(p_run_id, p_provider);
+
+    RETURN QUERY
+    WITH looked_at AS MATERIALIZED (
+        SELECT
+            u.id AS key_id,
+            u.id AS id,
+            u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
+            CASE
+                WHEN p_placeholders AND u.last_event_processed IS NULL AND u.placeholder_since < p_begun THEN 'placeholder'
+                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
+            END AS finding,
+            (capydb_auth.version_of(
+                u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
+                'deleted_at', 256)).event_id AS alive_since
+        FROM capydb_auth.users AS u
+        WHERE (u.id) > (p_after_id)
+        ORDER BY u.id
+        LIMIT p_limit
+    ),
+    candidate AS MATERIALIZED (
+        SELECT
+            l.key_id,
+            l.id, l.is_live, l.finding, l.alive_since, f.finding AS known
+        FROM looked_at AS l
+        LEFT JOIN LATERAL (
+            SELECT i.finding
+            FROM capydb_auth.reconcile_findings AS i
+            WHERE i.provider = p_provider AND i.record_type = 'user' AND i.record_id = l.id COLLATE "C"
+            LIMIT 1
+        ) AS f ON true
+    ),
+    note AS (
+        INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
+        SELECT p_provider, 'user', c.id, p_run_id, c.finding, 'open'
+        FROM candidate AS c
+        WHERE c.finding IS NOT NULL
+          AND c.known IS NULL
+        ON CONFLICT (provider, record_type, record_id) DO NOTHING
+    )
+    SELECT
+        CASE WHEN count(*) = p_limit THEN (array_agg(c.id ORDER BY c.key_id DESC))[1] END,
+        count(*) FILTER (
+            WHERE c.is_live
+              AND c.known IN ('missing', 'deleted') IS NOT TRUE
+              AND NOT (
+                  c.known IS NOT DISTINCT FROM 'equal'
+                  AND coalesce(c.alive_since = 'reconcile:' || p_run_id, false)
+              )
+        )
+    FROM candidate AS c;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.reconcile_orphaned_users(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) IS 'Notes users of the mirror that a walk through the provider''s did not meet; changes none of them.';
+
+CREATE FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_type text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) RETURNS TABLE(ordinal integer, finding text, columns text[], tolerated text[], is_open boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -2704,22 +3474,31 @@ BEGIN
     RETURN QUERY
     WITH compared AS MATERIALIZED (
         SELECT
-            c.ordinal, c.user_id, c.finding, c.columns, c.tolerated,
+            c.ordinal, c.record_id, c.finding, c.columns, c.tolerated,
             c.finding IN ('differing', 'deleted', 'unreported') AND (c.is_disputed OR NOT p_is_whole) AS is_open
-        FROM capydb_auth.compare_users(p_events, p_rules, p_is_whole) AS c
+        FROM (
+            SELECT t.* FROM capydb_auth.compare_organizations(p_events, p_rules, p_is_whole) AS t WHERE p_type = 'organization'
+            UNION ALL
+            SELECT t.* FROM capydb_auth.compare_users(p_events, p_rules, p_is_whole) AS t WHERE p_type = 'user'
+            UNION ALL
+            SELECT t.* FROM capydb_auth.compare_memberships(p_events, p_rules, p_is_whole) AS t WHERE p_type = 'membership'
+            UNION ALL
+            SELECT t.* FROM capydb_auth.compare_invitations(p_events, p_rules, p_is_whole) AS t WHERE p_type = 'invitation'
+        ) AS c
     ),
     note AS (
-        INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, columns, state)
-        SELECT DISTINCT ON (c.user_id)
+        INSERT INTO capydb_auth.reconcile_findings AS f (provider, record_type, record_id, run_id, finding, columns, state)
+        SELECT DISTINCT ON (c.record_id)
             p_provider,
-            c.user_id,
+            p_type,
+            c.record_id,
             p_run_id,
             c.finding,
             c.columns,
             CASE WHEN c.finding = 'equal' THEN 'none' WHEN c.is_open THEN 'open' ELSE 'found' END
         FROM compared AS c
-        ORDER BY c.user_id, c.ordinal
-        ON CONFLICT (provider, user_id) DO UPDATE SET
+        ORDER BY c.record_id, c.ordinal
+        ON CONFLICT (provider, record_type, record_id) DO UPDATE SET
             finding = CASE WHEN f.state = 'open' THEN excluded.finding ELSE f.finding END,
             columns = CASE WHEN f.state = 'open' THEN excluded.columns ELSE f.columns END,
             state   = CASE WHEN f.state = 'open' THEN 'none' ELSE 'repaired' END
@@ -2731,9 +3510,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s users with the mirror and notes what it found; changes no user.';
+COMMENT ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_type text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Compares a page of a provider''s records with the mirror and notes what it found; changes no record.';
 
-CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) RETURNS void
+CREATE FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -2748,12 +3527,12 @@ BEGIN
         columns = CASE WHEN f.state = 'open' THEN coalesce(s.columns, f.columns) ELSE f.columns END,
         -- Found before and equal now: it was repaired before we were interrupted.
         state   = CASE WHEN f.state = 'found' AND s.state = 'none' THEN 'repaired' ELSE s.state END
-    FROM jsonb_to_recordset(p_users) AS s (user_id text, state text, finding text, columns text[])
+    FROM jsonb_to_recordset(p_records) AS s (record_id text, state text, finding text, columns text[])
     -- A look-up that no plan can turn into reading the table. Nobody else writes there meanwhile.
     CROSS JOIN LATERAL (
         SELECT i.ctid
         FROM capydb_auth.reconcile_findings AS i
-        WHERE i.provider = p_provider AND i.user_id = s.user_id COLLATE "C"
+        WHERE i.provider = p_provider AND i.record_type = p_type AND i.record_id = s.record_id COLLATE "C"
         LIMIT 1
     ) AS l
     WHERE f.ctid = l.ctid
@@ -2761,7 +3540,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) IS 'Notes what was found out about single users in a reconcile, or what became of them.';
+COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) IS 'Notes what was found out about single records in a reconcile, or what became of them.';
 
 CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -2820,7 +3599,7 @@ CREATE FUNCTION capydb_auth.require_reconcile(p_run_id uuid, p_provider text) RE
     AS $$
 BEGIN
     PERFORM FROM capydb_auth.reconcile_findings AS f
-    WHERE f.provider = p_provider AND f.user_id = '' AND f.run_id = p_run_id
+    WHERE f.provider = p_provider AND f.record_type = '' AND f.record_id = '' AND f.run_id = p_run_id
     FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'what reconcile % of % had found is gone', p_run_id, p_provider
@@ -3466,7 +4245,8 @@ COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at le
 
 CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     provider text NOT NULL COLLATE pg_catalog."C",
-    user_id text NOT NULL COLLATE pg_catalog."C",
+    record_type text NOT NULL COLLATE pg_catalog."C",
+    record_id text NOT NULL COLLATE pg_catalog."C",
     run_id uuid NOT NULL,
     finding text NOT NULL,
     columns text[] DEFAULT '{}'::text[] NOT NULL,
@@ -3475,15 +4255,17 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
 );
 
-COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the running reconcile has found about each user; internal to authsync, emptied when the run ends.';
+COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the running reconcile has found about each record; internal to authsync, emptied when the run ends.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.user_id IS 'The user; empty in the row that says which run the rows belong to.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.record_type IS 'user, organization, membership or invitation; empty in the row that says which run the rows belong to.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.record_id IS 'The record; empty in the row that says which run the rows belong to.';
+
+COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users and its likes.';
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this user is still to be read from the provider; found: certain to differ; repaired; failed.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed.';
 
 CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
  SELECT c.id,
@@ -3769,7 +4551,7 @@ ALTER TABLE ONLY capydb_auth.processed_events
     ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, record_type, record_id, received_at);
 
 ALTER TABLE ONLY capydb_auth.reconcile_findings
-    ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, user_id);
+    ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, record_type, record_id);
 
 ALTER TABLE ONLY capydb_auth.schema_code
     ADD CONSTRAINT schema_code_pkey PRIMARY KEY (singleton);
@@ -3798,7 +4580,7 @@ CREATE INDEX organizations_placeholders_idx ON capydb_auth.organizations USING b
 
 CREATE INDEX organizations_slug_idx ON capydb_auth.organizations USING btree (slug);
 
-CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, user_id) WHERE (state <> 'none'::text);
+CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, record_type, record_id) WHERE (state <> 'none'::text);
 
 CREATE INDEX sessions_user_idx ON capydb_auth.sessions USING btree (user_id);
 
@@ -3832,9 +4614,21 @@ REVOKE ALL ON FUNCTION capydb_auth.change_cursor(p_at timestamp with time zone) 
 
 REVOKE ALL ON FUNCTION capydb_auth.changes_by_id(p_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_user_ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.clocks_of_invitations(p_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text[], p_user_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.compare_invitations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.compare_memberships(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.compare_organizations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
@@ -3858,11 +4652,17 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_begin(p_run_id uuid, p_provider tex
 
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_forget(p_provider text, p_run_id uuid, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after text, p_limit integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned_invitations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_id text, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned_memberships(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_after_organization_id text, p_after_user_id text, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_users jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned_organizations(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_orphaned_users(p_run_id uuid, p_provider text, p_begun timestamp with time zone, p_placeholders boolean, p_after_id text, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text, p_type text, p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) FROM PUBLIC;
 

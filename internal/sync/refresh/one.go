@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/source"
 )
 
@@ -77,7 +78,7 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, userID, provider
 	}
 	defer opened.Close()
 	reader := Reader{
-		Account: opened, Mirror: o.Mirror, ProjectID: projectID, Provider: name,
+		Type: record.User, Account: opened, Mirror: o.Mirror, ProjectID: projectID, Provider: name,
 		Kind: provider.KindRefresh, RunID: uuid.NewString(),
 	}
 	answers, err := reader.Read(ctx, []string{userID})
@@ -142,7 +143,7 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 	case 1:
 		return all[0], nil
 	}
-	clocks, err := o.Mirror.Clocks(ctx, projectID, []string{userID})
+	clocks, err := o.Mirror.Clocks(ctx, projectID, record.User, []string{userID})
 	if err != nil {
 		return "", err
 	}
@@ -165,7 +166,7 @@ func (o *One) choose(ctx context.Context, projectID uuid.UUID, userID, given str
 
 // told describes an answer and its result.
 func told(a *Answer, result mirror.Result, name string) Repair {
-	r := Repair{UserID: a.UserID, Provider: name, Found: a.Finding, Columns: a.Columns, Done: Nothing}
+	r := Repair{UserID: a.ID, Provider: name, Found: a.Finding, Columns: a.Columns, Done: Nothing}
 	if r.Columns == nil {
 		r.Columns = []string{}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -222,11 +223,11 @@ type away struct {
 	clocks, applied atomic.Int64
 }
 
-func (m *away) Clocks(ctx context.Context, projectID uuid.UUID, ids []string) (map[string]mirror.Clocks, error) {
+func (m *away) Clocks(ctx context.Context, projectID uuid.UUID, of record.Type, ids []string) (map[string]mirror.Clocks, error) {
 	if m.clocks.Add(1) <= 2 {
 		return nil, &tenantdb.DelayError{After: 7 * time.Second, Err: errors.New("no answer")}
 	}
-	return m.Mirrors.Clocks(ctx, projectID, ids)
+	return m.Mirrors.Clocks(ctx, projectID, of, ids)
 }
 
 func (m *away) Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error) {

@@ -1,10 +1,10 @@
-// Package refresh reads single users from a provider and updates the mirror to match. The answer is
+// Package refresh reads single records from a provider and updates the mirror to match. The answer is
 // authoritative: it includes every event that the mirror had before the request, so it wins over
 // them whatever their clocks. A live event that arrives in the meantime is newer and wins.
 //
 // It serves `authsync refresh`, log stream entries, and the last phase of a reconcile:
 //
-//	clocks of the mirror ──▶ provider: one request a user ──▶ decode ──▶ compare ──▶ apply
+//	clocks of the mirror ──▶ provider: one request a record ──▶ decode ──▶ compare ──▶ apply
 package refresh
 
 import (
@@ -28,13 +28,15 @@ const parallel = 4
 
 // Mirror is the part of the mirrors that is needed here; see mirror.Mirrors.
 type Mirror interface {
-	Clocks(ctx context.Context, projectID uuid.UUID, userIDs []string) (map[string]mirror.Clocks, error)
-	Compare(ctx context.Context, projectID uuid.UUID, events []mirror.Event, rules provider.Comparison) ([]mirror.Finding, error)
+	Clocks(ctx context.Context, projectID uuid.UUID, t record.Type, ids []string) (map[string]mirror.Clocks, error)
+	Compare(ctx context.Context, projectID uuid.UUID, t record.Type, events []mirror.Event, rules provider.Comparison) ([]mirror.Finding, error)
 	Apply(ctx context.Context, projectID uuid.UUID, events []mirror.Event) ([]mirror.Result, error)
 }
 
-// Reader reads users of one integration.
+// Reader reads records of one type from one integration.
 type Reader struct {
+	// Type is the type of the records: users, or others that a userapi.RecordSource reads.
+	Type      record.Type
 	Account   source.Account
 	Mirror    Mirror
 	ProjectID uuid.UUID
@@ -48,24 +50,24 @@ type Reader struct {
 }
 
 // errSlow is the error of a Read whose requests took too long.
-var errSlow = errors.New("no user was read and written in time: the provider or the project's database is slow")
+var errSlow = errors.New("nothing was read and written in time: the provider or the project's database is slow")
 
-// Answer is a provider's answer about a user, compared with the mirror.
+// Answer is a provider's answer about a record, compared with the mirror.
 type Answer struct {
-	UserID string
-	// Gone reports that the provider certainly has no such user.
+	ID string
+	// Gone reports that the provider certainly has no such record.
 	Gone bool
-	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; if the user is gone,
-	// mirror.Orphaned or Placeholder, or Equal if the mirror has the user as deleted, not at all,
-	// or from another provider.
+	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; if the record is gone,
+	// mirror.Orphaned or Placeholder, or Equal if the mirror has the record as deleted, not at all,
+	// or from another provider. It is Equal, too, for one that exists but cannot be read alone.
 	Finding string
 	Columns []string
 	// Tolerated lists tolerated differences; see mirror.Finding.
 	Tolerated []string
-	// IsUnknown reports that the user is gone and has no row in the mirror. MayBeAnothers reports
-	// that the user is gone, but the row is or may be another provider's.
+	// IsUnknown reports that the record is gone and has no row in the mirror. MayBeAnothers reports
+	// that the record is gone, but the row is or may be another provider's.
 	IsUnknown, MayBeAnothers bool
-	// Err is set if this user, but not others, could not be read or decoded.
+	// Err is set if this record, but not others, could not be read or decoded.
 	Err error
 
 	event mirror.Event
@@ -74,14 +76,14 @@ type Answer struct {
 // NeedsRepair reports whether the mirror should be updated to the answer.
 func (a *Answer) NeedsRepair() bool { return a.Err == nil && a.Finding != mirror.Equal }
 
-// Read reads users. The error is that of a Source or of the mirror and says when to continue;
+// Read reads records. The error is that of a Source or of the mirror and says when to continue;
 // earlier answers are returned with it.
-func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
-	clocks, err := r.Mirror.Clocks(ctx, r.ProjectID, userIDs)
+func (r *Reader) Read(ctx context.Context, ids []string) ([]Answer, error) {
+	clocks, err := r.Mirror.Clocks(ctx, r.ProjectID, r.Type, ids)
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]*Answer, len(userIDs))
+	answers := make([]*Answer, len(ids))
 	bounded := ctx
 	if r.Time > 0 {
 		var cancel context.CancelFunc
@@ -90,7 +92,7 @@ func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
 	}
 	group, asking := errgroup.WithContext(bounded)
 	group.SetLimit(parallel)
-	for i, id := range userIDs {
+	for i, id := range ids {
 		group.Go(func() error {
 			answer, err := r.ask(asking, id, clocks)
 			answers[i] = answer
@@ -110,14 +112,14 @@ func (r *Reader) Read(ctx context.Context, userIDs []string) ([]Answer, error) {
 	return got, failed
 }
 
-// ask reads one user.
+// ask reads one record.
 func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clocks) (*Answer, error) {
 	asked := time.Now()
 	clocks, known := all[id]
-	user, err := r.Account.Source.User(ctx, id)
+	object, err := r.read(ctx, id, clocks)
 	switch {
 	case errors.Is(err, userapi.ErrGone):
-		answer := &Answer{UserID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asked)}
+		answer := &Answer{ID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asked)}
 		switch {
 		case !known:
 			answer.IsUnknown = true
@@ -132,24 +134,49 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 		clocks.Supersede(&answer.event)
 		return answer, nil
 	case fault.Is(err, fault.ProviderError):
-		return &Answer{UserID: id, Err: err}, nil // possibly specific to this user
+		return &Answer{ID: id, Err: err}, nil // possibly specific to this record
 	case err != nil:
 		return nil, err
+	case object.Object == nil:
+		return &Answer{ID: id, Finding: mirror.Equal}, nil
 	}
-	e := r.Account.Importer.DecodeUser(user.Object, provider.Import{
-		RunID: r.RunID, Kind: r.Kind, FetchedAt: user.FetchedAt, Whole: true, LastSignInAt: user.LastSignInAt,
-	}, r.Account.Options)
+	e := r.decode(object)
 	if e.Verdict != provider.Apply {
-		return &Answer{UserID: id, Err: errors.New(e.Reason)}, nil
+		return &Answer{ID: id, Err: errors.New(e.Reason)}, nil
 	}
 	answer := &Answer{
-		UserID: id, event: mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: user.FetchedAt, NoLedger: true},
+		ID: id, event: mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: object.FetchedAt, NoLedger: true},
 	}
 	clocks.Supersede(&answer.event)
 	return answer, nil
 }
 
-// mayBeAnothers reports whether another provider of the project may know the user, so that this
+// read reads one object.
+func (r *Reader) read(ctx context.Context, id string, clocks mirror.Clocks) (userapi.User, error) {
+	if r.Type == record.User {
+		return r.Account.Source.User(ctx, id)
+	}
+	source, can := r.Account.Source.(userapi.RecordSource)
+	if !can {
+		return userapi.User{}, fault.Newf(fault.NotPossible, "the %ss of %s cannot be read", r.Type, provider.Title(r.Provider))
+	}
+	ref := userapi.RecordRef{Ref: record.Ref{Type: r.Type, ID: id}}
+	if clocks.OrganizationID != nil {
+		ref.OrganizationID = *clocks.OrganizationID
+	}
+	found, err := source.Record(ctx, ref)
+	return userapi.User{Object: found.Object, FetchedAt: found.FetchedAt}, err
+}
+
+func (r *Reader) decode(object userapi.User) provider.Event {
+	i := provider.Import{RunID: r.RunID, Kind: r.Kind, FetchedAt: object.FetchedAt, Whole: true, LastSignInAt: object.LastSignInAt}
+	if r.Type == record.User {
+		return r.Account.Importer.DecodeUser(object.Object, i, r.Account.Options)
+	}
+	return r.Account.Importer.DecodeRecord(r.Type, object.Object, i, r.Account.Options)
+}
+
+// mayBeAnothers reports whether another provider of the project may know the record, so that this
 // one's answer proves nothing.
 func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
 	if c.Provider == nil {
@@ -158,7 +185,7 @@ func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
 	return *c.Provider != r.Provider
 }
 
-// deletion returns the event for a user whom the provider does not have.
+// deletion returns the event for a record that the provider does not have.
 func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
 	clock := r.GoneSince
 	if clock.IsZero() {
@@ -166,26 +193,25 @@ func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
 	}
 	clock = clock.UTC().Truncate(time.Microsecond)
 	since := clock.Format(time.RFC3339Nano)
-	return mirror.Event{
-		Event: provider.Event{
-			ID: r.Kind + ":" + r.RunID, Type: r.Kind, UserID: id,
-			DeletedClock: clock, SentAt: asked, Fields: provider.Fields{record.DeletedAt: &since},
-		},
-		Provider: r.Provider, ReceivedAt: asked, NoLedger: true,
+	e := provider.Event{
+		ID: r.Kind + ":" + r.RunID, Type: r.Kind,
+		DeletedClock: clock, SentAt: asked, Fields: provider.Fields{record.DeletedAt: &since},
 	}
+	e.SetRecord(record.Ref{Type: r.Type, ID: id})
+	return mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: asked, NoLedger: true}
 }
 
-// compare sets the findings of users whom the provider has.
+// compare sets the findings of records that the provider has.
 func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 	var events []mirror.Event
 	var places []int
 	for i := range answers {
-		if answers[i].Err == nil && !answers[i].Gone {
+		if answers[i].Err == nil && !answers[i].Gone && answers[i].event.ID != "" {
 			events = append(events, answers[i].event)
 			places = append(places, i)
 		}
 	}
-	findings, err := r.Mirror.Compare(ctx, r.ProjectID, events, r.Account.Importer.Comparison())
+	findings, err := r.Mirror.Compare(ctx, r.ProjectID, r.Type, events, r.Account.Importer.Comparison(r.Type))
 	if err != nil {
 		return err
 	}

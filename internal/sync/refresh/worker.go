@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
@@ -209,7 +210,7 @@ func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
 	}
 	defer opened.Close()
 	reader := Reader{
-		Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
+		Type: record.User, Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
 		Kind: provider.KindRefresh, RunID: uuid.NewString(), Time: r.config.ReadTime,
 	}
 	ids, byID := make([]string, len(wishes)), make(map[string]refreshRequest, len(wishes))
@@ -255,7 +256,7 @@ func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answ
 	ids, asked, problems := make([]string, n), make([]int64, n), make([]string, n)
 	pauses, givesUp, deferred := make([]float64, n), make([]bool, n), make([]bool, n) // pauses in seconds
 	for i := range answers {
-		wish := wishes[answers[i].UserID]
+		wish := wishes[answers[i].ID]
 		ids[i], asked[i] = wish.UserID, wish.RequestCount
 		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
 			problems[i] = pgdb.Describe(err)

@@ -1,5 +1,5 @@
 // Package syncrun runs backfills, which read all users of a provider into a project's mirror, and
-// reconciles, which compare the two and repair differences. Both then read the provider's
+// reconciles, which compare the two and repair differences. Both then do the same for the provider's
 // organizations, memberships and invitations, if the integration mirrors them. What it reads becomes events that go to
 // the mirror like those of messages, with the provider's clock, so a newer live event always wins.
 //
@@ -9,9 +9,8 @@
 //	      ▲                                                         │
 //	      └──────────── slices of 20 s until the last page ◀────────┘
 //
-// A reconcile reads the same pages but writes only users that are missing or differ, and at the end
-// has two more phases; see reconcile.go. Both apply all other records as they are listed; see
-// records.go.
+// A reconcile reads the same pages but writes only records that are missing or differ, and at the end
+// has two more phases; see reconcile.go.
 //
 // A run is a row of authsync.sync_runs:
 //
@@ -59,16 +58,16 @@ const (
 const (
 	Walk     = "walk"     // reads all users of the provider
 	Records  = "records"  // reads its organizations, memberships and invitations
-	Orphaned = "orphaned" // finds users of the mirror that the walk did not see
-	Confirm  = "confirm"  // asks the provider about single users
+	Orphaned = "orphaned" // finds records of the mirror that the walk did not see
+	Confirm  = "confirm"  // asks the provider about single records
 )
 
 // Order is a request for a run.
 type Order struct {
 	Kind string `json:"-"` // provider.KindBackfill or KindReconcile
-	// DryRun makes a reconcile change no user.
+	// DryRun makes a reconcile change nothing.
 	DryRun bool `json:"dry_run,omitempty"`
-	// Force lets a reconcile delete orphaned users however many there are.
+	// Force lets a reconcile delete orphaned records however many there are.
 	Force bool `json:"force,omitempty"`
 }
 

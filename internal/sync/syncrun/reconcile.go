@@ -1,35 +1,39 @@
 package syncrun
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/refresh"
 )
 
 // A reconcile has four phases. Each finding is recorded in the project's database before anything
 // is repaired, so that an interruption neither loses nor repeats one.
 //
-//	walk      compare each page with the mirror in SQL; apply users that are missing
-//	          or differ, as the page has them. If the mirror has a newer event, or the
-//	          page is incomplete, the user stays open.
-//	records   apply organizations, memberships and invitations as the provider lists
-//	          them; see records.go. They are not compared: what the provider no longer
-//	          lists is left as it is. A dry run skips them.
-//	orphaned  find users of the mirror that the walk did not see; they are open, too,
-//	          and so are placeholders.
-//	confirm   ask the provider about every open user, one by one, and repair or
-//	          delete accordingly. This answer is final.
+//	walk      compare each page of users with the mirror in SQL; apply users that are
+//	          missing or differ, as the page has them. If the mirror has a newer event, or
+//	          the page is incomplete, the user stays open.
+//	records   the same for organizations, memberships and invitations, as far as the
+//	          provider lists them; see records.go
+//	orphaned  find records of the mirror that the lists did not have, type by type; they
+//	          are open, too, and so are placeholders. A type whose list was not read to
+//	          its end has none. What belongs to an orphaned organization or user is not
+//	          noted: its deletion follows from theirs (capydb_auth.cascade_deletions).
+//	confirm   ask the provider about every open record, one by one, and repair or
+//	          delete accordingly. This answer is final. What proves that a record is
+//	          gone is said at Record of each provider's source.
 //
-// If there are too many orphaned users and placeholders, they are neither asked about nor deleted:
-// see Drift.blockDeletions.
+// If there are too many orphaned records and placeholders of a type, they are neither asked about nor
+// deleted: see TypeDrift.blockDeletions.
 func (s *slice) reconcile(ctx context.Context) error {
 	s.findings = s.config.Mirrors.Reconcile(s.row.ProjectID, s.row.ID, s.row.Provider)
 	if s.row.Pages == 0 {
@@ -69,7 +73,7 @@ func (s *slice) reconcile(ctx context.Context) error {
 // begin prepares the findings' table, unless an interrupted slice already did and recorded the
 // first of them.
 func (s *slice) begin(ctx context.Context) error {
-	_, err := s.findings.Open(ctx, false, false, 0)
+	_, err := s.findings.Open(ctx, mirror.Choice{Type: record.User})
 	if errors.Is(err, mirror.ErrFindingsGone) {
 		return s.findings.Begin(ctx)
 	}
@@ -85,7 +89,7 @@ func (s *slice) restart(ctx context.Context) error {
 	next := s.next()
 	drift := next.drift()
 	drift.Restarts++
-	drift.Compared, drift.Tolerated = 0, nil // the mirror is compared again
+	drift.Compared, drift.Tolerated, drift.Records = 0, nil, nil // the mirror is compared again
 	if drift.Restarts > maxRestarts {
 		return s.fail(ctx, mirror.ErrFindingsGone.Error()+", again and again", mirror.ErrFindingsGone)
 	}
@@ -106,26 +110,30 @@ func (b *row) drift() Drift {
 	if b.Drift == nil {
 		return Drift{}
 	}
-	drift := *b.Drift
-	drift.Tolerated = maps.Clone(drift.Tolerated)
-	return drift
+	return b.Drift.clone()
 }
 
-// compare compares a page with the mirror and applies what it can decide.
+// compare compares a page of users with the mirror and applies what it can decide.
 func (s *slice) compare(ctx context.Context, page *userapi.Page, next *row) error {
-	p := s.decode(page, next)
+	return s.compareEvents(ctx, record.User, s.decode(page, next), !page.Partial, next)
+}
+
+// compareEvents compares records of one type with the mirror and applies those that it can decide
+// about. whole reports that their objects are complete.
+func (s *slice) compareEvents(ctx context.Context, t record.Type, p pageOfEvents, whole bool, next *row) error {
 	for first := 0; first < len(p.events); first += maxChunk {
 		last := min(first+maxChunk, len(p.events))
-		if err := s.compareChunk(ctx, p.events[first:last], p.places[first:last], !page.Partial, next); err != nil {
+		if err := s.compareChunk(ctx, t, pageOfEvents{p.events[first:last], p.places[first:last]}, whole, next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *slice) compareChunk(ctx context.Context, events []mirror.Event, places []string, whole bool, next *row) error {
+func (s *slice) compareChunk(ctx context.Context, t record.Type, p pageOfEvents, whole bool, next *row) error {
+	events, places := p.events, p.places
 	equal := int64(len(events))
-	found, err := s.findings.Page(ctx, events, s.account.Importer.Comparison(), whole)
+	found, err := s.findings.Page(ctx, t, events, s.account.Importer.Comparison(t), whole)
 	if err != nil {
 		return err
 	}
@@ -133,7 +141,7 @@ func (s *slice) compareChunk(ctx context.Context, events []mirror.Event, places 
 	var of []string
 	drift := next.drift()
 	for _, f := range found {
-		drift.tolerate(f.Tolerated)
+		drift.of(t).tolerate(f.Tolerated)
 		switch {
 		case f.Finding == mirror.Equal:
 		case f.IsOpen:
@@ -159,9 +167,9 @@ func (s *slice) compareChunk(ctx context.Context, events []mirror.Event, places 
 	settled := make([]mirror.Settled, 0, len(repair))
 	for i, r := range results {
 		next.count(of[i], r)
-		settled = append(settled, mirror.Settled{UserID: repair[i].UserID, State: stateOf(r)})
+		settled = append(settled, mirror.Settled{RecordID: repair[i].Record().ID, State: stateOf(r)})
 	}
-	return s.findings.Settle(ctx, settled)
+	return s.findings.Settle(ctx, t, settled)
 }
 
 func stateOf(r mirror.Result) string {
@@ -171,35 +179,59 @@ func stateOf(r mirror.Result) string {
 	return mirror.StateRepaired
 }
 
-// lookAt is the number of the mirror's users examined per call.
+// lookAt is the number of the mirror's records examined per call.
 const lookAt = 20_000
 
-// findOrphaned examines more users of the mirror. At the end it decides whether orphaned users may
-// be deleted.
+// findOrphaned examines more records of the mirror, type by type. At the end of each it decides
+// whether the orphaned ones may be deleted. The cursor is the type and the last id.
 func (s *slice) findOrphaned(ctx context.Context) error {
-	last, users, err := s.findings.Orphaned(ctx, s.row.StartedAt, s.account.Alone, s.row.Cursor, lookAt)
-	if err != nil {
-		return err
-	}
 	next := s.next()
 	drift := next.drift()
-	drift.Compared += users
-	next.Cursor, next.Drift = last, &drift
-	if last != "" {
-		return s.commit(ctx, next)
+	next.Drift = &drift
+	name, after, _ := strings.Cut(s.row.Cursor, " ")
+	t := cmp.Or(record.Type(name), record.User)
+	if drift.isListed(t) {
+		last, compared, err := s.findings.Orphaned(ctx, mirror.Search{
+			Type: t, Begun: s.row.StartedAt, Placeholders: s.account.Alone, After: after, Limit: lookAt,
+		})
+		if err != nil {
+			return err
+		}
+		drift.of(t).Compared += compared
+		if last != "" {
+			next.Cursor = string(t) + " " + last
+			return s.commit(ctx, next)
+		}
 	}
-	totals, err := s.findings.Totals(ctx, maxDrifted)
-	if err != nil {
+	if err := s.judge(ctx, t, &drift); err != nil {
 		return err
 	}
-	drift.add(totals)
-	said, err := s.said(ctx)
-	if err != nil {
-		return err
+	types := drift.types()
+	if i := slices.Index(types, t) + 1; i < len(types) {
+		next.Cursor = string(types[i]) + " "
+	} else {
+		next.Phase, next.Cursor = Confirm, ""
 	}
-	drift.DeletionsBlockedReason = drift.blockDeletions(totals.Met, said, s.row.Options, s.account.Options.Reconcile)
-	next.Phase = Confirm
 	return s.commit(ctx, next)
+}
+
+// judge counts the findings about a type and decides whether its orphaned records may be deleted.
+func (s *slice) judge(ctx context.Context, t record.Type, drift *Drift) error {
+	totals, err := s.findings.Totals(ctx, t, maxDrifted)
+	if err != nil {
+		return err
+	}
+	drift.add(t, totals)
+	g := guard{
+		of: t, met: totals.Met, isKnown: drift.Orphaned < drift.Compared, order: s.row.Options, options: s.account.Options.Reconcile,
+	}
+	if t == record.User {
+		if g.said, err = s.said(ctx); err != nil {
+			return err
+		}
+	}
+	drift.of(t).DeletionsBlockedReason = drift.of(t).blockDeletions(g)
+	return nil
 }
 
 // said returns the provider's count of its users: the smaller of those before and after the walk,
@@ -216,26 +248,34 @@ func (s *slice) said(ctx context.Context) (*int64, error) {
 	return said, nil
 }
 
-// askAbout is the number of users asked about between two commits.
+// askAbout is the number of records asked about between two commits.
 const askAbout = 32
 
-// confirm asks the provider about some open users and acts on the answers. If there are none it
+// confirm asks the provider about some open records and acts on the answers. If there are none it
 // ends the run.
 func (s *slice) confirm(ctx context.Context) error {
-	o := s.row.Options
-	open, err := s.findings.Open(ctx, !o.DryRun, s.row.Drift.DeletionsBlockedReason == nil, askAbout)
-	if err != nil {
-		return err
+	for _, t := range s.row.Drift.types() {
+		open, err := s.findings.Open(ctx, mirror.Choice{
+			Type: t, Found: !s.row.Options.DryRun, Orphaned: s.row.Drift.of(t).DeletionsBlockedReason == nil, Limit: askAbout,
+		})
+		if err != nil {
+			return err
+		}
+		if len(open) > 0 {
+			return s.askAbout(ctx, t, open)
+		}
 	}
-	if len(open) == 0 {
-		return s.finish(ctx)
-	}
+	return s.finish(ctx)
+}
+
+// askAbout asks the provider about records of a type and acts on the answers.
+func (s *slice) askAbout(ctx context.Context, t record.Type, open []mirror.Open) error {
 	ids := make([]string, len(open))
-	for i, u := range open {
-		ids[i] = u.UserID
+	for i, o := range open {
+		ids[i] = o.RecordID
 	}
 	reader := refresh.Reader{
-		Account: s.account, Mirror: s.config.Mirrors, ProjectID: s.row.ProjectID, Provider: s.row.Provider,
+		Type: t, Account: s.account, Mirror: s.config.Mirrors, ProjectID: s.row.ProjectID, Provider: s.row.Provider,
 		Kind: s.row.Kind, RunID: s.row.ID.String(), GoneSince: s.row.StartedAt,
 	}
 	answers, failed := reader.Read(ctx, ids)
@@ -251,16 +291,16 @@ func (s *slice) confirm(ctx context.Context) error {
 	return failed
 }
 
-// leaveListed skips users that were in the list and are gone now: only users missing from the list
+// leaveListed skips records that were in the list and are gone now: only those missing from the list
 // are deleted, within the limits of blockDeletions. A webhook or the next reconcile handles the
 // others.
 func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer {
 	listed := make(map[string]bool, len(open))
-	for _, u := range open {
-		listed[u.UserID] = u.Finding != mirror.Orphaned && u.Finding != mirror.Placeholder
+	for _, o := range open {
+		listed[o.RecordID] = o.Finding != mirror.Orphaned && o.Finding != mirror.Placeholder
 	}
 	for i := range answers {
-		if a := &answers[i]; a.Gone && listed[a.UserID] {
+		if a := &answers[i]; a.Gone && listed[a.ID] {
 			a.Finding = mirror.Equal
 		}
 	}
@@ -269,27 +309,28 @@ func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer 
 
 // settle records the answers, repairs, and records the results.
 func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []refresh.Answer, next *row) error {
-	if err := refused(answers); err != nil {
+	t := reader.Type
+	if err := refused(t, answers); err != nil {
 		return err
 	}
 	found := make([]mirror.Settled, 0, len(answers))
 	for i := range answers {
 		a := &answers[i]
 		if a.Finding == mirror.Placeholder && !s.account.Alone {
-			a.Finding = mirror.Equal // a provider added in the meantime may know the user
+			a.Finding = mirror.Equal // a provider added in the meantime may know the record
 		}
-		u := mirror.Settled{UserID: a.UserID, State: mirror.StateFound, Finding: a.Finding, Columns: a.Columns}
+		u := mirror.Settled{RecordID: a.ID, State: mirror.StateFound, Finding: a.Finding, Columns: a.Columns}
 		switch {
 		case a.Err != nil:
-			u = mirror.Settled{UserID: a.UserID, State: mirror.StateFailed}
+			u = mirror.Settled{RecordID: a.ID, State: mirror.StateFailed}
 			next.Failed++
-			next.Report.add("user "+a.UserID, a.Err.Error())
+			next.Report.add(string(t)+" "+a.ID, a.Err.Error())
 		case a.Finding == mirror.Equal:
 			u.State = mirror.StateNone
 		}
 		found = append(found, u)
 	}
-	if err := s.findings.Settle(ctx, found); err != nil || s.row.Options.DryRun {
+	if err := s.findings.Settle(ctx, t, found); err != nil || s.row.Options.DryRun {
 		return err
 	}
 	results, err := reader.Apply(ctx, answers)
@@ -302,31 +343,33 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 	var repaired []mirror.Settled
 	for i := range answers {
 		if answers[i].NeedsRepair() {
-			next.count("user "+answers[i].UserID, results[i])
-			repaired = append(repaired, mirror.Settled{UserID: answers[i].UserID, State: stateOf(results[i])})
+			next.count(string(t)+" "+answers[i].ID, results[i])
+			repaired = append(repaired, mirror.Settled{RecordID: answers[i].ID, State: stateOf(results[i])})
 		}
 	}
-	return s.findings.Settle(ctx, repaired)
+	return s.findings.Settle(ctx, t, repaired)
 }
 
-// refused returns the error of the answers if all failed: it is then not about single users.
-func refused(answers []refresh.Answer) error {
+// refused returns the error of the answers if all failed: it is then not about single ones.
+func refused(t record.Type, answers []refresh.Answer) error {
 	understood := slices.ContainsFunc(answers, func(a refresh.Answer) bool { return a.Err == nil })
 	if understood || len(answers) < askAbout/2 {
 		return nil
 	}
-	return fault.Newf(fault.ProviderError, "none of %d users could be read: %v", len(answers), answers[0].Err)
+	return fault.Newf(fault.ProviderError, "none of %d %ss could be read: %v", len(answers), t, answers[0].Err)
 }
 
 // finish ends the run with its findings and results.
 func (s *slice) finish(ctx context.Context) error {
-	totals, err := s.findings.Totals(ctx, maxDrifted)
-	if err != nil {
-		return err
-	}
 	next := s.next()
 	drift := next.drift()
-	drift.add(totals)
+	for _, t := range drift.types() {
+		totals, err := s.findings.Totals(ctx, t, maxDrifted)
+		if err != nil {
+			return err
+		}
+		drift.add(t, totals)
+	}
 	next.Drift, next.State = &drift, Done
 	findings := s.findings
 	if err := s.commit(ctx, next); err != nil {

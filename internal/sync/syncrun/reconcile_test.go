@@ -60,8 +60,8 @@ func TestReconcile(t *testing.T) {
 	want["orphaned"], want["unknown"] = "gone", "gone"
 	require.Equal(t, want, b.users(t))
 	require.Equal(t, []mirror.Drifted{
-		{UserID: "awaited", Finding: "missing", Columns: []string{}, State: "repaired"},
-		{UserID: "differing", Finding: "differing", Columns: []string{"first_name", "raw"}, State: "repaired"},
+		{RecordID: "awaited", Finding: "missing", Columns: []string{}, State: "repaired"},
+		{RecordID: "differing", Finding: "differing", Columns: []string{"first_name", "raw"}, State: "repaired"},
 	}, d.Users[:2])
 
 	run = b.reconcile(t, syncrun.Order{})

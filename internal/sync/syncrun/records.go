@@ -17,14 +17,35 @@ import (
 func (s *slice) afterWalk(next *row) {
 	_, mirrored := s.account.Options.Mirrors(record.Organization)
 	_, can := s.account.Source.(userapi.RecordSource)
-	switch {
-	case !mirrored || !can:
+	if !mirrored || !can {
 		next.afterRecords()
-	case next.Options.DryRun:
-		next.Report.note("a dry run compares users only: organizations, memberships and invitations were not read")
-		next.afterRecords()
-	default:
-		next.Phase = Records
+		return
+	}
+	next.Phase = Records
+	if next.Kind == provider.KindReconcile {
+		drift := next.drift()
+		drift.Records = make(map[record.Type]*RecordDrift)
+		for _, d := range record.Listed() {
+			drift.Records[d.Type] = &RecordDrift{}
+		}
+		next.Drift = &drift
+	}
+}
+
+// unlist notes that the list of a type was not read to its end.
+func (b *row) unlist(t record.Type, reason string) {
+	if b.Drift == nil { // a backfill compares nothing
+		return
+	}
+	drift := b.drift()
+	drift.unlist(t, reason)
+	b.Drift = &drift
+}
+
+// unlistAll notes that the lists end here for a reason.
+func (b *row) unlistAll(reason string) {
+	for _, d := range record.Listed() {
+		b.unlist(d.Type, reason)
 	}
 }
 
@@ -38,9 +59,10 @@ func (b *row) afterRecords() {
 	}
 }
 
-// records reads the records that are not users, and applies them. What the provider no longer lists
-// is left as it is. A list that cannot be read to its end is a failed entry: what was read of users
-// stays, and the run goes on. Refused credentials end it, as they would while users are read.
+// records reads the records that are not users. A backfill applies them, and leaves what the provider
+// no longer lists as it is; a reconcile compares them. A list that cannot be read to its end is a
+// failed entry: what was read stays, the run goes on, and no record of its type is deleted. Refused
+// credentials end the run, as they would while users are read.
 func (s *slice) records(ctx context.Context) error {
 	for {
 		if err := s.recordPage(ctx); err != nil || s.row.Phase != Records || s.row.State == Done {
@@ -58,6 +80,7 @@ func (s *slice) recordPage(ctx context.Context) error {
 	next := s.next()
 	source, can := s.account.Source.(userapi.RecordSource)
 	if _, mirrored := s.account.Options.Mirrors(record.Organization); !mirrored || !can { // that has changed meanwhile
+		next.unlistAll("organizations are no longer mirrored")
 		next.afterRecords()
 		return s.commit(ctx, next)
 	}
@@ -69,13 +92,14 @@ func (s *slice) recordPage(ctx context.Context) error {
 	if fault.Is(err, fault.ProviderError) {
 		next.Failed++
 		next.Report.add("organizations, memberships and invitations", err.Error())
+		next.unlistAll(err.Error())
 		next.afterRecords()
 		return s.commit(ctx, next)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.applyRecords(ctx, &page, &next); err != nil {
+	if err := s.recordsOf(ctx, &page, &next); err != nil {
 		return err
 	}
 	if next.Cursor = page.Next; page.Next == "" {
@@ -84,8 +108,8 @@ func (s *slice) recordPage(ctx context.Context) error {
 	return s.commit(ctx, next)
 }
 
-// applyRecords applies a page to the mirror and counts the results.
-func (s *slice) applyRecords(ctx context.Context, page *userapi.RecordPage, next *row) error {
+// recordsOf applies a page to the mirror, or compares it, and counts the results.
+func (s *slice) recordsOf(ctx context.Context, page *userapi.RecordPage, next *row) error {
 	for _, note := range page.Notes {
 		next.Report.note(note)
 	}
@@ -93,8 +117,11 @@ func (s *slice) applyRecords(ctx context.Context, page *userapi.RecordPage, next
 		next.Failed++
 		next.Report.add(bad.Place, bad.Reason)
 	}
-	events := make([]mirror.Event, 0, len(page.Records))
-	places := make([]string, 0, len(page.Records))
+	for _, of := range page.Unlisted {
+		next.unlist(of.Type, of.Reason)
+	}
+	var all pageOfEvents
+	byType := make(map[record.Type]pageOfEvents)
 	for _, r := range page.Records {
 		next.Read++
 		place := fmt.Sprintf("%s %d of the walk", r.Type, next.Report.read(r.Type, 1))
@@ -106,14 +133,32 @@ func (s *slice) applyRecords(ctx context.Context, page *userapi.RecordPage, next
 			next.Report.add(place, e.Reason)
 			continue
 		}
-		events = append(events, mirror.Event{Event: e, Provider: s.row.Provider, ReceivedAt: r.FetchedAt, NoLedger: true})
-		places = append(places, place+", id "+e.Record().ID)
+		event := mirror.Event{Event: e, Provider: s.row.Provider, ReceivedAt: r.FetchedAt, NoLedger: true}
+		all.add(event, place)
+		of := byType[r.Type]
+		of.add(event, place)
+		byType[r.Type] = of
 	}
-	return s.applyEvents(ctx, events, places, next)
+	if next.Kind == provider.KindBackfill {
+		return s.applyEvents(ctx, all, next)
+	}
+	for _, d := range record.Listed() {
+		if err := s.compareEvents(ctx, d.Type, byType[d.Type], true, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds an event and its position in the walk.
+func (p *pageOfEvents) add(e mirror.Event, place string) {
+	p.events = append(p.events, e)
+	p.places = append(p.places, place+", id "+e.Record().ID)
 }
 
 // applyEvents applies events to the mirror and counts the results.
-func (s *slice) applyEvents(ctx context.Context, events []mirror.Event, places []string, next *row) error {
+func (s *slice) applyEvents(ctx context.Context, p pageOfEvents, next *row) error {
+	events, places := p.events, p.places
 	for first := 0; first < len(events); first += maxChunk {
 		last := min(first+maxChunk, len(events))
 		results, err := s.config.Mirrors.Apply(ctx, s.row.ProjectID, events[first:last])

@@ -194,16 +194,16 @@ func (s *slice) next() row {
 	return next
 }
 
-// pageOfUsers holds the events of a page and the position of each in the walk.
-type pageOfUsers struct {
+// pageOfEvents holds the events of a page and the position of each in the walk.
+type pageOfEvents struct {
 	events []mirror.Event
 	places []string
 }
 
 // decode turns the users of a page into events. Those that cannot be decoded are counted and
 // reported.
-func (s *slice) decode(page *userapi.Page, next *row) pageOfUsers {
-	p := pageOfUsers{events: make([]mirror.Event, 0, len(page.Users)), places: make([]string, 0, len(page.Users))}
+func (s *slice) decode(page *userapi.Page, next *row) pageOfEvents {
+	p := pageOfEvents{events: make([]mirror.Event, 0, len(page.Users)), places: make([]string, 0, len(page.Users))}
 	for i, u := range page.Users {
 		place := fmt.Sprintf("user %d of the walk", s.row.Read+int64(i)+1)
 		e := s.account.Importer.DecodeUser(u.Object, provider.Import{
@@ -223,7 +223,7 @@ func (s *slice) decode(page *userapi.Page, next *row) pageOfUsers {
 // apply applies the users of a page to the mirror and counts the results.
 func (s *slice) apply(ctx context.Context, page *userapi.Page, next *row) error {
 	p := s.decode(page, next)
-	return s.applyEvents(ctx, p.events, p.places, next)
+	return s.applyEvents(ctx, p, next)
 }
 
 // count counts the result of a record.

@@ -1,5 +1,5 @@
 -- reconciles shows what each reconcile has found and done, newest first. The numbers
--- are NULL until it has read all users; see sync_run_progress for how far it is.
+-- are NULL until it has read everything; see sync_run_progress for how far it is.
 CREATE OR REPLACE VIEW authsync.reconciles AS
 SELECT
     b.id AS run_id,
@@ -23,10 +23,20 @@ SELECT
     b.started_at,
     b.finished_at,
     (d.drift ->> 'unreported')::bigint   AS unreported,
-    d.drift -> 'tolerated'               AS tolerated
+    d.drift -> 'tolerated'               AS tolerated,
+    d.drift -> 'records'                 AS records,
+    r.found                              AS records_found,
+    r.left_as_is                         AS records_left_as_is
 FROM authsync.sync_runs AS b
 JOIN authsync.projects AS p ON p.id = b.project_id
 CROSS JOIN LATERAL (SELECT CASE WHEN b.phase = 'confirm' THEN b.drift END AS drift) AS d
+CROSS JOIN LATERAL (
+    SELECT
+        sum((t.drift ->> 'missing')::bigint + (t.drift ->> 'differing')::bigint + (t.drift ->> 'deleted_here')::bigint
+            + (t.drift ->> 'orphaned')::bigint + (t.drift ->> 'placeholders')::bigint)::bigint AS found,
+        sum((t.drift ->> 'left')::bigint)::bigint                                              AS left_as_is
+    FROM jsonb_each(d.drift -> 'records') AS t (record_type, drift)
+) AS r
 WHERE b.kind = 'reconcile'
 ORDER BY b.started_at DESC;
 
@@ -40,4 +50,8 @@ COMMENT ON COLUMN authsync.reconciles.deletions_blocked_reason IS 'Why orphaned 
 COMMENT ON COLUMN authsync.reconciles.columns IS 'How many users differed in which column.';
 COMMENT ON COLUMN authsync.reconciles.unreported
     IS 'Users who differed in nothing but what the provider sends no event for; they were brought up to date.';
+COMMENT ON COLUMN authsync.reconciles.records
+    IS 'The same numbers for other records, by type: organization, membership, invitation. NULL: none were read.';
+COMMENT ON COLUMN authsync.reconciles.records_found IS 'How many records other than users differed.';
+COMMENT ON COLUMN authsync.reconciles.records_left_as_is IS 'How many of these were left so.';
 COMMENT ON COLUMN authsync.reconciles.tolerated IS 'What else differed and does not count, such as raw.scim, and in how many users.';

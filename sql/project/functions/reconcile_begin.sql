@@ -12,9 +12,9 @@ RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
-    INSERT INTO capydb_auth.reconcile_findings AS f (provider, user_id, run_id, finding, state)
-    VALUES (p_provider, '', p_run_id, 'begun', 'none')
-    ON CONFLICT (provider, user_id) DO UPDATE SET run_id = excluded.run_id;
+    INSERT INTO capydb_auth.reconcile_findings AS f (provider, record_type, record_id, run_id, finding, state)
+    VALUES (p_provider, '', '', p_run_id, 'begun', 'none')
+    ON CONFLICT (provider, record_type, record_id) DO UPDATE SET run_id = excluded.run_id;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_begin(uuid, text)

@@ -1,5 +1,5 @@
 -- reconcile_forget forgets p_limit findings of a provider: those of one run, or of all
--- if p_run_id is NULL. There is a finding for each user: all at once may take longer
+-- if p_run_id is NULL. There is a finding for each record: all at once may take longer
 -- than a statement may.
 --
 -- Repeatable: call it until it gives 0.
@@ -25,7 +25,7 @@ BEGIN
         SELECT i.ctid
         FROM capydb_auth.reconcile_findings AS i
         WHERE i.provider = p_provider AND (p_run_id IS NULL OR i.run_id = p_run_id)
-        ORDER BY i.provider, i.user_id
+        ORDER BY i.provider, i.record_type, i.record_id
         LIMIT p_limit
     ));
     GET DIAGNOSTICS v_forgotten = ROW_COUNT;

@@ -15,7 +15,7 @@ SET enable_seqscan = off
 AS $fn$
 BEGIN
     PERFORM FROM capydb_auth.reconcile_findings AS f
-    WHERE f.provider = p_provider AND f.user_id = '' AND f.run_id = p_run_id
+    WHERE f.provider = p_provider AND f.record_type = '' AND f.record_id = '' AND f.run_id = p_run_id
     FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'what reconcile % of % had found is gone', p_run_id, p_provider
