@@ -3,6 +3,7 @@
 GOLANGCI_LINT_VERSION := 2.15.0
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
+AXE_VERSION           := 4.14.1
 # What the programs of the docs are run with.
 DOCS_NODE     := .bin/docs-node-2
 
@@ -13,13 +14,15 @@ GO_VERSION    := $(shell go env GOVERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
+# What looks for barriers on the pages of the dashboard.
+AXE           := .bin/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
 
 export PG
 
-TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json
+TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/docs test/sql lint lint/sql fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build check test test/race test/docs test/sql test/browser lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -44,6 +47,9 @@ test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
+
+test/browser: $(AXE) ## Use the dashboard in Chromium, and look for what is wrong with its pages
+	@REQUIRE_BROWSER=1 scripts/test.sh ./internal/testkit/browsertest $(ARGS)
 
 lint: $(GOLANGCI_LINT) ## Check the Go code
 	@$(GOLANGCI_LINT) run
@@ -101,6 +107,9 @@ $(SQUAWK):
 $(STANDARDWEBHOOKS):
 	@scripts/npm-tool.sh standardwebhooks-$(STANDARDWEBHOOKS_VERSION) standardwebhooks@$(STANDARDWEBHOOKS_VERSION) \
 		'standardwebhooks, which checks what webhooks are signed with'
+
+$(AXE):
+	@scripts/npm-tool.sh axe-core-$(AXE_VERSION) axe-core@$(AXE_VERSION) 'axe-core, which checks the pages of the dashboard'
 
 $(DOCS_NODE)/node_modules/pg/package.json:
 	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 better-auth@1.7.7 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \

@@ -1,0 +1,55 @@
+package browsertest_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// What is looked for on every page is found where it is.
+func TestTheChecksFindWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	const fine = `<!doctype html><html lang="en"><title>A page</title><meta name="viewport" content="width=device-width"><main><h1>A page</h1>`
+	pages := map[string]struct{ html, policy, want string }{
+		"/fine":      {html: fine},
+		"/console":   {html: fine + `<script>console.error("that went wrong")</script>`, want: `"that went wrong"`},
+		"/exception": {html: fine + `<script>throw new Error("thrown")</script>`, want: "Error: thrown"},
+		"/missing":   {html: fine + `<img src="/nothing" alt="">`, want: "404"},
+		"/policy":    {html: fine + `<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" alt="">`, policy: "img-src 'self'", want: "img-src forbids data"},
+		"/barrier":   {html: fine + `<input>`, want: "label: "},
+		"/contrast":  {html: fine + `<p style="color: #888; background: #999">unreadable`, want: "color-contrast: "},
+		"/overflow":  {html: fine + `<p style="width: 500px">too wide for a phone`, want: `narrow, light: <p style="width: 500px">`},
+		"/pwned":     {html: fine + `<script>window.__pwned = undefined</script>`, want: "a script that was stored runs"},
+		"/dark":      {html: fine + `<style>@media (prefers-color-scheme: dark) { p { color: #333; background: #222 } }</style><p>dark`, want: "wide, dark: color-contrast: "},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, found := pages[r.URL.Path]
+		if !found {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", page.policy)
+		io.WriteString(w, page.html) //nolint:errcheck // the browser may have gone
+	}))
+	t.Cleanup(server.Close)
+	b := newBrowser(t, server.URL)
+	axe := axe(t)
+	for path, page := range pages {
+		b.leaves(chromedp.Navigate(server.URL + path))
+		found := b.problems(axe)
+		if page.want == "" {
+			require.Empty(t, found)
+		} else {
+			require.Contains(t, strings.Join(found, "\n"), page.want, path)
+		}
+		b.mu.Lock()
+		b.faults = nil
+		b.mu.Unlock()
+	}
+}

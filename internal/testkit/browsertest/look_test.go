@@ -1,0 +1,76 @@
+package browsertest_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../../.."
+
+// The sizes that pages are looked at in: of a desk and of a phone.
+const (
+	wide, wideHeight     = 1280, 900
+	narrow, narrowHeight = 390, 844
+)
+
+// axe is the source of axe-core, of the version that the Makefile names.
+func axe(t *testing.T) string {
+	t.Helper()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^AXE_VERSION\s*:= (\S+)$`).FindSubmatch(makefile)
+	require.NotNil(t, version, "the Makefile names the version")
+	source, err := os.ReadFile(filepath.Join(root, ".bin", "axe-core-"+string(version[1]), "node_modules", "axe-core", "axe.min.js"))
+	require.NoError(t, err, "make tools installs axe-core, with npm")
+	return string(source)
+}
+
+// barriers has axe-core say what keeps people from using the page.
+const barriers = `axe.run(document, {resultTypes: ["violations"]}).then((found) =>
+	found.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + "\n" + n.failureSummary)))`
+
+// overflow are the elements that are wider than the page, if that makes the page scroll sideways.
+const overflow = `(() => {
+	const width = document.documentElement.clientWidth;
+	if (document.documentElement.scrollWidth <= width) return [];
+	return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5).map((e) => e.outerHTML.slice(0, 200));
+})()`
+
+// look checks a page in every theme and size: the browser complains about nothing, the policy of the page
+// is kept, axe-core finds no barrier, the page does not scroll sideways, and nothing stored has become a script.
+func (b *tab) look() {
+	b.t.Helper()
+	require.Empty(b.t, b.problems(axe(b.t)), "at %s", b.location())
+}
+
+// problems are what is wrong with a page.
+func (b *tab) problems(axe string) (found []string) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate(axe, nil))
+	for _, theme := range []string{"dark", "light"} {
+		for _, size := range [][2]int64{{narrow, narrowHeight}, {wide, wideHeight}} {
+			b.theme(theme)
+			b.do(chromedp.EmulateViewport(size[0], size[1]))
+			where := map[int64]string{narrow: "narrow, ", wide: "wide, "}[size[0]] + theme + ": "
+			for _, fault := range append(get[[]string](b, barriers), get[[]string](b, overflow)...) {
+				found = append(found, where+fault)
+			}
+		}
+	}
+	if get[bool](b, `"__pwned" in window`) {
+		found = append(found, "a script that was stored runs")
+	}
+	return append(found, b.complaints()...)
+}
+
+// theme sets the theme that the reader prefers.
+func (b *tab) theme(name string) {
+	b.t.Helper()
+	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}))
+}
