@@ -15,7 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/configfile"
@@ -180,12 +182,23 @@ func TestAFileMakesTheSameServerElsewhere(t *testing.T) {
 			require.NotContains(t, exported, value)
 		}
 	}
+	satisfiesSchema(t, exported)
 	copied := configFile(t, exported)
 	first.equal(t, copied)
 	second.fill(t, t.TempDir(), exported)
 	second.must(t, "apply", "-f", copied)
 	require.Equal(t, exported, second.must(t, "export"))
 	second.equal(t, copied)
+}
+
+// satisfiesSchema checks a file as an editor does.
+func satisfiesSchema(t *testing.T, text string) {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/authsync.schema.json")
+	require.NoError(t, err)
+	var value any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &value))
+	require.NoError(t, schema.Validate(value))
 }
 
 // The process is killed after each change that the server makes, before it hears of it.
@@ -452,4 +465,25 @@ func TestConfigurationFromStandardInput(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(r.out), &plan))
 	require.Equal(t, []string{"shop"}, plan.OtherProjects)
 	require.Equal(t, 1, b.run(t, "plan", "-f", filepath.Join(t.TempDir(), "none.yaml")).status)
+}
+
+func TestPlanNeedsNoMoreThanToRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	file := configFile(t, b.must(t, "export"))
+	b.env["AUTHSYNC_API_KEY"] = strings.TrimSpace(b.must(t, "keys", "create", "ci", "--role", "read_only"))
+	b.equal(t, file)
+	b.env["CRM_TOKEN"] = "the token of the CRM"
+	r := b.run(t, "apply", "-f", configFile(t, shopFile))
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "this key has the role read_only, and this call needs admin")
+}
+
+func TestConfigurationFilesAreCompleted(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"plan", "-f"}, {"apply", "--file"}, {"export", "shop", "-o"}} {
+		r := run(t.Context(), nil, "", append(append([]string{"__complete"}, args...), "")...)
+		require.Zero(t, r.status, r.err)
+		require.Equal(t, "yaml\nyml\n:8\n", r.out, args) // the shell lists the files that end with these
+	}
 }
