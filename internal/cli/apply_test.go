@@ -297,16 +297,15 @@ func TestPlanAndApply(t *testing.T) {
 Secrets that are set and cannot be compared: 2.
 `)
 
-	t.Run("MissingSecretsAreNamedFirst", func(t *testing.T) {
-		r := b.run(t, "apply", "-f", file, "--set-secrets")
-		require.Equal(t, 1, r.status)
-		require.Equal(t, "authsync: nothing was changed, for these secrets are missing: "+
-			"webhook_signing_secret of integration auth0 of project shop (the environment variable AUTH0_SECRET is empty); "+
-			"webhook_signing_secret of integration clerk of project shop (the environment variable CLERK_SECRET is empty); "+
-			"token of destination crm of project shop (the environment variable CRM_TOKEN is empty)\n", r.err)
-		require.Contains(t, b.must(t, "destinations", "list", "shop", "--json"), `"old"`)
-		require.NotContains(t, b.must(t, "destinations", "list", "shop", "--json"), `"app"`)
-	})
+	// Missing secrets are named before anything is changed.
+	r := b.run(t, "apply", "-f", file, "--set-secrets")
+	require.Equal(t, 1, r.status)
+	require.Equal(t, "authsync: nothing was changed, for these secrets are missing: "+
+		"webhook_signing_secret of integration auth0 of project shop (the environment variable AUTH0_SECRET is empty); "+
+		"webhook_signing_secret of integration clerk of project shop (the environment variable CLERK_SECRET is empty); "+
+		"token of destination crm of project shop (the environment variable CRM_TOKEN is empty)\n", r.err)
+	require.Contains(t, b.must(t, "destinations", "list", "shop", "--json"), `"old"`)
+	require.NotContains(t, b.must(t, "destinations", "list", "shop", "--json"), `"app"`)
 
 	b.env["CRM_TOKEN"] = "the token of the CRM"
 	out := b.must(t, "apply", "-f", file)
@@ -321,61 +320,56 @@ Left destination old of project shop, which is not in the file: --prune deletes 
 $`, out)
 	require.NotContains(t, out, b.env["CRM_TOKEN"])
 
-	t.Run("PruneAsksFirst", func(t *testing.T) {
-		r := b.run(t, "apply", "-f", file, "--prune")
-		require.Equal(t, 2, r.status)
-		require.Contains(t, r.err, "--prune deletes integration better_auth of project shop, destination old of project shop: ")
-		require.Contains(t, r.err, "add --yes if that is meant")
-		plan("  project shop: unchanged\n  integration auth0 of project shop: unchanged\n  integration clerk of project shop: unchanged\n" +
-			"  destination app of project shop: unchanged\n  destination crm of project shop: unchanged\n" +
-			"- integration better_auth of project shop: not in the file\n- destination old of project shop: not in the file\n" +
-			"\n0 to create, 0 to change, 5 unchanged, 2 not in the file.\nSecrets that are set and cannot be compared: 3.\n")
-		require.Equal(t, "Deleted integration better_auth of project shop.\nDeleted destination old of project shop.\n",
-			b.must(t, "apply", "-f", file, "--prune", "--yes"))
-		b.equal(t, file)
-	})
+	// Pruning asks first.
+	r = b.run(t, "apply", "-f", file, "--prune")
+	require.Equal(t, 2, r.status)
+	require.Contains(t, r.err, "--prune deletes integration better_auth of project shop, destination old of project shop: ")
+	require.Contains(t, r.err, "add --yes if that is meant")
+	plan("  project shop: unchanged\n  integration auth0 of project shop: unchanged\n  integration clerk of project shop: unchanged\n" +
+		"  destination app of project shop: unchanged\n  destination crm of project shop: unchanged\n" +
+		"- integration better_auth of project shop: not in the file\n- destination old of project shop: not in the file\n" +
+		"\n0 to create, 0 to change, 5 unchanged, 2 not in the file.\nSecrets that are set and cannot be compared: 3.\n")
+	require.Equal(t, "Deleted integration better_auth of project shop.\nDeleted destination old of project shop.\n",
+		b.must(t, "apply", "-f", file, "--prune", "--yes"))
+	b.equal(t, file)
 
-	t.Run("SecretsThatAreSetAreSentOnRequest", func(t *testing.T) {
-		b.env["AUTH0_SECRET"], b.env["CLERK_SECRET"] = "another plain secret of the stream", "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx"
-		var report applied
-		b.decode(t, &report, "apply", "-f", file, "--set-secrets")
-		require.Len(t, report.Done, 3)
-		require.Zero(t, run(t.Context(), b.env, b.env["AUTH0_SECRET"], "send", "shop", "auth0", "user.created", "--secret-file", "-").status)
-	})
+	// Secrets that are set are sent on request.
+	b.env["AUTH0_SECRET"], b.env["CLERK_SECRET"] = "another plain secret of the stream", "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx"
+	var report applied
+	b.decode(t, &report, "apply", "-f", file, "--set-secrets")
+	require.Len(t, report.Done, 3)
+	require.Zero(t, run(t.Context(), b.env, b.env["AUTH0_SECRET"], "send", "shop", "auth0", "user.created", "--secret-file", "-").status)
 
-	t.Run("AnotherHostTakesTheSecretsAlong", func(t *testing.T) {
-		moved := configFile(t, strings.ReplaceAll(shopFile, "crm.example.com", "crm.example.org"))
-		r := b.run(t, "apply", "-f", moved)
-		require.Equal(t, 1, r.status)
-		require.Contains(t, r.err, "destination crm of project shop: options lead to another host (https://crm.example.org:443)")
-		require.Contains(t, r.err, "again in the same request, or null to remove it (422): --set-secrets sends them\n")
-		require.Equal(t, "Not done:\n  update destination crm of project shop\n", r.out)
-		b.must(t, "apply", "-f", moved, "--set-secrets")
-		b.equal(t, moved)
-		b.must(t, "apply", "-f", file, "--set-secrets")
-	})
+	// Another host takes the secrets along.
+	moved := configFile(t, strings.ReplaceAll(shopFile, "crm.example.com", "crm.example.org"))
+	r = b.run(t, "apply", "-f", moved)
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "destination crm of project shop: options lead to another host (https://crm.example.org:443)")
+	require.Contains(t, r.err, "again in the same request, or null to remove it (422): --set-secrets sends them\n")
+	require.Equal(t, "Not done:\n  update destination crm of project shop\n", r.out)
+	b.must(t, "apply", "-f", moved, "--set-secrets")
+	b.equal(t, moved)
+	b.must(t, "apply", "-f", file, "--set-secrets")
 
-	t.Run("WhatTheFileLacksGoesBackToItsDefault", func(t *testing.T) {
-		full := configFile(t, strings.Replace(shopFile, `{type: webhook, options: {url: "https://app.example.com/hook"}}`,
-			`{type: webhook, event_types: [user.created], fields: [email], condition: .user.email != null, paused: true, pause_reason: moving,
+	// What the file lacks goes back to its default.
+	full := configFile(t, strings.Replace(shopFile, `{type: webhook, options: {url: "https://app.example.com/hook"}}`,
+		`{type: webhook, event_types: [user.created], fields: [email], condition: .user.email != null, paused: true, pause_reason: moving,
               options: {url: "https://app.example.com/hook", headers: {X-A: b}, limit: {requests: 1, per: 1s}}}`, 1))
-		require.Equal(t, "Changed destination app of project shop.\n", b.must(t, "apply", "-f", full))
-		b.equal(t, full)
-		require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: moving")
-		require.Equal(t, "Changed destination app of project shop.\n", b.must(t, "apply", "-f", file))
-		b.equal(t, file)
-		require.NotContains(t, b.must(t, "export", "shop"), "paused")
-	})
+	require.Equal(t, "Changed destination app of project shop.\n", b.must(t, "apply", "-f", full))
+	b.equal(t, full)
+	require.Contains(t, b.must(t, "destinations", "list", "shop"), "by user: moving")
+	require.Equal(t, "Changed destination app of project shop.\n", b.must(t, "apply", "-f", file))
+	b.equal(t, file)
+	require.NotContains(t, b.must(t, "export", "shop"), "paused")
 
-	t.Run("ATypeCannotBeChanged", func(t *testing.T) {
-		other := configFile(t, strings.Replace(shopFile, `type: webhook, options: {url: "https://app.example.com/hook"}`,
-			`type: http, options: {requests: {default: {url: "https://app.example.com"}}}`, 1))
-		for _, command := range []string{"plan", "apply"} {
-			r := b.run(t, command, "-f", other)
-			require.Equal(t, 1, r.status)
-			require.Contains(t, r.err, "destination app of project shop is of type webhook on the server and of type http in the file")
-		}
-	})
+	// A type cannot be changed.
+	other := configFile(t, strings.Replace(shopFile, `type: webhook, options: {url: "https://app.example.com/hook"}`,
+		`type: http, options: {requests: {default: {url: "https://app.example.com"}}}`, 1))
+	for _, command := range []string{"plan", "apply"} {
+		r := b.run(t, command, "-f", other)
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.err, "destination app of project shop is of type webhook on the server and of type http in the file")
+	}
 }
 
 func TestApplyStopsAtTheFirstError(t *testing.T) {

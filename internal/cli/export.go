@@ -100,7 +100,7 @@ func (s *session) readConfig(name string) (f configfile.File, dir string, err er
 		text, err = io.ReadAll(s.In)
 	} else {
 		dir = filepath.Dir(name)
-		text, err = os.ReadFile(name)
+		text, err = os.ReadFile(name) //nolint:gosec // the user names the file
 	}
 	if err != nil {
 		return configfile.File{}, "", fmt.Errorf("--file: %w", err)

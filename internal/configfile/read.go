@@ -118,7 +118,7 @@ func (r *reader) value(n *yaml.Node, t reflect.Type, path string) any {
 		r.fail(n, "tags such as !!str are not supported: put text in quotation marks")
 		return nil
 	}
-	switch n.Kind { //nolint:exhaustive // a document is no value, an alias is refused above
+	switch n.Kind {
 	case yaml.MappingNode:
 		return r.mapping(n, t, path)
 	case yaml.SequenceNode:
@@ -185,7 +185,7 @@ func (r *reader) sequence(n *yaml.Node, t reflect.Type, path string) any {
 	}
 	all := []any{}
 	for i, inner := range n.Content {
-		all = append(all, r.value(inner, of, join(path, fmt.Sprint(i))))
+		all = append(all, r.value(inner, of, join(path, strconv.Itoa(i))))
 	}
 	return all
 }
@@ -223,7 +223,7 @@ func (r *reader) scalar(n *yaml.Node, t reflect.Type) any {
 
 // kindOf is what a Go type is in YAML.
 func kindOf(t reflect.Type) string {
-	switch t.Kind() { //nolint:exhaustive // those of the options
+	switch t.Kind() {
 	case reflect.String:
 		return "text"
 	case reflect.Bool:

@@ -14,8 +14,6 @@ import (
 
 // The core schema of YAML 1.2. The library keeps parts of YAML 1.1, by which 2026-01-31 is no text, 010 is eight and
 // 1_000 a thousand.
-//
-//nolint:gochecknoglobals // compiled once
 var (
 	integer    = regexp.MustCompile(`^[-+]?[0-9]+$`)
 	other      = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
@@ -79,8 +77,6 @@ func whole(digits string, base int) json.Number {
 }
 
 // simple is text that nobody reads as anything else without quotation marks, by YAML 1.1 either.
-//
-//nolint:gochecknoglobals // compiled once
 var simple = regexp.MustCompile(`^([A-Za-z_/]|\.[A-Za-z_])[\w./@*-]*(:[\w./@*-]+)*( [\w./@*-]+)*$|^[0-9]+[smhdw]$`)
 
 // scalarOf is text as a node: plain where that is safe, as a block where it has lines, otherwise quoted.

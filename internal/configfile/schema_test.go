@@ -49,14 +49,14 @@ func TestSchemaGolden(t *testing.T) {
 
 	options := describe(schemaOf(reflect.TypeFor[provider.Options]()), described["Options"])
 	credentials := describe(schemaOf(reflect.TypeFor[provider.Credentials]()), described["Credentials"])
-	for _, credential := range credentials["properties"].(members) {
-		one := credential.(members)
+	for name := range properties(credentials) {
+		one := in(properties(credentials), name)
 		maps.DeleteFunc(one, func(key string, _ any) bool { return key != "description" })
 		one["$ref"] = "#/$defs/Reference"
 	}
 	// Here a credential is one text.
-	properties(credentials)["webhook_signing_secret"].(members)["description"] = "Proves that deliveries are genuine. Several, one per line, are valid at once: the first one signs."
-	properties(credentials)["webhook_authorization"].(members)["description"] = "Auth0's other ways to authenticate, as a JSON object with method (bearer, basic or custom_header) and its members."
+	in(properties(credentials), "webhook_signing_secret")["description"] = "Proves that deliveries are genuine. Several, one per line, are valid at once: the first one signs."
+	in(properties(credentials), "webhook_authorization")["description"] = "Auth0's other ways to authenticate, as a JSON object with method (bearer, basic or custom_header) and its members."
 	integration := schemaOf(reflect.TypeFor[Integration]())
 	properties(integration)["options"], properties(integration)["credentials"] = options, credentials
 	providers := members{}
@@ -64,12 +64,12 @@ func TestSchemaGolden(t *testing.T) {
 		providers[name] = members{"$ref": "#/$defs/Integration"}
 	}
 	project := schemaOf(reflect.TypeFor[Project]())
-	maps.Copy(properties(project)["integrations"].(members), members{"properties": providers, "additionalProperties": false})
-	properties(project)["destinations"].(members)["propertyNames"] = members{"pattern": namePattern}
+	maps.Copy(in(properties(project), "integrations"), members{"properties": providers, "additionalProperties": false})
+	in(properties(project), "destinations")["propertyNames"] = members{"pattern": namePattern}
 	made := schemaOf(reflect.TypeFor[Destination]())
-	properties(made)["type"].(members)["enum"] = registry.Names()
-	properties(made)["pause_reason"].(members)["maxLength"] = maxReason
-	properties(made)["event_types"].(members)["items"] = members{"enum": eventTypes()}
+	in(properties(made), "type")["enum"] = registry.Names()
+	in(properties(made), "pause_reason")["maxLength"] = maxReason
+	in(properties(made), "event_types")["items"] = members{"enum": eventTypes()}
 	made["required"], made["allOf"] = []string{"type"}, rules
 	reference := schemaOf(reflect.TypeFor[Reference]())
 	reference["minProperties"], reference["maxProperties"] = 1, 1
@@ -77,8 +77,8 @@ func TestSchemaGolden(t *testing.T) {
 
 	file := schemaOf(reflect.TypeFor[File]())
 	file["type"] = "object"
-	properties(file)["version"].(members)["const"] = Version
-	properties(file)["projects"].(members)["propertyNames"] = members{"pattern": namePattern}
+	in(properties(file), "version")["const"] = Version
+	in(properties(file), "projects")["propertyNames"] = members{"pattern": namePattern}
 	file["required"] = []string{"version"}
 	file["$schema"], file["$id"] = "https://json-schema.org/draft/2020-12/schema", SchemaURL
 	file["title"], file["description"] = "Configuration of authsync", "See docs/config-as-code.md."
@@ -93,7 +93,13 @@ func TestSchemaGolden(t *testing.T) {
 	pgtest.Golden(t, schemaFile, b.String())
 }
 
-func properties(schema members) members { return schema["properties"].(members) }
+func properties(schema members) members { return in(schema, "properties") }
+
+// in is a member that is an object.
+func in(object members, name string) members {
+	member, _ := object[name].(members)
+	return member
+}
 
 func eventTypes() []string {
 	all := destination.EventTypes()
@@ -123,11 +129,9 @@ func describe(schema, from members) members {
 			schema[name] = value
 		}
 	}
-	inner, _ := from["properties"].(members)
-	own, _ := schema["properties"].(members)
-	for name, property := range own {
-		described, _ := inner[name].(members)
-		describe(property.(members), described)
+	inner, own := properties(from), properties(schema)
+	for name := range own {
+		describe(in(own, name), in(inner, name))
 	}
 	if items, is := from["items"].(members); is {
 		if own, is := schema["items"].(members); is {
@@ -146,14 +150,15 @@ func schemaOf(t reflect.Type) members {
 	case t.Kind() == reflect.Pointer:
 		return schemaOf(t.Elem())
 	}
-	switch t.Kind() { //nolint:exhaustive // those of a File
+	switch t.Kind() {
 	case reflect.Struct:
 		fields := members{}
 		for name, field := range fieldsOf(t) {
-			fields[name] = refOr(field.Type)
+			one := refOr(field.Type)
 			if doc := field.Tag.Get("doc"); doc != "" {
-				fields[name].(members)["description"] = doc
+				one["description"] = doc
 			}
+			fields[name] = one
 		}
 		return members{"type": nullable("object"), "properties": fields, "additionalProperties": false}
 	case reflect.Map:

@@ -38,10 +38,10 @@ func nodeOf(v reflect.Value) *yaml.Node {
 	if !v.IsValid() {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
 	}
-	if number, is := v.Interface().(json.Number); is {
+	if number, is := reflect.TypeAssert[json.Number](v); is {
 		return numberOf(number)
 	}
-	switch v.Kind() { //nolint:exhaustive // those of a File
+	switch v.Kind() {
 	case reflect.Struct:
 		return structNode(v)
 	case reflect.Map:
