@@ -109,6 +109,11 @@ func (s *session) printDone(done configfile.Done) error {
 			return err
 		}
 	}
+	for _, note := range done.Notes {
+		if err := s.printf("  Note: %s.\n", printable(note)); err != nil {
+			return err
+		}
+	}
 	return s.printSecret(done.Secret)
 }
 

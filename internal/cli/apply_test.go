@@ -8,141 +8,15 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/configfile"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
-
-// hostileFile has every option there is, and names and texts that YAML could take for something else. ADDRESS is where
-// it all goes.
-const hostileFile = `
-version: 1
-projects:
-  "123":
-    database_url: {env: PROJECT_123_DATABASE_URL}
-    integrations:
-      auth0:
-        credentials:
-          webhook_authorization: {env: PROJECT_123_AUTH0_WEBHOOK_AUTHORIZATION}
-        options:
-          absent_fields: clear
-          base_url: ADDRESS
-          record_types: [users, organizations, sessions]
-          reconcile: {every: never}
-      better-auth:
-        credentials:
-          webhook_signing_secret: {file: better-auth.secret}
-        options:
-          signature_formats: [standard_webhooks, better_auth_signature]
-          base_url: ADDRESS
-          reconcile: {every: 7d, max_deleted_percent: 0}
-          source:
-            schema: "yes"
-            user_table: "null"
-            session_table: 'it''s "quoted"'
-            columns: {emailVerified: "on"}
-            session_columns: {userId: user id}
-    destinations:
-      "null":
-        type: webhook
-        event_types: [organization.*, user.deleted]
-        fields: [email, raw.app_metadata.plan]
-        condition: |
-          # only those who pay
-          .user.raw["a: b"] != null
-            and true
-        options:
-          url: ADDRESS/a?b=%7B#c
-          headers: {X-Plain: "yes", X-Colon: "a: b # c", X-Number: "0x1F", X-Quotes: "'\"", X-Brace: "{{ x }}"}
-          payload: "{text: \"a\\t\\(.user.email // \"none\")\"}"
-          limit: {requests: 5, per: 1s, daily: 100, zone: Europe/Berlin, account: "~"}
-          svix_headers: true
-        secrets:
-          signing_secret: {env: PROJECT_123_NULL_SIGNING_SECRET}
-        paused: true
-        pause_reason: "moving: the\nCRM \"today\" # \u2028 \U0001F600 "
-      "1e3":
-        type: http
-        options:
-          requests:
-            user.deleted: {method: DELETE, url: "ADDRESS/{{ .user.id }}"}
-            user.*: {url: ADDRESS, headers: {X-A: "{{ $secrets.no }}"}, body: "{a: 010, b: \"é日本\"}"}
-            default: {method: PUT, url: ADDRESS}
-          headers: {}
-          idempotency_header: ""
-          success: [2xx, 404]
-          retry: ["409"]
-          give_up: [410]
-          latest: true
-          keep_empty: true
-        secrets:
-          "no": {env: PROJECT_123_1E3_NO}
-      "2026-01-31":
-        type: hubspot
-        fields: [email]
-        options:
-          properties: {lastname: null, plan: .user.raw.app_metadata.plan, "true": '"~"'}
-          id_property: authsync_user_id
-          id_path: raw.app_metadata.hubspot
-          missing: skip
-          on_delete: {set: {user_status: "no", score: 0, vip: false}}
-          on_restore: {set: {user_status: ""}}
-          tier: professional
-          portal_id: 12345678
-          requests_per_10s: 90
-          requests_per_day: 1000
-          time_zone: Europe/Berlin
-          base_url: ADDRESS
-        secrets:
-          access_token: {env: PROJECT_123_2026_01_31_ACCESS_TOKEN}
-  authsync_api:
-    database_url: {env: PROJECT_AUTHSYNC_API_DATABASE_URL}
-    integrations:
-      clerk:
-        credentials:
-          secret_key: {env: PROJECT_AUTHSYNC_API_CLERK_SECRET_KEY}
-          webhook_signing_secret: {env: PROJECT_AUTHSYNC_API_CLERK_WEBHOOK_SIGNING_SECRET}
-        options: {base_url: ADDRESS, reconcile: {every: 52w, max_deleted_percent: 7.5}}
-    destinations:
-      a-b: {type: webhook, options: {url: ADDRESS}, secrets: {signing_secret: {env: PROJECT_AUTHSYNC_API_A_B_SIGNING_SECRET}}}
-      a_b: {type: webhook, options: {url: ADDRESS}, secrets: {signing_secret: {env: PROJECT_AUTHSYNC_API_A_B_SIGNING_SECRET_2}}}
-      key: {type: http, options: {requests: {default: {url: ADDRESS}}}, secrets: {key: {env: PROJECT_AUTHSYNC_API_KEY_KEY}}}
-`
-
-// fill puts a secret of the right form where each reference of a file leads.
-func (b *testBundle) fill(t *testing.T, dir, text string) {
-	t.Helper()
-	for _, found := range regexp.MustCompile(`\{env: "?(\w+)"?\}`).FindAllStringSubmatch(text, -1) {
-		name, value := found[1], "pat-a-long-secret-of-"+found[1]
-		switch {
-		case strings.HasSuffix(name, "DATABASE_URL"):
-			value = pgtest.URL(t, pgtest.Project(t))
-		case strings.HasSuffix(name, "WEBHOOK_SIGNING_SECRET"):
-			value = "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx\nwhsec_dGVzdGluZy1vbmx5LWtleS0wMDAy"
-		case strings.Contains(name, "SIGNING_SECRET"):
-			value = "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAwMDAwMDAwMDAwMDAz"
-		case strings.HasSuffix(name, "AUTHORIZATION"):
-			value = `{"method": "basic", "username": "u", "password": "a long password of Auth0's"}`
-		case strings.HasSuffix(name, "CLERK_SECRET_KEY"):
-			value = "sk_test_" + name
-		}
-		if b.env[name] == "" {
-			b.env[name] = value
-		}
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "better-auth.secret"), []byte("whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx\n"), 0o600))
-}
 
 // configFile writes a configuration file.
 func configFile(t *testing.T, text string) string {
@@ -158,97 +32,6 @@ func (b *testBundle) equal(t *testing.T, file string) {
 	require.Zero(t, r.status, r.out+r.err)
 	require.Contains(t, r.out, "\n0 to create, 0 to change, ")
 	require.Contains(t, b.must(t, "apply", "-f", file), "Nothing to do: the server is what the file says.\n")
-}
-
-func TestAFileMakesTheSameServerElsewhere(t *testing.T) {
-	t.Parallel()
-	first, second := setupEmpty(t), setupEmpty(t)
-	file := configFile(t, strings.ReplaceAll(hostileFile, "ADDRESS", sink(t)))
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	first.fill(t, filepath.Dir(file), string(text))
-
-	r := first.run(t, "plan", "-f", file)
-	require.Equal(t, 2, r.status, r.err)
-	require.Empty(t, r.err)
-	require.Contains(t, r.out, "\n11 to create, 0 to change, 0 unchanged, 0 not in the file.\n")
-	out := first.must(t, "apply", "-f", file)
-	require.NotContains(t, out, "shown only once", "all secrets were given")
-	first.equal(t, file)
-
-	exported := first.must(t, "export")
-	for name, value := range first.env {
-		if strings.HasPrefix(name, "PROJECT_") {
-			require.NotContains(t, exported, value)
-		}
-	}
-	satisfiesSchema(t, exported)
-	copied := configFile(t, exported)
-	first.equal(t, copied)
-	second.fill(t, t.TempDir(), exported)
-	second.must(t, "apply", "-f", copied)
-	require.Equal(t, exported, second.must(t, "export"))
-	second.equal(t, copied)
-}
-
-// satisfiesSchema checks a file as an editor does.
-func satisfiesSchema(t *testing.T, text string) {
-	t.Helper()
-	schema, err := jsonschema.NewCompiler().Compile("../../docs/authsync.schema.json")
-	require.NoError(t, err)
-	var value any
-	require.NoError(t, yaml.Unmarshal([]byte(text), &value))
-	require.NoError(t, schema.Validate(value))
-}
-
-// The process is killed after each change that the server makes, before it hears of it.
-func TestApplyThatIsKilledGoesOn(t *testing.T) {
-	t.Parallel()
-	b, reference := setupEmpty(t), setupEmpty(t)
-	file := configFile(t, strings.ReplaceAll(hostileFile, "ADDRESS", sink(t)))
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	b.fill(t, filepath.Dir(file), string(text))
-	reference.fill(t, filepath.Dir(file), string(text))
-	reference.must(t, "apply", "-f", file)
-
-	target, err := url.Parse(b.app.URL())
-	require.NoError(t, err)
-	program, err := os.Executable()
-	require.NoError(t, err)
-	var running atomic.Pointer[exec.Cmd]
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.ModifyResponse = func(answer *http.Response) error {
-		if answer.Request.Method == http.MethodGet {
-			return nil
-		}
-		return running.Load().Process.Kill()
-	}
-	between := httptest.NewServer(proxy)
-	t.Cleanup(between.Close)
-	b.env["AUTHSYNC_URL"] = between.URL
-	kills := 0
-	for {
-		cmd := exec.CommandContext(t.Context(), program, "apply", "-f", file)
-		cmd.Args[0] = programName
-		cmd.Env = []string{}
-		for name, value := range b.env {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-		var out strings.Builder
-		cmd.Stdout, cmd.Stderr = &out, &out
-		running.Store(cmd)
-		require.NoError(t, cmd.Start())
-		if cmd.Wait() == nil {
-			require.Equal(t, "Nothing to do: the server is what the file says.\n", out.String())
-			break
-		}
-		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "it was killed: %s", out.String())
-		kills++
-	}
-	require.Equal(t, 11+1, kills, "the objects, and the pause of one")
-	b.env["AUTHSYNC_URL"] = b.app.URL()
-	require.Equal(t, reference.must(t, "export"), b.must(t, "export"))
 }
 
 const shopFile = `
@@ -461,6 +244,13 @@ func TestConfigurationFromStandardInput(t *testing.T) {
 	require.Equal(t, 1, b.run(t, "plan", "-f", filepath.Join(t.TempDir(), "none.yaml")).status)
 }
 
+func TestApplySaysWhatAChangeMeans(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	out := b.must(t, "apply", "-f", configFile(t, "version: 1\nprojects: {shop: {integrations: {auth0: {}, better_auth: {}, clerk: {options: {record_types: [users]}}}}}\n"))
+	require.Equal(t, "Changed integration clerk of project shop.\n  Note: organizations are no longer mirrored: what the mirror has of them stays, and is not updated.\n", out)
+}
+
 func TestPlanNeedsNoMoreThanToRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -471,6 +261,28 @@ func TestPlanNeedsNoMoreThanToRead(t *testing.T) {
 	r := b.run(t, "apply", "-f", configFile(t, shopFile))
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "this key has the role read_only, and this call needs admin")
+}
+
+// A person at a terminal of 80 columns sees no line that wraps; a pipe and --json have all of it.
+func TestAPlanFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := &session{Process: Process{Out: &out, Screen: func(any) (int, bool) { return 80, true }, Lookup: func(string) string { return "" }}}
+	long := strings.Repeat("日本語 ", 40)
+	plan := configfile.Plan{Changes: []configfile.Change{{
+		Action: configfile.Update, Object: configfile.DestinationObject, Project: strings.Repeat("p", 20), Name: strings.Repeat("n", 20),
+		Settings: []configfile.Setting{{Name: "condition", Server: long + "\x1b[2J\n", File: "<b>"}},
+		Secrets:  []configfile.Secret{{Name: "token", State: configfile.Missing, Reference: &configfile.Reference{Env: strings.Repeat("V", 90)}}},
+	}}}
+	require.NoError(t, s.printPlan(plan))
+	for line := range strings.Lines(out.String()) {
+		require.LessOrEqual(t, columns(strings.TrimSuffix(line, "\n")), 80, line)
+	}
+	require.NotContains(t, out.String(), "\x1b")
+	s.Screen = func(any) (int, bool) { return 0, false }
+	out.Reset()
+	require.NoError(t, s.printPlan(plan))
+	require.Contains(t, out.String(), ` → "<b>"`)
 }
 
 func TestConfigurationFilesAreCompleted(t *testing.T) {

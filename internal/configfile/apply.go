@@ -39,6 +39,8 @@ type Done struct {
 	Name    string `json:"name"`
 	// WebhookReceiver is the URL to give to the provider of an integration that is new.
 	WebhookReceiver string `json:"webhook_receiver,omitempty"`
+	// Notes are sentences about what the change of an integration means.
+	Notes []string `json:"notes,omitempty"`
 	// Secret is one that the server made, and shows this once.
 	Secret *client.MadeSecret `json:"secret,omitempty"`
 }
@@ -179,6 +181,7 @@ func (a *Applier) apply(ctx context.Context, c Change, values map[Reference]stri
 		}
 		var i client.Integration
 		err := a.Client.Do(ctx, http.MethodPut, path, body, &i)
+		done.Notes = i.Config.Notes
 		if c.Action == Create {
 			done.WebhookReceiver = i.Config.WebhookReceiver
 		}
