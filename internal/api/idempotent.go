@@ -13,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/api/idempotency"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -28,10 +29,11 @@ const (
 	maxIdempotencyKey = 255
 )
 
-// once makes a POST that has an Idempotency-Key one time, however often it is sent.
+// once makes a POST that has an Idempotency-Key one time, however often it is sent. A call that changes nothing is made
+// each time: keeping its answers would let a key that may only read fill the control database.
 func (a *API) once(rt route, r *http.Request) (answer, error) {
 	keys := r.Header.Values(idempotencyHeader)
-	if rt.method != http.MethodPost || len(keys) == 0 {
+	if rt.method != http.MethodPost || rt.role == project.ReadOnly || len(keys) == 0 {
 		return a.handle(rt, r)
 	}
 	if err := plainKey(keys); err != nil {

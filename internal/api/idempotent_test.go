@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -139,6 +140,22 @@ func TestCallWhoseEffectIsUnknownIsNotMadeAgain(t *testing.T) {
 	b.clock.Store(int64(3 * time.Minute))
 	unknown(b.post(t, b.key, "/keys", `{"name": "lost"}`, "k"))
 	require.Equal(t, 1, b.count(t, countKeys, "lost"))
+}
+
+// Otherwise a key that may change nothing could fill the control database with what it has read.
+func TestCallThatChangesNothingKeepsNoAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	_, reader, err := b.store.CreateKey(t.Context(), project.KeyInput{Name: "reader", Role: project.ReadOnly})
+	require.NoError(t, err)
+	for range 2 {
+		preview := b.post(t, reader, "/projects/shop/destinations/app/preview", `{"user_id": "auth0|1"}`, "k")
+		require.Equal(t, http.StatusOK, preview.status, preview.text)
+		require.Empty(t, preview.header.Get("Idempotency-Replayed"))
+	}
+	require.Zero(t, b.count(t, `SELECT count(*) FROM authsync.idempotency_keys`))
 }
 
 func TestRepetitionOfACallThatIsAtWorkIsToldToWait(t *testing.T) {
