@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"log/slog"
@@ -25,7 +26,11 @@ type done struct {
 	shown *view
 }
 
-// act takes the forms of browsers that are signed in. What a form does, it does by calls of the API.
+// maxWork is how long a form may take, less than the server lets an answer take.
+const maxWork = 80 * time.Second
+
+// act takes the forms of browsers that are signed in. What a form does, it does by calls of the API, and to its end: a
+// browser that sends it once more drops the first request.
 func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		key, ok := d.enter(w, r)
@@ -34,6 +39,9 @@ func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		err := r.ParseForm()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), maxWork)
+		defer cancel()
+		r = r.WithContext(ctx)
 		v := &visit{Request: r, api: d.config.API, key: key, form: r.PostForm}
 		d.serve(w, v, func(v *visit) (view, error) { //nolint:contextcheck // the visit is the request
 			if err != nil {

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -54,23 +56,69 @@ func send[T any](v *visit, method string, body any, segments ...string) (documen
 // once is the field of a form with a random text, by which a form that is sent twice does its work once.
 const once = "once"
 
+// atWorkPause and maxAtWork are how long a form waits for the answer to itself, if it was sent twice.
+const (
+	atWorkPause = 200 * time.Millisecond
+	maxAtWork   = 20 * time.Second
+)
+
+// call makes a call. If the form that makes it was sent before and is at work, as after a double click, it waits for the
+// answer, because the browser shows this one and drops the other.
 func (v *visit) call(method string, query url.Values, body any, segments []string) (*recorder, error) {
+	call, text, err := v.request(method, query, body, segments)
+	if err != nil {
+		return nil, fmt.Errorf("call the API: %w", err)
+	}
+	for begun := time.Now(); ; {
+		answer, err := v.answer(call, text)
+		refused, _ := errors.AsType[*problemError](err)
+		switch {
+		case refused == nil:
+			return answer, err
+		case refused.Code == effectUnknown:
+			refused.Detail = "It is not known whether this was done: the server stopped, or lost its database, meanwhile. Look first, and send the form again only if it was not."
+			return nil, err
+		case refused.Code != atWork:
+			return nil, err
+		case time.Since(begun) > maxAtWork:
+			refused.Detail = "This form was sent before, and is at work. Look in a moment at what it has done."
+			return nil, err
+		}
+		select {
+		case <-v.Context().Done():
+			return nil, err
+		case <-time.After(atWorkPause):
+		}
+	}
+}
+
+// Codes of calls that the same form has made before.
+const (
+	atWork        = "idempotency_key_in_use"
+	effectUnknown = "idempotency_outcome_unknown"
+)
+
+// mayBeDone says that the effect of a form is not known, so that it is not shown again to be sent once more.
+func (p *problemError) mayBeDone() bool {
+	return p.Code == atWork || p.Code == effectUnknown
+}
+
+// request makes a request to the API and its body; nil is none.
+func (v *visit) request(method string, query url.Values, body any, segments []string) (call *http.Request, text []byte, err error) {
 	// The scheme and the host are part of webhook URLs.
-	call := (&http.Request{Method: method, Host: v.Host, TLS: v.TLS, Header: http.Header{}, Body: http.NoBody}).WithContext(v.Context())
+	call = (&http.Request{Method: method, Host: v.Host, TLS: v.TLS, Header: http.Header{}}).WithContext(v.Context())
 	if scheme := v.Header.Get("X-Forwarded-Proto"); scheme != "" {
 		call.Header.Set("X-Forwarded-Proto", scheme)
 	}
-	var err error
 	if call.URL, err = url.Parse(pathOf(segments...)); err != nil {
-		return nil, fmt.Errorf("call the API: %w", err)
+		return nil, nil, err
 	}
 	call.URL.RawQuery = query.Encode()
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("call the API: %w", err)
+		if text, err = json.Marshal(body); err != nil {
+			return nil, nil, err
 		}
-		call.Body, call.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		call.ContentLength = int64(len(text))
 		call.Header.Set("Content-Type", "application/json")
 	}
 	if method == http.MethodPost && v.form.Get(once) != "" {
@@ -78,6 +126,12 @@ func (v *visit) call(method string, query url.Values, body any, segments []strin
 		sum := sha256.Sum256([]byte(v.form.Encode()))
 		call.Header.Set("Idempotency-Key", hex.EncodeToString(sum[:]))
 	}
+	return call, text, nil
+}
+
+// answer gives the API a request.
+func (v *visit) answer(call *http.Request, body []byte) (*recorder, error) {
+	call.Body = io.NopCloser(bytes.NewReader(body))
 	answer := &recorder{header: http.Header{}, status: http.StatusOK}
 	v.api.ServeAs(answer, call, v.key)
 	if answer.status < http.StatusBadRequest {

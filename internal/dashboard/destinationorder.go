@@ -50,7 +50,7 @@ func (t *destinationType) order(form url.Values, existing []string) (destination
 // refused finds why what was entered was not taken, other than that the key may not: the form is shown again with it.
 func refused(err error) (*problemError, bool) {
 	var known *problemError
-	ok := errors.As(err, &known) && known.Status != http.StatusNotFound && known.Status != http.StatusForbidden
+	ok := errors.As(err, &known) && known.Status != http.StatusNotFound && known.Status != http.StatusForbidden && !known.mayBeDone()
 	return known, ok
 }
 

@@ -51,6 +51,11 @@ func setup(t *testing.T) *testBundle {
 
 func setupAt(t *testing.T, publicURL string) *testBundle {
 	t.Helper()
+	return setupWith(t, publicURL, noAPI{})
+}
+
+func setupWith(t *testing.T, publicURL string, api dashboard.API) *testBundle {
+	t.Helper()
 	b := &testBundle{pool: pgtest.Control(t), now: time.Now()}
 	var err error
 	b.ring, err = seal.ParseKeys(seal.NewKey())
@@ -62,7 +67,7 @@ func setupAt(t *testing.T, publicURL string) *testBundle {
 	})
 	require.NoError(t, err)
 	b.handler, err = dashboard.New(dashboard.Config{
-		Keys: b.store, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: noAPI{}, Bearer: noBearer, PublicURL: publicURL, Log: log,
+		Keys: b.store, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: api, Bearer: noBearer, PublicURL: publicURL, Log: log,
 		Now: func() time.Time { return b.now },
 	})
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ type projectForm struct {
 // refusal finds a problem that the form which was sent can show: another entry, or another attempt, may help.
 func refusal(err error) (*problemError, bool) {
 	var refused *problemError
-	if !errors.As(err, &refused) {
+	if !errors.As(err, &refused) || refused.mayBeDone() {
 		return nil, false
 	}
 	switch refused.Status {
