@@ -153,8 +153,11 @@ func TestKeysAreMadeAndRevoked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	keys := s.get(t, "/keys", s.all)
-	wrong := s.post(t, keys.form(t, "/keys"), s.all)
+	nameless := keys.form(t, "/keys")
+	nameless.values.Set("expires_on", "2030-12-31")
+	wrong := s.post(t, nameless, s.all)
 	require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+	require.Equal(t, "2030-12-31", wrong.form(t, "/keys").values.Get("expires_on"), "corrected and sent again, it still expires")
 	require.Contains(t, wrong.text, `aria-invalid="true"`)
 
 	create := keys.form(t, "/keys")

@@ -18,9 +18,14 @@ import (
 type scriptedAPI struct {
 	attempts []http.HandlerFunc
 	keys     []string // the Idempotency-Key of each
+	down     bool     // lists cannot be read
 }
 
 func (a *scriptedAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Key) {
+	if r.Method == http.MethodGet && a.down {
+		problem.Write(w, r, http.StatusServiceUnavailable, "", "not now")
+		return
+	}
 	if r.Method == http.MethodGet {
 		_, _ = w.Write([]byte(`{"data": []}`))
 		return
@@ -87,4 +92,14 @@ func TestAFormOfUnknownEffectIsNotOfferedAgain(t *testing.T) {
 	require.Equal(t, http.StatusConflict, w.Code)
 	require.NotContains(t, w.Body.String(), `name="once"`)
 	require.Contains(t, w.Body.String(), "It is not known whether this was done")
+}
+
+// No later page has the key.
+func TestANewKeyIsShownWithoutTheOthers(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, "", &scriptedAPI{attempts: []http.HandlerFunc{makesKey}, down: true})
+	w := b.sendKeyForm(t.Context(), b.session(t))
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	require.Contains(t, w.Body.String(), "capy_live_shown")
+	require.Contains(t, w.Body.String(), "The other keys cannot be listed now.")
 }

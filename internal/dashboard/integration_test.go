@@ -172,6 +172,40 @@ func TestASecretIsGeneratedAndShownOnce(t *testing.T) {
 	}
 }
 
+// No later page has the secret.
+func TestAGeneratedSecretIsShownWithoutTheRest(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.get(t, s.path("integrations", "better_auth"), s.all)
+	f := s.do(t, page.formWith(t, "connect"), s.all).formWith(t, "secret")
+	f.values.Set("do", "generate")
+	s.exec(t, `ALTER TABLE authsync.rejected_requests RENAME COLUMN detail TO lost`)
+	made := s.post(t, f, s.all)
+	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	require.NoError(t, err)
+	require.Contains(t, made.words, string(stored.WebhookSigningSecret[0]))
+}
+
+// Whoever drops the others has seen the newest secret in use, and not one that was added since.
+func TestOnlyTheNewestSecretThatWasSeenIsKept(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	clerk := s.get(t, s.path("integrations", "clerk"), s.all)
+	const second, third = "whsec_YW5vdGhlciBzaWduaW5nIHNlY3JldCBlbnRpcmVseQ==", "whsec_YSB0aGlyZCBzaWduaW5nIHNlY3JldCBvZiB0aGUgdGVzdA=="
+	seen := s.do(t, clerk.formWith(t, "secret"), s.all, "secret", second)
+	s.do(t, seen.formWith(t, "secret"), s.all, "secret", third)
+	refused := s.post(t, seen.formWith(t, "newest"), s.all)
+	require.Equal(t, http.StatusConflict, refused.status)
+	require.Contains(t, refused.words, "Another secret was stored meanwhile")
+	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	require.NoError(t, err)
+	require.Equal(t, provider.Secrets{third, second, signingSecret}, stored.WebhookSigningSecret)
+	s.do(t, s.get(t, s.path("integrations", "clerk"), s.all).formWith(t, "newest"), s.all)
+	stored, _, err = s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	require.NoError(t, err)
+	require.Equal(t, provider.Secrets{third}, stored.WebhookSigningSecret)
+}
+
 func TestTheSnippetIsThatOfTheREADME(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")

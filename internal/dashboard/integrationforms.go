@@ -45,7 +45,7 @@ func putIntegration(v *visit) (done, error) {
 		order.Credentials, generated = secretOrder(v, name)
 		notice = "The signing secret is stored. Every server uses it within a second."
 	case "newest":
-		order.Credentials = map[string]any{signingSecret: map[string]any{"keep": 1}}
+		order.Credentials, err = newestOrder(v)
 		notice = "Only the newest signing secret is accepted now."
 	case "read":
 		order, err = readOrder(v)
@@ -70,7 +70,7 @@ func putIntegration(v *visit) (done, error) {
 		return done{}, err
 	}
 	if generated != "" {
-		shown, err := integrationView(v, integrationData{Made: generated})
+		shown, err := integrationView(v, integrationData{Made: generated, Integration: &stored})
 		return done{shown: &shown}, err
 	}
 	return done{page: pathOf(integrationPath(v)...), notice: strings.Join(append([]string{notice}, startNotes(stored)...), " ")}, nil
@@ -115,6 +115,20 @@ func secretOrder(v *visit, providerName string) (credentials map[string]any, gen
 		return map[string]any{signingSecret: map[string]any{"add": secret}}, generated
 	}
 	return map[string]any{signingSecret: secret}, generated
+}
+
+// newestOrder drops all signing secrets but the newest, if that is the one that was seen to be in use.
+func newestOrder(v *visit) (credentials map[string]any, err error) {
+	stored, err := get[wire.Integration](v, nil, integrationPath(v)...)
+	if err != nil {
+		return nil, err
+	}
+	if len(stored.Secrets) > 0 && stored.Secrets[0].Name != v.entered("newest") {
+		return nil, &problemError{
+			Status: http.StatusConflict, Detail: "Another secret was stored meanwhile, so that the newest is another one. Nothing was changed: look again which is used.",
+		}
+	}
+	return map[string]any{signingSecret: map[string]any{"keep": 1}}, nil
 }
 
 // readOrder takes what is needed to read users. What is left empty stays as it is.

@@ -19,11 +19,15 @@ type keysData struct {
 	Keys        []wire.Key
 	First, Next string
 	// Made was made by the form, and its key is shown now only.
-	Made     *wire.Key
+	Made *wire.Key
+	// Unlisted says that the keys could not be read.
+	Unlisted bool
 	Projects []wire.Project
 	Roles    []roleChoice
-	Entered  wire.KeyOrder
-	Fault    *problemError
+	// Entered is what was entered, and ExpiresOn its day as the browser sent it.
+	Entered   wire.KeyOrder
+	ExpiresOn string
+	Fault     *problemError
 }
 
 // roleChoice is a role as the form explains it.
@@ -53,13 +57,14 @@ func listKeys(v *visit) (view, error) { return keysView(v, keysData{}) }
 func keysView(v *visit, data keysData) (view, error) {
 	query := v.given()
 	page, err := get[wire.Page[wire.Key]](v, query, "keys")
-	if err != nil {
+	var projects wire.Page[wire.Project]
+	if err == nil {
+		projects, err = get[wire.Page[wire.Project]](v, nil, "projects")
+	}
+	if err != nil && data.Made == nil { // no later page has the key that was made
 		return view{}, err
 	}
-	projects, err := get[wire.Page[wire.Project]](v, nil, "projects")
-	if err != nil {
-		return view{}, err
-	}
+	data.Unlisted = err != nil
 	data.Keys, data.Projects, data.Roles = page.Data, projects.Data, roleChoices()
 	data.First, data.Next = otherPages(KeysPath, query, page.NextCursor)
 	shown := view{template: "keys", title: "Keys", section: "keys", data: data}
@@ -82,7 +87,7 @@ func createKey(v *visit) (done, error) {
 		order.ExpiresAt = &day
 	}
 	made, err := send[wire.Key](v, http.MethodPost, order, "keys")
-	data := keysData{Entered: order}
+	data := keysData{Entered: order, ExpiresOn: v.entered("expires_on")}
 	if refused, ok := refusal(err); ok {
 		data.Fault = refused
 	} else if err != nil {
