@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -299,6 +300,29 @@ func TestNoticesAreOurs(t *testing.T) {
 		require.Equal(t, http.StatusOK, page.status)
 		require.NotContains(t, page.text, `class="notice"`)
 	}
+}
+
+// Another tab that looks for news in this moment does not take what is said to the one that sent the form.
+func TestOnlyAPageThatIsOpenedTakesTheNotice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	form := s.get(t, s.path(), s.all).forms(s.path())[0]
+	sent := s.post(t, form, s.all)
+	require.Equal(t, http.StatusSeeOther, sent.status)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+s.path(), http.NoBody)
+	require.NoError(t, err)
+	r.Header.Set("Authsync-Look", "1")
+	look := open(t, r, append(sent.cookies, s.all)...)
+	require.Equal(t, http.StatusOK, look.status)
+	require.Empty(t, look.cookies)
+	require.NotContains(t, look.text, `class="notice"`)
+	require.Contains(t, s.get(t, s.path(), append(sent.cookies, s.all)...).notice(t), "changed")
+	script, err := quiet.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/assets/page.js", http.NoBody)))
+	require.NoError(t, err)
+	text, err := io.ReadAll(script.Body)
+	require.NoError(t, err)
+	require.NoError(t, script.Body.Close())
+	require.Contains(t, string(text), `"Authsync-Look": "1"`)
 }
 
 func TestALostEventIsReplayedByHand(t *testing.T) {

@@ -48,7 +48,7 @@ function live() {
     if (document.hidden || busy) return;
     busy = true;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Authsync-Look": "1" }, redirect: "error" });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const [id, before] of shown) {
