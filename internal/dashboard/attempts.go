@@ -21,30 +21,33 @@ type attempts struct {
 	wrong map[netip.Addr]int
 }
 
-// wait is how long an address must wait until it may try again; 0: it may now.
-func (a *attempts) wait(from netip.Addr, now time.Time) time.Duration {
+// begin counts an attempt, until it is forgiven: while a key is looked for, nobody knows that it is right. wait is how
+// long its address must wait until it may try again; 0: it may now.
+func (a *attempts) begin(from netip.Addr, now time.Time) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.turn(now)
-	if a.wrong[network(from)] < maxAttempts {
-		return 0
-	}
-	return a.began.Add(attemptWindow).Sub(now)
-}
-
-// failed counts a wrong key.
-func (a *attempts) failed(from netip.Addr, now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.turn(now)
-	if from = network(from); len(a.wrong) < maxAddresses || a.wrong[from] > 0 {
-		a.wrong[from]++
-	}
-}
-
-func (a *attempts) turn(now time.Time) {
 	if passed := now.Sub(a.began); a.wrong == nil || passed < 0 || passed >= attemptWindow {
 		a.began, a.wrong = now, map[netip.Addr]int{}
+	}
+	from = network(from)
+	if a.wrong[from] >= maxAttempts {
+		return a.began.Add(attemptWindow).Sub(now)
+	}
+	if len(a.wrong) < maxAddresses || a.wrong[from] > 0 {
+		a.wrong[from]++
+	}
+	return 0
+}
+
+// forgive takes back an attempt that was not with a wrong key.
+func (a *attempts) forgive(from netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if from = network(from); a.wrong[from] > 0 {
+		a.wrong[from]--
+	}
+	if a.wrong[from] == 0 {
+		delete(a.wrong, from)
 	}
 }
 

@@ -42,6 +42,20 @@ type testBundle struct {
 	log     lockedBuffer
 	key     project.Key
 	secret  string // of key, which is for all projects
+	// beforeSignIn runs before a key is looked for; nil: nothing does.
+	beforeSignIn func()
+}
+
+// Authenticate and FindKey are those of the store.
+func (b *testBundle) Authenticate(ctx context.Context, secret string) (project.Key, error) {
+	if b.beforeSignIn != nil {
+		b.beforeSignIn()
+	}
+	return b.store.Authenticate(ctx, secret)
+}
+
+func (b *testBundle) FindKey(ctx context.Context, id uuid.UUID) (project.Key, error) {
+	return b.store.FindKey(ctx, id)
 }
 
 func setup(t *testing.T) *testBundle {
@@ -67,7 +81,7 @@ func setupWith(t *testing.T, publicURL string, api dashboard.API) *testBundle {
 	})
 	require.NoError(t, err)
 	b.handler, err = dashboard.New(dashboard.Config{
-		Keys: b.store, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: api, Bearer: noBearer, PublicURL: publicURL, Log: log,
+		Keys: b, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: api, Bearer: noBearer, PublicURL: publicURL, Log: log,
 		Now: func() time.Time { return b.now },
 	})
 	require.NoError(t, err)

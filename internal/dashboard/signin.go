@@ -67,16 +67,18 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(r.PostForm.Get("next"))
-	from, now := d.config.Proxies.Of(r), d.config.Now()
-	if wait := d.attempts.wait(from, now); wait > 0 {
+	from := d.config.Proxies.Of(r)
+	if wait := d.attempts.begin(from, d.config.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		d.refuse(w, r, http.StatusTooManyRequests, next, "Too many wrong keys were entered from your address. Try again in a minute.")
 		return
 	}
 	key, err := d.config.Keys.Authenticate(r.Context(), pasted.Unquote(r.PostForm.Get("key")))
+	if !errors.Is(err, project.ErrNoKey) {
+		d.attempts.forgive(from)
+	}
 	switch {
 	case errors.Is(err, project.ErrNoKey):
-		d.attempts.failed(from, now)
 		fault := "This key is unknown or was revoked."
 		if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
 			fault = "This key expired at " + expired.At.UTC().Format(time.DateTime) + " UTC."
@@ -117,7 +119,11 @@ func about(r *http.Request, err error) []slog.Attr {
 
 // refuse shows the form again.
 func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, next, fault string) {
-	d.config.Log.WarnContext(r.Context(), "sign_in_refused", slog.Int("status", status), slog.String("request_id", problem.RequestID(r.Context())))
+	level := slog.LevelWarn
+	if status == http.StatusTooManyRequests { // those before it are in the log
+		level = slog.LevelDebug
+	}
+	d.config.Log.LogAttrs(r.Context(), level, "sign_in_refused", slog.Int("status", status), slog.String("request_id", problem.RequestID(r.Context())))
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func TestSignInLeadsToThePageThatWasAskedFor(t *testing.T) {
@@ -361,4 +363,32 @@ func TestWrongKeysAreLimitedByAddress(t *testing.T) {
 	for range 20 {
 		require.Equal(t, http.StatusSeeOther, enter("192.0.2.7:1", b.secret).Code, "right ones are not counted")
 	}
+}
+
+// Otherwise any number of keys could be tried, as long as none of them has its answer.
+func TestWrongKeysAreLimitedWhileTheyAreLookedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var looked atomic.Int32
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	b.beforeSignIn = func() {
+		if looked.Add(1) <= 10 {
+			begun <- struct{}{}
+			<-goOn
+		}
+	}
+	codes := make(chan int)
+	for range 10 {
+		go func() { codes <- b.enter(t, "capy_live_wrong", "").Code }()
+		waittest.Receive(t, begun)
+	}
+	require.Equal(t, http.StatusTooManyRequests, b.enter(t, b.secret, "").Code)
+	close(goOn)
+	for range 10 {
+		require.Equal(t, http.StatusUnauthorized, waittest.Receive(t, codes))
+	}
+	require.Equal(t, http.StatusTooManyRequests, b.enter(t, b.secret, "").Code)
+	require.Equal(t, 10, strings.Count(b.log.String(), `"level":"WARN","msg":"sign_in_refused"`), "nor is the log filled")
+	b.now = b.now.Add(time.Minute)
+	require.Equal(t, http.StatusSeeOther, b.enter(t, b.secret, "").Code)
 }
