@@ -120,7 +120,7 @@ func (f *follower) reportDrift(run client.Run, took time.Duration) error {
 	if err := f.printf("\n"); err != nil {
 		return err
 	}
-	if err := f.print(driftNumbers(all)); err != nil {
+	if err := f.print(driftNumbers(slices.Clone(all))); err != nil {
 		return err
 	}
 	if err := f.reportNoDrift(run); err != nil {
@@ -195,8 +195,9 @@ func (f *follower) reportDrifted(run client.Run) error {
 	return nil
 }
 
-// driftNumbers has a line for each finding and each column, and a column for each type.
+// driftNumbers has a line for each finding and each column, and a column for each type that differs.
 func driftNumbers(all []typeDrift) table {
+	all = slices.DeleteFunc(all, func(of typeDrift) bool { return of.drift.Found() == 0 })
 	words := findings()
 	numbers := table{head: []string{""}}
 	columns := map[string]bool{}

@@ -62,6 +62,47 @@ Differing: 1,203 users; the provider has 200,000 (40s). 1,203 repaired, 0 failed
 `, out.String())
 	})
 
+	t.Run("ReportsRecordsToo", func(t *testing.T) {
+		t.Parallel()
+		url, _ := backfillServer(t, 202, reconciled(map[string]any{
+			"missing": 1, "repaired": 1, "users": []any{drifted("user_1", "missing", "repaired")},
+			"records": map[string]any{
+				"organization": map[string]any{"columns": map[string]any{}, "examples": []any{}, "tolerated": map[string]any{"raw.members_count": 2}},
+				"membership": map[string]any{
+					"orphaned": 2, "differing": 1, "repaired": 1, "left": 2, "columns": map[string]any{"role": 1}, "deletions_blocked_reason": "2 of 3 were not there",
+					"examples": []any{
+						map[string]any{"record_id": "org_1/user_1", "finding": "differing", "state": "repaired", "columns": []string{"role"}},
+						map[string]any{"record_id": "org_1/user_2", "finding": "orphaned", "state": "open", "columns": []string{}},
+					},
+				},
+				"invitation": map[string]any{"columns": map[string]any{}, "examples": []any{}, "unlisted_reason": "a permission is missing"},
+			},
+		}, "read", 200_006, "report", map[string]any{"bad": []any{}, "records": map[string]any{"user": 200_000, "organization": 1, "membership": 5}}))
+		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.Equal(t, 1, status, errs.String())
+		require.Equal(t, `USER    FINDING                STATE     COLUMNS
+user_1  missing in the mirror  repaired  -
+
+RECORD                   FINDING              STATE     COLUMNS
+membership/org_1/user_1  differs              repaired  role
+membership/org_1/user_2  not at the provider  left      -
+… and 1 more.
+
+                            USERS  MEMBERSHIPS
+missing in the mirror       1      0
+differs                     0      1
+deleted in the mirror only  0      0
+not at the provider         0      2
+placeholder, unknown there  0      0
+  in role                   0      1
+Not compared, because only one side says it, or only for this moment: raw.members_count (2 organizations).
+
+Differing: 1 users, 3 memberships; the provider has 200,000 users, 1 organization, 5 memberships (40s). 2 repaired, 0 failed, 2 left as they are.
+`, out.String())
+		require.Contains(t, errs.String(), "No membership was deleted: 2 of 3 were not there.")
+		require.Contains(t, errs.String(), "The provider's list was not read to its end, so nothing is deleted of: invitations.")
+	})
+
 	t.Run("ADryRunWithDriftIsNoSuccess", func(t *testing.T) {
 		t.Parallel()
 		url, calls := backfillServer(t, 202, reconciled(map[string]any{

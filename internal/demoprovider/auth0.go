@@ -128,6 +128,8 @@ func (a *Auth0) answer(w http.ResponseWriter, r *http.Request) {
 		a.streams(w, r, path)
 	case (path == "organizations" || strings.HasPrefix(path, "organizations/")) && r.Method == http.MethodGet:
 		a.organizations(w, r, strings.TrimPrefix(path, "organizations"))
+	case strings.HasPrefix(path, "users/") && strings.HasSuffix(path, "/organizations") && r.Method == http.MethodGet:
+		a.organizationsOf(w, r, strings.TrimSuffix(strings.TrimPrefix(path, "users/"), "/organizations"))
 	case !a.allows(w, "read:users"): // it is answered
 	case path == "users" && r.Method == http.MethodGet:
 		a.list(w, r)

@@ -19,17 +19,21 @@ func Auth0OrganizationID(number int) string { return fmt.Sprintf("org_%016d", nu
 func (a *Auth0) organizations(w http.ResponseWriter, r *http.Request, path string) {
 	if path == "" {
 		if a.allows(w, "read:organizations") {
-			a.checkpoints(w, r, "organizations", func(of Organization) string {
-				return fmt.Sprintf(`{"id":%q,"name":%q,"display_name":%s,"branding":{"logo_url":"https://images.example.com/organizations/%[2]s.png"},"metadata":{}}`,
-					Auth0OrganizationID(of.Number), slugOf(of.Name), text(of.Name))
-			}, a.Organizations.list())
+			a.checkpoints(w, r, "organizations", auth0Organization, a.Organizations.list())
 		}
 		return
 	}
 	escaped, list, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	id, _ := url.PathUnescape(escaped)
 	of, known := a.Organizations.find(id, Auth0OrganizationID)
+	invitation, isOne := strings.CutPrefix(list, "invitations/")
 	switch {
+	case list == "" && a.allows(w, "read:organizations"):
+		a.one(w, known, func() string { return auth0Organization(of) })
+	case isOne && a.allows(w, "read:organization_invitations"):
+		i := slices.IndexFunc(of.Invitations, func(i Invitation) bool { return auth0InvitationID(of, i) == invitation })
+		a.one(w, known && i >= 0, func() string { return auth0Invitation(of, of.Invitations[i]) })
+	case list == "" || isOne: // it is answered
 	case list != "members" && list != "invitations":
 		auth0Error(w, http.StatusNotFound, "Not Found", "")
 	case list == "members" && a.allows(w, "read:organization_members"):
@@ -37,6 +41,53 @@ func (a *Auth0) organizations(w http.ResponseWriter, r *http.Request, path strin
 	case list == "invitations" && a.allows(w, "read:organization_invitations"):
 		a.invitations(w, r, of, known)
 	}
+}
+
+func auth0Organization(of Organization) string {
+	return fmt.Sprintf(`{"id":%q,"name":%q,"display_name":%s,"branding":{"logo_url":"https://images.example.com/organizations/%[2]s.png"},"metadata":{}}`,
+		Auth0OrganizationID(of.Number), slugOf(of.Name), text(of.Name))
+}
+
+// one answers with an object, if it exists.
+func (a *Auth0) one(w http.ResponseWriter, exists bool, object func() string) {
+	if !exists {
+		auth0Error(w, http.StatusNotFound, "Not Found", "inexistent")
+		return
+	}
+	writeJSON(w, http.StatusOK, object())
+}
+
+// organizationsOf answers the list of a user's organizations, which is paged by number.
+func (a *Auth0) organizationsOf(w http.ResponseWriter, r *http.Request, escaped string) {
+	id, _ := url.PathUnescape(escaped)
+	page, _ := number(r, "page", 0)
+	size, _ := number(r, "per_page", 50)
+	user, ok := auth0Number(id)
+	switch {
+	case !a.allows(w, "read:organizations"): // it is answered
+		return
+	case !ok || !a.Account.has(user):
+		auth0Error(w, http.StatusNotFound, "The user does not exist.", "inexistent_user")
+		return
+	}
+	var objects []string
+	for _, of := range a.Organizations.list() {
+		if slices.ContainsFunc(of.Members, func(m Member) bool { return m.User == user }) {
+			objects = append(objects, auth0Organization(of))
+		}
+	}
+	p := a.recordPaging(r)
+	writeJSON(w, http.StatusOK, "["+strings.Join(misplaced(p, objects, page*size, size), ",")+"]")
+}
+
+func auth0InvitationID(of Organization, i Invitation) string {
+	return fmt.Sprintf("uinv_%d_%d", of.Number, i.Number)
+}
+
+func auth0Invitation(of Organization, i Invitation) string {
+	return fmt.Sprintf(`{"id":%q,"organization_id":%q,"inviter":{"name":"Mary"},"invitee":{"email":%s},`+
+		`"invitation_url":"https://shop.example.com/login?invitation=t1cket","ticket_id":"t1cket","created_at":%q,"expires_at":"2030-01-01T00:00:00.000Z","roles":["rol_%s"]}`,
+		auth0InvitationID(of, i), Auth0OrganizationID(of.Number), text(i.Email), organizationCreated(of.Number).Format("2006-01-02T15:04:05.000Z"), i.Role)
 }
 
 func (a *Auth0) members(w http.ResponseWriter, r *http.Request, of Organization, known bool) {
@@ -133,10 +184,7 @@ func (a *Auth0) invitations(w http.ResponseWriter, r *http.Request, of Organizat
 	}
 	var objects []string
 	for _, i := range misplaced(p, invitations, page*size, size) {
-		created := organizationCreated(of.Number).Format("2006-01-02T15:04:05.000Z")
-		objects = append(objects, p.entry(fmt.Sprintf(`{"id":"uinv_%d_%d","organization_id":%q,"inviter":{"name":"Mary"},"invitee":{"email":%s},`+
-			`"invitation_url":"https://shop.example.com/login?invitation=t1cket","ticket_id":"t1cket","created_at":%q,"expires_at":"2030-01-01T00:00:00.000Z","roles":["rol_%s"]}`,
-			of.Number, i.Number, Auth0OrganizationID(of.Number), text(i.Email), created, i.Role)))
+		objects = append(objects, p.entry(auth0Invitation(of, i)))
 	}
 	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"start":%d,"limit":%d,"invitations":[%s]}`, page*size, size, strings.Join(objects, ",")))
 }

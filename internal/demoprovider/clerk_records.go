@@ -30,8 +30,13 @@ func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 		invalid("order_by is not known")
 		return
 	}
+	c.recordList(w, r, c.recordObjects(strings.TrimPrefix(r.URL.Path, "/v1/")), offset, limit)
+}
+
+// recordList answers with a part of a list, which is in order of creation.
+func (c *Clerk) recordList(w http.ResponseWriter, r *http.Request, all []string, offset, limit int) {
+	order := r.URL.Query().Get("order_by")
 	p := c.recordPaging(r)
-	all := c.recordObjects(strings.TrimPrefix(r.URL.Path, "/v1/"))
 	total := len(all)
 	if order == "" || order[0] == '-' {
 		slices.Reverse(all)
@@ -41,6 +46,48 @@ func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 		all[i] = p.entry(all[i])
 	}
 	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"data":[%s],"total_count":%d}`, strings.Join(all, ","), total))
+}
+
+// membershipsOf answers the list of the memberships of a user.
+func (c *Clerk) membershipsOf(w http.ResponseWriter, r *http.Request, userID string) {
+	i, ok := clerkNumber(userID)
+	limit, _ := number(r, "limit", 10)
+	offset, _ := number(r, "offset", 0)
+	if !ok || !c.Account.has(i) {
+		clerkError(w, http.StatusNotFound, "resource_not_found", "No user was found with id "+userID)
+		return
+	}
+	var all []string
+	for _, of := range c.Organizations.list() {
+		for _, m := range of.Members {
+			if m.User == i {
+				all = append(all, c.membership(clerkMembership{of, m}))
+			}
+		}
+	}
+	c.recordList(w, r, all, offset, limit)
+}
+
+// record answers with an organization, or with one of its invitations.
+func (c *Clerk) record(w http.ResponseWriter, path []string) {
+	of, known := c.Organizations.find(path[0], ClerkOrganizationID)
+	switch {
+	case known && len(path) == 1:
+		writeJSON(w, http.StatusOK, c.organization(of))
+		return
+	case known && len(path) == 3 && path[1] == "invitations":
+		for _, i := range of.Invitations {
+			if clerkInvitationID(of, i) == path[2] {
+				writeJSON(w, http.StatusOK, c.invitation(of, i))
+				return
+			}
+		}
+	}
+	clerkError(w, http.StatusNotFound, "resource_not_found", "Nothing was found at "+strings.Join(path, "/"))
+}
+
+func clerkInvitationID(of Organization, i Invitation) string {
+	return fmt.Sprintf("orginv_%d_%d", of.Number, i.Number)
 }
 
 // recordObjects are the objects of a list, in order of creation.
@@ -82,7 +129,7 @@ func (c *Clerk) membership(of Organization, m Member) string {
 
 func (c *Clerk) invitation(of Organization, i Invitation) string {
 	created := organizationCreated(of.Number).UnixMilli()
-	return fmt.Sprintf(`{"object":"organization_invitation","id":"orginv_%d_%d","organization_id":%q,"email_address":%s,"role":"org:%s","status":"pending",`+
-		`"url":"https://accounts.example.com/accept?ticket=t1cket","public_metadata":{},"private_metadata":{},"created_at":%d,"updated_at":%[6]d,"expires_at":%[7]d}`,
-		of.Number, i.Number, ClerkOrganizationID(of.Number), text(i.Email), i.Role, created, created+30*24*3600*1000)
+	return fmt.Sprintf(`{"object":"organization_invitation","id":%q,"organization_id":%q,"email_address":%s,"role":"org:%s","status":"pending",`+
+		`"url":"https://accounts.example.com/accept?ticket=t1cket","public_metadata":{},"private_metadata":{},"created_at":%d,"updated_at":%[5]d,"expires_at":%[6]d}`,
+		clerkInvitationID(of, i), ClerkOrganizationID(of.Number), text(i.Email), i.Role, created, created+30*24*3600*1000)
 }

@@ -3,6 +3,7 @@ package auth0_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,9 @@ func TestRecordsNamesTheMissingPermission(t *testing.T) {
 				}
 			}
 			require.Equal(t, kept, strings.Join(types, " "))
+			for _, d := range record.Listed() {
+				require.Equal(t, !slices.Contains(types, string(d.Type)), slices.Contains(read.Unlisted, d.Type), "what was not read proves nothing: %s", d.Type)
+			}
 			for _, member := range read.Of(record.Membership) {
 				require.Equal(t, named != "read:organization_member_roles", strings.Contains(member, `"roles"`), member)
 			}
@@ -229,6 +233,7 @@ func TestRecordsOfMisbehavingLists(t *testing.T) {
 		read, err := userapitest.WalkRecords(t, func() userapi.Source { return open(t, c) }, nil)
 		require.NoError(t, err)
 		require.Len(t, read.Bad, 6, "a list of each organization, twice")
+		require.Len(t, read.Unlisted, 6)
 		require.Contains(t, read.Bad[0].Reason, "list the members of Auth0")
 		require.Contains(t, read.Bad[1].Reason, "list the invitations of Auth0")
 		require.Len(t, ids(t, read), 3*(1+100+50))

@@ -99,7 +99,7 @@ func (s *source) membership(ctx context.Context, id string) (userapi.User, error
 			return userapi.User{}, err
 		}
 		for _, entry := range part.Entries {
-			if payload.Value(entry.Object).Member("organization").Member("id").Is(organizationID) {
+			if of := payload.Value(entry.Object).Member("organization"); of.IsObject() && of.Member(keyID).Is(organizationID) {
 				return userapi.User{Object: entry.Object, FetchedAt: part.SentAt}, nil
 			}
 		}

@@ -68,6 +68,7 @@ func TestRecordsOfAnInstanceWithoutAny(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, read.Read)
 	require.Contains(t, read.Notes[0], "turned off")
+	require.Equal(t, []record.Type{record.Organization, record.Membership, record.Invitation}, read.Unlisted)
 }
 
 // While the lists are read, organizations are deleted, which moves all behind them, and created.

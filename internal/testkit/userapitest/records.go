@@ -14,7 +14,9 @@ type Records struct {
 	Read  []userapi.Record
 	Bad   []userapi.Bad
 	Notes []string
-	Pages int
+	// Unlisted are the types whose lists are not complete, once for each reason.
+	Unlisted []record.Type
+	Pages    int
 }
 
 // Of are the objects of a type.
@@ -41,6 +43,9 @@ func WalkRecords(tb testing.TB, open func() userapi.Source, onPage func(page int
 		all.Pages++
 		require.Less(tb, all.Pages, 10_000, "the walk has no end")
 		all.Read, all.Bad, all.Notes = append(all.Read, page.Records...), append(all.Bad, page.Bad...), append(all.Notes, page.Notes...)
+		for _, of := range page.Unlisted {
+			all.Unlisted = append(all.Unlisted, of.Type)
+		}
 		for _, r := range page.Records {
 			require.False(tb, r.FetchedAt.IsZero())
 		}

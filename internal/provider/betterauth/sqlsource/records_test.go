@@ -68,6 +68,41 @@ func TestRecordsReadsEachOnce(t *testing.T) {
 	require.Equal(t, []int{601, 1000, 3}, []int{len(read.Of(record.Organization)), len(read.Of(record.Membership)), len(read.Of(record.Invitation))})
 }
 
+// What the tables have is found alone, in the same form; what they do not have is gone.
+func TestRecordReadsOneRow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, organizationTables)
+	b.exec(t, fill)
+	b.exec(t, `GRANT SELECT ON organization, member, invitation TO `+b.role)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, nil)
+	require.NoError(t, err)
+	source, _ := b.open(provider.UserTables{}).(userapi.RecordSource)
+	for _, listed := range []userapi.Record{read.Read[7], read.Read[600+7], read.Read[1600+1]} {
+		found, err := source.Record(t.Context(), userapi.RecordRef{Ref: decodedRef(t, listed)})
+		require.NoError(t, err)
+		require.Equal(t, listed.Type, found.Type)
+		require.JSONEq(t, string(listed.Object), string(found.Object))
+		require.False(t, found.FetchedAt.IsZero())
+	}
+	for _, ref := range []record.Ref{
+		{Type: record.Organization, ID: "o0"}, {Type: record.Membership, ID: "o1/u2"}, {Type: record.Invitation, ID: "i9"},
+	} {
+		_, err := source.Record(t.Context(), userapi.RecordRef{Ref: ref})
+		require.ErrorIs(t, err, userapi.ErrGone, "%+v", ref)
+	}
+	b.exec(t, `REVOKE SELECT ON member FROM `+b.role)
+	_, err = source.Record(t.Context(), userapi.RecordRef{Ref: record.Ref{Type: record.Membership, ID: "o1/u2"}})
+	require.Error(t, err)
+	require.NotErrorIs(t, err, userapi.ErrGone, "a table that may not be read proves nothing")
+}
+
+func decodedRef(t *testing.T, r userapi.Record) record.Ref {
+	t.Helper()
+	e := decoded(t, r)
+	return e.Record()
+}
+
 func TestRecordsTakesSerialIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -83,6 +118,16 @@ func TestRecordsTakesSerialIDs(t *testing.T) {
 	e := decoded(t, read.Read[1100])
 	require.Equal(t, "7/8", e.Record().ID)
 	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), e.At)
+
+	source, _ := b.open(provider.UserTables{}).(userapi.RecordSource)
+	for id, exists := range map[string]bool{"7/8": true, "7/9": false, "x/8": false, "7/99999999999999999999": false} {
+		_, err := source.Record(t.Context(), userapi.RecordRef{Ref: record.Ref{Type: record.Membership, ID: id}})
+		if exists {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, userapi.ErrGone, id)
+		}
+	}
 }
 
 // What keeps all tables from being read is no reason to leave one out.
@@ -110,6 +155,7 @@ func TestRecordsGoesOnBehindATableThatFails(t *testing.T) {
 	require.Len(t, read.Read, 1003)
 	require.Len(t, read.Bad, 1)
 	require.Equal(t, "organization", read.Bad[0].Place)
+	require.Equal(t, []record.Type{record.Organization}, read.Unlisted)
 	require.Contains(t, read.Bad[0].Reason, "the database refuses the query (SQLSTATE 22012)")
 }
 
@@ -127,6 +173,7 @@ func TestRecordsSaysThatATableWasReadInPart(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Len(t, read.Read, 500+1003)
+	require.Equal(t, []record.Type{record.Organization}, read.Unlisted)
 	require.Len(t, read.Notes, 1)
 	require.Contains(t, read.Notes[0], `the rest of table "public"."organization" was not read: the role`)
 }
@@ -161,6 +208,7 @@ func TestRecordsLeavesOutWhatItCannotRead(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, read.Of(record.Membership))
 			require.Contains(t, read.Notes[0], tc.says)
+			require.Contains(t, read.Unlisted, record.Membership, "nothing is known of what it no longer has")
 			if name == "NoPlugin" {
 				require.Len(t, read.Notes, 3)
 				return

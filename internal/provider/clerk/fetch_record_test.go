@@ -1,0 +1,77 @@
+package clerk_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+)
+
+// What the lists have is found alone, in the same form; what they do not have is gone.
+func TestRecordReadsWhatTheListsHave(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 3)
+	for range 700 { // more than fit into a page of the memberships of a user
+		server.Organizations.Add("Of user 2", []demoprovider.Member{{User: 2, Role: "member"}})
+	}
+	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
+	require.NoError(t, err)
+	objects := map[record.Type][]string{}
+	for _, of := range []record.Type{record.Organization, record.Membership, record.Invitation} {
+		objects[of] = read.Of(of)
+	}
+	last := len(objects[record.Membership]) - 1
+	for _, tc := range []struct {
+		ref    userapi.RecordRef
+		object string
+	}{
+		{ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), objects[record.Organization][1]},
+		{ref(record.Organization, demoprovider.ClerkOrganizationID(999), ""), ""},
+		{ref(record.Membership, membership(1, 1), ""), objects[record.Membership][1]},
+		{ref(record.Membership, membership(last, 2), ""), objects[record.Membership][last]},
+		{ref(record.Membership, membership(1, 2), ""), ""},
+		{ref(record.Membership, membership(1, 99), ""), ""}, // there is no such user
+		{ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)), objects[record.Invitation][2]},
+		{ref(record.Invitation, "orginv_2_9", demoprovider.ClerkOrganizationID(2)), ""},
+		{ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(999)), ""},
+	} {
+		found, err := source.Record(t.Context(), tc.ref)
+		if tc.object == "" {
+			require.ErrorIs(t, err, userapi.ErrGone, "%+v", tc.ref)
+			continue
+		}
+		require.NoError(t, err, "%+v", tc.ref)
+		require.Equal(t, tc.ref.Type, found.Type)
+		require.JSONEq(t, tc.object, string(found.Object))
+		require.False(t, found.FetchedAt.IsZero())
+	}
+}
+
+// What cannot be read alone is not gone.
+func TestRecordProvesNothingByFailing(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 3)
+	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	_, err := source.Record(t.Context(), ref(record.Invitation, "orginv_2_0", ""))
+	require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+
+	server.Records.Entry = `{"id": null}`
+	_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
+	require.Error(t, err)
+	require.NotErrorIs(t, err, userapi.ErrGone)
+}
+
+func ref(t record.Type, id, organizationID string) userapi.RecordRef {
+	return userapi.RecordRef{Ref: record.Ref{Type: t, ID: id}, OrganizationID: organizationID}
+}
+
+func membership(organization, user int) string {
+	return fmt.Sprint(demoprovider.ClerkOrganizationID(organization), "/", demoprovider.ClerkID(user))
+}
