@@ -132,7 +132,7 @@ func (s *story) deliver(i int) error {
 // current opens the account of the story that is told.
 type current struct {
 	mu sync.Mutex
-	of *living
+	of source.Accounts
 }
 
 func (c *current) Open(ctx context.Context, id uuid.UUID, name string) (source.Account, error) {
@@ -141,10 +141,10 @@ func (c *current) Open(ctx context.Context, id uuid.UUID, name string) (source.A
 	return c.of.Open(ctx, id, name)
 }
 
-func (c *current) set(l *living) {
+func (c *current) set(of source.Accounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.of = l
+	c.of = of
 }
 
 // TestRunsAndWebhooksInterleavedEndInTheProvidersState lets an account change and

@@ -324,4 +324,16 @@ func TestRecordsWithoutAClock(t *testing.T) {
 	run = ends(provider.KindReconcile)
 	require.Equal(t, int64(2), run.Applied)
 	require.Equal(t, "{admin} {member} {admin} {billing} {} {admin} {member}", roles())
+	require.Equal(t, "1 1 0 0; 2 0 0", numbers(t, run, record.Membership))
+
+	// An organization is deleted, a member leaves and an invitation is accepted, of which nothing tells.
+	fake.Organizations.Remove(2)
+	fake.Organizations.Change(1, func(of *demoprovider.Organization) { of.Members, of.Invitations = of.Members[1:], nil })
+	run = ends(provider.KindReconcile)
+	require.Equal(t, []string{"0 0 0 1; 1 0 0", "0 0 0 1; 1 0 0", "0 0 0 2; 2 0 0"},
+		[]string{numbers(t, run, record.Organization), numbers(t, run, record.Membership), numbers(t, run, record.Invitation)})
+	require.Equal(t, "2 4 1", one(t, b.project, `
+		SELECT concat_ws(' ', (SELECT count(*) FROM capydb_auth.active_organizations), (SELECT count(*) FROM capydb_auth.active_memberships),
+			(SELECT count(*) FROM capydb_auth.invitations WHERE deleted_at IS NULL))`))
+	require.Zero(t, ends(provider.KindReconcile).Drift.Found())
 }
