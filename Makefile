@@ -22,11 +22,11 @@ export PG
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/docs test/sql test/browser lint lint/sql fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build check test test/race test/docs test/sql test/browser docs/screenshots lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z\/]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z\/]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Run authsync with a PostgreSQL of its own; nothing needs to be configured
 	@bin/authsync dev
@@ -50,6 +50,9 @@ test/sql: ## Check schemas, functions and views against a real PostgreSQL
 
 test/browser: $(AXE) ## Use the dashboard in Chromium, and look for what is wrong with its pages
 	@REQUIRE_BROWSER=1 scripts/test.sh ./internal/testkit/browsertest $(ARGS)
+
+docs/screenshots: $(AXE) ## Take the pictures of the docs anew
+	@UPDATE_SCREENSHOTS=1 REQUIRE_BROWSER=1 scripts/test.sh -count=1 -run Pictures ./internal/testkit/browsertest
 
 lint: $(GOLANGCI_LINT) ## Check the Go code
 	@$(GOLANGCI_LINT) run

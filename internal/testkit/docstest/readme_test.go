@@ -53,12 +53,13 @@ func TestREADME(t *testing.T) {
 				s.hidden("set -a; . .authsync/connection.env; set +a") // its port is another one, in this test
 			}},
 			"bin/authsync reconcile demo auth0 --dry-run": {status: 1}, // somebody is missing
-			"make test":   {untested: partOfIt},
-			"make lint":   {untested: "it may build its linter first; it is a part of make check, as this test is"},
-			"make check":  {untested: partOfIt},
-			"make bench":  {untested: "it takes minutes and all of the machine; the tests of scripts/bench run it on less"},
-			"make fuzz":   {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
-			"make golden": {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
+			"make test":         {untested: partOfIt},
+			"make test/browser": {untested: "it runs another package of tests, as make test does"},
+			"make lint":         {untested: "it may build its linter first; it is a part of make check, as this test is"},
+			"make check":        {untested: partOfIt},
+			"make bench":        {untested: "it takes minutes and all of the machine; the tests of scripts/bench run it on less"},
+			"make fuzz":         {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
+			"make golden":       {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
 			"authsync keys create ops": {
 				before: func(s *scene) {
 					s.server.Interrupt()
