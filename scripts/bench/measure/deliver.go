@@ -15,7 +15,7 @@ const changesEach = 4 // of a user in a backlog
 func (e *environment) delivering(ctx context.Context, w io.Writer, c Config) (err error) {
 	say := func(format string, args ...any) { fmt.Fprintf(w, "  "+format+"\n", args...) }
 	fmt.Fprintln(w, "\nDelivering: from a provider's request to a webhook that answers at once, through a whole server")
-	d, err := e.newDelivery(ctx, say)
+	d, err := e.newDelivery(ctx, allRoles(), say)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (d *delivery) fairness(ctx context.Context, many *tenant, c Config) (rows [
 	if err != nil {
 		return nil, err
 	}
-	if err := d.webhook(ctx, light, "light", timePath, "now"); err != nil {
+	if err := d.webhook(ctx, light, "light", timePath); err != nil {
 		return nil, err
 	}
 	stuck, err := d.newTenant(ctx, "stuck")

@@ -22,9 +22,11 @@ import (
 )
 
 // Parts are what there is to measure.
-func Parts() []string { return []string{"receive", "apply", "backfill", "deliver", "outage"} }
+func Parts() []string {
+	return []string{"receive", "apply", "backfill", "deliver", "outage", "dashboard"}
+}
 
-// Config says what to measure. The zero value measures everything in about ten minutes.
+// Config says what to measure. The zero value measures everything in about half an hour.
 type Config struct {
 	// Connections are the numbers of concurrent senders: 16, 64, 256.
 	Connections []int
@@ -36,7 +38,8 @@ type Config struct {
 	Events int
 	// Light is how many events are sent one at a time: 100.
 	Light int
-	// Users are the sizes of accounts that are read: 200,000 and 1,000,000.
+	// Users are the sizes of accounts that are read: 200,000 and 1,000,000. The dashboard is opened with as many users in
+	// the mirror as the largest has: 2,000,000.
 	Users []int
 	// Changes are how many are delivered at once: 20,000.
 	Changes int
@@ -44,10 +47,18 @@ type Config struct {
 	Waiting int
 	// Steady is how many events are sent at a light load, twenty a second: 900.
 	Steady int
+	// Inbox, Deliveries and Projects are how many messages and deliveries the large project has while the dashboard is
+	// opened, and how many projects there are besides: 10,000,000, 1,000,000 and 100.
+	Inbox, Deliveries, Projects int
+	// Repeat is how often each page of the dashboard is opened: 30.
+	Repeat int
 	// Only restricts the run to one of Parts.
 	Only string
 	// Log hears of trouble; nil: nobody does.
 	Log *slog.Logger
+
+	// mirrored is how many users the mirror has while the dashboard is opened.
+	mirrored int
 }
 
 // Run measures and writes tables to w. It cleans up after itself, also when ctx ends.
@@ -62,6 +73,14 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	config.Changes = cmp.Or(config.Changes, 20_000)
 	config.Waiting = cmp.Or(config.Waiting, 50_000)
 	config.Steady = cmp.Or(config.Steady, 900)
+	config.Inbox = cmp.Or(config.Inbox, 10_000_000)
+	config.Deliveries = cmp.Or(config.Deliveries, 1_000_000)
+	config.Projects = cmp.Or(config.Projects, 100)
+	config.Repeat = cmp.Or(config.Repeat, 30)
+	config.mirrored = 2_000_000
+	if len(config.Users) > 0 {
+		config.mirrored = slices.Max(config.Users)
+	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -77,7 +96,7 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
 	fmt.Fprintln(w, describeMachine(ctx, e))
-	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering, e.outages} {
+	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering, e.outages, e.dashboards} {
 		if part := Parts()[i]; config.Only == "" || config.Only == part {
 			if err := measure(ctx, w, config); err != nil {
 				return fmt.Errorf("measure %s: %w", part, err)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := measure.Run(t.Context(), &out, measure.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5})
+	err := measure.Run(t.Context(), &out, measure.Config{Connections: []int{2, 8}, Duration: 60 * time.Millisecond, Rounds: 1, Events: 300, Light: 5, Users: []int{700, 1000}, Changes: 40, Waiting: 80, Steady: 5, Inbox: 3000, Deliveries: 1000, Projects: 3, Repeat: 1})
 	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Contains(t, text, "fsync on")

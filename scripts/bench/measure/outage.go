@@ -24,7 +24,7 @@ const (
 func (e *environment) outages(ctx context.Context, w io.Writer, c Config) (err error) {
 	say := func(format string, args ...any) { fmt.Fprintf(w, "  "+format+"\n", args...) }
 	fmt.Fprintln(w, "\nBacklogs: from the receipt of an event to its outcome, through a whole server")
-	d, err := e.newDelivery(ctx, say)
+	d, err := e.newDelivery(ctx, allRoles(), say)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (d *delivery) hot(ctx context.Context, t *tenant, c Config) (rows [][]strin
 	added := 0
 	for _, destinations := range []int{0, 1, 3} {
 		for ; added < destinations; added++ {
-			if err := d.webhook(ctx, t, fmt.Sprint("hot", added), fmt.Sprint(countPath, "hot", added), "now"); err != nil {
+			if err := d.webhook(ctx, t, fmt.Sprint("hot", added), fmt.Sprint(countPath, "hot", added)); err != nil {
 				return nil, err
 			}
 		}

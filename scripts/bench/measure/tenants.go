@@ -48,7 +48,7 @@ type tenant struct {
 	next     int64 // the number of the next event
 }
 
-func (e *environment) newDelivery(ctx context.Context, say func(string, ...any)) (_ *delivery, err error) {
+func (e *environment) newDelivery(ctx context.Context, roles config.Roles, say func(string, ...any)) (_ *delivery, err error) {
 	d := &delivery{environment: e, say: say}
 	defer func() {
 		if err != nil {
@@ -74,7 +74,7 @@ func (e *environment) newDelivery(ctx context.Context, say func(string, ...any))
 		return nil, err
 	}
 	d.closers = append(d.closers, func(context.Context) error { d.control.Close(); return nil })
-	if err := d.startServer(ctx, url); err != nil {
+	if err := d.startServer(ctx, url, roles); err != nil {
 		return nil, err
 	}
 	sink, stop, err := newSink(ctx)
@@ -87,8 +87,11 @@ func (e *environment) newDelivery(ctx context.Context, say func(string, ...any))
 	return d, nil
 }
 
-// startServer starts authsync as `authsync serve` would, with what it takes if nothing is set.
-func (d *delivery) startServer(ctx context.Context, url string) error {
+// allRoles are those of a server that does everything.
+func allRoles() config.Roles { return config.Roles{Receiver: true, Worker: true, API: true} }
+
+// startServer starts authsync as `authsync serve` would, with what it takes if nothing but the roles is set.
+func (d *delivery) startServer(ctx context.Context, url string, roles config.Roles) error {
 	listener, err := app.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -99,6 +102,7 @@ func (d *delivery) startServer(ctx context.Context, url string) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	settings.Roles = roles
 	settings.AllowTargets, settings.AllowDatabaseTargets = egress.Loopback(), egress.Loopback()
 	d.address = listener.Addr().String()
 	if d.app, err = app.Start(ctx, app.Config{Settings: settings, Log: d.log, Listener: listener}); err != nil {
@@ -178,7 +182,7 @@ const (
 // pausedWebhook makes a destination that is given all changes there are, and that sends
 // nothing before it is resumed.
 func (d *delivery) pausedWebhook(ctx context.Context, t *tenant, name, path string) (ready int, err error) {
-	if err := d.webhook(ctx, t, name, path, "now"); err != nil {
+	if err := d.webhook(ctx, t, name, path); err != nil {
 		return 0, err
 	}
 	if _, err := d.api.ActOn(ctx, t.Name, name, "pause", client.PauseOrder{}); err != nil {
@@ -205,9 +209,9 @@ func (d *delivery) waiting(ctx context.Context, t *tenant, name string) (n int, 
 	return n, nil
 }
 
-func (d *delivery) webhook(ctx context.Context, t *tenant, name, path, from string) error {
+func (d *delivery) webhook(ctx context.Context, t *tenant, name, path string) error {
 	_, err := d.api.AddDestination(ctx, t.Name, map[string]any{
-		"name": name, "type": "webhook", "since": from, "options": map[string]any{"url": d.sink.url + path},
+		"name": name, "type": "webhook", "since": "now", "options": map[string]any{"url": d.sink.url + path},
 	})
 	return err
 }
