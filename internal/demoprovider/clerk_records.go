@@ -61,7 +61,7 @@ func (c *Clerk) membershipsOf(w http.ResponseWriter, r *http.Request, userID str
 	for _, of := range c.Organizations.list() {
 		for _, m := range of.Members {
 			if m.User == i {
-				all = append(all, c.membership(clerkMembership{of, m}))
+				all = append(all, c.membership(of, m))
 			}
 		}
 	}
