@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/docstest"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -77,6 +78,9 @@ func TestREADME(t *testing.T) {
 					s.values["the project"] = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(s.last("shop"))
 				},
 			},
+			"authsync integrations set shop clerk --add-secret --webhook-signing-secret-file -": {input: func(*scene) string {
+				return string(provider.NewSigningSecret(provider.BetterAuth)) + "\n" // Clerk's have the same form
+			}},
 			"authsync integrations set shop auth0 --generate-secret": {after: func(s *scene) {
 				s.values["Auth0's receiver"], s.values["Auth0's secret"] = s.generated("auth0")
 				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", demoprovider.Auth0ID(3)))
