@@ -104,14 +104,11 @@ func (d *Dashboard) leaveNotice(w http.ResponseWriter, r *http.Request, notice s
 	d.noticeIs(w, r, base64.RawURLEncoding.EncodeToString(sealed), noticeLength)
 }
 
-// lookHeader is sent by the script of a page that looks for news.
-const lookHeader = "Authsync-Look"
-
 // takeNotice returns the sentence that an earlier answer left, and removes it. It is for the page that is opened next,
 // and not for one that looks for news meanwhile.
 func (d *Dashboard) takeNotice(w http.ResponseWriter, r *http.Request) string {
 	cookie, err := r.Cookie(noticeCookie)
-	if err != nil || r.Header.Get(lookHeader) != "" {
+	if err != nil || isLook(r) {
 		return ""
 	}
 	d.noticeIs(w, r, "", -time.Second)

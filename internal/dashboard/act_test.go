@@ -302,6 +302,20 @@ func TestNoticesAreOurs(t *testing.T) {
 	}
 }
 
+// look asks for a page again, as its script does.
+func (s *site) look(t *testing.T, path string, cookies ...*http.Cookie) *page {
+	t.Helper()
+	script, err := quiet.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/assets/page.js", http.NoBody)))
+	require.NoError(t, err)
+	text, err := io.ReadAll(script.Body)
+	require.NoError(t, err)
+	require.NoError(t, script.Body.Close())
+	require.Contains(t, string(text), `"Authsync-Look": "1"`)
+	r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody))
+	r.Header.Set("Authsync-Look", "1")
+	return open(t, r, cookies...)
+}
+
 // Another tab that looks for news in this moment does not take what is said to the one that sent the form.
 func TestOnlyAPageThatIsOpenedTakesTheNotice(t *testing.T) {
 	t.Parallel()
@@ -309,20 +323,33 @@ func TestOnlyAPageThatIsOpenedTakesTheNotice(t *testing.T) {
 	form := s.get(t, s.path(), s.all).forms(s.path())[0]
 	sent := s.post(t, form, s.all)
 	require.Equal(t, http.StatusSeeOther, sent.status)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+s.path(), http.NoBody)
-	require.NoError(t, err)
-	r.Header.Set("Authsync-Look", "1")
-	look := open(t, r, append(sent.cookies, s.all)...)
+	look := s.look(t, s.path(), append(sent.cookies, s.all)...)
 	require.Equal(t, http.StatusOK, look.status)
 	require.Empty(t, look.cookies)
 	require.NotContains(t, look.text, `class="notice"`)
 	require.Contains(t, s.get(t, s.path(), append(sent.cookies, s.all)...).notice(t), "changed")
-	script, err := quiet.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/assets/page.js", http.NoBody)))
-	require.NoError(t, err)
-	text, err := io.ReadAll(script.Body)
-	require.NoError(t, err)
-	require.NoError(t, script.Body.Close())
-	require.Contains(t, string(text), `"Authsync-Look": "1"`)
+}
+
+// Each time that a body is shown is in the log, and a tab that stands open is no such time.
+func TestABodyIsShownOnceAsThePageIsOpened(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.send(t, provider.Sample{Type: "user.created", UserID: "user_1", At: time.Now()})
+	s.settled(t, 1)
+	path := s.event(t, "user.created")
+	opened, look := s.get(t, path, s.all), s.look(t, path, s.all)
+	require.Contains(t, opened.text, `<h2 id="body">`)
+	require.Contains(t, opened.text, "svix "+provider.SecretName(signingSecret))
+	require.NotContains(t, look.text, `<h2 id="body">`)
+	for _, section := range [][2]string{{`id="facts"`, "</dl>"}, {`id="jobs-section"`, "</section>"}} {
+		part := func(p *page) string {
+			_, after, found := strings.Cut(p.text, section[0])
+			require.True(t, found)
+			part, _, _ := strings.Cut(after, section[1])
+			return part
+		}
+		require.Equal(t, part(opened), part(look), "it is replaced only if it has news")
+	}
 }
 
 func TestALostEventIsReplayedByHand(t *testing.T) {

@@ -23,17 +23,21 @@ type eventData struct {
 	Size   int
 	// RiverUI says that the key may open the jobs there.
 	RiverUI bool
+	// IsLook says that the page looks for news: headers and body have none, and are left out.
+	IsLook bool
 }
 
 // JobPath is the page of a job.
 func (eventData) JobPath(id int64) string { return RiverPath + "/jobs/" + strconv.FormatInt(id, 10) }
 
 func showEvent(v *visit) (view, error) {
-	message, err := get[wire.Message](v, url.Values{"body": {"true"}}, "projects", v.project.ID, "events", v.PathValue("event"))
+	look := isLook(v.Request)
+	query := url.Values{"body": {strconv.FormatBool(!look)}} // the log has each time that it is shown
+	message, err := get[wire.Message](v, query, "projects", v.project.ID, "events", v.PathValue("event"))
 	if err != nil {
 		return view{}, err
 	}
-	data := eventData{Message: message, HeaderNames: slices.Sorted(maps.Keys(message.Headers)), RiverUI: v.key.ProjectID == nil}
+	data := eventData{Message: message, HeaderNames: slices.Sorted(maps.Keys(message.Headers)), RiverUI: v.key.ProjectID == nil, IsLook: look}
 	switch {
 	case message.Body != nil:
 		data.Size = len(*message.Body)

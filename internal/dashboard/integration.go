@@ -89,7 +89,7 @@ func integrationView(v *visit, data integrationData) (view, error) {
 	return shown, err
 }
 
-// read reads how an integration fares.
+// read reads the state of an integration.
 func (d *integrationData) read(v *visit) (err error) {
 	if d.Rejected, err = rejectedRequests(v, d.Provider); err != nil {
 		return err

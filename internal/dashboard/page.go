@@ -53,6 +53,10 @@ func (v *visit) given() url.Values {
 	return given
 }
 
+// isLook reports whether the script of a page that stands open asks for it again, to see whether its live sections have
+// changed.
+func isLook(r *http.Request) bool { return r.Header.Get("Authsync-Look") != "" }
+
 // view is a page to be shown.
 type view struct {
 	template string

@@ -149,9 +149,9 @@ func (s *Store) CreateKey(ctx context.Context, in KeyInput) (key Key, secret str
 	return key, secret, nil
 }
 
-// Authenticate finds the key of a request. The error is ErrNoKey if it is unknown or revoked, and
-// *KeyExpiredError, which only whoever has the secret gets to see, if it has expired. It runs one query by the key's hash; the hash is of 256 random bits, so the query's duration reveals
-// nothing about other keys.
+// Authenticate finds the key of a request. The error is ErrNoKey if it is unknown or revoked, and *KeyExpiredError, which
+// only whoever has the secret gets to see, if it has expired. It runs one query by the key's hash; the hash is of 256
+// random bits, so the query's duration reveals nothing about other keys.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Key, error) {
 	if !strings.HasPrefix(secret, LivePrefix) && !strings.HasPrefix(secret, TestPrefix) {
 		return Key{}, ErrNoKey

@@ -59,7 +59,7 @@ function live() {
         section.replaceWith(news);
         decorate(news);
       }
-    } catch { // the server is away, or nobody is signed in any more; the page stays as it is
+    } catch { // the server does not answer, or nobody is signed in any more; the page stays as it is
     } finally {
       busy = false;
     }
