@@ -382,3 +382,15 @@ func TestANewSecretIsShownWithoutRecentResults(t *testing.T) {
 	s.exec(t, `ALTER TABLE authsync.deliveries RENAME COLUMN last_attempt_at TO lost`)
 	secretIn(t, s.post(t, one.form(t, "/rotate"), s.all))
 }
+
+// What a form answered with stands at its address, and looks for news there.
+func TestThePageOfAFormOfADestinationLooksForNews(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	one := s.outbound(t)
+	for _, form := range []string{"/test", "/rotate"} {
+		look := s.look(t, one+form, s.all)
+		require.Equal(t, http.StatusOK, look.status)
+		require.Contains(t, look.text, `id="state-section"`)
+	}
+}
