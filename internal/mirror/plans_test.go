@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 		_, err := conn.Exec(t.Context(), statement, users)
 		require.NoError(t, err)
 	}
+	loadRecords(t, conn, users)
 	_, err := conn.Exec(t.Context(), `
 		INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
 		SELECT 'auth0', 'user', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
@@ -49,6 +51,26 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 		UNION ALL SELECT 'auth0', '', '', $2::uuid, 'begun', 'none'
 		ON CONFLICT DO NOTHING`, users, projectID())
 	require.NoError(t, err)
+}
+
+// loadRecords gives each user an organization, a membership of it and an invitation to it. None of the
+// organizations was met by the reconcile, so that each membership is looked at with its organization.
+func loadRecords(t *testing.T, conn *pgx.Conn, users int) {
+	t.Helper()
+	for _, statement := range []string{
+		`INSERT INTO capydb_auth.organizations (id, name, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('org-%s', i), 'name', 'auth0', '2026-01-01', '2026-01-01', 'evt', 256 + 1024 FROM generate_series(0, $1::int - 1) AS i
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.memberships (organization_id, user_id, roles, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('org-%s', i), format('user-%s', i), '{admin}', 'auth0', '2026-01-01', '2026-01-01', 'evt', 256 + 16384 FROM generate_series(0, $1::int - 1) AS i
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.invitations (id, organization_id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('inv-%s', i), format('org-%s', i), 'auth0', '2026-01-01', '2026-01-01', 'evt', 256 FROM generate_series(0, $1::int - 1) AS i
+		ON CONFLICT DO NOTHING`,
+	} {
+		_, err := conn.Exec(t.Context(), statement, users)
+		require.NoError(t, err)
+	}
 }
 
 // hot are the statements that run all day, each asked about planItems users.
@@ -77,7 +99,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
 	users, _ := record.Of(record.User)
 	recordRow, recordSources, recordList, listArgs := mirror.RecordStatements(users, "user-7")
-	return map[string]func(t *testing.T, tx pgx.Tx){
+	statements := map[string]func(t *testing.T, tx pgx.Tx){
 		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)...),
 		"ApplyUpdates":  run(applyEvents, events("user-%d", as)...),
 		"ApplyDuplicates": run(applyEvents, events("user-%d", func(e *mirror.Event) {
@@ -114,6 +136,35 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', 'user', (
 			SELECT jsonb_agg(jsonb_build_object('record_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
 	}
+	for _, d := range record.Listed() {
+		id := map[record.Type]string{record.Organization: "org-%d", record.Membership: "org-%d/user-%[1]d", record.Invitation: "inv-%d"}[d.Type]
+		args := events("%d", func(e *mirror.Event) {
+			var n int
+			_, err := fmt.Sscanf(e.UserID, "%d", &n)
+			if err != nil {
+				return
+			}
+			e.UserID = ""
+			e.SetRecord(record.Ref{Type: d.Type, ID: fmt.Sprintf(id, n)})
+			e.Fields = provider.Fields{record.DeletedAt: nil, record.UpdatedAt: textOf(at)}
+		})
+		after, key := []any{fmt.Sprintf(id, 3)}, []any{[]string{fmt.Sprintf(id, 7), fmt.Sprintf(id, 14)}}
+		if d.Type == record.Membership {
+			after, key = []any{"org-3", "user-3"}, []any{[]string{"org-7", "org-14"}, []string{"user-7", "user-14"}}
+		}
+		placeholders := map[bool]string{true: "true, "}[d.Placeholders]
+		numbered := map[int]string{1: "$2", 2: "$2, $3"}[len(after)]
+		statements["Compare "+d.Table] = run(`SELECT * FROM capydb_auth.compare_`+d.Table+`(`+mirror.EventArray+`, '{}', true)`, args...)
+		statements["ReconcilePage "+d.Table] = run(`SELECT * FROM capydb_auth.reconcile_page($42, 'auth0', $43, `+mirror.EventArray+`, '{}', true)`, append(args, projectID(), d.Type)...)
+		statements["Orphaned "+d.Table] = run(`SELECT * FROM capydb_auth.reconcile_orphaned_`+d.Table+`($1, 'auth0', now(), `+placeholders+numbered+`, 20)`, append([]any{projectID()}, after...)...)
+		statements["Clocks "+d.Table] = run(`SELECT * FROM capydb_auth.clocks_of_`+d.Table+`(`+strings.NewReplacer("$2", "$1", "$3", "$2").Replace(numbered)+`)`, key...)
+	}
+	return statements
+}
+
+func textOf(t time.Time) *string {
+	text := t.Format(time.RFC3339)
+	return &text
 }
 
 // rowsRead runs a statement in a transaction that is rolled back, and counts.
@@ -190,7 +241,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 // withoutAutovacuum leaves the statistics to the test.
 func withoutAutovacuum(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	for _, table := range []string{"users", "processed_events", "changes", "reconcile_findings"} {
+	for _, table := range []string{"users", "organizations", "memberships", "invitations", "processed_events", "changes", "reconcile_findings"} {
 		_, err := conn.Exec(t.Context(), `ALTER TABLE capydb_auth.`+table+` SET (autovacuum_enabled = false)`)
 		require.NoError(t, err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/source"
@@ -132,6 +133,41 @@ func TestKilledWorkersThatReadRecords(t *testing.T) {
 	require.Equal(t, "true 24", one(t, b.control, `
 		SELECT concat_ws(' ', bool_and(ok)::text, max(pages))
 		FROM (SELECT pages, pages = 1 + coalesce(lag(pages) OVER (ORDER BY n), 0) AND read > coalesce(lag(read) OVER (ORDER BY n), 0) AS ok FROM public.moved) AS m`))
+}
+
+// TestKilledWorkersThatCompareRecords kills the process while a reconcile reads the lists: what it has not
+// read yet is not taken for orphaned, and each difference is counted once.
+func TestKilledWorkersThatCompareRecords(t *testing.T) {
+	t.Parallel()
+	const users, organizations, pageSize, kills = 500, 5_000, 250, 5
+	b, o := setupOrganized(t, users, organizations)
+	b.organizations = organizations
+	b.exec(t, `
+		INSERT INTO capydb_auth.organizations (id, name, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('org_%s', lpad(i::text, 6, '0')), 'old', 'clerk', '2025-01-01', '2025-01-01', 'evt', 1024 FROM generate_series(0, 5004) AS i`)
+	b.exec(t, `
+		INSERT INTO capydb_auth.memberships (organization_id, user_id, role, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('org_%s', lpad(i::text, 6, '0')), format('user_%s', lpad(i::text, 6, '0')), 'old', 'clerk', '2025-01-01', '2025-01-01', 'evt', 8192
+		FROM generate_series(0, 4999) AS i`)
+	b.exec(t, `
+		INSERT INTO capydb_auth.memberships (organization_id, user_id, role, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		VALUES ('org_000001', 'user_000002', 'old', 'clerk', '2025-01-01', '2025-01-01', 'evt', 8192)`)
+	_, err := b.store.Start(t.Context(), b.projectID, provider.Clerk, syncrun.Order{Kind: provider.KindReconcile, Force: true})
+	require.NoError(t, err)
+	for range kills {
+		b.workUntil(t, users, pageSize, rand.IntN(9)+3)
+		require.Equal(t, "0", one(t, b.control, `SELECT count(*)::text FROM authsync.sync_runs WHERE phase IN ('orphaned', 'confirm')`),
+			"it was killed while it read")
+	}
+	b.work(t, b.mirrors, 0)
+	run := b.finishes(t, provider.KindReconcile)
+	require.Zero(t, run.Drift.Restarts)
+	require.Equal(t, map[record.Type]int64{record.User: users, record.Organization: organizations, record.Membership: organizations}, run.Report.Records)
+	require.Equal(t, "0 5000 0 5; 5005 0 0", numbers(t, run, record.Organization))
+	require.Equal(t, "0 5000 0 1; 5001 0 0", numbers(t, run, record.Membership))
+	require.Len(t, o.askedFor(), 6, "only what no list had")
+	require.Equal(t, "5000 5000", one(t, b.project, `
+		SELECT concat_ws(' ', (SELECT count(*) FROM capydb_auth.active_organizations), (SELECT count(*) FROM capydb_auth.active_memberships))`))
 }
 
 // A worker that is stopped (SIGSTOP) keeps its lock, so its job is taken from it when it has run for too long. When it
