@@ -251,6 +251,21 @@ func TestApplySaysWhatAChangeMeans(t *testing.T) {
 	require.Equal(t, "Changed integration clerk of project shop.\n  Note: organizations are no longer mirrored: what the mirror has of them stays, and is not updated.\n", out)
 }
 
+// A pause by authsync ends with its cause; it is neither written nor a difference.
+func TestAPauseByAuthsyncIsNoSetting(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", "https://app.example.com")
+	file := configFile(t, b.must(t, "export"))
+	_, err := b.control.Exec(t.Context(), `UPDATE authsync.destinations SET state = 'paused', state_by = 'system', state_reason = 'the token is wrong'`)
+	require.NoError(t, err)
+	b.equal(t, file)
+	require.NotContains(t, b.must(t, "export"), "paused")
+	paused := configFile(t, b.must(t, "export")+"        paused: true\n")
+	require.Equal(t, "Changed destination app of project shop.\n", b.must(t, "apply", "-f", paused), "so that it stays, whatever authsync does")
+	b.equal(t, paused)
+}
+
 func TestPlanNeedsNoMoreThanToRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
