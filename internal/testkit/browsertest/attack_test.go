@@ -3,6 +3,8 @@ package browsertest_test
 import (
 	"testing"
 
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/project"
@@ -47,4 +49,12 @@ func TestStoredScriptsDoNotRun(t *testing.T) {
 	}
 	b.open(pathOf(id, "records", "user", hostileID))
 	require.Contains(t, b.words("h1"), "<script>window.__pwned=4</script>")
+
+	// River UI shows what jobs have failed with.
+	b.leaves(chromedp.Navigate(s.url + "/river/jobs?state=discarded"))
+	b.focus(`//a[contains(., "retry_event")]`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until(`document.body.innerText.includes("<script>window.__pwned=1</script>")`)
+	require.False(t, get[bool](b, pwned))
+	b.clean()
 }

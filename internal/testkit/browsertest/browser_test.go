@@ -63,7 +63,8 @@ type tab struct {
 // newBrowser starts a browser, whose tab is at the server with that URL.
 func newBrowser(t *testing.T, base string) *tab {
 	t.Helper()
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(program(t)))
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(program(t)),
+		chromedp.Flag("allow-pre-commit-input", true)) // otherwise a page ignores keys and clicks until it is painted
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // which root cannot use
 	}

@@ -24,6 +24,7 @@ func TestTheChecksFindWhatIsWrong(t *testing.T) {
 		"/barrier":   {html: fine + `<input>`, want: "label: "},
 		"/contrast":  {html: fine + `<p style="color: #888; background: #999">unreadable`, want: "color-contrast: "},
 		"/overflow":  {html: fine + `<p style="width: 500px">too wide for a phone`, want: `narrow, light: <p style="width: 500px">`},
+		"/folded":    {html: fine + `<details><summary>More</summary><p style="width: 500px">too wide for a phone</details>`, want: `unfolded, narrow, dark: <p style="width: 500px">`},
 		"/pwned":     {html: fine + `<script>window.__pwned = undefined</script>`, want: "a script that was stored runs"},
 		"/dark":      {html: fine + `<style>@media (prefers-color-scheme: dark) { p { color: #333; background: #222 } }</style><p>dark`, want: "wide, dark: color-contrast: "},
 	}

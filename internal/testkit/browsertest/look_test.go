@@ -42,7 +42,17 @@ const overflow = `(() => {
 	return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5).map((e) => e.outerHTML.slice(0, 200));
 })()`
 
-// look checks a page in every theme and size: the browser complains about nothing, the policy of the page
+// pwned is true where a script that was stored has run.
+const pwned = `"__pwned" in window`
+
+// unfold opens what can be opened on a page, and gives how to close it again.
+const unfold = `(() => {
+	const folded = [...document.querySelectorAll("details:not([open])")];
+	for (const part of folded) part.open = true;
+	window.fold = () => { for (const part of folded) part.open = false; };
+})()`
+
+// look checks a page in every theme and size, as it is, and with all that can be opened on a phone: the browser complains about nothing, the policy of the page
 // is kept, axe-core finds no barrier, the page does not scroll sideways, and nothing stored has become a script.
 func (b *tab) look() {
 	b.t.Helper()
@@ -58,15 +68,28 @@ func (b *tab) problems(axe string) (found []string) {
 			b.theme(theme)
 			b.do(chromedp.EmulateViewport(size[0], size[1]))
 			where := map[int64]string{narrow: "narrow, ", wide: "wide, "}[size[0]] + theme + ": "
-			for _, fault := range append(get[[]string](b, barriers), get[[]string](b, overflow)...) {
+			for _, fault := range b.faultsSeen() {
 				found = append(found, where+fault)
+			}
+			if size[0] == narrow {
+				b.do(chromedp.Evaluate(unfold, nil))
+				for _, fault := range b.faultsSeen() {
+					found = append(found, "unfolded, "+where+fault)
+				}
+				b.do(chromedp.Evaluate("fold()", nil))
 			}
 		}
 	}
-	if get[bool](b, `"__pwned" in window`) {
+	if get[bool](b, pwned) {
 		found = append(found, "a script that was stored runs")
 	}
 	return append(found, b.complaints()...)
+}
+
+// faultsSeen are those of a page as it is shown.
+func (b *tab) faultsSeen() []string {
+	b.t.Helper()
+	return append(get[[]string](b, barriers), get[[]string](b, overflow)...)
 }
 
 // theme sets the theme that the reader prefers.
