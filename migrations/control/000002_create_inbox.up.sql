@@ -61,10 +61,13 @@ COMMENT ON COLUMN authsync.event_outcomes.event_time IS 'The provider''s clock o
 COMMENT ON COLUMN authsync.event_outcomes.applied_at IS 'When the outcome became final; NULL while it is failed or pending.';
 COMMENT ON COLUMN authsync.event_outcomes.recorded_at IS 'When this row was first written.';
 
-CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (project_id, user_id, inbox_id);
-CREATE INDEX event_outcomes_record_idx ON authsync.event_outcomes (project_id, record_type, record_id, inbox_id)
+-- What is asked for comes first, not the project: in the other order these would tempt the planner to look up each
+-- message of a project by the inbox_id alone, and walk over all events that the project had on that day.
+CREATE INDEX event_outcomes_user_idx ON authsync.event_outcomes (user_id, project_id, inbox_id, ordinal);
+CREATE INDEX event_outcomes_record_idx ON authsync.event_outcomes (record_id, record_type, project_id, inbox_id, ordinal)
     WHERE record_id IS NOT NULL;
-CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id);
+CREATE INDEX event_outcomes_event_id_idx ON authsync.event_outcomes (event_id, inbox_id, ordinal);
+CREATE INDEX event_outcomes_type_idx ON authsync.event_outcomes (type, project_id, inbox_id, ordinal);
 
 -- Few events have an outcome other than applied, and those are what people look for.
 CREATE INDEX event_outcomes_outcome_idx ON authsync.event_outcomes (project_id, outcome, inbox_id, ordinal) WHERE outcome <> 'applied';

@@ -1,44 +1,51 @@
 package inbox
 
 import (
-	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 )
 
-const allEvents = "authsync.events AS e"
+const (
+	allEvents   = "authsync.events AS e"
+	newestFirst = "e.inbox_id DESC, e.ordinal DESC"
+)
 
-// from returns the source of the filtered events: all events, read newest first from the indexes,
-// or the few that another table lists. Otherwise the whole inbox would be read to find out that
-// nothing is pending or failed.
-func (f *Filter) from(w *where) string {
-	switch f.Outcome {
-	case Pending:
-		return pendingEvents(f.conditionsOn("n.project_id", w))
-	case Stale, Duplicate, Ignored, Failed:
-		if f.ProjectID == uuid.Nil { // the index begins with the project
-			return allEvents
-		}
-		return outcomeEvents(f.Outcome, f.conditionsOn("o.project_id", w))
+// from returns the source of the filtered events and the order in which it has the newest first: all events, read from the
+// ends of indexes, or the few that another table lists. Otherwise the whole inbox would be read to find out that nothing is
+// pending or failed.
+//
+// The order is in terms of the list, where there is one. In those of the events, the planner would sort all that it lists.
+func (f *Filter) from(w *where) (source, order string) {
+	switch {
+	case f.Outcome == Pending:
+		return pendingEvents(w), "c.inbox_id DESC, e.ordinal DESC"
+	case f.isListed():
+		return listedEvents(f.Outcome, w), "c.inbox_id DESC, c.ordinal DESC"
 	default:
-		return allEvents
+		return allEvents, newestFirst
 	}
 }
 
-// conditionsOn repeats the project condition for another column, with the filter's argument.
-func (f *Filter) conditionsOn(column string, w *where) string {
-	for i, arg := range w.args {
-		if id, is := arg.(uuid.UUID); is && id == f.ProjectID {
-			return column + " = $" + strconv.Itoa(i+1)
-		}
+// isListed reports whether an index of the outcomes lists the events, in order. All of them begin with what is asked for, or
+// contain the project.
+func (f *Filter) isListed() bool {
+	if f.ProjectID == uuid.Nil {
+		return f.EventID != ""
 	}
-	return "true"
+	return f.EventID != "" || f.Type != "" || f.UserID != "" || f.RecordID != "" ||
+		slices.Contains([]string{Stale, Duplicate, Ignored, Failed}, f.Outcome)
 }
 
 // pendingEvents reads what is pending, all of which must be sorted, and then its newest messages.
-func pendingEvents(project string) string {
+func pendingEvents(w *where) string {
+	var conditions []string // those on columns that both lists have
+	for _, condition := range w.outcomes {
+		if column := strings.TrimPrefix(condition, "o."); strings.HasPrefix(column, "project_id ") || strings.HasPrefix(column, "inbox_id ") {
+			conditions = append(conditions, "n."+column)
+		}
+	}
 	return `(
 		SELECT n.inbox_id, min(n.received_from) AS received_from, max(n.received_to) AS received_to
 		FROM (
@@ -50,7 +57,7 @@ func pendingEvents(project string) string {
 			FROM authsync.event_outcomes AS o
 			WHERE o.outcome = 'pending'
 		) AS n
-		WHERE ` + project + `
+		WHERE ` + allOf(conditions) + `
 		GROUP BY n.inbox_id
 		ORDER BY n.inbox_id DESC
 	) AS c
@@ -62,13 +69,17 @@ func pendingEvents(project string) string {
 	) AS e`
 }
 
-// outcomeEvents reads the events with an outcome other than applied. The outcome is a constant in
-// the statement, so that the planner can use the partial index.
-func outcomeEvents(outcome, project string) string {
-	return fmt.Sprintf(`(
+// listedEvents reads the events whose outcomes match. An outcome is a constant in the statement as well, so that the
+// planner can use the partial index.
+func listedEvents(outcome string, w *where) string {
+	conditions := slices.Clone(w.outcomes)
+	if outcome != "" && outcome != Applied {
+		conditions = append(conditions, "o.outcome = '"+strings.ReplaceAll(outcome, "'", "''")+"'")
+	}
+	return `(
 		SELECT o.inbox_id, o.received_at, o.ordinal
 		FROM authsync.event_outcomes AS o
-		WHERE o.outcome = '%s' AND %s
+		WHERE ` + allOf(conditions) + `
 		ORDER BY o.inbox_id DESC, o.ordinal DESC
 	) AS c
 	CROSS JOIN LATERAL (
@@ -76,5 +87,12 @@ func outcomeEvents(outcome, project string) string {
 		FROM authsync.events AS v
 		WHERE v.inbox_id = c.inbox_id AND v.received_at = c.received_at AND v.ordinal = c.ordinal
 		LIMIT 1
-	) AS e`, strings.ReplaceAll(outcome, "'", "''"), project)
+	) AS e`
+}
+
+func allOf(conditions []string) string {
+	if len(conditions) == 0 {
+		return "true"
+	}
+	return strings.Join(conditions, " AND ")
 }

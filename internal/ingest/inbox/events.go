@@ -63,7 +63,9 @@ type Filter struct {
 // where builds a WHERE clause.
 type where struct {
 	conditions []string
-	args       []any
+	// outcomes are those of the conditions that a row o of authsync.event_outcomes can be asked by itself.
+	outcomes []string
+	args     []any
 }
 
 // add adds a condition in which $? stands for the argument.
@@ -72,63 +74,62 @@ func (w *where) add(condition string, arg any) {
 	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "$?", "$"+strconv.Itoa(len(w.args))))
 }
 
+// both adds a condition on a column that events and their outcomes have.
+func (w *where) both(condition string, arg any) {
+	w.add("e."+condition, arg)
+	w.outcomes = append(w.outcomes, "o."+strings.TrimPrefix(w.conditions[len(w.conditions)-1], "e."))
+}
+
 func (w *where) text(condition, arg string) {
 	if arg != "" {
-		w.add(condition, arg)
+		w.both(condition, arg)
 	}
 }
 
 // record finds the events about a record by the columns that indexes have.
-func (w *where) record(project uuid.UUID, recordType, id string) {
+func (w *where) record(recordType, id string) {
 	switch {
 	case id == "":
 	case recordType == string(record.User):
-		w.text("e.user_id = $?", id)
+		w.text("user_id = $?", id)
 		w.add("e.record_type = $?", recordType)
+		w.outcomes = append(w.outcomes, "o.record_type IS NULL")
 	default:
-		w.add("e.record_type = $?", recordType)
-		w.add("e.record_id = $?", id)
-		w.args = append(w.args, project)
-		n := len(w.args) // unlike the view's columns, these can use the index of records
-		w.conditions = append(w.conditions, fmt.Sprintf(
-			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.project_id = $%d AND o.record_type = $%d AND o.record_id = $%d)",
-			n, n-2, n-1))
+		w.text("record_type = $?", recordType)
+		w.text("record_id = $?", id)
 	}
 }
 
-func (w *where) String() string {
-	if len(w.conditions) == 0 {
-		return "true"
-	}
-	return strings.Join(w.conditions, " AND ")
-}
+func (w *where) String() string { return allOf(w.conditions) }
 
 func (f *Filter) where() *where {
 	w := &where{}
 	if f.ProjectID != uuid.Nil {
-		w.add("e.project_id = $?", f.ProjectID)
+		w.both("project_id = $?", f.ProjectID)
 	}
-	w.text("e.provider = $?", f.Provider)
-	w.text("e.event_id = $?", f.EventID)
-	w.text("e.type = $?", f.Type)
-	w.text("e.user_id = $?", f.UserID)
-	w.record(f.ProjectID, f.RecordType, f.RecordID)
-	w.text("e.outcome = $?", f.Outcome)
+	if f.Provider != "" {
+		w.add("e.provider = $?", f.Provider)
+	}
+	w.text("event_id = $?", f.EventID)
+	w.text("type = $?", f.Type)
+	w.text("user_id = $?", f.UserID)
+	w.record(f.RecordType, f.RecordID)
+	w.text("outcome = $?", f.Outcome)
 	if f.Outcome == Failed { // unlike the view's column, this can use the index of failures
 		w.conditions = append(w.conditions,
 			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.outcome = 'failed')")
 	}
 	if !f.From.IsZero() {
-		w.add("e.received_at >= $?", f.From)
+		w.both("received_at >= $?", f.From)
 	}
 	if !f.To.IsZero() {
-		w.add("e.received_at < $?", f.To)
+		w.both("received_at < $?", f.To)
 	}
 	if f.InboxIDs != nil {
-		w.add("e.inbox_id = ANY ($?)", f.InboxIDs)
+		w.both("inbox_id = ANY ($?)", f.InboxIDs)
 	}
 	if f.AfterID != 0 {
-		w.add("e.inbox_id > $?", f.AfterID)
+		w.both("inbox_id > $?", f.AfterID)
 	}
 	return w
 }
@@ -151,11 +152,12 @@ func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int)
 
 // fromIndexes makes a transaction's statements read the ends of indexes, which a page needs:
 // without statistics, right after a bulk load, the planner expects few rows per project, and reads
-// and sorts all of them.
+// and sorts all of them. What is switched off costs so much in its eyes that it would compile every
+// statement, which takes longer than the page.
 const fromIndexes = `SELECT
 	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
-	set_config('plan_cache_mode', 'force_custom_plan', true)`
+	set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
 
 func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int) (page []Event, next string, err error) {
 	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
@@ -186,14 +188,16 @@ func (f *Filter) page(cursor string, limit int) (sql string, args []any, err err
 		if err != nil {
 			return "", nil, err
 		}
-		w.add("e.inbox_id <= $?", id) // the index can use this condition, but not the next
+		w.both("inbox_id <= $?", id) // the index can use this condition, but not the next
 		w.args = append(w.args, ordinal)
 		n := len(w.args)
-		w.conditions = append(w.conditions, fmt.Sprintf("(e.inbox_id, e.ordinal) < ($%d, $%d)", n-1, n))
+		for list, alias := range map[*[]string]string{&w.conditions: "e", &w.outcomes: "o"} {
+			*list = append(*list, fmt.Sprintf("(%[1]s.inbox_id, %[1]s.ordinal) < ($%[2]d, $%[3]d)", alias, n-1, n))
+		}
 	}
+	from, order := f.from(w)
 	w.args = append(w.args, limit+1)
-	sql = selectEvents + f.from(w) + " WHERE " + w.String() + fmt.Sprintf(" ORDER BY e.inbox_id DESC, e.ordinal DESC LIMIT $%d", len(w.args))
-	return sql, w.args, nil
+	return selectEvents + from + " WHERE " + w.String() + " ORDER BY " + order + fmt.Sprintf(" LIMIT $%d", len(w.args)), w.args, nil
 }
 
 func parseCursor(cursor string) (id int64, ordinal int, err error) {

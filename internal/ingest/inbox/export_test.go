@@ -7,8 +7,13 @@ import (
 )
 
 // EventsIn is Events, in a transaction, so that a test can count what it reads.
-func EventsIn(ctx context.Context, tx pgx.Tx, f Filter, limit int) (page []Event, next string, err error) {
-	return eventsOf(ctx, tx, f, "", limit)
+func EventsIn(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int) (page []Event, next string, err error) {
+	return eventsOf(ctx, tx, f, cursor, limit)
+}
+
+// PageStatement is the statement of a page of Events.
+func PageStatement(f Filter, cursor string, limit int) (sql string, args []any, err error) {
+	return f.page(cursor, limit)
 }
 
 // Maintain at a time of the test's choice, and the bounds that tests reach for.

@@ -63,7 +63,7 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 				require.NoError(t, err)
 				defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
 				before := pgtest.RowsRead(t, tx, "authsync")
-				page, _, err := inbox.EventsIn(t.Context(), tx, c.filter, 20)
+				page, _, err := inbox.EventsIn(t.Context(), tx, c.filter, "", 20)
 				require.NoError(t, err)
 				require.Len(t, page, c.found)
 				require.Less(t, pgtest.RowsRead(t, tx, "authsync")-before, int64(400))

@@ -3277,9 +3277,9 @@ CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (recor
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 
-CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id);
+CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id, inbox_id, ordinal);
 
-CREATE INDEX event_outcomes_default_event_id_idx ON authsync.event_outcomes_default USING btree (event_id);
+CREATE INDEX event_outcomes_default_event_id_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (event_id, inbox_id, ordinal);
 
 CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btree (inbox_id) WHERE (outcome = 'failed'::text);
 
@@ -3293,13 +3293,17 @@ CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING bt
 
 CREATE INDEX event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
 
-CREATE INDEX event_outcomes_record_idx ON ONLY authsync.event_outcomes USING btree (project_id, record_type, record_id, inbox_id) WHERE (record_id IS NOT NULL);
+CREATE INDEX event_outcomes_record_idx ON ONLY authsync.event_outcomes USING btree (record_id, record_type, project_id, inbox_id, ordinal) WHERE (record_id IS NOT NULL);
 
-CREATE INDEX event_outcomes_default_project_id_record_type_record_id_inb_idx ON authsync.event_outcomes_default USING btree (project_id, record_type, record_id, inbox_id) WHERE (record_id IS NOT NULL);
+CREATE INDEX event_outcomes_default_record_id_record_type_project_id_inb_idx ON authsync.event_outcomes_default USING btree (record_id, record_type, project_id, inbox_id, ordinal) WHERE (record_id IS NOT NULL);
 
-CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (project_id, user_id, inbox_id);
+CREATE INDEX event_outcomes_type_idx ON ONLY authsync.event_outcomes USING btree (type, project_id, inbox_id, ordinal);
 
-CREATE INDEX event_outcomes_default_project_id_user_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, user_id, inbox_id);
+CREATE INDEX event_outcomes_default_type_project_id_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (type, project_id, inbox_id, ordinal);
+
+CREATE INDEX event_outcomes_user_idx ON ONLY authsync.event_outcomes USING btree (user_id, project_id, inbox_id, ordinal);
+
+CREATE INDEX event_outcomes_default_user_id_project_id_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (user_id, project_id, inbox_id, ordinal);
 
 CREATE INDEX idempotency_keys_created_at_idx ON authsync.idempotency_keys USING btree (created_at);
 
@@ -3335,7 +3339,7 @@ CREATE INDEX sync_runs_project_id_idx ON authsync.sync_runs USING btree (project
 
 CREATE UNIQUE INDEX sync_runs_unfinished_key ON authsync.sync_runs USING btree (project_id, provider) WHERE (state = ANY (ARRAY['running'::text, 'waiting'::text]));
 
-ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_idx;
+ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_inbox_id_ordinal_idx;
 
 ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
 
@@ -3345,9 +3349,11 @@ ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_
 
 ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
 
-ALTER INDEX authsync.event_outcomes_record_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_record_type_record_id_inb_idx;
+ALTER INDEX authsync.event_outcomes_record_idx ATTACH PARTITION authsync.event_outcomes_default_record_id_record_type_project_id_inb_idx;
 
-ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_user_id_inbox_id_idx;
+ALTER INDEX authsync.event_outcomes_type_idx ATTACH PARTITION authsync.event_outcomes_default_type_project_id_inbox_id_ordinal_idx;
+
+ALTER INDEX authsync.event_outcomes_user_idx ATTACH PARTITION authsync.event_outcomes_default_user_id_project_id_inbox_id_ordinal_idx;
 
 ALTER INDEX authsync.inbox_pkey ATTACH PARTITION authsync.inbox_default_pkey;
 
