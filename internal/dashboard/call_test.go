@@ -43,15 +43,21 @@ func makesKey(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"name": "x", "key": "capy_live_shown"}`))
 }
 
-// sendKeyForm sends the form of a key, as a browser that may leave.
-func (b *testBundle) sendKeyForm(ctx context.Context, cookie *http.Cookie) *httptest.ResponseRecorder {
-	form := url.Values{"name": {"x"}, "once": {"random"}}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://sync.test:8080/keys", strings.NewReader(form.Encode()))
+// sendForm sends a form, as a browser that may leave.
+func (b *testBundle) sendForm(ctx context.Context, path string, form url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://sync.test:8080"+path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.AddCookie(cookie)
+	for _, cookie := range cookies {
+		r.AddCookie(cookie)
+	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
 	return w
+}
+
+// sendKeyForm sends the form of a key.
+func (b *testBundle) sendKeyForm(ctx context.Context, cookie *http.Cookie) *httptest.ResponseRecorder {
+	return b.sendForm(ctx, "/keys", url.Values{"name": {"x"}, "once": {"random"}}, cookie)
 }
 
 // Browsers show the answer to the second of two clicks.

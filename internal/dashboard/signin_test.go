@@ -379,7 +379,9 @@ func TestWrongKeysAreLimitedWhileTheyAreLookedFor(t *testing.T) {
 	}
 	codes := make(chan int)
 	for range 10 {
-		go func() { codes <- b.enter(t, "capy_live_wrong", "").Code }()
+		go func() {
+			codes <- b.sendForm(t.Context(), dashboard.SignInPath, url.Values{"key": {"capy_live_wrong"}}).Code
+		}()
 		waittest.Receive(t, begun)
 	}
 	require.Equal(t, http.StatusTooManyRequests, b.enter(t, b.secret, "").Code)
