@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -362,6 +363,19 @@ func TestWrongKeysAreLimitedByAddress(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, enter("192.0.2.7:1", b.secret).Code)
 	for range 20 {
 		require.Equal(t, http.StatusSeeOther, enter("192.0.2.7:1", b.secret).Code, "right ones are not counted")
+	}
+}
+
+// A proxy on this machine that is not listed brings everybody: whoever tries keys must not lock the others out.
+func TestWrongKeysDoNotLockOutAProxyOnThisMachine(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, from := range []string{"127.0.0.1:1", "[::1]:1"} {
+		for _, key := range append(slices.Repeat([]string{"capy_live_wrong"}, 10), b.secret) {
+			w := b.do(t, request{method: http.MethodPost, path: dashboard.SignInPath, form: url.Values{"key": {key}}, from: from})
+			require.Equal(t, key == b.secret, w.Code == http.StatusSeeOther)
+			require.Equal(t, key != b.secret, w.Code == http.StatusUnauthorized)
+		}
 	}
 }
 
