@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,11 +134,11 @@ func reconcileOrphaned(d record.Definition, s Search) (query string, args []any,
 		after = key
 	}
 	args = append(append(args, after...), s.Limit)
-	query = "SELECT coalesce(last_id, ''), records FROM capydb_auth.reconcile_orphaned_" + d.Table + "($1, $2"
+	numbered := make([]string, len(args))
 	for i := range args {
-		query += fmt.Sprintf(", $%d", i+3)
+		numbered[i] = fmt.Sprintf("$%d", i+3)
 	}
-	return query + ")", args, nil
+	return "SELECT coalesce(last_id, ''), records FROM capydb_auth.reconcile_orphaned_" + d.Table + "($1, $2, " + strings.Join(numbered, ", ") + ")", args, nil
 }
 
 // Orphaned looks at some records of the mirror for those that the walk did not meet, and notes them.

@@ -121,6 +121,10 @@ func (s *source) Records(ctx context.Context, cursor string) (userapi.RecordPage
 	return walk.page, nil
 }
 
+// Lag is a minute: Auth0's lists of organizations and members are eventually consistent, and lag by some
+// seconds.
+func (s *source) Lag() time.Duration { return time.Minute }
+
 // recordWalk reads one page and moves the place.
 type recordWalk struct {
 	*source

@@ -23,6 +23,13 @@ type RecordSource interface {
 	Record(ctx context.Context, ref RecordRef) (Record, error)
 }
 
+// Lagger is a RecordSource whose lists may lag behind the provider's events.
+type Lagger interface {
+	// Lag is how far they lag at most. What was reported less than that before a list was read may be
+	// missing in it.
+	Lag() time.Duration
+}
+
 // RecordRef names a record to be read.
 type RecordRef struct {
 	record.Ref

@@ -115,7 +115,7 @@ func (d *Drift) unlist(t record.Type, reason string) {
 func (d *Drift) Found() int64 {
 	found := d.TypeDrift.Found()
 	for _, of := range d.Records {
-		found += of.TypeDrift.Found()
+		found += of.Found()
 	}
 	return found
 }
@@ -230,9 +230,10 @@ type guard struct {
 // blockDeletions says why orphaned records must not be deleted and placeholders not abandoned; nil if
 // they may. Placeholders do not count towards the share, because nothing is lost with them, but
 // an untrustworthy list decides on none. An empty list of users is never trusted. One of other records
-// is, as far as a few of them go: the last invitation may well have been accepted.
+// is, as far as a few of them go. Invitations end by being accepted, and Auth0 sends no event for it: any
+// number of them counts as few.
 func (d *TypeDrift) blockDeletions(g guard) *string {
-	limit, few := defaultMaxDeleted, d.Orphaned <= alwaysDeleted && g.isKnown
+	limit, few := defaultMaxDeleted, (d.Orphaned <= alwaysDeleted || g.of == record.Invitation) && g.isKnown
 	isEmpty := g.met == 0 && (g.of == record.User || !few)
 	if g.options != nil && g.options.MaxDeletedPercent != nil {
 		limit, few = *g.options.MaxDeletedPercent, false

@@ -79,7 +79,7 @@ func (l *livingOrganizations) Record(_ context.Context, ref userapi.RecordRef) (
 	return userapi.Record{Type: ref.Type, Object: marshal(object), FetchedAt: asked}, nil
 }
 
-// put makes or changes an organization or a membership, and gives the webhook that tells of it.
+// putRecord makes or changes an organization or a membership, and gives the webhook that tells of it.
 func (l *livingOrganizations) putRecord(of record.Type, id, value string) mirror.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (s *saga) do(d deed) error {
 	exists := l.has(d.of, d.id)
 	switch d.kind {
 	case putOne:
-		if organizationID, userID, is := record.SplitMembershipID(d.id); is && !(l.has(record.Organization, organizationID) && l.has(record.User, userID)) {
+		if organizationID, userID, is := record.SplitMembershipID(d.id); is && (!l.has(record.Organization, organizationID) || !l.has(record.User, userID)) {
 			return nil
 		}
 		if !exists && s.was[d.of][d.id] != nil && d.of != record.Membership {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
@@ -192,7 +193,7 @@ func (s *slice) findOrphaned(ctx context.Context) error {
 	t := cmp.Or(record.Type(name), record.User)
 	if drift.isListed(t) {
 		last, compared, err := s.findings.Orphaned(ctx, mirror.Search{
-			Type: t, Begun: s.row.StartedAt, Placeholders: s.account.Alone, After: after, Limit: lookAt,
+			Type: t, Begun: s.begunFor(t), Placeholders: s.account.Alone, After: after, Limit: lookAt,
 		})
 		if err != nil {
 			return err
@@ -213,6 +214,14 @@ func (s *slice) findOrphaned(ctx context.Context) error {
 		next.Phase, next.Cursor = Confirm, ""
 	}
 	return s.commit(ctx, next)
+}
+
+// begunFor is the time before which the mirror must have heard of a record to miss it in the list.
+func (s *slice) begunFor(t record.Type) time.Time {
+	if lagger, lags := s.account.Source.(userapi.Lagger); lags && t != record.User {
+		return s.row.StartedAt.Add(-lagger.Lag())
+	}
+	return s.row.StartedAt
 }
 
 // judge counts the findings about a type and decides whether its orphaned records may be deleted.

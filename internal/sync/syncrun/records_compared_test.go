@@ -3,6 +3,7 @@ package syncrun_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,14 +62,7 @@ func organization(i int) string { return fmt.Sprintf("org_%06d", i) }
 func membership(i int) string { return fmt.Sprintf("org_%06d/user_%06d", i, i) }
 
 func only(numbers ...int) func(int) bool {
-	return func(i int) bool {
-		for _, n := range numbers {
-			if n == i {
-				return true
-			}
-		}
-		return false
-	}
+	return func(i int) bool { return slices.Contains(numbers, i) }
 }
 
 // The end of a membership was never reported, an organization was deleted without a word, and others
@@ -168,6 +162,40 @@ func TestReconcileLeavesWhatTheListsCannotKnow(t *testing.T) {
 	require.Zero(t, run.Drift.Found())
 	require.Empty(t, o.askedFor())
 	require.Equal(t, "30 30 0", b.others(t))
+}
+
+// A placeholder that the provider does not know is treated as that of a user is.
+func TestReconcileGivesUpPlaceholdersOfOrganizations(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 0, 0)
+	l := newLivingOrganizations()
+	b.accounts, b.store = l, syncrun.NewStore(b.control, l)
+	b.work(t, b.mirrors, 0)
+	b.apply(t, l.put("anchor", "Anchor"))
+	l.putRecord(record.Organization, "x", "late")
+	b.exec(t, `SELECT capydb_auth.ensure_organization('x'), capydb_auth.ensure_organization('nowhere')`)
+	run := b.reconcile(t, syncrun.Order{})
+	require.Equal(t, "1 0 0 0; 2 0 0", numbers(t, run, record.Organization))
+	require.Equal(t, int64(1), run.Drift.Records[record.Organization].Placeholders)
+	require.Equal(t, map[string]string{"user anchor": "Anchor", "organization x": "late"}, b.mirroredRecords(t))
+	require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.organizations WHERE id = 'nowhere' AND deleted_at IS NOT NULL`))
+}
+
+// Most invitations end by being accepted: that many of them are gone is no sign of another account.
+func TestReconcileEndsManyInvitations(t *testing.T) {
+	t.Parallel()
+	b, _ := setupMirrored(t, 30, 30)
+	b.exec(t, `
+		INSERT INTO capydb_auth.invitations (id, organization_id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('orginv_%s', i), 'org_000001', 'clerk', '2025-01-01', '2025-01-01', 'evt', 256 FROM generate_series(1, 40) AS i`)
+	run := b.reconcile(t, syncrun.Order{})
+	require.Equal(t, "0 0 0 40; 40 0 0", numbers(t, run, record.Invitation))
+
+	b.exec(t, `UPDATE capydb_auth.invitations SET deleted_at = NULL`)
+	b.exec(t, `UPDATE capydb_auth.users SET last_event_processed = '2025-01-01', id = 'another_' || id`) // another account's
+	run = b.reconcile(t, syncrun.Order{})
+	require.Equal(t, "0 0 0 40; 0 0 40", numbers(t, run, record.Invitation))
+	require.NotNil(t, run.Drift.Records[record.Invitation].DeletionsBlockedReason)
 }
 
 // A list that was not read to its end deletes nothing and says so; what was read is repaired.
