@@ -60,8 +60,11 @@ func (s *site) trouble(t *testing.T) {
 			s.shop.ID, n, "rejected "+hostile+strconv.Itoa(n))
 	}
 	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, error, finished_at) VALUES ($1, 'clerk', 'backfill', 'failed', $2, now())`, s.shop.ID, "run "+hostile)
-	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, total, read, report, started_at, finished_at)
-		VALUES ($1, 'clerk', 'reconcile', 'done', 1200, 1204, '{"records": {"user": 1200, "organization": 1, "membership": 3}}', now() - interval '1 hour', now())`, s.shop.ID)
+	s.exec(t, `INSERT INTO authsync.sync_runs (project_id, provider, kind, state, phase, total, read, report, drift, started_at, finished_at)
+		VALUES ($1, 'clerk', 'reconcile', 'done', 'confirm', 1200, 1204, '{"records": {"user": 1200, "organization": 1, "membership": 3}}',
+			jsonb_build_object('records', jsonb_build_object('membership', jsonb_build_object('orphaned', 1, 'left', 1, 'deletions_blocked_reason', 'blocked ' || $2,
+				'unlisted_reason', 'unlisted ' || $2, 'examples', jsonb_build_array(jsonb_build_object('record_id', $3::text, 'finding', 'orphaned', 'state', 'open'))))),
+			now() - interval '1 hour', now())`, s.shop.ID, hostile, record.MembershipID("org_1", hostileID))
 	s.exec(t, `INSERT INTO authsync.destinations (project_id, name, type, secrets_sealed, state, state_by, state_reason)
 		VALUES ($1, 'crm', 'webhook', '', 'disabled', 'system', $2)`, s.shop.ID, "destination "+hostile)
 	s.exec(t, `UPDATE authsync.event_outcomes SET outcome = 'failed', reason = $1, applied_at = NULL, event_id = $1
@@ -292,6 +295,10 @@ func TestPagesShowTroubleInHostileWords(t *testing.T) {
 	require.Contains(t, project.words, "rejected "+hostile+"0")
 	require.Contains(t, project.words, "rejected "+hostile+"1")
 	require.NotContains(t, project.words, "rejected "+hostile+"2", "it is older than an hour")
+	clerk := s.get(t, s.path("integrations", "clerk"), s.all)
+	require.Contains(t, clerk.words, "Deletions of memberships were held back: blocked "+hostile)
+	require.Contains(t, clerk.words, "Nothing is known of memberships that the provider no longer has: unlisted "+hostile)
+	require.Contains(t, clerk.links(s.path("records", "membership")), s.path("records", "membership", record.MembershipID("org_1", hostileID)))
 	require.Contains(t, project.words, "run "+hostile)
 	require.Contains(t, project.words, "1200 of 1200 users, 1 organization, 3 memberships")
 	require.Contains(t, project.words, "destination "+hostile)
