@@ -52,7 +52,7 @@ func program(t *testing.T) string {
 // tab is a browser's tab, with a session of its own.
 type tab struct {
 	t    *testing.T
-	ctx  context.Context //nolint:containedctx // that is how chromedp names a tab
+	ctx  context.Context // which is how chromedp names a tab
 	base string
 
 	mu       sync.Mutex
@@ -72,7 +72,9 @@ func newBrowser(t *testing.T, base string) *tab {
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewExecAllocator(ctx, append(options, chromedp.WSURLReadTimeout(waittest.Bound))...)
 	t.Cleanup(stop)
-	return newTab(ctx, t, base)
+	b := &tab{t: t, ctx: ctx, base: base}
+	b.start()
+	return b
 }
 
 // another is a tab of the same browser that shares nothing with the first: no cookies, no storage.
@@ -87,19 +89,22 @@ func (b *tab) another() *tab {
 		}
 		return err
 	}))
-	return newTab(b.ctx, b.t, b.base, chromedp.WithTargetID(id))
+	other := &tab{t: b.t, ctx: b.ctx, base: b.base}
+	other.start(chromedp.WithTargetID(id))
+	return other
 }
 
-func newTab(parent context.Context, t *testing.T, base string, options ...chromedp.ContextOption) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(parent, options...)
-	b := &tab{t: t, ctx: ctx, base: base}
-	t.Cleanup(func() {
+// start opens the tab, in the browser of its context, and listens to it.
+func (b *tab) start(options ...chromedp.ContextOption) {
+	b.t.Helper()
+	var cancel context.CancelFunc
+	b.ctx, cancel = chromedp.NewContext(b.ctx, options...)
+	b.t.Cleanup(func() {
 		b.clean()
 		cancel()
 	})
-	chromedp.ListenTarget(ctx, b.note)
-	require.NoError(t, chromedp.Run(ctx)) // the browser ends with the context of the first run
+	chromedp.ListenTarget(b.ctx, b.note)
+	require.NoError(b.t, chromedp.Run(b.ctx)) // the browser ends with the context of the first run
 	b.do(
 		log.Enable(), runtime.Enable(), runtime.AddBinding("authsyncViolated"),
 		chromedp.ActionFunc(func(ctx context.Context) error {
@@ -110,7 +115,6 @@ func newTab(parent context.Context, t *testing.T, base string, options ...chrome
 		emulation.SetFocusEmulationEnabled(true), // as if a person looked at it
 		chromedp.EmulateViewport(wide, wideHeight),
 	)
-	return b
 }
 
 // note keeps what the browser complains about.

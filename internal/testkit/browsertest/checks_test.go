@@ -31,7 +31,7 @@ func TestTheChecksFindWhatIsWrong(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, found := pages[r.URL.Path]
 		if !found {
-			w.WriteHeader(http.StatusNotFound)
+			w.WriteHeader(map[string]int{"/nothing": http.StatusNotFound, "/favicon.ico": http.StatusNoContent}[r.URL.Path])
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
