@@ -183,3 +183,12 @@ func (s *session) set(ctx context.Context, conn *pgconn.PgConn) error {
 	_, err := s.ask(ctx, conn, []string{"$1::text"}, "", func(set, _ string) string { return set })
 	return err
 }
+
+// FromIndexes makes a transaction's statements read the ends of indexes, which a page needs:
+// without statistics, right after a bulk load, the planner expects few rows per project, and reads
+// and sorts all of them. What is switched off costs so much in its eyes that it would compile every
+// statement, which takes longer than the page.
+const FromIndexes = `SELECT
+	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
+	set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`

@@ -164,7 +164,11 @@ CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination
 CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries (record_id, record_type, destination_id, change_id)
     WHERE state IN ('blocked', 'ready', 'retrying');
 
-CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, id);
+-- For lists: those of a project are put together from those of its destinations. The project first, or these would tempt
+-- the planner away from the indexes above, which begin with the destination.
+CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, destination_id, id);
+CREATE INDEX deliveries_state_idx ON authsync.deliveries (project_id, destination_id, state, id);
+
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
 CREATE INDEX deliveries_record_idx ON authsync.deliveries (project_id, record_type, record_id, id);
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries (destination_id, next_attempt_at) WHERE state = 'retrying';

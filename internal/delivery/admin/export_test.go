@@ -2,7 +2,10 @@ package admin
 
 // The statements that the tests of plans run.
 const (
-	SelectKnown    = selectKnown
-	ListDeliveries = listDeliveries
-	FindDelivery   = findDelivery
+	SelectKnown           = selectKnown
+	ListDeliveries        = listDeliveries
+	ListDeliveriesOf      = listDeliveriesOf
+	ListDeliveriesInState = listDeliveriesInState
+	InOrder               = inOrder
+	FindDelivery          = findDelivery
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -59,11 +60,13 @@ const (
 	listDefault = 50
 	listAtMost  = 500
 
-	selectDelivery = `
+	deliveryColumns = `
 		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.record_type, o.record_id, o.user_id,
 		       o.event_type, o.changed, o.state, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
-		       o.changed_at, o.created_at, o.finished_at
+		       o.changed_at, o.created_at, o.finished_at`
+
+	selectDelivery = deliveryColumns + `
 		FROM authsync.deliveries AS o
 		JOIN authsync.destinations AS d ON d.id = o.destination_id
 		WHERE o.project_id = $1`
@@ -71,19 +74,54 @@ const (
 	findDelivery = selectDelivery + ` AND o.id = $2`
 
 	// The planner removes conditions whose parameter is null.
-	listDeliveries = selectDelivery + `
-		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
-		  AND ($4::text IS NULL OR o.user_id = $4) AND ($5::text IS NULL OR o.event_type = $5)
-		  AND ($6::text IS NULL OR o.record_type = $6) AND ($7::text IS NULL OR o.record_id = $7)
-		  AND ($8::bigint = 0 OR o.id < $8)
+	ofTypes = `
+		  AND ($4::text IS NULL OR o.event_type = $4) AND ($5::text IS NULL OR o.record_type = $5)`
+
+	newestDeliveries = `
 		ORDER BY o.id DESC
-		LIMIT $9`
+		LIMIT $7`
+
+	ofDestinations = `
+		WHERE d.project_id = $1 AND ($2::uuid IS NULL OR d.id = $2)` + newestDeliveries
+
+	// The newest of each destination, and of these the newest: a state may be rare, and a destination have few deliveries.
+	// By all columns of the index, none of which may be known to be equal to a parameter, so that no plan can walk through
+	// all deliveries by id.
+	listDeliveries = deliveryColumns + `
+		FROM authsync.destinations AS d
+		CROSS JOIN LATERAL (
+			SELECT o.*
+			FROM authsync.deliveries AS o
+			WHERE (o.project_id, o.destination_id, o.id) >= ($1, d.id, 0) AND (o.project_id, o.destination_id, o.id) < ($1, d.id, $6)
+			  AND $3::text IS NULL` + ofTypes + `
+			ORDER BY o.project_id DESC, o.destination_id DESC, o.id DESC
+			LIMIT $7
+		) AS o` + ofDestinations
+
+	listDeliveriesInState = deliveryColumns + `
+		FROM authsync.destinations AS d
+		CROSS JOIN LATERAL (
+			SELECT o.*
+			FROM authsync.deliveries AS o
+			WHERE (o.project_id, o.destination_id, o.state, o.id) >= ($1, d.id, $3, 0)
+			  AND (o.project_id, o.destination_id, o.state, o.id) < ($1, d.id, $3, $6)` + ofTypes + `
+			ORDER BY o.project_id DESC, o.destination_id DESC, o.state DESC, o.id DESC
+			LIMIT $7
+		) AS o` + ofDestinations
+
+	// An index with the first column of the order alone would do, too, if what it yields were sorted by the others.
+	inOrder = `SELECT set_config('enable_incremental_sort', 'off', true)`
+
+	// Those of a user or a record have indexes of their own.
+	listDeliveriesOf = selectDelivery + `
+		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
+		  AND ($8::text IS NULL OR o.user_id = $8) AND ($9::text IS NULL OR o.record_id = $9) AND o.id < $6` + ofTypes + newestDeliveries
 )
 
 // ListDeliveries returns a page of a project's deliveries, newest first. next is the cursor of the next page,
 // empty on the last one.
 func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListFilter) (all []Delivery, next string, err error) {
-	before := int64(0)
+	before := int64(math.MaxInt64)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {
 			return nil, "", fault.ErrBadCursor
@@ -94,8 +132,25 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 	if f.DestinationID != uuid.Nil {
 		destinationID = &f.DestinationID
 	}
-	all, err = pgdb.Collect[Delivery](ctx, a.config.Pool, listDeliveries, pgdb.Planned, projectID, destinationID,
-		pgdb.NullText(f.State), pgdb.NullText(f.UserID), pgdb.NullText(f.EventType), pgdb.NullText(f.RecordType), pgdb.NullText(f.RecordID), before, limit+1)
+	statement := listDeliveries
+	args := []any{
+		pgdb.Planned, projectID, destinationID, pgdb.NullText(f.State), pgdb.NullText(f.EventType), pgdb.NullText(f.RecordType), before, limit + 1,
+	}
+	switch {
+	case f.UserID != "" || f.RecordID != "":
+		statement, args = listDeliveriesOf, append(args, pgdb.NullText(f.UserID), pgdb.NullText(f.RecordID))
+	case f.State != "":
+		statement = listDeliveriesInState
+	}
+	err = pgx.BeginTxFunc(ctx, a.config.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		for _, setting := range []string{pgdb.FromIndexes, inOrder} {
+			if _, err = tx.Exec(ctx, setting); err != nil {
+				return err
+			}
+		}
+		all, err = pgdb.Collect[Delivery](ctx, tx, statement, args...)
+		return err
+	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}

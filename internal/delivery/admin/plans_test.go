@@ -1,25 +1,49 @@
 package admin_test
 
 import (
+	"math"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
 	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 )
+
+// list runs a statement of a list as ListDeliveries does.
+func list(statement string, args ...any) deliverytest.Statement {
+	return func(t *testing.T, tx pgx.Tx) {
+		t.Helper()
+		for _, setting := range []string{pgdb.FromIndexes, admin.InOrder} {
+			_, err := tx.Exec(t.Context(), setting)
+			require.NoError(t, err)
+		}
+		deliverytest.RunPlanned(statement, args...)(t, tx)
+	}
+}
 
 func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	deliverytest.CheckPlans(t, func(p *deliverytest.Plans) map[string]deliverytest.Statement {
 		d, one := p.DestinationID, p.Ready[0]
 		return map[string]deliverytest.Statement{
-			"Requeue":      deliverytest.Run(`SELECT authsync.requeue_deliveries($1, $2)`, d, p.Failed),
-			"Retry":        deliverytest.Run(`SELECT * FROM authsync.retry_delivery($1, $2)`, p.ProjectID, one),
-			"Cancel":       deliverytest.Run(`SELECT authsync.cancel_delivery($1, $2, now())`, p.ProjectID, one),
-			"SelectKnown":  deliverytest.RunPlanned(admin.SelectKnown, d, []int64{1003, 1006, 1009}),
-			"List":         deliverytest.RunPlanned(admin.ListDeliveries, p.ProjectID, nil, nil, nil, nil, nil, nil, int64(0), deliverytest.PlanAsked),
-			"ListOfUser":   deliverytest.RunPlanned(admin.ListDeliveries, p.ProjectID, d, nil, "user-7", nil, nil, nil, int64(0), deliverytest.PlanAsked),
-			"ListOfRecord": deliverytest.RunPlanned(admin.ListDeliveries, p.ProjectID, d, nil, nil, nil, "user", "user-7", int64(0), deliverytest.PlanAsked),
-			"Find":         deliverytest.RunPlanned(admin.FindDelivery, p.ProjectID, one),
+			"Requeue":               deliverytest.Run(`SELECT authsync.requeue_deliveries($1, $2)`, d, p.Failed),
+			"Retry":                 deliverytest.Run(`SELECT * FROM authsync.retry_delivery($1, $2)`, p.ProjectID, one),
+			"Cancel":                deliverytest.Run(`SELECT authsync.cancel_delivery($1, $2, now())`, p.ProjectID, one),
+			"SelectKnown":           deliverytest.RunPlanned(admin.SelectKnown, d, []int64{1003, 1006, 1009}),
+			"List":                  list(admin.ListDeliveries, p.ProjectID, nil, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfADestination":    list(admin.ListDeliveries, p.ProjectID, d, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfAnUnusedOne":     list(admin.ListDeliveries, p.ProjectID, uuid.New(), nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfAState":          list(admin.ListDeliveriesInState, p.ProjectID, nil, "failed", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfARareState":      list(admin.ListDeliveriesInState, p.ProjectID, nil, "cancelled", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfARareStateOfOne": list(admin.ListDeliveriesInState, p.ProjectID, d, "retrying", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfTheDelivered":    list(admin.ListDeliveriesInState, p.ProjectID, d, "delivered", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
+			"ListOfUser":            list(admin.ListDeliveriesOf, p.ProjectID, d, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked, "user-7", nil),
+			"ListOfRecord":          list(admin.ListDeliveriesOf, p.ProjectID, d, nil, nil, "user", int64(math.MaxInt64), deliverytest.PlanAsked, nil, "user-7"),
+			"Find":                  deliverytest.RunPlanned(admin.FindDelivery, p.ProjectID, one),
 		}
 	})
 }

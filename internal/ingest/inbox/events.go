@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -150,17 +151,8 @@ func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int)
 	return page, next, err
 }
 
-// fromIndexes makes a transaction's statements read the ends of indexes, which a page needs:
-// without statistics, right after a bulk load, the planner expects few rows per project, and reads
-// and sorts all of them. What is switched off costs so much in its eyes that it would compile every
-// statement, which takes longer than the page.
-const fromIndexes = `SELECT
-	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
-	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
-	set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
-
 func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int) (page []Event, next string, err error) {
-	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+	if _, err := tx.Exec(ctx, pgdb.FromIndexes); err != nil {
 		return nil, "", fmt.Errorf("read events: %w", err)
 	}
 	limit = max(limit, 1)
@@ -274,7 +266,7 @@ func (in *Inbox) Neighbours(ctx context.Context, e Event) (previous, next *Event
 		return found[0], nil
 	}
 	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		if _, err = tx.Exec(ctx, fromIndexes); err != nil {
+		if _, err = tx.Exec(ctx, pgdb.FromIndexes); err != nil {
 			return err
 		}
 		if previous, err = read(tx, backwards); err != nil {

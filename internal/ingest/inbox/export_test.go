@@ -33,5 +33,4 @@ const (
 	JobMaxDeliveries = jobMaxMessages
 	ReplayPage       = replayPage
 	SelectSecretUses = selectUses
-	FromIndexes      = fromIndexes
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -80,7 +81,7 @@ func hotStatements() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Store": run(inbox.StoreDeliveries, projects, texts, texts, texts, times, headers, bodies),
 		"SecretUses": func(t *testing.T, tx pgx.Tx) {
 			t.Helper()
-			run(inbox.FromIndexes)(t, tx)
+			run(pgdb.FromIndexes)(t, tx)
 			run(inbox.SelectSecretUses, project, "clerk", planAsked)(t, tx)
 		},
 		"LoadPending":    run(inbox.SelectPending, project, int64(0), int64(1), planAsked, 4<<20, project.String()),

@@ -196,7 +196,7 @@ ORDER BY i.id`
 // many. next is the After of the following page; Last at the end. It restores what a mirror lost
 // and examines each message by key, however many there are.
 func (in *Inbox) ReplayLost(ctx context.Context, tx pgx.Tx, l Lost) (next int64, messages int, err error) {
-	if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+	if _, err := tx.Exec(ctx, pgdb.FromIndexes); err != nil {
 		return 0, 0, fmt.Errorf("replay: %w", err)
 	}
 	since := l.Since

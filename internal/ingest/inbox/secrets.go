@@ -39,7 +39,7 @@ ORDER BY last_used_at DESC`
 func (in *Inbox) SecretUses(ctx context.Context, projectID uuid.UUID, providerName string) ([]SecretUse, error) {
 	var uses []SecretUse
 	err := pgdb.InTx(ctx, in.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fromIndexes); err != nil {
+		if _, err := tx.Exec(ctx, pgdb.FromIndexes); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, selectUses, projectID, providerName, newestMessages)

@@ -3263,13 +3263,15 @@ CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destinati
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
-CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, id);
+CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, destination_id, id);
 
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX deliveries_record_idx ON authsync.deliveries USING btree (project_id, record_type, record_id, id);
 
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destination_id, next_attempt_at) WHERE (state = 'retrying'::text);
+
+CREATE INDEX deliveries_state_idx ON authsync.deliveries USING btree (project_id, destination_id, state, id);
 
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 

@@ -24,7 +24,7 @@ const (
 	// pageAim is within which a page should appear.
 	pageAim = 200 * time.Millisecond
 	// pagePatience bounds how long a page is opened again and again.
-	pagePatience = 20 * time.Second
+	pagePatience = 5 * time.Second
 	// pageTimeout is longer than any page takes: the server gives up before.
 	pageTimeout = 2 * time.Minute
 )
