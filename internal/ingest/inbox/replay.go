@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,15 +47,32 @@ func (in *Inbox) Replay(ctx context.Context, f Filter) (jobs int, err error) {
 	}
 }
 
-// CountReplay counts the messages that Replay would make pending again, up to most.
+// countedPage is how many events CountReplay reads at once.
+const countedPage = 1000
+
+// CountReplay counts the messages that Replay would make pending again, up to most. It walks through the pages of the
+// list of events, each of which reads no more than it shows.
 func (in *Inbox) CountReplay(ctx context.Context, f Filter, most int) (messages int, err error) {
-	w := f.where()
-	sql := "SELECT count(*) FROM (SELECT DISTINCT e.inbox_id FROM authsync.events AS e WHERE " + w.String() +
-		" ORDER BY e.inbox_id LIMIT " + strconv.Itoa(most) + ") AS matching"
-	if err := in.pool.QueryRow(ctx, sql, w.args...).Scan(&messages); err != nil {
-		return 0, fmt.Errorf("count what a replay would take: %w", err)
+	last, cursor := int64(-1), ""
+	for {
+		page, next, err := in.Events(ctx, f, cursor, countedPage)
+		if err != nil {
+			return 0, fmt.Errorf("count what a replay would take: %w", err)
+		}
+		for _, e := range page {
+			if e.InboxID == last { // events of a message follow each other
+				continue
+			}
+			if messages++; messages == most {
+				return messages, nil
+			}
+			last = e.InboxID
+		}
+		if next == "" {
+			return messages, nil
+		}
+		cursor = next
 	}
-	return messages, nil
 }
 
 // replayed is an event or a message to replay.

@@ -102,8 +102,14 @@ func TestReplayOfFailedEventsTriesThemNow(t *testing.T) {
 	waits, lost, fine := stored(t, in), stored(t, in), stored(t, in)
 	lost.Ordinal = 3
 	waits.Outcome, lost.Outcome = inbox.Failed, inbox.Failed
-	record(t, pool, in, waits, lost, fine)
+	more := lost
+	more.Ordinal = 4
+	more.Outcome = inbox.Applied
+	record(t, pool, in, waits, lost, more, fine)
 	finishJobs(t, pool)
+	matched, err := in.CountReplay(t.Context(), inbox.Filter{}, 9)
+	require.NoError(t, err)
+	require.Equal(t, 3, matched, "messages, not events")
 	// The job of the first waits for its next try, that of the second was discarded.
 	retry := func(o inbox.Outcome, end func(job *rivertype.JobRow)) int64 {
 		tx, err := pool.Begin(t.Context())
