@@ -319,7 +319,7 @@ func leaveListed(answers []refresh.Answer, open []mirror.Open) []refresh.Answer 
 // settle records the answers, repairs, and records the results.
 func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []refresh.Answer, next *row) error {
 	t := reader.Type
-	if err := refused(t, answers); err != nil {
+	if err := refused(answers); err != nil && t == record.User { // of others, calls that only look-ups need may be what is refused
 		return err
 	}
 	found := make([]mirror.Settled, 0, len(answers))
@@ -360,12 +360,12 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 }
 
 // refused returns the error of the answers if all failed: it is then not about single ones.
-func refused(t record.Type, answers []refresh.Answer) error {
+func refused(answers []refresh.Answer) error {
 	understood := slices.ContainsFunc(answers, func(a refresh.Answer) bool { return a.Err == nil })
 	if understood || len(answers) < askAbout/2 {
 		return nil
 	}
-	return fault.Newf(fault.ProviderError, "none of %d %ss could be read: %v", len(answers), t, answers[0].Err)
+	return fault.Newf(fault.ProviderError, "none of %d users could be read: %v", len(answers), answers[0].Err)
 }
 
 // finish ends the run with its findings and results.

@@ -198,6 +198,21 @@ func TestReconcileEndsManyInvitations(t *testing.T) {
 	require.NotNil(t, run.Drift.Records[record.Invitation].DeletionsBlockedReason)
 }
 
+// Records that cannot be looked up stay, with a reason; the run goes on.
+func TestReconcileKeepsRecordsThatCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
+	b, o := setupMirrored(t, 30, 30)
+	b.exec(t, `
+		INSERT INTO capydb_auth.invitations (id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('orginv_%s', i), 'clerk', '2025-01-01', '2025-01-01', 'evt', 256 FROM generate_series(1, 40) AS i`)
+	o.change(func() { o.left = only(3) })
+	run := b.reconcile(t, syncrun.Order{})
+	require.Equal(t, "0 0 0 40; 0 40 0", numbers(t, run, record.Invitation))
+	require.Equal(t, "0 0 0 1; 1 0 0", numbers(t, run, record.Membership))
+	require.Equal(t, "invitation orginv_1: invitation orginv_1 cannot be read alone", run.Report.Bad[0].Place+": "+run.Report.Bad[0].Reason)
+	require.Equal(t, "40", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.invitations WHERE deleted_at IS NULL`))
+}
+
 // A list that was not read to its end deletes nothing and says so; what was read is repaired.
 func TestReconcileDeletesNothingByAListThatWasNotReadToItsEnd(t *testing.T) {
 	t.Parallel()

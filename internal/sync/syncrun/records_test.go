@@ -106,6 +106,9 @@ func (s *organizedSource) Record(_ context.Context, ref userapi.RecordRef) (user
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, ref.Ref)
+	if ref.Type == record.Invitation && ref.OrganizationID == "" {
+		return userapi.Record{}, userapi.Unreadable(ref)
+	}
 	for i := range s.organizations {
 		organization, membership := s.objects(i)
 		switch ref.ID {
