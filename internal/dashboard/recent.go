@@ -14,24 +14,24 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
-// What is read for the recent results of a destination is bounded, however many deliveries there are: no index has those
-// of one destination by time.
+// What is read for the recent results of a destination is bounded, however many deliveries there are.
 const (
-	recentDeliveries = 2000 // of its project, of which some are its own
+	recentDeliveries = 500
 	troubledOfState  = 50
 )
 
 const (
+	// By all columns of the index, so that no plan can walk through the deliveries of others.
 	selectFinished = `
 		SELECT o.state, o.created_at, o.finished_at
 		FROM (
-			SELECT d.destination_id, d.state, d.created_at, d.finished_at
+			SELECT d.state, d.created_at, d.finished_at
 			FROM authsync.deliveries AS d
-			WHERE d.project_id = $1
-			ORDER BY d.id DESC
+			WHERE (d.project_id, d.destination_id, d.id) >= ($1, $2, 0) AND (d.project_id, d.destination_id, d.id) <= ($1, $2, 9223372036854775807)
+			ORDER BY d.project_id DESC, d.destination_id DESC, d.id DESC
 			LIMIT $3
 		) AS o
-		WHERE o.destination_id = $2 AND o.state IN ('delivered', 'failed')`
+		WHERE o.state IN ('delivered', 'failed')`
 
 	// The deliveries that a breaker tries are the first ready ones.
 	selectTroubled = `
