@@ -94,5 +94,5 @@ type Proof struct {
 	Method string
 }
 
-// String is how the inbox notes a proof: the method and the name of the secret, such as "svix 3fa2b1c0".
+// String is how the inbox notes a proof: the method and the name of the secret, such as "svix 3fa2".
 func (p Proof) String() string { return strings.TrimSpace(p.Method + " " + p.SecretName) }

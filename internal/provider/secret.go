@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 )
 
-// SecretName names a secret so that people can tell which one is meant: the first four bytes of its SHA-256 in hex.
-// They reveal nothing of a secret that cannot be guessed, and others are refused; see CheckStrength.
+// SecretName names a secret so that people can tell which one is meant: the first two bytes of its SHA-256 in hex.
+// They tell the few secrets of an integration apart, and are too few to find out by them whether a guess is right.
 func SecretName(s Secret) string {
 	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:4])
+	return hex.EncodeToString(sum[:2])
 }
 
 // SecretNames names the secrets that verify messages, by Proof.Secret: the first is that of "1".

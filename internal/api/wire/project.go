@@ -52,7 +52,7 @@ type CredentialState struct {
 
 // VerifyingSecret is a secret that verifies messages, by a name that does not reveal it.
 type VerifyingSecret struct {
-	Name string `json:"name"` // the first 8 digits of its SHA-256
+	Name string `json:"name"` // the first 4 digits of its SHA-256
 	// RecentMessages is how many of the newest thousand messages it has verified.
 	RecentMessages int64      `json:"recent_messages"`
 	LastUsedAt     *time.Time `json:"last_used_at"` // nil: by none of them

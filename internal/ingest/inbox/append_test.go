@@ -27,7 +27,7 @@ func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
 	pool := pgtest.Control(t)
 	in := newInbox(t, pool, inbox.Config{})
 	d := delivery(func(d *inbox.Message) {
-		d.Provider, d.MessageID, d.VerifiedBy = "clerk", "msg_1", "svix 3fa2b1c0"
+		d.Provider, d.MessageID, d.VerifiedBy = "clerk", "msg_1", "svix 3fa2"
 		d.ReceivedAt = now().Add(-time.Second).Add(789 * time.Nanosecond)
 		d.Body = []byte("{\"b\":1,\"a\":\"\\u0000\"} \xff\x00")
 	})
@@ -41,7 +41,7 @@ func TestAppendedDeliveryComesBackAsItWas(t *testing.T) {
 	require.Equal(t, "clerk", got[0].Provider)
 	require.Equal(t, id, got[0].InboxID)
 	require.Equal(t, "msg_1", got[0].MessageID)
-	require.Equal(t, "svix 3fa2b1c0", got[0].VerifiedBy)
+	require.Equal(t, "svix 3fa2", got[0].VerifiedBy)
 	require.Equal(t, at, got[0].ReceivedAt)
 	require.Equal(t, d.Headers, got[0].Headers)
 	require.Equal(t, d.Body, got[0].Body)
