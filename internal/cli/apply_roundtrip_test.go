@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -200,13 +200,19 @@ func TestApplyThatIsKilledGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	program, err := os.Executable()
 	require.NoError(t, err)
-	var running atomic.Pointer[exec.Cmd]
+	var running struct {
+		sync.Mutex
+
+		*exec.Cmd
+	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.ModifyResponse = func(answer *http.Response) error {
 		if answer.Request.Method == http.MethodGet {
 			return nil
 		}
-		return running.Load().Process.Kill()
+		running.Lock()
+		defer running.Unlock()
+		return running.Process.Kill()
 	}
 	between := httptest.NewServer(proxy)
 	t.Cleanup(between.Close)
@@ -221,8 +227,11 @@ func TestApplyThatIsKilledGoesOn(t *testing.T) {
 		}
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
-		running.Store(cmd)
-		require.NoError(t, cmd.Start())
+		running.Lock()
+		running.Cmd = cmd
+		err := cmd.Start()
+		running.Unlock()
+		require.NoError(t, err)
 		if cmd.Wait() == nil {
 			require.Equal(t, "Nothing to do: the server is what the file says.\n", out.String())
 			break

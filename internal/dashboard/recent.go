@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -75,7 +76,20 @@ func readAttempts(ctx context.Context, pool *pgxpool.Pool, projectID, destinatio
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the recent results: %w", err)
 	}
-	finished, err := pgdb.Collect[finishedDelivery](ctx, pool, selectFinished, pgdb.Planned, project, id, recentDeliveries)
+	var finished []finishedDelivery
+	err = pgdb.InTx(ctx, pool, func(tx pgx.Tx) error {
+		for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
+			if _, err := tx.Exec(ctx, setting); err != nil {
+				return err
+			}
+		}
+		rows, err := tx.Query(ctx, selectFinished, project, id, recentDeliveries)
+		if err != nil {
+			return err
+		}
+		finished, err = pgx.CollectRows(rows, pgx.RowToStructByName[finishedDelivery])
+		return err
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the recent results: %w", err)
 	}

@@ -3,9 +3,11 @@ package dashboard_test
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 )
 
@@ -13,7 +15,12 @@ func TestNoPlanReadsMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
 	deliverytest.CheckPlans(t, func(p *deliverytest.Plans) map[string]deliverytest.Statement {
 		return map[string]deliverytest.Statement{
-			"Finished": deliverytest.RunPlanned(dashboard.SelectFinished, p.ProjectID, p.DestinationID, deliverytest.PlanAsked),
+			"Finished": func(t *testing.T, tx pgx.Tx) {
+				t.Helper()
+				deliverytest.Run(pgdb.FromIndexes)(t, tx)
+				deliverytest.Run(pgdb.InOrder)(t, tx)
+				deliverytest.RunPlanned(dashboard.SelectFinished, p.ProjectID, p.DestinationID, deliverytest.PlanAsked)(t, tx)
+			},
 			"Troubled": deliverytest.RunPlanned(dashboard.SelectTroubled, p.DestinationID, deliverytest.PlanAsked),
 		}
 	})

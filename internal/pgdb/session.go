@@ -192,3 +192,7 @@ const FromIndexes = `SELECT
 	set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
 	set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
+
+// InOrder adds to FromIndexes that an index has all columns of the order: one with the first of them alone would do, too,
+// if what it yields were sorted by the others.
+const InOrder = `SELECT set_config('enable_incremental_sort', 'off', true)`

@@ -6,6 +6,5 @@ const (
 	ListDeliveries        = listDeliveries
 	ListDeliveriesOf      = listDeliveriesOf
 	ListDeliveriesInState = listDeliveriesInState
-	InOrder               = inOrder
 	FindDelivery          = findDelivery
 )

@@ -61,12 +61,13 @@ const (
 	listAtMost  = 500
 
 	deliveryColumns = `
-		SELECT o.id, o.destination_id, d.name AS destination, o.change_id, o.record_type, o.record_id, o.user_id,
+		o.id, o.destination_id, d.name AS destination, o.change_id, o.record_type, o.record_id, o.user_id,
 		       o.event_type, o.changed, o.state, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at`
 
-	selectDelivery = deliveryColumns + `
+	selectDelivery = `
+		SELECT` + deliveryColumns + `
 		FROM authsync.deliveries AS o
 		JOIN authsync.destinations AS d ON d.id = o.destination_id
 		WHERE o.project_id = $1`
@@ -87,7 +88,8 @@ const (
 	// The newest of each destination, and of these the newest: a state may be rare, and a destination have few deliveries.
 	// By all columns of the index, none of which may be known to be equal to a parameter, so that no plan can walk through
 	// all deliveries by id.
-	listDeliveries = deliveryColumns + `
+	listDeliveries = `
+		SELECT` + deliveryColumns + `
 		FROM authsync.destinations AS d
 		CROSS JOIN LATERAL (
 			SELECT o.*
@@ -98,7 +100,8 @@ const (
 			LIMIT $7
 		) AS o` + ofDestinations
 
-	listDeliveriesInState = deliveryColumns + `
+	listDeliveriesInState = `
+		SELECT` + deliveryColumns + `
 		FROM authsync.destinations AS d
 		CROSS JOIN LATERAL (
 			SELECT o.*
@@ -108,9 +111,6 @@ const (
 			ORDER BY o.project_id DESC, o.destination_id DESC, o.state DESC, o.id DESC
 			LIMIT $7
 		) AS o` + ofDestinations
-
-	// An index with the first column of the order alone would do, too, if what it yields were sorted by the others.
-	inOrder = `SELECT set_config('enable_incremental_sort', 'off', true)`
 
 	// Those of a user or a record have indexes of their own.
 	listDeliveriesOf = selectDelivery + `
@@ -143,7 +143,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 		statement = listDeliveriesInState
 	}
 	err = pgx.BeginTxFunc(ctx, a.config.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		for _, setting := range []string{pgdb.FromIndexes, inOrder} {
+		for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
 			if _, err = tx.Exec(ctx, setting); err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ import (
 func list(statement string, args ...any) deliverytest.Statement {
 	return func(t *testing.T, tx pgx.Tx) {
 		t.Helper()
-		for _, setting := range []string{pgdb.FromIndexes, admin.InOrder} {
+		for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
 			_, err := tx.Exec(t.Context(), setting)
 			require.NoError(t, err)
 		}
