@@ -184,10 +184,13 @@ func TestADatabaseThatMovedIsOpenedAgain(t *testing.T) {
 		require.NoError(t, err, "database %d", i)
 		require.Equal(t, "a@example.com", one(t, pool, selectEmail))
 	}
-	require.NoError(t, databases.Close(t.Context()))
 	urls <- pgtest.URL(t, first)
 	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{update("2", 1)})
 	require.NoError(t, err, "it is opened again")
+	require.NoError(t, databases.Close(t.Context()))
+	urls <- pgtest.URL(t, first)
+	_, err = m.Apply(t.Context(), projectID(), []mirror.Event{update("3", 1)})
+	require.ErrorIs(t, err, tenantdb.ErrClosed)
 }
 
 func TestAnUnavailableDatabaseIsTriedAgain(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -51,9 +52,14 @@ type Databases struct {
 	config Config
 	slots  slots
 
-	mu   sync.Mutex
-	open map[uuid.UUID]*DB
+	mu       sync.Mutex
+	open     map[uuid.UUID]*DB
+	retiring map[*DB]chan struct{} // those that are closed in the background, and what is closed at the end of that
+	isClosed bool
 }
+
+// ErrClosed says that the process is stopping. It is a cancellation, which is nobody's fault.
+var ErrClosed = fmt.Errorf("the server is stopping: %w", context.Canceled)
 
 // New makes Databases; it connects to nothing until a database is used.
 func New(config Config) *Databases {
@@ -72,22 +78,30 @@ func New(config Config) *Databases {
 	if config.Workers == 0 {
 		config.Workers = 1000
 	}
-	return &Databases{config: config, open: make(map[uuid.UUID]*DB), slots: slots{total: config.Workers}}
+	return &Databases{config: config, open: make(map[uuid.UUID]*DB), retiring: make(map[*DB]chan struct{}), slots: slots{total: config.Workers}}
 }
 
 // Tenants connects to URLs that belong to no project yet.
 func (d *Databases) Tenants() *pgdb.Tenants { return d.config.Tenants }
 
-// Close waits for running calls and closes all connections. Calls that still run when ctx ends are cut off; their jobs run again.
+// Close waits for running calls and closes all connections. Calls that still run when ctx ends are cut off; their jobs run
+// again. From then on Get returns ErrClosed.
 func (d *Databases) Close(ctx context.Context) error {
 	d.mu.Lock()
-	open := d.open
-	d.open = make(map[uuid.UUID]*DB)
+	open, retiring := d.open, maps.Clone(d.retiring)
+	d.open, d.isClosed = make(map[uuid.UUID]*DB), true
 	d.mu.Unlock()
 
 	var errs []error
 	for _, db := range open {
 		errs = append(errs, db.close(ctx))
+	}
+	for db, closed := range retiring {
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("close the former database of project %s: %w", db.projectID, context.Cause(ctx)))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -102,6 +116,9 @@ func (d *Databases) Get(ctx context.Context, projectID uuid.UUID) (*DB, error) {
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.isClosed {
+		return nil, ErrClosed
+	}
 	old := d.open[projectID]
 	if old != nil && old.url == url {
 		return old, nil
@@ -129,8 +146,15 @@ func (d *Databases) forget(ctx context.Context, projectID uuid.UUID) {
 
 // retire closes a database in the background, after its running calls.
 func (d *Databases) retire(ctx context.Context, db *DB) {
-	closers := db.retire()
+	closers, closed := db.retire(), make(chan struct{})
+	d.retiring[db] = closed
 	go func() {
+		defer func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			delete(d.retiring, db)
+			close(closed)
+		}()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.CallTimeout)
 		defer cancel()
 		if err := db.closeWith(ctx, closers); err != nil {

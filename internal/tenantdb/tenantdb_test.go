@@ -95,6 +95,32 @@ func TestASlotIsNotGivenWhileTheBreakerIsOpen(t *testing.T) {
 }
 
 // What uses a database that has moved ends before its connections are closed; nothing new uses it.
+func TestNoDatabaseIsOpenedAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	var url atomic.Value
+	url.Store(nowhere)
+	d := tenantdb.New(tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return url.Load().(string), nil }}) //nolint:forcetypeassert // as stored
+	id := uuid.New()
+	db, err := d.Get(t.Context(), id)
+	require.NoError(t, err)
+	hold, held := make(chan struct{}), make(chan struct{})
+	require.NoError(t, db.OnClose(func(context.Context) error { close(held); <-hold; return nil }))
+	url.Store("postgres://nobody@127.0.0.1:1/elsewhere")
+	_, err = d.Get(t.Context(), id) // which retires the first in the background
+	require.NoError(t, err)
+	<-held
+
+	brief, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, d.Close(brief), context.Canceled, "what was retired is not closed yet")
+	for range 2 {
+		_, err = d.Get(t.Context(), id)
+		require.ErrorIs(t, err, tenantdb.ErrClosed)
+	}
+	close(hold)
+	require.NoError(t, d.Close(t.Context()))
+}
+
 func TestADatabaseThatMovedIsRetired(t *testing.T) {
 	t.Parallel()
 	first, second := pgtest.URL(t, pgtest.Empty(t)), pgtest.URL(t, pgtest.Empty(t))
