@@ -1,11 +1,54 @@
 package browsertest_test
 
 import (
+	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
+
+// A delivery that was refused is found and cancelled, retried by hand once the other side is mended, and seen to arrive
+// without a reload.
+func TestADeliveryIsRetried(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	shop := s.shop()
+	var isMended atomic.Bool
+	s.destinationThat("shop", "crm", func(w http.ResponseWriter, _ *http.Request) {
+		if !isMended.Load() {
+			http.Error(w, "no such tenant <b>here</b>", http.StatusBadRequest)
+		}
+	})
+	s.clerk(shop, provider.Sample{Type: "user.created", UserID: "user_ada", At: time.Now()})
+	waittest.Until(t, func() bool {
+		var n int
+		require.NoError(t, s.control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.deliveries WHERE last_status = 400`).Scan(&n))
+		return n == 1
+	})
+	b := s.admin()
+	b.open(pathOf(shop.ID.String(), "destinations"))
+	b.press(`//th/a[.="crm"]`)
+	require.Contains(t, b.words("main"), "400")
+	b.press(`//a[starts-with(., "Delivery ")]`)
+	require.Contains(t, b.words("#delivery"), "no such tenant <b>here</b>")
+	b.focus(`//summary[.="Cancel…"]`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.press(`//button[.="Cancel the delivery"]`)
+	require.Contains(t, b.words("#delivery"), "cancelled", "from now on nobody but a person retries it")
+	isMended.Store(true)
+	b.press(`//button[.="Retry now"]`)
+	b.until(`document.querySelector("#delivery .state").innerText === "delivered"`)
+	require.Contains(t, b.words("#delivery"), "Status 200")
+	b.look()
+}
 
 // The pages of destinations and deliveries are as fit to be used as the others.
 func TestDestinationPages(t *testing.T) {

@@ -95,7 +95,13 @@ func TestPictures(t *testing.T) {
 // destination is one that takes everything.
 func (s *site) destination(of, name string) {
 	s.t.Helper()
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	s.destinationThat(of, name, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+}
+
+// destinationThat is a destination that answers like this.
+func (s *site) destinationThat(of, name string, answers http.HandlerFunc) {
+	s.t.Helper()
+	receiver := httptest.NewServer(answers)
 	s.t.Cleanup(receiver.Close)
 	c := client.New(s.url, config.Secret(s.key(project.KeyInput{Name: "setup"})))
 	defer c.Close()
