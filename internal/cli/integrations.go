@@ -40,7 +40,7 @@ func (s *session) printIntegrations(project string, integrations ...client.Integ
 
 // signing tells in a word whether deliveries of an integration can be verified.
 func signing(i client.Integration) string {
-	switch secret := i.Credentials["webhook_signing_secret"]; {
+	switch secret := i.Credentials[signingSecret]; {
 	case i.Fault != "":
 		return "unusable: " + i.Fault
 	case secret.Set:
@@ -242,7 +242,7 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 		if err != nil {
 			return nil, err
 		}
-		credentials["webhook_signing_secret"] = pasted.Lines(text)
+		credentials[signingSecret] = pasted.Lines(text)
 	}
 	if g.secretKey.given() {
 		text, err := s.read(g.secretKey)
@@ -251,10 +251,10 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 		}
 		credentials["secret_key"] = text
 	}
+	if err := g.checkSecrets(credentials[signingSecret] != nil); err != nil {
+		return nil, err
+	}
 	if g.dropOld {
-		if _, given := credentials[signingSecret]; given || g.generate {
-			return nil, usagef("--drop-old-secrets: give no new secret with it; it keeps the newest of those that are stored")
-		}
 		credentials[signingSecret] = map[string]any{"keep": 1}
 	}
 	if !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
@@ -263,7 +263,7 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 			return nil, err
 		}
 		if secret != "" {
-			credentials["webhook_signing_secret"] = secret
+			credentials[signingSecret] = secret
 		}
 	}
 	if g.add && !g.generate {

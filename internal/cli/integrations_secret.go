@@ -32,13 +32,12 @@ func generateSecret(ctx context.Context, c *client.Client, path, name string, g 
 		credentials = map[string]any{}
 	}
 	secret := string(provider.NewSigningSecret(name))
-	if g.add && credentials[signingSecret] == nil {
-		credentials[signingSecret] = map[string]any{"add": secret}
-		in["credentials"] = credentials
-		return &client.MadeSecret{Name: signingSecret, Value: secret}, nil
-	}
 	switch others := credentials[signingSecret].(type) {
 	case nil:
+		if g.add {
+			credentials[signingSecret] = map[string]any{"add": secret}
+			break
+		}
 		if err := mayReplace(ctx, c, path, name, g); err != nil {
 			return nil, err
 		}
@@ -68,6 +67,24 @@ func mayReplace(ctx context.Context, c *client.Client, path, name string, g give
 	return err
 }
 
+// checkSecrets refuses flags that contradict each other. given: there is a new signing secret beside them.
+func (g given) checkSecrets(given bool) error {
+	switch {
+	case g.dropOld && (given || g.generate || g.add):
+		return usagef("--drop-old-secrets: give no new secret with it; it keeps the newest of those that are stored")
+	case g.add && given && g.generate: // a list of both would replace those that are stored
+		return errNotOneSecret()
+	case g.add && g.replace:
+		return usagef("--replace-secret: --add-secret keeps the current secret valid: give one of them")
+	default:
+		return nil
+	}
+}
+
+func errNotOneSecret() error {
+	return usagef("--add-secret: give one new secret with it, such as --webhook-signing-secret-file FILE or --generate-secret")
+}
+
 // added makes a new secret one that is accepted beside those that are stored.
 func added(given any) (any, error) {
 	secret, isOne := given.(string)
@@ -75,7 +92,7 @@ func added(given any) (any, error) {
 		secret, isOne = list[0], true
 	}
 	if !isOne {
-		return nil, usagef("--add-secret: give one new secret with it, such as --webhook-signing-secret-file FILE or --generate-secret")
+		return nil, errNotOneSecret()
 	}
 	return map[string]any{"add": secret}, nil
 }

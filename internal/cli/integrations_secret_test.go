@@ -84,8 +84,17 @@ func TestGenerateSecret(t *testing.T) {
 	r = b.run(t, "integrations", "set", "shop", "better-auth", "--add-secret", "--option", "reconcile.every=never")
 	require.Equal(t, 2, r.status)
 	require.Contains(t, r.err, "give one new secret with it")
-	r = b.run(t, "integrations", "set", "shop", "better-auth", "--drop-old-secrets", "--generate-secret")
-	require.Equal(t, 2, r.status)
+	for flags, says := range map[string]string{
+		"--drop-old-secrets --generate-secret":                           "--drop-old-secrets: give no new secret with it",
+		"--drop-old-secrets --add-secret":                                "--drop-old-secrets: give no new secret with it",
+		"--add-secret --generate-secret --webhook-signing-secret-file -": "--add-secret: give one new secret with it",
+		"--add-secret --generate-secret --replace-secret":                "--replace-secret: --add-secret keeps the current secret valid: give one of them",
+	} {
+		r = run(t.Context(), b.env, given, append([]string{"integrations", "set", "shop", "better-auth"}, strings.Fields(flags)...)...)
+		require.Equal(t, 2, r.status, flags)
+		require.Contains(t, r.err, says)
+	}
+	require.Zero(t, sends(given, "better-auth"), "what was refused has changed nothing")
 
 	r = b.run(t, "integrations", "set", "shop", "clerk", "--generate-secret")
 	require.Equal(t, 2, r.status)
