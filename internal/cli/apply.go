@@ -32,20 +32,12 @@ server and not in the file. Projects are never deleted: authsync projects detach
 			"  authsync apply -f authsync.yaml --prune --yes",
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, dir, err := s.readConfig(file)
-			if err != nil {
-				return err
-			}
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			plan, err := planFor(cmd.Context(), c, f)
+			plan, a, err := s.plan(cmd.Context(), file)
 			if err != nil {
 				return err
 			}
 			report := applied{Done: []configfile.Done{}, NotDone: []configfile.Change{}, NotInFile: []configfile.Change{}}
-			a := configfile.Applier{Client: c, Lookup: s.Lookup, Dir: dir, SetSecrets: setSecrets, Prune: prune}
+			a.SetSecrets, a.Prune = setSecrets, prune
 			a.Done = func(done configfile.Done) error {
 				report.Done = append(report.Done, done)
 				return s.printDone(done)

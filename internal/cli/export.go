@@ -3,10 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -90,21 +88,4 @@ func (s *session) writeExport(f configfile.File, text []byte, output string) err
 		return s.printJSON(map[string]string{"file": output})
 	}
 	return s.printf("Wrote %s. Compare it with a server: authsync plan -f %s\n", output, output)
-}
-
-// readConfig reads a configuration file, or standard input (-). dir is where the paths in it begin.
-func (s *session) readConfig(name string) (f configfile.File, dir string, err error) {
-	var text []byte
-	if name == "-" {
-		dir = "."
-		text, err = io.ReadAll(s.In)
-	} else {
-		dir = filepath.Dir(name)
-		text, err = os.ReadFile(name) //nolint:gosec // the user names the file
-	}
-	if err != nil {
-		return configfile.File{}, "", fmt.Errorf("--file: %w", err)
-	}
-	f, err = configfile.Read(named(name), text)
-	return f, dir, err
 }

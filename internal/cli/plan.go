@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/configfile"
 )
 
@@ -32,15 +34,7 @@ projects are none.`,
 			"  authsync plan -f authsync.yaml --json | jq '.changes[] | select(.action != \"unchanged\")'",
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, _, err := s.readConfig(file)
-			if err != nil {
-				return err
-			}
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			plan, err := planFor(cmd.Context(), c, f)
+			plan, _, err := s.plan(cmd.Context(), file)
 			if err != nil {
 				return err
 			}
@@ -64,12 +58,39 @@ func configFlag(cmd *cobra.Command, file *string) {
 	yamlFlag(cmd, "file")
 }
 
-func planFor(ctx context.Context, c *client.Client, f configfile.File) (configfile.Plan, error) {
-	server, err := configfile.LoadFor(ctx, c, f)
+// plan compares a configuration file with the server. apply is what makes the changes.
+func (s *session) plan(ctx context.Context, name string) (p configfile.Plan, apply configfile.Applier, err error) {
+	file, dir, err := s.readConfig(name)
 	if err != nil {
-		return configfile.Plan{}, err
+		return p, apply, err
 	}
-	return configfile.Compare(f, server)
+	c, err := s.client()
+	if err != nil {
+		return p, apply, err
+	}
+	server, err := configfile.LoadFor(ctx, c, file)
+	if err != nil {
+		return p, apply, err
+	}
+	p, err = configfile.Compare(file, server)
+	return p, configfile.Applier{Client: c, Lookup: s.Lookup, Dir: dir}, err
+}
+
+// readConfig reads a configuration file, or standard input (-). dir is where the paths in it begin.
+func (s *session) readConfig(name string) (f configfile.File, dir string, err error) {
+	var text []byte
+	if name == "-" {
+		dir = "."
+		text, err = io.ReadAll(s.In)
+	} else {
+		dir = filepath.Dir(name)
+		text, err = os.ReadFile(name) //nolint:gosec // the user names the file
+	}
+	if err != nil {
+		return configfile.File{}, "", fmt.Errorf("--file: %w", err)
+	}
+	f, err = configfile.Read(named(name), text)
+	return f, dir, err
 }
 
 func (s *session) printPlan(p configfile.Plan) error {
