@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,17 +75,21 @@ type applied struct {
 }
 
 func (s *session) confirmPrune(yes bool, steps []configfile.Change) error {
-	var gone []string
+	meanings := map[string]string{
+		configfile.IntegrationObject: "webhooks of a deleted integration are refused",
+		configfile.DestinationObject: "what waits for a deleted destination is never sent",
+	}
+	var gone, means []string
 	for _, step := range steps {
 		if step.Action == configfile.Delete {
-			gone = append(gone, step.Title())
+			gone, means = append(gone, step.Title()), append(means, meanings[step.Object])
 		}
 	}
 	if len(gone) == 0 {
 		return nil
 	}
-	return s.confirm(yes, "--prune deletes "+strings.Join(gone, ", ")+
-		": webhooks of such integrations will be refused, and what waits for such destinations is never sent")
+	means = slices.Compact(slices.Sorted(slices.Values(means)))
+	return s.confirm(yes, "--prune deletes "+strings.Join(gone, ", ")+": "+strings.Join(means, ", and "))
 }
 
 // printDone prints a change as soon as it is made.

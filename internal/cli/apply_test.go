@@ -106,8 +106,11 @@ $`, out)
 	// Pruning asks first.
 	r = b.run(t, "apply", "-f", file, "--prune")
 	require.Equal(t, 2, r.status)
-	require.Contains(t, r.err, "--prune deletes integration better_auth of project shop, destination old of project shop: ")
-	require.Contains(t, r.err, "add --yes if that is meant")
+	require.Equal(t, "authsync: --prune deletes integration better_auth of project shop, destination old of project shop: webhooks of a deleted integration "+
+		"are refused, and what waits for a deleted destination is never sent: add --yes if that is meant\n", r.err)
+	without := configFile(t, shopFile[:strings.Index(shopFile, "    destinations:")]+"      better_auth: {}\n")
+	r = b.run(t, "apply", "-f", without, "--prune")
+	require.Contains(t, r.err, "--prune deletes destination app of project shop, destination crm of project shop, destination old of project shop: what waits for")
 	plan("  project shop: unchanged\n  integration auth0 of project shop: unchanged\n  integration clerk of project shop: unchanged\n" +
 		"  destination app of project shop: unchanged\n  destination crm of project shop: unchanged\n" +
 		"- integration better_auth of project shop: not in the file\n- destination old of project shop: not in the file\n" +
@@ -241,7 +244,10 @@ func TestConfigurationFromStandardInput(t *testing.T) {
 	require.Zero(t, r.status, "other projects are none of its business")
 	require.NoError(t, json.Unmarshal([]byte(r.out), &plan))
 	require.Equal(t, []string{"shop"}, plan.OtherProjects)
-	require.Equal(t, 1, b.run(t, "plan", "-f", filepath.Join(t.TempDir(), "none.yaml")).status)
+	missing := filepath.Join(t.TempDir(), "none.yaml")
+	r = b.run(t, "plan", "-f", missing)
+	require.Equal(t, 1, r.status)
+	require.Equal(t, "authsync: --file: there is no "+missing+": authsync export -o "+missing+" writes one\n", r.err)
 }
 
 func TestApplySaysWhatAChangeMeans(t *testing.T) {

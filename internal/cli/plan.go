@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +87,9 @@ func (s *session) readConfig(name string) (f configfile.File, dir string, err er
 	} else {
 		dir = filepath.Dir(name)
 		text, err = os.ReadFile(name) //nolint:gosec // the user names the file
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return configfile.File{}, "", fmt.Errorf("--file: there is no %s: authsync export -o %[1]s writes one", name)
 	}
 	if err != nil {
 		return configfile.File{}, "", fmt.Errorf("--file: %w", err)
