@@ -31,6 +31,9 @@ func (a *API) createKey(r *http.Request) (answer, error) {
 		wanted.Role = project.Role(*in.Role)
 	}
 	if in.ExpiresAt != nil {
+		if *in.ExpiresAt == "" {
+			return answer{}, wrongField("expires_at", "expires_at is empty: give it a time, or leave it out for a key that never expires")
+		}
 		at, err := moment(inBody, "expires_at", *in.ExpiresAt)
 		if err != nil {
 			return answer{}, err

@@ -224,6 +224,7 @@ func TestKeysAreAdminAndLastForeverUnlessToldOtherwise(t *testing.T) {
 	} {
 		b.call(t, http.MethodPost, "/keys", body).invalid(t, "body", field, "invalid")
 	}
+	require.Contains(t, b.call(t, http.MethodPost, "/keys", `{"name": "x", "expires_at": ""}`).text, "expires_at is empty: ")
 }
 
 // The answer to an earlier call is not given to a key that may no longer make it, and a refused call keeps no key.
