@@ -123,6 +123,8 @@ func TestCommandsAgainstAServer(t *testing.T) {
 
 		var key struct{ ID, Key string }
 		decode(t, b.must(t, "keys", "create", "limited", "--project", "shop", "--json"), &key)
+		require.Regexp(t, `(?m)^limited +live_\S+ +shop +admin `, b.must(t, "keys", "list"))
+		require.Contains(t, b.run(t, "keys", "create", "other", "--project", "shop").err, "This is key other, for project shop, with the role admin.")
 		require.True(t, strings.HasPrefix(key.Key, "capy_live_"), key.Key)
 		limited := map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_URL": b.app.URL(), "AUTHSYNC_API_KEY": key.Key}
 		require.Zero(t, run(t.Context(), limited, "", "events", "list", "shop").status)

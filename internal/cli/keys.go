@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -67,7 +68,11 @@ func (s *session) newKeysCreate() *cobra.Command {
 			if err := s.printf("%s\n", k.Key); err != nil {
 				return err
 			}
-			return s.notice("This is key %s, for %s, with the role %s%s. Keep it: it is not shown again.", k.Name, scope(k.ProjectID), k.Role, until(k.ExpiresAt))
+			scope := "all projects"
+			if k.ProjectID != nil {
+				scope = "project " + in.Project
+			}
+			return s.notice("This is key %s, for %s, with the role %s%s. Keep it: it is not shown again.", k.Name, scope, k.Role, until(k.ExpiresAt))
 		},
 	}
 	cmd.Flags().StringVar(&in.Project, "project", "", "limit the key to this project (name or id)")
@@ -75,13 +80,6 @@ func (s *session) newKeysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&expires, "expires", "", "when the key ends: a time (RFC 3339), or in how long, such as 12h, 90d or 4w; default: never")
 	cmd.Flags().BoolVar(&in.Test, "test", false, "create a capy_test_ key instead of a capy_live_ one")
 	return cmd
-}
-
-func scope(projectID *string) string {
-	if projectID == nil {
-		return "all projects"
-	}
-	return "project " + *projectID
 }
 
 // until is the end of a sentence about a key.
@@ -196,19 +194,33 @@ func (s *session) newKeysList() *cobra.Command {
 			if s.json {
 				return s.printJSON(keys)
 			}
+			names, err := namesByID(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
 			t := table{head: []string{"NAME", "KEY", "PROJECT", "ROLE", "EXPIRES", "LAST USED", "STATE", "ID"}, none: "No keys."}
 			for _, k := range keys {
 				// Without capy_, which all have, and times to the day, so that a row fits into 80 columns.
 				begins := strings.TrimPrefix(k.Hint, "capy_") + "…"
 				limit := "all"
 				if k.ProjectID != nil {
-					limit = *k.ProjectID
+					limit = cmp.Or(names[*k.ProjectID], *k.ProjectID)
 				}
 				t.add(k.Name, begins, limit, k.Role, dayOr("never", k.ExpiresAt), dayOr("-", k.LastUsedAt), keyState(k, s.Now()), k.ID)
 			}
 			return s.print(t)
 		},
 	}
+}
+
+// namesByID are the names of all projects by their ids.
+func namesByID(ctx context.Context, c *client.Client) (map[string]string, error) {
+	projects, err := c.Projects(ctx)
+	names := make(map[string]string, len(projects))
+	for _, p := range projects {
+		names[p.ID] = p.Name
+	}
+	return names, err
 }
 
 func keyState(k client.Key, now time.Time) string {
