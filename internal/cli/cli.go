@@ -5,7 +5,7 @@
 //
 // Output: people get aligned tables, --json gives the same data to scripts.
 // Errors are one line, "authsync: what went wrong: what to do", or with --json a problem
-// document. The exit status is 0 only on success, 2 for a command that was spelled wrong and for a plan that differs, else 1.
+// document. The exit status is 0 only on success, 2 for a command that was spelled wrong and for a plan that differs, otherwise 1.
 package cli
 
 import (

@@ -207,7 +207,7 @@ func (s *session) printBackfillStart(project, providerName string, b *client.Bac
 	case b.Started:
 		return s.printf("All users are read into the mirror now. To see how far it is: authsync backfill %s %s\n", project, providerName)
 	default:
-		return s.printf("Users who are there already were not read: %s\n", printable(orNull(b.Reason)))
+		return s.printf("Existing users were not read: %s\n", printable(orNull(b.Reason)))
 	}
 }
 
