@@ -19,9 +19,6 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// maxReason is how long the reason of a pause may be, in bytes.
-const maxReason = 500
-
 // pauseDestination keeps what is to be sent until the destination is resumed.
 func (a *API) pauseDestination(r *http.Request) (answer, error) {
 	_, d, err := a.destination(r)
@@ -32,8 +29,8 @@ func (a *API) pauseDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if len(in.Reason) > maxReason {
-		return answer{}, wrongField("reason", "reason has %d bytes: it takes at most %d", len(in.Reason), maxReason)
+	if len(in.Reason) > wire.MaxPauseReason {
+		return answer{}, wrongField("reason", "reason has %d bytes: it takes at most %d", len(in.Reason), wire.MaxPauseReason)
 	}
 	if err := a.config.Outbox.Pause(r.Context(), d.ID, project.ByPerson, project.Paused, in.Reason); err != nil {
 		return answer{}, err

@@ -2,6 +2,9 @@ package client
 
 import "github.com/authsync/authsync/internal/api/wire"
 
+// MaxPauseReason is how long the reason of a pause may be, in bytes.
+const MaxPauseReason = wire.MaxPauseReason
+
 // The documents of the API; package wire documents each.
 
 type (

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/filter"
 	"github.com/authsync/authsync/internal/destination/registry"
@@ -20,8 +21,10 @@ import (
 // namePattern is the form of the names of projects and destinations, as in docs/openapi.yaml.
 const namePattern = `^[a-z0-9][a-z0-9_-]{0,62}$`
 
-// maxReason is how long the reason of a pause may be, in bytes.
-const maxReason = 500
+var (
+	validName  = regexp.MustCompile(namePattern)
+	usedSecret = regexp.MustCompile(`\$secrets\.([a-z][a-z0-9_]*)`) // by an expression
+)
 
 // check finds what the server would refuse, as far as that can be known without the server and the secrets, so that
 // apply does not end halfway for a slip.
@@ -57,7 +60,7 @@ func (r *reader) line(problem string) int {
 }
 
 func (r *reader) name(path, what, name string) {
-	if !regexp.MustCompile(namePattern).MatchString(name) {
+	if !validName.MatchString(name) {
 		r.fail(r.keyAt(path), "the name of a %s is 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter or digit: %.80q is none", what, name)
 	}
 }
@@ -119,8 +122,8 @@ func (r *reader) destination(path, name string, d Destination) {
 	switch {
 	case d.PauseReason != "" && !d.Paused:
 		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason is for a destination that is paused: add paused: true")
-	case len(d.PauseReason) > maxReason:
-		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason has %d bytes: it takes at most %d", len(d.PauseReason), maxReason)
+	case len(d.PauseReason) > client.MaxPauseReason:
+		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason has %d bytes: it takes at most %d", len(d.PauseReason), client.MaxPauseReason)
 	case d.Type == "":
 		r.fail(r.keyAt(path), "type is missing: give one of %s", strings.Join(registry.Names(), ", "))
 		return
@@ -156,7 +159,7 @@ func build(typ destination.Type, d Destination) error {
 		return err
 	}
 	names := slices.Concat(typ.SecretNames(), slices.Collect(maps.Keys(d.Secrets)))
-	for _, used := range regexp.MustCompile(`\$secrets\.([a-z][a-z0-9_]*)`).FindAllSubmatch(options, -1) {
+	for _, used := range usedSecret.FindAllSubmatch(options, -1) {
 		names = append(names, string(used[1])) // one that is set on the server need not be in the file
 	}
 	secrets := map[string]string{}

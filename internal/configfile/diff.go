@@ -203,9 +203,11 @@ func compareValues(name string, server, file any, found func(Setting)) {
 	}
 }
 
+var simpleKey = regexp.MustCompile(`^[\w-]+$`)
+
 // member is how a member is named behind the name of its object.
 func member(key string) string {
-	if regexp.MustCompile(`^[\w-]+$`).MatchString(key) {
+	if simpleKey.MatchString(key) {
 		return "." + key
 	}
 	return "[" + strconv.Quote(key) + "]"

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/docs"
+	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
@@ -68,7 +69,7 @@ func TestSchemaGolden(t *testing.T) {
 	in(properties(project), "destinations")["propertyNames"] = members{"pattern": namePattern}
 	made := schemaOf(reflect.TypeFor[Destination]())
 	in(properties(made), "type")["enum"] = registry.Names()
-	in(properties(made), "pause_reason")["maxLength"] = maxReason
+	in(properties(made), "pause_reason")["maxLength"] = client.MaxPauseReason
 	in(properties(made), "event_types")["items"] = members{"enum": eventTypes()}
 	made["required"], made["allOf"] = []string{"type"}, rules
 	reference := schemaOf(reflect.TypeFor[Reference]())

@@ -48,6 +48,9 @@ type MadeSecret struct {
 	Value string `json:"value"`
 }
 
+// MaxPauseReason is how long the reason of a pause may be, in bytes.
+const MaxPauseReason = 500
+
 // PauseOrder pauses a destination.
 type PauseOrder struct {
 	Reason string `json:"reason"`
