@@ -16,15 +16,16 @@ func (s *session) newApply() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Make the server what a configuration file says",
-		Long: `Creates and changes projects, integrations and destinations until authsync plan finds no
-difference, and prints each change. A second run changes nothing. After an error, or
-when it was interrupted, run it again: it goes on with what is left.
+		Long: `Creates and changes projects, integrations and destinations until they are what the
+file says, and prints each change. A second run changes nothing. After an error, or when
+it was interrupted, run it again: it goes on with what is left.
 
-Secrets are read where the file says, relative to its directory. One is sent only if it
-is not set on the server, since what is set cannot be compared; --set-secrets sends all
-of them, also for a change of an address to which they go. If one is missing, all that
-are missing are named and nothing is changed. What the server generates, such as the
-signing secret of a webhook, is printed once.
+Secrets are read from where the file says; paths are relative to its directory. A secret
+is sent only if none is set on the server, since what is set cannot be compared.
+--set-secrets sends all of them, which is necessary after you have changed one, and when
+options lead to another host. If any is missing, all that are missing are named and
+nothing is changed. What the server generates, such as the signing secret of a webhook,
+is printed once.
 
 --prune deletes the integrations and destinations that the file's projects have on the
 server and not in the file. Projects are never deleted: authsync projects detach.`,
@@ -133,8 +134,12 @@ func (s *session) printApplied(report applied) error {
 			return err
 		}
 	}
-	if len(report.Done)+len(report.NotDone) > 0 {
+	switch {
+	case len(report.Done)+len(report.NotDone) > 0:
 		return nil
+	case len(report.NotInFile) > 0:
+		return s.printf("Nothing else differs.\n")
+	default:
+		return s.printf("Nothing to do: the server is what the file says.\n")
 	}
-	return s.printf("Nothing to do: the server is what the file says.\n")
 }

@@ -102,6 +102,8 @@ Left integration better_auth of project shop, which is not in the file: --prune 
 Left destination old of project shop, which is not in the file: --prune deletes it.
 $`, out)
 	require.NotContains(t, out, b.env["CRM_TOKEN"])
+	require.Equal(t, "Left integration better_auth of project shop, which is not in the file: --prune deletes it.\n"+
+		"Left destination old of project shop, which is not in the file: --prune deletes it.\nNothing else differs.\n", b.must(t, "apply", "-f", file))
 
 	// Pruning asks first.
 	r = b.run(t, "apply", "-f", file, "--prune")

@@ -113,5 +113,8 @@ func (s *session) printSecretUses(secrets []client.VerifyingSecret) error {
 		}
 		t.add(secret.Name, state, strconv.FormatInt(secret.RecentMessages, 10), shortClockOrDash(secret.LastUsedAt))
 	}
+	if err := s.printf("\n"); err != nil {
+		return err
+	}
 	return s.print(t)
 }

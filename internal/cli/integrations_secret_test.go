@@ -72,6 +72,7 @@ func TestGenerateSecret(t *testing.T) {
 	require.Zero(t, sends(newest, "better-auth"))
 	require.Zero(t, sends(last, "better-auth"), "both are valid, though nobody gave the old one")
 	uses := b.must(t, "integrations", "get", "shop", "better-auth")
+	require.Contains(t, uses, "\n\nSECRET ")
 	require.Contains(t, uses, provider.SecretName(provider.Secret(newest))+"    accepted, the newest")
 	require.Contains(t, uses, provider.SecretName(provider.Secret(last))+"    accepted ")
 	given := string(provider.NewSigningSecret(provider.BetterAuth))

@@ -77,7 +77,7 @@ func (s *session) newKeysCreate() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&in.Project, "project", "", "limit the key to this project (name or id)")
 	cmd.Flags().StringVar(&role, "role", string(project.Admin), "what the key may do: read_only, operator or admin")
-	cmd.Flags().StringVar(&expires, "expires", "", "when the key ends: a time (RFC 3339), or in how long, such as 12h, 90d or 4w; default: never")
+	cmd.Flags().StringVar(&expires, "expires", "", "when the key expires: a time (RFC 3339), or in how long, such as 12h, 90d or 4w; default: never")
 	cmd.Flags().BoolVar(&in.Test, "test", false, "create a capy_test_ key instead of a capy_live_ one")
 	return cmd
 }

@@ -25,13 +25,13 @@ func (s *session) newPlan() *cobra.Command {
 		Long: `Shows what authsync apply would do to make the server what the file says, and what the
 server has beside it. It changes nothing and needs none of the secrets.
 
-Secrets cannot be read back, so that one which is set cannot be compared with yours. It
-counts as equal; authsync apply --set-secrets sends it.
+Secrets cannot be read back, so one that is set cannot be compared with yours. It counts
+as equal; authsync apply --set-secrets sends it.
 
 The exit status is 0 if server and file are equal, 2 if they differ, and 1 after an error.
 (It is 2 for a command that was spelled wrong, too: then nothing is on standard output.)
-What the file's projects have on the server and not in the file is a difference, other
-projects are none.`,
+What the file's projects have on the server and not in the file is a difference; other
+projects are not.`,
 		Example: "  authsync plan -f authsync.yaml\n" +
 			"  authsync plan -f authsync.yaml --json | jq '.changes[] | select(.action != \"unchanged\")'",
 		Args: takes(0, 0),
