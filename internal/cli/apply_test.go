@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
@@ -315,4 +317,25 @@ func TestConfigurationFilesAreCompleted(t *testing.T) {
 		require.Zero(t, r.status, r.err)
 		require.Equal(t, "yaml\nyml\n:8\n", r.out, args) // the shell lists the files that end with these
 	}
+}
+
+// A project without integrations has its mirror, too: a destination can be the first that it gets.
+func TestANewProjectBeginsWithADestination(t *testing.T) {
+	t.Parallel()
+	b := setupEmpty(t)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		var database, role string
+		require.NoError(t, b.control.QueryRow(ctx, `SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database() || '_fresh'`).Scan(&database, &role))
+		_, err := b.control.Exec(ctx, "DROP DATABASE "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
+		require.NoError(t, err)
+		_, err = b.control.Exec(ctx, "DROP ROLE "+pgx.Identifier{role}.Sanitize())
+		require.NoError(t, err)
+	})
+	file := configFile(t, "version: 1\nprojects: {fresh: {destinations: {app: {type: webhook, options: {url: 'https://app.example.com'}}}}}\n")
+	out := b.must(t, "apply", "-f", file)
+	require.Contains(t, out, "Created project fresh.\nCreated destination app of project fresh.\n")
+	b.equal(t, file)
+	require.Contains(t, b.must(t, "users", "list", "fresh"), "No users")
+	b.must(t, "doctor")
 }

@@ -37,13 +37,11 @@ func mirrorSchema(ctx context.Context, p *Project) ([]Fault, error) {
 	if err != nil {
 		return []Fault{{What: pgdb.Describe(err), Next: "check the database, or give another URL: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil
 	}
-	if len(p.Integrations) == 0 { // the first integration installs it
-		if err := state.Refused(); err != nil {
-			return []Fault{{What: err.Error(), Next: "give the URL of another database: authsync projects update " + p.Name + " --database-url-file FILE"}}, nil //nolint:nilerr // the fault has it
-		}
-		return nil, nil
+	providerName := "PROVIDER"
+	if len(p.Integrations) > 0 {
+		providerName = p.Integrations[0].Provider
 	}
-	repair := fmt.Sprintf("authsync integrations set %s %s", p.Name, p.Integrations[0].Provider)
+	repair := fmt.Sprintf("authsync integrations set %s %s", p.Name, providerName)
 	if !state.Installed() {
 		return []Fault{{
 			What: "its database has no mirror (schema capydb_auth): it was dropped, or the URL leads to another database",

@@ -91,7 +91,7 @@ func (t *tenant) upgrade(ctx context.Context, mayCreate func(context.Context) er
 }
 
 // recreate allows to create the schema once it has been missing for a while. The project has had its
-// mirror: the call that stored its integration has put it there.
+// mirror: the call that created the project has put it there.
 func (t *tenant) recreate(ctx context.Context) error {
 	now := t.config.Now()
 	if t.missing.CompareAndSwap(0, now.UnixNano()) {

@@ -32,7 +32,7 @@ type managed struct {
 	temporary      string // its name until the project exists
 }
 
-// createWithDatabase creates a project and a database for it on the control server. CREATE DATABASE
+// createWithDatabase creates a project and a database with its mirror on the control server. CREATE DATABASE
 // cannot run in a transaction, but renaming can: the database is created under a temporary name and
 // renamed in the transaction that creates the project.
 func (s *Store) createWithDatabase(ctx context.Context, project string) (p Project, err error) {
@@ -50,9 +50,13 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 	if err := s.makeManaged(ctx, m, control.User); err != nil {
 		return Project{}, err
 	}
+	id := uuid.New()
+	if err := s.install(ctx, pgdb.ManagedURL(m.role, m.password, m.temporary), id, false); err != nil {
+		return Project{}, err
+	}
 	name := databaseName(control.Database, project)
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err = s.insert(ctx, tx, uuid.New(), project, pgdb.ManagedURL(m.role, m.password, name))
+		p, err = s.insert(ctx, tx, id, project, pgdb.ManagedURL(m.role, m.password, name))
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,8 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 	require.Equal(t, control+"_demo", name)
 	require.Equal(t, "UTF8", encoding)
 	require.Empty(t, databasesLike(t, b, "_new_"))
+	require.Equal(t, []uuid.UUID{demo.ID}, b.mirror.owners, "it has a mirror before anybody can use it")
+	require.Contains(t, b.mirror.urls[0], "_new_")
 
 	require.NoError(t, b.store.DeleteProject(t.Context(), demo.ID))
 	_, err = b.store.CreateProject(t.Context(), "demo", "", false)
@@ -50,6 +52,13 @@ func TestProjectGetsADatabaseOfItsOwn(t *testing.T) {
 
 	_, err = b.store.CreateProject(t.Context(), "demo", full, false)
 	require.NoError(t, err, "it can be attached again by its URL")
+
+	b.mirror.failWith(errors.New("boom"))
+	_, err = b.store.CreateProject(t.Context(), "other", "", false)
+	require.ErrorContains(t, err, "the mirror could not be installed there: boom")
+	require.Empty(t, databasesLike(t, b, "_new_"), "nothing is left behind")
+	_, err = b.store.FindProject(t.Context(), "other")
+	require.ErrorIs(t, err, project.ErrNoProject)
 }
 
 // requireOwnRole: what connects owns the database, and can do nothing outside of it.

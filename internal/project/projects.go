@@ -54,16 +54,15 @@ type projectRow struct {
 	CreatedAt         time.Time
 }
 
-// CreateProject creates a project. With a database URL it installs the mirror in that database, so
-// that a wrong URL is reported immediately. With an empty URL it creates a database on the control
-// server, named after the control database and the project; the first integration installs the
-// mirror.
+// CreateProject creates a project. It installs the mirror in the database of the URL, so that a
+// wrong URL is reported immediately. With an empty URL it creates a database on the control
+// server, named after the control database and the project.
 //
 // A mirror has one owner. adopt makes this project the owner of a mirror that belonged to another:
 // a deleted project, or the original of a copied database.
 //
 // Errors: fault.Invalid, fault.DatabaseUnusable, ErrNameTaken, ErrDatabaseExists. If the process
-// dies midway, either the project exists with its database, or neither does (an empty database
+// dies midway, either the project exists with its database, or neither does (a database without data
 // named …_new_… may be left behind and is harmless; a mirror that was installed must then be
 // adopted).
 func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, adopt bool) (Project, error) {
