@@ -46,3 +46,12 @@ func TestOtherProjectsAreNoDifference(t *testing.T) {
 	require.True(t, plan.Equal(), "%+v", plan.Changes)
 	require.Equal(t, []string{"other"}, plan.OtherProjects)
 }
+
+func TestNoOptionsAreNoSetting(t *testing.T) {
+	t.Parallel()
+	plan, err := configfile.Compare(read(t, "{shop: {integrations: {clerk: {}}}}"), configfile.File{})
+	require.NoError(t, err)
+	require.Len(t, plan.Changes, 2)
+	require.Equal(t, configfile.Create, plan.Changes[1].Action)
+	require.Empty(t, plan.Changes[1].Settings)
+}

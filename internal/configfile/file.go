@@ -81,6 +81,9 @@ func (i Integration) settings() map[string]any {
 		maps.DeleteFunc(options, func(name string, _ any) bool { return known[name].Name != "" }) // a newer server may have others
 		maps.Copy(options, generic(typed))                                                        // as the server writes it
 	}
+	if len(options) == 0 {
+		return nil
+	}
 	return map[string]any{"options": options}
 }
 
