@@ -112,7 +112,8 @@ $`, out)
 	require.Equal(t, 2, r.status)
 	require.Equal(t, "authsync: --prune deletes integration better_auth of project shop, destination old of project shop: webhooks of a deleted integration "+
 		"are refused, and what waits for a deleted destination is never sent: add --yes if that is meant\n", r.err)
-	without := configFile(t, shopFile[:strings.Index(shopFile, "    destinations:")]+"      better_auth: {}\n")
+	integrations, _, _ := strings.Cut(shopFile, "    destinations:")
+	without := configFile(t, integrations+"      better_auth: {}\n")
 	r = b.run(t, "apply", "-f", without, "--prune")
 	require.Contains(t, r.err, "--prune deletes destination app of project shop, destination crm of project shop, destination old of project shop: what waits for")
 	plan("  project shop: unchanged\n  integration auth0 of project shop: unchanged\n  integration clerk of project shop: unchanged\n" +
