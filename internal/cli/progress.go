@@ -54,19 +54,24 @@ func readByType(run client.Run) (users int64, others []string) {
 		if d.Type == record.User || n == 0 {
 			continue
 		}
-		name := d.Table
-		if n == 1 {
-			name = string(d.Type)
-		}
-		others = append(others, thousands(n)+" "+name)
+		others = append(others, numberOf(n, d))
 	}
 	return run.Users(), others
+}
+
+// numberOf is a number of records: "1,200 users", "1 membership".
+func numberOf(n int64, d record.Definition) string {
+	if n == 1 {
+		return "1 " + string(d.Type)
+	}
+	return thousands(n) + " " + d.Table
 }
 
 // readWords says what a run has read: "1,200 users, 3 organizations".
 func readWords(run client.Run) string {
 	users, others := readByType(run)
-	return strings.Join(append([]string{thousands(users) + " users"}, others...), ", ")
+	d, _ := record.Of(record.User)
+	return strings.Join(append([]string{numberOf(users, d)}, others...), ", ")
 }
 
 // phaseWords is a phase behind the walk, as a person reads it.
@@ -75,9 +80,9 @@ func phaseWords(phase string) string {
 	case "records":
 		return "reads organizations, memberships and invitations"
 	case "orphaned":
-		return "looks for users that the provider does not have"
+		return "looks for records that the provider does not have"
 	case "confirm":
-		return "asks the provider about single users"
+		return "asks the provider about single records"
 	default:
 		return ""
 	}

@@ -89,13 +89,8 @@ func byType(run client.Run) []typeDrift {
 func countByType(all []typeDrift, number func(client.TypeDrift) int64) string {
 	var words []string
 	for _, of := range all {
-		switch n := number(of.drift); {
-		case of.Type == record.User && n > 0:
-			words = append(words, thousands(n)+" users")
-		case n == 1:
-			words = append(words, "1 "+string(of.Type))
-		case n > 0:
-			words = append(words, thousands(n)+" "+of.Table)
+		if n := number(of.drift); n > 0 {
+			words = append(words, numberOf(n, of.Definition))
 		}
 	}
 	return strings.Join(words, ", ")

@@ -97,7 +97,7 @@ placeholder, unknown there  0      0
   in role                   0      1
 Not compared, because only one side says it, or only for this moment: raw.members_count (2 organizations).
 
-Differing: 1 users, 3 memberships; the provider has 200,000 users, 1 organization, 5 memberships (40s). 2 repaired, 0 failed, 2 left as they are.
+Differing: 1 user, 3 memberships; the provider has 200,000 users, 1 organization, 5 memberships (40s). 2 repaired, 0 failed, 2 left as they are.
 `, out.String())
 		require.Contains(t, errs.String(), "No membership was deleted: 2 of 3 were not there.")
 		require.Contains(t, errs.String(), "The provider's list was not read to its end, so nothing is deleted of: invitations.")
@@ -111,7 +111,7 @@ Differing: 1 users, 3 memberships; the provider has 200,000 users, 1 organizatio
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--dry-run")
 		require.Equal(t, 1, status, errs.String())
 		require.Contains(t, out.String(), "user_2  differs  left   email\n")
-		require.Contains(t, out.String(), "Differing: 1 users; the provider has 200,000 (40s). Nothing was changed: without --dry-run they are repaired.\n")
+		require.Contains(t, out.String(), "Differing: 1 user; the provider has 200,000 (40s). Nothing was changed: without --dry-run they are repaired.\n")
 		require.Len(t, calls(), 1)
 	})
 
@@ -156,7 +156,7 @@ Differing: 1 users, 3 memberships; the provider has 200,000 users, 1 organizatio
 		status, out, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", "--status")
 		require.Equal(t, 0, status, errs.String())
 		require.Contains(t, out.String(), "clerk  done  100.0%  200,000 of 200,000 users\n")
-		require.Contains(t, out.String(), "Differing: 1 users; the provider has 200,000 (40s).")
+		require.Contains(t, out.String(), "Differing: 1 user; the provider has 200,000 (40s).")
 		require.Equal(t, []string{"GET /projects/shop/integrations/clerk/reconcile"}, calls())
 	})
 

@@ -99,7 +99,7 @@ func TestNoDatabaseIsOpenedAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	var url atomic.Value
 	url.Store(nowhere)
-	d := tenantdb.New(tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return url.Load().(string), nil }}) //nolint:forcetypeassert // as stored
+	d := tenantdb.New(tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return url.Load().(string), nil }}) //nolint:errcheck,forcetypeassert // as stored
 	id := uuid.New()
 	db, err := d.Get(t.Context(), id)
 	require.NoError(t, err)
