@@ -17,12 +17,16 @@ STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modul
 # What looks for barriers on the pages of the dashboard.
 AXE           := .bin/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
 
+# What reads the mirror with the models that authsync generates.
+CLIENTS_NODE  := .bin/clients-node-1
+
 export PG
 
-TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE)
+CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json
+TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/docs test/sql test/browser docs/screenshots lint lint/sql fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build check test test/race test/docs test/sql test/clients test/browser docs/screenshots lint lint/sql fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -47,6 +51,9 @@ test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
+
+test/clients: $(CLIENTS_TOOLS) ## Use what is generated for the customer's code with the tools it is for
+	@REQUIRE_CLIENTS=1 scripts/test.sh ./internal/testkit/clientstest $(ARGS)
 
 test/browser: $(AXE) ## Use the dashboard in Chromium, and look for what is wrong with its pages
 	@REQUIRE_BROWSER=1 scripts/test.sh ./internal/testkit/browsertest $(ARGS)
@@ -113,6 +120,10 @@ $(STANDARDWEBHOOKS):
 
 $(AXE):
 	@scripts/npm-tool.sh axe-core-$(AXE_VERSION) axe-core@$(AXE_VERSION) 'axe-core, which checks the pages of the dashboard'
+
+$(CLIENTS_TOOLS):
+	@scripts/npm-tool.sh '$(notdir $(CLIENTS_NODE))' 'typescript@7.0.2 drizzle-orm@0.45.4 drizzle-kit@0.31.11 kysely@0.28.19 zod@4.6.7 pg@8.23.1 @types/pg@8.6.6 @types/node@22.20.7 @prisma/prisma-schema-wasm@8.1.0-2.59be4fda12412a79eeb9c2ae727b6aa723593323' \
+		'what reads the mirror with generated models'
 
 $(DOCS_NODE)/node_modules/pg/package.json:
 	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 better-auth@1.7.7 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \
