@@ -12,7 +12,9 @@ import (
 
 func TestGenerate(t *testing.T) {
 	t.Parallel()
-	generated := func(args ...string) result { return run(t.Context(), nil, "", append([]string{"generate"}, args...)...) }
+	generated := func(args ...string) result {
+		return run(t.Context(), nil, "", append([]string{"generate"}, args...)...)
+	}
 
 	target, ok := generate.Find("prisma")
 	require.True(t, ok)

@@ -17,7 +17,7 @@ func one(relation string) string { return prefix + words(singular(relation)) }
 // goName returns a column's name as Go spells it: image_url gives ImageURL.
 func goName(column string) string {
 	var name strings.Builder
-	for _, word := range strings.Split(column, "_") {
+	for word := range strings.SplitSeq(column, "_") {
 		if word == "id" || word == "url" {
 			name.WriteString(strings.ToUpper(word))
 		} else {
@@ -35,7 +35,7 @@ func camel(column string) string { return lower(words(column)) }
 
 func words(snake string) string {
 	var name strings.Builder
-	for _, word := range strings.Split(snake, "_") {
+	for word := range strings.SplitSeq(snake, "_") {
 		name.WriteString(upper(word))
 	}
 	return name.String()
@@ -60,7 +60,7 @@ func wrap(start, text string) string {
 	const width = 110
 	var out strings.Builder
 	line := start
-	for _, word := range strings.Fields(comment(text)) {
+	for word := range strings.FieldsSeq(comment(text)) {
 		if len(line)+len(word) >= width && line != start {
 			out.WriteString(strings.TrimRight(line, " ") + "\n")
 			line = start

@@ -86,7 +86,7 @@ func generated(t *testing.T, target, file string) {
 func output(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
 	// The end of the test ends the program.
-	cmd := exec.CommandContext(t.Context(), name, args...) //nolint:gosec // the tools of this package
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.CombinedOutput()
