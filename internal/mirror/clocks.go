@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,6 +74,11 @@ func (m *Mirrors) Clocks(ctx context.Context, projectID uuid.UUID, t record.Type
 		return err
 	})
 	return clocks, err
+}
+
+// IsNewerThan reports whether the mirror knows of something that happened after a time.
+func (c Clocks) IsNewerThan(t time.Time) bool {
+	return slices.ContainsFunc([]*time.Time{c.At, c.LifeAt, c.ReceivedAt}, func(known *time.Time) bool { return known != nil && known.After(t) })
 }
 
 // Supersede gives the event a version that is greater than the clocks, where it is

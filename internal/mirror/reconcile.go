@@ -26,6 +26,7 @@ const (
 	StateFound    = "found"    // it differs for certain
 	StateRepaired = "repaired" // it differed
 	StateFailed   = "failed"   // it differs and could not be repaired
+	StateRecent   = "recent"   // the mirror has heard of something that the answer may not know: nothing was done
 )
 
 // Reconcile is the findings of a run in the project's database, from which the
@@ -252,13 +253,13 @@ const (
 		SELECT c.name, count(*)
 		FROM capydb_auth.reconcile_findings AS f
 		CROSS JOIN unnest(f.columns) AS c (name)
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.finding <> 'unreported'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.state <> 'recent' AND f.finding <> 'unreported'
 		GROUP BY c.name`
 
 	selectDrifted = `
 		SELECT f.record_id, f.finding, f.columns, f.state
 		FROM capydb_auth.reconcile_findings AS f
-		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.finding <> 'unreported'
+		WHERE f.run_id = $1 AND f.provider = $2 AND f.record_type = $3 AND f.state <> 'none' AND f.state <> 'recent' AND f.finding <> 'unreported'
 		ORDER BY f.record_id
 		LIMIT $4`
 

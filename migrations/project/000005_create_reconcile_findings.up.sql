@@ -18,7 +18,7 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, record_type, record_id),
     CONSTRAINT reconcile_findings_finding_check
         CHECK (finding IN ('begun', 'equal', 'missing', 'differing', 'deleted', 'orphaned', 'placeholder', 'unreported')),
-    CONSTRAINT reconcile_findings_state_check CHECK (state IN ('none', 'open', 'found', 'repaired', 'failed'))
+    CONSTRAINT reconcile_findings_state_check CHECK (state IN ('none', 'open', 'found', 'repaired', 'failed', 'recent'))
 );
 
 COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the running reconcile has found about each record; internal to authsync, emptied when the run ends.';
@@ -26,7 +26,7 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.record_type IS 'user, organizat
 COMMENT ON COLUMN capydb_auth.reconcile_findings.record_id IS 'The record; empty in the row that says which run the rows belong to.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here; differing; deleted here but not at the provider; orphaned here; a placeholder; unreported, see compare_users and its likes.';
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
-COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed; recent: left to the next run, because the mirror has heard of something that the provider''s answer may not know.';
 
 -- Few records differ, and those are looked up repeatedly.
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings (provider, record_type, record_id) WHERE state <> 'none';

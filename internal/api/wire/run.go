@@ -71,6 +71,7 @@ type TypeDrift struct {
 	Repaired               int64            `json:"repaired"`
 	Failed                 int64            `json:"failed"`
 	Left                   int64            `json:"left"`
+	Recent                 int64            `json:"recent"`
 	DeletionsBlockedReason *string          `json:"deletions_blocked_reason"`
 	Compared               int64            `json:"compared"`
 }

@@ -36,7 +36,7 @@ func (s *source) Record(ctx context.Context, ref userapi.RecordRef) (found usera
 	if isLack(err) { // one about this call alone: the lists have been read
 		err = fault.New(fault.ProviderError, err.Error())
 	}
-	return userapi.Record{Type: ref.Type, Object: object.Object, FetchedAt: object.FetchedAt}, err
+	return userapi.Record{Type: ref.Type, Object: object.Object, FetchedAt: object.FetchedAt.Add(-s.Lag(ref.Type))}, err
 }
 
 // findMembership returns userapi.ErrGone if the organization is not among those of the user. Where

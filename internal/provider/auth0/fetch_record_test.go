@@ -2,6 +2,7 @@ package auth0_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,6 +21,9 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
 	require.NoError(t, err)
+	for _, r := range read.Read {
+		require.False(t, r.FetchedAt.After(c.Clock.Now().Add(-time.Minute)), "it may lag so far")
+	}
 	server.Records.Most = 70 // fewer than are asked for are no end
 	for _, tc := range []struct {
 		ref    userapi.RecordRef
@@ -42,6 +46,7 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, "%+v", tc.ref)
+		require.False(t, found.FetchedAt.After(c.Clock.Now().Add(-time.Minute)), "it may lag so far")
 		if tc.object == "" {
 			require.Empty(t, found.Object)
 		} else {

@@ -23,11 +23,19 @@ type RecordSource interface {
 	Record(ctx context.Context, ref RecordRef) (Record, error)
 }
 
-// Lagger is a RecordSource whose lists may lag behind the provider's events.
+// Lagger is a Source some of whose answers may lag behind the provider's events.
 type Lagger interface {
-	// Lag is how far they lag at most. What was reported less than that before a list was read may be
-	// missing in it.
-	Lag() time.Duration
+	// Lag is how far an answer about records of a type, be it a list or one record, lags at most: it knows
+	// of all that happened longer before it was asked for. FetchedAt of what was read allows for it.
+	Lag(t record.Type) time.Duration
+}
+
+// LagOf returns how far the answers of a source about records of a type lag at most; 0: not at all.
+func LagOf(s Source, t record.Type) time.Duration {
+	if lagger, lags := s.(Lagger); lags {
+		return lagger.Lag(t)
+	}
+	return 0
 }
 
 // RecordRef names a record to be read.
@@ -44,7 +52,8 @@ type Record struct {
 	// Object is the provider's object, or the form that its events have where a list leaves out what
 	// it was asked for, such as the organization of its members.
 	Object json.RawMessage
-	// FetchedAt is when the request that read it was sent: its contents are no older.
+	// FetchedAt is when the request that read it was sent, less what the answer may lag: its contents are
+	// no older.
 	FetchedAt time.Time
 }
 

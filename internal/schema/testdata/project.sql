@@ -4252,7 +4252,7 @@ CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     columns text[] DEFAULT '{}'::text[] NOT NULL,
     state text NOT NULL,
     CONSTRAINT reconcile_findings_finding_check CHECK ((finding = ANY (ARRAY['begun'::text, 'equal'::text, 'missing'::text, 'differing'::text, 'deleted'::text, 'orphaned'::text, 'placeholder'::text, 'unreported'::text]))),
-    CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text])))
+    CONSTRAINT reconcile_findings_state_check CHECK ((state = ANY (ARRAY['none'::text, 'open'::text, 'found'::text, 'repaired'::text, 'failed'::text, 'recent'::text])))
 );
 
 COMMENT ON TABLE capydb_auth.reconcile_findings IS 'What the running reconcile has found about each record; internal to authsync, emptied when the run ends.';
@@ -4265,7 +4265,7 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.finding IS 'equal; missing here
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that differ.';
 
-COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed.';
+COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed; recent: left to the next run, because the mirror has heard of something that the provider''s answer may not know.';
 
 CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
  SELECT c.id,

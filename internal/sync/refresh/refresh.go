@@ -2,6 +2,9 @@
 // authoritative: it includes every event that the mirror had before the request, so it wins over
 // them whatever their clocks. A live event that arrives in the meantime is newer and wins.
 //
+// Answers that may lag (userapi.Lagger) are authoritative about what happened longer ago than they
+// lag, and have the clock of that time. What the mirror has heard of since stays.
+//
 // It serves `authsync refresh`, log stream entries, and the last phase of a reconcile:
 //
 //	clocks of the mirror ──▶ provider: one request a record ──▶ decode ──▶ compare ──▶ apply
@@ -64,6 +67,9 @@ type Answer struct {
 	Columns []string
 	// Tolerated lists tolerated differences; see mirror.Finding.
 	Tolerated []string
+	// IsRecent reports that the answer contradicts something that the mirror has heard of and that the
+	// answer, which may lag, may not know: nothing follows from it now.
+	IsRecent bool
 	// IsUnknown reports that the record is gone and has no row in the mirror. MayBeAnothers reports
 	// that the record is gone, but the row is or may be another provider's.
 	IsUnknown, MayBeAnothers bool
@@ -71,6 +77,8 @@ type Answer struct {
 	Err error
 
 	event mirror.Event
+	// outdated: the mirror knows of something that happened after what the answer is certain to know.
+	outdated bool
 }
 
 // NeedsRepair reports whether the mirror should be updated to the answer.
@@ -114,18 +122,21 @@ func (r *Reader) Read(ctx context.Context, ids []string) ([]Answer, error) {
 
 // ask reads one record.
 func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clocks) (*Answer, error) {
-	asked := time.Now()
+	lag := userapi.LagOf(r.Account.Source, r.Type)
+	asOf := time.Now().Add(-lag)
 	clocks, known := all[id]
 	object, err := r.read(ctx, id, clocks)
 	switch {
 	case errors.Is(err, userapi.ErrGone):
-		answer := &Answer{ID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asked)}
+		answer := &Answer{ID: id, Gone: true, Finding: mirror.Equal, event: r.deletion(id, asOf, lag)}
 		switch {
 		case !known:
 			answer.IsUnknown = true
 		case r.mayBeAnothers(clocks):
 			answer.MayBeAnothers = true
 		case clocks.IsDeleted:
+		case lag > 0 && clocks.IsNewerThan(asOf):
+			answer.IsRecent = true
 		case clocks.IsPlaceholder:
 			answer.Finding = mirror.Placeholder
 		default:
@@ -138,7 +149,7 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	case err != nil:
 		return nil, err
 	case object.Object == nil:
-		return &Answer{ID: id, Finding: mirror.Equal}, nil
+		return &Answer{ID: id, Finding: mirror.Equal, IsRecent: lag > 0 && clocks.IsNewerThan(asOf)}, nil
 	}
 	e := r.decode(object)
 	if e.Verdict != provider.Apply {
@@ -146,8 +157,11 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 	}
 	answer := &Answer{
 		ID: id, event: mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: object.FetchedAt, NoLedger: true},
+		outdated: lag > 0 && clocks.IsNewerThan(object.FetchedAt),
 	}
-	clocks.Supersede(&answer.event)
+	if !answer.outdated {
+		clocks.Supersede(&answer.event)
+	}
 	return answer, nil
 }
 
@@ -185,20 +199,21 @@ func (r *Reader) mayBeAnothers(c mirror.Clocks) bool {
 	return *c.Provider != r.Provider
 }
 
-// deletion returns the event for a record that the provider does not have.
-func (r *Reader) deletion(id string, asked time.Time) mirror.Event {
-	clock := r.GoneSince
-	if clock.IsZero() {
-		clock = asked
+// deletion returns the event for a record that the provider did not have at a time, by an answer that
+// may lag.
+func (r *Reader) deletion(id string, asOf time.Time, lag time.Duration) mirror.Event {
+	clock := asOf
+	if !r.GoneSince.IsZero() {
+		clock = r.GoneSince.Add(-lag)
 	}
 	clock = clock.UTC().Truncate(time.Microsecond)
 	since := clock.Format(time.RFC3339Nano)
 	e := provider.Event{
 		ID: r.Kind + ":" + r.RunID, Type: r.Kind,
-		DeletedClock: clock, SentAt: asked, Fields: provider.Fields{record.DeletedAt: &since},
+		DeletedClock: clock, SentAt: asOf, Fields: provider.Fields{record.DeletedAt: &since},
 	}
 	e.SetRecord(record.Ref{Type: r.Type, ID: id})
-	return mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: asked, NoLedger: true}
+	return mirror.Event{Event: e, Provider: r.Provider, ReceivedAt: asOf, NoLedger: true}
 }
 
 // compare sets the findings of records that the provider has.
@@ -218,6 +233,9 @@ func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 	for _, f := range findings {
 		a := &answers[places[f.Ordinal]]
 		a.Finding, a.Columns, a.Tolerated = f.Finding, f.Columns, f.Tolerated
+		if a.outdated && f.IsOpen {
+			a.Finding, a.Columns, a.IsRecent = mirror.Equal, nil, true
+		}
 	}
 	return nil
 }

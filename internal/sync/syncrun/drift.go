@@ -39,6 +39,9 @@ type TypeDrift struct {
 	Repaired int64 `json:"repaired"`
 	Failed   int64 `json:"failed"`
 	Left     int64 `json:"left"`
+	// Recent records count as none of these: what the mirror last heard of them is newer than what the
+	// provider's answers are certain to know. The next run compares them.
+	Recent int64 `json:"recent"`
 	// DeletionsBlockedReason says why orphaned records were not deleted; nil if they were.
 	DeletionsBlockedReason *string `json:"deletions_blocked_reason"`
 
@@ -152,8 +155,12 @@ func (d *Drift) add(t record.Type, totals mirror.Totals) {
 
 func (d *TypeDrift) add(t mirror.Totals) {
 	d.Missing, d.Differing, d.DeletedHere, d.Orphaned, d.Placeholders = 0, 0, 0, 0, 0
-	d.Repaired, d.Failed, d.Left, d.Unreported = 0, 0, 0, 0
+	d.Repaired, d.Failed, d.Left, d.Unreported, d.Recent = 0, 0, 0, 0, 0
 	for _, tally := range t.Tallies {
+		if tally.State == mirror.StateRecent {
+			d.Recent += tally.Records
+			continue
+		}
 		switch tally.Finding {
 		case mirror.Unreported:
 			d.Unreported += tally.Records

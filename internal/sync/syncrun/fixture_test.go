@@ -143,6 +143,7 @@ func object(i int) json.RawMessage {
 type testBundle struct {
 	control, project *pgxpool.Pool
 	projectID        uuid.UUID
+	provider         string // of the account
 	account          *tenant
 	accounts         source.Accounts // the tenant, unless a test has another
 	store            *syncrun.Store
@@ -154,7 +155,7 @@ type testBundle struct {
 func setup(tb testing.TB, users, pageSize int) *testBundle {
 	tb.Helper()
 	b := &testBundle{
-		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(),
+		control: pgtest.Control(tb), project: pgtest.Project(tb), projectID: uuid.New(), provider: provider.Clerk,
 		account: &tenant{users: users, pageSize: pageSize},
 	}
 	_, err := b.control.Exec(tb.Context(),

@@ -191,16 +191,14 @@ func (s *story) run(rt *rapid.T, kind string) syncrun.Run {
 	if kind == provider.KindReconcile {
 		return s.reconcile(rt, syncrun.Order{Force: true})
 	}
-	_, err := s.store.Start(context.Background(), s.projectID, provider.Clerk, syncrun.Order{Kind: kind})
-	require.NoError(rt, err)
-	return s.finishes(rt, kind)
+	return s.runs(rt, kind)
 }
 
 // finishes waits for the end of the newest run of a kind.
 func (b *testBundle) finishes(t require.TestingT, kind string) (run syncrun.Run) {
 	waittest.Until(t, func() bool {
 		var err error
-		run, err = b.store.Latest(context.Background(), b.projectID, provider.Clerk, kind)
+		run, err = b.store.Latest(context.Background(), b.projectID, b.provider, kind)
 		require.NoError(t, err)
 		return run.Finished()
 	})

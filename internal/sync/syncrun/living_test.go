@@ -218,10 +218,17 @@ func (b *testBundle) apply(t require.TestingT, events ...mirror.Event) {
 	}
 }
 
+// runs starts a run of a kind and waits for its end.
+func (b *testBundle) runs(t require.TestingT, kind string) syncrun.Run {
+	_, err := b.store.Start(context.Background(), b.projectID, b.provider, syncrun.Order{Kind: kind})
+	require.NoError(t, err)
+	return b.finishes(t, kind)
+}
+
 // reconcile runs a reconcile to its end.
 func (b *testBundle) reconcile(t require.TestingT, o syncrun.Order) syncrun.Run {
 	o.Kind = provider.KindReconcile
-	started, err := b.store.Start(context.Background(), b.projectID, provider.Clerk, o)
+	started, err := b.store.Start(context.Background(), b.projectID, b.provider, o)
 	require.NoError(t, err)
 	run := b.finishes(t, o.Kind)
 	require.Equal(t, started.ID, run.ID)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/refresh"
@@ -30,8 +32,10 @@ import (
 //	          its end has none. What belongs to an orphaned organization or user is not
 //	          noted: its deletion follows from theirs (capydb_auth.cascade_deletions).
 //	confirm   ask the provider about every open record, one by one, and repair or
-//	          delete accordingly. This answer is final. What proves that a record is
-//	          gone is said at Record of each provider's source.
+//	          delete accordingly. This answer is final, unless it lags (userapi.Lagger) and the
+//	          mirror has heard of something that it may not know: then the record is left to the
+//	          next run. What proves that a record is gone is said at Record of each
+//	          provider's source.
 //
 // If there are too many orphaned records and placeholders of a type, they are neither asked about nor
 // deleted: see TypeDrift.blockDeletions.
@@ -218,10 +222,7 @@ func (s *slice) findOrphaned(ctx context.Context) error {
 
 // begunFor is the time before which the mirror must have heard of a record to miss it in the list.
 func (s *slice) begunFor(t record.Type) time.Time {
-	if lagger, lags := s.account.Source.(userapi.Lagger); lags && t != record.User {
-		return s.row.StartedAt.Add(-lagger.Lag())
-	}
-	return s.row.StartedAt
+	return s.row.StartedAt.Add(-userapi.LagOf(s.account.Source, t))
 }
 
 // judge counts the findings about a type and decides whether its orphaned records may be deleted.
@@ -334,6 +335,8 @@ func (s *slice) settle(ctx context.Context, reader *refresh.Reader, answers []re
 			u = mirror.Settled{RecordID: a.ID, State: mirror.StateFailed}
 			next.Failed++
 			next.Report.add(string(t)+" "+a.ID, a.Err.Error())
+		case a.IsRecent:
+			u = mirror.Settled{RecordID: a.ID, State: mirror.StateRecent}
 		case a.Finding == mirror.Equal:
 			u.State = mirror.StateNone
 		}
@@ -368,6 +371,16 @@ func refused(answers []refresh.Answer) error {
 	return fault.Newf(fault.ProviderError, "none of %d users could be read: %v", len(answers), answers[0].Err)
 }
 
+// recentNote says that records were left to the next run.
+func recentNote(n int64, t record.Type, provider string, lag time.Duration) string {
+	what, were := string(t), "it was"
+	if n != 1 {
+		what, were = what+"s", "they were"
+	}
+	return fmt.Sprintf("%d %s may differ only because the answers of %s lag behind its events by up to %s: "+
+		"the mirror heard of a change less than that before it asked, so %s left to the next run", n, what, provider, lag, were)
+}
+
 // finish ends the run with its findings and results.
 func (s *slice) finish(ctx context.Context) error {
 	next := s.next()
@@ -378,6 +391,9 @@ func (s *slice) finish(ctx context.Context) error {
 			return err
 		}
 		drift.add(t, totals)
+		if recent := drift.of(t).Recent; recent > 0 {
+			next.Report.note(recentNote(recent, t, provider.Title(s.row.Provider), userapi.LagOf(s.account.Source, t)))
+		}
 	}
 	next.Drift, next.State = &drift, Done
 	findings := s.findings
