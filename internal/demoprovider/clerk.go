@@ -65,9 +65,7 @@ func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && slices.Contains([]string{"/v1/organizations", "/v1/organization_memberships", "/v1/organization_invitations"}, r.URL.Path):
 		c.records(w, r)
 	case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/organizations/"):
-		c.record(w, strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/organizations/"), "/"))
-	case r.Method == http.MethodGet && strings.HasPrefix(path, "/") && strings.HasSuffix(path, "/organization_memberships"):
-		c.membershipsOf(w, r, strings.TrimSuffix(path[1:], "/organization_memberships"))
+		c.record(w, r, strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/organizations/"), "/"))
 	case path == r.URL.Path || r.Method != http.MethodGet:
 		clerkError(w, http.StatusNotFound, "not_found", "There is no such address.")
 	case path == "":

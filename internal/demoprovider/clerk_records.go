@@ -18,7 +18,7 @@ func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 	invalid := func(what string) { clerkError(w, http.StatusUnprocessableEntity, "form_param_format_invalid", what) }
 	switch {
 	case c.NoOrganizations:
-		clerkError(w, http.StatusForbidden, "organization_not_enabled_in_instance", "The organizations feature is not enabled for this instance.")
+		clerkOrganizationsOff(w)
 		return
 	case errLimit != nil || limit < 1 || limit > 500:
 		invalid("limit must be between 1 and 500")
@@ -31,6 +31,10 @@ func (c *Clerk) records(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.recordList(w, r, c.recordObjects(strings.TrimPrefix(r.URL.Path, "/v1/")), offset, limit)
+}
+
+func clerkOrganizationsOff(w http.ResponseWriter) {
+	clerkError(w, http.StatusForbidden, "organization_not_enabled_in_instance", "The organizations feature is not enabled for this instance.")
 }
 
 // recordList answers with a part of a list, which is in order of creation.
@@ -48,30 +52,16 @@ func (c *Clerk) recordList(w http.ResponseWriter, r *http.Request, all []string,
 	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"data":[%s],"total_count":%d}`, strings.Join(all, ","), total))
 }
 
-// membershipsOf answers the list of the memberships of a user.
-func (c *Clerk) membershipsOf(w http.ResponseWriter, r *http.Request, userID string) {
-	i, ok := clerkNumber(userID)
-	limit, _ := number(r, "limit", 10)
-	offset, _ := number(r, "offset", 0)
-	if !ok || !c.Account.has(i) {
-		clerkError(w, http.StatusNotFound, "resource_not_found", "No user was found with id "+userID)
-		return
-	}
-	var all []string
-	for _, of := range c.Organizations.list() {
-		for _, m := range of.Members {
-			if m.User == i {
-				all = append(all, c.membership(of, m))
-			}
-		}
-	}
-	c.recordList(w, r, all, offset, limit)
-}
-
-// record answers with an organization, or with one of its invitations.
-func (c *Clerk) record(w http.ResponseWriter, path []string) {
+// record answers with an organization, one of its invitations, or the memberships of some of its members.
+func (c *Clerk) record(w http.ResponseWriter, r *http.Request, path []string) {
 	of, known := c.Organizations.find(path[0], ClerkOrganizationID)
 	switch {
+	case c.NoOrganizations:
+		clerkOrganizationsOff(w)
+		return
+	case known && len(path) == 2 && path[1] == "memberships":
+		c.membershipsOf(w, r, of)
+		return
 	case known && len(path) == 1:
 		writeJSON(w, http.StatusOK, c.organization(of))
 		return
@@ -84,6 +74,20 @@ func (c *Clerk) record(w http.ResponseWriter, path []string) {
 		}
 	}
 	clerkError(w, http.StatusNotFound, "resource_not_found", "Nothing was found at "+strings.Join(path, "/"))
+}
+
+// membershipsOf answers the list of the memberships of an organization, for the users asked for.
+func (c *Clerk) membershipsOf(w http.ResponseWriter, r *http.Request, of Organization) {
+	limit, _ := number(r, "limit", 10)
+	offset, _ := number(r, "offset", 0)
+	users := r.URL.Query()["user_id"]
+	var all []string
+	for _, m := range of.Members {
+		if len(users) == 0 || slices.Contains(users, ClerkID(m.User)) {
+			all = append(all, c.membership(of, m))
+		}
+	}
+	c.recordList(w, r, all, offset, limit)
 }
 
 func clerkInvitationID(of Organization, i Invitation) string {

@@ -127,25 +127,7 @@ func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 // User reads one user. Clerk answers 404 for a deleted user; a 404 that is not in Clerk's format
 // proves nothing.
 func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
-	return s.object(ctx, record.User, "/users/"+url.PathEscape(id), id)
-}
-
-// object reads the object of an id.
-func (s *source) object(ctx context.Context, kind record.Type, path, id string) (userapi.User, error) {
-	what := "read " + kind.WithArticle()
-	request := s.request(what, path, nil)
-	request.MaxBody = maxUser
-	answer, err := s.client.Do(ctx, request)
-	if err != nil {
-		return userapi.User{}, err
-	}
-	if isGone(answer) {
-		return userapi.User{}, userapi.ErrGone
-	}
-	if !answer.OK() {
-		return userapi.User{}, s.refused(what, answer)
-	}
-	return s.client.ReadObject(what, answer, userapi.Named{Kind: kind, Key: keyID, ID: id})
+	return s.lookUp(ctx, record.Ref{Type: record.User, ID: id}, "/users/"+url.PathEscape(id))
 }
 
 // isGone reports whether Clerk itself says that something does not exist.

@@ -2,6 +2,7 @@ package clerk_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,9 +18,11 @@ import (
 func TestRecordReadsWhatTheListsHave(t *testing.T) {
 	t.Parallel()
 	server, c := organizations(t, 3)
-	for range 700 { // more than fit into a page of the memberships of a user
-		server.Organizations.Add("Of user 2", []demoprovider.Member{{User: 2, Role: "member"}})
-	}
+	server.Organizations.Change(2, func(of *demoprovider.Organization) {
+		for user := range 40 { // more than fit into a page
+			of.Members = append(of.Members, demoprovider.Member{User: user + 3, Role: "member"})
+		}
+	})
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
 	require.NoError(t, err)
@@ -35,7 +38,8 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 		{ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), objects[record.Organization][1]},
 		{ref(record.Organization, demoprovider.ClerkOrganizationID(999), ""), ""},
 		{ref(record.Membership, membership(1, 1), ""), objects[record.Membership][1]},
-		{ref(record.Membership, membership(last, 2), ""), objects[record.Membership][last]},
+		{ref(record.Membership, membership(2, 42), ""), objects[record.Membership][last]},
+		{ref(record.Membership, membership(999, 1), ""), ""},
 		{ref(record.Membership, membership(1, 2), ""), ""},
 		{ref(record.Membership, membership(1, 99), ""), ""}, // there is no such user
 		{ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)), objects[record.Invitation][2]},
@@ -62,10 +66,38 @@ func TestRecordProvesNothingByFailing(t *testing.T) {
 	_, err := source.Record(t.Context(), ref(record.Invitation, "orginv_2_0", ""))
 	require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
 
-	server.Records.Entry = `{"id": null}`
-	_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
-	require.Error(t, err)
-	require.NotErrorIs(t, err, userapi.ErrGone)
+	for _, entry := range []string{`{"id": null}`, `{"id": "orgmem_1", "organization": {"id": "org_1"}, "public_user_data": {"user_id": "user_1"}}`} {
+		server.Records.Entry = entry
+		_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
+		require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+		require.ErrorContains(t, err, "drops the parameter user_id")
+	}
+}
+
+// Organizations that were turned off are no refusal of the key, although Clerk answers 403 to both; nor is a
+// refusal that is about one record.
+func TestRecordOfAnInstanceWithoutOrganizations(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 3)
+	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	for _, r := range []userapi.RecordRef{
+		ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), ref(record.Membership, membership(1, 1), ""),
+		ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)),
+	} {
+		server.NoOrganizations = true
+		_, err := source.Record(t.Context(), r)
+		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", r, err)
+		require.ErrorContains(t, err, "organizations are turned off in this Clerk instance")
+
+		server.NoOrganizations = false
+		server.Fail(demoprovider.Fault{Status: http.StatusForbidden, Body: `{"errors":[{"code":"authorization_invalid","message":"You are not authorized"}]}`})
+		_, err = source.Record(t.Context(), r)
+		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", r, err)
+		require.ErrorContains(t, err, "You are not authorized")
+	}
+	server.Key = "sk_test_another"
+	_, err := source.Record(t.Context(), ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""))
+	require.True(t, fault.Is(err, fault.CredentialsRefused), "%v", err)
 }
 
 func ref(t record.Type, id, organizationID string) userapi.RecordRef {
