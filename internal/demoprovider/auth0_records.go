@@ -27,7 +27,10 @@ func (a *Auth0) organizations(w http.ResponseWriter, r *http.Request, path strin
 	id, _ := url.PathUnescape(escaped)
 	of, known := a.Organizations.find(id, Auth0OrganizationID)
 	invitation, isOne := strings.CutPrefix(list, "invitations/")
+	member, ofRoles := strings.CutSuffix(strings.TrimPrefix(list, "members/"), "/roles")
 	switch {
+	case ofRoles:
+		a.rolesOf(w, of, member)
 	case list == "" && a.allows(w, "read:organizations"):
 		a.one(w, known, func() string { return auth0Organization(of) })
 	case isOne && a.allows(w, "read:organization_invitations"):
@@ -102,7 +105,7 @@ func (a *Auth0) members(w http.ResponseWriter, r *http.Request, of Organization,
 			object := fmt.Sprintf(`{"user_id":%q,"email":"mary.%d@example.com","picture":"https://images.example.com/avatars/mary.png","name":"Mary Somerville"`,
 				Auth0ID(member.User), member.User)
 			if roles && member.Role != "" {
-				object += fmt.Sprintf(`,"roles":[{"id":"rol_%s","name":%[1]q}]`, member.Role)
+				object += `,"roles":[` + auth0Role(member.Role) + `]`
 			} else if roles {
 				object += `,"roles":[]`
 			}
@@ -110,6 +113,23 @@ func (a *Auth0) members(w http.ResponseWriter, r *http.Request, of Organization,
 		}, each(of))
 	}
 }
+
+// rolesOf answers the list of the roles of a member; whoever is none has no roles.
+func (a *Auth0) rolesOf(w http.ResponseWriter, of Organization, escaped string) {
+	if !a.allows(w, "read:organization_member_roles") { // it is answered
+		return
+	}
+	id, _ := url.PathUnescape(escaped)
+	roles := []string{}
+	for _, m := range of.Members {
+		if Auth0ID(m.User) == id && m.Role != "" {
+			roles = append(roles, auth0Role(m.Role))
+		}
+	}
+	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"start":0,"limit":100,"total":%d,"roles":[%s]}`, len(roles), strings.Join(roles, ",")))
+}
+
+func auth0Role(name string) string { return fmt.Sprintf(`{"id":"rol_%s","name":%[1]q}`, name) }
 
 // each is an organization with one member, for each of its members.
 func each(of Organization) (all []Organization) {

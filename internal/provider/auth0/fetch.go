@@ -218,9 +218,9 @@ func (s *source) User(ctx context.Context, id string) (userapi.User, error) {
 	return s.object(ctx, objectAddress{kind: record.User, permission: readUsers, path: userPath(id), key: keyUserID, id: id})
 }
 
-func userPath(id string) string {
-	return "/api/v2/users/" + strings.ReplaceAll(url.PathEscape(id), "|", "%7C")
-}
+func userPath(id string) string { return "/api/v2/users/" + escapeUserID(id) }
+
+func escapeUserID(id string) string { return strings.ReplaceAll(url.PathEscape(id), "|", "%7C") }
 
 // objectAddress is where an object is read: by which permission, and which of its keys is its id.
 type objectAddress struct {

@@ -2,6 +2,7 @@ package auth0
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"slices"
@@ -15,7 +16,11 @@ import (
 
 // Record reads an organization or an invitation by its id. A membership is looked for in the list of
 // its user's organizations, which is short, where that of an organization's members may take a
-// thousand calls. It does not have the member as the list of members has it.
+// thousand calls; it then has its roles, as far as they may be read, but not the member's profile.
+//
+// The addresses are those of Auth0's Management API definition (github.com/auth0/node-auth0,
+// src/management/api/resources): organizations.get, organizations.invitations.get,
+// users.organizations.list and organizations.members.roles.list.
 func (s *source) Record(ctx context.Context, ref userapi.RecordRef) (found userapi.Record, err error) {
 	var object userapi.User
 	switch {
@@ -24,7 +29,7 @@ func (s *source) Record(ctx context.Context, ref userapi.RecordRef) (found usera
 			kind: ref.Type, permission: readOrganizations, path: organizationPath(ref.ID), key: keyOrganizationID, id: ref.ID,
 		})
 	case ref.Type == record.Membership:
-		err = s.findMembership(ctx, ref.ID)
+		object, err = s.membership(ctx, ref.ID)
 	case ref.Type == record.Invitation && ref.OrganizationID != "":
 		object, err = s.object(ctx, objectAddress{
 			kind: ref.Type, permission: readInvitations, key: keyOrganizationID, id: ref.ID,
@@ -37,6 +42,65 @@ func (s *source) Record(ctx context.Context, ref userapi.RecordRef) (found usera
 		err = fault.New(fault.ProviderError, err.Error())
 	}
 	return userapi.Record{Type: ref.Type, Object: object.Object, FetchedAt: object.FetchedAt.Add(-s.Lag(ref.Type))}, err
+}
+
+// membership reads a membership, without an object if its roles may not be read.
+func (s *source) membership(ctx context.Context, id string) (userapi.User, error) {
+	if err := s.findMembership(ctx, id); err != nil {
+		return userapi.User{}, err
+	}
+	organizationID, userID, _ := record.SplitMembershipID(id)
+	roles, err := s.rolesOf(ctx, organizationID, userID)
+	if isLack(err) {
+		return userapi.User{}, nil
+	}
+	if err != nil {
+		return userapi.User{}, err
+	}
+	objects := make([]json.RawMessage, len(roles.Entries))
+	for i, entry := range roles.Entries {
+		objects[i] = entry.Object
+	}
+	user, err := json.Marshal(map[string]any{keyUserID: userID, "roles": objects})
+	return userapi.User{Object: memberOf(organizationID, user), FetchedAt: roles.SentAt}, err
+}
+
+// maxRoles is more than the 50 that Auth0 assigns to a user.
+const maxRoles = 100
+
+// rolesOf reads the roles of a member. An answer that may not have all of them is an error.
+func (s *source) rolesOf(ctx context.Context, organizationID, userID string) (l userapi.List, err error) {
+	const what = "list the roles of a member"
+	query := url.Values{"per_page": {strconv.Itoa(maxRoles)}, "include_totals": {"true"}}
+	answer, err := s.doWith(ctx, readMemberRoles, userapi.Request{
+		What: what, URL: s.base + organizationPath(organizationID) + "/members/" + escapeUserID(userID) + "/roles?" + query.Encode(),
+		Read: func(body []byte) error {
+			list, err := payload.Parse(body)
+			if err != nil {
+				return err
+			}
+			total := payload.Value(nil)
+			if list.IsObject() {
+				list, total = list.Member("roles"), list.Member("total")
+			}
+			if !list.IsArray() {
+				return errors.New("it has no list of roles")
+			}
+			l = userapi.Split(list, keyOrganizationID, keyCreatedAt)
+			if n, err := strconv.ParseInt(string(total), 10, 64); err == nil && n != l.Size() || l.Size() >= maxRoles || len(l.Bad) > 0 {
+				return fault.Newf(fault.ProviderError, "%s of Auth0: the answer may not have all of them (it has %d)", what, len(l.Entries))
+			}
+			return nil
+		},
+	})
+	switch {
+	case err != nil:
+		return userapi.List{}, err
+	case !answer.OK():
+		return userapi.List{}, s.unexpected(what, answer)
+	}
+	l.SentAt = answer.SentAt
+	return l, nil
 }
 
 // findMembership returns userapi.ErrGone if the organization is not among those of the user. Where

@@ -1,6 +1,8 @@
 package auth0_test
 
 import (
+	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -13,8 +15,8 @@ import (
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
-// What the lists have is found alone; what they do not have is gone. A membership is found without
-// its member.
+// What the lists have is found alone; what they do not have is gone. A membership is found with its
+// roles, and without the profile of its member.
 func TestRecordReadsWhatTheListsHave(t *testing.T) {
 	t.Parallel()
 	server, c := organizations(t, 250, 1, 1)
@@ -32,8 +34,8 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 	}{
 		{ref(record.Organization, demoprovider.Auth0OrganizationID(1), ""), read.Of(record.Organization)[1], true},
 		{ref(record.Organization, demoprovider.Auth0OrganizationID(999), ""), "", false},
-		{ref(record.Membership, membership(1, 0), ""), "", true},
-		{ref(record.Membership, membership(249, 0), ""), "", true},
+		{ref(record.Membership, membership(1, 0), ""), member(1), true},
+		{ref(record.Membership, membership(249, 0), ""), member(249), true},
 		{ref(record.Membership, membership(1, 1), ""), "", false},
 		{ref(record.Membership, membership(999, 0), ""), "", false},
 		{ref(record.Membership, membership(1, 99), ""), "", false}, // there is no such user
@@ -47,11 +49,28 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 		}
 		require.NoError(t, err, "%+v", tc.ref)
 		require.False(t, found.FetchedAt.After(c.Clock.Now().Add(-time.Minute)), "it may lag so far")
-		if tc.object == "" {
-			require.Empty(t, found.Object)
-		} else {
-			require.JSONEq(t, tc.object, string(found.Object))
-		}
+		require.JSONEq(t, tc.object, string(found.Object))
+	}
+
+	// Without the permission to read roles it is known to exist, and no more.
+	server.Scope = "read:users read:organizations"
+	source, _ = c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	found, err := source.Record(t.Context(), ref(record.Membership, membership(1, 0), ""))
+	require.NoError(t, err)
+	require.Empty(t, found.Object)
+	_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
+	require.ErrorIs(t, err, userapi.ErrGone)
+}
+
+// A list that may not have all roles of a member says nothing about any.
+func TestRecordTakesNoPartOfTheRoles(t *testing.T) {
+	t.Parallel()
+	server, c := organizations(t, 3, 1, 1)
+	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	for _, body := range []string{`{"roles":[{"id":"rol_1"}],"total":2}`, `{"roles":[],"total":1}`, `[{"name":"admin"}]`} {
+		server.Fail(demoprovider.Fault{Path: "/roles", Status: http.StatusOK, Body: body})
+		_, err := source.Record(t.Context(), ref(record.Membership, membership(1, 0), ""))
+		require.True(t, fault.Is(err, fault.ProviderError), "%s: %v", body, err)
 	}
 }
 
@@ -68,6 +87,12 @@ func TestRecordProvesNothingWithoutThePermission(t *testing.T) {
 		_, err := source.Record(t.Context(), r)
 		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", r, err)
 	}
+}
+
+// member is the membership of user 0 in an organization.
+func member(organization int) string {
+	return fmt.Sprintf(`{"organization":{"id":%q},"user":{"user_id":%q,"roles":[{"id":"rol_admin","name":"admin"}]}}`,
+		demoprovider.Auth0OrganizationID(organization), demoprovider.Auth0ID(0))
 }
 
 func ref(t record.Type, id, organizationID string) userapi.RecordRef {
