@@ -126,12 +126,14 @@ type fakeRefresher struct {
 	err    error
 }
 
-func (f *fakeRefresher) Refresh(_ context.Context, _ uuid.UUID, userID, providerName string) (refresh.Repair, error) {
+func (f *fakeRefresher) Refresh(_ context.Context, _ uuid.UUID, ref record.Ref, providerName string) (refresh.Repair, error) {
 	if f.before != nil {
 		f.before()
 	}
-	f.asked = append(f.asked, userID+" "+providerName)
-	return f.repair, f.err
+	f.asked = append(f.asked, string(ref.Type)+" "+ref.ID+" "+providerName)
+	repair := f.repair
+	repair.Record = ref
+	return repair, f.err
 }
 
 func (a *fakeAccounts) Open(context.Context, uuid.UUID, string) (source.Account, error) {

@@ -164,7 +164,7 @@ func TestRepetitionOfACallThatIsAtWorkIsToldToWait(t *testing.T) {
 	b.project(t, "shop")
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	b.repairs.before = func() { close(begun); <-goOn }
-	b.repairs.repair = refresh.Repair{UserID: "u", Done: refresh.Restored, Columns: []string{}}
+	b.repairs.repair = refresh.Repair{Done: refresh.Restored, Columns: []string{}}
 	const path = "/projects/shop/users/u/refresh"
 	done := make(chan int, 1)
 	go func() {

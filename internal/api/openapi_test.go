@@ -176,8 +176,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		ID: "est_1", Types: map[string]int{"user.created": 2}, Oldest: &at, Newest: &at, Problem: &text, Notes: []string{"n"},
 	}, {ID: "est_2", Types: map[string]int{}, Notes: []string{}}}}
 	check("POST", "/projects/shop/integrations/auth0/redeliver", redeliverPath, `{"since": "2026-05-04T10:20:30Z", "dry_run": true}`, 200)
-	b.repairs.repair = refresh.Repair{UserID: "user_1", Provider: "clerk", Found: refresh.DeletedHere, Columns: []string{}, Done: refresh.Restored, Note: &text}
+	b.repairs.repair = refresh.Repair{Provider: "clerk", Found: refresh.DeletedHere, Columns: []string{}, Done: refresh.Restored, Note: &text}
 	check("POST", "/projects/shop/users/user_1/refresh", "/projects/{project}/users/{user}/refresh", "", 200)
+	check("POST", "/projects/shop/records/membership/org_1%2Fuser_1/refresh", "/projects/{project}/records/{record_type}/{record_id}/refresh", "", 200)
 
 	const reconcilePath = "/projects/{project}/integrations/{provider}/reconcile"
 	check("GET", "/projects/shop/integrations/clerk/reconcile", reconcilePath, "", 404)

@@ -8,15 +8,17 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/refresh"
 )
 
-// Refresher reads single users from their provider; see refresh.One.
+// Refresher reads single records from their provider; see refresh.One.
 type Refresher interface {
 	// Refresh has an empty providerName where the caller names none.
-	Refresh(ctx context.Context, projectID uuid.UUID, userID, providerName string) (refresh.Repair, error)
+	Refresh(ctx context.Context, projectID uuid.UUID, ref record.Ref, providerName string) (refresh.Repair, error)
 }
 
 // refreshUser reads a user from the provider and brings the mirror to it.
@@ -25,6 +27,23 @@ func (a *API) refreshUser(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return a.refresh(r, p, record.Ref{Type: record.User, ID: id})
+}
+
+// refreshRecord does so with a record of any type.
+func (a *API) refreshRecord(r *http.Request) (answer, error) {
+	p, d, err := a.recordType(r)
+	if err != nil {
+		return answer{}, err
+	}
+	id, err := variable(r, "record_id")
+	if err != nil {
+		return answer{}, err
+	}
+	return a.refresh(r, p, record.Ref{Type: d.Type, ID: id})
+}
+
+func (a *API) refresh(r *http.Request, p project.Project, ref record.Ref) (done answer, err error) {
 	var in struct {
 		Provider string `json:"provider"`
 	}
@@ -36,11 +55,25 @@ func (a *API) refreshUser(r *http.Request) (answer, error) {
 			return answer{}, wrongField("provider", "%v", err)
 		}
 	}
-	repair, err := a.config.Refresher.Refresh(r.Context(), p.ID, id, in.Provider)
+	repair, err := a.config.Refresher.Refresh(r.Context(), p.ID, ref, in.Provider)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: wire.Repair(repair)}, nil
+	return answer{status: http.StatusOK, body: repaired(repair)}, nil
+}
+
+func repaired(r refresh.Repair) wire.Repair {
+	w := wire.Repair{
+		RecordType: string(r.Record.Type), RecordID: r.Record.ID, Provider: r.Provider,
+		Found: r.Found, Columns: r.Columns, Done: r.Done, Note: r.Note, EventID: r.EventID,
+	}
+	switch _, userID, is := record.SplitMembershipID(r.Record.ID); {
+	case r.Record.Type == record.User:
+		w.UserID = &w.RecordID
+	case is && r.Record.Type == record.Membership:
+		w.UserID = &userID
+	}
+	return w
 }
 
 // redeliver asks the provider to send again what it could not deliver.

@@ -29,14 +29,20 @@ func (s fakeSource) Redeliver(_ context.Context, _ string, r userapi.RedeliverRe
 	return userapi.Redelivery{DryRun: r.DryRun, From: &r.From, Streams: s.streams}, s.err
 }
 
-func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
+func TestRefreshSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.project(t, "shop")
 	const path = "/projects/shop/users/auth0%7C1/refresh"
 	require.Equal(t, 200, b.call(t, "POST", path, "").status)
 	require.Equal(t, 200, b.call(t, "POST", path, `{"provider": "better-auth"}`).status)
-	require.Equal(t, []string{"auth0|1 ", "auth0|1 better_auth"}, b.repairs.asked)
+	got := b.call(t, "POST", "/projects/shop/records/membership/org_1%2Fauth0%7C1/refresh", "")
+	require.Equal(t, 200, got.status)
+	require.Equal(t, []any{"membership", "org_1/auth0|1", "auth0|1"}, []any{got.body["record_type"], got.body["record_id"], got.body["user_id"]})
+	got = b.call(t, "POST", "/projects/shop/records/organization/org_1/refresh", `{"provider": "clerk"}`)
+	require.Equal(t, []any{"organization", "org_1", nil}, []any{got.body["record_type"], got.body["record_id"], got.body["user_id"]})
+	require.Equal(t, []string{"user auth0|1 ", "user auth0|1 better_auth", "membership org_1/auth0|1 ", "organization org_1 clerk"}, b.repairs.asked)
+	require.Equal(t, 404, b.call(t, "POST", "/projects/shop/records/team/1/refresh", "").status)
 	require.Equal(t, 422, b.call(t, "POST", path, `{"provider": "okta"}`).status)
 	require.Equal(t, 422, b.call(t, "POST", path, `{"user_id": "x"}`).status)
 	require.Equal(t, 422, b.call(t, "POST", path+"?provider=clerk", "").status)
@@ -60,7 +66,7 @@ func TestRefreshOfAUserSaysWhatItNeeds(t *testing.T) {
 		{&tenantdb.DelayError{Err: errors.New("away")}, 503, "the project's database cannot be used now", "5"},
 	} {
 		b.repairs.err = c.err
-		got := b.call(t, "POST", path, "")
+		got = b.call(t, "POST", path, "")
 		require.Equal(t, c.status, got.status, "%v", c.err)
 		require.Contains(t, got.body["detail"], c.says)
 		require.Equal(t, c.retry, got.header.Get("Retry-After"))

@@ -56,6 +56,7 @@ func needs() []need {
 		{"GET " + one + "/users", "", look, false},
 		{"GET " + one + "/users/{user}", "", look, false},
 		{"POST " + one + "/users/{user}/refresh", "", operate, false},
+		{"POST " + one + "/records/{record_type}/{record_id}/refresh", "", operate, false},
 		{"GET " + one + "/records/{record_type}", "", look, false},
 		{"GET " + one + "/records/{record_type}/{record_id}", "", look, false},
 

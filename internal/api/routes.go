@@ -66,6 +66,7 @@ func (a *API) routes() []route {
 			query: append([]string{"organization_id", "user_id"}, aPage.query...),
 		}},
 		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, takes{query: []string{"cursor"}}},
+		{post, one + "/records/{record_type}/{record_id}/refresh", ofProject, operate, a.refreshRecord, maybe},
 
 		{post, one + "/destinations", ofProject, admin, a.createDestination, aBody},
 		{get, one + "/destinations", ofProject, look, a.listDestinations, aPage},

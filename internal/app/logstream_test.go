@@ -184,10 +184,10 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
 	c := client.New(a.URL(), in.key)
 	defer c.Close()
-	_, err := c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), "")
+	_, err := c.Refresh(t.Context(), "shop", "user", demoprovider.Auth0ID(1), "")
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
 	require.ErrorContains(t, err, "say which one to ask")
-	_, err = c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), provider.Auth0)
+	_, err = c.Refresh(t.Context(), "shop", "user", demoprovider.Auth0ID(1), provider.Auth0)
 	require.Equal(t, http.StatusUnprocessableEntity, client.Status(err))
 	require.ErrorContains(t, err, "credentials.client_secret")
 
@@ -198,11 +198,11 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 		ID: "est_AAAAAAAAAAAAAAAAAAAAAA", Name: "authsync", Endpoint: c.WebhookURL(provider.Auth0, in.projectID), Token: signingSecret,
 	}}
 	in.allowReading(t, userapitest.Start(t, tenant))
-	got, err := c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(1), provider.Auth0)
+	got, err := c.Refresh(t.Context(), "shop", "user", demoprovider.Auth0ID(1), provider.Auth0)
 	require.NoError(t, err)
 	require.Equal(t, []string{"missing", "created"}, []string{got.Found, got.Done})
 	require.Equal(t, 1, in.users(t))
-	_, err = c.Refresh(t.Context(), "shop", demoprovider.Auth0ID(77), provider.Auth0)
+	_, err = c.Refresh(t.Context(), "shop", "user", demoprovider.Auth0ID(77), provider.Auth0)
 	require.Equal(t, http.StatusNotFound, client.Status(err))
 
 	// An event that had failed arrives by the redelivery, as itself.

@@ -12,18 +12,21 @@ import (
 func (s *session) newRefresh() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
-		Use:   "refresh PROJECT USER",
-		Short: "Read one user from the provider and repair the row",
-		Long: `Reads one user from the provider now, reports how the mirror differs, and repairs it:
-a missing row is created, different columns are updated, a user the provider no longer
+		Use:   "refresh PROJECT USER|TYPE/ID",
+		Short: "Read one user or another record from the provider and repair the row",
+		Long: `Reads one record from the provider now, reports how the mirror differs, and repairs it:
+a missing row is created, different columns are updated, a record the provider no longer
 has is marked as deleted, and one deleted only in the mirror is restored. It costs one
-call to the provider's API.
+call to the provider's API, for a membership of Auth0 up to four. A user is named by id
+or e-mail, any record by its type and its id: organization/ID,
+membership/ORGANIZATION/USER, invitation/ID or user/ID. Sessions cannot be refreshed.
 
-The user is read from the provider it came from. If the project has several and the
-mirror does not know the user, use --provider. Credentials for reading users must be
+The record is read from the provider it came from. If the project has several and the
+mirror does not know the record, use --provider. Credentials for reading users must be
 stored; authsync backfill --help lists them.`,
 		Example: "  authsync refresh shop 'auth0|5f7c8ec7c33c6c004bbafe82'\n" +
-			"  authsync refresh shop ada.lovelace@example.com --provider clerk --json",
+			"  authsync refresh shop ada.lovelace@example.com --provider clerk --json\n" +
+			"  authsync refresh shop organization/org_123",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from != "" {
@@ -36,11 +39,11 @@ stored; authsync backfill --help lists them.`,
 			if err != nil {
 				return err
 			}
-			user, err := s.findUser(cmd.Context(), c, args[0], args[1])
+			d, id, err := s.findRecord(cmd.Context(), c, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			repair, err := c.Refresh(cmd.Context(), args[0], user, from)
+			repair, err := c.Refresh(cmd.Context(), args[0], string(d.Type), id, from)
 			if err != nil {
 				return err
 			}
@@ -56,13 +59,14 @@ stored; authsync backfill --help lists them.`,
 
 // printRepair prints in sentences what was found and done.
 func (s *session) printRepair(r client.Repair) error {
-	title := provider.Title(r.Provider)
+	title, record := provider.Title(r.Provider), r.RecordType
 	found := map[string]string{
-		"equal":        "the row is as " + title + " has the user",
-		"missing":      "the mirror did not have the user",
+		"equal":        "the row is as " + title + " has the " + record,
+		"missing":      "the mirror did not have the " + record,
 		"differing":    "the row differed in " + strings.Join(r.Columns, ", "),
-		"deleted_here": "the user was deleted in the mirror, but not at " + title,
-		"gone":         title + " has no such user",
+		"deleted_here": "the " + record + " was deleted in the mirror, but not at " + title,
+		"gone":         title + " has no such " + record,
+		"recent":       "the row is newer than what " + title + " is certain to know",
 	}
 	done := map[string]string{
 		"nothing":  "nothing was changed",
@@ -75,5 +79,5 @@ func (s *session) printRepair(r client.Repair) error {
 	if r.Note != nil {
 		note = " (" + *r.Note + ")"
 	}
-	return s.printf("%s: %s; %s%s.\n", printable(r.UserID), found[r.Found], done[r.Done], printable(note))
+	return s.printf("%s: %s; %s%s.\n", printable(r.RecordID), found[r.Found], done[r.Done], printable(note))
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,7 +40,7 @@ func TestRefreshCommand(t *testing.T) {
 	t.Parallel()
 	repaired := func(found, done string, columns ...string) map[string]any {
 		return map[string]any{
-			"user_id": "auth0|1", "provider": "auth0", "found": found, "done": done, "columns": append([]string{}, columns...),
+			"record_type": "user", "record_id": "auth0|1", "user_id": "auth0|1", "provider": "auth0", "found": found, "done": done, "columns": append([]string{}, columns...),
 			"note": nil, "event_id": "refresh:1",
 		}
 	}
@@ -57,13 +58,21 @@ func TestRefreshCommand(t *testing.T) {
 		status, out, errs := runCommand(t.Context(), t, a.url, "refresh", "shop", "auth0|1")
 		require.Equal(t, 0, status, errs.String())
 		require.Equal(t, want, out.String())
-		require.Equal(t, []string{"POST /api/capydb/v1/projects/shop/users/auth0%7C1/refresh", "{}"}, []string{a.path, a.body})
+		require.Equal(t, []string{"POST /api/capydb/v1/projects/shop/records/user/auth0%7C1/refresh", "{}"}, []string{a.path, a.body})
 	}
 	a := newAnswering(t, 200, repaired("equal", "nothing"))
 	status, out, _ := runCommand(t.Context(), t, a.url, "refresh", "shop", "u", "--provider", "better-auth", "--json")
 	require.Equal(t, 0, status)
 	require.JSONEq(t, `{"provider": "better_auth"}`, a.body)
-	require.JSONEq(t, `{"user_id": "auth0|1", "provider": "auth0", "found": "equal", "done": "nothing", "columns": [], "note": null, "event_id": "refresh:1"}`, out.String())
+	require.JSONEq(t, `{"record_type": "user", "record_id": "auth0|1", "user_id": "auth0|1", "provider": "auth0", "found": "equal", "done": "nothing", "columns": [], "note": null, "event_id": "refresh:1"}`, out.String())
+
+	recent := repaired("recent", "nothing")
+	recent["record_type"], recent["record_id"], recent["note"] = "membership", "org_1/auth0|1", "refresh it again in 1m0s"
+	a = newAnswering(t, 200, recent)
+	status, out, _ = runCommand(t.Context(), t, a.url, "refresh", "shop", "membership/org_1/auth0|1")
+	require.Equal(t, 0, status)
+	require.Equal(t, "/api/capydb/v1/projects/shop/records/membership/org_1%2Fauth0%7C1/refresh", strings.TrimPrefix(a.path, "POST "))
+	require.Equal(t, "org_1/auth0|1: the row is newer than what Auth0 is certain to know; nothing was changed (refresh it again in 1m0s).\n", out.String())
 
 	status, _, _ = runCommand(t.Context(), t, a.url, "refresh", "shop", "u", "--provider", "okta")
 	require.Equal(t, 2, status)

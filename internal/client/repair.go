@@ -6,14 +6,14 @@ import (
 	"net/url"
 )
 
-// Refresh reads a user from the provider and brings the mirror to it. An empty
-// provider is the one that the user came from.
-func (c *Client) Refresh(ctx context.Context, project, userID, provider string) (r Repair, err error) {
+// Refresh reads a record from the provider and brings the mirror to it. An empty
+// provider is the one that the record came from.
+func (c *Client) Refresh(ctx context.Context, project, recordType, recordID, provider string) (r Repair, err error) {
 	body := map[string]string{}
 	if provider != "" {
 		body["provider"] = provider
 	}
-	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/users/"+url.PathEscape(userID)+"/refresh", body, &r)
+	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/records/"+url.PathEscape(recordType)+"/"+url.PathEscape(recordID)+"/refresh", body, &r)
 	return r, err
 }
 

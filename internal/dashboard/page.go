@@ -281,7 +281,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+one+"/replay", d.act(replayEvents))
 	routes.HandleFunc("GET "+one+"/records/{type}", d.page(listRecords))
 	routes.HandleFunc("GET "+one+"/records/{type}/{id}", d.page(showRecord))
-	routes.HandleFunc("POST "+one+"/records/user/{id}/refresh", d.act(refreshUser))
+	routes.HandleFunc("POST "+one+"/records/{type}/{id}/refresh", d.act(refreshRecord))
 	routes.HandleFunc("GET "+NewProjectPath, d.page(only(project.Admin, newProject)))
 	routes.HandleFunc("POST "+ProjectsPath, d.act(createProject))
 	routes.HandleFunc("POST "+one, d.act(updateProject))

@@ -20,6 +20,7 @@ const maxChangesShown = 50
 type recordData struct {
 	Type, Table, ID string
 	IsDeleted       bool
+	IsListed        bool // its provider can be asked about it
 	Columns         []recordColumn
 	Sent            []wire.Delivery // the newest deliveries
 	Changes         []recordChange  // newest first
@@ -59,7 +60,7 @@ func showRecord(v *visit) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	data := recordData{Type: found.RecordType, Table: d.Table, ID: id, Columns: columnsOf(v.project.ID, d, found)}
+	data := recordData{Type: found.RecordType, Table: d.Table, IsListed: d.Listed, ID: id, Columns: columnsOf(v.project.ID, d, found)}
 	for _, column := range []string{"deleted_at", "ended_at"} {
 		data.IsDeleted = data.IsDeleted || !valueOf(found.Record[column], false, maxValueShown).None
 	}
@@ -116,22 +117,22 @@ func differencesOf(c wire.Change) (differences []difference) {
 	return differences
 }
 
-// refreshUser reads one user from the provider.
-func refreshUser(v *visit) (done, error) {
-	id := v.PathValue("id")
-	repair, err := send[wire.Repair](v, http.MethodPost, nil, "projects", v.project.ID, "users", id, "refresh")
+// refreshRecord reads one record from the provider.
+func refreshRecord(v *visit) (done, error) {
+	path := []string{"projects", v.project.ID, "records", v.PathValue("type"), v.PathValue("id")}
+	repair, err := send[wire.Repair](v, http.MethodPost, nil, append(path, "refresh")...)
 	if err != nil {
 		return done{}, err
 	}
-	return done{page: pathOf("projects", v.project.ID, "records", string(record.User), id), notice: repairText(repair)}, nil
+	return done{page: pathOf(path...), notice: repairText(repair)}, nil
 }
 
 // repairText is what a refresh has found and done, in a sentence.
 func repairText(r wire.Repair) string {
 	found := map[string]string{
-		"equal": "The mirror has what " + provider.Title(r.Provider) + " has.", "missing": "The user was missing in the mirror.",
-		"differing": "The mirror differed in " + strings.Join(r.Columns, ", ") + ".", "deleted_here": "The user was deleted in the mirror, but not at the provider.",
-		"gone": "The provider has no such user.",
+		"equal": "The mirror has what " + provider.Title(r.Provider) + " has.", "missing": "The " + r.RecordType + " was missing in the mirror.",
+		"differing": "The mirror differed in " + strings.Join(r.Columns, ", ") + ".", "deleted_here": "The " + r.RecordType + " was deleted in the mirror, but not at the provider.",
+		"gone": "The provider has no such " + r.RecordType + ".", "recent": "The mirror has newer values than the provider is certain to know.",
 	}[r.Found]
 	if r.Done != "nothing" {
 		found += " It is " + r.Done + " now."

@@ -50,13 +50,15 @@ type ListedUser struct {
 	Provider     *string    `json:"provider"` // nil for a placeholder
 }
 
-// Repair is what a refresh of one user found and did.
+// Repair is what a refresh of one record found and did.
 type Repair struct {
-	UserID   string   `json:"user_id"`
-	Provider string   `json:"provider"`
-	Found    string   `json:"found"`
-	Columns  []string `json:"columns"` // those that differed
-	Done     string   `json:"done"`
-	Note     *string  `json:"note"`
-	EventID  string   `json:"event_id"`
+	RecordType string   `json:"record_type"`
+	RecordID   string   `json:"record_id"`
+	UserID     *string  `json:"user_id"` // that the record is, or whose membership it is
+	Provider   string   `json:"provider"`
+	Found      string   `json:"found"`
+	Columns    []string `json:"columns"` // those that differed
+	Done       string   `json:"done"`
+	Note       *string  `json:"note"`
+	EventID    string   `json:"event_id"`
 }

@@ -85,7 +85,7 @@ func TestRecordProvesNothingWithoutThePermission(t *testing.T) {
 		ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)), ref(record.Invitation, "uinv_2_0", ""),
 	} {
 		_, err := source.Record(t.Context(), r)
-		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", r, err)
+		require.True(t, fault.Is(err, fault.NotPossible), "%+v: %v", r, err)
 	}
 }
 

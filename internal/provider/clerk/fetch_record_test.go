@@ -64,7 +64,8 @@ func TestRecordProvesNothingByFailing(t *testing.T) {
 	server, c := organizations(t, 3)
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	_, err := source.Record(t.Context(), ref(record.Invitation, "orginv_2_0", ""))
-	require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
+	require.True(t, fault.Is(err, fault.NotPossible), "%v", err)
+	require.ErrorContains(t, err, "which organization it belongs to")
 
 	for _, entry := range []string{`{"id": null}`, `{"id": "orgmem_1", "organization": {"id": "org_1"}, "public_user_data": {"user_id": "user_1"}}`} {
 		server.Records.Entry = entry
@@ -86,7 +87,7 @@ func TestRecordOfAnInstanceWithoutOrganizations(t *testing.T) {
 	} {
 		server.NoOrganizations = true
 		_, err := source.Record(t.Context(), r)
-		require.True(t, fault.Is(err, fault.ProviderError), "%+v: %v", r, err)
+		require.True(t, fault.Is(err, fault.NotPossible), "%+v: %v", r, err)
 		require.ErrorContains(t, err, "organizations are turned off in this Clerk instance")
 
 		server.NoOrganizations = false

@@ -19,7 +19,8 @@ type RecordSource interface {
 	// so.
 	Records(ctx context.Context, cursor string) (RecordPage, error)
 	// Record reads one record, of a type that it lists. It returns ErrGone if the provider certainly
-	// has no such record. A Record without an Object exists, but cannot be read alone.
+	// has no such record. A Record without an Object exists, but what it has may not be read. The error
+	// is a fault.NotPossible if the credentials or the settings of the provider do not allow to ask.
 	Record(ctx context.Context, ref RecordRef) (Record, error)
 }
 
@@ -60,7 +61,11 @@ type Record struct {
 // Unreadable is the error of a record that cannot be read alone, because the mirror does not know enough
 // of it or because it is of a type that is not listed.
 func Unreadable(ref RecordRef) error {
-	return fault.Newf(fault.ProviderError, "%s %s cannot be read alone", ref.Type, ref.ID)
+	reason := "its provider is not asked about single " + string(ref.Type) + "s"
+	if ref.Type == record.Invitation && ref.OrganizationID == "" {
+		reason = "the mirror does not know which organization it belongs to"
+	}
+	return fault.Newf(fault.NotPossible, "%s %s cannot be read alone: %s", ref.Type, ref.ID, reason)
 }
 
 // RecordPage is one step through the lists. It may hold no records and still have a Next.

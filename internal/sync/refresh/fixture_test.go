@@ -47,6 +47,7 @@ type testBundle struct {
 	jobs             *river.Client[pgx.Tx]
 	queue            *refresh.Queue
 	readTime         time.Duration
+	tables           func(provider.Secret, provider.UserTables) (userapi.Source, error) // opens those of Better Auth
 
 	mu           sync.Mutex
 	integrations map[string]stored
@@ -69,7 +70,11 @@ func setup(t *testing.T) *testBundle {
 	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	b.accounts = source.NewShared(&source.Integrations{
 		Credentials: b.credentials, Providers: b.providers,
-		Deps: func(context.Context, uuid.UUID) (userapi.Deps, error) { return b.clock.Deps(), nil },
+		Deps: func(context.Context, uuid.UUID) (userapi.Deps, error) {
+			deps := b.clock.Deps()
+			deps.SQL = b.tables
+			return deps, nil
+		},
 	})
 	t.Cleanup(b.accounts.Close)
 	inserts, err := inbox.NewJobs(log)

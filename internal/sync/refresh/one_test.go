@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
@@ -50,6 +51,8 @@ func fakes() map[string]func(t *testing.T, b *testBundle) fake {
 	}
 }
 
+func user(id string) record.Ref { return record.Ref{Type: record.User, ID: id} }
+
 func TestRefreshBringsTheMirrorToWhatTheProviderSays(t *testing.T) {
 	t.Parallel()
 	for name, start := range fakes() {
@@ -60,10 +63,10 @@ func TestRefreshBringsTheMirrorToWhatTheProviderSays(t *testing.T) {
 			id := f.id(3)
 			requireDone := func(found, done string, columns ...string) {
 				t.Helper()
-				got, err := b.one.Refresh(t.Context(), b.projectID, id, "")
+				got, err := b.one.Refresh(t.Context(), b.projectID, user(id), "")
 				require.NoError(t, err)
 				slices.Sort(got.Columns)
-				require.Equal(t, []any{id, f.name, found, done}, []any{got.UserID, got.Provider, got.Found, got.Done})
+				require.Equal(t, []any{id, f.name, found, done}, []any{got.Record.ID, got.Provider, got.Found, got.Done})
 				require.Subset(t, got.Columns, columns)
 				require.Nil(t, got.Note)
 				if done != refresh.Nothing {
@@ -93,7 +96,7 @@ func TestRefreshBringsTheMirrorToWhatTheProviderSays(t *testing.T) {
 			requireDone(refresh.Gone, refresh.Nothing)
 
 			id = f.id(99)
-			_, err := b.one.Refresh(t.Context(), b.projectID, id, "")
+			_, err := b.one.Refresh(t.Context(), b.projectID, user(id), "")
 			require.True(t, fault.Is(err, fault.UserNotFound), err)
 			require.ErrorContains(t, err, "check the id")
 			require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
@@ -115,7 +118,7 @@ func TestRefreshSaysWhatToDo(t *testing.T) {
 			b := setup(t)
 			f := start(t, b)
 			read := func() error {
-				_, err := b.one.Refresh(t.Context(), b.projectID, f.id(1), f.name)
+				_, err := b.one.Refresh(t.Context(), b.projectID, user(f.id(1)), f.name)
 				return err
 			}
 			f.server.Fail(demoprovider.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}, "X-Retry-After": {"90"}}})
@@ -149,7 +152,7 @@ func TestRefreshChoosesTheProvider(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	read := func(id, name string) (refresh.Repair, error) {
-		return b.one.Refresh(t.Context(), b.projectID, id, name)
+		return b.one.Refresh(t.Context(), b.projectID, user(id), name)
 	}
 	_, err := read("x", "")
 	require.True(t, fault.Is(err, fault.Invalid), err)
@@ -192,7 +195,7 @@ func TestRefreshTellsThatTheRowIsRefused(t *testing.T) {
 	b := setup(t)
 	b.auth0(t, 3)
 	b.exec(t, `ALTER TABLE capydb_auth.users ADD CONSTRAINT nobody CHECK (email IS NULL)`)
-	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(1), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, user(demoprovider.Auth0ID(1)), "")
 	require.True(t, fault.Is(err, fault.RowRefused), err)
 	require.ErrorContains(t, err, "constraint nobody")
 }
@@ -202,7 +205,7 @@ func TestRefreshesShareAToken(t *testing.T) {
 	b := setup(t)
 	tenant := b.auth0(t, 3)
 	for i := range 3 {
-		_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(i), "")
+		_, err := b.one.Refresh(t.Context(), b.projectID, user(demoprovider.Auth0ID(i)), "")
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, tenant.Requests("/oauth/token"))
@@ -212,7 +215,7 @@ func TestRefreshesShareAToken(t *testing.T) {
 	changed := b.integrations[provider.Auth0]
 	changed.credentials.ClientSecret = "another"
 	b.store(provider.Auth0, &changed)
-	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(0), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, user(demoprovider.Auth0ID(0)), "")
 	require.NoError(t, err)
 	require.Equal(t, 2, tenant.Requests("/oauth/token"), "new credentials count at once")
 }

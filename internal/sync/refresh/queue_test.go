@@ -330,7 +330,7 @@ func TestOneUserInTroubleHoldsUpNobody(t *testing.T) {
 	b.want(t, demoprovider.Auth0ID(1))
 	b.becomes(t, b.control, demoprovider.Auth0ID(2), `SELECT string_agg(user_id, ' ') FROM authsync.refresh_requests`)
 	b.exec(t, `ALTER TABLE capydb_auth.users DROP CONSTRAINT no_two`)
-	_, err := b.one.Refresh(t.Context(), b.projectID, demoprovider.Auth0ID(2), "")
+	_, err := b.one.Refresh(t.Context(), b.projectID, user(demoprovider.Auth0ID(2)), "")
 	require.NoError(t, err)
 	b.quiet(t)
 	require.Equal(t, "4", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))

@@ -62,11 +62,13 @@ type Answer struct {
 	Gone bool
 	// Finding is one of mirror.Equal, Missing, Differing, Unreported, Deleted; if the record is gone,
 	// mirror.Orphaned or Placeholder, or Equal if the mirror has the record as deleted, not at all,
-	// or from another provider. It is Equal, too, for one that exists but cannot be read alone.
+	// or from another provider.
 	Finding string
 	Columns []string
 	// Tolerated lists tolerated differences; see mirror.Finding.
 	Tolerated []string
+	// IsBare reports that the record exists, and that nothing of it may be read. Its finding is Equal.
+	IsBare bool
 	// IsRecent reports that the answer contradicts something that the mirror has heard of and that the
 	// answer, which may lag, may not know: nothing follows from it now.
 	IsRecent bool
@@ -144,12 +146,12 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 		}
 		clocks.Supersede(&answer.event)
 		return answer, nil
-	case fault.Is(err, fault.ProviderError):
+	case fault.Is(err, fault.ProviderError, fault.NotPossible):
 		return &Answer{ID: id, Err: err}, nil // possibly specific to this record
 	case err != nil:
 		return nil, err
 	case object.Object == nil:
-		return &Answer{ID: id, Finding: mirror.Equal, IsRecent: lag > 0 && clocks.IsNewerThan(asOf)}, nil
+		return &Answer{ID: id, Finding: mirror.Equal, IsBare: true, IsRecent: lag > 0 && clocks.IsNewerThan(asOf)}, nil
 	}
 	e := r.decode(object)
 	if e.Verdict != provider.Apply {

@@ -30,10 +30,15 @@ type Account struct {
 	// Alone reports that the project has no other integration, so that a user unknown to this
 	// provider is unknown to all.
 	Alone bool
+
+	isShared bool
 }
 
-// Close closes what the Source keeps open between pages.
+// Close closes what the Source keeps open between pages, unless it is shared.
 func (a *Account) Close() {
+	if a.isShared {
+		return
+	}
 	if closer, ok := a.Source.(io.Closer); ok {
 		_ = closer.Close() // it was only read from
 	}

@@ -5,11 +5,9 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
-
-	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
-// Shared caches opened accounts, so that readers of single users share an access token and a
+// Shared caches opened accounts, so that readers of single records share an access token and a
 // connection: a token costs a request and, at Auth0, money. Credentials are looked up each time, so
 // a new secret applies to the next call. Do not read pages through it: a walk keeps its own
 // downloads open.
@@ -49,7 +47,7 @@ func (s *Shared) Open(ctx context.Context, projectID uuid.UUID, providerName str
 	default:
 		s.kept[key] = opened
 	}
-	opened.Source = shared(opened.Source)
+	opened.isShared = true
 	return opened, nil
 }
 
@@ -61,15 +59,4 @@ func (s *Shared) Close() {
 		kept.Close()
 		delete(s.kept, key)
 	}
-}
-
-// shared hides a Source's Close from those who share it.
-func shared(s userapi.Source) userapi.Source {
-	if redeliverer, can := s.(userapi.Redeliverer); can {
-		return struct {
-			userapi.Source
-			userapi.Redeliverer
-		}{s, redeliverer}
-	}
-	return struct{ userapi.Source }{s}
 }
