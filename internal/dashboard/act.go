@@ -12,7 +12,6 @@ import (
 
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/publicurl"
 )
 
 // maxForm is the size of a form in bytes; the longest texts in one are mappings of destinations.
@@ -84,7 +83,6 @@ func unreadable(err error) error {
 func (v *visit) entered(field string) string { return strings.TrimSpace(v.form.Get(field)) }
 
 const (
-	noticeCookie = "authsync_notice"
 	noticeLength = time.Minute
 	noticeSeal   = "dashboard notice"
 	maxNotice    = 1000 // bytes; a cookie takes 4 kB
@@ -107,12 +105,12 @@ func (d *Dashboard) leaveNotice(w http.ResponseWriter, r *http.Request, notice s
 // takeNotice returns the sentence that an earlier answer left, and removes it. It is for the page that is opened next,
 // and not for one that looks for news meanwhile.
 func (d *Dashboard) takeNotice(w http.ResponseWriter, r *http.Request) string {
-	cookie, err := r.Cookie(noticeCookie)
-	if err != nil || isLook(r) {
+	left := d.cookie(r, noticeCookie)
+	if left == "" || isLook(r) {
 		return ""
 	}
 	d.noticeIs(w, r, "", -time.Second)
-	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	sealed, err := base64.RawURLEncoding.DecodeString(left)
 	if err != nil {
 		return ""
 	}
@@ -124,10 +122,7 @@ func (d *Dashboard) takeNotice(w http.ResponseWriter, r *http.Request) string {
 }
 
 func (d *Dashboard) noticeIs(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure if the browser came by https
-		Name: noticeCookie, Value: value, Path: "/", MaxAge: int(age / time.Second), HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),
-	})
+	d.setCookie(w, r, noticeCookie, value, age, http.SameSiteStrictMode)
 }
 
 // formPage is the page that has the form, as the browser says; it leads nowhere else.

@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/project"
-	"github.com/authsync/authsync/internal/publicurl"
 )
 
 const (
-	cookieName    = "authsync_session"
 	sessionLength = 12 * time.Hour
 	// sessionSeal is the context the cookie is sealed with, so that no other sealed value opens as a session.
 	sessionSeal = "dashboard session"
@@ -34,11 +31,7 @@ func isOver(err error) bool {
 
 // session returns the key the browser signed in with.
 func (d *Dashboard) session(r *http.Request) (project.Key, error) {
-	cookie, err := r.Cookie(cookieName)
-	if err != nil {
-		return project.Key{}, errNoSession
-	}
-	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	sealed, err := base64.RawURLEncoding.DecodeString(d.cookie(r, sessionCookie))
 	if err != nil {
 		return project.Key{}, errNoSession
 	}
@@ -61,16 +54,12 @@ func (d *Dashboard) startSession(w http.ResponseWriter, r *http.Request, key pro
 	if err != nil {
 		return fmt.Errorf("start a session: %w", err)
 	}
-	d.setCookie(w, r, base64.RawURLEncoding.EncodeToString(sealed), sessionLength)
+	d.setSession(w, r, base64.RawURLEncoding.EncodeToString(sealed), sessionLength)
 	return nil
 }
 
-// setCookie sets the session cookie; a negative age deletes it. Browsers send it along when a link on another site,
+// setSession sets the session cookie; a negative age deletes it. Browsers send it along when a link on another site,
 // such as a ticket, leads to a page; nothing changes by that, and the forms of other sites are refused (see sameOrigin).
-func (d *Dashboard) setCookie(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure if the browser came by https
-		Name: cookieName, Value: value, Path: "/", MaxAge: int(age / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: strings.HasPrefix(publicurl.Of(r, d.config.PublicURL), "https://"),
-	})
+func (d *Dashboard) setSession(w http.ResponseWriter, r *http.Request, value string, age time.Duration) {
+	d.setCookie(w, r, sessionCookie, value, age, http.SameSiteLaxMode)
 }

@@ -133,7 +133,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, n
 // signOut deletes the session cookie. A copy of the cookie stays valid until it expires; revoking the key ends
 // it at once.
 func (d *Dashboard) signOut(w http.ResponseWriter, r *http.Request) {
-	d.setCookie(w, r, "", -time.Second)
+	d.setSession(w, r, "", -time.Second)
 	http.Redirect(w, r, SignInPath, http.StatusSeeOther)
 }
 

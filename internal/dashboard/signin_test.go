@@ -240,23 +240,6 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-func TestCookieIsSecureWhereTheBrowserCameByHTTPS(t *testing.T) {
-	t.Parallel()
-	secure := func(t *testing.T, b *testBundle, forwarded string) bool {
-		t.Helper()
-		w := b.do(t, request{
-			method: http.MethodPost, path: dashboard.SignInPath, form: url.Values{"key": {b.secret}},
-			header: map[string]string{"X-Forwarded-Proto": forwarded},
-		})
-		require.Len(t, w.Result().Cookies(), 1)
-		return w.Result().Cookies()[0].Secure
-	}
-	b := setup(t)
-	require.False(t, secure(t, b, ""))
-	require.True(t, secure(t, b, "https"))
-	require.True(t, secure(t, setupAt(t, "https://sync.example.com"), ""))
-}
-
 func TestOtherSitesChangeNothing(t *testing.T) {
 	t.Parallel()
 	b := setupAt(t, "https://sync.example.com/")
