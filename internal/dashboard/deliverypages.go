@@ -7,26 +7,16 @@ import (
 	"strconv"
 
 	"github.com/authsync/authsync/internal/api/wire"
-	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/record"
 )
 
 // deliveriesData is the list of deliveries.
 type deliveriesData struct {
-	Entered      map[string]string
-	IsFiltered   bool
-	Destinations []string
-	States       []choice
-	RecordTypes  []string
-	EventTypes   []string
-	Deliveries   []wire.Delivery
-	First, Next  string // paths of other pages; empty: there is none
-	Fault        *problemError
-}
-
-// Field is a field of the form, with what was entered and what is wrong with it.
-func (d deliveriesData) Field(name, label, example string) formField {
-	return formField{Name: name, Label: label, Example: example, Value: d.Entered[name], Fault: d.Fault.Of(name)}
+	Filter      filterForm
+	IsFiltered  bool
+	Deliveries  []wire.Delivery
+	First, Next string // paths of other pages; empty: there is none
+	Fault       *problemError
 }
 
 // deliveryStates are the states of deliveries, with what they mean.
@@ -44,15 +34,10 @@ func deliveryStates() []choice {
 
 func listDeliveries(v *visit) (view, error) {
 	query := v.given()
-	data := deliveriesData{
-		Entered: enteredOf(query), IsFiltered: isFiltered(query), States: deliveryStates(), RecordTypes: record.Names(), EventTypes: destination.EventTypes(),
-	}
+	data := deliveriesData{IsFiltered: isFiltered(query)}
 	destinations, err := get[wire.Page[wire.Destination]](v, nil, "projects", v.project.ID, "destinations")
 	if err != nil {
 		return view{}, err
-	}
-	for _, d := range destinations.Data {
-		data.Destinations = append(data.Destinations, d.Name)
 	}
 	shown := view{template: "deliveries", title: "Deliveries of " + v.project.Name, section: "deliveries"}
 	page, err := get[wire.Page[wire.Delivery]](v, query, "projects", v.project.ID, "deliveries")
@@ -61,10 +46,26 @@ func listDeliveries(v *visit) (view, error) {
 	} else if err != nil {
 		return view{}, err
 	}
-	data.Deliveries = page.Data
+	data.Deliveries, data.Filter = page.Data, deliveryFilter(v, destinations.Data, query, data.Fault)
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil
+}
+
+// deliveryFilter has all that deliveries can be chosen by.
+func deliveryFilter(v *visit, of []wire.Destination, query url.Values, fault *problemError) filterForm {
+	var destinations, states []string
+	for _, d := range of {
+		destinations = append(destinations, d.Name)
+	}
+	for _, state := range deliveryStates() {
+		states = append(states, state.Value)
+	}
+	return newFilter(
+		pathOf("projects", v.project.ID, "deliveries"), "Filter deliveries", "Filter", query, fault,
+		chooseOf("destination", "Destination", destinations), chooseOf("state", "State", states), eventTypeField(),
+		userField(), recordTypeField(), recordField(),
+	)
 }
 
 // deliveryData is the page of a delivery.

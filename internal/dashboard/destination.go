@@ -129,11 +129,12 @@ type destinationData struct {
 	Made  *wire.MadeSecret
 	IsNew bool
 	// Tested is what it answered to a test event.
-	Tested      *testResult
-	TestTypes   []choice
-	RecordTypes []string
-	Options     excerpt
-	Secrets     []secretShown
+	Tested    *testResult
+	TestTypes []choice
+	// PreviewFilter chooses the record of a preview.
+	PreviewFilter filterForm
+	Options       excerpt
+	Secrets       []secretShown
 	// Plot is nil if nothing has finished lately, and Troubled if no delivery was tried in vain.
 	Plot     *plot
 	Troubled *troubledDelivery
@@ -165,7 +166,8 @@ func (d *Dashboard) showDestination(v *visit) (view, error) {
 func (d *Dashboard) destinationView(v *visit, data destinationData) view {
 	of := data.Destination
 	data.Type = typeOr(of.Type)
-	data.Path, data.Now, data.RecordTypes = destinationPath(v, of), stateOf(of), recordTypesOf(&data.Type)
+	data.Path, data.Now = destinationPath(v, of), stateOf(of)
+	data.PreviewFilter = previewFilter(data.Path, &data.Type, nil, nil)
 	options, _ := pretty(string(of.Options))
 	data.Options = excerptOf(options, maxBodyShown)
 	for _, name := range slices.Sorted(maps.Keys(of.Secrets)) {

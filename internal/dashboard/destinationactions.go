@@ -1,35 +1,24 @@
 package dashboard
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
-	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/record"
 )
 
 // previewData is the page that shows what a destination would be sent.
 type previewData struct {
 	Destination wire.Destination
 	Path        string
-	RecordTypes []string
-	Entered     map[string]string
+	Filter      filterForm
 	Fault       *problemError
 	// Preview is nil until a record is named.
 	Preview *wire.Preview
 	Shown   []shownRequest
 	// RecordPath is the page of the record.
 	RecordPath string
-}
-
-// Field is a field of the form.
-func (d previewData) Field(name, label, example string) formField {
-	return formField{Name: name, Label: label, Example: example, Value: d.Entered[name], Fault: d.Fault.Of(name)}
 }
 
 // previewDestination shows the requests for the newest change of a record; nothing is sent.
@@ -39,7 +28,7 @@ func previewDestination(v *visit) (view, error) {
 		return view{}, err
 	}
 	given := v.given()
-	data := previewData{Destination: d, Path: destinationPath(v, d), RecordTypes: recordTypesOf(&t), Entered: enteredOf(given)}
+	data := previewData{Destination: d, Path: destinationPath(v, d)}
 	shown := view{template: "destinationpreview", title: "Preview of " + d.Name, section: "destinations"}
 	if v.URL.Query().Has("record_id") {
 		order := wire.PreviewOrder{RecordType: given.Get("record_type"), RecordID: given.Get("record_id")}
@@ -58,41 +47,36 @@ func previewDestination(v *visit) (view, error) {
 			data.RecordPath = pathOf("projects", v.project.ID, "records", order.RecordType, order.RecordID)
 		}
 	}
+	data.Filter = previewFilter(data.Path, &t, given, data.Fault)
 	shown.data = data
 	return shown, nil
 }
 
-// enteredOf are the parameters of a query by name.
-func enteredOf(query url.Values) map[string]string {
-	entered := make(map[string]string, len(query))
-	for name := range query {
-		entered[name] = query.Get(name)
-	}
-	return entered
+// previewFilter chooses the record of a preview.
+func previewFilter(path string, t *destinationType, entered url.Values, fault *problemError) filterForm {
+	f := newFilter(
+		path+"/preview", "Preview", "Preview", entered, fault,
+		formField{Name: "record_type", Label: "Record type", Choices: choicesOf(recordTypesOf(t))},
+		formField{Name: "record_id", Label: "Record id", Example: "user_2xKq9"},
+	)
+	f.Clear = "" // without a record there is none
+	return f
 }
 
 // destinationReplay is the page that asks before a destination is sent something again.
 type destinationReplay struct {
 	Destination wire.Destination
 	Path        string
-	States      []string
-	RecordTypes []string
-	EventTypes  []string
-	Entered     map[string]string
-	Filters     []formField // what chooses the deliveries
+	Filter      filterForm
+	Chosen      []formField // by what the deliveries are chosen
 	Matched     *int64      // nil: nothing is chosen yet
 	Fault       *problemError
-}
-
-// Field is a field of the form, with what was entered and what is wrong with it.
-func (d destinationReplay) Field(name, label, example string) formField {
-	return formField{Name: name, Label: label, Example: example, Value: d.Entered[name], Fault: d.Fault.Of(name)}
 }
 
 // finishedStates are those from which deliveries can be sent again.
 func finishedStates() []string { return []string{"failed", "delivered", "coalesced", "cancelled"} }
 
-func replayOrder(chosen url.Values) wire.ReplayOrder {
+func deliveriesOrder(chosen url.Values) wire.ReplayOrder {
 	return wire.ReplayOrder{
 		Since: chosen.Get("since"), Until: chosen.Get("until"), UserID: chosen.Get("user_id"), RecordType: chosen.Get("record_type"),
 		RecordID: chosen.Get("record_id"), EventType: chosen.Get("event_type"), State: chosen.Get("state"),
@@ -105,13 +89,10 @@ func askDestinationReplay(v *visit) (view, error) {
 		return view{}, err
 	}
 	given := v.given()
-	data := destinationReplay{
-		Destination: d, Path: destinationPath(v, d), States: finishedStates(), RecordTypes: record.Names(),
-		EventTypes: destination.EventTypes(), Entered: enteredOf(given),
-	}
+	data := destinationReplay{Destination: d, Path: destinationPath(v, d)}
 	shown := view{template: "destinationreplay", title: "Replay deliveries to " + d.Name, section: "destinations"}
 	if len(v.URL.Query()) > 0 { // without a choice the API says what there is to choose
-		order := replayOrder(given)
+		order := deliveriesOrder(given)
 		order.DryRun = true
 		counted, err := send[wire.Replayed](v, http.MethodPost, order, "projects", v.project.ID, "destinations", d.ID, "replay")
 		if invalid, ok := isInvalid(err); ok {
@@ -121,16 +102,20 @@ func askDestinationReplay(v *visit) (view, error) {
 		} else {
 			data.Matched = &counted.Matched
 		}
-		for _, name := range slices.Sorted(maps.Keys(data.Entered)) {
-			data.Filters = append(data.Filters, formField{Name: name, Label: strings.ReplaceAll(name, "_", " "), Value: data.Entered[name]})
-		}
+		data.Chosen = chosenBy(given)
 	}
+	state := chooseOf("state", "State", finishedStates())
+	state.All = "all but coalesced"
+	data.Filter = newFilter(
+		data.Path+"/replay", "Choose deliveries", "Count them", given, data.Fault, state, eventTypeField(), recordTypeField(), recordField(), userField(),
+		timeField("since", "Since (UTC, or beginning)"), timeField("until", "Until (UTC)"),
+	)
 	shown.data = data
 	return shown, nil
 }
 
 func replayDestination(v *visit) (done, error) {
-	replayed, err := send[wire.Replayed](v, http.MethodPost, replayOrder(v.form), "projects", v.project.ID, "destinations", v.PathValue("destination"), "replay")
+	replayed, err := send[wire.Replayed](v, http.MethodPost, deliveriesOrder(v.form), "projects", v.project.ID, "destinations", v.PathValue("destination"), "replay")
 	if err != nil {
 		return done{}, err
 	}

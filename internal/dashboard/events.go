@@ -7,28 +7,16 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/record"
 )
 
 // eventsData is the list of events.
 type eventsData struct {
-	Filter      map[string]string
+	Filter      filterForm
 	IsFiltered  bool
-	Outcomes    []string
-	Providers   []string
-	RecordTypes []string
 	Events      []wire.Event
 	First, Next string // paths of other pages; empty: there is none
 	ReplayPath  string // of the page that asks whether to replay what matches
 	Fault       *problemError
-}
-
-// formField is a text field of a form.
-type formField struct{ Name, Label, Example, Value, Fault string }
-
-// Field is a field of the form, with what was entered and what is wrong with it.
-func (d eventsData) Field(name, label, example string) formField {
-	return formField{Name: name, Label: label, Example: example, Value: d.Filter[name], Fault: d.Fault.Of(name)}
 }
 
 // Of is what is wrong with a parameter; empty: nothing.
@@ -52,13 +40,7 @@ func isInvalid(err error) (*problemError, bool) {
 
 func listEvents(v *visit) (view, error) {
 	query := v.given()
-	data := eventsData{
-		Filter: map[string]string{}, IsFiltered: isFiltered(query), Providers: provider.Names(), RecordTypes: record.Names(),
-		Outcomes: []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"},
-	}
-	for name := range query {
-		data.Filter[name] = query.Get(name)
-	}
+	data := eventsData{IsFiltered: isFiltered(query)}
 	shown := view{template: "events", title: "Events of " + v.project.Name, section: "events"}
 	page, err := get[wire.Page[wire.Event]](v, query, "projects", v.project.ID, "events")
 	if invalid, ok := isInvalid(err); ok {
@@ -66,16 +48,26 @@ func listEvents(v *visit) (view, error) {
 	} else if err != nil {
 		return view{}, err
 	}
-	data.Events = page.Data
+	data.Events, data.Filter = page.Data, eventFilter(v, query, data.Fault)
 	data.ReplayPath = withValues(pathOf("projects", v.project.ID, "replay"), replayFilter(query))
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil
 }
 
-// isFiltered reports whether a list was asked for in part: the place in it does not count.
-func isFiltered(query url.Values) bool {
-	return len(query) > 1 || len(query) == 1 && !query.Has("cursor")
+// eventFilter has all that events can be chosen by.
+func eventFilter(v *visit, query url.Values, fault *problemError) filterForm {
+	providers := formField{Name: "provider", Label: "Provider", All: "all"}
+	for _, name := range provider.Names() {
+		providers.Choices = append(providers.Choices, choice{name, provider.Title(name)})
+	}
+	return newFilter(
+		pathOf("projects", v.project.ID, "events"), "Filter events", "Filter", query, fault,
+		chooseOf("outcome", "Outcome", []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"}), providers,
+		formField{Name: "type", Label: "Type", Example: "user.created"}, userField(), recordTypeField(), recordField(),
+		formField{Name: "event_id", Label: "Event id", Example: "of the provider"},
+		timeField("since", "Since (UTC)"), timeField("until", "Until (UTC)"),
+	)
 }
 
 // otherPages are the paths of the first and the next page of a list.

@@ -191,7 +191,7 @@ func TestEventsAreFilteredAndPaged(t *testing.T) {
 
 	form := s.get(t, s.path("events")+"?"+url.Values{"outcome": {"ignored"}, "type": {hostile}}.Encode(), s.all)
 	require.Contains(t, form.words, "No event matches")
-	require.Contains(t, form.text, "<option selected>ignored</option>")
+	require.Contains(t, form.text, "<option value=\"ignored\" selected>ignored</option>")
 	field := slices.IndexFunc(form.elements, func(e xml.StartElement) bool { name, _ := attribute(e, "name"); return name == "type" })
 	require.NotEqual(t, -1, field)
 	value, _ := attribute(form.elements[field], "value")

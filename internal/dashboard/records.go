@@ -14,7 +14,7 @@ import (
 type recordsData struct {
 	Type       string
 	Table      string
-	Filters    []formField
+	Filter     filterForm
 	IsFiltered bool
 	Columns    []string
 	Rows       []recordRow
@@ -59,7 +59,7 @@ func listRecords(v *visit) (view, error) {
 	} else if err != nil {
 		return view{}, err
 	}
-	data.Filters = filtersOf(d, query, data.Fault)
+	data.Filter = recordFilter(v, d, query, data.Fault)
 	for _, r := range page.Data {
 		row := recordRow{ID: r.RecordID}
 		for _, column := range data.Columns {
@@ -82,7 +82,7 @@ func newRecords(v *visit, d record.Definition, query url.Values) (recordsData, v
 func noSuchRecord(v *visit, d record.Definition, id string) view {
 	query := url.Values{"id": {id}}
 	data, shown := newRecords(v, d, query)
-	data.Filters = filtersOf(d, query, nil)
+	data.Filter = recordFilter(v, d, query, nil)
 	shown.status, shown.data = http.StatusNotFound, data
 	return shown
 }
@@ -104,27 +104,23 @@ func listUsers(v *visit, query url.Values) (list wire.Page[wire.ListedRecord[map
 	return list, nil
 }
 
-// filtersOf are the fields of the form: all records can be looked for by id, users by e-mail, others by what they belong to.
-func filtersOf(d record.Definition, query url.Values, fault *problemError) (filters []formField) {
-	add := func(name, label string) {
-		filters = append(filters, formField{Name: name, Label: label, Value: query.Get(name), Fault: fault.Of(name)})
-	}
-	label := "Id"
+// recordFilter has what records can be chosen by: all by id, users by e-mail, others by what they belong to.
+func recordFilter(v *visit, d record.Definition, query url.Values, fault *problemError) filterForm {
+	id := formField{Name: "id", Label: "Id"}
 	if d.Type == record.Membership {
-		label = "Id (organization/user)"
+		id.Label = "Id (organization/user)"
 	}
-	add("id", label)
+	fields := []formField{id}
 	if d.Type == record.User {
-		add("email", "E-mail (exact)")
-		return filters
+		fields = append(fields, formField{Name: "email", Label: "E-mail (exact)"})
 	}
 	if d.Has("organization_id") {
-		add("organization_id", "Organization id")
+		fields = append(fields, formField{Name: "organization_id", Label: "Organization id"})
 	}
 	if d.Has("user_id") {
-		add("user_id", "User id")
+		fields = append(fields, userField())
 	}
-	return filters
+	return newFilter(pathOf("projects", v.project.ID, "records", string(d.Type)), "Search "+d.Table, "Search", query, fault, fields...)
 }
 
 // listedColumns are the columns of a list besides the id, without those that are long.

@@ -1,44 +1,48 @@
 package dashboard
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
 )
 
 // replayData is the page that asks before events are replayed.
 type replayData struct {
-	Filters []formField // what chooses the events
+	Chosen  []formField // by what the events are chosen
 	Matched int
 	// Most says that there may be more than Matched.
 	Most bool
 	Path string // of the list of these events
 }
 
-// replayFilter is what chooses events, as the API takes it. All of it are texts.
-func replayFilter(chosen url.Values) map[string]any {
-	filter := map[string]any{}
+// replayFilter is by what events are chosen: all that the list of events was asked for by, so that a replay counts, shows
+// and takes up the same events.
+func replayFilter(chosen url.Values) url.Values {
+	filter := url.Values{}
 	for name := range chosen {
 		if name != once && name != "cursor" && name != "limit" && chosen.Get(name) != "" {
-			filter[name] = chosen.Get(name)
+			filter.Set(name, chosen.Get(name))
 		}
 	}
 	return filter
 }
 
+// replayOrder is a filter as the API takes it in a body.
+func replayOrder(filter url.Values) map[string]any {
+	order := map[string]any{}
+	for name := range filter {
+		order[name] = filter.Get(name)
+	}
+	return order
+}
+
 func askReplay(v *visit) (view, error) {
 	filter := replayFilter(v.given())
-	data := replayData{Path: withValues(pathOf("projects", v.project.ID, "events"), filter)}
-	for _, name := range slices.Sorted(maps.Keys(filter)) {
-		value, _ := filter[name].(string)
-		data.Filters = append(data.Filters, formField{Name: name, Label: strings.ReplaceAll(name, "_", " "), Value: value})
-	}
-	filter["dry_run"] = true
-	counted, err := send[wire.Replay](v, http.MethodPost, filter, "projects", v.project.ID, "events", "replay")
+	data := replayData{Path: withValues(pathOf("projects", v.project.ID, "events"), filter), Chosen: chosenBy(filter)}
+	order := replayOrder(filter)
+	order["dry_run"] = true
+	counted, err := send[wire.Replay](v, http.MethodPost, order, "projects", v.project.ID, "events", "replay")
 	if err != nil {
 		return view{}, err
 	}
@@ -50,7 +54,7 @@ func askReplay(v *visit) (view, error) {
 
 func replayEvents(v *visit) (done, error) {
 	filter := replayFilter(v.form)
-	if _, err := send[wire.Replay](v, http.MethodPost, filter, "projects", v.project.ID, "events", "replay"); err != nil {
+	if _, err := send[wire.Replay](v, http.MethodPost, replayOrder(filter), "projects", v.project.ID, "events", "replay"); err != nil {
 		return done{}, err
 	}
 	return done{
@@ -68,15 +72,9 @@ func replayEvent(v *visit) (done, error) {
 }
 
 // withValues adds parameters to a path.
-func withValues(path string, values map[string]any) string {
-	query := url.Values{}
-	for name, value := range values {
-		if text, ok := value.(string); ok {
-			query.Set(name, text)
-		}
-	}
-	if len(query) == 0 {
+func withValues(path string, values url.Values) string {
+	if len(values) == 0 {
 		return path
 	}
-	return path + "?" + query.Encode()
+	return path + "?" + values.Encode()
 }

@@ -1,0 +1,96 @@
+package dashboard_test
+
+import (
+	"encoding/json"
+	"html"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/project"
+)
+
+// replayAPI has a project with one event, and notes by what events were asked for.
+type replayAPI struct {
+	listed   url.Values
+	replayed []map[string]any
+}
+
+func (a *replayAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Key) {
+	answer := `{"data": []}`
+	switch {
+	case r.URL.Path == "/projects/shop":
+		answer = `{"id": "shop", "name": "shop"}`
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/events"):
+		a.listed = r.URL.Query()
+		answer = `{"data": [{"id": "7.0", "outcome": "failed"}]}`
+	case r.Method == http.MethodPost:
+		var order map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
+			answer = "no JSON"
+		}
+		a.replayed = append(a.replayed, order)
+		answer = `{"matched": 1}`
+	}
+	_, _ = w.Write([]byte(answer))
+}
+
+var (
+	replayLink  = regexp.MustCompile(`href="(/projects/shop/replay[^"]*)"`)
+	filterField = regexp.MustCompile(`<(?:select|input) id="[^"]*" name="([^"]*)"`)
+	hidden      = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+)
+
+// Whatever the list of events is filtered by, a replay of it counts, shows and takes up the same.
+func TestAReplayIsOfTheEventsThatTheListHas(t *testing.T) {
+	t.Parallel()
+	filter := url.Values{
+		"outcome": {"failed"}, "provider": {"clerk"}, "type": {"user.created"}, "user_id": {"user 1&2"}, "record_type": {"user"},
+		"record_id": {`user"'<7`}, "event_id": {"msg_1"}, "since": {"2026-05-04T10:20:30Z"}, "until": {"2026-05-04T10:20:30+02:00"},
+	}
+	order := map[string]any{}
+	for name := range filter {
+		order[name] = filter.Get(name)
+	}
+
+	api := &replayAPI{}
+	b := setupWith(t, "", api)
+	cookie := b.session(t)
+	list := b.get(t, "/projects/shop/events?"+filter.Encode()+"&cursor=x&limit=3", cookie)
+	require.Equal(t, http.StatusOK, list.Code, list.Body.String())
+	api.listed.Del("cursor")
+	api.listed.Del("limit")
+	require.Equal(t, filter, api.listed)
+	var fields []string
+	for _, field := range filterField.FindAllStringSubmatch(list.Body.String(), -1) {
+		fields = append(fields, field[1])
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(filter)), fields, "these are all that there are")
+
+	link := replayLink.FindStringSubmatch(list.Body.String())
+	require.NotNil(t, link, list.Body.String())
+	ask := b.get(t, html.UnescapeString(link[1]), cookie)
+	require.Equal(t, http.StatusOK, ask.Code, ask.Body.String())
+	form := url.Values{}
+	for _, field := range hidden.FindAllStringSubmatch(ask.Body.String(), -1) {
+		form.Set(field[1], html.UnescapeString(field[2]))
+	}
+	sent := b.sendForm(t.Context(), "/projects/shop/replay", form, cookie)
+	require.Equal(t, http.StatusSeeOther, sent.Code, sent.Body.String())
+	require.Len(t, api.replayed, 2)
+	require.Equal(t, order, api.replayed[1])
+	counted := api.replayed[0]
+	require.Equal(t, true, counted["dry_run"])
+	delete(counted, "dry_run")
+	require.Equal(t, order, counted)
+
+	then, err := url.Parse(sent.Header().Get("Location"))
+	require.NoError(t, err)
+	require.Equal(t, filter, then.Query())
+}
