@@ -172,6 +172,36 @@ func TestASecretIsGeneratedAndShownOnce(t *testing.T) {
 	}
 }
 
+// The secret belongs to the form: sent again, after a double click or an answer that was lost, it stores the same one, and
+// shown again with what is wrong with it, it still offers that one.
+func TestASecretIsGeneratedOnceForAForm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.get(t, s.path("integrations", "better_auth"), s.all)
+	f := s.do(t, page.formWith(t, "connect"), s.all).formWith(t, "secret")
+	offered := f.values.Get("offered")
+	require.NotEmpty(t, offered)
+	f.values.Set("do", "store")
+	f.values.Set("secret", "too short")
+	wrong := s.post(t, f, s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+	f = wrong.formWith(t, "secret")
+	require.Equal(t, offered, f.values.Get("offered"))
+
+	f.values.Set("do", "generate")
+	f.values.Set("others", "keep")
+	first, second := s.post(t, f, s.all), s.post(t, f, s.all)
+	require.Equal(t, secretIn(t, first), secretIn(t, second))
+	require.NotEqual(t, offered, second.formWith(t, "secret").values.Get("offered"), "the next one is another")
+	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	require.NoError(t, err)
+	require.Equal(t, secretIn(t, first), string(stored.WebhookSigningSecret[0]))
+	require.Len(t, stored.WebhookSigningSecret, 1)
+
+	f.values.Set("offered", s.all.Value)
+	require.Equal(t, http.StatusBadRequest, s.post(t, f, s.all).status, "no other sealed text is taken for a secret")
+}
+
 // No later page has the secret.
 func TestAGeneratedSecretIsShownWithoutTheRest(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ type integrationOrder struct {
 }
 
 // putIntegration stores what one of the forms of an integration has.
-func putIntegration(v *visit) (done, error) {
+func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	name, err := provider.ParseName(v.PathValue("provider"))
 	if err != nil {
 		return done{}, &problemError{Status: http.StatusNotFound, Detail: err.Error()}
@@ -42,7 +42,7 @@ func putIntegration(v *visit) (done, error) {
 	case "connect":
 		notice = provider.Title(name) + " is connected. Go on with the steps below."
 	case "secret":
-		order.Credentials, generated = secretOrder(v, name)
+		order.Credentials, generated, err = d.secretOrder(v, name)
 		notice = "The signing secret is stored. Every server uses it within a second."
 	case "newest":
 		order.Credentials, err = newestOrder(v)
@@ -62,15 +62,15 @@ func putIntegration(v *visit) (done, error) {
 	stored, err := send[wire.Integration](v, http.MethodPut, order, integrationPath(v)...)
 	data := integrationData{Sent: v.entered("form"), Entered: harmless(v.form, name)}
 	if refused, ok := refusal(err); ok {
-		data.Fault = refused
-		shown, err := integrationView(v, data)
+		data.Fault, data.Offered = refused, v.form.Get(offeredField)
+		shown, err := d.integrationView(v, data)
 		return done{shown: &shown}, err
 	}
 	if err != nil {
 		return done{}, err
 	}
 	if generated != "" {
-		shown, err := integrationView(v, integrationData{Made: generated, Integration: &stored})
+		shown, err := d.integrationView(v, integrationData{Made: generated, Integration: &stored})
 		return done{shown: &shown}, err
 	}
 	return done{page: pathOf(integrationPath(v)...), notice: strings.Join(append([]string{notice}, startNotes(stored)...), " ")}, nil
@@ -104,17 +104,20 @@ func harmless(form url.Values, providerName string) url.Values {
 	return shown
 }
 
-// secretOrder takes a signing secret that was entered, or generates one.
-func secretOrder(v *visit, providerName string) (credentials map[string]any, generated string) {
+// secretOrder takes a signing secret that was entered, or the one that the form offers.
+func (d *Dashboard) secretOrder(v *visit, providerName string) (credentials map[string]any, generated string, err error) {
 	secret := v.entered("secret")
 	if v.entered("do") == "generate" {
-		generated = string(provider.NewSigningSecret(providerName))
-		secret = generated
+		offered, ok := d.offeredSecret(v, providerName)
+		if !ok {
+			return nil, "", unreadable(nil)
+		}
+		secret, generated = offered, offered
 	}
 	if v.entered("others") == "keep" {
-		return map[string]any{signingSecret: map[string]any{"add": secret}}, generated
+		return map[string]any{signingSecret: map[string]any{"add": secret}}, generated, nil
 	}
-	return map[string]any{signingSecret: secret}, generated
+	return map[string]any{signingSecret: secret}, generated, nil
 }
 
 // newestOrder drops all signing secrets but the newest, if that is the one that was seen to be in use.
@@ -281,8 +284,8 @@ func cancelRun(v *visit) (done, error) {
 // integrationPages adds the pages of integrations to a router.
 func (d *Dashboard) integrationPages(routes *http.ServeMux) {
 	const one = ProjectsPath + "/{project}/integrations/{provider}"
-	routes.HandleFunc("GET "+one, d.page(showIntegration))
-	routes.HandleFunc("POST "+one, d.act(putIntegration))
+	routes.HandleFunc("GET "+one, d.page(d.showIntegration))
+	routes.HandleFunc("POST "+one, d.act(d.putIntegration))
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteIntegration))
 	routes.HandleFunc("POST "+one+"/runs/{kind}", d.act(startRun))
 	routes.HandleFunc("POST "+one+"/runs/{kind}/cancel", d.act(cancelRun))
