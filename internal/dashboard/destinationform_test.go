@@ -19,9 +19,9 @@ import (
 // call makes a call of the API about a destination.
 func (s *site) call(t *testing.T, method, path string, in any) (out map[string]json.RawMessage) {
 	t.Helper()
-	_, secret, err := s.store.CreateKey(t.Context(), project.KeyInput{Name: "of a program"})
+	_, secret, err := s.Store.CreateKey(t.Context(), project.KeyInput{Name: "of a program"})
 	require.NoError(t, err)
-	c := client.New(s.url, config.Secret(secret))
+	c := client.New(s.URL, config.Secret(secret))
 	defer c.Close()
 	require.NoError(t, c.Do(t.Context(), method, "/projects/shop/destinations"+path, in, &out))
 	return out

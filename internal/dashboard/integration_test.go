@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/sitetest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -48,7 +49,7 @@ const (
 func TestAProviderIsConnectedStepByStep(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	require.NoError(t, s.store.DeleteIntegration(t.Context(), s.shop.ID, provider.Clerk))
+	require.NoError(t, s.Store.DeleteIntegration(t.Context(), s.shop.ID, provider.Clerk))
 	project := s.get(t, s.path(), s.all)
 	require.Equal(t, []string{s.path("integrations", "auth0"), s.path("integrations", "clerk"), s.path("integrations", "better_auth")},
 		project.links(s.path("integrations")))
@@ -79,7 +80,7 @@ func TestAProviderIsConnectedStepByStep(t *testing.T) {
 	require.Contains(t, clerk.step(t, urlStep), "done: ")
 	require.Contains(t, clerk.words, "signature_mismatch")
 
-	clerk = s.do(t, clerk.formWith(t, "secret"), s.all, "secret", signingSecret)
+	clerk = s.do(t, clerk.formWith(t, "secret"), s.all, "secret", sitetest.ClerkSecret)
 	require.Contains(t, clerk.step(t, secretStep), "2 secrets are accepted.")
 	waittest.Until(t, func() bool {
 		return s.try(t, provider.Sample{Type: "user.created", UserID: "user_1", At: time.Now()}) == http.StatusNoContent
@@ -89,15 +90,15 @@ func TestAProviderIsConnectedStepByStep(t *testing.T) {
 		return strings.Contains(clerk.step(t, rowStep), "done: ")
 	})
 	require.Contains(t, clerk.step(t, messageStep), "done: ")
-	require.Contains(t, clerk.text, `<code>`+provider.SecretName(signingSecret)+`</code></th><td>accepted, the newest</td>`+"\n<td>1</td>", "which of the two is used")
+	require.Contains(t, clerk.text, `<code>`+provider.SecretName(sitetest.ClerkSecret)+`</code></th><td>accepted, the newest</td>`+"\n<td>1</td>", "which of the two is used")
 	event := s.get(t, clerk.links(s.path("events") + "/")[0], s.all)
-	require.Contains(t, event.words, "svix "+provider.SecretName(signingSecret))
+	require.Contains(t, event.words, "svix "+provider.SecretName(sitetest.ClerkSecret))
 	require.Contains(t, clerk.links(s.path("records")), s.path("records", "user", "user_1"))
 
 	clerk = s.do(t, clerk.formWith(t, "newest"), s.all)
-	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	stored, _, err := s.Store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
 	require.NoError(t, err)
-	require.Equal(t, provider.Secrets{signingSecret}, stored.WebhookSigningSecret)
+	require.Equal(t, provider.Secrets{sitetest.ClerkSecret}, stored.WebhookSigningSecret)
 
 	// Reading users needs a key.
 	read := s.post(t, clerk.form(t, "/runs/backfill"), s.all)
@@ -112,7 +113,7 @@ func TestAProviderIsConnectedStepByStep(t *testing.T) {
 func TestOptionsAreStoredAndOthersStay(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	_, err := s.store.PutIntegration(t.Context(), s.shop.ID, provider.Auth0, nil, json.RawMessage(`{"reconcile": {"max_deleted_percent": 7, "every": "5h"}}`))
+	_, err := s.Store.PutIntegration(t.Context(), s.shop.ID, provider.Auth0, nil, json.RawMessage(`{"reconcile": {"max_deleted_percent": 7, "every": "5h"}}`))
 	require.NoError(t, err)
 	page := s.get(t, s.path("integrations", "auth0"), s.all)
 	f := page.formWith(t, "options")
@@ -122,7 +123,7 @@ func TestOptionsAreStoredAndOthersStay(t *testing.T) {
 	f.values.Set("sessions", "yes")
 	f.values.Set("absent_fields", "clear")
 	s.do(t, f, s.all, "every", "12h")
-	stored, err := s.store.FindIntegration(t.Context(), s.shop.ID, provider.Auth0)
+	stored, err := s.Store.FindIntegration(t.Context(), s.shop.ID, provider.Auth0)
 	require.NoError(t, err)
 	seven := 7.0
 	require.Equal(t, provider.Options{
@@ -146,7 +147,7 @@ func TestASecretIsGeneratedAndShownOnce(t *testing.T) {
 	f.values.Set("do", "generate")
 	made := s.post(t, f, s.all)
 	require.Equal(t, http.StatusOK, made.status)
-	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	stored, _, err := s.Store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
 	require.NoError(t, err)
 	secret := string(stored.WebhookSigningSecret[0])
 	require.Contains(t, made.words, secret)
@@ -193,7 +194,7 @@ func TestASecretIsGeneratedOnceForAForm(t *testing.T) {
 	first, second := s.post(t, f, s.all), s.post(t, f, s.all)
 	require.Equal(t, secretIn(t, first), secretIn(t, second))
 	require.NotEqual(t, offered, second.formWith(t, "secret").values.Get("offered"), "the next one is another")
-	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	stored, _, err := s.Store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
 	require.NoError(t, err)
 	require.Equal(t, secretIn(t, first), string(stored.WebhookSigningSecret[0]))
 	require.Len(t, stored.WebhookSigningSecret, 1)
@@ -211,7 +212,7 @@ func TestAGeneratedSecretIsShownWithoutTheRest(t *testing.T) {
 	f.values.Set("do", "generate")
 	s.exec(t, `ALTER TABLE authsync.rejected_requests RENAME COLUMN detail TO lost`)
 	made := s.post(t, f, s.all)
-	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
+	stored, _, err := s.Store.Credentials(t.Context(), s.shop.ID, provider.BetterAuth)
 	require.NoError(t, err)
 	require.Contains(t, made.words, string(stored.WebhookSigningSecret[0]))
 }
@@ -227,11 +228,11 @@ func TestOnlyTheNewestSecretThatWasSeenIsKept(t *testing.T) {
 	refused := s.post(t, seen.formWith(t, "newest"), s.all)
 	require.Equal(t, http.StatusConflict, refused.status)
 	require.Contains(t, refused.words, "Another secret was stored meanwhile")
-	stored, _, err := s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	stored, _, err := s.Store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
 	require.NoError(t, err)
-	require.Equal(t, provider.Secrets{third, second, signingSecret}, stored.WebhookSigningSecret)
+	require.Equal(t, provider.Secrets{third, second, sitetest.ClerkSecret}, stored.WebhookSigningSecret)
 	s.do(t, s.get(t, s.path("integrations", "clerk"), s.all).formWith(t, "newest"), s.all)
-	stored, _, err = s.store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
+	stored, _, err = s.Store.Credentials(t.Context(), s.shop.ID, provider.Clerk)
 	require.NoError(t, err)
 	require.Equal(t, provider.Secrets{third}, stored.WebhookSigningSecret)
 }

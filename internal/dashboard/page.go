@@ -116,6 +116,8 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (key project.K
 	switch {
 	case err == nil:
 		return key, true
+	case isOver(err) && isLook(r):
+		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in any more")
 	case isOver(err):
 		http.Redirect(w, r, signInFor(r), http.StatusSeeOther) //nolint:gosec // a path of ours, see signInFor
 	default:

@@ -20,7 +20,7 @@ func TestAProjectIsCreatedChangedAndDeleted(t *testing.T) {
 	create := s.get(t, "/new-project", s.all).form(t, "/projects")
 	for url, want := range map[string]string{
 		"nonsense": "database_url", "postgres://nobody:secret-of-nobody@127.0.0.1:1/none": "nobody@127.0.0.1:1",
-		pgtest.URL(t, s.mirror): "adopt",
+		pgtest.URL(t, s.Mirror): "adopt",
 	} {
 		create.values.Set("name", "new")
 		create.values.Set("database_url", url)

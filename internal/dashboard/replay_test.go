@@ -10,10 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // replayAPI has a project with one event, and notes by what events were asked for.
@@ -93,4 +96,52 @@ func TestAReplayIsOfTheEventsThatTheListHas(t *testing.T) {
 	then, err := url.Parse(sent.Header().Get("Location"))
 	require.NoError(t, err)
 	require.Equal(t, filter, then.Query())
+}
+
+func TestEventsAreReplayed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.history(t)
+	replays := func() (n int) {
+		require.NoError(t, s.Control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.inbox_pending`).Scan(&n))
+		return n
+	}
+	before := s.get(t, s.event(t, "user.created"), s.all)
+	after := s.do(t, before.form(t, "/replay"), s.all)
+	require.Contains(t, after.notice(t), "The event is queued again")
+	again := s.get(t, s.event(t, "user.created"), s.all)
+	require.NotContains(t, again.text, `class="notice"`, "it is said once")
+	waittest.Until(t, func() bool { return replays() == 0 })
+
+	list := s.get(t, s.path("events")+"?type=user.updated&limit=3", s.all)
+	ask := s.get(t, list.links(s.path("replay"))[0], s.all)
+	require.Contains(t, ask.words, "1 message")
+	require.Contains(t, ask.words, "user.updated")
+	require.Contains(t, s.do(t, ask.form(t, "/replay"), s.all).notice(t), "queued again")
+	everything := s.get(t, s.path("replay"), s.all)
+	require.Contains(t, everything.words, "7 messages")
+	none := s.get(t, s.path("replay")+"?outcome=failed", s.all)
+	require.Contains(t, none.words, "nothing to replay")
+	require.Empty(t, none.forms("/replay"))
+	wrong := s.get(t, s.path("replay")+"?outcome="+url.QueryEscape(hostile), s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, wrong.status)
+	s.settled(t, 7)
+}
+
+func TestALostEventIsReplayedByHand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.send(t, provider.Sample{Type: "user.created", UserID: "user_1", At: time.Now().Add(-time.Hour)})
+	s.settled(t, 1)
+	_, err := s.Mirror.Exec(t.Context(), `DELETE FROM capydb_auth.processed_events`)
+	require.NoError(t, err)
+	_, err = s.Mirror.Exec(t.Context(), `DELETE FROM capydb_auth.users`)
+	require.NoError(t, err)
+	event := s.get(t, s.event(t, "user.created"), s.all)
+	s.do(t, event.form(t, "/replay"), s.all)
+	waittest.Until(t, func() bool {
+		var n int
+		require.NoError(t, s.Mirror.QueryRow(t.Context(), `SELECT count(*) FROM capydb_auth.users`).Scan(&n))
+		return n == 1
+	})
 }

@@ -3,6 +3,8 @@
 "use strict";
 
 const every = 3000; // ms between looks for news
+const longest = 120000; // ms between looks, if they fail and the server does not ask for more
+const longestTimer = 2 ** 31 - 1; // ms; browsers take a longer one for none
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 // decorate adds to a part of the page what needs a script.
@@ -38,34 +40,97 @@ function inUse(section) {
     (!selection.isCollapsed && section.contains(selection.anchorNode));
 }
 
-// live keeps the sections that the server marked as such up to date while the page is seen.
+// pauseAsked is for how long the server asks not to be asked, in ms; 0: it says nothing of that.
+function pauseAsked(answer) {
+  const text = answer.headers.get("Retry-After");
+  if (text === null) return 0;
+  const seconds = Number(text);
+  const pause = Number.isNaN(seconds) ? Date.parse(text) - Date.now() : seconds * 1000;
+  return pause > 0 ? pause : 0; // also of what is no time
+}
+
+// say shows a sentence about how up to date the page is; none if it is empty. A link may follow.
+function say(sentence, link) {
+  const place = document.getElementById("live");
+  if (place.dataset.says === sentence) return;
+  place.dataset.says = sentence;
+  place.replaceChildren(sentence);
+  if (link !== undefined) place.append(" ", link);
+}
+
+// signIn is the link that leads back to this page.
+function signIn() {
+  const link = document.createElement("a");
+  link.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search);
+  link.textContent = "Sign in again";
+  return link;
+}
+
+// live keeps the sections that the server marked as such up to date while the page is seen. It asks less and less often
+// while that fails, never before the server wants to be asked, and no more once nobody is signed in.
 function live() {
   const shown = new Map(); // id → HTML as the server sent it
   for (const section of document.querySelectorAll("[data-live]")) shown.set(section.id, section.outerHTML);
   if (shown.size === 0) return;
-  let busy = false;
-  const look = async () => {
-    if (document.hidden || busy) return;
-    busy = true;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Authsync-Look": "1" }, redirect: "error" });
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const [id, before] of shown) {
-        const news = page.getElementById(id);
-        const section = document.getElementById(id);
-        if (news === null || section === null || news.outerHTML === before || inUse(section)) continue;
-        shown.set(id, news.outerHTML);
-        section.replaceWith(news);
-        decorate(news);
-      }
-    } catch { // the server does not answer, or nobody is signed in any more; the page stays as it is
-    } finally {
-      busy = false;
+  let timer; // of the next look; undefined: none is planned
+  let next = 0; // not before that time
+  let failures = 0; // in a row
+  let over = false;
+
+  const replace = (page) => {
+    for (const [id, before] of shown) {
+      const news = page.getElementById(id);
+      const section = document.getElementById(id);
+      if (news === null || section === null || news.outerHTML === before || inUse(section)) continue;
+      shown.set(id, news.outerHTML);
+      section.replaceWith(news);
+      decorate(news);
     }
   };
-  setInterval(look, every);
-  document.addEventListener("visibilitychange", look);
+  // ask gives the pause until the server may be asked again.
+  const ask = async () => {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Authsync-Look": "1" }, redirect: "error" });
+      if (answer.status === 401) {
+        over = true;
+        say("You are signed out, so this page stays as it is.", signIn());
+        return 0;
+      }
+      if (answer.ok) {
+        replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        failures = 0;
+        say("");
+        return every;
+      }
+      failures++;
+      return Math.max(pauseAsked(answer), backoff());
+    } catch { // the server cannot be reached
+      failures++;
+      return backoff();
+    }
+  };
+  const backoff = () => {
+    if (failures >= 3) say("The server does not answer as it should, so this page may be out of date. It is asked again.");
+    return Math.min(every * 2 ** failures, longest);
+  };
+  const plan = () => {
+    if (!document.hidden && !over) timer = setTimeout(look, Math.min(Math.max(next - Date.now(), 0), longestTimer));
+  };
+  const look = async () => {
+    timer = null; // one is under way
+    const pause = await ask();
+    next = Date.now() + pause;
+    timer = undefined;
+    plan();
+  };
+  next = Date.now() + every;
+  plan();
+  document.addEventListener("visibilitychange", () => {
+    if (timer === null) return;
+    clearTimeout(timer);
+    timer = undefined;
+    plan();
+  });
 }
 
 live();

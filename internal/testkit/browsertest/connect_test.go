@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/sitetest"
 )
 
 // createProject has a person fill in the form, and gives the id of the project.
@@ -53,15 +54,15 @@ func TestAProviderIsConnected(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			b := s.admin()
-			id := b.createProject("shop", pgtest.URL(t, s.mirror))
+			id := b.createProject("shop", pgtest.URL(t, s.Mirror))
 			b.press(`//a[.="` + c.title + `"]`)
 			b.press(`//button[.="Connect ` + c.title + `"]`)
 			for _, step := range []string{c.urlStep, secretStep, messageStep, rowStep} {
 				b.until(stepIs(step, "waiting"))
 			}
-			require.Contains(t, b.words("#webhook ~ p"), s.url+"/api/capydb/v1/integrations/")
+			require.Contains(t, b.words("#webhook ~ p"), s.URL+"/api/capydb/v1/integrations/")
 
-			secret := clerkSecret
+			secret := sitetest.ClerkSecret
 			if c.name == provider.Clerk {
 				b.fill("#secret-value", secret)
 				b.press(`//button[.="Store"]`)
@@ -90,7 +91,7 @@ func TestAWrongSecretIsFoundAndCorrected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.admin()
-	id := b.createProject("shop", pgtest.URL(t, s.mirror))
+	id := b.createProject("shop", pgtest.URL(t, s.Mirror))
 	b.open(pathOf(id, "integrations", "clerk"))
 	b.press(`//button[.="Connect Clerk"]`)
 	b.fill("#secret-value", "no secret of Clerk")
@@ -103,17 +104,17 @@ func TestAWrongSecretIsFoundAndCorrected(t *testing.T) {
 	b.until(stepIs(messageStep, "waiting"))
 	stays := b.stays()
 	ada := provider.Sample{Type: "user.created", UserID: "user_ada", At: time.Now()}
-	require.Equal(t, 401, s.try(id, provider.Clerk, ada, provider.Credentials{WebhookSigningSecret: provider.Secrets{clerkSecret}}))
+	require.Equal(t, 401, s.Try(s.t, id, provider.Clerk, ada, sitetest.ClerkSecret))
 	b.until(stepIs(messageStep, "failed"))
 	b.until(`document.querySelector("#rejected-section").innerText.includes("signature_mismatch")`)
 	b.until(stays)
 	b.look()
 
-	b.fill("#secret-value", clerkSecret)
+	b.fill("#secret-value", sitetest.ClerkSecret)
 	b.do(chromedp.SetValue("#others", "drop", chromedp.ByQuery))
 	b.press(`//button[.="Store"]`)
 	stays = b.stays()
-	s.send(id, provider.Clerk, ada, clerkSecret)
+	s.send(id, provider.Clerk, ada, sitetest.ClerkSecret)
 	b.until(stepIs(messageStep, "done"))
 	b.until(stepIs(rowStep, "done"))
 	b.until(stays)

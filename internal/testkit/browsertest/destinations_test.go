@@ -20,7 +20,7 @@ import (
 func TestADeliveryIsRetried(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	shop := s.shop()
+	shop := s.Shop(t)
 	var isMended atomic.Bool
 	s.destinationThat("shop", "crm", func(w http.ResponseWriter, _ *http.Request) {
 		if !isMended.Load() {
@@ -30,7 +30,7 @@ func TestADeliveryIsRetried(t *testing.T) {
 	s.clerk(shop, provider.Sample{Type: "user.created", UserID: "user_ada", At: time.Now()})
 	waittest.Until(t, func() bool {
 		var n int
-		require.NoError(t, s.control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.deliveries WHERE last_status = 400`).Scan(&n))
+		require.NoError(t, s.Control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.deliveries WHERE last_status = 400`).Scan(&n))
 		return n == 1
 	})
 	b := s.admin()
@@ -54,12 +54,12 @@ func TestADeliveryIsRetried(t *testing.T) {
 func TestDestinationPages(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	shop := s.shop()
+	shop := s.Shop(t)
 	s.destination("shop", "crm")
 	s.history(shop, hostileID, hostile)
 	var delivery int64
 	waittest.Until(t, func() bool {
-		return s.control.QueryRow(t.Context(), `SELECT id FROM authsync.deliveries WHERE state = 'delivered' ORDER BY id LIMIT 1`).Scan(&delivery) == nil
+		return s.Control.QueryRow(t.Context(), `SELECT id FROM authsync.deliveries WHERE state = 'delivered' ORDER BY id LIMIT 1`).Scan(&delivery) == nil
 	})
 	b := s.admin()
 	id := shop.ID.String()

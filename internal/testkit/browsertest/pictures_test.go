@@ -34,7 +34,7 @@ func (s *site) withUsers(of project.Project, users int) {
 	base := userapitest.Start(s.t, demoprovider.NewClerk(demoprovider.NewAccount(users), time.Now))
 	options, err := json.Marshal(map[string]any{"base_url": base, "record_types": []string{"users", "organizations", "sessions"}})
 	require.NoError(s.t, err)
-	_, err = s.store.PutIntegration(s.t.Context(), of.ID, provider.Clerk, nil, options)
+	_, err = s.Store.PutIntegration(s.t.Context(), of.ID, provider.Clerk, nil, options)
 	require.NoError(s.t, err)
 }
 
@@ -42,7 +42,7 @@ func (s *site) withUsers(of project.Project, users int) {
 func TestExistingUsersAreRead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	shop := s.shop()
+	shop := s.Shop(t)
 	s.withUsers(shop, 700)
 	b := s.admin()
 	b.open(pathOf(shop.ID.String(), "integrations", "clerk"))
@@ -66,7 +66,7 @@ func TestExistingUsersAreRead(t *testing.T) {
 func TestPictures(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	shop := s.shop()
+	shop := s.Shop(t)
 	id := shop.ID.String()
 	s.withUsers(shop, 700)
 	s.destination("shop", "crm")
@@ -103,7 +103,7 @@ func (s *site) destinationThat(of, name string, answers http.HandlerFunc) {
 	s.t.Helper()
 	receiver := httptest.NewServer(answers)
 	s.t.Cleanup(receiver.Close)
-	c := client.New(s.url, config.Secret(s.key(project.KeyInput{Name: "setup"})))
+	c := client.New(s.URL, config.Secret(s.Key(s.t, project.KeyInput{Name: "setup"})))
 	defer c.Close()
 	require.NoError(s.t, c.Do(s.t.Context(), http.MethodPost, "/projects/"+of+"/destinations",
 		map[string]any{"name": name, "type": "webhook", "options": map[string]any{"url": receiver.URL}}, nil))
@@ -112,7 +112,7 @@ func (s *site) destinationThat(of, name string, answers http.HandlerFunc) {
 // trouble has a request be rejected, and users come, one of whom fails.
 func (s *site) trouble(of project.Project) {
 	s.t.Helper()
-	run(s.t, s.mirror, `CREATE FUNCTION public.one_trial() RETURNS trigger LANGUAGE plpgsql AS $fn$
+	run(s.t, s.Mirror, `CREATE FUNCTION public.one_trial() RETURNS trigger LANGUAGE plpgsql AS $fn$
 		BEGIN
 			IF NEW.email LIKE '%@example.org' THEN RAISE EXCEPTION 'there was a trial for this domain already'; END IF;
 			RETURN NEW;
@@ -124,11 +124,10 @@ func (s *site) trouble(of project.Project) {
 			"first_name": first, "last_name": last, "username": strings.ToLower(first), "email": email,
 		}}
 	}
-	require.Equal(s.t, http.StatusUnauthorized, s.try(of.ID.String(), provider.Clerk, provider.Sample{Type: "user.updated", UserID: "user_ada"},
-		provider.Credentials{WebhookSigningSecret: provider.Secrets{"whsec_YW5vdGhlciBzaWduaW5nIHNlY3JldCBlbnRpcmVseQ=="}}))
+	require.Equal(s.t, http.StatusUnauthorized, s.Try(s.t, of.ID.String(), provider.Clerk, provider.Sample{Type: "user.updated", UserID: "user_ada"}, "whsec_YW5vdGhlciBzaWduaW5nIHNlY3JldCBlbnRpcmVseQ=="))
 	waittest.Until(s.t, func() bool {
 		var rejected int
-		require.NoError(s.t, s.control.QueryRow(s.t.Context(), `SELECT count(*) FROM authsync.rejected_requests`).Scan(&rejected))
+		require.NoError(s.t, s.Control.QueryRow(s.t.Context(), `SELECT count(*) FROM authsync.rejected_requests`).Scan(&rejected))
 		return rejected > 0
 	})
 	s.clerk(of,

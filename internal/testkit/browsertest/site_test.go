@@ -1,9 +1,6 @@
 package browsertest_test
 
 import (
-	"context"
-	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,97 +10,39 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/app"
-	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/record"
-	"github.com/authsync/authsync/internal/seal"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/sitetest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// clerkSecret is what Clerk signs with.
-const clerkSecret = "whsec_YnJvd3NlciB0ZXN0cywgYSBzZWNyZXQgb2YgQ2xlcms="
-
 // site is a whole server, and the database of a customer.
 type site struct {
-	t       *testing.T
-	url     string
-	store   *project.Store
-	control *pgxpool.Pool
-	mirror  *pgxpool.Pool
+	*sitetest.Site
+
+	t *testing.T
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	program(t) // before anything is started for nothing
-	s := &site{t: t, control: pgtest.Control(t), mirror: pgtest.Project(t)}
-	env := map[string]string{
-		"DATABASE_URL": pgtest.URL(t, s.control), "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
-		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1", "AUTHSYNC_ALLOW_TARGETS": "127.0.0.1",
-	}
-	settings, err := config.Load(func(name string) string { return env[name] })
-	require.NoError(t, err)
-	settings.Roles = config.Roles{Receiver: true, Worker: true, API: true}
-	a, err := app.Start(t.Context(), app.Config{Settings: settings, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
-	s.url, s.store = a.URL(), a.Store
-	return s
-}
-
-// key makes a key, and gives what is entered at the sign-in.
-func (s *site) key(in project.KeyInput) string {
-	s.t.Helper()
-	_, secret, err := s.store.CreateKey(s.t.Context(), in)
-	require.NoError(s.t, err)
-	return secret
+	return &site{Site: sitetest.Start(t), t: t}
 }
 
 // admin is a browser that is signed in with a key that may do everything.
 func (s *site) admin() *tab {
 	s.t.Helper()
-	b := newBrowser(s.t, s.url)
-	b.signIn(s.key(project.KeyInput{Name: "Ada’s laptop"}))
+	b := newBrowser(s.t, s.URL)
+	b.signIn(s.Key(s.t, project.KeyInput{Name: "Ada’s laptop"}))
 	return b
-}
-
-// shop is a project with Clerk, whose secret is stored.
-func (s *site) shop() project.Project {
-	s.t.Helper()
-	shop, err := s.store.CreateProject(s.t.Context(), "shop", pgtest.URL(s.t, s.mirror), false)
-	require.NoError(s.t, err)
-	_, err = s.store.PutIntegration(s.t.Context(), shop.ID, provider.Clerk,
-		map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + clerkSecret + `"`)},
-		json.RawMessage(`{"record_types": ["users", "organizations", "sessions"]}`))
-	require.NoError(s.t, err)
-	return shop
-}
-
-// try sends a webhook as the provider would that signs with these credentials, and gives the status of the answer.
-func (s *site) try(projectID, name string, sample provider.Sample, credentials provider.Credentials) int {
-	s.t.Helper()
-	kind, err := registry.Lookup(name)
-	require.NoError(s.t, err)
-	header, body, err := kind.Sign(sample, credentials, provider.Options{}, time.Now())
-	require.NoError(s.t, err)
-	c := client.New(s.url, "")
-	defer c.Close()
-	if err = c.Deliver(s.t.Context(), name, projectID, header, body); err == nil {
-		return http.StatusNoContent
-	}
-	require.NotZero(s.t, client.Status(err), "%v", err)
-	return client.Status(err)
 }
 
 // send sends a webhook until it is taken, as providers do: the receiver learns of a new secret within a moment.
 func (s *site) send(projectID, name string, sample provider.Sample, secret string) {
 	s.t.Helper()
 	waittest.Until(s.t, func() bool {
-		return s.try(projectID, name, sample, provider.Credentials{WebhookSigningSecret: provider.Secrets{provider.Secret(secret)}}) == http.StatusNoContent
+		return s.Try(s.t, projectID, name, sample, secret) == http.StatusNoContent
 	})
 }
 
@@ -111,7 +50,7 @@ func (s *site) send(projectID, name string, sample provider.Sample, secret strin
 func (s *site) clerk(of project.Project, samples ...provider.Sample) {
 	s.t.Helper()
 	for _, sample := range samples {
-		s.send(of.ID.String(), provider.Clerk, sample, clerkSecret)
+		s.send(of.ID.String(), provider.Clerk, sample, sitetest.ClerkSecret)
 		s.settled()
 	}
 }
@@ -121,17 +60,9 @@ func (s *site) settled() {
 	s.t.Helper()
 	waittest.Until(s.t, func() bool {
 		var pending int
-		require.NoError(s.t, s.control.QueryRow(s.t.Context(), `SELECT count(*) FROM authsync.events WHERE outcome = 'pending'`).Scan(&pending))
+		require.NoError(s.t, s.Control.QueryRow(s.t.Context(), `SELECT count(*) FROM authsync.events WHERE outcome = 'pending'`).Scan(&pending))
 		return pending == 0
 	})
-}
-
-// event is the newest one of a type, as it is in paths.
-func (s *site) event(eventType string) (id string) {
-	s.t.Helper()
-	require.NoError(s.t, s.control.QueryRow(s.t.Context(),
-		`SELECT inbox_id || '.' || ordinal FROM authsync.event_outcomes WHERE type = $1 ORDER BY inbox_id DESC LIMIT 1`, eventType).Scan(&id))
-	return id
 }
 
 func run(t *testing.T, pool *pgxpool.Pool, query string, args ...any) {
@@ -154,11 +85,26 @@ func (s *site) everyPage(of project.Project, userID, organizationID string) (pat
 	s.t.Helper()
 	id := of.ID.String()
 	paths = []string{
-		"/", "/sign-in", pathOf(id), pathOf(id, "events"), pathOf(id, "events") + "?outcome=failed", pathOf(id, "events", s.event("user.created")),
+		"/", "/sign-in", pathOf(id), pathOf(id, "events"), pathOf(id, "events") + "?outcome=failed", pathOf(id, "events", s.Event(s.t, "user.created")),
 		pathOf(id, "integrations", "clerk"), pathOf(id, "integrations", "auth0"), pathOf(id, "records", "user", userID), pathOf(id, "records", "organization", organizationID),
 	}
 	for _, d := range record.Types() {
 		paths = append(paths, pathOf(id, "records", string(d.Type)))
 	}
 	return paths
+}
+
+// history has a user appear and change its name, join an organization, and be signed in.
+func (s *site) history(of project.Project, userID, name string) {
+	s.t.Helper()
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	s.clerk(of,
+		provider.Sample{Type: "user.created", UserID: userID, At: at, Set: map[string]any{"first_name": name, "unsafe_metadata": map[string]any{name: name}}},
+		provider.Sample{Type: "user.updated", UserID: userID, At: at.Add(time.Minute), Set: map[string]any{"first_name": name + " the second", "username": name}},
+		provider.Sample{Type: "organization.created", OrganizationID: "org_1", At: at, Set: map[string]any{"name": name + " Ltd."}},
+		provider.Sample{Type: "organizationMembership.created", OrganizationID: "org_1", UserID: userID, At: at},
+		provider.Sample{Type: "organizationInvitation.created", OrganizationID: "org_1", At: at, Set: map[string]any{"email_address": name}},
+		provider.Sample{Type: "session.created", UserID: userID, At: at},
+		provider.Sample{Type: "role.created"},
+	)
 }

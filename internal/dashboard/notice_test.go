@@ -1,0 +1,32 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNoticesAreOurs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, value := range []string{"", "hello", "aGVsbG8", s.all.Value} {
+		page := s.get(t, s.path(), s.all, &http.Cookie{Name: "authsync_notice", Value: value})
+		require.Equal(t, http.StatusOK, page.status)
+		require.NotContains(t, page.text, `class="notice"`)
+	}
+}
+
+// Another tab that looks for news in this moment does not take what is said to the one that sent the form.
+func TestOnlyAPageThatIsOpenedTakesTheNotice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	form := s.get(t, s.path(), s.all).forms(s.path())[0]
+	sent := s.post(t, form, s.all)
+	require.Equal(t, http.StatusSeeOther, sent.status)
+	look := s.look(t, s.path(), append(sent.cookies, s.all)...)
+	require.Equal(t, http.StatusOK, look.status)
+	require.Empty(t, look.cookies)
+	require.NotContains(t, look.text, `class="notice"`)
+	require.Contains(t, s.get(t, s.path(), append(sent.cookies, s.all)...).notice(t), "changed")
+}
