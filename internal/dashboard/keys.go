@@ -2,6 +2,8 @@ package dashboard
 
 import (
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
@@ -22,8 +24,10 @@ type keysData struct {
 	Made *wire.Key
 	// Unlisted says that the keys could not be read.
 	Unlisted bool
-	Projects []wire.Project
-	Roles    []roleChoice
+	// Projects are those that a key can be limited to, and MoreProjects says that not all of them are listed.
+	Projects     []wire.Project
+	MoreProjects bool
+	Roles        []roleChoice
 	// Entered is what was entered, and ExpiresOn its day as the browser sent it.
 	Entered   wire.KeyOrder
 	ExpiresOn string
@@ -57,21 +61,42 @@ func listKeys(v *visit) (view, error) { return keysView(v, keysData{}) }
 func keysView(v *visit, data keysData) (view, error) {
 	query := v.given()
 	page, err := get[wire.Page[wire.Key]](v, query, "keys")
-	var projects wire.Page[wire.Project]
 	if err == nil {
-		projects, err = get[wire.Page[wire.Project]](v, nil, "projects")
+		data.Projects, data.MoreProjects, err = allProjects(v)
 	}
 	if err != nil && data.Made == nil { // no later page has the key that was made
 		return view{}, err
 	}
 	data.Unlisted = err != nil
-	data.Keys, data.Projects, data.Roles = page.Data, projects.Data, roleChoices()
+	data.Keys, data.Roles = page.Data, roleChoices()
 	data.First, data.Next = otherPages(KeysPath, query, page.NextCursor)
 	shown := view{template: "keys", title: "Keys", section: "keys", data: data}
 	if data.Fault != nil {
 		shown.status = data.Fault.Status
 	}
 	return shown, nil
+}
+
+// Limits of the projects that a form lists.
+const (
+	projectsAtOnce = 200 // as many as the API gives
+	maxProjects    = 2000
+)
+
+// allProjects are those that the key may see, in the sequence of the API, and whether there are more.
+func allProjects(v *visit) (all []wire.Project, more bool, err error) {
+	query := url.Values{"limit": {strconv.Itoa(projectsAtOnce)}}
+	for {
+		page, err := get[wire.Page[wire.Project]](v, query, "projects")
+		if err != nil {
+			return nil, false, err
+		}
+		all = append(all, page.Data...)
+		if page.NextCursor == nil || len(all) >= maxProjects {
+			return all, page.NextCursor != nil, nil
+		}
+		query.Set("cursor", *page.NextCursor)
+	}
 }
 
 func createKey(v *visit) (done, error) {
