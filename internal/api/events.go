@@ -28,9 +28,9 @@ type Events interface {
 	Body(ctx context.Context, inboxID int64) (inbox.StoredMessage, error)
 	Jobs(ctx context.Context, inboxID int64, ordinal int) ([]inbox.Job, error)
 	Neighbours(ctx context.Context, e inbox.Event) (previous, next *inbox.EventRef, err error)
-	Replay(ctx context.Context, f inbox.Filter) (jobs int, err error)
+	Replay(ctx context.Context, f inbox.Filter, cursor string, patience time.Duration) (inbox.Replayed, error)
 	SecretUses(ctx context.Context, projectID uuid.UUID, providerName string) ([]inbox.SecretUse, error)
-	CountReplay(ctx context.Context, f inbox.Filter, most int) (messages int, err error)
+	CountReplay(ctx context.Context, f inbox.Filter, cursor string, most int) (messages int, err error)
 }
 
 func eventID(inboxID int64, ordinal int) string { return fmt.Sprintf("%d.%d", inboxID, ordinal) }
@@ -68,8 +68,16 @@ type eventFilter struct {
 	EventID    string `json:"event_id"`
 	Since      string `json:"since"`
 	Until      string `json:"until"`
-	// DryRun is of the body only: count, and do nothing.
+}
+
+// replayOrder is the body of a replay.
+type replayOrder struct {
+	eventFilter
+
+	// DryRun says to count, and do nothing.
 	DryRun bool `json:"dry_run"`
+	// Cursor continues a replay that an earlier call began with the same filter.
+	Cursor string `json:"cursor"`
 }
 
 // of makes the filter; in is where it was sent.
@@ -235,7 +243,7 @@ func (a *API) replayEvent(r *http.Request) (answer, error) {
 	if e.Outcome == inbox.Failed {
 		filter.Outcome = inbox.Failed
 	}
-	return a.replay(r, filter)
+	return a.replay(r, filter, "")
 }
 
 // replayEvents takes up all events that the body's filter chooses, or counts them; an empty
@@ -245,7 +253,7 @@ func (a *API) replayEvents(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in eventFilter
+	var in replayOrder
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
@@ -254,16 +262,23 @@ func (a *API) replayEvents(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if in.DryRun {
-		matched, err := a.config.Events.CountReplay(r.Context(), filter, wire.MaxMatched)
+		matched, err := a.config.Events.CountReplay(r.Context(), filter, in.Cursor, wire.MaxMatched)
 		return answer{status: http.StatusOK, body: wire.Replay{DryRun: true, Matched: &matched}}, err
 	}
-	return a.replay(r, filter)
+	return a.replay(r, filter, in.Cursor)
 }
 
-func (a *API) replay(r *http.Request, f inbox.Filter) (answer, error) {
-	jobs, err := a.config.Events.Replay(r.Context(), f)
+// replayPatience is after how long a call answers that it shall be continued: before a proxy gives up waiting for it.
+const replayPatience = 10 * time.Second
+
+func (a *API) replay(r *http.Request, f inbox.Filter, cursor string) (answer, error) {
+	done, err := a.config.Events.Replay(r.Context(), f, cursor, replayPatience)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, body: wire.Replay{Jobs: jobs}}, nil
+	body := wire.Replay{Jobs: done.Jobs}
+	if done.Next != "" {
+		body.NextCursor = &done.Next
+	}
+	return answer{status: http.StatusAccepted, body: body}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"net/url"
@@ -112,8 +113,7 @@ func unknownFields(values map[string]json.RawMessage, known []string) (faults []
 
 // wrongTypes tries each value alone, so that all that are wrong can be reported at once.
 func wrongTypes(values map[string]json.RawMessage, into any) (faults []problem.Field) {
-	for field := range reflect.TypeOf(into).Elem().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	for name, field := range jsonFields(into) {
 		value, given := values[name]
 		if !given {
 			continue
@@ -172,11 +172,22 @@ func shortened(name string) string {
 
 func jsonKeys(of any) []string {
 	var keys []string
-	for field := range reflect.TypeOf(of).Elem().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	for name := range jsonFields(of) {
 		keys = append(keys, name)
 	}
 	return keys
+}
+
+// jsonFields yields the fields of a struct by their names in JSON, also those of structs embedded in it.
+func jsonFields(of any) iter.Seq2[string, reflect.StructField] {
+	return func(yield func(string, reflect.StructField) bool) {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(of).Elem()) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !field.Anonymous && !yield(name, field) {
+				return
+			}
+		}
+	}
 }
 
 func jsonKind(t reflect.Type) string {

@@ -338,7 +338,7 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 	} {
 		counted := b.call(t, http.MethodPost, events+"/replay", body)
 		require.Equal(t, http.StatusOK, counted.status)
-		require.Equal(t, map[string]any{"jobs": 0.0, "dry_run": true, "matched": want}, counted.body, body)
+		require.Equal(t, map[string]any{"jobs": 0.0, "dry_run": true, "matched": want, "next_cursor": nil}, counted.body, body)
 	}
 
 	for _, path := range []string{"/" + foreign, "/999.0", strings.Replace("/"+applied, ".0", ".1", 1)} {
@@ -357,11 +357,11 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 		return n
 	}
 	before := waiting()
-	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
+	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false, "next_cursor": nil}, b.call(t, http.MethodPost, events+"/"+applied+"/replay", "").body)
 	require.Equal(t, before+1, waiting())
 	require.Equal(t, http.StatusAccepted, b.call(t, http.MethodPost, events+"/"+failed+"/replay", "").status)
 	require.Equal(t, 1, jobs("retry_event"), "what failed is tried alone")
-	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
+	require.Equal(t, map[string]any{"jobs": 1.0, "dry_run": false, "next_cursor": nil}, b.call(t, http.MethodPost, events+"/replay", `{"user_id": "user_1"}`).body)
 	require.Equal(t, before+2, waiting(), "of this project only")
 	b.call(t, http.MethodPost, events+"/replay", `{"outcome": "bad"}`).refused(t, http.StatusUnprocessableEntity, "take one of")
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -150,4 +151,24 @@ func TestAWebhookGoesWhereTheProviderWouldSendIt(t *testing.T) {
 	require.Equal(t, "/api/capydb/v1/integrations/better-auth/webhook/0b0c", path)
 	require.Equal(t, "{}", body)
 	require.Empty(t, key, "the API key is no business of the receiver")
+}
+
+func TestAReplayIsContinuedUntilAllIsDone(t *testing.T) {
+	t.Parallel()
+	var sent []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		sent = append(sent, string(body))
+		next := `"9-2-0"`
+		if len(sent) == 2 {
+			next = "null"
+		}
+		_, _ = io.WriteString(w, `{"jobs": 4, "dry_run": false, "next_cursor": `+next+`}`)
+	})
+	jobs, err := c.Replay(t.Context(), "shop", client.EventFilter{Outcome: "failed"})
+	require.NoError(t, err)
+	require.Equal(t, 8, jobs)
+	require.Len(t, sent, 2)
+	require.JSONEq(t, `{"outcome": "failed"}`, sent[0])
+	require.JSONEq(t, `{"outcome": "failed", "cursor": "9-2-0"}`, sent[1])
 }

@@ -118,11 +118,19 @@ func (c *Client) ReplayEvent(ctx context.Context, project, id string) (jobs int,
 	return r.Jobs, err
 }
 
-// Replay takes up all events that the filter chooses.
+// Replay takes up all events that the filter chooses, in as many calls as that takes.
 func (c *Client) Replay(ctx context.Context, project string, f EventFilter) (jobs int, err error) {
-	var r wire.Replay
-	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/events/replay", f.values(), &r)
-	return r.Jobs, err
+	for in := f.values(); ; {
+		var r wire.Replay
+		if err = c.Do(ctx, http.MethodPost, projectPath(project)+"/events/replay", in, &r); err != nil {
+			return jobs, err
+		}
+		jobs += r.Jobs
+		if r.NextCursor == nil {
+			return jobs, nil
+		}
+		in["cursor"] = *r.NextCursor
+	}
 }
 
 // Users lists users of the mirror by id, at most limit; with an address of e-mail, only those who have it.

@@ -14,33 +14,42 @@ type replayData struct {
 	// Most says that there may be more than Matched.
 	Most bool
 	Path string // of the list of these events
+	// Rest continues a replay of which a part is queued; empty: none is.
+	Rest string
 }
+
+// restOf is the parameter that continues a replay. The cursor of a list is another one.
+const restOf = "rest"
 
 // replayFilter is by what events are chosen: all that the list of events was asked for by, so that a replay counts, shows
 // and takes up the same events.
 func replayFilter(chosen url.Values) url.Values {
 	filter := url.Values{}
 	for name := range chosen {
-		if name != once && name != "cursor" && name != "limit" && chosen.Get(name) != "" {
+		if name != once && name != restOf && name != "cursor" && name != "limit" && chosen.Get(name) != "" {
 			filter.Set(name, chosen.Get(name))
 		}
 	}
 	return filter
 }
 
-// replayOrder is a filter as the API takes it in a body.
-func replayOrder(filter url.Values) map[string]any {
+// replayOrder is a filter as the API takes it in a body. rest continues a replay of which a part is queued.
+func replayOrder(filter url.Values, rest string) map[string]any {
 	order := map[string]any{}
 	for name := range filter {
 		order[name] = filter.Get(name)
+	}
+	if rest != "" {
+		order["cursor"] = rest
 	}
 	return order
 }
 
 func askReplay(v *visit) (view, error) {
-	filter := replayFilter(v.given())
-	data := replayData{Path: withValues(pathOf("projects", v.project.ID, "events"), filter), Chosen: chosenBy(filter)}
-	order := replayOrder(filter)
+	query := v.given()
+	filter, rest := replayFilter(query), query.Get(restOf)
+	data := replayData{Rest: rest, Path: withValues(pathOf("projects", v.project.ID, "events"), filter), Chosen: chosenBy(filter)}
+	order := replayOrder(filter, rest)
 	order["dry_run"] = true
 	counted, err := send[wire.Replay](v, http.MethodPost, order, "projects", v.project.ID, "events", "replay")
 	if err != nil {
@@ -54,8 +63,13 @@ func askReplay(v *visit) (view, error) {
 
 func replayEvents(v *visit) (done, error) {
 	filter := replayFilter(v.form)
-	if _, err := send[wire.Replay](v, http.MethodPost, replayOrder(filter), "projects", v.project.ID, "events", "replay"); err != nil {
+	made, err := send[wire.Replay](v, http.MethodPost, replayOrder(filter, v.form.Get(restOf)), "projects", v.project.ID, "events", "replay")
+	if err != nil {
 		return done{}, err
+	}
+	if made.NextCursor != nil {
+		filter.Set(restOf, *made.NextCursor)
+		return done{page: withValues(pathOf("projects", v.project.ID, "replay"), filter), notice: "The oldest messages are queued again. Continue with the others."}, nil
 	}
 	return done{
 		page:   withValues(pathOf("projects", v.project.ID, "events"), filter),

@@ -67,6 +67,8 @@ type Replay struct {
 	DryRun bool `json:"dry_run"`
 	// Matched is how many messages a dry run has found, up to MaxMatched; nil: it was none.
 	Matched *int `json:"matched,omitempty"`
+	// NextCursor continues a replay that takes longer than a call; nil: all is done.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // MaxMatched is how far a dry run counts.

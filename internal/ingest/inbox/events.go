@@ -55,10 +55,6 @@ type Filter struct {
 	Outcome              string    // one of the outcomes, or Pending
 	From, To             time.Time // received at or after From and before To
 	InboxIDs             []int64
-	// AfterID selects messages with a greater id, for following the inbox. Commits overlap: a
-	// message may appear a moment after one with a greater id. To miss none, query again from a few
-	// thousand ids below, or from some ten seconds back, and skip what was seen.
-	AfterID int64
 }
 
 // where builds a WHERE clause.
@@ -101,6 +97,20 @@ func (w *where) record(recordType, id string) {
 	}
 }
 
+// beyond leaves what comes after a place.
+func (w *where) beyond(place EventRef, s sequence) {
+	comparison := "<"
+	if s == oldestFirst {
+		comparison = ">"
+	}
+	w.both("inbox_id "+comparison+"= $?", place.InboxID) // an index can use this condition, but not the next
+	w.args = append(w.args, place.Ordinal)
+	n := len(w.args)
+	for list, alias := range map[*[]string]string{&w.conditions: "e", &w.outcomes: "o"} {
+		*list = append(*list, fmt.Sprintf("(%[1]s.inbox_id, %[1]s.ordinal) %[2]s ($%[3]d, $%[4]d)", alias, comparison, n-1, n))
+	}
+}
+
 func (w *where) String() string { return allOf(w.conditions) }
 
 func (f *Filter) where() *where {
@@ -116,10 +126,6 @@ func (f *Filter) where() *where {
 	w.text("user_id = $?", f.UserID)
 	w.record(f.RecordType, f.RecordID)
 	w.text("outcome = $?", f.Outcome)
-	if f.Outcome == Failed { // unlike the view's column, this can use the index of failures
-		w.conditions = append(w.conditions,
-			"e.inbox_id IN (SELECT o.inbox_id FROM authsync.event_outcomes AS o WHERE o.outcome = 'failed')")
-	}
 	if !f.From.IsZero() {
 		w.both("received_at >= $?", f.From)
 	}
@@ -128,9 +134,6 @@ func (f *Filter) where() *where {
 	}
 	if f.InboxIDs != nil {
 		w.both("inbox_id = ANY ($?)", f.InboxIDs)
-	}
-	if f.AfterID != 0 {
-		w.both("inbox_id > $?", f.AfterID)
 	}
 	return w
 }
@@ -176,33 +179,28 @@ func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int
 func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
 	w := f.where()
 	if cursor != "" {
-		id, ordinal, err := parseCursor(cursor)
+		place, err := parseCursor(cursor)
 		if err != nil {
 			return "", nil, err
 		}
-		w.both("inbox_id <= $?", id) // the index can use this condition, but not the next
-		w.args = append(w.args, ordinal)
-		n := len(w.args)
-		for list, alias := range map[*[]string]string{&w.conditions: "e", &w.outcomes: "o"} {
-			*list = append(*list, fmt.Sprintf("(%[1]s.inbox_id, %[1]s.ordinal) < ($%[2]d, $%[3]d)", alias, n-1, n))
-		}
+		w.beyond(place, newestFirst)
 	}
-	from, order := f.from(w)
+	from, order := f.from(w, newestFirst)
 	w.args = append(w.args, limit+1)
 	return selectEvents + from + " WHERE " + w.String() + " ORDER BY " + order + fmt.Sprintf(" LIMIT $%d", len(w.args)), w.args, nil
 }
 
-func parseCursor(cursor string) (id int64, ordinal int, err error) {
+func parseCursor(cursor string) (place EventRef, err error) {
 	first, second, _ := strings.Cut(cursor, "-")
-	id, err = strconv.ParseInt(first, 10, 64)
-	if err != nil {
-		return 0, 0, fault.ErrBadCursor
+	if place.InboxID, err = strconv.ParseInt(first, 10, 64); err != nil {
+		return EventRef{}, fault.ErrBadCursor
 	}
-	place, err := strconv.ParseInt(second, 10, 32)
+	ordinal, err := strconv.ParseInt(second, 10, 32)
 	if err != nil {
-		return 0, 0, fault.ErrBadCursor
+		return EventRef{}, fault.ErrBadCursor
 	}
-	return id, int(place), nil
+	place.Ordinal = int(ordinal)
+	return place, nil
 }
 
 // UserEvents returns the newest limit events about a user, newest first.

@@ -161,7 +161,6 @@ func TestFilterChoosesEvents(t *testing.T) {
 		"To":       {inbox.Filter{To: now().Add(time.Minute)}, []string{name(pending), name(c), name(second), name(a)}},
 		"IDs":      {inbox.Filter{InboxIDs: []int64{a.InboxID, c.InboxID}}, []string{name(c), name(second), name(a)}},
 		"NoIDs":    {inbox.Filter{InboxIDs: []int64{}}, nil},
-		"AfterID":  {inbox.Filter{AfterID: b.InboxID}, []string{name(pending), name(c)}},
 		"Several":  {inbox.Filter{ProjectID: a.ProjectID, Outcome: inbox.Applied, UserID: "auth0|2"}, []string{name(second)}},
 	} {
 		t.Run(what, func(t *testing.T) {

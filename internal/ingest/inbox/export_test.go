@@ -16,6 +16,25 @@ func PageStatement(f Filter, cursor string, limit int) (sql string, args []any, 
 	return f.page(cursor, limit)
 }
 
+// ReplayPages is Replay in a transaction, page by page, so that a test can count what each one reads.
+func (in *Inbox) ReplayPages(ctx context.Context, tx pgx.Tx, f Filter, page func()) error {
+	place, err := in.replayPlace(ctx, "")
+	for err == nil && place != nil {
+		_, place, err = in.replayPage(ctx, tx, &f, place)
+		page()
+	}
+	return err
+}
+
+// CountReplayIn is CountReplay in a transaction.
+func (in *Inbox) CountReplayIn(ctx context.Context, tx pgx.Tx, f Filter, most int) (messages int, err error) {
+	place, err := in.replayPlace(ctx, "")
+	if err != nil {
+		return 0, err
+	}
+	return f.countReplay(ctx, tx, place, most)
+}
+
 // Maintain at a time of the test's choice, and the bounds that tests reach for.
 var MaintainAt = maintain //nolint:gochecknoglobals // exported to tests
 
