@@ -41,6 +41,8 @@ type Config struct {
 	Idempotency Idempotency
 	// Rejections reads the requests that the receiver refused.
 	Rejections Rejections
+	// Counts reads how many messages arrive.
+	Counts Counts
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: the host that the request was sent to.
 	PublicURL string
@@ -59,8 +61,8 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections and log must be given")
+		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil {
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts and log must be given")
 	}
 	a := &API{config: c}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

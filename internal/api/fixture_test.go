@@ -23,6 +23,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -195,6 +196,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
+		Counts:      usage.Reader{Pool: b.pool, Now: b.now},
 		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)

@@ -55,6 +55,8 @@ func (a *API) routes() []route {
 
 		{get, one + "/rejected-requests", ofProject, look, a.listRejected, takes{query: append([]string{"provider"}, aPage.query...)}},
 
+		{get, one + "/message-counts", ofProject, look, a.listMessageCounts, nothing},
+
 		{get, one + "/events", ofProject, look, a.listEvents, anEvents},
 		{post, one + "/events/replay", ofProject, operate, a.replayEvents, aBody},
 		{get, one + "/events/{event}", ofProject, look, a.getEvent, takes{query: []string{"body"}}},

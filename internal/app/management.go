@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
+	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/repair"
@@ -46,8 +47,8 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
-		Rejections: rejections.Reader{Pool: a.people},
-		PublicURL:  a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
+		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now},
+		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -26,6 +27,8 @@ type homeData struct {
 type homeProject struct {
 	wire.Project
 	overview
+
+	Plot *messagePlot // nil: nothing was received
 }
 
 // openProblem is something that will not mend itself, and what to do.
@@ -50,16 +53,17 @@ func (d *Dashboard) home(v *visit) (view, error) {
 			return view{}, fmt.Errorf("read the projects: %w", err)
 		}
 	}
-	overviews, err := readOverviews(v.Context(), d.config.Views, ids)
+	now := d.config.Now()
+	overviews, err := readOverviews(v.Context(), d.config.Views, ids, now)
 	if err != nil {
 		return view{}, err
 	}
 	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil && v.key.May(project.Admin)}
 	for i, p := range projects.Data {
-		o := overviews[ids[i]]
+		o := *overviews[ids[i]]
 		found := problemsOf(p, o)
 		o.Problems = len(found)
-		data.Projects = append(data.Projects, homeProject{p, o})
+		data.Projects = append(data.Projects, homeProject{p, o, messagePlotOf(usage.LastDay(ids[i], o.Counts, now), now)})
 		data.Problems = append(data.Problems, found...)
 	}
 	if projects.NextCursor != nil {

@@ -7,7 +7,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/ingest/usage"
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // maxCounted bounds counts on the home page.
@@ -15,11 +17,18 @@ const maxCounted = 1000
 
 // Each reads the projects of one page of the list, and what waits, failed or is configured, never the inbox as a whole.
 const (
+	// Failed events by all columns of their index, so that no plan can walk through those of other projects.
 	selectOverviews = `
 		SELECT l.project_id, l.pending_messages::bigint AS pending, extract(epoch FROM l.oldest_pending_age)::bigint AS oldest_pending,
 			l.last_received_at, l.wait_reason,
 			(SELECT count(*) FROM (
-				SELECT FROM authsync.event_outcomes AS e WHERE e.project_id = l.project_id AND e.outcome = 'failed' LIMIT $2
+				SELECT
+				FROM authsync.event_outcomes AS e
+				WHERE e.outcome = 'failed'
+				  AND (e.project_id, e.outcome, e.inbox_id) >= (l.project_id, 'failed', 0)
+				  AND (e.project_id, e.outcome, e.inbox_id) <= (l.project_id, 'failed', 9223372036854775807)
+				ORDER BY e.project_id, e.inbox_id
+				LIMIT $2
 			) AS f) AS failed,
 			(SELECT count(*) FROM authsync.integrations AS i WHERE i.project_id = l.project_id) AS integrations
 		FROM authsync.project_lag AS l
@@ -79,6 +88,7 @@ type overview struct {
 	Rejected     []rejectedLately      `db:"-"`
 	Destinations []destinationOverview `db:"-"`
 	Runs         []troubledRun         `db:"-"`
+	Counts       []usage.Count         `db:"-"` // of messages, in any order
 	Problems     int                   `db:"-"`
 }
 
@@ -125,63 +135,40 @@ type troubledRun struct {
 	Why       string
 }
 
-// readOverviews reads the overviews of projects. The caller has found that they may be seen.
-func readOverviews(ctx context.Context, pool *pgxpool.Pool, ids []uuid.UUID) (map[uuid.UUID]overview, error) {
-	all := make(map[uuid.UUID]overview, len(ids))
-	list, err := rowsOf[overview](ctx, pool, selectOverviews, ids, maxCounted)
-	if err != nil {
-		return nil, err
+// batcher is a pool or a transaction.
+type batcher interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// readOverviews reads the overviews of projects, in one round trip and one transaction. The caller has found that they may be
+// seen.
+func readOverviews(ctx context.Context, db batcher, ids []uuid.UUID, now time.Time) (map[uuid.UUID]*overview, error) {
+	all := make(map[uuid.UUID]*overview, len(ids))
+	for _, id := range ids {
+		all[id] = &overview{ProjectID: id}
 	}
-	late, err := rowsOf[overdue](ctx, pool, selectOverdue, ids, maxCounted)
-	if err != nil {
-		return nil, err
-	}
-	rejected, err := rowsOf[rejectedLately](ctx, pool, selectRejectedLately, ids)
-	if err != nil {
-		return nil, err
-	}
-	destinations, err := rowsOf[destinationOverview](ctx, pool, selectDestinations, ids)
-	if err != nil {
-		return nil, err
-	}
-	runs, err := rowsOf[troubledRun](ctx, pool, selectTroubledRuns, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range list {
-		for _, l := range late {
-			if l.ProjectID == o.ProjectID {
-				o.Overdue = &l
-			}
-		}
-		for _, r := range rejected {
-			if r.ProjectID == o.ProjectID {
-				o.Rejected = append(o.Rejected, r)
-			}
-		}
-		for _, d := range destinations {
-			if d.ProjectID == o.ProjectID {
-				o.Destinations = append(o.Destinations, d)
-			}
-		}
-		for _, r := range runs {
-			if r.ProjectID == o.ProjectID {
-				o.Runs = append(o.Runs, r)
-			}
-		}
-		all[o.ProjectID] = o
+	b := &pgx.Batch{}
+	b.Queue(pgdb.FromIndexes)
+	b.Queue(pgdb.InOrder)
+	queue(b, func(o overview) { all[o.ProjectID] = &o }, selectOverviews, ids, maxCounted)
+	queue(b, func(l overdue) { all[l.ProjectID].Overdue = &l }, selectOverdue, ids, maxCounted)
+	queue(b, func(r rejectedLately) { o := all[r.ProjectID]; o.Rejected = append(o.Rejected, r) }, selectRejectedLately, ids)
+	queue(b, func(d destinationOverview) { o := all[d.ProjectID]; o.Destinations = append(o.Destinations, d) }, selectDestinations, ids)
+	queue(b, func(r troubledRun) { o := all[r.ProjectID]; o.Runs = append(o.Runs, r) }, selectTroubledRuns, ids)
+	queue(b, func(c usage.Count) { o := all[c.ProjectID]; o.Counts = append(o.Counts, c) }, usage.SelectCounts, ids, usage.Since(now))
+	if err := db.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("read the overview: %w", err)
 	}
 	return all, nil
 }
 
-func rowsOf[T any](ctx context.Context, pool *pgxpool.Pool, query string, args ...any) ([]T, error) {
-	rows, err := pool.Query(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read the overview: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
-	if err != nil {
-		return nil, fmt.Errorf("read the overview: %w", err)
-	}
-	return list, nil
+// queue adds a statement to a batch, and takes its rows.
+func queue[T any](b *pgx.Batch, take func(T), query string, args ...any) {
+	b.Queue(query, args...).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+		for _, one := range list {
+			take(one)
+		}
+		return err
+	})
 }

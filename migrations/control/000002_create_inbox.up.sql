@@ -115,6 +115,21 @@ CREATE TABLE authsync.inbox_usage (
 COMMENT ON TABLE authsync.inbox_usage IS 'How much each project stored in the inbox per day (UTC) still retained; updated every few seconds, so approximate.';
 COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies and headers, plus 500 bytes per message for its other columns and outcome.';
 
+-- Shows how many messages arrive. A slot is written again a day later, so that nothing has to be deleted.
+CREATE TABLE authsync.message_counts (
+    project_id    uuid        NOT NULL,
+    slot          smallint    NOT NULL,
+    began_at      timestamptz NOT NULL,
+    message_count bigint      NOT NULL,
+    CONSTRAINT message_counts_pkey PRIMARY KEY (project_id, slot),
+    CONSTRAINT message_counts_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
+    CONSTRAINT message_counts_slot_check CHECK (slot BETWEEN 0 AND 95)
+) WITH (fillfactor = 50);
+
+COMMENT ON TABLE authsync.message_counts IS 'How many messages each project received per quarter of an hour, for a day; updated every few seconds, so approximate.';
+COMMENT ON COLUMN authsync.message_counts.slot IS 'Which quarter of its day (UTC), from 0.';
+COMMENT ON COLUMN authsync.message_counts.began_at IS 'When that quarter began: a row that is older than a day is of an earlier one.';
+
 -- Lets people see a wrong signing secret without reading the log.
 CREATE TABLE authsync.rejected_requests (
     id             bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,

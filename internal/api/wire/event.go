@@ -74,6 +74,18 @@ type Replay struct {
 // MaxMatched is how far a dry run counts.
 const MaxMatched = 10_000
 
+// MessageCounts tells how many messages a project received within the last day.
+type MessageCounts struct {
+	IntervalSeconds int            `json:"interval_seconds"`
+	Data            []MessageCount `json:"data"` // oldest first; the last one is not over
+}
+
+// MessageCount is how many messages were received within an interval.
+type MessageCount struct {
+	BeganAt  time.Time `json:"began_at"`
+	Messages int64     `json:"messages"`
+}
+
 // Rejected is a request to a webhook URL that was refused, or several of the same kind.
 type Rejected struct {
 	ID            int64     `json:"id"`

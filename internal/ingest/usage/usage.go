@@ -1,4 +1,4 @@
-// Package usage counts what projects store in the inbox and enforces their quotas. It counts
+// Package usage counts what projects receive and store in the inbox, and enforces their quotas. It counts
 // outside the receiver's transactions, which would otherwise all wait for a project's row: each
 // process adds up in memory, writes its sums every few seconds, and reads those of all processes. A
 // quota is therefore exact to within a few seconds.
@@ -39,7 +39,7 @@ type Counter struct {
 
 type place struct {
 	project uuid.UUID
-	day     string
+	began   int64 // of the Interval, in seconds since 1970
 }
 
 type sum struct{ messages, bytes int64 }
@@ -54,7 +54,7 @@ func New(pool *pgxpool.Pool, log *slog.Logger, quota int64) *Counter {
 
 // Add counts a stored message.
 func (c *Counter) Add(project uuid.UUID, receivedAt time.Time, bytes int) {
-	at := place{project, receivedAt.UTC().Format(time.DateOnly)}
+	at := place{project, began(receivedAt).Unix()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.added[at]
@@ -114,7 +114,7 @@ const addUsage = `SELECT authsync.add_inbox_usage($1::jsonb)`
 func (c *Counter) write(ctx context.Context) error {
 	type row struct {
 		ProjectID uuid.UUID `json:"project_id"`
-		Day       string    `json:"day"`
+		BeganAt   time.Time `json:"began_at"`
 		Messages  int64     `json:"message_count"`
 		Bytes     int64     `json:"byte_count"`
 	}
@@ -127,7 +127,7 @@ func (c *Counter) write(ctx context.Context) error {
 	}
 	rows := make([]row, 0, len(added))
 	for at, s := range added {
-		rows = append(rows, row{at.project, at.day, s.messages, s.bytes})
+		rows = append(rows, row{at.project, time.Unix(at.began, 0).UTC(), s.messages, s.bytes})
 	}
 	text, err := json.Marshal(rows)
 	if err == nil {

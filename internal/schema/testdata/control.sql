@@ -16,20 +16,33 @@ CREATE TYPE authsync.river_job_state AS ENUM (
 CREATE FUNCTION authsync.add_inbox_usage(p_usage jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
     AS $$
 BEGIN
     INSERT INTO authsync.inbox_usage AS u (project_id, day, message_count, byte_count)
-    SELECT p.id, a.day, a.message_count, a.byte_count
-    FROM jsonb_to_recordset(p_usage) AS a (project_id uuid, day date, message_count bigint, byte_count bigint)
+    SELECT p.id, a.began_at::date, sum(a.message_count), sum(a.byte_count)
+    FROM jsonb_to_recordset(p_usage) AS a (project_id uuid, began_at timestamptz, message_count bigint, byte_count bigint)
     JOIN authsync.projects AS p ON p.id = a.project_id
-    ORDER BY p.id, a.day
+    GROUP BY p.id, a.began_at::date
+    ORDER BY p.id, a.began_at::date
     ON CONFLICT (project_id, day) DO UPDATE SET
         message_count = u.message_count + excluded.message_count,
         byte_count = u.byte_count + excluded.byte_count;
+
+    INSERT INTO authsync.message_counts AS c (project_id, slot, began_at, message_count)
+    SELECT DISTINCT ON (p.id, s.slot) p.id, s.slot, a.began_at, a.message_count
+    FROM jsonb_to_recordset(p_usage) AS a (project_id uuid, began_at timestamptz, message_count bigint)
+    JOIN authsync.projects AS p ON p.id = a.project_id
+    CROSS JOIN LATERAL (SELECT (extract(epoch FROM a.began_at)::bigint / 900 % 96)::smallint AS slot) AS s
+    ORDER BY p.id, s.slot, a.began_at DESC
+    ON CONFLICT (project_id, slot) DO UPDATE SET
+        began_at = excluded.began_at,
+        message_count = excluded.message_count + CASE WHEN c.began_at = excluded.began_at THEN c.message_count ELSE 0 END
+    WHERE c.began_at <= excluded.began_at;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.add_inbox_usage(p_usage jsonb) IS 'Adds to what projects have stored in the inbox.';
+COMMENT ON FUNCTION authsync.add_inbox_usage(p_usage jsonb) IS 'Adds to what projects have stored in the inbox, and to how many messages they have received.';
 
 CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -2532,6 +2545,21 @@ COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are not secret
 
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts unless the option reconcile.every sets it; NULL: the credentials do not allow reading users. A column, because the schedule is computed in SQL and the credentials are sealed.';
 
+CREATE TABLE authsync.message_counts (
+    project_id uuid NOT NULL,
+    slot smallint NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    message_count bigint NOT NULL,
+    CONSTRAINT message_counts_slot_check CHECK (((slot >= 0) AND (slot <= 95)))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE authsync.message_counts IS 'How many messages each project received per quarter of an hour, for a day; updated every few seconds, so approximate.';
+
+COMMENT ON COLUMN authsync.message_counts.slot IS 'Which quarter of its day (UTC), from 0.';
+
+COMMENT ON COLUMN authsync.message_counts.began_at IS 'When that quarter began: a row that is older than a day is of an earlier one.';
+
 CREATE TABLE authsync.mirror_progress (
     project_id uuid NOT NULL,
     epoch uuid NOT NULL,
@@ -2698,15 +2726,15 @@ CREATE VIEW authsync.project_lag AS
           WHERE ((q.kind = 'apply_inbox'::text) AND (q.subject = (p.id)::text) AND ((r.state <> 'running'::authsync.river_job_state) OR (r.attempted_at > (statement_timestamp() - '00:00:10'::interval))))) job ON (true))
      LEFT JOIN LATERAL ( SELECT i.received_at
            FROM authsync.inbox i
-          WHERE (i.project_id = p.id)
-          ORDER BY i.id DESC
+          WHERE ((ROW(i.project_id, i.id) >= ROW(p.id, 0)) AND (ROW(i.project_id, i.id) <= ROW(p.id, '9223372036854775807'::bigint)))
+          ORDER BY i.project_id DESC, i.id DESC
          LIMIT 1) latest ON (true))
      LEFT JOIN LATERAL ( SELECT max(o.applied_at) AS applied_at
            FROM (( SELECT i.id,
                     i.received_at
                    FROM authsync.inbox i
-                  WHERE ((i.project_id = p.id) AND (i.id < COALESCE(w.oldest_id, '9223372036854775807'::bigint)))
-                  ORDER BY i.id DESC
+                  WHERE ((ROW(i.project_id, i.id) >= ROW(p.id, 0)) AND (ROW(i.project_id, i.id) < ROW(p.id, COALESCE(w.oldest_id, '9223372036854775807'::bigint))))
+                  ORDER BY i.project_id DESC, i.id DESC
                  LIMIT 5) n
              CROSS JOIN LATERAL ( SELECT e.applied_at
                    FROM authsync.event_outcomes e
@@ -3204,6 +3232,9 @@ ALTER TABLE ONLY authsync.integrations
 ALTER TABLE ONLY authsync.job_requests
     ADD CONSTRAINT job_requests_pkey PRIMARY KEY (kind, subject);
 
+ALTER TABLE ONLY authsync.message_counts
+    ADD CONSTRAINT message_counts_pkey PRIMARY KEY (project_id, slot);
+
 ALTER TABLE ONLY authsync.mirror_progress
     ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (project_id);
 
@@ -3420,6 +3451,9 @@ ALTER TABLE ONLY authsync.inbox_usage
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.message_counts
+    ADD CONSTRAINT message_counts_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.mirror_progress
     ADD CONSTRAINT mirror_progress_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

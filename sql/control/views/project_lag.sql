@@ -31,11 +31,13 @@ LEFT JOIN LATERAL (
     WHERE q.kind = 'apply_inbox' AND q.subject = p.id::text
       AND (r.state <> 'running' OR r.attempted_at > statement_timestamp() - interval '10 seconds')
 ) AS job ON true
+-- By all columns of the index, none of which may be known to be equal to a value: a project whose last message came long
+-- ago would be looked for in the index of all ids, from its end.
 LEFT JOIN LATERAL (
     SELECT i.received_at
     FROM authsync.inbox AS i
-    WHERE i.project_id = p.id
-    ORDER BY i.id DESC
+    WHERE (i.project_id, i.id) >= (p.id, 0) AND (i.project_id, i.id) <= (p.id, 9223372036854775807)
+    ORDER BY i.project_id DESC, i.id DESC
     LIMIT 1
 ) AS latest ON true
 LEFT JOIN LATERAL ( -- the newest few, and each by its key: no plan can read more
@@ -43,8 +45,8 @@ LEFT JOIN LATERAL ( -- the newest few, and each by its key: no plan can read mor
     FROM (
         SELECT i.id, i.received_at
         FROM authsync.inbox AS i
-        WHERE i.project_id = p.id AND i.id < coalesce(w.oldest_id, 9223372036854775807)
-        ORDER BY i.id DESC
+        WHERE (i.project_id, i.id) >= (p.id, 0) AND (i.project_id, i.id) < (p.id, coalesce(w.oldest_id, 9223372036854775807))
+        ORDER BY i.project_id DESC, i.id DESC
         LIMIT 5
     ) AS n
     CROSS JOIN LATERAL (
