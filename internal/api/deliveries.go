@@ -43,7 +43,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if err := recordNamed(inQuery, f.RecordType, f.RecordID); err != nil {
 		return answer{}, err
 	}
-	if err := among(inQuery, "state", f.State, deliveryStates()); err != nil {
+	if err := among(inQuery, "state", f.State, delivery.States()); err != nil {
 		return answer{}, err
 	}
 	if err := among(inQuery, "event_type", f.EventType, destination.EventTypes()); err != nil {

@@ -186,10 +186,6 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	return answer{status: http.StatusOK, body: wire.Replayed(done)}, nil
 }
 
-func deliveryStates() []string {
-	return append([]string{"blocked", "ready", "retrying"}, finishedStates()...)
-}
-
 // finishedStates are those from which a delivery can be taken up again.
 func finishedStates() []string {
 	return []string{delivery.StateDelivered, delivery.StateCoalesced, delivery.StateFailed, delivery.StateCancelled}

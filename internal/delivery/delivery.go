@@ -65,6 +65,11 @@ const (
 	StateCancelled = "cancelled"
 )
 
+// States are all states of deliveries.
+func States() []string {
+	return []string{StateBlocked, StateReady, StateRetrying, StateDelivered, StateCoalesced, StateFailed, StateCancelled}
+}
+
 // ErrNoDestination means that the destination was deleted.
 var ErrNoDestination = errors.New("the destination was removed")
 

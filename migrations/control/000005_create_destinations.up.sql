@@ -168,6 +168,7 @@ CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries (record_id, record
 -- the planner away from the indexes above, which begin with the destination.
 CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, destination_id, id);
 CREATE INDEX deliveries_state_idx ON authsync.deliveries (project_id, destination_id, state, id);
+CREATE INDEX deliveries_type_idx ON authsync.deliveries (project_id, destination_id, event_type, state, id);
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
 CREATE INDEX deliveries_record_idx ON authsync.deliveries (project_id, record_type, record_id, id);

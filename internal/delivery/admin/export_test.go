@@ -6,5 +6,6 @@ const (
 	ListDeliveries        = listDeliveries
 	ListDeliveriesOf      = listDeliveriesOf
 	ListDeliveriesInState = listDeliveriesInState
+	ListDeliveriesOfType  = listDeliveriesOfType
 	FindDelivery          = findDelivery
 )

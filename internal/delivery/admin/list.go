@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -49,7 +50,7 @@ type ListFilter struct {
 	DestinationID uuid.UUID
 	State         string
 	UserID        string // the user, its memberships and sessions
-	RecordType    string
+	RecordType    string // with RecordID
 	RecordID      string
 	EventType     string
 	Limit         int    // 0: 50; at most 500
@@ -74,13 +75,9 @@ const (
 
 	findDelivery = selectDelivery + ` AND o.id = $2`
 
-	// The planner removes conditions whose parameter is null.
-	ofTypes = `
-		  AND ($4::text IS NULL OR o.event_type = $4) AND ($5::text IS NULL OR o.record_type = $5)`
-
 	newestDeliveries = `
 		ORDER BY o.id DESC
-		LIMIT $7`
+		LIMIT $4`
 
 	ofDestinations = `
 		WHERE d.project_id = $1 AND ($2::uuid IS NULL OR d.id = $2)` + newestDeliveries
@@ -94,10 +91,9 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT o.*
 			FROM authsync.deliveries AS o
-			WHERE (o.project_id, o.destination_id, o.id) >= ($1, d.id, 0) AND (o.project_id, o.destination_id, o.id) < ($1, d.id, $6)
-			  AND $3::text IS NULL` + ofTypes + `
+			WHERE (o.project_id, o.destination_id, o.id) >= ($1, d.id, 0) AND (o.project_id, o.destination_id, o.id) < ($1, d.id, $3)
 			ORDER BY o.project_id DESC, o.destination_id DESC, o.id DESC
-			LIMIT $7
+			LIMIT $4
 		) AS o` + ofDestinations
 
 	listDeliveriesInState = `
@@ -106,16 +102,31 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT o.*
 			FROM authsync.deliveries AS o
-			WHERE (o.project_id, o.destination_id, o.state, o.id) >= ($1, d.id, $3, 0)
-			  AND (o.project_id, o.destination_id, o.state, o.id) < ($1, d.id, $3, $6)` + ofTypes + `
+			WHERE (o.project_id, o.destination_id, o.state, o.id) >= ($1, d.id, $5, 0)
+			  AND (o.project_id, o.destination_id, o.state, o.id) < ($1, d.id, $5, $3)
 			ORDER BY o.project_id DESC, o.destination_id DESC, o.state DESC, o.id DESC
-			LIMIT $7
+			LIMIT $4
 		) AS o` + ofDestinations
 
-	// Those of a user or a record have indexes of their own.
+	// Those of a type in some states, or in all of them.
+	listDeliveriesOfType = `
+		SELECT` + deliveryColumns + `
+		FROM authsync.destinations AS d
+		CROSS JOIN unnest($6::text[]) AS s (state)
+		CROSS JOIN LATERAL (
+			SELECT o.*
+			FROM authsync.deliveries AS o
+			WHERE (o.project_id, o.destination_id, o.event_type, o.state, o.id) >= ($1, d.id, $5, s.state, 0)
+			  AND (o.project_id, o.destination_id, o.event_type, o.state, o.id) < ($1, d.id, $5, s.state, $3)
+			ORDER BY o.project_id DESC, o.destination_id DESC, o.event_type DESC, o.state DESC, o.id DESC
+			LIMIT $4
+		) AS o` + ofDestinations
+
+	// Those of a user or a record have indexes of their own. The planner removes conditions whose parameter is null.
 	listDeliveriesOf = selectDelivery + `
-		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND ($3::text IS NULL OR o.state = $3)
-		  AND ($8::text IS NULL OR o.user_id = $8) AND ($9::text IS NULL OR o.record_id = $9) AND o.id < $6` + ofTypes + newestDeliveries
+		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND o.id < $3 AND ($5::text IS NULL OR o.user_id = $5)
+		  AND ($6::text IS NULL OR o.record_id = $6) AND ($7::text IS NULL OR o.record_type = $7)
+		  AND ($8::text IS NULL OR o.state = $8) AND ($9::text IS NULL OR o.event_type = $9)` + newestDeliveries
 )
 
 // ListDeliveries returns a page of a project's deliveries, newest first. next is the cursor of the next page,
@@ -132,16 +143,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 	if f.DestinationID != uuid.Nil {
 		destinationID = &f.DestinationID
 	}
-	statement := listDeliveries
-	args := []any{
-		pgdb.Planned, projectID, destinationID, pgdb.NullText(f.State), pgdb.NullText(f.EventType), pgdb.NullText(f.RecordType), before, limit + 1,
-	}
-	switch {
-	case f.UserID != "" || f.RecordID != "":
-		statement, args = listDeliveriesOf, append(args, pgdb.NullText(f.UserID), pgdb.NullText(f.RecordID))
-	case f.State != "":
-		statement = listDeliveriesInState
-	}
+	statement, args := f.statement(projectID, destinationID, before, limit+1)
 	err = pgx.BeginTxFunc(ctx, a.config.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
 			if _, err = tx.Exec(ctx, setting); err != nil {
@@ -162,6 +164,24 @@ func (a *Admin) ListDeliveries(ctx context.Context, projectID uuid.UUID, f ListF
 		all[i].complete()
 	}
 	return all, next, nil
+}
+
+// statement is the one that reads what the filter selects from an index.
+func (f *ListFilter) statement(projectID uuid.UUID, destinationID *uuid.UUID, before int64, limit int) (sql string, args []any) {
+	args = []any{pgdb.Planned, projectID, destinationID, before, limit}
+	switch {
+	case f.UserID != "" || f.RecordID != "":
+		return listDeliveriesOf, append(args,
+			pgdb.NullText(f.UserID), pgdb.NullText(f.RecordID), pgdb.NullText(f.RecordType), pgdb.NullText(f.State), pgdb.NullText(f.EventType))
+	case f.EventType != "" && f.State != "":
+		return listDeliveriesOfType, append(args, f.EventType, []string{f.State})
+	case f.EventType != "":
+		return listDeliveriesOfType, append(args, f.EventType, delivery.States())
+	case f.State != "":
+		return listDeliveriesInState, append(args, f.State)
+	default:
+		return listDeliveries, args
+	}
 }
 
 // FindDelivery returns one delivery, or ErrNoDelivery.

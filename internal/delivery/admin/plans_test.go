@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
@@ -28,21 +29,24 @@ func list(statement string, args ...any) deliverytest.Statement {
 func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	deliverytest.CheckPlans(t, func(p *deliverytest.Plans) map[string]deliverytest.Statement {
-		d, one := p.DestinationID, p.Ready[0]
+		d, one, newest := p.DestinationID, p.Ready[0], int64(math.MaxInt64)
 		return map[string]deliverytest.Statement{
 			"Requeue":               deliverytest.Run(`SELECT authsync.requeue_deliveries($1, $2)`, d, p.Failed),
 			"Retry":                 deliverytest.Run(`SELECT * FROM authsync.retry_delivery($1, $2)`, p.ProjectID, one),
 			"Cancel":                deliverytest.Run(`SELECT authsync.cancel_delivery($1, $2, now())`, p.ProjectID, one),
 			"SelectKnown":           deliverytest.RunPlanned(admin.SelectKnown, d, []int64{1003, 1006, 1009}),
-			"List":                  list(admin.ListDeliveries, p.ProjectID, nil, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfADestination":    list(admin.ListDeliveries, p.ProjectID, d, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfAnUnusedOne":     list(admin.ListDeliveries, p.ProjectID, uuid.New(), nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfAState":          list(admin.ListDeliveriesInState, p.ProjectID, nil, "failed", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfARareState":      list(admin.ListDeliveriesInState, p.ProjectID, nil, "cancelled", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfARareStateOfOne": list(admin.ListDeliveriesInState, p.ProjectID, d, "retrying", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfTheDelivered":    list(admin.ListDeliveriesInState, p.ProjectID, d, "delivered", nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked),
-			"ListOfUser":            list(admin.ListDeliveriesOf, p.ProjectID, d, nil, nil, nil, int64(math.MaxInt64), deliverytest.PlanAsked, "user-7", nil),
-			"ListOfRecord":          list(admin.ListDeliveriesOf, p.ProjectID, d, nil, nil, "user", int64(math.MaxInt64), deliverytest.PlanAsked, nil, "user-7"),
+			"List":                  list(admin.ListDeliveries, p.ProjectID, nil, newest, deliverytest.PlanAsked),
+			"ListOfADestination":    list(admin.ListDeliveries, p.ProjectID, d, newest, deliverytest.PlanAsked),
+			"ListOfAnUnusedOne":     list(admin.ListDeliveries, p.ProjectID, uuid.New(), newest, deliverytest.PlanAsked),
+			"ListOfAState":          list(admin.ListDeliveriesInState, p.ProjectID, nil, newest, deliverytest.PlanAsked, "failed"),
+			"ListOfARareState":      list(admin.ListDeliveriesInState, p.ProjectID, nil, newest, deliverytest.PlanAsked, "cancelled"),
+			"ListOfARareStateOfOne": list(admin.ListDeliveriesInState, p.ProjectID, d, newest, deliverytest.PlanAsked, "retrying"),
+			"ListOfTheDelivered":    list(admin.ListDeliveriesInState, p.ProjectID, d, newest, deliverytest.PlanAsked, "delivered"),
+			"ListOfAType":           list(admin.ListDeliveriesOfType, p.ProjectID, nil, newest, deliverytest.PlanAsked, "user.updated", delivery.States()),
+			"ListOfARareType":       list(admin.ListDeliveriesOfType, p.ProjectID, nil, newest, deliverytest.PlanAsked, "user.deleted", delivery.States()),
+			"ListOfARareTypeOfOne":  list(admin.ListDeliveriesOfType, p.ProjectID, d, newest, deliverytest.PlanAsked, "membership.updated", []string{"failed"}),
+			"ListOfUser":            list(admin.ListDeliveriesOf, p.ProjectID, d, newest, deliverytest.PlanAsked, "user-7", nil, nil, nil, nil),
+			"ListOfRecord":          list(admin.ListDeliveriesOf, p.ProjectID, d, newest, deliverytest.PlanAsked, nil, "user-7", "user", nil, nil),
 			"Find":                  deliverytest.RunPlanned(admin.FindDelivery, p.ProjectID, one),
 		}
 	})

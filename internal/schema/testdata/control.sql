@@ -3304,6 +3304,8 @@ CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destina
 
 CREATE INDEX deliveries_state_idx ON authsync.deliveries USING btree (project_id, destination_id, state, id);
 
+CREATE INDEX deliveries_type_idx ON authsync.deliveries USING btree (project_id, destination_id, event_type, state, id);
+
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text]));

@@ -61,6 +61,12 @@ const (
 		INSERT INTO authsync.inbox_usage (project_id, day, message_count, byte_count)
 		SELECT $1, current_date - n, $2::bigint, $2::bigint * 600 FROM generate_series(0, 29) AS n`
 
+	fillCounts = `
+		INSERT INTO authsync.message_counts (project_id, slot, began_at, message_count)
+		SELECT p.id, extract(epoch FROM b.began_at)::bigint / 900 % 96, b.began_at, 1 + n
+		FROM authsync.projects AS p, generate_series(0, 95) AS n
+		CROSS JOIN LATERAL (SELECT date_bin('15 minutes', now(), '2000-01-01Z') - n * interval '15 minutes' AS began_at) AS b`
+
 	fillDeliveries = `
 		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at,
 			event_id, state, reason, attempts, next_attempt_at, last_attempt_at, created_at, finished_at)
@@ -198,6 +204,7 @@ func (f *filled) fillAll(ctx context.Context) error {
 		{fillUsage, []any{f.big.ID, inbox / filledDays}},
 		{fillProjects, []any{f.config.Projects}},
 		{fillRejected, []any{rejectedEach}},
+		{fillCounts, nil},
 	} {
 		if _, err := f.control.Exec(ctx, s.statement, s.args...); err != nil {
 			return fmt.Errorf("fill the control database: %w", err)
