@@ -94,6 +94,7 @@ type App struct {
 	accounts   source.Accounts
 	shared     *source.Shared // for reading single users
 	backfills  *syncrun.Store
+	endRuns    func() // closes what unfinished runs keep open
 	refreshes  *refresh.Queue
 	relay      *relay.Relay
 	sender     *sender.Sender
@@ -114,6 +115,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		settings: c.Settings, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
 		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe,
+		endRuns: func() {}, // without the role worker
 		tenants: tenantsOf(c.Settings),
 	}
 	defer func() {

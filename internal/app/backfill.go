@@ -35,7 +35,8 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	a.backfills = syncrun.NewStore(a.pool, a.accounts)
 	a.shared = source.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
-	return func(context.Context) error {
+	return func(context.Context) error { // after the workers
+		a.endRuns()
 		a.shared.Close()
 		transport.CloseIdleConnections()
 		return nil
@@ -82,7 +83,7 @@ func (a *App) checkSource(ctx context.Context, projectID uuid.UUID, databaseURL 
 
 // readingWorkers adds the workers that read from providers to the job client.
 func (a *App) readingWorkers(workers *river.Workers, queues map[string]river.QueueConfig) {
-	syncrun.Register(syncrun.Config{
+	a.endRuns = syncrun.Register(syncrun.Config{
 		Pool: a.pool, Store: a.backfills, Accounts: a.accounts, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "backfill")),
 	}, workers, queues)
 	refresh.Register(refresh.Config{

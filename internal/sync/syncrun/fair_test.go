@@ -103,7 +103,7 @@ func TestManyRunsTakeTurns(t *testing.T) {
 		return a
 	})
 	b.startFor(t, ids...)
-	client, err := newClient(b.control, syncrun.Config{
+	client, _, err := newClient(b.control, syncrun.Config{
 		Pool: b.control, Accounts: b.accounts, Mirrors: b.mirrors, Log: slog.New(slog.DiscardHandler), Workers: workers,
 	})
 	require.NoError(t, err)

@@ -177,26 +177,31 @@ func newDatabases(url string) *tenantdb.Databases {
 	})
 }
 
-// work starts a worker that keeps no pause for longer than some milliseconds.
+// work starts a worker that keeps no pause for longer than some milliseconds. After the test it has closed all that it opened.
 func (b *testBundle) work(t *testing.T, mirrors syncrun.Mirrors, slice time.Duration) {
 	t.Helper()
-	client, err := newClient(b.control, syncrun.Config{
+	client, end, err := newClient(b.control, syncrun.Config{
 		Pool: b.control, Accounts: b.accounts, Mirrors: mirrors, Log: slog.New(slog.DiscardHandler), Slice: slice,
 		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
 	})
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))
-	t.Cleanup(func() { require.NoError(t, client.StopAndCancel(context.Background())) })
+	t.Cleanup(func() {
+		require.NoError(t, client.StopAndCancel(context.Background()))
+		end()
+	})
 }
 
-func newClient(pool *pgxpool.Pool, c syncrun.Config, periodic ...*river.PeriodicJob) (*jobs.Client, error) {
-	return jobs.New(jobs.Config{
+// newClient returns a client that is not started yet, and what ends the worker after it.
+func newClient(pool *pgxpool.Pool, c syncrun.Config, periodic ...*river.PeriodicJob) (client *jobs.Client, end func(), err error) {
+	client, err = jobs.New(jobs.Config{
 		Pool: pool, Log: slog.New(slog.DiscardHandler), Periodic: periodic, FetchPoll: 5 * time.Millisecond,
 		Workers: []jobs.Register{func(workers *river.Workers, queues map[string]river.QueueConfig) {
-			syncrun.Register(c, workers, queues)
+			end = syncrun.Register(c, workers, queues)
 			queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: 1}
 		}},
 	})
+	return client, end, err
 }
 
 func (b *testBundle) start(tb testing.TB) syncrun.Run {

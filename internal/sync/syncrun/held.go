@@ -57,3 +57,13 @@ func (h *sourceCache) release(runID uuid.UUID) {
 		delete(h.accounts, runID)
 	}
 }
+
+// close drops all accounts.
+func (h *sourceCache) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, kept := range h.accounts {
+		kept.account.Close()
+		delete(h.accounts, id)
+	}
+}

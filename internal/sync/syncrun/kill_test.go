@@ -65,7 +65,7 @@ func work(args []string) int {
 	if organizations > 0 {
 		accounts = &organized{tenant: a, organizations: organizations, fails: func(string) error { say("read records"); return nil }}
 	}
-	client, err := newClient(pool, syncrun.Config{
+	client, _, err := newClient(pool, syncrun.Config{
 		Pool: pool, Accounts: accounts, Mirrors: &saying{mirror.New(mirror.Config{Databases: newDatabases(args[1])}), say}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil || client.Start(ctx) != nil {

@@ -119,7 +119,7 @@ func (refusing) Open(context.Context, uuid.UUID, string) (source.Account, error)
 func (b *testBundle) serve(t *testing.T, accounts source.Accounts) {
 	t.Helper()
 	b.store = syncrun.NewStore(b.control, accounts)
-	client, err := newClient(b.control, syncrun.Config{
+	client, _, err := newClient(b.control, syncrun.Config{
 		Pool: b.control, Store: b.store, Accounts: accounts, Mirrors: b.mirrors, Log: slog.New(slog.DiscardHandler),
 	}, syncrun.Periodic()...)
 	require.NoError(t, err)

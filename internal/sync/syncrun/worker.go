@@ -68,12 +68,15 @@ type Config struct {
 	Retry func(time.Duration) time.Duration
 }
 
-// Register adds the workers and their queue to a River client under construction; see Periodic.
-func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) {
+// Register adds the workers and their queue to a River client under construction; see Periodic. Once the client has stopped,
+// end closes the accounts that are kept for the next slices of unfinished runs.
+func Register(c Config, workers *river.Workers, queues map[string]river.QueueConfig) (end func()) {
 	c.Workers = cmp.Or(c.Workers, maxWorkers)
-	river.AddWorker(workers, newWorker(c))
+	w := newWorker(c)
+	river.AddWorker(workers, w)
 	river.AddWorker(workers, &scheduleWorker{store: c.Store, log: c.Log})
 	queues[Queue] = river.QueueConfig{MaxWorkers: c.Workers}
+	return w.sources.close
 }
 
 // worker works the job backfill.
