@@ -22,7 +22,7 @@ it wants is delivered to it, in order for each record, and retried until it succ
 or you cancel it.
 
   webhook  a signed request to your own server (Standard Webhooks)
-  hubspot  contacts in HubSpot
+  hubspot  contacts and companies in HubSpot
   http     any API with JSON; method, URL, headers and body by expressions
 
 A destination is active, or paused or disabled: then changes are kept and nothing is

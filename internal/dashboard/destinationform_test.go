@@ -97,7 +97,8 @@ func TestHubSpotIsSetUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	page := s.get(t, s.path("destinations", "new")+"?type=hubspot", s.all)
-	require.NotContains(t, page.text, `value="organization.*"`, "contacts are made of users")
+	require.Contains(t, page.text, `value="organization.*"`, "companies are made of organizations")
+	require.NotContains(t, page.text, `value="invitation.*"`)
 	create := page.form(t, "/destinations")
 	create.values.Set("name", "crm")
 	for _, one := range []struct{ field, value, says string }{
@@ -119,6 +120,9 @@ func TestHubSpotIsSetUp(t *testing.T) {
 		{"fields", ".raw[", "no jq expression"},
 		{"fields", "nonsense", "begins with no column"},
 		{"fields", "", ""},
+		{"event_types", "organization.*", ""},
+		{"options.id_property", "user_id", ""},
+		{"options.companies.id_property", "organization_id", ""},
 	} {
 		create.values.Set(one.field, one.value)
 		if one.says == "" {
@@ -132,11 +136,15 @@ func TestHubSpotIsSetUp(t *testing.T) {
 	}
 	create.values.Set("options.on_delete", "set")
 	create.values.Set("options.on_delete.set", "status: gone")
+	create.values.Set("options.companies.properties", "domain: .organization.raw.domain")
+	create.values.Set("options.companies.on_delete", "set")
+	create.values.Set("options.companies.on_delete.set", "status: closed")
 	made := s.do(t, create, s.all)
 	require.Contains(t, made.words, "HubSpot takes no test events")
 	require.Empty(t, made.forms("/test#test"))
 	require.Empty(t, made.forms("/rotate"))
-	require.JSONEq(t, `{"properties": {"plan": ".user.raw.plan", "lastname": null}, "on_delete": {"set": {"status": "gone"}}}`, string(s.call(t, http.MethodGet, "/crm", nil)["options"]))
+	require.JSONEq(t, `{"id_property": "user_id", "properties": {"plan": ".user.raw.plan", "lastname": null}, "on_delete": {"set": {"status": "gone"}}, "companies":
+		{"id_property": "organization_id", "properties": {"domain": ".organization.raw.domain"}, "on_delete": {"set": {"status": "closed"}}}}`, string(s.call(t, http.MethodGet, "/crm", nil)["options"]))
 
 	taken := s.post(t, create, s.all)
 	require.Equal(t, http.StatusSeeOther, taken.status, "the same form is the same destination")

@@ -120,8 +120,8 @@ func httpType() destinationType {
 
 func hubspotType() destinationType {
 	return destinationType{
-		Name: hubspot.Name, Title: "HubSpot", RecordTypes: []record.Type{record.User},
-		What:   "Keeps the contacts of a HubSpot portal in sync with the users, within HubSpot’s limits and without second contacts.",
+		Name: hubspot.Name, Title: "HubSpot", RecordTypes: []record.Type{record.User, record.Organization, record.Membership},
+		What:   "Keeps the contacts of a HubSpot portal in sync with the users, and if you like its companies with the organizations, within HubSpot’s limits and without second contacts.",
 		NoTest: "HubSpot takes no test events, because each would leave a contact. Use the preview, and a HubSpot test account for the rest.",
 		Options: []option{
 			{path: "id_property", label: "Property with the user’s id", kind: asText, example: "authsync_user_id", hint: "A contact property with unique values. Without one, contacts are found by their e-mail address."},
@@ -138,12 +138,22 @@ func hubspotType() destinationType {
 		More: []option{
 			{path: "missing", label: "When a changed user has no contact", kind: asChoice, normal: "create", choices: []choice{{"create", "create it"}, {"skip", "send nothing"}, {"log", "let the delivery fail"}}},
 			{path: "id_path", label: "Path of a HubSpot id in the user", kind: asText, example: "raw.app_metadata.hubspot_contact_id"},
+			{path: "companies.id_property", label: "Companies: property with the organization’s id", kind: asText, example: "authsync_organization_id", hint: "A company property with unique values. With one, organizations are companies, and memberships associate contacts with them: choose their event types as well."},
+			{
+				path: "companies.properties", label: "Companies: properties", kind: asLines, removes: true, example: "domain: .organization.raw.public_metadata.domain",
+				hint: "As for contacts, besides name.",
+			},
+			{path: "companies.missing", label: "When a changed organization, or one with a new member, has no company", kind: asChoice, normal: "create", choices: []choice{{"create", "create it"}, {"skip", "send nothing"}, {"log", "let the delivery fail"}}},
+			{path: "companies.id_path", label: "Path of a HubSpot id in the organization", kind: asText, example: "raw.public_metadata.hubspot_company_id"},
+			{path: "companies.on_delete", label: "When an organization is deleted", kind: asChoice, normal: "nothing", choices: []choice{{"nothing", "do nothing"}, {"archive", "archive the company"}, {setProperties, "set properties of the company"}}},
+			{path: "companies.on_delete." + setProperties, label: "Properties of a deleted organization’s company", kind: asLines, example: "org_status: deleted", hint: "Only with “set properties”."},
+			{path: "companies.on_restore." + setProperties, label: "Properties of a restored organization’s company", kind: asLines, example: "org_status: active"},
 			{path: "portal_id", label: "Number of the portal", kind: asText, hint: "Destinations with the same number share its limits."},
 			{path: "requests_per_10s", label: "Requests in 10 seconds", kind: asNumber, hint: "Empty: those of the plan."},
 			{path: "requests_per_day", label: "Requests a day", kind: asNumber, hint: "Empty: those of the plan."},
 			{path: "base_url", label: "Address of the API", kind: asText, example: "https://api.hubapi.com", hint: "For tests only."},
 		},
-		Secrets: []secretOption{{hubspot.TokenSecret, "Access token", "Of a private app with the scopes crm.objects.contacts.read and .write. It begins with pat-."}},
+		Secrets: []secretOption{{hubspot.TokenSecret, "Access token", "Of a private app with the scopes crm.objects.contacts.read and .write, and those of companies if they are kept. It begins with pat-."}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -20,6 +21,8 @@ func EventType(c *mirror.FeedChange) string { return destination.EventType(c.Rec
 type Feed interface {
 	ChangesByID(ctx context.Context, projectID uuid.UUID, ids []int64) ([]mirror.FeedChange, error)
 	RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]mirror.RecordState, error)
+	LatestRows(ctx context.Context, projectID uuid.UUID, t record.Type, ids []string) (map[string]json.RawMessage, error)
+	OrganizationsOf(ctx context.Context, projectID uuid.UUID, userIDs []string, limit int) (map[string][]string, error)
 }
 
 // Messages makes the messages of a project's changes for a destination. Its methods return a *tenantdb.DelayError if
@@ -75,6 +78,46 @@ func (m Messages) States(ctx context.Context, first, last, asOf []int64) (map[in
 		messages[s.LastID] = message
 	}
 	return messages, nil
+}
+
+// AddOrganizations adds the organizations of memberships and users to messages; see destination.Message.Organization.
+func (m Messages) AddOrganizations(ctx context.Context, messages map[int64]destination.Message) error {
+	var users, organizations []string
+	for _, message := range messages {
+		switch message.RecordType {
+		case record.User:
+			users = append(users, message.RecordID)
+		case record.Membership:
+			id, _, _ := record.SplitMembershipID(message.RecordID)
+			organizations = append(organizations, id)
+		default:
+		}
+	}
+	slices.Sort(organizations)
+	rows, ids := map[string]json.RawMessage{}, map[string][]string{}
+	var err error
+	if len(organizations) > 0 {
+		if rows, err = m.Feed.LatestRows(ctx, m.ProjectID, record.Organization, slices.Compact(organizations)); err != nil {
+			return err
+		}
+	}
+	if len(users) > 0 {
+		if ids, err = m.Feed.OrganizationsOf(ctx, m.ProjectID, users, destination.MaxOrganizations); err != nil {
+			return err
+		}
+	}
+	for id, message := range messages {
+		switch message.RecordType {
+		case record.User:
+			message.OrganizationIDs = ids[message.RecordID]
+		case record.Membership:
+			organization, _, _ := record.SplitMembershipID(message.RecordID)
+			message.Organization = rows[organization]
+		default:
+		}
+		messages[id] = message
+	}
+	return nil
 }
 
 // compareRows derives the kind of change from the rows before and after. Both come from the same database, so

@@ -22,6 +22,9 @@ import (
 // MaxResponse is the number of bytes of a response that are kept.
 const MaxResponse = 4 << 10
 
+// MaxOrganizations is the maximum number of Message.OrganizationIDs.
+const MaxOrganizations = 100
+
 // Message is one change of a record. For a destination that takes states (Capabilities.States) it may coalesce
 // several changes, and Row is the state after the newest change that may be sent.
 type Message struct {
@@ -37,7 +40,12 @@ type Message struct {
 	// Row is the record after the change, an object with one key per column of the mirror that comes from the
 	// provider (see record.Definition.Row). Before is the row before it, nil for a new record.
 	Row, Before json.RawMessage
-	Provider    string
+	// Organization is, of a membership, its organization as the mirror has it now: a row of organizations, nil if the mirror has
+	// none. OrganizationIDs are, of a user, the organizations of which the user is a member now, or, if deleted, ever was; at most
+	// MaxOrganizations. Both are set for destinations with Capabilities.Organizations only.
+	Organization    json.RawMessage
+	OrganizationIDs []string
+	Provider        string
 	EventID     string
 	EventAt     time.Time // by the provider's clock
 	ChangedAt   time.Time // commit time in the mirror
@@ -116,6 +124,8 @@ type Capabilities struct {
 	// States is set if it takes the record's newest state: pending changes of a record are coalesced. Otherwise
 	// each change is an event of its own.
 	States bool
+	// Organizations is set if messages are to carry the organizations of memberships and users; see Message.Organization.
+	Organizations bool
 	// Batch is the maximum number of messages per Send, Parallel the maximum number of concurrent Sends per
 	// process; both at least 1.
 	Batch, Parallel int

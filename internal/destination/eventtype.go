@@ -91,7 +91,7 @@ func (c *Capabilities) CheckEventTypes(typeName string, eventTypes []string) err
 			for i, t := range c.RecordTypes {
 				names[i] = AllOf(t)
 			}
-			return fault.At("event_types", "event_types has %.40q: a destination of type %s takes %s only", eventType, typeName, strings.Join(names, ", "))
+			return fault.At("event_types", "event_types has %.40q: a destination of type %s takes %s only with these options", eventType, typeName, strings.Join(names, ", "))
 		}
 	}
 	return nil

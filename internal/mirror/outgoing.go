@@ -61,6 +61,30 @@ const (
 			LIMIT 1
 		), 0)`
 
+	// Likewise; the row is as record_states gives it.
+	latestRows = `
+		SELECT r.id, s.after || jsonb_build_object('raw', s.raw) AS row
+		FROM unnest($2::text[]) AS r (id)
+		CROSS JOIN LATERAL (
+			SELECT c.after, c.raw
+			FROM capydb_auth.changes AS c
+			WHERE (c.record_type, c.record_id, c.id) >= ($1::text, r.id, 0)
+			  AND (c.record_type, c.record_id, c.id) <= ($1::text, r.id, 9223372036854775807)
+			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
+			LIMIT 1
+		) AS s`
+
+	organizationsOf = `
+		SELECT u.id AS user_id, m.organization_id
+		FROM unnest($1::text[]) AS u (id)
+		LEFT JOIN capydb_auth.users AS p ON p.id = u.id
+		CROSS JOIN LATERAL (
+			SELECT o.organization_id
+			FROM capydb_auth.memberships AS o
+			WHERE o.user_id = u.id AND (o.deleted_at IS NULL OR p.deleted_at IS NOT NULL)
+			LIMIT $2
+		) AS m`
+
 	changeCursor  = `SELECT capydb_auth.change_cursor($1)`
 	skipChangeIDs = `SELECT capydb_auth.skip_change_ids($1)`
 )
@@ -81,6 +105,30 @@ func (m *Mirrors) ChangesByID(ctx context.Context, projectID uuid.UUID, ids []in
 // changes up to asOf of the same index left it.
 func (m *Mirrors) RecordStates(ctx context.Context, projectID uuid.UUID, first, last, asOf []int64) ([]RecordState, error) {
 	return queryAll[RecordState](ctx, m, projectID, recordStates, first, last, asOf)
+}
+
+// LatestRows gives records of a type by id, each as its newest change left it. Those that the feed does not have are missing.
+func (m *Mirrors) LatestRows(ctx context.Context, projectID uuid.UUID, t record.Type, ids []string) (map[string]json.RawMessage, error) {
+	rows, err := queryAll[struct {
+		ID  string
+		Row json.RawMessage
+	}](ctx, m, projectID, latestRows, t, ids)
+	byID := make(map[string]json.RawMessage, len(rows))
+	for _, r := range rows {
+		byID[r.ID] = r.Row
+	}
+	return byID, err
+}
+
+// OrganizationsOf gives the ids of the organizations that users belong to, by the user's id: at most limit of each. Of a deleted
+// user, these are all that it ever belonged to.
+func (m *Mirrors) OrganizationsOf(ctx context.Context, projectID uuid.UUID, userIDs []string, limit int) (map[string][]string, error) {
+	rows, err := queryAll[struct{ UserID, OrganizationID string }](ctx, m, projectID, organizationsOf, userIDs, limit)
+	byUser := make(map[string][]string)
+	for _, r := range rows {
+		byUser[r.UserID] = append(byUser[r.UserID], r.OrganizationID)
+	}
+	return byUser, err
 }
 
 // ChangeCursor says behind which id to read the changes that were committed since a

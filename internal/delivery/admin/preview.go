@@ -84,6 +84,13 @@ func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID,
 			return Preview{}, err
 		}
 	}
+	if to.Capabilities.Organizations {
+		one := map[int64]destination.Message{c.ID: message}
+		if err := messages.AddOrganizations(ctx, one); err != nil {
+			return Preview{}, err
+		}
+		message = one[c.ID]
+	}
 	message.Attempt = 1
 	if t.ExternalID != nil {
 		message.ExternalID = *t.ExternalID

@@ -82,7 +82,7 @@ func (w *window) loadChunk(ctx context.Context, chunk []readyDelivery) ([]outgoi
 }
 
 // messageSize returns about how many bytes of memory a message takes.
-func messageSize(m *destination.Message) int { return len(m.Row) + len(m.Before) }
+func messageSize(m *destination.Message) int { return len(m.Row) + len(m.Before) + len(m.Organization) }
 
 // nextChunk returns the size of the next chunk: as many as fit, at most twice the last, in whole batches.
 func nextChunk(chunk, fit, batch int) int {

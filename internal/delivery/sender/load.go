@@ -61,6 +61,9 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 	} else {
 		messages, err = of.Events(ctx, last)
 	}
+	if err == nil && to.Capabilities.Organizations {
+		err = of.AddOrganizations(ctx, messages)
+	}
 	if err != nil {
 		return nil, err
 	}

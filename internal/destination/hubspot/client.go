@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/httpsend"
 )
 
-// maxAnswer is well above the response to a batch of 100 contacts.
+// maxAnswer is well above the response to a batch of 100 objects.
 const maxAnswer = 16 << 20
 
 // request is one call of HubSpot's API.
@@ -66,7 +66,7 @@ func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Re
 	}
 	h.observeLimits(ctx, response.Header)
 	a := &answer{status: response.StatusCode, body: body}
-	if trouble := h.general(ctx, a, response.Header); trouble != nil {
+	if trouble := h.general(ctx, r, a, response.Header); trouble != nil {
 		return nil, trouble
 	}
 	return a, nil
@@ -98,7 +98,7 @@ func header(authorization string, body bool) http.Header {
 }
 
 // general handles responses unrelated to the messages in the request.
-func (h *hubspot) general(ctx context.Context, a *answer, header http.Header) *destination.Result {
+func (h *hubspot) general(ctx context.Context, r request, a *answer, header http.Header) *destination.Result {
 	switch {
 	case a.status == http.StatusTooManyRequests:
 		return h.limited(ctx, a, header)
@@ -109,12 +109,12 @@ func (h *hubspot) general(ctx context.Context, a *answer, header http.Header) *d
 	case a.status == http.StatusForbidden:
 		return h.result(a, destination.Pause,
 			"the access token lacks a right: HubSpot asks for %s. Add it to the private app (Settings → Integrations → Private Apps → the app → Scopes), then resume the destination",
-			scopes(a))
+			scopes(r, a))
 	case a.status >= 500, a.status/100 == 3,
 		a.status == http.StatusRequestTimeout, a.status == http.StatusLocked, a.status == http.StatusTooEarly:
 		return h.result(a, destination.Retry, "HubSpot is in trouble: it answered %d %s", a.status, http.StatusText(a.status))
 	case a.ok() && len(a.body) > 0 && !json.Valid(a.body), !a.ok() && readRefusal(a.body).Message == "":
-		// A 404 from elsewhere, such as a proxy, does not mean that a contact is gone.
+		// A 404 from elsewhere, such as a proxy, does not mean that an object is gone.
 		return h.result(a, destination.Retry, "the answer %d is not as HubSpot's are; it broke off, or something else answered", a.status)
 	}
 	return nil

@@ -119,6 +119,29 @@ func TestDelete(t *testing.T) {
 	})
 }
 
+func TestUserWhoIsBackBeforeTheDeletionIsRecordedHasItsContact(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `{"id_property": "authsync_user_id", "on_delete": {"set": {"authsync_user_id": ""}}}`)
+	id := b.delivered(t, message(t, nil, ada()))
+	m := message(t, ada(), gone(ada()))
+	m.ExternalID = id
+	b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultAfter})
+	require.Equal(t, destination.Retry, b.send1(t, m).Outcome)
+	require.Empty(t, b.portal.Contact(id)[idProperty])
+	back := message(t, ada(), ada()) // both changes united: gone and back
+	back.ExternalID, back.Attempt = id, 2
+	require.Equal(t, id, b.delivered(t, back))
+	require.Equal(t, "user_1", b.portal.Contact(id)[idProperty])
+
+	require.Equal(t, destination.Retry, func() destination.Outcome {
+		b.portal.Fail(hubspottest.Fault{Kind: hubspottest.FaultAfter})
+		return b.send1(t, m).Outcome
+	}())
+	b.delivered(t, message(t, nil, ada().with(func(u *user) { u.ID = "user_2" }))) // has taken it meanwhile
+	require.Equal(t, destination.Retry, b.send1(t, back).Outcome)
+	require.Equal(t, "user_2", b.portal.Contact(id)[idProperty])
+}
+
 func TestChange(t *testing.T) {
 	t.Parallel()
 	known := func(t *testing.T, options string) (*testBundle, string) {

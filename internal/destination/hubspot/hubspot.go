@@ -1,11 +1,17 @@
-// Package hubspot keeps the contacts of a HubSpot portal in sync with the users.
+// Package hubspot keeps the contacts of a HubSpot portal in sync with the users, and if asked to, its companies with the
+// organizations and their association with the memberships.
 //
 // A contact is found by, in this order:
 //
 //	the stored record id ─ the property id_property ─ the id at id_path ─ the e-mail address
 //
-// and then updated, or created if there is none. Lookups use reads, which see the latest writes. HubSpot's
+// and then updated, or created if there is none. So is a company, though not by an address. Lookups use reads, which see the latest writes. HubSpot's
 // search lags behind and is not used: two quick deliveries of a user would create two contacts.
+//
+// A membership associates the user's contact with the organization's company. Organizations have an order of their own, so
+// a membership may come before its company; it then makes the company from the organization's current row. A contact it never
+// makes: a user's deliveries and those of its memberships have one order, in which the user may come later. So a contact that is new,
+// or newly found, is associated with the companies of all organizations of the user; see link.
 //
 // Pending users are sent in batches of up to 100. Rows that a batch rejects are sent alone, so that each
 // user gets a result of its own.
@@ -37,7 +43,6 @@ const (
 	TokenSecret = "access_token"
 
 	defaultBaseURL = "https://api.hubapi.com"
-	contactsPath   = "/crm/v3/objects/contacts"
 
 	// class is the only rate limit class: all requests share the same limits.
 	class = "api"
@@ -124,9 +129,13 @@ func (h *hubspot) Traits() destination.Capabilities {
 		portal = h.token
 	}
 	digest := sha256.Sum256([]byte(Name + "\x00" + h.BaseURL + "\x00" + portal))
+	types := []record.Type{record.User}
+	if h.companies != nil {
+		types = append(types, record.Organization, record.Membership)
+	}
 	return destination.Capabilities{
 		NoTest:      "a test event would leave a contact in HubSpot: use preview to see what a change would send, and a HubSpot test account for the rest",
-		RecordTypes: []record.Type{record.User}, States: true, Batch: batchMax, Parallel: parallel,
+		RecordTypes: types, Organizations: h.companies != nil, States: true, Batch: batchMax, Parallel: parallel,
 		Account: hex.EncodeToString(digest[:16]),
 		Limits: map[string]destination.Limit{class: {
 			Requests: h.PerTenSeconds, Per: 10 * time.Second, Daily: h.PerDay, Zone: h.TimeZone,
@@ -134,7 +143,7 @@ func (h *hubspot) Traits() destination.Capabilities {
 	}
 }
 
-// Send syncs contacts with users.
+// Send syncs contacts with users, companies with organizations, and associations with memberships.
 func (h *hubspot) Send(ctx context.Context, messages []destination.Message) []destination.Result {
 	s := &sending{hubspot: h}
 	for _, m := range messages {

@@ -227,7 +227,7 @@ func (w *world) check(rt *rapid.T, v variant) {
 	require.Empty(rt, w.portal.Violations())
 	contacts := w.portal.Contacts()
 	for i, p := range w.people {
-		own := slices.DeleteFunc(slices.Clone(contacts), func(c hubspottest.Contact) bool {
+		own := slices.DeleteFunc(slices.Clone(contacts), func(c hubspottest.Object) bool {
 			return !strings.HasPrefix(c.Properties["email"], fmt.Sprintf("user%d+", i))
 		})
 		require.LessOrEqual(rt, len(own), 1, "a duplicate contact: %v", own)

@@ -4,26 +4,23 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
-	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
 )
 
-// What to do for a changed user without a contact in HubSpot.
+// What to do for a changed record without an object in HubSpot.
 const (
 	missingCreate = "create"
 	missingSkip   = "skip"
 	missingLog    = "log"
 )
 
-// What to do with the contact of a deleted user.
+// What to do with the object of a deleted record.
 const (
 	deleteNothing = "nothing"
 	deleteArchive = "archive"
@@ -38,27 +35,29 @@ const (
 
 // Options are the options as configured; see docs/destinations/hubspot.md.
 type Options struct {
-	// Properties add to or replace the default ones; null removes one.
-	Properties    map[string]*string `json:"properties"`
-	IDProperty    string             `json:"id_property"`
-	IDPath        string             `json:"id_path"`
-	Missing       string             `json:"missing"`
-	OnDelete      onDelete           `json:"on_delete"`
-	OnRestore     setting            `json:"on_restore"`
-	PortalID      value              `json:"portal_id"`
-	Tier          string             `json:"tier"`
-	PerTenSeconds int                `json:"requests_per_10s"`
-	PerDay        int                `json:"requests_per_day"`
-	TimeZone      string             `json:"time_zone"`
-	BaseURL       string             `json:"base_url"`
+	// Properties to OnRestore are about contacts; see ObjectOptions.
+	Properties map[string]*string `json:"properties"`
+	IDProperty string             `json:"id_property"`
+	IDPath     string             `json:"id_path"`
+	Missing    string             `json:"missing"`
+	OnDelete   onDelete           `json:"on_delete"`
+	OnRestore  setting            `json:"on_restore"`
+	// Companies makes the organizations companies, with which the contacts of their members are associated; nil: no.
+	Companies     *ObjectOptions `json:"companies"`
+	PortalID      value          `json:"portal_id"`
+	Tier          string         `json:"tier"`
+	PerTenSeconds int            `json:"requests_per_10s"`
+	PerDay        int            `json:"requests_per_day"`
+	TimeZone      string         `json:"time_zone"`
+	BaseURL       string         `json:"base_url"`
 }
 
 // options are the validated options with defaults filled in.
 type options struct {
 	Options
 
-	mapping   []property
-	onRestore map[string]string
+	contacts  *objects
+	companies *objects // nil: none
 	zone      *time.Location
 }
 
@@ -126,7 +125,13 @@ func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, er
 	if err := destination.DecodeOptions(raw, &o.Options); err != nil {
 		return nil, err
 	}
-	for _, check := range []func() error{o.checkProperties, o.checkChoices, o.checkLimits} {
+	o.contacts = newContacts(&o.Options)
+	checks := []func() error{o.contacts.check}
+	if o.Companies != nil {
+		o.companies = newCompanies(o.Companies)
+		checks = append(checks, o.companies.check, o.contacts.checkLinkable, o.companies.checkLinkable)
+	}
+	for _, check := range append(checks, o.checkPortal, o.checkLimits) {
 		if err := check(); err != nil {
 			return nil, err
 		}
@@ -134,65 +139,16 @@ func readOptions(raw json.RawMessage, checkURL func(string) error) (*options, er
 	return o, o.checkBaseURL(checkURL)
 }
 
-func (o *options) checkProperties() error {
-	if o.IDProperty == "email" {
-		return invalid("id_property is a property of your own with unique values that holds the user's id; leave it out to find contacts by e-mail")
-	}
-	sources := map[string]string{"email": ".user.email", "firstname": ".user.first_name", "lastname": ".user.last_name"}
-	for name, source := range o.Properties {
-		if source == nil {
-			delete(sources, name)
-			continue
-		}
-		sources[name] = *source
-	}
-	if _, mapped := sources[o.IDProperty]; o.IDProperty != "" && !mapped {
-		sources[o.IDProperty] = ".user.id"
-	}
-	o.onRestore = o.OnRestore.properties()
-	for _, names := range []map[string]string{sources, o.OnDelete.set, o.onRestore} {
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			if !propertyName().MatchString(name) {
-				return invalid("%.100q is no name of a HubSpot property: those are lower case, such as firstname (Settings → Properties → the property → </>)", name)
-			}
-		}
-	}
-	if _, mapped := sources["email"]; !mapped && o.IDProperty == "" {
-		return invalid("map the property email, or name an id_property: without either no contact can be found again")
-	}
-	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		e, err := jq.Compile("options.properties."+name, sources[name])
-		if err != nil {
-			return invalid("%s", err)
-		}
-		o.mapping = append(o.mapping, property{name: name, expression: e})
+func (o *options) checkPortal() error {
+	if o.PortalID != "" && !recordID(string(o.PortalID)) {
+		return invalid("portal_id is the number of the portal; the menu of the account shows it")
 	}
 	return nil
 }
 
 func propertyName() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_]{1,100}$`) }
 
-func (o *options) checkChoices() error {
-	if o.Missing == "" {
-		o.Missing = missingCreate
-	}
-	if !slices.Contains([]string{missingCreate, missingSkip, missingLog}, o.Missing) {
-		return invalid("missing is %q; it is create, skip or log", o.Missing)
-	}
-	if o.OnDelete.do == "" {
-		o.OnDelete.do = deleteNothing
-	}
-	if !slices.Contains([]string{deleteNothing, deleteArchive, deleteSet}, o.OnDelete.do) || o.OnDelete.do == deleteSet && len(o.OnDelete.set) == 0 {
-		return invalid(`on_delete is "nothing", "archive", or {"set": {"property": "value"}}`)
-	}
-	if o.IDPath != "" && !regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`).MatchString(o.IDPath) {
-		return invalid("id_path %q is no path into the user, such as raw.app_metadata.hubspot_contact_id", o.IDPath)
-	}
-	if o.PortalID != "" && !recordID(string(o.PortalID)) {
-		return invalid("portal_id is the number of the portal; the menu of the account shows it")
-	}
-	return nil
-}
+func idPath() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`) }
 
 // checkLimits sets the limits of the portal's plan; explicit numbers override them.
 func (o *options) checkLimits() error {

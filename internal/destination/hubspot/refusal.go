@@ -26,6 +26,8 @@ type refusalContext struct {
 	MoreScopes   texts `json:"requiredScopes"`
 	Trace        texts `json:"objectWriteTraceId"`
 	IDs          texts `json:"ids"`
+	// Invalid are objects that an association names and that do not exist.
+	Invalid texts `json:"INVALID_OBJECT_IDS"`
 }
 
 // texts is a list of strings or a single string; HubSpot sends both.
@@ -53,15 +55,18 @@ func (h *hubspot) said(a *answer) string {
 	return h.clean(cmp.Or(readRefusal(a.body).Message, http.StatusText(a.status)))
 }
 
-// scopes returns the scopes that HubSpot requires.
-func scopes(a *answer) string {
+// scopes returns the scopes that HubSpot requires; if it does not name them, those that the request needs.
+func scopes(r request, a *answer) string {
 	said := readRefusal(a.body)
 	var out []string
-	for _, r := range append(said.Errors, said) {
-		out = append(out, append(r.Context.Scopes, r.Context.MoreScopes...)...)
+	for _, e := range append(said.Errors, said) {
+		out = append(out, append(e.Context.Scopes, e.Context.MoreScopes...)...)
 	}
-	if len(out) == 0 {
-		return "crm.objects.contacts.read and crm.objects.contacts.write"
+	isNamed := len(out) > 0
+	for _, of := range []*objects{{plural: "companies"}, {plural: "contacts"}} {
+		if !isNamed && strings.Contains(r.path, "/"+of.plural) {
+			out = append(out, of.scopes()...)
+		}
 	}
 	slices.Sort(out)
 	return strings.Join(slices.Compact(out), ", ")
@@ -95,13 +100,13 @@ func (r refusal) propertyFaults() []propertyFault {
 }
 
 // judge returns the result of a message whose content was rejected.
-func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
+func (h *hubspot) judge(of *objects, a *answer, r refusal) *destination.Result {
 	faults := r.propertyFaults()
 	for _, f := range faults {
 		if f.code == "PROPERTY_DOESNT_EXIST" {
 			return h.result(a, destination.Pause,
-				"HubSpot has no contact property %q: make it there (Settings → Properties → Contact properties), or take it out of %s; then resume the destination",
-				h.clean(f.name), h.optionOf(f.name))
+				"HubSpot has no %s property %q: make it there (Settings → Properties → %s properties), or take it out of %s; then resume the destination",
+				of.name, h.clean(f.name), strings.ToUpper(of.name[:1])+of.name[1:], of.optionOf(f.name))
 		}
 	}
 	for _, f := range faults {
@@ -112,22 +117,22 @@ func (h *hubspot) judge(a *answer, r refusal) *destination.Result {
 }
 
 // optionOf returns the option that names a property.
-func (h *hubspot) optionOf(name string) string {
-	_, deleting := h.OnDelete.set[name]
-	_, restoring := h.onRestore[name]
+func (o *objects) optionOf(name string) string {
+	_, deleting := o.OnDelete.set[name]
+	_, restoring := o.onRestore[name]
 	switch {
-	case name == h.IDProperty:
-		return "the option id_property"
+	case name == o.IDProperty:
+		return "the option " + o.option + "id_property"
 	case deleting:
-		return "the option on_delete"
+		return "the option " + o.option + "on_delete"
 	case restoring:
-		return "the option on_restore"
+		return "the option " + o.option + "on_restore"
 	default:
-		return "the option properties"
+		return "the option " + o.option + "properties"
 	}
 }
 
-// conflict reports whether another contact holds a unique value, and its id if HubSpot names it.
+// conflict reports whether another object holds a unique value, and its id if HubSpot names it.
 func conflict(a *answer) (id string, yes bool) {
 	r := readRefusal(a.body)
 	if a.status != http.StatusConflict && a.status != http.StatusBadRequest {

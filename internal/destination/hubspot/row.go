@@ -11,9 +11,10 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/jq"
+	"github.com/authsync/authsync/internal/record"
 )
 
-// property is a contact property and the expression for its value.
+// property is a property of an object and the expression for its value.
 type property struct {
 	name       string
 	expression *jq.Expression
@@ -22,21 +23,22 @@ type property struct {
 // row is a message being sent, with its property values and its result.
 type row struct {
 	message destination.Message
+	of      *objects // nil: of a membership, or while companies are not kept
 	link    string
-	// key, path and emails identify the contact: the value of id_property, the record id in the user, and the
+	// key, path and emails identify the object: the value of id_property, the record id in the record, and the
 	// current (empty: none) and previous addresses.
 	key, path string
 	email     string
 	emails    []string
-	// change holds the properties that changed, for a contact in sync; full holds all of them, for a contact
+	// change holds the properties that changed, for an object in sync; full holds all of them, for one
 	// that is new, newly found or possibly out of sync.
 	change, full map[string]string
 	result       *destination.Result // nil: not yet known
 }
 
-func (r *row) deleted() bool { return r.message.EventType == destination.UserDeleted }
+func (r *row) deleted() bool { return r.message.Kind() == record.Deleted }
 
-// retry reports whether an earlier attempt may have arrived. The contact may then differ from Before, so all
+// retry reports whether an earlier attempt may have arrived. The object may then differ from Before, so all
 // properties are sent.
 func (r *row) retry() bool { return r.message.Attempt > 1 }
 
@@ -45,11 +47,29 @@ func (r *row) done(result destination.Result) { r.result = &result }
 // row evaluates a message. If that fails, the row gets its result, unless ctx has ended.
 func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 	ctx = context.WithoutCancel(ctx)
-	r := &row{message: m, link: m.ExternalID, change: map[string]string{}, full: map[string]string{}}
+	r := &row{message: m, of: h.objectsOf(m.RecordType), link: m.ExternalID, change: map[string]string{}, full: map[string]string{}}
+	if r.of == nil {
+		if h.companies == nil { // the option was removed while deliveries waited
+			r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: the option companies is not set"})
+		}
+		return r
+	}
 	if err := h.fill(ctx, r); err != nil {
 		r.done(destination.Unmade(err, err.Error()))
 	}
 	return r
+}
+
+// objectsOf returns what records of a type are in HubSpot, nil if they are no objects there.
+func (h *hubspot) objectsOf(t record.Type) *objects {
+	switch t {
+	case record.User:
+		return h.contacts
+	case record.Organization:
+		return h.companies
+	default:
+		return nil
+	}
 }
 
 func (h *hubspot) fill(ctx context.Context, r *row) error {
@@ -66,15 +86,15 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 	}
 	nowInput, beforeInput := jq.Of(now), jq.Of(before)
 	wasEmail := ""
-	for _, p := range h.mapping {
-		value, err := p.value(ctx, nowInput)
+	for _, p := range r.of.mapping {
+		value, err := p.value(ctx, r.of, nowInput)
 		if err != nil {
 			return err
 		}
 		was := ""
 		if m.Before != nil {
 			// If an expression fails on the row before, its old value counts as empty.
-			was, err = p.value(ctx, beforeInput)
+			was, err = p.value(ctx, r.of, beforeInput)
 			if destination.Halts(err) || destination.Unavailable(err) {
 				return err
 			}
@@ -89,44 +109,48 @@ func (h *hubspot) fill(ctx context.Context, r *row) error {
 			continue
 		}
 		r.full[p.name] = value
-		if value != was && p.name != h.IDProperty {
+		if value != was && p.name != r.of.IDProperty {
 			r.change[p.name] = value
 		}
 	}
-	r.key = r.full[h.IDProperty]
-	r.path = h.pathValue(m.Row)
+	r.key = r.full[r.of.IDProperty]
+	r.path = r.of.pathValue(m.Row)
+	if !r.of.byEmail {
+		r.settle()
+		return nil
+	}
 	r.email = r.full["email"]
 	for _, address := range []string{r.email, wasEmail} {
 		if address != "" && (len(r.emails) == 0 || !strings.EqualFold(address, r.emails[0])) {
 			r.emails = append(r.emails, address)
 		}
 	}
-	h.settle(r)
+	r.settle()
 	return nil
 }
 
-// settle adds the properties set when a user is deleted or restored. For a deleted user nothing else is sent;
+// settle adds the properties set when a record is deleted or restored. For a deleted one nothing else is sent;
 // for a restored one, everything is.
-func (h *hubspot) settle(r *row) {
+func (r *row) settle() {
 	if r.deleted() {
-		r.change, r.full = h.OnDelete.set, h.OnDelete.set
+		r.change, r.full = r.of.OnDelete.set, r.of.OnDelete.set
 		return
 	}
-	maps.Copy(r.full, h.onRestore)
-	if r.retry() || r.message.EventType == destination.UserRestored {
+	maps.Copy(r.full, r.of.onRestore)
+	if r.retry() || r.message.Kind() == record.Restored {
 		r.change = maps.Clone(r.full)
-		delete(r.change, h.IDProperty)
+		delete(r.change, r.of.IDProperty)
 	}
 }
 
-func (p property) value(ctx context.Context, in *jq.Input) (string, error) {
+func (p property) value(ctx context.Context, of *objects, in *jq.Input) (string, error) {
 	value, _, err := p.expression.One(ctx, in)
 	if err != nil {
 		return "", err
 	}
 	text, err := wireText(value)
 	if err != nil {
-		return "", fmt.Errorf("options.properties.%s gives %w", p.name, err)
+		return "", fmt.Errorf("options.%sproperties.%s gives %w", of.option, p.name, err)
 	}
 	return text, nil
 }
@@ -160,13 +184,13 @@ func wireText(value any) (string, error) {
 	}
 }
 
-// pathValue returns the record id at id_path in the user, empty if there is none.
-func (h *hubspot) pathValue(user json.RawMessage) string {
-	if h.IDPath == "" {
+// pathValue returns the id of the object at id_path in the record, empty if there is none.
+func (o *objects) pathValue(row json.RawMessage) string {
+	if o.IDPath == "" {
 		return ""
 	}
-	at := user
-	for key := range strings.SplitSeq(h.IDPath, ".") {
+	at := row
+	for key := range strings.SplitSeq(o.IDPath, ".") {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(at, &object) != nil {
 			return ""

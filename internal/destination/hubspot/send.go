@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // afterTrouble is the minimum wait for messages not sent because an earlier one got no response.
@@ -50,25 +51,43 @@ type batch struct {
 	key func(r *row) string
 }
 
-// run sets every row's result: first the rows that can share a request, then the others alone.
+// run sets every row's result. Companies come first, then contacts, then what associates the two.
 func (s *sending) run(ctx context.Context) {
+	s.release(ctx)
+	for _, of := range []*objects{s.companies, s.contacts} {
+		var rows []*row
+		for _, r := range s.rows {
+			if of != nil && r.of == of {
+				rows = append(rows, r)
+			}
+		}
+		s.sync(ctx, of, rows)
+	}
+	s.link(ctx)
+}
+
+// sync sets the results of rows about objects of one kind: first of those that can share a request, then of the others alone.
+func (s *sending) sync(ctx context.Context, of *objects, rows []*row) {
+	if len(rows) == 0 {
+		return
+	}
 	updates := &batch{
-		path: contactsPath + "/batch/update",
+		path: of.path() + "/batch/update",
 		row:  func(r *row) upsert { return upsert{ID: r.link, Properties: r.change} },
 		key:  func(r *row) string { return r.link },
 	}
 	byKey := &batch{
-		path: contactsPath + "/batch/upsert",
-		row:  func(r *row) upsert { return upsert{ID: r.key, IDProperty: s.IDProperty, Properties: r.full} },
+		path: of.path() + "/batch/upsert",
+		row:  func(r *row) upsert { return upsert{ID: r.key, IDProperty: of.IDProperty, Properties: r.full} },
 		key:  func(r *row) string { return r.key },
 	}
 	byEmail := &batch{
-		path: contactsPath + "/batch/upsert",
+		path: of.path() + "/batch/upsert",
 		row:  func(r *row) upsert { return upsert{ID: r.email, IDProperty: "email", Properties: r.full} },
 		key:  func(r *row) string { return strings.ToLower(r.email) },
 	}
 	taken := map[*batch]map[string]bool{updates: {}, byKey: {}, byEmail: {}}
-	for _, r := range s.rows {
+	for _, r := range rows {
 		if r.result != nil || s.needless(r) {
 			continue
 		}
@@ -82,67 +101,54 @@ func (s *sending) run(ctx context.Context) {
 	for _, b := range []*batch{updates, byKey, byEmail} {
 		s.send(ctx, b, b.rows)
 	}
-	for _, r := range s.rows {
+	for _, r := range rows {
 		if r.result == nil {
 			s.alone(ctx, r)
 		}
 	}
 }
 
-// needless sets the result of rows with nothing to send.
+// needless sets the result of rows with nothing to send. Of a company that is not stored, everything is sent: a membership may
+// have made it, from a newer state of its organization than an earlier delivery of this one.
 func (s *sending) needless(r *row) bool {
 	switch {
-	case r.deleted() && s.OnDelete.do == deleteNothing:
-		r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: on_delete is nothing, the contact stays as it is"})
+	case r.deleted() && r.of.OnDelete.do == deleteNothing:
+		r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: on_delete is nothing, the " + r.of.name + " stays as it is"})
 		return true
 	case r.deleted() || len(r.change) > 0:
 		return false
-	case r.link == "" && (r.message.EventType == destination.UserCreated || r.message.EventType == destination.UserRestored):
-		return false // a contact may have to be created
+	case r.link == "" && (r.of == s.companies || r.message.Kind() == record.Created || r.message.Kind() == record.Restored):
+		return false // it may have to be created
 	}
 	r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: no mapped property has another value that is not empty"})
 	return true
 }
 
-// doubtful reports whether the stored contact may belong to another user by now, because an earlier attempt at
-// a deletion removed the user's id from it.
-func (s *sending) doubtful(r *row) bool {
-	return r.link != "" && r.deleted() && r.retry() && s.IDProperty != ""
+// doubtful reports whether the stored object may belong to another record by now, because an earlier attempt at
+// a deletion removed the record's id from it.
+func (r *row) doubtful() bool {
+	return r.link != "" && r.retry() && r.of.IDProperty != "" && (r.deleted() || r.of.releases())
 }
 
 // choose returns the batch for a row, or nil if it must go alone because the action depends on a lookup.
 //
-// In a batch HubSpot selects the contact by a single key. So a row fits only if no other lookup takes precedence,
-// and if creating a contact is right where there is none. By e-mail that holds for users who have always had
+// In a batch HubSpot selects the object by a single key. So a row fits only if no other lookup takes precedence,
+// and if creating an object is right where there is none. By e-mail that holds for users who have always had
 // this address, in portals without a property for ids.
 func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
 	switch {
-	case r.deleted() && s.OnDelete.do == deleteArchive, s.doubtful(r):
+	case r.deleted() && r.of.OnDelete.do == deleteArchive, r.doubtful():
 		return nil
 	case r.link != "":
 		return updates
-	case r.deleted() || r.path != "" || len(r.emails) > 1 || !s.mayCreate(r):
+	case r.deleted() || r.path != "" || len(r.emails) > 1 || !r.of.mayCreate(&r.message):
 		return nil
-	case s.IDProperty != "" && r.key != "":
+	case r.of.IDProperty != "" && r.key != "":
 		return byKey
-	case s.IDProperty == "" && r.email != "":
+	case r.of.IDProperty == "" && r.email != "":
 		return byEmail
 	}
 	return nil
-}
-
-// mayCreate reports whether a missing contact may be created.
-func (s *sending) mayCreate(r *row) bool {
-	switch r.message.EventType {
-	case destination.UserDeleted:
-		return false
-	case destination.UserCreated:
-		return true
-	case destination.UserRestored:
-		return s.Missing == missingCreate || s.OnDelete.do == deleteArchive
-	default:
-		return s.Missing == missingCreate
-	}
 }
 
 // send sends rows as a batch. Rows that the batch does not settle stay without a result. A single row is sent
@@ -166,7 +172,7 @@ func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
 	case a.ok():
 		s.settleBatch(a, rows)
 	default:
-		if verdict := s.judge(a, readRefusal(a.body)); verdict.Outcome == destination.Pause {
+		if verdict := s.judge(rows[0].of, a, readRefusal(a.body)); verdict.Outcome == destination.Pause {
 			s.stopped = verdict
 			return
 		}
@@ -195,12 +201,12 @@ func (s *sending) settleBatch(a *answer, rows []*row) {
 		if r == nil || len(fault.propertyFaults()) == 0 {
 			continue // for example a conflict, which sending alone resolves
 		}
-		r.result = s.judge(&answer{a.status, raw}, fault)
+		r.result = s.judge(r.of, &answer{a.status, raw}, fault)
 		s.stopOn(r.result)
 	}
 }
 
-// rowOf finds a row by its trace, or by the stored contact if the batch has no traces.
+// rowOf finds a row by its trace, or by the stored object if the batch has no traces.
 func rowOf(rows []*row, trace, id string) *row {
 	at := slices.IndexFunc(rows, func(r *row) bool {
 		return r.message.ID == trace || trace == "" && id != "" && r.link == id
@@ -233,18 +239,25 @@ func (s *sending) stopOn(trouble *destination.Result) {
 	}
 }
 
+// held returns the result of what must not be sent now, nil if it may be.
+func (s *sending) held(ctx context.Context) *destination.Result {
+	if ctx.Err() != nil {
+		return &destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"}
+	}
+	if s.stopped == nil {
+		return nil
+	}
+	result := *s.stopped
+	if result.Outcome == destination.Deferred { // not about this row
+		result.Status, result.Response = 0, ""
+	}
+	return &result
+}
+
 // alone sends a single row.
 func (s *sending) alone(ctx context.Context, r *row) {
-	if ctx.Err() != nil {
-		r.done(destination.Result{Outcome: destination.Retry, Reason: "it was stopped before it was sent"})
-		return
-	}
-	if s.stopped != nil {
-		result := *s.stopped
-		if result.Outcome == destination.Deferred { // not about this row
-			result.Status, result.Response = 0, ""
-		}
-		r.done(result)
+	if held := s.held(ctx); held != nil {
+		r.done(*held)
 		return
 	}
 	r.result = s.single(ctx, r)

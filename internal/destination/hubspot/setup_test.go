@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // idProperty is the unique property that most tests use.
 const idProperty = "authsync_user_id"
 
+// companyProperty is the same of companies.
+const companyProperty = "authsync_organization_id"
+
 // user is a row of users, as far as the tests go.
 type user struct {
 	ID        string         `json:"id"`
@@ -80,6 +83,8 @@ func unlimited() hubspottest.Config {
 	return hubspottest.Config{
 		Limits:     hubspottest.Limits{Window: math.MaxInt32, Daily: math.MaxInt32},
 		Properties: map[string]hubspottest.Property{idProperty: {Unique: true}, "plan": {Options: []string{"free", "pro"}}, "user_status": {}},
+
+		CompanyProperties: map[string]hubspottest.Property{companyProperty: {Unique: true}, "org_status": {}},
 	}
 }
 

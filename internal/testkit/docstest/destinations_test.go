@@ -196,7 +196,7 @@ func TestHubSpot(t *testing.T) {
 	t.Parallel()
 	portal := hubspottest.New(hubspottest.Config{Properties: map[string]hubspottest.Property{
 		"authsync_user_id": {Unique: true}, "plan": {}, "user_status": {},
-	}})
+	}, CompanyProperties: map[string]hubspottest.Property{"authsync_organization_id": {Unique: true}}})
 	var made string
 	properties := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -210,7 +210,9 @@ func TestHubSpot(t *testing.T) {
 		begin: func(t *testing.T) *scene {
 			t.Helper()
 			base = portal.Start(t)
-			return clerk(t, demoprovider.NewAccount(4))
+			return clerk(t, demoprovider.NewAccount(4), func(c *demoprovider.Clerk) {
+				c.Organizations.Add("Acme", []demoprovider.Member{{User: 2, Role: "admin"}})
+			})
 		},
 		blocks: map[string]step{
 			"export HUBSPOT_TOKEN=pat-…": {after: func(s *scene) {
@@ -219,6 +221,9 @@ func TestHubSpot(t *testing.T) {
 				require.True(s.t, json.Valid([]byte(body)), body)
 				require.Contains(s.t, body, `"hasUniqueValue": true`)
 			}},
+			`curl https://api.hubapi.com/crm/v3/properties/companies \`: {after: func(s *scene) {
+				require.Contains(s.t, made, "POST /crm/v3/properties/companies Bearer "+hubspottest.Token+" ")
+			}},
 			"{": {instead: func(s *scene, options string) {
 				options = strings.Replace(options, "{", `{"base_url": "`+base+`",`, 1)
 				require.True(s.t, json.Valid([]byte(options)), options)
@@ -226,13 +231,14 @@ func TestHubSpot(t *testing.T) {
 			}},
 		},
 		paste: func(*scene) []string {
-			return []string{"https://api.hubapi.com", properties.URL, "pat-…", hubspottest.Token, "user_2xKq9", demoprovider.ClerkID(2)}
+			return []string{"https://api.hubapi.com", properties.URL, "pat-…", hubspottest.Token, "user_2xKq9", demoprovider.ClerkID(2), "org_2xKq9", demoprovider.ClerkOrganizationID(0)}
 		},
 		end: func(s *scene) {
 			var calls []hubspottest.Call
-			waittest.Until(s.t, func() bool { // the replay sends each user
+			waittest.Until(s.t, func() bool { // the replay sends each user, organization and membership
 				calls = portal.Calls()
-				return slices.ContainsFunc(calls, func(c hubspottest.Call) bool { return strings.Contains(string(c.Body), "mary.3@example.com") })
+				return slices.ContainsFunc(calls, func(c hubspottest.Call) bool { return strings.Contains(string(c.Body), "mary.3@example.com") }) &&
+					len(portal.Associations()) > 0
 			}, "the calls so far: %+v", &calls)
 			require.Empty(s.t, portal.Violations())
 		},

@@ -30,57 +30,57 @@ type batchAnswer struct {
 }
 
 // checkBatch refuses what fails as a whole.
-func (h *HubSpot) checkBatch(b batch) *answer {
+func (s *store) checkBatch(b batch) *answer {
 	if len(b.Inputs) == 0 || len(b.Inputs) > maxRows {
-		h.violate(fmt.Sprintf("a batch has %d rows", len(b.Inputs)))
+		s.violate(fmt.Sprintf("a batch has %d rows", len(b.Inputs)))
 		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "The maximum number of inputs is 100")
 	}
 	seen := map[string]bool{}
 	for _, in := range b.Inputs {
 		key := strings.ToLower(in.IDProperty + "\x00" + in.ID)
 		if seen[key] {
-			h.violate("a batch has two rows with the same id")
+			s.violate("a batch has two rows with the same id")
 			return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "Duplicate IDs found in batch input: ["+in.ID+"]. IDs must be unique")
 		}
 		seen[key] = true
 		if in.IDProperty != b.Inputs[0].IDProperty {
-			h.violate("a batch mixes properties that identify")
+			s.violate("a batch mixes properties that identify")
 			return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "All inputs must have the same idProperty")
 		}
 		for name := range in.Properties {
-			if !h.known(name) {
-				return h.checkValues(in.Properties)
+			if !s.known(name) {
+				return s.checkValues(in.Properties)
 			}
 		}
 	}
 	return nil
 }
 
-func (h *HubSpot) batchUpsert(b batch) *answer {
-	if fault := h.checkBatch(b); fault != nil {
+func (s *store) batchUpsert(b batch) *answer {
+	if fault := s.checkBatch(b); fault != nil {
 		return fault
 	}
 	key := b.Inputs[0].IDProperty
-	if !h.unique(key) {
+	if !s.unique(key) {
 		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "Unable to perform update/upsert by non-unique 0-1 property "+key)
 	}
 	if key == "email" {
 		for _, in := range b.Inputs {
-			if fault := h.check(h.find(in.ID, key), withKey(in)); fault != nil {
+			if fault := s.check(s.find(in.ID, key), withKey(in)); fault != nil {
 				return fault
 			}
 		}
 	}
-	return h.rows(b, func(in input) (*Contact, bool, *answer) {
-		c := h.find(in.ID, key)
+	return s.rows(b, func(in input) (*Object, bool, *answer) {
+		c := s.find(in.ID, key)
 		properties := withKey(in)
-		if fault := h.check(c, properties); fault != nil {
+		if fault := s.check(c, properties); fault != nil {
 			return nil, false, fault
 		}
 		if c == nil {
-			return h.add(properties), true, nil
+			return s.add(properties), true, nil
 		}
-		h.set(c, properties)
+		s.set(c, properties)
 		return c, false, nil
 	})
 }
@@ -96,29 +96,29 @@ func withKey(in input) map[string]string {
 	return out
 }
 
-func (h *HubSpot) batchUpdate(b batch) *answer {
-	if fault := h.checkBatch(b); fault != nil {
+func (s *store) batchUpdate(b batch) *answer {
+	if fault := s.checkBatch(b); fault != nil {
 		return fault
 	}
 	if b.Inputs[0].IDProperty != "" {
 		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "Unable to perform update/upsert by non-unique 0-1 property "+b.Inputs[0].IDProperty)
 	}
-	return h.rows(b, func(in input) (*Contact, bool, *answer) {
-		c := h.find(in.ID, "")
+	return s.rows(b, func(in input) (*Object, bool, *answer) {
+		c := s.find(in.ID, "")
 		if c == nil {
 			return nil, false, notFound()
 		}
-		if fault := h.check(c, in.Properties); fault != nil {
+		if fault := s.check(c, in.Properties); fault != nil {
 			return nil, false, fault
 		}
-		h.set(c, in.Properties)
+		s.set(c, in.Properties)
 		return c, false, nil
 	})
 }
 
 // rows writes row by row. The results come in another order than the rows. Those of an
 // upsert have traces, those of an update have ids only.
-func (h *HubSpot) rows(b batch, do func(in input) (c *Contact, made bool, fault *answer)) *answer {
+func (s *store) rows(b batch, do func(in input) (c *Object, made bool, fault *answer)) *answer {
 	out := batchAnswer{Status: "COMPLETE", Results: []object{}}
 	for _, in := range slices.Backward(b.Inputs) {
 		c, made, fault := do(in)
@@ -145,6 +145,47 @@ func (h *HubSpot) rows(b batch, do func(in input) (c *Contact, made bool, fault 
 	return &answer{status: http.StatusOK, body: out}
 }
 
+type readBatch struct {
+	IDProperty string   `json:"idProperty"`
+	Properties []string `json:"properties"`
+	Inputs     []end    `json:"inputs"`
+}
+
+// batchRead answers with the objects there are, in another order than they were asked for, and names the others.
+func (s *store) batchRead(b readBatch) *answer {
+	ids := make([]string, len(b.Inputs))
+	for i, in := range b.Inputs {
+		ids[i] = in.ID
+	}
+	slices.Sort(ids)
+	if len(ids) == 0 || len(ids) > maxRows || len(slices.Compact(slices.Clone(ids))) < len(ids) {
+		s.violate(fmt.Sprintf("a batch reads %d objects, or one twice", len(ids)))
+		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "The maximum number of inputs is 100")
+	}
+	out := batchAnswer{Status: "COMPLETE", Results: []object{}}
+	var missing []string
+	for _, id := range slices.Backward(ids) {
+		one := s.read(id, b.IDProperty, b.Properties)
+		switch body := one.body.(type) {
+		case object:
+			out.Results = append(out.Results, body)
+		default:
+			if one.status != http.StatusNotFound {
+				return one
+			}
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return &answer{status: http.StatusOK, body: out}
+	}
+	out.NumErrors, out.Errors = 1, []problem{{
+		Status: "error", Category: "OBJECT_NOT_FOUND", Context: map[string][]string{"ids": missing},
+		Message: "Could not get some " + strings.ToUpper(s.name) + " objects, they may be deleted or not exist. Check that ids are valid.",
+	}}
+	return &answer{status: http.StatusMultiStatus, body: out}
+}
+
 type query struct {
 	FilterGroups []struct {
 		Filters []struct {
@@ -157,14 +198,14 @@ type query struct {
 }
 
 // search answers from what was written before the lag.
-func (h *HubSpot) search(q query) *answer {
+func (s *store) search(q query) *answer {
 	if len(q.FilterGroups) != 1 || len(q.FilterGroups[0].Filters) != 1 || q.FilterGroups[0].Filters[0].Operator != "EQ" {
 		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "this HubSpot knows one filter with the operator EQ")
 	}
 	filter := q.FilterGroups[0].Filters[0]
 	results := []object{}
-	before := h.config.Now().Add(-h.config.SearchLag)
-	for _, c := range h.contacts {
+	before := s.config.Now().Add(-s.config.SearchLag)
+	for _, c := range s.objects {
 		if properties := c.asOf(before); same(filter.PropertyName, properties[filter.PropertyName], filter.Value) {
 			results = append(results, object{ID: c.ID, Properties: properties})
 		}
@@ -172,7 +213,7 @@ func (h *HubSpot) search(q query) *answer {
 	return &answer{status: http.StatusOK, body: map[string]any{"total": len(results), "results": results}}
 }
 
-func (c *Contact) asOf(at time.Time) map[string]string {
+func (c *Object) asOf(at time.Time) map[string]string {
 	var out map[string]string
 	for _, v := range c.versions {
 		if !v.at.After(at) {

@@ -14,20 +14,28 @@ import (
 // Token is the access token that a HubSpot accepts unless told otherwise.
 const Token = "pat-of-the-made-up-portal"
 
+// The kinds of objects.
+const (
+	contacts  = "contacts"
+	companies = "companies"
+)
+
 // The scopes of a private app that authsync needs.
 const (
-	ReadScope  = "crm.objects.contacts.read"
-	WriteScope = "crm.objects.contacts.write"
+	ReadScope         = "crm.objects.contacts.read"
+	WriteScope        = "crm.objects.contacts.write"
+	CompanyReadScope  = "crm.objects.companies.read"
+	CompanyWriteScope = "crm.objects.companies.write"
 )
 
 // Config is what a HubSpot is like. The zero value is a new portal on its free plan.
 type Config struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Tokens are the accepted tokens with their scopes; nil: Token with both.
+	// Tokens are the accepted tokens with their scopes; nil: Token with all.
 	Tokens map[string][]string
-	// Properties are the custom properties by name.
-	Properties map[string]Property
+	// Properties are the custom properties of contacts by name, CompanyProperties those of companies.
+	Properties, CompanyProperties map[string]Property
 	// Limits are those of the portal.
 	Limits Limits
 	// SearchLag is how long search does not find what was written.
@@ -38,7 +46,7 @@ type Config struct {
 	Faults Faults
 }
 
-// Property is a property of contacts.
+// Property is a property of contacts or companies.
 type Property struct {
 	// Unique: hasUniqueValue.
 	Unique bool
@@ -57,28 +65,29 @@ type Call struct {
 type HubSpot struct {
 	config Config
 
-	mu         sync.Mutex
-	contacts   map[string]*Contact
-	merged     map[string]string // ids of contacts that are part of another
-	lastID     int
-	calls      []Call
-	violations []string
-	limiter    limiter
-	faults     faults
+	mu                  sync.Mutex
+	contacts, companies *store
+	associations        map[Association]bool
+	lastID              int
+	calls               []Call
+	violations          []string
+	limiter             limiter
+	faults              faults
 }
 
-// New makes a portal without contacts.
+// New makes an empty portal.
 func New(c Config) *HubSpot {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Tokens == nil {
-		c.Tokens = map[string][]string{Token: {ReadScope, WriteScope}}
+		c.Tokens = map[string][]string{Token: {ReadScope, WriteScope, CompanyReadScope, CompanyWriteScope}}
 	}
-	return &HubSpot{
-		config: c, contacts: map[string]*Contact{}, merged: map[string]string{}, lastID: 100,
-		limiter: newLimiter(c.Limits), faults: newFaults(c.Faults),
-	}
+	h := &HubSpot{config: c, associations: map[Association]bool{}, lastID: 100, limiter: newLimiter(c.Limits), faults: newFaults(c.Faults)}
+	h.contacts = newStore(h, "contact", contacts, c.Properties,
+		"email", "firstname", "lastname", "phone", "company", "website", "city", "lifecyclestage", "hs_lead_status")
+	h.companies = newStore(h, "company", companies, c.CompanyProperties, "name", "domain", "phone", "city", "website", "lifecyclestage")
+	return h
 }
 
 // Start serves the portal until the test ends and returns its base URL.
@@ -122,14 +131,11 @@ func (h *HubSpot) SetTokens(tokens map[string][]string) {
 	h.config.Tokens = tokens
 }
 
-// SetProperty makes or replaces a custom property.
+// SetProperty makes or replaces a custom property of contacts.
 func (h *HubSpot) SetProperty(name string, p Property) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.config.Properties == nil {
-		h.config.Properties = map[string]Property{}
-	}
-	h.config.Properties[name] = p
+	h.contacts.properties[name] = p
 }
 
 func (h *HubSpot) violate(what string) { h.violations = append(h.violations, what) }

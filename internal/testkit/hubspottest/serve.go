@@ -11,8 +11,13 @@ import (
 	"time"
 )
 
-// Contacts is the path of contacts.
-const Contacts = "/crm/v3/objects/contacts"
+// The paths of contacts and companies.
+const (
+	Contacts  = objectsPath + contacts
+	Companies = objectsPath + companies
+
+	objectsPath = "/crm/v3/objects/"
+)
 
 // maxBody is the longest request that is read.
 const maxBody = 4 << 20
@@ -78,7 +83,7 @@ func write(w http.ResponseWriter, a *answer, cut bool) {
 // answer does what a request says.
 func (h *HubSpot) answer(r *http.Request, body []byte) *answer {
 	now := h.config.Now()
-	search := r.URL.Path == Contacts+"/search"
+	search := strings.HasPrefix(r.URL.Path, objectsPath) && strings.HasSuffix(r.URL.Path, "/search")
 	headers, limited := h.limiter.take(now, search)
 	if limited != nil {
 		h.violate(limited.violation)
@@ -105,18 +110,32 @@ func (h *HubSpot) permit(r *http.Request) *answer {
 		// It repeats the token, as some servers do: no one else may.
 		return refuse(http.StatusUnauthorized, "INVALID_AUTHENTICATION", "Authentication credentials not found: "+token)
 	}
-	need := WriteScope
-	if r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "/search") {
-		need = ReadScope
-	}
-	if slices.Contains(scopes, need) {
+	missing := slices.DeleteFunc(needs(r), func(scope string) bool { return slices.Contains(scopes, scope) })
+	if len(missing) == 0 {
 		return nil
 	}
 	a := refuse(http.StatusForbidden, "MISSING_SCOPES", "This app hasn't been granted all required scopes to make this call.")
 	a.body = withDetail(a.body, detail{
-		Message: "One or more of the following scopes are required.", Context: map[string][]string{"requiredGranularScopes": {need}},
+		Message: "One or more of the following scopes are required.", Context: map[string][]string{"requiredGranularScopes": missing},
 	})
 	return a
+}
+
+// needs are the scopes that a request needs.
+func needs(r *http.Request) []string {
+	reads := r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "/search") || strings.HasSuffix(r.URL.Path, "/batch/read")
+	switch {
+	case !strings.HasPrefix(r.URL.Path, objectsPath):
+		return []string{WriteScope, CompanyWriteScope}
+	case strings.HasPrefix(r.URL.Path, Companies) && reads:
+		return []string{CompanyReadScope}
+	case strings.HasPrefix(r.URL.Path, Companies):
+		return []string{CompanyWriteScope}
+	case reads:
+		return []string{ReadScope}
+	default:
+		return []string{WriteScope}
+	}
 }
 
 func withDetail(body any, d detail) any {
@@ -129,28 +148,37 @@ func withDetail(body any, d detail) any {
 }
 
 func (h *HubSpot) route(r *http.Request, body []byte) *answer {
-	path, ok := strings.CutPrefix(r.URL.Path, Contacts)
-	if !ok {
-		return notFound()
+	if rest, ok := strings.CutPrefix(r.URL.Path, Contacts); ok {
+		return h.contacts.route(r, rest, body)
 	}
+	if rest, ok := strings.CutPrefix(r.URL.Path, Companies); ok {
+		return h.companies.route(r, rest, body)
+	}
+	return h.associate(r, body)
+}
+
+// route answers requests about objects; path is what follows their own.
+func (s *store) route(r *http.Request, path string, body []byte) *answer {
 	id := strings.TrimPrefix(path, "/")
 	idProperty := r.URL.Query().Get("idProperty")
 	properties := strings.Split(r.URL.Query().Get("properties"), ",")
 	switch {
 	case r.Method == http.MethodPost && path == "":
-		return decoded(body, h.create)
+		return decoded(body, s.create)
 	case r.Method == http.MethodPost && path == "/search":
-		return decoded(body, h.search)
+		return decoded(body, s.search)
+	case r.Method == http.MethodPost && path == "/batch/read":
+		return decoded(body, s.batchRead)
 	case r.Method == http.MethodPost && path == "/batch/upsert":
-		return decoded(body, h.batchUpsert)
+		return decoded(body, s.batchUpsert)
 	case r.Method == http.MethodPost && path == "/batch/update":
-		return decoded(body, h.batchUpdate)
+		return decoded(body, s.batchUpdate)
 	case r.Method == http.MethodGet && id != "":
-		return h.read(id, idProperty, properties)
+		return s.read(id, idProperty, properties)
 	case r.Method == http.MethodPatch && id != "":
-		return decoded(body, func(in change) *answer { return h.update(id, idProperty, in) })
+		return decoded(body, func(in change) *answer { return s.update(id, idProperty, in) })
 	case r.Method == http.MethodDelete && id != "":
-		return h.archive(id)
+		return s.archive(id)
 	default:
 		return refuse(http.StatusMethodNotAllowed, "VALIDATION_ERROR", "method not allowed")
 	}
