@@ -46,9 +46,9 @@ type Message struct {
 	Organization    json.RawMessage
 	OrganizationIDs []string
 	Provider        string
-	EventID     string
-	EventAt     time.Time // by the provider's clock
-	ChangedAt   time.Time // commit time in the mirror
+	EventID         string
+	EventAt         time.Time // by the provider's clock
+	ChangedAt       time.Time // commit time in the mirror
 	// Attempt starts at 1. For a destination that takes states it is greater than 1 if any coalesced change
 	// may have arrived before; then the destination may hold a state other than Before.
 	Attempt int

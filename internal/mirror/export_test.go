@@ -10,12 +10,14 @@ func EventArgs(events []Event) []any { return eventArgs(pointers(events)) }
 
 // Statements whose plans are tested.
 const (
-	LatestChange  = latestChange
-	SelectChanges = selectChanges
-	SelectOpen    = selectOpen
-	SelectUser    = selectUser
-	SelectUsers   = selectUsers
-	Planned       = planned
+	LatestChange    = latestChange
+	LatestRows      = latestRows
+	OrganizationsOf = organizationsOf
+	SelectChanges   = selectChanges
+	SelectOpen      = selectOpen
+	SelectUser      = selectUser
+	SelectUsers     = selectUsers
+	Planned         = planned
 )
 
 // RecordStatements are what reads a record of a type and its sources, and what lists those behind an id.

@@ -74,14 +74,22 @@ const (
 			LIMIT 1
 		) AS s`
 
+	// Written so that only the indexes can be used, whatever the planner believes of the tables.
 	organizationsOf = `
 		SELECT u.id AS user_id, m.organization_id
 		FROM unnest($1::text[]) AS u (id)
-		LEFT JOIN capydb_auth.users AS p ON p.id = u.id
+		LEFT JOIN LATERAL (
+			SELECT o.deleted_at
+			FROM capydb_auth.users AS o
+			WHERE o.id >= u.id AND o.id <= u.id
+			ORDER BY o.id
+			LIMIT 1
+		) AS p ON true
 		CROSS JOIN LATERAL (
 			SELECT o.organization_id
 			FROM capydb_auth.memberships AS o
-			WHERE o.user_id = u.id AND (o.deleted_at IS NULL OR p.deleted_at IS NOT NULL)
+			WHERE o.user_id >= u.id AND o.user_id <= u.id AND (o.deleted_at IS NULL OR p.deleted_at IS NOT NULL)
+			ORDER BY o.user_id
 			LIMIT $2
 		) AS m`
 
@@ -123,7 +131,7 @@ func (m *Mirrors) LatestRows(ctx context.Context, projectID uuid.UUID, t record.
 // OrganizationsOf gives the ids of the organizations that users belong to, by the user's id: at most limit of each. Of a deleted
 // user, these are all that it ever belonged to.
 func (m *Mirrors) OrganizationsOf(ctx context.Context, projectID uuid.UUID, userIDs []string, limit int) (map[string][]string, error) {
-	rows, err := queryAll[struct{ UserID, OrganizationID string }](ctx, m, projectID, organizationsOf, userIDs, limit)
+	rows, err := queryAll[struct{ UserID, OrganizationID string }](ctx, m, projectID, organizationsOf, planned, userIDs, limit)
 	byUser := make(map[string][]string)
 	for _, r := range rows {
 		byUser[r.UserID] = append(byUser[r.UserID], r.OrganizationID)

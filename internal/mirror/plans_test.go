@@ -136,6 +136,12 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', 'user', (
 			SELECT jsonb_agg(jsonb_build_object('record_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
 	}
+	some := make([]string, planItems)
+	for i := range some {
+		some[i] = fmt.Sprintf("user-%d", 7*i)
+	}
+	statements["LatestRows"] = run(mirror.LatestRows, "user", some)
+	statements["OrganizationsOf"] = run(mirror.OrganizationsOf, mirror.Planned, some, 100)
 	for _, d := range record.Listed() {
 		id := map[record.Type]string{record.Organization: "org-%d", record.Membership: "org-%d/user-%[1]d", record.Invitation: "inv-%d"}[d.Type]
 		args := events("%d", func(e *mirror.Event) {

@@ -44,7 +44,9 @@ type club struct {
 
 func userRef(i int) record.Ref { return record.Ref{Type: record.User, ID: fmt.Sprintf("user_%d", i)} }
 
-func orgRef(i int) record.Ref { return record.Ref{Type: record.Organization, ID: fmt.Sprintf("org_%d", i)} }
+func orgRef(i int) record.Ref {
+	return record.Ref{Type: record.Organization, ID: fmt.Sprintf("org_%d", i)}
+}
 
 func memberRef(o, u int) record.Ref {
 	return record.Ref{Type: record.Membership, ID: record.MembershipID(orgRef(o).ID, userRef(u).ID)}

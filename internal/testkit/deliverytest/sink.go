@@ -78,9 +78,9 @@ func (s *Sink) Send(ctx context.Context, messages []destination.Message) []desti
 	return results
 }
 
-// Preview shows one request, with the row as its body.
+// Preview shows one request, with the row as its body, and notes the organizations.
 func (s *Sink) Preview(_ context.Context, m destination.Message) ([]destination.Request, error) {
-	return []destination.Request{{Method: "POST", URL: "https://Sink.example/" + m.ID, Body: m.Row}}, nil
+	return []destination.Request{{Method: "POST", URL: "https://Sink.example/" + m.ID, Body: m.Row, Note: strings.Join(m.OrganizationIDs, " ") + string(m.Organization)}}, nil
 }
 
 // Got gives the ids of the messages that arrived, each once, in the order of their first arrival.
