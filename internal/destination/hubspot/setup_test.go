@@ -74,6 +74,7 @@ func message(tb testing.TB, before, after *user) destination.Message {
 }
 
 type testBundle struct {
+	url         string
 	portal      *hubspottest.HubSpot
 	destination destination.Destination
 }
@@ -96,7 +97,8 @@ func setup(tb testing.TB, options string) *testBundle {
 
 func setupOn(tb testing.TB, portal *hubspottest.HubSpot, options string, d destination.Deps) *testBundle {
 	tb.Helper()
-	return &testBundle{portal: portal, destination: open(tb, portal.Start(tb), options, d)}
+	url := portal.Start(tb)
+	return &testBundle{url: url, portal: portal, destination: open(tb, url, options, d)}
 }
 
 func open(tb testing.TB, url, options string, d destination.Deps) destination.Destination {

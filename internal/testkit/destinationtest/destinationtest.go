@@ -2,6 +2,7 @@ package destinationtest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Suite describes a type.
@@ -26,6 +28,8 @@ type Suite struct {
 	Server func() http.Handler
 	// IDHeader is the header that carries the message's id; empty: there is none.
 	IDHeader string
+	// RecordType is the type of the records that messages are about: user, organization or membership; empty: user.
+	RecordType record.Type
 	// Invalid are changes to the configuration that it must refuse, by what the answer says.
 	Invalid []Invalid
 }
@@ -66,15 +70,46 @@ func (s Suite) config(url string) destination.Config {
 	return c
 }
 
-// messages are as many as one Send takes, though not more than five, each about another user.
+// messages are as many as one Send takes, though not more than five, each about another record.
 func (s Suite) messages(d destination.Destination) []destination.Message {
 	messages := make([]destination.Message, min(d.Traits().Batch, 5))
 	for i := range messages {
 		id := "user_" + strings.Repeat("x", i+1)
-		user := User(Row{"id": id, "email": id + "@example.com"})
-		messages[i] = Message(int64(i+1), destination.UserCreated, nil, user, "id", "email", "first_name", "last_name", "raw")
+		messages[i] = s.about(id, int64(i+1), record.Created, nil, Row{"email": id + "@example.com"})
 	}
 	return messages
+}
+
+// about is the nth message, about a user, or about an organization or a membership of the user; see Message.
+func (s Suite) about(userID string, n int64, kind string, before, after Row) destination.Message {
+	ofType := User
+	switch s.RecordType {
+	case record.Organization:
+		ofType = Organization
+	case record.Membership:
+		ofType = Membership
+	default:
+	}
+	ids := Row{"id": userID}
+	if s.RecordType == record.Organization || s.RecordType == record.Membership {
+		ids = Row{"id": strings.Replace(userID, "user", "org", 1), "user_id": userID, "organization_id": "org_2xKq9"}
+	}
+	row := func(set Row) Row {
+		if set == nil {
+			return nil
+		}
+		set = maps.Clone(set)
+		maps.Copy(set, ids)
+		return ofType(set)
+	}
+	m := Message(n, destination.EventType(record.User, kind), row(before), row(after), "id", "email", "raw")
+	if s.RecordType != "" {
+		m.RecordType, m.EventType = s.RecordType, destination.EventType(s.RecordType, kind)
+	}
+	if s.RecordType == record.Membership {
+		m.RecordID, m.Organization = record.MembershipID("org_2xKq9", userID), Organization(nil).JSON()
+	}
+	return m
 }
 
 // minSecret is the length from which a secret is told from other text.
@@ -181,7 +216,11 @@ func (s Suite) testPreview(t *testing.T) {
 	config := s.config("https://app.example.com")
 	d, err := s.Type.New(config, destination.Deps{})
 	require.NoError(t, err)
-	for _, m := range []destination.Message{Created(), Updated(), Deleted(), Restored()} {
+	gone := Row{"deleted_at": "2026-05-04T10:20:30+00:00"}
+	for _, m := range []destination.Message{
+		s.about("user_1", 1, record.Created, nil, Row{}), s.about("user_1", 2, record.Updated, Row{"email": "ada@old.example", "name": "Old", "role": "old"}, Row{}),
+		s.about("user_1", 3, record.Deleted, Row{}, gone), s.about("user_1", 4, record.Restored, gone, Row{}),
+	} {
 		first, err := d.Preview(t.Context(), m)
 		require.NoError(t, err)
 		for _, r := range first {

@@ -39,6 +39,26 @@ func User(set Row) Row {
 	return row
 }
 
+// Organization is an organization as the mirror has it, with other values where set says so.
+func Organization(set Row) Row {
+	row := Row{
+		"id": "org_2xKq9", "name": "Lovelace & Babbage", "slug": "lovelace", "image_url": nil, "created_at": "2026-01-02T03:04:05+00:00",
+		"updated_at": "2026-05-04T10:20:30+00:00", "deleted_at": nil, "raw": map[string]any{"id": "org_2xKq9", "plan": "free"},
+	}
+	maps.Copy(row, set)
+	return row
+}
+
+// Membership is the same of a membership.
+func Membership(set Row) Row {
+	row := Row{
+		"id": "mem_2xKq9", "organization_id": "org_2xKq9", "user_id": "user_2xKq9", "role": "member", "roles": []string{"member"}, "permissions": nil,
+		"created_at": "2026-01-02T03:04:05+00:00", "updated_at": "2026-05-04T10:20:30+00:00", "deleted_at": nil, "raw": map[string]any{"id": "mem_2xKq9"},
+	}
+	maps.Copy(row, set)
+	return row
+}
+
 // JSON is the row as a message carries it; nil where there is none.
 func (r Row) JSON() json.RawMessage {
 	if r == nil {
