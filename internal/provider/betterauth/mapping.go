@@ -117,11 +117,13 @@ func sessions() payload.Mapping {
 	}}
 }
 
-// unmirrored finishes an event of a type that is not mirrored.
+// unmirrored finishes an event of a type that is not mirrored. Teams are none of them: a teamMember row names a team and no
+// organization, so that it says nothing of a membership until its team is known, which may come later or have changed
+// meanwhile; and one deleted team ends many of them without a hook for each.
 func unmirrored(e provider.Event) provider.Event {
 	switch table, _, _ := strings.Cut(strings.ToLower(e.Type), "."); table {
 	case "team", "teammember":
-		return payload.Ignored(e, "teams are not mirrored (type "+e.Type+")")
+		return payload.Ignored(e, "teams are not mirrored (type "+e.Type+"): read Better Auth's own tables team and teamMember")
 	default:
 		return payload.Unmirrored(e)
 	}

@@ -207,6 +207,11 @@ func TestOrganizations(t *testing.T) {
 		file:  "docs/organizations.md",
 		begin: withShop,
 		blocks: map[string]step{
+			"SELECT u.email, o.name AS organization, t.name AS team": {before: func(s *scene) {
+				s.execute(s.project, `
+					CREATE TABLE team (id text PRIMARY KEY, name text NOT NULL, "organizationId" text NOT NULL);
+					CREATE TABLE "teamMember" (id text PRIMARY KEY, "teamId" text NOT NULL, "userId" text NOT NULL)`)
+			}},
 			"CREATE FUNCTION current_user_organizations(p_roles text[] DEFAULT NULL)": {
 				before: func(s *scene) {
 					s.execute(s.project, `

@@ -68,6 +68,29 @@ func TestRecordsReadsEachOnce(t *testing.T) {
 	require.Equal(t, []int{601, 1000, 3}, []int{len(read.Of(record.Organization)), len(read.Of(record.Membership)), len(read.Of(record.Invitation))})
 }
 
+// Teams are not mirrored: their tables are neither read nor missed, and the team of an invitation is in its row.
+func TestTeamsAreNotRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, organizationTables)
+	b.exec(t, `
+		CREATE TABLE team (id text PRIMARY KEY, name text NOT NULL, slug text, "organizationId" text NOT NULL);
+		CREATE TABLE "teamMember" (id text PRIMARY KEY, "teamId" text NOT NULL, "userId" text NOT NULL);
+		ALTER TABLE invitation ADD COLUMN "teamId" text;
+		INSERT INTO team VALUES ('t1', 'Keepers', 'keepers', 'o1');
+		INSERT INTO "teamMember" VALUES ('w1', 't1', 'u1');
+		INSERT INTO organization (id, name, slug) VALUES ('o1', 'Firm', 'firm');
+		INSERT INTO member (id, "organizationId", "userId", role) VALUES ('m1', 'o1', 'u1', 'owner');
+		INSERT INTO invitation (id, "organizationId", email, status, "expiresAt", "inviterId", "teamId") VALUES ('i1', 'o1', 'a@example.com', 'pending', now(), 'u1', 't1');
+		GRANT SELECT ON organization, member, invitation, team, "teamMember" TO `+b.role)
+	read, err := userapitest.WalkRecords(t, func() userapi.Source { return b.open(provider.UserTables{}) }, nil)
+	require.NoError(t, err)
+	require.Empty(t, read.Notes)
+	require.Len(t, read.Read, 3)
+	require.Equal(t, record.Invitation, read.Read[2].Type)
+	require.Contains(t, string(decoded(t, read.Read[2]).Raw), `"t1"`)
+}
+
 // What the tables have is found alone, in the same form; what they do not have is gone.
 func TestRecordReadsOneRow(t *testing.T) {
 	t.Parallel()
