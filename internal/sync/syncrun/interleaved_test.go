@@ -48,12 +48,10 @@ func acts() *rapid.Generator[act] {
 // story is what happens to an account and its mirror while runs work on them.
 type story struct {
 	*testBundle
-	*living
 
 	one      sync.Mutex // an act at a time
-	script   []act
+	script   []func() error
 	underway []mirror.Event
-	removed  map[string]map[string]any
 	drifts   bool // something has happened that webhooks alone do not heal
 	err      error
 }
@@ -63,27 +61,63 @@ func (s *story) goOn(number int) {
 	s.one.Lock()
 	defer s.one.Unlock()
 	for ; number > 0 && len(s.script) > 0; number-- {
-		a := s.script[0]
+		act := s.script[0]
 		s.script = s.script[1:]
-		if err := s.act(a); err != nil && s.err == nil {
+		if err := act(); err != nil && s.err == nil {
 			s.err = err
 		}
 	}
 }
 
-func (s *story) act(a act) error {
+// tell lets the script happen before, between any two answers to one or two runs, and after them, until all
+// webhooks have arrived. If something was lost, a reconcile follows, and another one that finds nothing left
+// to do; without that, webhooks alone have to end in the provider's state, whatever the runs have read
+// meanwhile. setStep lets a function be called before each answer; settle, if not nil, waits until answers
+// no longer lag.
+func (s *story) tell(rt *rapid.T, setStep func(func()), settle func()) {
+	s.goOn(rapid.IntRange(0, 15).Draw(rt, "before"))
+	each := rapid.IntRange(0, 3).Draw(rt, "between two answers")
+	setStep(func() { s.goOn(each) })
+	for _, kind := range rapid.SliceOfN(rapid.SampledFrom([]string{provider.KindBackfill, provider.KindReconcile}), 1, 2).Draw(rt, "runs") {
+		s.run(rt, kind)
+	}
+	setStep(nil)
+	s.goOn(len(s.script))
+	for len(s.underway) > 0 {
+		require.NoError(rt, s.deliver(rapid.IntRange(0, len(s.underway)-1).Draw(rt, "arrives")))
+	}
+	require.NoError(rt, s.err)
+	if s.drifts {
+		if settle != nil {
+			settle()
+		}
+		s.run(rt, provider.KindReconcile)
+		drift := s.run(rt, provider.KindReconcile).Drift
+		require.Zero(rt, drift.Found(), "it has nothing left to do: %+v", drift)
+	}
+}
+
+// tale is a story of the users of a living account.
+type tale struct {
+	*story
+	*living
+
+	removed map[string]map[string]any
+}
+
+func (s *tale) act(a act) error {
 	switch a.kind {
 	case change:
 		last := any(nil)
 		if a.n%2 == 0 {
 			last = fmt.Sprint("last ", a.n)
 		}
-		s.send(s.putWith(a.user, fmt.Sprint("n", a.n), last), a.lost)
+		s.send(a.lost, s.putWith(a.user, fmt.Sprint("n", a.n), last))
 	case remove:
 		if _, there := s.names()[a.user]; there {
 			was, deletion := s.remove(a.user)
 			s.removed[a.user] = was
-			s.send(deletion, a.lost)
+			s.send(a.lost, deletion)
 		}
 	case restore:
 		if was := s.removed[a.user]; was != nil {
@@ -111,12 +145,12 @@ func (s *story) act(a act) error {
 	return nil
 }
 
-func (s *story) send(webhook mirror.Event, lost bool) {
+func (s *story) send(lost bool, webhooks ...mirror.Event) {
 	if lost {
-		s.drifts = true
+		s.drifts = s.drifts || len(webhooks) > 0
 		return
 	}
-	s.underway = append(s.underway, webhook)
+	s.underway = append(s.underway, webhooks...)
 }
 
 func (s *story) deliver(i int) error {
@@ -149,9 +183,7 @@ func (c *current) set(of source.Accounts) {
 
 // TestRunsAndWebhooksInterleavedEndInTheProvidersState lets an account change and
 // webhooks arrive, late, in any order or never, between any two answers of the
-// provider to backfills and reconciles. If something was lost, one more reconcile
-// is needed; without that, webhooks alone end in the provider's state whatever the
-// runs have read meanwhile.
+// provider to backfills and reconciles: see story.tell.
 func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 0, 0)
@@ -162,25 +194,13 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 		_, err := b.project.Exec(context.Background(), `
 			TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes`)
 		require.NoError(rt, err)
-		s := &story{testBundle: b, living: newLiving(), removed: map[string]map[string]any{}, script: rapid.SliceOfN(acts(), 1, 30).Draw(rt, "script")}
+		s := &tale{&story{testBundle: b}, newLiving(), map[string]map[string]any{}}
 		accounts.set(s.living)
-		s.send(s.put("anchor", "Anchor"), false) // an empty list deletes nobody
-		s.goOn(rapid.IntRange(0, 10).Draw(rt, "before"))
-		each := rapid.IntRange(0, 3).Draw(rt, "between two answers")
-		s.step = func(int) { s.goOn(each) }
-		for _, kind := range rapid.SliceOfN(rapid.SampledFrom([]string{provider.KindBackfill, provider.KindReconcile}), 1, 2).Draw(rt, "runs") {
-			s.run(rt, kind)
+		for _, a := range rapid.SliceOfN(acts(), 1, 30).Draw(rt, "script") {
+			s.script = append(s.script, func() error { return s.act(a) })
 		}
-		s.step = nil
-		s.goOn(len(s.script))
-		for len(s.underway) > 0 {
-			require.NoError(rt, s.deliver(rapid.IntRange(0, len(s.underway)-1).Draw(rt, "arrives")))
-		}
-		require.NoError(rt, s.err)
-		if s.drifts {
-			s.run(rt, provider.KindReconcile)
-			require.Zero(rt, s.run(rt, provider.KindReconcile).Drift.Found(), "it has nothing left to do")
-		}
+		s.send(false, s.put("anchor", "Anchor")) // an empty list deletes nobody
+		s.tell(rt, s.setStep, nil)
 		is := mirrorState(rt, b.project, "")
 		maps.DeleteFunc(is, func(_, state string) bool { return state == "gone" })
 		require.Equal(rt, statesOf(s.living.users), is)

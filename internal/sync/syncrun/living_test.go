@@ -120,6 +120,15 @@ func (l *living) names() map[string]string {
 	return names
 }
 
+// setStep lets a function be called before each answer; nil: none.
+func (l *living) setStep(step func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.step = nil; step != nil {
+		l.step = func(int) { step() }
+	}
+}
+
 func (l *living) next() {
 	l.mu.Lock()
 	step, n := l.step, l.steps

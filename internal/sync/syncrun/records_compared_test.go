@@ -168,11 +168,11 @@ func TestReconcileLeavesWhatTheListsCannotKnow(t *testing.T) {
 func TestReconcileGivesUpPlaceholdersOfOrganizations(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 0, 0)
-	l := newLivingOrganizations()
+	l := newMemory(inClerk{}, 0, nil)
 	b.accounts, b.store = l, syncrun.NewStore(b.control, l)
 	b.work(t, b.mirrors, 0)
-	b.apply(t, l.put("anchor", "Anchor"))
-	l.putRecord(record.Organization, "x", "late")
+	b.apply(t, l.put(record.User, "anchor", "Anchor")...)
+	l.put(record.Organization, "x", "late")
 	b.exec(t, `SELECT capydb_auth.ensure_organization('x'), capydb_auth.ensure_organization('nowhere')`)
 	run := b.reconcile(t, syncrun.Order{})
 	require.Equal(t, "1 0 0 0; 2 0 0", numbers(t, run, record.Organization))
@@ -209,7 +209,8 @@ func TestReconcileKeepsRecordsThatCannotBeLookedUp(t *testing.T) {
 	run := b.reconcile(t, syncrun.Order{})
 	require.Equal(t, "0 0 0 40; 0 40 0", numbers(t, run, record.Invitation))
 	require.Equal(t, "0 0 0 1; 1 0 0", numbers(t, run, record.Membership))
-	require.Equal(t, "invitation orginv_1: invitation orginv_1 cannot be read alone", run.Report.Bad[0].Place+": "+run.Report.Bad[0].Reason)
+	require.Equal(t, "invitation orginv_1: invitation orginv_1 cannot be read alone: the mirror does not know which organization it belongs to",
+		run.Report.Bad[0].Place+": "+run.Report.Bad[0].Reason)
 	require.Equal(t, "40", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.invitations WHERE deleted_at IS NULL`))
 }
 
