@@ -65,5 +65,6 @@ for the dashboard. It needs no configuration and touches no running server or da
 	f.IntVar(&c.Deliveries, "deliveries", 1_000_000, "deliveries of the dashboard's project")
 	f.IntVar(&c.Projects, "projects", 100, "other projects of the dashboard")
 	f.IntVar(&c.Repeat, "repeat", 30, "how often each page of the dashboard is opened")
+	f.BoolVar(&c.JSON, "json", false, "write the tables as JSON, one object per row")
 	return cmd
 }

@@ -1,10 +1,12 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,9 +20,9 @@ import (
 )
 
 const (
-	applySenders = 64 // connections while applying is measured
-	applyWorkers = 16 // jobs at the same time, fewer than the server has by default
-	lightPause   = 50 * time.Millisecond
+	manySenders, fewSenders = 64, 8
+	applyWorkers            = 16 // jobs at the same time, fewer than the server has by default
+	lightPause              = 50 * time.Millisecond
 	// patience bounds how long rows may take to appear.
 	patience = 2 * time.Minute
 )
@@ -31,11 +33,12 @@ type applyBench struct {
 
 	users    *pgxpool.Pool // the project database
 	receiver *ownReceiver
+	upsert   *upsertHandler
 	template template
 }
 
-// applying measures a backlog beside one job an event, then the whole road under
-// full load and under light load.
+// applying measures backlogs beside one job an event, the whole road beside a handler that writes the row
+// itself, light load, and many projects at once.
 func (e *environment) applying(ctx context.Context, w io.Writer, c Config) error {
 	a, err := e.newApply(ctx)
 	if err != nil {
@@ -43,32 +46,51 @@ func (e *environment) applying(ctx context.Context, w io.Writer, c Config) error
 	}
 	defer a.close(ctx)
 
-	few := max(c.Events/8, 1) // the reference is slow
-	single, err := a.backlog(ctx, few, a.startSingle)
+	results, err := a.rounds(ctx, c)
 	if err != nil {
-		return fmt.Errorf("one job an event: %w", err)
-	}
-	backlog, err := a.backlog(ctx, c.Events, a.startApplier)
-	if err != nil {
-		return fmt.Errorf("apply a backlog: %w", err)
-	}
-	full, memory, err := a.fullLoad(ctx, c.Events)
-	if err != nil {
-		return fmt.Errorf("apply while receiving: %w", err)
+		return err
 	}
 	light, err := a.lightLoad(ctx, c.Light)
 	if err != nil {
 		return fmt.Errorf("apply one by one: %w", err)
 	}
-	fmt.Fprintf(w, "\nApplying: Auth0 profiles of %d bytes into capydb_auth.users\n", a.template.body)
+	projects, err := a.manyProjects(ctx, c)
+	if err != nil {
+		return fmt.Errorf("apply to many projects: %w", err)
+	}
+	fmt.Fprintf(w, "\nApplying: Auth0 profiles of %d bytes into capydb_auth.users; %d events, median of %d rounds\n", a.template.body, c.Events, c.Rounds)
+	table(w, appliedRows(results))
 	table(w, [][]string{
-		{"what", "events/s", "204 to row, p50", "p99"},
-		{fmt.Sprintf("reference: one job and one call an event, backlog of %d", few), fmt.Sprintf("%.0f", single), "", ""},
-		{fmt.Sprintf("authsync: backlog of %d, %.1f times the reference", c.Events, backlog/single), fmt.Sprintf("%.0f", backlog), "", ""},
-		{fmt.Sprintf("authsync: %d senders, from the request to the row, process of %d MB", applySenders, memory/1000), fmt.Sprintf("%.0f", full), "", ""},
-		{"authsync: one event at a time", "", short(light.percentile(0.5)), short(light.percentile(0.99))},
+		{"authsync: one event at a time", "p50", "p99"},
+		{"204 to row", short(light.percentile(0.5)), short(light.percentile(0.99))},
 	})
+	table(w, projects)
 	return nil
+}
+
+// rounds takes all measurements in turns, so that what else the machine does meets all of them.
+func (a *applyBench) rounds(ctx context.Context, c Config) (medians []applied, err error) {
+	var all [][]applied
+	for range c.Rounds {
+		var results []applied
+		for _, run := range a.runs(c) {
+			two, err := a.measureRun(ctx, run)
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, two...)
+		}
+		all = append(all, results)
+	}
+	for i := range all[0] {
+		var same []applied
+		for _, results := range all {
+			same = append(same, results[i])
+		}
+		slices.SortFunc(same, func(x, y applied) int { return cmp.Compare(x.cost.cpu(), y.cost.cpu()) })
+		medians = append(medians, same[len(same)/2])
+	}
+	return medians, nil
 }
 
 func (e *environment) newApply(ctx context.Context) (_ *applyBench, err error) {
@@ -79,15 +101,23 @@ func (e *environment) newApply(ctx context.Context) (_ *applyBench, err error) {
 	if a.users, err = pgdb.Open(ctx, e.server.URL(projectDatabase), pgdb.Options{MaxConns: 2}); err != nil {
 		return nil, err
 	}
-	if a.receiver, err = e.newReceiver(ctx); err != nil {
-		a.users.Close()
+	if a.upsert, err = e.newUpsertHandler(ctx); err == nil {
+		a.receiver, err = e.newReceiver(ctx)
+	}
+	if err != nil {
+		a.close(ctx)
 		return nil, err
 	}
 	return a, nil
 }
 
 func (a *applyBench) close(ctx context.Context) {
-	a.receiver.close(ctx)
+	if a.receiver != nil {
+		a.receiver.close(ctx)
+	}
+	if a.upsert != nil {
+		a.upsert.pool.Close()
+	}
 	a.users.Close()
 }
 
@@ -124,126 +154,12 @@ func (a *applyBench) startApplier(ctx context.Context) (stop func() error, err e
 	}, nil
 }
 
-// starter starts some workers on what is in the inbox.
-type starter func(ctx context.Context) (stop func() error, err error)
-
-// backlog stores events while no worker runs, then measures how fast they become rows.
-func (a *applyBench) backlog(ctx context.Context, events int, start starter) (rate float64, err error) {
-	if err := a.restart(ctx); err != nil {
-		return 0, err
-	}
-	if err := a.send(ctx, plan{connections: applySenders, requests: int64(events)}); err != nil {
-		return 0, err
-	}
-	stop, err := start(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	begun := time.Now()
-	if err := a.awaitUsers(ctx, events); err != nil {
-		return 0, err
-	}
-	return float64(events) / time.Since(begun).Seconds(), nil
-}
-
-// fullLoad sends events as fast as they are taken, while they are applied, and
-// measures until the last one is a row.
-func (a *applyBench) fullLoad(ctx context.Context, events int) (rate float64, memory int, err error) {
-	if err := a.restart(ctx); err != nil {
-		return 0, 0, err
-	}
-	stop, err := a.startApplier(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	begun := time.Now()
-	if err := a.send(ctx, plan{connections: applySenders, requests: int64(events)}); err != nil {
-		return 0, 0, err
-	}
-	if err := a.awaitUsers(ctx, events); err != nil {
-		return 0, 0, err
-	}
-	return float64(events) / time.Since(begun).Seconds(), residentMemory(), nil
-}
-
-// lightLoad sends one event at a time and looks for its row from the moment of the answer.
-func (a *applyBench) lightLoad(ctx context.Context, events int) (l load, err error) {
-	if err := a.restart(ctx); err != nil {
-		return load{}, err
-	}
-	stop, err := a.startApplier(ctx)
-	if err != nil {
-		return load{}, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	address, closeServer, err := serve(ctx, a.receiver.handler)
-	if err != nil {
-		return load{}, err
-	}
-	defer closeServer()
-	pause := time.NewTicker(lightPause)
-	defer pause.Stop()
-	for n := range events {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return load{}, ctx.Err()
-		}
-		if _, err := generate(ctx, address, a.template, plan{connections: 1, requests: 1, first: int64(n)}); err != nil {
-			return load{}, err
-		}
-		answered := time.Now()
-		if err := a.awaitUsers(ctx, n+1); err != nil {
-			return load{}, err
-		}
-		l.latencies = append(l.latencies, time.Since(answered))
-	}
-	l.sort()
-	return l, nil
-}
-
-// send posts events to a server of its own.
-func (a *applyBench) send(ctx context.Context, p plan) error {
-	address, stop, err := serve(ctx, a.receiver.handler)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	_, err = generate(ctx, address, a.template, p)
-	return err
-}
-
-// awaitUsers waits until the mirror has so many rows. The more there are, the less
-// often it looks, so that looking stays cheap beside the work.
-func (a *applyBench) awaitUsers(ctx context.Context, users int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the rows did not appear in time"))
-	defer cancel()
-	pause := time.NewTicker(2*time.Millisecond + time.Duration(users)*5*time.Microsecond)
-	defer pause.Stop()
-	for {
-		var there int
-		if err := a.users.QueryRow(ctx, `SELECT count(*) FROM capydb_auth.users`).Scan(&there); err != nil {
-			return fmt.Errorf("look for rows: %w", err)
-		}
-		if there >= users {
-			return nil
-		}
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
 // restart empties the inbox and the mirror.
 func (a *applyBench) restart(ctx context.Context) error {
 	if err := a.empty(ctx); err != nil {
 		return err
 	}
-	_, err := a.users.Exec(ctx, `TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes`)
+	_, err := a.users.Exec(ctx, `TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes, bench_users`)
 	if err != nil {
 		return fmt.Errorf("empty the mirror: %w", err)
 	}

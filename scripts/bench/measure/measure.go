@@ -12,11 +12,13 @@ package measure
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,6 +56,8 @@ type Config struct {
 	Repeat int
 	// Only restricts the run to one of Parts.
 	Only string
+	// JSON writes the tables alone, each row as an object.
+	JSON bool
 	// Log hears of trouble; nil: nobody does.
 	Log *slog.Logger
 
@@ -90,6 +94,9 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	if config.Only != "" && !slices.Contains(Parts(), config.Only) {
 		return fmt.Errorf("there is no measurement %q: take one of %s", config.Only, strings.Join(Parts(), ", "))
 	}
+	if config.JSON {
+		w = objects{json.NewEncoder(w)}
+	}
 	e, err := newEnvironment(ctx, config.Log)
 	if err != nil {
 		return err
@@ -106,8 +113,30 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	return nil
 }
 
-// table writes rows in columns: words to the left, numbers to the right.
+// objects writes tables as JSON, one object a row, and nothing else.
+type objects struct{ rows *json.Encoder }
+
+func (objects) Write(p []byte) (int, error) { return len(p), nil }
+
+func (o objects) table(rows [][]string) {
+	for _, row := range rows[1:] {
+		object := make(map[string]any, len(row))
+		for i, cell := range row {
+			object[rows[0][i]] = cell
+			if n, err := strconv.ParseFloat(cell, 64); err == nil {
+				object[rows[0][i]] = n
+			}
+		}
+		_ = o.rows.Encode(object) // as Fprintf below
+	}
+}
+
+// table writes rows in columns: words to the left, numbers to the right. The first are the headings.
 func table(w io.Writer, rows [][]string) {
+	if o, ok := w.(objects); ok {
+		o.table(rows)
+		return
+	}
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

@@ -151,7 +151,7 @@ func (d *delivery) newTenant(ctx context.Context, name string) (*tenant, error) 
 // the mirror. One round follows the other, so that each event is a change.
 func (d *delivery) fill(ctx context.Context, t *tenant, users, rounds int) error {
 	for range rounds {
-		p := plan{connections: applySenders, requests: int64(users), first: t.next, again: t.next}
+		p := plan{connections: manySenders, requests: int64(users), first: t.next, again: t.next}
 		t.next += int64(users)
 		if _, err := generate(ctx, d.address, t.template, p); err != nil {
 			return err
@@ -227,9 +227,14 @@ func (d *delivery) remove(ctx context.Context, t *tenant, name string) error {
 
 // await waits until something is so.
 func (d *delivery) await(ctx context.Context, otherwise string, is func() (bool, error)) error {
+	return await(ctx, lookEvery, otherwise, is)
+}
+
+// await waits until something is so, of which it looks from time to time.
+func await(ctx context.Context, every time.Duration, otherwise string, is func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New(otherwise))
 	defer cancel()
-	pause := time.NewTicker(lookEvery)
+	pause := time.NewTicker(every)
 	defer pause.Stop()
 	for {
 		switch done, err := is(); {
