@@ -99,7 +99,7 @@ func (t *tenant) flush(ctx context.Context, jobs [][]*Event, results []batch.Res
 		if !f.succeeded {
 			return f.lack
 		}
-		return nil
+		return t.announce(ctx)
 	}
 	err := apply()
 	if ctx.Err() == nil && t.cutOff(err) {

@@ -12,6 +12,7 @@ func EventArgs(events []Event) []any { return eventArgs(pointers(events)) }
 const (
 	LatestChange    = latestChange
 	LatestRows      = latestRows
+	NotifyChanges   = notifyChanges
 	OrganizationsOf = organizationsOf
 	SelectChanges   = selectChanges
 	SelectOpen      = selectOpen

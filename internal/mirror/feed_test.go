@@ -51,29 +51,60 @@ func (l *listener) hears(t *testing.T, pool *pgxpool.Pool) []string {
 func TestChangesAreNotified(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Project(t)
-	l := listen(t, pool)
+	l, m := listen(t, pool), newMirrors(t, pool)
 	const lastID = `SELECT max(id)::text FROM capydb_auth.user_changes`
+	applied := func(m *mirror.Mirrors, events ...mirror.Event) {
+		_, err := m.Apply(t.Context(), projectID(), events)
+		require.NoError(t, err)
+	}
 
 	created := update("e1", 1, "email", "ada@example.com")
-	apply(t, pool, []mirror.Event{created})
+	applied(m, created)
 	require.Equal(t, []string{one(t, pool, lastID)}, l.hears(t, pool), "a change is told with its id")
 
-	apply(t, pool, []mirror.Event{created, again(created), update("e2", 2, "email", "ada@example.com")})
+	applied(m, created, again(created), update("e2", 2, "email", "ada@example.com"))
 	require.Empty(t, l.hears(t, pool), "events that change nothing are not told")
 
-	apply(t, pool, append(users(50), update("e3", 3, "email", "b@example.com"), update("e4", 4, "email", "c@example.com")))
+	applied(m, append(users(50), update("e3", 3, "email", "b@example.com"), update("e4", 4, "email", "c@example.com"))...)
 	require.Equal(t, []string{one(t, pool, lastID)}, l.hears(t, pool), "many changes are told once, by the greatest id")
 
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), applySQL, mirror.EventArgs([]mirror.Event{update("e5", 5, "email", "d@example.com")})...)
 	require.NoError(t, err)
-	require.Empty(t, l.hears(t, pool), "nothing is told before the commit")
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.Empty(t, l.hears(t, pool), "nothing is told of what was rolled back")
-
-	apply(t, pool, []mirror.Event{update("e6", 6, "email", "e@example.com")})
+	applied(m, update("e6", 6, "email", "e@example.com"))
 	require.Equal(t, []string{one(t, pool, lastID)}, l.hears(t, pool), "a gap in the ids is no matter")
+
+	// The process dies when the call was committed, before it has told anybody. Another one repeats the call.
+	lost := update("e7", 7, "email", "f@example.com")
+	apply(t, pool, []mirror.Event{lost})
+	require.Empty(t, l.hears(t, pool))
+	applied(newMirrors(t, pool), lost)
+	require.Equal(t, []string{one(t, pool, lastID)}, l.hears(t, pool), "no change stays untold")
+}
+
+// A listener that reads nothing fills the queue of notifications sooner or later. Those that could not be sent are made up for.
+func TestEventsAreAppliedThoughNobodyCanBeNotified(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	l, m := listen(t, pool), newMirrors(t, pool)
+	execute(t, pool, `
+		ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO kept;
+		CREATE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS $$
+			BEGIN RAISE program_limit_exceeded USING MESSAGE = 'too many notifications in the NOTIFY queue'; END $$`)
+	event := update("e1", 1, "email", "ada@example.com")
+
+	results, err := m.Apply(t.Context(), projectID(), []mirror.Event{event})
+
+	require.NoError(t, err)
+	require.Equal(t, []mirror.Result{{Outcome: "applied"}}, results)
+	execute(t, pool, `
+		DROP FUNCTION pg_catalog.pg_notify(text, text);
+		ALTER FUNCTION pg_catalog.kept(text, text) RENAME TO pg_notify`)
+	_, err = m.Apply(t.Context(), projectID(), []mirror.Event{event})
+	require.NoError(t, err)
+	require.Equal(t, []string{"1"}, l.hears(t, pool))
 }
 
 // TestACommitThatComesLateIsNotMissed holds a writer right before its commit
@@ -146,8 +177,8 @@ func TestAFollowerMissesNothing(t *testing.T) {
 				}
 				if round%4 == 3 {
 					err = tx.Rollback(t.Context())
-				} else {
-					err = tx.Commit(t.Context())
+				} else if err = tx.Commit(t.Context()); err == nil {
+					_, err = pool.Exec(t.Context(), mirror.NotifyChanges, 1)
 				}
 				if err != nil {
 					return err
@@ -157,7 +188,8 @@ func TestAFollowerMissesNothing(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	apply(t, pool, []mirror.Event{of("last", update("end", 1, "email", "end@example.com"))})
+	_, err = newMirrors(t, pool).Apply(t.Context(), projectID(), []mirror.Event{of("last", update("end", 1, "email", "end@example.com"))})
+	require.NoError(t, err)
 
 	require.ErrorIs(t, <-followed, context.Canceled)
 	rows, err := pool.Query(t.Context(), `SELECT concat_ws(' ', id, user_id, kind) FROM capydb_auth.user_changes ORDER BY id`)

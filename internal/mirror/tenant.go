@@ -27,6 +27,7 @@ type tenant struct {
 	// ownerUntil is until when the mirror counts as the project's, in nanoseconds.
 	ownerUntil atomic.Int64
 	progress   known
+	announced  int64 // the greatest id of a change that listeners were notified of; see announce
 }
 
 func newTenant(config Config, db *tenantdb.DB) *tenant {

@@ -258,15 +258,11 @@ CREATE FUNCTION capydb_auth.apply_events(p_events capydb_auth.event[]) RETURNS T
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_before   bigint;
-    v_last     bigint;
     v_ordinals integer[];
     v_outcomes text[];
     v_reasons  text[];
 BEGIN
     PERFORM capydb_auth.lock_mirror();
-
-    v_before := capydb_auth.change_cursor(NULL);
 
     BEGIN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
@@ -277,11 +273,6 @@ BEGIN
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_around_locks(p_events) AS r;
     END;
-
-    v_last := capydb_auth.change_cursor(NULL);
-    IF v_last > v_before THEN
-        PERFORM pg_notify('capydb_auth_changes', v_last::text);
-    END IF;
 
     RETURN QUERY
     SELECT r.ordinal, r.outcome, r.reason

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +32,7 @@ type mirrors struct {
 	databases *tenantdb.Databases
 	mirrors   *mirror.Mirrors
 	listeners []*pgx.Conn
+	notifying bool
 	next      atomic.Int64 // the number of the next event
 }
 
@@ -73,7 +73,7 @@ func (a *applyBench) manyProjects(ctx context.Context, c Config) (rows [][]strin
 }
 
 func (a *applyBench) newMany(ctx context.Context) (_ *mirrors, err error) {
-	m := &mirrors{applyBench: a, urls: make(map[uuid.UUID]string)}
+	m := &mirrors{applyBench: a, notifying: true, urls: make(map[uuid.UUID]string)}
 	m.databases = tenantdb.New(tenantdb.Config{URL: func(_ context.Context, id uuid.UUID) (string, error) { return m.urls[id], nil }, Log: a.log})
 	m.mirrors = a.newMirrors(m.databases)
 	defer func() {
@@ -112,11 +112,6 @@ func (m *mirrors) close(ctx context.Context) error {
 	return errors.Join(append(errs, m.databases.Close(ctx))...)
 }
 
-const (
-	selectApplyEvents = `SELECT pg_get_functiondef('capydb_auth.apply_events(capydb_auth.event[])'::regprocedure)`
-	notifies    = `PERFORM pg_notify(`
-)
-
 // notify applies events to all mirrors at once, one a call, with or without notifications.
 func (m *mirrors) notify(ctx context.Context, on bool, calls int) error {
 	if err := m.setNotifications(ctx, on); err != nil {
@@ -136,22 +131,23 @@ func (m *mirrors) notify(ctx context.Context, on bool, calls int) error {
 	return group.Wait()
 }
 
-// setNotifications replaces the notification in the mirrors' function by something that has no effect, and back.
+// setNotifications hides PostgreSQL's function behind one that has no effect, and shows it again.
 func (m *mirrors) setNotifications(ctx context.Context, on bool) error {
-	const silent = `PERFORM concat(`
-	from, to := silent, notifies
-	if !on {
-		from, to = to, from
+	sql := `ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO kept;
+		CREATE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE sql AS ''`
+	if on {
+		sql = `DROP FUNCTION pg_catalog.pg_notify(text, text);
+			ALTER FUNCTION pg_catalog.kept(text, text) RENAME TO pg_notify`
+	}
+	if on == m.notifying {
+		return nil
 	}
 	for _, conn := range m.listeners {
-		var function string
-		if err := conn.QueryRow(ctx, selectApplyEvents).Scan(&function); err != nil {
-			return fmt.Errorf("read the function: %w", err)
-		}
-		if _, err := conn.Exec(ctx, strings.ReplaceAll(function, from, to)); err != nil {
-			return fmt.Errorf("replace the function: %w", err)
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("replace the function that notifies: %w", err)
 		}
 	}
+	m.notifying = on
 	return nil
 }
 

@@ -9,9 +9,7 @@
 --             reason; for an event that is kept out of the ledger also unchanged, if it
 --             set nothing but what the row had; and deferred with the reason, without any
 --             effect, if a lock of another transaction is in its way: call again later with it.
---             All other events of the call take effect or, on an error, none. If a record changed,
---             whoever listens to channel capydb_auth_changes hears the greatest new id of
---             changes after the commit.
+--             All other events of the call take effect or, on an error, none.
 --
 -- See the type event for what an event holds.
 --
@@ -26,9 +24,8 @@
 -- a new user (unique_violation), or somebody has updated one (US002). The second look finds what is there
 -- now; a trigger that suppresses rows is US002 once more.
 --
--- One notification a call, not one a change: PostgreSQL lets transactions that notify commit
--- one after another, and a batch may hold thousands of changes.
---
+-- It notifies nobody: PostgreSQL lets transactions that notify commit one after another, over all databases
+-- of a server, and each of them waits for the disk meanwhile. The caller notifies after the commit.
 CREATE OR REPLACE FUNCTION capydb_auth.apply_events(
     p_events capydb_auth.event[]
 )
@@ -38,15 +35,11 @@ SET search_path = pg_catalog, pg_temp
 AS $fn$
 #variable_conflict use_column
 DECLARE
-    v_before   bigint;
-    v_last     bigint;
     v_ordinals integer[];
     v_outcomes text[];
     v_reasons  text[];
 BEGIN
     PERFORM capydb_auth.lock_mirror();
-
-    v_before := capydb_auth.change_cursor(NULL);
 
     BEGIN
         SELECT array_agg(r.ordinal), array_agg(r.outcome), array_agg(r.reason)
@@ -57,11 +50,6 @@ BEGIN
         INTO v_ordinals, v_outcomes, v_reasons
         FROM capydb_auth.apply_around_locks(p_events) AS r;
     END;
-
-    v_last := capydb_auth.change_cursor(NULL);
-    IF v_last > v_before THEN
-        PERFORM pg_notify('capydb_auth_changes', v_last::text);
-    END IF;
 
     RETURN QUERY
     SELECT r.ordinal, r.outcome, r.reason
