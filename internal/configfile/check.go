@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/authsync/authsync/internal/client"
@@ -16,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
 	providers "github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/strictyaml"
 )
 
 // namePattern is the form of the names of projects and destinations, as in docs/openapi.yaml.
@@ -30,44 +30,39 @@ var (
 // apply does not end halfway for a slip.
 func (r *reader) check(f *File) {
 	for name, p := range f.Projects {
-		path := join(join("", "projects"), name)
+		path := strictyaml.Join(strictyaml.Join("", "projects"), name)
 		r.name(path, "project", name)
 		if p.DatabaseURL != nil {
-			r.reference(join(path, "database_url"), *p.DatabaseURL)
+			r.reference(strictyaml.Join(path, "database_url"), *p.DatabaseURL)
 		}
 		integrations := map[string]Integration{}
 		for written, i := range p.Integrations {
-			canonical := r.integration(join(join(path, "integrations"), written), written, i)
+			canonical := r.integration(strictyaml.Join(strictyaml.Join(path, "integrations"), written), written, i)
 			if _, twice := integrations[canonical]; twice {
-				r.fail(r.keyAt(join(join(path, "integrations"), written)), "integration %s is given twice", canonical)
+				r.Fail(r.KeyAt(strictyaml.Join(strictyaml.Join(path, "integrations"), written)), "integration %s is given twice", canonical)
 			}
 			integrations[canonical] = i
 		}
 		p.Integrations = integrations
 		f.Projects[name] = p
 		for name, d := range p.Destinations {
-			r.destination(join(join(path, "destinations"), name), name, d)
+			r.destination(strictyaml.Join(strictyaml.Join(path, "destinations"), name), name, d)
 		}
 	}
-	slices.SortFunc(r.problems, func(a, b string) int { return cmp.Or(r.line(a)-r.line(b), cmp.Compare(a, b)) })
-}
-
-// line is where a problem is.
-func (r *reader) line(problem string) int {
-	text, _, _ := strings.Cut(strings.TrimPrefix(problem, r.file+":"), ":")
-	n, _ := strconv.Atoi(text) // it is written by fail
-	return n
+	slices.SortFunc(r.Problems, func(a, b strictyaml.Problem) int {
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column, cmp.Compare(a.Text, b.Text))
+	})
 }
 
 func (r *reader) name(path, what, name string) {
 	if !validName.MatchString(name) {
-		r.fail(r.keyAt(path), "the name of a %s is 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter or digit: %.80q is none", what, name)
+		r.Fail(r.KeyAt(path), "the name of a %s is 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter or digit: %.80q is none", what, name)
 	}
 }
 
 func (r *reader) reference(path string, ref Reference) {
 	if (ref.Env == "") == (ref.File == "") {
-		r.fail(r.keyAt(path), "say where the secret is: either {env: NAME} or {file: PATH}")
+		r.Fail(r.KeyAt(path), "say where the secret is: either {env: NAME} or {file: PATH}")
 	}
 }
 
@@ -75,14 +70,14 @@ func (r *reader) reference(path string, ref Reference) {
 func (r *reader) integration(path, written string, i Integration) string {
 	kind, err := providers.Lookup(written)
 	if err != nil {
-		r.unknown(r.keyAt(path), "provider", written, provider.Names())
+		r.Unknown(r.KeyAt(path), "provider", written, provider.Names())
 		return written
 	}
-	known := slices.Sorted(maps.Keys(fieldsOf(reflect.TypeFor[provider.Credentials]())))
+	known := slices.Sorted(maps.Keys(strictyaml.Fields(reflect.TypeFor[provider.Credentials]())))
 	for credential, ref := range i.Credentials {
-		at := join(join(path, "credentials"), credential)
+		at := strictyaml.Join(strictyaml.Join(path, "credentials"), credential)
 		if !slices.Contains(known, credential) {
-			r.unknown(r.keyAt(at), "credential", credential, known)
+			r.Unknown(r.KeyAt(at), "credential", credential, known)
 		}
 		r.reference(at, ref)
 	}
@@ -99,7 +94,7 @@ func (r *reader) integration(path, written string, i Integration) string {
 			_, err = kind.NewVerifier(provider.Credentials{}, options)
 		}
 		if err != nil {
-			r.fail(r.keyAt(join(path, "options")), "%s", strings.TrimPrefix(err.Error(), "json: "))
+			r.Fail(r.KeyAt(strictyaml.Join(path, "options")), "%s", strings.TrimPrefix(err.Error(), "json: "))
 		}
 	}
 	return kind.Name()
@@ -107,40 +102,41 @@ func (r *reader) integration(path, written string, i Integration) string {
 
 // options checks the keys and the kinds of values of options, and tells whether they are right.
 func (r *reader) options(path string, t reflect.Type) bool {
-	before := len(r.problems)
-	if n, given := r.values[join(path, "options")]; given {
-		r.value(n, t, join(path, "options"))
+	before := len(r.Problems)
+	at := strictyaml.Join(path, "options")
+	if n := r.ValueAt(at); n != nil {
+		r.Value(n, t, at)
 	}
-	return len(r.problems) == before
+	return len(r.Problems) == before
 }
 
 func (r *reader) destination(path, name string, d Destination) {
 	r.name(path, "destination", name)
 	for secret, ref := range d.Secrets {
-		r.reference(join(join(path, "secrets"), secret), ref)
+		r.reference(strictyaml.Join(strictyaml.Join(path, "secrets"), secret), ref)
 	}
 	switch {
 	case d.PauseReason != "" && !d.Paused:
-		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason is for a destination that is paused: add paused: true")
+		r.Fail(r.KeyAt(strictyaml.Join(path, "pause_reason")), "pause_reason is for a destination that is paused: add paused: true")
 	case len(d.PauseReason) > client.MaxPauseReason:
-		r.fail(r.keyAt(join(path, "pause_reason")), "pause_reason has %d bytes: it takes at most %d", len(d.PauseReason), client.MaxPauseReason)
+		r.Fail(r.KeyAt(strictyaml.Join(path, "pause_reason")), "pause_reason has %d bytes: it takes at most %d", len(d.PauseReason), client.MaxPauseReason)
 	case d.Type == "":
-		r.fail(r.keyAt(path), "type is missing: give one of %s", strings.Join(registry.Names(), ", "))
+		r.Fail(r.KeyAt(path), "type is missing: give one of %s", strings.Join(registry.Names(), ", "))
 		return
 	}
 	typ, err := registry.Lookup(d.Type)
 	if err != nil || typ.Name() != d.Type {
-		r.unknown(r.keyAt(join(path, "type")), "type", d.Type, registry.Names())
+		r.Unknown(r.KeyAt(strictyaml.Join(path, "type")), "type", d.Type, registry.Names())
 		return
 	}
 	for secret := range d.Secrets {
 		if known := typ.SecretNames(); known != nil && !slices.Contains(known, secret) {
-			r.unknown(r.keyAt(join(join(path, "secrets"), secret)), "secret", secret, known)
+			r.Unknown(r.KeyAt(strictyaml.Join(strictyaml.Join(path, "secrets"), secret)), "secret", secret, known)
 		}
 	}
 	if r.options(path, optionTypes()[d.Type]) {
 		if err := build(typ, d); err != nil {
-			r.fail(r.keyAt(path), "destination %s: %v", name, err)
+			r.Fail(r.KeyAt(path), "destination %s: %v", name, err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/authsync/authsync/internal/strictyaml"
 )
 
 // MarshalValue writes any value as Marshal does.
@@ -24,7 +26,7 @@ func ReadValue(text []byte) (any, error) {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, err
 	}
-	r := &reader{file: "f", at: map[string]*yaml.Node{}, values: map[string]*yaml.Node{}}
-	value := r.value(document.Content[0], nil, "")
-	return value, r.err()
+	r := strictyaml.New("f", document.Content[0])
+	value := r.Value(document.Content[0], nil, "")
+	return value, r.Err()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/hubspot"
 	"github.com/authsync/authsync/internal/destination/webhook"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/strictyaml"
 )
 
 // Version is the version of the format.
@@ -77,7 +78,7 @@ func (i Integration) settings() map[string]any {
 	options := withoutNulls(i.Options)
 	var typed provider.Options
 	if text, err := json.Marshal(options); err == nil && json.Unmarshal(text, &typed) == nil {
-		known := fieldsOf(reflect.TypeFor[provider.Options]())
+		known := strictyaml.Fields(reflect.TypeFor[provider.Options]())
 		maps.DeleteFunc(options, func(name string, _ any) bool { return known[name].Name != "" }) // a newer server may have others
 		maps.Copy(options, generic(typed))                                                        // as the server writes it
 	}
@@ -172,14 +173,4 @@ func optionTypes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"webhook": reflect.TypeFor[webhook.Options](), "http": reflect.TypeFor[http.Options](), "hubspot": reflect.TypeFor[hubspot.Options](),
 	}
-}
-
-// fieldsOf are the fields of a struct by their names in JSON.
-func fieldsOf(t reflect.Type) map[string]reflect.StructField {
-	fields := map[string]reflect.StructField{}
-	for _, field := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		fields[name] = field
-	}
-	return fields
 }

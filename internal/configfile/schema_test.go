@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/strictyaml"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -154,7 +155,7 @@ func schemaOf(t reflect.Type) members {
 	switch t.Kind() {
 	case reflect.Struct:
 		fields := members{}
-		for name, field := range fieldsOf(t) {
+		for name, field := range strictyaml.Fields(t) {
 			one := refOr(field.Type)
 			if doc := field.Tag.Get("doc"); doc != "" {
 				one["description"] = doc
