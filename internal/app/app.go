@@ -44,6 +44,7 @@ import (
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider/keyset"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/refresh"
@@ -242,7 +243,9 @@ func (a *App) isPooled(ctx context.Context) (pooled bool, err error) {
 }
 
 func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
-	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log})
+	ofKeys := a.guard.Client(0) // a fetch is bounded by the cache
+	keys := keyset.New(keyset.Config{Client: ofKeys, Log: a.log})
+	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log, Keys: keys})
 	if err != nil {
 		return nil, err
 	}
@@ -264,6 +267,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	go func() { ended <- a.directory.Run(run) }()
 	stop := func(ctx context.Context) error {
 		cancel()
+		ofKeys.CloseIdleConnections()
 		return errors.Join(<-ended, a.databases.Close(ctx))
 	}
 	if err := a.directory.WaitLoaded(ctx); err != nil {

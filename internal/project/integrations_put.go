@@ -117,13 +117,17 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, putChanges{}, err
 	}
-	if _, err := kind.NewVerifier(typed, parsed); err != nil {
+	verifier, err := kind.NewVerifier(typed, parsed)
+	if err != nil {
 		return integrationRow{}, putChanges{}, invalid("%v", err)
+	}
+	if err := s.checkKeySet(verifier, oldOptions, options); err != nil {
+		return integrationRow{}, putChanges{}, err
 	}
 	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
 		return integrationRow{}, putChanges{}, err
 	}
-	if err := kind.CheckStrength(typed); err != nil {
+	if err := kind.CheckStrength(typed, parsed); err != nil {
 		return integrationRow{}, putChanges{}, invalid("%v", err)
 	}
 	after, err := forFetch(credentials, options)
@@ -204,6 +208,18 @@ func (s *Store) checkTargets(c provider.Credentials, o provider.Options) error {
 		if err := s.targets.CheckURL("https://" + c.Domain); err != nil {
 			return invalid("credentials.domain: %v", err)
 		}
+	}
+	return nil
+}
+
+// checkKeySet refuses an address of public keys that requests may not be sent to, if the options have changed.
+func (s *Store) checkKeySet(v provider.Verifier, before, now json.RawMessage) error {
+	user, uses := v.(provider.KeySetUser)
+	if !uses || user.KeySetURL() == "" || bytes.Equal(before, now) {
+		return nil
+	}
+	if err := s.targets.CheckURL(user.KeySetURL()); err != nil {
+		return invalid("options.definition.signature.key_set_url: %v", err)
 	}
 	return nil
 }

@@ -142,6 +142,9 @@ func (d *Directory) open(i *knownIntegration) error {
 	if err != nil {
 		return err
 	}
+	if user, uses := verifier.(provider.KeySetUser); uses && user.KeySetURL() != "" && d.config.Keys != nil {
+		verifier = user.WithKeys(d.config.Keys)
+	}
 	i.endpoint.Verifier = naming{verifier, typed.SecretNames()}
 	return nil
 }

@@ -65,5 +65,8 @@ func CheckOwner(name string, c Credentials, o Options) error {
 			return fmt.Errorf("%s is for %s only", field.field, Title(field.owner))
 		}
 	}
+	if o.Definition != nil && !strings.HasPrefix(name, CustomPrefix) {
+		return fmt.Errorf("options.definition is for a provider of your own only, such as custom:%s", name)
+	}
 	return nil
 }

@@ -118,6 +118,8 @@ type Options struct {
 	// Source are the tables with the users of a Better Auth server, which are read instead of its
 	// admin API.
 	Source *UserTables `json:"source,omitempty"`
+	// Definition is that of a provider of the customer's own, as JSON; see package custom.
+	Definition json.RawMessage `json:"definition,omitempty"`
 	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
 }

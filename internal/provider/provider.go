@@ -4,6 +4,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -43,13 +44,19 @@ type Provider interface {
 	// the verifier's Verify returns ErrNoSecret.
 	NewVerifier(c Credentials, o Options) (Verifier, error)
 	// CheckStrength returns an error if the secrets that verify requests could be guessed. It need
-	// not be called with credentials that NewVerifier refuses.
-	CheckStrength(c Credentials) error
+	// not be called with credentials and options that NewVerifier refuses.
+	CheckStrength(c Credentials, o Options) error
 	// Decode translates a message into its events, at least one. It never fails: what cannot be
 	// decoded is an event with its own verdict.
 	Decode(d Message, o Options) []Event
 	// Sign creates the request that the provider would send for a sample event.
 	Sign(s Sample, c Credentials, o Options, now time.Time) (http.Header, []byte, error)
+}
+
+// ContextDecoder is a provider whose Decode may have to wait for something that is shared.
+type ContextDecoder interface {
+	// DecodeContext is Decode. The error means that nothing is known of the message yet: try again later.
+	DecodeContext(ctx context.Context, d Message, o Options) ([]Event, error)
 }
 
 // Recipient is where credentials of an integration are sent.

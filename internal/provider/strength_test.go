@@ -58,7 +58,7 @@ func TestWeakSecretsAreRefused(t *testing.T) {
 			for _, providerName := range []string{provider.BetterAuth, other} {
 				kind, err := registry.Lookup(providerName)
 				require.NoError(t, err)
-				err = kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{tc.secret}})
+				err = kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{tc.secret}}, provider.Options{})
 				require.ErrorContains(t, err, tc.says, providerName)
 				require.ErrorContains(t, err, "webhook_signing_secret", providerName)
 				require.ErrorContains(t, err, "openssl rand", providerName)
@@ -79,7 +79,7 @@ func TestWeakAuthorizationIsRefused(t *testing.T) {
 		"password":     {Method: "basic", Username: "authsync", Password: "00000000000000000000"},
 		"header_value": {Method: "custom_header", HeaderKey: "X-Key", HeaderValue: "abcabcabcabcabcabc"},
 	} {
-		err := kind.CheckStrength(provider.Credentials{WebhookAuthorization: &a})
+		err := kind.CheckStrength(provider.Credentials{WebhookAuthorization: &a}, provider.Options{})
 		require.ErrorContains(t, err, "webhook_authorization."+field)
 		require.ErrorContains(t, err, "openssl rand")
 	}
@@ -90,7 +90,7 @@ func TestSchemeBeforeASecretAddsNothingToItsStrength(t *testing.T) {
 	kind, err := registry.Lookup(provider.Auth0)
 	require.NoError(t, err)
 	for _, secret := range []provider.Secret{"Bearer aaaaaaaaaaaaaaaaaaaaaaaa", "Basic short", "bearer a long random text"} {
-		err := kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{secret}})
+		err := kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{secret}}, provider.Options{})
 		require.ErrorContains(t, err, "openssl rand")
 	}
 }
@@ -100,6 +100,6 @@ func TestMadeSecretsAreStrong(t *testing.T) {
 	for _, name := range provider.Names() {
 		kind, err := registry.Lookup(name)
 		require.NoError(t, err)
-		require.NoError(t, kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{provider.NewSigningSecret(name)}}))
+		require.NoError(t, kind.CheckStrength(provider.Credentials{WebhookSigningSecret: provider.Secrets{provider.NewSigningSecret(name)}}, provider.Options{}))
 	}
 }

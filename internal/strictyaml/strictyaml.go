@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -121,4 +123,42 @@ func (r *Reader) Err() error {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return errors.New(strings.Join(texts, "; "))
+}
+
+// FromJSON gives a JSON document as a node, without lines.
+func FromJSON(document []byte) (*yaml.Node, error) {
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return nil, fmt.Errorf("read JSON: %w", err)
+	}
+	return nodeOf(value), nil
+}
+
+func nodeOf(value any) *yaml.Node {
+	switch v := value.(type) {
+	case map[string]any:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			n.Content = append(n.Content, textNode(key), nodeOf(v[key]))
+		}
+		return n
+	case []any:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, element := range v {
+			n.Content = append(n.Content, nodeOf(element))
+		}
+		return n
+	case string:
+		return textNode(v)
+	case nil:
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: "null"}
+	default: // a bool or a json.Number
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(v)}
+	}
+}
+
+func textNode(text string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Style: yaml.DoubleQuotedStyle, Value: text}
 }

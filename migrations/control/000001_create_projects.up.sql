@@ -27,7 +27,7 @@ CREATE TABLE authsync.integrations (
     updated_at         timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider),
     CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
-    CONSTRAINT integrations_provider_check CHECK (provider IN ('auth0', 'clerk', 'better_auth'))
+    CONSTRAINT integrations_provider_check CHECK (provider ~ '^(custom:)?[a-z][a-z0-9_]{0,39}$')
 );
 
 COMMENT ON TABLE authsync.integrations IS 'The providers configured for a project.';

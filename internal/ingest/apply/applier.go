@@ -87,6 +87,9 @@ type Config struct {
 	// OthersActive reports whether jobs of other projects recently started in this process, so that
 	// a backlog should yield to them; nil means that there are none.
 	OthersActive func(job *rivertype.JobRow) bool
+	// DecodeTime is how long a batch may be decoded; what is left of it is read again. 0 means 5 s, which only mappings that
+	// tenants write can need.
+	DecodeTime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -96,31 +99,52 @@ var errProjectGone = errors.New("the project was deleted before this event was a
 
 // decode translates stored messages into events. Events that the mirror need not see already have
 // their outcome; the others are in toApply, with open outcomes at the indexes in places.
-func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, err error) {
-	for _, d := range deliveries {
-		kind, options, err := c.integration(ctx, projectID, d.Provider)
-		if errors.Is(err, project.ErrNoProject) {
-			b.fail(projectID, d, errProjectGone)
-			continue
+//
+// It stops after DecodeTime, or where a decoder has to wait; done is how many messages were decoded, at least one. The error
+// means that none could be.
+func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, done int, err error) {
+	begun := time.Now()
+	for i, d := range deliveries {
+		if i > 0 && time.Since(begun) > c.DecodeTime {
+			return b, i, nil
 		}
-		if err != nil {
-			return batch{}, err
-		}
-		events, err := c.decodeOne(ctx, kind, d, options)
-		if err != nil {
-			b.fail(projectID, d, err)
-			continue
-		}
-		for _, e := range events {
-			if e.Verdict == provider.Refresh {
-				if err := c.canRefresh(ctx, projectID, d.Provider, &b); err != nil {
-					return batch{}, err
-				}
-			}
-			b.add(projectID, d, e)
+		switch err := c.add(ctx, projectID, d, &b); {
+		case err != nil && i > 0:
+			return b, i, nil //nolint:nilerr // it is met again with the next batch
+		case err != nil:
+			return batch{}, 0, err
 		}
 	}
-	return b, nil
+	return b, len(deliveries), nil
+}
+
+// add decodes a message into the batch. After an error the batch is as it was.
+func (c *Config) add(ctx context.Context, projectID uuid.UUID, d inbox.StoredMessage, b *batch) error {
+	kind, options, err := c.integration(ctx, projectID, d.Provider)
+	if errors.Is(err, project.ErrNoProject) {
+		b.fail(projectID, d, errProjectGone)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	events, err := c.decodeOne(ctx, kind, d, options)
+	switch {
+	case errors.Is(err, errCrashed):
+		b.fail(projectID, d, err)
+		return nil
+	case err != nil:
+		return err
+	}
+	if slices.ContainsFunc(events, func(e provider.Event) bool { return e.Verdict == provider.Refresh }) {
+		if err := c.canRefresh(ctx, projectID, d.Provider, b); err != nil {
+			return err
+		}
+	}
+	for _, e := range events {
+		b.add(projectID, d, e)
+	}
+	return nil
 }
 
 // errCrashed is the reason of a message that made a decoder panic. That is a bug of ours, and must
@@ -137,6 +161,9 @@ func (c *Config) decodeOne(
 			events, err = nil, errCrashed
 		}
 	}()
+	if waits, is := kind.(provider.ContextDecoder); is {
+		return waits.DecodeContext(ctx, d.Message, options)
+	}
 	return kind.Decode(d.Message, options), nil
 }
 

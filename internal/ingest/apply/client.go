@@ -18,6 +18,9 @@ func Register(config Config, count int) func(workers *river.Workers, queues map[
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.DecodeTime == 0 {
+		config.DecodeTime = 5 * time.Second
+	}
 	if config.OthersActive == nil {
 		config.OthersActive = func(*rivertype.JobRow) bool { return false }
 	}

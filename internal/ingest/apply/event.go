@@ -65,7 +65,7 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	if err != nil {
 		return o, false, fmt.Errorf("load delivery: %w", err)
 	}
-	b, err := w.decode(ctx, args.ProjectID, deliveries)
+	b, _, err := w.decode(ctx, args.ProjectID, deliveries)
 	if err != nil {
 		return o, false, fmt.Errorf("decode delivery: %w", err)
 	}

@@ -119,7 +119,7 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 			ahead = nil
 			continue
 		}
-		finished, err := d.record(ctx, &next, !next.pending.More)
+		finished, err := d.record(ctx, &next, !next.pending.More && !next.pending.IsCut())
 		switch {
 		case err != nil:
 			return false, err
@@ -167,8 +167,13 @@ func (d *drain) read(ctx context.Context, after int64) (r read) {
 	if r.pending, r.err = d.Inbox.LoadPending(ctx, d.projectID, d.job.ID, after, size); r.err != nil {
 		return r
 	}
-	if r.batch, r.err = d.decode(ctx, d.projectID, r.pending.Messages); r.err != nil {
+	var done int
+	if r.batch, done, r.err = d.decode(ctx, d.projectID, r.pending.Messages); r.err != nil {
 		r.err = fmt.Errorf("decode deliveries: %w", r.err)
+		return r
+	}
+	if done < len(r.pending.Messages) {
+		r.pending.Cut(done)
 	}
 	return r
 }

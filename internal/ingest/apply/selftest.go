@@ -39,7 +39,7 @@ func (c *Config) rehearseOne(ctx context.Context, projectID uuid.UUID, e *mirror
 	if err != nil {
 		return f, fmt.Errorf("load what the self-test sent before: %w", err)
 	}
-	history, err := c.decode(ctx, projectID, before)
+	history, _, err := c.decode(ctx, projectID, before)
 	if err != nil {
 		return f, err
 	}

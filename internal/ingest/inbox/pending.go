@@ -24,7 +24,15 @@ type PendingBatch struct {
 	More bool
 
 	rows []int64
+	// cut reports that only the Messages are settled, and the rest of the rows stays.
+	cut bool
 }
+
+// Cut leaves all but the first n messages pending. They are read again with the first batch.
+func (p *PendingBatch) Cut(n int) { p.Messages, p.More, p.cut = p.Messages[:n], false, true }
+
+// IsCut reports whether messages of the batch stay pending.
+func (p *PendingBatch) IsCut() bool { return p.cut }
 
 // Pending rows up to a batch's size. A job that is not the project's current one gets none.
 const selectPending = `
@@ -86,12 +94,38 @@ func (in *Inbox) LoadPending(ctx context.Context, projectID uuid.UUID, jobID, af
 // Empty reports that nothing is pending.
 func (p *PendingBatch) Empty() bool { return len(p.rows) == 0 }
 
-const deletePending = `DELETE FROM authsync.inbox_pending WHERE project_id = $1 AND id = ANY ($2)`
+const (
+	deletePending = `DELETE FROM authsync.inbox_pending WHERE project_id = $1 AND id = ANY ($2)`
+
+	cutPending = `
+UPDATE authsync.inbox_pending AS p
+SET inbox_ids = ARRAY(SELECT i.id FROM unnest(p.inbox_ids) AS i (id) WHERE i.id <> ALL ($3) ORDER BY i.id)
+WHERE p.project_id = $1 AND p.id = ANY ($2)`
+
+	deleteEmpty = `DELETE FROM authsync.inbox_pending WHERE project_id = $1 AND id = ANY ($2) AND messages = 0`
+)
 
 // Settle marks a batch as no longer pending, in the transaction that records its outcomes.
 func (in *Inbox) Settle(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, p *PendingBatch) error {
+	if p.cut {
+		return p.settlePart(ctx, tx, projectID)
+	}
 	if _, err := tx.Exec(ctx, deletePending, projectID, p.rows); err != nil {
 		return fmt.Errorf("settle what waited: %w", err)
+	}
+	return nil
+}
+
+func (p *PendingBatch) settlePart(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
+	done := make([]int64, len(p.Messages))
+	for i := range p.Messages {
+		done[i] = p.Messages[i].InboxID
+	}
+	if _, err := tx.Exec(ctx, cutPending, projectID, p.rows, done); err != nil {
+		return fmt.Errorf("settle a part of what waited: %w", err)
+	}
+	if _, err := tx.Exec(ctx, deleteEmpty, projectID, p.rows); err != nil {
+		return fmt.Errorf("settle a part of what waited: %w", err)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ const (
 	reasonFormat      = "signature_format_not_accepted"
 	reasonTooOld      = "timestamp_too_old"
 	reasonTooNew      = "timestamp_too_new"
+	reasonKeys        = "public_keys_unavailable"
 
 	reasonInboxFull = "inbox_full"
 	reasonNotStored = "not_stored"
@@ -53,7 +54,7 @@ func explain(err error) (reason, advice string) {
 	case errors.Is(err, provider.ErrTooNew):
 		return reasonTooNew, clocks
 	case errors.Is(err, provider.ErrFormat):
-		return reasonFormat, "Have it signed in another format, or change options.signature_formats of the integration."
+		return reasonFormat, "Have it signed in another format, or change what the integration accepts."
 	case errors.Is(err, provider.ErrMalformed):
 		return reasonMalformed, "Check that the URL is set up for the right provider."
 	default:

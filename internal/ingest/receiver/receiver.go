@@ -155,7 +155,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { h.budget.release(&d.claim) }()
 	ctx := context.WithoutCancel(r.Context())
 	answer := d.receive(ctx)
-	h.metrics.messages.WithLabelValues(d.provider, answer.reason).Inc()
+	h.metrics.messages.WithLabelValues(provider.Kind(d.provider), answer.reason).Inc()
 	d.report(answer)
 	if answer.status == http.StatusNoContent {
 		if h.config.Log.Enabled(ctx, slog.LevelDebug) {
@@ -293,6 +293,9 @@ func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provi
 		if d.proof, err = fresh.Verifier.Verify(d.r.Header, d.body, d.received); err == nil {
 			return fresh.Verifier, answer{}
 		}
+	}
+	if errors.Is(err, provider.ErrKeysUnavailable) {
+		return nil, unavailable(reasonKeys, err)
 	}
 	reason, advice := explain(err)
 	return nil, answer{

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -30,6 +31,10 @@ func (d *request) report(a answer) {
 	}
 }
 
+// unknownCustom stands for all providers of customers' own that a project does not have: senders choose these names, and
+// rejections are kept for each.
+const unknownCustom = provider.CustomPrefix + "unknown"
+
 // rejection is the recorded form of a rejected request. It may name another integration whose
 // secret matched, which the sender is not told.
 func (d *request) rejection(a *answer) rejections.Request {
@@ -44,8 +49,12 @@ func (d *request) rejection(a *answer) rejections.Request {
 	if d.body == nil {
 		bytes = d.r.ContentLength
 	}
+	name := d.provider
+	if a.reason == reasonNoIntegration && strings.HasPrefix(name, provider.CustomPrefix) {
+		name = unknownCustom
+	}
 	return rejections.Request{
-		ProjectID: d.projectID, Provider: d.provider, ReceivedAt: d.received, Status: a.status, Reason: a.reason, Detail: a.detail,
+		ProjectID: d.projectID, Provider: name, ReceivedAt: d.received, Status: a.status, Reason: a.reason, Detail: a.detail,
 		BodyBytes: bytes, HeaderNames: slices.Collect(maps.Keys(d.r.Header)), Address: d.address,
 	}
 }

@@ -75,7 +75,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 }
 
 // CheckStrength checks every accepted secret.
-func (Provider) CheckStrength(c provider.Credentials) error {
+func (Provider) CheckStrength(c provider.Credentials, _ provider.Options) error {
 	for _, secret := range c.WebhookSigningSecret {
 		if err := checkStrength("credentials.webhook_signing_secret", secret); err != nil {
 			return err

@@ -80,7 +80,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 }
 
 // CheckStrength checks the key after whsec_, if it can be decoded, because that is the random part.
-func (Provider) CheckStrength(c provider.Credentials) error {
+func (Provider) CheckStrength(c provider.Credentials, _ provider.Options) error {
 	for _, secret := range c.WebhookSigningSecret {
 		key := []byte(secret)
 		if raw, err := standardwebhooks.ParseSecret(string(secret)); err == nil && standardwebhooks.HasPrefix(string(secret)) {

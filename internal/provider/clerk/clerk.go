@@ -59,7 +59,7 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 }
 
 // CheckStrength checks the keys after whsec_.
-func (Provider) CheckStrength(c provider.Credentials) error {
+func (Provider) CheckStrength(c provider.Credentials, _ provider.Options) error {
 	for _, secret := range c.WebhookSigningSecret {
 		raw, err := parseSecret(secret)
 		if err != nil {

@@ -18,6 +18,9 @@ type Change struct {
 	// Previous is the object as it was before, if the provider sends it: a key that is gone from
 	// Object was cleared.
 	Previous Value
+	// Given are the object's fields if they were found in another way than by Keys; nil otherwise. Keys then
+	// only name them.
+	Given *Values
 	// Values are the object's fields. Read sets them.
 	Values Values
 	// Deletes reports that the record was deleted.
@@ -50,7 +53,11 @@ func (c *Change) Read(d provider.Message, e *provider.Event, o provider.Options)
 		*e = Failed(d, *e, NotObject(c.Path, c.Object))
 		return false
 	}
-	c.Values = c.read(c.Object)
+	if c.Given != nil {
+		c.Values = *c.Given
+	} else {
+		c.Values = c.read(c.Object)
+	}
 	if c.Deletes { // its short form has no profile, so a missing key means nothing
 		return true
 	}

@@ -2534,7 +2534,7 @@ CREATE TABLE authsync.integrations (
     reconcile_default text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT integrations_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+    CONSTRAINT integrations_provider_check CHECK ((provider ~ '^(custom:)?[a-z][a-z0-9_]{0,39}$'::text))
 );
 
 COMMENT ON TABLE authsync.integrations IS 'The providers configured for a project.';
