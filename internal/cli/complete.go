@@ -105,7 +105,7 @@ func argumentLookup(name string, cmd *cobra.Command) lookup {
 	case name == "PROJECT":
 		return projectNames
 	case name == "PROVIDER":
-		return fixed(provider.Names()...)
+		return fixed(slices.Concat(provider.Names(), provider.Presets())...)
 	case name == "TYPE":
 		return func(_ context.Context, _ *client.Client, args []string) ([]string, error) {
 			return knownTypes(args[len(args)-1]), nil
@@ -132,7 +132,7 @@ func flagLookups(cmd *cobra.Command) map[string]lookup {
 	}
 	return map[string]lookup{
 		"project":     projectNames,
-		"provider":    fixed(provider.Names()...),
+		"provider":    fixed(slices.Concat(provider.Names(), provider.Presets())...),
 		"outcome":     fixed("applied", "duplicate", "failed", "ignored", "pending", "stale"),
 		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "blocked", "ready", "retrying"),
 		"event-types": fixed(destination.EventTypes()...),

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,16 +16,18 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/custom"
 )
 
 func (s *session) newIntegrations() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "integrations",
 		Short: "Set up the providers of a project",
-		Long: `An integration connects a provider (auth0, clerk, better_auth) to a project.
+		Long: `An integration connects a provider to a project: auth0, clerk, better_auth, ` + strings.Join(provider.Presets(), ", ") + `,
+or one of your own, such as custom:acme, which a file defines (docs/custom-providers.md).
 Credentials are encrypted and never shown again.`,
 	})
-	cmd.AddCommand(s.newIntegrationsSet(), s.newIntegrationsList(), s.newIntegrationsShow(), s.newIntegrationsDelete())
+	cmd.AddCommand(s.newIntegrationsSet(), s.newIntegrationsPreview(), s.newIntegrationsList(), s.newIntegrationsShow(), s.newIntegrationsDelete())
 	return cmd
 }
 
@@ -33,9 +37,21 @@ func (s *session) printIntegrations(project string, integrations ...client.Integ
 		none: "No integrations: make one with authsync integrations set " + project + " PROVIDER.",
 	}
 	for _, i := range integrations {
-		t.add(i.Provider, signing(i), orDash(strings.Trim(string(i.Options), "{} \n")), i.Config.WebhookReceiver)
+		t.add(i.Provider, signing(i), orDash(shortOptions(i.Options)), i.Config.WebhookReceiver)
 	}
 	return s.print(t)
+}
+
+// shortOptions are the options as a table has them: of a definition only that there is one.
+func shortOptions(options json.RawMessage) string {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(options, &all) == nil && len(all["definition"]) > 0 {
+		all["definition"] = json.RawMessage(`"…"`)
+		if text, err := json.Marshal(all); err == nil {
+			options = text
+		}
+	}
+	return strings.Trim(string(options), "{} \n")
 }
 
 // signing tells in a word whether deliveries of an integration can be verified.
@@ -47,6 +63,8 @@ func signing(i client.Integration) string {
 		return strconv.Itoa(max(secret.Count, 1))
 	case i.Credentials["webhook_authorization"].Set:
 		return "authorization"
+	case definitionOf(i).Signature.KeySetURL != "":
+		return "public keys"
 	default:
 		return "none yet"
 	}
@@ -67,6 +85,8 @@ type given struct {
 	all, signing, secretKey source
 	options                 []string
 	generate, replace       bool
+	// definition is the file of a provider of the customer's own.
+	definition string
 	// add keeps the secrets that are stored valid, dropOld drops all of them but the newest.
 	add, dropOld bool
 }
@@ -94,6 +114,7 @@ the old one is no longer used, drop it with --drop-old-secrets.
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
+			"  authsync integrations set shop custom:acme -f acme.yaml\n" +
 			"  authsync integrations set shop better-auth --generate-secret\n" +
 			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +
 			"  echo '{\"webhook_authorization\": {\"method\": \"basic\", \"username\": \"u\", \"password\": \"p\"}}' |\n" +
@@ -148,6 +169,7 @@ it once: authsync never shows it again. Clerk generates its own.`,
 		},
 	}
 	f := cmd.Flags()
+	f.StringVarP(&g.definition, "file", "f", "", "file with the definition of a provider of your own (custom:NAME), in YAML or JSON")
 	f.StringVar(&g.all.file, "credentials-file", "", "file with all credentials as a JSON object; - is standard input")
 	f.StringVar(&g.all.env, "credentials-env", "", "environment variable with the same")
 	f.StringVar(&g.signing.file, "webhook-signing-secret-file", "", "file with the signing secret, or several, one per line; - is standard input")
@@ -278,10 +300,46 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 	if err != nil {
 		return nil, err
 	}
+	if g.definition != "" {
+		if !strings.HasPrefix(providerName, provider.CustomPrefix) {
+			return nil, usagef("-f is for a provider of your own, such as custom:%s: what %s sends is known", providerName, provider.Title(providerName))
+		}
+		if options["definition"], err = readDefinition(g.definition); err != nil {
+			return nil, err
+		}
+	}
 	if len(options) > 0 {
 		in["options"] = options
 	}
 	return in, nil
+}
+
+// definitionOf is the definition of an integration; empty if it has none.
+func definitionOf(i client.Integration) (d custom.Definition) {
+	var options provider.Options
+	if json.Unmarshal(i.Options, &options) == nil && len(options.Definition) > 0 {
+		_ = json.Unmarshal(options.Definition, &d) // one that cannot be read is a fault of the integration, which is shown
+	}
+	return d
+}
+
+// printDefinition shows what a definition mirrors.
+func (s *session) printDefinition(i client.Integration) error {
+	d := definitionOf(i)
+	if d.Signature.Scheme == "" {
+		return nil
+	}
+	if err := s.printf("\nRequests are verified by the scheme %s. To see what is stored of one: authsync integrations preview\n\n", printable(d.Signature.Scheme)); err != nil {
+		return err
+	}
+	t := table{head: []string{"EVENT TYPE", "MEANS"}}
+	for _, name := range slices.Sorted(maps.Keys(d.Types)) {
+		t.add(name, d.Types[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Ignore)) {
+		t.add(name, "ignored: "+d.Ignore[name])
+	}
+	return s.print(t)
 }
 
 func (s *session) newIntegrationsList() *cobra.Command {
@@ -333,6 +391,9 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 				return s.printJSON(i)
 			}
 			if err := s.printIntegrations(args[0], i); err != nil {
+				return err
+			}
+			if err := s.printDefinition(i); err != nil {
 				return err
 			}
 			if err := s.printSecretUses(i.Secrets); err != nil {

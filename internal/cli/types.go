@@ -7,6 +7,7 @@ import (
 
 	"github.com/authsync/authsync/internal/nearest"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/custom"
 )
 
 // family is event types with the same beginning.
@@ -25,6 +26,12 @@ func knownTypes(providerName string) []string {
 		return nil
 	}
 	users := family("user", "created", "updated", "deleted")
+	switch {
+	case strings.HasPrefix(name, provider.CustomPrefix):
+		return nil // its definition says them
+	case slices.Contains(provider.Presets(), name):
+		return custom.PresetTypes(name)
+	}
 	switch name {
 	case provider.Auth0:
 		return slices.Concat(users, family("organization", "created", "updated", "deleted"),
@@ -56,6 +63,9 @@ func checkType(providerName, eventType string) error {
 		return usageError{err}
 	}
 	known := knownTypes(name)
+	if known == nil {
+		return nil
+	}
 	if slices.Contains(known, eventType) || name == provider.Auth0 && logType.MatchString(eventType) {
 		return nil
 	}

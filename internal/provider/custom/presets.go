@@ -3,6 +3,8 @@ package custom
 import (
 	"embed"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 //go:embed presets/*.yaml
@@ -15,4 +17,17 @@ func Preset(name string) (string, error) {
 		return "", fmt.Errorf("there is no preset %.40q", name)
 	}
 	return string(text), nil
+}
+
+// PresetTypes lists the event types that a preset maps.
+func PresetTypes(name string) []string {
+	text, err := Preset(name)
+	if err != nil {
+		return nil
+	}
+	c, err := ReadFile(name+".yaml", []byte(text))
+	if err != nil {
+		return nil // a test reads them all
+	}
+	return slices.Sorted(maps.Keys(c.Types))
 }
