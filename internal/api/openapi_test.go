@@ -170,6 +170,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		report = '{"bad": [{"place": "line 1", "reason": "z"}], "notes": ["n"], "records": {"user": 20, "membership": 10}}'`)
 	require.NoError(t, err)
 	check("GET", "/projects/shop/integrations/clerk/backfill", backfillPath, "", 200)
+	const previewPath = "/projects/{project}/integrations/{provider}/preview"
+	check("POST", "/projects/shop/integrations/custom:acme/preview", previewPath, `{"body": "{\"type\":\"add\",\"id\":\"u1\"}", "headers": {"svix-id": "m"},
+		"received_at": "2026-05-04T10:20:30Z", "options": {"definition": {"signature": {"scheme": "svix"}, "types": {"add": "user.created"}, "records": {"user": {"id": ".id"}}}}}`, 200)
+	check("POST", "/projects/shop/integrations/custom:acme/preview", previewPath, `{"body": "{}"}`, 422)
+	check("POST", "/projects/shop/integrations/workos/preview", previewPath, `{"body": "{}", "options": null}`, 200)
 	const redeliverPath = "/projects/{project}/integrations/{provider}/redeliver"
 	check("POST", "/projects/shop/integrations/clerk/redeliver", redeliverPath, "", 422)
 	b.accounts.source = fakeSource{streams: []userapi.RedeliveryStream{{

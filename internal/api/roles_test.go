@@ -46,6 +46,7 @@ func needs() []need {
 		{"POST " + integration + "/reconcile", `{"force": false, "dry_run": true, "force": true}`, admin, false},
 		{"DELETE " + integration + "/reconcile", "", operate, false},
 		{"POST " + integration + "/redeliver", "", operate, false},
+		{"POST " + integration + "/preview", "", operate, false},
 		{"POST " + one + "/grants", "{}", admin, false},
 
 		{"GET " + one + "/rejected-requests", "", look, false},

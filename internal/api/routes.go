@@ -50,6 +50,7 @@ func (a *API) routes() []route {
 		{remove, integration + "/reconcile", ofProject, operate, a.cancelRun(provider.KindReconcile), nothing},
 
 		{post, integration + "/redeliver", ofProject, operate, a.redeliver, maybe},
+		{post, integration + "/preview", ofProject, operate, a.previewIntegration, aBody},
 
 		{post, one + "/grants", ofProject, admin, a.grant, aBody},
 

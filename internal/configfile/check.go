@@ -70,7 +70,7 @@ func (r *reader) reference(path string, ref Reference) {
 func (r *reader) integration(path, written string, i Integration) string {
 	kind, err := providers.Lookup(written)
 	if err != nil {
-		r.Unknown(r.KeyAt(path), "provider", written, provider.Names())
+		r.Unknown(r.KeyAt(path), "provider", written, slices.Concat(provider.Names(), provider.Presets(), []string{provider.CustomPrefix + "NAME"}))
 		return written
 	}
 	known := slices.Sorted(maps.Keys(strictyaml.Fields(reflect.TypeFor[provider.Credentials]())))

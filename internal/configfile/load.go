@@ -150,7 +150,7 @@ func (l *loader) note(format string, args ...any) {
 
 // reference names the variable after what the secret is of, such as SHOP_CLERK_SECRET_KEY.
 func (l *loader) reference(of ...string) *Reference {
-	name := strings.ToUpper(strings.ReplaceAll(strings.Join(of, "_"), "-", "_"))
+	name := strings.ToUpper(strings.NewReplacer("-", "_", ":", "_").Replace(strings.Join(of, "_")))
 	// A variable cannot begin with a digit, and those of AUTHSYNC_ are authsync's own: a destination "key" of a project
 	// "authsync_api" must not be sent the API key of who applies the file.
 	if name[0] >= '0' && name[0] <= '9' || strings.HasPrefix(name, "AUTHSYNC_") {

@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/custom"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/strictyaml"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -50,6 +51,9 @@ func TestSchemaGolden(t *testing.T) {
 	require.ElementsMatch(t, registry.Names(), slices.Collect(maps.Keys(optionTypes())))
 
 	options := describe(schemaOf(reflect.TypeFor[provider.Options]()), described["Options"])
+	definition := schemaOf(reflect.TypeFor[custom.Definition]())
+	definition["type"] = "object"
+	properties(options)["definition"] = definition
 	credentials := describe(schemaOf(reflect.TypeFor[provider.Credentials]()), described["Credentials"])
 	for name := range properties(credentials) {
 		one := in(properties(credentials), name)
@@ -62,11 +66,13 @@ func TestSchemaGolden(t *testing.T) {
 	integration := schemaOf(reflect.TypeFor[Integration]())
 	properties(integration)["options"], properties(integration)["credentials"] = options, credentials
 	providers := members{}
-	for _, name := range append(provider.Names(), "better-auth") {
+	for _, name := range append(slices.Concat(provider.Names(), provider.Presets()), "better-auth") {
 		providers[name] = members{"$ref": "#/$defs/Integration"}
 	}
 	project := schemaOf(reflect.TypeFor[Project]())
-	maps.Copy(in(properties(project), "integrations"), members{"properties": providers, "additionalProperties": false})
+	maps.Copy(in(properties(project), "integrations"), members{
+		"properties": providers, "patternProperties": members{"^custom:": members{"$ref": "#/$defs/Integration"}}, "additionalProperties": false,
+	})
 	in(properties(project), "destinations")["propertyNames"] = members{"pattern": namePattern}
 	made := schemaOf(reflect.TypeFor[Destination]())
 	in(properties(made), "type")["enum"] = registry.Names()
@@ -87,12 +93,23 @@ func TestSchemaGolden(t *testing.T) {
 	maps.Copy(types, members{"Project": project, "Integration": integration, "Destination": made, "Reference": reference})
 	file["$defs"] = types
 
+	pgtest.Golden(t, schemaFile, indented(t, file))
+
+	alone := maps.Clone(definition)
+	alone["$schema"], alone["$id"] = file["$schema"], strings.Replace(SchemaURL, "authsync.schema", "provider.schema", 1)
+	alone["title"], alone["description"] = "A provider of your own", "See docs/custom-providers.md."
+	alone["required"] = []string{"signature", "types", "records"}
+	pgtest.Golden(t, "../../docs/provider.schema.json", indented(t, alone))
+}
+
+func indented(t *testing.T, schema members) string {
+	t.Helper()
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	require.NoError(t, e.Encode(file))
-	pgtest.Golden(t, schemaFile, b.String())
+	require.NoError(t, e.Encode(schema))
+	return b.String()
 }
 
 func properties(schema members) members { return in(schema, "properties") }

@@ -160,8 +160,8 @@ func storedCredentials(credentials map[string]json.RawMessage) (provider.Credent
 	return typed, nil
 }
 
-// givenOptions parses options given by a person; null or nothing means none.
-func givenOptions(text json.RawMessage) (provider.Options, error) {
+// ParseOptions parses options given by a person; null or nothing means none.
+func ParseOptions(text json.RawMessage) (provider.Options, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 || bytes.Equal(text, []byte("null")) {
 		return provider.Options{}, nil

@@ -49,7 +49,7 @@ func (s *Store) PutIntegration(
 	if _, err := mergeCredentials(nil, given); err != nil {
 		return Integration{}, err
 	}
-	if _, err := givenOptions(options); err != nil {
+	if _, err := ParseOptions(options); err != nil {
 		return Integration{}, err
 	}
 	databaseURL, err := s.DatabaseURL(ctx, projectID)
