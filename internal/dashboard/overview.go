@@ -17,17 +17,13 @@ const maxCounted = 1000
 
 // Each reads the projects of one page of the list, and what waits, failed or is configured, never the inbox as a whole.
 const (
-	// Failed events by all columns of their index, so that no plan can walk through those of other projects.
 	selectOverviews = `
 		SELECT l.project_id, l.pending_messages::bigint AS pending, extract(epoch FROM l.oldest_pending_age)::bigint AS oldest_pending,
 			l.last_received_at, l.wait_reason,
 			(SELECT count(*) FROM (
 				SELECT
 				FROM authsync.event_outcomes AS e
-				WHERE e.outcome = 'failed'
-				  AND (e.project_id, e.outcome, e.inbox_id) >= (l.project_id, 'failed', 0)
-				  AND (e.project_id, e.outcome, e.inbox_id) <= (l.project_id, 'failed', 9223372036854775807)
-				ORDER BY e.project_id, e.inbox_id
+				WHERE e.outcome = 'failed' AND e.project_id = l.project_id
 				LIMIT $2
 			) AS f) AS failed,
 			(SELECT count(*) FROM authsync.integrations AS i WHERE i.project_id = l.project_id) AS integrations

@@ -72,7 +72,7 @@ CREATE INDEX event_outcomes_type_idx ON authsync.event_outcomes (type, project_i
 -- Few events have an outcome other than applied, and those are what people look for.
 CREATE INDEX event_outcomes_outcome_idx ON authsync.event_outcomes (project_id, outcome, inbox_id, ordinal) WHERE outcome <> 'applied';
 
-CREATE INDEX event_outcomes_failed_idx ON authsync.event_outcomes (inbox_id) WHERE outcome = 'failed';
+CREATE INDEX event_outcomes_failed_idx ON authsync.event_outcomes (project_id, inbox_id) WHERE outcome = 'failed';
 
 -- Events that a lock in the project's database deferred.
 CREATE INDEX event_outcomes_pending_idx ON authsync.event_outcomes (project_id, inbox_id) WHERE outcome = 'pending';

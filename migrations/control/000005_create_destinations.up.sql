@@ -165,10 +165,12 @@ CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries (record_id, record
     WHERE state IN ('blocked', 'ready', 'retrying');
 
 -- For lists: those of a project are put together from those of its destinations. The project first, or these would tempt
--- the planner away from the indexes above, which begin with the destination.
-CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, destination_id, id);
-CREATE INDEX deliveries_state_idx ON authsync.deliveries (project_id, destination_id, state, id);
-CREATE INDEX deliveries_type_idx ON authsync.deliveries (project_id, destination_id, event_type, state, id);
+-- the planner away from the indexes above, which begin with the destination. Each ends in an order that no other index has, not
+-- even that of the primary key, so that a list that asks for this order can be read from its own index alone: from another one,
+-- what is rare would be looked for among all deliveries.
+CREATE INDEX deliveries_project_idx ON authsync.deliveries (project_id, destination_id, id NULLS FIRST);
+CREATE INDEX deliveries_state_idx ON authsync.deliveries (project_id, destination_id, state, (id + 0));
+CREATE INDEX deliveries_type_idx ON authsync.deliveries (project_id, destination_id, event_type, state, (id + 0) NULLS FIRST);
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries (project_id, user_id, id);
 CREATE INDEX deliveries_record_idx ON authsync.deliveries (project_id, record_type, record_id, id);

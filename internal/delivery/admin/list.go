@@ -83,16 +83,15 @@ const (
 		WHERE d.project_id = $1 AND ($2::uuid IS NULL OR d.id = $2)` + newestDeliveries
 
 	// The newest of each destination, and of these the newest: a state may be rare, and a destination have few deliveries.
-	// By all columns of the index, none of which may be known to be equal to a parameter, so that no plan can walk through
-	// all deliveries by id.
+	// Each in an order that one index alone has, so that no plan can look for them among all deliveries.
 	listDeliveries = `
 		SELECT` + deliveryColumns + `
 		FROM authsync.destinations AS d
 		CROSS JOIN LATERAL (
 			SELECT o.*
 			FROM authsync.deliveries AS o
-			WHERE (o.project_id, o.destination_id, o.id) >= ($1, d.id, 0) AND (o.project_id, o.destination_id, o.id) < ($1, d.id, $3)
-			ORDER BY o.project_id DESC, o.destination_id DESC, o.id DESC
+			WHERE o.project_id = $1 AND o.destination_id = d.id AND o.id < $3
+			ORDER BY o.id DESC NULLS LAST
 			LIMIT $4
 		) AS o` + ofDestinations
 
@@ -102,9 +101,8 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT o.*
 			FROM authsync.deliveries AS o
-			WHERE (o.project_id, o.destination_id, o.state, o.id) >= ($1, d.id, $5, 0)
-			  AND (o.project_id, o.destination_id, o.state, o.id) < ($1, d.id, $5, $3)
-			ORDER BY o.project_id DESC, o.destination_id DESC, o.state DESC, o.id DESC
+			WHERE o.project_id = $1 AND o.destination_id = d.id AND o.state = $5 AND o.id + 0 < $3
+			ORDER BY o.id + 0 DESC
 			LIMIT $4
 		) AS o` + ofDestinations
 
@@ -116,9 +114,8 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT o.*
 			FROM authsync.deliveries AS o
-			WHERE (o.project_id, o.destination_id, o.event_type, o.state, o.id) >= ($1, d.id, $5, s.state, 0)
-			  AND (o.project_id, o.destination_id, o.event_type, o.state, o.id) < ($1, d.id, $5, s.state, $3)
-			ORDER BY o.project_id DESC, o.destination_id DESC, o.event_type DESC, o.state DESC, o.id DESC
+			WHERE o.project_id = $1 AND o.destination_id = d.id AND o.event_type = $5 AND o.state = s.state AND o.id + 0 < $3
+			ORDER BY o.id + 0 DESC NULLS LAST
 			LIMIT $4
 		) AS o` + ofDestinations
 

@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // list runs a statement of a list as ListDeliveries does.
@@ -22,7 +23,10 @@ func list(statement string, args ...any) deliverytest.Statement {
 			_, err := tx.Exec(t.Context(), setting)
 			require.NoError(t, err)
 		}
+		before := pgtest.IndexBlocksRead(t, tx, "authsync")
 		deliverytest.RunPlanned(statement, args...)(t, tx)
+		const aSearch, searches = 3, 3 * 7 // of three destinations, in seven states
+		require.LessOrEqual(t, pgtest.IndexBlocksRead(t, tx, "authsync")-before, int64(aSearch*searches+40), "%s", args)
 	}
 }
 

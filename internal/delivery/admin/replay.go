@@ -75,7 +75,8 @@ func (a *Admin) Replay(ctx context.Context, projectID, destinationID uuid.UUID, 
 
 const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
 
-// The project, which is the destination's, is the first column of the indexes of records and of users.
+// The project, which is the destination's, is the first column of the indexes of records and of users. The order is that of
+// deliveries_project_idx.
 const selectReplayed = `
 	SELECT o.id
 	FROM authsync.deliveries AS o
@@ -84,7 +85,7 @@ const selectReplayed = `
 	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
 	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
 	  AND ($9::text IS NULL OR o.record_type = $9) AND ($10::text IS NULL OR o.record_id = $10)
-	ORDER BY o.id
+	ORDER BY o.id NULLS FIRST
 	LIMIT $11`
 
 func (a *Admin) replayDeliveries(ctx context.Context, projectID, destinationID uuid.UUID, last int64, r Replay, done *Replayed) error {

@@ -46,7 +46,7 @@ func (f *Filter) from(w *where, s sequence) (source, order string) {
 // contain the project.
 func (f *Filter) isListed() bool {
 	if f.ProjectID == uuid.Nil {
-		return f.EventID != "" || f.Outcome == Failed
+		return f.EventID != ""
 	}
 	return f.EventID != "" || f.Type != "" || f.UserID != "" || f.RecordID != "" ||
 		slices.Contains([]string{Stale, Duplicate, Ignored, Failed}, f.Outcome)

@@ -55,7 +55,6 @@ func TestNoPageOfAReplayReadsWhatOthersReturn(t *testing.T) {
 			"Failed":      {ProjectID: project, Outcome: inbox.Failed},
 			"Stale":       {ProjectID: project, Outcome: inbox.Stale},
 			"Pending":     {ProjectID: project, Outcome: inbox.Pending},
-			"AllFailed":   {Outcome: inbox.Failed},
 			"OfADay":      {ProjectID: project, From: now().AddDate(0, 0, -1).Truncate(24 * time.Hour)},
 		} {
 			t.Run(statistics+name, func(t *testing.T) {

@@ -3294,7 +3294,7 @@ CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destinati
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
-CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, destination_id, id);
+CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, destination_id, id NULLS FIRST);
 
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
 
@@ -3302,9 +3302,9 @@ CREATE INDEX deliveries_record_idx ON authsync.deliveries USING btree (project_i
 
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries USING btree (destination_id, next_attempt_at) WHERE (state = 'retrying'::text);
 
-CREATE INDEX deliveries_state_idx ON authsync.deliveries USING btree (project_id, destination_id, state, id);
+CREATE INDEX deliveries_state_idx ON authsync.deliveries USING btree (project_id, destination_id, state, ((id + 0)));
 
-CREATE INDEX deliveries_type_idx ON authsync.deliveries USING btree (project_id, destination_id, event_type, state, id);
+CREATE INDEX deliveries_type_idx ON authsync.deliveries USING btree (project_id, destination_id, event_type, state, ((id + 0)) NULLS FIRST);
 
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 
@@ -3316,13 +3316,13 @@ CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING b
 
 CREATE INDEX event_outcomes_default_event_id_inbox_id_ordinal_idx ON authsync.event_outcomes_default USING btree (event_id, inbox_id, ordinal);
 
-CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btree (inbox_id) WHERE (outcome = 'failed'::text);
+CREATE INDEX event_outcomes_failed_idx ON ONLY authsync.event_outcomes USING btree (project_id, inbox_id) WHERE (outcome = 'failed'::text);
 
-CREATE INDEX event_outcomes_default_inbox_id_idx ON authsync.event_outcomes_default USING btree (inbox_id) WHERE (outcome = 'failed'::text);
+CREATE INDEX event_outcomes_default_project_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, inbox_id) WHERE (outcome = 'failed'::text);
 
 CREATE INDEX event_outcomes_pending_idx ON ONLY authsync.event_outcomes USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
 
-CREATE INDEX event_outcomes_default_project_id_inbox_id_idx ON authsync.event_outcomes_default USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
+CREATE INDEX event_outcomes_default_project_id_inbox_id_idx1 ON authsync.event_outcomes_default USING btree (project_id, inbox_id) WHERE (outcome = 'pending'::text);
 
 CREATE INDEX event_outcomes_outcome_idx ON ONLY authsync.event_outcomes USING btree (project_id, outcome, inbox_id, ordinal) WHERE (outcome <> 'applied'::text);
 
@@ -3376,11 +3376,11 @@ CREATE UNIQUE INDEX sync_runs_unfinished_key ON authsync.sync_runs USING btree (
 
 ALTER INDEX authsync.event_outcomes_event_id_idx ATTACH PARTITION authsync.event_outcomes_default_event_id_inbox_id_ordinal_idx;
 
-ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_inbox_id_idx;
-
 ALTER INDEX authsync.event_outcomes_pkey ATTACH PARTITION authsync.event_outcomes_default_pkey;
 
-ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx;
+ALTER INDEX authsync.event_outcomes_failed_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx;
+
+ALTER INDEX authsync.event_outcomes_pending_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_inbox_id_idx1;
 
 ALTER INDEX authsync.event_outcomes_outcome_idx ATTACH PARTITION authsync.event_outcomes_default_project_id_outcome_inbox_id_ordinal_idx;
 

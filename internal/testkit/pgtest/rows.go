@@ -19,3 +19,17 @@ func RowsRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
 	}
 	return n
 }
+
+// IndexBlocksRead counts the blocks of a schema's indexes that a transaction has read: the difference between two calls is
+// what was read between them. A search that does not end where it should reads them, and no row.
+func IndexBlocksRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
+	tb.Helper()
+	err := tx.QueryRow(tb.Context(), `
+		SELECT coalesce(sum(pg_stat_get_xact_blocks_fetched(c.oid)), 0)::bigint
+		FROM pg_class AS c
+		WHERE c.relnamespace = $1::text::regnamespace AND c.relkind = 'i'`, schema).Scan(&n)
+	if err != nil {
+		tb.Fatalf("count the blocks of indexes that were read: %v", err)
+	}
+	return n
+}
