@@ -55,9 +55,9 @@ const (
 		SELECT coalesce((
 			SELECT c.id
 			FROM capydb_auth.changes AS c
-			WHERE (c.record_type, c.record_id, c.id) >= ($1, $2, 0)
-			  AND (c.record_type, c.record_id, c.id) <= ($1, $2, 9223372036854775807)
-			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
+			WHERE (c.record_id, c.record_type, c.id) >= ($2, $1, 0)
+			  AND (c.record_id, c.record_type, c.id) <= ($2, $1, 9223372036854775807)
+			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
 			LIMIT 1
 		), 0)`
 

@@ -91,8 +91,8 @@ const (
 		FROM (
 			SELECT c.id
 			FROM capydb_auth.changes AS c
-			WHERE (c.record_type, c.record_id, c.id) >= ($1, $2, 0) AND (c.record_type, c.record_id, c.id) < ($1, $2, $3)
-			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
+			WHERE (c.record_id, c.record_type, c.id) >= ($2, $1, 0) AND (c.record_id, c.record_type, c.id) < ($2, $1, $3)
+			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
 			LIMIT $4
 		) AS c
 		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id = c.id LIMIT 1) AS u

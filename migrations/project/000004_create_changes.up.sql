@@ -124,4 +124,6 @@ COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the c
 COMMENT ON COLUMN capydb_auth.changes.raw IS 'The column raw after the change.';
 COMMENT ON COLUMN capydb_auth.changes.event_at IS 'The provider''s clock of the event.';
 
-CREATE INDEX changes_record_idx ON capydb_auth.changes (record_type, record_id, id);
+-- The record first: a search for (id, type, …) in it ends where the first column differs, and would go on through all records of
+-- the type if that were first.
+CREATE INDEX changes_record_idx ON capydb_auth.changes (record_id, record_type, id);

@@ -1984,9 +1984,9 @@ BEGIN
         SELECT i.raw
         FROM capydb_auth.changes AS i
         WHERE b.raw_changed
-          AND (i.record_type, i.record_id, i.id) >= (c.record_type, c.record_id, 0)
-          AND (i.record_type, i.record_id, i.id) < (c.record_type, c.record_id, c.id)
-        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+          AND (i.record_id, i.record_type, i.id) >= (c.record_id, c.record_type, 0)
+          AND (i.record_id, i.record_type, i.id) < (c.record_id, c.record_type, c.id)
+        ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
         LIMIT 1
     ) AS p ON true;
 END;
@@ -2215,9 +2215,9 @@ BEGIN
             -- By all columns of the index, so that no plan can walk through the feed by id.
             SELECT i.event_id, i.event_at, i.after
             FROM capydb_auth.changes AS i
-            WHERE (i.record_type, i.record_id, i.id) >= ('user', e.user_id, 0)
-              AND (i.record_type, i.record_id, i.id) <= ('user', e.user_id, 9223372036854775807)
-            ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+            WHERE (i.record_id, i.record_type, i.id) >= (e.user_id, 'user', 0)
+              AND (i.record_id, i.record_type, i.id) <= (e.user_id, 'user', 9223372036854775807)
+            ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
@@ -3558,9 +3558,9 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT i.after, i.raw
         FROM capydb_auth.changes AS i
-        WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
-          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p.as_of, l.id))
-        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        WHERE (i.record_id, i.record_type, i.id) >= (l.record_id, l.record_type, l.id)
+          AND (i.record_id, i.record_type, i.id) <= (l.record_id, l.record_type, greatest(p.as_of, l.id))
+        ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
         LIMIT 1
     ) AS s;
 END;
@@ -4267,8 +4267,8 @@ CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
         CASE
             WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || COALESCE(( SELECT jsonb_build_object('raw', p.raw) AS jsonb_build_object
                FROM capydb_auth.changes p
-              WHERE ((ROW(p.record_type, p.record_id, p.id) >= ROW(c.record_type, c.record_id, 0)) AND (ROW(p.record_type, p.record_id, p.id) < ROW(c.record_type, c.record_id, c.id)))
-              ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
+              WHERE ((ROW(p.record_id, p.record_type, p.id) >= ROW(c.record_id, c.record_type, 0)) AND (ROW(p.record_id, p.record_type, p.id) < ROW(c.record_id, c.record_type, c.id)))
+              ORDER BY p.record_id DESC, p.record_type DESC, p.id DESC
              LIMIT 1), '{}'::jsonb))
             ELSE c.before
         END AS before,
@@ -4559,7 +4559,7 @@ ALTER TABLE ONLY capydb_auth.sessions
 ALTER TABLE ONLY capydb_auth.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
-CREATE INDEX changes_record_idx ON capydb_auth.changes USING btree (record_type, record_id, id);
+CREATE INDEX changes_record_idx ON capydb_auth.changes USING btree (record_id, record_type, id);
 
 CREATE INDEX invitations_email_idx ON capydb_auth.invitations USING btree (lower(email));
 

@@ -47,9 +47,9 @@ BEGIN
         SELECT i.raw
         FROM capydb_auth.changes AS i
         WHERE b.raw_changed
-          AND (i.record_type, i.record_id, i.id) >= (c.record_type, c.record_id, 0)
-          AND (i.record_type, i.record_id, i.id) < (c.record_type, c.record_id, c.id)
-        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+          AND (i.record_id, i.record_type, i.id) >= (c.record_id, c.record_type, 0)
+          AND (i.record_id, i.record_type, i.id) < (c.record_id, c.record_type, c.id)
+        ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
         LIMIT 1
     ) AS p ON true;
 END;

@@ -30,9 +30,9 @@ BEGIN
             -- By all columns of the index, so that no plan can walk through the feed by id.
             SELECT i.event_id, i.event_at, i.after
             FROM capydb_auth.changes AS i
-            WHERE (i.record_type, i.record_id, i.id) >= ('user', e.user_id, 0)
-              AND (i.record_type, i.record_id, i.id) <= ('user', e.user_id, 9223372036854775807)
-            ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+            WHERE (i.record_id, i.record_type, i.id) >= (e.user_id, 'user', 0)
+              AND (i.record_id, i.record_type, i.id) <= (e.user_id, 'user', 9223372036854775807)
+            ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
             LIMIT 10
         ) AS c
         WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE

@@ -45,9 +45,9 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT i.after, i.raw
         FROM capydb_auth.changes AS i
-        WHERE (i.record_type, i.record_id, i.id) >= (l.record_type, l.record_id, l.id)
-          AND (i.record_type, i.record_id, i.id) <= (l.record_type, l.record_id, greatest(p.as_of, l.id))
-        ORDER BY i.record_type DESC, i.record_id DESC, i.id DESC
+        WHERE (i.record_id, i.record_type, i.id) >= (l.record_id, l.record_type, l.id)
+          AND (i.record_id, i.record_type, i.id) <= (l.record_id, l.record_type, greatest(p.as_of, l.id))
+        ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
         LIMIT 1
     ) AS s;
 END;

@@ -16,9 +16,9 @@ SELECT
             SELECT jsonb_build_object('raw', p.raw)
             FROM capydb_auth.changes AS p
             -- By all columns of the index, so that no plan can walk through the feed by id.
-            WHERE (p.record_type, p.record_id, p.id) >= (c.record_type, c.record_id, 0)
-              AND (p.record_type, p.record_id, p.id) < (c.record_type, c.record_id, c.id)
-            ORDER BY p.record_type DESC, p.record_id DESC, p.id DESC
+            WHERE (p.record_id, p.record_type, p.id) >= (c.record_id, c.record_type, 0)
+              AND (p.record_id, p.record_type, p.id) < (c.record_id, c.record_type, c.id)
+            ORDER BY p.record_id DESC, p.record_type DESC, p.id DESC
             LIMIT 1
         ), '{}')
         ELSE c.before
