@@ -76,7 +76,7 @@ func (m *fakeMirror) History(_ context.Context, _ uuid.UUID, userID string, _ in
 	return m.history, m.err
 }
 
-func (m *fakeMirror) RecordHistory(context.Context, uuid.UUID, record.Ref, int64) (mirror.RecordHistory, error) {
+func (m *fakeMirror) RecordHistory(context.Context, uuid.UUID, record.Ref, int64, int) (mirror.RecordHistory, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return mirror.RecordHistory{Row: json.RawMessage(`{"role": "admin"}`), Sources: []mirror.Source{{Column: "role"}}}, m.err

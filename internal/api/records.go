@@ -22,7 +22,7 @@ import (
 // Records reads records of all types from the mirrors of projects; see mirror.Mirrors.
 type Records interface {
 	// RecordHistory returns mirror.ErrNoRecord where the mirror has no such record.
-	RecordHistory(ctx context.Context, projectID uuid.UUID, ref record.Ref, before int64) (mirror.RecordHistory, error)
+	RecordHistory(ctx context.Context, projectID uuid.UUID, ref record.Ref, before int64, most int) (mirror.RecordHistory, error)
 	Records(ctx context.Context, projectID uuid.UUID, f mirror.RecordFilter) ([]mirror.ListedRecord, error)
 }
 
@@ -96,7 +96,13 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: d.Type, ID: id}, before)
+	most := 0
+	if _, is := given(r)["limit"]; is {
+		if most, err = limitOf(r); err != nil {
+			return answer{}, err
+		}
+	}
+	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: d.Type, ID: id}, before, most)
 	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, fail(fault.RecordNotFound,
 			"project %s has no %s of this id: percent-encode it in the path (org_1/auth0|1 is org_1%%2Fauth0%%7C1)", p.Name, d.Type)

@@ -68,7 +68,7 @@ func (a *API) routes() []route {
 		{get, one + "/records/{record_type}", ofProject, look, a.listRecords, takes{
 			query: append([]string{"organization_id", "user_id"}, aPage.query...),
 		}},
-		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, takes{query: []string{"cursor"}}},
+		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, aPage},
 		{post, one + "/records/{record_type}/{record_id}/refresh", ofProject, operate, a.refreshRecord, maybe},
 
 		{post, one + "/destinations", ofProject, admin, a.createDestination, aBody},

@@ -53,7 +53,9 @@ func showRecord(v *visit) (view, error) {
 	id := v.PathValue("id")
 	d, known := record.Of(record.Type(v.PathValue("type")))
 	query := v.given()
-	found, err := get[wire.Record[map[string]json.RawMessage]](v, query, "projects", v.project.ID, "records", v.PathValue("type"), id)
+	asked := maps.Clone(query)
+	asked.Set("limit", strconv.Itoa(maxChangesShown))
+	found, err := get[wire.Record[map[string]json.RawMessage]](v, asked, "projects", v.project.ID, "records", v.PathValue("type"), id)
 	if known && isNotFound(err) {
 		return noSuchRecord(v, d, id), nil
 	}
@@ -67,17 +69,11 @@ func showRecord(v *visit) (view, error) {
 	if data.Sent, err = sentOf(v, d, id); err != nil {
 		return view{}, err
 	}
-	next := found.NextCursor
 	slices.Reverse(found.Changes)
-	if len(found.Changes) > maxChangesShown {
-		found.Changes = found.Changes[:maxChangesShown]
-		last := strconv.FormatInt(found.Changes[maxChangesShown-1].ID, 10)
-		next = &last // older changes are asked for by an id
-	}
 	for _, c := range found.Changes {
 		data.Changes = append(data.Changes, recordChange{c, differencesOf(c)})
 	}
-	data.Newest, data.Older = otherPages(v.URL.EscapedPath(), query, next)
+	data.Newest, data.Older = otherPages(v.URL.EscapedPath(), query, found.NextCursor)
 	return view{template: "record", title: data.Type + " " + id, section: d.Table, data: data}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -46,6 +47,28 @@ func TestHistoryIsPagedByBytes(t *testing.T) {
 	}
 	require.Equal(t, want, got, "each change is in one page")
 	require.Greater(t, pages, 3)
+}
+
+// A page has as many changes as are asked for, and says whether there are older ones.
+func TestAPageOfChangesIsAsLongAsAskedFor(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	const updates, most = 40, 20 // more than are read at once
+	for i := range updates {
+		apply(t, pool, []mirror.Event{update(fmt.Sprintf("e%02d", i), i, "email", fmt.Sprintf("%d@example.com", i))})
+	}
+	m := newMirrors(t, pool)
+	read := func(before int64) mirror.RecordHistory {
+		h, err := m.RecordHistory(t.Context(), projectID(), record.Ref{Type: record.User, ID: "u1"}, before, most)
+		require.NoError(t, err)
+		require.Len(t, h.Changes, most)
+		return h
+	}
+	newest := read(0)
+	require.Equal(t, "e39", newest.Changes[most-1].EventID)
+	oldest := read(*newest.ChangesBefore)
+	require.Equal(t, "e00", oldest.Changes[0].EventID)
+	require.Nil(t, oldest.ChangesBefore)
 }
 
 func TestOneLargeChangeIsAPage(t *testing.T) {

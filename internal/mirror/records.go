@@ -59,9 +59,9 @@ func selectRecordSources(d record.Definition) string {
 }
 
 // RecordHistory reads a record, the source of each of its columns, and a page of its changes, all as of one
-// moment: the newest of those before an id, 0 for the newest of all. It returns ErrNoRecord where the mirror
+// moment: the newest of those before an id, 0 for the newest of all; at most that many, 0 for a thousand. It returns ErrNoRecord where the mirror
 // has no such record.
-func (m *Mirrors) RecordHistory(ctx context.Context, projectID uuid.UUID, ref record.Ref, before int64) (h RecordHistory, err error) {
+func (m *Mirrors) RecordHistory(ctx context.Context, projectID uuid.UUID, ref record.Ref, before int64, most int) (h RecordHistory, err error) {
 	d, known := record.Of(ref.Type)
 	key, ok := keyOf(d, ref.ID)
 	if !known || !ok {
@@ -83,7 +83,7 @@ func (m *Mirrors) RecordHistory(ctx context.Context, projectID uuid.UUID, ref re
 		if h.Sources, err = collect[Source](ctx, tx, selectRecordSources(d), args...); err != nil {
 			return err
 		}
-		h.Changes, h.ChangesBefore, err = changes(ctx, tx, ref, before)
+		h.Changes, h.ChangesBefore, err = changes(ctx, tx, ref, before, most)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

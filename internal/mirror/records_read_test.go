@@ -32,7 +32,7 @@ func TestRecordsAreReadWithTheirHistory(t *testing.T) {
 		require.NoError(t, err)
 
 		ref := events[0].Record()
-		h, err := m.RecordHistory(t.Context(), projectID(), ref, 0)
+		h, err := m.RecordHistory(t.Context(), projectID(), ref, 0, 0)
 		require.NoError(t, err, d.Type)
 		var row map[string]any
 		require.NoError(t, json.Unmarshal(h.Row, &row))
@@ -53,13 +53,13 @@ func TestRecordsAreReadWithTheirHistory(t *testing.T) {
 		require.Empty(t, listed)
 
 		ref.ID = "org_2/nobody"
-		_, err = m.RecordHistory(t.Context(), projectID(), ref, 0)
+		_, err = m.RecordHistory(t.Context(), projectID(), ref, 0, 0)
 		require.ErrorIs(t, err, mirror.ErrNoRecord)
 	}
 	listed, err := m.Records(t.Context(), projectID(), mirror.RecordFilter{Type: record.Membership, OrganizationID: "org_1", UserID: "u1", Limit: 9})
 	require.NoError(t, err)
 	require.Len(t, listed, 1)
-	_, err = m.RecordHistory(t.Context(), projectID(), record.Ref{Type: record.Membership, ID: "no slash"}, 0)
+	_, err = m.RecordHistory(t.Context(), projectID(), record.Ref{Type: record.Membership, ID: "no slash"}, 0, 0)
 	require.ErrorIs(t, err, mirror.ErrNoRecord)
 }
 
@@ -99,7 +99,7 @@ func TestMembershipsFollowTheirOrganizationAndUser(t *testing.T) {
 	apply(organization(update("e8", 10)))
 	require.Equal(t, "08", deleted(), "it was deleted on its own")
 
-	h, err := m.RecordHistory(t.Context(), projectID(), record.Ref{Type: record.Membership, ID: "org_1/u1"}, 0)
+	h, err := m.RecordHistory(t.Context(), projectID(), record.Ref{Type: record.Membership, ID: "org_1/u1"}, 0, 0)
 	require.NoError(t, err)
 	var kinds []string
 	for _, c := range h.Changes {

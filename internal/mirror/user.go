@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -101,7 +102,7 @@ const (
 
 // History reads a user as RecordHistory does. It returns ErrNoRecord where the mirror has no such user.
 func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (History, error) {
-	r, err := m.RecordHistory(ctx, projectID, record.Ref{Type: record.User, ID: userID}, before)
+	r, err := m.RecordHistory(ctx, projectID, record.Ref{Type: record.User, ID: userID}, before, 0)
 	if err != nil {
 		return History{}, err
 	}
@@ -120,14 +121,16 @@ func unread(err error) error {
 	return err
 }
 
-// changes reads a page of a record's changes in the order of their ids.
-func changes(ctx context.Context, tx pgx.Tx, ref record.Ref, before int64) (page []Change, more *int64, err error) {
+// changes reads a page of a record's changes in the order of their ids, at most that many; 0: maxChanges.
+func changes(ctx context.Context, tx pgx.Tx, ref record.Ref, before int64, most int) (page []Change, more *int64, err error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
+	most = min(cmp.Or(most, maxChanges), maxChanges)
 	page = []Change{}
-	for bytes := 0; len(page) < maxChanges; {
-		next, err := collect[Change](ctx, tx, selectChanges, ref.Type, ref.ID, before, changesAtOnce)
+	for bytes := 0; len(page) <= most; {
+		atOnce := min(changesAtOnce, most+1-len(page)) // one more tells whether there are older ones
+		next, err := collect[Change](ctx, tx, selectChanges, ref.Type, ref.ID, before, atOnce)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -139,12 +142,13 @@ func changes(ctx context.Context, tx pgx.Tx, ref record.Ref, before int64) (page
 			}
 			page = append(page, c)
 		}
-		if len(next) < changesAtOnce {
+		if len(next) < atOnce && len(page) <= most {
 			slices.Reverse(page)
 			return page, nil, nil
 		}
 		before = next[len(next)-1].ID
 	}
+	page = page[:most]
 	slices.Reverse(page)
 	return page, &page[0].ID, nil
 }

@@ -30,19 +30,13 @@ import (
 )
 
 // directory is a Directory that knows Auth0 for every project but those gone.
-type directory struct {
-	gone map[uuid.UUID]bool
-	kind func(provider.Provider) provider.Provider // nil: as it is
-}
+type directory struct{ gone map[uuid.UUID]bool }
 
 func (d directory) Lookup(_ context.Context, id uuid.UUID, name string) (project.Endpoint, error) {
 	if d.gone[id] {
 		return project.Endpoint{}, project.ErrNoProject
 	}
 	kind, err := registry.Lookup(name)
-	if err == nil && d.kind != nil {
-		kind = d.kind(kind)
-	}
 	return project.Endpoint{ProjectID: id, Provider: kind}, err
 }
 
@@ -81,12 +75,6 @@ type testBundle struct {
 // setup starts workers; after is called between the mirror's commit and theirs.
 func setup(t *testing.T, after func() error) *testBundle {
 	t.Helper()
-	return setupWith(t, after, func(*apply.Config) {})
-}
-
-// setupWith is setup with a configuration that change changes.
-func setupWith(t *testing.T, after func() error, change func(*apply.Config)) *testBundle {
-	t.Helper()
 	b := &testBundle{
 		control: pgtest.Control(t), project: pgtest.Project(t),
 		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(), refreshes: &refreshes{},
@@ -123,7 +111,6 @@ func setupWith(t *testing.T, after func() error, change func(*apply.Config)) *te
 		Directory:    directory{gone: map[uuid.UUID]bool{b.goneID: true}},
 		OthersActive: func(*rivertype.JobRow) bool { return b.others.Load() },
 	}
-	change(&config)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: log, Retention: config.Retention,
 		Workers: []jobs.Register{apply.Register(config, workers)}, Periodic: apply.Periodic(),
@@ -344,9 +331,9 @@ func TestReplayOfAnAppliedDeliveryChangesNothing(t *testing.T) {
 	b := setup(t, nil)
 	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "a@example.com"))
 	b.eventually(t, id, 0, inbox.Applied)
-	done, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", waittest.Bound)
+	done, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", 0)
 	require.NoError(t, err)
-	require.Equal(t, 1, done.Jobs)
+	require.Equal(t, inbox.Replayed{Jobs: 1}, done)
 	b.settled(t)
 	outcome, _ := b.outcome(t, id, 0)
 	require.Equal(t, inbox.Applied, outcome)
