@@ -42,7 +42,7 @@ func (a *API) recordType(r *http.Request) (p project.Project, d record.Definitio
 	return p, d, nil
 }
 
-// listRecords lists the records of a type by their keys. A cursor is the last id of the page before.
+// listRecords lists the records of a type by their keys, or those of which a name begins with a text by these names.
 func (a *API) listRecords(r *http.Request) (answer, error) {
 	p, d, err := a.recordType(r)
 	if err != nil {
@@ -52,19 +52,11 @@ func (a *API) listRecords(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	given := given(r)
-	for _, column := range []string{"organization_id", "user_id"} {
-		if _, filtered := given[column]; filtered && !d.Has(column) {
-			return answer{}, wrong(inQuery, column, problem.Invalid, "%s have no %s", d.Table, column)
-		}
+	f, err := recordFilter(given(r), d)
+	if err != nil {
+		return answer{}, err
 	}
-	f := mirror.RecordFilter{Type: d.Type, OrganizationID: given["organization_id"], UserID: given["user_id"], Limit: limit + 1}
-	if cursor := given["cursor"]; cursor != "" {
-		decoded, err := base64.RawURLEncoding.DecodeString(cursor)
-		if f.After = string(decoded); err != nil || !storable(f.After) || f.After == "" {
-			return answer{}, fault.ErrBadCursor
-		}
-	}
+	f.Limit = limit + 1
 	records, err := a.config.Records.Records(r.Context(), p.ID, f)
 	switch {
 	case errors.Is(err, mirror.ErrNoRecord):
@@ -75,12 +67,61 @@ func (a *API) listRecords(r *http.Request) (answer, error) {
 	next := ""
 	if len(records) > limit {
 		records = records[:limit]
-		next = base64.RawURLEncoding.EncodeToString([]byte(records[limit-1].ID))
+		next = recordCursor(f, &records[limit-1])
 	}
 	listed := each(records, func(l mirror.ListedRecord) wire.ListedRecord[json.RawMessage] {
 		return wire.ListedRecord[json.RawMessage]{RecordType: string(d.Type), RecordID: l.ID, Record: l.Row}
 	})
 	return answer{status: http.StatusOK, body: newPage(listed, next)}, nil
+}
+
+// recordFilter reads what narrows a list of records, and the place in it.
+func recordFilter(given map[string]string, d record.Definition) (mirror.RecordFilter, error) {
+	f := mirror.RecordFilter{
+		Type: d.Type, Name: given["name"], Email: given["email"], OrganizationID: given["organization_id"], UserID: given["user_id"],
+	}
+	for _, column := range []string{"organization_id", "user_id", "email"} {
+		if _, filtered := given[column]; filtered && !d.Has(column) {
+			return f, wrong(inQuery, column, problem.Invalid, "%s have no %s", d.Table, column)
+		}
+	}
+	switch {
+	case f.Name == "":
+	case !mirror.HasNames(d.Type):
+		return f, wrong(inQuery, "name", problem.Invalid, "%s have no name", d.Table)
+	case f.Email != "":
+		return f, wrong(inQuery, "name", problem.Invalid, "name and email are not combined: give one of them")
+	case !mirror.NameFits(f.Name):
+		return f, wrong(inQuery, "name", problem.Invalid, "name must have at most %d characters: it is how a name begins", mirror.MaxName)
+	}
+	cursor := given["cursor"]
+	if cursor == "" {
+		return f, nil
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(cursor)
+	f.After = string(decoded)
+	if err == nil && f.Name != "" {
+		var found bool
+		if f.AfterName, f.After, found = strings.Cut(f.After, cursorMark); !found {
+			return f, fault.ErrBadCursor
+		}
+	}
+	if err != nil || !storable(f.After) || !storable(f.AfterName) || f.After == "" {
+		return f, fault.ErrBadCursor
+	}
+	return f, nil
+}
+
+// cursorMark is between the name and the id of a cursor; neither can have it.
+const cursorMark = "\x00"
+
+// recordCursor is the place behind a record: its id, and the name by which it was found.
+func recordCursor(f mirror.RecordFilter, last *mirror.ListedRecord) string {
+	place := last.ID
+	if f.Name != "" {
+		place = last.Name + cursorMark + place
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(place))
 }
 
 func (a *API) getRecord(r *http.Request) (answer, error) {

@@ -66,7 +66,7 @@ func (a *API) routes() []route {
 		{get, one + "/users/{user}", ofProject, look, a.getUser, takes{query: []string{"cursor"}}},
 		{post, one + "/users/{user}/refresh", ofProject, operate, a.refreshUser, maybe},
 		{get, one + "/records/{record_type}", ofProject, look, a.listRecords, takes{
-			query: append([]string{"organization_id", "user_id"}, aPage.query...),
+			query: append([]string{"name", "email", "organization_id", "user_id"}, aPage.query...),
 		}},
 		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, aPage},
 		{post, one + "/records/{record_type}/{record_id}/refresh", ofProject, operate, a.refreshRecord, maybe},

@@ -30,12 +30,16 @@ func TestRecordsAreListedAndExplained(t *testing.T) {
 		b.decode(t, &found, "records", "list", "shop", "membership", "--organization", "org_1", "--user", "user_1")
 		require.Len(t, found, 1)
 		require.Equal(t, "org_1/user_1", found[0].RecordID)
+		require.Regexp(t, `(?m)^org_1 +Acme`, b.must(t, "records", "list", "shop", "organization", "--name", "ac"))
+		require.Equal(t, "No organizations.\n", b.must(t, "records", "list", "shop", "organization", "--name", "cme"))
+		require.Equal(t, "No users.\n", b.must(t, "records", "list", "shop", "user", "--email", "nobody@example.com"))
 		require.Equal(t, "No memberships.\n", b.must(t, "records", "list", "shop", "membership", "--organization", "org_2"))
 		require.Len(t, strings.Split(strings.TrimSpace(b.must(t, "records", "list", "shop", "user", "--limit", "1")), "\n"), 2)
 
 		for says, args := range map[string][]string{
 			`"room" is no record type: take one of user, organization, membership, invitation, session`: {"room"},
-			"--limit is 0": {"organization", "--limit", "0"},
+			"--limit is 0":    {"organization", "--limit", "0"},
+			"--name is empty": {"organization", "--name", ""},
 		} {
 			r := b.run(t, append([]string{"records", "list", "shop"}, args...)...)
 			require.Equal(t, 2, r.status)

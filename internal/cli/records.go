@@ -25,15 +25,25 @@ func (s *session) newRecordsList() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list PROJECT TYPE",
-		Short: "List the records of a type, those of an organization or of a user",
+		Short: "List the records of a type, or find some by name or e-mail",
 		Long: `Lists the records of a type: user, organization, membership, invitation or session.
-The id of a membership is organization_id/user_id.`,
+The id of a membership is organization_id/user_id.
+
+--name finds users and organizations by how a name begins, in any case: of a user
+the full name (given name, family name), the family name, or the username if there is
+neither.`,
 		Example: "  authsync records list demo organization\n" +
+			"  authsync records list demo user --name 'ada l'\n" +
 			"  authsync records list demo membership --organization org_123 --json",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
 				return usagef("--limit is %d: it must be at least 1", limit)
+			}
+			for name, value := range map[string]string{"name": f.Name, "email": f.Email} {
+				if cmd.Flags().Changed(name) && value == "" {
+					return usagef("--%s is empty: give it a value", name)
+				}
 			}
 			d, known := record.Of(record.Type(args[1]))
 			if !known {
@@ -53,6 +63,8 @@ The id of a membership is organization_id/user_id.`,
 			return s.printRecords(d, records)
 		},
 	}
+	cmd.Flags().StringVar(&f.Name, "name", "", "only users or organizations of which a name begins like this")
+	cmd.Flags().StringVar(&f.Email, "email", "", "only users or invitations with this address, including deleted ones")
 	cmd.Flags().StringVar(&f.OrganizationID, "organization", "", "only memberships or invitations of this organization")
 	cmd.Flags().StringVar(&f.UserID, "user", "", "only memberships or sessions of this user")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many records")

@@ -143,12 +143,16 @@ func (c *Client) Users(ctx context.Context, project, email string, limit int) ([
 }
 
 // RecordFilter narrows a list of records; what is empty does not.
-type RecordFilter struct{ OrganizationID, UserID string }
+type RecordFilter struct {
+	OrganizationID, UserID string
+	Email                  string // the whole address
+	Name                   string // how a name begins
+}
 
 // Records lists the records of a type.
 func (c *Client) Records(ctx context.Context, project, recordType string, f RecordFilter, limit int) ([]ListedRecord, error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"organization_id": f.OrganizationID, "user_id": f.UserID} {
+	for name, value := range map[string]string{"organization_id": f.OrganizationID, "user_id": f.UserID, "email": f.Email, "name": f.Name} {
 		if value != "" {
 			query.Set(name, value)
 		}

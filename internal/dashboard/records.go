@@ -16,6 +16,7 @@ type recordsData struct {
 	Table      string
 	Filter     filterForm
 	IsFiltered bool
+	ByName     bool // they come in the order of their names
 	Columns    []string
 	Rows       []recordRow
 	First      string // paths of other pages; empty: there is none
@@ -47,13 +48,7 @@ func listRecords(v *visit) (view, error) {
 		return view{redirect: pathOf("projects", v.project.ID, "records", string(d.Type), id)}, nil
 	}
 	data, shown := newRecords(v, d, query)
-	var page wire.Page[wire.ListedRecord[map[string]json.RawMessage]]
-	var err error
-	if d.Type == record.User {
-		page, err = listUsers(v, query)
-	} else {
-		page, err = get[wire.Page[wire.ListedRecord[map[string]json.RawMessage]]](v, query, "projects", v.project.ID, "records", data.Type)
-	}
+	page, err := get[wire.Page[wire.ListedRecord[map[string]json.RawMessage]]](v, query, "projects", v.project.ID, "records", data.Type)
 	if invalid, ok := isInvalid(err); ok {
 		data.Fault, shown.status = invalid, invalid.Status
 	} else if err != nil {
@@ -74,7 +69,7 @@ func listRecords(v *visit) (view, error) {
 
 // newRecords is a list without records.
 func newRecords(v *visit, d record.Definition, query url.Values) (recordsData, view) {
-	data := recordsData{Type: string(d.Type), Table: d.Table, Columns: listedColumns(d), IsFiltered: isFiltered(query)}
+	data := recordsData{Type: string(d.Type), Table: d.Table, Columns: listedColumns(d), IsFiltered: isFiltered(query), ByName: query.Has("name")}
 	return data, view{template: "records", title: v.project.Name + ": " + d.Table, section: d.Table}
 }
 
@@ -87,31 +82,17 @@ func noSuchRecord(v *visit, d record.Definition, id string) view {
 	return shown
 }
 
-// listUsers lists users, who can be looked for by e-mail, in the form of other records.
-func listUsers(v *visit, query url.Values) (list wire.Page[wire.ListedRecord[map[string]json.RawMessage]], err error) {
-	users, err := get[wire.Page[map[string]json.RawMessage]](v, query, "projects", v.project.ID, "users")
-	if err != nil {
-		return list, err
-	}
-	list.NextCursor = users.NextCursor
-	for _, u := range users.Data {
-		var id string
-		if err := json.Unmarshal(u["id"], &id); err != nil {
-			return list, err
-		}
-		list.Data = append(list.Data, wire.ListedRecord[map[string]json.RawMessage]{RecordID: id, Record: u})
-	}
-	return list, nil
-}
-
-// recordFilter has what records can be chosen by: all by id, users by e-mail, others by what they belong to.
+// recordFilter has what records can be chosen by: all by id, and some by name, e-mail or what they belong to.
 func recordFilter(v *visit, d record.Definition, query url.Values, fault *problemError) filterForm {
 	id := formField{Name: "id", Label: "Id"}
 	if d.Type == record.Membership {
 		id.Label = "Id (organization/user)"
 	}
 	fields := []formField{id}
-	if d.Type == record.User {
+	if d.Type == record.User || d.Type == record.Organization {
+		fields = append(fields, formField{Name: "name", Label: "Name (how it begins)"})
+	}
+	if d.Has("email") {
 		fields = append(fields, formField{Name: "email", Label: "E-mail (exact)"})
 	}
 	if d.Has("organization_id") {

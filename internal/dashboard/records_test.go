@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,13 @@ func TestRecordsAreFoundAndPaged(t *testing.T) {
 	found := s.get(t, users+"?"+url.Values{"email": {hostile}}.Encode(), s.all)
 	require.Equal(t, []string{s.path("records", "user", hostileID)}, found.links(users+"/"))
 	require.Contains(t, s.get(t, users+"?email=ada@example.com", s.all).words, "The mirror has none that matches", "it was changed")
+	named := s.get(t, users+"?"+url.Values{"name": {strings.ToUpper(hostile[:20])}}.Encode(), s.all)
+	require.Equal(t, []string{s.path("records", "user", hostileID)}, named.links(users+"/"))
+	require.Contains(t, named.words, "users by name")
+	require.Contains(t, s.get(t, users+"?name=nobody", s.all).words, "The mirror has none that matches")
+	long := s.get(t, users+"?name="+strings.Repeat("a", 65), s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, long.status)
+	require.Contains(t, long.words, "at most 64 characters")
 	members := s.path("records", "membership")
 	require.Len(t, s.linksOf(t, members+"?organization_id=org_1", members+"/"), 1)
 	require.Contains(t, s.get(t, members+"?user_id=nobody", s.all).words, "The mirror has none that matches")

@@ -21,6 +21,11 @@ const (
 	Planned         = planned
 )
 
+// SelectNamed is what lists records by name.
+func SelectNamed(d record.Definition, f RecordFilter) (query string, args []any) {
+	return selectNamed(d, f)
+}
+
 // RecordStatements are what reads a record of a type and its sources, and what lists those behind an id.
 func RecordStatements(d record.Definition, after string) (row, sources, list string, listArgs []any) {
 	list, listArgs, err := selectRecords(d, RecordFilter{Type: d.Type, After: after, Limit: 20})

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -28,8 +29,8 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 	t.Helper()
 	for _, statement := range []string{
 		// email, updated_at, deleted_at and raw are set.
-		`INSERT INTO capydb_auth.users (id, email, updated_at, raw, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
-		SELECT format('user-%s', i), format('%s@example.com', i), '2026-01-01', '{}', 'auth0', '2026-01-01', '2026-01-01', format('evt-%s', i), 1 + 64 + 256 + 512
+		`INSERT INTO capydb_auth.users (id, email, first_name, last_name, updated_at, raw, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('user-%s', i), format('%s@example.com', i), 'Ada', 'Lovelace', '2026-01-01', '{}', 'auth0', '2026-01-01', '2026-01-01', format('evt-%s', i), 1 + 64 + 256 + 512
 		FROM generate_series(0, $1::int - 1) AS i
 		ON CONFLICT DO NOTHING`,
 		`INSERT INTO capydb_auth.processed_events (provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome)
@@ -98,6 +99,17 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	const ids = `ARRAY(SELECT 7 * i FROM generate_series(1, 20) AS i)`
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
 	users, _ := record.Of(record.User)
+	organizations, _ := record.Of(record.Organization)
+	named := func(d record.Definition, name string) func(t *testing.T, tx pgx.Tx) {
+		return func(t *testing.T, tx pgx.Tx) {
+			t.Helper()
+			for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
+				run(setting)(t, tx)
+			}
+			query, args := mirror.SelectNamed(d, mirror.RecordFilter{Name: name, AfterName: name + "a", After: "x", Limit: planItems})
+			run(query, append([]any{mirror.Planned}, args...)...)(t, tx)
+		}
+	}
 	recordRow, recordSources, recordList, listArgs := mirror.RecordStatements(users, "user-7")
 	statements := map[string]func(t *testing.T, tx pgx.Tx){
 		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)...),
@@ -126,6 +138,9 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Record":         run(recordRow, mirror.Planned, "user-7"),
 		"Sources":        run(recordSources, mirror.Planned, "user-7"),
 		"Records":        run(recordList, append([]any{mirror.Planned}, listArgs...)...),
+		"Named users":    named(users, "Ada"),
+		"Named by last":  named(users, "Love"),
+		"Named orgs":     named(organizations, "na"),
 		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
 		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),

@@ -100,15 +100,21 @@ type RecordFilter struct {
 	Type record.Type
 	// OrganizationID and UserID are for types that have such a column only.
 	OrganizationID, UserID string
-	// After is the last id of the page before.
-	After string
-	Limit int
+	// Email is the whole address, in any case; for types that have one only.
+	Email string
+	// Name is what a name begins with, in any case, for types for which HasNames; see selectNamed. It goes with none of the above.
+	Name string
+	// After is the last id of the page before, and AfterName the Name of that record if records are listed by name.
+	After, AfterName string
+	Limit            int
 }
 
 // ListedRecord is a record as lists show it.
 type ListedRecord struct {
 	ID  string
 	Row json.RawMessage // as in RecordHistory, without raw
+	// Name is by what it was found, if it was by name, as the index has it.
+	Name string
 }
 
 // selectRecords lists records in the order of their keys, by way of the index of what they are filtered by.
@@ -130,6 +136,9 @@ func selectRecords(d record.Definition, f RecordFilter) (query string, args []an
 			add("r."+column+" = $?", value)
 		}
 	}
+	if f.Email != "" {
+		add("lower(r.email) = lower($?)", f.Email)
+	}
 	keys := "r." + strings.Join(d.Key, ", r.")
 	if f.After != "" {
 		key, ok := keyOf(d, f.After)
@@ -143,12 +152,12 @@ func selectRecords(d record.Definition, f RecordFilter) (query string, args []an
 		where = " WHERE " + strings.Join(conditions, " AND ")
 	}
 	args = append(args, f.Limit)
-	query = "SELECT " + id + " AS id, to_jsonb(r) - 'raw' - " + ofVersions + " AS row FROM capydb_auth." + d.Table + " AS r" + where +
+	query = "SELECT " + id + " AS id, '' AS name, to_jsonb(r) - 'raw' - " + ofVersions + " AS row FROM capydb_auth." + d.Table + " AS r" + where +
 		" ORDER BY " + keys + fmt.Sprintf(" LIMIT $%d", len(args))
 	return query, args, nil
 }
 
-// Records reads records of a type in the order of their keys.
+// Records reads records of a type in the order of their keys, or of their names if they are looked for by name.
 // Error: ErrNoRecord for a cursor that is none.
 func (m *Mirrors) Records(ctx context.Context, projectID uuid.UUID, f RecordFilter) ([]ListedRecord, error) {
 	d, known := record.Of(f.Type)
@@ -166,7 +175,12 @@ func (m *Mirrors) Records(ctx context.Context, projectID uuid.UUID, f RecordFilt
 	if err := t.install(ctx); err != nil {
 		return nil, err
 	}
-	found, err := collect[ListedRecord](ctx, t.pool, query, append([]any{planned}, args...)...)
+	var found []ListedRecord
+	if f.Name == "" {
+		found, err = collect[ListedRecord](ctx, t.pool, query, append([]any{planned}, args...)...)
+	} else {
+		found, err = t.named(ctx, d, f)
+	}
 	if err != nil {
 		return nil, unread(fmt.Errorf("list the records of the mirror: %w", err))
 	}

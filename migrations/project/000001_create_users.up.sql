@@ -64,6 +64,15 @@ COMMENT ON COLUMN capydb_auth.users.field_versions IS 'What last_event_fields ca
 -- The API and the command find users by e-mail, and so do most applications that read the mirror.
 CREATE INDEX users_email_idx ON capydb_auth.users (lower(email));
 
+-- The dashboard and the command find users by how their name begins. Bytes are the only order in which that is a range, and
+-- of a longer name the rest is cut off: it would not fit into an index, and its event would fail. A new user with a
+-- name costs two entries, an update that leaves the names alone none.
+CREATE INDEX users_name_idx ON capydb_auth.users (
+    (lower("left"(coalesce(first_name || ' ' || last_name, first_name, last_name, username), 64)) COLLATE "C"), id
+) WHERE coalesce(first_name, last_name, username) IS NOT NULL;
+CREATE INDEX users_last_name_idx ON capydb_auth.users ((lower("left"(last_name, 64)) COLLATE "C"), id)
+WHERE first_name IS NOT NULL AND last_name IS NOT NULL;
+
 -- View placeholders is read often and finds few rows or none. The predicate names no column that
 -- every event changes: those updates would have to write the index otherwise.
 CREATE INDEX users_placeholders_idx ON capydb_auth.users (placeholder_since) WHERE placeholder_since IS NOT NULL;

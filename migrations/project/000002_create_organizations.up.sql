@@ -44,6 +44,9 @@ COMMENT ON COLUMN capydb_auth.organizations.field_versions IS 'What last_event_f
 
 CREATE INDEX organizations_slug_idx ON capydb_auth.organizations (slug);
 
+-- Likewise by how their name begins; see users_name_idx.
+CREATE INDEX organizations_name_idx ON capydb_auth.organizations ((lower("left"(name, 64)) COLLATE "C"), id) WHERE name IS NOT NULL;
+
 CREATE INDEX organizations_placeholders_idx ON capydb_auth.organizations (placeholder_since) WHERE placeholder_since IS NOT NULL;
 
 CREATE TABLE capydb_auth.memberships (

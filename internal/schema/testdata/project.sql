@@ -4567,6 +4567,8 @@ CREATE INDEX invitations_organization_idx ON capydb_auth.invitations USING btree
 
 CREATE INDEX memberships_user_idx ON capydb_auth.memberships USING btree (user_id);
 
+CREATE INDEX organizations_name_idx ON capydb_auth.organizations USING btree (lower("left"(name, 64)) COLLATE "C", id) WHERE (name IS NOT NULL);
+
 CREATE INDEX organizations_placeholders_idx ON capydb_auth.organizations USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
 
 CREATE INDEX organizations_slug_idx ON capydb_auth.organizations USING btree (slug);
@@ -4576,6 +4578,10 @@ CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USIN
 CREATE INDEX sessions_user_idx ON capydb_auth.sessions USING btree (user_id);
 
 CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
+
+CREATE INDEX users_last_name_idx ON capydb_auth.users USING btree (lower("left"(last_name, 64)) COLLATE "C", id) WHERE ((first_name IS NOT NULL) AND (last_name IS NOT NULL));
+
+CREATE INDEX users_name_idx ON capydb_auth.users USING btree (lower("left"(COALESCE(((first_name || ' '::text) || last_name), first_name, last_name, username), 64)) COLLATE "C", id) WHERE (COALESCE(first_name, last_name, username) IS NOT NULL);
 
 CREATE INDEX users_placeholders_idx ON capydb_auth.users USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
 

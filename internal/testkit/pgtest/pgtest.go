@@ -71,6 +71,12 @@ func Encoded(tb testing.TB, encoding string) *pgxpool.Pool {
 	return create(tb, ` TEMPLATE template0 LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '`+encoding+`'`)
 }
 
+// Collated returns a pool on a new, empty database that sorts texts as a language does, such as sv.
+func Collated(tb testing.TB, language string) *pgxpool.Pool {
+	tb.Helper()
+	return create(tb, ` TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '`+language+`' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' ENCODING 'UTF8'`)
+}
+
 // Tx returns a transaction in a control database that all tests share; it is
 // rolled back when the test ends. Uncommitted rows of other tests are invisible,
 // but their unique keys are not: a second insert of the same key waits for the
