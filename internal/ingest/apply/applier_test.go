@@ -30,13 +30,19 @@ import (
 )
 
 // directory is a Directory that knows Auth0 for every project but those gone.
-type directory struct{ gone map[uuid.UUID]bool }
+type directory struct {
+	gone map[uuid.UUID]bool
+	kind func(provider.Provider) provider.Provider // nil: as it is
+}
 
 func (d directory) Lookup(_ context.Context, id uuid.UUID, name string) (project.Endpoint, error) {
 	if d.gone[id] {
 		return project.Endpoint{}, project.ErrNoProject
 	}
 	kind, err := registry.Lookup(name)
+	if err == nil && d.kind != nil {
+		kind = d.kind(kind)
+	}
 	return project.Endpoint{ProjectID: id, Provider: kind}, err
 }
 
@@ -75,6 +81,12 @@ type testBundle struct {
 // setup starts workers; after is called between the mirror's commit and theirs.
 func setup(t *testing.T, after func() error) *testBundle {
 	t.Helper()
+	return setupWith(t, after, func(*apply.Config) {})
+}
+
+// setupWith is setup with a configuration that change changes.
+func setupWith(t *testing.T, after func() error, change func(*apply.Config)) *testBundle {
+	t.Helper()
 	b := &testBundle{
 		control: pgtest.Control(t), project: pgtest.Project(t),
 		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(), refreshes: &refreshes{},
@@ -111,6 +123,7 @@ func setup(t *testing.T, after func() error) *testBundle {
 		Directory:    directory{gone: map[uuid.UUID]bool{b.goneID: true}},
 		OthersActive: func(*rivertype.JobRow) bool { return b.others.Load() },
 	}
+	change(&config)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: log, Retention: config.Retention,
 		Workers: []jobs.Register{apply.Register(config, workers)}, Periodic: apply.Periodic(),
@@ -331,9 +344,9 @@ func TestReplayOfAnAppliedDeliveryChangesNothing(t *testing.T) {
 	b := setup(t, nil)
 	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "a@example.com"))
 	b.eventually(t, id, 0, inbox.Applied)
-	done, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", 0)
+	done, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", waittest.Bound)
 	require.NoError(t, err)
-	require.Equal(t, inbox.Replayed{Jobs: 1}, done)
+	require.Equal(t, 1, done.Jobs)
 	b.settled(t)
 	outcome, _ := b.outcome(t, id, 0)
 	require.Equal(t, inbox.Applied, outcome)

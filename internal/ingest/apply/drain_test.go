@@ -141,7 +141,7 @@ func TestAMessageThatWaitsTwiceIsApplied(t *testing.T) {
 	exec(t, b, `
 		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
 		SELECT project_id, ARRAY[id], 1, received_at, received_at FROM authsync.inbox, generate_series(1, 3)`)
-	_, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", 0)
+	_, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: []int64{id}}, "", waittest.Bound)
 	require.NoError(t, err)
 	b.settled(t)
 	require.Equal(t, 1, b.changes(t))
