@@ -68,9 +68,9 @@ const (
 		CROSS JOIN LATERAL (
 			SELECT c.after, c.raw
 			FROM capydb_auth.changes AS c
-			WHERE (c.record_type, c.record_id, c.id) >= ($1::text, r.id, 0)
-			  AND (c.record_type, c.record_id, c.id) <= ($1::text, r.id, 9223372036854775807)
-			ORDER BY c.record_type DESC, c.record_id DESC, c.id DESC
+			WHERE (c.record_id, c.record_type, c.id) >= (r.id, $1::text, 0)
+			  AND (c.record_id, c.record_type, c.id) <= (r.id, $1::text, 9223372036854775807)
+			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
 			LIMIT 1
 		) AS s`
 

@@ -34,7 +34,6 @@ func exceptions() []exception {
 		{"DELETE FROM %s;", "shown to a person, who runs it"},
 		{"UPDATE %s SET version = %d, dirty = false;", "shown to a person, who runs it"},
 		{"e.message_id\nFROM", "followed by what chooses the events, which depends on the filter"},
-		{"WHERE %[1]s\n\t\tORDER BY e.inbox_id, e.ordinal", "the condition depends on the filter"},
 		{"FROM authsync.event_outcomes AS o\n\tWHERE o.project_id = $1 AND", "the beginning of four statements that are prepared"},
 		{"FROM authsync.api_keys WHERE revoked_at IS NULL AND", "the beginning of two statements that are prepared"},
 	}
