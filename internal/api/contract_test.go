@@ -62,6 +62,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 				}
 			}
 			if body, takesBody := one["requestBody"].(object); takesBody {
+				body = m.resolve(body)
 				schema, _ := at(t, body, "content", "application/json", "schema").(object)
 				o.body, _ = m.merged(schema)["properties"].(object)
 				require.NotEmpty(t, o.body, "%s %s", method, path)
