@@ -137,5 +137,6 @@ func (a inAuth0) says(what string, at time.Time, object map[string]any) mirror.E
 	return webhook(a, at, map[string]any{"type": what, "time": stampOf(at), "id": fmt.Sprintf("evt_%022d", at.UnixMilli()), "data": map[string]any{"object": object}})
 }
 
-// comesBackNew: beside that, nothing tells that the roles of such a membership have ended.
-func (inAuth0) comesBackNew(record.Type) bool { return false }
+// comesBackNew: beside that, nothing tells that the roles of such a membership have ended. A membership that
+// ends by itself loses them first.
+func (inAuth0) comesBackNew(of record.Type) bool { return of == record.Membership }
