@@ -1,10 +1,12 @@
 package inbox_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -17,10 +19,7 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 	t.Parallel()
 	const messages = 40_000
 	shop := uuid.MustParse("00000000-0000-0000-0000-000000000003")
-	pool := pgtest.Control(t)
-	for day := range 4 {
-		require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, now().AddDate(0, 0, -day)))
-	}
+	pool := daysBack(t, 4)
 	exec(t, pool, `
 		WITH p AS (
 			INSERT INTO authsync.projects (id, name, database_url_sealed)
@@ -59,9 +58,7 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 			"LatestOfAProject":   {inbox.Filter{ProjectID: shop}, 20},
 		} {
 			t.Run(statistics+name, func(t *testing.T) {
-				tx, err := pool.Begin(t.Context())
-				require.NoError(t, err)
-				defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+				tx := rolledBack(t, pool)
 				before := pgtest.RowsRead(t, tx, "authsync")
 				page, _, err := inbox.EventsIn(t.Context(), tx, c.filter, "", 20)
 				require.NoError(t, err)
@@ -71,9 +68,7 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 		}
 		for _, view := range []string{"project_lag", "overdue_messages", "event_failures", "stuck_jobs"} {
 			t.Run(statistics+view, func(t *testing.T) {
-				tx, err := pool.Begin(t.Context())
-				require.NoError(t, err)
-				defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+				tx := rolledBack(t, pool)
 				before := pgtest.RowsRead(t, tx, "authsync")
 				rows, err := tx.Query(t.Context(), `SELECT * FROM authsync.`+view)
 				require.NoError(t, err)
@@ -83,4 +78,23 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 			})
 		}
 	}
+}
+
+// daysBack gives a control database whose inbox has partitions for some days up to today.
+func daysBack(t *testing.T, days int) *pgxpool.Pool {
+	t.Helper()
+	pool := pgtest.Control(t)
+	for day := range days {
+		require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, now().AddDate(0, 0, -day)))
+	}
+	return pool
+}
+
+// rolledBack gives a transaction that leaves nothing behind.
+func rolledBack(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) })
+	return tx
 }

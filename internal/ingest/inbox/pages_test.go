@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
 // What a page of events costs depends on the length of the page, not on how many events a project has had, whether or not
@@ -18,10 +17,7 @@ func TestAPageOfALargeProjectReadsFewBlocks(t *testing.T) {
 	t.Parallel()
 	const messages = 30_000
 	project := uuid.MustParse("00000000-0000-0000-0000-000000000003")
-	pool := pgtest.Control(t)
-	for day := range 3 {
-		require.NoError(t, inbox.MaintainAt(t.Context(), pool, 0, now().AddDate(0, 0, -day)))
-	}
+	pool := daysBack(t, 3)
 	from := now().AddDate(0, 0, -2)
 	exec(t, pool, `
 		WITH i AS (
@@ -61,9 +57,7 @@ func TestAPageOfALargeProjectReadsFewBlocks(t *testing.T) {
 		} {
 			t.Run(statistics+name, func(t *testing.T) {
 				c.filter.ProjectID = project
-				tx, err := pool.Begin(t.Context())
-				require.NoError(t, err)
-				defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+				tx := rolledBack(t, pool)
 				page, _, err := inbox.EventsIn(t.Context(), tx, c.filter, c.cursor, 20)
 				require.NoError(t, err)
 				require.Len(t, page, c.found)

@@ -20,45 +20,31 @@ import (
 func TestRecordReadsWhatTheListsHave(t *testing.T) {
 	t.Parallel()
 	server, c := organizations(t, 250, 1, 1)
-	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
 	require.NoError(t, err)
 	for _, r := range read.Read {
 		require.False(t, r.FetchedAt.After(c.Clock.Now().Add(-time.Minute)), "it may lag so far")
 	}
 	server.Records.Most = 70 // fewer than are asked for are no end
-	for _, tc := range []struct {
-		ref    userapi.RecordRef
-		object string
-		exists bool
-	}{
-		{ref(record.Organization, demoprovider.Auth0OrganizationID(1), ""), read.Of(record.Organization)[1], true},
-		{ref(record.Organization, demoprovider.Auth0OrganizationID(999), ""), "", false},
-		{ref(record.Membership, membership(1, 0), ""), member(1), true},
-		{ref(record.Membership, membership(249, 0), ""), member(249), true},
-		{ref(record.Membership, membership(1, 1), ""), "", false},
-		{ref(record.Membership, membership(999, 0), ""), "", false},
-		{ref(record.Membership, membership(1, 99), ""), "", false}, // there is no such user
-		{ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)), read.Of(record.Invitation)[2], true},
-		{ref(record.Invitation, "uinv_2_9", demoprovider.Auth0OrganizationID(2)), "", false},
-	} {
-		found, err := source.Record(t.Context(), tc.ref)
-		if !tc.exists {
-			require.ErrorIs(t, err, userapi.ErrGone, "%+v", tc.ref)
-			continue
-		}
-		require.NoError(t, err, "%+v", tc.ref)
-		require.False(t, found.FetchedAt.After(c.Clock.Now().Add(-time.Minute)), "it may lag so far")
-		require.JSONEq(t, tc.object, string(found.Object))
-	}
+	userapitest.RequireRecords(t, c.Open(c.Clock.Deps()), c.Clock.Now, map[userapi.RecordRef]string{
+		userapitest.Ref(record.Organization, demoprovider.Auth0OrganizationID(1), ""):       read.Of(record.Organization)[1],
+		userapitest.Ref(record.Organization, demoprovider.Auth0OrganizationID(999), ""):     "",
+		userapitest.Ref(record.Membership, membership(1, 0), ""):                            member(1),
+		userapitest.Ref(record.Membership, membership(249, 0), ""):                          member(249),
+		userapitest.Ref(record.Membership, membership(1, 1), ""):                            "",
+		userapitest.Ref(record.Membership, membership(999, 0), ""):                          "",
+		userapitest.Ref(record.Membership, membership(1, 99), ""):                           "", // there is no such user
+		userapitest.Ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)): read.Of(record.Invitation)[2],
+		userapitest.Ref(record.Invitation, "uinv_2_9", demoprovider.Auth0OrganizationID(2)): "",
+	})
 
 	// Without the permission to read roles it is known to exist, and no more.
 	server.Scope = "read:users read:organizations"
-	source, _ = c.Open(c.Clock.Deps()).(userapi.RecordSource)
-	found, err := source.Record(t.Context(), ref(record.Membership, membership(1, 0), ""))
+	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
+	found, err := source.Record(t.Context(), userapitest.Ref(record.Membership, membership(1, 0), ""))
 	require.NoError(t, err)
 	require.Empty(t, found.Object)
-	_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
+	_, err = source.Record(t.Context(), userapitest.Ref(record.Membership, membership(1, 1), ""))
 	require.ErrorIs(t, err, userapi.ErrGone)
 }
 
@@ -69,7 +55,7 @@ func TestRecordTakesNoPartOfTheRoles(t *testing.T) {
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	for _, body := range []string{`{"roles":[{"id":"rol_1"}],"total":2}`, `{"roles":[],"total":1}`, `[{"name":"admin"}]`} {
 		server.Fail(demoprovider.Fault{Path: "/roles", Status: http.StatusOK, Body: body})
-		_, err := source.Record(t.Context(), ref(record.Membership, membership(1, 0), ""))
+		_, err := source.Record(t.Context(), userapitest.Ref(record.Membership, membership(1, 0), ""))
 		require.True(t, fault.Is(err, fault.ProviderError), "%s: %v", body, err)
 	}
 }
@@ -81,8 +67,8 @@ func TestRecordProvesNothingWithoutThePermission(t *testing.T) {
 	server.Scope = "read:users"
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	for _, r := range []userapi.RecordRef{
-		ref(record.Organization, demoprovider.Auth0OrganizationID(1), ""), ref(record.Membership, membership(1, 0), ""),
-		ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)), ref(record.Invitation, "uinv_2_0", ""),
+		userapitest.Ref(record.Organization, demoprovider.Auth0OrganizationID(1), ""), userapitest.Ref(record.Membership, membership(1, 0), ""),
+		userapitest.Ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)), userapitest.Ref(record.Invitation, "uinv_2_0", ""),
 	} {
 		_, err := source.Record(t.Context(), r)
 		require.True(t, fault.Is(err, fault.NotPossible), "%+v: %v", r, err)
@@ -93,10 +79,6 @@ func TestRecordProvesNothingWithoutThePermission(t *testing.T) {
 func member(organization int) string {
 	return fmt.Sprintf(`{"organization":{"id":%q},"user":{"user_id":%q,"roles":[{"id":"rol_admin","name":"admin"}]}}`,
 		demoprovider.Auth0OrganizationID(organization), demoprovider.Auth0ID(0))
-}
-
-func ref(t record.Type, id, organizationID string) userapi.RecordRef {
-	return userapi.RecordRef{Ref: record.Ref{Type: t, ID: id}, OrganizationID: organizationID}
 }
 
 func membership(organization, user int) string {

@@ -23,7 +23,6 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 			of.Members = append(of.Members, demoprovider.Member{User: user + 3, Role: "member"})
 		}
 	})
-	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	read, err := userapitest.WalkRecords(t, func() userapi.Source { return c.Open(c.Clock.Deps()) }, nil)
 	require.NoError(t, err)
 	objects := map[record.Type][]string{}
@@ -31,31 +30,18 @@ func TestRecordReadsWhatTheListsHave(t *testing.T) {
 		objects[of] = read.Of(of)
 	}
 	last := len(objects[record.Membership]) - 1
-	for _, tc := range []struct {
-		ref    userapi.RecordRef
-		object string
-	}{
-		{ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), objects[record.Organization][1]},
-		{ref(record.Organization, demoprovider.ClerkOrganizationID(999), ""), ""},
-		{ref(record.Membership, membership(1, 1), ""), objects[record.Membership][1]},
-		{ref(record.Membership, membership(2, 42), ""), objects[record.Membership][last]},
-		{ref(record.Membership, membership(999, 1), ""), ""},
-		{ref(record.Membership, membership(1, 2), ""), ""},
-		{ref(record.Membership, membership(1, 99), ""), ""}, // there is no such user
-		{ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)), objects[record.Invitation][2]},
-		{ref(record.Invitation, "orginv_2_9", demoprovider.ClerkOrganizationID(2)), ""},
-		{ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(999)), ""},
-	} {
-		found, err := source.Record(t.Context(), tc.ref)
-		if tc.object == "" {
-			require.ErrorIs(t, err, userapi.ErrGone, "%+v", tc.ref)
-			continue
-		}
-		require.NoError(t, err, "%+v", tc.ref)
-		require.Equal(t, tc.ref.Type, found.Type)
-		require.JSONEq(t, tc.object, string(found.Object))
-		require.False(t, found.FetchedAt.IsZero())
-	}
+	userapitest.RequireRecords(t, c.Open(c.Clock.Deps()), c.Clock.Now, map[userapi.RecordRef]string{
+		userapitest.Ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""):           objects[record.Organization][1],
+		userapitest.Ref(record.Organization, demoprovider.ClerkOrganizationID(999), ""):         "",
+		userapitest.Ref(record.Membership, membership(1, 1), ""):                                objects[record.Membership][1],
+		userapitest.Ref(record.Membership, membership(2, 42), ""):                               objects[record.Membership][last],
+		userapitest.Ref(record.Membership, membership(999, 1), ""):                              "",
+		userapitest.Ref(record.Membership, membership(1, 2), ""):                                "",
+		userapitest.Ref(record.Membership, membership(1, 99), ""):                               "", // there is no such user
+		userapitest.Ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)):   objects[record.Invitation][2],
+		userapitest.Ref(record.Invitation, "orginv_2_9", demoprovider.ClerkOrganizationID(2)):   "",
+		userapitest.Ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(999)): "",
+	})
 }
 
 // What cannot be read alone is not gone.
@@ -63,13 +49,13 @@ func TestRecordProvesNothingByFailing(t *testing.T) {
 	t.Parallel()
 	server, c := organizations(t, 3)
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
-	_, err := source.Record(t.Context(), ref(record.Invitation, "orginv_2_0", ""))
+	_, err := source.Record(t.Context(), userapitest.Ref(record.Invitation, "orginv_2_0", ""))
 	require.True(t, fault.Is(err, fault.NotPossible), "%v", err)
 	require.ErrorContains(t, err, "which organization it belongs to")
 
 	for _, entry := range []string{`{"id": null}`, `{"id": "orgmem_1", "organization": {"id": "org_1"}, "public_user_data": {"user_id": "user_1"}}`} {
 		server.Records.Entry = entry
-		_, err = source.Record(t.Context(), ref(record.Membership, membership(1, 1), ""))
+		_, err = source.Record(t.Context(), userapitest.Ref(record.Membership, membership(1, 1), ""))
 		require.True(t, fault.Is(err, fault.ProviderError), "%v", err)
 		require.ErrorContains(t, err, "drops the parameter user_id")
 	}
@@ -82,8 +68,8 @@ func TestRecordOfAnInstanceWithoutOrganizations(t *testing.T) {
 	server, c := organizations(t, 3)
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	for _, r := range []userapi.RecordRef{
-		ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), ref(record.Membership, membership(1, 1), ""),
-		ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)),
+		userapitest.Ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""), userapitest.Ref(record.Membership, membership(1, 1), ""),
+		userapitest.Ref(record.Invitation, "orginv_2_0", demoprovider.ClerkOrganizationID(2)),
 	} {
 		server.NoOrganizations = true
 		_, err := source.Record(t.Context(), r)
@@ -97,12 +83,8 @@ func TestRecordOfAnInstanceWithoutOrganizations(t *testing.T) {
 		require.ErrorContains(t, err, "You are not authorized")
 	}
 	server.Key = "sk_test_another"
-	_, err := source.Record(t.Context(), ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""))
+	_, err := source.Record(t.Context(), userapitest.Ref(record.Organization, demoprovider.ClerkOrganizationID(1), ""))
 	require.True(t, fault.Is(err, fault.CredentialsRefused), "%v", err)
-}
-
-func ref(t record.Type, id, organizationID string) userapi.RecordRef {
-	return userapi.RecordRef{Ref: record.Ref{Type: t, ID: id}, OrganizationID: organizationID}
 }
 
 func membership(organization, user int) string {

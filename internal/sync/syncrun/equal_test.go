@@ -1,23 +1,16 @@
 package syncrun_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
-	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
-	"github.com/authsync/authsync/internal/provider/userapi"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -38,27 +31,8 @@ func newTables(t *testing.T, idType, columns string) *tables {
 			"createdAt" timestamptz, "updatedAt" timestamptz%[2]s);
 		CREATE TABLE session (id text PRIMARY KEY, "userId" %[1]s, "createdAt" timestamptz)`, idType, columns))
 	require.NoError(t, err)
-	accounts := &source.Integrations{
-		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
-			return provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, nil
-		},
-		Deps: func(ctx context.Context, _ uuid.UUID) (userapi.Deps, error) {
-			return userapi.Deps{SQL: func(_ provider.Secret, names provider.UserTables) (userapi.Source, error) {
-				pool, err := pgdb.Open(context.WithoutCancel(ctx), pgtest.URL(t, b.project), pgdb.Options{MaxConns: 1})
-				return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: names}), err
-			}}, nil
-		},
-		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.BetterAuth}, nil },
-	}
-	b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
-	b.work(t, b.mirrors, 0)
+	b.integrate(t, provider.BetterAuth, provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, nil)
 	return &tables{testBundle: b}
-}
-
-func (s *tables) exec(t *testing.T, statement string) {
-	t.Helper()
-	_, err := s.project.Exec(t.Context(), statement)
-	require.NoError(t, err)
 }
 
 // hook delivers what a hook of the server sends, with the keys that it has beside id, email and dates.
@@ -74,25 +48,11 @@ func (s *tables) hook(t *testing.T, id, email, more string) {
 	s.apply(t, mirror.Event{Event: e, Provider: provider.BetterAuth, InboxID: d.InboxID, ReceivedAt: d.ReceivedAt})
 }
 
-func (s *tables) run(t *testing.T, kind string) syncrun.Run {
-	t.Helper()
-	_, err := s.store.Start(t.Context(), s.projectID, provider.BetterAuth, syncrun.Order{Kind: kind})
-	require.NoError(t, err)
-	var run syncrun.Run
-	waittest.Until(t, func() bool {
-		run, err = s.store.Latest(t.Context(), s.projectID, provider.BetterAuth, kind)
-		require.NoError(t, err)
-		return run.Finished()
-	})
-	require.Equal(t, syncrun.Done, run.State, "%+v", run)
-	return run
-}
-
 // requireEqual reconciles and requires that nothing is found and nothing written.
 func (s *tables) requireEqual(t *testing.T, when string) {
 	t.Helper()
 	changes := s.changes(t)
-	d := s.run(t, provider.KindReconcile).Drift
+	d := s.runs(t, provider.KindReconcile).Drift
 	require.Zero(t, d.Found(), "%s: %+v", when, d)
 	require.Zero(t, d.Unreported, "%s: %+v", when, d)
 	require.Equal(t, changes, s.changes(t), when)
@@ -132,14 +92,14 @@ func TestTablesAndHooksSayTheSame(t *testing.T) {
 			s.requireEqual(t, "a second time")
 
 			s.exec(t, `UPDATE "user" SET email = 'noether@example.com', "updatedAt" = '2026-02-02 03:04:06Z'`)
-			d := s.run(t, provider.KindReconcile).Drift
+			d := s.runs(t, provider.KindReconcile).Drift
 			require.Equal(t, []int64{1, 1}, []int64{d.Differing, d.Repaired}, "%+v", d)
 			require.Equal(t, map[string]int64{"email": 1, "updated_at": 1, "raw": 1}, d.Columns)
 			s.requireEqual(t, "after the tables have been read")
 			s.requireEqual(t, "a second time")
 			s.exec(t, `UPDATE "user" SET email = 'emmy@example.com', "updatedAt" = '2026-02-02 03:04:05.678901Z'`)
 			s.hook(t, c.inHook, "emmy@example.com", c.hook) // it is older, and changes nothing
-			d = s.run(t, provider.KindReconcile).Drift
+			d = s.runs(t, provider.KindReconcile).Drift
 			require.Equal(t, []int64{1, 1}, []int64{d.Differing, d.Repaired}, "%+v", d)
 			s.requireEqual(t, "at last")
 		})
@@ -151,7 +111,7 @@ func TestAHookAfterABackfillIsNoChange(t *testing.T) {
 	t.Parallel()
 	s := newTables(t, "integer", `, visits bigint, settings jsonb`)
 	s.exec(t, `INSERT INTO "user" VALUES (5021, 'Emmy Noether', 'emmy@example.com', true, NULL, '2026-01-02 03:04:05.678Z', '2026-02-02 03:04:05.678Z', 7, '{"theme": "dark"}')`)
-	s.run(t, provider.KindBackfill)
+	s.runs(t, provider.KindBackfill)
 	changes := s.changes(t)
 	s.hook(t, `"5021"`, "emmy@example.com", `, "visits": "7", "settings": {"theme": "dark"}`)
 	require.Equal(t, changes, s.changes(t))
@@ -180,10 +140,10 @@ func TestWhateverChangesInTheTablesIsFound(t *testing.T) {
 			s := newTables(t, "bigint", `, visits bigint, balance numeric, settings jsonb, tags text[], seen timestamptz, is_vip boolean`)
 			s.exec(t, `INSERT INTO "user" VALUES (1, 'Emmy Noether', 'emmy@example.com', true, NULL, '2026-01-02Z', '2026-02-02Z',
 				9007199254740993, 12.5, '{"theme": "dark", "sizes": {"a": 1}}', '{x,y}', '2026-02-01 10:00:00', true)`)
-			s.run(t, provider.KindBackfill)
+			s.runs(t, provider.KindBackfill)
 			s.requireEqual(t, "after the backfill")
 			s.exec(t, change)
-			d := s.run(t, provider.KindReconcile).Drift
+			d := s.runs(t, provider.KindReconcile).Drift
 			require.Equal(t, []int64{1, 1}, []int64{d.Differing, d.Repaired}, "%+v", d)
 			s.requireEqual(t, "after it was repaired")
 		})
@@ -201,7 +161,7 @@ func TestWhatHooksNeverSayIsNoDrift(t *testing.T) {
 	const signIn = `SELECT coalesce((last_sign_in_at AT TIME ZONE 'UTC')::date::text, '-') FROM capydb_auth.users`
 	require.Equal(t, "-", one(t, s.project, signIn))
 
-	d := s.run(t, provider.KindReconcile).Drift
+	d := s.runs(t, provider.KindReconcile).Drift
 	require.Zero(t, d.Found(), "%+v", d)
 	require.Equal(t, []int64{1, 0, 0}, []int64{d.Unreported, d.Repaired, d.Left}, "%+v", d)
 	require.Equal(t, map[string]int64{"raw.internal_notes": 1}, d.Tolerated)
@@ -220,7 +180,7 @@ func TestWhatHooksNeverSayIsNoDrift(t *testing.T) {
 	})
 	require.Equal(t, []int64{1, 0, 0}, []int64{d.Unreported, d.Repaired, d.Left}, "a dry run ends well: %+v", d)
 	require.Equal(t, "2026-03-01", one(t, s.project, signIn))
-	s.run(t, provider.KindReconcile)
+	s.runs(t, provider.KindReconcile)
 	require.Equal(t, "2026-03-09", one(t, s.project, signIn))
 
 	s.exec(t, `DELETE FROM session WHERE id = 's2'`)
@@ -229,7 +189,7 @@ func TestWhatHooksNeverSayIsNoDrift(t *testing.T) {
 	s.requireEqual(t, "when all have")
 	s.exec(t, `UPDATE "user" SET name = 'Amalie Noether'`)
 	s.exec(t, `INSERT INTO session VALUES ('s0', 'u1', '2026-02-01Z')`)
-	require.Equal(t, int64(1), s.run(t, provider.KindReconcile).Drift.Repaired)
+	require.Equal(t, int64(1), s.runs(t, provider.KindReconcile).Drift.Repaired)
 	require.Equal(t, "2026-03-09", one(t, s.project, signIn), "it does not go back with a repair either")
 	s.requireEqual(t, "after the repair")
 }

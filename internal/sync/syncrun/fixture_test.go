@@ -17,13 +17,16 @@ import (
 
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -168,6 +171,31 @@ func setup(tb testing.TB, users, pageSize int) *testBundle {
 	tb.Cleanup(func() { require.NoError(tb, databases.Close(context.Background())) })
 	b.mirrors = mirror.New(mirror.Config{Databases: databases})
 	return b
+}
+
+// integrate lets runs read from a provider by what is stored as its credentials, as the server does, and
+// starts a worker. A nil clock is that of the machine.
+func (b *testBundle) integrate(t *testing.T, name string, c provider.Credentials, o provider.Options, clock *userapitest.Clock) {
+	t.Helper()
+	accounts := &source.Integrations{
+		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
+			return c, o, nil
+		},
+		Deps: func(ctx context.Context, _ uuid.UUID) (userapi.Deps, error) {
+			deps := userapi.Deps{Transport: userapitest.Transport(), Limits: userapi.NewLimits(), MaxPause: time.Hour}
+			if clock != nil {
+				deps.Now, deps.Sleep = clock.Now, clock.Sleep
+			}
+			deps.SQL = func(_ provider.Secret, tables provider.UserTables) (userapi.Source, error) {
+				pool, err := pgdb.Open(context.WithoutCancel(ctx), pgtest.URL(t, b.project), pgdb.Options{MaxConns: 1})
+				return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), err
+			}
+			return deps, nil
+		},
+		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{name}, nil },
+	}
+	b.provider, b.accounts, b.store = name, accounts, syncrun.NewStore(b.control, accounts)
+	b.work(t, b.mirrors, 0)
 }
 
 func newDatabases(url string) *tenantdb.Databases {

@@ -10,14 +10,11 @@ import (
 
 	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/fault"
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
-	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -71,23 +68,7 @@ func TestEveryProvider(t *testing.T) {
 			b := setup(t, 0, 0)
 			clock := userapitest.NewClock()
 			stored := c.start(t, b, clock)
-			accounts := &source.Integrations{
-				Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
-					return stored.credentials, stored.options, nil
-				},
-				Deps: func(ctx context.Context, _ uuid.UUID) (userapi.Deps, error) {
-					return userapi.Deps{
-						Transport: userapitest.Transport(), Now: clock.Now, Sleep: clock.Sleep, Limits: userapi.NewLimits(), MaxPause: time.Hour,
-						SQL: func(_ provider.Secret, tables provider.UserTables) (userapi.Source, error) {
-							pool, err := pgdb.Open(context.WithoutCancel(ctx), pgtest.URL(t, b.project), pgdb.Options{MaxConns: 1})
-							return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), err
-						},
-					}, nil
-				},
-				Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{c.provider}, nil },
-			}
-			b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
-			b.work(t, b.mirrors, 0)
+			b.integrate(t, c.provider, stored.credentials, stored.options, clock)
 			ends := func(kind string) (run syncrun.Run) {
 				_, err := b.store.Start(t.Context(), b.projectID, c.provider, syncrun.Order{Kind: kind})
 				require.NoError(t, err)

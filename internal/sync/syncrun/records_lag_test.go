@@ -1,23 +1,18 @@
 package syncrun_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
-	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/record"
-	"github.com/authsync/authsync/internal/sync/source"
-	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
@@ -33,17 +28,9 @@ func setupAuth0(t *testing.T, organizations int) (*testBundle, *demoprovider.Aut
 	for i := range organizations {
 		fake.Organizations.Add(fmt.Sprint("Firm ", i), []demoprovider.Member{{User: 0, Role: "admin"}, {User: 1, Role: "member"}})
 	}
-	base := userapitest.Start(t, fake)
-	accounts := &source.Integrations{
-		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
-			return provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret},
-				provider.Options{BaseURL: base}, nil
-		},
-		Deps:      func(context.Context, uuid.UUID) (userapi.Deps, error) { return clock.Deps(), nil },
-		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.Auth0}, nil },
-	}
-	b.provider, b.accounts, b.store = provider.Auth0, accounts, syncrun.NewStore(b.control, accounts)
-	b.work(t, b.mirrors, 0)
+	b.integrate(t, provider.Auth0, provider.Credentials{
+		Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret,
+	}, provider.Options{BaseURL: userapitest.Start(t, fake)}, clock)
 	b.runs(t, provider.KindBackfill)
 	clock.Advance(time.Since(clock.Now()))
 	return b, fake

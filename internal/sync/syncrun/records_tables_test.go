@@ -1,25 +1,16 @@
 package syncrun_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
-	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
-	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/record"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
-	"github.com/authsync/authsync/internal/testkit/pgtest"
-	"github.com/authsync/authsync/internal/testkit/userapitest"
-	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // Better Auth runs no hook when a member leaves by himself, nor when somebody changes a row. Its tables
@@ -36,34 +27,8 @@ func TestReconcileComparesTheTablesOfOrganizations(t *testing.T) {
 		INSERT INTO organization SELECT 'o' || n, 'Firm', 'firm', '2026-01-02', '{"plan":"pro"}' FROM generate_series(1, 3) AS n;
 		INSERT INTO member SELECT 'm' || n, 'o' || (1 + n % 3), 'u' || n, 'member', '2026-01-02 03:04:05.678' FROM generate_series(1, 9) AS n;
 		INSERT INTO invitation VALUES ('i1', 'o1', 'a@example.com', 'member', 'pending', '2030-01-01')`)
-	accounts := &source.Integrations{
-		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
-			return provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, nil
-		},
-		Deps: func(ctx context.Context, _ uuid.UUID) (userapi.Deps, error) {
-			return userapi.Deps{
-				Transport: userapitest.Transport(),
-				SQL: func(_ provider.Secret, tables provider.UserTables) (userapi.Source, error) {
-					pool, err := pgdb.Open(context.WithoutCancel(ctx), pgtest.URL(t, b.project), pgdb.Options{MaxConns: 1})
-					return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, Tables: tables}), err
-				},
-			}, nil
-		},
-		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.BetterAuth}, nil },
-	}
-	b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
-	b.work(t, b.mirrors, 0)
-	ends := func(kind string) (run syncrun.Run) {
-		_, err := b.store.Start(t.Context(), b.projectID, provider.BetterAuth, syncrun.Order{Kind: kind})
-		require.NoError(t, err)
-		waittest.Until(t, func() bool {
-			run, err = b.store.Latest(t.Context(), b.projectID, provider.BetterAuth, kind)
-			require.NoError(t, err)
-			return run.Finished()
-		})
-		require.Equal(t, syncrun.Done, run.State, "%+v", run)
-		return run
-	}
+	b.integrate(t, provider.BetterAuth, provider.Credentials{}, provider.Options{Source: &provider.UserTables{}}, nil)
+	ends := func(kind string) syncrun.Run { return b.runs(t, kind) }
 	hook := func(body string) {
 		now := time.Now()
 		for _, e := range betterauth.New().Decode(provider.Message{MessageID: body, ReceivedAt: now, Body: []byte(body)}, provider.Options{}) {

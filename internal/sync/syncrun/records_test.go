@@ -19,7 +19,6 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
-	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // organized is an account that has organizations, too: number 0 to n-1, each with a member.
@@ -279,30 +278,12 @@ func TestRecordsWithoutAClock(t *testing.T) {
 	for i := range 3 {
 		fake.Organizations.Add(fmt.Sprint("Firm ", i), []demoprovider.Member{{User: 0, Role: "admin"}, {User: 1, Role: "member"}}, demoprovider.Invitation{Email: "a@example.com"})
 	}
-	base := userapitest.Start(t, fake)
-	accounts := &source.Integrations{
-		Credentials: func(context.Context, uuid.UUID, string) (provider.Credentials, provider.Options, error) {
-			return provider.Credentials{Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret},
-				provider.Options{BaseURL: base}, nil
-		},
-		Deps: func(context.Context, uuid.UUID) (userapi.Deps, error) {
-			return userapi.Deps{Transport: userapitest.Transport(), Now: clock.Now, Sleep: clock.Sleep, MaxPause: time.Hour}, nil
-		},
-		Providers: func(context.Context, uuid.UUID) ([]string, error) { return []string{provider.Auth0}, nil },
-	}
-	b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
-	b.work(t, b.mirrors, 0)
-	ends := func(kind string) (run syncrun.Run) {
+	b.integrate(t, provider.Auth0, provider.Credentials{
+		Domain: demoprovider.Auth0Domain, ClientID: demoprovider.Auth0ClientID, ClientSecret: demoprovider.Auth0ClientSecret,
+	}, provider.Options{BaseURL: userapitest.Start(t, fake)}, clock)
+	ends := func(kind string) syncrun.Run {
 		clock.Advance(time.Minute)
-		_, err := b.store.Start(t.Context(), b.projectID, provider.Auth0, syncrun.Order{Kind: kind})
-		require.NoError(t, err)
-		waittest.Until(t, func() bool {
-			run, err = b.store.Latest(t.Context(), b.projectID, provider.Auth0, kind)
-			require.NoError(t, err)
-			return run.Finished()
-		})
-		require.Equal(t, syncrun.Done, run.State, "%+v", run)
-		return run
+		return b.runs(t, kind)
 	}
 	run := ends(provider.KindBackfill)
 	require.Equal(t, map[record.Type]int64{record.User: 5, record.Organization: 3, record.Membership: 6, record.Invitation: 3}, run.Report.Records)

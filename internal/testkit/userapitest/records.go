@@ -2,6 +2,7 @@ package userapitest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,5 +58,30 @@ func WalkRecords(tb testing.TB, open func() userapi.Source, onPage func(page int
 		}
 		require.NotEqual(tb, cursor, page.Next, "the walk stands still")
 		cursor = page.Next
+	}
+}
+
+// Ref names a record; the organization of all but an invitation is empty.
+func Ref(t record.Type, id, organizationID string) userapi.RecordRef {
+	return userapi.RecordRef{Ref: record.Ref{Type: t, ID: id}, OrganizationID: organizationID}
+}
+
+// RequireRecords looks records up, one by one. Each has the object that is given, of which an empty one says
+// that the record is gone, and a time that allows for what answers may lag. now is the clock of the source.
+func RequireRecords(tb testing.TB, source userapi.Source, now func() time.Time, records map[userapi.RecordRef]string) {
+	tb.Helper()
+	reader, ok := source.(userapi.RecordSource)
+	require.True(tb, ok, "the source reads records")
+	for ref, object := range records {
+		found, err := reader.Record(tb.Context(), ref)
+		if object == "" {
+			require.ErrorIs(tb, err, userapi.ErrGone, "%+v", ref)
+			continue
+		}
+		require.NoError(tb, err, "%+v", ref)
+		require.Equal(tb, ref.Type, found.Type)
+		require.JSONEq(tb, object, string(found.Object))
+		require.False(tb, found.FetchedAt.IsZero())
+		require.False(tb, found.FetchedAt.After(now().Add(-userapi.LagOf(source, ref.Type))), "it may lag so far")
 	}
 }
