@@ -29,7 +29,8 @@ type recordFake struct {
 
 func refs(organizationID, userID, invitationID string) [3]record.Ref {
 	return [3]record.Ref{
-		{Type: record.Organization, ID: organizationID}, {Type: record.Membership, ID: record.MembershipID(organizationID, userID)},
+		{Type: record.Organization, ID: organizationID},
+		{Type: record.Membership, ID: record.MembershipID(organizationID, userID)},
 		{Type: record.Invitation, ID: invitationID},
 	}
 }

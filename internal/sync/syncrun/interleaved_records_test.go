@@ -102,8 +102,12 @@ func (s *saga) do(d deed) error {
 // would delete nobody.
 func (s *saga) populate(rt *rapid.T) {
 	for _, ref := range []record.Ref{
-		{Type: record.User, ID: "anchor"}, {Type: record.User, ID: "a"}, {Type: record.Organization, ID: "x"}, {Type: record.Organization, ID: "y"},
-		{Type: record.Membership, ID: "x/a"}, {Type: record.Membership, ID: "y/a"},
+		{Type: record.User, ID: "anchor"},
+		{Type: record.User, ID: "a"},
+		{Type: record.Organization, ID: "x"},
+		{Type: record.Organization, ID: "y"},
+		{Type: record.Membership, ID: "x/a"},
+		{Type: record.Membership, ID: "y/a"},
 	} {
 		require.NoError(rt, s.do(deed{kind: putOne, of: ref.Type, id: ref.ID}))
 	}

@@ -203,7 +203,7 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 		s.tell(rt, s.setStep, nil)
 		is := mirrorState(rt, b.project, "")
 		maps.DeleteFunc(is, func(_, state string) bool { return state == "gone" })
-		require.Equal(rt, statesOf(s.living.users), is)
+		require.Equal(rt, statesOf(s.users), is)
 	})
 }
 

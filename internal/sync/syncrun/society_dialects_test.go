@@ -25,6 +25,7 @@ func (inClerk) object(of record.Type, id, value string, at time.Time) map[string
 		organizationID, userID, _ := record.SplitMembershipID(id)
 		object["id"], object["role"] = "orgmem_"+id, value
 		object["organization"], object["public_user_data"] = map[string]any{"id": organizationID}, map[string]any{"user_id": userID}
+	case record.Invitation, record.Session: // a society has none
 	}
 	return object
 }
