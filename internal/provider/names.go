@@ -16,7 +16,7 @@ const CustomPrefix = "custom:"
 
 // Presets lists the names of the providers with a definition that is built in; see package custom.
 func Presets() []string {
-	return []string{"workos"}
+	return []string{"workos", "logto", "stytch", "stack_auth", "supabase"}
 }
 
 // customName is what follows CustomPrefix. The constraints of the tables with a provider's name repeat it.
@@ -58,6 +58,14 @@ func Title(name string) string {
 		return "Better Auth"
 	case "workos":
 		return "WorkOS"
+	case "logto":
+		return "Logto"
+	case "stytch":
+		return "Stytch"
+	case "stack_auth":
+		return "Stack Auth"
+	case "supabase":
+		return "Supabase Auth"
 	default:
 		return strings.TrimPrefix(name, CustomPrefix)
 	}

@@ -65,7 +65,13 @@ func everything() []string {
 // provider all of whose deliveries have an id.
 func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 	t.Helper()
-	testdata := os.DirFS("testdata")
+	FixturesIn(t, "testdata", p, signed)
+}
+
+// FixturesIn is Fixtures for a folder other than testdata.
+func FixturesIn(t *testing.T, dir string, p provider.Provider, signed bool) {
+	t.Helper()
+	testdata := os.DirFS(dir)
 	paths, err := fs.Glob(testdata, "*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
@@ -94,12 +100,12 @@ func Fixtures(t *testing.T, p provider.Provider, signed bool) {
 			}
 			events := p.Decode(d, o)
 			RequireValid(t, events)
-			compare(t, testdata, name+".events.json", events)
+			compare(t, dir, name+".events.json", events)
 		})
 	}
 }
 
-func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event) {
+func compare(t *testing.T, dir, path string, events []provider.Event) {
 	t.Helper()
 	golden := make([]goldenEvent, len(events))
 	for i, e := range events {
@@ -120,10 +126,10 @@ func compare(t *testing.T, testdata fs.FS, path string, events []provider.Event)
 	encoder.SetIndent("", "  ")
 	require.NoError(t, encoder.Encode(golden))
 	if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
-		require.NoError(t, os.WriteFile(filepath.Join("testdata", path), got.Bytes(), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), got.Bytes(), 0o600))
 		return
 	}
-	want, err := fs.ReadFile(testdata, path)
+	want, err := os.ReadFile(filepath.Join(dir, path))
 	require.NoError(t, err, "go test with -update writes it")
 	require.Equal(t, string(want), got.String(), "go test with -update writes %s anew", path)
 }

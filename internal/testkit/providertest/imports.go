@@ -47,7 +47,7 @@ func Imports(t *testing.T, importer provider.Importer) {
 			require.Equal(t, "backfill:run", event.ID)
 			require.Equal(t, provider.KindBackfill, event.Type)
 			require.Equal(t, ReceivedAt(), event.SentAt)
-			compare(t, testdata, name+".event.json", []provider.Event{event})
+			compare(t, "testdata", name+".event.json", []provider.Event{event})
 		})
 	}
 }
