@@ -1,6 +1,7 @@
 package custom
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -65,6 +66,9 @@ func Parse(text []byte) (*Compiled, error) {
 	root, err := strictyaml.FromJSON(text)
 	if err != nil {
 		return nil, fmt.Errorf("options.definition: %w", err)
+	}
+	if _, note := payload.Storable(payload.Value(bytes.TrimSpace(text))); note != "" {
+		return nil, errors.New("options.definition has characters or numbers that PostgreSQL cannot hold: write it without them")
 	}
 	r := strictyaml.New("options.definition", root)
 	compiled, err := compile(r, root)
