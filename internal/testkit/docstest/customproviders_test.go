@@ -1,0 +1,42 @@
+package docstest_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/provider/custom"
+)
+
+func TestCustomProviders(t *testing.T) {
+	t.Parallel()
+	keep := func(name string) step {
+		return step{instead: func(s *scene, text string) {
+			require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
+		}}
+	}
+	read := step{instead: func(s *scene, text string) {
+		_, err := custom.ReadFile("example.yaml", []byte(text))
+		require.NoError(s.t, err)
+	}}
+	walk{
+		file:  "docs/custom-providers.md",
+		begin: withShop,
+		blocks: map[string]step{
+			`{"kind": "person.changed", "event": "ev_17", "sent": "2026-05-04T10:20:30Z",`:                                       keep("body.json"),
+			"# yaml-language-server: $schema=https://raw.githubusercontent.com/authsync/authsync/main/docs/provider.schema.json": keep("acme.yaml"),
+			"title: Kinde": read, "title: FusionAuth": read,
+		},
+		paste: func(*scene) []string {
+			return []string{
+				"WORKOS_SECRET=…", "WORKOS_SECRET=a-long-random-text-for-workos", "ACME_SECRET=…", "ACME_SECRET=a-long-random-text-for-acme",
+			}
+		},
+		end: func(s *scene) {
+			require.Contains(s.t, s.last("Event person.changed ev_17: applied"), "ada@example.com")
+			require.Contains(s.t, s.last("EVENT TYPE"), "person.removed")
+		},
+	}.run(t)
+}
