@@ -49,6 +49,28 @@ projects:
             session_table: 'it''s "quoted"'
             columns: {emailVerified: "on"}
             session_columns: {userId: user id}
+      custom:acme-id:
+        credentials:
+          webhook_signing_secret: {env: PROJECT_123_CUSTOM_ACME_ID_WEBHOOK_SIGNING_SECRET}
+        options:
+          record_types: [users]
+          definition:
+            title: "no"
+            signature: {scheme: hmac, header: X-Sig, signed: "{time}.{body}", time_header: X-Time, tolerance: 90s}
+            event: {type: .t, test: .test == true}
+            types: {"on": user.created, 'a: "b"': user.updated}
+            ignore: {"*": "it's nothing # really"}
+            records:
+              user:
+                id: .id
+                email: |
+                  # the first
+                  .emails
+                    | first
+            secrets: ["null"]
+      supabase:
+        credentials:
+          webhook_signing_secret: {env: PROJECT_123_SUPABASE_WEBHOOK_SIGNING_SECRET}
     destinations:
       "null":
         type: webhook
@@ -239,7 +261,7 @@ func TestApplyThatIsKilledGoesOn(t *testing.T) {
 		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "it was killed: %s", out.String())
 		kills++
 	}
-	require.Equal(t, 11+1, kills, "the objects, and the pause of one")
+	require.Equal(t, 13+1, kills, "the objects, and the pause of one")
 	b.env["AUTHSYNC_URL"] = b.app.URL()
 	require.Equal(t, reference.must(t, "export"), b.must(t, "export"))
 }

@@ -245,3 +245,23 @@ func TestTheSnippetIsThatOfTheREADME(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(readme), "```ts\n"+string(snippet)+"```\n")
 }
+
+// A provider that a definition describes has steps of its own, and nothing is read from it. Options that have no field stay.
+func TestAProviderThatADefinitionDescribes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := s.do(t, s.get(t, s.path("integrations", "workos"), s.all).formWith(t, "connect"), s.all)
+	require.Contains(t, page.words, "Open the dashboard of WorkOS, and add a webhook.")
+	require.NotContains(t, page.words, "Better Auth")
+
+	definition := `{"signature": {"scheme": "svix"}, "types": {"user.created": "user.created"}, "records": {"user": {"id": ".id"}}}`
+	_, err := s.Store.PutIntegration(t.Context(), s.shop.ID, "custom:acme", nil, json.RawMessage(`{"definition": `+definition+`}`))
+	require.NoError(t, err)
+	page = s.get(t, s.path("integrations", "custom:acme"), s.all)
+	require.NotContains(t, page.words, "Reading users who exist already")
+	s.do(t, page.formWith(t, "options"), s.all, "absent_fields", "clear")
+	_, options, err := s.Store.Credentials(t.Context(), s.shop.ID, "custom:acme")
+	require.NoError(t, err)
+	require.Equal(t, provider.ClearAbsent, options.AbsentFields)
+	require.JSONEq(t, definition, string(options.Definition))
+}

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	_ "embed"
+	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -79,7 +80,7 @@ func setupOf(providerName string) setup {
 				Inputs: []input{{Name: "credential.secret_key", Label: "Secret key", Hint: "sk_live_…", Secret: true}},
 			}},
 		}
-	default:
+	case provider.BetterAuth:
 		return setup{
 			Clicks: []string{
 				"Generate the signing secret below, or enter your own.",
@@ -105,5 +106,21 @@ func setupOf(providerName string) setup {
 				},
 			},
 		}
+	default:
+		return setupOfDefinition(providerName)
 	}
+}
+
+// setupOfDefinition is for a provider that a definition describes; nothing is read from it.
+func setupOfDefinition(providerName string) setup {
+	clicks := []string{
+		"Open the dashboard of " + provider.Title(providerName) + ", and add a webhook.",
+		"Paste the webhook URL.",
+		"Subscribe to what its definition mirrors: authsync integrations get shows the types.",
+		"Copy the signing secret into the form below, unless the definition has a key set.",
+	}
+	if strings.HasPrefix(providerName, provider.CustomPrefix) {
+		clicks = append([]string{"Store its definition: authsync integrations set PROJECT " + providerName + " -f FILE."}, clicks...)
+	}
+	return setup{Clicks: clicks, Absent: true}
 }

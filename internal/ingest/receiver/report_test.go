@@ -105,6 +105,10 @@ func TestRefusedRequestIsNoted(t *testing.T) {
 			b.add(endpoint(t, only, "clerk", provider.Credentials{WebhookSigningSecret: provider.Secrets{clerkSecret}}))
 			r.URL.Path = strings.Replace(r.URL.Path, b.project.String(), only.String(), 1)
 		}, 404, "integration_missing", "no integration"},
+		// Whoever knows the URL could have a row for each of these names otherwise.
+		"NoIntegrationOfOnesOwn": {"custom:unknown", func(_ *testing.T, _ *bundle, r *http.Request) {
+			r.URL.Path = strings.Replace(r.URL.Path, "custom:unknown", "custom:made-up", 1)
+		}, 404, "integration_missing", "no integration with custom:made_up"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -221,6 +221,8 @@ func TestStaticSecrets(t *testing.T) {
 			proof, err := v.Verify(tc.good, nil, time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, "2", proof.Secret)
+			// The receiver stores no header that could be the secret.
+			require.Equal(t, name == "Header", proof.Method == "custom_header")
 			for _, bad := range []http.Header{tc.bad, header("Authorization", "Bearer x", "X-Key", "Key x"), header("Authorization", "Basic eDp5", "X-Key", "Key"), {}} {
 				_, err := v.Verify(bad, nil, time.Time{})
 				require.Error(t, err)
